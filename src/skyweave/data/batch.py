@@ -1,0 +1,65 @@
+"""What a model is fed: images of one sensor and one size stacked; a training batch is a list of these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skyweave.observation import Observation
+from skyweave.sensors.sensor import Sensor
+
+
+@dataclass(frozen=True)
+class SensorBatch:
+    """Images of one sensor.
+
+    Attributes:
+        pixels: (batch, bands, rows, columns) float32, in the bands' units: the model normalises, not the loader.
+        valid: (batch, bands, rows, columns) bool.
+        sensor: its bands are the channels, in order.
+        ground_sample_distance: (batch,) float32, metres per pixel.
+    """
+
+    pixels: Tensor
+    valid: Tensor
+    sensor: Sensor
+    ground_sample_distance: Tensor
+
+    def __len__(self) -> int:
+        return self.pixels.shape[0]
+
+    def to(self, device: torch.device | str) -> "SensorBatch":
+        """The same batch on another device."""
+        return replace(
+            self,
+            pixels=self.pixels.to(device, non_blocking=True),
+            valid=self.valid.to(device, non_blocking=True),
+            ground_sample_distance=self.ground_sample_distance.to(device, non_blocking=True),
+        )
+
+
+def stack(observations: Sequence[Observation]) -> SensorBatch:
+    """Observations of one sensor and one size to a batch. Raises ``ValueError`` when sensors or sizes differ."""
+    first = observations[0]
+    for other in observations[1:]:
+        if other.sensor != first.sensor or other.shape != first.shape:
+            raise ValueError(
+                f"cannot stack {other.source} ({other.sensor.name}, {other.shape}) with {first.source} "
+                f"({first.sensor.name}, {first.shape}); group by sensor, bands and size first"
+            )
+    return SensorBatch(
+        pixels=torch.from_numpy(np.stack([o.pixels for o in observations])),
+        valid=torch.from_numpy(np.stack([o.valid for o in observations])),
+        sensor=first.sensor,
+        ground_sample_distance=torch.tensor([o.ground_sample_distance for o in observations], dtype=torch.float32),
+    )
+
+
+def group(observations: Sequence[Observation]) -> list[SensorBatch]:
+    """Observations of any sensors and sizes to one batch per sensor and size, in order of first appearance."""
+    groups: dict[tuple[Sensor, tuple[int, int]], list[Observation]] = {}
+    for observation in observations:
+        groups.setdefault((observation.sensor, observation.shape), []).append(observation)
+    return [stack(members) for members in groups.values()]

@@ -1,0 +1,99 @@
+"""A sensor: an ordered set of bands, their nominal resolution and the ways files store them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from skyweave.sensors.band import Band
+from skyweave.sensors.matching import find_band
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a file stores a sensor's values: ``value_in_unit = scale * stored + offset``, or its decibels.
+
+    Attributes:
+        name: the word a user declares as ``unit`` (``dn``, ``reflectance``, ``db``, ``power``).
+        scale: factor on the stored value.
+        offset: added after scaling, in the band's unit.
+        decibel: take ``10 log10`` of the scaled value (linear radar power to dB).
+    """
+
+    name: str
+    scale: float = 1.0
+    offset: float = 0.0
+    decibel: bool = False
+
+    def decode(self, stored: np.ndarray) -> np.ndarray:
+        """Stored values (any shape) to the band's unit, float32; non-positive power becomes NaN, that is, invalid."""
+        values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        if self.decibel:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.where(values > 0, 10 * np.log10(values), np.nan).astype(np.float32)
+        return values
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """An imaging sensor as a model sees it.
+
+    Attributes:
+        name: catalogue name, ``sentinel2-l2a``.
+        title: one line for people.
+        bands: in canonical order; pixels of this sensor have one channel per band, in this order.
+        ground_sample_distance: nominal pixel size in metres.
+        encodings: declared storage forms, first is the usual one.
+    """
+
+    name: str
+    title: str
+    bands: tuple[Band, ...]
+    ground_sample_distance: float
+    encodings: tuple[Encoding, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        names = [band.name for band in self.bands]
+        if not names:
+            raise ValueError(f"sensor {self.name!r} has no bands")
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"sensor {self.name!r} names bands twice: {', '.join(duplicates)}")
+        if self.ground_sample_distance <= 0:
+            raise ValueError(
+                f"sensor {self.name!r}: ground sample distance {self.ground_sample_distance} must be positive metres"
+            )
+
+    def __len__(self) -> int:
+        return len(self.bands)
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """(bands,) float32, in each band's unit."""
+        return np.array([band.mean for band in self.bands], np.float32)
+
+    @cached_property
+    def stds(self) -> np.ndarray:
+        """(bands,) float32, in each band's unit."""
+        return np.array([band.std for band in self.bands], np.float32)
+
+    def index(self, name: str) -> int:
+        """Channel of the band called ``name`` (canonical or alias). Raises ``KeyError`` with the valid names."""
+        return find_band(self.bands, name, owner=f"sensor {self.name!r}")
+
+    def select(self, names: Sequence[str]) -> "Sensor":
+        """The same sensor with only these bands, in this order (the channel order of the pixels that go with it)."""
+        return replace(self, bands=tuple(self.bands[self.index(name)] for name in names))
+
+    def encoding(self, name: str) -> Encoding:
+        """The storage form declared as ``name``. Raises ``ValueError`` with the valid words."""
+        for encoding in self.encodings:
+            if encoding.name == name:
+                return encoding
+        valid = ", ".join(encoding.name for encoding in self.encodings) or "none declared"
+        raise ValueError(f"sensor {self.name!r} has no unit {name!r}; declare one of: {valid}")
+
+    def normalised_with(self, means: Sequence[float], stds: Sequence[float]) -> "Sensor":
+        """The same sensor with other normalisation statistics, given in band order."""
+        pairs = zip(self.bands, means, stds, strict=True)
+        return replace(self, bands=tuple(replace(b, mean=float(m), std=float(s)) for b, m, s in pairs))

@@ -12,26 +12,48 @@ from skyweave.sensors.matching import find_band
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a file stores a sensor's values: ``value_in_unit = scale * stored + offset``, or its decibels.
+    """How a file stores a sensor's values: ``value_in_unit = scale * stored + offset``, its decibels or its Planck.
 
     Attributes:
         name: the word a user declares as ``unit`` (``dn``, ``reflectance``, ``db``, ``power``).
         scale: factor on the stored value.
         offset: added after scaling, in the band's unit.
         decibel: take ``10 log10`` of the scaled value (linear radar power to dB).
+        planck: constants (K1, K2) that turn the scaled value, a thermal radiance, into ``K2 / ln(K1 / radiance + 1)``
+            kelvin, as the Landsat handbooks define it.
+        exceptions: (canonical band name, its own encoding) of the bands that are stored otherwise.
+        channels: one encoding per channel, filled by ``Sensor.encoding`` where the bands differ; else empty.
     """
 
     name: str
     scale: float = 1.0
     offset: float = 0.0
     decibel: bool = False
+    planck: tuple[float, float] | None = None
+    exceptions: tuple[tuple[str, "Encoding"], ...] = ()
+    channels: tuple["Encoding", ...] = ()
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
-        """Stored values (any shape) to the band's unit, float32; non-positive power becomes NaN, that is, invalid."""
+        """Stored values to the band's unit, float32; what has no logarithm becomes NaN, that is, invalid.
+
+        Args:
+            stored: any shape; (bands, rows, columns) in the sensor's order where the bands are stored differently
+                (else ``ValueError``).
+        """
+        if self.channels:
+            if stored.ndim != 3 or len(stored) != len(self.channels):
+                raise ValueError(
+                    f"encoding {self.name!r} differs between bands: decode all {len(self.channels)} of them together "
+                    f"as (bands, rows, columns), not {stored.shape}; for one band use sensor.select([name])"
+                )
+            return np.stack([own.decode(band) for own, band in zip(self.channels, stored, strict=True)])
         values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
-        if self.decibel:
-            with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.decibel:
                 values = np.where(values > 0, 10 * np.log10(values), np.nan).astype(np.float32)
+            if self.planck:
+                k1, k2 = self.planck
+                values = np.where(values > 0, k2 / np.log(k1 / values + 1), np.nan).astype(np.float32)
         return values
 
 
@@ -89,7 +111,9 @@ class Sensor:
         """The storage form declared as ``name``. Raises ``ValueError`` with the valid words."""
         for encoding in self.encodings:
             if encoding.name == name:
-                return encoding
+                own, usual = dict(encoding.exceptions), replace(encoding, exceptions=())
+                channels = tuple(own.get(band.name, usual) for band in self.bands)
+                return channels[0] if len(set(channels)) == 1 else Encoding(name, channels=channels)
         valid = ", ".join(encoding.name for encoding in self.encodings) or "none declared"
         raise ValueError(f"sensor {self.name!r} has no unit {name!r}; declare one of: {valid}")
 

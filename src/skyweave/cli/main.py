@@ -1,0 +1,106 @@
+"""``skyweave``: finds the command, runs it, and turns a user's mistake into one line."""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import skyweave
+
+COMMANDS = {
+    "sensors": "list the sensors, or show one",
+    "inspect": "what a raster holds, and which sensors fit",
+    "shards": "pack a dataset into tar shards",
+    "pretrain": "masked image modelling over many sensors",
+    "probe": "score frozen features against baselines",
+    "embed": "a scene to a georeferenced map of features",
+    "demo": "a report on imagery of every sensor",
+}
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    0: done; 1: a check failed (the command says which); 2: the user can mend it (one ``error:`` line on standard
+    error); 130: interrupted. ``SKYWEAVE_DEBUG=1`` shows the traceback of an error instead.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser(arguments[0] if arguments else None)
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help()
+        return 0
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `skyweave sensors | head` is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not is_user_error(error) or os.environ.get("SKYWEAVE_DEBUG") == "1":
+            traceback.print_exc()
+            return 1
+        print(f"error: {describe(error)}", file=sys.stderr)
+        return USER_ERROR
+
+
+def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
+    """The whole parser; only the ``wanted`` command's module is imported, so that help stays fast."""
+    parser = argparse.ArgumentParser(
+        prog="skyweave",
+        description="One backbone for every sensor that looks at the Earth.",
+        epilog="`skyweave COMMAND --help` tells more. Set SKYWEAVE_DEBUG=1 to see tracebacks.",
+    )
+    parser.add_argument("--version", action="version", version=f"skyweave {skyweave.__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        if name == wanted:
+            importlib.import_module(f"skyweave.cli.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def is_user_error(error: Exception) -> bool:
+    """Whether the message, not the traceback, is what helps: bad values, files, bands; a missing extra; a full disk."""
+    if isinstance(error, ValueError | LookupError | OSError | ImportError):
+        return True
+    return any(base.__module__.split(".")[0] == "rasterio" for base in type(error).__mro__)
+
+
+def describe(error: Exception) -> str:
+    """One line that names the thing and the remedy."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"no space left on the disk{where}; nothing was left half-written; free some space or choose another -o"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, KeyError) and error.args:  # str() of a KeyError puts its message in quotes
+        message = str(error.args[0])
+    else:
+        message = str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("skyweave"):
+        extra = EXTRAS.get(error.name.split(".")[0])
+        if extra:
+            return f"this needs {error.name}, which is not installed; run: pip install 'skyweave[{extra}]'"
+    return " ".join(message.split()) or type(error).__name__
+
+
+EXTRAS = {
+    "rasterio": "geo",
+    "pyarrow": "geo",
+    "pystac": "geo",
+    "lightning": "train",
+    "torchmetrics": "train",
+    "tensorboard": "train",
+    "sklearn": "probe",
+}

@@ -1,0 +1,147 @@
+"""One backbone for every sensor: tokenizer, positions, shared encoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.encoder import Encoder, pad_and_join
+from skyweave.backbone.features import Features
+from skyweave.backbone.patches import pad_to_patches, patchify
+from skyweave.backbone.positions import Positions
+from skyweave.backbone.tokenizers import Tokenizer
+from skyweave.data.batch import SensorBatch, stack
+from skyweave.observation import Observation
+from skyweave.sensors.sensor import Sensor
+
+CLIP = 8.0
+"""Normalised pixels are limited to this many standard deviations, so that one broken pixel cannot drown an image."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Normalised patches of one sensor's images, ready for a tokenizer.
+
+    Attributes:
+        values: (batch, number, bands, p, p), zero where invalid.
+        valid: same shape, bool; None when every pixel is valid.
+        usable: (batch, number) bool, patches with any valid pixel.
+        grid: (rows, columns) of patches.
+        sensor: its bands are the channels.
+        metres: (batch,) ground size of a patch.
+    """
+
+    values: Tensor
+    valid: Tensor | None
+    usable: Tensor
+    grid: tuple[int, int]
+    sensor: Sensor
+    metres: Tensor
+
+
+class Backbone(nn.Module):
+    """Imagery of any sensor, size and resolution to features.
+
+    Args:
+        tokenizer: turns patches into tokens.
+        positions: where tokens lie.
+        encoder: the shared Transformer.
+        config: the numbers it was built from, kept beside the weights.
+        sensors: normalisation of known sensors (by name, then by band); others bring their own statistics.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        positions: Positions,
+        encoder: Encoder,
+        config: BackboneConfig,
+        sensors: Sequence[Sensor] = (),
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = tokenizer
+        self.positions = positions
+        self.encoder = encoder
+        self.sensors = {sensor.name: sensor for sensor in sensors}
+        self._statistics: dict[Sensor, tuple[Tensor, Tensor]] = {}
+
+    def forward(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
+        """Features of images of one sensor and size.
+
+        Args:
+            batch: pixels in the bands' units; invalid pixels are ignored.
+            patch_size: pixels per patch side, default the model's nominal one. Smaller patches give finer maps.
+        """
+        return self.encode([batch], patch_size)[0]
+
+    def encode(self, batches: Sequence[SensorBatch], patch_size: int | None = None) -> list[Features]:
+        """Features of a mix of sensors and sizes, in one pass of the encoder."""
+        size = patch_size or self.patch_embed.patch_size
+        groups = [self.patches(batch, size) for batch in batches]
+        sequences = [self.tokens(group) for group in groups]
+        tokens, valid = pad_and_join(sequences, [group.usable for group in groups])
+        encoded, levels = self.encoder(tokens, valid)
+        features, start = [], 0
+        for group in groups:
+            stop, length = start + len(group.usable), group.usable.shape[1]
+            usable = group.usable.unsqueeze(-1)
+            own = [tensor[start:stop, :length] * usable for tensor in (encoded, *levels)]
+            features.append(Features(own[0], group.usable, group.grid, tuple(own[1:]), size))
+            start = stop
+        return features
+
+    @torch.inference_mode()
+    def embed(self, observation: Observation, patch_size: int | None = None) -> Features:
+        """Features of one observation, without gradients, batch of one."""
+        device = next(self.parameters()).device
+        return self(stack([observation]).to(device), patch_size)
+
+    def patches(self, batch: SensorBatch, patch_size: int) -> Patches:
+        """Normalise and cut into patches."""
+        means, stds = self.statistics(batch.sensor)
+        pixels, valid, grid = pad_to_patches(batch, patch_size)
+        complete = bool(valid.all())
+        values = ((pixels - means.to(pixels)) / stds.to(pixels)).clamp(-CLIP, CLIP)
+        masks = None if complete else patchify(valid, patch_size)
+        values = patchify(values if complete else values * valid, patch_size)
+        if masks is None:
+            usable = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+        else:
+            usable = masks.flatten(2).any(-1)
+        return Patches(values, masks, usable, grid, batch.sensor, batch.ground_sample_distance * patch_size)
+
+    def tokens(self, patches: Patches, keep: Tensor | None = None) -> Tensor:
+        """Embedded patches with positions, (batch, number, width).
+
+        Args:
+            keep: (batch, kept) indices of the patches to embed; None for all.
+        """
+        positions = self.positions(patches.grid, patches.metres)
+        values, valid = patches.values, patches.valid
+        if keep is not None:
+            values = take(values, keep)
+            valid = None if valid is None else take(valid, keep)
+            positions = take(positions, keep)
+        return self.patch_embed(values, valid, patches.sensor) + positions
+
+    def statistics(self, sensor: Sensor) -> tuple[Tensor, Tensor]:
+        """Means and spreads, each (bands, 1, 1): the model's own for a sensor it knows, else the sensor's."""
+        if sensor not in self._statistics:
+            known = self.sensors.get(sensor.name)
+            names = {band.name for band in known.bands} if known else set()
+            bands = [known.bands[known.index(b.name)] if known and b.name in names else b for b in sensor.bands]
+            resolved = replace(sensor, bands=tuple(bands))
+            self._statistics[sensor] = (
+                torch.from_numpy(resolved.means).view(-1, 1, 1),
+                torch.from_numpy(resolved.stds).view(-1, 1, 1),
+            )
+        return self._statistics[sensor]
+
+
+def take(values: Tensor, indices: Tensor) -> Tensor:
+    """``values[b, indices[b]]``: (batch, number, ...) and (batch, kept) to (batch, kept, ...)."""
+    rows = torch.arange(len(values), device=values.device).unsqueeze(1)
+    return values[rows, indices]

@@ -1,0 +1,67 @@
+"""A band's physics as numbers: the input of every weight that is generated per band."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from skyweave.backbone.positions import sine_cosine
+from skyweave.sensors.band import Band
+from skyweave.sensors.sensor import Sensor
+
+POLARISATIONS = ("VV", "VH", "HH", "HV")
+KINDS = ("optical", "thermal", "radar", "elevation")
+SPECTRAL_FEATURES = 64
+
+
+class BandCode(nn.Module):
+    """A learned function of what a band is: wavelength and width, or radar frequency and polarisation, or its kind.
+
+    Optical and thermal wavelengths share one axis (the logarithm of the wavelength, so that the visible is resolved as
+    finely as the thermal infrared is coarse). Radar has learned entries for its polarisations and its own frequency
+    axis; elevation has an entry of its own. Nothing depends on a sensor's name or on the order of its bands.
+
+    Args:
+        outputs: numbers per band.
+        hidden: channels of the two hidden layers.
+    """
+
+    def __init__(self, outputs: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(SPECTRAL_FEATURES + 16 + len(POLARISATIONS) + len(KINDS), hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, outputs),
+        )
+        self._described: dict[Sensor, Tensor] = {}
+
+    def forward(self, sensor: Sensor) -> Tensor:
+        """(bands, outputs)."""
+        if sensor not in self._described:
+            self._described[sensor] = torch.stack([describe(band) for band in sensor.bands])
+        weight = self.layers[0].weight
+        return self.layers(self._described[sensor].to(weight.device, torch.float32))
+
+
+def describe(band: Band) -> Tensor:
+    """A band's fixed features, float32: wavelength or frequency in sines and cosines, one-hot polarisation and kind."""
+    spectral = torch.zeros(SPECTRAL_FEATURES)
+    extra = torch.zeros(16)
+    polarisation = torch.zeros(len(POLARISATIONS))
+    kind = torch.zeros(len(KINDS))
+    kind[KINDS.index(band.kind)] = 1.0
+    if band.wavelength is not None:
+        octaves = torch.tensor(math.log2(band.wavelength / 400.0))
+        spectral = sine_cosine(octaves, SPECTRAL_FEATURES, longest=4.0, shortest=0.03)
+        extra = sine_cosine(torch.tensor(math.log2(max(band.width or 50.0, 1.0))), 16, longest=16.0, shortest=1.0)
+    if band.kind == "radar":
+        assert band.frequency is not None and band.polarisation is not None  # checked by Band
+        extra = sine_cosine(torch.tensor(math.log2(band.frequency)), 16, longest=16.0, shortest=0.5)
+        if band.polarisation not in POLARISATIONS:
+            raise ValueError(
+                f"band {band.name!r}: polarisation {band.polarisation!r} is not one of {', '.join(POLARISATIONS)}"
+            )
+        polarisation[POLARISATIONS.index(band.polarisation)] = 1.0
+    return torch.cat([spectral, extra, polarisation, kind])

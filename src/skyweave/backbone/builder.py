@@ -1,0 +1,63 @@
+"""Every size in one place."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from skyweave.backbone.backbone import Backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.encoder import Encoder, initialise
+from skyweave.backbone.positions import Positions
+from skyweave.backbone.tokenizers import PerSensorTokenizer, SpectralTokenizer, Tokenizer
+from skyweave.sensors.sensor import Sensor
+
+
+SIZES = {
+    "tiny": BackboneConfig(width=192, depth=12, heads=3, patch_size=8),
+    "small": BackboneConfig(width=384, depth=12, heads=6, patch_size=16, mixes=48),
+    "base": BackboneConfig(width=768, depth=12, heads=12, patch_size=16, mixes=64),
+    "large": BackboneConfig(width=1024, depth=24, heads=16, patch_size=16, mixes=64),
+}
+
+
+def build_backbone(
+    size: str | BackboneConfig, sensors: Sequence[Sensor] = (), seed: int | None = None, **changes: Any
+) -> Backbone:
+    """A backbone with random weights.
+
+    Args:
+        size: a name in ``SIZES``, or a whole configuration.
+        sensors: sensors whose normalisation the model keeps; the ``per_sensor`` tokenizer embeds exactly these.
+        seed: makes the weights reproducible without touching the global random state.
+        changes: fields of the configuration to change, such as ``tokenizer="per_sensor"``.
+
+    Raises:
+        ValueError: unknown size.
+    """
+    if isinstance(size, str):
+        if size not in SIZES:
+            raise ValueError(f"no backbone size {size!r}; choose one of: {', '.join(SIZES)}")
+        size = SIZES[size]
+    config = replace(size, **changes)
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        backbone = Backbone(
+            _tokenizer(config, sensors),
+            Positions(config.width, config.ground_sample_distance),
+            Encoder(config.width, config.depth, config.heads),
+            config,
+            sensors,
+        )
+        initialise(backbone)
+    return backbone
+
+
+def _tokenizer(config: BackboneConfig, sensors: Sequence[Sensor]) -> Tokenizer:
+    if config.tokenizer == "spectral":
+        return SpectralTokenizer(config.width, config.patch_size, config.mixes)
+    if not sensors:
+        raise ValueError("the per_sensor tokenizer needs the list of sensors it shall embed; pass sensors=[...]")
+    return PerSensorTokenizer(config.width, config.patch_size, sensors)

@@ -1,0 +1,166 @@
+"""Weights on disk: a safetensors file with a JSON card beside it; nothing is ever unpickled."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from skyweave.backbone.backbone import Backbone
+from skyweave.backbone.builder import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.files import write_aside
+from skyweave.sensors import sensor_from_dict, sensor_to_dict
+
+FORMAT = 1
+EXTRA_PARTS = ("decoder.",)
+"""Parts of a checkpoint that a backbone does not need; anything else unexpected is an error."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        name: what people call it.
+        architecture: the fields of ``BackboneConfig``.
+        sensors: sensors it was trained on, with the normalisation that it applies.
+        training: data, steps, recipe; free form.
+        metrics: figures with their meaning; free form.
+        licence: of the weights.
+        fingerprint: hash of architecture, normalisation and weights.
+        parts: configuration of further parts, such as the pretraining decoder.
+    """
+
+    name: str
+    architecture: dict[str, Any]
+    sensors: list[dict[str, Any]]
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
+    fingerprint: str = ""
+    parts: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Backbone:
+    """A backbone with its weights, ready to use (in evaluation mode).
+
+    Args:
+        name_or_path: the name of shipped weights (``tiny``) or a ``.safetensors`` file with its card beside it.
+
+    Raises:
+        FileNotFoundError: no such name or file; the message lists the shipped names.
+        ValueError: not a Skyweave checkpoint, or its keys or shapes do not fit; the message names them.
+    """
+    state, card = read_checkpoint(name_or_path)
+    sensors = [sensor_from_dict(entry) for entry in card.sensors]
+    backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
+    own = {key: value for key, value in state.items() if not key.startswith(EXTRA_PARTS)}
+    load_strictly(backbone, own, str(name_or_path))
+    return backbone.eval().to(device)
+
+
+def save_checkpoint(
+    path: Path,
+    backbone: Backbone,
+    name: str,
+    extra: Mapping[str, Tensor] | None = None,
+    dtype: torch.dtype = torch.float32,
+    **card_fields: Any,
+) -> Card:
+    """Write ``path`` (``.safetensors``) and its card (``.json``), each aside and then renamed.
+
+    Args:
+        extra: further tensors, whose names start with one of ``EXTRA_PARTS``.
+        dtype: storage type of the weights; they are read back as float32.
+        card_fields: ``training``, ``metrics``, ``licence``, ``parts`` of the card.
+    """
+    state = {**backbone.state_dict(), **(extra or {})}
+    state = {key: value.detach().cpu().to(dtype).contiguous() for key, value in state.items()}
+    architecture = backbone.config.to_dict()
+    sensors = [sensor_to_dict(sensor) for sensor in backbone.sensors.values()]
+    card = Card(name, architecture, sensors, fingerprint=fingerprint(backbone, dtype), **card_fields)
+    with write_aside(path) as aside:
+        aside.write_bytes(save(state))
+    with write_aside(path.with_suffix(".json")) as aside:
+        aside.write_text(json.dumps(vars(card), indent=1) + "\n")
+    return card
+
+
+def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], Card]:
+    """The tensors (float32) and the card of a checkpoint. Raises as ``load``."""
+    path = _locate(name_or_path)
+    card_path = path.with_suffix(".json")
+    if not card_path.exists():
+        raise FileNotFoundError(f"{path} has no card: {card_path} is missing; both files belong together")
+    try:
+        card = Card(**json.loads(card_path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{card_path} is not the card of a Skyweave checkpoint: {error}") from error
+    if card.format != FORMAT:
+        raise ValueError(f"{card_path}: format {card.format} is not supported (this version reads {FORMAT})")
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
+    return {key: value.float() for key, value in state.items()}, card
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """``load_state_dict`` that refuses any difference, naming keys and shapes. Raises ``ValueError``."""
+    own = module.state_dict()
+    problems = []
+    if missing := sorted(own.keys() - state.keys()):
+        problems.append(f"missing keys: {_some(missing)}")
+    if unexpected := sorted(state.keys() - own.keys()):
+        problems.append(f"unexpected keys: {_some(unexpected)}")
+    for key in sorted(own.keys() & state.keys()):
+        if own[key].shape != state[key].shape:
+            problems.append(f"{key} has shape {tuple(state[key].shape)}, the model needs {tuple(own[key].shape)}")
+    if problems:
+        raise ValueError(f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:6]))
+    module.load_state_dict(dict(state))
+
+
+def fingerprint(backbone: Backbone, dtype: torch.dtype = torch.float32) -> str:
+    """Sixteen hexadecimal digits that change with the architecture, the normalisation or any weight."""
+    digest = hashlib.sha256(json.dumps(backbone.config.to_dict(), sort_keys=True).encode())
+    for sensor in backbone.sensors.values():
+        digest.update(json.dumps(sensor_to_dict(sensor), sort_keys=True).encode())
+    for key, value in sorted(backbone.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().to(dtype).float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def shipped() -> dict[str, Path]:
+    """Names and files of the weights that come with the package."""
+    folder = Path(str(resources.files("skyweave"))) / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _locate(name_or_path: str | Path) -> Path:
+    available = shipped()
+    if str(name_or_path) in available:
+        return available[str(name_or_path)]
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors" and path.exists():
+        return path
+    names = ", ".join(available) or "none"
+    raise FileNotFoundError(
+        f"no weights {str(name_or_path)!r}: give a shipped name ({names}) or the path of a .safetensors file"
+    )
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(keys[:5])
+    return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5} more"
+

@@ -1,0 +1,115 @@
+"""The shared Transformer: knows nothing but tokens."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Encoder(nn.Module):
+    """Pre-norm Vision Transformer (arXiv 2010.11929) on fused attention, parameter names as in published ViTs.
+
+    Args:
+        width: channels of a token.
+        depth: number of blocks.
+        heads: attention heads; must divide ``width``.
+        mlp_ratio: hidden channels of the feed-forward part over ``width``.
+    """
+
+    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.taps = tuple(sorted({max(1, round(depth * part / 4)) for part in (1, 2, 3, 4)}))
+
+    def forward(self, tokens: Tensor, valid: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Encode a batch of token sequences.
+
+        Args:
+            tokens: (batch, length, width).
+            valid: (batch, length) bool; tokens that are False are seen by nobody. None when all are valid.
+
+        Returns:
+            The normalised last output (batch, length, width), and the outputs at the tapped depths.
+        """
+        mask = attention_mask(valid)
+        levels = []
+        for number, block in enumerate(self.blocks, start=1):
+            tokens = block(tokens, mask)
+            if number in self.taps:
+                levels.append(tokens)
+        return self.norm(tokens), levels
+
+
+class Block(nn.Module):
+    """Self-attention and a feed-forward part, each behind a norm and around a residual."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width, int(width * mlp_ratio))
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        tokens = tokens + self.attn(self.norm1(tokens), mask)
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"token width {width} is not divisible by {heads} heads")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two linear layers around a GELU."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.fc2(functional.gelu(self.fc1(tokens)))
+
+
+def attention_mask(valid: Tensor | None) -> Tensor | None:
+    """(batch, 1, 1, length) key mask, or None when nothing needs masking (the fast path).
+
+    A sequence without any valid token would attend to nothing and give NaN: it attends to everything instead, and its
+    outputs are discarded by the caller.
+    """
+    if valid is None or bool(valid.all()):
+        return None
+    empty = ~valid.any(dim=1, keepdim=True)
+    return (valid | empty)[:, None, None, :]
+
+
+def pad_and_join(sequences: Sequence[Tensor], valids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Sequences of several lengths as one batch: (sum of batches, longest, width) and their validity."""
+    longest = max(sequence.shape[1] for sequence in sequences)
+    tokens = [functional.pad(s, (0, 0, 0, longest - s.shape[1])) for s in sequences]
+    masks = [functional.pad(v, (0, longest - v.shape[1]), value=False) for v in valids]
+    return torch.cat(tokens), torch.cat(masks)
+
+
+def initialise(module: nn.Module) -> None:
+    """Initialisation of the MAE paper (arXiv 2111.06377): Xavier uniform weights, zero biases."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

@@ -1,0 +1,59 @@
+"""Images to patches and back, at any patch size."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skyweave.data.batch import SensorBatch
+
+
+def patchify(images: Tensor, patch_size: int) -> Tensor:
+    """(batch, channels, rows, columns) to (batch, patches, channels, patch_size, patch_size), row-major patches.
+
+    Rows and columns must be multiples of ``patch_size``; see ``pad_to_patches``.
+    """
+    batch, channels, rows, columns = images.shape
+    grid = images.view(batch, channels, rows // patch_size, patch_size, columns // patch_size, patch_size)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels, patch_size, patch_size)
+
+
+def unpatchify(patches: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Inverse of ``patchify``: (batch, patches, channels, p, p) to (batch, channels, rows * p, columns * p)."""
+    batch, _, channels, size, _ = patches.shape
+    rows, columns = grid
+    image = patches.view(batch, rows, columns, channels, size, size).permute(0, 3, 1, 4, 2, 5)
+    return image.reshape(batch, channels, rows * size, columns * size)
+
+
+def pad_to_patches(batch: SensorBatch, patch_size: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Pixels, validity and patch grid, padded below and right with invalid zeros to whole patches.
+
+    Returns:
+        pixels (batch, bands, rows', columns'), valid (same shape, bool), (patch rows, patch columns).
+    """
+    rows, columns = batch.pixels.shape[-2:]
+    below, right = -rows % patch_size, -columns % patch_size
+    pixels, valid = batch.pixels, batch.valid
+    if below or right:
+        pixels = functional.pad(pixels, (0, right, 0, below))
+        valid = functional.pad(valid, (0, right, 0, below), value=False)
+    return pixels, valid, ((rows + below) // patch_size, (columns + right) // patch_size)
+
+
+@lru_cache(maxsize=64)
+def resize_matrix(source: int, target: int) -> Tensor:
+    """(target**2, source**2) matrix that resizes a flattened square patch: bilinear up, anti-aliased down.
+
+    Applying a kernel of the nominal size to the resized patch equals applying ``kernel @ matrix`` to the patch itself,
+    so one set of weights serves any patch size (after FlexiViT, arXiv 2212.08013, without its pseudo-inverse: the
+    nominal kernel always sees the patch as it would look at the nominal number of pixels).
+    """
+    if source == target:
+        return torch.eye(source * source)
+    basis = torch.eye(source * source).view(source * source, 1, source, source)
+    resized = functional.interpolate(
+        basis, size=(target, target), mode="bilinear", align_corners=False, antialias=target < source
+    )
+    return resized.view(source * source, target * target).T.contiguous()

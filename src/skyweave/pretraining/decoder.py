@@ -1,0 +1,114 @@
+"""The pretraining decoder: predicts hidden patches from what the encoder saw."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.backbone.band_code import BandCode
+from skyweave.backbone.encoder import Mlp, attention_mask
+from skyweave.backbone.positions import GroundSampleDistanceMode, Positions
+from skyweave.sensors.sensor import Sensor
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Numbers of the decoder.
+
+    Attributes:
+        width: channels.
+        depth: cross-attention blocks.
+        heads: attention heads.
+        mixes: spectral functions of the output.
+    """
+
+    width: int = 128
+    depth: int = 3
+    heads: int = 4
+    mixes: int = 32
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, for the card."""
+        return asdict(self)
+
+
+class Decoder(nn.Module):
+    """Queries for hidden patches attend to the encoded visible patches (cross-attention only, as CrossMAE,
+    arXiv 2401.14391): any subset of the hidden patches can be predicted, at a cost proportional to it.
+
+    The output is spectral: each query gives ``mixes`` maps of a patch, and each band combines them with weights
+    generated from what the band is; so one decoder serves every sensor.
+
+    Args:
+        encoder_width: channels of the encoded tokens.
+        patch_size: nominal pixels per patch side; predictions have this size.
+        config: see ``DecoderConfig``.
+        ground_sample_distance: how positions use it.
+    """
+
+    def __init__(
+        self,
+        encoder_width: int,
+        patch_size: int,
+        config: DecoderConfig,
+        ground_sample_distance: GroundSampleDistanceMode,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_size = patch_size
+        self.embed = nn.Linear(encoder_width, config.width)
+        self.mask_token = nn.Parameter(torch.zeros(config.width))
+        self.positions = Positions(config.width, ground_sample_distance)
+        self.blocks = nn.ModuleList(CrossBlock(config.width, config.heads) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.maps = nn.Linear(config.width, config.mixes * patch_size**2)
+        self.band_code = BandCode(outputs=config.mixes + 1)
+
+    def forward(self, encoded: Tensor, valid: Tensor | None, positions: Tensor) -> Tensor:
+        """Decode queries.
+
+        Args:
+            encoded: (batch, visible, encoder width).
+            valid: (batch, visible) bool or None.
+            positions: (batch, queries, width), from ``self.positions``.
+
+        Returns:
+            (batch, queries, width).
+        """
+        memory = self.embed(encoded)
+        mask = attention_mask(valid)
+        queries = self.mask_token + positions
+        for block in self.blocks:
+            queries = block(queries, memory, mask)
+        return self.norm(queries)
+
+    def pixels(self, decoded: Tensor, sensor: Sensor) -> Tensor:
+        """(batch, queries, bands, patch_size**2) normalised pixels from (batch, queries, width)."""
+        maps = self.maps(decoded).unflatten(-1, (self.config.mixes, -1))
+        weights, bias = self.band_code(sensor).split([self.config.mixes, 1], dim=-1)
+        return torch.matmul(weights.to(maps.dtype), maps) + bias
+
+
+class CrossBlock(nn.Module):
+    """Cross-attention from queries to memory and a feed-forward part, pre-norm."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.norm_memory = nn.LayerNorm(width, eps=1e-6)
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width, 4 * width)
+
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        query = self.query(self.norm1(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key_value = self.key_value(self.norm_memory(memory)).unflatten(-1, (2, self.heads, -1))
+        key, value = key_value.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        queries = queries + self.proj(mixed.transpose(1, 2).flatten(2))
+        return queries + self.mlp(self.norm2(queries))

@@ -1,0 +1,221 @@
+"""Masked image modelling across sensors (MAE, arXiv 2111.06377; joint over sensors as OFA-Net, arXiv 2401.07527)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from skyweave.backbone.backbone import Backbone, Patches, take
+from skyweave.backbone.encoder import initialise, pad_and_join
+from skyweave.backbone.patches import resize_matrix, unpatchify
+from skyweave.data.batch import SensorBatch
+from skyweave.pretraining.decoder import Decoder, DecoderConfig
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is hidden and what is asked back.
+
+    Attributes:
+        mask_ratio: share of patches hidden from the encoder.
+        predicted: share of the hidden patches that the decoder predicts (all cost more and teach no more).
+        band_dropout: largest share of an image's bands hidden from the encoder (drawn uniformly from zero to it, the
+            same for a group); all bands are predicted, so the encoder learns how bands go together.
+        target: ``sensor``: pixels normalised by the sensor's statistics; ``patch``: each patch and band also by its own
+            mean and spread.
+    """
+
+    mask_ratio: float = 0.75
+    predicted: float = 0.5
+    band_dropout: float = 0.0
+    target: Literal["sensor", "patch"] = "sensor"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, for the card."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Masked:
+    """One sensor's patches and which are seen and asked for.
+
+    Attributes:
+        patches: all of them, with every band (the target).
+        shown: the same, with hidden bands removed (the encoder's input).
+        visible: (batch, visible) indices the encoder sees.
+        seen: (batch, visible) bool; False fills up the rows of images with few usable patches.
+        asked: (batch, asked) indices the decoder predicts.
+    """
+
+    patches: Patches
+    shown: Patches
+    visible: Tensor
+    seen: Tensor
+    asked: Tensor
+
+
+class MaskedAutoencoder(nn.Module):
+    """Backbone and decoder, trained to reconstruct hidden patches.
+
+    Args:
+        backbone: what is being pretrained.
+        decoder_config: numbers of the decoder.
+        objective: what is hidden and asked back.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        decoder_config: DecoderConfig | None = None,
+        objective: ObjectiveConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.objective = objective or ObjectiveConfig()
+        config = backbone.config
+        self.decoder = Decoder(
+            config.width, config.patch_size, decoder_config or DecoderConfig(), config.ground_sample_distance
+        )
+        initialise(self.decoder)
+        nn.init.normal_(self.decoder.mask_token, std=0.02)
+
+    def forward(
+        self,
+        batches: Sequence[SensorBatch],
+        generator: torch.Generator,
+        patch_sizes: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """The loss of each batch (a scalar each), from one pass of encoder and decoder over the whole mix.
+
+        Args:
+            batches: one per sensor (or band subset).
+            generator: source of all randomness; the same state gives the same loss.
+            patch_sizes: pixels per patch side of each batch; default the nominal one.
+        """
+        nominal = self.backbone.config.patch_size
+        groups = [
+            self.mask(batch, size, generator)
+            for batch, size in zip(batches, patch_sizes or [nominal] * len(batches), strict=True)
+        ]
+        encoded, valid = self.forward_encoder(groups)
+        decoded = self.forward_decoder(groups, encoded, valid)
+        return [self.forward_loss(group, own) for group, own in zip(groups, decoded, strict=True)]
+
+    def mask(self, batch: SensorBatch, patch_size: int, generator: torch.Generator) -> Masked:
+        """Choose at random which patches (and bands) are seen and which are asked for."""
+        patches = self.backbone.patches(batch, patch_size)
+        usable = patches.usable
+        # Usable patches in random order, then those without any valid pixel, which nobody sees or asks for.
+        order = (torch.rand(usable.shape, generator=generator).to(usable.device) + 2.0 * ~usable).argsort(dim=1)
+        shown = (usable.sum(1) * (1 - self.objective.mask_ratio)).round().clamp(min=1).long()
+        hidden = int((usable.sum(1) - shown).max())
+        longest = torch.arange(int(shown.max()), device=order.device)
+        slots = torch.arange(max(1, round(hidden * self.objective.predicted)), device=order.device)
+        asked = order.gather(1, (shown[:, None] + slots).clamp(max=order.shape[1] - 1))
+        visible = order[:, : len(longest)]
+        seen = (longest < shown[:, None]) & usable.gather(1, visible)
+        return Masked(patches, self._drop_bands(patches, generator), visible, seen, asked)
+
+    def forward_encoder(self, groups: Sequence[Masked]) -> tuple[list[Tensor], list[Tensor]]:
+        """Encoded visible tokens of each group, and their validity."""
+        tokens = [self.backbone.tokens(group.shown, keep=group.visible) for group in groups]
+        seen = [group.seen for group in groups]
+        encoded, _ = self.backbone.encoder(*pad_and_join(tokens, seen))
+        return _split(encoded, tokens), seen
+
+    def forward_decoder(
+        self, groups: Sequence[Masked], encoded: Sequence[Tensor], valid: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Decoded queries of each group, (batch, asked, decoder width)."""
+        positions = [
+            take(self.decoder.positions(group.patches.grid, group.patches.metres), group.asked) for group in groups
+        ]
+        queries, _ = pad_and_join(positions, [torch.ones_like(group.asked, dtype=torch.bool) for group in groups])
+        memory, memory_valid = pad_and_join(encoded, valid)
+        return _split(self.decoder(memory, memory_valid, queries), positions)
+
+    def forward_loss(self, group: Masked, decoded: Tensor) -> Tensor:
+        """Mean squared error over valid pixels of the patches asked for."""
+        predicted = self.decoder.pixels(decoded, group.patches.sensor).float()
+        target, weight = self.target(group)
+        error = (predicted - target).square()
+        if weight is None:
+            return error.mean()
+        return (error * weight).sum() / weight.sum().clamp(min=1)
+
+    def target(self, group: Masked) -> tuple[Tensor, Tensor | None]:
+        """Pixels asked for, resized to the nominal patch: (batch, asked, bands, patch_size**2), and their weights."""
+        values = take(group.patches.values, group.asked).flatten(3)
+        valid = None if group.patches.valid is None else take(group.patches.valid, group.asked).flatten(3)
+        resize = resize_matrix(group.patches.values.shape[-1], self.backbone.config.patch_size).to(values)
+        weight = None
+        if valid is None:
+            target = values @ resize.T
+        else:
+            weight = valid.to(values.dtype) @ resize.T
+            target = torch.where(weight > 0.5, (values @ resize.T) / weight.clamp(min=0.5), 0.0)
+            weight = (weight > 0.5).to(values.dtype)
+        if self.objective.target == "patch":
+            target = _normalise_patches(target, weight)
+        return target, weight
+
+    def _drop_bands(self, patches: Patches, generator: torch.Generator) -> Patches:
+        bands = len(patches.sensor)
+        if self.objective.band_dropout == 0 or bands < 2:
+            return patches
+        share = float(torch.rand((), generator=generator)) * self.objective.band_dropout
+        kept = torch.randperm(bands, generator=generator)[: max(1, round(bands * (1 - share)))]
+        kept = kept.sort().values
+        sensor = replace(patches.sensor, bands=tuple(patches.sensor.bands[i] for i in kept.tolist()))
+        kept = kept.to(patches.values.device)
+        valid = None if patches.valid is None else patches.valid[:, :, kept]
+        return replace(patches, values=patches.values[:, :, kept], valid=valid, sensor=sensor)
+
+    @torch.inference_mode()
+    def reconstruct(self, batch: SensorBatch, mask_ratio: float = 0.75, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Hide patches and predict them.
+
+        Returns:
+            Pixels in the bands' units, with predictions in place of hidden patches and the input elsewhere
+            (batch, bands, rows, columns); and the hidden pixels (batch, rows, columns) bool.
+        """
+        if self.objective.target != "sensor":
+            raise ValueError("this model predicts patches without their mean and spread; it cannot paint pictures")
+        full = replace(self.objective, mask_ratio=mask_ratio, predicted=1.0, band_dropout=0.0)
+        objective, self.objective = self.objective, full
+        try:
+            group = self.mask(batch, self.backbone.config.patch_size, torch.Generator().manual_seed(seed))
+            encoded, valid = self.forward_encoder([group])
+            (decoded,) = self.forward_decoder([group], encoded, valid)
+        finally:
+            self.objective = objective
+        size = self.backbone.config.patch_size
+        predicted = self.decoder.pixels(decoded, batch.sensor).float().unflatten(-1, (size, size))
+        patches = group.patches.values.clone()
+        rows = torch.arange(len(patches), device=patches.device).unsqueeze(1)
+        patches[rows, group.asked] = predicted
+        hidden = torch.zeros_like(group.patches.usable).scatter(1, group.asked, True)
+        image = unpatchify(patches, group.patches.grid)
+        shape = (len(batch), -1, 1, 1, 1)
+        mask = unpatchify(hidden.view(shape).expand(*hidden.shape, 1, size, size), group.patches.grid)[:, 0]
+        means, stds = self.backbone.statistics(batch.sensor)
+        height, width = batch.pixels.shape[-2:]
+        image = image[..., :height, :width] * stds.to(image) + means.to(image)
+        return image, mask[..., :height, :width]
+
+
+def _split(joined: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
+    """Undo ``pad_and_join`` on a result of the same batch and lengths."""
+    pieces = joined.split([len(part) for part in parts])
+    return [piece[:, : part.shape[1]] for piece, part in zip(pieces, parts, strict=True)]
+
+
+def _normalise_patches(target: Tensor, weight: Tensor | None) -> Tensor:
+    """Each patch and band to zero mean and unit spread over its valid pixels."""
+    weight = torch.ones_like(target) if weight is None else weight
+    count = weight.sum(-1, keepdim=True).clamp(min=1)
+    mean = (target * weight).sum(-1, keepdim=True) / count
+    variance = ((target - mean).square() * weight).sum(-1, keepdim=True) / count
+    return (target - mean) / (variance + 1e-2).sqrt()

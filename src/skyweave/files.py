@@ -1,0 +1,38 @@
+"""Outputs are written aside and renamed when whole, so that nobody ever meets half a file."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def write_aside(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; renamed to it when the block succeeds, removed when it raises.
+
+    The temporary name keeps the suffix (writers choose their format by it) and starts with a dot. The rename is
+    atomic: readers see the old file or the new one. Parent folders are made.
+
+    Raises:
+        FileNotFoundError: the block succeeded without writing the file.
+        OSError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.stem}.{os.getpid()}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        yield aside
+        if not aside.exists():
+            raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {aside.name}")
+        _flush(aside)
+        os.replace(aside, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            aside.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Push the file to the disk, so that a power cut after the rename cannot leave an empty file."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())

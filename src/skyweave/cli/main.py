@@ -19,6 +19,15 @@ COMMANDS = {
     "embed": "a scene to a georeferenced map of features",
     "demo": "a report on imagery of every sensor",
 }
+EXTRAS = {
+    "rasterio": "geo",
+    "pyarrow": "geo",
+    "pystac": "geo",
+    "lightning": "train",
+    "torchmetrics": "train",
+    "tensorboard": "train",
+    "sklearn": "probe",
+}
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -72,9 +81,10 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
 
 def is_user_error(error: Exception) -> bool:
     """Whether the message, not the traceback, is what helps: bad values, files, bands; a missing extra; a full disk."""
-    if isinstance(error, ValueError | LookupError | OSError | ImportError):
+    if isinstance(error, ValueError | KeyError | OSError | ImportError):
         return True
-    return any(base.__module__.split(".")[0] == "rasterio" for base in type(error).__mro__)
+    libraries = {base.__module__.split(".")[0] for base in type(error).__mro__}
+    return bool(libraries & {"rasterio", "safetensors", "safetensors_rust"})
 
 
 def describe(error: Exception) -> str:
@@ -84,23 +94,10 @@ def describe(error: Exception) -> str:
         return f"no space left on the disk{where}; nothing was left half-written; free some space or choose another -o"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, KeyError) and error.args:  # str() of a KeyError puts its message in quotes
-        message = str(error.args[0])
-    else:
-        message = str(error)
+    # str() of a KeyError would put its message in quotes
+    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("skyweave"):
         extra = EXTRAS.get(error.name.split(".")[0])
         if extra:
             return f"this needs {error.name}, which is not installed; run: pip install 'skyweave[{extra}]'"
     return " ".join(message.split()) or type(error).__name__
-
-
-EXTRAS = {
-    "rasterio": "geo",
-    "pyarrow": "geo",
-    "pystac": "geo",
-    "lightning": "train",
-    "torchmetrics": "train",
-    "tensorboard": "train",
-    "sklearn": "probe",
-}

@@ -1,0 +1,65 @@
+# What you need: Python 3.11 or newer with venv, and make. Everything goes into .venv; `make clean` removes it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+PYTEST_ARGS ?=
+INTEROP := .venv-interop
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format bench test-interop clean
+
+help:  ## show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.light  ## the light install, then demo/report.html on imagery of every sensor
+	$(BIN)/skyweave demo -o $(DEMO)
+
+test: $(VENV)/.development  ## lint, types and every test that needs no network and no peer library
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not network and not interop" $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.development  ## the tests that take a moment
+	$(BIN)/pytest -m "not network and not interop and not slow" -x $(PYTEST_ARGS)
+
+lint: $(VENV)/.development  ## ruff and mypy, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.development  ## let ruff fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.development  ## the speed of our own code; see benchmarks/ for the comparisons with peers
+	$(BIN)/python benchmarks/encoder.py
+	$(BIN)/python benchmarks/pretraining.py
+
+test-interop: $(INTEROP)/.interop  ## parity with torchgeo, in an environment of its own with the newest torch (6 GB)
+	$(INTEROP)/bin/pytest -m interop tests/interop $(PYTEST_ARGS)
+
+clean:  ## remove the environments, caches and the demo
+	rm -rf $(VENV) $(INTEROP) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was made from: a second `make demo` installs nothing.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "skyweave needs Python 3.11 or newer; run: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.light: $(VENV)/.created pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo]'
+	touch $@
+
+$(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,train,probe,dev]'
+	touch $@ $(VENV)/.light
+
+$(INTEROP)/.interop: pyproject.toml
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[geo,torchgeo,dev]'
+	touch $@

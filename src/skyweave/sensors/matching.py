@@ -107,8 +107,8 @@ def match_bands(
     """
     count = len(descriptions)
     texts = [text or "" for text in descriptions]
-    given = list(wavelengths) if wavelengths is not None else [None] * count
-    fwhm = list(widths) if widths is not None else [None] * count
+    given: list[float | None] = list(wavelengths) if wavelengths is not None else [None] * count
+    fwhm: list[float | None] = list(widths) if widths is not None else [None] * count
     if len(given) != count or len(fwhm) != count:
         raise ValueError(f"{count} descriptions, {len(given)} wavelengths and {len(fwhm)} widths: give one per band")
     centres = [value or wavelength_in(text) for value, text in zip(given, texts, strict=True)]
@@ -173,12 +173,8 @@ def _by_name(sensor: "Sensor", texts: list[str]) -> list[tuple[int, int]]:
     for index, band in enumerate(sensor.bands):
         for spelling in (*band.aliases, band.name):
             spelled.setdefault(normalise(spelling), index)
-    pairs = []
-    for channel, text in enumerate(texts):
-        index = spelled.get(normalise(text))
-        if text and index is not None:
-            pairs.append((index, channel))
-    return pairs
+    keys = [normalise(text) for text in texts]
+    return [(spelled[key], channel) for channel, key in enumerate(keys) if key in spelled]
 
 
 def _by_wavelength(

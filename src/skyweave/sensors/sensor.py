@@ -56,6 +56,19 @@ class Encoding:
                 values = np.where(values > 0, k2 / np.log(k1 / values + 1), np.nan).astype(np.float32)
         return values
 
+    def formula(self) -> str:
+        """The conversion in words, ``0.0001 * stored - 0.1``."""
+        if self.channels:
+            return "; ".join(dict.fromkeys(own.formula() for own in self.channels))
+        text = "stored" if self.scale == 1 else f"{self.scale:g} * stored"
+        if self.offset:
+            text += f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}"
+        if self.decibel:
+            text = f"10 log10({text})"
+        if self.planck:
+            text = f"{self.planck[1]:g} / ln({self.planck[0]:g} / ({text}) + 1)"
+        return "".join([text, *(f"; {name}: {own.formula()}" for name, own in self.exceptions)])
+
 
 @dataclass(frozen=True)
 class Sensor:

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from skyweave.sensors.fitting import Fit
     from skyweave.sensors.inspection import BandReport, FileReport
 
+_MARKS = {
+    "all": ("yes", "green"),
+    "subset": ("yes", "green"),
+    "more": ("part", "yellow"),
+    "count": ("maybe", "yellow"),
+    "no": ("no", "dim"),
+}
 SHOWN = 16  # bands in the table without --all
 
 
@@ -105,8 +112,7 @@ def _print(report: "FileReport", fits: "list[Fit]", advice: list[str], everythin
     console.print("\nSensors", style="bold")
     table = Table(box=None, pad_edge=False, show_header=False)
     for fit in fits:
-        mark = "yes" if fit.fits else "maybe" if fit.verdict == "count" else "no"
-        style = "green" if fit.fits else "yellow" if fit.verdict == "count" else "dim"
+        mark, style = _MARKS[fit.verdict]
         units = f"unit: {' or '.join(fit.units)}" if fit.units else ""
         table.add_row(Text(mark, style=style), Text(fit.sensor.name, style=style), Text(fit.reason), Text(units))
     console.print(table)

@@ -99,15 +99,15 @@ def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
     if isinstance(aliases, str) or not isinstance(aliases, (list, tuple)):
         raise ValueError(f"{source}: aliases is {aliases!r}, must be a list ([B04, RED])")
     values |= {"name": name, "aliases": tuple(str(alias) for alias in aliases)}
-    width, wavelength = values.get("width"), values.get("wavelength")
-    if width is not None and (width <= 0 or (wavelength and width > wavelength)):
-        raise ValueError(f"{source}: width {width:g} nm does not go with wavelength {wavelength or 0:g} nm")
-    if width is not None and width < 0.5:
-        raise ValueError(f"{source}: width {width:g} is in nanometres; 0.03 micrometres are 30")
     try:
-        return Band(**values)
+        band = Band(**values)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+    if band.width is not None and band.width < 0.5:
+        raise ValueError(f"{source}: width {band.width:g} is in nanometres; 0.03 micrometres are 30")
+    if band.width is not None and band.wavelength is not None and band.width > band.wavelength:
+        raise ValueError(f"{source}: width {band.width:g} nm does not go with wavelength {band.wavelength:g} nm")
+    return band
 
 
 def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> Encoding:
@@ -119,10 +119,9 @@ def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> En
     names = [band.name for band in bands]
     exceptions = []
     for name, scaling in own.items():
-        # A selection keeps the encodings of the whole sensor, so a name that is not here may be a band left out.
         _check_keys(scaling, _ENCODING_KEYS[:-1], f"{source}: band {name!r}")
-        if name not in names and (hint := did_you_mean(str(name), names)):
-            raise ValueError(f"{source}: there is no band {name!r}{hint}")
+        if name not in names:
+            raise ValueError(f"{source}: there is no band {name!r}{did_you_mean(str(name), names)}")
         exceptions.append((str(name), _scaling(str(word), scaling, f"{source}: band {name!r}")))
     scaling = {key: value for key, value in entry.items() if key != "bands"}
     return _scaling(str(word), scaling, source, tuple(exceptions))

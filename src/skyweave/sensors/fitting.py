@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.sensors.inspection import FileReport
-from skyweave.sensors.matching import BandMatch, match_bands
+from skyweave.sensors.matching import BandMatch, match_bands, normalise
 from skyweave.sensors.sensor import Sensor
 
 OFFSET_FLOOR = 900  # digital numbers; the +1000 of baseline 04.00 less what noise may take away
@@ -33,8 +33,8 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """The file's bands are known to be the sensor's."""
-        return self.verdict in ("all", "subset", "more")
+        """Every band of the file is known to be one of the sensor's."""
+        return self.verdict in ("all", "subset")
 
 
 def fit_sensors(report: FileReport, sensors: Iterable[Sensor]) -> list[Fit]:
@@ -63,8 +63,7 @@ def hints(report: FileReport, fits: Iterable[Fit]) -> list[str]:
         rest = "" if len(scales) == 1 else f" (and {len(scales) - 1} other pairs)"
         found.append(f"tags say value = {scale:g} * stored + {offset:g}{rest}: declare the unit that does this (dn)")
     for band in report.bands:
-        named_nir = band.name is not None and "n" in band.name.casefold() and band.colour == "alpha"
-        if named_nir:
+        if band.colour == "alpha" and band.name is not None and normalise(band.name) != "alpha":
             found.append(
                 f"band {band.number} is called {band.name!r} but tagged as alpha (transparency): "
                 "viewers may hide pixels by it; it is read as a band here"
@@ -153,13 +152,15 @@ def _offset_hint(report: FileReport, fit: Fit) -> str | None:
         by_order = len(report.bands) == len(names) and fit.verdict == "count"
         channel = names.index("cirrus") if by_order else fit.match.matched.get("cirrus")
         low = None if channel is None else report.bands[channel].minimum
-        if low is not None and channel is not None:
+        high = None if channel is None else report.bands[channel].maximum
+        if low is not None and high is not None and channel is not None:
             where = (
                 f"minimum of the cirrus band (B10, band {channel + 1}{' if in canonical order' if by_order else ''})"
             )
             if low >= OFFSET_FLOOR:
                 return f"{where} is {low:g}: looks like processing baseline >= 04.00; declare unit dn_offset1000"
-            return f"{where} is {low:g}: looks like no +1000 offset (baseline before 04.00); declare unit dn"
+            if low > 0 or high < OFFSET_FLOOR:  # a minimum of 0 may be nodata that the file does not declare
+                return f"{where} is {low:g}: looks like no +1000 offset (baseline before 04.00); declare unit dn"
     if len(lows) >= 6 and min(lows) >= OFFSET_FLOOR:
         return (
             f"no value below {min(lows):g} in any of {len(lows)} bands: looks like processing baseline >= 04.00; "

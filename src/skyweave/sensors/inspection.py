@@ -207,10 +207,9 @@ def _ground_sample_distance(dataset: Any) -> float | None:
     t = dataset.transform
     x, y = math.hypot(t.a, t.d), math.hypot(t.b, t.e)
     if dataset.crs.is_geographic:
-        _, latitude = t * (dataset.width / 2, dataset.height / 2)
-        metres: float = METRES_PER_DEGREE
-        return math.sqrt(x * metres * max(math.cos(math.radians(latitude)), 1e-6) * y * metres)
-    return math.sqrt(x * y) * dataset.crs.linear_units_factor[1]
+        latitude = t.f + t.d * dataset.width / 2 + t.e * dataset.height / 2
+        return METRES_PER_DEGREE * math.sqrt(x * y * max(math.cos(math.radians(latitude)), 1e-6))
+    return math.sqrt(x * y) * float(dataset.crs.linear_units_factor[1])
 
 
 def _values(dataset: Any, report: FileReport, sample: int | None, progress: Callable[[float], None]) -> None:

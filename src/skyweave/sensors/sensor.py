@@ -118,7 +118,13 @@ class Sensor:
 
     def select(self, names: Sequence[str]) -> "Sensor":
         """The same sensor with only these bands, in this order (the channel order of the pixels that go with it)."""
-        return replace(self, bands=tuple(self.bands[self.index(name)] for name in names))
+        bands = tuple(self.bands[self.index(name)] for name in names)
+        kept = {band.name for band in bands}
+        encodings = tuple(
+            replace(encoding, exceptions=tuple(own for own in encoding.exceptions if own[0] in kept))
+            for encoding in self.encodings
+        )
+        return replace(self, bands=bands, encodings=encodings)
 
     def encoding(self, name: str) -> Encoding:
         """The storage form declared as ``name``. Raises ``ValueError`` with the valid words."""

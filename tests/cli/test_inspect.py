@@ -1,6 +1,7 @@
 """``skyweave inspect``: facts, fits and hints, on made files and on the traps of real ones."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,14 @@ def test_what_is_no_raster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for path, message in ((words, "is not a raster"), (tmp_path, "is a folder"), (tmp_path / "no.tif", "not exist")):
         assert main(["inspect", str(path)]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_without_rasterio_the_extra_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    assert main(["inspect", str(tmp_path / "a.tif")]) == 2
+    assert "pip install 'skyweave[geo]'" in capsys.readouterr().err
 
 
 @pytest.mark.realdata

@@ -33,6 +33,7 @@ class Observation:
         geometry: where it lies, if known.
         time: UTC nanoseconds since 1970, if known.
         source: file or stream it came from, for messages.
+        notes: what a reader should know about how it was read (a nominal ground sample distance was used, say).
 
     Raises:
         ValueError: shapes, channels or values that do not fit together; the message names the source.
@@ -45,6 +46,7 @@ class Observation:
     geometry: GeoTransform | None = None
     time: int | None = None
     source: str = "memory"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[0] != len(self.sensor):
@@ -72,6 +74,7 @@ class Observation:
         geometry: GeoTransform | None = None,
         time: int | None = None,
         source: str = "memory",
+        notes: tuple[str, ...] = (),
     ) -> "Observation":
         """Build from raw values in the sensor's units: NaN and infinity become invalid zeros.
 
@@ -91,6 +94,7 @@ class Observation:
             geometry=geometry,
             time=time,
             source=source,
+            notes=notes,
         )
 
     @property

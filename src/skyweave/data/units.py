@@ -1,0 +1,48 @@
+"""A declared unit that cannot be right is refused; nothing is ever guessed or rescaled on its own."""
+
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.sensors import Encoding, Sensor
+
+FAR = 50.0
+"""Standard deviations from a band's typical mean at which the median of an image is no measurement in that unit."""
+ENOUGH = 1024
+"""Valid values below which an image is too small to judge by."""
+
+
+def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: Encoding, path: str | Path) -> None:
+    """Compare decoded values with what the sensor's bands can measure.
+
+    Args:
+        pixels: (bands, rows, columns) in the bands' units.
+        valid: (bands, rows, columns) bool.
+        encoding: the declared storage form, for the message.
+
+    Raises:
+        ValueError: the values cannot be of this unit (reflectances of 3000, 16-bit numbers as ``uint8``, linear radar
+            power as decibels); names the file, the range and the units to choose from.
+    """
+    valid_units = ", ".join(known.name for known in sensor.encodings)
+    for band, values, mask in zip(sensor.bands, pixels, valid, strict=True):
+        inside = values[mask]
+        if not inside.size:
+            continue
+        low, high = float(inside.min()), float(inside.max())
+        why = None
+        if band.unit == "uint8" and (low < 0 or high > 255.5):
+            why = "leaves 0 to 255"
+        elif band.unit == "uint8" and inside.size >= ENOUGH and 0 < high <= 1.0 and (inside % 1 != 0).any():
+            why = "are fractions of one"
+        elif band.unit == "db" and inside.size >= ENOUGH and low >= 0 and high > 0:
+            why = "has no negative decibel, as linear power would"
+        elif band.kind != "elevation" and abs(float(np.median(inside)) - band.mean) > FAR * band.std:
+            why = f"is far from the {band.mean:g} +- {band.std:g} that is typical"
+        elif band.unit == "reflectance" and inside.size >= ENOUGH and 0 < high < 1e-3 * max(band.mean, 0.01):
+            why = f"is nearly zero where {band.mean:g} is typical"
+        if why:
+            raise ValueError(
+                f"{path}: with unit {encoding.name!r} ({encoding.formula()}) band {band.name!r} of {sensor.name} runs "
+                f"from {low:g} to {high:g} {band.unit}, which {why}; declare the unit the file is stored in: {valid_units}"
+            )

@@ -38,7 +38,8 @@ def test_help_is_light_and_fast(arguments: list[str]) -> None:
 
 
 def test_package_import_is_light_and_load_is_there() -> None:
-    code = "import sys, skyweave\nassert 'torch' not in sys.modules and 'load' in dir(skyweave)\nprint(callable(skyweave.load))"
+    light = "import sys, skyweave\nassert 'torch' not in sys.modules and 'load' in dir(skyweave)\n"
+    code = light + "print(callable(skyweave.load))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
 

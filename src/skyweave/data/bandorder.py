@@ -57,7 +57,7 @@ def file_channels(
             f"{where}: {len(missing)} of the {len(sensor)} bands of {sensor.name} are missing: {_short(missing)} "
             f"({reason}); to read only what is there declare bands: [{_short(found)}]"
         )
-    return [(*places[match.channels[index]], index) for index in sorted(wanted)]  # type: ignore[misc, index]
+    return [(*places[match.channels[index]], index) for index in sorted(wanted)]  # type: ignore[index]
 
 
 def _declared(

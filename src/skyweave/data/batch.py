@@ -39,6 +39,15 @@ class SensorBatch:
             ground_sample_distance=self.ground_sample_distance.to(device, non_blocking=True),
         )
 
+    def pin_memory(self) -> "SensorBatch":
+        """The same batch in page-locked memory; a data loader with ``pin_memory`` calls this."""
+        return replace(
+            self,
+            pixels=self.pixels.pin_memory(),
+            valid=self.valid.pin_memory(),
+            ground_sample_distance=self.ground_sample_distance.pin_memory(),
+        )
+
 
 def stack(observations: Sequence[Observation]) -> SensorBatch:
     """Observations of one sensor and one size to a batch. Raises ``ValueError`` when sensors or sizes differ."""

@@ -189,7 +189,7 @@ def _check_nodata(nodata: float, header: RasterHeader, bands: list[int]) -> None
         fits = kind.kind == "f" or (float(nodata).is_integer() and np.iinfo(kind).min <= nodata <= np.iinfo(kind).max)
         if not fits:
             raise ValueError(
-                f"{header.path}: nodata {nodata:g} cannot occur in {kind} values; declare the value that the file uses, "
+                f"{header.path}: nodata {nodata:g} cannot occur in {kind} values; declare the value the file uses, "
                 "'file' for what it says itself, or null for none"
             )
 

@@ -30,12 +30,25 @@ def resample(
     top, left, height, width = extent or (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[2]))
     down = filter_matrix(pixels.shape[1], top, height, size[0])
     across = filter_matrix(pixels.shape[2], left, width, size[1]).T
-    if valid is None or valid.all():
-        return down @ pixels @ across, np.ones((len(pixels), *size), bool)
-    mass = down @ valid.astype(np.float32) @ across
-    values = down @ np.where(valid, pixels, np.float32(0)) @ across
-    kept = mass >= 0.5
-    return np.where(kept, values / np.maximum(mass, np.float32(0.5)), np.float32(0)), kept
+    kept = np.ones((len(pixels), *size), bool)
+    if valid is None:
+        return _filtered(pixels, down, across), kept
+    whole, none = valid.all(axis=(1, 2)), ~valid.any(axis=(1, 2))
+    partly = ~(whole | none)
+    values = _filtered(pixels if whole.all() else np.where(valid, pixels, np.float32(0)), down, across)
+    kept[none] = False
+    if partly.any():  # whole bands, the usual case, need no weights
+        mass = _filtered(valid[partly].astype(np.float32), down, across)
+        kept[partly] = mass >= 0.5
+        values[partly] = np.where(mass >= 0.5, values[partly] / np.maximum(mass, np.float32(0.5)), np.float32(0))
+    return values, kept
+
+
+def _filtered(pixels: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """(bands, rows, columns) filtered along both axes; one large product along the columns, then one per band."""
+    bands, rows, columns = pixels.shape
+    wide = (np.ascontiguousarray(pixels).reshape(bands * rows, columns) @ across).reshape(bands, rows, -1)
+    return np.matmul(down, wide)
 
 
 @lru_cache(maxsize=256)

@@ -44,5 +44,5 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
         if why:
             raise ValueError(
                 f"{path}: with unit {encoding.name!r} ({encoding.formula()}) band {band.name!r} of {sensor.name} runs "
-                f"from {low:g} to {high:g} {band.unit}, which {why}; declare the unit the file is stored in: {valid_units}"
+                f"from {low:g} to {high:g} {band.unit}, which {why}; declare the unit it is stored in: {valid_units}"
             )

@@ -1,0 +1,179 @@
+"""Tar shards for large sets: ``key.npy`` and ``key.json`` members as in WebDataset, read at random by their offsets.
+
+A shard is a plain tar file; its pixels are mapped where they lie, so reading one image of a shard touches only its
+pages. Offsets come from a small index beside the shard, or from the tar's own headers where that is absent.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyweave.data.stored import StoredImage, compact, facts_of_image, image_facts
+from skyweave.files import write_aside
+from skyweave.observation import Observation
+from skyweave.sensors import Sensor
+
+MEMBERS = ("npy", "valid.npy", "json")
+
+
+def write_shards(
+    observations: Iterable[tuple[str, Observation]], folder: str | Path, name: str, max_bytes: int = 512 * 2**20
+) -> list[Path]:
+    """Write observations of one sensor to ``folder/name-000000.tar`` and on; the same input gives the same bytes.
+
+    Args:
+        observations: (key, observation); keys are unique and hold no dot.
+        max_bytes: a new shard is begun once one has reached this size.
+
+    Returns:
+        The shards, each complete when it appears under its name, each with ``.index.npy`` beside it.
+
+    Raises:
+        ValueError: a key with a dot, or bands that differ from those before.
+    """
+    paths: list[Path] = []
+    remaining = iter(observations)
+    bands: list[str] | None = None
+    following = next(remaining, None)
+    while following is not None:
+        path = Path(folder) / f"{name}-{len(paths):06d}.tar"
+        with write_aside(path) as aside:
+            with tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as tar:
+                while following is not None and tar.offset < max_bytes:
+                    key, observation = following
+                    own = [band.name for band in observation.sensor.bands]
+                    if "." in key or (bands is not None and own != bands):
+                        raise ValueError(f"shard {path}: {key!r} holds a dot or has other bands than those before")
+                    bands = own
+                    _add(tar, key, observation)
+                    following = next(remaining, None)
+            index = _scan(aside)
+        with write_aside(_index_path(path)) as aside_index:
+            np.save(aside_index, index)
+        paths.append(path)
+    return paths
+
+
+class ShardIndex:
+    """Where every image of a set of shards lies; a few numpy arrays, whatever the number of images.
+
+    Attributes:
+        sensor: its bands are the channels of every image.
+    """
+
+    def __init__(self, paths: list[Path], sensor: Sensor) -> None:
+        self.paths = paths
+        tables = [_load_index(path) for path in paths]
+        self._shard = np.repeat(np.arange(len(paths)), [len(table) for table in tables])
+        self._offsets = np.concatenate(tables)
+        if not len(self._offsets):
+            raise ValueError(f"shards {paths[0]} ... hold no image")
+        bands = self._facts(0)["bands"]
+        self.sensor = sensor if bands == [band.name for band in sensor.bands] else sensor.select(bands)
+
+    @classmethod
+    def open(cls, root: Path, patterns: str | Sequence[str], sensor: Sensor, label: str) -> "ShardIndex":
+        """The shards below ``root`` that fit the glob(s). Raises ``FileNotFoundError`` if there are none."""
+        globs = [patterns] if isinstance(patterns, str) else list(patterns)
+        paths = [path for pattern in globs for path in sorted(root.glob(pattern))]
+        if not paths:
+            raise FileNotFoundError(f"{label}: no shard matches {', '.join(map(repr, globs))} in {root}")
+        return cls(paths, sensor)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def image(self, position: int) -> StoredImage:
+        """Image number ``position``, mapped. Raises ``ValueError`` if its bands are not those of the first."""
+        facts = self._facts(position)
+        path = self.paths[self._shard[position]]
+        pixels, valid, _, _ = self._offsets[position]
+        if facts["bands"] != [band.name for band in self.sensor.bands]:
+            raise ValueError(f"{path}: image {position} has other bands than the first; keep them in separate sources")
+        return StoredImage(
+            pixels=_mapped(path, int(pixels)),
+            valid=_mapped(path, int(valid)) if valid else None,
+            sensor=self.sensor,
+            **facts_of_image(facts),
+        )
+
+    def _facts(self, position: int) -> dict[str, Any]:
+        _, _, offset, size = (int(value) for value in self._offsets[position])
+        with self.paths[self._shard[position]].open("rb") as stream:
+            stream.seek(offset)
+            facts: dict[str, Any] = json.loads(stream.read(size))
+        return facts
+
+
+def _add(tar: tarfile.TarFile, key: str, observation: Observation) -> None:
+    facts = image_facts(observation)
+    members = [(f"{key}.npy", _bytes(compact(observation.pixels)))]
+    if not facts["all_valid"]:
+        members.append((f"{key}.valid.npy", _bytes(observation.valid.astype(np.uint8))))
+    members.append((f"{key}.json", json.dumps(facts, sort_keys=True).encode()))
+    for name, content in members:
+        info = tarfile.TarInfo(name)  # time, owner and mode stay at their fixed defaults
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array))
+    return buffer.getvalue()
+
+
+def _index_path(shard: Path) -> Path:
+    return shard.with_suffix(".index.npy")
+
+
+def _load_index(path: Path) -> np.ndarray:
+    """(images, 4) int64: offsets of pixels, mask (0: all valid) and card, and the card's size."""
+    beside = _index_path(path)
+    if beside.exists():
+        table = np.load(beside, allow_pickle=False)
+        if table.ndim == 2 and table.shape[1] == 4 and len(table) and table[0, 0] == path.stat().st_size:
+            return np.asarray(table[1:], np.int64)
+    return _scan(path)[1:]
+
+
+def _scan(path: Path) -> np.ndarray:
+    """The index from the tar's headers; its first row holds the shard's size, to notice a changed or cut file."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    size = path.stat().st_size
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                key, _, kind = member.name.rpartition("/")[2].partition(".")
+                if member.isfile() and kind in MEMBERS:
+                    if member.offset_data + member.size > size:
+                        raise tarfile.ReadError("it ends inside a member")
+                    found.setdefault(member.name.partition(".")[0], {})[kind] = (member.offset_data, member.size)
+    except tarfile.TarError as error:
+        raise OSError(f"{path}: no tar shard, or truncated ({error}); write or copy it again") from error
+    rows = [(size, 0, 0, 0)]
+    for key, parts in found.items():
+        if "npy" not in parts or "json" not in parts:
+            raise OSError(
+                f"{path}: sample {key!r} lacks its .npy or .json member; the shard is damaged, write it again"
+            )
+        rows.append((parts["npy"][0], parts.get("valid.npy", (0, 0))[0], *parts["json"]))
+    return np.array(rows, np.int64)
+
+
+def _mapped(path: Path, offset: int) -> np.ndarray:
+    """The array whose .npy member begins at ``offset``, mapped from the tar."""
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = reader(stream)
+        start = stream.tell()
+    if fortran or dtype.hasobject:
+        raise OSError(f"{path}: an array that is not plain C order; write the shard again")
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)

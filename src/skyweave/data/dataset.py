@@ -77,6 +77,7 @@ class ImageDataset:
         label: str = "dataset",
     ) -> None:
         self.root = root
+        self._base = base
         self.cache = cache_directory(cache)
         self.sources: list[SourceIndex] = []
         self._declared = declaration.sources
@@ -149,6 +150,11 @@ class ImageDataset:
     def source_name(self, index: int) -> str:
         """Name of the source that an image belongs to."""
         return self._declared[self._rows[index, 0]].name
+
+    def declared_sensor(self, source: SourceIndex) -> str:
+        """The sensor as a dataset YAML elsewhere would declare it: catalogue name, or absolute path of its YAML."""
+        name = self._declared[self._rows[source.indices[0], 0]].sensor
+        return str((self._base / name).resolve()) if name.endswith((".yaml", ".yml")) else name
 
     def _load(self, index: int) -> StoredImage:
         number, place = (int(value) for value in self._rows[index])

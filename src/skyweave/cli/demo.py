@@ -1,0 +1,49 @@
+"""``skyweave demo``: a report on imagery of every sensor."""
+
+import argparse
+import json
+import sys
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="a report on imagery of every sensor",
+        description="Embed and reconstruct imagery of every sensor and write a self-contained page, OUT/report.html.",
+    )
+    parser.add_argument("-o", "--output", default="demo", metavar="OUT", help="folder to write to (default: demo)")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of real imagery (default: $SKYWEAVE_DATA, else ../shared/data, else procedural scenes)",
+    )
+    parser.add_argument("--weights", default="tiny", help="shipped name or .safetensors file (default: tiny)")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report and say where it is; returns 0."""
+    from rich.console import Console
+
+    from skyweave.demo import write_report
+
+    console = Console(stderr=True)
+    with console.status("loading") as status:
+        report = write_report(
+            args.output,
+            args.weights,
+            args.data,
+            progress=lambda title, done, total: status.update(f"{title} ({done + 1} of {total})"),
+        )
+    if args.json:
+        print(json.dumps({**vars(report), "path": str(report.path)}))
+        return 0
+    if not report.real:
+        print("No real imagery found ($SKYWEAVE_DATA, --data): every image is a procedural scene.", file=sys.stderr)
+    print("sensor                 source      error  (painting the mean)")
+    for title, (error, guess) in report.errors.items():
+        print(f"{title:22} {'real' if title in report.real else 'procedural':10} {error:6.2f}  {guess:6.2f}")
+    print(f"\n{report.path}: open it in a browser")
+    return 0

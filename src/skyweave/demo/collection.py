@@ -1,0 +1,190 @@
+"""The images that the demo shows: real ones where they are, procedural scenes elsewhere."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyweave.data.raster import read_observation
+from skyweave.data.scenes import procedural_scene
+from skyweave.observation import Observation
+from skyweave.sensors import get_sensor
+
+SIDE = 160
+S2_BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Images of one sensor.
+
+    Attributes:
+        title: heading.
+        origin: where the images come from, for the reader.
+        real: measured, not procedural.
+        observations: at least one, of one sensor.
+    """
+
+    title: str
+    origin: str
+    real: bool
+    observations: list[Observation]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to read one image: files that lie side by side are joined by their georeference."""
+
+    files: tuple[str, ...]
+    unit: str
+    bands: Any = None
+    nodata: Any = "file"
+    window: tuple[int, int, int, int] | None = None
+    ground_sample_distance: float | None = None
+
+    def read(self, folder: Path, sensor: str) -> Observation:
+        """The image, from files in ``folder``."""
+        parts = [
+            read_observation(
+                folder / file,
+                get_sensor(sensor),
+                unit=self.unit,
+                bands=self.bands,
+                nodata=self.nodata,
+                window=self.window,
+                ground_sample_distance=self.ground_sample_distance,
+            )
+            for file in self.files
+        ]
+        return parts[0] if len(parts) == 1 else mosaic(parts)
+
+
+def _terramesh(folder: str, place: str, unit: str, bands: Any) -> Recipe:
+    return Recipe((f"s1_s2_terramesh/{folder}/{place}.tif",), unit, bands, window=(32, 32, SIDE, SIDE))
+
+
+def _enmap(columns: Sequence[int], rows: Sequence[int]) -> Recipe:
+    files = tuple(f"enmap_potsdam/images/enmap_potsdam_tile_{x}_{y}.tif" for y in rows for x in columns)
+    return Recipe(files, "dn")
+
+
+def _crop(file: str, row: int, column: int, **how: Any) -> Recipe:
+    return Recipe((file,), "uint8", window=(row, column, SIDE, SIDE), **how)
+
+
+# (title, sensor, origin of the real images or None, recipes)
+CHAPTERS: list[tuple[str, str, str | None, list[Recipe]]] = [
+    (
+        "Sentinel-1 radar",
+        "sentinel1-rtc",
+        "Sentinel-1 RTC, Brazil, East Africa and Chile (TerraMesh examples; contains modified Copernicus data)",
+        [_terramesh("S1RTC", p, "db", ["vv", "vh"]) for p in ("282D_485L_3_3", "38D_378R_2_3", "433D_629L_3_1")],
+    ),
+    (
+        "Sentinel-2",
+        "sentinel2-l2a",
+        "Sentinel-2 L2A of the same places (TerraMesh examples; contains modified Copernicus data)",
+        [
+            _terramesh("S2L2A", "282D_485L_3_3", "dn", S2_BANDS),
+            _terramesh("S2L2A", "38D_378R_2_3", "dn", S2_BANDS),
+            _terramesh("S2L2A", "433D_629L_3_1", "dn_offset1000", S2_BANDS),
+        ],
+    ),
+    (
+        "NAIP aerial",
+        "naip",
+        "NAIP at 5 m, North Dakota, three years (USDA FSA, public domain)",
+        [
+            _crop("naip_5m/m_4709963_se_14_1_20100629_west.tif", 40, 100),
+            _crop("naip_5m/m_4709963_se_14_1_20140720_west.tif", 240, 100),
+            _crop("naip_5m/m_4709963_se_14_1_20200831_west.tif", 440, 100),
+        ],
+    ),
+    (
+        "EnMAP hyperspectral",
+        "enmap",
+        "EnMAP L2A, Potsdam (© DLR 2022)",
+        [_enmap((64, 96, 128), (0, 32)), _enmap((160, 192), (64, 96))],
+    ),
+    (
+        "Aerial RGB",
+        "rgb",
+        "NEON airborne camera at 0.1 m: Florida, California, Massachusetts (CC0)",
+        [
+            _crop(f"neon_trees/images/{name}.tif", 80, 80, bands="sensor", nodata=None)
+            for name in ("OSBS_005", "SJER_003", "HARV_024")
+        ],
+    ),
+    (
+        "Drone RGB",
+        "rgb",
+        "DJI Phantom 3 over Duluth, Minnesota, at 3 cm (P. Toffanin, BSD-2-Clause)",
+        [
+            _crop(
+                f"uav_brighton_beach/images/{name}.JPG",
+                400,
+                column,
+                bands="sensor",
+                nodata=None,
+                ground_sample_distance=0.031,
+            )
+            for name, column in (("DJI_0018", 500), ("DJI_0021", 900), ("DJI_0025", 1200))
+        ],
+    ),
+    ("Gaofen-2", "gaofen2-pms", None, []),
+    ("Landsat 8/9", "landsat8-l2", None, []),
+    ("Thermal", "thermal", None, []),
+]
+
+
+def find_data(declared: str | Path | None = None) -> Path | None:
+    """The folder of real imagery: as declared, else ``$SKYWEAVE_DATA``, else ``../shared/data``; None if not there.
+
+    Raises:
+        FileNotFoundError: a declared folder does not exist.
+    """
+    declared = declared or os.environ.get("SKYWEAVE_DATA")
+    folder = Path(declared) if declared else Path("..") / "shared" / "data"
+    if folder.is_dir():
+        return folder
+    if declared:
+        raise FileNotFoundError(f"there is no folder {folder} with imagery; leave --data out for procedural scenes")
+    return None
+
+
+def collect(data: Path | None) -> list[Chapter]:
+    """Every chapter; a sensor whose files are not in ``data`` shows procedural scenes instead."""
+    chapters = []
+    for title, sensor, origin, recipes in CHAPTERS:
+        files = [file for recipe in recipes for file in recipe.files]
+        if data is not None and origin is not None and all((data / file).exists() for file in files):
+            chapters.append(Chapter(title, origin, True, [recipe.read(data, sensor) for recipe in recipes]))
+        else:
+            known = get_sensor(sensor)
+            distance = 0.03 if title.startswith("Drone") else known.ground_sample_distance
+            scenes = [procedural_scene(known, seed, SIDE, distance) for seed in range(3)]
+            chapters.append(Chapter(title, "procedural scenes, no measurements", False, scenes))
+    return chapters
+
+
+def mosaic(parts: Sequence[Observation]) -> Observation:
+    """Images of one sensor and grid, joined by their georeference; gaps are invalid. North is up in all of them."""
+    transforms = [part.geometry.affine for part in parts if part.geometry is not None]
+    if len(transforms) != len(parts):
+        raise ValueError(f"{parts[0].source}: images without georeference cannot be joined")
+    width, height = transforms[0][0], transforms[0][4]
+    west = min(t[2] for t in transforms)
+    north = max(t[5] for t in transforms)
+    places = [(round((t[5] - north) / height), round((t[2] - west) / width)) for t in transforms]
+    rows = max(row + part.shape[0] for (row, _), part in zip(places, parts, strict=True))
+    columns = max(column + part.shape[1] for (_, column), part in zip(places, parts, strict=True))
+    pixels = np.zeros((len(parts[0].sensor), rows, columns), np.float32)
+    valid = np.zeros(pixels.shape, bool)
+    for (row, column), part in zip(places, parts, strict=True):
+        area = (slice(None), slice(row, row + part.shape[0]), slice(column, column + part.shape[1]))
+        pixels[area], valid[area] = part.pixels, part.valid
+    first = parts[0]
+    return Observation(pixels, first.sensor, valid, first.ground_sample_distance, source=f"{first.source} and others")

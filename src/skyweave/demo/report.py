@@ -1,0 +1,167 @@
+"""The report: one self-contained HTML page."""
+
+import base64
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+import skyweave
+from skyweave.backbone import Card
+from skyweave.demo.chapter import Pages, Row, make_pages
+from skyweave.demo.collection import collect, find_data
+from skyweave.demo.model import load_autoencoder
+from skyweave.files import write_aside
+from skyweave.scenes.png import encode_png
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What was written: the page, the sensors shown from real and from procedural images, and their errors.
+
+    ``errors`` is, for each chapter, the mean error of its reconstructions and that of the mean of what was visible.
+    """
+
+    path: Path
+    real: tuple[str, ...]
+    procedural: tuple[str, ...]
+    errors: dict[str, tuple[float, float]]
+
+
+def write_report(
+    folder: str | Path,
+    weights: str | Path = "tiny",
+    data: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> DemoReport:
+    """Embed and reconstruct imagery of every sensor and write ``folder/report.html``.
+
+    Args:
+        folder: where to; made if need be.
+        weights: a shipped name or a checkpoint that holds its decoder.
+        data: folder of real imagery; default as ``find_data``. Sensors without any show procedural scenes.
+        progress: called with (chapter, done, total).
+    """
+    found = find_data(data)
+    model, card = load_autoencoder(weights)
+    chapters = collect(found)
+    pages = []
+    for number, chapter in enumerate(chapters):
+        if progress is not None:
+            progress(chapter.title, number, len(chapters))
+        pages.append(make_pages(chapter, model))
+    path = Path(folder) / "report.html"
+    parameters = sum(parameter.numel() for parameter in model.backbone.parameters())
+    with write_aside(path) as aside:
+        aside.write_text(render(pages, card, parameters), encoding="utf-8")
+    titles = {real: tuple(c.title for c in chapters if c.real is real) for real in (True, False)}
+    errors = {
+        own.chapter.title: (_mean([row.error for row in own.rows]), _mean([row.guess for row in own.rows]))
+        for own in pages
+    }
+    return DemoReport(path, titles[True], titles[False], errors)
+
+
+def render(pages: list[Pages], card: Card, parameters: int) -> str:
+    """The page as HTML."""
+    style = (resources.files("skyweave.demo") / "report.css").read_text(encoding="utf-8")
+    real = [own.chapter.title for own in pages if own.chapter.real]
+    procedural = [own.chapter.title for own in pages if not own.chapter.real]
+    shown = f"Real imagery: {', '.join(real)}. " if real else "No real imagery was found. "
+    if procedural:
+        shown += f"Procedural scenes, drawn by the program and measured by nobody: {', '.join(procedural)}."
+    links = "".join(f'<a href="#{_anchor(own)}">{html.escape(own.chapter.title)}</a>' for own in pages)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Skyweave: one backbone for every sensor</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>One backbone for every sensor</h1>
+<p class="lead">The same {parameters / 1e6:.1f} million weights (<b>{html.escape(card.name)}</b>, fingerprint
+<code>{html.escape(card.fingerprint)}</code>) read every image below: radar, multispectral, hyperspectral, thermal,
+from orbit and from a drone. Nothing is tuned to a sensor; the model is told what each band measures.</p>
+<p>{html.escape(shown)}</p>
+<nav>{links}</nav>
+</header>
+<main>
+{"".join(_section(own) for own in pages)}
+<section>
+<h2>How to read this</h2>
+<p><b>Hidden</b>: three quarters of the patches are taken away (grey). <b>Reconstruction</b>: what the model paints
+there from the quarter it saw; visible patches are the input. The error is the root mean square over hidden pixels and
+all bands, in standard deviations of the bands; beside it stands the error of simply painting the mean of what is
+visible. <b>Principal components</b>: the first three components of the patch features as red, green and blue, shared
+by the images of a sensor: like colours are like features. <b>Search</b>: a patch of the first image and the patches
+most like it in the other images, by cosine; 1 is the same.</p>
+</section>
+</main>
+<footer>Skyweave {skyweave.__version__}. Written by <code>skyweave demo</code>; times are of this machine.</footer>
+</body>
+</html>
+"""
+
+
+def _section(own: Pages) -> str:
+    chapter = own.chapter
+    kind = "real" if chapter.real else "procedural"
+    searches = "".join(_search(pictures) for pictures in own.searches)
+    where = "the other images" if len(own.rows) > 1 else "the same image"
+    return f"""<section id="{_anchor(own)}">
+<h2>{html.escape(chapter.title)} <span class="{kind}">{kind}</span></h2>
+<p>{html.escape(chapter.origin)}. Embedding an image took {own.embed_seconds * 1000:.0f} ms, reconstructing it
+{own.reconstruct_seconds * 1000:.0f} ms.</p>
+<div class="grid">
+<div class="head">Input</div><div class="head">Hidden</div><div class="head">Reconstruction</div>
+<div class="head">Principal components</div>
+{"".join(_row(row, chapter.title) for row in own.rows)}</div>
+<h3>Search: a patch, and what is most like it in {where}</h3>
+{searches}
+</section>
+"""
+
+
+def _row(row: Row, title: str) -> str:
+    captions = (
+        row.note,
+        "three quarters hidden",
+        f"error {row.error:.2f}; painting the mean: {row.guess:.2f}",
+        f"{row.components.shape[0]} x {row.components.shape[1]} patches",
+    )
+    pictures = (row.image, row.masked, row.reconstruction, row.components)
+    cells = (
+        f"<figure>{_image(picture, f'{title}: {caption}')}<figcaption>{caption}</figcaption></figure>\n"
+        for picture, caption in zip(pictures, captions, strict=True)
+    )
+    return "".join(cells)
+
+
+def _search(pictures: list[tuple[np.ndarray, float]]) -> str:
+    (query, _), *found = pictures
+    cells = [f'<figure class="query">{_image(query, "query patch")}<figcaption>query</figcaption></figure>']
+    cells += [
+        f"<figure>{_image(picture, 'similar patch')}<figcaption>{similarity:.2f}</figcaption></figure>"
+        for picture, similarity in found
+    ]
+    return f'<div class="search">{"".join(cells)}</div>\n'
+
+
+def _image(picture: np.ndarray, text: str) -> str:
+    data = base64.b64encode(encode_png(picture)).decode("ascii")
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(text)}">'
+
+
+def _anchor(own: Pages) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in own.chapter.title.lower())
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values))

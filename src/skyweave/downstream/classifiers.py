@@ -150,12 +150,14 @@ def _unit(features: np.ndarray) -> np.ndarray:
 def _forest(train: np.ndarray, target: np.ndarray, test: np.ndarray, balanced: bool, seed: int) -> np.ndarray:
     if target.dtype.kind == "f":
         return (
-            RandomForestRegressor(100, max_features=0.33, min_samples_leaf=3, random_state=seed)
+            RandomForestRegressor(60, max_features=0.33, min_samples_leaf=3, n_jobs=-1, random_state=seed)
             .fit(train, target)
             .predict(test)
         )
     weight = "balanced_subsample" if balanced else None
-    return RandomForestClassifier(100, class_weight=weight, random_state=seed).fit(train, target).predict(test)
+    return (
+        RandomForestClassifier(100, class_weight=weight, n_jobs=-1, random_state=seed).fit(train, target).predict(test)
+    )
 
 
 def _score(target: np.ndarray, predicted: np.ndarray, balanced: bool) -> float:

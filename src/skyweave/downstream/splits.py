@@ -61,6 +61,8 @@ def stratum(samples: Samples, split: Split) -> np.ndarray:
 
 def grouped_folds(strata: np.ndarray, group: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """(train, test) indices of stratified folds that keep groups whole."""
+    if np.bincount(strata).max() < folds:  # nothing to balance
+        strata = np.zeros_like(strata)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class in fewer groups than folds is reported by the probe

@@ -38,12 +38,12 @@ def search(maps: list[np.ndarray], valid: list[np.ndarray], queries: int = 3, co
         rows, columns = np.nonzero(usable)
         vectors.append(features[:, rows, columns].T)
         places += [(image, int(r), int(c)) for r, c in zip(rows, columns, strict=True)]
-    joined = np.concatenate(vectors)
-    joined = joined - joined.mean(0)
-    joined /= np.linalg.norm(joined, axis=1, keepdims=True) + 1e-9
     own = len(vectors[0])
     if own == 0:
         return []
+    joined = np.concatenate(vectors)
+    joined = joined - joined.mean(0)
+    joined /= np.linalg.norm(joined, axis=1, keepdims=True) + 1e-9
     direction = np.linalg.svd(joined[:own], full_matrices=False)[2][0]
     order = np.argsort(joined[:own] @ direction, kind="stable")
     chosen = [int(order[round(q * (own - 1))]) for q in np.linspace(0.1, 0.9, queries)]

@@ -59,7 +59,7 @@ def stretch_of(observation: Observation) -> Stretch:
 
 def shown(observation: Observation) -> np.ndarray:
     """(rows, columns) bool: pixels with a value in every band that the picture needs."""
-    return observation.valid[bands_shown(observation.sensor)].all(0)
+    return np.logical_and.reduce(observation.valid[bands_shown(observation.sensor)])
 
 
 def colour(pixels: np.ndarray, sensor: Sensor, stretch: Stretch, visible: np.ndarray | None = None) -> np.ndarray:

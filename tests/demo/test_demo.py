@@ -1,0 +1,123 @@
+"""The report is whole, self-contained, and says what is real."""
+
+import base64
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skyweave.backbone import build_backbone, save_checkpoint
+from skyweave.cli.main import main
+from skyweave.demo import write_report
+from skyweave.demo.collection import CHAPTERS, collect, find_data, mosaic
+from skyweave.demo.neighbours import search
+from skyweave.demo.pictures import colour, composite, cut, shown, stretch_of
+from skyweave.observation import GeoTransform, Observation
+from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
+from skyweave.sensors import get_sensor
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    backbone = build_backbone("tiny", seed=0, width=48, depth=1, heads=2)
+    config = DecoderConfig(width=32, depth=1, heads=2)
+    decoder = MaskedAutoencoder(backbone, config).decoder.state_dict()
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    extra = {f"decoder.{key}": value for key, value in decoder.items()}
+    save_checkpoint(path, backbone, "small", extra=extra, parts={"decoder": config.to_dict()})
+    return path
+
+
+def check_page(path: Path) -> str:
+    page = path.read_text(encoding="utf-8")
+    sources = re.findall(r'<img src="([^"]+)"', page)
+    assert len(sources) >= 4 * len(CHAPTERS)
+    for source in sources:
+        assert base64.b64decode(source.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    text = re.sub(r'src="[^"]+"', "", page)
+    assert "<script" not in text and "http" not in text and "url(" not in text
+    assert "nan" not in re.findall(r"error ([^;<]+)", text)
+    return text
+
+
+def test_procedural_report(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SKYWEAVE_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    report = write_report(tmp_path / "demo", weights)
+    page = check_page(report.path)
+    assert report.real == () and len(report.procedural) == len(CHAPTERS)
+    assert "No real imagery was found" in page
+    assert [p.name for p in (tmp_path / "demo").iterdir()] == ["report.html"]
+
+
+@pytest.mark.realdata
+def test_real_report(tmp_path: Path, weights: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "-o", str(tmp_path), "--data", str(data_dir), "--weights", str(weights)]) == 0
+    page = check_page(tmp_path / "report.html")
+    assert "Real imagery: Sentinel-1 radar, Sentinel-2, NAIP aerial, EnMAP hyperspectral" in page
+    assert "Procedural scenes, drawn by the program and measured by nobody: Gaofen-2" in page
+    assert "report.html" in capsys.readouterr().out
+
+
+@pytest.mark.realdata
+def test_real_images_are_of_their_sensor_and_mostly_valid(data_dir: Path) -> None:
+    for chapter in collect(data_dir):
+        for observation in chapter.observations:
+            assert shown(observation).mean() > 0.9, (chapter.title, observation.source)
+            assert min(observation.shape) >= 64
+
+
+def test_a_declared_folder_must_exist(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["demo", "-o", str(tmp_path / "demo"), "--data", str(tmp_path / "none"), "--weights", str(weights)]
+    assert main(command) == 2
+    assert "none" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
+
+
+def test_data_is_found_where_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKYWEAVE_DATA", str(tmp_path))
+    assert find_data() == tmp_path
+
+
+def test_weights_without_decoder_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "features.safetensors"
+    save_checkpoint(path, build_backbone("tiny", seed=0, width=48, depth=1, heads=2), "features")
+    with pytest.raises(ValueError, match="no pretraining decoder"):
+        write_report(tmp_path / "demo", path)
+
+
+def test_mosaic_places_by_georeference() -> None:
+    sensor = get_sensor("rgb")
+
+    def part(value: float, x: float, y: float) -> Observation:
+        place = GeoTransform("EPSG:32633", (10.0, 0.0, x, 0.0, -10.0, y))
+        return Observation.from_pixels(np.full((3, 4, 4), value), sensor, 10.0, geometry=place)
+
+    joined = mosaic([part(1, 0, 80), part(2, 40, 40)])
+    assert joined.shape == (8, 8)
+    assert (joined.pixels[:, :4, :4] == 1).all() and (joined.pixels[:, 4:, 4:] == 2).all()
+    assert not joined.valid[:, :4, 4:].any() and joined.valid[:, 4:, 4:].all()
+
+
+def test_search_finds_the_same_patch_elsewhere() -> None:
+    random = np.random.default_rng(0)
+    first = random.normal(size=(16, 5, 5)).astype(np.float32)
+    second = first[:, ::-1, ::-1].copy()
+    usable = np.ones((5, 5), bool)
+    for one in search([first, second], [usable, usable]):
+        best = one.found[0]
+        assert (best.image, best.row, best.column) == (1, 4 - one.query.row, 4 - one.query.column)
+        assert best.similarity == pytest.approx(1, abs=1e-5)
+    assert all(place.image == 0 for one in search([first], [usable]) for place in one.found)
+    assert search([first], [~usable]) == []
+
+
+def test_pictures_ask_the_sensor_not_the_channel_order() -> None:
+    rgb = get_sensor("rgb")
+    observation = Observation.from_pixels(np.random.default_rng(0).uniform(0, 255, (3, 8, 8)), rgb)
+    swapped = observation.select(["blue", "red", "green"])
+    np.testing.assert_array_equal(composite(observation.pixels, rgb), composite(swapped.pixels, swapped.sensor))
+    image = colour(observation.pixels, rgb, stretch_of(observation))
+    assert image.shape == (8, 8, 3) and abs(int(image[3, 4, 0]) - observation.pixels[0, 3, 4]) <= 1
+    assert cut(image, 0, 0, 4, 8).shape == (20, 20, 3)

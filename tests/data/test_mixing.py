@@ -1,0 +1,126 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from skyweave.data.augment import RandomView
+from skyweave.data.mixing import MixedBatches, _whole_counts
+from skyweave.data.stored import stored_image
+from skyweave.observation import Observation
+from skyweave.sensors import get_sensor
+
+VIEW = RandomView(16)
+
+
+def same(one, two):
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        assert a.sensor == b.sensor and torch.equal(a.pixels, b.pixels) and torch.equal(a.valid, b.valid)
+        assert torch.equal(a.ground_sample_distance, b.ground_sample_distance)
+    return True
+
+
+def test_sensors_are_balanced_whatever_their_number_of_images(small):
+    mixed = MixedBatches(small, VIEW, 9, 40)
+    counts = Counter(source.sensor.name for step in range(40) for source, _ in mixed.draw(step))
+    assert counts == {"rgb": 120, "sentinel2-l1c": 120, "sentinel1-grd": 120}
+    natural = MixedBatches(small, VIEW, 10, 40, balance=1.0)
+    counts = Counter(source.sensor.name for step in range(40) for source, _ in natural.draw(step))
+    assert counts == {"rgb": 200, "sentinel2-l1c": 120, "sentinel1-grd": 80}
+
+
+def test_band_subsets_go_in_batches_of_their_own(small):
+    batches = [batch for step in range(6) for batch in MixedBatches(small, VIEW, 12, 6)[step]]
+    assert {len(batch.sensor) for batch in batches if batch.sensor.name == "sentinel2-l1c"} == {6, 13}
+    for batch in batches:
+        assert batch.pixels.shape[1:] == (len(batch.sensor), 16, 16) and batch.pixels.dtype == torch.float32
+        assert batch.valid.dtype == torch.bool and batch.ground_sample_distance.shape == (len(batch),)
+
+
+def test_every_image_once_before_any_twice(small):
+    mixed = MixedBatches(small, VIEW, {"plots": 1, "radar": 1}, 20)
+    for turn in range(4):
+        seen = [index for step in range(5 * turn, 5 * turn + 5) for s, index in mixed.draw(step) if s.name == "plots"]
+        assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("total", [3, 7, 16])
+def test_counts_are_whole_and_right_on_average(total):
+    exact = total * np.array([0.5, 0.3, 0.2])
+    drawn = np.array([_whole_counts(exact, np.random.default_rng(seed)) for seed in range(3000)])
+    assert (drawn.sum(1) == total).all() and (np.abs(drawn - exact) < 1 + 1e-9).all()
+    np.testing.assert_allclose(drawn.mean(0), exact, atol=0.03)
+
+
+def test_a_step_depends_on_nothing_but_its_number(small):
+    mixed = MixedBatches(small, VIEW, 8, 30, seed=3)
+    late = mixed[17]
+    for step in range(5):
+        mixed[step]
+    assert same(late, mixed[17])
+    assert same(late, MixedBatches(small, VIEW, 8, 30, seed=3)[17])
+    assert not torch.equal(late[0].pixels, MixedBatches(small, VIEW, 8, 30, seed=4)[17][0].pixels)
+
+
+def test_ranks_see_different_images(small):
+    ranks = [MixedBatches(small, VIEW, {"plots": 1}, 5, rank=rank, world_size=5) for rank in range(5)]
+    for step in range(5):
+        assert sorted(index for mixed in ranks for _, index in mixed.draw(step)) == [0, 1, 2, 3, 4]
+
+
+def test_workers_change_nothing(small):
+    mixed = MixedBatches(small, VIEW, 8, 6)
+    alone = list(mixed.loader(0))
+    shared = list(mixed.loader(2))
+    assert len(alone) == len(shared) == 6
+    assert all(same(one, two) for one, two in zip(alone, shared, strict=True))
+    resumed = list(mixed.loader(1, start=4))
+    assert all(same(one, two) for one, two in zip(alone[4:], resumed, strict=True))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's account of memory")
+def test_views_of_a_large_image_take_no_memory_of_its_size(tmp_path):
+    def anonymous():
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous")) / 1024
+
+    sensor = get_sensor("rgb")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 2000, 2000)).astype(np.float32)
+    stored_image(tmp_path, "large", sensor, lambda: Observation.from_pixels(pixels, sensor))
+    image = stored_image(tmp_path, "large", sensor, lambda: pytest.fail("it is there already"))
+    assert np.array_equal(image.window(5, 6, 7, 8).pixels, pixels[:, 5:12, 6:14])
+    before = anonymous()
+    for seed in range(30):
+        VIEW(image, np.random.default_rng(seed))
+    copies = [stored_image(tmp_path, "large", sensor, lambda: pytest.fail("again")) for _ in range(20)]
+    assert sum(int(copy.pixels[0].max()) for copy in copies) == 20 * 255
+    assert anonymous() - before < 10  # MB; one image is 12, as float 48
+
+
+def test_weights_inside_a_group(small):
+    from dataclasses import replace
+
+    small.sources = [replace(s, weight=4.0) if s.name == "coarse" else s for s in small.sources]
+    mixed = MixedBatches(small, VIEW, {"sentinel2-l1c": 10}, 100)
+    counts = Counter(source.name for step in range(100) for source, _ in mixed.draw(step))
+    assert abs(counts["coarse"] / 1000 - 4 / 6) < 0.05
+
+
+def test_views_by_sensor(small):
+    mixed = MixedBatches(small, {"rgb": RandomView(24), "default": VIEW}, 6, 3)
+    assert {batch.sensor.name: batch.pixels.shape[-1] for batch in mixed[0]}["rgb"] == 24
+    with pytest.raises(ValueError, match="no view for source 'tiles'"):
+        MixedBatches(small, {"rgb": VIEW}, 6, 3)
+
+
+def test_wrong_numbers_and_names(small):
+    with pytest.raises(ValueError, match="2 images per step cannot hold 3 groups"):
+        MixedBatches(small, VIEW, 2, 3)
+    with pytest.raises(ValueError, match=r"no source or sensor .*'naip'; valid names: rgb, plots"):
+        MixedBatches(small, VIEW, {"naip": 2}, 3)
+    with pytest.raises(ValueError, match="at least 1"):
+        MixedBatches(small, VIEW, {"rgb": 0}, 3)
+    with pytest.raises(IndexError, match="step 3 of a training of 3"):
+        MixedBatches(small, VIEW, 3, 3)[3]

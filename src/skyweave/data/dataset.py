@@ -18,8 +18,8 @@ from skyweave.data.stored import StoredImage, cache_directory, content_key, stor
 from skyweave.observation import Observation
 from skyweave.sensors import Sensor, get_sensor
 
-OPEN_IMAGES = 512
-"""Mapped images that a process keeps open; a mapping costs no memory of its own, only a file handle."""
+OPEN_IMAGES = 128
+"""Mapped images that a process keeps open; each costs no memory of its own, but up to two file handles (of 1024)."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import PerSensorTokenizer, SpectralTokenizer, Tokenizer
 from skyweave.sensors.sensor import Sensor
 
-
 SIZES = {
     "tiny": BackboneConfig(width=192, depth=12, heads=3, patch_size=8),
     "small": BackboneConfig(width=384, depth=12, heads=6, patch_size=16, mixes=48),

@@ -163,4 +163,3 @@ def _locate(name_or_path: str | Path) -> Path:
 def _some(keys: list[str]) -> str:
     shown = ", ".join(keys[:5])
     return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5} more"
-

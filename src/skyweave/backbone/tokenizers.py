@@ -56,11 +56,10 @@ class PerSensorTokenizer(Tokenizer):
     def __init__(self, width: int, patch_size: int, sensors: Sequence[Sensor]) -> None:
         super().__init__(width, patch_size)
         self.bands = {sensor.name: {band.name: i for i, band in enumerate(sensor.bands)} for sensor in sensors}
-        self.proj = nn.ModuleDict(
-            {sensor.name: nn.Linear(len(sensor) * patch_size**2, width) for sensor in sensors}
-        )
+        self.proj = nn.ModuleDict({sensor.name: nn.Linear(len(sensor) * patch_size**2, width) for sensor in sensors})
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
+        """See ``Tokenizer``. Raises ``ValueError`` for a sensor or band that has no weights."""
         if sensor.name not in self.bands:
             known = ", ".join(self.bands) or "none"
             raise ValueError(
@@ -99,6 +98,7 @@ class SpectralTokenizer(Tokenizer):
         self.proj = nn.Linear(2 * mixes * patch_size**2, width)
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
+        """See ``Tokenizer``."""
         size = patches.shape[-1]
         response, presence = self.band_code(sensor).chunk(2, dim=-1)
         spectra = patches.flatten(3).transpose(2, 3)

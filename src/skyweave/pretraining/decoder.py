@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from skyweave.backbone.band_code import BandCode
-from skyweave.backbone.encoder import Mlp, attention_mask
+from skyweave.backbone.encoder import Mlp, attend, attention_mask
+from skyweave.backbone.patches import resize_matrix
 from skyweave.backbone.positions import GroundSampleDistanceMode, Positions
 from skyweave.sensors.sensor import Sensor
 
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
 
     Args:
         encoder_width: channels of the encoded tokens.
-        patch_size: nominal pixels per patch side; predictions have this size.
+        patch_size: nominal pixels per patch side; predictions are resampled to other sizes.
         config: see ``DecoderConfig``.
         ground_sample_distance: how positions use it.
     """
@@ -65,6 +65,8 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.maps = nn.Linear(config.width, config.mixes * patch_size**2)
         self.band_code = BandCode(outputs=config.mixes + 1)
+        self.texture_maps = nn.Linear(config.width, config.mixes * patch_size**2)
+        self.texture_code = BandCode(outputs=config.mixes + 1)
 
     def forward(self, encoded: Tensor, valid: Tensor | None, positions: Tensor) -> Tensor:
         """Decode queries.
@@ -84,10 +86,19 @@ class Decoder(nn.Module):
             queries = block(queries, memory, mask)
         return self.norm(queries)
 
-    def pixels(self, decoded: Tensor, sensor: Sensor) -> Tensor:
+    def pixels(self, decoded: Tensor, sensor: Sensor, patch_size: int) -> Tensor:
         """(batch, queries, bands, patch_size**2) normalised pixels from (batch, queries, width)."""
-        maps = self.maps(decoded).unflatten(-1, (self.config.mixes, -1))
-        weights, bias = self.band_code(sensor).split([self.config.mixes, 1], dim=-1)
+        return self._bands(self.maps(decoded), self.band_code(sensor), patch_size)
+
+    def texture(self, decoded: Tensor, sensor: Sensor, patch_size: int) -> Tensor:
+        """The same for pixels without their patch's mean and spread."""
+        return self._bands(self.texture_maps(decoded), self.texture_code(sensor), patch_size)
+
+    def _bands(self, maps: Tensor, code: Tensor, patch_size: int) -> Tensor:
+        maps = maps.unflatten(-1, (self.config.mixes, -1))
+        if patch_size != self.patch_size:
+            maps = maps @ resize_matrix(self.patch_size, patch_size).to(maps).T
+        weights, bias = code.split([self.config.mixes, 1], dim=-1)
         return torch.matmul(weights.to(maps.dtype), maps) + bias
 
 
@@ -106,9 +117,10 @@ class CrossBlock(nn.Module):
         self.mlp = Mlp(width, 4 * width)
 
     def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """(batch, queries, width) to the same; ``memory`` is (batch, visible, width)."""
         query = self.query(self.norm1(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key_value = self.key_value(self.norm_memory(memory)).unflatten(-1, (2, self.heads, -1))
         key, value = key_value.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        mixed = attend(query, key, value, mask)
         queries = queries + self.proj(mixed.transpose(1, 2).flatten(2))
         return queries + self.mlp(self.norm2(queries))

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from skyweave.backbone.backbone import Backbone, Patches, take
 from skyweave.backbone.encoder import initialise, pad_and_join
-from skyweave.backbone.patches import resize_matrix, unpatchify
+from skyweave.backbone.patches import unpatchify
 from skyweave.data.batch import SensorBatch
 from skyweave.pretraining.decoder import Decoder, DecoderConfig
 
@@ -23,14 +23,14 @@ class ObjectiveConfig:
         predicted: share of the hidden patches that the decoder predicts (all cost more and teach no more).
         band_dropout: largest share of an image's bands hidden from the encoder (drawn uniformly from zero to it, the
             same for a group); all bands are predicted, so the encoder learns how bands go together.
-        target: ``sensor``: pixels normalised by the sensor's statistics; ``patch``: each patch and band also by its own
-            mean and spread.
+        texture: weight of a second prediction, of each patch and band normalised by its own mean and spread (the
+            normalised pixels of the MAE paper); the first prediction, of pixels normalised by the sensor, weighs 1.
     """
 
     mask_ratio: float = 0.75
     predicted: float = 0.5
     band_dropout: float = 0.0
-    target: Literal["sensor", "patch"] = "sensor"
+    texture: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for the card."""
@@ -138,28 +138,17 @@ class MaskedAutoencoder(nn.Module):
 
     def forward_loss(self, group: Masked, decoded: Tensor) -> Tensor:
         """Mean squared error over valid pixels of the patches asked for."""
-        predicted = self.decoder.pixels(decoded, group.patches.sensor).float()
-        target, weight = self.target(group)
-        error = (predicted - target).square()
-        if weight is None:
-            return error.mean()
-        return (error * weight).sum() / weight.sum().clamp(min=1)
-
-    def target(self, group: Masked) -> tuple[Tensor, Tensor | None]:
-        """Pixels asked for, resized to the nominal patch: (batch, asked, bands, patch_size**2), and their weights."""
-        values = take(group.patches.values, group.asked).flatten(3)
-        valid = None if group.patches.valid is None else take(group.patches.valid, group.asked).flatten(3)
-        resize = resize_matrix(group.patches.values.shape[-1], self.backbone.config.patch_size).to(values)
-        weight = None
-        if valid is None:
-            target = values @ resize.T
-        else:
-            weight = valid.to(values.dtype) @ resize.T
-            target = torch.where(weight > 0.5, (values @ resize.T) / weight.clamp(min=0.5), 0.0)
-            weight = (weight > 0.5).to(values.dtype)
-        if self.objective.target == "patch":
-            target = _normalise_patches(target, weight)
-        return target, weight
+        target = take(group.patches.values, group.asked).flatten(3)
+        weight = None if group.patches.valid is None else take(group.patches.valid, group.asked).flatten(3)
+        size = group.patches.values.shape[-1]
+        predicted = self.decoder.pixels(decoded, group.patches.sensor, size)
+        loss = _mean_square(predicted.float() - target, weight)
+        if self.objective.texture > 0 and size > 1:
+            predicted = self.decoder.texture(decoded, group.patches.sensor, size)
+            loss = loss + self.objective.texture * _mean_square(
+                predicted.float() - _normalise_patches(target, weight), weight
+            )
+        return loss
 
     def _drop_bands(self, patches: Patches, generator: torch.Generator) -> Patches:
         bands = len(patches.sensor)
@@ -174,32 +163,32 @@ class MaskedAutoencoder(nn.Module):
         return replace(patches, values=patches.values[:, :, kept], valid=valid, sensor=sensor)
 
     @torch.inference_mode()
-    def reconstruct(self, batch: SensorBatch, mask_ratio: float = 0.75, seed: int = 0) -> tuple[Tensor, Tensor]:
+    def reconstruct(
+        self, batch: SensorBatch, mask_ratio: float = 0.75, seed: int = 0, patch_size: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Hide patches and predict them.
 
         Returns:
             Pixels in the bands' units, with predictions in place of hidden patches and the input elsewhere
             (batch, bands, rows, columns); and the hidden pixels (batch, rows, columns) bool.
         """
-        if self.objective.target != "sensor":
-            raise ValueError("this model predicts patches without their mean and spread; it cannot paint pictures")
         full = replace(self.objective, mask_ratio=mask_ratio, predicted=1.0, band_dropout=0.0)
         objective, self.objective = self.objective, full
+        size = patch_size or self.backbone.config.patch_size
         try:
-            group = self.mask(batch, self.backbone.config.patch_size, torch.Generator().manual_seed(seed))
+            group = self.mask(batch, size, torch.Generator().manual_seed(seed))
             encoded, valid = self.forward_encoder([group])
             (decoded,) = self.forward_decoder([group], encoded, valid)
         finally:
             self.objective = objective
-        size = self.backbone.config.patch_size
-        predicted = self.decoder.pixels(decoded, batch.sensor).float().unflatten(-1, (size, size))
+        predicted = self.decoder.pixels(decoded, batch.sensor, size).float().unflatten(-1, (size, size))
         patches = group.patches.values.clone()
         rows = torch.arange(len(patches), device=patches.device).unsqueeze(1)
         patches[rows, group.asked] = predicted
         hidden = torch.zeros_like(group.patches.usable).scatter(1, group.asked, True)
         image = unpatchify(patches, group.patches.grid)
-        shape = (len(batch), -1, 1, 1, 1)
-        mask = unpatchify(hidden.view(shape).expand(*hidden.shape, 1, size, size), group.patches.grid)[:, 0]
+        hidden_pixels = hidden[:, :, None, None, None].expand(-1, -1, 1, size, size)
+        mask = unpatchify(hidden_pixels.contiguous(), group.patches.grid)[:, 0]
         means, stds = self.backbone.statistics(batch.sensor)
         height, width = batch.pixels.shape[-2:]
         image = image[..., :height, :width] * stds.to(image) + means.to(image)
@@ -212,9 +201,16 @@ def _split(joined: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
     return [piece[:, : part.shape[1]] for piece, part in zip(pieces, parts, strict=True)]
 
 
+def _mean_square(error: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of the squares, over entries of weight one where there are weights."""
+    if weight is None:
+        return error.square().mean()
+    return (error.square() * weight).sum() / weight.sum().clamp(min=1)
+
+
 def _normalise_patches(target: Tensor, weight: Tensor | None) -> Tensor:
     """Each patch and band to zero mean and unit spread over its valid pixels."""
-    weight = torch.ones_like(target) if weight is None else weight
+    weight = torch.ones_like(target) if weight is None else weight.to(target.dtype)
     count = weight.sum(-1, keepdim=True).clamp(min=1)
     mean = (target * weight).sum(-1, keepdim=True) / count
     variance = ((target - mean).square() * weight).sum(-1, keepdim=True) / count

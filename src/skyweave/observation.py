@@ -13,8 +13,8 @@ class GeoTransform:
 
     Attributes:
         crs: coordinate reference system as WKT or ``EPSG:code``; None for a plain pixel grid.
-        affine: six numbers (a, b, c, d, e, f) of the GDAL/rasterio affine: x = a*col + b*row + c, y = d*col + e*row + f,
-            where integer (col, row) is a pixel's upper left corner.
+        affine: six numbers (a, b, c, d, e, f) of the GDAL/rasterio affine: x = a*col + b*row + c and
+            y = d*col + e*row + f, where integer (col, row) is a pixel's upper left corner.
     """
 
     crs: str | None
@@ -105,14 +105,12 @@ class Observation:
     def select(self, bands: list[str]) -> "Observation":
         """Only these bands, in this order."""
         channels = [self.sensor.index(name) for name in bands]
-        return replace(
-            self, pixels=self.pixels[channels], valid=self.valid[channels], sensor=self.sensor.select(bands)
-        )
+        return replace(self, pixels=self.pixels[channels], valid=self.valid[channels], sensor=self.sensor.select(bands))
 
     def window(self, row: int, column: int, rows: int, columns: int) -> "Observation":
         """A part of the image; must lie inside it."""
         height, width = self.shape
-        if not (0 <= row and row + rows <= height and 0 <= column and column + columns <= width):
+        if not (row >= 0 and row + rows <= height and column >= 0 and column + columns <= width):
             raise ValueError(
                 f"{self.source}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image "
                 f"of {height} x {width}"

@@ -29,7 +29,7 @@ WHOLE = {
     **{key: DENSE[key] for key in ("source", "patch_size", "seeds", "random_filters")},
     "name": "whole",
     "labels": {"kind": "pattern", "pattern": "^(?P<label>[a-z]+)_", "classes": ["dark", "bright"]},
-    "readout": "pooled",
+    "readout": ["pooled"],
     "chip": {"size": 32, "stride": 32},
     "split": {"kind": "groups", "folds": 2},
 }
@@ -290,7 +290,7 @@ def test_folder_labels(tmp_path: Path) -> None:
         ({"split": {"kind": "blocks", "block": 30}}, "block 30 is no multiple of cell 8"),
         ({"metric": "r2"}, "metric 'r2' does not fit labels of kind 'dense'"),
         ({"cell": None}, "need `cell`"),
-        ({"readout": "pooled"}, "readout 'pooled' has no cells"),
+        ({"readout": ["pooled"]}, "readout 'pooled' has no cells"),
         ({"chip": {"size": 20, "stride": 20}}, "multiples of cell 8"),
     ],
 )

@@ -41,8 +41,9 @@ class BandCode(nn.Module):
         """(bands, outputs)."""
         if sensor not in self._described:
             self._described[sensor] = torch.stack([describe(band) for band in sensor.bands])
-        weight = self.layers[0].weight
-        return self.layers(self._described[sensor].to(weight.device, torch.float32))
+        device = next(self.parameters()).device
+        described: Tensor = self.layers(self._described[sensor].to(device))
+        return described
 
 
 def describe(band: Band) -> Tensor:

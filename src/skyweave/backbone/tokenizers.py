@@ -7,6 +7,7 @@ seen in training works; radar and other non-optical bands enter by type, never b
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class PerSensorTokenizer(Tokenizer):
         if unknown := [band.name for band in sensor.bands if band.name not in bands]:
             raise ValueError(f"sensor {sensor.name!r}: bands {', '.join(unknown)} are not in this model's embedding")
         channels = torch.tensor([bands[band.name] for band in sensor.bands], device=patches.device)
-        layer = self.proj[sensor.name]
+        layer = cast(nn.Linear, self.proj[sensor.name])
         kernel = layer.weight.view(self.width, len(bands), self.patch_size**2)[:, channels]
         kernel = self._resampled(kernel, patches.shape[-1])
         return functional.linear(patches.flatten(2), kernel.flatten(1), layer.bias)

@@ -13,8 +13,8 @@ import skyweave
 from skyweave.backbone import Card
 from skyweave.demo.chapter import Pages, Row, make_pages
 from skyweave.demo.collection import collect, find_data
-from skyweave.demo.model import load_autoencoder
 from skyweave.files import write_aside
+from skyweave.pretraining.weights import load_autoencoder
 from skyweave.scenes.png import encode_png
 
 

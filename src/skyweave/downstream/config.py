@@ -1,15 +1,10 @@
 """What a probe is: which images, which labels, how they are split; read from one YAML file."""
 
-import dataclasses
-import difflib
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-import yaml
+from skyweave.records import convert, read_record
 
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "r2"]
 Readout = Literal["pooled", "dense", "levels"]
@@ -182,39 +177,9 @@ class ProbeConfig:
 
 def load_config(path: str | Path) -> ProbeConfig:
     """Read a probe from YAML. Raises ``ValueError`` naming the file, the key and what is valid."""
-    try:
-        raw = yaml.safe_load(Path(path).read_text())
-        return config_from_dict(raw)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    return read_record(path, ProbeConfig)
 
 
 def config_from_dict(raw: Any) -> ProbeConfig:
     """Plain JSON types to a probe. Raises ``ValueError`` naming the key."""
-    if not isinstance(raw, dict):
-        raise ValueError(f"a probe is a mapping with name, source and labels, not {type(raw).__name__}")
-    if isinstance(raw.get("readout"), str):
-        raw = {**raw, "readout": [raw["readout"]]}
-    _check_keys(raw, ProbeConfig, "")
-    return msgspec.convert(raw, ProbeConfig)
-
-
-def _check_keys(raw: dict[str, Any], record: type, where: str) -> None:
-    hints = typing.get_type_hints(record)
-    for key, value in raw.items():
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"unknown key {where + str(key)!r}{hint} Valid: {', '.join(hints)}")
-        for part in _dataclasses_in(hints[key]):
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, dict):
-                    _check_keys(item, part, f"{where}{key}.")
-
-
-def _dataclasses_in(hint: Any) -> list[type]:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return [hint]
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) in (list, typing.Union):
-        return [part for argument in typing.get_args(hint) for part in _dataclasses_in(argument)]
-    return []
+    return convert(raw, ProbeConfig)

@@ -1,10 +1,23 @@
-"""The backbone together with its pretraining decoder, from one checkpoint."""
+"""The weights of a masked autoencoder on disk: the backbone's checkpoint with the decoder beside it."""
 
 from pathlib import Path
+from typing import Any
 
-from skyweave.backbone import Card, load, read_checkpoint
+import torch
+
+from skyweave.backbone import Card, load, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
-from skyweave.pretraining import DecoderConfig, MaskedAutoencoder, ObjectiveConfig
+from skyweave.pretraining.decoder import DecoderConfig
+from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder, ObjectiveConfig
+
+
+def save_autoencoder(
+    path: Path, model: MaskedAutoencoder, name: str, dtype: torch.dtype = torch.float32, **card_fields: Any
+) -> Card:
+    """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_autoencoder`` all."""
+    parts = {"decoder": model.decoder.config.to_dict(), "objective": model.objective.to_dict()}
+    extra = {f"decoder.{key}": value for key, value in model.decoder.state_dict().items()}
+    return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
 
 
 def load_autoencoder(name_or_path: str | Path) -> tuple[MaskedAutoencoder, Card]:

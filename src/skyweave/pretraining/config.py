@@ -1,0 +1,132 @@
+"""Everything a pretraining run is made of, from one YAML."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from skyweave.backbone import SIZES
+from skyweave.backbone.positions import GroundSampleDistanceMode
+from skyweave.data.augment import RandomView
+from skyweave.data.stored import StoredImage
+from skyweave.observation import Observation
+from skyweave.pretraining.decoder import DecoderConfig
+from skyweave.pretraining.masked_autoencoder import ObjectiveConfig
+
+
+@dataclass(frozen=True)
+class BackboneChoice:
+    """A size and what differs from it."""
+
+    size: str = "tiny"
+    tokenizer: Literal["spectral", "per_sensor"] = "spectral"
+    ground_sample_distance: GroundSampleDistanceMode = "embedded"
+    width: int | None = None
+    depth: int | None = None
+    heads: int | None = None
+    patch_size: int | None = None
+    mixes: int | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Keyword arguments for ``build_backbone``."""
+        if self.size not in SIZES:
+            raise ValueError(f"backbone.size is {self.size!r}; choose one of: {', '.join(SIZES)}")
+        return {key: value for key, value in vars(self).items() if value is not None and key != "size"}
+
+
+@dataclass(frozen=True)
+class PatchView:
+    """Training images of ``patches`` x ``patches`` patches, whatever the patch size: the encoder sees equal lengths.
+
+    Attributes:
+        patch_sizes: pixels per patch side, one drawn for each image.
+        zoom: smallest and largest factor on the ground sample distance, see ``RandomView``.
+    """
+
+    patch_sizes: list[int] = field(default_factory=lambda: [8])
+    zoom: tuple[float, float] = (0.75, 1.5)
+    patches: int = 12
+
+    def __call__(self, image: StoredImage | Observation, generator: np.random.Generator) -> Observation:
+        """A view of a random patch size."""
+        size = self.patches * self.patch_sizes[int(generator.integers(len(self.patch_sizes)))]
+        return RandomView(size, scale=self.zoom)(image, generator)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with a linear warm-up and a cosine to zero.
+
+    Attributes:
+        steps: optimiser steps of the whole run.
+        weight_decay: of matrices; vectors are not decayed.
+        clip: largest norm of the gradient.
+    """
+
+    steps: int = 1000
+    learning_rate: float = 1e-3
+    warmup: int = 50
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A run.
+
+    Attributes:
+        data: dataset YAML, relative to this configuration's file.
+        patches: patches per side of every training image.
+        views: by source or sensor name, or ``default``.
+        images_per_step: of one process in one micro step: a number, balanced over sensors, or by source or sensor.
+        source_weights: of sources inside their sensor, over the dataset's.
+        loss_weights: by sensor name, default 1.
+        precision: as Lightning names it; ``bf16-mixed`` is fastest on CPUs with a matrix unit and on GPUs.
+        accumulate: micro steps per optimiser step.
+        workers: loader processes; 0 loads in the training process.
+        devices, num_nodes, strategy: as Lightning names them (``ddp``, ``fsdp``).
+        checkpoint_every: optimiser steps between checkpoints.
+        weights_dtype: storage type of the exported weights.
+    """
+
+    name: str
+    data: str
+    backbone: BackboneChoice = field(default_factory=BackboneChoice)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    views: dict[str, PatchView] = field(default_factory=lambda: {"default": PatchView()})
+    patches: int = 12
+    images_per_step: int | dict[str, int] = 64
+    source_weights: dict[str, float] = field(default_factory=dict)
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
+    accumulate: int = 1
+    seed: int = 0
+    workers: int = 0
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    accelerator: str = "auto"
+    checkpoint_every: int = 200
+    log_every: int = 10
+    weights_dtype: Literal["float32", "float16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("accumulate", "checkpoint_every", "log_every", "patches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if self.optimiser.steps < 1:
+            raise ValueError(f"optimiser.steps is {self.optimiser.steps}, must be at least 1")
+        if not 0 < self.objective.mask_ratio < 1:
+            raise ValueError(f"objective.mask_ratio is {self.objective.mask_ratio}, must be between 0 and 1")
+
+
+def dataset_path(config: PretrainConfig, file: Path) -> Path:
+    """The dataset YAML of a configuration read from ``file``. Raises ``FileNotFoundError``."""
+    path = (file.parent / config.data).resolve()
+    if not path.exists():
+        raise FileNotFoundError(f"{file}: data: {config.data} is not a file ({path}); write it relative to {file.name}")
+    return path

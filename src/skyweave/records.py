@@ -1,0 +1,78 @@
+"""Plain YAML content to typed records, with errors that name the key and the nearest valid one."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+Record = TypeVar("Record")
+
+
+def read_record(path: str | Path, record: type[Record], changes: Sequence[str] = ()) -> Record:
+    """A YAML file as a dataclass.
+
+    Args:
+        changes: ``key.key=value`` each, applied over the file's content; values are YAML.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no YAML, an unknown key, a value of the wrong kind; the message names file and key.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such configuration: {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for change in changes:
+            apply_change(content, change)
+        return convert(content, record)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def convert(content: Any, record: type[Record]) -> Record:
+    """Plain JSON types as a dataclass. Raises ``ValueError`` naming the key."""
+    if not isinstance(content, dict):
+        raise ValueError(f"a mapping is needed, not {type(content).__name__}")
+    _check_keys(content, record, "")
+    return msgspec.convert(content, record)
+
+
+def apply_change(content: Any, change: str) -> None:
+    """Set ``a.b=value`` in nested mappings. Raises ``ValueError`` where it does not have that form."""
+    path, separator, text = change.partition("=")
+    keys = path.split(".")
+    if not separator or not all(keys) or not isinstance(content, dict):
+        raise ValueError(f"{change!r} is no change; write key=value or key.key=value")
+    for key in keys[:-1]:
+        content = content.setdefault(key, {})
+        if not isinstance(content, dict):
+            raise ValueError(f"{change!r}: {key!r} has no keys of its own")
+    content[keys[-1]] = yaml.safe_load(text)
+
+
+def _check_keys(content: dict[str, Any], record: type, where: str) -> None:
+    hints = typing.get_type_hints(record)
+    for key, value in content.items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown key {where + str(key)!r}{hint} Valid: {', '.join(hints)}")
+        for part in _dataclasses_in(hints[key]):
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, dict):
+                    _check_keys(item, part, f"{where}{key}.")
+
+
+def _dataclasses_in(hint: Any) -> list[type]:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return [hint]
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) in (list, typing.Union):
+        return [part for argument in typing.get_args(hint) for part in _dataclasses_in(argument)]
+    return []

@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -86,6 +86,7 @@ def _pretrained(args: argparse.Namespace, seed: int, images: dict[str, int]) -> 
         f"seed={seed}",
         f"images_per_step={json.dumps(images)}",
         "checkpoint_every=100000",
+        "patches=8",
         "source_weights={}",
     ]
     with tempfile.TemporaryDirectory() as folder:

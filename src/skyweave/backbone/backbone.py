@@ -134,10 +134,11 @@ class Backbone(nn.Module):
             names = {band.name for band in known.bands} if known else set()
             bands = [known.bands[known.index(b.name)] if known and b.name in names else b for b in sensor.bands]
             resolved = replace(sensor, bands=tuple(bands))
-            self._statistics[sensor] = (
-                torch.from_numpy(resolved.means).view(-1, 1, 1),
-                torch.from_numpy(resolved.stds).view(-1, 1, 1),
-            )
+            with torch.inference_mode(False):
+                self._statistics[sensor] = (
+                    torch.from_numpy(resolved.means).view(-1, 1, 1),
+                    torch.from_numpy(resolved.stds).view(-1, 1, 1),
+                )
         return self._statistics[sensor]
 
 

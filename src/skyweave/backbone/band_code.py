@@ -40,7 +40,8 @@ class BandCode(nn.Module):
     def forward(self, sensor: Sensor) -> Tensor:
         """(bands, outputs)."""
         if sensor not in self._described:
-            self._described[sensor] = torch.stack([describe(band) for band in sensor.bands])
+            with torch.inference_mode(False):  # or training could not use what embedding kept
+                self._described[sensor] = torch.stack([describe(band) for band in sensor.bands])
         device = next(self.parameters()).device
         described: Tensor = self.layers(self._described[sensor].to(device))
         return described

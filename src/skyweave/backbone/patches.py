@@ -43,6 +43,7 @@ def pad_to_patches(batch: SensorBatch, patch_size: int) -> tuple[Tensor, Tensor,
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def resize_matrix(source: int, target: int) -> Tensor:
     """(target**2, source**2) matrix that resizes a flattened square patch: bilinear up, anti-aliased down.
 

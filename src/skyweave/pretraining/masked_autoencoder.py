@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from skyweave.backbone.backbone import Backbone, Patches, take
 from skyweave.backbone.encoder import initialise, pad_and_join
@@ -25,12 +26,16 @@ class ObjectiveConfig:
             same for a group); all bands are predicted, so the encoder learns how bands go together.
         texture: weight of a second prediction, of each patch and band normalised by its own mean and spread (the
             normalised pixels of the MAE paper); the first prediction, of pixels normalised by the sensor, weighs 1.
+        agreement: weight of the agreement between two halves of the visible patches, which the encoder then reads
+            apart: their means shall find each other among the images of their sensor (the contrast of SimCLR,
+            arXiv 2002.05709, joined with masking as CAN, arXiv 2210.16870, does, but without a second view).
     """
 
     mask_ratio: float = 0.75
     predicted: float = 0.5
     band_dropout: float = 0.0
     texture: float = 0.0
+    agreement: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for the card."""
@@ -80,6 +85,7 @@ class MaskedAutoencoder(nn.Module):
         )
         initialise(self.decoder)
         nn.init.normal_(self.decoder.mask_token, std=0.02)
+        self.agreement_head = nn.Linear(config.width, 128) if self.objective.agreement > 0 else None
 
     def forward(
         self,
@@ -101,7 +107,11 @@ class MaskedAutoencoder(nn.Module):
         ]
         encoded, valid = self.forward_encoder(groups)
         decoded = self.forward_decoder(groups, encoded, valid)
-        return [self.forward_loss(group, own) for group, own in zip(groups, decoded, strict=True)]
+        losses = [self.forward_loss(group, own) for group, own in zip(groups, decoded, strict=True)]
+        if self.agreement_head is not None:
+            agreement = self.forward_agreement(groups, encoded)
+            losses = [loss + self.objective.agreement * own for loss, own in zip(losses, agreement, strict=True)]
+        return losses
 
     def mask(self, batch: SensorBatch, patch_size: int, generator: torch.Generator) -> Masked:
         """Choose at random which patches (and bands) are seen and which are asked for."""
@@ -122,8 +132,29 @@ class MaskedAutoencoder(nn.Module):
         """Encoded visible tokens of each group, and their validity."""
         tokens = [self.backbone.tokens(group.shown, keep=group.visible) for group in groups]
         seen = [group.seen for group in groups]
-        encoded, _ = self.backbone.encoder(*pad_and_join(tokens, seen))
+        joined, valid = pad_and_join(tokens, seen)
+        if self.agreement_head is None:
+            encoded, _ = self.backbone.encoder(joined, valid)
+        else:  # the even and the odd visible patches, as images of their own
+            halves = [torch.cat([part[:, 0::2], part[:, 1::2]]) for part in (_even(joined), _even(valid))]
+            encoded, _ = self.backbone.encoder(*halves)
+            encoded = torch.stack(encoded.chunk(2), dim=2).flatten(1, 2)[:, : joined.shape[1]]
         return _split(encoded, tokens), seen
+
+    def forward_agreement(self, groups: Sequence[Masked], encoded: Sequence[Tensor]) -> list[Tensor]:
+        """How badly the halves of an image find each other among the images of their sensor, a scalar per group."""
+        assert self.agreement_head is not None
+        codes: dict[str, list[Tensor]] = {}
+        for group, tokens in zip(groups, encoded, strict=True):
+            weight = group.seen.unsqueeze(-1).float()
+            halves = [
+                (tokens[:, start::2] * weight[:, start::2]).sum(1) / weight[:, start::2].sum(1).clamp(min=1)
+                for start in (0, 1)
+            ]
+            code = functional.normalize(self.agreement_head(torch.stack(halves)).float(), dim=-1)
+            codes.setdefault(group.patches.sensor.name, []).append(code)
+        losses = {name: _contrast(torch.cat(parts, dim=1)) for name, parts in codes.items()}
+        return [losses[group.patches.sensor.name] for group in groups]
 
     def forward_decoder(
         self, groups: Sequence[Masked], encoded: Sequence[Tensor], valid: Sequence[Tensor]
@@ -199,6 +230,20 @@ def _split(joined: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
     """Undo ``pad_and_join`` on a result of the same batch and lengths."""
     pieces = joined.split([len(part) for part in parts])
     return [piece[:, : part.shape[1]] for piece, part in zip(pieces, parts, strict=True)]
+
+
+def _even(sequences: Tensor) -> Tensor:
+    """One more (zero, that is, unseen) token where the length is odd."""
+    if sequences.shape[1] % 2 == 0:
+        return sequences
+    return torch.cat([sequences, torch.zeros_like(sequences[:, :1])], dim=1)
+
+
+def _contrast(codes: Tensor, temperature: float = 0.2) -> Tensor:
+    """Mean cross-entropy of finding the partner, both ways, of (2, images, width) unit vectors."""
+    logits = codes[0] @ codes[1].T / temperature
+    partners = torch.arange(len(logits), device=logits.device)
+    return (functional.cross_entropy(logits, partners) + functional.cross_entropy(logits.T, partners)) / 2
 
 
 def _mean_square(error: Tensor, weight: Tensor | None) -> Tensor:

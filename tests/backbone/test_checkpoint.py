@@ -1,0 +1,104 @@
+"""Weights on disk: what is read is what was written, and anything else is refused by name."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import skyweave
+from skyweave.backbone import Backbone, build_backbone, fingerprint, save_checkpoint
+from skyweave.sensors import get_sensor
+
+SMALL = {"width": 32, "depth": 2, "heads": 2, "patch_size": 4, "mixes": 4}
+
+
+@pytest.fixture
+def model() -> Backbone:
+    return build_backbone("tiny", [get_sensor("naip")], seed=3, **SMALL)
+
+
+@pytest.fixture
+def saved(model: Backbone, tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, model, "mine")
+    return path
+
+
+def change(path: Path, **fields: object) -> None:
+    card = path.with_suffix(".json")
+    card.write_text(json.dumps({**json.loads(card.read_text()), **fields}))
+
+
+def test_round_trip(model: Backbone, saved: Path) -> None:
+    loaded = skyweave.load(saved)
+    assert loaded.config == model.config
+    assert loaded.sensors == model.sensors
+    assert not loaded.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value)
+    assert json.loads(saved.with_suffix(".json").read_text())["fingerprint"] == fingerprint(loaded)
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_half_precision_has_its_own_fingerprint(model: Backbone, tmp_path: Path) -> None:
+    card = save_checkpoint(tmp_path / "half.safetensors", model, "half", dtype=torch.float16)
+    loaded = skyweave.load(tmp_path / "half.safetensors")
+    assert next(loaded.parameters()).dtype == torch.float32
+    assert card.fingerprint == fingerprint(loaded) != fingerprint(model)
+
+
+def test_the_fingerprint_changes_with_any_weight(model: Backbone) -> None:
+    before = fingerprint(model)
+    with torch.no_grad():
+        model.encoder.norm.bias[0] += 1e-3
+    assert fingerprint(model) != before
+
+
+def test_wrong_keys_are_named(model: Backbone, saved: Path) -> None:
+    change(saved, architecture={**model.config.to_dict(), "depth": 3})
+    with pytest.raises(ValueError, match=r"missing keys: encoder\.blocks\.2\."):
+        skyweave.load(saved)
+    change(saved, architecture={**model.config.to_dict(), "depth": 1})
+    with pytest.raises(ValueError, match=r"unexpected keys: encoder\.blocks\.1\."):
+        skyweave.load(saved)
+    change(saved, architecture={**model.config.to_dict(), "mixes": 5})
+    with pytest.raises(ValueError, match="has shape"):
+        skyweave.load(saved)
+
+
+def test_what_is_no_checkpoint(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no weights 'nothing'"):
+        skyweave.load("nothing")
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
+        skyweave.load(saved)
+    saved.with_suffix(".json").write_text("{}")
+    with pytest.raises(ValueError, match="not the card of a Skyweave checkpoint"):
+        skyweave.load(saved)
+    saved.with_suffix(".json").unlink()
+    with pytest.raises(FileNotFoundError, match="has no card"):
+        skyweave.load(saved)
+    torch.save({}, tmp_path / "weights.pth")
+    with pytest.raises(FileNotFoundError, match="safetensors"):
+        skyweave.load(tmp_path / "weights.pth")
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(saved: Path) -> None:
+    before = saved.read_bytes()
+    code = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+import torch
+from pathlib import Path
+from skyweave.backbone import build_backbone, save_checkpoint
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+save_checkpoint(Path({str(saved)!r}), build_backbone("tiny", seed=4, **{SMALL!r}), "other")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "File too large" in run.stderr
+    assert saved.read_bytes() == before
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["model.json", "model.safetensors"]

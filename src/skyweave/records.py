@@ -41,7 +41,7 @@ def convert(content: Any, record: type[Record]) -> Record:
     if not isinstance(content, dict):
         raise ValueError(f"a mapping is needed, not {type(content).__name__}")
     _check_keys(content, record, "")
-    return msgspec.convert(content, record)
+    return msgspec.convert(content, record, strict=False)  # YAML 1.1 reads 1e-3 as text
 
 
 def apply_change(content: Any, change: str) -> None:

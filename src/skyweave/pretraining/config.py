@@ -1,6 +1,6 @@
 """Everything a pretraining run is made of, from one YAML."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ class BackboneChoice:
         """Keyword arguments for ``build_backbone``."""
         if self.size not in SIZES:
             raise ValueError(f"backbone.size is {self.size!r}; choose one of: {', '.join(SIZES)}")
-        return {key: value for key, value in vars(self).items() if value is not None and key != "size"}
+        return {key: value for key, value in asdict(self).items() if value is not None and key != "size"}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from skyweave.data.batch import SensorBatch
+from skyweave.data.dataset import ImageDataset
 from skyweave.data.mixing import MixedBatches
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
@@ -35,14 +36,29 @@ class PretrainingModule(lightning.LightningModule):
     Args:
         model: what is trained.
         config: how.
-        steps: where the batches come from.
+        dataset: on what.
     """
 
-    def __init__(self, model: MaskedAutoencoder, config: PretrainConfig, steps: MixedBatches) -> None:
+    def __init__(self, model: MaskedAutoencoder, config: PretrainConfig, dataset: ImageDataset) -> None:
         super().__init__()
         self.model = model
         self.config = config
-        self.steps = steps
+        self.dataset = dataset
+        self.batches()  # a wrong configuration is found now, not in a worker
+
+    def batches(self, rank: int = 0, world_size: int = 1) -> MixedBatches:
+        """What one of ``world_size`` processes is fed, by micro step."""
+        config = self.config
+        views = {name: replace(view, patches=config.patches) for name, view in config.views.items()}
+        return MixedBatches(
+            self.dataset,
+            views,
+            config.images_per_step,
+            config.optimiser.steps * config.accumulate,
+            seed=config.seed,
+            rank=rank,
+            world_size=world_size,
+        )
 
     def training_step(self, step: Step, index: int) -> Tensor:
         """The loss of a mix of sensors: the mean over images of each sensor's loss, weighted."""
@@ -91,10 +107,11 @@ class PretrainingModule(lightning.LightningModule):
         """The micro steps from where the run stands."""
         start = self.global_step * self.config.accumulate
         workers = self.config.workers
+        batches = self.batches(self.trainer.global_rank, self.trainer.world_size)
         return DataLoader(
-            _Steps(self.steps),
+            _Steps(batches),
             batch_size=None,
-            sampler=_Range(start, len(self.steps)),
+            sampler=_Range(start, len(batches)),
             num_workers=workers,
             persistent_workers=workers > 0,
         )
@@ -105,11 +122,11 @@ class PretrainingModule(lightning.LightningModule):
 
 
 class _Steps(Dataset[Step]):
-    def __init__(self, steps: MixedBatches) -> None:
-        self.steps = steps
+    def __init__(self, batches: MixedBatches) -> None:
+        self.batches = batches
 
     def __getitem__(self, number: int) -> Step:
-        return Step(number, self.steps[number])
+        return Step(number, self.batches[number])
 
 
 class _Range(Sampler[int]):

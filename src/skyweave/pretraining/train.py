@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 import warnings
 from dataclasses import asdict, replace
@@ -16,7 +15,6 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from skyweave.backbone import build_backbone
 from skyweave.data.dataset import ImageDataset, load_dataset
-from skyweave.data.mixing import MixedBatches
 from skyweave.files import write_aside
 from skyweave.pretraining.config import PretrainConfig, dataset_path
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
@@ -87,19 +85,13 @@ def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingMo
         dataset.sources = [
             replace(source, weight=config.source_weights.get(source.name, source.weight)) for source in dataset.sources
         ]
-    views = {name: replace(view, patches=config.patches) for name, view in config.views.items()}
-    micro_steps = config.optimiser.steps * config.accumulate
-    rank, world = _rank()
-    steps = MixedBatches(
-        dataset, views, config.images_per_step, micro_steps, seed=config.seed, rank=rank, world_size=world
-    )
     backbone = build_backbone(
         config.backbone.size, full_sensors(dataset), seed=config.seed, **config.backbone.changes()
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = MaskedAutoencoder(backbone, config.decoder, config.objective)
-    return PretrainingModule(model, config, steps)
+    return PretrainingModule(model, config, dataset)
 
 
 def full_sensors(dataset: ImageDataset) -> list[Sensor]:
@@ -151,6 +143,7 @@ def _check_output(output: Path, config: PretrainConfig, resume: bool) -> None:
     if resume and not exists:
         raise FileNotFoundError(f"{output} holds no {LAST} to resume; start without --resume")
     if resume:
+        _check_readable(output / LAST)
         before = json.loads((output / CONFIG).read_text())
         now = json.loads(json.dumps(asdict(config)))
         differing = [key for key in now if now[key] != before.get(key) and key not in ("workers", "checkpoint_every")]
@@ -159,6 +152,15 @@ def _check_output(output: Path, config: PretrainConfig, resume: bool) -> None:
                 f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
                 "one, or start a new folder"
             )
+
+
+def _check_readable(checkpoint: Path) -> None:
+    try:
+        torch.load(checkpoint, map_location="meta", weights_only=True)
+    except Exception as error:  # torch raises several kinds, by the place where the file breaks off
+        raise ValueError(
+            f"{checkpoint} cannot be read ({error}); start a new folder, or put a whole copy back"
+        ) from error
 
 
 def _trainer(config: PretrainConfig, output: Path, callbacks: list[Callback], progress: bool) -> lightning.Trainer:
@@ -179,8 +181,3 @@ def _trainer(config: PretrainConfig, output: Path, callbacks: list[Callback], pr
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-
-
-def _rank() -> tuple[int, int]:
-    """Number of this process and how many there are, as the launcher says (torchrun or Lightning)."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))), int(os.environ.get("WORLD_SIZE", 1))

@@ -1,0 +1,156 @@
+"""Whole runs: they learn, they can be killed, they refuse what would go wrong."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import skyweave
+from skyweave.backbone import build_backbone
+from skyweave.data.dataset import load_dataset
+from skyweave.pretraining import MaskedAutoencoder, load_autoencoder, save_autoencoder
+from skyweave.pretraining.config import PretrainConfig
+from skyweave.pretraining.train import build_module, pretrain
+from skyweave.records import read_record
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
+
+
+def losses(output: Path) -> dict[int, float]:
+    """Loss by step; a later part of the log overrides an earlier one."""
+    found: dict[int, float] = {}
+    for file in sorted(output.glob("logs/csv/*/metrics.csv")):
+        for row in csv.DictReader(file.read_text().splitlines()):
+            found[int(row["step"])] = float(row["loss"])
+    return found
+
+
+def train(run: Path, name: str, *changes: str, resume: bool = False) -> Path:
+    return pretrain(run, run.parent, run.parent / name, list(changes), resume, progress=False).parent
+
+
+def test_a_run_learns_and_leaves_weights(run: Path) -> None:
+    output = train(run, "out", "optimiser.steps=40", "checkpoint_every=20")
+    curve = losses(output)
+    assert len(curve) == 40
+    assert sum(curve[i] for i in range(30, 40)) < 0.9 * sum(curve[i] for i in range(10))
+    header = next(output.glob("logs/csv/*/metrics.csv")).read_text().splitlines()[0].split(",")
+    assert {"loss/naip", "loss/sentinel1-rtc"} <= set(header)
+    card = json.loads((output / "weights.json").read_text())
+    assert card["training"]["steps"] == 40
+    assert {sensor["name"] for sensor in card["sensors"]} == {"naip", "sentinel1-rtc"}
+    model, _ = load_autoencoder(output / "weights.safetensors")
+    assert model.backbone.config == skyweave.load(output / "weights.safetensors").config
+    assert not list(output.glob(".*"))
+
+
+def test_a_killed_run_repeats_itself_bit_for_bit(run: Path) -> None:
+    whole = train(run, "whole")
+    folder = run.parent / "killed"
+    command = [sys.executable, "-m", "skyweave", "pretrain", str(run), "--data", str(run.parent), "-o", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not (folder / "last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode != 0, "the run ended before it could be killed"
+    assert (folder / "last.ckpt").exists(), errors.decode()
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    curve, resumed = losses(whole), losses(folder)
+    assert resumed == {step: curve[step] for step in resumed}
+    assert max(resumed) == 11
+    assert (folder / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+
+
+def test_workers_change_nothing(run: Path) -> None:
+    none, one = (losses(train(run, f"w{n}", f"workers={n}", "optimiser.steps=4")) for n in (0, 1))
+    assert none == one
+
+
+def test_accumulated_steps_resume_too(run: Path) -> None:
+    changes = ("accumulate=2", "optimiser.steps=4", "checkpoint_every=2")
+    whole = losses(train(run, "whole", *changes))
+    train(run, "half", *changes)
+    checkpoint = torch.load(run.parent / "half" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 4
+    assert len(whole) == 4
+
+
+def test_what_would_destroy_a_run_is_refused(run: Path) -> None:
+    output = train(run, "out", "optimiser.steps=2", "checkpoint_every=1")
+    with pytest.raises(FileExistsError, match="holds a run already; add --resume"):
+        train(run, "out")
+    with pytest.raises(FileNotFoundError, match=r"holds no last\.ckpt to resume"):
+        train(run, "other", resume=True)
+    with pytest.raises(ValueError, match="seed differ"):
+        train(run, "out", "optimiser.steps=2", "checkpoint_every=1", "seed=3", resume=True)
+    (output / "last.ckpt").write_bytes((output / "last.ckpt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read"):
+        train(run, "out", "optimiser.steps=2", "checkpoint_every=1", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(run: Path) -> None:
+    with pytest.raises(FloatingPointError, match=r"the loss of .*naip.* is not finite at micro step \d"):
+        train(run, "out", "optimiser.learning_rate=1e30", "optimiser.clip=1e30", "optimiser.warmup=0")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optimizer.steps=3", "unknown key 'optimizer'; did you mean 'optimiser'"),
+        ("objective.mask_ratio=75", "mask_ratio is 75"),
+        ("backbone.size=huge", r"backbone\.size is 'huge'"),
+        ("images_per_step={landsat: 3}", "no source or sensor of weight above 0 is called 'landsat'"),
+        ("source_weights={nothing: 3}", "no source is called nothing"),
+        ("data=nowhere.yaml", "nowhere\.yaml is not a file"),
+        ("seed", "'seed' is no change; write key=value"),
+        ("seed=abc", r"Expected `int`, got `str` - at `\$\.seed`"),
+    ],
+)
+def test_wrong_configurations_are_named(run: Path, change: str, message: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        train(run, "out", change)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(run: Path) -> None:
+    command = [sys.executable, "-m", "skyweave", "pretrain", str(run), "--data", str(run.parent)]
+    options = ["optimiser.steps=3", "devices=2", "strategy=ddp_find_unused_parameters_true", "accelerator=cpu"]
+    sets = [part for option in options for part in ("--set", option)]
+    done = subprocess.run(
+        [*command, "-o", str(run.parent / "ddp"), *sets], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    curve = losses(run.parent / "ddp")
+    assert sorted(curve) == [0, 1, 2]
+    assert all(math.isfinite(value) for value in curve.values())
+    skyweave.load(run.parent / "ddp" / "weights.safetensors")
+
+
+def test_ranks_see_other_images(run: Path) -> None:
+    module = build_module(read_record(run, PretrainConfig), load_dataset(run.parent / "data.yaml", run.parent))
+    first, second = (torch.cat([b.pixels.flatten() for b in module.batches(rank, 2)[0]]) for rank in (0, 1))
+    assert first.shape != second.shape or not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_configurations_are_whole(file: Path) -> None:
+    config = read_record(file, PretrainConfig)
+    assert (file.parent / config.data).exists()
+    assert config.backbone.changes()["tokenizer"] in ("spectral", "per_sensor")
+
+
+def test_weights_in_half_precision(tmp_path: Path) -> None:
+    model = MaskedAutoencoder(build_backbone("tiny", seed=0, width=32, depth=2, heads=2, patch_size=4, mixes=4))
+    save_autoencoder(tmp_path / "a.safetensors", model, "a", torch.float16)
+    loaded, card = load_autoencoder(tmp_path / "a.safetensors")
+    for key, value in model.state_dict().items():
+        assert torch.allclose(loaded.state_dict()[key], value, atol=1e-3)
+    assert card.parts["decoder"]["width"] == 128

@@ -109,7 +109,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(run: Path) -> None:
         ("backbone.size=huge", r"backbone\.size is 'huge'"),
         ("images_per_step={landsat: 3}", "no source or sensor of weight above 0 is called 'landsat'"),
         ("source_weights={nothing: 3}", "no source is called nothing"),
-        ("data=nowhere.yaml", "nowhere\.yaml is not a file"),
+        ("data=nowhere.yaml", r"nowhere\.yaml is not a file"),
         ("seed", "'seed' is no change; write key=value"),
         ("seed=abc", r"Expected `int`, got `str` - at `\$\.seed`"),
     ],

@@ -15,7 +15,7 @@ name: halves
 source: {sensor: rgb, files: "*_image.tif", bands: sensor, unit: uint8}
 labels: {kind: pattern, pattern: "^(?P<label>[a-z]+)_", classes: [dark, bright]}
 patch_size: 16
-readout: [pooled]
+readout: [stem, normed]
 split: {kind: groups, folds: 2}
 seeds: 1
 random_filters: 8

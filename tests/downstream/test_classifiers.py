@@ -4,8 +4,22 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from skyweave.downstream.classifiers import _ridge_path, predict, standardise
+from skyweave.downstream import classifiers
+from skyweave.downstream.classifiers import _ridge_path, standardise
 from skyweave.downstream.logistic import fit_logistic
+
+
+def predict(
+    classifier: str,
+    train: np.ndarray,
+    target: np.ndarray,
+    group: np.ndarray,
+    test: np.ndarray,
+    balanced: bool,
+    seed: int,
+) -> np.ndarray:
+    """With one candidate of features."""
+    return classifiers.predict(classifier, [train], target, group, [test], balanced, seed)
 
 
 def _clusters(seed: int = 0, count: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -92,3 +106,16 @@ def test_unknown_classifier_names_the_valid_ones() -> None:
     features, target, group = _clusters()
     with pytest.raises(ValueError, match="knn, linear, forest"):
         predict("svm", features, target, group, features, True, 0)
+
+
+@pytest.mark.parametrize("classifier", ["knn", "linear"])
+def test_the_better_features_are_chosen_inside_the_training_part(classifier: str) -> None:
+    features, target, group = _clusters()
+    noise = np.random.default_rng(1).normal(size=features.shape).astype(np.float32)
+    # Noise that gives the test part away must not be chosen: only the training part decides.
+    betraying = noise.copy()
+    betraying[160:, 0] = 100 * target[160:]
+    train, test = ([part[rows] for part in (betraying, features)] for rows in (slice(0, 160), slice(160, None)))
+    chosen = classifiers.predict(classifier, train, target[:160], group[:160], test, True, 0)
+    alone = predict(classifier, features[:160], target[:160], group[:160], features[160:], True, 0)
+    assert (chosen == alone).all()

@@ -29,7 +29,7 @@ WHOLE = {
     **{key: DENSE[key] for key in ("source", "patch_size", "seeds", "random_filters")},
     "name": "whole",
     "labels": {"kind": "pattern", "pattern": "^(?P<label>[a-z]+)_", "classes": ["dark", "bright"]},
-    "readout": ["pooled"],
+    "readout": ["normed"],
     "chip": {"size": 32, "stride": 32},
     "split": {"kind": "groups", "folds": 2},
 }
@@ -202,12 +202,12 @@ def test_random_convolutions_differ_by_seed_only(tmp_path: Path) -> None:
 def test_features_reach_the_cells_from_any_patch_size(tmp_path: Path, patch_size: int) -> None:
     samples = prepare(config_from_dict(DENSE), make(tmp_path)).samples
     backbone = build_backbone("tiny", seed=0, depth=1)
-    features = backbone_features(backbone, samples, ["dense", "levels"], patch_size)
-    assert features.shape[0] == len(samples) and np.isfinite(features).all()
+    features, stem = backbone_features(backbone, samples, ["normed", "stem"], patch_size)
+    assert features.shape == stem.shape == (len(samples), 192) and np.isfinite(features).all()
     if patch_size == 8:
         direct = backbone.embed(samples.images[0], 8).dense()[0, :, 3, 5].numpy()
         (index,) = np.flatnonzero((samples.image == 0) & (samples.cell == [3, 5]).all(axis=1))
-        np.testing.assert_allclose(features[index, : len(direct)], direct, atol=1e-4)
+        np.testing.assert_allclose(features[index], direct, atol=1e-4)
 
 
 def test_a_class_missing_from_training_is_noted(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_folder_labels(tmp_path: Path) -> None:
         ({"split": {"kind": "blocks", "block": 30}}, "block 30 is no multiple of cell 8"),
         ({"metric": "r2"}, "metric 'r2' does not fit labels of kind 'dense'"),
         ({"cell": None}, "need `cell`"),
-        ({"readout": ["pooled"]}, "readout 'pooled' has no cells"),
+        ({"readout": []}, "readout is empty"),
         ({"chip": {"size": 20, "stride": 20}}, "multiples of cell 8"),
     ],
 )

@@ -81,15 +81,16 @@ class Backbone(nn.Module):
         """Features of a mix of sensors and sizes, in one pass of the encoder."""
         size = patch_size or self.patch_embed.patch_size
         groups = [self.patches(batch, size) for batch in batches]
-        sequences = [self.tokens(group) for group in groups]
+        stems = [self.patch_embed(group.values, group.valid, group.sensor) for group in groups]
+        sequences = [stem + self.positions(group.grid, group.metres) for stem, group in zip(stems, groups, strict=True)]
         tokens, valid = pad_and_join(sequences, [group.usable for group in groups])
         encoded, levels = self.encoder(tokens, valid)
         features, start = [], 0
-        for group in groups:
+        for group, stem in zip(groups, stems, strict=True):
             stop, length = start + len(group.usable), group.usable.shape[1]
             usable = group.usable.unsqueeze(-1)
             own = [tensor[start:stop, :length] * usable for tensor in (encoded, *levels)]
-            features.append(Features(own[0], group.usable, group.grid, tuple(own[1:]), size))
+            features.append(Features(own[0], group.usable, group.grid, tuple(own[1:]), stem * usable, size))
             start = stop
         return features
 
@@ -113,19 +114,11 @@ class Backbone(nn.Module):
             usable = masks.flatten(2).any(-1)
         return Patches(values, masks, usable, grid, batch.sensor, batch.ground_sample_distance * patch_size)
 
-    def tokens(self, patches: Patches, keep: Tensor | None = None) -> Tensor:
-        """Embedded patches with positions, (batch, number, width).
-
-        Args:
-            keep: (batch, kept) indices of the patches to embed; None for all.
-        """
-        positions = self.positions(patches.grid, patches.metres)
-        values, valid = patches.values, patches.valid
-        if keep is not None:
-            values = take(values, keep)
-            valid = None if valid is None else take(valid, keep)
-            positions = take(positions, keep)
-        return self.patch_embed(values, valid, patches.sensor) + positions
+    def tokens(self, patches: Patches, keep: Tensor) -> Tensor:
+        """Some patches embedded, with positions: (batch, kept, width) for (batch, kept) indices."""
+        positions = take(self.positions(patches.grid, patches.metres), keep)
+        valid = None if patches.valid is None else take(patches.valid, keep)
+        return self.patch_embed(take(patches.values, keep), valid, patches.sensor) + positions
 
     def statistics(self, sensor: Sensor) -> tuple[Tensor, Tensor]:
         """Means and spreads, each (bands, 1, 1): the model's own for a sensor it knows, else the sensor's."""

@@ -174,7 +174,8 @@ class DOFA(nn.Module):
             embedding = self.norm((tokens[:, 1:] * weight).sum(1) / count)
         else:
             embedding = normalised.sum(1) / count
-        return DOFAFeatures(normalised, valid, grid, tuple(levels), self.config.patch_size, embedding)
+        stem = (patches - positions[:, 1:]) * weight
+        return DOFAFeatures(normalised, valid, grid, tuple(levels), stem, self.config.patch_size, embedding)
 
 
 class WavelengthPatchEmbedding(nn.Module):

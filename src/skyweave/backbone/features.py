@@ -16,6 +16,7 @@ class Features:
         grid: (rows, columns) of patches.
         levels: the outputs after a quarter, half, three quarters and all of the blocks, each
             (batch, rows * columns, channels), before the final norm.
+        stem: (batch, rows * columns, channels), the patch embedding, before positions and blocks.
         patch_size: pixels per patch side.
     """
 
@@ -23,6 +24,7 @@ class Features:
     valid: Tensor
     grid: tuple[int, int]
     levels: tuple[Tensor, ...]
+    stem: Tensor
     patch_size: int
 
     @property

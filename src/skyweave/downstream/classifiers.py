@@ -18,35 +18,50 @@ INNER_FOLDS = 3
 
 def predict(
     classifier: str,
-    train: np.ndarray,
+    train: Sequence[np.ndarray],
     target: np.ndarray,
     group: np.ndarray,
-    test: np.ndarray,
+    test: Sequence[np.ndarray],
     balanced: bool,
     seed: int,
 ) -> np.ndarray:
-    """Fit on the training part, choosing hyperparameters by grouped cross-validation inside it; predict the test part.
+    """Fit on the training part, choosing features and hyperparameters by grouped cross-validation inside it.
 
     Args:
         classifier: ``knn``, ``linear`` or ``forest``.
-        train: (N, D) features; test: (M, D).
+        train: candidates of features, (N, D) each; test: the same for the test part, (M, D) each.
         target: (N,) int classes, or float for regression.
         group: (N,) int, kept whole inside.
         balanced: weigh classes by inverse frequency.
 
     Returns:
-        (M,) predictions.
+        (M,) predictions from the candidate that does best inside the training part.
     """
-    train, test = standardise(train, test)
-    regression = target.dtype.kind == "f"
-    if not regression and len(np.unique(target)) == 1:
-        return np.full(len(test), target[0])
+    if target.dtype.kind != "f" and len(np.unique(target)) == 1:
+        return np.full(len(test[0]), target[0])
+    answers = [
+        _answer(classifier, *standardise(own, other), target, group, balanced, seed)
+        for own, other in zip(train, test, strict=True)
+    ]
+    return max(answers, key=lambda answer: answer[0])[1]
+
+
+def _answer(
+    classifier: str,
+    train: np.ndarray,
+    test: np.ndarray,
+    target: np.ndarray,
+    group: np.ndarray,
+    balanced: bool,
+    seed: int,
+) -> tuple[float, np.ndarray]:
+    """Score inside the training part, and predictions."""
     if classifier == "forest":
-        return _forest(train, target, test, balanced, seed)
+        return 0.0, _forest(train, target, test, balanced, seed)
     if classifier == "knn":
         return _neighbours(train, target, group, test, balanced)
     if classifier == "linear":
-        if regression:
+        if target.dtype.kind == "f":
             return _ridge(train, target, group, test, seed)
         return _logistic(train, target, group, test, balanced, seed)
     raise ValueError(f"no classifier {classifier!r}; valid: knn, linear, forest")
@@ -78,7 +93,7 @@ def _inner(target: np.ndarray, group: np.ndarray, seed: int) -> list[tuple[np.nd
 
 def _logistic(
     train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
-) -> np.ndarray:
+) -> tuple[float, np.ndarray]:
     score = np.zeros(len(STRENGTHS))
     for fit, check in _inner(target, group, seed):
         if len(np.unique(target[fit])) < 2:
@@ -87,15 +102,17 @@ def _logistic(
             score[i] += _score(target[check], model.predict(train[check]), balanced)
     best = int(score.argmax())
     model = fit_logistic(train, target, STRENGTHS[best : best + 1], balanced)[0]
-    return model.predict(test)
+    return float(score[best]), model.predict(test)
 
 
-def _ridge(train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+def _ridge(
+    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, seed: int
+) -> tuple[float, np.ndarray]:
     error = np.zeros(len(PENALTIES))
     for fit, check in _inner(target, group, seed):
         for i, predicted in enumerate(_ridge_path(train[fit], target[fit], train[check], PENALTIES)):
             error[i] += ((predicted - target[check]) ** 2).sum()
-    return _ridge_path(train, target, test, [PENALTIES[int(error.argmin())]])[0]
+    return -float(error.min()), _ridge_path(train, target, test, [PENALTIES[int(error.argmin())]])[0]
 
 
 def _ridge_path(
@@ -111,7 +128,7 @@ def _ridge_path(
 
 def _neighbours(
     train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool
-) -> np.ndarray:
+) -> tuple[float, np.ndarray]:
     """Cosine neighbours; k is the one that predicts each training group best from the other groups."""
     train, test = _unit(train), _unit(test)
     most = min(max(NEIGHBOURS), len(train))
@@ -120,8 +137,9 @@ def _neighbours(
     near_train, near_test = _nearest(inside, most), _nearest(test @ train.T, most)
     options = [k for k in NEIGHBOURS if k <= most]
     votes = [_vote(target, near_train, k, balanced) for k in options]
-    best = int(np.argmax([_score(target, vote, balanced) for vote in votes]))
-    return _vote(target, near_test, options[best], balanced)
+    scores = [_score(target, vote, balanced) for vote in votes]
+    best = int(np.argmax(scores))
+    return scores[best], _vote(target, near_test, options[best], balanced)
 
 
 def _vote(target: np.ndarray, near: np.ndarray, k: int, balanced: bool) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from skyweave.records import convert, read_record
 
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "r2"]
-Readout = Literal["pooled", "dense", "levels"]
+Readout = Literal["stem", "quarter", "half", "three_quarters", "last", "normed", "levels"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class ProbeConfig:
     labels: Labels
     split: Split = Split()
     metric: Metric = "balanced_accuracy"
-    readout: list[Readout] = field(default_factory=lambda: ["dense"])
+    readout: list[Readout] = field(default_factory=lambda: ["normed"])
     chip: Chip | None = None
     cell: int | None = None
     patch_size: int | None = None
@@ -166,8 +166,8 @@ class ProbeConfig:
                 raise ValueError(f"probe {self.name!r}: block {self.split.block} is no multiple of cell {self.cell}")
         if self.chip and self.cell and (self.chip.size % self.cell or self.chip.stride % self.cell):
             raise ValueError(f"probe {self.name!r}: chip size and stride must be multiples of cell {self.cell}")
-        if self.labels.is_dense and "pooled" in self.readout:
-            raise ValueError(f"probe {self.name!r}: readout 'pooled' has no cells; use dense or levels")
+        if not self.readout:
+            raise ValueError(f"probe {self.name!r}: readout is empty; name at least one")
 
     @property
     def is_regression(self) -> bool:

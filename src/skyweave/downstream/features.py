@@ -12,6 +12,7 @@ from skyweave.downstream.baselines import from_maps
 from skyweave.downstream.config import Readout
 from skyweave.downstream.samples import Samples
 
+DEPTHS: tuple[Readout, ...] = ("quarter", "half", "three_quarters", "last")
 TOKENS_PER_BATCH = 4096
 """Images are encoded in batches of about so many tokens."""
 
@@ -19,47 +20,57 @@ TOKENS_PER_BATCH = 4096
 @torch.inference_mode()
 def backbone_features(
     backbone: Backbone, samples: Samples, readout: Sequence[Readout], patch_size: int | None = None
-) -> np.ndarray:
-    """Encode every image once and read its samples.
+) -> list[np.ndarray]:
+    """Encode every image once and read its samples, once for each readout.
 
     Args:
-        readout: one or several of ``pooled`` (mean of the last output over the valid patches of an image), ``dense``
-            (last output) and ``levels`` (outputs after a quarter, half, three quarters and all of the blocks, side by
-            side); several are concatenated. Maps are resampled from patches to cells (averaged where a cell holds
-            several patches, interpolated where a patch holds several cells), and averaged over the valid patches
-            where a sample is a whole image.
+        readout: ``stem`` (the patch embedding), ``quarter``, ``half``, ``three_quarters``, ``last`` (outputs after so
+            many of the blocks), ``normed`` (the last output after the final norm), ``levels`` (quarter to last side by
+            side, each normalised). Maps are resampled from patches to cells (averaged where a cell holds several
+            patches, interpolated where a patch holds several cells); a sample that is a whole image has the mean and
+            the standard deviation over its valid patches.
         patch_size: pixels per patch side, default the backbone's own.
 
     Returns:
-        (N, D) float32.
+        One (N, D) float32 for each readout.
     """
     training = backbone.training
     backbone.eval()
     device = next(backbone.parameters()).device
-    maps: list[np.ndarray | None] = [None] * len(samples.images)
+    maps: list[list[np.ndarray]] = [[np.empty(0)] * len(samples.images) for _ in readout]
     for members in _batches(samples, patch_size or backbone.config.patch_size):
         batch = stack([samples.images[i] for i in members]).to(device)
         features = backbone(batch, patch_size)
-        parts = [_read(features, kind, samples.cell_size, samples.images[members[0]].shape) for kind in readout]
-        for i, values in zip(members, torch.cat(parts, dim=1).float().cpu().numpy(), strict=True):
-            maps[i] = values
+        for place, kind in enumerate(readout):
+            part = _read(features, kind, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
+            for i, values in zip(members, part, strict=True):
+                maps[place][i] = values
     backbone.train(training)
-    return from_maps(samples, [values for values in maps if values is not None])
+    return [from_maps(samples, values) for values in maps]
 
 
 def _read(features: Features, kind: Readout, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:
     """(batch, channels, cell rows, cell columns) of one readout."""
-    if kind == "pooled":
-        return features.pooled[:, :, None, None]
-    tokens = features.concatenated_levels() if kind == "levels" else features.tokens
+    tokens = _tokens(features, kind)
     weight = features.valid.unsqueeze(-1).to(tokens.dtype)
     if cell is None:
-        return ((tokens * weight).sum(1) / weight.sum(1).clamp(min=1))[:, :, None, None]
+        count = weight.sum(1, keepdim=True).clamp(min=1)
+        mean = (tokens * weight).sum(1, keepdim=True) / count
+        spread = (((tokens - mean) * weight).square().sum(1, keepdim=True) / count).sqrt()
+        return torch.cat([mean, spread], dim=-1)[:, 0, :, None, None]
     values = (tokens * weight).transpose(1, 2).unflatten(2, features.grid)
     share = weight.transpose(1, 2).unflatten(2, features.grid)
     return _to_cells(values, features.patch_size, cell, shape) / _to_cells(
         share, features.patch_size, cell, shape
     ).clamp(min=1e-6)
+
+
+def _tokens(features: Features, kind: Readout) -> torch.Tensor:
+    if kind == "levels":
+        return features.concatenated_levels()
+    if kind in DEPTHS:
+        return features.levels[DEPTHS.index(kind)]
+    return features.stem if kind == "stem" else features.tokens
 
 
 def _to_cells(values: torch.Tensor, patch: int, cell: int, shape: tuple[int, int]) -> torch.Tensor:

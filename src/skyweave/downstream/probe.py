@@ -228,7 +228,7 @@ def prepare(
     return Prepared(config, samples, folds, notes)
 
 
-Compute = Callable[[int], np.ndarray]
+Compute = Callable[[int], list[np.ndarray]]
 
 
 def baseline_features(
@@ -237,15 +237,15 @@ def baseline_features(
     """(name, classifiers, features by seed) of every baseline row."""
     config, samples = prepared.config, prepared.samples
     rows: list[tuple[str, tuple[str, ...], Compute]] = [
-        ("statistics", (*CLASSIFIERS, "forest"), lambda seed: statistics(samples)),
+        ("statistics", (*CLASSIFIERS, "forest"), lambda seed: [statistics(samples)]),
     ]
     if samples.cell_size != 1:  # of a single pixel, every statistic is its value
-        rows.append(("statistics+", (*CLASSIFIERS, "forest"), lambda seed: statistics(samples, extended=True)))
+        rows.append(("statistics+", (*CLASSIFIERS, "forest"), lambda seed: [statistics(samples, extended=True)]))
     if samples.cell_size:
-        rows.append(("statistics 3x3 cells", CLASSIFIERS, lambda seed: statistics(samples, around=True)))
+        rows.append(("statistics 3x3 cells", CLASSIFIERS, lambda seed: [statistics(samples, around=True)]))
 
-    def convolutions(seed: int) -> np.ndarray:
-        return random_convolutions(samples, config.random_filters, config.random_filter_size, seed)
+    def convolutions(seed: int) -> list[np.ndarray]:
+        return [random_convolutions(samples, config.random_filters, config.random_filter_size, seed)]
 
     rows.append(("random convolutions", CLASSIFIERS, convolutions))
     if backbone is not None:
@@ -254,7 +254,7 @@ def baseline_features(
 
         sensors = list(backbone.sensors.values())
 
-        def initial(seed: int) -> np.ndarray:
+        def initial(seed: int) -> list[np.ndarray]:
             fresh = build_backbone(backbone.config, sensors, seed=1000 + seed).to(next(backbone.parameters()).device)
             return backbone_features(fresh, samples, config.readout, patch_size or config.patch_size)
 
@@ -268,8 +268,8 @@ def baseline_features(
     return rows
 
 
-def score(prepared: Prepared, name: str, features: Sequence[np.ndarray], classifier: str, baseline: bool) -> Row:
-    """Fit and test one classifier on all folds of all seeds; ``features`` holds one array, or one per seed."""
+def score(prepared: Prepared, name: str, features: Sequence[list[np.ndarray]], classifier: str, baseline: bool) -> Row:
+    """Fit and test one classifier on all folds of all seeds; ``features`` holds candidates, once or for each seed."""
     samples = prepared.samples
     balanced = prepared.config.metric in ("balanced_accuracy", "macro_f1")
     predictions = np.full((len(prepared.folds), len(samples)), np.nan)
@@ -278,16 +278,18 @@ def score(prepared: Prepared, name: str, features: Sequence[np.ndarray], classif
         for fold in folds:
             predictions[seed, fold.test] = predict(
                 classifier,
-                values[fold.train],
+                [candidate[fold.train] for candidate in values],
                 samples.target[fold.train],
                 samples.group[fold.train],
-                values[fold.test],
+                [candidate[fold.test] for candidate in values],
                 balanced,
                 seed,
             )
     means, distributions, per_seed = _evaluate(prepared, predictions)
     scores = {key: interval(means[key], distributions[key]) for key in means}
-    return Row(name, classifier, baseline, predictions, scores, per_seed, features[0].shape[1])
+    return Row(
+        name, classifier, baseline, predictions, scores, per_seed, max(values.shape[1] for values in features[0])
+    )
 
 
 def compare(prepared: Prepared, rows: Sequence[Row]) -> list[Comparison]:

@@ -87,6 +87,8 @@ def _pretrained(args: argparse.Namespace, seed: int, images: dict[str, int]) -> 
         f"images_per_step={json.dumps(images)}",
         "checkpoint_every=100000",
         "patches=8",
+        "objective.agreement=0",  # the published objective and no other
+        "optimiser.learning_rate=0.0012",
         "source_weights={}",
     ]
     with tempfile.TemporaryDirectory() as folder:

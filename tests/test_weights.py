@@ -1,0 +1,60 @@
+"""The shipped weights: they load, say what they are, and have learned something about real imagery."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import skyweave
+from skyweave.backbone import fingerprint, read_checkpoint, shipped
+from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.dataset import load_dataset
+from skyweave.pretraining import load_autoencoder
+from skyweave.sensors import get_sensor
+
+DATA = Path(__file__).resolve().parents[1] / "configs" / "data" / "shared_samples.yaml"
+
+
+def test_the_shipped_weights_are_what_their_card_says() -> None:
+    assert "tiny" in shipped()
+    assert sum(path.stat().st_size for path in shipped().values()) < 25e6
+    model = skyweave.load("tiny")
+    _, card = read_checkpoint("tiny")
+    assert card.fingerprint == fingerprint(model)
+    assert {"sentinel2-l2a", "sentinel1-rtc", "enmap", "naip", "rgb"} <= set(model.sensors)
+    assert card.training["steps"] > 0
+    assert card.licence
+
+
+@pytest.mark.parametrize("name", ["gaofen2-pms", "landsat8-l2", "thermal", "sentinel1-grd"])
+def test_other_sensors_are_read_too(name: str) -> None:
+    sensor = get_sensor(name)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, len(sensor), 32, 32, generator=generator)
+    pixels = torch.from_numpy(sensor.means)[:, None, None] + noise * torch.from_numpy(sensor.stds)[:, None, None]
+    batch = SensorBatch(pixels, torch.ones_like(pixels, dtype=torch.bool), sensor, torch.full((2,), 10.0))
+    features = skyweave.load("tiny")(batch)
+    assert torch.isfinite(features.tokens).all()
+    assert (features.pooled[0] - features.pooled[1]).abs().max() > 1e-3
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("source", ["terramesh-s2-l2a", "terramesh-s1", "naip", "enmap", "neon"])
+def test_hidden_patches_are_predicted_better_than_by_the_visible_mean(source: str, data_dir: Path) -> None:
+    dataset = load_dataset(DATA, data_dir)
+    (index,) = [entry for entry in dataset.sources if entry.name == source]
+    observation = dataset.observation(int(index.indices[0]))
+    size = min(*observation.shape, 96)
+    batch = stack([observation.window(0, 0, size, size)])
+    model, _ = load_autoencoder("tiny")
+    patch_size = 2 if source == "enmap" else 8
+    picture, hidden = model.reconstruct(batch, 0.75, seed=0, patch_size=patch_size)
+    stds = torch.from_numpy(observation.sensor.stds)[:, None]
+    weight = batch.valid[0][:, hidden[0]]
+    truth = batch.pixels[0][:, hidden[0]]
+    visible = batch.pixels[0][:, ~hidden[0]].mean(1, keepdim=True)
+
+    def error(prediction: torch.Tensor) -> float:
+        return float((((prediction - truth) / stds)[weight]).square().mean())
+
+    assert error(picture[0][:, hidden[0]]) < 0.9 * error(visible.expand_as(truth))

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyweave.backbone.encoder import attend, attention_mask
+from skyweave.backbone.encoder import Encoder, attend, attention_mask, initialise, rotate, rotations
 from skyweave.backbone.patches import patchify, resize_matrix, unpatchify
 from skyweave.backbone.positions import Positions
 
@@ -28,23 +28,39 @@ def test_resizing_keeps_constants(source: int, target: int) -> None:
     assert torch.allclose(matrix @ torch.ones(source**2), torch.ones(target**2), atol=1e-6)
 
 
-def test_positions_follow_the_published_formula() -> None:
-    positions = Positions(16, "ignored")((3, 5), torch.tensor([80.0]))[0]
-    row, column = 2, 4
-    for channel in range(4):
-        scale = 10_000 ** (channel / 4)
-        assert positions[row * 5 + column, channel] == pytest.approx(math.sin(row / scale), abs=1e-5)
-        assert positions[row * 5 + column, 4 + channel] == pytest.approx(math.cos(row / scale), abs=1e-5)
-        assert positions[row * 5 + column, 8 + channel] == pytest.approx(math.sin(column / scale), abs=1e-5)
+def test_rotary_positions_follow_the_published_formula() -> None:
+    places = torch.tensor([[[3.0, 5.0]]])
+    vector = torch.randn(1, 1, 1, 16)
+    turned = rotate(vector, rotations(places, 16))[0, 0, 0]
+    for pair in range(8):
+        place = 3.0 if pair < 4 else 5.0
+        angle = place * 100 ** -((pair % 4) / 4)
+        turn = complex(math.cos(angle), math.sin(angle))
+        expected = complex(vector[0, 0, 0, pair], vector[0, 0, 0, pair + 8]) * turn
+        assert complex(turned[pair], turned[pair + 8]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_only_relative_places_matter() -> None:
+    encoder = Encoder(32, 2, 2).eval()
+    initialise(encoder)
+    tokens, places = torch.randn(1, 6, 32), torch.rand(1, 6, 2) * 10
+    with torch.no_grad():
+        here, _ = encoder(tokens, None, places)
+        there, _ = encoder(tokens, None, places + torch.tensor([30.0, -7.0]))
+        other, _ = encoder(tokens, None, places * 2)
+    assert torch.allclose(here, there, atol=1e-4)
+    assert (here - other).abs().max() > 1e-3
 
 
 def test_positions_and_the_ground() -> None:
     near, far = torch.tensor([80.0]), torch.tensor([160.0])
     ignored, scaled, embedded = Positions(32, "ignored"), Positions(32, "scaled"), Positions(32, "embedded")
-    assert torch.equal(ignored((4, 4), near), ignored((4, 4), far))
-    assert torch.allclose(scaled((4, 4), near), ignored((4, 4), near), atol=1e-6)
-    assert torch.allclose(scaled((2, 2), far)[0, 1], ignored((1, 3), near)[0, 2], atol=1e-6)
-    assert not torch.allclose(embedded((4, 4), near), embedded((4, 4), far), atol=1e-3)
+    assert ignored.places((2, 3), near)[0].tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    assert torch.equal(ignored.places((4, 4), near), ignored.places((4, 4), far))
+    assert torch.equal(scaled.places((4, 4), near), ignored.places((4, 4), near))
+    assert torch.equal(scaled.places((4, 4), far), 2 * ignored.places((4, 4), near))
+    assert torch.equal(ignored(near), torch.zeros(1, 1, 32))
+    assert not torch.allclose(embedded(near), embedded(far), atol=1e-3)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -82,9 +82,10 @@ class Backbone(nn.Module):
         size = patch_size or self.patch_embed.patch_size
         groups = [self.patches(batch, size) for batch in batches]
         stems = [self.patch_embed(group.values, group.valid, group.sensor) for group in groups]
-        sequences = [stem + self.positions(group.grid, group.metres) for stem, group in zip(stems, groups, strict=True)]
+        sequences = [stem + self.positions(group.metres) for stem, group in zip(stems, groups, strict=True)]
         tokens, valid = pad_and_join(sequences, [group.usable for group in groups])
-        encoded, levels = self.encoder(tokens, valid)
+        places, _ = pad_and_join([self.places(group) for group in groups], [group.usable for group in groups])
+        encoded, levels = self.encoder(tokens, valid, places)
         features, start = [], 0
         for group, stem in zip(groups, stems, strict=True):
             stop, length = start + len(group.usable), group.usable.shape[1]
@@ -115,10 +116,13 @@ class Backbone(nn.Module):
         return Patches(values, masks, usable, grid, batch.sensor, batch.ground_sample_distance * patch_size)
 
     def tokens(self, patches: Patches, keep: Tensor) -> Tensor:
-        """Some patches embedded, with positions: (batch, kept, width) for (batch, kept) indices."""
-        positions = take(self.positions(patches.grid, patches.metres), keep)
+        """Some patches embedded, without their places: (batch, kept, width) for (batch, kept) indices."""
         valid = None if patches.valid is None else take(patches.valid, keep)
-        return self.patch_embed(take(patches.values, keep), valid, patches.sensor) + positions
+        return self.patch_embed(take(patches.values, keep), valid, patches.sensor) + self.positions(patches.metres)
+
+    def places(self, patches: Patches) -> Tensor:
+        """(batch, number, 2) row and column of every patch."""
+        return self.positions.places(patches.grid, patches.metres)
 
     def statistics(self, sensor: Sensor) -> tuple[Tensor, Tensor]:
         """Means and spreads, each (bands, 1, 1): the model's own for a sensor it knows, else the sensor's."""

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Turns = tuple[Tensor, Tensor]
+"""Cosines and sines of rotary positions."""
+
 
 class Encoder(nn.Module):
     """Pre-norm Vision Transformer (arXiv 2010.11929) on fused attention, parameter names as in published ViTs.
@@ -21,22 +24,27 @@ class Encoder(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.heads = heads
         self.taps = tuple(sorted({max(1, round(depth * part / 4)) for part in (1, 2, 3, 4)}))
 
-    def forward(self, tokens: Tensor, valid: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, tokens: Tensor, valid: Tensor | None = None, places: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Encode a batch of token sequences.
 
         Args:
             tokens: (batch, length, width).
             valid: (batch, length) bool; tokens that are False are seen by nobody. None when all are valid.
+            places: (batch, length, 2) row and column of every token, for rotary positions; None for none.
 
         Returns:
             The normalised last output (batch, length, width), and the outputs at the tapped depths.
         """
         mask = attention_mask(valid)
+        turns = None if places is None else rotations(places, tokens.shape[-1] // self.heads)
         levels = []
         for number, block in enumerate(self.blocks, start=1):
-            tokens = block(tokens, mask)
+            tokens = block(tokens, mask, turns)
             if number in self.taps:
                 levels.append(tokens)
         return self.norm(tokens), levels
@@ -52,9 +60,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(batch, length, width) to the same; ``mask`` as from ``attention_mask``."""
-        tokens = tokens + self.attn(self.norm1(tokens), mask)
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
+        """(batch, length, width) to the same; see ``attention_mask`` and ``rotations``."""
+        tokens = tokens + self.attn(self.norm1(tokens), mask, turns)
         return tokens + self.mlp(self.norm2(tokens))
 
 
@@ -69,9 +77,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(batch, length, width) to the same; ``mask`` as from ``attention_mask``."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
+        """(batch, length, width) to the same; see ``attention_mask`` and ``rotations``."""
         query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if turns is not None:
+            query, key = rotate(query, turns), rotate(key, turns)
         mixed = attend(query, key, value, mask)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
@@ -87,6 +97,28 @@ class Mlp(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., width) to the same."""
         return self.fc2(functional.gelu(self.fc1(tokens)))
+
+
+def rotations(places: Tensor, width: int, longest: float = 100.0) -> Turns:
+    """Cosines and sines, (batch, 1, length, width / 2) each, of rotary positions in two dimensions.
+
+    Half of the pairs of channels turn with the row, half with the column (RoPE, arXiv 2104.09864, axial as in
+    arXiv 2403.13298), so attention knows where tokens lie to each other and features carry no absolute position.
+
+    Args:
+        places: (batch, length, 2) rows and columns, in patches.
+        width: channels of a head, a multiple of 4.
+    """
+    steps = torch.arange(width // 4, device=places.device, dtype=torch.float32) / (width // 4)
+    angles = (places.float().unsqueeze(-1) * longest**-steps).flatten(2).unsqueeze(1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(vectors: Tensor, turns: Turns) -> Tensor:
+    """(batch, heads, length, width) turned, pair by pair: channel i with channel i + width / 2."""
+    cosine, sine = (part.to(vectors.dtype) for part in turns)
+    first, second = vectors.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:

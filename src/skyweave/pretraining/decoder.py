@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone.band_code import BandCode
-from skyweave.backbone.encoder import Mlp, attend, attention_mask
+from skyweave.backbone.encoder import Mlp, Turns, attend, attention_mask, rotate, rotations
 from skyweave.backbone.patches import resize_matrix
 from skyweave.backbone.positions import GroundSampleDistanceMode, Positions
 from skyweave.sensors.sensor import Sensor
@@ -68,22 +68,26 @@ class Decoder(nn.Module):
         self.texture_maps = nn.Linear(config.width, config.mixes * patch_size**2)
         self.texture_code = BandCode(outputs=config.mixes + 1)
 
-    def forward(self, encoded: Tensor, valid: Tensor | None, positions: Tensor) -> Tensor:
+    def forward(self, encoded: Tensor, valid: Tensor | None, places: Tensor, asked: Tensor, metres: Tensor) -> Tensor:
         """Decode queries.
 
         Args:
             encoded: (batch, visible, encoder width).
             valid: (batch, visible) bool or None.
-            positions: (batch, queries, width), from ``self.positions``.
+            places: (batch, visible, 2) row and column of the encoded patches.
+            asked: (batch, queries, 2) row and column of the patches to predict.
+            metres: (batch,) ground size of a patch.
 
         Returns:
             (batch, queries, width).
         """
         memory = self.embed(encoded)
         mask = attention_mask(valid)
-        queries = self.mask_token + positions
+        head = self.config.width // self.config.heads
+        turns = rotations(asked, head), rotations(places, head)
+        queries = (self.mask_token + self.positions(metres)).expand(-1, asked.shape[1], -1)
         for block in self.blocks:
-            queries = block(queries, memory, mask)
+            queries = block(queries, memory, mask, turns)
         return self.norm(queries)
 
     def pixels(self, decoded: Tensor, sensor: Sensor, patch_size: int) -> Tensor:
@@ -116,11 +120,11 @@ class CrossBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
-        """(batch, queries, width) to the same; ``memory`` is (batch, visible, width)."""
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None, turns: tuple[Turns, Turns]) -> Tensor:
+        """(batch, queries, width) to the same; ``memory`` is (batch, visible, width); ``turns`` of both."""
         query = self.query(self.norm1(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key_value = self.key_value(self.norm_memory(memory)).unflatten(-1, (2, self.heads, -1))
         key, value = key_value.permute(2, 0, 3, 1, 4)
-        mixed = attend(query, key, value, mask)
+        mixed = attend(rotate(query, turns[0]), rotate(key, turns[1]), value, mask)
         queries = queries + self.proj(mixed.transpose(1, 2).flatten(2))
         return queries + self.mlp(self.norm2(queries))

@@ -133,10 +133,11 @@ class MaskedAutoencoder(nn.Module):
         tokens = [self.backbone.tokens(group.shown, keep=group.visible) for group in groups]
         seen = [group.seen for group in groups]
         joined, valid = pad_and_join(tokens, seen)
+        places, _ = pad_and_join([take(self.backbone.places(g.patches), g.visible) for g in groups], seen)
         if self.agreement_head is None:
-            encoded, _ = self.backbone.encoder(joined, valid)
+            encoded, _ = self.backbone.encoder(joined, valid, places)
         else:  # the even and the odd visible patches, as images of their own
-            halves = [torch.cat([part[:, 0::2], part[:, 1::2]]) for part in (_even(joined), _even(valid))]
+            halves = [torch.cat([part[:, 0::2], part[:, 1::2]]) for part in map(_even, (joined, valid, places))]
             encoded, _ = self.backbone.encoder(*halves)
             encoded = torch.stack(encoded.chunk(2), dim=2).flatten(1, 2)[:, : joined.shape[1]]
         return _split(encoded, tokens), seen
@@ -160,12 +161,16 @@ class MaskedAutoencoder(nn.Module):
         self, groups: Sequence[Masked], encoded: Sequence[Tensor], valid: Sequence[Tensor]
     ) -> list[Tensor]:
         """Decoded queries of each group, (batch, asked, decoder width)."""
-        positions = [
-            take(self.decoder.positions(group.patches.grid, group.patches.metres), group.asked) for group in groups
-        ]
-        queries, _ = pad_and_join(positions, [torch.ones_like(group.asked, dtype=torch.bool) for group in groups])
+        places = [self.backbone.places(group.patches) for group in groups]
+        asked = [take(own, group.asked) for own, group in zip(places, groups, strict=True)]
+        visible = [take(own, group.visible) for own, group in zip(places, groups, strict=True)]
+        filled = [torch.ones_like(group.asked, dtype=torch.bool) for group in groups]
         memory, memory_valid = pad_and_join(encoded, valid)
-        return _split(self.decoder(memory, memory_valid, queries), positions)
+        metres = torch.cat([group.patches.metres for group in groups])
+        decoded = self.decoder(
+            memory, memory_valid, pad_and_join(visible, valid)[0], pad_and_join(asked, filled)[0], metres
+        )
+        return _split(decoded, asked)
 
     def forward_loss(self, group: Masked, decoded: Tensor) -> Tensor:
         """Mean squared error over valid pixels of the patches asked for."""

@@ -36,14 +36,14 @@ def train(run: Path, name: str, *changes: str, resume: bool = False) -> Path:
 
 
 def test_a_run_learns_and_leaves_weights(run: Path) -> None:
-    output = train(run, "out", "optimiser.steps=40", "checkpoint_every=20")
+    output = train(run, "out", "optimiser.steps=60", "checkpoint_every=20")
     curve = losses(output)
-    assert len(curve) == 40
-    assert sum(curve[i] for i in range(30, 40)) < 0.9 * sum(curve[i] for i in range(10))
+    assert len(curve) == 60
+    assert sum(curve[i] for i in range(50, 60)) < 0.92 * sum(curve[i] for i in range(10))
     header = next(output.glob("logs/csv/*/metrics.csv")).read_text().splitlines()[0].split(",")
     assert {"loss/naip", "loss/sentinel1-rtc"} <= set(header)
     card = json.loads((output / "weights.json").read_text())
-    assert card["training"]["steps"] == 40
+    assert card["training"]["steps"] == 60
     assert {sensor["name"] for sensor in card["sensors"]} == {"naip", "sentinel1-rtc"}
     model, _ = load_autoencoder(output / "weights.safetensors")
     assert model.backbone.config == skyweave.load(output / "weights.safetensors").config

@@ -15,9 +15,9 @@ from skyweave.sensors.sensor import Sensor
 
 SIZES = {
     "tiny": BackboneConfig(width=192, depth=12, heads=3, patch_size=8),
-    "small": BackboneConfig(width=384, depth=12, heads=6, patch_size=16, mixes=48),
-    "base": BackboneConfig(width=768, depth=12, heads=12, patch_size=16, mixes=64),
-    "large": BackboneConfig(width=1024, depth=24, heads=16, patch_size=16, mixes=64),
+    "small": BackboneConfig(width=384, depth=12, heads=6, patch_size=16),
+    "base": BackboneConfig(width=768, depth=12, heads=12, patch_size=16),
+    "large": BackboneConfig(width=1024, depth=24, heads=16, patch_size=16),
 }
 
 

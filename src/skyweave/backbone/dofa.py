@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.encoder import Block, attention_mask
+from skyweave.backbone.encoder import Block, Turns, attention_mask
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import sine_cosine
@@ -242,9 +242,9 @@ class LayerScaleBlock(Block):
         self.ls1 = LayerScale(width)
         self.ls2 = LayerScale(width)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(batch, length, width) to the same shape; ``mask`` as in ``attention_mask``."""
-        tokens = tokens + self.ls1(self.attn(self.norm1(tokens), mask))
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
+        """(batch, length, width) to the same shape; see ``attention_mask`` and ``rotations``."""
+        tokens = tokens + self.ls1(self.attn(self.norm1(tokens), mask, turns))
         return tokens + self.ls2(self.mlp(self.norm2(tokens)))
 
 

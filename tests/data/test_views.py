@@ -40,8 +40,8 @@ def test_the_ground_stays_measured(rows, columns, size, low, high, seed):
     a, b, _, d, e, _ = view.geometry.affine
     assert math.sqrt(abs(a * e - b * d)) == pytest.approx(view.ground_sample_distance)
     zoom = view.ground_sample_distance / image.ground_sample_distance
-    side = zoom * size
-    assert round(side) == pytest.approx(side) and side <= min(rows, columns)
+    side = round(zoom * size)
+    assert side == pytest.approx(zoom * size) and side <= min(rows, columns)
     assert low * size - 1 <= side <= high * size + 1 or side == min(rows, columns)
     # a plane is met exactly when enlarged, to a tenth of a pixel when averaged, away from the window's edge
     edge = math.ceil(1 / min(zoom, 1)) if zoom != 1 else 0

@@ -15,6 +15,7 @@ ROOMS: list[set[str]] = [
     {"sensors"},
     {"geometry"},
     {"observation"},
+    {"recording"},
     {"wire"},
     {"world"},
     {"data"},
@@ -31,7 +32,7 @@ ROOMS: list[set[str]] = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily
-LIGHT = {"sensors", "wire", "geometry", "observation", "files"}  # importable without torch
+LIGHT = {"sensors", "wire", "geometry", "observation", "recording", "files"}  # importable without torch
 FILES = sorted(p.relative_to(SOURCE) for p in SOURCE.rglob("*.py"))
 
 

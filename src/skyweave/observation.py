@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skyweave.geometry.camera import CameraGeometry
 from skyweave.sensors.sensor import Sensor
 
 
@@ -30,7 +31,7 @@ class Observation:
         sensor: its bands are the channels, in order.
         valid: (bands, rows, columns) bool, False where nodata, NaN or infinity was read.
         ground_sample_distance: metres per pixel of these pixels (not the sensor's nominal one).
-        geometry: where it lies, if known.
+        geometry: where it lies, if known: a geotransform where it is orthorectified, else a camera and its pose.
         time: UTC nanoseconds since 1970, if known.
         source: file or stream it came from, for messages.
         notes: what a reader should know about how it was read (a nominal ground sample distance was used, say).
@@ -43,7 +44,7 @@ class Observation:
     sensor: Sensor
     valid: np.ndarray
     ground_sample_distance: float
-    geometry: GeoTransform | None = None
+    geometry: GeoTransform | CameraGeometry | None = None
     time: int | None = None
     source: str = "memory"
     notes: tuple[str, ...] = ()
@@ -71,7 +72,7 @@ class Observation:
         sensor: Sensor,
         ground_sample_distance: float | None = None,
         valid: np.ndarray | None = None,
-        geometry: GeoTransform | None = None,
+        geometry: GeoTransform | CameraGeometry | None = None,
         time: int | None = None,
         source: str = "memory",
         notes: tuple[str, ...] = (),
@@ -98,6 +99,11 @@ class Observation:
         )
 
     @property
+    def geotransform(self) -> GeoTransform | None:
+        """The geometry if the image is orthorectified, else None."""
+        return self.geometry if isinstance(self.geometry, GeoTransform) else None
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""
         return self.pixels.shape[1], self.pixels.shape[2]
@@ -116,7 +122,9 @@ class Observation:
                 f"of {height} x {width}"
             )
         geometry = self.geometry
-        if geometry is not None:
+        if isinstance(geometry, CameraGeometry):
+            geometry = replace(geometry, camera=geometry.camera.cropped(row, column, rows, columns))
+        elif geometry is not None:
             a, b, c, d, e, f = geometry.affine
             affine = (a, b, c + a * column + b * row, d, e, f + d * column + e * row)
             geometry = replace(geometry, affine=affine)

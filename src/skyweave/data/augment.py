@@ -73,7 +73,7 @@ class RandomView:
             sensor=part.sensor,
             valid=np.ascontiguousarray(valid),
             ground_sample_distance=part.ground_sample_distance * side / self.size,
-            geometry=_composed(part.geometry, matrix),
+            geometry=_composed(part.geotransform, matrix),
             time=part.time,
             source=part.source,
             notes=part.notes,

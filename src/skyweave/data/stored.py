@@ -110,7 +110,7 @@ def stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[[], O
 
 def image_facts(observation: Observation) -> dict[str, Any]:
     """What goes beside the pixels on disk, as plain JSON types."""
-    geometry = observation.geometry
+    geometry = observation.geotransform
     return {
         "sensor": observation.sensor.name,
         "bands": [band.name for band in observation.sensor.bands],

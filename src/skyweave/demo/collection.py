@@ -172,7 +172,7 @@ def collect(data: Path | None) -> list[Chapter]:
 
 def mosaic(parts: Sequence[Observation]) -> Observation:
     """Images of one sensor and grid, joined by their georeference; gaps are invalid. North is up in all of them."""
-    transforms = [part.geometry.affine for part in parts if part.geometry is not None]
+    transforms = [part.geotransform.affine for part in parts if part.geotransform is not None]
     if len(transforms) != len(parts):
         raise ValueError(f"{parts[0].source}: images without georeference cannot be joined")
     width, height = transforms[0][0], transforms[0][4]

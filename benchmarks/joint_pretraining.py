@@ -70,7 +70,7 @@ def _scores(
     if file.exists():
         found: dict[str, float] = json.loads(file.read_text())
         return found
-    backbone = build_backbone("tiny", seed=seed) if images is None else _pretrained(args, seed, images)
+    backbone = build_backbone("tiny", seed=seed) if images is None else pretrained(args.data, args.steps, seed, images)
     result = {}
     for sensor, prepared in probes.items():
         probe = run_probe(prepared, backbone=backbone, with_baselines=False, classifiers=["linear"])
@@ -80,9 +80,10 @@ def _scores(
     return result
 
 
-def _pretrained(args: argparse.Namespace, seed: int, images: dict[str, int]) -> Backbone:
+def pretrained(data: Path, steps: int, seed: int, images: dict[str, int]) -> Backbone:
+    """A tiny backbone pretrained on these sensors (images of each in a step)."""
     changes = [
-        f"optimiser.steps={args.steps}",
+        f"optimiser.steps={steps}",
         f"seed={seed}",
         f"images_per_step={json.dumps(images)}",
         "checkpoint_every=100000",
@@ -92,7 +93,7 @@ def _pretrained(args: argparse.Namespace, seed: int, images: dict[str, int]) -> 
         "source_weights={}",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        return skyweave.load(pretrain(CONFIG, args.data, Path(folder), changes, progress=False))
+        return skyweave.load(pretrain(CONFIG, data, Path(folder), changes, progress=False))
 
 
 def _print_table(scores: dict[tuple[str, str], list[float]]) -> None:

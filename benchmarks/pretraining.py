@@ -111,7 +111,7 @@ def reference_step(arguments: argparse.Namespace, precision: str) -> Callable[[]
     return step
 
 
-def reference_model(arguments: argparse.Namespace) -> nn.Module:
+def reference_model(arguments: argparse.Namespace, image_size: int = 224, patch_size: int = 16) -> Any:
     """The reference's model with our width, its decoder as published (512 wide, 8 blocks).
 
     Two things it needs are gone: ``numpy.float``, and the ``qk_scale`` argument of timm's block (it passes None).
@@ -137,7 +137,8 @@ def reference_model(arguments: argparse.Namespace) -> nn.Module:
     reference = importlib.import_module("models_mae")
     width = WIDTHS[arguments.size]
     model = reference.MaskedAutoencoderViT(
-        patch_size=16,
+        img_size=image_size,
+        patch_size=patch_size,
         embed_dim=width,
         depth=DEPTHS[arguments.size],
         num_heads=width // 64,

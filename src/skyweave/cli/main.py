@@ -27,6 +27,8 @@ EXTRAS = {
     "torchmetrics": "train",
     "tensorboard": "train",
     "sklearn": "probe",
+    "PIL": "geo",
+    "rerun": "view",
 }
 USER_ERROR = 2
 INTERRUPTED = 130

@@ -1,0 +1,233 @@
+"""The nuScenes tables: what a row holds, how a token is made, and what lies beside the tables in our recordings.
+
+The schema is that of the nuScenes devkit (docs/schema_nuscenes.md there): 13 JSON files in a folder named for the
+version. Units are metres, quaternions wxyz, microseconds; box sizes are width, length, height. What the schema has no
+place for (depth, instances, true poses, bands, reference systems) lies in `Extras`, the file ``skyweave.json`` beside
+the tables, which the devkit does not look at.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+TABLES = (
+    "attribute",
+    "calibrated_sensor",
+    "category",
+    "ego_pose",
+    "instance",
+    "log",
+    "map",
+    "sample",
+    "sample_annotation",
+    "sample_data",
+    "scene",
+    "sensor",
+    "visibility",
+)
+EXTRAS_FILE = "skyweave.json"
+FORMAT = 1  # of what lies beside the tables
+
+Numbers = list[float | None]
+Row = TypeVar("Row")
+
+
+def token(*parts: object) -> str:
+    """32 hexadecimal digits that depend on nothing but the parts: the same recording always has the same tokens."""
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
+
+
+class Scene(msgspec.Struct):
+    """Consecutive samples."""
+
+    token: str
+    name: str
+    description: str = ""
+    log_token: str = ""
+
+
+class Sample(msgspec.Struct):
+    """One moment."""
+
+    token: str
+    timestamp: int | float
+    scene_token: str
+
+
+class SampleData(msgspec.Struct):
+    """One picture (or sweep of another sensor)."""
+
+    token: str
+    sample_token: str
+    ego_pose_token: str
+    calibrated_sensor_token: str
+    filename: str
+    timestamp: int | float
+    is_key_frame: bool = True
+    height: int | None = None
+    width: int | None = None
+
+
+class EgoPose(msgspec.Struct):
+    """``global_from_ego`` of one picture."""
+
+    token: str
+    translation: Numbers
+    rotation: Numbers
+
+
+class CalibratedSensor(msgspec.Struct):
+    """``ego_from_sensor`` and, of a camera, its matrix."""
+
+    token: str
+    sensor_token: str
+    translation: Numbers
+    rotation: Numbers
+    camera_intrinsic: list[Numbers] = []
+
+
+class SensorRow(msgspec.Struct):
+    """A channel."""
+
+    token: str
+    channel: str
+    modality: str = "camera"
+
+
+class Category(msgspec.Struct):
+    """A class."""
+
+    token: str
+    name: str
+
+
+class Instance(msgspec.Struct):
+    """An object."""
+
+    token: str
+    category_token: str
+
+
+class SampleAnnotation(msgspec.Struct):
+    """A box in the global frame."""
+
+    token: str
+    sample_token: str
+    instance_token: str
+    translation: Numbers
+    size: Numbers
+    rotation: Numbers
+    visibility_token: str | int = ""
+
+
+class Log(msgspec.Struct):
+    """Where scenes were taken."""
+
+    token: str
+    location: str = ""
+    vehicle: str = ""
+
+
+class CaptureExtras(msgspec.Struct):
+    """Of one row of sample_data.
+
+    Attributes:
+        platform: that carries the camera.
+        time: UTC nanoseconds by the platform's clock.
+        sensor: name of an entry of ``Extras.sensors``.
+        ground_sample_distance: metres.
+        distortion: k1 k2 p1 p2 k3.
+        pixels: file of the pixels where the image is only a preview.
+        depth, instances, classes: files, where there are any.
+        true_translation, true_rotation, true_intrinsics, true_time: without noise and clock offset, where known; the
+            rotation is world_from_camera as a quaternion.
+        notes: of the observation.
+    """
+
+    platform: str
+    time: int
+    sensor: str
+    ground_sample_distance: float
+    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    pixels: str | None = None
+    depth: str | None = None
+    instances: str | None = None
+    classes: str | None = None
+    true_translation: list[float] | None = None
+    true_rotation: list[float] | None = None
+    true_intrinsics: list[list[float]] | None = None
+    true_time: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class FrameExtras(msgspec.Struct):
+    """Of one sample.
+
+    Attributes:
+        time: UTC nanoseconds.
+        annotations: tokens in the order that instance rasters count in; None where nobody annotated the frame.
+        velocities: east and north of each, null where unknown.
+        visibility: by channel, of each.
+        names: identifier of each object, constant over the scene.
+        categories: of each, by our own name.
+    """
+
+    time: int
+    annotations: list[str] | None = None
+    velocities: list[Numbers] = []
+    visibility: dict[str, list[float]] = {}
+    names: list[str] = []
+    categories: list[str] = []
+
+
+class Extras(msgspec.Struct):
+    """The content of ``skyweave.json``.
+
+    Attributes:
+        name: of the recording.
+        categories: our name and the name in the category table, in order.
+        scenes: reference system of each scene by name; null for none.
+        captures: by sample_data token.
+        frames: by sample token.
+        world: how the world was made, for the record.
+    """
+
+    format: int
+    name: str
+    splits: dict[str, list[str]]
+    categories: list[tuple[str, str]]
+    surfaces: list[str]
+    sensors: dict[str, dict[str, Any]]
+    scenes: dict[str, str | None]
+    captures: dict[str, CaptureExtras]
+    frames: dict[str, FrameExtras]
+    world: dict[str, Any] = {}
+
+
+def read_rows(path: Path, row: type[Row]) -> list[Row]:
+    """A table file. Raises ``ValueError`` that names the file and the place in it."""
+    return _decode(path, list[row])  # type: ignore[valid-type]
+
+
+def read_extras(path: Path) -> Extras:
+    """``skyweave.json``. Raises ``ValueError`` for a file of another format."""
+    extras: Extras = _decode(path, Extras)
+    if extras.format != FORMAT:
+        raise ValueError(f"{path} has format {extras.format}; this version of skyweave reads {FORMAT}; update it")
+    return extras
+
+
+def _decode(path: Path, kind: Any) -> Any:
+    content = path.read_bytes()
+    try:
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:  # Python writes NaN and Infinity, which JSON does not have
+            return msgspec.convert(json.loads(content), kind)
+    except (msgspec.ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no such table: {error}") from None

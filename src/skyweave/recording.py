@@ -53,7 +53,9 @@ class Annotations:
         velocities: (n, 2) metres per second east and north; NaN where unknown.
         categories: n class names.
         instances: n identifiers, constant over a scene.
-        visibility: by channel, (n,) share of the object's pixels that is not hidden, in [0, 1]; 0 out of view.
+        visibility: by channel, (n,) share of the object's pixels that is not hidden, in [0, 1]; 0 out of view. Under
+            ``any``: the middle of the range that a public recording states for all cameras together, NaN where it
+            states none.
     """
 
     boxes: Boxes
@@ -85,12 +87,14 @@ class Frame:
         captures: by channel.
         annotations: the objects of this moment; None where nobody annotated it.
         token: identifier in the recording's own tables.
+        world_from_ego: (4, 4) level frame around which the recording's own benchmark maps; None where it has none.
     """
 
     time: int
     captures: Mapping[str, Capture]
     annotations: Annotations | None = None
     token: str = ""
+    world_from_ego: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

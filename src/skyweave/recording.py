@@ -12,6 +12,7 @@ import numpy as np
 
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.ground import Ground, GroundPlane
 from skyweave.observation import Observation
 
 
@@ -107,6 +108,7 @@ class RecordedScene:
         crs: of the world frame; None for a local frame that no Earth is known for.
         description: free text.
         location: name of the place or map.
+        ground: what lies under everything, in the scene's world frame.
     """
 
     name: str
@@ -114,6 +116,7 @@ class RecordedScene:
     crs: str | None = None
     description: str = ""
     location: str = ""
+    ground: Ground = field(default_factory=GroundPlane)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ UAV3D_CHANNEL = re.compile(r"CAMERA_(FRONT|BACK|LEFT|RIGHT|BOTTOM)_id_(\d+)")
 UAV_CHANNEL = re.compile(r"UAV_(\d+)")
 LIDAR = "LIDAR_TOP"
 UAV3D_EGO = "CAMERA_BOTTOM_id_0"
+AIR_CO_PRED_HEIGHT = 50.0  # metres of its ego frame above the ground
 
 # Left-handed CARLA axes (x forward, y right, z up): of the world to ours, and of a camera from OpenCV's.
 OURS_FROM_CARLA = np.diag([1.0, -1.0, 1.0])
@@ -128,8 +129,15 @@ def matrix(row: object) -> np.ndarray:
     return transform(rotation_from_quaternion(np.array(rotation, np.float64)), np.array(translation, np.float64))
 
 
-def _same(category: str) -> str:
-    return category
+# Functions with names, not lambdas: recordings travel to the processes of a data loader.
+
+
+def _vehicle(channel: str, vehicle: str) -> str:
+    return vehicle or "ego"
+
+
+def _channel(channel: str, vehicle: str) -> str:
+    return channel
 
 
 def _uav3d_platform(channel: str, vehicle: str) -> str:
@@ -137,31 +145,45 @@ def _uav3d_platform(channel: str, vehicle: str) -> str:
     return f"UAV_{found[2]}" if found else channel
 
 
-def _ground_of_uavs(world_from_ego: np.ndarray | None) -> float | None:
+def _same(category: str) -> str:
+    return category
+
+
+def _uav3d_category(category: str) -> str:
+    return "car" if category.split(".")[0] in ("vehicle", "car") else category
+
+
+def _ground_unknown(world_from_ego: np.ndarray | None) -> float | None:
+    return None
+
+
+def _ground_below_ego(world_from_ego: np.ndarray | None) -> float | None:
     return None if world_from_ego is None else float(world_from_ego[2, 3]) - AIR_CO_PRED_HEIGHT
 
 
-AIR_CO_PRED_HEIGHT = 50.0  # metres of the ego frame above the ground
+def _ground_at_zero(world_from_ego: np.ndarray | None) -> float | None:
+    return 0.0
+
 
 NUSCENES = Layout(
     name="nuscenes",
     world_from_camera=composed_pose,
     boxes=schema_boxes,
     world_from_ego=lidar_frame,
-    platform=lambda channel, vehicle: vehicle or "ego",
+    platform=_vehicle,
     category=_same,
     splits=nuscenes_splits,
-    ground=lambda world_from_ego: None,
+    ground=_ground_unknown,
 )
 AIR_CO_PRED = Layout(
     name="air-co-pred",
     world_from_camera=composed_pose,
     boxes=schema_boxes,
     world_from_ego=lidar_frame,
-    platform=lambda channel, vehicle: channel,
+    platform=_channel,
     category=_same,
     splits=air_co_pred_splits,
-    ground=_ground_of_uavs,
+    ground=_ground_below_ego,
     notes=(
         "Air-Co-Pred: validation and test are the same 30 scenes, so neither is unseen once the other was used",
         "Air-Co-Pred: its benchmark maps around the level pose of LIDAR_TOP, which flies 50 m above the ground "
@@ -175,9 +197,9 @@ UAV3D = Layout(
     boxes=uav3d_boxes,
     world_from_ego=uav3d_frame,
     platform=_uav3d_platform,
-    category=lambda name: "car" if name.split(".")[0] in ("vehicle", "car") else name,
+    category=_uav3d_category,
     splits=uav3d_splits,
-    ground=lambda world_from_ego: 0.0,
+    ground=_ground_at_zero,
     poses_needed=False,
     notes=(
         "UAV3D: left-handed CARLA axes were mirrored (north = -y); boxes were lifted by half their height, the longer "

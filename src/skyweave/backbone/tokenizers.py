@@ -100,20 +100,38 @@ class SpectralTokenizer(Tokenizer):
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
         """See ``Tokenizer``."""
-        size = patches.shape[-1]
         response, presence = self.band_code(sensor).chunk(2, dim=-1)
-        spectra = patches.flatten(3).transpose(2, 3)
-        mixed = self._mix(spectra, valid, self.gain * response, presence)
-        mixed = torch.cat([mixed, functional.gelu(self.pixel(mixed))], dim=-1)
+        response = self.gain * response
         kernel = self.proj.weight.view(self.width, 2 * self.mixes, self.patch_size**2)
-        kernel = self._resampled(kernel, size).transpose(1, 2)
-        return functional.linear(mixed.flatten(2), kernel.flatten(1), self.proj.bias)
-
-    def _mix(self, spectra: Tensor, valid: Tensor | None, response: Tensor, presence: Tensor) -> Tensor:
-        """(batch, number, pixels, mixes): means over valid bands; zero for a pixel without any."""
-        bands = spectra.shape[-1]
+        straight, bent = self._resampled(kernel, patches.shape[-1]).split(self.mixes, dim=1)
         if valid is None:
-            return spectra @ (response / bands) + presence.mean(0)
+            return self._complete(patches, response / len(sensor), presence.mean(0), straight, bent)
+        mixed = self._mix(patches, valid, response, presence)
+        tokens = functional.linear(mixed.flatten(2), straight.transpose(1, 2).flatten(1), self.proj.bias)
+        return tokens + self._bent(functional.gelu(self.pixel(mixed)), bent)
+
+    def _complete(self, patches: Tensor, response: Tensor, presence: Tensor, straight: Tensor, bent: Tensor) -> Tensor:
+        """Tokens where every pixel is valid: ``mixed`` is linear, so its part of the kernel is folded into one for the
+        bands, and pixels x mixes is made for the non-linear part only."""
+        spectra = patches.flatten(3).transpose(2, 3)
+        inner = functional.linear(
+            spectra, self.pixel.weight @ response.T, functional.linear(presence, self.pixel.weight, self.pixel.bias)
+        )
+        constant = self.proj.bias + straight.sum(-1) @ presence
+        if len(response) <= self.mixes:
+            folded = torch.einsum("bm,wmp->wbp", response, straight)
+            tokens = functional.linear(patches.flatten(2), folded.flatten(1), constant)
+        else:  # more bands than functions: mixing first is cheaper
+            mixed = spectra @ response
+            tokens = functional.linear(mixed.flatten(2), straight.transpose(1, 2).flatten(1), constant)
+        return tokens + self._bent(functional.gelu(inner), bent)
+
+    def _bent(self, values: Tensor, kernel: Tensor) -> Tensor:
+        return functional.linear(values.flatten(2), kernel.transpose(1, 2).flatten(1))
+
+    def _mix(self, patches: Tensor, valid: Tensor, response: Tensor, presence: Tensor) -> Tensor:
+        """(batch, number, pixels, mixes): means over valid bands; zero for a pixel without any."""
+        spectra = patches.flatten(3).transpose(2, 3)
         weight = valid.flatten(3).transpose(2, 3).to(spectra.dtype)
         total = (spectra * weight) @ response + weight @ presence
         return total / weight.sum(-1, keepdim=True).clamp(min=1)

@@ -9,6 +9,7 @@ import pytest
 from fabricated_layouts import CAR_CAMERAS, air_co_pred, nuscenes, uav3d
 from skyweave.data.nuscenes import layout_name, load_recording
 from skyweave.data.nuscenes.splits import air_co_pred_splits, nuscenes_splits, uav3d_splits
+from skyweave.geometry.ground import GroundPlane
 from skyweave.recording import RecordedScene
 
 
@@ -71,6 +72,7 @@ def test_air_co_pred_says_what_its_splits_are_worth(tmp_path: Path) -> None:
     assert {c.platform for c in frame.captures.values()} == {"UAV_1", "UAV_2", "UAV_3", "UAV_4"}
     assert frame.world_from_ego is not None
     np.testing.assert_allclose(frame.world_from_ego[:3, 3], (1, 0, 50))
+    assert recording.scenes[0].ground == GroundPlane(0.0)
     low = frame.captures["UAV_1"]  # flies 40 m above the ground, focal length 90 pixels
     assert low.load().ground_sample_distance == pytest.approx(40 / 90)
 

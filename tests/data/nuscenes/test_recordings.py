@@ -17,6 +17,8 @@ from skyweave.data.nuscenes.rows import level_body
 from skyweave.data.nuscenes.tables import TABLES
 from skyweave.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import camera_pose
+from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import ElevationModel, GroundPlane
 from skyweave.recording import RecordedScene
 from skyweave.sensors import get_sensor
 
@@ -83,6 +85,20 @@ def test_other_sensors_are_stored_exactly_beside_a_preview(tmp_path: Path) -> No
     np.testing.assert_array_equal(ours.valid, theirs.valid)
     assert not ours.valid.all() and ours.sensor == sensor and ours.notes == ("made up",)
     assert rasters.read_image(tmp_path / "samples/UAV_2/crossing-0__UAV_2__00000.png").shape == (60, 100, 3)
+
+
+def test_the_ground_comes_back(tmp_path: Path) -> None:
+    grid = MapGrid.around(691_000, 5_334_000, 80, 4.0, CRS)
+    heights = np.random.default_rng(0).uniform(400, 420, grid.shape)
+    hills = replace(scene("hills", frames=1), ground=ElevationModel(heights, grid))
+    level = replace(scene("level", frames=1), ground=GroundPlane(12.5))
+    first, second = load_recording(write(tmp_path, hills, level)).scenes
+    assert isinstance(first.ground, ElevationModel) and first.ground.grid == grid
+    np.testing.assert_array_equal(first.ground.heights, heights)
+    assert second.ground == GroundPlane(12.5)
+    (tmp_path / "truth/ground/hills.npz").unlink()
+    with pytest.raises(ValueError, match=r"hills\.npz is missing"):
+        load_recording(tmp_path)
 
 
 def test_the_same_scenes_give_the_same_bytes(tmp_path: Path) -> None:

@@ -42,6 +42,51 @@ class Context:
         return self.sensors[name]
 
 
+@dataclass(frozen=True)
+class PictureFile:
+    """What a capture of a stored recording loads.
+
+    Attributes:
+        path: an image of 8-bit colours, or ``.npz`` with the pixels of any other sensor.
+        geometry: of the camera.
+        time: UTC nanoseconds.
+        sensor: that took it.
+        ground_sample_distance: metres.
+        notes: of the observation.
+    """
+
+    path: Path
+    geometry: CameraGeometry
+    time: int
+    sensor: Sensor
+    ground_sample_distance: float
+    notes: tuple[str, ...] = ()
+
+    def __call__(self) -> Observation:
+        """The picture. Raises ``ValueError`` that names a missing file, or one of another size than its camera's."""
+        valid: np.ndarray | None = None
+        if self.path.suffix == ".npz":
+            pixels, valid = rasters.read_pixels(self.path)
+        else:
+            pixels = rasters.read_image(self.path).transpose(2, 0, 1)
+        camera = self.geometry.camera
+        if pixels.shape[1:] != (camera.rows, camera.columns):
+            raise ValueError(
+                f"{self.path} has {pixels.shape[1]} x {pixels.shape[2]} pixels, but its table says {camera.rows} x "
+                f"{camera.columns}; the camera matrix would not fit: repair the table, or put the original back"
+            )
+        return Observation.from_pixels(
+            pixels,
+            self.sensor,
+            self.ground_sample_distance,
+            valid,
+            geometry=self.geometry,
+            time=self.time,
+            source=str(self.path),
+            notes=self.notes,
+        )
+
+
 def build_frame(scene: LinkedScene, context: Context, crs: str | None, number: int) -> Frame:
     """Frame ``number`` of a scene; ``crs`` is of the world."""
     moment, extras = scene.moments[number], context.extras
@@ -82,7 +127,7 @@ def _capture(picture: Picture, scene: LinkedScene, context: Context, ego: np.nda
         platform=layout.platform(picture.channel, scene.vehicle),
         time=time,
         geometry=geometry,
-        load=partial(load_colour, path, geometry, time, distance, context.sensor("rgb")),
+        load=PictureFile(path, geometry, time, context.sensor("rgb"), distance),
     )
 
 
@@ -92,7 +137,7 @@ def _own_capture(
     """A picture of one of our recordings, with what lies beside the tables."""
     root, geometry = context.root, _geometry(picture, NUSCENES.world_from_camera(picture), crs, own.distortion)
     sensor = context.sensor(own.sensor)
-    path, load = (root / own.pixels, load_pixels) if own.pixels else (root / picture.data.filename, load_colour)
+    path = root / (own.pixels or picture.data.filename)
     true = None
     if own.true_translation and own.true_rotation:
         rotation = rotation_from_quaternion(np.array(own.true_rotation))
@@ -106,7 +151,7 @@ def _own_capture(
         platform=own.platform,
         time=own.time,
         geometry=geometry,
-        load=partial(load, path, geometry, own.time, own.ground_sample_distance, sensor, tuple(own.notes)),
+        load=PictureFile(path, geometry, own.time, sensor, own.ground_sample_distance, tuple(own.notes)),
         true_geometry=true,
         true_time=own.true_time,
         load_depth=partial(rasters.read_depth, root / own.depth) if own.depth else None,
@@ -177,29 +222,6 @@ def _places(moment: Moment, layout: Layout) -> dict[str, tuple[int, np.ndarray]]
     return {row.instance_token: (moment.time, place) for row, place in zip(rows, centres, strict=True)}
 
 
-def load_colour(
-    path: Path, geometry: CameraGeometry, time: int, distance: float, sensor: Sensor, notes: tuple[str, ...] = ()
-) -> Observation:
-    """An 8-bit colour picture. Raises ``ValueError`` that names a missing file or one of another size."""
-    image = rasters.read_image(path)
-    _check_size(path, image.shape[:2], geometry)
-    pixels = image.transpose(2, 0, 1)
-    return Observation.from_pixels(
-        pixels, sensor, distance, geometry=geometry, time=time, source=str(path), notes=notes
-    )
-
-
-def load_pixels(
-    path: Path, geometry: CameraGeometry, time: int, distance: float, sensor: Sensor, notes: tuple[str, ...] = ()
-) -> Observation:
-    """A picture of any sensor, stored exactly. Raises as `load_colour`."""
-    pixels, valid = rasters.read_pixels(path)
-    _check_size(path, pixels.shape[1:], geometry)
-    return Observation.from_pixels(
-        pixels, sensor, distance, valid, geometry=geometry, time=time, source=str(path), notes=notes
-    )
-
-
 def load_indices(path: Path, places: tuple[int, ...] | None) -> np.ndarray:
     """Instances as indices into the annotations that were kept: ``places`` of each in the file's order, -1 for none."""
     instances = rasters.read_instances(path)
@@ -207,12 +229,3 @@ def load_indices(path: Path, places: tuple[int, ...] | None) -> np.ndarray:
         return instances
     found: np.ndarray = np.array([*places, -1], np.int32)[instances]  # -1 takes the last
     return found
-
-
-def _check_size(path: Path, shape: tuple[int, ...], geometry: CameraGeometry) -> None:
-    camera = geometry.camera
-    if tuple(shape) != (camera.rows, camera.columns):
-        raise ValueError(
-            f"{path} has {shape[0]} x {shape[1]} pixels, but its table says {camera.rows} x {camera.columns}; "
-            "the camera matrix would not fit: repair the table, or put the original picture back"
-        )

@@ -6,6 +6,7 @@
   value is infinity. The step is a power of two of a millimetre, the finest that holds the image's largest depth.
 - Instances: 16-bit PNG, index into the frame's annotations plus one, 0 for none.
 - Classes: 8-bit PNG, index into the recording's surfaces.
+- Ground that is not level: ``.npz`` with ``heights`` in metres.
 """
 
 from pathlib import Path
@@ -14,7 +15,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from skyweave.data.nuscenes.tables import SceneExtras
+from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.observation import Observation
+from skyweave.recording import RecordedScene
 
 FINEST_STEP = 0.001
 INFINITE = 65535
@@ -113,6 +118,36 @@ def write_classes(path: Path, classes: np.ndarray) -> None:
 def read_classes(path: Path) -> np.ndarray:
     """(rows, columns) uint8. Raises ``ValueError`` as above."""
     return np.asarray(_opened(path, None)).astype(np.uint8)
+
+
+def write_ground(folder: Path, file: str, scene: RecordedScene) -> SceneExtras:
+    """What is known of a scene's ground; heights go to ``file`` in the folder.
+
+    Raises:
+        ValueError: a ground that is neither level nor a raster of heights.
+    """
+    if isinstance(scene.ground, GroundPlane):
+        return SceneExtras(scene.crs, scene.ground.z)
+    if not isinstance(scene.ground, ElevationModel):
+        raise ValueError(f"scene {scene.name}: a ground of type {type(scene.ground).__name__} cannot be stored")
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / file, heights=scene.ground.heights)
+    grid = scene.ground.grid
+    return SceneExtras(scene.crs, None, file, grid.west, grid.north, grid.resolution)
+
+
+def read_ground(folder: Path, known: SceneExtras) -> Ground:
+    """The ground of a scene. Raises ``ValueError`` as above."""
+    if known.heights is None:
+        return GroundPlane(known.ground or 0.0)
+    path = folder / known.heights
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            heights = content["heights"]
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise ValueError(_damaged(path, error)) from None
+    rows, columns = heights.shape
+    return ElevationModel(heights, MapGrid(known.west, known.north, known.resolution, rows, columns, known.crs))
 
 
 def _opened(path: Path, mode: str | None) -> Image.Image:

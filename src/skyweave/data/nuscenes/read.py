@@ -8,7 +8,8 @@ from typing import overload
 from skyweave.data.nuscenes.frames import Context, build_frame
 from skyweave.data.nuscenes.layouts import NUSCENES, recognise
 from skyweave.data.nuscenes.link import LinkedScene, link
-from skyweave.data.nuscenes.tables import EXTRAS_FILE, SensorRow, read_extras, read_rows
+from skyweave.data.nuscenes.rasters import read_ground
+from skyweave.data.nuscenes.tables import EXTRAS_FILE, SceneExtras, SensorRow, read_extras, read_rows
 from skyweave.recording import Frame, RecordedScene, Recording
 
 OWN_LAYOUT = "skyweave"
@@ -113,9 +114,18 @@ class LazyFrames(Sequence[Frame]):
 
 
 def _scene(scene: LinkedScene, context: Context) -> RecordedScene:
-    crs = context.extras.scenes.get(scene.row.name) if context.extras else None
-    frames = LazyFrames(len(scene.moments), partial(build_frame, scene, context, crs))
-    return RecordedScene(scene.row.name, frames, crs, scene.row.description, scene.location)
+    known = context.extras.scenes.get(scene.row.name, SceneExtras()) if context.extras else SceneExtras()
+    if not context.extras:
+        known.ground = context.layout.ground(context.layout.world_from_ego(scene.moments[0]))
+    frames = LazyFrames(len(scene.moments), partial(build_frame, scene, context, known.crs))
+    return RecordedScene(
+        name=scene.row.name,
+        frames=frames,
+        crs=known.crs,
+        description=scene.row.description,
+        location=scene.location,
+        ground=read_ground(context.root, known),
+    )
 
 
 def _channels(root: Path, version: str) -> dict[str, str]:

@@ -183,13 +183,31 @@ class FrameExtras(msgspec.Struct):
     categories: list[str] = []
 
 
+class SceneExtras(msgspec.Struct):
+    """Of one scene.
+
+    Attributes:
+        crs: of the world; null for a local frame.
+        ground: height of level ground in metres; null where the ground is a raster.
+        heights: its file: ``.npz`` with ``heights`` (rows, columns) in metres.
+        west, north, resolution: of that raster, as in ``MapGrid``.
+    """
+
+    crs: str | None = None
+    ground: float | None = None
+    heights: str | None = None
+    west: int = 0
+    north: int = 0
+    resolution: float = 1.0
+
+
 class Extras(msgspec.Struct):
     """The content of ``skyweave.json``.
 
     Attributes:
         name: of the recording.
         categories: our name and the name in the category table, in order.
-        scenes: reference system of each scene by name; null for none.
+        scenes: by name.
         captures: by sample_data token.
         frames: by sample token.
         world: how the world was made, for the record.
@@ -201,7 +219,7 @@ class Extras(msgspec.Struct):
     categories: list[tuple[str, str]]
     surfaces: list[str]
     sensors: dict[str, dict[str, Any]]
-    scenes: dict[str, str | None]
+    scenes: dict[str, SceneExtras]
     captures: dict[str, CaptureExtras]
     frames: dict[str, FrameExtras]
     world: dict[str, Any] = {}

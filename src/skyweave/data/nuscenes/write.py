@@ -18,7 +18,7 @@ import numpy as np
 
 from skyweave.data.nuscenes import rasters
 from skyweave.data.nuscenes.rows import SceneRows, fixed_rows, table_name
-from skyweave.data.nuscenes.tables import EXTRAS_FILE, FORMAT, TABLES, CaptureExtras, Extras, FrameExtras
+from skyweave.data.nuscenes.tables import EXTRAS_FILE, FORMAT, TABLES, CaptureExtras, Extras, FrameExtras, SceneExtras
 from skyweave.data.pictures import picture, shown_bands
 from skyweave.files import write_aside
 from skyweave.geometry.frames import quaternion_from_rotation
@@ -89,7 +89,7 @@ def write_scene(
             progress(number + 1, len(scene.frames))
     content = {
         "fingerprint": fingerprint,
-        "crs": scene.crs,
+        "scene": rasters.write_ground(folder, f"truth/ground/{scene.name}.npz", scene),
         "categories": list(categories),
         "tables": rows.tables(),
         "captures": captures,
@@ -148,7 +148,7 @@ def finish_recording(
             tables[table].update((row["token"], row) for row in rows)
         for sensor, described in content["sensors"].items():
             _add_sensor(extras.sensors, sensor, described, f"scene {scene}")
-        extras.scenes[scene] = content["crs"]
+        extras.scenes[scene] = msgspec.convert(content["scene"], SceneExtras)
         extras.captures |= msgspec.convert(content["captures"], dict[str, CaptureExtras])
         extras.frames |= msgspec.convert(content["frames"], dict[str, FrameExtras])
     extras.categories = [(category, table_name(category)) for category in categories]

@@ -1,9 +1,10 @@
-"""``skyweave inspect``: what a raster holds, and which sensors fit."""
+"""``skyweave inspect``: what a raster holds and which sensors fit, or what a recording holds."""
 
 import argparse
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,20 +27,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Describe the command."""
     parser = subparsers.add_parser(
         "inspect",
-        help="what a raster holds, and which sensors fit",
+        help="what a raster or a recording holds",
         description="Show bands, values, nodata, CRS and resolution of a raster, and which sensors fit and why not. "
-        "Values are shown as stored. Hints are hints: the unit and the bands are yours to declare.",
+        "Values are shown as stored. Hints are hints: the unit and the bands are yours to declare. "
+        "Of a folder with a recording, show cameras, scenes, objects and splits.",
     )
-    parser.add_argument("file", help="any raster that GDAL opens")
+    parser.add_argument("file", help="any raster that GDAL opens, or the folder of a recording")
     parser.add_argument("--sensor", action="append", default=[], metavar="NAME", help="compare with this sensor only")
-    parser.add_argument("--all", action="store_true", help=f"show every band, not the first {SHOWN}")
-    parser.add_argument("--quick", action="store_true", help="read at most 1024 rows and columns (estimates)")
+    parser.add_argument("--all", action="store_true", help=f"show every band, not the first {SHOWN}; every scene")
+    parser.add_argument("--quick", action="store_true", help="read at most 1024 rows and columns (estimates), 5 scenes")
+    parser.add_argument("--version", metavar="V", help="tables of a recording, where it has several (v1.0-mini)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; returns 0."""
+    if Path(args.file).is_dir():
+        from skyweave.cli._recording import inspect_recording
+
+        return inspect_recording(args.file, args.version, args.quick, args.all, args.json)
+
     from skyweave.sensors import catalogue, get_sensor
     from skyweave.sensors.fitting import fit_sensors, hints
 

@@ -12,7 +12,7 @@ import skyweave
 
 COMMANDS = {
     "sensors": "list the sensors, or show one",
-    "inspect": "what a raster holds, and which sensors fit",
+    "inspect": "what a raster or a recording holds",
     "shards": "pack a dataset into tar shards",
     "pretrain": "masked image modelling over many sensors",
     "probe": "score frozen features against baselines",

@@ -1,30 +1,23 @@
 """Run a pretraining: data, model, Lightning, checkpoints, and the weights at the end."""
 
-import json
-import logging
 import time
-import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import build_backbone
 from skyweave.data.dataset import ImageDataset, load_dataset
-from skyweave.files import write_aside
 from skyweave.pretraining.config import PretrainConfig, dataset_path
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
 from skyweave.pretraining.module import PretrainingModule
 from skyweave.pretraining.weights import save_autoencoder
 from skyweave.records import read_record
 from skyweave.sensors import Sensor, catalogue
+from skyweave.training import Machine, fit, start_output
 
-LAST = "last.ckpt"
-CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
 
 
@@ -52,27 +45,13 @@ def pretrain(
         ValueError: a wrong configuration, or one that differs from that of the run to resume.
     """
     config = read_record(file, PretrainConfig, changes or [])
-    checkpoint = output / LAST
-    _check_output(output, config, resume)
+    start_output(output, asdict(config), resume)
     dataset = load_dataset(dataset_path(config, file), data)
     module = build_module(config, dataset)
-    output.mkdir(parents=True, exist_ok=True)
-    with write_aside(output / CONFIG) as aside:
-        aside.write_text(json.dumps(asdict(config), indent=1))
     export = ExportWeights(output / WEIGHTS, config, dataset)
-    saver = ModelCheckpoint(output, save_last=True, save_top_k=0, every_n_train_steps=config.checkpoint_every)
-    saver.CHECKPOINT_NAME_LAST = "last"
-    # Lightning's advice is written for its own users; ours get errors that name their configuration.
-    for logger in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
-    trainer = _trainer(config, output, [saver, export], progress)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-        trainer.fit(module, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    export.write(module, trainer.global_step)
+    machine = Machine(**{field.name: getattr(config, field.name) for field in fields(Machine)})
+    steps = fit(module, output, asdict(config), config.optimiser.steps, machine, [export], resume, progress)
+    export.write(module, steps)
     return output / WEIGHTS
 
 
@@ -134,50 +113,3 @@ class ExportWeights(Callback):
         }
         dtype = getattr(torch, self.config.weights_dtype)
         save_autoencoder(self.path, module.model, self.config.name, dtype, training=training)
-
-
-def _check_output(output: Path, config: PretrainConfig, resume: bool) -> None:
-    exists = (output / LAST).exists()
-    if exists and not resume:
-        raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
-    if resume and not exists:
-        raise FileNotFoundError(f"{output} holds no {LAST} to resume; start without --resume")
-    if resume:
-        _check_readable(output / LAST)
-        before = json.loads((output / CONFIG).read_text())
-        now = json.loads(json.dumps(asdict(config)))
-        differing = [key for key in now if now[key] != before.get(key) and key not in ("workers", "checkpoint_every")]
-        if differing:
-            raise ValueError(
-                f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
-                "one, or start a new folder"
-            )
-
-
-def _check_readable(checkpoint: Path) -> None:
-    try:
-        torch.load(checkpoint, map_location="meta", weights_only=True)
-    except Exception as error:  # torch raises several kinds, by the place where the file breaks off
-        raise ValueError(
-            f"{checkpoint} cannot be read ({error}); start a new folder, or put a whole copy back"
-        ) from error
-
-
-def _trainer(config: PretrainConfig, output: Path, callbacks: list[Callback], progress: bool) -> lightning.Trainer:
-    logs = output / "logs"
-    return lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        strategy=config.strategy,
-        precision=config.precision,
-        max_steps=config.optimiser.steps,
-        max_epochs=-1,
-        accumulate_grad_batches=config.accumulate,
-        logger=[CSVLogger(logs, name="csv"), TensorBoardLogger(logs, name="tensorboard")],
-        log_every_n_steps=config.log_every,
-        callbacks=callbacks,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )

@@ -184,7 +184,7 @@ class DepthBins:
 
     def depths(self, rays: GroundRays) -> Tensor:
         """(pixels, count), the same for every pixel."""
-        depths = self.start + self.step * np.arange(self.count)
+        depths = self.start + self.step * np.arange(self.count, dtype=np.float64)
         return torch.as_tensor(depths, device=rays.directions.device).expand(len(rays.directions), -1)
 
     def reach(self, clearance: float) -> float:

@@ -179,8 +179,19 @@ def _area(
     pixel = rows[i].astype(np.int64) * shape[1] + columns[j].astype(np.int64)
     both, count = np.unique(pixel * (grid.rows * grid.columns) + cell, return_counts=True)
     pixel, cell = np.divmod(both, grid.rows * grid.columns)
-    area = count / parts**2  # in pixels
-    return pixel, cell, area / _pixels_per_cell(to_pixels, grid) ** 2
+    total = np.bincount(cell, count, minlength=grid.rows * grid.columns)
+    expected = (parts * _pixels_per_cell(to_pixels, grid)) ** 2
+    whole = np.where(_wholly_inside(to_pixels, shape, grid), total, np.maximum(total, expected))
+    return pixel, cell, count / whole[cell]
+
+
+def _wholly_inside(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) -> np.ndarray:
+    """(rows x columns,) bool: cells with all four corners in the raster."""
+    corners = _on_lattice(to_pixels, np.arange(grid.rows + 1.0), np.arange(grid.columns + 1.0))
+    with np.errstate(invalid="ignore"):
+        inside = ((corners >= -1e-9) & (corners <= np.array(shape) + 1e-9)).all(-1)
+    whole: np.ndarray = (inside[1:, 1:] & inside[1:, :-1] & inside[:-1, 1:] & inside[:-1, :-1]).reshape(-1)
+    return whole
 
 
 def _window(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) -> tuple[int, int, int, int]:

@@ -112,7 +112,8 @@ class SpectralTokenizer(Tokenizer):
 
     def _complete(self, patches: Tensor, response: Tensor, presence: Tensor, straight: Tensor, bent: Tensor) -> Tensor:
         """Tokens where every pixel is valid: ``mixed`` is linear, so its part of the kernel is folded into one for the
-        bands, and pixels x mixes is made for the non-linear part only."""
+        bands, and pixels x mixes is made for the non-linear part only.
+        """
         spectra = patches.flatten(3).transpose(2, 3)
         inner = functional.linear(
             spectra, self.pixel.weight @ response.T, functional.linear(presence, self.pixel.weight, self.pixel.bias)

@@ -1,6 +1,7 @@
 """Which cell every node falls in, which cells are seen, and when a plan is made anew."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -153,11 +154,14 @@ def test_a_plan_is_kept_for_its_geometry_only() -> None:
 
 
 def test_the_least_used_plan_is_forgotten_first() -> None:
-    cache = PlanCache(2)
-    made = [cache.get(key, lambda key=key: [key]) for key in "ab"]
-    cache.get("a", list)
-    cache.get("c", lambda: ["c"])
-    assert cache.get("a", list) is made[0] and cache.get("b", list) is not made[1]
+    cache = PlanCache(2, 100)
+    plan = lambda nbytes: lambda: SimpleNamespace(nbytes=nbytes)  # noqa: E731
+    a, b = cache.get("a", plan(1)), cache.get("b", plan(1))
+    assert cache.get("a", plan(1)) is a
+    cache.get("c", plan(1))
+    assert cache.get("a", plan(1)) is a and cache.get("b", plan(1)) is not b
+    large = cache.get("d", plan(1000))
+    assert list(cache.plans) == ["d"] and cache.get("d", plan(1)) is large
 
 
 @pytest.mark.parametrize(

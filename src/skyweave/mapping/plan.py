@@ -17,7 +17,7 @@ from skyweave.mapping.bins import Bins, ground_rays
 from skyweave.mapping.pooling import Runs
 from skyweave.mapping.visibility import seen_pixels
 
-PLANS_KEPT = 32
+PLANS_KEPT, BYTES_KEPT = 32, 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,11 @@ class LiftPlan:
     def shape(self) -> tuple[int, int, int]:
         """(maps, rows, columns)."""
         return len(self.grids), *self.grids[0].shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the plan holds, without `seen`."""
+        return self.runs.nbytes
 
     @cached_property
     def seen(self) -> Tensor:
@@ -92,7 +97,7 @@ def plan_lift(
     device: torch.device | str = "cpu",
     keep: bool = True,
 ) -> LiftPlan:
-    """Make the plan, or take it from the last 32 that were made for exactly this geometry.
+    """Make the plan, or take it from the last ones (32, or 256 MiB) if it was made for exactly this geometry.
 
     Args:
         cameras: n cameras; their feature maps have one shape.
@@ -102,7 +107,8 @@ def plan_lift(
         grounds: one ground, or one for each camera; default: a plane at height 0.
         maps: (n,) index of the map each camera is placed on; default: all on the first.
         device: of the features that will be pooled.
-        keep: remember the plan. An elevation model is told by its identity: do not change its heights in place.
+        keep: remember the plan; pointless where every camera is new, as in training. An elevation model is told by its
+            identity: do not change its heights in place.
 
     Raises:
         ValueError: no cameras, lists of different lengths, grids of different shape, or a camera in another reference
@@ -169,10 +175,10 @@ def check_same_frame(crs: str | None, grid_crs: str | None, what: str) -> None:
 
 
 class PlanCache:
-    """The most recently used plans by geometry."""
+    """The most recently used plans by geometry, up to a number and a size; the newest is always kept."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, nbytes: int) -> None:
+        self.size, self.nbytes = size, nbytes
         self.plans: OrderedDict[Hashable, Any] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -185,8 +191,9 @@ class PlanCache:
         plan = make()
         with self.lock:
             self.plans[key] = plan
-            while len(self.plans) > self.size:
-                self.plans.popitem(last=False)
+            held = sum(kept.nbytes for kept in self.plans.values())
+            while len(self.plans) > 1 and (len(self.plans) > self.size or held > self.nbytes):
+                held -= self.plans.popitem(last=False)[1].nbytes
         return plan
 
     def clear(self) -> None:
@@ -195,7 +202,7 @@ class PlanCache:
             self.plans.clear()
 
 
-PLANS = PlanCache(PLANS_KEPT)
+PLANS = PlanCache(PLANS_KEPT, BYTES_KEPT)
 
 
 def _resolve(

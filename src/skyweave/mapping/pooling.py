@@ -50,6 +50,11 @@ class Pattern:
         by_cell, order = cell.sort(stable=True)
         return cls(cells, pixels, _pointer(pixel, pixels), cell, _pointer(by_cell, cells), pixel.int()[order], order)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the indices hold."""
+        return sum(t.nbytes for t in (self.pixel_pointer, self.cell, self.cell_pointer, self.pixel, self.order))
+
     def matrix(self, values: Tensor) -> Tensor:
         """(cells, pixels) compressed sparse rows from values ordered by pixel."""
         return torch.sparse_csr_tensor(self.cell_pointer, self.pixel, values[self.order], (self.cells, self.pixels))
@@ -74,6 +79,11 @@ class Runs:
     offsets: Tensor
     kept: Tensor
     pattern: Pattern
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the indices hold."""
+        return self.pattern.nbytes + self.offsets.nbytes + self.kept.nbytes
 
     @classmethod
     def from_cells(cls, index: Tensor, cells: int) -> "Runs":
@@ -133,7 +143,8 @@ class _Pool(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.runs = runs
         matrix = runs.pattern.matrix(values)
-        return matrix @ features, matrix @ features.new_ones(len(features))
+        # one column, not a vector: without MKL torch has sparse times matrix only
+        return matrix @ features, (matrix @ features.new_ones(len(features), 1))[:, 0]
 
     @staticmethod
     @once_differentiable

@@ -37,6 +37,11 @@ class RasterPlan:
     pattern: Pattern
     values: Tensor
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the plan holds."""
+        return self.pattern.nbytes + self.values.nbytes
+
 
 def plan_raster(
     geometry: GeoTransform,
@@ -189,7 +194,7 @@ def _wholly_inside(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) ->
     """(rows x columns,) bool: cells with all four corners in the raster."""
     corners = _on_lattice(to_pixels, np.arange(grid.rows + 1.0), np.arange(grid.columns + 1.0))
     with np.errstate(invalid="ignore"):
-        inside = ((corners >= -1e-9) & (corners <= np.array(shape) + 1e-9)).all(-1)
+        inside = np.asarray(((corners >= -1e-6) & (corners <= np.array(shape) + 1e-6)).all(-1))
     whole: np.ndarray = (inside[1:, 1:] & inside[1:, :-1] & inside[:-1, 1:] & inside[:-1, :-1]).reshape(-1)
     return whole
 

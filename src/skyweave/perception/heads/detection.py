@@ -1,0 +1,144 @@
+"""3D object detection: one peak an object, and its box regressed there (CenterNet, arXiv 1904.07850; CenterPoint,
+arXiv 2006.11275).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from skyweave.perception.results import Detections
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.geometry.boxes import Boxes
+from skyweave.geometry.grid import MapGrid
+from skyweave.perception.config import ModelConfig
+from skyweave.perception.neck import convolution
+from skyweave.perception.targets import Objects, gaussians, stacked
+
+PARTS = {"offset": 2, "height": 1, "size": 3, "heading": 2, "velocity": 2}
+"""Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the box's
+middle, metres. Size: logarithm of metres. Heading: cosine and sine of yaw. Velocity: metres per second."""
+PRIOR = 0.02  # probability of a peak that the untrained head says, so that the first losses are not of background alone
+
+
+class DetectionHead(nn.Module):
+    """Outputs ``heatmap`` (batch, categories, rows, columns) logits and ``box`` (batch, 10, rows, columns)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.trunk[0]
+        self.categories = config.categories
+        self.shared = convolution(channels, channels)
+        self.heatmap = nn.Conv2d(channels, len(config.categories), 1)
+        self.box = nn.Conv2d(channels, sum(PARTS.values()), 1)
+        nn.init.constant_(self.heatmap.bias, float(np.log(PRIOR / (1 - PRIOR))))  # type: ignore[arg-type]
+
+    def forward(self, maps: Tensor) -> dict[str, Tensor]:
+        """(batch, channels, rows, columns) to the outputs."""
+        shared = self.shared(maps)
+        return {"heatmap": self.heatmap(shared).float(), "box": self.box(shared).float()}
+
+    def targets(self, samples: Sequence[Objects], device: torch.device) -> dict[str, Tensor]:
+        """``heatmap`` (batch, categories, rows, columns), and of all m objects ``cell`` (m, 3), ``box`` (m, 10)."""
+        heats, cells, boxes = [], [], []
+        for number, sample in enumerate(samples):
+            objects, grid = sample.trainable(), sample.grid
+            at = grid.cells_from_world(objects.boxes.centres)
+            spread = np.maximum(objects.boxes.sizes[:, :2].min(1) / grid.resolution / 4, 0.8)
+            heats.append(
+                np.stack(
+                    [
+                        gaussians(grid.shape, at[objects.labels == label], spread[objects.labels == label])
+                        for label in range(len(self.categories))
+                    ]
+                )
+            )
+            cells.append(np.concatenate([np.full((len(at), 1), number), np.floor(at)], 1).astype(np.int64))
+            boxes.append(_encoded(objects, at))
+        return {
+            "heatmap": stacked(heats, device),
+            "cell": torch.from_numpy(np.concatenate(cells)).to(device),
+            "box": torch.from_numpy(np.concatenate(boxes)).float().to(device),
+        }
+
+    def loss(self, outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``heatmap``: penalty-reduced focal loss over peaks; ``box``: mean absolute error, unknown velocities left
+        out.
+        """
+        sample, row, column = targets["cell"].T
+        predicted = outputs["box"][sample, :, row, column]
+        wanted = targets["box"]
+        known = torch.isfinite(wanted)
+        error = torch.where(known, (predicted - wanted.nan_to_num()).abs(), 0)
+        weight = error.new_tensor([1, 1, 1, 1, 1, 1, 1, 1, 0.3, 0.3])
+        box = (error * weight).sum() / max(len(wanted), 1)
+        return {"heatmap": focal(outputs["heatmap"], targets["heatmap"]), "box": box}
+
+    @torch.no_grad()
+    def decode(
+        self,
+        outputs: dict[str, Tensor],
+        grids: Sequence[MapGrid],
+        threshold: float = 0.05,
+        most: int = 300,
+        time: int | None = None,
+    ) -> list[Detections]:
+        """Peaks above a threshold, best first, as boxes in the world; one result a sample."""
+        heat = outputs["heatmap"].sigmoid()
+        peaks = heat * (functional.max_pool2d(heat, 3, 1, 1) == heat)
+        results = []
+        for number, grid in enumerate(grids):
+            flat = peaks[number].flatten()
+            scores, index = flat.topk(min(most, len(flat)))
+            index, scores = index[scores >= threshold], scores[scores >= threshold]
+            cells = grid.rows * grid.columns
+            label = (index // cells).cpu().numpy()
+            row, column = index % cells // grid.columns, index % grid.columns
+            box = outputs["box"][number, :, row, column].T.cpu().numpy().astype(np.float64)
+            at = np.stack([row.cpu().numpy(), column.cpu().numpy()], 1)
+            boxes, velocities = _decoded(box, at, grid)
+            results.append(
+                Detections(
+                    boxes=boxes,
+                    velocities=velocities,
+                    categories=tuple(self.categories[i] for i in label),
+                    scores=scores.cpu().numpy().astype(np.float64),
+                    crs=grid.crs,
+                    time=time,
+                )
+            )
+        return results
+
+
+def focal(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Focal loss of heatmaps, easier near a peak (CornerNet, arXiv 1808.01244), per peak."""
+    probability = logits.sigmoid().clamp(1e-5, 1 - 1e-5)
+    peak = wanted >= 1 - 1e-6
+    positive = (1 - probability) ** 2 * probability.log()
+    negative = (1 - wanted) ** 4 * probability**2 * (1 - probability).log()
+    return -torch.where(peak, positive, negative).sum() / peak.sum().clamp(min=1)
+
+
+def _encoded(objects: Objects, at: np.ndarray) -> np.ndarray:
+    boxes = objects.boxes
+    return np.concatenate(
+        [
+            at - np.floor(at) - 0.5,
+            boxes.centres[:, 2:],
+            np.log(boxes.sizes),
+            np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], 1),
+            objects.velocities,
+        ],
+        1,
+    )
+
+
+def _decoded(box: np.ndarray, at: np.ndarray, grid: MapGrid) -> tuple[Boxes, np.ndarray]:
+    position = grid.world_from_cells(at + 0.5 + np.clip(box[:, :2], -1, 1))
+    boxes = Boxes(
+        np.concatenate([position, box[:, 2:3]], 1),
+        np.exp(np.clip(box[:, 3:6], -3, 4)),
+        np.arctan2(box[:, 7], box[:, 6]),
+    )
+    return boxes, box[:, 8:10]

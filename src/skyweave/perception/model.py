@@ -1,0 +1,129 @@
+"""Pictures of one or several platforms to one map, and from that map every task's outputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skyweave.backbone import Backbone, build_backbone
+from skyweave.data.batch import SensorBatch
+from skyweave.mapping import Lift, plan_lift
+from skyweave.perception.config import ModelConfig
+from skyweave.perception.fusion import make_fusion
+from skyweave.perception.heads import HEADS
+from skyweave.perception.neck import Neck
+from skyweave.perception.trunk import Memory, Trunk
+from skyweave.perception.views import Views
+
+
+@dataclass(frozen=True)
+class PlatformMaps:
+    """What every platform placed on the map: the thing that platforms share.
+
+    Attributes:
+        features: (samples, platforms, channels, rows, columns); zero for absent platforms and where nothing fell.
+        visible: (samples, platforms, rows, columns) bool.
+        depth: for each group of pictures the logits over the bins (pictures, bins, rows, columns), for supervision.
+    """
+
+    features: Tensor
+    visible: Tensor
+    depth: list[Tensor]
+
+    def without(self, dropped: Tensor) -> "PlatformMaps":
+        """The maps as if some platforms, (samples, platforms) bool, were not there."""
+        keep = ~dropped[..., None, None]
+        return replace(self, features=self.features * keep.unsqueeze(2), visible=self.visible & keep)
+
+
+class PerceptionModel(nn.Module):
+    """One shared model for three tasks.
+
+    ``observe`` is what a platform does alone, ``fuse`` what it does with the maps of others, ``perceive`` what it reads
+    off the fused map. Training and deployment call the same three.
+
+    Args:
+        config: see `ModelConfig`.
+        backbone: pretrained, or None for random weights.
+        seed: of the random weights.
+    """
+
+    def __init__(self, config: ModelConfig, backbone: Backbone | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.backbone = backbone or build_backbone(config.backbone, seed=seed)
+            width, levels = self.backbone.config.width, len(self.backbone.encoder.taps)
+            self.neck = Neck(width, levels, config.neck, config.patch_size // config.stride)
+            self.lift = Lift(config.neck, config.lift.channels, config.lift.make())
+            self.fusion = make_fusion(config.fusion, config.lift.channels)
+            self.memory = Memory(config.lift.channels, config.history, config.trunk[0])
+            self.trunk = Trunk(config.trunk)
+            self.heads = nn.ModuleDict({task: HEADS[task](config) for task in config.tasks})
+
+    def forward(self, frames: Sequence[Views], present: Tensor | None = None) -> dict[str, Any]:
+        """Perceive a batch.
+
+        Args:
+            frames: ``history`` moments, the oldest first; all on the same grids.
+            present: (samples, frames) bool: moments that are there; default all.
+
+        Returns:
+            each task's raw outputs, as its head documents them.
+        """
+        fused = []
+        for views in frames:
+            maps = self.observe(views)
+            fused.append(self.fuse(maps))
+        return self.perceive(fused, present)
+
+    def observe(self, views: Views) -> PlatformMaps:
+        """Encode every picture and place it on the map of its sample."""
+        samples, platforms = len(views.grids), views.platforms
+        grids = [grid for grid in views.grids for _ in range(platforms)]
+        features, visible, depth = None, None, []
+        for batch, cameras, maps in zip(views.images, views.cameras, views.maps, strict=True):
+            encoded = self.encode(batch)
+            grounds = [views.grounds[m // platforms] for m in maps]
+            shape = (encoded.shape[-2], encoded.shape[-1])
+            plan = plan_lift(cameras, grids, self.lift.bins, shape, grounds, maps, encoded.device)
+            placed, logits = self.lift(encoded, plan)
+            depth.append(logits)
+            lifted = placed.features.to(encoded.dtype)
+            features = lifted if features is None else features + lifted
+            visible = placed.visible if visible is None else visible | placed.visible
+        if features is None or visible is None:
+            rows, columns = views.grids[0].shape
+            like = self.lift.head.weight
+            features = like.new_zeros(samples * platforms, self.config.lift.channels, rows, columns)
+            visible = torch.zeros(samples * platforms, rows, columns, dtype=torch.bool, device=like.device)
+        return PlatformMaps(
+            features.unflatten(0, (samples, platforms)), visible.unflatten(0, (samples, platforms)), depth
+        )
+
+    def encode(self, batch: SensorBatch) -> Tensor:
+        """(pictures, channels, rows, columns) feature maps at the model's stride."""
+        config = self.config
+        features = self.backbone(batch, config.patch_size)
+        patches = self.backbone.patches(batch, config.stride)
+        stem = self.backbone.patch_embed(patches.values, patches.valid, patches.sensor)
+        detail = stem.transpose(1, 2).unflatten(2, patches.grid)
+        encoded: Tensor = self.neck(features, detail, patches.grid)
+        return encoded
+
+    def fuse(self, maps: PlatformMaps) -> Tensor:
+        """(samples, channels, rows, columns): all platforms' maps as one."""
+        fused: Tensor = self.fusion(maps.features, maps.visible)
+        return fused
+
+    def perceive(self, fused: list[Tensor], present: Tensor | None = None) -> dict[str, Any]:
+        """Every task's outputs from fused maps of consecutive moments, the oldest first."""
+        if len(fused) != self.config.history:
+            raise ValueError(f"the model sees {self.config.history} frames, got {len(fused)}; repeat or pad with zeros")
+        if present is None:
+            present = torch.ones(len(fused[0]), len(fused), dtype=torch.bool, device=fused[0].device)
+        maps = self.trunk(self.memory(fused, present))
+        return {task: head(maps) for task, head in self.heads.items()}

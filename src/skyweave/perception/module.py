@@ -1,0 +1,170 @@
+"""The training step of perception: all tasks at once, balanced by learned uncertainty."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from skyweave.perception.model import PerceptionModel, PlatformMaps
+from skyweave.perception.samples import Batch, Samples, collate
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with warm-up and cosine.
+
+    Attributes:
+        steps: in all.
+        batch: samples a step.
+        learning_rate: peak; ``backbone_rate`` multiplies it for the backbone.
+        warmup: steps.
+        weight_decay: of matrices.
+        clip: largest norm of the gradient.
+    """
+
+    steps: int = 1000
+    batch: int = 2
+    learning_rate: float = 1e-3
+    backbone_rate: float = 0.3
+    warmup: int = 50
+    weight_decay: float = 0.01
+    clip: float = 5.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses before the learned ones.
+
+    Attributes:
+        weights: by ``task/loss``, such as ``{detection/heatmap: 2.0}``; default 1.
+        balance: learn each task's weight from its uncertainty (Kendall et al., arXiv 1705.07115).
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    balance: bool = True
+
+
+class PerceptionModule(lightning.LightningModule):
+    """A perception model under Lightning."""
+
+    def __init__(
+        self, model: PerceptionModel, optimiser: OptimiserConfig, losses: LossConfig, samples: Samples | None = None
+    ) -> None:
+        super().__init__()
+        self.model, self.optimiser, self.losses, self.samples = model, optimiser, losses, samples
+        self.log_variance = nn.ParameterDict({task: torch.zeros(()) for task in model.config.tasks})
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The balanced loss of a batch."""
+        total, parts = self.loss(batch)
+        if not torch.isfinite(total):
+            broken = [name for name, value in parts.items() if not torch.isfinite(value)]
+            raise FloatingPointError(
+                f"the loss of {', '.join(broken)} is not finite at step {self.global_step}; the last checkpoint is "
+                "kept. Lower optimiser.learning_rate, or look for broken poses or boxes in the recording"
+            )
+        self.log("loss", total.detach(), prog_bar=True, batch_size=len(batch.samples))
+        self.log_dict({name: value.detach() for name, value in parts.items()}, batch_size=len(batch.samples))
+        return total
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total and parts."""
+        model = self.model
+        device = self.log_variance[model.config.tasks[0]].device
+        present = torch.from_numpy(batch.present).to(device)
+        observed: list[PlatformMaps] = [model.observe(views.to(device)) for views in batch.frames]
+        outputs = model.perceive([model.fuse(maps) for maps in observed], present)
+        parts = task_losses(model, outputs, batch)
+        total = outputs[model.config.tasks[0]][next(iter(outputs[model.config.tasks[0]]))].sum() * 0.0
+        for task in model.config.tasks:
+            own = [self.losses.weights.get(name, 1.0) * v for name, v in parts.items() if name.startswith(task + "/")]
+            value = torch.stack(own).sum()
+            if self.losses.balance:
+                variance = self.log_variance[task]
+                value = value * (-variance).exp() + variance
+            total = total + value
+        return total, parts
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, matrices decayed, the backbone slower; warm-up and cosine."""
+        chosen = self.optimiser
+        inside = {id(p) for p in self.model.backbone.parameters()}
+        groups = []
+        for slow in (True, False):
+            for matrix in (True, False):
+                own = [p for p in self.parameters() if (id(p) in inside) == slow and (p.ndim > 1) == matrix]
+                own = [p for p in own if p.requires_grad]
+                if own:
+                    decay = chosen.weight_decay if matrix else 0.0
+                    peak = chosen.learning_rate * (chosen.backbone_rate if slow else 1.0)
+                    groups.append({"params": own, "lr": peak, "weight_decay": decay})
+        optimiser = torch.optim.AdamW(groups, lr=chosen.learning_rate, betas=(0.9, 0.98), fused=True)
+
+        def rate(step: int) -> float:
+            return min(1.0, (step + 1) / max(1, chosen.warmup)) * 0.5 * (1 + math.cos(math.pi * step / chosen.steps))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """Clip by norm here: Lightning refuses to clip for fused optimisers."""
+        nn.utils.clip_grad_norm_(self.parameters(), self.optimiser.clip)
+
+    def train_dataloader(self) -> "DataLoader[Any]":
+        """Batches from where the run stands; which samples a step has is a function of seed and step."""
+        assert self.samples is not None
+        start = self.global_step * self.optimiser.batch
+        sampler = _Shuffled(len(self.samples), start, self.optimiser.steps * self.optimiser.batch, self.samples.seed)
+        return DataLoader(self.samples, batch_size=self.optimiser.batch, sampler=sampler, collate_fn=collate)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Pictures are moved when they are used."""
+        return batch
+
+
+def task_losses(model: PerceptionModel, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+    """Every head's losses by ``task/loss``."""
+    parts: dict[str, Tensor] = {}
+    objects = batch.objects
+    for task, head in model.heads.items():
+        device = next(iter(outputs[task].values())).device
+        targets = head.targets(objects, device)  # type: ignore[operator]
+        if task == "trajectories":
+            found = head.loss(outputs[task], targets, _velocities(outputs, targets))  # type: ignore[operator]
+        else:
+            found = head.loss(outputs[task], targets)  # type: ignore[operator]
+        parts |= {f"{task}/{name}": value for name, value in found.items()}
+    return parts
+
+
+def _velocities(outputs: dict[str, Any], targets: dict[str, Tensor]) -> Tensor:
+    """(m, 2) that the detector says where the objects are; zero without a detector."""
+    cells = targets["cell"]
+    if "detection" not in outputs:
+        return cells.new_zeros(len(cells), 2)
+    sample, row, column = cells.long().T
+    velocity: Tensor = outputs["detection"]["box"][sample, 8:10, row, column].detach()
+    return velocity
+
+
+class _Shuffled(Sampler[int]):
+    """Sample numbers from ``start`` to ``stop``; each pass over the data is another permutation. A number above the
+    length says which pass it is, so that augmentation differs. Has no length on purpose, lest a resumed epoch be cut
+    short.
+    """
+
+    def __init__(self, length: int, start: int, stop: int, seed: int) -> None:
+        self.length, self.start, self.stop, self.seed = length, start, stop, seed
+
+    def __iter__(self) -> Any:
+        order, drawn = torch.empty(0), -1
+        for number in range(self.start, self.stop):
+            epoch, place = divmod(number, self.length)
+            if epoch != drawn:
+                generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % 2**63)
+                order, drawn = torch.randperm(self.length, generator=generator), epoch
+            yield epoch * self.length + int(order[place])

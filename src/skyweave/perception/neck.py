@@ -1,0 +1,54 @@
+"""From tokens to a feature map of finer stride: the part between the backbone and the lift."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.backbone import Features
+
+
+class Neck(nn.Module):
+    """Encoder levels give meaning, the patch embedding at the finer stride gives detail.
+
+    A plain Transformer has one resolution. Its levels are joined by a 1x1 convolution and upsampled by pixel shuffle
+    (arXiv 1609.05158); small things that a patch swallows come in from the backbone's own tokenizer, run once more on
+    smaller patches, so no part of the neck knows the sensor.
+
+    Args:
+        width: channels of a token.
+        levels: number of encoder levels.
+        channels: of the result.
+        factor: patch size over stride: 1, 2 or 4.
+    """
+
+    def __init__(self, width: int, levels: int, channels: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.deep = nn.Conv2d(levels * width, channels * factor**2, 1)
+        self.detail = nn.Conv2d(width, channels, 1)
+        self.refine = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
+
+    def forward(self, features: Features, detail: Tensor, shape: tuple[int, int]) -> Tensor:
+        """The feature map.
+
+        Args:
+            features: of a batch of images.
+            detail: (batch, width, rows, columns) patch embedding at the finer stride.
+            shape: (rows, columns) of the result: images that are no multiple of a patch were padded.
+
+        Returns:
+            (batch, channels, rows, columns).
+        """
+        joined = features.concatenated_levels().transpose(1, 2).unflatten(2, features.grid)
+        deep = functional.pixel_shuffle(self.deep(joined), self.factor)
+        rows, columns = shape
+        mixed = deep[..., :rows, :columns] + self.detail(detail)[..., :rows, :columns]
+        refined: Tensor = self.refine(mixed.contiguous(memory_format=torch.channels_last))
+        return refined
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution, batch norm, ReLU: what a compiler or an exporter folds into one operation."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )

@@ -1,0 +1,313 @@
+"""Recordings to what the model is fed: a moment with its past, the objects with their future, on the ego's map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from skyweave.geometry.boxes import Boxes
+from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.frames import apply, rotation_about_z, transform
+from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import Ground, GroundPlane
+from skyweave.observation import Observation
+from skyweave.perception.config import ModelConfig
+from skyweave.perception.targets import Objects
+from skyweave.perception.views import View, Views
+from skyweave.recording import Annotations, Frame, RecordedScene
+
+TOLERANCE = 0.25  # of the interval between frames, by which a frame's time may be off
+FARTHEST = 2.0  # map sizes from the platform to the centre of its map at most
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes that keep the geometry right.
+
+    Attributes:
+        rotate: turn the world about the map's centre by any angle: cameras and objects move together.
+        mirror: mirror the world and the pictures.
+        shift: move the map by up to so many metres each way.
+        drop_platform: probability that a platform other than the first is left out of a sample.
+        own_only: probability that all others are.
+        gain: spread of the logarithm of a factor on the pixels of a picture.
+    """
+
+    rotate: bool = True
+    mirror: bool = True
+    shift: float = 8.0
+    drop_platform: float = 0.15
+    own_only: float = 0.1
+    gain: float = 0.1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample before it is batched.
+
+    Attributes:
+        moments: for each of the model's frames, the oldest first, its views; empty where the frame is missing.
+        grid: the map.
+        ground: under it.
+        objects: with their future.
+        scene: name; frame: index in the scene; ego: platform whose map it is.
+        platforms: names, the ego first.
+    """
+
+    moments: list[list[View]]
+    grid: MapGrid
+    ground: Ground
+    objects: Objects
+    scene: str
+    frame: int
+    ego: str
+    platforms: tuple[str, ...]
+
+
+class Samples(Dataset[Sample]):
+    """All moments of some scenes, each seen by one of its platforms as the ego.
+
+    Args:
+        scenes: of one or several recordings.
+        config: of the model.
+        augmentation: for training; None for evaluation, where the ego is the platform ``frame mod platforms``, so
+            that all take turns.
+        platforms: how many a sample has at most, the ego included.
+        seed: of the augmentation; with ``epoch`` and the index it decides everything random.
+        true_geometry: read poses without their noise, where they are known.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[RecordedScene],
+        config: ModelConfig,
+        augmentation: Augmentation | None = None,
+        platforms: int = 4,
+        seed: int = 0,
+        true_geometry: bool = False,
+    ) -> None:
+        self.scenes, self.config, self.augmentation = scenes, config, augmentation
+        self.platforms, self.seed, self.epoch, self.true_geometry = platforms, seed, 0, true_geometry
+        self.times = [np.array([frame.time for frame in scene.frames], np.int64) for scene in scenes]
+        self.index = [(s, f) for s, scene in enumerate(scenes) for f in range(len(scene.frames)) if _usable(scene, f)]
+        if not self.index:
+            raise ValueError("no annotated frame with a picture in these scenes; check the recording with `inspect`")
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, number: int) -> Sample:
+        number, epoch = number % len(self.index), self.epoch + number // len(self.index)
+        s, f = self.index[number]
+        scene, frame = self.scenes[s], self.scenes[s].frames[f]
+        generator = np.random.default_rng([self.seed, epoch, number])
+        names = sorted({capture.platform for capture in frame.captures.values()})
+        ego = names[int(generator.integers(len(names)))] if self.augmentation else names[f % len(names)]
+        names = self._chosen([ego, *(name for name in names if name != ego)], generator)
+        world, ground = _Placement.identity(), scene.ground
+        centre = map_centre(self._geometry(frame, ego), ground, self.config.map.size)
+        if self.augmentation:
+            centre = centre + generator.uniform(-1, 1, 2) * self.augmentation.shift
+            world = _Placement.random(self.augmentation, centre, ground, generator)
+        size, resolution = self.config.map.size, self.config.map.resolution
+        middle = world.points(np.append(centre, 0.0)[None])[0]
+        grid = MapGrid.around(middle[0], middle[1], size, resolution, None if world.moved else scene.crs)
+        moments = [
+            self._views(scene.frames[i], names, world, generator) if i is not None else []
+            for i in self._past(s, frame.time)
+        ]
+        objects = world.objects(self._objects(s, f, grid))
+        return Sample(moments, grid, ground, objects, scene.name, f, ego, tuple(names))
+
+    def _chosen(self, names: list[str], generator: np.random.Generator) -> list[str]:
+        names = names[: self.platforms]
+        if self.augmentation is None:
+            return names
+        if generator.random() < self.augmentation.own_only:
+            return names[:1]
+        return names[:1] + [n for n in names[1:] if generator.random() >= self.augmentation.drop_platform]
+
+    def _geometry(self, frame: Frame, platform: str) -> CameraGeometry:
+        capture = next(c for c in frame.captures.values() if c.platform == platform)
+        return (capture.true_geometry if self.true_geometry else None) or capture.geometry
+
+    def _past(self, s: int, time: int) -> list[int | None]:
+        interval = self.config.interval
+        times = self.times[s]
+        return [_at(times, time - round(1e9 * interval * back), interval) for back in range(self.config.history)][::-1]
+
+    def _views(
+        self, frame: Frame, names: Sequence[str], world: "_Placement", generator: np.random.Generator
+    ) -> list[View]:
+        views = []
+        for capture in frame.captures.values():
+            if capture.platform not in names:
+                continue
+            geometry = (capture.true_geometry if self.true_geometry else None) or capture.geometry
+            observation = world.picture(capture.load())
+            if self.augmentation and self.augmentation.gain:
+                factor = np.float32(np.exp(generator.normal(0, self.augmentation.gain)))
+                observation = replace(observation, pixels=observation.pixels * factor)
+            views.append(View(observation, world.camera(geometry), 0, names.index(capture.platform)))
+        return views
+
+    def _objects(self, s: int, f: int, grid: MapGrid) -> Objects:
+        scene, frame = self.scenes[s], self.scenes[s].frames[f]
+        present = frame.annotations
+        assert present is not None  # _usable
+        wanted = [i for i, category in enumerate(present.categories) if category in self.config.categories]
+        identities = {name: number for number, name in enumerate(dict.fromkeys(present.instances), start=1)}
+        future, yaws = self._future(s, frame.time, [present.instances[i] for i in wanted])
+        observed = np.zeros(len(present.instances), bool)
+        for past in self._past(s, frame.time):
+            if past is not None and (annotations := scene.frames[past].annotations) is not None:
+                seen = {name for name, there in zip(annotations.instances, visible(annotations), strict=True) if there}
+                observed |= np.array([name in seen for name in present.instances], bool)
+        return Objects(
+            grid=grid,
+            boxes=present.boxes.select(np.array(wanted, int)),
+            velocities=present.velocities[wanted],
+            labels=np.array([self.config.categories.index(present.categories[i]) for i in wanted], int),
+            identities=np.array([identities[present.instances[i]] for i in wanted], int),
+            future=future,
+            future_yaws=yaws,
+            observed=observed[wanted],
+        )
+
+    def _future(self, s: int, time: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        horizon, interval = self.config.horizon, self.config.interval
+        places, yaws = np.full((len(names), horizon, 2), np.nan), np.full((len(names), horizon), np.nan)
+        for step in range(horizon):
+            found = _at(self.times[s], time + round(1e9 * interval * (step + 1)), interval)
+            annotations = None if found is None else self.scenes[s].frames[found].annotations
+            if annotations is None:
+                continue
+            row = {name: i for i, name in enumerate(annotations.instances)}
+            for number, name in enumerate(names):
+                if name in row:
+                    places[number, step] = annotations.boxes.centres[row[name], :2]
+                    yaws[number, step] = annotations.boxes.yaws[row[name]]
+        return places, yaws
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples as one batch.
+
+    Attributes:
+        frames: one `Views` a moment, the oldest first.
+        present: for each sample and frame whether it is there.
+        samples: what they were made from.
+    """
+
+    frames: list[Views]
+    present: np.ndarray
+    samples: list[Sample]
+
+    @property
+    def objects(self) -> list[Objects]:
+        """Of each sample."""
+        return [sample.objects for sample in self.samples]
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """A batch of samples."""
+    platforms = max(len(sample.platforms) for sample in samples)
+    frames = []
+    for moment in range(len(samples[0].moments)):
+        views = [replace(view, sample=n) for n, sample in enumerate(samples) for view in sample.moments[moment]]
+        frames.append(Views.gather(views, [s.grid for s in samples], platforms, [s.ground for s in samples]))
+    present = np.array([[bool(views) for views in sample.moments] for sample in samples])
+    return Batch(frames, present, list(samples))
+
+
+def visible(annotations: Annotations) -> np.ndarray:
+    """(n,) bool: some platform sees the object; where a recording says nothing of visibility, all count as seen."""
+    if not annotations.visibility:
+        return np.ones(len(annotations.boxes), bool)
+    shares = np.stack(list(annotations.visibility.values()))
+    return np.asarray((np.nan_to_num(shares, nan=1.0) > 0).any(0))
+
+
+def map_centre(geometry: CameraGeometry, ground: Ground, size: float) -> np.ndarray:
+    """(2,) world position about which a platform maps: where it looks, at most ``FARTHEST`` map sizes away."""
+    middle = np.array([[geometry.camera.columns / 2, geometry.camera.rows / 2]])
+    ray = geometry.world_rays(middle)
+    depth = float(np.asarray(ground.depth(geometry.position, ray))[0])
+    offset = ray[0, :2] * np.nan_to_num(depth)
+    if not np.isfinite(depth) or float(np.hypot(*offset)) > FARTHEST * size:
+        offset = ray[0, :2] / max(float(np.hypot(*ray[0, :2])), 1e-9) * FARTHEST * size
+    return np.asarray(geometry.position[:2] + offset)
+
+
+@dataclass(frozen=True)
+class _Placement:
+    """A rigid motion about the vertical, perhaps after mirroring y, of everything in a sample."""
+
+    matrix: np.ndarray
+    mirrored: bool
+    moved: bool
+
+    @classmethod
+    def identity(cls) -> "_Placement":
+        return cls(np.eye(4), False, False)
+
+    @classmethod
+    def random(
+        cls, augmentation: Augmentation, centre: np.ndarray, ground: Ground, generator: np.random.Generator
+    ) -> "_Placement":
+        """About the map's centre, which comes to lie at the origin. Terrain cannot be turned with the rest: kept."""
+        if not isinstance(ground, GroundPlane):
+            return cls.identity()
+        angle = generator.uniform(0, 2 * np.pi) if augmentation.rotate else 0.0
+        mirrored = bool(augmentation.mirror and generator.random() < 0.5)
+        centre = centre * (1, -1) if mirrored else centre
+        turn = rotation_about_z(angle)
+        return cls(transform(turn, turn @ -np.append(centre, 0.0)), mirrored, True)
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        return apply(self.matrix, points * (1, -1, 1) if self.mirrored else points)
+
+    def camera(self, geometry: CameraGeometry) -> CameraGeometry:
+        if not self.moved:
+            return geometry
+        pose, camera = geometry.world_from_camera, geometry.camera
+        if self.mirrored:  # y of the world and x of the camera: the product of two mirrorings is a rotation
+            pose = np.diag([1.0, -1, 1, 1]) @ pose @ np.diag([-1.0, 1, 1, 1])
+            camera = camera.flipped()
+        return CameraGeometry(camera, self.matrix @ pose, None, geometry.name)
+
+    def picture(self, observation: Observation) -> Observation:
+        observation = replace(observation, geometry=None)
+        if not self.mirrored:
+            return observation
+        pixels, valid = observation.pixels[..., ::-1], observation.valid[..., ::-1]
+        return replace(observation, pixels=np.ascontiguousarray(pixels), valid=np.ascontiguousarray(valid))
+
+    def objects(self, objects: Objects) -> Objects:
+        if not self.moved:
+            return objects
+        sign = np.array([1, -1]) if self.mirrored else np.array([1, 1])
+        turn = self.matrix[:2, :2]
+        angle = float(np.arctan2(turn[1, 0], turn[0, 0]))
+        boxes = objects.boxes
+        flat = np.concatenate([objects.future, np.zeros_like(objects.future[..., :1])], -1)
+        return replace(
+            objects,
+            boxes=Boxes(self.points(boxes.centres), boxes.sizes, sign[1] * boxes.yaws + angle),
+            velocities=(objects.velocities * sign) @ turn.T,
+            future=self.points(flat)[..., :2],
+            future_yaws=sign[1] * objects.future_yaws + angle,
+        )
+
+
+def _usable(scene: RecordedScene, index: int) -> bool:
+    frame = scene.frames[index]
+    return bool(frame.captures) and frame.annotations is not None
+
+
+def _at(times: np.ndarray, time: int, interval: float) -> int | None:
+    """The frame at a time, if one is near enough."""
+    nearest = int(np.abs(times - time).argmin())
+    return nearest if abs(int(times[nearest]) - time) <= TOLERANCE * 1e9 * interval else None

@@ -1,0 +1,118 @@
+"""What the objects of a sample are, as arrays that every head makes its targets from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skyweave.geometry.boxes import Boxes
+from skyweave.geometry.grid import MapGrid
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of one sample at the present and at the future steps.
+
+    Attributes:
+        grid: the sample's map.
+        boxes: n boxes at the present.
+        velocities: (n, 2) metres per second; NaN where unknown.
+        labels: (n,) index into the model's categories.
+        identities: (n,) int, constant over time, from 1.
+        future: (n, horizon, 2) world positions of the centres; NaN where an object is gone or unknown.
+        future_yaws: (n, horizon); NaN likewise.
+        observed: (n,) bool: some platform saw it in the frames that the model sees.
+    """
+
+    grid: MapGrid
+    boxes: Boxes
+    velocities: np.ndarray
+    labels: np.ndarray
+    identities: np.ndarray
+    future: np.ndarray
+    future_yaws: np.ndarray
+    observed: np.ndarray
+
+    def select(self, which: np.ndarray) -> "Objects":
+        """Some of the objects."""
+        return Objects(
+            self.grid,
+            self.boxes.select(which),
+            self.velocities[which],
+            self.labels[which],
+            self.identities[which],
+            self.future[which],
+            self.future_yaws[which],
+            self.observed[which],
+        )
+
+    def trainable(self) -> "Objects":
+        """Those that were observed and whose centre is on the map."""
+        return self.select(self.observed & (self.grid.index(self.boxes.centres) >= 0))
+
+    def footprints_at(self, step: int) -> np.ndarray:
+        """(n, 4, 2) corners on the ground at a step, 0 for the present; NaN where an object is not there."""
+        if step == 0:
+            return self.boxes.footprints()
+        shifted = Boxes(
+            np.concatenate([np.nan_to_num(self.future[:, step - 1]), self.boxes.centres[:, 2:]], 1),
+            self.boxes.sizes,
+            np.nan_to_num(self.future_yaws[:, step - 1]),
+        ).footprints()
+        shifted[np.isnan(self.future[:, step - 1]).any(-1)] = np.nan
+        return shifted
+
+    def centres_at(self, step: int) -> np.ndarray:
+        """(n, 2) world positions at a step."""
+        return self.boxes.centres[:, :2] if step == 0 else self.future[:, step - 1]
+
+
+def rasterise(footprints: np.ndarray, identities: np.ndarray, grid: MapGrid) -> np.ndarray:
+    """(rows, columns) int64: the identity of the object whose footprint covers a cell's centre, 0 for none.
+
+    Where footprints overlap, the later one counts. An object smaller than a cell takes the cell its centre is in.
+    """
+    result = np.zeros(grid.shape, np.int64)
+    for corners, identity in zip(footprints, identities, strict=True):
+        if np.isnan(corners).any():
+            continue
+        cells = grid.cells_from_world(corners)  # (4, 2) row, column; clockwise in the raster
+        low = np.maximum(np.floor(cells.min(0)).astype(int), 0)
+        high = np.minimum(np.ceil(cells.max(0)).astype(int), grid.shape)
+        if (high <= low).any():
+            continue
+        rows, columns = np.mgrid[low[0] : high[0], low[1] : high[1]] + 0.5
+        points = np.stack([rows, columns], -1)
+        sides = np.roll(cells, -1, 0) - cells
+        offset = points[:, :, None] - cells
+        cross = sides[:, 0] * offset[..., 1] - sides[:, 1] * offset[..., 0]
+        inside = (cross >= 0).all(-1) | (cross <= 0).all(-1)
+        if not inside.any():
+            row, column = np.floor(cells.mean(0)).astype(int)
+            if 0 <= row < grid.rows and 0 <= column < grid.columns:
+                result[row, column] = identity
+            continue
+        result[low[0] : high[0], low[1] : high[1]][inside] = identity
+    return result
+
+
+def gaussians(shape: tuple[int, int], cells: np.ndarray, deviations: np.ndarray) -> np.ndarray:
+    """(rows, columns) float32 heatmap: a Gaussian of peak 1 at each (row, column) of (n, 2), the largest counts.
+
+    Peaks are moved to the centre of their cell, so that the largest value is 1 (CenterNet, arXiv 1904.07850).
+    """
+    heat = np.zeros(shape, np.float32)
+    for (row, column), deviation in zip(cells, deviations, strict=True):
+        r, c = int(row), int(column)
+        reach = int(np.ceil(3 * deviation))
+        top, left = max(r - reach, 0), max(c - reach, 0)
+        rows, columns = np.ogrid[top : min(r + reach + 1, shape[0]), left : min(c + reach + 1, shape[1])]
+        part = heat[top : r + reach + 1, left : c + reach + 1]
+        np.maximum(part, np.exp(-((rows - r) ** 2 + (columns - c) ** 2) / (2 * deviation**2)), out=part)
+    return heat
+
+
+def stacked(arrays: list[np.ndarray], device: torch.device) -> Tensor:
+    """Arrays of one shape as one tensor."""
+    return torch.from_numpy(np.stack(arrays)).to(device)

@@ -1,0 +1,120 @@
+"""Run a training of perception: recordings, model, Lightning, checkpoints, and the weights at the end."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from skyweave.backbone import load
+from skyweave.data.nuscenes import load_recording
+from skyweave.perception.config import ModelConfig
+from skyweave.perception.model import PerceptionModel
+from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule
+from skyweave.perception.samples import Augmentation, Samples
+from skyweave.perception.weights import save_perception
+from skyweave.recording import RecordedScene
+from skyweave.records import read_record
+from skyweave.training import Machine, fit, start_output
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run, from one YAML in ``configs/perception``.
+
+    Attributes:
+        weights: of the backbone to start from: a shipped name, a file, or null for random ones.
+        recordings: folders below ``--data``; their scenes are mixed.
+        split: of these recordings; null for all scenes.
+        platforms: how many a sample has at most.
+        frozen: leave the backbone as it is.
+        weights_dtype: storage type of the exported weights.
+    """
+
+    name: str
+    recordings: list[str]
+    weights: str | None = "tiny"
+    split: str | None = "train"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    machine: Machine = field(default_factory=Machine)
+    platforms: int = 4
+    frozen: bool = False
+    seed: int = 0
+    weights_dtype: Literal["float32", "float16"] = "float32"
+
+
+def train(
+    file: Path,
+    data: Path,
+    output: Path,
+    changes: Sequence[str] = (),
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train, or go on training, and return the path of the exported weights.
+
+    Args:
+        file: configuration, see ``TrainConfig``.
+        data: folder of the recordings.
+        output: folder for checkpoints, logs and weights.
+        changes: ``key.key=value`` over the configuration.
+        resume: go on from the last checkpoint in ``output``.
+
+    Raises:
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.start_output` and ``load_recording``.
+    """
+    config = read_record(file, TrainConfig, changes)
+    start_output(output, asdict(config), resume)
+    scenes = load_scenes([data / name for name in config.recordings], config.split)
+    samples = Samples(scenes, config.model, config.augmentation, config.platforms, config.seed)
+    module = PerceptionModule(build_model(config), config.optimiser, config.losses, samples)
+    export = ExportWeights(output / WEIGHTS, config, len(samples))
+    steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [export], resume, progress)
+    export.write(module, steps)
+    return output / WEIGHTS
+
+
+def build_model(config: TrainConfig) -> PerceptionModel:
+    """The model of a configuration, its backbone pretrained where the configuration says so."""
+    backbone = load(config.weights).train() if config.weights else None
+    model = PerceptionModel(config.model, backbone, config.seed)
+    if config.frozen:
+        model.backbone.requires_grad_(False)
+    return model
+
+
+def load_scenes(folders: Sequence[Path], split: str | None) -> list[RecordedScene]:
+    """The scenes of several recordings. Raises as ``load_recording``."""
+    return [scene for folder in folders for scene in load_recording(folder, split=split).scenes]
+
+
+class ExportWeights(Callback):
+    """Writes the weights with their card whenever Lightning writes a checkpoint."""
+
+    def __init__(self, path: Path, config: TrainConfig, samples: int) -> None:
+        self.path, self.config, self.samples = path, config, samples
+        self.started = time.time()
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook."""
+        if trainer.is_global_zero:
+            self.write(pl_module, trainer.global_step)
+
+    def write(self, module: PerceptionModule, steps: int) -> None:
+        """Weights and card, aside and renamed."""
+        training = {
+            "steps": steps,
+            "seconds": round(time.time() - self.started),
+            "samples": self.samples,
+            "config": asdict(self.config),
+        }
+        dtype = getattr(torch, self.config.weights_dtype)
+        save_perception(self.path, module.model, self.config.name, dtype, training=training)

@@ -1,0 +1,87 @@
+"""Bird's-eye-view reasoning: past frames joined, then a small encoder and decoder over the map."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.perception.neck import convolution
+
+
+class Memory(nn.Module):
+    """Joins fused maps of past frames with the present one.
+
+    The map is fixed to the Earth, so the past is aligned as it is: no warping, no pose of the platform. A frame that is
+    missing holds zeros and says so in a channel of its own.
+
+    Args:
+        inputs: channels of a fused map.
+        frames: how many, the present one included.
+        outputs: channels of the result.
+    """
+
+    def __init__(self, inputs: int, frames: int, outputs: int) -> None:
+        super().__init__()
+        self.frames = frames
+        self.join = convolution(frames * (inputs + 1), outputs)
+
+    def forward(self, maps: list[Tensor], present: Tensor) -> Tensor:
+        """Join.
+
+        Args:
+            maps: ``frames`` fused maps (batch, channels, rows, columns), the oldest first.
+            present: (batch, frames) bool: which of them there are.
+
+        Returns:
+            (batch, outputs, rows, columns).
+        """
+        parts = []
+        for number, fused in enumerate(maps):
+            there = present[:, number, None, None, None].to(fused.dtype)
+            parts += [fused * there, there.expand(-1, 1, *fused.shape[-2:])]
+        joined: Tensor = self.join(torch.cat(parts, 1).contiguous(memory_format=torch.channels_last))
+        return joined
+
+
+class Trunk(nn.Module):
+    """Residual blocks at full, half and quarter resolution, joined on the way up (a U-Net, arXiv 1505.04597).
+
+    Args:
+        channels: at full, half and quarter resolution.
+    """
+
+    def __init__(self, channels: tuple[int, int, int]) -> None:
+        super().__init__()
+        full, half, quarter = channels
+        self.down1 = nn.Sequential(convolution(full, half, 2), Residual(half), Residual(half))
+        self.down2 = nn.Sequential(
+            convolution(half, quarter, 2), Residual(quarter), Residual(quarter), Residual(quarter)
+        )
+        self.up1 = nn.Conv2d(quarter, half, 1)
+        self.mix1 = Residual(half)
+        self.up0 = nn.Conv2d(half, full, 1)
+        self.mix0 = Residual(full)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, channels, rows, columns) to the same; rows and columns are multiples of 4."""
+        half = self.down1(maps)
+        quarter = self.down2(half)
+        half = self.mix1(half + _double(self.up1(quarter)))
+        full: Tensor = self.mix0(maps + _double(self.up0(half)))
+        return full
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a residual."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = convolution(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Same shape."""
+        return functional.relu(maps + self.second(self.first(maps)))
+
+
+def _double(maps: Tensor) -> Tensor:
+    return functional.interpolate(maps, scale_factor=2.0, mode="nearest")

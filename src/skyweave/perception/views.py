@@ -1,0 +1,84 @@
+"""What a perception model is fed: the pictures of several platforms, and where each stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from skyweave.data.batch import SensorBatch, stack
+from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import Ground, GroundPlane
+from skyweave.observation import Observation
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of one platform in a batch.
+
+    Attributes:
+        observation: pixels.
+        geometry: camera and pose.
+        sample: index in the batch.
+        platform: index in the sample; 0 is the one that perceives.
+    """
+
+    observation: Observation
+    geometry: CameraGeometry
+    sample: int
+    platform: int
+
+
+@dataclass(frozen=True)
+class Views:
+    """All pictures of one moment of a batch, grouped by sensor and size.
+
+    Attributes:
+        images: one batch a sensor and size.
+        cameras: for each of ``images`` its cameras, in order.
+        maps: for each of ``images`` the index sample * platforms + platform of each picture.
+        grids: for each sample its map.
+        grounds: for each sample its ground.
+        platforms: how many a sample has at most.
+    """
+
+    images: list[SensorBatch]
+    cameras: list[tuple[CameraGeometry, ...]]
+    maps: list[tuple[int, ...]]
+    grids: tuple[MapGrid, ...]
+    grounds: tuple[Ground, ...]
+    platforms: int
+
+    @classmethod
+    def gather(
+        cls,
+        views: Sequence[View],
+        grids: Sequence[MapGrid],
+        platforms: int,
+        grounds: Sequence[Ground] | None = None,
+    ) -> "Views":
+        """Group pictures by sensor and size."""
+        groups: dict[object, list[View]] = {}
+        for view in views:
+            groups.setdefault((view.observation.sensor, view.observation.shape), []).append(view)
+        return cls(
+            images=[stack([view.observation for view in group]) for group in groups.values()],
+            cameras=[tuple(view.geometry for view in group) for group in groups.values()],
+            maps=[tuple(view.sample * platforms + view.platform for view in group) for group in groups.values()],
+            grids=tuple(grids),
+            grounds=tuple(grounds) if grounds is not None else tuple(GroundPlane() for _ in grids),
+            platforms=platforms,
+        )
+
+    @property
+    def present(self) -> Tensor:
+        """(samples, platforms) bool: who has a picture."""
+        there = torch.zeros(len(self.grids) * self.platforms, dtype=torch.bool)
+        for group in self.maps:
+            there[list(group)] = True
+        return there.reshape(len(self.grids), self.platforms)
+
+    def to(self, device: torch.device | str) -> "Views":
+        """The same on another device."""
+        return replace(self, images=[batch.to(device) for batch in self.images])

@@ -1,0 +1,67 @@
+"""The weights of a perception model on disk: one safetensors file with its card beside it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skyweave.backbone import BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone.checkpoint import load_strictly
+from skyweave.perception.config import ModelConfig
+from skyweave.perception.model import PerceptionModel
+from skyweave.records import convert
+from skyweave.sensors import sensor_from_dict
+
+PART = "perception."
+
+
+def save_perception(
+    path: Path, model: PerceptionModel, name: str, dtype: torch.dtype = torch.float32, **card_fields: Any
+) -> Card:
+    """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_perception`` all.
+
+    Args:
+        card_fields: ``training``, ``metrics``, ``licence`` of the card.
+    """
+    extra = {PART + key: value for key, value in _own_state(model).items()}
+    parts = {"perception": model.config.to_dict(), "perception_fingerprint": fingerprint(model, dtype)}
+    return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
+
+
+def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[PerceptionModel, Card]:
+    """A perception model in evaluation mode, and its card.
+
+    Raises:
+        FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds a backbone only.
+    """
+    state, card = read_checkpoint(name_or_path)
+    if "perception" not in card.parts:
+        raise ValueError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
+    config = convert(card.parts["perception"], ModelConfig)
+    sensors = [sensor_from_dict(entry) for entry in card.sensors]
+    backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
+    model = PerceptionModel(config, backbone)
+    whole = {key: value for key, value in state.items() if not key.startswith(PART)}
+    whole = {f"backbone.{key}": value for key, value in whole.items()}
+    whole |= {key.removeprefix(PART): value for key, value in state.items() if key.startswith(PART)}
+    kinds = {key: value.dtype for key, value in model.state_dict().items()}
+    load_strictly(
+        model, {key: value.to(kinds.get(key, value.dtype)) for key, value in whole.items()}, str(name_or_path)
+    )
+    return model.eval().to(device), card
+
+
+def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> str:
+    """Sixteen hexadecimal digits that change with the configuration or any weight: peers that differ cannot fuse."""
+    digest = hashlib.sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().to(dtype).float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _own_state(model: PerceptionModel) -> dict[str, Tensor]:
+    return {key: value for key, value in model.state_dict().items() if not key.startswith("backbone.")}

@@ -1,0 +1,222 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fabricated_scene as toy
+from skyweave.backbone import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.geometry.grid import MapGrid
+from skyweave.perception.config import ModelConfig
+from skyweave.perception.fusion import make_fusion
+from skyweave.perception.heads.detection import DetectionHead
+from skyweave.perception.heads.instances import InstanceHead
+from skyweave.perception.heads.trajectories import TrajectoryHead
+from skyweave.perception.model import PerceptionModel
+from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule
+from skyweave.perception.samples import Samples, collate
+from skyweave.perception.targets import gaussians, rasterise
+from skyweave.perception.trunk import Memory
+from skyweave.perception.weights import load_perception, save_perception
+
+SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
+
+
+def small_model(**changes: object) -> PerceptionModel:
+    return PerceptionModel(toy.config(**changes), build_backbone(SMALL, [toy.RGB], seed=0))
+
+
+@pytest.mark.parametrize("kind", ["mean", "max", "attention"])
+def test_fusion_ignores_who_sees_nothing_and_the_order(kind: str) -> None:
+    fusion = make_fusion(kind, 4)  # type: ignore[arg-type]
+    features, visible = torch.randn(2, 3, 4, 6, 6), torch.rand(2, 3, 6, 6) > 0.4
+    fused = fusion(features, visible)
+    order = [2, 0, 1]
+    assert torch.allclose(fusion(features[:, order], visible[:, order]), fused, atol=1e-6)
+    more = torch.cat([features, 9 * torch.randn(2, 1, 4, 6, 6)], 1)
+    unseen = torch.cat([visible, torch.zeros(2, 1, 6, 6, dtype=torch.bool)], 1)
+    assert torch.allclose(fusion(more, unseen), fused, atol=1e-6)
+    assert torch.isfinite(fusion(features, torch.zeros_like(visible))).all()
+
+
+def test_mean_fusion_is_the_mean_of_those_who_see() -> None:
+    features = torch.tensor([1.0, 2, 6]).view(1, 3, 1, 1, 1)
+    visible = torch.tensor([True, False, True]).view(1, 3, 1, 1)
+    assert make_fusion("mean", 1)(features, visible).item() == 3.5
+    assert make_fusion("max", 1)(features, visible).item() == 6
+    assert make_fusion("own", 1)(features, visible).item() == 1
+
+
+def test_a_missing_frame_is_the_same_whatever_it_holds() -> None:
+    memory = Memory(3, 2, 4).eval()
+    now, past = torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8)
+    missing = torch.tensor([[False, True]])
+    assert torch.equal(memory([past, now], missing), memory([0 * past, now], missing))
+    assert not torch.equal(memory([past, now], missing), memory([past, now], ~missing | missing))
+
+
+def test_rasterise_covers_cell_centres_and_keeps_small_things() -> None:
+    grid = MapGrid.covering((0, 0, 10, 10), 1.0)
+    square = np.array([[2, 2], [6, 2], [6, 5], [2, 5.0]])
+    tiny = np.array([[8.1, 8.1], [8.2, 8.1], [8.2, 8.2], [8.1, 8.2]])
+    gone = np.full((4, 2), np.nan)
+    outside = square + 100
+    found = rasterise(np.stack([square, tiny, gone, outside]), np.array([5, 7, 8, 9]), grid)
+    assert (found == 5).sum() == 12 and (found[5:8, 2:6] == 5).all()
+    assert np.argwhere(found == 7).tolist() == [[1, 8]]
+    assert set(np.unique(found)) == {0, 5, 7}
+
+
+def test_gaussians_peak_at_one_in_their_cell() -> None:
+    heat = gaussians((8, 9), np.array([[2.7, 3.2], [7.9, 8.9]]), np.array([1.0, 2.0]))
+    assert heat[2, 3] == 1 and heat[7, 8] == 1
+    assert heat[3, 3] == pytest.approx(np.exp(-0.5))
+
+
+def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
+    head, samples = DetectionHead(toy.config()), Samples([toy.scene()], toy.config())
+    objects = samples[1].objects.trainable()
+    targets = head.targets([objects], torch.device("cpu"))
+    box = torch.zeros(1, 10, *objects.grid.shape)
+    sample, row, column = targets["cell"].T
+    box[sample, :, row, column] = targets["box"]
+    outputs = {"heatmap": torch.logit(targets["heatmap"].clamp(1e-4, 1 - 1e-4)), "box": box}
+    found = head.decode(outputs, [objects.grid], threshold=0.9)[0]
+    assert len(found.scores) == len(objects.boxes) >= 6
+    order = np.argsort(found.boxes.centres[:, 1])
+    wanted = np.argsort(objects.boxes.centres[:, 1])
+    assert found.boxes.centres[order] == pytest.approx(objects.boxes.centres[wanted], abs=1e-4)
+    assert found.boxes.sizes[order] == pytest.approx(objects.boxes.sizes[wanted], rel=1e-4)
+    assert found.boxes.yaws[order] == pytest.approx(objects.boxes.yaws[wanted], abs=1e-5)
+    assert found.velocities[order] == pytest.approx(objects.velocities[wanted], abs=1e-5)
+    losses = head.loss(outputs, targets)
+    assert float(losses["box"]) < 1e-5
+
+
+def test_instances_keep_their_identity_over_the_steps() -> None:
+    config = toy.config()
+    head, sample = InstanceHead(config), Samples([toy.scene()], config)[1]
+    targets = head.targets([sample.objects], torch.device("cpu"))
+    outputs = {
+        "segmentation": torch.where(targets["identity"] > 0, 5.0, -5.0),
+        "centre": torch.logit(targets["centre"].clamp(1e-4, 1 - 1e-4)),
+        "flow": targets["flow"].nan_to_num(),
+    }
+    found, wanted = head.decode(outputs)[0], targets["identity"][0].numpy()
+    assert (found > 0).sum() == (wanted > 0).sum()
+    for identity in np.unique(wanted[wanted > 0]):
+        where = [np.unique(found[step][wanted[step] == identity]) for step in range(head.steps)]
+        assert len(np.unique(np.concatenate(where))) == 1, f"object {identity} changed its identity: {where}"
+    assert float(head.loss(outputs, targets)["flow"]) < 1e-6
+
+
+def test_trajectories_start_at_constant_velocity() -> None:
+    config = toy.config()
+    head, sample = TrajectoryHead(config).eval(), Samples([toy.scene()], config)[1]
+    torch.nn.init.zeros_(head.predict[-1].weight)
+    torch.nn.init.zeros_(head.predict[-1].bias)
+    outputs = head(torch.randn(1, 16, *sample.grid.shape))
+    objects = sample.objects.trainable()
+    targets = head.targets([sample.objects], torch.device("cpu"))
+    velocities = torch.from_numpy(objects.velocities).float()
+    assert float(head.loss(outputs, targets, velocities)["path"].detach()) < 1e-8
+    paths, shares = head.decode(
+        outputs, sample.grid, 0, objects.boxes.centres, objects.boxes.yaws, objects.labels, objects.velocities
+    )
+    assert paths.shape == (len(objects.labels), config.modes, config.horizon, 2)
+    assert paths[:, 0] == pytest.approx(objects.future, abs=1e-4)
+    assert shares.sum(1) == pytest.approx(1.0)
+
+
+def test_trajectories_of_a_batch_are_those_of_its_samples() -> None:
+    config = toy.config()
+    head, samples = TrajectoryHead(config).eval(), Samples([toy.scene()], config)
+    maps = torch.randn(2, 16, 32, 32)
+    objects = [samples[1].objects, samples[2].objects]
+    targets = head.targets(objects, torch.device("cpu"))
+    shuffled = torch.randperm(len(targets["cell"]))
+    shared = head(maps)["map"]
+    speed = torch.ones(len(shuffled), 2)
+    both = head.at(shared, targets["cell"], speed, targets["yaw"], targets["label"])["offset"]
+    mixed = head.at(shared, targets["cell"][shuffled], speed, targets["yaw"][shuffled], targets["label"][shuffled])[
+        "offset"
+    ]
+    assert torch.allclose(mixed, both[shuffled], atol=1e-6)
+
+
+def test_a_platform_that_is_absent_changes_nothing() -> None:
+    model = small_model().eval()
+    scene = toy.scene(2)
+    with torch.inference_mode():
+        four = model.observe(collate([Samples([scene], toy.config())[1]]).frames[-1])
+        one = model.observe(collate([Samples([scene], toy.config(), platforms=1)[1]]).frames[-1])
+        alone = four.without(torch.tensor([[False, True, True, True]]))
+        assert torch.allclose(model.fuse(alone), model.fuse(one), atol=1e-5)
+        assert not torch.allclose(model.fuse(four), model.fuse(one), atol=1e-3)
+
+
+def test_images_without_any_platform_give_an_empty_map() -> None:
+    model = small_model().eval()
+    views = collate([Samples([toy.scene(2)], toy.config())[0]]).frames[0]  # before the first frame
+    assert not views.images
+    maps = model.observe(views)
+    assert not maps.visible.any() and not maps.features.any()
+
+
+@pytest.mark.slow
+def test_training_learns_where_the_cars_are() -> None:
+    torch.manual_seed(0)
+    model = small_model()
+    samples = Samples([toy.scene()], toy.config())
+    module = PerceptionModule(model, OptimiserConfig(), LossConfig())
+    batch = collate([samples[1], samples[3]])
+    optimiser = torch.optim.Adam(module.parameters(), 3e-3)
+    first = {}
+    for _ in range(60):
+        total, parts = module.loss(batch)
+        first = first or {name: float(value.detach()) for name, value in parts.items()}
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+    for name in ("detection/heatmap", "detection/box", "instances/segmentation", "trajectories/path"):
+        assert float(parts[name].detach()) < 0.5 * first[name], name
+    model.eval()
+    with torch.inference_mode():
+        outputs = model(batch.frames, torch.from_numpy(batch.present))
+    found = model.heads["detection"].decode(outputs["detection"], [samples[1].grid, samples[3].grid], threshold=0.3)
+    centres = batch.objects[0].boxes.centres[:, :2]
+    near = np.linalg.norm(found[0].boxes.centres[:, None, :2] - centres, axis=-1).min(0)
+    assert (near < 2).mean() > 0.7
+
+
+def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
+    model = small_model().eval()
+    card = save_perception(tmp_path / "model.safetensors", model, "toy", metrics={"mAP": 0.5})
+    again, read = load_perception(tmp_path / "model.safetensors")
+    assert read.parts["perception_fingerprint"] == card.parts["perception_fingerprint"]
+    assert again.config == model.config
+    batch = collate([Samples([toy.scene(2)], toy.config())[1]])
+    with torch.inference_mode():
+        a, b = model(batch.frames)["detection"]["box"], again(batch.frames)["detection"]["box"]
+    assert torch.equal(a, b)
+
+
+def test_backbone_weights_are_no_perception_model() -> None:
+    with pytest.raises(ValueError, match="no perception model"):
+        load_perception("tiny")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stride": 5}, "stride 5 must be"),
+        ({"tasks": ()}, "at least one task"),
+        ({"history": 0}, "at least 1 frame"),
+        ({"map": toy.MapConfig(33.0, 1.0)}, "multiple of 4"),
+    ],
+)
+def test_impossible_configurations_are_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(ModelConfig(), **changes)  # type: ignore[arg-type]

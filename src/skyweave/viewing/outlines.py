@@ -14,6 +14,13 @@ EDGES = np.array(  # of the corners of a box, in the order of `Boxes.corners`; t
     [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4], [0, 4], [1, 5], [2, 6], [3, 7], [4, 7], [0, 7]]
 )
 BORDER_STEPS = 8  # points on each side of a picture's border
+CLASS_COLOURS = {
+    "truck": (255, 140, 40),
+    "bus": (255, 90, 200),
+    "pedestrian": (90, 255, 240),
+    "cycl": (150, 255, 90),
+    "car": (255, 235, 80),
+}
 LIMIT = 4.0  # pictures; edges that leave by more are not drawn
 
 
@@ -70,7 +77,10 @@ def view_outline(geometry: CameraGeometry, ground: Ground, farthest: float) -> n
 
 
 def colour_of(name: str) -> tuple[int, int, int]:
-    """A bright colour that a name always has."""
+    """A bright colour that a name always has; the usual classes have one each."""
+    for known, colour in CLASS_COLOURS.items():
+        if known in name:
+            return colour
     hue = int.from_bytes(hashlib.sha256(name.encode()).digest()[:2]) / 65536
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -16,7 +16,7 @@ from skyweave.viewing.mosaic import frame_grid, ground_mosaic
 from skyweave.viewing.outlines import box_outlines, colour_of, view_outline
 
 COLUMNS = 5  # pictures beside each other
-SMALLEST, LARGEST = 200, 400  # pixels across a picture
+SMALLEST, LARGEST = 200, 450  # pixels across a picture
 MAP_SIDE = 420
 GAP, LINE = 6, 16
 PAPER, INK, FAINT = (24, 26, 30), (235, 235, 235), (150, 150, 150)
@@ -59,8 +59,7 @@ def draw_frame(scene: RecordedScene, number: int, channels: Sequence[str] | None
             pictures[name] = frame.captures[name].load()
         except (ValueError, OSError) as error:
             problems.append(f"frame {number}, {name}: {error}")
-    across = min(len(names), COLUMNS) if len(names) != 4 else 2
-    across = max(across, 1)
+    across = next(columns for columns, most in ((1, 1), (2, 4), (3, 9), (COLUMNS, 10**9)) if len(names) <= most)
     width = int(np.clip(900 // across, SMALLEST, LARGEST))
     thumbnails = [_thumbnail(frame, name, pictures.get(name), width) for name in names]
     height = max((image.height for image in thumbnails), default=0)

@@ -22,7 +22,7 @@ ROOMS: list[set[str]] = [
     {"viewing"},
     {"backbone"},
     {"pretraining", "downstream"},
-    {"mapping"},
+    {"mapping", "photos"},
     {"perception"},
     {"collaboration"},
     {"fleet"},

@@ -17,6 +17,7 @@ COMMANDS = {
     "pretrain": "masked image modelling over many sensors",
     "probe": "score frozen features against baselines",
     "embed": "a scene to a georeferenced map of features",
+    "map": "photographs from the air to a mosaic",
     "view": "look at a recording or a raster",
     "demo": "a report on imagery of every sensor",
 }

@@ -45,7 +45,12 @@ def flatten(values: np.ndarray, radius: int) -> np.ndarray:
 
 
 def correlate(
-    a: np.ndarray, b: np.ndarray, known_a: np.ndarray, known_b: np.ndarray, least_overlap: float, reach: np.ndarray | None
+    a: np.ndarray,
+    b: np.ndarray,
+    known_a: np.ndarray,
+    known_b: np.ndarray,
+    least_overlap: float,
+    reach: np.ndarray | None,
 ) -> Peak | None:
     """Best shift between two flattened rasters.
 
@@ -59,7 +64,7 @@ def correlate(
         None where no shift has that overlap.
     """
     rows, columns = a.shape
-    size = 2 * rows, 2 * columns
+    size = _fast(2 * rows), _fast(2 * columns)
     fa, fb = np.fft.rfft2(a, size), np.fft.rfft2(b, size)
     ma, mb = np.fft.rfft2(known_a.astype(np.float32), size), np.fft.rfft2(known_b.astype(np.float32), size)
     ea, eb = np.fft.rfft2(a * a, size), np.fft.rfft2(b * b, size)
@@ -102,15 +107,18 @@ def match_patches(patches: np.ndarray, windows: np.ndarray) -> tuple[np.ndarray,
     """
     p, w = patches.shape[-1], windows.shape[-1]
     span = w - p + 1
+    if len(patches) == 0:
+        return np.zeros((0, 2)), np.zeros(0), np.zeros(0)
     whole = np.isfinite(patches).all((1, 2)) & np.isfinite(windows).all((1, 2))
-    a = np.where(whole[:, None, None], patches, 0).astype(np.float64)
-    b = np.where(whole[:, None, None], windows, 0).astype(np.float64)
+    a = np.where(whole[:, None, None], patches, 0).astype(np.float32)
+    b = np.where(whole[:, None, None], windows, 0).astype(np.float32)
     a = a - a.mean((1, 2), keepdims=True)
     b = b - b.mean((1, 2), keepdims=True)
-    size = (w, w)
+    size = (_fast(w), _fast(w))
     product = np.fft.irfft2(np.fft.rfft2(b, size) * np.fft.rfft2(a, size).conj(), size)[:, :span, :span]
-    variance = _window_sums(b * b, p) - _window_sums(b, p) ** 2 / p**2
-    energy = (a * a).sum((1, 2))
+    exact = b.astype(np.float64)
+    variance = _window_sums(exact * exact, p) - _window_sums(exact, p) ** 2 / p**2
+    energy = (a * a).sum((1, 2), dtype=np.float64)
     textured = energy > 4.0 * p * p  # less than two grey levels of contrast is noise
     surface = product / np.sqrt(np.maximum(variance * energy[:, None, None], 1e-3))
     flat = surface.reshape(len(surface), -1)
@@ -155,7 +163,9 @@ def _box(values: np.ndarray, radius: int) -> np.ndarray:
         length = values.shape[axis]
         high = np.minimum(np.arange(length) + radius, length - 1)
         low = np.arange(length) - radius - 1
-        below = np.where((low >= 0).reshape([-1 if k == axis else 1 for k in (0, 1)]), total.take(np.maximum(low, 0), axis), 0)
+        below = np.where(
+            (low >= 0).reshape([-1 if k == axis else 1 for k in (0, 1)]), total.take(np.maximum(low, 0), axis), 0
+        )
         values = total.take(high, axis) - below
     return values
 
@@ -164,3 +174,15 @@ def _window_sums(values: np.ndarray, side: int) -> np.ndarray:
     """(n, rows - side + 1, columns - side + 1) sums over every square of that side."""
     total = np.pad(values.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
     return total[:, side:, side:] - total[:, :-side, side:] - total[:, side:, :-side] + total[:, :-side, :-side]
+
+
+def _fast(length: int) -> int:
+    """The next length whose only prime factors are 2, 3 and 5, which FFTs like."""
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1

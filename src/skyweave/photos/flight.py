@@ -103,7 +103,9 @@ def read_flight(
     )
     positions = zone.project([(photo.longitude, photo.latitude) for photo in read.values()])
     notes: list[str] = []
-    altitudes, ground, source, spread = _altitudes(list(read.values()), positions, zone, poses, elevation, height, notes)
+    altitudes, ground, source, spread = _altitudes(
+        list(read.values()), positions, zone, poses, elevation, height, notes
+    )
     attitudes = _attitudes(read, positions, zone, notes)
     photos = []
     for (name, metadata), xy, z, (attitude, yaw_source) in zip(

@@ -86,11 +86,20 @@ class Photo:
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
         """(..., 2) pixels (u, v) of world points (..., 3); NaN outside the picture or seen too flat."""
-        pixels, depth = self.geometry.project(points)
-        offset = points - self.position
-        flat = np.hypot(offset[..., 0], offset[..., 1]) > -np.tan(MAX_OFF_NADIR) * offset[..., 2]
-        seen = self.geometry.camera.inside(pixels) & (depth > 0) & ~flat
-        return np.where(seen[..., None], pixels, np.nan)
+        camera, pose = self.geometry.camera, self.geometry.world_from_camera
+        offset = np.asarray(points, np.float64) - pose[:3, 3]
+        if any(camera.distortion):
+            pixels, depth = self.geometry.project(points)
+        else:  # one product; mosaics ask for many millions of points
+            projected = offset @ (camera.intrinsics @ pose[:3, :3].T).T
+            depth = projected[..., 2]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                pixels = projected[..., :2] / depth[..., None]
+        with np.errstate(invalid="ignore"):
+            low = offset[..., 2] * -np.tan(MAX_OFF_NADIR)
+            steep = (low > 0) & (offset[..., 0] ** 2 + offset[..., 1] ** 2 <= low**2)
+        pixels[~(camera.inside(pixels) & (depth > 0) & steep)] = np.nan
+        return pixels
 
     def ground_points(self, pixels: np.ndarray, ground: Ground) -> np.ndarray:
         """(..., 3) where the rays of pixels (..., 2) meet the ground; NaN where they do not, or too flat."""
@@ -145,5 +154,3 @@ def attitude_of(rotation: np.ndarray, convergence: float) -> Attitude:
     roll = np.arctan2(ned[2, 1], ned[2, 2])
     yaw, pitch, roll = np.degrees((yaw, pitch, roll))
     return Attitude(float((yaw + convergence) % 360), float(pitch), float(roll), "body")
-
-

@@ -5,11 +5,13 @@ spots is then one and the same measure for both. Every other square of the map i
 fit.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import Ground
 from skyweave.photos.correlation import match_patches
 from skyweave.photos.overlaps import Registration
@@ -23,6 +25,8 @@ REACH_FINE = 9  # cells either way
 REACH_SHARE = 0.16  # of the height above ground: how far relief and tilt may move a spot from its photo's move
 LEAST_SCORE = (0.5, 0.6)
 LEAST_MARGIN = 0.05
+MAPS_KEPT = 64
+MOST = 80  # spots tried a pair
 AGREE = 1.0  # fine cells: there and back again
 
 
@@ -69,17 +73,11 @@ def find_ties(
     registrations: Sequence[Registration],
     progress: Callable[[int, int], None] | None = None,
 ) -> Ties:
-    """Ties of every registered pair, by patches on a fixed lattice of the map."""
-    sizes = np.array([photo.ground_sample_distance(ground) for photo in photos])
-    factors = [working_factor(photo) for photo in photos]
-    cell = float(np.median(sizes * factors))
-    reach = max(
-        float(np.ceil(REACH_SHARE * _median_height(photos, ground) / (COARSE * cell))), 6.0
-    )
-    spacing = max(1.6 * PATCH_FINE * cell, 0.13 * _median_side(photos, ground))
+    """Ties of every registered pair, by patches around the points of a fixed lattice of the map."""
+    search = _Search(photos, ground, pictures)
     found = []
     for done, registration in enumerate(registrations):
-        found.append(_pair(photos, ground, pictures, factors, registration, cell, int(reach), spacing))
+        found.append(search.pair(registration))
         if progress is not None:
             progress(done + 1, len(registrations))
     if not found:
@@ -94,64 +92,97 @@ def working_factor(photo: Photo) -> int:
     return int(2 ** max(np.ceil(np.log2(side / WORK_SIDE)), 0))
 
 
-def _pair(
-    photos: Sequence[Photo],
-    ground: Ground,
-    pictures: PictureStore,
-    factors: Sequence[int],
-    registration: Registration,
-    cell: float,
-    reach: int,
-    spacing: float,
-) -> Ties:
-    a, b = registration.a, registration.b
-    centres, held = _lattice(photos[a], photos[b], ground, registration.move, spacing)
+class _Search:
+    """Patches of photos as they lie on the map: coarse ones cut from one small map a photo, fine ones looked up."""
 
-    def look(k: int, at: np.ndarray, side: int, size: float, factor: int) -> np.ndarray:
-        """(n, side, side) brightness of photo k around map points (n, 2)."""
-        offset = (np.arange(side) - (side - 1) / 2) * size
+    def __init__(self, photos: Sequence[Photo], ground: Ground, pictures: PictureStore) -> None:
+        self.photos, self.ground, self.pictures = photos, ground, pictures
+        sizes = np.array([photo.ground_sample_distance(ground) for photo in photos])
+        self.factors = [working_factor(photo) for photo in photos]
+        self.cell = float(np.median(sizes * self.factors))
+        positions = np.array([photo.position for photo in photos])
+        height = float(np.nanmedian(positions[:, 2] - ground.height(positions)))
+        self.reach = max(int(np.ceil(REACH_SHARE * height / (COARSE * self.cell))), 6)
+        self.spacing = 1.2 * PATCH_FINE * self.cell
+        self._maps: OrderedDict[int, tuple[MapGrid, np.ndarray]] = OrderedDict()
+
+    def pair(self, registration: Registration) -> Ties:
+        """Ties of two photos: coarse patches find the place, fine ones settle it, and back again checks it."""
+        a, b, cell = registration.a, registration.b, self.cell
+        centres, held = _lattice(self.photos[a], self.photos[b], self.ground, registration.move, self.spacing)
+        if len(centres) > MOST:  # some of them, anywhere
+            some = np.random.default_rng(0).permutation(len(centres))[:MOST]
+            centres, held = centres[some], held[some]
+        centres, held, place = self._coarse(a, b, centres, held, registration.move)
+        side = PATCH_FINE + 2 * REACH_FINE
+        shifts, scores, _ = match_patches(self._look(a, centres, PATCH_FINE), self._look(b, place, side))
+        good = scores > LEAST_SCORE[1]
+        centres, held, scores = centres[good], held[good], scores[good]
+        place = place[good] + shifts[good][:, ::-1] * (cell, -cell)
+        back, again, _ = match_patches(self._look(b, place, PATCH_FINE), self._look(a, centres, side))
+        good = (again > LEAST_SCORE[1]) & (np.abs(back).max(1, initial=0) < AGREE)
+        pixels_a, pixels_b = (
+            self.photos[k].pixels(np.concatenate([at, self.ground.height(at)[:, None]], 1))
+            for k, at in ((a, centres), (b, place))
+        )
+        good &= np.isfinite(pixels_a[:, 0]) & np.isfinite(pixels_b[:, 0])
+        count = int(good.sum())
+        return Ties(np.full(count, a), np.full(count, b), pixels_a[good], pixels_b[good], scores[good], held[good])
+
+    def _coarse(
+        self, a: int, b: int, centres: np.ndarray, held: np.ndarray, move: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those of the centres that b shows clearly as well, and where, to a fraction of a coarse cell."""
+        cells, corner = [], []
+        for k, at, side in ((a, centres, PATCH_COARSE), (b, centres - move, PATCH_COARSE + 2 * self.reach)):
+            grid, values = self._map(k)
+            middle = np.floor(grid.cells_from_world(at)).astype(np.int64)
+            half = side // 2
+            padded = np.pad(values, half, constant_values=np.nan)
+            middle = np.clip(middle, 0, np.array(values.shape) - 1)
+            view = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+            cells.append(view[middle[:, 0], middle[:, 1]])
+            corner.append(grid.world_from_cells(middle + 0.5))
+        patches, windows = cells
+        # a window that leaves the picture still shows the spot somewhere: its mean stands for what is unknown
+        known = np.isfinite(windows)
+        count = known.sum((1, 2))
+        means = np.where(known, windows, 0).sum((1, 2)) / np.maximum(count, 1)
+        windows = np.where(known, windows, means[:, None, None].astype(np.float32))
+        windows[count < 0.5 * windows[0].size if len(windows) else []] = np.nan
+        shifts, scores, margins = match_patches(patches, windows)
+        good = (scores > LEAST_SCORE[0]) & (margins > LEAST_MARGIN)
+        size = self.cell * COARSE
+        place = corner[1] + shifts[:, ::-1] * (size, -size) + (centres - corner[0])
+        return centres[good], held[good], place[good]
+
+    def _map(self, k: int) -> tuple[MapGrid, np.ndarray]:
+        """The whole of photo k on the map in coarse cells."""
+        if k not in self._maps:
+            photo, size = self.photos[k], self.cell * COARSE
+            points = photo.footprint(self.ground)[..., :2].reshape(-1, 2)
+            low, high = np.nanmin(points, 0), np.nanmax(points, 0)
+            high = np.maximum(high, low + size)
+            grid = MapGrid.covering((low[0], low[1], high[0], high[1]), size)
+            self._maps[k] = grid, self._values(k, grid.cell_centres(), self.factors[k] * COARSE)
+            if len(self._maps) > MAPS_KEPT:
+                self._maps.popitem(last=False)
+        self._maps.move_to_end(k)
+        return self._maps[k]
+
+    def _look(self, k: int, at: np.ndarray, side: int) -> np.ndarray:
+        """(n, side, side) brightness of photo k in fine cells around map points (n, 2)."""
+        offset = (np.arange(side) - (side - 1) / 2) * self.cell
         x = at[:, 0, None, None] + offset[None, None, :]
         y = at[:, 1, None, None] - offset[None, :, None]
-        flat = np.stack(np.broadcast_arrays(x, y), -1)
-        points = np.concatenate([flat, ground.height(flat)[..., None]], -1)
-        return sample(pictures.grey(photos[k], factor), factor, photos[k].pixels(points))
+        return self._values(k, np.stack(np.broadcast_arrays(x, y), -1), self.factors[k])
 
-    # b shows at x - move what a shows at x
-    place = centres - registration.move
-    coarse = cell * COARSE
-    patches = look(a, centres, PATCH_COARSE, coarse, factors[a] * COARSE)
-    windows = look(b, place, PATCH_COARSE + 2 * reach, coarse, factors[b] * COARSE)
-    # a window that leaves the picture still shows the spot somewhere: fill what is unknown with its mean
-    share = np.isfinite(windows).mean((1, 2))
-    windows = np.where(np.isfinite(windows), windows, _means(windows)[:, None, None])
-    windows[share < 0.5] = np.nan
-    shifts, scores, margins = match_patches(patches, windows)
-    good = (scores > LEAST_SCORE[0]) & (margins > LEAST_MARGIN)
-    centres, held, place = centres[good], held[good], place[good] + shifts[good][:, ::-1] * (coarse, -coarse)
-    side = PATCH_FINE + 2 * REACH_FINE
-    shifts, scores, _ = match_patches(
-        look(a, centres, PATCH_FINE, cell, factors[a]), look(b, place, side, cell, factors[b])
-    )
-    good = scores > LEAST_SCORE[1]
-    centres, held, place, scores = centres[good], held[good], place[good] + shifts[good][:, ::-1] * (cell, -cell), scores[good]
-    back, again, _ = match_patches(
-        look(b, place, PATCH_FINE, cell, factors[b]), look(a, centres, side, cell, factors[a])
-    )
-    good = (again > LEAST_SCORE[1]) & (np.abs(back).max(1, initial=0) < AGREE)
-    pixels_a, pixels_b = (
-        photos[k].pixels(np.concatenate([at[good], ground.height(at[good])[:, None]], 1))
-        for k, at in ((a, centres), (b, place))
-    )
-    kept = np.isfinite(pixels_a[:, 0]) & np.isfinite(pixels_b[:, 0])
-    count = int(kept.sum())
-    return Ties(
-        np.full(count, a), np.full(count, b), pixels_a[kept], pixels_b[kept], scores[good][kept], held[good][kept]
-    )
+    def _values(self, k: int, places: np.ndarray, factor: int) -> np.ndarray:
+        points = np.concatenate([places, self.ground.height(places)[..., None]], -1)
+        return sample(self.pictures.grey(self.photos[k], factor), factor, self.photos[k].pixels(points))
 
 
-def _lattice(
-    a: Photo, b: Photo, ground: Ground, move: np.ndarray, spacing: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _lattice(a: Photo, b: Photo, ground: Ground, move: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Points of the map's lattice that both photos see, and whether their square is held out."""
     boxes = []
     for photo, shift in ((a, np.zeros(2)), (b, move)):
@@ -167,26 +198,3 @@ def _lattice(
         at = centres - shift
         seen &= np.isfinite(photo.pixels(np.concatenate([at, ground.height(at)[:, None]], 1))[:, 0])
     return centres[seen], index[seen].sum(1) % 2 == 1
-
-
-def _means(windows: np.ndarray) -> np.ndarray:
-    known = np.isfinite(windows)
-    means: np.ndarray = np.where(known, windows, 0).sum((1, 2)) / np.maximum(known.sum((1, 2)), 1)
-    return means
-
-
-def _median_height(photos: Sequence[Photo], ground: Ground) -> float:
-    points = np.array([photo.position for photo in photos])
-    return float(np.nanmedian(points[:, 2] - ground.height(points)))
-
-
-def _median_side(photos: Sequence[Photo], ground: Ground) -> float:
-    """Shorter side of the median picture on the ground, metres."""
-    return float(
-        np.median(
-            [
-                min(photo.geometry.camera.rows, photo.geometry.camera.columns) * photo.ground_sample_distance(ground)
-                for photo in photos
-            ]
-        )
-    )

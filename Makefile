@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 PYTEST_ARGS ?=
 INTEROP := .venv-interop
+NUSCENES := .venv-nuscenes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench test-interop clean
+.PHONY: help demo test test-fast lint format bench test-interop test-nuscenes clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,8 +41,11 @@ bench: $(VENV)/.development  ## the speed of our own code; see benchmarks/ for t
 test-interop: $(INTEROP)/.interop  ## parity with torchgeo, in an environment of its own with the newest torch (6 GB)
 	$(INTEROP)/bin/pytest -m interop tests/interop $(PYTEST_ARGS)
 
+test-nuscenes: $(VENV)/.development $(NUSCENES)/.nuscenes  ## the ordinary nuscenes-devkit (numpy < 2) opens our recordings
+	SKYWEAVE_NUSCENES_PYTHON=$(NUSCENES)/bin/python $(BIN)/pytest -m interop tests/interop/test_nuscenes_devkit.py $(PYTEST_ARGS)
+
 clean:  ## remove the environments, caches and the demo
-	rm -rf $(VENV) $(INTEROP) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(INTEROP) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from: a second `make demo` installs nothing.
@@ -56,10 +60,15 @@ $(VENV)/.light: $(VENV)/.created pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,train,probe,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,train,probe,view,dev]'
 	touch $@ $(VENV)/.light
 
 $(INTEROP)/.interop: pyproject.toml
 	$(PYTHON) -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[geo,torchgeo,dev]'
+	touch $@
+
+$(NUSCENES)/.nuscenes:
+	$(PYTHON) -m venv $(NUSCENES)
+	$(NUSCENES)/bin/python -m pip install --quiet --disable-pip-version-check 'nuscenes-devkit==1.2.0' 'numpy<2'
 	touch $@

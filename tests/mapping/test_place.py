@@ -9,6 +9,7 @@ from skyweave.geometry.frames import camera_pose
 from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import GroundPlane
 from skyweave.mapping import (
+    Bins,
     FlatGround,
     HeightBins,
     Lift,
@@ -117,7 +118,7 @@ def test_a_flat_scene_seen_by_an_aircraft_and_a_uav_is_one_map() -> None:
 
 
 @pytest.mark.parametrize("bins", [BINS, RatioBins(0.25, 12), FlatGround()], ids=str)
-def test_a_lift_learns_where_things_stand(bins) -> None:  # type: ignore[no-untyped-def]
+def test_a_lift_learns_where_things_stand(bins: Bins) -> None:
     torch.manual_seed(0)
     model = Lift(6, 4, bins)
     plan = plan_lift([camera()], GRID, bins, SHAPE)

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.geometry.camera import NEAR, CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import camera_pose
 from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import ElevationModel, GroundPlane
-from skyweave.mapping import DepthBins, FlatGround, HeightBins, OffsetBins, RatioBins, ground_rays, plan_lift
+from skyweave.mapping import Bins, DepthBins, FlatGround, HeightBins, OffsetBins, RatioBins, ground_rays, plan_lift
 from skyweave.mapping.plan import PLANS, PlanCache, cell_index
 
 SHAPE = (7, 12)
@@ -22,9 +22,9 @@ GRID = MapGrid.around(10, -5, 80, 0.5)
 
 
 def camera(
-    x: float = 0, y: float = 0, z: float = 50, yaw: float = 0.4, pitch: float = 55, **more: object
+    x: float = 0, z: float = 50, yaw: float = 0.4, pitch: float = 55, crs: str | None = None, name: str = "camera"
 ) -> CameraGeometry:
-    return CameraGeometry(PINHOLE, camera_pose(np.array([x, y, z]), yaw, np.radians(pitch)), **more)  # type: ignore[arg-type]
+    return CameraGeometry(PINHOLE, camera_pose(np.array([x, 3.0, z]), yaw, np.radians(pitch)), crs, name)
 
 
 @settings(max_examples=30, deadline=None)
@@ -36,11 +36,13 @@ def camera(
     kind=st.sampled_from([HeightBins(15, 20), RatioBins(0.5, 12), OffsetBins(), DepthBins(2, 90, 3), FlatGround()]),
 )
 def test_nodes_fall_in_the_cells_of_their_world_points(
-    x: float, altitude: float, yaw: float, pitch: float, kind
-) -> None:  # type: ignore[no-untyped-def]
+    x: float, altitude: float, yaw: float, pitch: float, kind: Bins
+) -> None:
     geometry = camera(x, altitude, yaw, pitch)
     rays = ground_rays(geometry, GroundPlane(), SHAPE)
-    points = (rays.position + kind.depths(rays)[..., None] * rays.directions[:, None]).numpy()
+    depths = kind.depths(rays)
+    depths = torch.where(depths < NEAR, torch.nan, depths)  # as close to the camera as that nothing is placed
+    points = (rays.position + depths[..., None] * rays.directions[:, None]).numpy()
     found, expected = cell_index(geometry, GRID, GroundPlane(), kind, SHAPE).numpy(), GRID.index(points)
     cells = GRID.cells_from_world(points)
     with np.errstate(invalid="ignore"):

@@ -14,6 +14,7 @@ from skyweave.data.nuscenes.tables import (
     EgoPose,
     Instance,
     Log,
+    Numbers,
     Row,
     Sample,
     SampleAnnotation,
@@ -215,13 +216,10 @@ def _add_annotations(folder: Path, moments: dict[str, Moment], omissions: _Omiss
     return tuple(dict.fromkeys(category.name for category in categories.values())), bool(rows)
 
 
-def is_pose(translation: Sequence[float | None], rotation: Sequence[float | None]) -> bool:
+def is_pose(translation: Numbers, rotation: Numbers) -> bool:
     """Whether three and four finite numbers are a place and a quaternion with a length."""
     return (
-        len(translation) == 3
-        and len(rotation) == 4
-        and all(value is not None and math.isfinite(value) for value in (*translation, *rotation))
-        and sum((value or 0.0) ** 2 for value in rotation) > 1e-6
+        _are_finite(translation, 3) and _are_finite(rotation, 4) and math.hypot(*rotation) > 1e-3  # type: ignore[arg-type]
     )
 
 
@@ -229,15 +227,20 @@ def _is_camera(calibration: CalibratedSensor) -> bool:
     matrix = calibration.camera_intrinsic
     return (
         is_pose(calibration.translation, calibration.rotation)
-        and [len(row) for row in matrix] == [3, 3, 3]
-        and all(value is not None and math.isfinite(value) for row in matrix for value in row)
+        and len(matrix) == 3
+        and all(_are_finite(row, 3) for row in matrix)
         and (matrix[0][0] or 0) > 0
         and (matrix[1][1] or 0) > 0
+        and matrix[2] == (0, 0, 1)
     )
 
 
-def _are_positive(size: Sequence[float | None]) -> bool:
-    return len(size) == 3 and all(value is not None and math.isfinite(value) and value > 0 for value in size)
+def _are_finite(values: Numbers, count: int) -> bool:
+    return len(values) == count and None not in values and math.isfinite(sum(values))  # type: ignore[arg-type]
+
+
+def _are_positive(size: Numbers) -> bool:
+    return _are_finite(size, 3) and min(size) > 0  # type: ignore[type-var, operator]
 
 
 def _size(root: Path, data: SampleData) -> tuple[int, int] | None:

@@ -217,7 +217,7 @@ def _frame_extras(time: int, annotations: Annotations, tokens: list[str]) -> Fra
     return FrameExtras(
         time=time,
         annotations=tokens,
-        velocities=[[v if np.isfinite(v) else None for v in pair] for pair in annotations.velocities.tolist()],
+        velocities=[tuple(v if np.isfinite(v) else None for v in pair) for pair in annotations.velocities.tolist()],
         visibility={channel: np.asarray(seen).tolist() for channel, seen in annotations.visibility.items()},
         names=list(annotations.instances),
         categories=list(annotations.categories),

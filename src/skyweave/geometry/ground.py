@@ -121,6 +121,7 @@ class ElevationModel:
             return result.reshape(shape)  # the camera is under the ground
         speed = np.hypot(rays[:, 0], rays[:, 1])
         low = start.copy()
+        hits: list[tuple[np.ndarray, np.ndarray]] = []  # rays, and the end of the step in which they crossed
         while active.size:
             # a step of fixed length on the map; straight down it is the whole way
             high = np.minimum(
@@ -130,11 +131,13 @@ class ElevationModel:
             above = points[:, 2] - self.height(points)
             crossed = above <= 0
             if crossed.any():
-                hit = active[crossed]
-                result[hit] = self._bisect(position, rays[hit], low[hit], high[crossed])
+                hits.append((active[crossed], high[crossed]))  # their `low` stays where the step began
             on = ~crossed & (high < stop[active])
-            low[active] = high
+            low[active[on]] = high[on]
             active = active[on]
+        if hits:  # all at once: fifty halvings of a few rays at a time would take most of the time
+            hit, end = np.concatenate([rays_hit for rays_hit, _ in hits]), np.concatenate([ends for _, ends in hits])
+            result[hit] = self._bisect(position, rays[hit], low[hit], end)
         return result.reshape(shape)
 
     def _bisect(self, position: np.ndarray, rays: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

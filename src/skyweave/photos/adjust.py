@@ -18,6 +18,7 @@ from skyweave.photos.ties import Ties
 FREEDOMS = 6  # of a photo: east, north, up in metres; rotations about east, north, up in radians
 STEPS = ((1.5, 6), (0.6, 6), (0.25, 8), (0.12, 8))  # (scale of the loss in metres at 40 m height, iterations)
 REFERENCE_HEIGHT = 40.0
+NOISE = 0.1  # of a tie, metres at 40 m height: what matching and uneven ground leave
 DERIVATIVE = np.array([1e-3, 1e-3, 1e-3, 1e-5, 1e-5, 1e-5])
 
 
@@ -52,7 +53,7 @@ def adjust(photos: Sequence[Photo], ground: Ground, ties: Ties, height: float, h
     for loss, iterations in STEPS:
         width = loss * scale
         for _ in range(iterations):
-            step = _step(photos, ground, ties, state, sigma, width, 0.1 * scale)
+            step = _step(photos, ground, ties, state, sigma, height, width, NOISE * scale)
             state += step
             if np.abs(step / sigma).max() < 1e-4:
                 break
@@ -68,57 +69,51 @@ def _step(
     ties: Ties,
     state: np.ndarray,
     sigma: np.ndarray,
+    height: float,
     width: float,
     noise: float,
 ) -> np.ndarray:
     """One Gauss-Newton step: weighted ties and the pull of the priors."""
-    count = len(photos)
-    corrections = state[:-1].reshape(count, FREEDOMS).copy()
+    corrections = state[:-1].reshape(len(photos), FREEDOMS).copy()
     corrections[:, 2] += state[-1]
-    places, slopes = [], []
-    for which, pixels in ((ties.a, ties.pixels_a), (ties.b, ties.pixels_b)):
-        place, slope = _places(photos, ground, which, pixels, corrections)
-        places.append(place)
-        slopes.append(slope)
-    residual = places[0] - places[1]
-    known = np.isfinite(residual).all(1) & np.isfinite(slopes[0]).all((1, 2)) & np.isfinite(slopes[1]).all((1, 2))
-    residual = np.where(known[:, None], residual, 0)
+    place_a, slope_a, height_a = _places(photos, ground, ties.a, ties.pixels_a, corrections)
+    place_b, slope_b, height_b = _places(photos, ground, ties.b, ties.pixels_b, corrections)
+    apart = place_a - place_b
+    # In metres everything agrees best where all cameras are on the ground. Counted at a fixed height above it, as
+    # pixels are, there is nothing to gain by sinking.
+    share = 2 * height / (height_a + height_b)
+    residual = apart * share[:, None]
+    sinking = -(share**2)[:, None] * apart / (2 * height)  # derivative by either height
+    slopes = np.concatenate([slope_a * share[:, None, None], -slope_b * share[:, None, None]], -1)
+    slopes[..., 2] += sinking
+    slopes[..., FREEDOMS + 2] += sinking
+    slopes = np.concatenate([slopes, slopes[..., 2:3] + slopes[..., FREEDOMS + 2 : FREEDOMS + 3]], -1)
+    known = np.isfinite(residual).all(1) & np.isfinite(slopes).all((1, 2))
+    residual, slopes = np.where(known[:, None], residual, 0), np.where(known[:, None, None], slopes, 0)
     weight = known / (1 + (residual**2).sum(1) / width**2) / noise**2
-    size = len(state)
-    normal, gradient = np.diag(1 / sigma**2), state / sigma**2
-    for which, slope, sign in ((ties.a, slopes[0], 1.0), (ties.b, slopes[1], -1.0)):
-        slope = np.where(known[:, None, None], slope, 0) * sign
-        columns = which[:, None] * FREEDOMS + np.arange(FREEDOMS)
-        np.add.at(gradient, columns, np.einsum("n,nrk,nr->nk", weight, slope, residual))
-    # blocks: each tie couples its two photos and the common rise
-    both = np.concatenate([slopes[0], -slopes[1], (slopes[0] - slopes[1])[..., 2:3]], -1)
-    both = np.where(known[:, None, None], both, 0)
+    # each tie couples its two photos and the common rise
     own = np.arange(FREEDOMS)
-    index = np.concatenate(
-        [
-            ties.a[:, None] * FREEDOMS + own,
-            ties.b[:, None] * FREEDOMS + own,
-            np.full((len(ties), 1), size - 1),
-        ],
-        1,
-    )
-    gradient[-1] += float(np.einsum("n,nr,nr->", weight, both[..., -1], residual))
-    blocks = np.einsum("n,nri,nrj->nij", weight, both, both)
-    np.add.at(normal, (index[:, :, None], index[:, None, :]), blocks)
+    last = np.full((len(ties), 1), len(state) - 1)
+    index = np.concatenate([ties.a[:, None] * FREEDOMS + own, ties.b[:, None] * FREEDOMS + own, last], 1)
+    normal, gradient = np.diag(1 / sigma**2), state / sigma**2
+    np.add.at(gradient, index, np.einsum("n,nri,nr->ni", weight, slopes, residual))
+    np.add.at(normal, (index[:, :, None], index[:, None, :]), np.einsum("n,nri,nrj->nij", weight, slopes, slopes))
     return -np.linalg.solve(normal, gradient)
 
 
 def _places(
     photos: Sequence[Photo], ground: Ground, which: np.ndarray, pixels: np.ndarray, corrections: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 2) of pixels on the map, and their derivatives (n, 2, 6) by their photo's freedoms."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places (n, 2) of pixels on the map, their derivatives (n, 2, 6), and heights (n,) of the cameras above them."""
     places, slopes = np.full((len(which), 2), np.nan), np.full((len(which), 2, FREEDOMS), np.nan)
+    heights = np.full(len(which), np.nan)
     for k in np.unique(which):
         mine = which == k
         now = _moved(photos[k], corrections[k])
         rays = now.geometry.camera.rays(pixels[mine])
         at = now.ground_points(pixels[mine], ground)
         places[mine] = at[:, :2]
+        heights[mine] = now.position[2] - at[:, 2]
         for freedom in range(FREEDOMS):
             nudge = np.zeros(FREEDOMS)
             nudge[freedom] = DERIVATIVE[freedom]
@@ -127,7 +122,7 @@ def _places(
             world = rays @ pose[:3, :3].T
             depth = (at[:, 2] - pose[2, 3]) / world[:, 2]
             slopes[mine, :, freedom] = (pose[:2, 3] + depth[:, None] * world[:, :2] - at[:, :2]) / DERIVATIVE[freedom]
-    return places, slopes
+    return places, slopes, heights
 
 
 def _sigma(photo: Photo) -> np.ndarray:

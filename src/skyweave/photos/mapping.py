@@ -14,7 +14,7 @@ from skyweave.photos.flight import Flight, at_height, find_pictures, read_flight
 from skyweave.photos.intrinsics import Calibration
 from skyweave.photos.mosaic import mosaic_grid, write_mosaic, write_preview
 from skyweave.photos.overlaps import Chips, Registration, neighbours
-from skyweave.photos.photo import Photo, attitude_of
+from skyweave.photos.photo import attitude_of
 from skyweave.photos.pictures import PictureStore
 from skyweave.photos.poses import Poses
 from skyweave.photos.ties import Ties, find_ties
@@ -211,6 +211,9 @@ def _settled(flight: Flight, pictures: PictureStore) -> Flight:
     turned = [photo.name for photo in photos if photo.turned == 180 and photo.yaw_source != "overlaps"]
     if turned:
         notes.append(f"{len(turned)} pictures were upside down against their metadata and were turned: {_list(turned)}")
+    found = [photo.name for photo in photos if photo.yaw_source == "overlaps"]
+    if found:
+        notes.append(f"{len(found)} headings were found from the overlaps and the positions: {_list(found)}")
     ratio = height_ratio(flight.photos, edges, photos)
     flight = replace(flight, photos=photos, notes=(*flight.notes, *notes))
     if not unknown:
@@ -228,9 +231,9 @@ def _settled(flight: Flight, pictures: PictureStore) -> Flight:
             "the pictures do not say how high above the ground they were taken, and their overlaps do not tell; give "
             "--height METRES, or --dem with an elevation model"
         )
-    found = at_height(flight, ratio * flight.height)
-    note = f"the height above ground, {found.height:.1f} m, was found from the overlaps: the pictures do not state it"
-    return replace(found, notes=(*found.notes, note))
+    raised = at_height(flight, ratio * flight.height)
+    note = f"the height above ground, {raised.height:.1f} m, was found from the overlaps: the pictures do not state it"
+    return replace(raised, notes=(*raised.notes, note))
 
 
 def _slack(flight: Flight) -> float:

@@ -18,9 +18,9 @@ from PIL import ExifTags, Image
 from skyweave.photos.xmp import read_xmp
 
 Convention = Literal["gimbal", "body"]
-GIMBAL_FIELDS = (("GimbalYawDegree", "GimbalPitchDegree", "GimbalRollDegree"),)
-GIMBAL_FIELDS += (("CameraYawDegree", "CameraPitchDegree", "CameraRollDegree"),)  # Parrot
-GIMBAL_FIELDS += (
+GIMBAL_FIELDS = (
+    ("GimbalYawDegree", "GimbalPitchDegree", "GimbalRollDegree"),  # DJI, Autel
+    ("CameraYawDegree", "CameraPitchDegree", "CameraRollDegree"),  # Parrot
     ("CameraOrientationNED/Yaw", "CameraOrientationNED/Pitch", "CameraOrientationNED/Roll"),  # Skydio
 )
 FLIGHT_YAW_FIELDS = ("FlightYawDegree", "DroneYawDegree", "BodyYaw")

@@ -41,8 +41,8 @@ class Poses:
 
     def _attitude(self, entry: Mapping[str, Any]) -> Attitude | None:
         if "body_pitch_deg" in entry:
-            angles = [float(entry[key]) for key in ("image_up_yaw_deg", "body_pitch_deg", "body_roll_deg")]
-            return Attitude(*angles, "body")
+            yaw, pitch, roll = (float(entry[key]) for key in ("image_up_yaw_deg", "body_pitch_deg", "body_roll_deg"))
+            return Attitude(yaw, pitch, roll, "body")
         yaw = entry.get("image_up_yaw_deg", entry.get("gimbal_yaw_deg"))
         if yaw is None:
             return None

@@ -93,29 +93,30 @@ def height_ratio(photos: Sequence[Photo], edges: Sequence[Registration], turned:
 def _relative(chips: Chips, coarse: Chips, a: int, b: int, free: bool) -> Registration | None:
     """How b is turned against a, if that is clear."""
     if chips.photos[a].off_nadir > NEAR_NADIR or chips.photos[b].off_nadir > NEAR_NADIR:
-        headings = [0.0]
-    elif free:
-        found = [coarse.register(a, b, turn) for turn in np.arange(0, 360, STEP)]
-        ranked = sorted((r for r in found if r), key=lambda r: -r.significance)[:2]
-        headings = sorted({(r.turn + d) % 360 for r in ranked for d in (-4.0, 0.0, 4.0)})
+        found = [chips.register(a, b)]
     else:
-        headings = [0.0, 180.0]
-    best, second = None, 0.0
-    for turn in headings:
-        found_here = chips.register(a, b, turn)
-        if found_here is None:
-            continue
-        if best is None or found_here.significance > best.significance:
-            apart = best is not None and abs((best.turn - turn + 180) % 360 - 180) > 30
-            second = best.significance if best is not None and apart else second
-            best = found_here
-        elif abs((best.turn - turn + 180) % 360 - 180) > 30:
-            second = max(second, found_here.significance)
-        if best.significance > SETTLED and not free:
-            break
-    if best is None or best.significance < SIGNIFICANT or best.significance < second + CLEAR:
+        found = [chips.register(a, b)]
+        if not _settles(found[0]):
+            found.append(chips.register(a, b, 180.0))
+        if free and not any(_settles(one) for one in found):
+            circle = [coarse.register(a, b, turn) for turn in np.arange(STEP, 360, STEP) if turn != 180]
+            ranked = sorted((one for one in circle if one), key=lambda one: -one.significance)[:2]
+            found += [chips.register(a, b, one.turn) for one in ranked]
+    known = sorted((one for one in found if one), key=lambda one: -one.significance)
+    if not known:
         return None
+    best = known[0]
+    others = [one.significance for one in known if abs((one.turn - best.turn + 180) % 360 - 180) > 30]
+    if best.significance < SIGNIFICANT or best.significance < max(others, default=0.0) + CLEAR:
+        return None
+    if free:
+        nearby = [chips.register(a, b, (best.turn + d) % 360) for d in (-8.0, -4.0, 4.0, 8.0)]
+        best = max([best, *(one for one in nearby if one)], key=lambda one: one.significance)
     return best
+
+
+def _settles(found: Registration | None) -> bool:
+    return found is not None and found.significance > SETTLED
 
 
 def _spanning(count: int, edges: list[Registration]) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ Runs where nuscenes-devkit is installed (it needs numpy < 2, so not beside skywe
 
     python benchmarks/nuscenes_devkit.py RECORDING [--version v1.0-trainval] [--at-least 0.6]
 
-Imports nothing of skyweave. Of each vehicle that is unoccluded in a picture (share visible at least 0.95 there, and
+Imports nothing of skyweave. Of each car, truck or bus that is unoccluded in a picture (at least 0.95 of it visible, and
 wholly inside it), the hull of its box, as the devkit projects it, is compared with its pixels in the instance raster:
 intersection over union. A table by camera is printed; the exit code is 1 if the median falls below ``--at-least``.
 """
@@ -125,12 +125,17 @@ def measure(nusc: NuScenes, extras: dict[str, Any]) -> dict[str, list[float]]:
             _, boxes, intrinsics = nusc.get_sample_data(data)
             for box in boxes:
                 index = order.index(box.token)
-                if not box.name.startswith("vehicle") or shares[index] < UNOCCLUDED:
+                if not is_car_like(box.name) or shares[index] < UNOCCLUDED:
                     continue
                 value = overlap(box, intrinsics, instances == index)
                 if value is not None:
                     found.setdefault(channel, []).append(value)
     return found
+
+
+def is_car_like(name: str) -> bool:
+    """Vehicles that fill their box; a bicycle is mostly holes."""
+    return name.startswith("vehicle.") and not name.endswith("cycle")
 
 
 def overlap(box: Box, intrinsics: np.ndarray, pixels: np.ndarray) -> float | None:

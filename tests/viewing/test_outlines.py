@@ -1,18 +1,25 @@
 """Lines on pictures and maps are where the things are."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from fabricated_recordings import cast, scene
+from fabricated_recordings import CRS, EAST, NORTH, cast, scene
 from skyweave.data.nuscenes.link import nanoseconds
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import camera_pose
-from skyweave.geometry.ground import GroundPlane
+from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import ElevationModel, GroundPlane
+from skyweave.sensors import get_sensor
 from skyweave.viewing.mosaic import frame_grid, ground_mosaic
 from skyweave.viewing.outlines import box_outlines, colour_of, cut_at, view_outline
+from skyweave.viewing.sheet import write_contact_sheet
 
 
 def test_outlines_enclose_the_pixels_of_their_box() -> None:
@@ -85,3 +92,21 @@ def test_time_stamps_in_any_unit() -> None:
     assert nanoseconds(1_700_000_000_123_456) == 1_700_000_000_123_456_000
     assert nanoseconds(1_700_000_000_123_456_789) == 1_700_000_000_123_456_789
     assert nanoseconds(12.5) == 12_500 and nanoseconds(3.0) == 3000
+
+
+def test_a_sheet_over_hills_with_a_camera_at_the_horizon_and_another_sensor(tmp_path: Path) -> None:
+    made = scene(frames=1, sensor=get_sensor("sentinel2-l2a"))
+    grid = MapGrid.around(EAST, NORTH, 60, 2.0, CRS)  # smaller than what the cameras see
+    hills = ElevationModel(np.random.default_rng(0).uniform(0, 3, grid.shape), grid)
+    frame = made.frames[0]
+    level = camera_pose(np.array([EAST, NORTH, 20.0]), 1.0, 0.0)
+    capture = frame.captures["UAV_1"]
+    captures = {
+        **frame.captures,
+        "UAV_1": replace(capture, geometry=replace(capture.geometry, world_from_camera=level)),
+    }
+    one = replace(made, frames=[replace(frame, captures=captures, annotations=None)], ground=hills)
+    assert write_contact_sheet(tmp_path / "sheet.png", one, [0]) == []
+    assert write_contact_sheet(tmp_path / "sheet.png", one, [0], channels=[]) == []
+    with Image.open(tmp_path / "sheet.png") as opened:
+        assert opened.size[1] > 420

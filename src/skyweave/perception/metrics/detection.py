@@ -1,0 +1,305 @@
+"""3D object detection as the nuScenes benchmark scores it (arXiv 1903.11027, section 3.1), and its score NDS.
+
+A prediction matches the nearest object of its class that is still free, if nearer on the ground than a threshold; the
+best score goes first. Average precision (AP) is the area under the precision over 101 recall levels, those up to
+``min_recall`` left out and ``min_precision`` taken off. mAP is its mean over thresholds and classes. The errors of true
+positives are taken at one threshold: the running mean over falling confidence, averaged over the recall levels from
+``min_recall`` to the highest achieved. Numbers equal nuscenes-devkit 1.2 (``benchmarks/metric_parity.py``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skyweave.perception.metrics.matching import assign, by_score, lengths, near_pairs
+from skyweave.perception.metrics.tables import BoxTable, evaluated_classes, prediction_table, truth_table, within
+from skyweave.perception.results import Detections
+from skyweave.recording import Annotations
+
+LEVELS = np.linspace(0, 1, 101)  # of recall
+AP_WEIGHT = 5  # of mAP in every NDS
+MOST = 500  # predictions a frame that nuScenes allows
+
+ERRORS = {
+    "translation": "mATE",  # metres on the ground
+    "scale": "mASE",  # 1 - intersection over union of the boxes, moved and turned onto each other
+    "orientation": "mAOE",  # radians
+    "velocity": "mAVE",  # metres per second
+    "attribute": "mAAE",  # 1 - accuracy
+}
+NDS = {
+    "nuscenes": ("translation", "scale", "orientation", "velocity", "attribute"),
+    "without_attributes": ("translation", "scale", "orientation", "velocity"),
+    "uav3d": ("translation", "scale", "orientation"),
+}
+"""Errors in each definition of the score: (5 mAP + sum of max(0, 1 - error)) / (5 + number of errors), so the divisors
+are 10 as in nuScenes, 9, and 8 as in the tables of UAV3D (arXiv 2410.11125). Not comparable with each other."""
+
+NUSCENES_RANGES = {
+    **dict.fromkeys(("car", "truck", "bus", "trailer", "construction_vehicle"), 50.0),
+    **dict.fromkeys(("pedestrian", "motorcycle", "bicycle"), 40.0),
+    **dict.fromkeys(("traffic_cone", "barrier"), 30.0),
+}
+"""Classes of the nuScenes detection benchmark and how many metres from the ego they are evaluated."""
+UAV3D_RANGES = {"car": 150.0}
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """How detections are scored. The defaults are nuScenes' ``detection_cvpr_2019``.
+
+    Attributes:
+        thresholds: metres on the ground below which a prediction may match.
+        error_threshold: the one at which errors are measured; one of ``thresholds``.
+        min_recall: recall up to which nothing counts.
+        min_precision: precision that counts as none.
+        ranges: metres from the frame's origin by class; None for no limit.
+        nds: a definition in `NDS`.
+        half_turn: classes whose front and back look alike: yaw is compared modulo pi.
+        without: errors that a class has none of, by class.
+    """
+
+    thresholds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    error_threshold: float = 2.0
+    min_recall: float = 0.1
+    min_precision: float = 0.1
+    ranges: Mapping[str, float] | None = None
+    nds: str = "nuscenes"
+    half_turn: tuple[str, ...] = ("barrier",)
+    without: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {
+            "traffic_cone": ("orientation", "velocity", "attribute"),
+            "barrier": ("velocity", "attribute"),
+        }
+    )
+
+    def __post_init__(self) -> None:
+        if not self.thresholds or min(self.thresholds) <= 0 or self.error_threshold not in self.thresholds:
+            raise ValueError(
+                f"thresholds {self.thresholds} must be metres > 0, with error_threshold {self.error_threshold} in them"
+            )
+        if not (0 <= self.min_recall < 1 and 0 <= self.min_precision < 1):
+            raise ValueError(f"min_recall {self.min_recall} and min_precision {self.min_precision} must be in [0, 1)")
+        if self.nds not in NDS:
+            raise ValueError(f"unknown definition of NDS {self.nds!r}; choose one of {', '.join(NDS)}")
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class. ``ap`` by threshold; ``errors`` by name, NaN where the class has none; how many there were."""
+
+    ap: dict[float, float]
+    errors: dict[str, float]
+    objects: int
+    predictions: int
+
+    @property
+    def mean_ap(self) -> float:
+        """Over the thresholds."""
+        return float(np.mean(list(self.ap.values())))
+
+
+@dataclass(frozen=True)
+class DetectionMetrics:
+    """The scores of a set of frames.
+
+    Attributes:
+        classes: by name.
+        config: by which they were scored.
+        notes: what a reader should know: what was left out, and which value stands for nothing to measure.
+    """
+
+    classes: dict[str, ClassScore]
+    config: DetectionConfig
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mean_ap(self) -> float:
+        """mAP: over classes and thresholds; NaN without classes."""
+        return float(np.mean([score.mean_ap for score in self.classes.values()])) if self.classes else np.nan
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Mean over the classes that have an error; NaN where none has."""
+        return {name: _mean([score.errors[name] for score in self.classes.values()]) for name in ERRORS}
+
+    def score(self, definition: str | None = None) -> float:
+        """NDS by a definition in `NDS`; default: the configured one. An error that no class has counts as 1."""
+        errors = self.errors
+        parts = [max(0.0, 1 - np.nan_to_num(errors[name], nan=1.0)) for name in NDS[definition or self.config.nds]]
+        return float((AP_WEIGHT * self.mean_ap + sum(parts)) / (AP_WEIGHT + len(parts)))
+
+    @property
+    def nds(self) -> float:
+        """The score by the configured definition."""
+        return self.score()
+
+    @property
+    def nds_definition(self) -> str:
+        """In words, with the divisor."""
+        names = NDS[self.config.nds]
+        parts = ", ".join(ERRORS[name] for name in names)
+        return f"(5 mAP + sum of max(0, 1 - error) over {parts}) / {AP_WEIGHT + len(names)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON; None stands for NaN."""
+        return {
+            "mAP": _plain(self.mean_ap),
+            "NDS": _plain(self.nds),
+            "NDS_definition": self.nds_definition,
+            **{ERRORS[name]: _plain(value) for name, value in self.errors.items()},
+            "classes": {
+                name: {
+                    "AP": {str(threshold): _plain(ap) for threshold, ap in score.ap.items()},
+                    "mAP": _plain(score.mean_ap),
+                    **{ERRORS[error][1:]: _plain(value) for error, value in score.errors.items()},
+                    "objects": score.objects,
+                    "predictions": score.predictions,
+                }
+                for name, score in self.classes.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def evaluate_detection(
+    truth: Sequence[Annotations],
+    predicted: Sequence[Detections],
+    classes: Sequence[str] | None = None,
+    config: DetectionConfig | None = None,
+    origins: np.ndarray | None = None,
+    counted: Sequence[np.ndarray] | None = None,
+    attributes: Sequence[Sequence[str]] | None = None,
+) -> DetectionMetrics:
+    """Score detections.
+
+    Args:
+        truth: the objects of each frame, in the world frame of the predictions.
+        predicted: of the same frames in the same order.
+        classes: that are evaluated; default: those that the truth has. One without objects has AP 0 and errors of 1,
+            as in the devkit, and is noted.
+        config: thresholds, ranges and the definition of NDS; default: nuScenes', without ranges.
+        origins: (frames, 2) from where ranges are measured; needed with ``config.ranges`` only.
+        counted: for each frame (objects,) bool, which objects are to be found; default: those that a platform sees
+            (`skyweave.perception.metrics.seen`). The others are left out before matching, as nuScenes leaves out
+            objects without points: a prediction there is a false positive.
+        attributes: for each frame the nuScenes attribute of each object, "" for none; without any, mAAE is 1.
+
+    Raises:
+        ValueError: another number of frames, or ranges without origins.
+    """
+    config = config or DetectionConfig()
+    if len(truth) != len(predicted):
+        raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
+    classes = evaluated_classes(truth, classes)
+    objects, notes = truth_table(truth, classes, counted, attributes)
+    found, more = prediction_table(predicted, classes)
+    notes += more
+    if config.ranges is not None:
+        if origins is None or np.shape(origins)[:1] != (len(truth),):
+            raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
+        objects, found = (within(table, origins, config.ranges, classes) for table in (objects, found))
+    notes += _remarks(objects, found, classes, len(truth), attributes is not None)
+    p, t, distance = near_pairs(objects, found, max(config.thresholds))
+    matches = {}
+    for threshold in config.thresholds:
+        close = distance < threshold
+        matches[threshold] = assign(p[close], t[close], distance[close], found.scores)
+    order = by_score(found.scores)
+    scores = {}
+    for label, name in enumerate(classes):
+        mine = order[found.labels[order] == label]
+        scores[name] = _score_class(name, objects, int((objects.labels == label).sum()), found, mine, matches, config)
+    return DetectionMetrics(scores, config, tuple(notes))
+
+
+def _score_class(
+    name: str,
+    objects: BoxTable,
+    count: int,
+    found: BoxTable,
+    mine: np.ndarray,
+    matches: dict[float, np.ndarray],
+    config: DetectionConfig,
+) -> ClassScore:
+    """``mine`` are the predictions of the class, best first."""
+    start = round(100 * config.min_recall) + 1
+    ap, errors = {}, dict.fromkeys(ERRORS, 1.0)
+    for threshold, match in matches.items():
+        hit = match[mine] >= 0
+        if not hit.any():
+            ap[threshold] = 0.0
+            continue
+        true = np.cumsum(hit)
+        recall = true / count
+        precision = np.interp(LEVELS, recall, true / np.arange(1, len(hit) + 1), right=0)
+        confidence = np.interp(LEVELS, recall, found.scores[mine], right=0)
+        above = np.maximum(precision[start:] - config.min_precision, 0)
+        ap[threshold] = float(above.mean() / (1 - config.min_precision))
+        if threshold == config.error_threshold:
+            reached = np.flatnonzero(confidence)
+            last = int(reached[-1]) if len(reached) else 0
+            if last >= start:
+                curves = _errors(objects, match[mine[hit]], found, mine[hit], name in config.half_turn)
+                errors = {
+                    error: float(_at(confidence, found.scores[mine[hit]], values)[start : last + 1].mean())
+                    for error, values in curves.items()
+                }
+    errors |= dict.fromkeys(config.without.get(name, ()), np.nan)
+    return ClassScore(ap, errors, count, len(mine))
+
+
+def _errors(objects: BoxTable, t: np.ndarray, found: BoxTable, p: np.ndarray, half_turn: bool) -> dict[str, np.ndarray]:
+    """Errors of matched pairs, in their order."""
+    smaller = np.minimum(objects.sizes[t], found.sizes[p]).prod(1)
+    period = np.pi if half_turn else 2 * np.pi
+    turn = (objects.yaws[t] - found.yaws[p] + period / 2) % period - period / 2
+    known = objects.attributes[t] != ""
+    wrong = (objects.attributes[t] != found.attributes[p]).astype(float)
+    return {
+        "translation": lengths(found.centres[p, :2] - objects.centres[t, :2]),
+        "scale": 1 - smaller / (objects.sizes[t].prod(1) + found.sizes[p].prod(1) - smaller),
+        "orientation": np.abs(turn),
+        "velocity": np.linalg.norm(found.velocities[p] - objects.velocities[t], axis=1),
+        "attribute": np.where(known, wrong, np.nan),
+    }
+
+
+def _at(confidence: np.ndarray, scores: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(101,) running mean of errors (NaN ignored; 1 where all are) at the confidences of the recall levels."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return np.ones_like(confidence)
+    count = np.cumsum(known)
+    running = np.divide(np.nancumsum(values), count, out=np.zeros_like(values), where=count > 0)
+    return np.interp(confidence[::-1], scores[::-1], running[::-1])[::-1]
+
+
+def _remarks(objects: BoxTable, found: BoxTable, classes: Sequence[str], frames: int, attributes: bool) -> list[str]:
+    notes = []
+    if not classes:
+        notes.append("no classes to evaluate: every score is NaN")
+    for label, name in enumerate(classes):
+        if not (objects.labels == label).any():
+            notes.append(f"class {name!r} has no objects: AP 0 and errors of 1, as in nuScenes; or leave it out")
+        elif not (found.labels == label).any():
+            notes.append(f"class {name!r} has no predictions: AP 0 and errors of 1")
+    if classes and not attributes:
+        notes.append("no attributes are known: mAAE is 1, as in nuScenes; NDS 'without_attributes' leaves it out")
+    crowded = int((np.bincount(found.frames, minlength=frames) > MOST).sum())
+    if crowded:
+        notes.append(f"{crowded} frames have more than the {MOST} predictions that nuScenes allows")
+    if np.isnan(objects.velocities).any():
+        notes.append("objects of unknown velocity do not count in mAVE")
+    return notes
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else np.nan
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,173 @@
+"""Bird's-eye-view instance segmentation: intersection over union, panoptic quality, and its like over time.
+
+Panoptic quality (Kirillov et al., arXiv 1801.00868) of one foreground class: an object and a prediction match where
+their cells overlap by more than half of their union, which at most one can. PQ = sum of IoU / (TP + FP/2 + FN/2), the
+product of SQ = sum of IoU / TP and RQ = TP / (TP + FP/2 + FN/2).
+
+Video panoptic quality as the bird's-eye-view line defines it (FIERY, arXiv 2104.10490; PowerBEV; DHD): the same sums
+over all moments of all sequences, with the identity-switch rule: a match whose object was matched before, the last time
+by another prediction's identity, is no true positive but one FP and one FN, and from then on the new identity is the
+right one. Moments without a match do not break the memory.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class InstanceMetrics:
+    """Sums over moments; add them with ``+``. Quality is NaN where there was nothing to find and nothing was found.
+
+    Attributes:
+        intersection: cells that are foreground in both.
+        union: cells that are foreground in either.
+        overlap: sum of the IoU of the true positives.
+        true_positives: matches.
+        false_positives: predictions without a match, and identity switches.
+        false_negatives: objects without a match, and identity switches.
+        switches: matches that the rule refused (0 where identities are not followed).
+        moments: how many were added up.
+    """
+
+    intersection: int = 0
+    union: int = 0
+    overlap: float = 0.0
+    true_positives: int = 0
+    false_positives: int = 0
+    false_negatives: int = 0
+    switches: int = 0
+    moments: int = 0
+
+    def __add__(self, other: "InstanceMetrics") -> "InstanceMetrics":
+        return InstanceMetrics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union of the foreground."""
+        return self.intersection / self.union if self.union else np.nan
+
+    @property
+    def quality(self) -> float:
+        """PQ, or VPQ where identities were followed."""
+        return self.overlap / self._size if self._size else np.nan
+
+    @property
+    def segmentation(self) -> float:
+        """SQ: mean IoU of the true positives; 0 where there are none but should or could be."""
+        if not self.true_positives:
+            return 0.0 if self._size else np.nan
+        return self.overlap / self.true_positives
+
+    @property
+    def recognition(self) -> float:
+        """RQ: F1 of finding objects."""
+        return self.true_positives / self._size if self._size else np.nan
+
+    @property
+    def _size(self) -> float:
+        return self.true_positives + self.false_positives / 2 + self.false_negatives / 2
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know."""
+        if not self.moments:
+            return ("no moment was evaluated: every quality is NaN",)
+        return () if self._size else ("no objects and no predictions: every quality is NaN",)
+
+    def to_dict(self, prefix: str = "") -> dict[str, Any]:
+        """Plain numbers for JSON (``prefix`` "V" for VPQ); None stands for NaN."""
+        named = {"PQ": self.quality, "SQ": self.segmentation, "RQ": self.recognition}
+        sums = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {"IoU": self.iou, **{prefix + name: value for name, value in named.items()}}
+        return {**{k: None if np.isnan(v) else float(v) for k, v in values.items()}, **sums, "notes": list(self.notes)}
+
+
+def panoptic_quality(truth: np.ndarray, predicted: np.ndarray, counted: np.ndarray | None = None) -> InstanceMetrics:
+    """Each moment by itself: what an identity is called does not matter.
+
+    Args:
+        truth: (rows, columns) or (moments, rows, columns) whole numbers, the identity of the object on each cell, 0 for
+            none.
+        predicted: the same.
+        counted: bool of a shape that broadcasts, False where cells are left out in both; default: all count.
+
+    Raises:
+        ValueError: shapes that differ, or identities below 0.
+    """
+    return _measured(truth, predicted, counted, follow=False)
+
+
+def video_panoptic_quality(
+    truth: np.ndarray, predicted: np.ndarray, counted: np.ndarray | None = None
+) -> InstanceMetrics:
+    """One sequence (moments, rows, columns), whose identities are constant over time, by the identity-switch rule.
+
+    Add the sequences up with `total`. Objects that no platform sees belong neither into the truth of the present nor of
+    the future; leave out those never seen in the frames that a model is given, as DHD does, before rasterising.
+
+    Args and errors: as `panoptic_quality`.
+    """
+    if np.ndim(truth) != 3:
+        raise ValueError(f"a sequence is (moments, rows, columns), not {np.shape(truth)}")
+    return _measured(truth, predicted, counted, follow=True)
+
+
+def total(parts: Iterable[InstanceMetrics]) -> InstanceMetrics:
+    """All sums added up: the quality of a data set is that of its sums, not the mean of qualities."""
+    return sum(parts, InstanceMetrics())
+
+
+def _measured(truth: np.ndarray, predicted: np.ndarray, counted: np.ndarray | None, follow: bool) -> InstanceMetrics:
+    truth, predicted = _checked(truth, "truth"), _checked(predicted, "predictions")
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth has shape {truth.shape}, predictions {predicted.shape}; resample one onto the other")
+    if counted is not None:
+        keep = np.broadcast_to(np.asarray(counted, bool), truth.shape)
+        truth, predicted = np.where(keep, truth, 0), np.where(keep, predicted, 0)
+    moment, row, column = np.nonzero((truth > 0) | (predicted > 0))
+    t, objects = _numbered(truth[moment, row, column])
+    p, found = _numbered(predicted[moment, row, column])
+    moments, both = len(truth), (t > 0) & (p > 0)
+    object_cells = np.bincount(moment * objects + t, minlength=moments * objects).reshape(moments, objects)
+    found_cells = np.bincount(moment * found + p, minlength=moments * found).reshape(moments, found)
+    pairs, shared = np.unique(((t * moments + moment) * found + p)[both], return_counts=True)
+    t, when, p = pairs // (moments * found), pairs // found % moments, pairs % found
+    union = object_cells[when, t] + found_cells[when, p] - shared
+    matched = 2 * shared > union  # exactly half does not match
+    t, p = t[matched], p[matched]
+    switch = np.zeros(len(t), bool)
+    if follow:  # pairs are sorted by object, then by moment: the one before is the last match of the same object
+        switch[1:] = (t[1:] == t[:-1]) & (p[1:] != p[:-1])
+    hits = int((~switch).sum())
+    return InstanceMetrics(
+        intersection=int(both.sum()),
+        union=len(both),
+        overlap=float((shared[matched] / union[matched])[~switch].sum()),
+        true_positives=hits,
+        false_positives=int((found_cells[:, 1:] > 0).sum()) - hits,
+        false_negatives=int((object_cells[:, 1:] > 0).sum()) - hits,
+        switches=int(switch.sum()),
+        moments=moments,
+    )
+
+
+def _checked(identities: np.ndarray, what: str) -> np.ndarray:
+    """(moments, rows, columns)."""
+    identities = np.asarray(identities)
+    if identities.ndim not in (2, 3) or not np.issubdtype(identities.dtype, np.integer):
+        raise ValueError(
+            f"identities of {what} are whole numbers (moments, rows, columns), not {identities.dtype} "
+            f"{identities.shape}"
+        )
+    if identities.size and identities.min() < 0:
+        raise ValueError(f"identities of {what} start at 0 for none, found {identities.min()}")
+    return identities if identities.ndim == 3 else identities[None]
+
+
+def _numbered(identities: np.ndarray) -> tuple[np.ndarray, int]:
+    """Identities numbered without gaps, 0 staying 0, and how many numbers there are."""
+    names, numbers = np.unique(np.append(identities, 0), return_inverse=True)
+    return numbers[:-1].astype(np.int64), len(names)

@@ -1,0 +1,80 @@
+"""Which prediction is which object: best scores first, each takes the best object that is still free."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from skyweave.perception.metrics.tables import BoxTable
+
+
+def by_score(scores: np.ndarray) -> np.ndarray:
+    """(n,) indices, the highest score first; of equal scores the later one first, as the nuScenes devkit sorts."""
+    return np.argsort(scores, kind="stable")[::-1]
+
+
+def assign(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(n,) index of the object that each prediction takes, -1 for none.
+
+    Predictions take their turn `by_score`; each takes the free object of least cost, of equal ones the first.
+
+    Args:
+        predicted: (pairs,) index of the prediction of each pair that may match.
+        truth: (pairs,) index of its object.
+        cost: (pairs,) what the match costs.
+        scores: (n,) of all predictions.
+    """
+    turn = np.empty(len(scores), np.int64)
+    turn[by_score(scores)] = np.arange(len(scores))
+    order = np.lexsort((truth, cost, turn[predicted]))
+    found: dict[int, int] = {}
+    taken: set[int] = set()
+    for prediction, thing in zip(predicted[order].tolist(), truth[order].tolist(), strict=True):
+        if prediction not in found and thing not in taken:
+            found[prediction] = thing
+            taken.add(thing)
+    result = np.full(len(scores), -1)
+    result[list(found.keys())] = list(found.values())
+    return result
+
+
+def near_pairs(truth: BoxTable, predicted: BoxTable, farthest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices (predicted, truth) and ground distances of all pairs of one frame and class nearer than ``farthest``."""
+    parts = []
+    for p, t in groups(truth, predicted):
+        offset = np.abs(predicted.centres[p][:, None, :2] - truth.centres[t][None, :, :2])
+        i, j = np.nonzero((offset <= farthest).all(-1))
+        parts.append((p[i], t[j]))
+    p, t = _joined(parts)
+    distance = lengths(predicted.centres[p, :2] - truth.centres[t, :2])
+    near = distance < farthest
+    return p[near], t[near], distance[near]
+
+
+def groups(truth: BoxTable, predicted: BoxTable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Indices of the predictions and of the objects of each frame and class that has both."""
+    classes = 1 + max(truth.labels.max(initial=0), predicted.labels.max(initial=0))
+    truths = _split(truth.frames * classes + truth.labels)
+    for key, p in _split(predicted.frames * classes + predicted.labels).items():
+        if key in truths:
+            yield p, truths[key]
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """(n,) lengths of (n, 2) vectors, to the last bit as ``np.linalg.norm`` of each alone gives them.
+
+    That one is a dot product with fused multiply-add where the machine has it, so that the square of the sum of squares
+    differs in the last bit for a tenth of all vectors. The nuScenes devkit uses it, and who is nearest is a comparison.
+    """
+    return np.asarray(np.sqrt((vectors[:, None, :] @ vectors[:, :, None])[:, 0, 0]))
+
+
+def _split(keys: np.ndarray) -> dict[int, np.ndarray]:
+    """Indices by key, each ascending."""
+    order = np.argsort(keys, kind="stable")
+    found, starts = np.unique(keys[order], return_index=True)
+    return dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True)) if len(found) else {}
+
+
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    none = np.zeros(0, np.int64)
+    return np.concatenate([none, *(p for p, _ in parts)]), np.concatenate([none, *(t for _, t in parts)])

@@ -1,0 +1,112 @@
+"""Average precision at an overlap of oriented boxes seen from above, as OPV2V and DAIR-V2X report it (AP@0.5, AP@0.7).
+
+All predictions of a class are sorted by score over all frames; each takes the free object of largest intersection over
+union, if that is at least the threshold; AP is the area under the precision envelope at every recall (PASCAL VOC 2010).
+OpenCOOD's first evaluation appended frames without sorting them together (its issue 104); this is the corrected one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skyweave.perception.metrics.matching import assign, by_score, groups
+from skyweave.perception.metrics.tables import BoxTable, evaluated_classes, prediction_table, truth_table, within
+from skyweave.perception.results import Detections
+from skyweave.recording import Annotations
+
+
+@dataclass(frozen=True)
+class OverlapMetrics:
+    """``ap`` by class, then by threshold; NaN for a class without objects. ``notes`` say what was left out."""
+
+    ap: dict[str, dict[float, float]]
+    notes: tuple[str, ...] = ()
+
+    def mean(self, threshold: float) -> float:
+        """Mean over the classes that have objects; NaN without any."""
+        known = [values[threshold] for values in self.ap.values() if not np.isnan(values[threshold])]
+        return float(np.mean(known)) if known else np.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON; None stands for NaN."""
+        thresholds = list(next(iter(self.ap.values()), {}))
+        means = {f"AP@{threshold}": _plain(self.mean(threshold)) for threshold in thresholds}
+        classes = {name: {f"AP@{t}": _plain(ap) for t, ap in values.items()} for name, values in self.ap.items()}
+        return {**means, "classes": classes, "notes": list(self.notes)}
+
+
+def evaluate_overlap(
+    truth: Sequence[Annotations],
+    predicted: Sequence[Detections],
+    classes: Sequence[str] | None = None,
+    thresholds: Sequence[float] = (0.5, 0.7),
+    ranges: dict[str, float] | None = None,
+    origins: np.ndarray | None = None,
+    counted: Sequence[np.ndarray] | None = None,
+) -> OverlapMetrics:
+    """Score detections by overlap. Arguments are those of `evaluate_detection`; ``thresholds`` are in (0, 1].
+
+    Raises:
+        ValueError: another number of frames, ranges without origins, or a threshold that is no overlap.
+    """
+    if len(truth) != len(predicted):
+        raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
+    if not all(0 < threshold <= 1 for threshold in thresholds):
+        raise ValueError(f"thresholds {tuple(thresholds)} must be intersections over union in (0, 1]")
+    classes = evaluated_classes(truth, classes)
+    objects, notes = truth_table(truth, classes, counted)
+    found, more = prediction_table(predicted, classes)
+    if ranges is not None:
+        if origins is None or np.shape(origins)[:1] != (len(truth),):
+            raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
+        objects, found = (within(table, origins, ranges, classes) for table in (objects, found))
+    p, t, overlap = _overlapping(objects, found, min(thresholds))
+    order = by_score(found.scores)
+    ap: dict[str, dict[float, float]] = {name: {} for name in classes}
+    for threshold in thresholds:
+        enough = overlap >= threshold
+        match = assign(p[enough], t[enough], -overlap[enough], found.scores)
+        for label, name in enumerate(classes):
+            hits = match[order[found.labels[order] == label]] >= 0
+            ap[name][threshold] = area(hits, int((objects.labels == label).sum()))
+    empty = [f"class {name!r} has no objects: its AP is NaN and not in the mean" for name in classes if _none(ap[name])]
+    return OverlapMetrics(ap, tuple([*notes, *more, *empty]))
+
+
+def area(hits: np.ndarray, objects: int) -> float:
+    """Area under the precision envelope at every recall (VOC 2010).
+
+    Args:
+        hits: (n,) bool, whether each prediction matched, best first.
+        objects: how many there were to find; without any the area is NaN.
+    """
+    if not objects:
+        return np.nan
+    true = np.cumsum(hits)
+    precision = true / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[hits].sum() / objects)  # recall rises by 1 / objects at each hit
+
+
+def _overlapping(objects: BoxTable, found: BoxTable, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices (predicted, truth) and overlap of all pairs of one frame and class that overlap enough."""
+    from skyweave.geometry.boxes import intersection_over_union_bev
+
+    none = np.zeros(0, np.int64)
+    parts = [(none, none, np.zeros(0))]
+    for p, t in groups(objects, found):
+        overlap = intersection_over_union_bev(found.select(p).boxes(), objects.select(t).boxes())
+        i, j = np.nonzero(overlap >= least)
+        parts.append((p[i], t[j], overlap[i, j]))
+    first, second, third = zip(*parts, strict=True)
+    return np.concatenate(first), np.concatenate(second), np.concatenate(third)
+
+
+def _none(ap: dict[float, float]) -> bool:
+    return any(np.isnan(value) for value in ap.values())
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

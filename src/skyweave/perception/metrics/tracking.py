@@ -1,0 +1,270 @@
+"""Multi-object tracking as the nuScenes tracking benchmark scores it: AMOTA, AMOTP, and MOTA and friends.
+
+Before scoring, a track's score is the mean of its boxes' in the scene, and gaps of tracks, of truth and of predictions,
+are filled. For each of 40 recall levels from 0.1 to 1 the score is sought above which tracks reach it; there, objects
+and tracks are associated frame by frame (CLEAR MOT: pairs of the frame before stay while nearer than 2 m, the others
+are assigned at least total distance). AMOTA is the mean over the levels of
+
+    MOTAR = max(0, 1 - (IDS + FP + FN - (1 - r) P) / (r P)),  r = share of the P objects that match without a switch,
+
+AMOTP the mean of the mean distance of matches (MOTP); a level that is not reached counts 0 and 2 m. All other figures
+are those at the level of the best MOTA, of equal ones that of most recall. Numbers equal nuscenes-devkit 1.2 with
+motmetrics 1.4 (``benchmarks/metric_parity.py``).
+
+Its interpolation weighs the two ends of a gap the wrong way round (the box after the gap counts more the nearer the
+time is to the box before it), which matters for gaps of more than one frame only. ``fill="devkit"`` does the same, to
+be comparable; ``fill="linear"`` does it right; ``fill=None`` leaves gaps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skyweave.perception.metrics.association import Association, Frame, associate
+from skyweave.perception.metrics.tables import evaluated_classes, prediction_table, truth_table, within
+from skyweave.perception.metrics.tracks import Fill, by_frame, filled, with_track_scores
+from skyweave.perception.results import Detections
+from skyweave.recording import Annotations
+
+SUMMED = ("mt", "ml", "tp", "fp", "fn", "ids", "frag")  # over classes; the others are averaged
+WORST_DISTANCE, WORST_TIME, WORST_FALSE = 2.0, 20.0, 500.0  # of motp in metres, of tid and lgd in seconds, of faf
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """How tracks are scored. The defaults are nuScenes' ``tracking_nips_2019``.
+
+    Attributes:
+        farthest: metres on the ground from which an object and a track are apart.
+        levels: number of recall levels.
+        min_recall: the lowest of them.
+        fill: how gaps are filled.
+        ranges: metres from the frame's origin by class; None for no limit.
+        period: seconds between frames, for the durations ``tid`` and ``lgd``.
+    """
+
+    farthest: float = 2.0
+    levels: int = 40
+    min_recall: float = 0.1
+    fill: Fill | None = "devkit"
+    ranges: Mapping[str, float] | None = None
+    period: float = 0.5
+
+
+@dataclass(frozen=True)
+class TrackingMetrics:
+    """Figures by class, then by name.
+
+    ``amota``, ``amotp`` (m), ``recall``, ``motar``, ``mota``, ``motp`` (m), ``mt`` and ``ml`` (tracks followed at least
+    80 %, less than 20 %), ``faf`` (false alarms in 100 frames), ``gt``, ``tp``, ``fp``, ``fn``, ``ids`` (identity
+    switches), ``frag``, ``tid`` (seconds to the first match), ``lgd`` (longest gap, seconds). NaN where a class has no
+    objects, or a figure no meaning. ``notes`` say what was left out.
+    """
+
+    classes: dict[str, dict[str, float]]
+    config: TrackingConfig = field(default_factory=TrackingConfig)
+    notes: tuple[str, ...] = ()
+
+    def overall(self, name: str) -> float:
+        """Mean over the classes, or sum for counts (``mt``, ``ml``, ``tp``, ``fp``, ``fn``, ``ids``, ``frag``)."""
+        known = [v for values in self.classes.values() if not np.isnan(v := values[name])]
+        if name in SUMMED:
+            return float(sum(known))
+        return float(np.mean(known)) if known else np.nan
+
+    @property
+    def amota(self) -> float:
+        """Mean over the classes that have objects."""
+        return self.overall("amota")
+
+    @property
+    def amotp(self) -> float:
+        """Mean over the classes that have objects, metres."""
+        return self.overall("amotp")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON; None stands for NaN."""
+        names = list(next(iter(self.classes.values()), {}))
+        plain = {c: {k: _plain(v) for k, v in values.items()} for c, values in self.classes.items()}
+        return {**{k: _plain(self.overall(k)) for k in names}, "classes": plain, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
+class TrackedScene:
+    """One scene: objects and tracks of its frames in order. Tracks are detections with ``instances``.
+
+    Attributes:
+        truth: objects of each frame.
+        predicted: tracks of each frame; an identifier that comes twice in a frame is refused.
+        times: (frames,) seconds, rising.
+        origins: (frames, 2) from where ranges are measured; needed with ranges only.
+        counted: for each frame (objects,) bool; default: those that a platform sees. An object that is hidden between
+            two frames in which it is seen comes back as the gap is filled, as in nuScenes.
+    """
+
+    truth: Sequence[Annotations]
+    predicted: Sequence[Detections]
+    times: np.ndarray
+    origins: np.ndarray | None = None
+    counted: Sequence[np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.truth) == len(self.predicted) == len(self.times):
+            raise ValueError(
+                f"{len(self.truth)} frames of truth, {len(self.predicted)} of tracks and {len(self.times)} times; "
+                "give one each, in order"
+            )
+        if (np.diff(np.asarray(self.times, np.float64)) <= 0).any():
+            raise ValueError("times of the frames must rise")
+        for number, frame in enumerate(self.predicted):
+            if frame.instances is None and len(frame):
+                raise ValueError(f"frame {number} has detections without instances; run a tracker first")
+            if frame.instances is not None and len(set(frame.instances)) < len(frame.instances):
+                raise ValueError(f"frame {number} has one track more than once; a track is one box a frame")
+        for number, annotations in enumerate(self.truth):
+            if len(set(annotations.instances)) < len(annotations.instances):
+                raise ValueError(f"frame {number} of the truth has one object more than once")
+
+
+def evaluate_tracking(
+    scenes: Sequence[TrackedScene], classes: Sequence[str] | None = None, config: TrackingConfig | None = None
+) -> TrackingMetrics:
+    """Score tracks.
+
+    Args:
+        scenes: that are scored together; identities belong to their scene.
+        classes: that are evaluated; default: those that the truth has.
+        config: default: nuScenes', without ranges.
+
+    Raises:
+        ValueError: frames that do not fit together, tracks without identity, ranges without origins.
+    """
+    config = config or TrackingConfig()
+    classes = evaluated_classes([frame for scene in scenes for frame in scene.truth], classes)
+    notes: list[str] = []
+    prepared = []
+    for scene in scenes:
+        objects, left_out = truth_table(scene.truth, classes, scene.counted)
+        found, unknown = prediction_table(scene.predicted, classes)
+        notes += [note for note in (*left_out, *unknown) if note not in notes]
+        if config.ranges is not None:
+            if scene.origins is None:
+                raise ValueError("ranges are measured from somewhere: give each scene origins, (frames, 2) in metres")
+            objects, found = (within(t, scene.origins, config.ranges, classes) for t in (objects, found))
+        found = with_track_scores(found)
+        times = np.asarray(scene.times)
+        prepared.append((filled(objects, times, config.fill), filled(found, times, config.fill)))
+    figures = {}
+    for label, name in enumerate(classes):
+        frames = [
+            Frame.between(objects, found, config.farthest, number)
+            for number, tables in enumerate(prepared)
+            for objects, found in by_frame(*tables, label)
+        ]
+        figures[name] = _score_class(frames, config)
+        if not figures[name]["gt"] > 0:
+            notes.append(f"class {name!r} has no objects: its figures are NaN and not in the mean")
+        elif not any(frame.tracks for frame in frames):
+            notes.append(f"class {name!r} has no tracks: AMOTA 0 and AMOTP {WORST_DISTANCE:g}, as in nuScenes")
+    return TrackingMetrics(figures, config, tuple(notes))
+
+
+def _score_class(frames: Sequence[Frame], config: TrackingConfig) -> dict[str, float]:
+    count = sum(len(frame.objects) for frame in frames)
+    if not count:
+        return dict.fromkeys(("amota", "amotp", *_worst(0, 0)), np.nan)
+    thresholds = _thresholds(frames, count, config)
+    achieved = thresholds[~np.isnan(thresholds)]
+    if not len(achieved):
+        objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
+        levels = [_worst(count, objects)]
+    else:
+        once = {least: _figures(associate(frames, least), config.period) for least in np.unique(achieved).tolist()}
+        levels = [once[least] for least in achieved.tolist()]
+    missing = np.full(config.levels - len(levels) if len(achieved) else 0, np.nan)
+    motar = np.append(missing, [level["motar"] for level in levels])
+    motp = np.append(missing, [level["motp"] for level in levels])
+    best = max(levels, key=lambda level: level["mota"])  # the first, of most recall
+    return {
+        "amota": np.nan if np.isnan(motar).all() else float(np.nan_to_num(motar, nan=0.0).mean()),
+        "amotp": np.nan if np.isnan(motp).all() else float(np.nan_to_num(motp, nan=WORST_DISTANCE).mean()),
+        **best,
+    }
+
+
+def _thresholds(frames: Sequence[Frame], count: int, config: TrackingConfig) -> np.ndarray:
+    """(levels,) scores at which each recall level is reached, of falling recall; NaN where it is not."""
+    scores = np.sort(associate(frames).scores)[::-1]
+    if not len(scores):
+        return np.full(config.levels, np.nan)
+    recall = np.arange(1, len(scores) + 1) / count
+    levels = np.linspace(config.min_recall, 1, config.levels).round(12)
+    thresholds = np.interp(levels, recall, scores, right=0)
+    return np.where(levels > recall[-1], np.nan, thresholds)[::-1]
+
+
+def _figures(found: Association, period: float) -> dict[str, float]:
+    """Everything but the averages, at one level."""
+    count, paired = found.objects, found.matches + found.switches
+    wrong = found.misses + found.switches + found.false
+    share = found.matches / count
+    tracked = np.array([there.mean() for _, there in found.followed])
+    met = [(times, there) for times, there in found.followed if there.any()]
+    return {
+        "recall": paired / count,
+        "motar": max(0.0, 1 - (wrong - (1 - share) * count) / (share * count)) if found.matches else np.nan,
+        "mota": max(0.0, 1 - wrong / count),
+        "motp": found.distance / paired if paired else np.nan,
+        "mt": float((tracked >= 0.8).sum()),
+        "ml": float((tracked < 0.2).sum()),
+        "faf": found.false / found.frames * 100,
+        "gt": float(count),
+        "tp": float(found.matches),
+        "fp": float(found.false),
+        "fn": float(found.misses),
+        "ids": float(found.switches),
+        "frag": float(sum(_fragments(there) for _, there in met)),
+        "tid": _mean([(times[there][0] - times[0]) * period for times, there in met]),
+        "lgd": _mean([_longest_gap(times, there) * period for times, there in met]),
+    }
+
+
+def _worst(count: int, objects: int) -> dict[str, float]:
+    """Figures of a class of which no object was ever matched."""
+    return {
+        **dict.fromkeys(("recall", "motar", "mota"), 0.0),
+        "motp": WORST_DISTANCE,
+        "mt": 0.0,
+        "ml": float(objects),
+        "faf": WORST_FALSE,
+        "gt": float(count),
+        "tp": 0.0,
+        "fp": np.nan,
+        "fn": float(count),
+        "ids": np.nan,
+        "frag": np.nan,
+        "tid": WORST_TIME,
+        "lgd": WORST_TIME,
+    }
+
+
+def _fragments(there: np.ndarray) -> int:
+    """How often an object is lost between its first and its last match."""
+    hits = np.flatnonzero(there)
+    return int((np.diff(hits) > 1).sum())
+
+
+def _longest_gap(times: np.ndarray, there: np.ndarray) -> int:
+    """Most frames in a row without a match, from an object's first to its last."""
+    edges = np.concatenate([[times[0] - 1], times[there], [times[-1] + 1]])
+    return int(np.diff(edges).max()) - 1
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else np.nan
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,153 @@
+"""Trajectory prediction: minADE_k, minFDE_k and miss rates, and the baseline of constant velocity.
+
+As the nuScenes prediction challenge defines them: of an object's k most probable modes (of equal ones the later first),
+the least mean distance over the steps (minADE_k), the least distance at the last step (minFDE_k), and whether all of
+them miss, where a mode misses if at any step it is 2 m or farther off (MissRateTopK_2). Where only the last step counts
+(Argoverse: more than 2 m off at the end) the miss rate is ``final_miss_rate``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skyweave.perception.metrics.matching import assign, near_pairs
+from skyweave.perception.metrics.tables import evaluated_classes, prediction_table, seen, truth_table
+from skyweave.perception.results import Detections
+from skyweave.recording import Annotations
+
+MISS = 2.0  # metres
+
+
+@dataclass(frozen=True)
+class TrajectoryMetrics:
+    """By k: minADE and minFDE in metres, miss rates in [0, 1]; NaN where no object counts.
+
+    ``objects`` is how many have a known step (they count in minADE and the miss rate), ``complete`` how many have the
+    last one (they count in minFDE and the final miss rate).
+    """
+
+    min_ade: dict[int, float]
+    min_fde: dict[int, float]
+    miss_rate: dict[int, float]
+    final_miss_rate: dict[int, float]
+    objects: int
+    complete: int
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON; None stands for NaN."""
+        named = {
+            "minADE": self.min_ade,
+            "minFDE": self.min_fde,
+            "miss_rate": self.miss_rate,
+            "final_miss_rate": self.final_miss_rate,
+        }
+        values = {
+            f"{name}_{k}": None if np.isnan(value) else float(value)
+            for name, by_k in named.items()
+            for k, value in by_k.items()
+        }
+        return {**values, "objects": self.objects, "complete": self.complete, "notes": list(self.notes)}
+
+
+def evaluate_trajectories(
+    truth: np.ndarray,
+    modes: np.ndarray,
+    probabilities: np.ndarray,
+    ks: Sequence[int] = (1, 5, 10),
+    miss: float = MISS,
+) -> TrajectoryMetrics:
+    """Score the predicted futures of n objects.
+
+    Args:
+        truth: (n, steps, 2) world positions in metres; NaN where unknown. Steps that are unknown do not count; an
+            object whose last step is unknown counts neither in minFDE nor in the final miss rate.
+        modes: (n, modes, steps, 2) predicted positions of the same objects.
+        probabilities: (n, modes).
+        ks: how many of the most probable modes are tried. More than there are is all.
+        miss: metres.
+
+    Raises:
+        ValueError: shapes that do not fit together, or a k below 1.
+    """
+    truth, modes = np.asarray(truth, np.float64), np.asarray(modes, np.float64)
+    probabilities = np.asarray(probabilities, np.float64)
+    n, count = len(truth), modes.shape[1] if modes.ndim == 4 else 0
+    if truth.ndim != 3 or modes.shape != (n, count, *truth.shape[1:]) or probabilities.shape != (n, count) or not count:
+        raise ValueError(
+            f"truth {truth.shape}, modes {modes.shape} and probabilities {probabilities.shape} must be (n, steps, 2), "
+            "(n, modes, steps, 2) and (n, modes)"
+        )
+    if not ks or min(ks) < 1:
+        raise ValueError(f"ks {tuple(ks)} must be at least 1")
+    distance = np.linalg.norm(modes - truth[:, None], axis=-1)
+    known = np.isfinite(truth).all(-1)
+    some, last = known.any(1), known[:, -1]
+    if not (np.isfinite(distance) | ~known[:, None]).all():
+        raise ValueError("modes hold NaN or infinity where the truth is known; leave out objects without prediction")
+    rank = np.argsort(probabilities, axis=1, kind="stable")[:, ::-1]
+    steps = np.where(known[:, None], distance, 0)
+    mean = steps.sum(2) / np.maximum(known.sum(1), 1)[:, None]
+    measures = {"mean": mean[some], "far": (steps.max(2, initial=0) >= miss)[some]}
+    measures |= {"end": distance[last, :, -1], "far_end": distance[last, :, -1] > miss}
+    ranks = {"mean": rank[some], "far": rank[some], "end": rank[last], "far_end": rank[last]}
+    best = {
+        name: np.minimum.accumulate(np.take_along_axis(values.astype(float), ranks[name], 1), axis=1)
+        for name, values in measures.items()
+    }
+
+    def by_k(name: str) -> dict[int, float]:
+        return {k: float(best[name][:, min(k, count) - 1].mean()) if len(best[name]) else np.nan for k in ks}
+
+    notes = []
+    if not some.any():
+        notes.append("no object has a known future: every error is NaN")
+    elif not last.all():
+        notes.append(f"{int((some & ~last).sum())} objects are unknown at the last step: they do not count in minFDE")
+    return TrajectoryMetrics(
+        by_k("mean"), by_k("end"), by_k("far"), by_k("far_end"), int(some.sum()), int(last.sum()), tuple(notes)
+    )
+
+
+def constant_velocity(centres: np.ndarray, velocities: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The baseline: everything keeps going as it does. Returns modes (n, 1, steps, 2) and probabilities (n, 1).
+
+    Args:
+        centres: (n, 2 or more) world positions in metres now.
+        velocities: (n, 2) metres per second; where unknown (NaN), an object stays, as in nuScenes' baseline.
+        times: (steps,) seconds from now.
+    """
+    speed = np.nan_to_num(np.asarray(velocities, np.float64))
+    path = np.asarray(centres, np.float64)[:, None, :2] + speed[:, None] * np.asarray(times, np.float64)[:, None]
+    return path[:, None], np.ones((len(path), 1))
+
+
+def match_objects(
+    truth: Annotations,
+    predicted: Detections,
+    farthest: float = MISS,
+    classes: Sequence[str] | None = None,
+    counted: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whose prediction is whose: (m,) indices into the truth and (m,) into the predictions of one moment.
+
+    As in detection: best score first, each takes the nearest free object of its class nearer than ``farthest`` metres.
+    The share of objects that found one is the recall that belongs beside every error of trajectories.
+
+    Args:
+        truth: objects now.
+        predicted: boxes now.
+        farthest: metres on the ground.
+        classes: that count; default: those of the truth.
+        counted: (objects,) bool; default: those that a platform sees.
+    """
+    classes = evaluated_classes([truth], classes)
+    counted = seen(truth) if counted is None else np.asarray(counted, bool)
+    objects, _ = truth_table([truth], classes, [counted])
+    found, _ = prediction_table([predicted], classes)
+    match = assign(*near_pairs(objects, found, farthest), scores=found.scores)
+    rows = np.flatnonzero(counted & np.isin(np.array(truth.categories, object), classes))
+    of = np.flatnonzero(np.isin(np.array(predicted.categories, object), classes))
+    return rows[match[match >= 0]], of[match >= 0]

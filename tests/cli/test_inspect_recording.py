@@ -55,7 +55,7 @@ def test_public_layouts_with_holes(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_versions_and_folders_without_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tmp_path)]) == 2
-    assert "there is no recording in" in capsys.readouterr().err
+    assert "is a folder, but holds no recording" in capsys.readouterr().err
     uav3d(tmp_path)
     nuscenes(tmp_path)
     assert main(["inspect", str(tmp_path)]) == 2

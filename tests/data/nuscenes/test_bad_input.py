@@ -169,7 +169,7 @@ def test_versions_and_splits_that_are_not_there(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         load_recording(folder / "nowhere")
     (folder / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"a recording holds a folder v1\.0"):
+    with pytest.raises(FileNotFoundError, match=r"one has a folder v1\.0"):
         load_recording(folder / "empty")
 
 

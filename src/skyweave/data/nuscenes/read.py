@@ -76,8 +76,8 @@ def find_version(folder: str | Path, version: str | None = None) -> tuple[Path, 
     if found:
         raise ValueError(f"{folder} has the versions {', '.join(found)}; choose one of them")
     below = sorted(path.parent.parent.name for path in folder.glob("*/*/scene.json"))
-    hint = f"; did you mean {folder / below[0]}?" if below else "; a recording holds a folder v1.0-... with scene.json"
-    raise FileNotFoundError(f"there is no recording in {folder}{hint}")
+    hint = f"did you mean {folder / below[0]}?" if below else "one has a folder v1.0-... with scene.json in it"
+    raise FileNotFoundError(f"{folder} is a folder, but holds no recording; {hint}")
 
 
 def layout_name(folder: str | Path, version: str | None = None) -> str:

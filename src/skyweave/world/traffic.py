@@ -1,340 +1,323 @@
-"""Traffic that follows lanes, keeps its distance, stops at lights and turns; people on pavements and crosswalks.
+"""Vehicles that follow lanes, keep their distance and share crossings.
 
-Car following is the Intelligent Driver Model (Treiber, Hennecke, Helbing 2000, doi:10.1103/PhysRevE.62.1805). Lights
-serve one arm of a crossing at a time and people after them, each phase only once the crossing is clear, so nobody ever
-meets.
+Following is the Intelligent Driver Model (Treiber, Hennecke and Helbing 2000, "Congested traffic states in empirical
+observations and microscopic simulations"). A crossing is shared by reservation: a vehicle may go when its lights are
+green, no way across that comes near its own is taken, nobody is on the zebras it passes, and there is room behind.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from skyweave.world.config import TrafficConfig
-from skyweave.world.roads import KERB, LANE, PARKING, Roads
-from skyweave.world.things import Part, draw_size, make_parts
+from skyweave.world.roads import RoadNetwork
 
-STEP = 0.1  # seconds of simulation
-GREEN, CLEARING, WALK = 7.0, 2.0, 9.0  # seconds
-GAP, HEADWAY = 2.0, 1.2  # metres at standstill, seconds
-ACCELERATION, BRAKING = 1.8, 2.5  # metres per second squared
-LOOK_AHEAD = 45.0  # metres
-SPEEDS = {"car": (9.0, 13.0), "truck": (7.5, 10.0), "bus": (7.5, 10.0), "bicycle": (3.5, 5.5)}
-TURN_SPEED = 5.0
-WALKING = (1.0, 1.7)
-DRIVERS = ("car", "truck", "bus", "bicycle")
+STEP = 0.1  # seconds, at most
+STANDSTILL = 2.0  # metres to the vehicle before
+HARDEST = 7.0  # metres per second squared that brakes can do
+LOOKAHEAD = 70.0
+GREEN, CLEARING = 14.0, 4.0  # seconds of the lights
 
 
-@dataclass
-class Agent:
-    """Somebody who moves, or a parked vehicle.
+@dataclass(frozen=True)
+class Kind:
+    """What vehicles of a kind have in common.
 
     Attributes:
-        identity: constant, unique in a scene.
-        position: (2,) middle, metres. yaw: radians. speed: metres per second. velocity: (2,).
+        lane: kind of lane that it uses.
+        lengths, widths, heights: metres, least and most.
+        speed: desired, as a share of the limit, or metres a second for a bicycle.
+        acceleration, braking: comfortable, metres per second squared.
+        headway: seconds to the vehicle before.
+        turns: whether it turns at crossings where it could go straight on.
     """
 
-    identity: int
-    category: str
-    size: np.ndarray
-    parts: list[Part]
-    position: np.ndarray
+    lane: str
+    lengths: tuple[float, float]
+    widths: tuple[float, float]
+    heights: tuple[float, float]
+    speed: tuple[float, float]
+    acceleration: float
+    braking: float
+    headway: float
+    turns: bool = True
+
+
+KINDS = {
+    "car": Kind("road", (3.7, 5.0), (1.68, 1.95), (1.42, 1.85), (0.8, 1.0), 1.6, 2.0, 1.2),
+    "truck": Kind("road", (7.0, 10.5), (2.4, 2.55), (3.0, 3.8), (0.7, 0.85), 0.9, 1.6, 1.6, False),
+    "bus": Kind("road", (10.5, 12.0), (2.5, 2.55), (2.9, 3.2), (0.7, 0.85), 0.9, 1.5, 1.6, False),
+    "bicycle": Kind("cycle", (1.7, 1.9), (0.55, 0.7), (1.65, 1.85), (3.5, 6.0), 1.0, 2.0, 1.0),
+}
+
+
+@dataclass(eq=False)
+class Vehicle:
+    """One vehicle.
+
+    Attributes:
+        name: unique in the scene.
+        kind: key of ``KINDS``.
+        size: length, width, height in metres.
+        desired: metres a second on a free road.
+        route: lanes that it is on or will take; ``place``: index of the one its middle is on.
+        s: metres of its middle along that lane; v: metres a second; a: metres per second squared.
+        look: number from which its looks are drawn.
+        reserved: way across a crossing that it may take, or has not left yet.
+    """
+
+    name: str
+    kind: str
+    size: tuple[float, float, float]
+    desired: float
+    route: list[int]
+    s: float
+    v: float
+    look: int
+    place: int = 0
+    a: float = 0.0
+    reserved: int | None = None
+
+    @property
+    def axles(self) -> float:
+        """Metres between the axles; they follow the lane, the body hangs between."""
+        return 0.6 * self.size[0]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where something is: metres, radians, metres a second."""
+
+    x: float
+    y: float
     yaw: float
-    speed: float = 0.0
-    velocity: np.ndarray | None = None
+    vx: float
+    vy: float
 
 
-@dataclass
-class Driver(Agent):
-    """On a lane, ``s`` metres from its start (its middle); the next lane is chosen when it enters this one."""
-
-    lane: int = 0
-    s: float = 0.0
-    wanted: float = 10.0
-    next: int = -1
-
-
-@dataclass
-class Walker(Agent):
-    """From one point to another; then across a crosswalk, or back."""
-
-    start: np.ndarray | None = None
-    stop: np.ndarray | None = None
-    wanted: float = 1.3
-    offset: float = 0.0
-    crossing: int = -1  # of the crosswalk it is on, or waits at
-    waiting: bool = False
+Occupancy = dict[int, list[tuple[float, Vehicle]]]
 
 
 class Traffic:
-    """All that moves in a world.
+    """All vehicles that move on a network.
 
     Args:
-        roads: where.
-        config: how many.
-        generator: of everything random.
+        network: of lanes.
+        config: how many of each kind.
+        generator: for everything random.
     """
 
-    def __init__(self, roads: Roads, config: TrafficConfig, generator: np.random.Generator) -> None:
-        self.roads, self.config, self.random = roads, config, generator
-        self.time, self.count = 0.0, 0
-        self.drivers: list[Driver] = []
-        self.walkers: list[Walker] = []
-        self.parked: list[Agent] = []
-        self.phase = generator.integers(0, 5, len(roads.crossings))
-        self.since = np.zeros(len(roads.crossings))
-        self.wanted = {"car": config.cars, "truck": config.trucks, "bus": config.buses, "bicycle": config.bicycles}
-        self._park()
-        for category, number in self.wanted.items():
+    def __init__(self, network: RoadNetwork, config: TrafficConfig, generator: np.random.Generator) -> None:
+        self.network, self.generator = network, generator
+        self.vehicles: list[Vehicle] = []
+        self.time = 0.0
+        self.wanted = {"bus": config.buses, "truck": config.trucks, "car": config.cars, "bicycle": config.bicycles}
+        self.zebras: dict[tuple[int, int], int] = {}  # people on each zebra, kept by `Pedestrians`
+        self._counts = dict.fromkeys(self.wanted, 0)
+        self._limit = network.lanes[0].limit
+        self._phases = [float(generator.uniform(0, 2 * (GREEN + CLEARING))) for _ in network.crossings]
+        self._crossings = {way: i for i, crossing in enumerate(network.crossings) for way in crossing.conflicts}
+        self._taken: list[dict[Vehicle, int]] = [{} for _ in network.crossings]
+        for kind, number in self.wanted.items():
             for _ in range(number):
-                self._enter(category, anywhere=True)
-        for _ in range(config.pedestrians):
-            self._walk_in()
+                self._place(kind)
 
-    @property
-    def agents(self) -> list[Agent]:
-        """Everybody, parked vehicles included."""
-        return [*self.drivers, *self.walkers, *self.parked]
+    def step(self, seconds: float) -> None:
+        """Move on by some seconds, in steps of at most `STEP`."""
+        steps = max(math.ceil(seconds / STEP - 1e-9), 1)
+        for _ in range(steps):
+            self._advance(seconds / steps)
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        for _ in range(round(seconds / STEP)):
-            self._step()
+    def green(self, crossing: int, arm: int) -> bool:
+        """Whether an arm of a crossing has green; always where there are no lights."""
+        if not self.network.crossings[crossing].lights:
+            return True
+        phase = (self.time + self._phases[crossing]) % (2 * (GREEN + CLEARING))
+        start = (arm % 2) * (GREEN + CLEARING)
+        return start <= phase < start + GREEN
 
-    def _step(self) -> None:
-        before = {id(agent): agent.position for agent in (*self.drivers, *self.walkers)}
-        self._switch()
-        self._drive()
-        for walker in self.walkers:
-            self._walk(walker)
-        self.time += STEP
-        for agent in (*self.drivers, *self.walkers):
-            agent.velocity = (agent.position - before.get(id(agent), agent.position)) / STEP
+    def crossed_by(self, crossing: int, arm: int) -> bool:
+        """Whether some vehicle has reserved a way over this zebra."""
+        return any(arm in self.network.lanes[way].arms for way in self._taken[crossing].values())
 
-    def _switch(self) -> None:
-        """The next phase once this one has had its time and the crossing is clear. 0 to 3: an arm; 4: people."""
-        for c in range(len(self.roads.crossings)):
-            self.since[c] += STEP
-            length = WALK if self.phase[c] == 4 else GREEN
-            if self.since[c] > length + CLEARING and self._clear(c):
-                self.phase[c] = (self.phase[c] + 1) % 5
-                self.since[c] = 0.0
+    def pose(self, vehicle: Vehicle) -> Pose:
+        """Middle, heading and velocity of a vehicle; its axles are on the lane."""
+        half = vehicle.axles / 2
+        fx, fy, ftx, fty = self._point(vehicle, vehicle.s + half)
+        rx, ry, rtx, rty = self._point(vehicle, vehicle.s - half)
+        vx, vy = vehicle.v * (ftx + rtx) / 2, vehicle.v * (fty + rty) / 2
+        return Pose((fx + rx) / 2, (fy + ry) / 2, math.atan2(fy - ry, fx - rx), vx, vy)
 
-    def _clear(self, c: int) -> bool:
-        inside = KERB + 3.5
-        for driver in self.drivers:
-            lane = self.roads.lanes[driver.lane]
-            if lane.turn and lane.crossing == c:
-                return False
-            near = np.abs(driver.position - self.roads.crossings[c]).max() - driver.size[0] / 2
-            if near < inside and not (lane.crossing == c and not lane.turn):
-                return False
-        return not any(w.crossing == c and not w.waiting for w in self.walkers)
+    def _point(self, vehicle: Vehicle, s: float) -> tuple[float, float, float, float]:
+        lanes, place = self.network.lanes, vehicle.place
+        while s < 0 and place > 0:
+            place -= 1
+            s += lanes[vehicle.route[place]].length
+        while s > lanes[vehicle.route[place]].length and place + 1 < len(vehicle.route):
+            s -= lanes[vehicle.route[place]].length
+            place += 1
+        return lanes[vehicle.route[place]].at(s)
 
-    def _open(self, lane_number: int) -> bool:
-        lane = self.roads.lanes[lane_number]
-        c = lane.crossing
-        return c < 0 or (self.phase[c] == lane.approach and self.since[c] < GREEN)
-
-    def _drive(self) -> None:
-        on: dict[int, list[Driver]] = {}
-        for driver in self.drivers:
-            on.setdefault(driver.lane, []).append(driver)
-        accelerations = [self._accelerate(driver, on) for driver in self.drivers]
+    def _advance(self, dt: float) -> None:
+        lanes, order = self.network.lanes, self._occupancy()
+        for vehicle in self.vehicles:
+            vehicle.a = self._acceleration(vehicle, order)
         gone = []
-        for driver, acceleration in zip(self.drivers, accelerations, strict=True):
-            speed = max(driver.speed + acceleration * STEP, 0.0)
-            driver.s += (driver.speed + speed) / 2 * STEP
-            driver.speed = speed
-            lane = self.roads.lanes[driver.lane]
-            if driver.s >= lane.length:
-                if not lane.next:
-                    gone.append(driver)
-                    continue
-                driver.s -= lane.length
-                driver.lane = driver.next
-                driver.next = self._choose(driver.lane)
-                lane = self.roads.lanes[driver.lane]
-            driver.position, yaw = lane.at(driver.s)
-            turn = (yaw - driver.yaw + np.pi) % (2 * np.pi) - np.pi
-            driver.yaw += float(
-                np.clip(turn, -1.2 * STEP * max(driver.speed, 0.1), 1.2 * STEP * max(driver.speed, 0.1))
-            )
-        for driver in gone:
-            self.drivers.remove(driver)
-        for category, number in self.wanted.items():
-            if sum(driver.category == category for driver in self.drivers) < number:
-                self._enter(category)
+        for vehicle in self.vehicles:
+            before = vehicle.v
+            vehicle.v = max(0.0, before + vehicle.a * dt)
+            vehicle.s += (before + vehicle.v) / 2 * dt
+            while vehicle.s > (lane := lanes[vehicle.route[vehicle.place]]).length:
+                if vehicle.place + 1 == len(vehicle.route):
+                    if vehicle.s > lane.length + vehicle.size[0] / 2:
+                        gone.append(vehicle)
+                    break
+                vehicle.s -= lane.length
+                vehicle.place += 1
+            self._release(vehicle)
+            self._extend(vehicle)
+        for vehicle in gone:
+            self.vehicles.remove(vehicle)
+        for kind, number in self.wanted.items():
+            if sum(vehicle.kind == kind for vehicle in self.vehicles) < number:
+                self._enter(kind)
+        self.time += dt
 
-    def _accelerate(self, driver: Driver, on: dict[int, list[Driver]]) -> float:
-        lane = self.roads.lanes[driver.lane]
-        wanted = min(driver.wanted, TURN_SPEED if lane.turn and len(lane.points) > 2 else driver.wanted)
-        ahead = lane.length - driver.s
-        if not lane.turn and driver.next >= 0 and len(self.roads.lanes[driver.next].points) > 2:
-            wanted = min(wanted, float(np.sqrt(TURN_SPEED**2 + 2 * 1.5 * max(ahead, 0.0))))
-        gap, speed = self._leader(driver, on, ahead)
-        front = ahead - driver.size[0] / 2
-        if lane.crossing >= 0 and not lane.turn and not self._open(driver.lane):
-            needed = driver.speed**2 / (2 * 4.0)
-            if front > needed - 1.0 and front < gap:  # too late to stop: go on
-                gap, speed = max(front, 0.05) + GAP, 0.0
-        free = 1 - (driver.speed / max(wanted, 0.1)) ** 4
-        desired = GAP + max(
-            0.0,
-            driver.speed * HEADWAY + driver.speed * (driver.speed - speed) / (2 * np.sqrt(ACCELERATION * BRAKING)),
-        )
-        value = ACCELERATION * (free - (desired / max(gap, 0.1)) ** 2)
-        return float(np.clip(value, -8.0, ACCELERATION))
+    def _occupancy(self) -> Occupancy:
+        """By lane, its vehicles in order; one that has not quite left a lane is still listed there."""
+        order: Occupancy = {}
+        for vehicle in self.vehicles:
+            place, s = vehicle.place, vehicle.s
+            order.setdefault(vehicle.route[place], []).append((s, vehicle))
+            while s < vehicle.size[0] / 2 and place > 0:
+                place -= 1
+                s += self.network.lanes[vehicle.route[place]].length
+                order.setdefault(vehicle.route[place], []).append((s, vehicle))
+        for listed in order.values():
+            listed.sort(key=lambda entry: entry[0])
+        return order
 
-    def _leader(self, driver: Driver, on: dict[int, list[Driver]], ahead: float) -> tuple[float, float]:
-        """Metres to the one in front, bumper to bumper, and its speed."""
-        best, speed = np.inf, 0.0
-        for other in on.get(driver.lane, ()):
-            if other is not driver and (other.s, other.identity) > (driver.s, driver.identity):
-                gap = other.s - driver.s - (other.size[0] + driver.size[0]) / 2
-                best, speed = (gap, other.speed) if gap < best else (best, speed)
-        lane = self.roads.lanes[driver.lane]
-        offset, follow = ahead, driver.next
-        # those who turn off from this lane's end are in the way until they are off it
-        for number in [*lane.next, *([self.roads.lanes[follow].next[0]] if lane.next and not lane.turn else [])]:
-            extra = ahead if number in lane.next else ahead + self.roads.lanes[follow].length
-            for other in on.get(number, ()):
-                gap = extra + other.s - driver.s * 0 - (other.size[0] + driver.size[0]) / 2
-                best, speed = (gap, other.speed) if gap < best else (best, speed)
-        if lane.turn:  # others who turn from the same arm
-            for number in self._siblings(driver.lane):
-                for other in on.get(number, ()):
-                    if other.s > driver.s or (other.s == driver.s and other.identity > driver.identity):
-                        gap = other.s - driver.s - (other.size[0] + driver.size[0]) / 2
-                        best, speed = (gap, other.speed) if gap < best else (best, speed)
-        del offset
-        return (best, speed) if best < LOOK_AHEAD else (np.inf, 0.0)
+    def _acceleration(self, vehicle: Vehicle, order: Occupancy) -> float:
+        """The model's answer to the leader, the limit, and a stop line or turn ahead, whichever asks for most."""
+        lanes, kind, half = self.network.lanes, KINDS[vehicle.kind], vehicle.size[0] / 2
+        limit = min(vehicle.desired, lanes[vehicle.route[vehicle.place]].limit)
+        answer = self._follow(vehicle, limit, math.inf, 0.0)
+        ahead = -vehicle.s  # from the middle to the start of the lane that is looked at
+        for number in range(vehicle.place, len(vehicle.route)):
+            index = vehicle.route[number]
+            lane = lanes[index]
+            if number > vehicle.place:
+                if lane.limit < vehicle.v:  # brake in time for the turn
+                    wanted = math.sqrt(lane.limit**2 + 1.4 * kind.braking * max(ahead - 1.0, 0.0))
+                    answer = min(answer, self._follow(vehicle, wanted, math.inf, 0.0))
+                if lane.crossing is not None and vehicle.reserved != index:
+                    distance = ahead - half
+                    braking = vehicle.v**2 / (2 * kind.braking) + vehicle.v + 6.0
+                    if not (distance < braking and self._reserve(vehicle, index, order)):
+                        gap = distance + STANDSTILL - 0.3  # stand with the front just before the line
+                        return min(answer, self._follow(vehicle, vehicle.desired, gap, vehicle.v))
+            for s, other in order.get(index, ()):
+                if other is not vehicle and ahead + s > 0:
+                    gap = ahead + s - other.size[0] / 2 - half
+                    return min(answer, self._follow(vehicle, vehicle.desired, gap, vehicle.v - other.v))
+            ahead += lane.length
+            if ahead > LOOKAHEAD:
+                break
+        return answer
 
-    def _siblings(self, number: int) -> list[int]:
-        lane = self.roads.lanes[number]
-        return [
-            i
-            for i, other in enumerate(self.roads.lanes)
-            if other.turn and i != number and other.crossing == lane.crossing and other.approach == lane.approach
+    def _follow(self, vehicle: Vehicle, desired: float, gap: float, approach: float) -> float:
+        """The Intelligent Driver Model's acceleration for a gap in metres that closes at ``approach`` metres a second."""
+        kind, v = KINDS[vehicle.kind], vehicle.v
+        dynamic = v * kind.headway + v * approach / (2 * math.sqrt(kind.acceleration * kind.braking))
+        closeness = ((STANDSTILL + max(0.0, dynamic)) / max(gap, 0.05)) ** 2
+        return max(kind.acceleration * (1 - (v / desired) ** 4 - closeness), -HARDEST)
+
+    def _reserve(self, vehicle: Vehicle, way: int, order: Occupancy) -> bool:
+        lanes, index = self.network.lanes, self._crossings[way]
+        crossing, taken, lane = self.network.crossings[index], self._taken[index], lanes[way]
+        if vehicle.reserved is not None or not self.green(index, lane.arms[0]):
+            return False
+        if any(other in crossing.conflicts[way] for other in taken.values()):
+            return False
+        if any(self.zebras.get((index, arm), 0) for arm in lane.arms):
+            return False
+        after = lane.successors[0]
+        room = lanes[after].length
+        for s, other in order.get(after, ())[:1]:
+            room = s - other.size[0] / 2 if other.v < 4.0 else math.inf
+        pending = sum(other.size[0] + STANDSTILL + 1 for other, its in taken.items() if its == way)
+        if room - pending < vehicle.size[0] + STANDSTILL + 1:
+            return False
+        taken[vehicle] = vehicle.reserved = way
+        return True
+
+    def _release(self, vehicle: Vehicle) -> None:
+        """Give the crossing back when the rear has left it."""
+        if vehicle.reserved in vehicle.route[: vehicle.place] and vehicle.s > vehicle.size[0] / 2 + 0.5:
+            assert vehicle.reserved is not None
+            del self._taken[self._crossings[vehicle.reserved]][vehicle]
+            vehicle.reserved = None
+
+    def _extend(self, vehicle: Vehicle) -> None:
+        """Choose the way on, and forget lanes that lie behind."""
+        lanes = self.network.lanes
+        while len(vehicle.route) - vehicle.place < 4 and (following := lanes[vehicle.route[-1]].successors):
+            turns = [lanes[index].turn for index in following]
+            weights = np.array([2.5 if turn in ("left", "right") else 6.0 for turn in turns])
+            if not KINDS[vehicle.kind].turns and "straight" in turns:
+                weights = np.array([float(turn == "straight") for turn in turns])
+            vehicle.route.append(int(self.generator.choice(following, p=weights / weights.sum())))
+        if vehicle.place > 3:
+            del vehicle.route[0]
+            vehicle.place -= 1
+
+    def _place(self, kind: str) -> None:
+        """Somewhere on a lane where there is room; if nowhere, it enters at an edge of the world later."""
+        lanes = self._lanes(kind, range(len(self.network.lanes)))
+        vehicle = self._new(kind, lanes[0])
+        half, order = vehicle.size[0] / 2 + 4, self._occupancy()
+        for _ in range(20):
+            index = int(self.generator.choice(lanes))
+            length = self.network.lanes[index].length
+            s = float(self.generator.uniform(0, length))
+            others = order.get(index, [])
+            if half < s < length - half and all(abs(s - at) > half + other.size[0] / 2 for at, other in others):
+                vehicle.route, vehicle.s, vehicle.v = [index], s, 0.0
+                self._extend(vehicle)
+                self.vehicles.append(vehicle)
+                return
+
+    def _enter(self, kind: str) -> None:
+        """At an edge of the world, if there is room on one of the lanes."""
+        order = self._occupancy()
+        free = [
+            index
+            for index in self._lanes(kind, self.network.sources)
+            if not (listed := order.get(index)) or listed[0][0] - listed[0][1].size[0] / 2 > 16.0
         ]
+        if free:
+            vehicle = self._new(kind, int(self.generator.choice(free)))
+            if listed := order.get(vehicle.route[0]):
+                vehicle.v = min(vehicle.v, listed[0][1].v)
+            self.vehicles.append(vehicle)
 
-    def _choose(self, lane: int) -> int:
-        following = self.roads.lanes[lane].next
-        if len(following) < 2:
-            return following[0] if following else -1
-        return int(self.random.choice(following, p=(0.25, 0.5, 0.25)))
+    def _lanes(self, kind: str, among: "range | list[int]") -> list[int]:
+        lanes = self.network.lanes
+        return [index for index in among if lanes[index].kind == KINDS[kind].lane and lanes[index].crossing is None]
 
-    def _enter(self, category: str, anywhere: bool = False) -> None:
-        """A new driver at the edge, or at the start anywhere on a lane; none where there is no room."""
-        size = draw_size(category, self.random)
-        lanes = [i for i, lane in enumerate(self.roads.lanes) if not lane.turn] if anywhere else self.roads.entries
-        number = int(self.random.choice(lanes))
-        lane = self.roads.lanes[number]
-        s = float(self.random.uniform(size[0], max(lane.length - size[0], size[0]))) if anywhere else size[0] / 2
-        for other in self.drivers:
-            if other.lane == number and abs(other.s - s) < (other.size[0] + size[0]) / 2 + 5:
-                return
-        position, yaw = lane.at(s)
-        wanted = float(self.random.uniform(*SPEEDS[category]))
-        parts = make_parts(category, self.random)
-        self.count += 1
-        speed = 0.5 * wanted
-        self.drivers.append(
-            Driver(
-                self.count, category, size, parts, position, yaw, speed, None, number, s, wanted, self._choose(number)
-            )
+    def _new(self, name: str, lane: int) -> Vehicle:
+        kind, draw = KINDS[name], self.generator
+        share = float(draw.uniform())  # a long vehicle is a wide one, more or less
+        size = (
+            kind.lengths[0] + share * (kind.lengths[1] - kind.lengths[0]),
+            kind.widths[0] + share * (kind.widths[1] - kind.widths[0]),
+            float(draw.uniform(*kind.heights)),
         )
-
-    def _walk_in(self) -> None:
-        start, stop = self.roads.pavements[int(self.random.integers(len(self.roads.pavements)))]
-        if self.random.random() < 0.5:
-            start, stop = stop, start
-        size = draw_size("pedestrian", self.random)
-        position = start + self.random.random() * (stop - start)
-        self.count += 1
-        walker = Walker(self.count, "pedestrian", size, make_parts("pedestrian", self.random), position, 0.0)
-        walker.start, walker.stop = start, stop
-        walker.wanted = float(self.random.uniform(*WALKING))
-        walker.offset = float(self.random.uniform(-1.1, 1.1))
-        walker.position = position + walker.offset * _left(stop - start)
-        walker.yaw = float(np.arctan2(*(stop - start)[::-1]))
-        self.walkers.append(walker)
-
-    def _walk(self, walker: Walker) -> None:
-        assert walker.start is not None and walker.stop is not None
-        if walker.waiting:
-            c = walker.crossing
-            length = float(np.linalg.norm(walker.stop - walker.start))
-            walker.speed = 0.0
-            if not (self.phase[c] == 4 and self.since[c] + length / walker.wanted < WALK + CLEARING):
-                return
-            walker.waiting = False
-        target = walker.stop + walker.offset * _left(walker.stop - walker.start)
-        way = target - walker.position
-        distance = float(np.linalg.norm(way))
-        step = walker.wanted * STEP
-        if distance <= step:
-            walker.position = target
-            self._turn(walker)
-            return
-        walker.position = walker.position + way / distance * step
-        walker.yaw = float(np.arctan2(way[1], way[0]))
-        walker.speed = walker.wanted
-
-    def _turn(self, walker: Walker) -> None:
-        """At the end of a walk: over a crosswalk that begins here, along another pavement, or back."""
-        assert walker.start is not None and walker.stop is not None
-        here = walker.stop
-        options: list[tuple[np.ndarray, np.ndarray, int]] = []
-        for a, b, c in self.roads.crosswalks:
-            for start, stop in ((a, b), (b, a)):
-                if np.linalg.norm(start - here) < 6 and walker.crossing < 0:
-                    options.append((start, stop, c))
-        for a, b in self.roads.pavements:
-            for start, stop in ((a, b), (b, a)):
-                if np.linalg.norm(start - here) < 6 and not np.allclose(stop, walker.start):
-                    options.append((start, stop, -1))
-        if not options:
-            options = [(walker.stop, walker.start, -1)]
-        walker.start, walker.stop, walker.crossing = options[int(self.random.integers(len(options)))]
-        walker.waiting = walker.crossing >= 0
-        walker.speed = 0.0
-
-    def _park(self) -> None:
-        """Vehicles along the kerbs, away from the crossings."""
-        places = []
-        for start, stop in self.roads.pavements:
-            along = stop - start
-            length = float(np.linalg.norm(along))
-            street = min(self.roads.streets, key=lambda s: _distance(s, (start + stop) / 2))
-            inward = _foot(street, start) - start
-            inward /= max(float(np.linalg.norm(inward)), 1e-9)
-            for s in np.arange(12.0, length - 12.0, 6.8):
-                at = start + along / length * s
-                middle = _foot(street, at)
-                place = middle - inward * (LANE + PARKING / 2)
-                places.append((place, along / length if self.random.random() < 0.5 else -along / length))
-        for i in self.random.permutation(len(places))[: self.config.parked]:
-            position, direction = places[i]
-            category = "car" if self.random.random() < 0.93 else "truck"
-            size = draw_size(category, self.random)
-            size[0] = min(size[0], 6.2)
-            self.count += 1
-            yaw = float(np.arctan2(direction[1], direction[0]) + self.random.normal(0, 0.02))
-            agent = Agent(self.count, category, size, make_parts(category, self.random), position, yaw)
-            agent.velocity = np.zeros(2)
-            self.parked.append(agent)
-
-
-def _left(direction: np.ndarray) -> np.ndarray:
-    return np.array([-direction[1], direction[0]]) / max(float(np.linalg.norm(direction)), 1e-9)
-
-
-def _foot(street: tuple[np.ndarray, np.ndarray], point: np.ndarray) -> np.ndarray:
-    """The nearest point of a street's middle line."""
-    start, stop = street
-    along = (stop - start) / np.linalg.norm(stop - start)
-    return np.asarray(start + along * np.dot(point - start, along))
-
-
-def _distance(street: tuple[np.ndarray, np.ndarray], point: np.ndarray) -> float:
-    return float(np.linalg.norm(_foot(street, point) - point))
+        factor = float(draw.uniform(*kind.speed))
+        desired = min(factor, self._limit) if name == "bicycle" else factor * self._limit
+        self._counts[name] += 1
+        number = f"{name}-{self._counts[name]:04d}"
+        vehicle = Vehicle(number, name, size, desired, [lane], 0.0, desired, int(draw.integers(2**31)))
+        self._extend(vehicle)
+        return vehicle

@@ -1,0 +1,138 @@
+"""Detections as a nuScenes result file, which the nuScenes devkit and everything made for it reads.
+
+One list of boxes a sample; sizes are width, length, height there, rotations quaternions ``wxyz``.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyweave.files import write_aside
+from skyweave.geometry.boxes import Boxes
+from skyweave.geometry.frames import quaternion_from_rotation, rotation_about_z, rotation_from_quaternion, yaw_of
+from skyweave.perception.results import Detections
+
+MOST = 500  # boxes a sample that the benchmark allows
+DETECTION_NAMES = {  # of the benchmark, by our classes
+    **{
+        name: name
+        for name in (
+            "car",
+            "truck",
+            "bus",
+            "trailer",
+            "construction_vehicle",
+            "pedestrian",
+            "motorcycle",
+            "bicycle",
+            "traffic_cone",
+            "barrier",
+        )
+    },
+    "van": "car",
+    "cyclist": "bicycle",
+}
+MODALITIES = ("camera", "lidar", "radar", "map", "external")
+
+
+def write_nuscenes(
+    path: str | Path,
+    results: Mapping[str, Detections],
+    uses: tuple[str, ...] = ("camera",),
+    names: Mapping[str, str] | None = None,
+    unknown_velocity: float | None = None,
+) -> None:
+    """Write a result file.
+
+    Args:
+        path: of the file.
+        results: detections by sample token; the benchmark wants every sample, also those without any.
+        uses: what the method used, of `MODALITIES`.
+        names: name of each of our classes there; default: `DETECTION_NAMES`.
+        unknown_velocity: metres per second to say where a velocity is unknown, as JSON knows no NaN.
+
+    Raises:
+        ValueError: more boxes than the benchmark allows, a class it does not know, an unknown velocity.
+    """
+    names = DETECTION_NAMES if names is None else names
+    wrong = set(uses) - set(MODALITIES)
+    if wrong:
+        raise ValueError(f"unknown modality {sorted(wrong)[0]!r}; choose of {', '.join(MODALITIES)}")
+    content = {
+        "meta": {f"use_{name}": name in uses for name in MODALITIES},
+        "results": {token: _rows(token, found, names, unknown_velocity) for token, found in results.items()},
+    }
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(content, allow_nan=False), "utf-8")
+
+
+def read_nuscenes(path: str | Path) -> dict[str, Detections]:
+    """Detections by sample token of a result file of detection or tracking.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no such file format, or boxes that are none; the message names the file and the sample.
+    """
+    path = Path(path)
+    try:
+        results = json.loads(path.read_text("utf-8"))["results"]
+        rows = {token: list(of) for token, of in results.items()}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no nuScenes result file: it needs results, a list of boxes a sample") from error
+    found = {}
+    for token, of in rows.items():
+        try:
+            found[token] = _detections(of)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"a box without {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{path}, sample {token}: {what}") from error
+    return found
+
+
+def _rows(
+    token: str, found: Detections, names: Mapping[str, str], unknown_velocity: float | None
+) -> list[dict[str, Any]]:
+    if len(found) > MOST:
+        raise ValueError(f"sample {token} has {len(found)} boxes, the benchmark allows {MOST}; keep the best")
+    strange = sorted(set(found.categories) - set(names))
+    if strange:
+        raise ValueError(f"sample {token}: the benchmark has no class {strange[0]!r}; give its name there with names=")
+    velocities = found.velocities
+    if np.isnan(velocities).any():
+        if unknown_velocity is None:
+            raise ValueError(f"sample {token} has unknown velocities; say what to write with unknown_velocity=")
+        velocities = np.nan_to_num(velocities, nan=unknown_velocity)
+    rotations = quaternion_from_rotation(rotation_about_z(found.boxes.yaws))
+    return [
+        {
+            "sample_token": token,
+            "translation": found.boxes.centres[i].tolist(),
+            "size": found.boxes.sizes[i][[1, 0, 2]].tolist(),
+            "rotation": rotations[i].tolist(),
+            "velocity": velocities[i].tolist(),
+            "detection_name": names[found.categories[i]],
+            "detection_score": float(found.scores[i]),
+            "attribute_name": found.attributes[i] if found.attributes else "",
+            **({"tracking_id": found.instances[i]} if found.instances else {}),
+        }
+        for i in range(len(found))
+    ]
+
+
+def _detections(rows: list[dict[str, Any]]) -> Detections:
+    def column(name: str, width: int) -> np.ndarray:
+        return np.array([row[name] for row in rows], np.float64).reshape(-1, width)
+
+    kind = "tracking" if rows and "tracking_name" in rows[0] else "detection"
+    rotations = rotation_from_quaternion(column("rotation", 4))
+    return Detections(
+        boxes=Boxes(column("translation", 3), column("size", 3)[:, [1, 0, 2]], yaw_of(rotations)),
+        velocities=column("velocity", 2),
+        categories=tuple(str(row[f"{kind}_name"]) for row in rows),
+        scores=np.array([row[f"{kind}_score"] for row in rows], np.float64),
+        instances=tuple(str(row["tracking_id"]) for row in rows) if rows and "tracking_id" in rows[0] else None,
+        attributes=tuple(str(row.get("attribute_name", "")) for row in rows),
+    )

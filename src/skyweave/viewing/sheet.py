@@ -77,6 +77,17 @@ def draw_frame(scene: RecordedScene, number: int, channels: Sequence[str] | None
     return strip
 
 
+def draw_picture(frame: Frame, name: str, width: int = 448) -> Image.Image:
+    """One camera's picture with the boxes of the frame's objects. Raises as the capture's ``load``."""
+    return _thumbnail(frame, name, frame.captures[name].load(), width)
+
+
+def draw_map(scene: RecordedScene, number: int, grid: MapGrid | None = None) -> Image.Image:
+    """One frame from above: its pictures on the ground, its objects, its views. Raises as the captures' ``load``."""
+    frame = scene.frames[number]
+    return _map(scene, frame, {name: capture.load() for name, capture in frame.captures.items()}, grid)
+
+
 def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: int) -> Image.Image:
     geometry = frame.captures[name].geometry
     camera = geometry.camera
@@ -97,9 +108,11 @@ def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: 
     return image
 
 
-def _map(scene: RecordedScene, frame: Frame, pictures: dict[str, Observation]) -> Image.Image:
+def _map(
+    scene: RecordedScene, frame: Frame, pictures: dict[str, Observation], grid: MapGrid | None = None
+) -> Image.Image:
     """The ground from above, objects with their headings, and the views."""
-    grid = frame_grid(frame, scene.ground, MAP_SIDE, scene.crs)
+    grid = grid or frame_grid(frame, scene.ground, MAP_SIDE, scene.crs)
     image = Image.fromarray(ground_mosaic(frame, scene.ground, grid, pictures)).resize((MAP_SIDE, MAP_SIDE))
     drawing = ImageDraw.Draw(image)
     for name in sorted(frame.captures):

@@ -1,0 +1,88 @@
+"""A simulated moment on one map: what each platform sees, its features, and where they come to lie."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from skyweave.backbone import Backbone
+from skyweave.demo.pictures import PAPER, feature_map
+from skyweave.geometry.grid import MapGrid
+from skyweave.mapping import place
+from skyweave.recording import RecordedScene
+from skyweave.scenes.principal import Moments, PrincipalColours
+from skyweave.viewing.sheet import draw_map, draw_picture
+
+PATCH_SIZE = 8
+METRES, CELL = 100.0, 1.0  # of the map that is shown
+SIDE = 300  # pixels of a map
+SPREAD = 4  # a patch far away covers many cells: it is laid down as so many points a side
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Pictures, each (rows, columns, 3) uint8.
+
+    Attributes:
+        names: of the platforms.
+        views: with the objects' boxes. features: principal components. placed: the same on the map.
+        fused: all platforms' features on the map. overview: the ground and the objects from above.
+        objects: how many there are. seen: by platform, how many of them it sees.
+    """
+
+    names: tuple[str, ...]
+    views: list[np.ndarray]
+    features: list[np.ndarray]
+    placed: list[np.ndarray]
+    fused: np.ndarray
+    overview: np.ndarray
+    objects: int
+    seen: dict[str, int]
+
+
+def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> Crossing:
+    """Embed every picture of one frame and place its features on the ground."""
+    frame = scene.frames[number]
+    names = tuple(sorted(frame.captures))
+    grid = MapGrid.around(0, 0, METRES, CELL, scene.crs)
+    maps, moments = [], Moments(backbone.config.width)
+    for name in names:
+        features = backbone.embed(frame.captures[name].load(), PATCH_SIZE).dense()[0].clone()
+        maps.append(features - features.mean((1, 2), keepdim=True))  # what a picture has in common says little
+        moments.add(maps[-1].flatten(1).T.numpy())
+    colours = moments.principal_colours()
+    placed = [
+        place(
+            functional.interpolate(features[None], scale_factor=SPREAD, mode="bilinear")[0],
+            frame.captures[name].geometry,
+            grid,
+            ground=scene.ground,
+            normalisation="mean",
+        )
+        for name, features in zip(names, maps, strict=True)
+    ]
+    visible = torch.stack([one.visible & (one.weight > 0) for one in placed])
+    total = (torch.stack([one.features for one in placed]) * visible[:, None]).sum(0)
+    mean = total / visible.sum(0).clamp(min=1)
+    objects = frame.annotations
+    shares = objects.visibility if objects else {}
+    return Crossing(
+        names=names,
+        views=[np.asarray(draw_picture(frame, name)) for name in names],
+        features=[feature_map(m.numpy(), np.ones(m.shape[1:], bool), colours) for m in maps],
+        placed=[
+            _enlarged(one.features.numpy(), seen.numpy(), colours) for one, seen in zip(placed, visible, strict=True)
+        ],
+        fused=_enlarged(mean.numpy(), visible.any(0).numpy(), colours),
+        overview=np.asarray(draw_map(scene, number, grid)),
+        objects=len(objects.boxes) if objects else 0,
+        seen={name: int((shares[name] > 0).sum()) for name in names if name in shares},
+    )
+
+
+def _enlarged(features: np.ndarray, seen: np.ndarray, colours: PrincipalColours) -> np.ndarray:
+    image = feature_map(features, seen, colours)
+    image[~seen] = PAPER
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST))

@@ -15,6 +15,8 @@ COMMANDS = {
     "inspect": "what a raster or a recording holds",
     "shards": "pack a dataset into tar shards",
     "pretrain": "masked image modelling over many sensors",
+    "train": "detection, segmentation and trajectories on recordings",
+    "evaluate": "score a perception model on a recording",
     "probe": "score frozen features against baselines",
     "embed": "a scene to a georeferenced map of features",
     "map": "photographs from the air to a mosaic",

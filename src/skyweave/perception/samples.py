@@ -53,6 +53,7 @@ class Sample:
         objects: with their future.
         scene: name; frame: index in the scene; ego: platform whose map it is.
         platforms: names, the ego first.
+        time: UTC nanoseconds of the present frame.
     """
 
     moments: list[list[View]]
@@ -63,6 +64,7 @@ class Sample:
     frame: int
     ego: str
     platforms: tuple[str, ...]
+    time: int = 0
 
 
 class Samples(Dataset[Sample]):
@@ -118,7 +120,7 @@ class Samples(Dataset[Sample]):
             for i in self._past(s, frame.time)
         ]
         objects = world.objects(self._objects(s, f, grid))
-        return Sample(moments, grid, ground, objects, scene.name, f, ego, tuple(names))
+        return Sample(moments, grid, ground, objects, scene.name, f, ego, tuple(names), frame.time)
 
     def _chosen(self, names: list[str], generator: np.random.Generator) -> list[str]:
         names = names[: self.platforms]

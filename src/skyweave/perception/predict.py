@@ -1,0 +1,77 @@
+"""A model's outputs as results: boxes, instance maps and trajectories in the world."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from skyweave.perception.model import PerceptionModel
+from skyweave.perception.results import Detections, InstanceMap, Trajectories
+from skyweave.perception.samples import Batch
+
+THRESHOLD = 0.05
+WORTH_PREDICTING = 0.15  # score of a box from which its trajectory is predicted
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is read off one map. What a model has no head for is None.
+
+    Attributes:
+        detections: boxes now.
+        instances: one map a step, the present first; identities are constant over them.
+        trajectories: of the boxes with a score of at least ``WORTH_PREDICTING``, in their order.
+    """
+
+    detections: Detections | None = None
+    instances: list[InstanceMap] | None = None
+    trajectories: Trajectories | None = None
+
+
+@torch.inference_mode()
+def predict(model: PerceptionModel, batch: Batch, threshold: float = THRESHOLD) -> list[Scene]:
+    """Run the model over a batch, one result a sample; in bfloat16 where the processor has it."""
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16):
+        outputs = model([views.to(device) for views in batch.frames], torch.from_numpy(batch.present).to(device))
+    return read(model, outputs, batch, threshold)
+
+
+def read(
+    model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: Batch, threshold: float = THRESHOLD
+) -> list[Scene]:
+    """Raw outputs to results."""
+    config, grids = model.config, [sample.grid for sample in batch.samples]
+    times = [sample.time for sample in batch.samples]
+    found: Sequence[Detections | None] = [None] * len(grids)
+    if "detection" in outputs:
+        found = model.heads["detection"].decode(outputs["detection"], grids, threshold)  # type: ignore[operator]
+    maps = None
+    if "instances" in outputs:
+        maps = model.heads["instances"].decode(outputs["instances"])  # type: ignore[operator]
+    scenes = []
+    for number, (grid, boxes) in enumerate(zip(grids, found, strict=True)):
+        instances = trajectories = None
+        if maps is not None:
+            step = round(1e9 * config.interval)
+            instances = [
+                InstanceMap(grid, identities, {}, {}, times[number] + k * step)
+                for k, identities in enumerate(maps[number])
+            ]
+        if "trajectories" in outputs and boxes is not None:
+            chosen = boxes.select(np.flatnonzero(boxes.scores >= WORTH_PREDICTING))
+            labels = np.array([config.categories.index(name) for name in chosen.categories], int)
+            modes, shares = model.heads["trajectories"].decode(  # type: ignore[operator]
+                outputs["trajectories"],
+                grid,
+                number,
+                chosen.boxes.centres,
+                chosen.boxes.yaws,
+                labels,
+                chosen.velocities,
+            )
+            seconds = config.interval * np.arange(1, config.horizon + 1)
+            trajectories = Trajectories(modes, shares, seconds, chosen.categories, crs=grid.crs, time=times[number])
+        scenes.append(Scene(boxes, instances, trajectories))
+    return scenes

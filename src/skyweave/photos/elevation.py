@@ -24,7 +24,7 @@ def read_elevation(path: str | Path, crs: str, bounds: tuple[float, float, float
     """
     import rasterio
     from rasterio.enums import Resampling
-    from rasterio.warp import calculate_default_transform, reproject
+    from rasterio.warp import reproject, transform_bounds
 
     if not Path(path).exists():
         raise FileNotFoundError(f"no such elevation model: {path}")
@@ -32,9 +32,9 @@ def read_elevation(path: str | Path, crs: str, bounds: tuple[float, float, float
         if source.crs is None:
             raise ValueError(f"{path} has no reference system; an elevation model must say where it lies")
         target = rasterio.crs.CRS.from_user_input(crs)
-        affine, _, _ = calculate_default_transform(source.crs, target, source.width, source.height, *source.bounds)
+        west, _, east, _ = transform_bounds(source.crs, target, *source.bounds)
         side = max(bounds[2] - bounds[0], bounds[3] - bounds[1])
-        grid = MapGrid.covering(bounds, max(round(abs(affine.a), 3), 0.05, side / CELLS), crs)
+        grid = MapGrid.covering(bounds, max(round((east - west) / source.width, 3), 0.05, side / CELLS), crs)
         heights = np.full(grid.shape, np.nan)
         reproject(
             rasterio.band(source, 1),

@@ -17,6 +17,7 @@ from skyweave.photos.zone import Zone, zone_of
 
 SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png", ".webp"}
 LEAST_HEIGHT = 2.0  # metres; a picture from lower was taken on the ground
+FARTHEST = 20_000.0  # metres from the middle of a flight
 UNKNOWN_HEIGHT = 50.0  # metres; where nothing is known, until the overlaps tell
 
 
@@ -98,6 +99,10 @@ def read_flight(
         raise ValueError(f"height above ground {height} must be metres >= {LEAST_HEIGHT:g}")
     read, skipped = _read(pictures, poses, calibration)
     _refuse_nothing(read, skipped)
+    far = _far(read)
+    if len(far) < len(read):
+        skipped |= far
+        read = {name: metadata for name, metadata in read.items() if name not in far}
     zone = zone_of(
         np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64),
     )
@@ -137,6 +142,30 @@ def at_height(flight: Flight, height: float) -> Flight:
     """The flight with its level ground moved so that the median camera is this high above it."""
     lowered = float(np.median([photo.position[2] for photo in flight.photos])) - height
     return replace(flight, ground=GroundPlane(lowered), height_source="overlaps", height_spread=0.05)
+
+
+def without(flight: Flight, reasons: dict[str, str]) -> Flight:
+    """The flight without some photos, by name, and why.
+
+    Raises:
+        ValueError: none is left.
+    """
+    photos = tuple(photo for photo in flight.photos if photo.name not in reasons)
+    skipped = {**flight.skipped, **reasons}
+    _refuse_nothing(photos, skipped)
+    return replace(flight, photos=photos, skipped=skipped)
+
+
+def _far(read: dict[str, PhotoMetadata]) -> dict[str, str]:
+    """Photos far from the others: their positions are wrong, or they belong to another map."""
+    places = np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64)
+    middle = np.median(places, axis=0)
+    metres = (places - middle) * 111_320.0 * (np.cos(np.radians(middle[1])), 1.0)
+    return {
+        name: f"lies {np.hypot(*offset) / 1000:.0f} km from the others; map it by itself"
+        for name, offset in zip(read, metres, strict=True)
+        if np.hypot(*offset) > FARTHEST
+    }
 
 
 def _read(

@@ -10,7 +10,7 @@ import numpy as np
 
 from skyweave.files import write_aside
 from skyweave.photos.adjust import adjust
-from skyweave.photos.flight import Flight, at_height, find_pictures, read_flight
+from skyweave.photos.flight import Flight, at_height, find_pictures, read_flight, without
 from skyweave.photos.intrinsics import Calibration
 from skyweave.photos.mosaic import mosaic_grid, write_mosaic, write_preview
 from skyweave.photos.overlaps import Chips, Registration, neighbours
@@ -22,6 +22,7 @@ from skyweave.photos.turns import find_turns, height_ratio
 
 PARTNERS = 8  # overlaps followed a photo
 LEAST_SIGNIFICANCE = 4.0  # of an overlap's registration; the ties check it further
+SMALL = 8  # reduction at which pictures are first looked at
 LEAST_TIES = 8  # held out, before a number is a measurement
 Progress = Callable[[str, int, int], None]
 
@@ -160,7 +161,7 @@ def map_photos(
         height=height,
         horizontal_spread=horizontal_spread,
     )
-    tell("headings", 0, 1)
+    flight = _decodable(flight, pictures, lambda done, total: tell("reading", done, total))
     flight = _settled(flight, pictures)
     registrations = _registrations(flight, pictures)
     ties = find_ties(
@@ -201,6 +202,18 @@ def map_photos(
         after,
         tuple(notes),
     )
+
+
+def _decodable(flight: Flight, pictures: PictureStore, progress: Callable[[int, int], None]) -> Flight:
+    """Without the pictures whose pixels are broken; small copies of the others stay at hand."""
+    broken: dict[str, str] = {}
+    for done, photo in enumerate(flight.photos):
+        try:
+            pictures.grey(photo, SMALL)
+        except (OSError, SyntaxError, ValueError) as error:
+            broken[photo.name] = f"cannot be read as a picture: {error}"
+        progress(done + 1, len(flight.photos))
+    return without(flight, broken) if broken else flight
 
 
 def _settled(flight: Flight, pictures: PictureStore) -> Flight:

@@ -24,6 +24,7 @@ GIMBAL_FIELDS = (
     ("CameraOrientationNED/Yaw", "CameraOrientationNED/Pitch", "CameraOrientationNED/Roll"),  # Skydio
 )
 FLIGHT_YAW_FIELDS = ("FlightYawDegree", "DroneYawDegree", "BodyYaw")
+EIGHT_BIT = {"L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}
 MAKER_NOTE, MAKER_NOTE_FLOAT = 37500, 11
 MAKER_NOTE_ANGLES = {0x07: "flight_yaw", 0x09: "pitch", 0x0A: "yaw", 0x0B: "roll"}  # as ExifTool documents them
 
@@ -100,6 +101,8 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
         with Image.open(path) as image:
             exif, xmp = image.getexif(), read_xmp(image)
             columns, rows = image.size
+            if image.mode not in EIGHT_BIT:
+                raise ValueError(f"its pixels are of kind {image.mode!r}; 8-bit grey or colour is needed")
             camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
             base = dict(exif)
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:

@@ -45,7 +45,7 @@ def main() -> int:
     if args.golden:
         cases = [make(seed, small=True) for make, count in GOLDEN.items() for seed in range(count)]
         for case, figures in zip(cases, devkit(args.devkit, cases), strict=True):
-            case["figures"] = figures
+            case["figures"] = {name: round(v, 9) for name, v in figures.items() if "/" not in name or v % 1 > 0}  # brief
         args.golden.write_text("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]\n")
         return 0
     worst: dict[str, tuple[float, str]] = {}

@@ -77,7 +77,8 @@ def write_geoparquet(path: str | Path, results: Result | Sequence[Result]) -> No
     names = list(dict.fromkeys(name for row in rows for name in row.properties))
     bounds = np.array([_bounds(row) for row in rows]).reshape(-1, 4)
     table = {name: [row.properties.get(name) for row in rows] for name in names}
-    table["time"] = pa.array(table.get("time", []), pa.timestamp("ns", tz="UTC"))
+    times = [None if time is None else time // 1000 for time in table.get("time", [])]  # few readers know nanoseconds
+    table["time"] = pa.array(times, pa.timestamp("us", tz="UTC"))
     table["geometry"] = pa.array([_wkb(row) for row in rows], pa.binary())
     table["bbox"] = pa.StructArray.from_arrays(list(bounds.T), ["xmin", "ymin", "xmax", "ymax"])
     geo = _geo_metadata(results[0].crs, sorted({KINDS[row.kind] for row in rows}), bounds)

@@ -5,22 +5,19 @@ import numpy as np
 from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import HORIZON, ElevationModel, Ground, GroundPlane
-from skyweave.world.config import PlaceConfig, TerrainConfig
+from skyweave.world.config import TerrainConfig
 
 REACH = 2.0  # of the elevation model, in sides of the world
 ITERATIONS = 12
 EXACT = 2e-4  # metres of height
 
 
-def build_terrain(
-    config: TerrainConfig, place: PlaceConfig, size: float, generator: np.random.Generator
-) -> Ground:
-    """The ground, in the scene's own reference system."""
+def build_terrain(config: TerrainConfig, base: float, size: float, generator: np.random.Generator) -> Ground:
+    """The ground about the middle of the world, its lowest place at the height ``base``."""
     if config.relief == 0:
-        return GroundPlane(place.height)
-    side = REACH * size
-    grid = MapGrid.around(place.east, place.north, side, config.resolution, place.crs)
-    x, y = np.moveaxis(grid.cell_centres() - (place.east, place.north), -1, 0)
+        return GroundPlane(base)
+    grid = MapGrid.around(0.0, 0.0, REACH * size, config.resolution)
+    x, y = np.moveaxis(grid.cell_centres(), -1, 0)
     heights = np.zeros(grid.shape)
     for share in (1.0, 0.5, 0.3):  # waves of several lengths and directions
         for _ in range(3):
@@ -28,7 +25,7 @@ def build_terrain(
             number = 2 * np.pi / (config.wavelength * (0.6 + 0.8 * share))
             heights += share * np.sin(number * (np.cos(direction) * x + np.sin(direction) * y) + phase)
     low, high = heights.min(), heights.max()
-    return ElevationModel(place.height + (heights - low) / (high - low) * config.relief, grid)
+    return ElevationModel(base + (heights - low) / (high - low) * config.relief, grid)
 
 
 def heights_at(ground: Ground, points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,144 @@
+"""What a sensor sees of the ground from straight above, in ever coarser copies, and reading it anywhere.
+
+A pixel reads the copy whose cells are about as large as its own footprint (Williams 1983, "Pyramidal parametrics"), so
+that a line far away is grey and does not flicker.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyweave.sensors import Sensor
+from skyweave.world.ground import GroundMap
+from skyweave.world.materials import reflectances, temperatures
+
+SMALLEST = 8  # cells along a side of the coarsest copy
+GRAIN = 4.0  # kelvin by which ground that is twice as bright is warmer
+
+
+@dataclass(frozen=True)
+class Response:
+    """How a sensor answers to materials: one channel for each optical band, then two if it has thermal bands.
+
+    Attributes:
+        sensor: whose.
+        table: (materials, channels): reflectance; brightness temperature in the shade and what sun adds, in kelvin.
+        optical: channels of the sensor that are reflectance; thermal: that are temperature.
+    """
+
+    sensor: Sensor
+    table: np.ndarray
+    optical: tuple[int, ...]
+    thermal: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sensor: Sensor, air: float) -> "Response":
+        """Of a sensor in air of a temperature in kelvin."""
+        optical = tuple(i for i, band in enumerate(sensor.bands) if band.kind == "optical")
+        thermal = tuple(i for i, band in enumerate(sensor.bands) if band.kind == "thermal")
+        table = reflectances(tuple(sensor.bands[i] for i in optical))
+        if thermal:
+            table = np.concatenate([table, temperatures(air)], 1)
+        return cls(sensor, np.ascontiguousarray(table, np.float32), optical, thermal)
+
+    @property
+    def wavelengths(self) -> np.ndarray:
+        """(optical,) nanometres."""
+        return np.array([self.sensor.bands[i].wavelength for i in self.optical], float)
+
+
+class Texture:
+    """The ground as channels of a response.
+
+    Args:
+        response: of the sensor.
+        fine: raster of the built-up area; coarse: of the country around.
+        finest: footprint in metres of the sharpest pixel; finer copies are left out.
+    """
+
+    def __init__(self, response: Response, fine: GroundMap, coarse: GroundMap, finest: float = 0.0) -> None:
+        self.half = np.float32(fine.extent / 2)
+        copies: list[np.ndarray] = []
+        cells: list[int] = []
+        texels: list[float] = []
+        for ground in (fine, coarse):
+            image, texel = _channels(response, ground, finest), ground.extent
+            if ground is coarse:
+                self.first_coarse = len(copies)
+            while len(image) >= SMALLEST:
+                copies.append(image.reshape(-1, image.shape[2]))
+                cells.append(len(image))
+                texels.append(texel / len(image))
+                image = _halved(image)
+        self.flat = np.concatenate(copies)
+        self.offsets = np.cumsum([0, *(len(copy) for copy in copies[:-1])]).astype(np.int32)
+        self.cells = np.array(cells, np.int32)
+        self.texels = np.array(texels, np.float32)
+
+    def read(self, x: np.ndarray, y: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+        """(p, channels) at local positions, averaged over about a footprint in metres, all (p,) float32."""
+        finer = np.log2(np.maximum(footprint, 1e-6))
+        inside = np.maximum(np.abs(x), np.abs(y)) < self.half
+        near = np.clip(np.rint(finer - np.log2(self.texels[0])), 0, self.first_coarse - 1)
+        last = len(self.texels) - 1
+        far = np.clip(np.rint(finer - np.log2(self.texels[self.first_coarse])), 0, last - self.first_coarse)
+        level = np.where(inside, near, far + self.first_coarse).astype(np.int32)
+        cells, per_metre = self.cells[level], (1 / self.texels)[level]
+        middle = cells * np.float32(0.5) - np.float32(0.5)
+        u, v = x * per_metre + middle, middle - y * per_metre
+        column, row = np.floor(u), np.floor(v)
+        u, v = (u - column)[:, None], (v - row)[:, None]
+        last_cell = cells - 1  # cells are a power of two: the raster repeats at its edges
+        column, row = column.astype(np.int32), row.astype(np.int32)
+        left, right = column & last_cell, (column + 1) & last_cell
+        offset = self.offsets[level]
+        upper, lower = offset + (row & last_cell) * cells, offset + ((row + 1) & last_cell) * cells
+        top = self.flat[upper + left]
+        top += (self.flat[upper + right] - top) * u
+        bottom = self.flat[lower + left]
+        bottom += (self.flat[lower + right] - bottom) * u
+        bottom -= top
+        bottom *= v
+        top += bottom
+        return top
+
+
+def _channels(response: Response, ground: GroundMap, finest: float) -> np.ndarray:
+    """(n, n, channels) float32 of a ground raster, no finer than it needs to be."""
+    planes = []
+    optical = len(response.optical)
+    for channel in range(response.table.shape[1]):
+        plane = response.table[:, channel][ground.material]
+        if channel < optical:
+            plane *= ground.brightness
+            if ground.photographed is not None and ground.photographed.any():
+                picture = _photographed(ground, float(response.wavelengths[channel]))
+                plane = np.where(ground.photographed, picture, plane)
+        elif channel == optical:
+            plane += np.float32(GRAIN) * (ground.brightness - 1)
+        texel = ground.texel
+        while texel * 2 <= finest and len(plane) > 2 * SMALLEST:
+            plane, texel = _halved(plane[..., None])[..., 0], texel * 2
+        planes.append(plane)
+    return np.stack(planes, -1)
+
+
+def _photographed(ground: GroundMap, wavelength: float) -> np.ndarray:
+    """The photograph at a wavelength, between its bands in proportion, beyond them as in the last; it repeats."""
+    photograph = ground.photograph
+    assert photograph is not None
+    bands, rows, columns = photograph.reflectance.shape
+    at = float(np.interp(wavelength, photograph.wavelengths, np.arange(bands)))
+    low = min(int(at), bands - 1)
+    high = min(low + 1, bands - 1)
+    picture = photograph.reflectance[low] * (1 - (at - low)) + photograph.reflectance[high] * (at - low)
+    metres = (np.arange(ground.cells) + 0.5) * ground.texel - ground.extent / 2
+    column = np.floor(metres / photograph.pixel + columns / 2).astype(np.int64) % columns
+    row = np.floor(metres / photograph.pixel + rows / 2).astype(np.int64) % rows
+    return np.asarray(picture[row[:, None], column], np.float32)
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """(n/2, n/2, channels): the mean of each 2 x 2 cells."""
+    pairs = image[0::2] + image[1::2]
+    return (pairs[:, 0::2] + pairs[:, 1::2]) * np.float32(0.25)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from skyweave.perception.metrics.matching import lengths
 from skyweave.perception.metrics.tables import BoxTable
@@ -114,6 +113,8 @@ def _associate(
     frame: Frame, tracks: list[str], distance: np.ndarray, last: dict[tuple[int, str], str]
 ) -> tuple[dict[int, int], set[int]]:
     """Index of the track by index of the object, and the objects that switched; ``last`` is brought up to date."""
+    from scipy.optimize import linear_sum_assignment  # here: who scores no tracks needs no SciPy
+
     found: dict[int, int] = {}
     switched: set[int] = set()
     place = {name: j for j, name in enumerate(tracks)}

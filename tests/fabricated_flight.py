@@ -227,3 +227,12 @@ def dji_xmp(shot: Shot, height: float) -> str:
     if "relative" not in shot.leave_out:
         values["RelativeAltitude"] = height + shot.said_shift[2]
     return packet(" ".join(f'drone-dji:{name}="{value:+.6f}"' for name, value in values.items()), DJI) if values else ""
+
+
+def out_of_shape(found: np.ndarray, truth: np.ndarray) -> float:
+    """Largest distance in metres of (n, 2) places from their true ones after the best shift, turn and scale.
+
+    Those are what overlaps cannot tell: they come from the positions, as good as these are.
+    """
+    a, b = (places @ (1, 1j) - (places @ (1, 1j)).mean() for places in (found, truth))
+    return float(np.abs(a * (a.conj() @ b) / (a.conj() @ a) - b).max())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
 
 from fabricated_flight import DJI, EAST, FOCAL, NORTH, Shot, gps_fields, packet, write_shot
 from skyweave.photos.intrinsics import Calibration, camera_of, read_calibration
@@ -35,34 +36,39 @@ def picture(
     return path
 
 
+def values(prefix: str, name: str, *angles: float) -> str:
+    return " ".join(f'{prefix}:{name.format(axis)}="{a:+}"' for axis, a in zip(AXES, angles, strict=True))
+
+
+def elements(prefix: str, name: str, *angles: float) -> str:
+    tags = [f"{prefix}:{name.format(axis)}" for axis in AXES]
+    return "".join(f"<{tag}>{angle:+}</{tag}>" for tag, angle in zip(tags, angles, strict=True))
+
+
+AXES = ("Yaw", "Pitch", "Roll")
+DRONE = "drone-dji"
 PIX4D = 'xmlns:Camera="http://pix4d.com/camera/1.0"'
 PARROT = 'xmlns:drone-parrot="http://www.parrot.com/drone-parrot/1.0/"'
 SKYDIO = 'xmlns:drone-skydio="http://www.skydio.com/drone-skydio/1.0/"'
 LAYOUTS = {
-    "dji attributes": (
-        packet('drone-dji:GimbalYawDegree="-135.5" drone-dji:GimbalPitchDegree="-89.90" drone-dji:GimbalRollDegree="+0.00"', DJI),
-        Attitude(-135.5, -89.9, 0.0),
-    ),
-    "dji elements": (
-        packet("", DJI, "<drone-dji:GimbalYawDegree>+12.3</drone-dji:GimbalYawDegree><drone-dji:GimbalPitchDegree>-45</drone-dji:GimbalPitchDegree>"),
-        Attitude(12.3, -45.0, 0.0),
-    ),
-    "parrot": (
-        packet('drone-parrot:CameraYawDegree="77" drone-parrot:CameraPitchDegree="-80" drone-parrot:CameraRollDegree="1"', PARROT),
-        Attitude(77.0, -80.0, 1.0),
-    ),
-    "pix4d": (
-        packet('Camera:Yaw="200" Camera:Pitch="4" Camera:Roll="-3"', PIX4D),
-        Attitude(200.0, 4.0, -3.0, "body"),
-    ),
+    "dji attributes": (packet(values(DRONE, "Gimbal{}Degree", -135.5, -89.9, 0.0), DJI), Attitude(-135.5, -89.9, 0.0)),
+    "dji elements": (packet("", DJI, elements(DRONE, "Gimbal{}Degree", 12.3, -45, 1)), Attitude(12.3, -45.0, 1.0)),
+    "parrot": (packet(values("drone-parrot", "Camera{}Degree", 77, -80, 1), PARROT), Attitude(77.0, -80.0, 1.0)),
+    "pix4d": (packet(values("Camera", "{}", 200, 4, -3), PIX4D), Attitude(200.0, 4.0, -3.0, "body")),
     "skydio": (
-        packet("", SKYDIO, '<drone-skydio:CameraOrientationNED rdf:parseType="Resource"><drone-skydio:Yaw>33</drone-skydio:Yaw><drone-skydio:Pitch>-88</drone-skydio:Pitch><drone-skydio:Roll>0.5</drone-skydio:Roll></drone-skydio:CameraOrientationNED>'),
+        packet(
+            "",
+            SKYDIO,
+            '<drone-skydio:CameraOrientationNED rdf:parseType="Resource">'
+            + elements("drone-skydio", "{}", 33, -88, 0.5)
+            + "</drone-skydio:CameraOrientationNED>",
+        ),
         Attitude(33.0, -88.0, 0.5),
     ),
     "none": ("", None),
     "broken": ("<x:xmpmeta", None),
-    "entities": ('<!DOCTYPE a [<!ENTITY b "c">]>' + packet('drone-dji:GimbalYawDegree="1" drone-dji:GimbalPitchDegree="2"', DJI), None),
-}  # fmt: skip
+    "entities": (f"<!DOCTYPE a [<!ENTITY b 'c'>]>{packet(values(DRONE, 'Gimbal{}Degree', 1, 2, 3), DJI)}", None),
+}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -117,7 +123,7 @@ def test_positions_in_every_quarter_of_the_earth(tmp_path: Path, latitude: float
 def test_positions_that_are_none(tmp_path: Path) -> None:
     nowhere = picture(tmp_path / "A.JPG", {TAG.GPSInfo: gps_fields(0.0, 0.0, 0.0)})
     assert read_metadata(nowhere).latitude is None
-    broken = picture(tmp_path / "B.JPG", {TAG.GPSInfo: {**gps_fields(1.0, 2.0, 0.0), 2: (float("nan"), 0.0, 0.0)}})
+    broken = picture(tmp_path / "B.JPG", {TAG.GPSInfo: {**gps_fields(1.0, 2.0, 0.0), 2: (IFDRational(0, 0), 0.0, 0.0)}})
     assert read_metadata(broken).latitude is None
     xmp = packet('drone-dji:GpsLatitude="46.8" drone-dji:GpsLongtitude="-92.0"', DJI)
     assert read_metadata(picture(tmp_path / "C.JPG", xmp=xmp.encode())).longitude == -92.0

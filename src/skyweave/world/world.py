@@ -1,0 +1,380 @@
+"""A living world: roads, traffic and people, platforms that fly over them, and the frames that they record."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+
+from skyweave.geometry.boxes import Boxes
+from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.ground import ElevationModel, Ground
+from skyweave.observation import Observation
+from skyweave.recording import Annotations, Capture, Frame, RecordedScene
+from skyweave.sensors import Sensor, get_sensor
+from skyweave.world.config import WorldConfig
+from skyweave.world.ground import Photograph, paint_ground
+from skyweave.world.light import Light, ShadowMap
+from skyweave.world.looks import dressed
+from skyweave.world.materials import check_renderable
+from skyweave.world.pedestrians import Pedestrians
+from skyweave.world.platforms import Mount, Platform, make_platforms
+from skyweave.world.roads import MARGIN, build_roads
+from skyweave.world.scenery import build_scenery
+from skyweave.world.shading import measure, shade
+from skyweave.world.shapes import Faces, Things, build_faces
+from skyweave.world.surfaces import SURFACE, surface_of_materials
+from skyweave.world.terrain import build_terrain, ground_inverse_depth, heights_at
+from skyweave.world.texture import Response, Texture
+from skyweave.world.traffic import Traffic
+from skyweave.world.view import GROUND, View, look
+
+
+def simulate_scene(
+    config: WorldConfig,
+    index: int,
+    seed: int | None = None,
+    photograph: Photograph | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> RecordedScene:
+    """One scene of a recording; its pictures are rendered when they are loaded.
+
+    Args:
+        config: of the world.
+        index: of the scene: with the seed it decides everything random.
+        seed: instead of the configured one.
+        photograph: land beside the roads, instead of painted land.
+        progress: called with frames done and all frames.
+    """
+    world = World(config, config.seed if seed is None else seed, index, photograph)
+    frames = []
+    for number in range(config.frames):
+        if number:
+            world.step()
+        frames.append(world.frame())
+        if progress:
+            progress(number + 1, config.frames)
+    return world.scene(frames)
+
+
+class World:
+    """A world that can be stepped and looked at.
+
+    Args:
+        config: of it.
+        seed: decides everything random, together with the index.
+        index: of the scene.
+        photograph: land beside the roads, instead of painted land.
+
+    Raises:
+        ValueError: a sensor that cannot be simulated, or two cameras with one name.
+    """
+
+    def __init__(
+        self, config: WorldConfig, seed: int = 0, index: int = 0, photograph: Photograph | None = None
+    ) -> None:
+        self.config, self.seed, self.index = config, seed, index
+        self.name = f"{config.name}-{index:04d}"
+        self.sensors = _sensors(config)
+        draw = _generators(seed, index)
+        step = config.terrain.resolution
+        # on a whole cell of the elevation model, so that it need not be resampled
+        self.origin = np.array([round(config.place.east / step) * step, round(config.place.north / step) * step, 0.0])
+        self.network = build_roads(config.roads, draw("roads"))
+        size = config.roads.size + 2 * MARGIN
+        self.ground = build_terrain(config.terrain, config.place.height, size, draw("terrain"))
+        self.light = Light.draw(config.light, draw("light"))
+        self.scenery = build_scenery(self.network, config.scenery, config.traffic.parked, draw("scenery"))
+        paints = self.scenery.paints
+        self.maps = paint_ground(self.network, paints, config.scenery.texture, draw("ground"), photograph)
+        middle = float(heights_at(self.ground, np.zeros((1, 2)))[0])
+        self.platforms = make_platforms(config.platforms, middle, config.errors, draw("platforms"))
+        self.traffic = Traffic(self.network, config.traffic, draw("traffic"))
+        self.pedestrians = Pedestrians(self.network, self.traffic, config.traffic.pedestrians, draw("pedestrians"))
+        self._drops = draw("drops")
+        self._textures: dict[str, tuple[Response, Texture]] = {}
+        self.fixtures = build_faces(self._fixtures())
+        base = ShadowMap(self.maps[0].extent, self.light)
+        self.fixed_shadows = base.with_shadows(self.fixtures)
+        self.frames_done = 0
+        start = datetime.fromisoformat(config.start)
+        if start.tzinfo is None:
+            raise ValueError(f"start {config.start!r} has no time zone; write 2026-06-21T10:00:00+00:00")
+        duration = round(config.frames * config.interval * 1e9) + 10 * 10**9
+        self.time = int(start.timestamp()) * 10**9 + index * duration
+        self._advance(config.warm_up)
+
+    def step(self, seconds: float | None = None) -> None:
+        """Everything moves on, by the configured interval if nothing else is said."""
+        seconds = self.config.interval if seconds is None else seconds
+        self._advance(seconds)
+        followed = self._followed()
+        for platform in self.platforms:
+            platform.step(seconds, followed)
+        self.time += round(seconds * 1e9)
+        self.frames_done += 1
+
+    def frame(self, platforms: Sequence[str] | None = None) -> Frame:
+        """What platforms see now, all of them or those named.
+
+        Which object each pixel shows is known at once; images, depth and classes are rendered when they are loaded.
+        """
+        moment = Moment(self)
+        captures, visibility = {}, {}
+        for platform in self.platforms:
+            for mount in platform.mounts:
+                dropped = self._drops.random() < self.config.errors.dropped
+                absent = dropped or self.frames_done % platform.config.every
+                if absent or (platforms is not None and platform.name not in platforms):
+                    continue
+                capture, seen = self._capture(moment, platform, mount)
+                captures[mount.channel], visibility[mount.channel] = capture, seen
+        annotations = replace(moment.annotations(self.origin), visibility=visibility)
+        return Frame(self.time, captures, annotations)
+
+    def scene(self, frames: Sequence[Frame]) -> RecordedScene:
+        """Frames of this world as a scene."""
+        place, light = self.config.place, self.light
+        elevation = np.degrees(np.arcsin(light.sun[2]))
+        crossings = len(self.network.crossings)
+        text = f"simulated {self.config.roads.layout}, {crossings} crossings, sun at {elevation:.0f} degrees"
+        return RecordedScene(self.name, frames, place.crs, text, place.name, self.world_ground())
+
+    def world_ground(self) -> Ground:
+        """The ground in the scene's own reference system."""
+        if not isinstance(self.ground, ElevationModel):
+            return self.ground
+        grid = self.ground.grid
+        east, north = (round(value / grid.resolution) for value in self.origin[:2])
+        moved = replace(grid, west=grid.west + east, north=grid.north + north, crs=self.config.place.crs)
+        return ElevationModel(self.ground.heights, moved)
+
+    def placed(self, geometry: CameraGeometry) -> CameraGeometry:
+        """A camera in the scene's own reference system instead of local axes."""
+        pose = geometry.world_from_camera.copy()
+        pose[:3, 3] += self.origin
+        return replace(geometry, world_from_camera=pose, crs=self.config.place.crs)
+
+    def response(self, sensor: Sensor, finest: float) -> tuple[Response, Texture]:
+        """How a sensor sees this world's materials and its ground."""
+        # cameras of about the same sharpness share a texture
+        level = int(np.floor(np.log2(max(finest, 1e-3) / self.maps[0].texel)))
+        key = f"{sensor.name} {[band.name for band in sensor.bands]} {max(level, 0)}"
+        if key not in self._textures:
+            response = Response.of(sensor, self.light.air)
+            self._textures[key] = response, Texture(response, *self.maps, finest)
+        return self._textures[key]
+
+    def _advance(self, seconds: float) -> None:
+        steps = int(np.ceil(seconds / 0.1 - 1e-9))
+        for _ in range(steps):
+            self.pedestrians.step(seconds / steps)
+            self.traffic.step(seconds / steps)
+
+    def _followed(self) -> np.ndarray | None:
+        """The bus, else the first vehicle that there is."""
+        if not self.traffic.vehicles:
+            return None
+        pose = self.traffic.pose(self.traffic.vehicles[0])
+        place = np.array([pose.x, pose.y])
+        return np.append(place, heights_at(self.ground, place[None])[0])
+
+    def _fixtures(self) -> Things:
+        fixtures = self.scenery.fixtures
+        surfaces = {"building": "building", "tree": "tree", "lamp": "pole"}
+        places = np.array([(f.x, f.y) for f in fixtures], float).reshape(-1, 2)
+        return Things(
+            shapes=tuple(f.shape for f in fixtures),
+            surfaces=np.array([SURFACE[surfaces[f.kind]] for f in fixtures], np.uint8),
+            bases=np.column_stack([places, heights_at(self.ground, places)]),
+            sizes=np.array([f.size for f in fixtures], float).reshape(-1, 3),
+            yaws=np.array([f.yaw for f in fixtures], float),
+            paints=("steel",) * len(fixtures),
+            brightness=np.array([f.brightness for f in fixtures], float),
+            running=np.zeros(len(fixtures), bool),
+        )
+
+    def _capture(self, moment: "Moment", platform: Platform, mount: Mount) -> tuple[Capture, np.ndarray]:
+        """A picture that is rendered when it is loaded, and the share of each object that it shows."""
+        true, sensor = platform.geometry(mount), self.sensors[mount.config.sensor, _names(mount.config.bands)]
+        view = moment.look(true)
+        shares = np.where(view.alone > 0, view.visible / np.maximum(view.alone, 1), 0.0)
+        # faces compress to a hundredth; what follows from them is computed again when it is asked for
+        packed, shape = zlib.compress(view.face.tobytes(), 1), view.face.shape
+        reported = self.placed(platform.reported(true))
+        stamp, number, channel = self.time + platform.clock, self.frames_done, mount.channel
+
+        def seen() -> np.ndarray:
+            return np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape)
+
+        def load() -> Observation:
+            pixels, distance = self._render(moment, true, mount, sensor, number)
+            source = f"{self.name}/{channel}/{number}"
+            return Observation.from_pixels(pixels, sensor, distance, None, reported, stamp, source)
+
+        def load_instances() -> np.ndarray:
+            face = seen()
+            owner = np.append(moment.faces.owner, (-1, -1))[face]  # ground and sky count from the end
+            return np.where(owner < moment.count, owner, -1).astype(np.int32)
+
+        def load_depth() -> np.ndarray:
+            with np.errstate(divide="ignore"):
+                return (1 / moment.look(true).inverse_depth).astype(np.float32)
+
+        def load_classes() -> np.ndarray:
+            return moment.classes(seen(), true)
+
+        capture = Capture(
+            channel=channel,
+            platform=platform.name,
+            time=stamp,
+            geometry=reported,
+            load=load,
+            true_geometry=self.placed(true),
+            true_time=self.time,
+            load_depth=load_depth,
+            load_instances=load_instances,
+            load_classes=load_classes,
+        )
+        return capture, shares
+
+    def _render(
+        self, moment: "Moment", geometry: CameraGeometry, mount: Mount, sensor: Sensor, number: int
+    ) -> tuple[np.ndarray, float]:
+        """(bands, rows, columns) in the sensor's units, and metres of a pixel on the ground, in the middle."""
+        rows, columns, times = mount.camera.rows, mount.camera.columns, mount.config.supersampling
+        finer = replace(geometry, camera=geometry.camera.resized(rows * times, columns * times))
+        view = moment.look(finer)
+        above = float(geometry.position[2] - moment.middle)
+        focal = float(geometry.camera.intrinsics[0, 0])
+        response, texture = self.response(sensor, above / focal / times)
+        lit = moment.lit_owners
+        image = shade(view, moment.faces, lit, finer, response, texture, moment.shadows, moment.middle)
+        if times > 1:
+            image = image.reshape(len(image), rows, times, columns, times).mean((2, 4))
+        noise = _generators(self.seed, self.index)(f"noise {mount.channel} {number}")
+        middle = float(view.inverse_depth[rows * times // 2, columns * times // 2])
+        distance = (1 / middle if middle > 0 else above) / focal
+        return measure(image, response, mount.config.noise, noise), distance
+
+
+class Moment:
+    """A world as it was at one time, ready to be looked at from anywhere.
+
+    Attributes:
+        count: annotated objects; they are the first owners of the faces.
+        faces: of everything.
+        shadows: on the ground.
+        lit_owners: (owners,) 1 where the sun reaches an object, 0 where a fixture shades it.
+        middle: height of the ground in the middle of the world.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.ground, self.maps = world.ground, world.maps
+        traffic, pedestrians, scenery = world.traffic, world.pedestrians, world.scenery
+        rows = [(v.name, v.kind, v.size, v.look, v.v > 0.3, traffic.pose(v)) for v in traffic.vehicles]
+        rows += [(w.name, "pedestrian", w.size, w.look, False, pedestrians.pose(w)) for w in pedestrians.walkers]
+        dresses = [dressed(kind, look, size) for _, kind, size, look, _, _ in rows]
+        names = [row[0] for row in rows]
+        categories = [row[1] for row in rows]
+        places = [(p.x, p.y, p.yaw, p.vx, p.vy) for *_, p in rows]
+        running = [row[4] for row in rows]
+        for number, parked in enumerate(scenery.parked):
+            dresses.append(dressed("car", (number + 1) * 7919 + world.index * 104729 + world.seed, None))
+            names.append(f"parked-{number + 1:04d}")
+            categories.append("car")
+            places.append((parked.x, parked.y, parked.yaw, 0.0, 0.0))
+            running.append(False)
+        self.count = len(names)
+        self._poses = np.array(places, float).reshape(-1, 5)
+        self._names, self._categories = tuple(names), tuple(categories)
+        self._sizes = np.array([dress.size for dress in dresses], float).reshape(-1, 3)
+        flat = self._poses[:, :2]
+        self._bases = np.column_stack([flat, heights_at(self.ground, flat)])
+        things = Things(
+            shapes=tuple(dress.shape for dress in dresses),
+            surfaces=np.array([SURFACE[category] for category in categories], np.uint8),
+            bases=self._bases,
+            sizes=self._sizes,
+            yaws=self._poses[:, 2],
+            paints=tuple(dress.paint for dress in dresses),
+            brightness=np.array([dress.brightness for dress in dresses], float),
+            running=np.array(running, bool),
+        )
+        own = build_faces(things)
+        self.faces: Faces = own.joined(world.fixtures, self.count)
+        self.shadows = world.fixed_shadows.with_shadows(own)
+        lit = world.fixed_shadows.lit(flat[:, 0].astype(np.float32), flat[:, 1].astype(np.float32))
+        self.lit_owners = np.concatenate([lit, np.ones(len(world.scenery.fixtures))]).astype(np.float32)
+        self.middle = float(heights_at(self.ground, np.zeros((1, 2)))[0])
+        self._last: tuple[CameraGeometry, View] | None = None
+
+    def look(self, geometry: CameraGeometry) -> View:
+        """What a camera in local axes shows; the last answer is kept, for an image is followed by its depth."""
+        if self._last is None or self._last[0] is not geometry:
+            ground = ground_inverse_depth(self.ground, geometry)
+            self._last = geometry, look(self.faces, geometry, ground, self.count)
+        return self._last[1]
+
+    def classes(self, face: np.ndarray, geometry: CameraGeometry) -> np.ndarray:
+        """(rows, columns) uint8 index into ``SURFACES``."""
+        surface = np.append(self.faces.surface, (SURFACE["sky"], SURFACE["soil"])).astype(np.uint8)
+        classes = surface[face]
+        row, column = np.nonzero(face == GROUND)
+        if row.size:
+            depth = 1 / self.look(geometry).inverse_depth[row, column]
+            rays = geometry.world_rays(np.stack([column + 0.5, row + 0.5], -1))
+            x, y = (geometry.position[i] + depth * rays[:, i] for i in (0, 1))
+            classes[row, column] = self._ground_classes[1][_cell(self.maps[1].extent, self.maps[1].cells, x, y)]
+            near = np.maximum(np.abs(x), np.abs(y)) < self.maps[0].extent / 2
+            fine = _cell(self.maps[0].extent, self.maps[0].cells, x[near], y[near])
+            classes[row[near], column[near]] = self._ground_classes[0][fine]
+        return classes
+
+    @cached_property
+    def _ground_classes(self) -> tuple[np.ndarray, ...]:
+        table = surface_of_materials()
+        return tuple(table[ground.material] for ground in self.maps)
+
+    def annotations(self, origin: np.ndarray) -> Annotations:
+        """All objects, in the scene's own reference system."""
+        centres = self._bases + origin
+        centres[:, 2] += self._sizes[:, 2] / 2
+        boxes = Boxes(centres, self._sizes, np.arctan2(np.sin(self._poses[:, 2]), np.cos(self._poses[:, 2])))
+        return Annotations(boxes, self._poses[:, 3:5], self._categories, self._names)
+
+
+def _cell(extent: float, cells: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scale = cells / extent
+    column = np.floor(x * scale + cells / 2).astype(np.int64) & (cells - 1)
+    return np.floor(cells / 2 - y * scale).astype(np.int64) & (cells - 1), column
+
+
+def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Sensor]:
+    found = {}
+    for platform in config.platforms:
+        for camera in platform.cameras:
+            sensor = get_sensor(camera.sensor)
+            if camera.bands is not None:
+                # another set of bands is another sensor, and a recording knows sensors by name
+                sensor = replace(sensor.select(camera.bands), name=f"{sensor.name}-{'-'.join(camera.bands)}")
+            check_renderable(sensor)
+            found[camera.sensor, _names(camera.bands)] = sensor
+    return found
+
+
+def _names(bands: list[str] | None) -> tuple[str, ...] | None:
+    return None if bands is None else tuple(bands)
+
+
+def _generators(seed: int, index: int) -> Callable[[str], np.random.Generator]:
+    """An own source of random numbers for each purpose, so that a change of one leaves the others alone."""
+
+    def draw(purpose: str) -> np.random.Generator:
+        word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big")
+        return np.random.default_rng([seed, index, word])
+
+    return draw

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TOUCHING = 1e-9  # metres by which a corner may lie outside and still count as on a side
 CORNER_SIGNS = np.array(  # of (length, width, height), bottom face first, each counter-clockwise from front left
     [[1, 1, -1], [-1, 1, -1], [-1, -1, -1], [1, -1, -1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1], [1, -1, 1]]
 )
@@ -52,3 +53,83 @@ class Boxes:
     def footprints(self) -> np.ndarray:
         """(n, 4, 2) corners on the ground, counter-clockwise."""
         return self.corners()[:, :4, :2]
+
+
+def intersection_over_union_bev(a: Boxes, b: Boxes) -> np.ndarray:
+    """(n, m) exact overlap of footprints, seen from above."""
+    shared = intersection_area(a, b)
+    areas = [boxes.sizes[:, 0] * boxes.sizes[:, 1] for boxes in (a, b)]
+    return _ratio(shared, areas[0][:, None] + areas[1] - shared)
+
+
+def intersection_over_union_3d(a: Boxes, b: Boxes) -> np.ndarray:
+    """(n, m) exact overlap of volumes."""
+    tops = [boxes.centres[:, 2] + boxes.sizes[:, 2] / 2 for boxes in (a, b)]
+    bottoms = [boxes.centres[:, 2] - boxes.sizes[:, 2] / 2 for boxes in (a, b)]
+    height = np.minimum(tops[0][:, None], tops[1]) - np.maximum(bottoms[0][:, None], bottoms[1])
+    shared = intersection_area(a, b) * np.maximum(height, 0)
+    volumes = [boxes.sizes.prod(1) for boxes in (a, b)]
+    return _ratio(shared, volumes[0][:, None] + volumes[1] - shared)
+
+
+def intersection_area(a: Boxes, b: Boxes) -> np.ndarray:
+    """(n, m) square metres that footprints share.
+
+    The shared polygon of two convex ones has as corners those of either that lie in the other, and the crossings of
+    their sides: 24 candidates a pair, of which the valid ones are put in order about their middle.
+    """
+    result = np.zeros((len(a), len(b)))
+    reach = [np.hypot(boxes.sizes[:, 0], boxes.sizes[:, 1]) / 2 for boxes in (a, b)]
+    apart = np.linalg.norm(a.centres[:, None, :2] - b.centres[None, :, :2], axis=-1)
+    i, j = np.nonzero(apart < reach[0][:, None] + reach[1])
+    if not len(i):
+        return result
+    origin = a.centres[i, None, :2]  # differences of coordinates of millions of metres lose digits
+    first, second = a.footprints()[i] - origin, b.footprints()[j] - origin
+    inside_second, inside_first = _inside(first, second), _inside(second, first)
+    crossings, crossed = _crossings(first, second)
+    points = np.concatenate([first, second, crossings], 1)
+    valid = np.concatenate([inside_second, inside_first, crossed], 1)
+    count = np.maximum(valid.sum(1), 1)
+    middle = (points * valid[..., None]).sum(1) / count[:, None]
+    offset = np.where(valid[..., None], points - middle[:, None], 0.0)
+    angle = np.where(valid, np.arctan2(offset[..., 1], offset[..., 0]), np.inf)
+    order = np.argsort(angle, axis=1, kind="stable")
+    offset = np.take_along_axis(offset, order[..., None], 1)
+    # candidates that are none come last, as the middle itself: they span no area; the last valid one closes the ring
+    last = np.arange(offset.shape[1]) >= count[:, None]
+    offset = np.where(last[..., None], offset[:, :1], offset)
+    following = np.roll(offset, -1, 1)
+    area = (offset[..., 0] * following[..., 1] - offset[..., 1] * following[..., 0]).sum(1) / 2
+    smaller = np.minimum(a.sizes[i, 0] * a.sizes[i, 1], b.sizes[j, 0] * b.sizes[j, 1])
+    result[i, j] = np.clip(area, 0, smaller)
+    return result
+
+
+def _inside(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
+    """(k, 4) bool: corners (k, 4, 2) inside or on convex polygons (k, 4, 2), counter-clockwise."""
+    sides = np.roll(polygons, -1, 1) - polygons
+    offset = points[:, :, None] - polygons[:, None]
+    cross = sides[:, None, :, 0] * offset[..., 1] - sides[:, None, :, 1] * offset[..., 0]
+    length = np.linalg.norm(sides, axis=-1)[:, None]
+    return np.asarray((cross >= -TOUCHING * length).all(-1))
+
+
+def _crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(k, 16, 2) where the sides of polygons cross, and (k, 16) bool whether they do."""
+    p, r = first[:, :, None], (np.roll(first, -1, 1) - first)[:, :, None]
+    q, s = second[:, None], (np.roll(second, -1, 1) - second)[:, None]
+    cross = r[..., 0] * s[..., 1] - r[..., 1] * s[..., 0]
+    lengths = np.linalg.norm(r, axis=-1) * np.linalg.norm(s, axis=-1)
+    parallel = np.abs(cross) < 1e-12 * lengths
+    safe = np.where(parallel, 1.0, cross)
+    d = q - p
+    t = (d[..., 0] * s[..., 1] - d[..., 1] * s[..., 0]) / safe
+    u = (d[..., 0] * r[..., 1] - d[..., 1] * r[..., 0]) / safe
+    valid = ~parallel & (t >= 0) & (t <= 1) & (u >= 0) & (u <= 1)
+    points = p + np.clip(t, 0, 1)[..., None] * r
+    return points.reshape(len(first), -1, 2), valid.reshape(len(first), -1)
+
+
+def _ratio(shared: np.ndarray, union: np.ndarray) -> np.ndarray:
+    return np.clip(shared / np.maximum(union, 1e-300), 0, 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.geometry.boxes import intersection_over_union_bev
 from skyweave.perception.metrics.matching import assign, by_score, groups
 from skyweave.perception.metrics.tables import BoxTable, evaluated_classes, prediction_table, truth_table, within
 from skyweave.perception.results import Detections
@@ -92,8 +93,6 @@ def area(hits: np.ndarray, objects: int) -> float:
 
 def _overlapping(objects: BoxTable, found: BoxTable, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices (predicted, truth) and overlap of all pairs of one frame and class that overlap enough."""
-    from skyweave.geometry.boxes import intersection_over_union_bev
-
     none = np.zeros(0, np.int64)
     parts = [(none, none, np.zeros(0))]
     for p, t in groups(objects, found):

@@ -256,6 +256,17 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path, drawn: Drawn) 
     assert not list(tmp_path.glob("*.tif"))
 
 
+def test_poses_of_other_pictures_are_refused_and_of_some_noted(tmp_path: Path, drawn: Drawn) -> None:
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps({"images": [{"file": "OTHER.JPG"}]}))
+    with pytest.raises(ValueError, match=r"names none of the pictures: it has OTHER\.JPG, they are P0000\.JPG"):
+        mapped(tmp_path, FLIGHT[:2], drawn, poses=read_poses(path))
+    path.write_text(json.dumps({"images": [{"file": "P0001.JPG", "image_up_yaw_deg": 91.0}]}))
+    report = map_photos([tmp_path / "flight"], tmp_path / "mosaic.tif", poses=read_poses(path))
+    assert "1 of 2 pictures are not in the file of poses" in report.notes
+    assert [round(photo.heading or 0, 3) for photo in report.photos] == [90.0, 91.0]
+
+
 def test_photos_that_do_not_overlap_are_still_mapped(tmp_path: Path, drawn: Drawn) -> None:
     apart = [
         replace(FLIGHT[0], position=(EAST - 30, NORTH, 130.0)),

@@ -97,6 +97,16 @@ def read_flight(
     """
     if height is not None and not (np.isfinite(height) and height >= LEAST_HEIGHT):
         raise ValueError(f"height above ground {height} must be metres >= {LEAST_HEIGHT:g}")
+    notes: list[str] = []
+    if poses is not None:
+        known = sum(path.name in poses.images for path in pictures.values())
+        if not known:
+            raise ValueError(
+                f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
+                f"{next(iter(pictures.values())).name} and so on"
+            )
+        if known < len(pictures):
+            notes.append(f"{len(pictures) - known} of {len(pictures)} pictures are not in the file of poses")
     read, skipped = _read(pictures, poses, calibration)
     _refuse_nothing(read, skipped)
     far = _far(read)
@@ -107,7 +117,6 @@ def read_flight(
         np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64),
     )
     positions = zone.project([(photo.longitude, photo.latitude) for photo in read.values()])
-    notes: list[str] = []
     altitudes, ground, source, spread = _altitudes(
         list(read.values()), positions, zone, poses, elevation, height, notes
     )

@@ -12,6 +12,7 @@ from skyweave.photos.photo import Photo
 from skyweave.photos.pictures import PictureStore, sample
 
 CHIP = 160  # cells a side of the small map of one photo
+CHIPS_KEPT = 1024
 LEAST_OVERLAP = 0.12  # of the smaller photo
 SIGNIFICANT = 6.0  # standard deviations of chance correlation
 
@@ -63,6 +64,8 @@ class Chips:
     def get(self, k: int, turn: float = 0.0) -> Chip:
         """The small map of photo k, turned about its optical axis by degrees."""
         if (k, turn) not in self._kept:
+            if len(self._kept) >= CHIPS_KEPT:
+                del self._kept[next(iter(self._kept))]  # the oldest: pairs come in the order of their photos
             self._kept[k, turn] = self._make(k, turn)
         return self._kept[k, turn]
 

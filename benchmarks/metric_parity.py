@@ -45,7 +45,8 @@ def main() -> int:
     if args.golden:
         cases = [make(seed, small=True) for make, count in GOLDEN.items() for seed in range(count)]
         for case, figures in zip(cases, devkit(args.devkit, cases), strict=True):
-            case["figures"] = {name: round(v, 9) for name, v in figures.items() if "/" not in name or v % 1 > 0}  # brief
+            telling = {name: value for name, value in figures.items() if "/" not in name or value % 1 > 0}
+            case["figures"] = {name: round(value, 9) for name, value in telling.items()}
         args.golden.write_text("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]\n")
         return 0
     worst: dict[str, tuple[float, str]] = {}

@@ -20,6 +20,7 @@ COMMANDS = {
     "probe": "score frozen features against baselines",
     "embed": "a scene to a georeferenced map of features",
     "map": "photographs from the air to a mosaic",
+    "simulate": "record a simulated world",
     "view": "look at a recording or a raster",
     "demo": "a report on imagery of every sensor",
 }

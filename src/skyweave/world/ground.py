@@ -107,22 +107,24 @@ def paint_ground(
         shown = [paint for paint in everything if _width(paint.corners) > narrowest]
         _apply(shown, material, brightness, land, side)
         rough = np.array([m.roughness for m in MATERIALS.values()], np.float32)[material]
-        brightness *= np.maximum(1 + rough * _grain(side, count, generator), 0.2)
+        brightness *= np.maximum(1 + rough * _grain(count, generator), 0.2)
         masked = land if photograph is not None else None
         maps.append(GroundMap(material, brightness, side, photograph, masked))
     return maps[0], maps[1]
 
 
-def value_noise(extent: float, cells: int, wavelength: float, generator: np.random.Generator) -> np.ndarray:
-    """(cells, cells) float32 smooth noise of mean 0 and spread about 1."""
-    count = int(np.ceil(extent / wavelength)) + 2
-    grid = generator.standard_normal((count, count)).astype(np.float32) * 1.6
-    at = (np.arange(cells) + 0.5) * (extent / cells / wavelength)
-    low = at.astype(np.int64)
-    share = (at - low).astype(np.float32)
+def value_noise(cells: int, period: int, generator: np.random.Generator) -> np.ndarray:
+    """(cells, cells) float32 smooth noise of mean 0 and spread about 1 whose features are ``period`` cells long."""
+    period = max(period, 1)
+    count = -(-cells // period)
+    grid = generator.standard_normal((count + 1, count + 1)).astype(np.float32) * np.float32(1.6)
+    share = (np.arange(period, dtype=np.float32) + np.float32(0.5)) / np.float32(period)
     share = share * share * (3 - 2 * share)
-    rows = grid[low] * (1 - share)[:, None] + grid[low + 1] * share[:, None]
-    return np.asarray(rows[:, low] * (1 - share) + rows[:, low + 1] * share)
+    rows = grid[:-1, None] + (grid[1:] - grid[:-1])[:, None] * share[:, None]
+    rows = rows.reshape(count * period, count + 1)[:cells]
+    smooth = (rows[:, 1:] - rows[:, :-1])[:, :, None] * share
+    smooth += rows[:, :-1, None]
+    return np.asarray(smooth.reshape(cells, count * period)[:, :cells])
 
 
 def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[Paint]:
@@ -229,17 +231,20 @@ def _land(
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Green in the town, fields around it."""
-    noise = value_noise(extent, cells, max(18.0, 3 * extent / cells), generator)
-    noise += 0.35 * value_noise(extent, cells, max(1.2, 2 * extent / cells), generator)
+    texel = extent / cells
+    noise = value_noise(cells, max(round(18.0 / texel), 3), generator)
+    noise += np.float32(0.35) * value_noise(cells, max(round(1.2 / texel), 2), generator)
     material = np.full((cells, cells), INDEX["grass"], np.uint8)
     material[noise > 0.5] = palette[0]
     material[noise > 2.2] = INDEX["soil"]
-    at = ((np.arange(cells) + 0.5) / cells - 0.5).astype(np.float32) * np.float32(extent)
-    c, s = np.float32(np.cos(network.heading)), np.float32(np.sin(network.heading))
-    x, y = at[None] * c - at[:, None] * s, -at[None] * s - at[:, None] * c
-    out = np.maximum(np.abs(x), np.abs(y)) > network.size / 2 + MARGIN / 2
-    cell = (np.floor(y[out] / FIELD).astype(np.int64) % 64, np.floor(x[out] / FIELD).astype(np.int64) % 64)
-    material[out] = np.array(palette)[fields[cell]]
+    blocks = min(cells, FAR_CELLS) // 4  # fields need no finer edges
+    at = ((np.arange(blocks) + 0.5) / blocks - 0.5) * extent
+    x, y = np.moveaxis(network.own(np.stack(np.meshgrid(at, -at), -1)), -1, 0)
+    outside = np.maximum(np.abs(x), np.abs(y)) > network.size / 2 + MARGIN / 2
+    crops = np.array(palette, np.uint8)[fields[np.floor(y / FIELD).astype(int) % 64, np.floor(x / FIELD).astype(int) % 64]]
+    side = cells // blocks
+    material = material.reshape(blocks, side, blocks, side)
+    material = np.where(outside[:, None, :, None], crops[:, None, :, None], material).reshape(cells, cells)
     return material, np.ones((cells, cells), np.float32)
 
 
@@ -249,15 +254,16 @@ def _palette(generator: np.random.Generator) -> list[int]:
     return [INDEX[name] for name in (lush if generator.random() < 0.65 else dry)]
 
 
-def _grain(extent: float, cells: int, generator: np.random.Generator) -> np.ndarray:
+def _grain(cells: int, generator: np.random.Generator) -> np.ndarray:
     """Noise of mean 0 and spread about 1 at several scales."""
-    texel = extent / cells
     side = min(cells, 512)
     tile = generator.standard_normal((side, side)).astype(np.float32)
     fine = (tile + np.roll(tile, 1, 0) + np.roll(tile, 1, 1) + np.roll(tile, (1, 1), (0, 1))) / 2
     grain = np.tile(fine, (cells // side, cells // side)) * np.float32(0.55)
-    for wavelength, share in ((5 * texel, 0.5), (40 * texel, 0.45), (200 * texel, 0.4)):
-        grain += np.float32(share) * value_noise(extent, cells, wavelength, generator)
+    for period, share in ((5, 0.5), (40, 0.45), (200, 0.4)):
+        noise = value_noise(cells, period, generator)
+        noise *= np.float32(share)
+        grain += noise
     return grain
 
 
@@ -275,8 +281,8 @@ def _apply(
         run = paints[start:stop]
         corners = np.stack([paint.corners for paint in run])
         pixels = fill((corners * (1, -1) / extent + 0.5) * cells, cells, cells)
-        for number, paint in enumerate(run):
-            low, high = np.searchsorted(pixels.polygon, (number, number + 1))
+        ends = np.searchsorted(pixels.polygon, np.arange(len(run) + 1, dtype=np.int32)).tolist()
+        for low, high, paint in zip(ends[:-1], ends[1:], run, strict=True):
             place = pixels.row[low:high], pixels.column[low:high]
             if paint.material is not None:
                 material[place] = INDEX[paint.material]

@@ -70,26 +70,33 @@ def nearest(pixels: Pixels, inverse_depth: np.ndarray, background: np.ndarray) -
     return shown.reshape(background.shape)
 
 
-def count_alone(pixels: Pixels, owners: np.ndarray, count: int) -> np.ndarray:
+def count_alone(
+    pixels: Pixels, polygons: np.ndarray, owners: np.ndarray, count: int, rows: int, columns: int
+) -> np.ndarray:
     """(count,) pixels of each object as if it were alone: the union of its polygons.
 
     Args:
-        pixels: from `fill`.
-        owners: (polygons,) object of each polygon, -1 for one that is not counted.
+        pixels: from `fill`, of ``polygons`` and an image of rows and columns.
+        polygons: (n, corners, 2) pixel coordinates.
+        owners: (n,) object of each polygon, -1 for one that is not counted.
         count: number of objects.
+        rows: of the image; columns: of the image.
     """
-    owner = owners[pixels.polygon]
-    counted = owner >= 0
-    owner, row, column = owner[counted], pixels.row[counted], pixels.column[counted]
-    low, high = np.full((2, count), np.iinfo(np.int32).max), np.full((2, count), -1)
-    for axis, values in enumerate((row, column)):
-        np.minimum.at(low[axis], owner, values)
-        np.maximum.at(high[axis], owner, values)
-    sides = np.maximum(high - low + 1, 0)  # each object gets a small canvas of its own
+    its = owners >= 0
+    low, high = np.zeros((2, count), np.int64), np.zeros((2, count), np.int64)
+    for axis, size in ((0, rows), (1, columns)):
+        at = polygons[its][..., 1 - axis]
+        low[axis], high[axis] = size, 0
+        np.minimum.at(low[axis], owners[its], np.floor(at.min(1)).clip(0, size).astype(np.int64))
+        np.maximum.at(high[axis], owners[its], np.ceil(at.max(1)).clip(0, size).astype(np.int64))
+    sides = np.maximum(high - low, 0)  # each object gets a small canvas of its own
     ends = np.cumsum(sides[0] * sides[1])
     starts = ends - sides[0] * sides[1]
+    origin = starts - low[0] * sides[1] - low[1]
+    counted = its[pixels.polygon]
+    owner = owners[pixels.polygon[counted]]
     covered = np.zeros(int(ends[-1]) if count else 0, bool)
-    covered[starts[owner] + (row - low[0][owner]) * sides[1][owner] + column - low[1][owner]] = True
+    covered[origin[owner] + pixels.row[counted] * sides[1][owner] + pixels.column[counted]] = True
     total = np.concatenate([[0], np.cumsum(covered)])
     return np.asarray(total[ends] - total[starts])
 

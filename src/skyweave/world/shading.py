@@ -102,6 +102,11 @@ def measure(image: np.ndarray, response: Response, noise: float | None, generato
     return image
 
 
+def reflectance_of_steps(steps: np.ndarray) -> np.ndarray:
+    """Reflectance of the values of an 8-bit picture, as if one of our cameras had taken it."""
+    return np.asarray((steps / np.float32(255)) ** (1 / GAMMA) / EXPOSURE, np.float32)
+
+
 def _face_values(
     faces: Faces, used: np.ndarray, lit_owners: np.ndarray, response: Response, light: Light
 ) -> np.ndarray:

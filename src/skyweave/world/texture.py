@@ -58,22 +58,26 @@ class Texture:
 
     def __init__(self, response: Response, fine: GroundMap, coarse: GroundMap, finest: float = 0.0) -> None:
         self.half = np.float32(fine.extent / 2)
-        copies: list[np.ndarray] = []
-        cells: list[int] = []
-        texels: list[float] = []
+        sizes = []
         for ground in (fine, coarse):
-            image, texel = _channels(response, ground, finest), ground.extent
-            if ground is coarse:
-                self.first_coarse = len(copies)
-            while len(image) >= SMALLEST:
-                copies.append(image.reshape(-1, image.shape[2]))
-                cells.append(len(image))
-                texels.append(texel / len(image))
-                image = _halved(image)
-        self.flat = np.concatenate(copies)
-        self.offsets = np.cumsum([0, *(len(copy) for copy in copies[:-1])]).astype(np.int32)
-        self.cells = np.array(cells, np.int32)
-        self.texels = np.array(texels, np.float32)
+            self.first_coarse = len(sizes)
+            largest = ground.cells
+            while ground.extent / largest * 2 <= finest and largest > 2 * SMALLEST:
+                largest //= 2
+            sizes += [(cells, ground.extent / cells) for cells in _halves(largest)]
+        self.cells = np.array([cells for cells, _ in sizes], np.int32)
+        self.texels = np.array([texel for _, texel in sizes], np.float32)
+        areas = self.cells.astype(np.int64) ** 2
+        self.offsets = (np.cumsum(areas) - areas).astype(np.int32)
+        self.flat = np.empty((int(areas.sum()), response.table.shape[1]), np.float32)
+        for ground, levels in ((fine, range(self.first_coarse)), (coarse, range(self.first_coarse, len(sizes)))):
+            for channel in range(self.flat.shape[1]):
+                plane = _channel(response, ground, channel)
+                for level in levels:
+                    while len(plane) > self.cells[level]:
+                        plane = _halved(plane)
+                    start = self.offsets[level]
+                    self.flat[start : start + areas[level], channel] = plane.ravel()
 
     def read(self, x: np.ndarray, y: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         """(p, channels) at local positions, averaged over about a footprint in metres, all (p,) float32."""
@@ -103,24 +107,25 @@ class Texture:
         return top
 
 
-def _channels(response: Response, ground: GroundMap, finest: float) -> np.ndarray:
-    """(n, n, channels) float32 of a ground raster, no finer than it needs to be."""
-    planes = []
+def _halves(cells: int) -> list[int]:
+    found = [cells]
+    while found[-1] > SMALLEST:
+        found.append(found[-1] // 2)
+    return found
+
+
+def _channel(response: Response, ground: GroundMap, channel: int) -> np.ndarray:
+    """(n, n) float32: one channel of a ground raster."""
     optical = len(response.optical)
-    for channel in range(response.table.shape[1]):
-        plane = response.table[:, channel][ground.material]
-        if channel < optical:
-            plane *= ground.brightness
-            if ground.photographed is not None and ground.photographed.any():
-                picture = _photographed(ground, float(response.wavelengths[channel]))
-                plane = np.where(ground.photographed, picture, plane)
-        elif channel == optical:
-            plane += np.float32(GRAIN) * (ground.brightness - 1)
-        texel = ground.texel
-        while texel * 2 <= finest and len(plane) > 2 * SMALLEST:
-            plane, texel = _halved(plane[..., None])[..., 0], texel * 2
-        planes.append(plane)
-    return np.stack(planes, -1)
+    plane = response.table[:, channel][ground.material]
+    if channel < optical:
+        plane *= ground.brightness
+        if ground.photographed is not None and ground.photographed.any():
+            picture = _photographed(ground, float(response.wavelengths[channel]))
+            plane = np.where(ground.photographed, picture, plane)
+    elif channel == optical:
+        plane += np.float32(GRAIN) * (ground.brightness - 1)
+    return np.asarray(plane)
 
 
 def _photographed(ground: GroundMap, wavelength: float) -> np.ndarray:
@@ -138,7 +143,9 @@ def _photographed(ground: GroundMap, wavelength: float) -> np.ndarray:
     return np.asarray(picture[row[:, None], column], np.float32)
 
 
-def _halved(image: np.ndarray) -> np.ndarray:
-    """(n/2, n/2, channels): the mean of each 2 x 2 cells."""
-    pairs = image[0::2] + image[1::2]
-    return (pairs[:, 0::2] + pairs[:, 1::2]) * np.float32(0.25)
+def _halved(plane: np.ndarray) -> np.ndarray:
+    """(n/2, n/2): the mean of each 2 x 2 cells."""
+    pairs = plane[0::2] + plane[1::2]
+    half = pairs[:, 0::2] + pairs[:, 1::2]
+    half *= np.float32(0.25)
+    return np.asarray(half)

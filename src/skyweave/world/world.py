@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from skyweave.observation import Observation
 from skyweave.recording import Annotations, Capture, Frame, RecordedScene
 from skyweave.sensors import Sensor, get_sensor
 from skyweave.world.config import WorldConfig
-from skyweave.world.ground import Photograph, paint_ground
+from skyweave.world.ground import GroundMap, Photograph, paint_ground
 from skyweave.world.light import Light, ShadowMap
 from skyweave.world.looks import dressed
 from skyweave.world.materials import check_renderable
@@ -30,7 +29,7 @@ from skyweave.world.surfaces import SURFACE, surface_of_materials
 from skyweave.world.terrain import build_terrain, ground_inverse_depth, heights_at
 from skyweave.world.texture import Response, Texture
 from skyweave.world.traffic import Traffic
-from skyweave.world.view import GROUND, View, look
+from skyweave.world.view import GROUND, View, again, look
 
 
 def simulate_scene(
@@ -100,12 +99,16 @@ class World:
         base = ShadowMap(self.maps[0].extent, self.light)
         self.fixed_shadows = base.with_shadows(self.fixtures)
         self.frames_done = 0
-        start = datetime.fromisoformat(config.start)
-        if start.tzinfo is None:
-            raise ValueError(f"start {config.start!r} has no time zone; write 2026-06-21T10:00:00+00:00")
         duration = round(config.frames * config.interval * 1e9) + 10 * 10**9
-        self.time = int(start.timestamp()) * 10**9 + index * duration
+        self.time = _start(config) + index * duration
         self._advance(config.warm_up)
+
+    @staticmethod
+    def check(config: WorldConfig) -> None:
+        """Raise ``ValueError`` for what only shows when a world is built: sensors, names, the time zone."""
+        _sensors(config)
+        _start(config)
+        make_platforms(config.platforms, 0.0, config.errors, np.random.default_rng(0))
 
     def step(self, seconds: float | None = None) -> None:
         """Everything moves on, by the configured interval if nothing else is said."""
@@ -211,7 +214,7 @@ class World:
             return np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape)
 
         def load() -> Observation:
-            pixels, distance = self._render(moment, true, mount, sensor, number)
+            pixels, distance = self._render(moment, moment.again(seen(), true), true, mount, sensor, number)
             source = f"{self.name}/{channel}/{number}"
             return Observation.from_pixels(pixels, sensor, distance, None, reported, stamp, source)
 
@@ -222,10 +225,10 @@ class World:
 
         def load_depth() -> np.ndarray:
             with np.errstate(divide="ignore"):
-                return (1 / moment.look(true).inverse_depth).astype(np.float32)
+                return (1 / moment.again(seen(), true).inverse_depth).astype(np.float32)
 
         def load_classes() -> np.ndarray:
-            return moment.classes(seen(), true)
+            return moment.classes(moment.again(seen(), true), true)
 
         capture = Capture(
             channel=channel,
@@ -242,12 +245,14 @@ class World:
         return capture, shares
 
     def _render(
-        self, moment: "Moment", geometry: CameraGeometry, mount: Mount, sensor: Sensor, number: int
+        self, moment: "Moment", view: View, geometry: CameraGeometry, mount: Mount, sensor: Sensor, number: int
     ) -> tuple[np.ndarray, float]:
         """(bands, rows, columns) in the sensor's units, and metres of a pixel on the ground, in the middle."""
         rows, columns, times = mount.camera.rows, mount.camera.columns, mount.config.supersampling
+        middle = float(view.inverse_depth[rows // 2, columns // 2])
         finer = replace(geometry, camera=geometry.camera.resized(rows * times, columns * times))
-        view = moment.look(finer)
+        if times > 1:
+            view = moment.look(finer)
         above = float(geometry.position[2] - moment.middle)
         focal = float(geometry.camera.intrinsics[0, 0])
         response, texture = self.response(sensor, above / focal / times)
@@ -256,7 +261,6 @@ class World:
         if times > 1:
             image = image.reshape(len(image), rows, times, columns, times).mean((2, 4))
         noise = _generators(self.seed, self.index)(f"noise {mount.channel} {number}")
-        middle = float(view.inverse_depth[rows * times // 2, columns * times // 2])
         distance = (1 / middle if middle > 0 else above) / focal
         return measure(image, response, mount.config.noise, noise), distance
 
@@ -310,34 +314,33 @@ class Moment:
         lit = world.fixed_shadows.lit(flat[:, 0].astype(np.float32), flat[:, 1].astype(np.float32))
         self.lit_owners = np.concatenate([lit, np.ones(len(world.scenery.fixtures))]).astype(np.float32)
         self.middle = float(heights_at(self.ground, np.zeros((1, 2)))[0])
-        self._last: tuple[CameraGeometry, View] | None = None
+        self._last: tuple[np.ndarray, View] | None = None
 
     def look(self, geometry: CameraGeometry) -> View:
-        """What a camera in local axes shows; the last answer is kept, for an image is followed by its depth."""
-        if self._last is None or self._last[0] is not geometry:
-            ground = ground_inverse_depth(self.ground, geometry)
-            self._last = geometry, look(self.faces, geometry, ground, self.count)
+        """What a camera in local axes shows."""
+        return look(self.faces, geometry, ground_inverse_depth(self.ground, geometry), self.count)
+
+    def again(self, face: np.ndarray, geometry: CameraGeometry) -> View:
+        """The same from the faces that it showed; the last answer is kept, for an image is followed by its depth."""
+        if self._last is None or not np.array_equal(self._last[0], face):
+            self._last = face, again(face, self.faces, geometry, ground_inverse_depth(self.ground, geometry))
         return self._last[1]
 
-    def classes(self, face: np.ndarray, geometry: CameraGeometry) -> np.ndarray:
+    def classes(self, view: View, geometry: CameraGeometry) -> np.ndarray:
         """(rows, columns) uint8 index into ``SURFACES``."""
         surface = np.append(self.faces.surface, (SURFACE["sky"], SURFACE["soil"])).astype(np.uint8)
-        classes = surface[face]
-        row, column = np.nonzero(face == GROUND)
+        classes = surface[view.face]
+        row, column = np.nonzero(view.face == GROUND)
         if row.size:
-            depth = 1 / self.look(geometry).inverse_depth[row, column]
+            depth = 1 / view.inverse_depth[row, column]
             rays = geometry.world_rays(np.stack([column + 0.5, row + 0.5], -1))
             x, y = (geometry.position[i] + depth * rays[:, i] for i in (0, 1))
-            classes[row, column] = self._ground_classes[1][_cell(self.maps[1].extent, self.maps[1].cells, x, y)]
-            near = np.maximum(np.abs(x), np.abs(y)) < self.maps[0].extent / 2
-            fine = _cell(self.maps[0].extent, self.maps[0].cells, x[near], y[near])
-            classes[row[near], column[near]] = self._ground_classes[0][fine]
+            fine, coarse = self.maps
+            material = coarse.material[_cell(coarse, x, y)]
+            near = np.maximum(np.abs(x), np.abs(y)) < fine.extent / 2
+            material[near] = fine.material[_cell(fine, x[near], y[near])]
+            classes[row, column] = surface_of_materials()[material]
         return classes
-
-    @cached_property
-    def _ground_classes(self) -> tuple[np.ndarray, ...]:
-        table = surface_of_materials()
-        return tuple(table[ground.material] for ground in self.maps)
 
     def annotations(self, origin: np.ndarray) -> Annotations:
         """All objects, in the scene's own reference system."""
@@ -347,10 +350,10 @@ class Moment:
         return Annotations(boxes, self._poses[:, 3:5], self._categories, self._names)
 
 
-def _cell(extent: float, cells: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scale = cells / extent
-    column = np.floor(x * scale + cells / 2).astype(np.int64) & (cells - 1)
-    return np.floor(cells / 2 - y * scale).astype(np.int64) & (cells - 1), column
+def _cell(ground: GroundMap, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of local positions; the raster repeats."""
+    column = np.floor(x / ground.texel + ground.cells / 2).astype(np.int64) & (ground.cells - 1)
+    return np.floor(ground.cells / 2 - y / ground.texel).astype(np.int64) & (ground.cells - 1), column
 
 
 def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Sensor]:
@@ -364,6 +367,17 @@ def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Se
             check_renderable(sensor)
             found[camera.sensor, _names(camera.bands)] = sensor
     return found
+
+
+def _start(config: WorldConfig) -> int:
+    """UTC nanoseconds of the first frame of the first scene."""
+    try:
+        start = datetime.fromisoformat(config.start)
+    except ValueError:
+        raise ValueError(f"start {config.start!r} is no time; write 2026-06-21T10:00:00+00:00") from None
+    if start.tzinfo is None:
+        raise ValueError(f"start {config.start!r} has no time zone; write 2026-06-21T10:00:00+00:00")
+    return int(start.timestamp()) * 10**9
 
 
 def _names(bands: list[str] | None) -> tuple[str, ...] | None:

@@ -161,7 +161,7 @@ class LightConfig:
     sun_elevation: Range = (25.0, 65.0)
     sun_azimuth: Range = (90.0, 270.0)
     sky: Range = (0.25, 0.45)
-    visibility: Range = (4000.0, 30000.0)
+    visibility: Range = (8000.0, 40000.0)
     air: Range = (285.0, 298.0)
 
     def __post_init__(self) -> None:

@@ -237,7 +237,7 @@ def _land(
     material = np.full((cells, cells), INDEX["grass"], np.uint8)
     material[noise > 0.5] = palette[0]
     material[noise > 2.2] = INDEX["soil"]
-    blocks = min(cells, FAR_CELLS) // 4  # fields need no finer edges
+    blocks = min(cells, FAR_CELLS)  # fields need no finer edges
     at = ((np.arange(blocks) + 0.5) / blocks - 0.5) * extent
     x, y = np.moveaxis(network.own(np.stack(np.meshgrid(at, -at), -1)), -1, 0)
     outside = np.maximum(np.abs(x), np.abs(y)) > network.size / 2 + MARGIN / 2

@@ -10,7 +10,7 @@ from skyweave.world.traffic import Pose, Traffic
 
 SPREAD = 0.4 * PAVEMENT  # metres that people keep off the middle of the pavement, at most
 SPEEDS = (0.9, 1.7)
-PATIENCE = 12.0  # seconds during which at most a zebra is kept free for those who come one after the other
+PATIENCE = 5.0  # seconds during which people may step onto a zebra without lights, then it is the vehicles' turn
 
 
 @dataclass(eq=False)
@@ -81,34 +81,49 @@ class Pedestrians:
                 if walked >= distance - 1e-9 and not self._arrive(walker):
                     self.walkers[number] = self._replacement()
                     break
+        self._report()
 
     def pose(self, walker: Walker) -> Pose:
         """Place, heading and velocity of a person."""
         speed = 0.0 if walker.waiting else walker.speed
         return Pose(walker.x, walker.y, walker.yaw, speed * math.cos(walker.yaw), speed * math.sin(walker.yaw))
 
+    def _report(self) -> None:
+        """Tell the traffic who is on which zebra."""
+        network = self.network
+        zebras = self.traffic.zebras = {}
+        for walker in self.walkers:
+            if walker.zebra is None or walker.waiting:
+                continue
+            crossing, arm = walker.zebra
+            axis = 1 - arm % 2  # of the network, along the zebra
+            place = np.array([walker.x, walker.y]) - network.crossings[crossing].centre
+            at = float(network.own(place)[axis])
+            towards = float(network.own(np.array([math.cos(walker.yaw), math.sin(walker.yaw)]))[axis])
+            if abs(at) < network.kerb + 0.5 or at * towards < 0:
+                zebras.setdefault(walker.zebra, []).append((at, math.copysign(walker.speed, towards)))
+
     def _may_cross(self, walker: Walker) -> bool:
-        """Go onto the zebra if no vehicle is about to cross it and those who drive over it have red."""
+        """Go onto the zebra if no vehicle is about to cross it, and lights leave the time."""
         assert walker.zebra is not None
         crossing, arm = walker.zebra
-        count, now = self.traffic.zebras.get(walker.zebra, 0), self.traffic.time
-        lights = self.network.crossings[crossing].lights
-        if self.traffic.crossed_by(crossing, arm) or (lights and self.traffic.green(crossing, arm)):
+        traffic, now = self.traffic, self.traffic.time
+        if traffic.crossed_by(crossing, arm):
             return False
+        if self.network.crossings[crossing].lights:
+            needed = (self.network.kerb + self.network.pavement) / walker.speed
+            if traffic.green(crossing, arm) or traffic.until_green(crossing, arm) < needed:
+                return False
         opened = self._opened.get(walker.zebra, -math.inf)
-        if count == 0 and now - opened > 2 * PATIENCE:
+        if now - opened > 2 * PATIENCE:
             self._opened[walker.zebra] = now
         elif now - opened > PATIENCE:
             return False  # vehicles have their turn
-        self.traffic.zebras[walker.zebra] = count + 1
         walker.waiting = False
         return True
 
     def _arrive(self, walker: Walker) -> bool:
         """Choose where to go next; False at the edge of the world."""
-        if walker.zebra is not None:
-            self.traffic.zebras[walker.zebra] -= 1
-            walker.zebra = None
         options = [option for option in self.network.pavements[walker.there] if option[0] != walker.here]
         if not options:
             return False

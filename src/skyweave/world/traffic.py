@@ -18,6 +18,8 @@ STANDSTILL = 2.0  # metres to the vehicle before
 HARDEST = 7.0  # metres per second squared that brakes can do
 LOOKAHEAD = 70.0
 GREEN, CLEARING = 14.0, 4.0  # seconds of the lights
+PARTED = 6.0  # metres after which ways from one lane are apart
+BESIDE, SOON = 2.5, 4.0  # metres, seconds: who is nearer to a way on a zebra, or will be
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class Traffic:
         self.vehicles: list[Vehicle] = []
         self.time = 0.0
         self.wanted = {"bus": config.buses, "truck": config.trucks, "car": config.cars, "bicycle": config.bicycles}
-        self.zebras: dict[tuple[int, int], int] = {}  # people on each zebra, kept by `Pedestrians`
+        # by zebra, people on it: metres from the middle of the road and metres a second, kept by `Pedestrians`
+        self.zebras: dict[tuple[int, int], list[tuple[float, float]]] = {}
         self._counts = dict.fromkeys(self.wanted, 0)
         self._limit = network.lanes[0].limit
         self._phases = [float(generator.uniform(0, 2 * (GREEN + CLEARING))) for _ in network.crossings]
@@ -136,6 +139,11 @@ class Traffic:
         phase = (self.time + self._phases[crossing]) % (2 * (GREEN + CLEARING))
         start = (arm % 2) * (GREEN + CLEARING)
         return start <= phase < start + GREEN
+
+    def until_green(self, crossing: int, arm: int) -> float:
+        """Seconds until an arm that has red gets green."""
+        phase = (self.time + self._phases[crossing]) % (2 * (GREEN + CLEARING))
+        return ((arm % 2) * (GREEN + CLEARING) - phase) % (2 * (GREEN + CLEARING))
 
     def crossed_by(self, crossing: int, arm: int) -> bool:
         """Whether some vehicle has reserved a way over this zebra."""
@@ -238,9 +246,9 @@ class Traffic:
         crossing, taken, lane = self.network.crossings[index], self._taken[index], lanes[way]
         if vehicle.reserved is not None or not self.green(index, lane.arms[0]):
             return False
-        if any(other in crossing.conflicts[way] for other in taken.values()):
+        if any(other in crossing.conflicts[way] and not self._ahead(v, other, way) for v, other in taken.items()):
             return False
-        if any(self.zebras.get((index, arm), 0) for arm in lane.arms):
+        if any(self._on_zebra(index, arm, lane.points[end]) for arm, end in zip(lane.arms, (0, -1), strict=True)):
             return False
         after = lane.successors[0]
         room = lanes[after].length
@@ -251,6 +259,28 @@ class Traffic:
             return False
         taken[vehicle] = vehicle.reserved = way
         return True
+
+    def _ahead(self, other: Vehicle, its: int, way: int) -> bool:
+        """Whether another vehicle, that came from the same lane, is so far ahead that the ways have parted."""
+        lanes, place = self.network.lanes, other.place
+        if other.route[place] != its:
+            return place > 0 and other.route[place - 1] == its and self._same_start(its, way)
+        return self._same_start(its, way) and other.s - other.size[0] / 2 > min(PARTED, lanes[its].length - 1.0)
+
+    def _same_start(self, one: int, other: int) -> bool:
+        a, b = self.network.lanes[one], self.network.lanes[other]
+        return a.kind == b.kind and bool(np.allclose(a.points[0], b.points[0]))
+
+    def _on_zebra(self, crossing: int, arm: int, point: np.ndarray) -> bool:
+        """Whether somebody is where a way crosses a zebra, or will be there soon."""
+        if not (people := self.zebras.get((crossing, arm))):
+            return False
+        at = float(self.network.own(point - self.network.crossings[crossing].centre)[1 - arm % 2])
+        for place, speed in people:
+            before = (at - place) * (1 if speed > 0 else -1)
+            if -BESIDE < before < BESIDE + abs(speed) * SOON:
+                return True
+        return False
 
     def _release(self, vehicle: Vehicle) -> None:
         """Give the crossing back when the rear has left it."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.data.elevation import read_elevation
 from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.ground import ElevationModel, Ground, GroundPlane
-from skyweave.photos.elevation import read_elevation
 from skyweave.photos.intrinsics import Calibration, camera_of
 from skyweave.photos.metadata import Attitude, PhotoMetadata, read_metadata
 from skyweave.photos.photo import Photo, Spread, world_from_camera

@@ -5,17 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.conventions import ENU_FROM_NED, FRD_FROM_CAMERA, FRD_FROM_NADIR_CAMERA, ned_from_body
 from skyweave.geometry.frames import rotation_about_z, transform
 from skyweave.geometry.ground import Ground
 from skyweave.photos.metadata import Attitude
 
 MAX_OFF_NADIR = np.radians(65.0)  # what is seen flatter than this is too stretched to be a map
 NEAR_NADIR = np.radians(20.0)  # closer to straight down than this, a turned picture still shows the same ground
-ENU_FROM_NED = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1.0]])
-FRD_FROM_CAMERA = {  # columns: the camera's x (right), y (down), z (forward) in forward, right, down
-    "gimbal": np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0.0]]),
-    "body": np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]),
-}
+MOUNTED = {"gimbal": FRD_FROM_CAMERA, "body": FRD_FROM_NADIR_CAMERA}
 
 
 @dataclass(frozen=True)
@@ -133,13 +130,7 @@ def world_from_camera(position: np.ndarray, attitude: Attitude, convergence: flo
             turn them; where the roll does not tell of that turn, the picture as viewed is the upright one.
     """
     yaw, pitch, roll = np.radians((attitude.yaw - convergence, attitude.pitch, attitude.roll))
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
-    ned_from_frd = (
-        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    )
-    rotation = ENU_FROM_NED @ ned_from_frd @ FRD_FROM_CAMERA[attitude.convention]
+    rotation = ENU_FROM_NED @ ned_from_body(roll, pitch, yaw) @ MOUNTED[attitude.convention]
     side = {3: 180.0, 4: 180.0, 5: 90.0, 6: 90.0, 7: -90.0, 8: -90.0}.get(orientation, 0.0)
     told = abs((attitude.roll - side + 180) % 360 - 180) < 45
     if side and not (told and attitude.convention == "gimbal"):
@@ -149,7 +140,7 @@ def world_from_camera(position: np.ndarray, attitude: Attitude, convergence: flo
 
 def attitude_of(rotation: np.ndarray, convergence: float) -> Attitude:
     """The ``body`` attitude of a camera's (3, 3) world rotation, the inverse of `world_from_camera`."""
-    ned = ENU_FROM_NED.T @ rotation @ FRD_FROM_CAMERA["body"].T
+    ned = ENU_FROM_NED.T @ rotation @ MOUNTED["body"].T
     yaw, pitch = np.arctan2(ned[1, 0], ned[0, 0]), -np.arcsin(np.clip(ned[2, 0], -1, 1))
     roll = np.arctan2(ned[2, 1], ned[2, 2])
     yaw, pitch, roll = np.degrees((yaw, pitch, roll))

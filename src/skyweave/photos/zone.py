@@ -1,10 +1,11 @@
-"""The UTM zone of a place, and how its grid is turned there."""
+"""The UTM zone that a flight is mapped in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pyproj import Proj, Transformer
+
+from skyweave.geometry import geodesy
 
 
 @dataclass(frozen=True)
@@ -19,18 +20,15 @@ class Zone:
 
     def project(self, degrees: Sequence[tuple[float | None, float | None]] | np.ndarray) -> np.ndarray:
         """(n, 2) easting and northing in metres of (longitude, latitude) pairs."""
-        longitudes, latitudes = np.asarray(degrees, np.float64).reshape(-1, 2).T
-        transformer = Transformer.from_crs("EPSG:4326", self.crs, always_xy=True)
-        return np.stack(transformer.transform(longitudes, latitudes), -1)
+        return geodesy.project(np.asarray(degrees, np.float64), self.crs)
 
     def degrees(self, points: np.ndarray) -> np.ndarray:
         """(n, 2) longitude and latitude of eastings and northings."""
-        transformer = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
-        return np.stack(transformer.transform(points[:, 0], points[:, 1]), -1)
+        return geodesy.unproject(points, self.crs)
 
     def convergence(self, longitude: float, latitude: float) -> float:
         """Degrees that grid north lies clockwise of true north at a place."""
-        return float(Proj(self.crs).get_factors(longitude, latitude).meridian_convergence)
+        return float(np.degrees(geodesy.convergence(latitude, longitude, self.crs)))
 
 
 def zone_of(degrees: np.ndarray) -> Zone:
@@ -40,7 +38,4 @@ def zone_of(degrees: np.ndarray) -> Zone:
         ValueError: beyond 84 north or 80 south, where UTM ends.
     """
     longitude, latitude = np.median(degrees, axis=0)
-    if not -80 <= latitude <= 84:
-        raise ValueError(f"latitude {latitude:.3f} lies outside UTM, which ends at 80 south and 84 north")
-    number = min(int((longitude + 180) // 6) + 1, 60)
-    return Zone(f"EPSG:{32600 + number if latitude >= 0 else 32700 + number}")
+    return Zone(geodesy.utm_crs(float(latitude), float(longitude)))

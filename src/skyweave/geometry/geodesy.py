@@ -1,0 +1,94 @@
+"""Places on the Earth (WGS84): UTM, local east-north-up frames, and how a grid's north is turned."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from pyproj import CRS, Proj, Transformer
+
+GEOGRAPHIC = "EPSG:4326"
+GEOCENTRIC = "EPSG:4978"
+
+
+def utm_crs(latitude: float, longitude: float) -> str:
+    """The UTM zone of a place as ``EPSG:326xx`` (north) or ``EPSG:327xx`` (south).
+
+    Raises:
+        ValueError: beyond 84 north or 80 south, where UTM ends, or no coordinates at all.
+    """
+    if not (np.isfinite(latitude) and np.isfinite(longitude) and abs(longitude) <= 180):
+        raise ValueError(f"latitude {latitude} and longitude {longitude} are no place on the Earth")
+    if not -80 <= latitude <= 84:
+        raise ValueError(f"latitude {latitude:.3f} lies outside UTM, which ends at 80 south and 84 north")
+    number = min(int((longitude + 180) // 6) + 1, 60)
+    return f"EPSG:{32600 + number if latitude >= 0 else 32700 + number}"
+
+
+def project(degrees: np.ndarray, crs: str) -> np.ndarray:
+    """(n, 2) metres east and north in ``crs`` of (n, 2) longitudes and latitudes."""
+    longitude, latitude = np.atleast_2d(np.asarray(degrees, np.float64))[:, :2].T
+    return np.stack(Transformer.from_crs(GEOGRAPHIC, crs, always_xy=True).transform(longitude, latitude), -1)
+
+
+def unproject(points: np.ndarray, crs: str) -> np.ndarray:
+    """(n, 2) longitudes and latitudes of (n, 2 or 3) metres east and north in ``crs``."""
+    x, y = np.atleast_2d(np.asarray(points, np.float64))[:, :2].T
+    return np.stack(Transformer.from_crs(crs, GEOGRAPHIC, always_xy=True).transform(x, y), -1)
+
+
+def convergence(latitude: float, longitude: float, crs: str) -> float:
+    """Radians that grid north of ``crs`` lies clockwise of true north at a place."""
+    return float(np.radians(Proj(crs).get_factors(longitude, latitude).meridian_convergence))
+
+
+@dataclass(frozen=True)
+class LocalFrame:
+    """East, north, up in metres about an origin: the plane that touches the ellipsoid there.
+
+    Attributes:
+        latitude, longitude: degrees. height: metres above the ellipsoid.
+    """
+
+    latitude: float
+    longitude: float
+    height: float = 0.0
+    _rotation: np.ndarray = field(init=False, repr=False, compare=False)
+    _origin: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not (abs(self.latitude) <= 90 and abs(self.longitude) <= 180 and np.isfinite(self.height)):
+            raise ValueError(f"{self.latitude}, {self.longitude}, {self.height} are no place on the Earth")
+        sin_lat, cos_lat = np.sin(np.radians(self.latitude)), np.cos(np.radians(self.latitude))
+        sin_lon, cos_lon = np.sin(np.radians(self.longitude)), np.cos(np.radians(self.longitude))
+        rows = [
+            [-sin_lon, cos_lon, 0],
+            [-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat],
+            [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat],
+        ]
+        object.__setattr__(self, "_rotation", np.array(rows))
+        object.__setattr__(self, "_origin", _geocentric(np.array([[self.latitude, self.longitude, self.height]]))[0])
+
+    @property
+    def crs(self) -> str:
+        """A transverse Mercator projection about the origin, for rasters of this frame.
+
+        It differs from the frame by the Earth's curvature only: east and north of things at the origin's height agree
+        to 0.1 mm within 1 km and to 0.1 m within 10 km.
+        """
+        origin = f"+lat_0={self.latitude!r} +lon_0={self.longitude!r}"
+        return str(CRS.from_proj4(f"+proj=tmerc {origin} +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m").to_wkt())
+
+    def from_geographic(self, places: np.ndarray) -> np.ndarray:
+        """(n, 3) east, north, up of (n, 3) latitude, longitude in degrees and height in metres."""
+        return np.asarray((_geocentric(np.asarray(places, np.float64)) - self._origin) @ self._rotation.T)
+
+    def to_geographic(self, points: np.ndarray) -> np.ndarray:
+        """(n, 3) latitude, longitude, height of (n, 3) east, north, up."""
+        x, y, z = (np.asarray(points, np.float64) @ self._rotation + self._origin).T
+        longitude, latitude, height = Transformer.from_crs(GEOCENTRIC, "EPSG:4979", always_xy=True).transform(x, y, z)
+        return np.stack([latitude, longitude, height], -1)
+
+
+def _geocentric(places: np.ndarray) -> np.ndarray:
+    latitude, longitude, height = places.T
+    transformer = Transformer.from_crs("EPSG:4979", GEOCENTRIC, always_xy=True)
+    return np.stack(transformer.transform(longitude, latitude, height), -1)

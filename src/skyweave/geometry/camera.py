@@ -123,27 +123,34 @@ class PinholeCamera:
 
     def _undistort(self, distorted: np.ndarray) -> np.ndarray:
         """Newton's method on `_distort`; pixels where the model folds over itself come out as NaN."""
-        k1, k2, p1, p2, k3 = self.distortion
         found = distorted.copy()
-        for _ in range(NEWTON_STEPS):
-            x, y = found[..., 0], found[..., 1]
-            r2 = x * x + y * y
-            radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-            slope = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))  # d radial / d x = slope * x
-            xx = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
-            yy = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
-            xy = slope * x * y + 2 * p1 * x + 2 * p2 * y
-            error = self._distort(found) - distorted
-            determinant = xx * yy - xy * xy
-            with np.errstate(divide="ignore", invalid="ignore"):
-                step = np.stack([yy * error[..., 0] - xy * error[..., 1], xx * error[..., 1] - xy * error[..., 0]], -1)
-                step = step / determinant[..., None]
-            found = found - np.where(np.isfinite(step), step, 0)
-            if np.nanmax(np.abs(step), initial=0) < 1e-14:
-                break
-        with np.errstate(invalid="ignore", over="ignore"):
-            good = np.abs(self._distort(found) - distorted).max(-1, keepdims=True) < 1e-9
-        return np.where(good, found, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for _ in range(NEWTON_STEPS):
+                xx, xy, yy, _ = self._slopes(found)
+                error = self._distort(found) - distorted
+                across = np.stack(
+                    [yy * error[..., 0] - xy * error[..., 1], xx * error[..., 1] - xy * error[..., 0]], -1
+                )
+                step = across / (xx * yy - xy * xy)[..., None]
+                found = found - np.where(np.isfinite(step), step, 0)
+                if np.nanmax(np.abs(step), initial=0) < 1e-14:
+                    break
+            xx, xy, yy, radial = self._slopes(found)
+            # on the far side of a fold there is a solution too, of a ray that the lens never sends there
+            near_side = (xx * yy > xy * xy) & (xx > 0) & (radial > 0)
+            good = near_side & (np.abs(self._distort(found) - distorted).max(-1) < 1e-9)
+        return np.where(good[..., None], found, np.nan)
+
+    def _slopes(self, normalised: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Derivatives of `_distort`: of x by x, of x by y (and y by x), of y by y; and the radial factor."""
+        k1, k2, p1, p2, k3 = self.distortion
+        x, y = normalised[..., 0], normalised[..., 1]
+        r2 = x * x + y * y
+        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        slope = 2 * (k1 + r2 * (2 * k2 + r2 * 3 * k3))  # d radial / d x = slope * x
+        xx = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
+        yy = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
+        return xx, slope * x * y + 2 * p1 * x + 2 * p2 * y, yy, radial
 
 
 @dataclass(frozen=True)
@@ -179,3 +186,9 @@ class CameraGeometry:
     def world_rays(self, pixels: np.ndarray) -> np.ndarray:
         """Directions (..., 3) in the world; a point at depth d lies at position + d * direction."""
         return self.camera.rays(pixels) @ self.world_from_camera[:3, :3].T
+
+    def flipped(self) -> "CameraGeometry":
+        """The camera in the mirrored world (y negated), whose picture is this one's, mirrored left to right."""
+        mirror_world, mirror_camera = np.diag([1.0, -1, 1, 1]), np.diag([-1.0, 1, 1, 1])
+        pose = mirror_world @ self.world_from_camera @ mirror_camera  # two mirrorings make a rotation
+        return replace(self, camera=self.camera.flipped(), world_from_camera=pose)

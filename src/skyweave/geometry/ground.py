@@ -155,7 +155,7 @@ class ElevationModel:
     def _exit(self, position: np.ndarray, rays: np.ndarray) -> np.ndarray:
         """Depth at which each ray leaves the model's bounds for good."""
         west, south, east, north = self.grid.bounds
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             x = np.where(rays[:, 0] >= 0, east - position[0], west - position[0]) / rays[:, 0]
             y = np.where(rays[:, 1] >= 0, north - position[1], south - position[1]) / rays[:, 1]
         x = np.where(rays[:, 0] == 0, np.inf, x)

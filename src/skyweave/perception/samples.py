@@ -274,11 +274,8 @@ class _Placement:
     def camera(self, geometry: CameraGeometry) -> CameraGeometry:
         if not self.moved:
             return geometry
-        pose, camera = geometry.world_from_camera, geometry.camera
-        if self.mirrored:  # y of the world and x of the camera: the product of two mirrorings is a rotation
-            pose = np.diag([1.0, -1, 1, 1]) @ pose @ np.diag([-1.0, 1, 1, 1])
-            camera = camera.flipped()
-        return CameraGeometry(camera, self.matrix @ pose, None, geometry.name)
+        geometry = geometry.flipped() if self.mirrored else geometry
+        return replace(geometry, world_from_camera=self.matrix @ geometry.world_from_camera, crs=None)
 
     def picture(self, observation: Observation) -> Observation:
         observation = replace(observation, geometry=None)

@@ -102,7 +102,7 @@ class SceneryConfig:
         building_height: metres.
         trees: at most.
         lamps: whether street lamps stand along the roads.
-        texture: side of a texel of the ground, metres.
+        texture: side of a texel of the ground, metres, about.
         orthophoto: a GeoTIFF whose pixels are the land beside the roads; None for painted land.
         orthophoto_sensor: catalogue name of the sensor that took it; orthophoto_unit: how it stores values.
     """

@@ -96,7 +96,7 @@ def paint_ground(
         photograph: instead of painted land.
     """
     extent = network.size + 2 * MARGIN
-    cells = 2 ** int(np.ceil(np.log2(extent / texel)))
+    cells = 2 ** max(int(np.ceil(np.log2(extent / texel) - 0.1)), 4)  # a tenth coarser than asked for will do
     palette = _palette(generator)
     fields = generator.integers(len(palette), size=(64, 64))
     everything = [*paints, *paint_roads(network, generator)]

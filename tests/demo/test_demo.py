@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import skyweave
 from skyweave.backbone import build_backbone, save_checkpoint
 from skyweave.cli.main import main
 from skyweave.demo import write_report
 from skyweave.demo.collection import CHAPTERS, collect, find_data, mosaic
+from skyweave.demo.crossing import make_crossing, simulated_crossing
 from skyweave.demo.neighbours import search
-from skyweave.demo.pictures import colour, composite, cut, shown, stretch_of
+from skyweave.demo.pictures import PAPER, colour, composite, cut, shown, stretch_of
 from skyweave.observation import GeoTransform, Observation
 from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
 from skyweave.sensors import get_sensor
@@ -121,3 +123,15 @@ def test_pictures_ask_the_sensor_not_the_channel_order() -> None:
     image = colour(observation.pixels, rgb, stretch_of(observation))
     assert image.shape == (8, 8, 3) and abs(int(image[3, 4, 0]) - observation.pixels[0, 3, 4]) <= 1
     assert cut(image, 0, 0, 4, 8).shape == (20, 20, 3)
+
+
+def test_the_crossing_puts_every_platform_on_one_map(weights: Path) -> None:
+    crossing = make_crossing(simulated_crossing(), skyweave.load(weights))
+    assert len(crossing.names) == 4 and crossing.objects > 50
+    assert all(0 < seen < crossing.objects for seen in crossing.seen.values())
+    paper = (crossing.fused == PAPER).all(-1)
+    for placed in crossing.placed:
+        empty = (placed == PAPER).all(-1)
+        assert 0.02 < (~empty).mean() < 1
+        assert not (paper & ~empty).any()  # what one platform sees is on the fused map
+    assert (~paper).mean() > max((~(placed == PAPER).all(-1)).mean() for placed in crossing.placed)

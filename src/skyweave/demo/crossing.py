@@ -9,7 +9,9 @@ from torch.nn import functional
 
 from skyweave.backbone import Backbone
 from skyweave.demo.pictures import PAPER, feature_map
+from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import Ground
 from skyweave.mapping import place
 from skyweave.recording import RecordedScene
 from skyweave.scenes.principal import Moments, PrincipalColours
@@ -46,7 +48,8 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
     """Embed every picture of one frame and place its features on the ground."""
     frame = scene.frames[number]
     names = tuple(sorted(frame.captures))
-    grid = MapGrid.around(0, 0, METRES, CELL, scene.crs)
+    middle = np.mean([_looked_at(frame.captures[name].geometry, scene.ground) for name in names], axis=0)
+    grid = MapGrid.around(float(middle[0]), float(middle[1]), METRES, CELL, scene.crs)
     maps, moments = [], Moments(backbone.config.width)
     for name in names:
         features = backbone.embed(frame.captures[name].load(), PATCH_SIZE).dense()[0].clone()
@@ -80,6 +83,24 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
         objects=len(objects.boxes) if objects else 0,
         seen={name: int((shares[name] > 0).sum()) for name in names if name in shares},
     )
+
+
+def simulated_crossing() -> RecordedScene:
+    """One moment of four drones around a crossing; always the same."""
+    from skyweave.world.config import CameraConfig, PlatformConfig, WorldConfig
+    from skyweave.world.world import simulate_scene
+
+    drones = PlatformConfig(
+        count=4, altitude=(35.0, 60.0), distance=(30.0, 50.0), cameras=[CameraConfig(field_of_view=(60.0, 75.0))]
+    )
+    return simulate_scene(WorldConfig(name="crossing", frames=1, platforms=[drones]), 0)
+
+
+def _looked_at(geometry: CameraGeometry, ground: Ground) -> np.ndarray:
+    """(3,) where the middle of the picture meets the ground; below the camera where it does not."""
+    ray = geometry.world_from_camera[:3, 2]
+    depth = float(ground.depth(geometry.position, ray[None])[0])
+    return geometry.position + np.nan_to_num(depth) * ray
 
 
 def _enlarged(features: np.ndarray, seen: np.ndarray, colours: PrincipalColours) -> np.ndarray:

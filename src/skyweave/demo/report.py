@@ -13,6 +13,7 @@ import skyweave
 from skyweave.backbone import Card
 from skyweave.demo.chapter import Pages, Row, make_pages
 from skyweave.demo.collection import collect, find_data
+from skyweave.demo.crossing import Crossing, make_crossing, simulated_crossing
 from skyweave.files import write_aside
 from skyweave.pretraining.weights import load_autoencoder
 from skyweave.scenes.png import encode_png
@@ -53,10 +54,13 @@ def write_report(
         if progress is not None:
             progress(chapter.title, number, len(chapters))
         pages.append(make_pages(chapter, model))
+    if progress is not None:
+        progress("a simulated crossing", len(chapters), len(chapters) + 1)
+    crossing = make_crossing(simulated_crossing(), model.backbone)
     path = Path(folder) / "report.html"
     parameters = sum(parameter.numel() for parameter in model.backbone.parameters())
     with write_aside(path) as aside:
-        aside.write_text(render(pages, card, parameters), encoding="utf-8")
+        aside.write_text(render(pages, card, parameters, crossing), encoding="utf-8")
     titles = {real: tuple(c.title for c in chapters if c.real is real) for real in (True, False)}
     errors = {
         own.chapter.title: (_mean([row.error for row in own.rows]), _mean([row.guess for row in own.rows]))
@@ -65,7 +69,7 @@ def write_report(
     return DemoReport(path, titles[True], titles[False], errors)
 
 
-def render(pages: list[Pages], card: Card, parameters: int) -> str:
+def render(pages: list[Pages], card: Card, parameters: int, crossing: Crossing) -> str:
     """The page as HTML."""
     style = (resources.files("skyweave.demo") / "report.css").read_text(encoding="utf-8")
     real = [own.chapter.title for own in pages if own.chapter.real]
@@ -79,7 +83,7 @@ def render(pages: list[Pages], card: Card, parameters: int) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Skyweave: one backbone for every sensor</title>
+<title>Skyweave</title>
 <style>
 {style}</style>
 </head>
@@ -94,6 +98,7 @@ from orbit and from a drone. Nothing is tuned to a sensor; the model is told wha
 </header>
 <main>
 {"".join(_section(own) for own in pages)}
+{_crossing(crossing)}
 <section>
 <h2>How to read this</h2>
 <p><b>Hidden</b>: three quarters of the patches are taken away (grey). <b>Reconstruction</b>: what the model paints
@@ -127,6 +132,36 @@ def _section(own: Pages) -> str:
 {searches}
 </section>
 """
+
+
+def _crossing(own: Crossing) -> str:
+    """The simulated moment: one row a platform, then the map."""
+    rows = "".join(
+        _figure(view, f"{name}: sees {own.seen.get(name, 0)} of {own.objects} objects")
+        + _figure(features, f"{name}: features")
+        + _figure(placed, f"{name}: on the map")
+        for name, view, features, placed in zip(own.names, own.views, own.features, own.placed, strict=True)
+    )
+    maps = _figure(own.fused, "all platforms' features") + _figure(
+        own.overview, "all pictures on the map, the objects and the views"
+    )
+    return f"""<section id="crossing">
+<h2>One map for every platform <span class="procedural">simulated</span></h2>
+<p>{len(own.names)} drones over a crossing, none of which sees everything. The backbone reads each picture; every
+feature is laid where its ray meets the ground, on one grid that is fixed to the Earth, so features of different
+platforms meet without any warping.</p>
+<div class="grid three">
+<div class="head">Picture, with the objects' boxes</div><div class="head">Principal components</div>
+<div class="head">On the map</div>
+{rows}</div>
+<div class="grid two">
+{maps}</div>
+</section>
+"""
+
+
+def _figure(picture: np.ndarray, caption: str) -> str:
+    return f"<figure>{_image(picture, caption)}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
 
 
 def _row(row: Row, title: str) -> str:

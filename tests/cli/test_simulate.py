@@ -76,12 +76,12 @@ def test_what_is_written_reads_back(config: str, tmp_path: Path) -> None:
 
 def test_a_geotiff_can_be_the_ground(config: str, tmp_path: Path) -> None:
     import rasterio
-    from rasterio.transform import from_origin
+    from rasterio import Affine
 
     photo = tmp_path / "photo.tif"
     shape = {"width": 60, "height": 60, "count": 3, "dtype": "uint8"}
     pixels = np.random.default_rng(0).integers(0, 255, (3, 60, 60), np.uint8)
-    with rasterio.open(photo, "w", crs="EPSG:32632", transform=from_origin(0, 0, 0.5, 0.5), **shape) as file:
+    with rasterio.open(photo, "w", crs="EPSG:32632", transform=Affine(0.5, 0, 0, 0, -0.5, 0), **shape) as file:
         file.write(pixels)
         file.descriptions = ("red", "green", "blue")
     plain, real = tmp_path / "plain", tmp_path / "real"

@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fabricated_world import HILLS, small_world, uav
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fabricated_world import HILLS, small_world, uav
 from skyweave.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import camera_pose
 from skyweave.recording import Capture, Frame
@@ -104,9 +104,9 @@ def test_hulls_of_boxes_cover_the_pixels_of_their_instances() -> None:
 
 
 def test_visibility_is_the_share_of_the_pixels_that_are_seen_alone() -> None:
-    own = world()
-    moment = Moment(own)
-    whole = frame()
+    low = uav(count=4, altitude=(20, 20), distance=(60, 60))
+    own = World(small_world(platforms=[low]), 3)
+    moment, whole = Moment(own), own.frame()
     assert whole.annotations is not None
     partly = 0
     for channel, capture in whole.captures.items():
@@ -178,7 +178,9 @@ def test_any_pose_can_be_rendered(
     mount = own.platforms[0].mounts[0]
     sensor = next(iter(own.sensors.values()))
     small = PinholeCamera.from_field_of_view(1.2, 24, 40)
-    pixels, distance = own._render(moment, view, CameraGeometry(small, geometry.world_from_camera), mount_of(mount, small), sensor, 0)
+    pixels, distance = own._render(
+        moment, view, CameraGeometry(small, geometry.world_from_camera), mount_of(mount, small), sensor, 0
+    )
     assert np.isfinite(pixels).all() and distance > 0
 
 

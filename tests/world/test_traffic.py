@@ -21,7 +21,9 @@ def started(layout: str, seed: int, arms: int = 0) -> tuple[RoadNetwork, Traffic
     return network, traffic, Pedestrians(network, traffic, DENSE.pedestrians, generator)
 
 
-@pytest.mark.parametrize(("layout", "seed", "arms"), [("straight", 0, 0), ("crossing", 1, 4), ("crossing", 2, 3), ("town", 3, 0)])
+@pytest.mark.parametrize(
+    ("layout", "seed", "arms"), [("straight", 0, 0), ("crossing", 1, 4), ("crossing", 2, 3), ("town", 3, 0)]
+)
 def test_vehicles_never_overlap_for_a_minute(layout: str, seed: int, arms: int) -> None:
     _, traffic, people = started(layout, seed, arms)
     for _ in range(120):
@@ -95,7 +97,9 @@ def test_everybody_gets_over_the_crossing() -> None:
     for _ in range(1200):
         people.step(0.1)
         traffic.step(0.1)
-        crossed |= {v.name.split("-")[0] for v in traffic.vehicles if network.lanes[v.route[v.place]].crossing is not None}
+        crossed |= {
+            v.name.split("-")[0] for v in traffic.vehicles if network.lanes[v.route[v.place]].crossing is not None
+        }
         on_zebra += sum(len(there) for there in traffic.zebras.values())
     assert crossed == {"car", "truck", "bus", "bicycle"}
     assert on_zebra > 0, "nobody walked over a zebra"

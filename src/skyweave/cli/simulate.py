@@ -101,7 +101,7 @@ def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Any":
     if workers == 1:
         for job in jobs:
             done: list[int] = []
-            _record(*job, report=done.append)
+            _record(*job, done.append)
             yield sum(done)
         return
     import multiprocessing

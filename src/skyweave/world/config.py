@@ -142,8 +142,8 @@ class TerrainConfig:
         _positive(self, "wavelength", "resolution")
         if self.relief < 0 or self.relief > 0.15 * self.wavelength:
             raise ValueError(
-                f"terrain.relief is {self.relief} m over a wavelength of {self.wavelength} m; roads need gentle slopes: "
-                f"choose 0 to {0.15 * self.wavelength:g} m"
+                f"terrain.relief is {self.relief} m over a wavelength of {self.wavelength} m; roads need gentle "
+                f"slopes: choose 0 to {0.15 * self.wavelength:g} m"
             )
 
 
@@ -228,7 +228,7 @@ class PlatformConfig:
             vehicle), ``transit`` (straight over the target, as aircraft and satellites do).
         altitude: metres above the ground below it at the start.
         distance: metres from the target, on the map.
-        speed: metres a second.
+        speed: metres a second; of a follower, at most.
         area: side of the square that a lawnmower covers, metres; spacing: between its lines.
         offset: metres by which the target is off the middle of the world, at most.
         sway: metres; shake: degrees: spread of what wind does to position and attitude.

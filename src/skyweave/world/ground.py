@@ -11,7 +11,7 @@ import numpy as np
 
 from skyweave.world.materials import INDEX, MATERIALS
 from skyweave.world.rasterise import fill
-from skyweave.world.roads import CYCLE_LANE, MARGIN, PARKING, PAVEMENT, ZEBRA, Road, RoadNetwork, crossings_along
+from skyweave.world.roads import MARGIN, PARKING, PAVEMENT, ZEBRA, Road, RoadNetwork, crossings_along
 
 FAR_EXTENT = 2048.0  # metres
 FAR_CELLS = 1024
@@ -133,8 +133,10 @@ def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[Pa
     cycle = str(generator.choice(["cycle lane", asphalt]))
     paints: list[Paint] = []
 
-    def strip(road: Road, low: float, high: float, t0: float, t1: float, material: str | None, light: float = 1) -> None:
-        corners = np.array([[low, t0], [high, t0], [high, t1], [low, t1]]) + [0, road.offset]
+    def strip(
+        road: Road, low: float, high: float, t0: float, t1: float, material: str | None, light: float = 1
+    ) -> None:
+        corners = np.array([[low, t0], [high, t0], [high, t1], [low, t1]]) + np.array([0, road.offset])
         paints.append(Paint(network.world(corners if road.along == 0 else corners[:, ::-1]), material, light))
 
     kerb, edge = network.kerb, network.carriageway
@@ -195,7 +197,9 @@ def _markings(network: RoadNetwork, road: Road, strip: "object") -> None:
             near, far = sorted((line - 0.2, line + 0.2))
             left = sign if road.along == 0 else -sign  # those who come towards the crossing keep to their right
             strip(road, near, far, *sorted((0.0, left * kerb)), "marking")
-            low, high = sorted((position + sign * (network.pavement - ZEBRA / 2), position + sign * (network.pavement + ZEBRA / 2)))
+            low, high = sorted(
+                (position + sign * (network.pavement - ZEBRA / 2), position + sign * (network.pavement + ZEBRA / 2))
+            )
             for t in np.arange(-kerb + 0.25, kerb - 0.3, 1.0):
                 strip(road, low, high, t, t + 0.5, "marking")
 
@@ -241,10 +245,12 @@ def _land(
     at = ((np.arange(blocks) + 0.5) / blocks - 0.5) * extent
     x, y = np.moveaxis(network.own(np.stack(np.meshgrid(at, -at), -1)), -1, 0)
     outside = np.maximum(np.abs(x), np.abs(y)) > network.size / 2 + MARGIN / 2
-    crops = np.array(palette, np.uint8)[fields[np.floor(y / FIELD).astype(int) % 64, np.floor(x / FIELD).astype(int) % 64]]
+    crops = np.array(palette, np.uint8)[
+        fields[np.floor(y / FIELD).astype(int) % 64, np.floor(x / FIELD).astype(int) % 64]
+    ]
     side = cells // blocks
-    material = material.reshape(blocks, side, blocks, side)
-    material = np.where(outside[:, None, :, None], crops[:, None, :, None], material).reshape(cells, cells)
+    own = material.reshape(blocks, side, blocks, side)
+    material = np.where(outside[:, None, :, None], crops[:, None, :, None], own).reshape(cells, cells)
     return material, np.ones((cells, cells), np.float32)
 
 

@@ -35,7 +35,10 @@ class Light:
         elevation, azimuth = (np.radians(generator.uniform(*r)) for r in (config.sun_elevation, config.sun_azimuth))
         flat = np.cos(elevation)
         sun = np.array([np.sin(azimuth) * flat, np.cos(azimuth) * flat, np.sin(elevation)])
-        sky, visibility = float(generator.uniform(*config.sky)), float(np.exp(generator.uniform(*np.log(config.visibility))))
+        sky, visibility = (
+            float(generator.uniform(*config.sky)),
+            float(np.exp(generator.uniform(*np.log(config.visibility)))),
+        )
         return cls(sun, sky, 3.912 / visibility, float(generator.uniform(*config.air)))  # Koschmieder 1924
 
     def on_faces(self, normals: np.ndarray, lit: np.ndarray) -> np.ndarray:
@@ -68,7 +71,7 @@ class ShadowMap:
         self.dark = np.zeros((SHADOW_CELLS, SHADOW_CELLS), bool)
 
     def with_shadows(self, faces: Faces) -> "ShadowMap":
-        """This map and the shadows of faces, which fall on a plane at the base of each object."""
+        """The map with the shadows of faces added, which fall on a plane at the base of each object."""
         added = ShadowMap(self.extent, self.light)
         towards = faces.normals @ self.light.sun > 0
         corners, sun = faces.corners[towards], self.light.sun

@@ -38,7 +38,11 @@ def dressed(kind: str, look: int, size: tuple[float, float, float] | None) -> Dr
     draw = np.random.default_rng(look)
     shape = str(draw.choice(VARIANTS[kind], p=(0.34, 0.33, 0.21, 0.12) if kind == "car" else None))
     if kind == "car":
-        paint = "white paint" if shape == "van" and draw.random() < 0.5 else str(draw.choice(CAR_PAINTS, p=CAR_PAINT_SHARES))
+        paint = (
+            "white paint"
+            if shape == "van" and draw.random() < 0.5
+            else str(draw.choice(CAR_PAINTS, p=CAR_PAINT_SHARES))
+        )
     elif kind in ("truck", "bus"):
         paint = str(draw.choice(TRUCK_PAINTS if kind == "truck" else BUS_PAINTS))
     else:

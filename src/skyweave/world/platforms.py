@@ -8,7 +8,7 @@ from skyweave.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import camera_pose
 from skyweave.world.config import CameraConfig, ErrorsConfig, PlatformConfig
 
-FOLLOWING = 4.0  # seconds that a follower takes to come up
+FOLLOWING = 1.5  # seconds by which a follower is behind
 GUST = (0.7, 1.9, 3.1)  # radians per second of the wind's swings
 
 
@@ -51,6 +51,7 @@ class Platform:
     ) -> None:
         self.name, self.config, self.errors, self.generator = name, config, errors, generator
         self.time = 0.0
+        self.following = ""  # name of a vehicle
         self.altitude = float(generator.uniform(*config.altitude))
         self.distance = float(generator.uniform(*config.distance))
         self.target = np.array([*generator.uniform(-1, 1, 2) * config.offset, ground])
@@ -71,10 +72,18 @@ class Platform:
         """
         self.time += seconds
         if self.config.motion == "follow" and followed is not None:
-            self.target = self.target + (followed - self.target) * -np.expm1(-seconds / FOLLOWING * 2)
+            way = (followed - self.target) * -np.expm1(-seconds / FOLLOWING)
+            self.target = self.target + way * min(
+                1.0, self.config.speed * seconds / max(float(np.linalg.norm(way)), 1e-9)
+            )
         self.base = self._base()
         keep = np.exp(-seconds / self.errors.correlation)
         self._wrong = keep * self._wrong + np.sqrt(1 - keep**2) * self.generator.standard_normal(6)
+
+    def move_target(self, target: np.ndarray) -> None:
+        """Start over from another target, (3,) local metres."""
+        self.target = np.asarray(target, float)
+        self.base = self._base()
 
     def geometry(self, mount: Mount) -> CameraGeometry:
         """Of a camera, as it truly is, in local axes."""

@@ -54,9 +54,7 @@ class Scenery:
 Rectangle = tuple[float, float, float, float]  # west, south, east, north in the network's own axes
 
 
-def build_scenery(
-    network: RoadNetwork, config: SceneryConfig, parked: int, generator: np.random.Generator
-) -> Scenery:
+def build_scenery(network: RoadNetwork, config: SceneryConfig, parked: int, generator: np.random.Generator) -> Scenery:
     """Fill the land between the roads.
 
     Args:
@@ -208,7 +206,9 @@ def _car_parks(
             for number in range(bays + 1):
                 for row in (0.0, BAY_DEPTH + AISLE):
                     a, b = start + number * BAY, base + row
-                    line = np.array([[a - 0.06, b], [a + 0.06, b], [a + 0.06, b + BAY_DEPTH], [a - 0.06, b + BAY_DEPTH]])
+                    line = np.array(
+                        [[a - 0.06, b], [a + 0.06, b], [a + 0.06, b + BAY_DEPTH], [a - 0.06, b + BAY_DEPTH]]
+                    )
                     scenery.paints.append(Paint(network.world(line if direction == 0 else line[:, ::-1]), "marking"))
                     if number < bays:
                         point = [a + BAY / 2, b + BAY_DEPTH / 2]

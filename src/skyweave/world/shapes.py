@@ -4,6 +4,7 @@ A shape lives in a box of length, width and height 1: x forward, y left, z up, w
 bottom. Placed, it is stretched to the object's size, so the object fills its annotated box.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,19 +58,21 @@ class Shape:
         top: tuple[float, float, float] = (0, 0, 0),
         heat: float = 0.0,
         pattern: int = PLAIN,
-        **others: str,
+        others: Mapping[str, str] | None = None,
     ) -> "Shape":
         """Add a box without a bottom.
 
         Args:
             top: by how much its upper face is drawn in at the back, at the front and at both sides.
-            others: materials of single sides: ``top``, ``front``, ``left``, ``back``, ``right``; ``roof`` for the top.
+            others: materials of single sides: ``top``, ``front``, ``left``, ``back``, ``right``.
         """
-        corners = np.array([[a, b, c] for c in z for a, b in ((x[1], y[1]), (x[0], y[1]), (x[0], y[0]), (x[1], y[0]))], float)
+        corners = np.array(
+            [[a, b, c] for c in z for a, b in ((x[1], y[1]), (x[0], y[1]), (x[0], y[0]), (x[1], y[0]))], float
+        )
         back, front, side = top
         corners[4:] += [[-front, -side, 0], [back, -side, 0], [back, side, 0], [-front, side, 0]]
         for name, indices in SIDES.items():
-            own = others.get("roof" if name == "top" else name, material)
+            own = (others or {}).get(name, material)
             self.face(corners[list(indices)], own, heat=heat, pattern=PLAIN if name == "top" else pattern)
         return self
 
@@ -109,7 +112,7 @@ def _car(kind: str) -> Shape:
     glass = dict.fromkeys(("front", "left", "back", "right"), "glass")
     if kind == "van":
         glass = {"front": "glass"}
-    shape.block(cabin, (-0.45, 0.45), (belt, 1.0), PAINT, top=slopes, **glass)
+    shape.block(cabin, (-0.45, 0.45), (belt, 1.0), PAINT, top=slopes, others=glass)
     bonnet = np.array([[cabin[1], -0.4], [0.46, -0.4], [0.46, 0.4], [cabin[1], 0.4]])
     shape.face(np.column_stack([bonnet, np.full(4, belt)]), PAINT, DECAL, heat=9.0)
     for x, material in ((0.5, "lamp"), (-0.5, "rear lamp")):
@@ -134,7 +137,7 @@ def _truck(box: str) -> Shape:
 def _bus() -> Shape:
     shape = Shape()
     shape.block((-0.49, 0.49), (-0.46, 0.46), (0.0, 0.12), "tyre")
-    shape.block((-0.5, 0.5), (-0.5, 0.5), (0.1, 0.95), PAINT, roof="light clothes")
+    shape.block((-0.5, 0.5), (-0.5, 0.5), (0.1, 0.95), PAINT, others={"top": "light clothes"})
     for y in (0.5, -0.5):
         along = (0.46, -0.46) if y > 0 else (-0.46, 0.46)
         strip = [[along[0], y, 0.45], [along[1], y, 0.45], [along[1], y, 0.8], [along[0], y, 0.8]]
@@ -153,7 +156,7 @@ def _bicycle() -> Shape:
     shape.block((0.22, 0.28), (-0.5, 0.5), (0.52, 0.56), "steel")
     shape.block((-0.16, 0.06), (-0.3, 0.3), (0.22, 0.55), "denim")
     shape.block((-0.18, 0.08), (-0.42, 0.42), (0.5, 0.86), CLOTHING, top=(-0.1, -0.1, 0.05))
-    shape.block((0.0, 0.14), (-0.18, 0.18), (0.86, 1.0), "hair", front="skin")
+    shape.block((0.0, 0.14), (-0.18, 0.18), (0.86, 1.0), "hair", others={"front": "skin"})
     return shape
 
 
@@ -161,14 +164,14 @@ def _pedestrian() -> Shape:
     shape = Shape()
     shape.block((-0.32, 0.32), (-0.3, 0.3), (0.0, 0.48), "denim")
     shape.block((-0.42, 0.42), (-0.5, 0.5), (0.45, 0.84), CLOTHING, top=(0.1, 0.1, 0.08))
-    shape.block((-0.26, 0.26), (-0.2, 0.2), (0.84, 1.0), "hair", front="skin")
+    shape.block((-0.26, 0.26), (-0.2, 0.2), (0.84, 1.0), "hair", others={"front": "skin"})
     return shape
 
 
 def _building(roof: str, covering: str, wall: str) -> Shape:
     shape = Shape()
     if roof == "flat":
-        shape.block((-0.5, 0.5), (-0.5, 0.5), (0, 1), wall, pattern=FACADE, roof=covering)
+        shape.block((-0.5, 0.5), (-0.5, 0.5), (0, 1), wall, pattern=FACADE, others={"top": covering})
         shape.pattern[0] = ROOF
         shape.block((-0.15, 0.05), (-0.2, 0.1), (1.0, 1.12), "steel")
         return shape
@@ -302,9 +305,7 @@ def build_faces(things: Things) -> Faces:
     if not parts:
         empty = np.zeros(0)
         none = empty.astype(np.int64)
-        return Faces(
-            np.zeros((0, 4, 3)), np.zeros((0, 3)), none, none, none, empty, empty, empty, none, empty
-        )
+        return Faces(np.zeros((0, 4, 3)), np.zeros((0, 3)), none, none, none, empty, empty, empty, none, empty)
     local, material, bias, heat, pattern, owner = (np.concatenate(column) for column in zip(*parts, strict=True))
     scaled = local * things.sizes[owner][:, None]
     c, s = np.cos(things.yaws)[owner, None], np.sin(things.yaws)[owner, None]

@@ -8,8 +8,8 @@ from skyweave.geometry.ground import HORIZON, ElevationModel, Ground, GroundPlan
 from skyweave.world.config import TerrainConfig
 
 REACH = 2.0  # of the elevation model, in sides of the world
-ITERATIONS = 12
-EXACT = 2e-4  # metres of height
+ITERATIONS = 25
+EXACT = 5e-5  # metres of depth by which a ray may miss
 
 
 def build_terrain(config: TerrainConfig, base: float, size: float, generator: np.random.Generator) -> Ground:
@@ -71,7 +71,7 @@ def _relief(
         share = np.clip(above / np.maximum(above - below, 1e-12), 0.0, 1.0)
         found = low + (high - low) * share
         gap = _clearance(ground, position, e, n, f, found)
-        if np.abs(gap).max(initial=0.0) < EXACT:
+        if np.abs(gap / f).max(initial=0.0) < EXACT:
             break
         over = gap > 0
         low, high = np.where(over, found, low), np.where(over, high, found)

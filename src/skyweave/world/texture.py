@@ -58,7 +58,7 @@ class Texture:
 
     def __init__(self, response: Response, fine: GroundMap, coarse: GroundMap, finest: float = 0.0) -> None:
         self.half = np.float32(fine.extent / 2)
-        sizes = []
+        sizes: list[tuple[int, float]] = []
         for ground in (fine, coarse):
             self.first_coarse = len(sizes)
             largest = ground.cells

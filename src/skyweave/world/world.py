@@ -102,6 +102,9 @@ class World:
         duration = round(config.frames * config.interval * 1e9) + 10 * 10**9
         self.time = _start(config) + index * duration
         self._advance(config.warm_up)
+        for platform in self.platforms:
+            if platform.config.motion == "follow" and (place := self._followed(platform)) is not None:
+                platform.move_target(place)
 
     @staticmethod
     def check(config: WorldConfig) -> None:
@@ -114,9 +117,8 @@ class World:
         """Everything moves on, by the configured interval if nothing else is said."""
         seconds = self.config.interval if seconds is None else seconds
         self._advance(seconds)
-        followed = self._followed()
         for platform in self.platforms:
-            platform.step(seconds, followed)
+            platform.step(seconds, self._followed(platform) if platform.config.motion == "follow" else None)
         self.time += round(seconds * 1e9)
         self.frames_done += 1
 
@@ -177,11 +179,17 @@ class World:
             self.pedestrians.step(seconds / steps)
             self.traffic.step(seconds / steps)
 
-    def _followed(self) -> np.ndarray | None:
-        """The bus, else the first vehicle that there is."""
-        if not self.traffic.vehicles:
+    def _followed(self, platform: Platform) -> np.ndarray | None:
+        """Where the vehicle is that a platform follows; when it has left, the nearest that drives."""
+        vehicles = {vehicle.name: vehicle for vehicle in self.traffic.vehicles}
+        if not vehicles:
             return None
-        pose = self.traffic.pose(self.traffic.vehicles[0])
+        if platform.following not in vehicles:
+            poses = {name: self.traffic.pose(vehicle) for name, vehicle in vehicles.items()}
+            driving = [name for name, vehicle in vehicles.items() if vehicle.v > 1.0] or list(vehicles)
+            x, y = platform.target[:2]
+            platform.following = min(driving, key=lambda name: float(np.hypot(poses[name].x - x, poses[name].y - y)))
+        pose = self.traffic.pose(vehicles[platform.following])
         place = np.array([pose.x, pose.y])
         return np.append(place, heights_at(self.ground, place[None])[0])
 
@@ -261,7 +269,7 @@ class World:
         if times > 1:
             image = image.reshape(len(image), rows, times, columns, times).mean((2, 4))
         noise = _generators(self.seed, self.index)(f"noise {mount.channel} {number}")
-        distance = (1 / middle if middle > 0 else above) / focal
+        distance = (1 / middle if middle > 0 else max(above, 1.0)) / focal
         return measure(image, response, mount.config.noise, noise), distance
 
 

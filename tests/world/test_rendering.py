@@ -12,11 +12,12 @@ from skyweave.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import camera_pose
 from skyweave.recording import Capture, Frame
 from skyweave.world.materials import MATERIALS
+from skyweave.world.moment import Moment
 from skyweave.world.rasterise import count_alone, fill
 from skyweave.world.shapes import SHAPES
 from skyweave.world.surfaces import SURFACES
 from skyweave.world.terrain import ground_inverse_depth
-from skyweave.world.world import Moment, World
+from skyweave.world.world import World
 
 
 @cache

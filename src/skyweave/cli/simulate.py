@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.queues import Queue
     from pathlib import Path
 
@@ -96,12 +96,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Any":
+def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
     """Do all jobs, in this process or in several; yields the frames that were done since the last time."""
     if workers == 1:
         for job in jobs:
             done: list[int] = []
-            _record(*job, done.append)
+            _record(done.append, *job)
             yield sum(done)
         return
     import multiprocessing
@@ -114,7 +114,7 @@ def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Any":
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     with ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(reports,)) as pool:
-        futures = [pool.submit(_record, *job) for job in jobs]
+        futures = [pool.submit(_record, None, *job) for job in jobs]
         try:
             while not all(future.done() for future in futures):
                 for future in futures:
@@ -140,13 +140,13 @@ def _listen(reports: "Queue[int]") -> None:
 
 
 def _record(
+    report: "Callable[[int], None] | None",
     config: "WorldConfig",
     index: int,
     folder: "Path",
     photograph: "Photograph | None",
     image_format: "Any",
     stamp: str,
-    report: "Any" = None,
 ) -> None:
     """Simulate and write one scene."""
     from skyweave.data.nuscenes import write_scene

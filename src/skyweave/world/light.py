@@ -6,7 +6,7 @@ import numpy as np
 
 from skyweave.world.config import LightConfig
 from skyweave.world.rasterise import fill
-from skyweave.world.shapes import Faces
+from skyweave.world.things import Faces
 
 HAZE_HEIGHT = 1200.0  # metres over which haze thins out to 1/e
 BRIGHTEST = 1.7  # light on a face that looks at a low sun, flat ground being 1

@@ -73,9 +73,8 @@ class Platform:
         self.time += seconds
         if self.config.motion == "follow" and followed is not None:
             way = (followed - self.target) * -np.expm1(-seconds / FOLLOWING)
-            self.target = self.target + way * min(
-                1.0, self.config.speed * seconds / max(float(np.linalg.norm(way)), 1e-9)
-            )
+            reach = self.config.speed * seconds / max(float(np.linalg.norm(way)), 1e-9)
+            self.target = self.target + way * min(1.0, reach)
         self.base = self._base()
         keep = np.exp(-seconds / self.errors.correlation)
         self._wrong = keep * self._wrong + np.sqrt(1 - keep**2) * self.generator.standard_normal(6)

@@ -4,8 +4,9 @@ import numpy as np
 
 from skyweave.geometry.camera import CameraGeometry
 from skyweave.world.light import Light, ShadowMap
-from skyweave.world.shapes import FACADE, LEAVES, ROOF, Faces
+from skyweave.world.shapes import FACADE, LEAVES, ROOF
 from skyweave.world.texture import Response, Texture
+from skyweave.world.things import Faces
 from skyweave.world.view import GROUND, SKY, View
 
 EXPOSURE = 1.6  # of 8-bit cameras: reflectance 1 / EXPOSURE is white

@@ -235,7 +235,7 @@ class Traffic:
         return answer
 
     def _follow(self, vehicle: Vehicle, desired: float, gap: float, approach: float) -> float:
-        """The Intelligent Driver Model's acceleration for a gap in metres that closes at ``approach`` metres a second."""
+        """The model's acceleration for a gap in metres that closes at ``approach`` metres a second."""
         kind, v = KINDS[vehicle.kind], vehicle.v
         dynamic = v * kind.headway + v * approach / (2 * math.sqrt(kind.acceleration * kind.braking))
         closeness = ((STANDSTILL + max(0.0, dynamic)) / max(gap, 0.05)) ** 2

@@ -10,7 +10,7 @@ import numpy as np
 from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.frames import inverse
 from skyweave.world.rasterise import clip_near, count_alone, fill, nearest
-from skyweave.world.shapes import Faces
+from skyweave.world.things import Faces
 
 SKY, GROUND = -2, -1
 SLIVER = 1e-9  # faces seen from so much on edge have no pixels

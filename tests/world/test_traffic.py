@@ -8,7 +8,8 @@ import pytest
 from skyweave.world.config import RoadsConfig, TrafficConfig
 from skyweave.world.pedestrians import SPEEDS, Pedestrians
 from skyweave.world.roads import RoadNetwork, build_roads
-from skyweave.world.traffic import Pose, Traffic
+from skyweave.world.traffic import Traffic
+from skyweave.world.vehicles import Pose
 
 DENSE = TrafficConfig(cars=34, trucks=5, buses=4, bicycles=10, pedestrians=26)
 

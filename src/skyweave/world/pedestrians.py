@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.world.roads import PAVEMENT, RoadNetwork
-from skyweave.world.traffic import Pose, Traffic
+from skyweave.world.traffic import Traffic
+from skyweave.world.vehicles import Pose
 
 SPREAD = 0.4 * PAVEMENT  # metres that people keep off the middle of the pavement, at most
 SPEEDS = (0.9, 1.7)

@@ -9,6 +9,7 @@ seconds on the clock, for a machine that does other things as well.
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -55,19 +56,25 @@ def rendering(path: str, frames: int) -> list[str]:
 def recording(path: str, frames: int, workers: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "skyweave", "simulate", path, "-o", folder, "--json", "--frames", str(frames)]
-        clock = time.perf_counter()
+        clock, cpu = time.perf_counter(), children()
         done = subprocess.run(
             [*command, "--scenes", "4", "--workers", str(workers)], check=True, capture_output=True, text=True
         )
-        seconds = time.perf_counter() - clock
+        seconds, cpu = time.perf_counter() - clock, children() - cpu
         json.loads(done.stdout)
         pictures = len(list(Path(folder).glob("samples/*/*")))
-    return line(f"skyweave simulate, 4 scenes, --workers {workers}", pictures, seconds, None)
+    return line(f"skyweave simulate, 4 scenes, --workers {workers}", pictures, seconds, cpu)
 
 
-def line(what: str, pictures: int, seconds: float, cpu: float | None) -> str:
+def children() -> float:
+    """Processor seconds of all processes that were started from here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def line(what: str, pictures: int, seconds: float, cpu: float) -> str:
     rate = f"{pictures / seconds:>10.1f}" if pictures else f"{'':>10}"
-    per_cpu = f"{pictures / cpu:>11.1f}" if pictures and cpu else f"{'':>11}"
+    per_cpu = f"{pictures / cpu:>11.1f}" if pictures else f"{'':>11}"
     return f"{what:<44}{pictures or '':>9}{seconds:>9.1f}{rate}{per_cpu}"
 
 

@@ -10,7 +10,7 @@ from skyweave.world.things import Faces
 
 HAZE_HEIGHT = 1200.0  # metres over which haze thins out to 1/e
 BRIGHTEST = 1.7  # light on a face that looks at a low sun, flat ground being 1
-SHADOW_CELLS = 1024
+SHADOW_CELLS = 2048
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.camera import CameraGeometry
 from skyweave.recording import Annotations
 from skyweave.world.ground import GroundMap
+from skyweave.world.light import ShadowMap
 from skyweave.world.looks import dressed
 from skyweave.world.surfaces import SURFACE, surface_of_materials
 from skyweave.world.terrain import ground_inverse_depth, heights_at
@@ -24,7 +25,6 @@ class Moment:
     Attributes:
         count: annotated objects; they are the first owners of the faces.
         faces: of everything.
-        shadows: on the ground.
         lit_owners: (owners,) 1 where the sun reaches an object, 0 where a fixture shades it.
         middle: height of the ground in the middle of the world.
     """
@@ -63,11 +63,19 @@ class Moment:
         )
         own = build_faces(things)
         self.faces: Faces = own.joined(world.fixtures, self.count)
-        self.shadows = world.fixed_shadows.with_shadows(own)
+        self._own, self._fixed_shadows, self._recent = own, world.fixed_shadows, world.recent_shadows
         lit = world.fixed_shadows.lit(flat[:, 0].astype(np.float32), flat[:, 1].astype(np.float32))
         self.lit_owners = np.concatenate([lit, np.ones(len(world.scenery.fixtures))]).astype(np.float32)
         self.middle = float(heights_at(self.ground, np.zeros((1, 2)))[0])
         self._last: tuple[np.ndarray, View] | None = None
+
+    @property
+    def shadows(self) -> ShadowMap:
+        """On the ground, of everything. They are large: a world keeps those of the last moment that asked."""
+        if self._recent.get("moment") is not self:
+            self._recent.update(moment=self, shadows=self._fixed_shadows.with_shadows(self._own))
+        shadows: ShadowMap = self._recent["shadows"]
+        return shadows
 
     def look(self, geometry: CameraGeometry) -> View:
         """What a camera in local axes shows."""

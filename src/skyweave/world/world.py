@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +98,7 @@ class World:
         self.fixtures = build_faces(self._fixtures())
         base = ShadowMap(self.maps[0].extent, self.light)
         self.fixed_shadows = base.with_shadows(self.fixtures)
+        self.recent_shadows: dict[str, Any] = {}
         self.frames_done = 0
         duration = round(config.frames * config.interval * 1e9) + 10 * 10**9
         self.time = _start(config) + index * duration

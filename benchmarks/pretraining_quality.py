@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--agreement", type=float, default=0.1, help="of ours, as in the shipped recipe; 0 for none")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -77,7 +78,8 @@ def _skyweave(args: argparse.Namespace, prepared: Prepared, seed: int, steps: in
 
     sensor = prepared.samples.images[0].sensor
     config = BackboneConfig(width=192, depth=12, heads=3, patch_size=PATCH)
-    model = MaskedAutoencoder(build_backbone(config, [sensor], seed=seed), objective=ObjectiveConfig(mask_ratio=0.75))
+    objective = ObjectiveConfig(mask_ratio=0.75, agreement=args.agreement)
+    model = MaskedAutoencoder(build_backbone(config, [sensor], seed=seed), objective=objective)
     generator = torch.Generator().manual_seed(seed)
     _train(args, prepared, seed, steps, model, lambda batch: model([batch], generator)[0])
     spread = (torch.tensor(sensor.stds), torch.tensor(sensor.means))

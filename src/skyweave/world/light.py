@@ -89,4 +89,4 @@ class ShadowMap:
         column, row = (x * scale + half).astype(np.int32), (half - y * scale).astype(np.int32)
         inside = (column >= 0) & (column < SHADOW_CELLS) & (row >= 0) & (row < SHADOW_CELLS)
         place = np.where(inside, row * SHADOW_CELLS + column, 0)
-        return np.asarray(~(self.dark.ravel()[place] & inside))
+        return np.asarray(~(self.dark.ravel().take(place) & inside))

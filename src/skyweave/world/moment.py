@@ -94,8 +94,12 @@ class Moment:
         row, column = np.nonzero(view.face == GROUND)
         if row.size:
             depth = 1 / view.inverse_depth[row, column]
-            rays = geometry.world_rays(np.stack([column + 0.5, row + 0.5], -1))
-            x, y = (geometry.position[i] + depth * rays[:, i] for i in (0, 1))
+            per_pixel = geometry.world_from_camera[:2, :3] @ np.linalg.inv(geometry.camera.intrinsics)
+            u, v = column + 0.5, row + 0.5
+            x, y = (
+                place + depth * (a * u + b * v + c)
+                for place, (a, b, c) in zip(geometry.position[:2], per_pixel, strict=True)
+            )
             fine, coarse = self.maps
             material = coarse.material[_cell(coarse, x, y)]
             near = np.maximum(np.abs(x), np.abs(y)) < fine.extent / 2

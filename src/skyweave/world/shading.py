@@ -51,8 +51,8 @@ def shade(
 
     ground = np.flatnonzero(view.face.ravel() == GROUND)
     if ground.size:
-        far = depth.ravel()[ground]
-        east, north, fall = (ray.ravel()[ground] for ray in rays)
+        far = depth.ravel().take(ground)
+        east, north, fall = (ray.ravel().take(ground) for ray in rays)
         x, y = np.float32(geometry.position[0]) + far * east, np.float32(geometry.position[1]) + far * north
         length = np.sqrt(east * east + north * north + fall * fall)
         footprint = far / np.float32(camera.intrinsics[0, 0]) * np.sqrt(length / np.maximum(-fall, 1e-4))
@@ -64,8 +64,9 @@ def shade(
     shown = np.flatnonzero(view.face.ravel() >= 0)
     if shown.size:
         face = view.face.ravel()[shown]
-        used, place = np.unique(face, return_inverse=True)
-        values[shown] = _face_values(faces, used, lit_owners, response, light)[place]
+        used = np.flatnonzero(np.bincount(face))
+        place = np.searchsorted(used, face)
+        values[shown] = _face_values(faces, used, lit_owners, response, light).take(place, axis=0)
         sun[shown] = (np.maximum(faces.normals[used] @ light.sun, 0) * lit_owners[faces.owner[used]])[place]
         patterned = faces.pattern[face] > 0
         if patterned.any() and optical:

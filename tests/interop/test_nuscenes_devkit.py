@@ -45,5 +45,10 @@ def test_a_fabricated_recording(devkit: str, repository: Path, tmp_path: Path) -
 
 @pytest.mark.skipif("simulate" not in COMMANDS, reason="there is no simulator")
 def test_a_simulated_recording(devkit: str, repository: Path, tmp_path: Path) -> None:
-    assert main(["simulate", str(repository / "configs" / "world" / "crossing.yaml"), "-o", str(tmp_path)]) == 0
+    assert (
+        main(
+            ["simulate", str(repository / "configs" / "world" / "crossing.yaml"), "-o", str(tmp_path), "--scenes", "3"]
+        )
+        == 0
+    )
     assert measured(devkit, repository, tmp_path)["vehicles"] > 40

@@ -171,7 +171,7 @@ def skyweave_parts(arguments: argparse.Namespace) -> tuple[Any, Any, torch.optim
     bands = tuple(Band(name, wavelength=value) for name, value in (("red", 665), ("green", 560), ("blue", 490)))
     sensor = Sensor("rgb", "three bands", bands, ground_sample_distance=10)
     config = BackboneConfig(width=width, depth=DEPTHS[arguments.size], heads=width // 64, patch_size=16)
-    objective = ObjectiveConfig(mask_ratio=0.75, agreement=0.1)  # of the shipped recipe
+    objective = ObjectiveConfig(mask_ratio=0.75, agreement=0.3)  # as in pretraining_quality.py
     model = MaskedAutoencoder(build_backbone(config, [sensor], seed=0), objective=objective)
     pixels = torch.randn(arguments.batch, 3, 224, 224)
     valid = torch.ones_like(pixels, dtype=torch.bool)

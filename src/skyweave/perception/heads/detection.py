@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from skyweave.perception.results import Detections
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +13,7 @@ from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.neck import convolution
+from skyweave.perception.results import Detections
 from skyweave.perception.targets import Objects, gaussians, stacked
 
 PARTS = {"offset": 2, "height": 1, "size": 3, "heading": 2, "velocity": 2}

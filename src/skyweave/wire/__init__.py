@@ -1,0 +1,1 @@
+"""What platforms send each other: frames as chunks of bytes, and back."""

@@ -1,0 +1,120 @@
+"""The boxes section: about 12 bytes a box, readable by every peer, whatever its model."""
+
+import math
+
+import numpy as np
+
+from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint, zigzag
+from skyweave.wire.frame import BoxList, WireGrid
+
+STEP = 50_000  # micrometres of a position east and north
+HEIGHT_STEP = 0.1  # metres
+SIZE_STEPS, SMALLEST = 20, 0.1  # an octave (3.5 %), metres: up to 690 m
+YAW_STEPS = 256
+SCORE_STEPS = 63
+SPEED_STEP, SPEED_ZERO = 0.25, 256  # metres a second, up to 64
+MAX_BOXES = 4096
+HEAD = 6  # bytes before the boxes, at most
+MAX_HEIGHT = 1 << 20  # steps, above or below 0
+
+
+def boxes_that_fit(boxes: BoxList, grid: WireGrid, size: int) -> int:
+    """How many of the boxes, from the first, fit into ``size`` bytes."""
+    _, height_bits = _heights(boxes)
+    each = sum(_widths(grid, height_bits, boxes.velocities is not None))
+    return min(max(size - HEAD, 0) * 8 // each, len(boxes), MAX_BOXES)
+
+
+def boxes_section(boxes: BoxList, grid: WireGrid) -> bytes:
+    """Raises ``ValueError`` for NaN, infinity, or a box far outside the grid."""
+    for name in ("centres", "sizes", "yaws", "scores", *(["velocities"] if boxes.velocities is not None else [])):
+        if not np.isfinite(getattr(boxes, name)).all():
+            raise ValueError(f"{name} of boxes hold NaN or infinity")
+    classes = np.asarray(boxes.classes)
+    if len(boxes) and (classes.min() < 0 or classes.max() > 63):
+        raise ValueError(f"classes {classes.min()} to {classes.max()} of boxes must be 0 to 63")
+    if len(boxes) and not (boxes.sizes > 0).all():
+        raise ValueError("sizes of boxes must be metres > 0")
+    margins, limits = _reach(grid)
+    offset = (np.asarray(boxes.centres, np.float64)[:, :2] - _corner(grid)) * [1, -1] * 1e6 / STEP
+    place = np.rint(offset).astype(np.int64) + margins
+    outside = np.flatnonzero(((place < 0) | (place > limits)).any(1))
+    if len(outside):
+        raise ValueError(f"box {outside[0]} at {boxes.centres[outside[0]]} lies outside the grid; leave it out")
+    heights, height_bits = _heights(boxes)
+    base = int(heights.min()) if len(boxes) else 0
+    moving = boxes.velocities is not None
+    columns = [
+        place,
+        heights[:, None] - base,
+        np.rint(np.log2(boxes.sizes / SMALLEST) * SIZE_STEPS).clip(0, 255),
+        np.rint(boxes.yaws[:, None] / math.tau * YAW_STEPS) % YAW_STEPS,
+        classes[:, None],
+        np.rint(boxes.scores[:, None].clip(0, 1) * SCORE_STEPS),
+    ]
+    if boxes.velocities is not None:
+        columns.append(np.rint(boxes.velocities / SPEED_STEP).clip(-SPEED_ZERO, SPEED_ZERO - 1) + SPEED_ZERO)
+    values = np.concatenate(columns, 1).astype(np.int64)
+    bits = pack_bits(values.ravel(), np.tile(_widths(grid, height_bits, moving), len(boxes)))
+    head = varint(len(boxes)) + bytes([height_bits << 1 | moving]) + varint(zigzag(base))
+    return head + np.packbits(bits).tobytes()
+
+
+def read_boxes(reader: Reader, grid: WireGrid) -> BoxList:
+    """Back from ``boxes_section``. Raises ``Refused``."""
+    count = reader.varint(MAX_BOXES)
+    form = reader.integer(1)
+    height_bits, moving = form >> 1, bool(form & 1)
+    base = reader.zigzag(MAX_HEIGHT)
+    if not 1 <= height_bits <= 21:
+        raise reader.refuse(f"heights of {height_bits} bits")
+    try:
+        widths = _widths(grid, height_bits, moving)
+    except ValueError as error:
+        raise reader.refuse(str(error)) from None
+    size = count * sum(widths)
+    data = reader.take(-(-size // 8))  # refused before anything is allocated
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    if bits[size:].any():
+        raise reader.refuse("bits behind the last box")
+    values = unpack_bits(bits, np.tile(widths, count)).reshape(count, len(widths))
+    margins, limits = _reach(grid)
+    if (values[:, :2] > limits).any():
+        raise reader.refuse("a box outside the grid")
+    place = _corner(grid) + (values[:, :2] - margins) * [1, -1] * (STEP / 1e6)
+    return BoxList(
+        centres=np.concatenate([place, (values[:, 2:3] + base) * HEIGHT_STEP], 1),
+        sizes=SMALLEST * 2.0 ** (values[:, 3:6] / SIZE_STEPS),
+        yaws=values[:, 6] * (math.tau / YAW_STEPS),
+        classes=values[:, 7],
+        scores=values[:, 8] / SCORE_STEPS,
+        velocities=(values[:, 9:11] - SPEED_ZERO) * SPEED_STEP if moving else None,
+    )
+
+
+def _heights(boxes: BoxList) -> tuple[np.ndarray, int]:
+    """(n,) steps, and bits that their range takes."""
+    steps = np.asarray(boxes.centres, np.float64)[:, 2] / HEIGHT_STEP
+    if len(boxes) and not np.abs(steps).max() <= MAX_HEIGHT // 2:
+        raise ValueError(f"boxes {np.abs(steps).max() * HEIGHT_STEP} m above or below 0 do not fit")
+    heights = np.rint(steps).astype(np.int64)
+    return heights, max(int(np.ptp(heights)).bit_length(), 1) if len(boxes) else 1
+
+
+def _widths(grid: WireGrid, height_bits: int, moving: bool) -> list[int]:
+    """Bits of each number of a box."""
+    across = [int(limit).bit_length() for limit in _reach(grid)[1]]
+    if max(across) > 32:
+        raise ValueError(f"a grid of {grid.rows} x {grid.columns} cells of {grid.metres} m is too large for boxes")
+    return [*across, height_bits, 8, 8, 8, 8, 6, 6, *([9, 9] if moving else [])]
+
+
+def _reach(grid: WireGrid) -> tuple[np.ndarray, np.ndarray]:
+    """(2,) steps by which a box may lie outside on each side, and the (2,) largest place, east and south."""
+    extent = np.array([grid.columns, grid.rows], np.int64) * grid.resolution // STEP + 1
+    margin = extent // 8 + 20
+    return margin, extent + 2 * margin
+
+
+def _corner(grid: WireGrid) -> np.ndarray:
+    return np.array([grid.west, grid.north]) * grid.metres

@@ -1,0 +1,273 @@
+"""The cells section: which cells of a branch, and their symbols, in one entropy-coded stream.
+
+Inside a chunk cells stand in raster order. The distances between them are coded by class, like symbols, and the
+offset within the class goes into the raw bits, which fill the coder's first states (``rans``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint
+from skyweave.wire.frame import WireGrid
+from skyweave.wire.rans import MAX_STEPS, BatchDecoder, Job, encode_batch
+from skyweave.wire.refusal import Reason, Refused
+from skyweave.wire.tables import COST_SCALE, GAP_SYMBOLS, GAP_TABLES, Branch, EntropyTables, gap_widths
+
+MAX_SYMBOLS = 1 << 17  # in a chunk
+MAX_BATCH = 1 << 19  # symbols, filling included, that are decoded in one pass
+MORE = 0x80
+BRANCHES = ("low", "high")
+Where = tuple[int, np.ndarray, np.ndarray]  # branch, (n,) classes of distance, (n,) contexts
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells of one branch in one chunk.
+
+    Attributes:
+        branch: 0 low, 1 high.
+        indices: (n,) in raster order.
+        symbols: (n, channels) numbers.
+        contexts: (n,) or None where the branch has one context.
+    """
+
+    branch: int
+    indices: np.ndarray
+    symbols: np.ndarray
+    contexts: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class CellsPart:
+    """A cells section of which only the head is read.
+
+    Attributes:
+        grid: of the chunk.
+        lanes: of the coder.
+        groups: (branch, number of cells, table of distances) each.
+        stream: the coder's bytes.
+        symbols: how many the stream holds.
+    """
+
+    grid: WireGrid
+    lanes: int
+    groups: list[tuple[int, int, int]]
+    stream: bytes
+    symbols: int
+
+
+def encode_cells(chunks: Sequence[Sequence[Group]], tables: EntropyTables) -> list[bytes]:
+    """For each chunk the cells section of its groups, all in one pass of the coder."""
+    heads, jobs = [], []
+    for groups in chunks:
+        gap_tables, lanes, job = _job(groups, tables)
+        heads.append(_head(lanes, groups, gap_tables))
+        jobs.append(job)
+    return [head + stream for head, stream in zip(heads, encode_batch(jobs, tables.coder), strict=True)]
+
+
+def _job(groups: Sequence[Group], tables: EntropyTables) -> tuple[list[int], int, Job]:
+    """The tables of distances, the lanes, and two segments: distances and contexts, then features."""
+    gap_tables: list[int] = []
+    where, where_of, symbols, symbols_of, offsets, escapes = [], [], [], [], [], []
+    for group in groups:
+        branch = _branch(group.branch, tables)
+        gaps = np.diff(group.indices, prepend=-1) - 1
+        classes = gap_classes(gaps)
+        gap_tables.append(best_gap_table(classes, tables)[0])
+        where.append(classes)
+        where_of.append(np.full(len(gaps), tables.gap_base + gap_tables[-1]))
+        offsets.append(pack_bits(gaps, gap_widths(classes)))  # the highest bit is known from the class
+        contexts = np.zeros(len(gaps), np.intp)
+        if branch.context_table is not None and group.contexts is not None:
+            contexts = np.asarray(group.contexts, np.intp)
+        if branch.context_table is not None:
+            where.append(contexts)
+            where_of.append(np.full(len(contexts), branch.context_table))
+        numbers, of = np.asarray(group.symbols).ravel(), branch.tables[contexts].ravel()
+        found, escaped = tables.symbols_of(numbers, of)
+        symbols.append(found)
+        symbols_of.append(of)
+        escapes.append(numbers[escaped].astype(np.int64) & 0xFFFF)
+    escape = np.concatenate(escapes)
+    raw = np.concatenate([*offsets, pack_bits(escape, np.full(len(escape), 16))])
+    segments = [np.concatenate(where), np.concatenate(symbols)]
+    tables_of = [np.concatenate(where_of), np.concatenate(symbols_of)]
+    cost = sum(int(tables.costs[of, segment].sum()) for of, segment in zip(tables_of, segments, strict=True))
+    lanes = lanes_of_chunk(cost / COST_SCALE, sum(map(len, segments)))
+    return gap_tables, lanes, Job(segments, tables_of, lanes, raw)
+
+
+def lanes_of_chunk(bits: float, symbols: int) -> int:
+    """Lanes that cost about 1 % of ``bits``, or more where they would have to take more than 400 steps each."""
+    return max(1, min(round(bits / 500), symbols), -(-symbols // 400))
+
+
+def lane_bits(lanes: int) -> float:
+    """Bits that lanes cost beyond what they carry, rarely exceeded: 5 each, and their spread."""
+    return 5 * lanes + 8 * lanes**0.5 + 8
+
+
+def gap_classes(gaps: np.ndarray) -> np.ndarray:
+    """(n,) class of each distance: the bits it takes."""
+    return np.frexp(gaps.astype(np.float64))[1]
+
+
+def best_gap_table(classes: np.ndarray, tables: EntropyTables) -> tuple[int, int]:
+    """The cheapest table of distances and what it costs, in 1/64 bit, offsets included."""
+    costs = tables.costs[tables.gap_base :, :GAP_SYMBOLS] @ np.bincount(classes, minlength=GAP_SYMBOLS)
+    best = int(costs.argmin())
+    return best, int(costs[best])
+
+
+def read_cells(reader: Reader, grid: WireGrid, tables: EntropyTables) -> CellsPart:
+    """The head of a cells section, checked; nothing is decoded. Raises ``Refused``."""
+    lanes = reader.varint(MAX_SYMBOLS)
+    groups: list[tuple[int, int, int]] = []
+    where = symbols = 0
+    more = True
+    while more:
+        form = reader.integer(1)
+        more, number = bool(form & MORE), form & ~MORE
+        if number >= len(BRANCHES) or (groups and number <= groups[-1][0]):
+            raise reader.refuse(f"branch {number}")
+        branch = _branch(number, tables)
+        count = reader.varint(grid.coarser(branch.factor).cells)
+        gap_table = reader.integer(1)
+        if not count or gap_table >= GAP_TABLES:
+            raise reader.refuse(f"{count} cells with table {gap_table}")
+        groups.append((number, count, gap_table))
+        where += count * (1 + (branch.context_table is not None))
+        symbols += count * branch.channels
+        if where + symbols > MAX_SYMBOLS:
+            raise reader.refuse(f"more than {MAX_SYMBOLS} symbols")
+    if not 1 <= lanes <= where + symbols or 3 * lanes > reader.left:
+        raise reader.refuse(f"{lanes} lanes in {reader.left} bytes")
+    if -(-where // lanes) - (-symbols // lanes) > MAX_STEPS:
+        raise reader.refuse(f"{lanes} lanes are too few for {where + symbols} symbols")
+    return CellsPart(grid, lanes, groups, reader.take(reader.left), where + symbols)
+
+
+def decode_cells(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | Refused]:
+    """For each section its groups, or why it is refused. Sections of similar shape are decoded in one pass."""
+    result: list[list[Group] | Refused] = [Refused(Reason.CELLS, "not decoded")] * len(parts)
+    for batch in _batches(parts):
+        for i, groups in zip(batch, _decode_batch([parts[i] for i in batch], tables), strict=True):
+            result[i] = groups
+    return result
+
+
+def _batches(parts: Sequence[CellsPart]) -> list[list[int]]:
+    """Sections in batches: lanes and steps are filled up to the largest, so those in a batch must not differ much."""
+    batches: list[list[int]] = []
+    lanes = steps = useful = 0
+    for i in sorted(range(len(parts)), key=lambda i: parts[i].lanes):
+        part = parts[i]
+        lanes, steps = max(lanes, part.lanes), max(steps, -(-part.symbols // part.lanes) + 1)
+        useful += part.symbols
+        size = lanes * steps * (len(batches[-1]) + 1) if batches else 0
+        if not batches or size > MAX_BATCH or size > 2 * useful + 4096:
+            batches.append([])
+            lanes, steps, useful = part.lanes, -(-part.symbols // part.lanes) + 1, part.symbols
+        batches[-1].append(i)
+    return batches
+
+
+def _decode_batch(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | Refused]:
+    decoder = BatchDecoder([part.stream for part in parts], [part.lanes for part in parts], tables.coder)
+    found = decoder.read([_where_tables(part, tables) for part in parts])
+    where = [_split_where(part, symbols, tables) for part, symbols in zip(parts, found, strict=True)]
+    table_of = [
+        np.concatenate([_branch(number, tables).tables[contexts].ravel() for number, _, contexts in groups])
+        for groups in where
+    ]
+    symbols = decoder.read(table_of)
+    result: list[list[Group] | Refused] = []
+    for i, (raw, rest, sound) in enumerate(decoder.finish()):
+        try:
+            if not sound:
+                raise Refused(Reason.CELLS, "the stream of cells ends too early or is damaged")
+            classes = np.concatenate([classes for _, classes, _ in where[i]])
+            distances, numbers = _numbers(classes, symbols[i], table_of[i], raw, rest, tables)
+            result.append(_groups(parts[i].grid, where[i], distances, numbers, tables))
+        except Refused as refused:
+            result.append(refused)
+    return result
+
+
+def _where_tables(part: CellsPart, tables: EntropyTables) -> np.ndarray:
+    """The tables of the first segment: for each group the classes of distance, then the contexts if it has some."""
+    of = []
+    for number, count, gap_table in part.groups:
+        of.append(np.full(count, tables.gap_base + gap_table))
+        context_table = _branch(number, tables).context_table
+        if context_table is not None:
+            of.append(np.full(count, context_table))
+    return np.concatenate(of)
+
+
+def _split_where(part: CellsPart, symbols: np.ndarray, tables: EntropyTables) -> list[Where]:
+    """For each group its branch, and (n,) classes of distance and contexts."""
+    result, at = [], 0
+    for number, count, _ in part.groups:
+        classes = symbols[at : at + count].astype(np.intp)
+        at += count
+        contexts = np.zeros(count, np.intp)
+        if _branch(number, tables).context_table is not None:
+            contexts = symbols[at : at + count].astype(np.intp)
+            at += count
+        result.append((number, classes, contexts))
+    return result
+
+
+def _numbers(
+    classes: np.ndarray, symbols: np.ndarray, table_of: np.ndarray, raw: np.ndarray, rest: bytes, tables: EntropyTables
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances between cells, and the numbers that symbols stand for. Raises ``Refused``.
+
+    Args:
+        raw: bits from the coder's states.
+        rest: the bytes behind its words, in which the bits go on.
+    """
+    numbers = symbols + tables.first[table_of]
+    escaped = np.flatnonzero(tables.escapes[table_of] & (symbols == tables.sizes[table_of] - 1))
+    widths = np.concatenate([gap_widths(classes), np.full(len(escaped), 16)])
+    needed = int(widths.sum())
+    beyond = -(-max(needed - len(raw), 0) // 8)
+    bits = np.concatenate([raw, np.unpackbits(np.frombuffer(rest, np.uint8))])
+    if len(rest) != beyond or bits[needed:].any():
+        raise Refused(Reason.CELLS, f"{len(rest)} bytes behind the symbols where {beyond} belong")
+    values = unpack_bits(bits, widths)
+    distances = values[: len(classes)] + np.where(classes > 0, 1 << gap_widths(classes), 0)
+    numbers[escaped] = values[len(classes) :].astype(np.uint16).view(np.int16)
+    return distances, numbers
+
+
+def _groups(
+    grid: WireGrid, where: Sequence[Where], distances: np.ndarray, numbers: np.ndarray, tables: EntropyTables
+) -> list[Group]:
+    groups, cell, at = [], 0, 0
+    for number, classes, contexts in where:
+        branch, count = _branch(number, tables), len(classes)
+        indices = np.cumsum(distances[cell : cell + count] + 1) - 1
+        if indices[-1] >= grid.coarser(branch.factor).cells:
+            raise Refused(Reason.CELLS, f"cell {indices[-1]} lies outside the grid")
+        size = count * branch.channels
+        symbols = numbers[at : at + size].reshape(count, branch.channels).astype(np.int16)
+        groups.append(Group(number, indices, symbols, contexts if branch.context_table is not None else None))
+        cell, at = cell + count, at + size
+    return groups
+
+
+def _branch(number: int, tables: EntropyTables) -> Branch:
+    return tables.branches[BRANCHES[number]]
+
+
+def _head(lanes: int, groups: Sequence[Group], gap_tables: Sequence[int]) -> bytes:
+    head = varint(lanes)
+    for group, gap_table in zip(groups, gap_tables, strict=True):
+        more = MORE if group is not groups[-1] else 0
+        head += bytes([group.branch | more]) + varint(len(group.indices)) + bytes([gap_table])
+    return head

@@ -1,0 +1,149 @@
+"""The head of a chunk: all that is needed to place its cells on the map, in 33 to 41 bytes (docs/wire-format.md)."""
+
+import zlib
+from dataclasses import dataclass
+
+from skyweave.wire.fields import Reader, varint, zigzag
+from skyweave.wire.frame import MAX_CELLS, FrameContent, WireGrid
+from skyweave.wire.refusal import Reason, Refused
+
+MAGIC = b"SW"
+VERSION = 1
+MIN_CHUNK, MAX_CHUNK = 33, 65535  # bytes
+CHECKSUM = 4  # bytes
+MAX_INDEX = 4095  # of a chunk in its frame
+UTM_NORTH, UTM_SOUTH = 32600, 32700  # EPSG codes of the zones are these plus 1 to 60
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands at the head of every chunk.
+
+    Attributes:
+        platform, sequence, time, grid, fingerprint, codec, quality: as in ``FrameContent``.
+        index: of the chunk in its frame; chunk 0 is the most useful.
+        last: no chunk follows.
+    """
+
+    platform: int
+    sequence: int
+    time: int
+    grid: WireGrid
+    fingerprint: int
+    codec: int
+    quality: int
+    index: int
+    last: bool
+
+    @classmethod
+    def of(cls, frame: FrameContent, index: int, last: bool) -> "Header":
+        """The head of one of a frame's chunks."""
+        return cls(
+            frame.platform, frame.sequence, frame.time, frame.grid, frame.fingerprint, frame.codec, frame.quality,
+            index, last,
+        )  # fmt: skip
+
+    @property
+    def model(self) -> tuple[int, int, int]:
+        """(fingerprint, codec, quality): which entropy tables hold."""
+        return self.fingerprint, self.codec, self.quality
+
+
+def seal(header: Header, sections: bytes) -> bytes:
+    """A whole chunk. Raises ``ValueError`` for a header value out of range or more than 65535 bytes."""
+    head = _fields(header)
+    length = len(MAGIC) + 3 + len(head) + len(sections) + CHECKSUM
+    if length > MAX_CHUNK:
+        raise ValueError(f"a chunk of {length} bytes is longer than {MAX_CHUNK}")
+    chunk = MAGIC + bytes([VERSION]) + length.to_bytes(2, "little") + head + sections
+    return chunk + zlib.crc32(chunk).to_bytes(CHECKSUM, "little")
+
+
+def overhead(header: Header) -> int:
+    """Bytes of a chunk without sections."""
+    return len(MAGIC) + 3 + len(_fields(header)) + CHECKSUM
+
+
+def open_chunk(data: bytes, max_size: int = MAX_CHUNK) -> tuple[Header, Reader]:
+    """The header and a reader that stands before the sections. Raises ``Refused``; nothing else, for any bytes."""
+    if not MIN_CHUNK <= len(data) <= max_size:
+        raise Refused(Reason.SIZE, f"{len(data)} bytes are no chunk; {MIN_CHUNK} to {max_size} are")
+    if data[:2] != MAGIC:
+        raise Refused(Reason.MAGIC, f"{data[:2].hex()} are not the first bytes of a chunk ({MAGIC.hex()})")
+    if data[2] != VERSION:
+        raise Refused(Reason.VERSION, f"schema version {data[2]}; this reads version {VERSION}: update the older one")
+    length = int.from_bytes(data[3:5], "little")
+    if length != len(data):
+        raise Refused(Reason.LENGTH, f"a chunk of {length} bytes came as {len(data)}")
+    if zlib.crc32(data[:-CHECKSUM]) != int.from_bytes(data[-CHECKSUM:], "little"):
+        raise Refused(Reason.CHECKSUM, "the checksum does not match: damaged on the way")
+    reader = Reader(data, 5, len(data) - CHECKSUM)
+    return _read_fields(reader), reader
+
+
+def _fields(header: Header) -> bytes:
+    for name, limit in (("platform", 1 << 32), ("sequence", 1 << 32), ("fingerprint", 1 << 32), ("codec", 256),
+                        ("quality", 256), ("index", MAX_INDEX + 1)):  # fmt: skip
+        value = getattr(header, name)
+        if not 0 <= value < limit:
+            raise ValueError(f"{name} {value} must be 0 to {limit - 1}")
+    if not -(1 << 63) <= header.time < 1 << 63:
+        raise ValueError(f"time {header.time} must be nanoseconds in 64 bits")
+    return b"".join([
+        header.fingerprint.to_bytes(4, "little"),
+        bytes([header.codec, header.quality]),
+        header.time.to_bytes(8, "little", signed=True),
+        varint(header.platform),
+        varint(header.sequence),
+        varint(header.index << 1 | header.last),
+        _grid_fields(header.grid),
+    ])  # fmt: skip
+
+
+def _read_fields(reader: Reader) -> Header:
+    fingerprint, codec, quality = reader.integer(4), reader.integer(1), reader.integer(1)
+    time = reader.integer(8, signed=True)
+    platform, sequence = reader.varint((1 << 32) - 1), reader.varint((1 << 32) - 1)
+    position = reader.varint(2 * MAX_INDEX + 1)
+    grid = _read_grid(reader)
+    return Header(platform, sequence, time, grid, fingerprint, codec, quality, position >> 1, bool(position & 1))
+
+
+def _grid_fields(grid: WireGrid) -> bytes:
+    if grid.resolution > 10**9:
+        raise ValueError(f"cells of {grid.metres} m are too large to travel; at most 1000 m")
+    crs = grid.epsg + 120 if grid.epsg else 0
+    for zone, base in ((UTM_NORTH, 0), (UTM_SOUTH, 60)):
+        if zone < grid.epsg <= zone + 60:
+            crs = grid.epsg - zone + base
+    mantissa, exponent = grid.resolution, 0
+    while mantissa % 10 == 0 and exponent < 7:
+        mantissa, exponent = mantissa // 10, exponent + 1
+    fields = (
+        crs, mantissa << 3 | exponent, zigzag(grid.west), zigzag(grid.north), grid.rows,
+        zigzag(grid.columns - grid.rows),
+    )  # fmt: skip
+    return b"".join(varint(field) for field in fields)
+
+
+def _read_grid(reader: Reader) -> WireGrid:
+    crs = reader.varint((1 << 24) + 119)
+    epsg = 0
+    if crs > 120:
+        epsg = crs - 120
+        if UTM_NORTH < epsg <= UTM_NORTH + 60 or UTM_SOUTH < epsg <= UTM_SOUTH + 60:
+            raise reader.refuse(f"EPSG:{epsg} is not in its short form")
+    elif crs:
+        epsg = UTM_NORTH + crs if crs <= 60 else UTM_SOUTH + crs - 60
+    scale = reader.varint((10**9 << 3) + 7)
+    mantissa, exponent = scale >> 3, scale & 7
+    resolution = mantissa * 10**exponent
+    if not 1 <= resolution <= 10**9 or (mantissa % 10 == 0 and exponent < 7):
+        raise reader.refuse(f"a resolution of {mantissa}e{exponent} micrometres")
+    corner = (1 << 31) - 1
+    west, north = reader.zigzag(corner), reader.zigzag(corner)
+    rows = reader.varint(MAX_CELLS)
+    columns = rows + reader.zigzag(MAX_CELLS)
+    if rows < 1 or columns < 1 or rows * columns > MAX_CELLS:
+        raise reader.refuse(f"a grid of {rows} x {columns} cells")
+    return WireGrid(west, north, resolution, rows, columns, epsg)

@@ -1,0 +1,64 @@
+"""The request section: a small map of what the sender wants to know, as bits or as runs, whichever is shorter."""
+
+import numpy as np
+
+from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint
+from skyweave.wire.frame import Request, WireGrid
+
+MAX_REQUEST = 1 << 16  # cells
+RUNS = 1 << 4
+
+
+def request_section(request: Request, grid: WireGrid) -> bytes:
+    """Raises ``ValueError`` for levels of another shape than the grid's, above 15, or too many."""
+    levels = np.asarray(request.levels)
+    if not 1 <= request.factor <= 255:
+        raise ValueError(f"factor {request.factor} of a request must be 1 to 255")
+    coarse = grid.coarser(request.factor)
+    if levels.shape != (coarse.rows, coarse.columns):
+        raise ValueError(f"request levels {levels.shape} must be {(coarse.rows, coarse.columns)}: grid.coarser(factor)")
+    if levels.size > MAX_REQUEST:
+        raise ValueError(f"a request of {levels.size} cells is above {MAX_REQUEST}; take a larger factor")
+    if levels.min() < 0 or levels.max() > 15 or levels.dtype.kind not in "biu":
+        raise ValueError(f"request levels {levels.min()} to {levels.max()} must be whole numbers 0 to 15")
+    width = next(bits for bits in (1, 2, 4) if levels.max() < 1 << bits)
+    flat = levels.ravel().astype(np.int64)
+    starts = np.flatnonzero(np.diff(flat, prepend=-1))
+    lengths = np.diff(starts, append=flat.size)
+    runs = b"".join(varint(int(run) << width | int(flat[start])) for start, run in zip(starts, lengths, strict=True))
+    bits = np.packbits(pack_bits(flat, np.full(flat.size, width))).tobytes()
+    form, body = (width | RUNS, runs) if len(runs) < len(bits) else (width, bits)
+    return bytes([request.factor, form]) + body
+
+
+def read_request(reader: Reader, grid: WireGrid) -> Request:
+    """Back from ``request_section``. Raises ``Refused``."""
+    factor, form = reader.integer(1), reader.integer(1)
+    width = form & 15
+    if not factor or width not in (1, 2, 4) or form > (4 | RUNS):
+        raise reader.refuse(f"a request of factor {factor} and form {form}")
+    coarse = grid.coarser(factor)
+    if coarse.cells > MAX_REQUEST:
+        raise reader.refuse(f"a request of {coarse.cells} cells")
+    if form & RUNS:
+        levels = _read_runs(reader, coarse.cells, width)
+    else:
+        data = reader.take(-(-coarse.cells * width // 8))
+        bits = np.unpackbits(np.frombuffer(data, np.uint8))
+        if bits[coarse.cells * width :].any():
+            raise reader.refuse("bits behind the last level")
+        levels = unpack_bits(bits, np.full(coarse.cells, width)).astype(np.uint8)
+    return Request(levels.reshape(coarse.rows, coarse.columns), factor)
+
+
+def _read_runs(reader: Reader, cells: int, width: int) -> np.ndarray:
+    levels = np.zeros(cells, np.uint8)
+    done, before = 0, -1
+    while done < cells:
+        value = reader.varint(cells << width | 15)
+        run, level = value >> width, value & ((1 << width) - 1)
+        if not 1 <= run <= cells - done or level == before:
+            raise reader.refuse(f"a run of {run} in a request")
+        levels[done : done + run] = level
+        done, before = done + run, level
+    return levels

@@ -1,0 +1,250 @@
+"""What sender and receiver must share to read features: how cells are made up and how often each symbol occurs.
+
+The tables are learned with the codec and travel in its weights, not on the wire; the fingerprint names them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from skyweave.wire.rans import SymbolTables
+
+COST_SCALE = 64  # costs are in 1/64 bit
+GAP_SYMBOLS = 23  # classes of distances between cells: 0, 1, 2-3, 4-7, ... below 2**22
+ADJACENT = (0, 128, 192, 224, 248, 255)  # of 256: how often a cell follows right behind another
+GAP_SCALES = 16  # octaves of the mean distance otherwise
+GAP_TABLES = len(ADJACENT) * GAP_SCALES
+MAX_CHANNELS = 256
+
+
+@dataclass(frozen=True)
+class Branch:
+    """How the cells of one branch are made up.
+
+    Attributes:
+        factor: cells of the grid along a side of one of the branch's, 1 to 255.
+        tables: (contexts, channels) which entropy table holds for a channel, in each context.
+        context_table: the entropy table of the contexts themselves; None where there is one context only.
+    """
+
+    factor: int
+    tables: np.ndarray
+    context_table: int | None = None
+
+    @property
+    def contexts(self) -> int:
+        """How many sets of tables there are."""
+        return int(self.tables.shape[0])
+
+    @property
+    def channels(self) -> int:
+        """Numbers a cell."""
+        return int(self.tables.shape[1])
+
+
+@dataclass(frozen=True)
+class EntropyTables:
+    """How both branches are coded.
+
+    Attributes:
+        frequencies: (tables, symbols) whole numbers, each row sums to 2**precision; symbols that a table does not
+            have are 0 and come last.
+        first: (tables,) the number that symbol 0 of a table stands for; symbol 1 is the next number, and so on.
+        escapes: (tables,) bool: the last symbol of the table says that the number follows in 16 bits.
+        low, high: the branches.
+        fingerprint, codec, quality: as in ``FrameContent``; they say which frames these tables read.
+        precision: bits of a frequency.
+    """
+
+    frequencies: np.ndarray
+    first: np.ndarray
+    escapes: np.ndarray
+    low: Branch
+    high: Branch
+    fingerprint: int = 0
+    codec: int = 0
+    quality: int = 0
+    precision: int = 12
+
+    def __post_init__(self) -> None:
+        count = len(self.frequencies)
+        for name, kind in (("first", np.int64), ("escapes", np.bool_)):
+            values = np.asarray(getattr(self, name)).astype(kind)
+            if values.shape != (count,):
+                raise ValueError(f"{name} {values.shape} must have one value for each of {count} tables")
+            object.__setattr__(self, name, values)
+        sizes = self.sizes
+        holes = np.flatnonzero((self.frequencies > 0).sum(1) != sizes)
+        if len(holes):
+            raise ValueError(f"table {holes[0]} has symbols of frequency 0 before its last one; give them 1")
+        if np.abs(self.first).max() > 1 << 15 or (self.first + sizes).max() > 1 << 15:
+            raise ValueError("symbols must stand for numbers of 16 bits")
+        for name, branch in self.branches.items():
+            _check_branch(name, branch, count, sizes)
+        self.coder  # noqa: B018  sums are checked here
+
+    @property
+    def branches(self) -> dict[str, Branch]:
+        """By name, in the order of their numbers on the wire."""
+        return {"low": self.low, "high": self.high}
+
+    @property
+    def model(self) -> tuple[int, int, int]:
+        """(fingerprint, codec, quality)."""
+        return self.fingerprint, self.codec, self.quality
+
+    @property
+    def gap_base(self) -> int:
+        """The first of the tables for distances between cells, which stand behind the learned ones."""
+        return len(self.frequencies)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(tables,) symbols that a table has, the escape included."""
+        found = np.asarray(self.frequencies) > 0
+        return found.shape[1] - found[:, ::-1].argmax(1)
+
+    @cached_property
+    def coder(self) -> SymbolTables:
+        """The learned tables and those of the distances."""
+        width = max(self.frequencies.shape[1], GAP_SYMBOLS)
+        parts = [np.asarray(self.frequencies), gap_frequencies(self.precision)]
+        return SymbolTables(
+            np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]), self.precision
+        )
+
+    @cached_property
+    def costs(self) -> np.ndarray:
+        """(tables + GAP_TABLES, symbols) int64 what a symbol costs, escapes and the bits of a distance included."""
+        frequencies = self.coder.frequencies.astype(np.float64)
+        bits = self.precision - np.log2(np.maximum(frequencies, 1e-9))
+        costs = np.rint(bits * COST_SCALE).astype(np.int64)
+        costs[np.flatnonzero(self.escapes), self.sizes[self.escapes] - 1] += 16 * COST_SCALE
+        costs[self.gap_base :, :GAP_SYMBOLS] += gap_widths(np.arange(GAP_SYMBOLS)) * COST_SCALE
+        return costs
+
+    def symbols_of(self, values: np.ndarray, table_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Symbols of numbers, and where they are escapes.
+
+        Args:
+            values: (...) whole numbers.
+            table_of: (...) the table of each.
+
+        Raises:
+            ValueError: a number that its table does not have and cannot escape.
+        """
+        symbols = values.astype(np.int64) - self.first[table_of]
+        plain = (self.sizes - self.escapes)[table_of]
+        escaped = (symbols < 0) | (symbols >= plain)
+        if escaped.any():
+            values, which = values[escaped], table_of[escaped]
+            lost = np.flatnonzero(~self.escapes[which] | (np.abs(values) > 32767))
+            if len(lost):
+                raise ValueError(
+                    f"{values[lost[0]]} is beyond table {which[lost[0]]}; clip to `limits` when quantising"
+                )
+            symbols[escaped] = plain[escaped]
+        return symbols, escaped
+
+    def limits(self, branch: str) -> tuple[np.ndarray, np.ndarray]:
+        """(channels,) the smallest and the largest number that every context of a branch can send."""
+        tables = self.branches[branch].tables
+        open_ended = self.escapes[tables]
+        lowest = np.where(open_ended, -32767, self.first[tables])
+        highest = np.where(open_ended, 32767, self.first[tables] + self.sizes[tables] - 1)
+        return lowest.max(0), highest.min(0)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Plain integer arrays, for a file of weights."""
+        arrays = {"frequencies": self.frequencies, "first": self.first, "escapes": self.escapes.astype(np.uint8)}
+        for name, branch in self.branches.items():
+            context = -1 if branch.context_table is None else branch.context_table
+            arrays[f"{name}.tables"] = branch.tables
+            arrays[f"{name}.form"] = np.array([branch.factor, context])
+        arrays["model"] = np.array([*self.model, self.precision])
+        return {name: np.ascontiguousarray(array, np.int64) for name, array in arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "EntropyTables":
+        """Back from ``to_arrays``."""
+        branches = {}
+        for name in ("low", "high"):
+            factor, context = (int(value) for value in arrays[f"{name}.form"])
+            branches[name] = Branch(factor, arrays[f"{name}.tables"], None if context < 0 else context)
+        fingerprint, codec, quality, precision = (int(value) for value in arrays["model"])
+        first, escapes = arrays["first"], arrays["escapes"]
+        return cls(
+            arrays["frequencies"], first, escapes, **branches,
+            fingerprint=fingerprint, codec=codec, quality=quality, precision=precision,
+        )  # fmt: skip
+
+
+def frequencies_from(weights: np.ndarray, precision: int = 12) -> np.ndarray:
+    """(tables, symbols) whole frequencies nearest in rate to probabilities or counts of the same shape.
+
+    A weight of exactly 0 stands for a symbol the table does not have; all others get at least 1.
+    """
+    weights = np.asarray(weights, np.float64)
+    if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
+        raise ValueError(f"weights {weights.shape} must be (tables, symbols), finite, >= 0, some > 0 in each table")
+    total = 1 << precision
+    if ((weights > 0).sum(1) > total).any():
+        raise ValueError(f"tables of more than {total} symbols need a precision above {precision} bits")
+    result = np.zeros(weights.shape, np.int64)
+    for row, weight in zip(result, weights, strict=True):
+        has = weight > 0
+        share = weight[has] / weight.sum()
+        row[has] = np.maximum(np.rint(share * total), 1)
+        while (excess := int(row.sum()) - total) != 0:  # a few steps: change what costs the least rate
+            step = -1 if excess > 0 else 1
+            now = row[has]
+            with np.errstate(divide="ignore"):
+                price = np.where(now + step > 0, share * np.log2(now / np.maximum(now + step, 0.5)), np.inf)
+            row[np.flatnonzero(has)[price.argmin()]] += step
+    return result
+
+
+def gap_frequencies(precision: int) -> np.ndarray:
+    """(GAP_TABLES, GAP_SYMBOLS) frequencies of the classes of distances, in whole-number arithmetic throughout.
+
+    Table ``a * GAP_SCALES + s``: a share ADJACENT[a] / 256 of the cells follows right behind the one before; the
+    distances of the others fall off geometrically, with a mean of 2**s.
+    """
+    one, total = 1 << 32, 1 << precision
+    rows = []
+    for adjacent in ADJACENT:
+        for scale in range(GAP_SCALES):
+            tail = one - one // ((1 << scale) + 1)  # of distances of 1 or more; of 2**k or more: its 2**k-th power
+            weights = [one - tail]
+            for _ in range(GAP_SYMBOLS - 1):
+                weights.append(tail - (tail * tail >> 32))
+                tail = tail * tail >> 32
+            weights = [weight * (256 - adjacent) for weight in weights]
+            weights[0] += one * adjacent
+            spread = sum(weights)
+            row = [1 + weight * (total - GAP_SYMBOLS) // spread for weight in weights]
+            row[row.index(max(row))] += total - sum(row)
+            rows.append(row)
+    return np.array(rows)
+
+
+def gap_widths(classes: np.ndarray) -> np.ndarray:
+    """Bits that follow a class of distance: class k > 0 holds 2**(k - 1) to 2**k - 1."""
+    return np.maximum(classes.astype(np.int64) - 1, 0)
+
+
+def _check_branch(name: str, branch: Branch, count: int, sizes: np.ndarray) -> None:
+    tables = np.asarray(branch.tables)
+    if tables.ndim != 2 or not tables.size or tables.dtype.kind not in "iu" or tables.shape[1] > MAX_CHANNELS:
+        raise ValueError(f"{name}.tables {tables.shape} must be whole numbers (contexts, channels)")
+    if tables.min() < 0 or tables.max() >= count:
+        raise ValueError(f"{name}.tables name tables {tables.min()} to {tables.max()}; there are {count}")
+    if not 1 <= branch.factor <= 255:
+        raise ValueError(f"{name}.factor {branch.factor} must be 1 to 255")
+    if (branch.context_table is None) != (len(tables) == 1):
+        raise ValueError(f"{name} has {len(tables)} contexts; a context_table is for more than one")
+    context = branch.context_table
+    if context is not None and not (0 <= context < count and sizes[context] == len(tables)):
+        raise ValueError(f"{name}.context_table {context} must name a table of {len(tables)} symbols")

@@ -87,21 +87,18 @@ def decode(chunks: Iterable[bytes], tables: EntropyTables | Sequence[EntropyTabl
         Refused: (a ValueError) a chunk that is no valid one, or chunks of different frames.
     """
     known = by_model([tables] if isinstance(tables, EntropyTables) else tables)
-    read = {}
-    for data in chunks:
-        chunk = read_chunk(data, known)
-        read[chunk.header.index] = chunk
-    if not read:
+    found = [read_chunk(data, known) for data in chunks]
+    if not found:
         raise ValueError("no chunks, no frame")
-    first = next(iter(read.values())).header
-    for chunk in read.values():
-        if not same_frame(chunk.header, first):
-            raise Refused(Reason.CONFLICT, "chunks of different frames")
+    if not all(same_frame(chunk.header, found[0].header) for chunk in found):
+        raise Refused(Reason.CONFLICT, "chunks of different frames")
+    read = {chunk.header.index: chunk for chunk in found}
     decoded = decode_chunks(list(read.values()), known)
-    for found in decoded:
-        if isinstance(found, Refused):
-            raise found
-    groups = {i: g for i, g in zip(read, decoded, strict=True) if not isinstance(g, Refused)}
+    groups = {}
+    for index, cells in zip(read, decoded, strict=True):
+        if isinstance(cells, Refused):
+            raise cells
+        groups[index] = cells
     return assemble(read, groups)
 
 

@@ -142,9 +142,7 @@ class EntropyTables:
             values, which = values[escaped], table_of[escaped]
             lost = np.flatnonzero(~self.escapes[which] | (np.abs(values) > 32767))
             if len(lost):
-                raise ValueError(
-                    f"{values[lost[0]]} is beyond table {which[lost[0]]}; clip to `limits` when quantising"
-                )
+                raise ValueError(f"{values[lost[0]]} is beyond table {which[lost[0]]}; quantise within `limits`")
             symbols[escaped] = plain[escaped]
         return symbols, escaped
 

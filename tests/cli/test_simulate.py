@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,9 @@ def config(tmp_path: Path) -> str:
 def test_the_same_files_for_the_same_seed_however_many_workers(config: str, tmp_path: Path) -> None:
     one, two, other = (tmp_path / name for name in ("one", "two", "other"))
     assert main(["simulate", config, "-o", str(one)]) == 0
+    before = dict(os.environ)
     assert main(["simulate", config, "-o", str(two), "--workers", "2"]) == 0
+    assert dict(os.environ) == before  # the workers' settings are theirs
     assert main(["simulate", config, "-o", str(other), "--seed", "4", "--scenes", "1"]) == 0
     assert digests(one) == digests(two)
     assert len(digests(one)) > 40

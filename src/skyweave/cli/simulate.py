@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -105,15 +106,15 @@ def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
             yield sum(done)
         return
     import multiprocessing
-    import os
     import queue
     from concurrent.futures import ProcessPoolExecutor
 
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # the processes share the cores among them
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
-    with ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(reports,)) as pool:
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(reports,)) as pool,
+    ):
         futures = [pool.submit(_record, None, *job) for job in jobs]
         try:
             while not all(future.done() for future in futures):
@@ -130,6 +131,21 @@ def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
             pool.shutdown(cancel_futures=True)
         while not reports.empty():
             yield reports.get()
+
+
+@contextmanager
+def _one_thread_each() -> "Iterator[None]":
+    """The processes share the cores among them; what this process starts later is none of theirs."""
+    import os
+
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    added = [name for name in names if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 _REPORTS: "list[Queue[int]]" = []

@@ -1,6 +1,7 @@
 """Frames to chunks and back, whatever their shape, whatever is lost."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_a_budget_holds_the_most_useful_cells(budget: int, seed: int) -> None:
     if sent.any() and not sent.all():
         assert usefulness[sent].min() >= usefulness[~sent].max()
     if not sent.all():
-        assert sum(map(len, chunks)) > budget - 60  # no more than a cell or a header is left
+        assert sum(map(len, chunks)) > budget - 80  # no more than a header and a cell a chunk are left
 
 
 def test_the_most_useful_cells_come_in_the_first_chunks() -> None:
@@ -81,7 +82,7 @@ def test_the_most_useful_cells_come_in_the_first_chunks() -> None:
             places = [int(np.flatnonzero(content.high.indices == i)[0]) for i in high.indices]  # type: ignore[union-attr]
             usefulness.append((min(places), max(places)))
     assert len(usefulness) > 3
-    assert all(a[1] < b[0] for a, b in zip(usefulness, usefulness[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(usefulness))
 
 
 def test_more_budget_never_shows_less() -> None:

@@ -40,6 +40,7 @@ def encode_frame(
     mtu: int = 1200,
     budget_bytes: int | None = None,
     pose_every: int = 4,
+    together: int = 1,
 ) -> list[bytes]:
     """A frame as chunks, the most useful first; what does not fit the budget is left out.
 
@@ -50,6 +51,9 @@ def encode_frame(
         mtu: bytes of the largest chunk, 256 to 65535.
         budget_bytes: of all chunks together, headers included; None: everything is sent.
         pose_every: the pose stands in the first chunk and again in every so-manieth.
+        together: chunks among which cells are shared out so that neighbours travel together, which takes fewer bytes
+            to say where they are; 1: strictly the most useful first, which lets a lost chunk thin out cells
+            everywhere instead of leaving a hole.
 
     Raises:
         ValueError: a value that cannot be sent, tables of another model, or a budget too small for one header.
@@ -62,9 +66,11 @@ def encode_frame(
         needed = (frame.fingerprint, frame.codec, frame.quality)
         raise ValueError(f"a frame of (fingerprint, codec, quality) {needed} needs its tables, not those of {known}")
     packer = Packer(frame, tables) if has_cells and tables is not None else None
+    if pose_every < 1 or together < 1:
+        raise ValueError(f"pose_every {pose_every} and together {together} must be 1 or more")
     spared: dict[int, int] = {}  # by chunk: bytes to leave free, where the estimate was too low
     while True:
-        plan = _plan(frame, packer, mtu, budget_bytes, pose_every, spared)
+        plan = _plan(frame, packer, mtu, budget_bytes, pose_every, together, spared)
         coded = iter(encode_cells([p.groups for p in plan if p.groups], tables) if packer and tables else [])
         chunks = []
         for i, planned in enumerate(plan):
@@ -215,14 +221,17 @@ def _plan(
     mtu: int,
     budget: int | None,
     pose_every: int,
+    together: int,
     spared: dict[int, int],
 ) -> list[_Planned]:
     """What goes into which chunk."""
     plan: list[_Planned] = []
+    if packer:
+        packer.begin()
     left = budget if budget is not None else 1 << 62
     pose = b"" if frame.pose is None else _section(POSE, pose_section(frame.pose, frame.grid))
     request = b"" if frame.request is None else _section(REQUEST, request_section(frame.request, frame.grid))
-    box, cell = 0, 0
+    box = cell = arranged = 0
     while True:
         room = min(mtu, left)
         size = overhead(Header.of(frame, len(plan), True))
@@ -242,6 +251,9 @@ def _plan(
         groups: list[Group] = []
         if packer and (frame.boxes is None or box == len(frame.boxes)):
             free = room - size - len(sections) - 1 - spared.get(len(plan), 0)
+            if together > 1 and cell >= arranged:
+                spare = min(left - room, (together - 1) * (mtu - size - len(pose) // pose_every - 1))
+                arranged = packer.bring_together(cell, int(0.98 * (free + max(spare, 0))))
             groups, cell = packer.fill(cell, free)
         if plan and not boxes and not groups:
             return plan

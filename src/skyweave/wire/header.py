@@ -1,4 +1,4 @@
-"""The head of a chunk: all that is needed to place its cells on the map, in 33 to 41 bytes (docs/wire-format.md)."""
+"""The head of a chunk: all that is needed to place its cells on the map, in 32 to 40 bytes (docs/wire-format.md)."""
 
 import zlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from skyweave.wire.refusal import Reason, Refused
 
 MAGIC = b"SW"
 VERSION = 1
-MIN_CHUNK, MAX_CHUNK = 33, 65535  # bytes
+MIN_CHUNK, MAX_CHUNK = 32, 65535  # bytes
 CHECKSUM = 4  # bytes
 MAX_INDEX = 4095  # of a chunk in its frame
 UTM_NORTH, UTM_SOUTH = 32600, 32700  # EPSG codes of the zones are these plus 1 to 60

@@ -130,8 +130,8 @@ def decode(data: bytes, table_of: np.ndarray, tables: SymbolTables) -> np.ndarra
 
 
 def lanes_for(count: int) -> int:
-    """Lanes for a long array: enough to be fast, few enough to cost well below 1 %."""
-    return max(1, min(4096, -(-count // MAX_STEPS)))
+    """Lanes for an array alone: enough to be fast, few enough to cost little (20 bits each, without raw bits)."""
+    return max(1, min(512, -(-count // 1024)), min(4096, -(-count // 4096)))
 
 
 def encode_batch(jobs: Sequence[Job], tables: SymbolTables) -> list[bytes]:

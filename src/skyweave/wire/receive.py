@@ -101,6 +101,10 @@ class Receiver:
             Why it was refused, and counted; None: it was taken.
         """
         try:
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise Refused(Reason.SIZE, f"{type(data).__name__} is not bytes")
+            if len(data) > self.limits.chunk_bytes:
+                raise Refused(Reason.SIZE, f"{len(data)} bytes are above {self.limits.chunk_bytes}")
             self._take(bytes(data), now)
         except Refused as refused:
             return self._count(refused.reason)

@@ -30,7 +30,7 @@ def test_any_chunks_give_exactly_their_cells(data: st.DataObject) -> None:
     low = data.draw(st.integers(0, GRID.coarser(made.low.factor).cells))
     content = frame(made, low, data.draw(st.integers(0, 500)), data.draw(st.sampled_from([0, 0, 5, 1])))
     mtu = data.draw(st.integers(256, 3000))
-    chunks = encode_frame(content, made, mtu)
+    chunks = encode_frame(content, made, mtu, together=data.draw(st.integers(1, 4)))
     assert max(map(len, chunks)) <= mtu
     assert as_dict(decode(chunks, made).low) == as_dict(content.low)
     assert as_dict(decode(chunks, made).high) == as_dict(content.high)
@@ -122,6 +122,21 @@ def test_overhead_of_a_chunk() -> None:
     nearby = dataclasses.replace(empty, grid=WireGrid(-100, 100, 500_000, 200, 200))
     assert len(encode_frame(nearby)[0]) == 36
     assert decode([chunk]) == empty
+
+
+def test_neighbours_that_travel_together_leave_room_for_more() -> None:
+    """More cells for the same bytes, and all of them among the most useful, but for the few that fill the last room."""
+    content = dataclasses.replace(frame(TABLES, 0, 1500), low=None, boxes=None, request=None, pose=None)
+    counts, best = [], []
+    for together in (1, 3, 100):
+        chunks = encode_frame(content, TABLES, 300, 1500, together=together)
+        assert sum(map(len, chunks)) <= 1500
+        found = decode(chunks, TABLES).high
+        assert found is not None and content.high is not None
+        counts.append(len(found))
+        best.append(float(np.isin(found.indices, content.high.indices[: len(found)]).mean()))
+    assert counts[0] < counts[1] < counts[2]
+    assert best[0] == 1 and min(best) > 0.95
 
 
 def test_clustered_cells_cost_few_bits_to_name() -> None:

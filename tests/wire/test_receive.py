@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabricated_frames import TIME, as_dict, boxes, frame, tables
-from skyweave.wire.chunks import encode_frame
+from skyweave.wire import receive
+from skyweave.wire.chunks import Chunk, encode_frame
 from skyweave.wire.frame import Cells, WireGrid
 from skyweave.wire.receive import Limits, Receiver
 from skyweave.wire.refusal import Reason
@@ -241,3 +242,22 @@ def test_many_platforms_at_once_decode_in_one_go() -> None:
     found = receiver.frames(TIME)
     assert [len(received.frame.high) for received in found] == [50 + 30 * p for p in range(6)]  # type: ignore[arg-type]
     assert all(received.complete for received in found)
+
+
+def test_a_fault_of_ours_costs_one_chunk_not_the_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = receive.decode_chunks
+
+    def faulty(chunks: list[Chunk], known: dict) -> list:
+        if any(chunk.header.index == 1 for chunk in chunks):
+            raise RuntimeError("a bug")
+        return decode(chunks, known)
+
+    monkeypatch.setattr(receive, "decode_chunks", faulty)
+    receiver = Receiver([TABLES])
+    for chunk in CHUNKS:
+        receiver.receive(chunk, TIME)
+    (received,) = receiver.frames(TIME)
+    assert received.chunks == len(CHUNKS) - 1
+    assert receiver.refused == {Reason.INTERNAL: 1}
+    monkeypatch.setattr(receive, "open_chunk", None)
+    assert receiver.receive(CHUNKS[0], TIME) == Reason.INTERNAL

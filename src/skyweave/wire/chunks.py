@@ -19,6 +19,7 @@ from skyweave.wire.tables import EntropyTables
 POSE, REQUEST, BOXES, CELLS = 1, 2, 3, 4  # kinds of sections
 TO_THE_END = 0x80  # beside the kind: the section has no length, it is the last
 MIN_MTU = 256
+LOST_TOGETHER = 14  # bytes a chunk: its lanes, and room too small for one more cell
 
 
 @dataclass(frozen=True)
@@ -252,8 +253,10 @@ def _plan(
         if packer and (frame.boxes is None or box == len(frame.boxes)):
             free = room - size - len(sections) - 1 - spared.get(len(plan), 0)
             if together > 1 and cell >= arranged:
-                spare = min(left - room, (together - 1) * (mtu - size - len(pose) // pose_every - 1))
-                arranged = packer.bring_together(cell, int(0.98 * (free + max(spare, 0))))
+                each = mtu - size - len(pose) // pose_every - 1
+                more = min(max(left - room, 0) * each // mtu, (together - 1) * each)
+                loss = LOST_TOGETHER * (1 + more // each)
+                arranged = packer.bring_together(cell, int(0.99 * (free + more)) - loss)
             groups, cell = packer.fill(cell, free)
         if plan and not boxes and not groups:
             return plan

@@ -1,5 +1,7 @@
 """Which cells go into which chunk: by usefulness, as many as a chunk holds."""
 
+import itertools
+
 import numpy as np
 
 from skyweave.wire.cells import (
@@ -16,7 +18,7 @@ from skyweave.wire.frame import Cells, FrameContent
 from skyweave.wire.rans import RAW_BITS
 from skyweave.wire.tables import COST_SCALE, EntropyTables, gap_widths
 
-MAX_TRIALS = 12  # to find how many cells fit
+ENOUGH_TRIALS = 12  # to find how many cells fit
 BLOCK = 512  # cells whose cost is worked out at a time: a small budget must not pay for a large frame
 
 
@@ -87,8 +89,8 @@ class Packer:
         fits, taken = 0, 0  # the largest count known to fit, and its bytes
         over, above = limit + 1, 0  # the smallest known not to; its bytes, if they are known
         trial = int(room * 8 / self.bits_a_cell) if self.bits_a_cell else limit * 7 // 8
-        for attempt in range(MAX_TRIALS):
-            if fits + 1 >= over:
+        for attempt in itertools.count():
+            if fits + 1 >= over or (fits and attempt >= ENOUGH_TRIALS):
                 break
             trial = min(max(trial, fits + 1), over - 1)
             size = self._size(start, trial)

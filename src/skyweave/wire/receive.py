@@ -120,10 +120,7 @@ class Receiver:
         have taken its place.
         """
         self._forget(now)
-        try:
-            self._decode()
-        except Exception:  # see receive
-            self._count(Reason.INTERNAL)
+        self._decode()
         return [
             held.received()
             for platform in sorted(self._frames)
@@ -181,9 +178,10 @@ class Receiver:
             for index in held.chunks
             if index not in held.groups
         ]
-        if not waiting:
-            return
-        decoded = decode_chunks([held.chunks[index] for held, index in waiting], self.tables)
+        try:
+            decoded = decode_chunks([held.chunks[index] for held, index in waiting], self.tables)
+        except Exception:  # see receive; the others must not suffer for the one
+            decoded = [self._decode_alone(held.chunks[index]) for held, index in waiting]
         for (held, index), groups in zip(waiting, decoded, strict=True):
             chunk = held.chunks[index]
             if isinstance(groups, Refused):
@@ -194,6 +192,12 @@ class Receiver:
                 held.groups[index] = groups
                 if chunk.cells is not None:  # the bytes have done their work
                     held.chunks[index] = replace(chunk, cells=replace(chunk.cells, stream=b""))
+
+    def _decode_alone(self, chunk: Chunk) -> list[Group] | Refused:
+        try:
+            return decode_chunks([chunk], self.tables)[0]
+        except Exception as error:
+            return Refused(Reason.INTERNAL, f"{type(error).__name__}: {error}")
 
     def _forget(self, now: int) -> None:
         oldest = now - self.limits.age * SECOND

@@ -3,7 +3,8 @@ import pytest
 
 import fabricated_scene as toy
 from skyweave.geometry.frames import look_at
-from skyweave.perception.samples import Augmentation, Samples, collate, map_centre, visible
+from skyweave.perception.metrics import seen
+from skyweave.perception.samples import Augmentation, Samples, collate, map_centre
 from skyweave.recording import Annotations, RecordedScene
 
 
@@ -75,6 +76,6 @@ def test_an_object_counts_as_seen_if_any_platform_sees_it() -> None:
     boxes = toy.frame(0).annotations.boxes.select(np.arange(3))  # type: ignore[union-attr]
     shares = {"a": np.array([0, 0.2, 0]), "b": np.array([0, 0, np.nan])}
     annotations = Annotations(boxes, np.zeros((3, 2)), ("car",) * 3, ("x", "y", "z"), shares)
-    assert visible(annotations).tolist() == [False, True, True]
+    assert seen(annotations).tolist() == [False, True, True]
     nothing = Annotations(boxes, np.zeros((3, 2)), ("car",) * 3, ("x", "y", "z"))
-    assert visible(nothing).all()
+    assert seen(nothing).all()

@@ -13,9 +13,10 @@ from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import Ground, GroundPlane
 from skyweave.observation import Observation
 from skyweave.perception.config import ModelConfig
+from skyweave.perception.metrics import seen
 from skyweave.perception.targets import Objects
 from skyweave.perception.views import View, Views
-from skyweave.recording import Annotations, Frame, RecordedScene
+from skyweave.recording import Frame, RecordedScene
 
 TOLERANCE = 0.25  # of the interval between frames, by which a frame's time may be off
 FARTHEST = 2.0  # map sizes from the platform to the centre of its map at most
@@ -164,7 +165,11 @@ class Samples(Dataset[Sample]):
         observed = np.zeros(len(present.instances), bool)
         for past in self._past(s, frame.time):
             if past is not None and (annotations := scene.frames[past].annotations) is not None:
-                seen = {name for name, there in zip(annotations.instances, visible(annotations), strict=True) if there}
+                seen = {
+                    name
+                    for name, there in zip(annotations.instances, seen_by_someone(annotations), strict=True)
+                    if there
+                }
                 observed |= np.array([name in seen for name in present.instances], bool)
         return Objects(
             grid=grid,
@@ -222,14 +227,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
         frames.append(Views.gather(views, [s.grid for s in samples], platforms, [s.ground for s in samples]))
     present = np.array([[bool(views) for views in sample.moments] for sample in samples])
     return Batch(frames, present, list(samples))
-
-
-def visible(annotations: Annotations) -> np.ndarray:
-    """(n,) bool: some platform sees the object; where a recording says nothing of visibility, all count as seen."""
-    if not annotations.visibility:
-        return np.ones(len(annotations.boxes), bool)
-    shares = np.stack(list(annotations.visibility.values()))
-    return np.asarray((np.nan_to_num(shares, nan=1.0) > 0).any(0))
 
 
 def map_centre(geometry: CameraGeometry, ground: Ground, size: float) -> np.ndarray:

@@ -165,12 +165,9 @@ class Samples(Dataset[Sample]):
         observed = np.zeros(len(present.instances), bool)
         for past in self._past(s, frame.time):
             if past is not None and (annotations := scene.frames[past].annotations) is not None:
-                seen = {
-                    name
-                    for name, there in zip(annotations.instances, seen_by_someone(annotations), strict=True)
-                    if there
-                }
-                observed |= np.array([name in seen for name in present.instances], bool)
+                mask = seen(annotations)
+                found = {name for name, there in zip(annotations.instances, mask, strict=True) if there}
+                observed |= np.array([name in found for name in present.instances], bool)
         return Objects(
             grid=grid,
             boxes=present.boxes.select(np.array(wanted, int)),

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,3 +226,11 @@ def test_cells_of_both_branches_share_a_large_chunk() -> None:
     chunks = encode_frame(content, made, 65535)
     assert len(chunks) == 1
     assert as_dict(decode(chunks, made).high) == as_dict(content.high)
+
+
+def test_the_documented_example_runs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text()
+    names: dict[str, Any] = {}
+    exec(text.split("```python")[1].split("```")[0], names)
+    assert names["reasons"] == [None]
+    assert as_dict(names["received"].frame.high) == as_dict(names["cells"])

@@ -170,7 +170,8 @@ def _order(both: list[Cells | None]) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError("give the usefulness of the cells of both branches, or of neither")
         return branch, item
     # The fastest sort is of whole numbers: those that order as the 32-bit floats do, with the place behind.
-    falling = np.float32(0) - np.concatenate(usefulness).astype(np.float32)
+    with np.errstate(over="ignore"):
+        falling = np.float32(0) - np.concatenate(usefulness).astype(np.float32)
     rank = falling.view(np.int32).astype(np.int64)
     rank ^= rank >> 31 & 0x7FFFFFFF
     order = np.sort(rank << 32 | np.arange(len(rank))) & 0xFFFFFFFF

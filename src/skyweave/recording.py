@@ -15,6 +15,9 @@ from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.ground import Ground, GroundPlane
 from skyweave.observation import Observation
 
+ANY = "any"
+"""Channel of a visibility that holds for all cameras together."""
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -96,6 +99,10 @@ class Frame:
     annotations: Annotations | None = None
     token: str = ""
     world_from_ego: np.ndarray | None = None
+
+    def channels(self, platform: str) -> frozenset[str]:
+        """Cameras of a platform that have a picture."""
+        return frozenset(name for name, capture in self.captures.items() if capture.platform == platform)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,15 @@ def test_its_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(lambda f: pool(weights.detach(), f, runs)[0], (features,))
 
 
+def test_its_gradients_are_those_of_single_precision_also_under_autocast() -> None:
+    index, weights, features = example(4, 7, 6, 9, 4)
+    runs, inputs = Runs.from_cells(index, 9), (weights.float().requires_grad_(), features.float().requires_grad_())
+    expected = torch.autograd.grad(pool(*inputs, runs)[0].square().sum(), inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(pool(*inputs, runs)[0].square().sum(), inputs)
+    torch.testing.assert_close(found, expected)
+
+
 def test_fixed_weights_have_the_gradient_of_the_features() -> None:
     pattern = Pattern.from_entries(torch.tensor([0, 0, 1, 3]), torch.tensor([1, 2, 1, 0]), 4, 3)
     values, features = torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64), torch.randn(4, 2).double()

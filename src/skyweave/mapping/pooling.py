@@ -150,24 +150,8 @@ class _Pool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, pooled: Tensor | None, weight: Tensor | None) -> tuple[Tensor | None, Tensor | None, None]:
         """From the gradients of both outputs; None for one that nobody used."""
-        values, features = ctx.saved_tensors
-        runs: Runs = ctx.runs
-        pooled = None if pooled is None else pooled.contiguous()
-        to_weights = to_features = None
-        if ctx.needs_input_grad[0]:
-            of_values = torch.zeros_like(values)
-            if pooled is not None:
-                # a run's value has the gradient <gradient of its cell, feature of its pixel>: only these are computed
-                products = runs.pattern.transposed(of_values)
-                of_values = torch.sparse.sampled_addmm(products, features, pooled.t(), beta=0.0).values()
-            if weight is not None:
-                of_values = of_values + weight[runs.pattern.cell]
-            of_runs = values.new_zeros(len(runs.offsets) - 1).index_copy_(0, runs.kept, of_values)
-            size = runs.pattern.pixels * runs.bins
-            to_weights = of_runs.repeat_interleave(runs.offsets.diff(), output_size=size).reshape(-1, runs.bins)
-        if ctx.needs_input_grad[1] and pooled is not None:
-            to_features = runs.pattern.transposed(values) @ pooled
-        return to_weights, to_features, None
+        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):  # backward may be called under autocast
+            return _pool_gradients(ctx, pooled, weight)
 
 
 class _Weigh(torch.autograd.Function):
@@ -181,7 +165,31 @@ class _Weigh(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
         (values,) = ctx.saved_tensors
-        return None, ctx.pattern.transposed(values) @ gradient.contiguous(), None
+        with torch.autocast(values.device.type, enabled=False):
+            return None, ctx.pattern.transposed(values) @ gradient.contiguous(), None
+
+
+def _pool_gradients(
+    ctx: Any, pooled: Tensor | None, weight: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, None]:
+    values, features = ctx.saved_tensors
+    runs: Runs = ctx.runs
+    pooled = None if pooled is None else pooled.contiguous()
+    to_weights = to_features = None
+    if ctx.needs_input_grad[0]:
+        of_values = torch.zeros_like(values)
+        if pooled is not None:
+            # a run's value has the gradient <gradient of its cell, feature of its pixel>: only these are computed
+            products = runs.pattern.transposed(of_values)
+            of_values = torch.sparse.sampled_addmm(products, features, pooled.t(), beta=0.0).values()
+        if weight is not None:
+            of_values = of_values + weight[runs.pattern.cell]
+        of_runs = values.new_zeros(len(runs.offsets) - 1).index_copy_(0, runs.kept, of_values)
+        size = runs.pattern.pixels * runs.bins
+        to_weights = of_runs.repeat_interleave(runs.offsets.diff(), output_size=size).reshape(-1, runs.bins)
+    if ctx.needs_input_grad[1] and pooled is not None:
+        to_features = runs.pattern.transposed(values) @ pooled
+    return to_weights, to_features, None
 
 
 def _pointer(sorted_index: Tensor, size: int) -> Tensor:

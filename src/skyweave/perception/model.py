@@ -105,8 +105,14 @@ class PerceptionModel(nn.Module):
         )
 
     def encode(self, batch: SensorBatch) -> Tensor:
-        """(pictures, channels, rows, columns) feature maps at the model's stride."""
+        """(pictures, channels, rows, columns) feature maps at the model's stride.
+
+        An oblique picture has no one ground sample distance, and features that know it are other ones at another
+        altitude: the backbone is told the sensor's nominal one.
+        """
         config = self.config
+        nominal = torch.full_like(batch.ground_sample_distance, batch.sensor.ground_sample_distance)
+        batch = replace(batch, ground_sample_distance=nominal)
         features = self.backbone(batch, config.patch_size)
         patches = self.backbone.patches(batch, config.stride)
         stem = self.backbone.patch_embed(patches.values, patches.valid, patches.sensor)

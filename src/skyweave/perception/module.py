@@ -1,16 +1,19 @@
 """The training step of perception: all tasks at once, balanced by learned uncertainty."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.samples import Batch, Samples, collate
+from skyweave.perception.targets import Objects
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,33 @@ class LossConfig:
     balance: bool = True
 
 
+@dataclass(frozen=True)
+class PlatformDropout:
+    """Every step reads its maps twice: with all platforms, and with some of them, so that any number works later.
+
+    Attributes:
+        own_only: probability that the second reading of a sample is its own platform's alone.
+        drop: probability of each other platform to be left out of it otherwise.
+    """
+
+    own_only: float = 0.5
+    drop: float = 0.4
+
+
 class PerceptionModule(lightning.LightningModule):
     """A perception model under Lightning."""
 
     def __init__(
-        self, model: PerceptionModel, optimiser: OptimiserConfig, losses: LossConfig, samples: Samples | None = None
+        self,
+        model: PerceptionModel,
+        optimiser: OptimiserConfig,
+        losses: LossConfig,
+        samples: Samples | None = None,
+        dropout: PlatformDropout | None = None,
     ) -> None:
         super().__init__()
         self.model, self.optimiser, self.losses, self.samples = model, optimiser, losses, samples
+        self.dropout = dropout or PlatformDropout()
         self.log_variance = nn.ParameterDict({task: torch.zeros(()) for task in model.config.tasks})
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -72,13 +94,31 @@ class PerceptionModule(lightning.LightningModule):
         return total
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total and parts."""
+        """Total and parts.
+
+        Past moments are encoded without gradients: they cost half as much, and the present teaches the same weights.
+        """
         model = self.model
         device = self.log_variance[model.config.tasks[0]].device
         present = torch.from_numpy(batch.present).to(device)
-        observed: list[PlatformMaps] = [model.observe(views.to(device)) for views in batch.frames]
-        outputs = model.perceive([model.fuse(maps) for maps in observed], present)
-        parts = task_losses(model, outputs, batch)
+        observed: list[PlatformMaps] = []
+        for moment, views in enumerate(batch.frames, start=1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and moment == len(batch.frames)):
+                observed.append(model.observe(views.to(device)))
+        fused = [model.fuse(maps) for maps in observed]
+        objects = [sample.objects.observed_by(np.arange(len(sample.platforms))) for sample in batch.samples]
+        if batch.frames[0].platforms > 1 and model.config.fusion != "own":
+            kept = self._kept(batch)
+            dropped = torch.from_numpy(~kept).to(device)
+            partly = [model.fuse(maps.without(dropped)) for maps in observed]
+            fused = [torch.cat(pair) for pair in zip(fused, partly, strict=True)]
+            present = present.repeat(2, 1)
+            objects += [
+                sample.objects.observed_by(mask[: len(sample.platforms)])
+                for sample, mask in zip(batch.samples, kept, strict=True)
+            ]
+        outputs = model.perceive(fused, present)
+        parts = task_losses(model, outputs, objects)
         total = outputs[model.config.tasks[0]][next(iter(outputs[model.config.tasks[0]]))].sum() * 0.0
         for task in model.config.tasks:
             own = [self.losses.weights.get(name, 1.0) * v for name, v in parts.items() if name.startswith(task + "/")]
@@ -88,6 +128,16 @@ class PerceptionModule(lightning.LightningModule):
                 value = value * (-variance).exp() + variance
             total = total + value
         return total, parts
+
+    def _kept(self, batch: Batch) -> np.ndarray:
+        """(samples, platforms) bool: a function of seed and step."""
+        shape = (len(batch.samples), batch.frames[0].platforms)
+        seed = self.samples.seed if self.samples else 0
+        generator = np.random.default_rng([seed, self.global_step, self.global_rank])
+        kept = generator.random(shape) >= self.dropout.drop
+        kept &= generator.random((shape[0], 1)) >= self.dropout.own_only
+        kept[:, 0] = True
+        return kept
 
     def configure_optimizers(self) -> Any:
         """AdamW, matrices decayed, the backbone slower; warm-up and cosine."""
@@ -126,10 +176,9 @@ class PerceptionModule(lightning.LightningModule):
         return batch
 
 
-def task_losses(model: PerceptionModel, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+def task_losses(model: PerceptionModel, outputs: dict[str, Any], objects: Sequence[Objects]) -> dict[str, Tensor]:
     """Every head's losses by ``task/loss``."""
     parts: dict[str, Tensor] = {}
-    objects = batch.objects
     for task, head in model.heads.items():
         device = next(iter(outputs[task].values())).device
         targets = head.targets(objects, device)  # type: ignore[operator]

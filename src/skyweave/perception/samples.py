@@ -30,16 +30,12 @@ class Augmentation:
         rotate: turn the world about the map's centre by any angle: cameras and objects move together.
         mirror: mirror the world and the pictures.
         shift: move the map by up to so many metres each way.
-        drop_platform: probability that a platform other than the first is left out of a sample.
-        own_only: probability that all others are.
         gain: spread of the logarithm of a factor on the pixels of a picture.
     """
 
     rotate: bool = True
     mirror: bool = True
     shift: float = 8.0
-    drop_platform: float = 0.15
-    own_only: float = 0.1
     gain: float = 0.1
 
 
@@ -107,7 +103,7 @@ class Samples(Dataset[Sample]):
         generator = np.random.default_rng([self.seed, epoch, number])
         names = sorted({capture.platform for capture in frame.captures.values()})
         ego = names[int(generator.integers(len(names)))] if self.augmentation else names[f % len(names)]
-        names = self._chosen([ego, *(name for name in names if name != ego)], generator)
+        names = [ego, *(name for name in names if name != ego)][: self.platforms]
         world, ground = _Placement.identity(), scene.ground
         centre = map_centre(self._geometry(frame, ego), ground, self.config.map.size)
         if self.augmentation:
@@ -120,16 +116,8 @@ class Samples(Dataset[Sample]):
             self._views(scene.frames[i], names, world, generator) if i is not None else []
             for i in self._past(s, frame.time)
         ]
-        objects = world.objects(self._objects(s, f, grid))
+        objects = world.objects(self._objects(s, f, grid, names))
         return Sample(moments, grid, ground, objects, scene.name, f, ego, tuple(names), frame.time)
-
-    def _chosen(self, names: list[str], generator: np.random.Generator) -> list[str]:
-        names = names[: self.platforms]
-        if self.augmentation is None:
-            return names
-        if generator.random() < self.augmentation.own_only:
-            return names[:1]
-        return names[:1] + [n for n in names[1:] if generator.random() >= self.augmentation.drop_platform]
 
     def _geometry(self, frame: Frame, platform: str) -> CameraGeometry:
         capture = next(c for c in frame.captures.values() if c.platform == platform)
@@ -155,19 +143,22 @@ class Samples(Dataset[Sample]):
             views.append(View(observation, world.camera(geometry), 0, names.index(capture.platform)))
         return views
 
-    def _objects(self, s: int, f: int, grid: MapGrid) -> Objects:
+    def _objects(self, s: int, f: int, grid: MapGrid, platforms: Sequence[str]) -> Objects:
         scene, frame = self.scenes[s], self.scenes[s].frames[f]
         present = frame.annotations
         assert present is not None  # _usable
         wanted = [i for i, category in enumerate(present.categories) if category in self.config.categories]
         identities = {name: number for number, name in enumerate(dict.fromkeys(present.instances), start=1)}
         future, yaws = self._future(s, frame.time, [present.instances[i] for i in wanted])
-        observed = np.zeros(len(present.instances), bool)
+        row = {name: i for i, name in enumerate(present.instances)}
+        observed = np.zeros((len(row), 1 + len(platforms)), bool)  # by anybody, then by each platform
         for past in self._past(s, frame.time):
-            if past is not None and (annotations := scene.frames[past].annotations) is not None:
-                mask = seen(annotations)
-                found = {name for name, there in zip(annotations.instances, mask, strict=True) if there}
-                observed |= np.array([name in found for name in present.instances], bool)
+            if past is None or (annotations := scene.frames[past].annotations) is None:
+                continue
+            masks = [seen(annotations)] + [seen(annotations, scene.frames[past].channels(name)) for name in platforms]
+            for name, there in zip(annotations.instances, np.stack(masks, 1), strict=True):
+                if name in row:
+                    observed[row[name]] |= there
         return Objects(
             grid=grid,
             boxes=present.boxes.select(np.array(wanted, int)),
@@ -176,7 +167,8 @@ class Samples(Dataset[Sample]):
             identities=np.array([identities[present.instances[i]] for i in wanted], int),
             future=future,
             future_yaws=yaws,
-            observed=observed[wanted],
+            observed=observed[wanted, 0],
+            seen_by=observed[wanted, 1:],
         )
 
     def _future(self, s: int, time: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

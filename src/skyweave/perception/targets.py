@@ -1,6 +1,6 @@
 """What the objects of a sample are, as arrays that every head makes its targets from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ class Objects:
         identities: (n,) int, constant over time, from 1.
         future: (n, horizon, 2) world positions of the centres; NaN where an object is gone or unknown.
         future_yaws: (n, horizon); NaN likewise.
-        observed: (n,) bool: some platform saw it in the frames that the model sees.
+        observed: (n,) bool: some platform of the recording saw it in the frames that the model sees.
+        seen_by: (n, platforms) bool: this platform of the sample did.
     """
 
     grid: MapGrid
@@ -33,6 +34,7 @@ class Objects:
     future: np.ndarray
     future_yaws: np.ndarray
     observed: np.ndarray
+    seen_by: np.ndarray
 
     def select(self, which: np.ndarray) -> "Objects":
         """Some of the objects."""
@@ -45,7 +47,12 @@ class Objects:
             self.future[which],
             self.future_yaws[which],
             self.observed[which],
+            self.seen_by[which],
         )
+
+    def observed_by(self, platforms: np.ndarray) -> "Objects":
+        """The same, observed being what these platforms of the sample, (platforms,) bool or indices, saw."""
+        return replace(self, observed=np.asarray(self.seen_by[:, platforms].any(1)))
 
     def trainable(self) -> "Objects":
         """Those that were observed and whose centre is on the map."""

@@ -13,7 +13,7 @@ from skyweave.backbone import load
 from skyweave.data.nuscenes import load_recording
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule
+from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule, PlatformDropout
 from skyweave.perception.samples import Augmentation, Samples
 from skyweave.perception.weights import save_perception
 from skyweave.recording import RecordedScene
@@ -43,6 +43,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    dropout: PlatformDropout = field(default_factory=PlatformDropout)
     losses: LossConfig = field(default_factory=LossConfig)
     machine: Machine = field(default_factory=Machine)
     platforms: int = 4
@@ -75,7 +76,7 @@ def train(
     start_output(output, asdict(config), resume)
     scenes = load_scenes([data / name for name in config.recordings], config.split)
     samples = Samples(scenes, config.model, config.augmentation, config.platforms, config.seed)
-    module = PerceptionModule(build_model(config), config.optimiser, config.losses, samples)
+    module = PerceptionModule(build_model(config), config.optimiser, config.losses, samples, config.dropout)
     export = ExportWeights(output / WEIGHTS, config, len(samples))
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [export], resume, progress)
     export.write(module, steps)

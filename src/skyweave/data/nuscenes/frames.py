@@ -15,7 +15,7 @@ from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import rotation_from_quaternion, transform
 from skyweave.observation import Observation
-from skyweave.recording import Annotations, Capture, Frame
+from skyweave.recording import ANY, Annotations, Capture, Frame
 from skyweave.sensors import Sensor, get_sensor
 from skyweave.sensors.description import sensor_from_dict
 
@@ -178,7 +178,7 @@ def _annotations(scene: LinkedScene, number: int, context: Context) -> Annotatio
         velocities=_velocities(scene, number, boxes, [row.instance_token for row, _ in rows], context.layout),
         categories=tuple(context.layout.category(category) for _, category in rows),
         instances=tuple(row.instance_token for row, _ in rows),
-        visibility={"any": np.array(seen)} if not np.isnan(seen).all() else {},
+        visibility={ANY: np.array(seen)} if not np.isnan(seen).all() else {},
     )
 
 

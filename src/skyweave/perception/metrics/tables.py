@@ -1,14 +1,14 @@
 """The boxes of all frames as columns, truth and predictions alike, and which of them count."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from skyweave.geometry.boxes import Boxes
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recording import ANY, Annotations
 
 
 @dataclass(frozen=True)
@@ -120,15 +120,21 @@ def within(table: BoxTable, origins: np.ndarray, ranges: Mapping[str, float], cl
     return table.select(distance < farthest[table.labels])
 
 
-def seen(annotations: Annotations) -> np.ndarray:
-    """(n,) bool: some camera of some platform sees the object.
+def seen(annotations: Annotations, channels: Collection[str] | None = None) -> np.ndarray:
+    """(n,) bool: some camera, of these or of all platforms, sees the object.
 
     That is: a share of it that is not hidden is above 0 in some channel. Where the share is unknown (NaN) it counts as
-    seen, and where a recording says nothing of visibility, all its objects do.
+    seen, and where a recording says nothing of visibility, all its objects do. Where it says only what all cameras
+    together see, this stands for each.
     """
-    if not annotations.visibility:
+    known = annotations.visibility
+    if not known:
         return np.ones(len(annotations.boxes), bool)
-    shares = np.stack([np.asarray(values, np.float64) for values in annotations.visibility.values()])
+    if channels is not None and ANY not in known:
+        known = {name: values for name, values in known.items() if name in channels}
+        if not known:
+            return np.zeros(len(annotations.boxes), bool)
+    shares = np.stack([np.asarray(values, np.float64) for values in known.values()])
     return np.asarray((np.isnan(shares) | (shares > 0)).any(0))
 
 

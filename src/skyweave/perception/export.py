@@ -39,6 +39,18 @@ def write_geojson(path: str | Path, results: Result | Sequence[Result]) -> None:
         ValueError: a result of a local frame, which no Earth is known for.
         ImportError: outlines of instances need rasterio.
     """
+    content = geojson(results)
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(content, allow_nan=False), "utf-8")
+
+
+def geojson(results: Result | Sequence[Result]) -> dict[str, Any]:
+    """Results of any kinds as one feature collection, plain JSON types.
+
+    Raises:
+        ValueError: a result of a local frame, which no Earth is known for.
+        ImportError: outlines of instances need rasterio.
+    """
     from pyproj import Transformer
 
     content = []
@@ -50,8 +62,7 @@ def write_geojson(path: str | Path, results: Result | Sequence[Result]) -> None:
             )
         degrees = Transformer.from_crs(result.crs, "OGC:CRS84", always_xy=True)
         content += [_json_feature(feature, degrees) for feature in features(result)]
-    with write_aside(path) as aside:
-        aside.write_text(json.dumps({"type": "FeatureCollection", "features": content}, allow_nan=False), "utf-8")
+    return {"type": "FeatureCollection", "features": content}
 
 
 def write_geoparquet(path: str | Path, results: Result | Sequence[Result]) -> None:

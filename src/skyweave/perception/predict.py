@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from skyweave.geometry.grid import MapGrid
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 from skyweave.perception.samples import Batch
@@ -42,8 +43,19 @@ def read(
     model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: Batch, threshold: float = THRESHOLD
 ) -> list[Scene]:
     """Raw outputs to results."""
-    config, grids = model.config, [sample.grid for sample in batch.samples]
-    times = [sample.time for sample in batch.samples]
+    grids, times = [sample.grid for sample in batch.samples], [sample.time for sample in batch.samples]
+    return read_maps(model, outputs, grids, times, threshold)
+
+
+def read_maps(
+    model: PerceptionModel,
+    outputs: dict[str, dict[str, torch.Tensor]],
+    grids: Sequence[MapGrid],
+    times: Sequence[int],
+    threshold: float = THRESHOLD,
+) -> list[Scene]:
+    """Raw outputs to results, for maps that come from no recording: their grids and their times, UTC nanoseconds."""
+    config = model.config
     found: Sequence[Detections | None] = [None] * len(grids)
     if "detection" in outputs:
         found = model.heads["detection"].decode(outputs["detection"], grids, threshold)  # type: ignore[operator]

@@ -8,7 +8,9 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import ElevationModel, GroundPlane
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads.detection import DetectionHead
@@ -83,7 +85,7 @@ def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
     sample, row, column = targets["cell"].T
     box[sample, :, row, column] = targets["box"]
     outputs = {"heatmap": torch.logit(targets["heatmap"].clamp(1e-4, 1 - 1e-4)), "box": box}
-    found = head.decode(outputs, [objects.grid], threshold=0.9)[0]
+    found = head.decode(outputs, [objects.grid], [objects.ground], threshold=0.9)[0]
     assert len(found.scores) == len(objects.boxes) >= 6
     order = np.argsort(found.boxes.centres[:, 1])
     wanted = np.argsort(objects.boxes.centres[:, 1])
@@ -93,6 +95,25 @@ def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
     assert found.velocities[order] == pytest.approx(objects.velocities[wanted], abs=1e-5)
     losses = head.loss(outputs, targets)
     assert float(losses["box"]) < 1e-5
+
+
+@pytest.mark.parametrize("relief", [0.0, 50.0])
+def test_heights_are_above_the_ground(relief: float) -> None:
+    head, objects = DetectionHead(toy.config()), Samples([toy.scene()], toy.config())[1].objects.trainable()
+    around = MapGrid(objects.grid.west - 20, objects.grid.north + 20, objects.grid.resolution, 300, 300)
+    heights = 515 + np.linspace(0, relief, 300)[:, None] * np.ones(300)
+    ground = ElevationModel(heights, around) if relief else GroundPlane(515.0)
+    boxes = objects.boxes
+    centres = np.column_stack([boxes.centres[:, :2], ground.height(boxes.centres) + 0.8])
+    lifted = replace(objects, ground=ground, boxes=Boxes(centres, boxes.sizes, boxes.yaws))
+    targets = head.targets([lifted], torch.device("cpu"))
+    assert targets["box"][:, 2].numpy() == pytest.approx(0.8, abs=1e-4)
+    box = torch.zeros(1, 10, *objects.grid.shape)
+    sample, row, column = targets["cell"].T
+    box[sample, :, row, column] = targets["box"]
+    outputs = {"heatmap": torch.logit(targets["heatmap"].clamp(1e-4, 1 - 1e-4)), "box": box}
+    found = head.decode(outputs, [objects.grid], [ground], threshold=0.9)[0].boxes.centres
+    assert len(found) >= 6 and found[:, 2] == pytest.approx(ground.height(found) + 0.8, abs=1e-3)
 
 
 def test_instances_keep_their_identity_over_the_steps() -> None:
@@ -185,7 +206,9 @@ def test_training_learns_where_the_cars_are() -> None:
     model.eval()
     with torch.inference_mode():
         outputs = model(batch.frames, torch.from_numpy(batch.present))
-    found = model.heads["detection"].decode(outputs["detection"], [samples[1].grid, samples[3].grid], threshold=0.3)
+    found = model.heads["detection"].decode(
+        outputs["detection"], [s.grid for s in batch.samples], [s.ground for s in batch.samples], threshold=0.3
+    )
     centres = batch.objects[0].boxes.centres[:, :2]
     near = np.linalg.norm(found[0].boxes.centres[:, None, :2] - centres, axis=-1).min(0)
     assert (near < 2).mean() > 0.7

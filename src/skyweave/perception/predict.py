@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import Ground
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 from skyweave.perception.samples import Batch
@@ -43,22 +44,26 @@ def read(
     model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: Batch, threshold: float = THRESHOLD
 ) -> list[Scene]:
     """Raw outputs to results."""
-    grids, times = [sample.grid for sample in batch.samples], [sample.time for sample in batch.samples]
-    return read_maps(model, outputs, grids, times, threshold)
+    samples = batch.samples
+    grids, grounds = [sample.grid for sample in samples], [sample.ground for sample in samples]
+    return read_maps(model, outputs, grids, grounds, [sample.time for sample in samples], threshold)
 
 
 def read_maps(
     model: PerceptionModel,
     outputs: dict[str, dict[str, torch.Tensor]],
     grids: Sequence[MapGrid],
+    grounds: Sequence[Ground],
     times: Sequence[int],
     threshold: float = THRESHOLD,
 ) -> list[Scene]:
-    """Raw outputs to results, for maps that come from no recording: their grids and their times, UTC nanoseconds."""
+    """Raw outputs to results, for maps that come from no recording: their grids, the ground under them, and their times, UTC
+    nanoseconds.
+    """
     config = model.config
     found: Sequence[Detections | None] = [None] * len(grids)
     if "detection" in outputs:
-        found = model.heads["detection"].decode(outputs["detection"], grids, threshold)  # type: ignore[operator]
+        found = model.heads["detection"].decode(outputs["detection"], grids, grounds, threshold)  # type: ignore[operator]
     maps = None
     if "instances" in outputs:
         maps = model.heads["instances"].decode(outputs["instances"])  # type: ignore[operator]

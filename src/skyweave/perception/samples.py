@@ -161,6 +161,7 @@ class Samples(Dataset[Sample]):
                     observed[row[name]] |= there
         return Objects(
             grid=grid,
+            ground=scene.ground,
             boxes=present.boxes.select(np.array(wanted, int)),
             velocities=present.velocities[wanted],
             labels=np.array([self.config.categories.index(present.categories[i]) for i in wanted], int),

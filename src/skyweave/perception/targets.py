@@ -8,6 +8,7 @@ from torch import Tensor
 
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import Ground
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Objects:
     """The objects of one sample at the present and at the future steps.
 
     Attributes:
-        grid: the sample's map.
+        grid: the sample's map; ground: under it.
         boxes: n boxes at the present.
         velocities: (n, 2) metres per second; NaN where unknown.
         labels: (n,) index into the model's categories.
@@ -27,6 +28,7 @@ class Objects:
     """
 
     grid: MapGrid
+    ground: Ground
     boxes: Boxes
     velocities: np.ndarray
     labels: np.ndarray
@@ -40,6 +42,7 @@ class Objects:
         """Some of the objects."""
         return Objects(
             self.grid,
+            self.ground,
             self.boxes.select(which),
             self.velocities[which],
             self.labels[which],

@@ -11,14 +11,15 @@ from torch.nn import functional
 
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import Ground
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.neck import convolution
 from skyweave.perception.results import Detections
 from skyweave.perception.targets import Objects, gaussians, stacked
 
 PARTS = {"offset": 2, "height": 1, "size": 3, "heading": 2, "velocity": 2}
-"""Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the box's
-middle, metres. Size: logarithm of metres. Heading: cosine and sine of yaw. Velocity: metres per second."""
+"""Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the
+box's middle above the ground under it, metres. Size: logarithm of metres. Heading: cosine and sine of yaw. Velocity: metres per second."""
 PRIOR = 0.02  # probability of a peak that the untrained head says, so that the first losses are not of background alone
 
 
@@ -80,6 +81,7 @@ class DetectionHead(nn.Module):
         self,
         outputs: dict[str, Tensor],
         grids: Sequence[MapGrid],
+        grounds: Sequence[Ground],
         threshold: float = 0.05,
         most: int = 300,
         time: int | None = None,
@@ -88,7 +90,7 @@ class DetectionHead(nn.Module):
         heat = outputs["heatmap"].sigmoid()
         peaks = heat * (functional.max_pool2d(heat, 3, 1, 1) == heat)
         results = []
-        for number, grid in enumerate(grids):
+        for number, (grid, ground) in enumerate(zip(grids, grounds, strict=True)):
             flat = peaks[number].flatten()
             scores, index = flat.topk(min(most, len(flat)))
             index, scores = index[scores >= threshold], scores[scores >= threshold]
@@ -97,17 +99,17 @@ class DetectionHead(nn.Module):
             row, column = index % cells // grid.columns, index % grid.columns
             box = outputs["box"][number, :, row, column].T.cpu().numpy().astype(np.float64)
             at = np.stack([row.cpu().numpy(), column.cpu().numpy()], 1)
-            boxes, velocities = _decoded(box, at, grid)
-            results.append(
-                Detections(
-                    boxes=boxes,
-                    velocities=velocities,
-                    categories=tuple(self.categories[i] for i in label),
-                    scores=scores.cpu().numpy().astype(np.float64),
-                    crs=grid.crs,
-                    time=time,
-                )
+            boxes, velocities = _decoded(box, at, grid, ground)
+            known = np.isfinite(boxes.centres[:, 2])  # off the terrain's data nothing can be placed
+            found = Detections(
+                boxes=boxes,
+                velocities=velocities,
+                categories=tuple(self.categories[i] for i in label),
+                scores=scores.cpu().numpy().astype(np.float64),
+                crs=grid.crs,
+                time=time,
             )
+            results.append(found.select(np.flatnonzero(known)))
         return results
 
 
@@ -125,7 +127,7 @@ def _encoded(objects: Objects, at: np.ndarray) -> np.ndarray:
     return np.concatenate(
         [
             at - np.floor(at) - 0.5,
-            boxes.centres[:, 2:],
+            (boxes.centres[:, 2] - objects.ground.height(boxes.centres))[:, None],
             np.log(boxes.sizes),
             np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], 1),
             objects.velocities,
@@ -134,10 +136,10 @@ def _encoded(objects: Objects, at: np.ndarray) -> np.ndarray:
     )
 
 
-def _decoded(box: np.ndarray, at: np.ndarray, grid: MapGrid) -> tuple[Boxes, np.ndarray]:
+def _decoded(box: np.ndarray, at: np.ndarray, grid: MapGrid, ground: Ground) -> tuple[Boxes, np.ndarray]:
     position = grid.world_from_cells(at + 0.5 + np.clip(box[:, :2], -1, 1))
     boxes = Boxes(
-        np.concatenate([position, box[:, 2:3]], 1),
+        np.concatenate([position, (box[:, 2] + ground.height(position))[:, None]], 1),
         np.exp(np.clip(box[:, 3:6], -3, 4)),
         np.arctan2(box[:, 7], box[:, 6]),
     )

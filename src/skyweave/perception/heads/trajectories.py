@@ -50,22 +50,7 @@ class TrajectoryHead(nn.Module):
             cells: (m, 3) sample, fractional row and column.
             velocities: (m, 2) metres per second, as detected; yaws: (m,); labels: (m,) category.
         """
-        size = cells.new_tensor([shared.shape[-2], shared.shape[-1]])
-        parts = []
-        for shift in NEIGHBOURS:
-            place = (cells[:, 1:] + cells.new_tensor(shift)) / size * 2 - 1
-            read = [
-                functional.grid_sample(
-                    shared[number : number + 1],
-                    place[cells[:, 0] == number].flip(-1)[None, None],
-                    padding_mode="border",
-                    align_corners=False,
-                )[0, :, 0].T
-                for number in range(len(shared))
-            ]
-            parts.append(torch.cat(read))
-        order = torch.argsort(torch.cat([torch.nonzero(cells[:, 0] == n)[:, 0] for n in range(len(shared))]))
-        features = torch.cat([part[order] for part in parts], 1)
+        features = _read(shared, cells)
         kind = functional.one_hot(labels, self.categories).to(features.dtype)
         heading = torch.stack([yaws.cos(), yaws.sin()], 1).to(features.dtype)
         predicted = self.predict(torch.cat([features, kind, heading, velocities.to(features.dtype) / 10], 1)).float()
@@ -146,6 +131,18 @@ class TrajectoryHead(nn.Module):
         )
         path = (found["offset"] + self.constant_velocity(speed)[:, None]).double().cpu().numpy()
         return path + centres[:, None, None, :2], found["mode"].softmax(1).double().cpu().numpy()
+
+
+def _read(shared: Tensor, cells: Tensor) -> Tensor:
+    """(m, neighbours * channels): the map (batch, channels, rows, columns) at and around cells (m, 3), bilinearly."""
+    batch, _, rows, columns = shared.shape
+    sample = cells[:, 0].long()
+    within = functional.one_hot(sample, batch).cumsum(0).gather(1, sample[:, None])[:, 0] - 1  # number in its sample
+    place = cells.new_zeros(batch, int(within.max()) + 1 if len(within) else 0, len(NEIGHBOURS), 2)
+    place[sample, within] = cells[:, None, 1:] + cells.new_tensor(NEIGHBOURS)
+    place = (place / cells.new_tensor([rows, columns]) * 2 - 1).flip(-1)
+    read = functional.grid_sample(shared, place, padding_mode="border", align_corners=False)
+    return read.permute(0, 2, 3, 1)[sample, within].flatten(1)
 
 
 def _like(wanted: Tensor, path: Tensor) -> Tensor:

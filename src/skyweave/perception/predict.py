@@ -57,8 +57,8 @@ def read_maps(
     times: Sequence[int],
     threshold: float = THRESHOLD,
 ) -> list[Scene]:
-    """Raw outputs to results, for maps that come from no recording: their grids, the ground under them, and their times, UTC
-    nanoseconds.
+    """Raw outputs to results, for maps that come from no recording: their grids, the ground under them, and their times
+    (UTC nanoseconds).
     """
     config = model.config
     found: Sequence[Detections | None] = [None] * len(grids)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch.utils.data import Dataset
 
+from skyweave.data.resampling import resample
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.frames import apply, rotation_about_z, transform
@@ -30,12 +31,14 @@ class Augmentation:
         rotate: turn the world about the map's centre by any angle: cameras and objects move together.
         mirror: mirror the world and the pictures.
         shift: move the map by up to so many metres each way.
+        zoom: enlarge or reduce each picture by up to this factor, about any place; its camera follows.
         gain: spread of the logarithm of a factor on the pixels of a picture.
     """
 
     rotate: bool = True
     mirror: bool = True
     shift: float = 8.0
+    zoom: float = 1.25
     gain: float = 0.1
 
 
@@ -140,7 +143,10 @@ class Samples(Dataset[Sample]):
             if self.augmentation and self.augmentation.gain:
                 factor = np.float32(np.exp(generator.normal(0, self.augmentation.gain)))
                 observation = replace(observation, pixels=observation.pixels * factor)
-            views.append(View(observation, world.camera(geometry), 0, names.index(capture.platform)))
+            geometry = world.camera(geometry)
+            if self.augmentation and self.augmentation.zoom != 1:
+                observation, geometry = _zoomed(observation, geometry, self.augmentation.zoom, generator)
+            views.append(View(observation, geometry, 0, names.index(capture.platform)))
         return views
 
     def _objects(self, s: int, f: int, grid: MapGrid, platforms: Sequence[str]) -> Objects:
@@ -286,6 +292,22 @@ class _Placement:
             future=self.points(flat)[..., :2],
             future_yaws=sign[1] * objects.future_yaws + angle,
         )
+
+
+def _zoomed(
+    observation: Observation, geometry: CameraGeometry, most: float, generator: np.random.Generator
+) -> tuple[Observation, CameraGeometry]:
+    """A random window of the picture, at most ``most`` times as large or as small, in the picture's size."""
+    rows, columns = observation.shape
+    zoom = most ** generator.uniform(-1, 1)
+    height, width = round(rows / zoom), round(columns / zoom)
+    row, column = (int(generator.integers(min(0, free), max(0, free) + 1)) for free in (rows - height, columns - width))
+    around = ((0, 0), (max(0, -row), max(0, row + height - rows)), (max(0, -column), max(0, column + width - columns)))
+    pixels, valid = np.pad(observation.pixels, around), np.pad(observation.valid, around)
+    extent = (max(row, 0), max(column, 0), height, width)
+    pixels, valid = resample(pixels, valid, (rows, columns), extent)
+    camera = geometry.camera.cropped(row, column, height, width).resized(rows, columns)
+    return replace(observation, pixels=pixels, valid=valid), replace(geometry, camera=camera)
 
 
 def _usable(scene: RecordedScene, index: int) -> bool:

@@ -18,8 +18,9 @@ from skyweave.perception.results import Detections
 from skyweave.perception.targets import Objects, gaussians, stacked
 
 PARTS = {"offset": 2, "height": 1, "size": 3, "heading": 2, "velocity": 2}
-"""Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the
-box's middle above the ground under it, metres. Size: logarithm of metres. Heading: cosine and sine of yaw. Velocity: metres per second."""
+"""Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the box's
+middle above the ground under it, metres. Size: logarithm of metres. Heading: cosine and sine of yaw. Velocity: metres
+per second."""
 PRIOR = 0.02  # probability of a peak that the untrained head says, so that the first losses are not of background alone
 
 

@@ -34,6 +34,13 @@ EXTRAS = {
     "sklearn": "probe",
     "PIL": "geo",
     "rerun": "view",
+    "zenoh": "link",
+    "cryptography": "link",
+    "prometheus_client": "link",
+    "aiohttp": "link",
+    "mcap": "record",
+    "mcap_protobuf": "record",
+    "foxglove_schemas_protobuf": "record",
 }
 USER_ERROR = 2
 INTERRUPTED = 130

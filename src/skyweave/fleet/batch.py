@@ -1,0 +1,44 @@
+"""A fleet without a network: what every platform would know if all that is sent came at once. The offline reference."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from skyweave.fleet.perceiver import Perceiver, Place
+from skyweave.perception.predict import Scene
+from skyweave.recording import Frame
+from skyweave.wire import decode, encode_frame
+
+
+def perceive_together(
+    perceivers: Mapping[str, Perceiver[Any]],
+    frames: Mapping[str, Frame],
+    place: Place,
+    budget_bytes: int,
+    mtu: int = 1200,
+) -> dict[str, Scene]:
+    """One moment of a whole fleet: all observe, encode, decode what the others encoded, and fuse.
+
+    Args:
+        perceivers: of each platform, by name; they keep their past.
+        frames: what each captured.
+        place: where they are.
+        budget_bytes: of each frame on the wire, without envelopes.
+        mtu: of its chunks.
+    """
+    names = sorted(frames)
+    own = {name: perceivers[name].observe(frames[name], place) for name in names}
+    told = {}
+    for number, name in enumerate(names):
+        perceiver = perceivers[name]
+        content = replace(perceiver.content(own[name], budget_bytes), platform=number)
+        model = content.fingerprint, content.codec, content.quality
+        tables = next((t for t in perceiver.tables if t.model == model), None)
+        told[name] = decode(encode_frame(content, tables, mtu, budget_bytes), list(perceiver.tables))
+    return {
+        name: perceivers[name].fuse(
+            own[name],
+            [perceivers[name].compensate(told[other], frames[name].time) for other in names if other != name],
+        )
+        for name in names
+    }

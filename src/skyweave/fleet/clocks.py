@@ -1,0 +1,93 @@
+"""Clocks: ours, and by how much a peer's differs from it."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], int]
+"""UTC nanoseconds."""
+
+WINDOW = 16  # measurements that are remembered
+LEAST = 1_000_000  # nanoseconds: a clock that is less off is right
+GUESSED = 500_000_000  # nanoseconds within which a guess from one-way messages may be delay as well as offset
+
+
+def wall_clock() -> int:
+    """The system's."""
+    return time.time_ns()
+
+
+def offset_clock(seconds: float, clock: Clock = wall_clock) -> Clock:
+    """A clock that is wrong by so much; for tests and emulation."""
+    shift = round(seconds * 1e9)
+    return lambda: clock() + shift
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Four times of a round trip, nanoseconds (NTP, RFC 5905): ours and theirs.
+
+    Attributes:
+        sent: our clock when we sent.
+        arrived: theirs when it came.
+        answered: theirs when they sent back.
+        received: ours when that came.
+    """
+
+    sent: int
+    arrived: int
+    answered: int
+    received: int
+
+    @property
+    def offset(self) -> int:
+        """Their clock minus ours, if both ways took equally long."""
+        return ((self.arrived - self.sent) + (self.answered - self.received)) // 2
+
+    @property
+    def round_trip(self) -> int:
+        """Time on the way, there and back."""
+        return (self.received - self.sent) - (self.answered - self.arrived)
+
+
+class OffsetEstimate:
+    """A peer's clock against ours, from the quickest of the latest exchanges: those least delayed err least.
+
+    Before the first exchange it is guessed from one-way messages: the least of (their stamp - our clock) is wrong by no
+    more than the shortest delay.
+    """
+
+    def __init__(self) -> None:
+        self._exchanges: deque[Exchange] = deque(maxlen=WINDOW)
+        self._one_way: deque[int] = deque(maxlen=WINDOW)
+
+    def add(self, exchange: Exchange) -> None:
+        """Take a measurement; one that cannot be (it took less than no time) is left out."""
+        if -LEAST <= exchange.round_trip < 10 * 10**9:
+            self._exchanges.append(exchange)
+
+    def heard(self, stamp: int, received: int) -> None:
+        """A message that they sent at ``stamp``, by their clock, came at ``received``, by ours."""
+        self._one_way.append(stamp - received)
+
+    @property
+    def known(self) -> bool:
+        """Whether it is measured rather than guessed."""
+        return bool(self._exchanges)
+
+    @property
+    def offset(self) -> int:
+        """Their clock minus ours, nanoseconds; 0 where it may as well be right, and while nothing is known."""
+        if self._exchanges:
+            quickest = min(self._exchanges, key=lambda e: e.round_trip)
+            return quickest.offset if abs(quickest.offset) > self.uncertainty else 0
+        guess = max(self._one_way) if self._one_way else 0
+        return guess if abs(guess) > GUESSED else 0
+
+    @property
+    def uncertainty(self) -> int:
+        """By how much the offset may be wrong, nanoseconds."""
+        if not self._exchanges:
+            return GUESSED
+        return max(min(e.round_trip for e in self._exchanges) // 2, LEAST)

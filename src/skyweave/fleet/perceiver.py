@@ -1,0 +1,110 @@
+"""The seam between a node and what perceives. A node knows nothing of models, a perceiver nothing of networks.
+
+`BoxPerceiver` (`skyweave.fleet.box_perceiver`) sends boxes; one that sends features does the same three things.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.frames import quaternion_from_rotation
+from skyweave.geometry.ground import Ground, GroundPlane
+from skyweave.perception.predict import Scene
+from skyweave.perception.results import Detections
+from skyweave.recording import Frame
+from skyweave.wire import BoxList, EntropyTables, FrameContent, Pose
+
+Own = TypeVar("Own")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a fleet works.
+
+    Attributes:
+        crs: of the world frame; None for a local frame.
+        ground: in it.
+    """
+
+    crs: str | None = None
+    ground: Ground = field(default_factory=GroundPlane)
+
+
+class Perceiver(Protocol[Own]):
+    """What a node runs.
+
+    Attributes:
+        categories: names of the classes, in the order of their numbers on the wire.
+        fingerprint: of its feature space, below 2**32; 0: it sends boxes only.
+        tables: for reading others' features.
+        resolution: metres a cell of its maps.
+        interval: seconds between frames that it expects.
+    """
+
+    categories: tuple[str, ...]
+    fingerprint: int
+    tables: Sequence[EntropyTables]
+    resolution: float
+    interval: float
+
+    def observe(self, frame: Frame, place: Place) -> Own:
+        """What this platform sees at one moment; ``frame`` has its own captures only."""
+
+    def content(self, own: Own, budget_bytes: int) -> FrameContent:
+        """What to tell others, the most useful first. Platform and sequence are filled in by the node."""
+
+    def fuse(self, own: Own, received: Sequence[FrameContent]) -> Scene:
+        """The picture from what is our own and what came, which may be nothing, or a part.
+
+        Capture times are by our clock; things have been moved to our capture time by ``compensate``; classes of boxes
+        are numbered as ours.
+        """
+
+    def compensate(self, content: FrameContent, time: int) -> FrameContent:
+        """The content as it would be at another time, UTC nanoseconds."""
+
+
+def moved_boxes(content: FrameContent, time: int) -> FrameContent:
+    """Boxes moved on by their velocities; everything else as it is."""
+    boxes = content.boxes
+    if boxes is None or boxes.velocities is None or time == content.time:
+        return content
+    centres = boxes.centres.copy()
+    centres[:, :2] += boxes.velocities * ((time - content.time) / 1e9)
+    return replace(content, boxes=replace(boxes, centres=centres))
+
+
+def boxes_of(detections: Detections, categories: Sequence[str]) -> BoxList:
+    """Detections for the wire, the most certain first. Velocities that are unknown travel as 0."""
+    order = np.argsort(-detections.scores, kind="stable")
+    return BoxList(
+        detections.boxes.centres[order],
+        detections.boxes.sizes[order],
+        detections.boxes.yaws[order],
+        np.array([categories.index(detections.categories[i]) for i in order], int),
+        detections.scores[order].clip(0, 1),
+        np.nan_to_num(detections.velocities[order]),
+    )
+
+
+def renumbered(content: FrameContent, theirs: Sequence[str], ours: Sequence[str]) -> FrameContent:
+    """Boxes with the class numbers of our list instead of the sender's; classes that we do not have are left out."""
+    boxes = content.boxes
+    if boxes is None or tuple(theirs) == tuple(ours):
+        return content
+    table = np.full(64, -1)
+    for number, name in enumerate(theirs[:64]):
+        if name in ours:
+            table[number] = list(ours).index(name)
+    classes = table[boxes.classes]
+    kept = np.flatnonzero(classes >= 0)
+    return replace(content, boxes=replace(boxes.select(kept), classes=classes[kept]))
+
+
+def pose_of(geometry: CameraGeometry) -> Pose:
+    """A camera's pose for the wire."""
+    rotation = geometry.world_from_camera[:3, :3]
+    return Pose(geometry.position, quaternion_from_rotation(rotation))

@@ -1,0 +1,57 @@
+"""A fleet over the toy scene, small enough for unit tests: who sees what is known, or a model of seconds."""
+
+from dataclasses import replace
+
+import fabricated_scene as toy
+from skyweave.backbone import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.fleet.box_perceiver import BoxPerceiver, TruthPerceiver
+from skyweave.fleet.clocks import Clock
+from skyweave.fleet.node import Node, NodeOptions
+from skyweave.fleet.transport import Transport
+from skyweave.geometry.grid import MapGrid
+from skyweave.perception.model import PerceptionModel
+from skyweave.recording import Frame
+
+CATEGORIES = ("car", "truck")
+START = 1_750_000_000_000_000_000
+
+
+class HandClock:
+    """A clock that is set by hand."""
+
+    def __init__(self, now: int = START) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def frame(number: int, platform: str, time: int | None = None) -> Frame:
+    """What one platform of the toy scene captures; it sees the objects of its own half."""
+    whole = toy.frame(number)
+    capture = whole.captures[platform]
+    assert whole.annotations is not None
+    east = whole.annotations.boxes.centres[:, 1] > 0
+    visible = (east if platform in ("UAV_1", "UAV_2") else ~east).astype(float)
+    time = START + whole.time if time is None else time
+    return replace(
+        whole,
+        time=time,
+        captures={platform: replace(capture, time=time)},
+        annotations=replace(whole.annotations, visibility={platform: visible}),
+    )
+
+
+def truth_perceiver(seed: int = 0, **changes: float) -> TruthPerceiver:
+    return TruthPerceiver(CATEGORIES, seed, **{"missed": 0.0, "noise": 0.05, "size": 32.0, **changes})  # type: ignore[arg-type]
+
+
+def model_perceiver(seed: int = 0) -> BoxPerceiver:
+    backbone = build_backbone(BackboneConfig(width=32, depth=2, heads=2, patch_size=8), [toy.RGB], seed=seed)
+    return BoxPerceiver(PerceptionModel(toy.config(), backbone, seed), MapGrid(-16, 16, 1.0, 32, 32))
+
+
+def node(name: str, transport: Transport, clock: Clock, options: NodeOptions | None = None, **changes: object) -> Node:
+    perceiver = changes.pop("perceiver", None) or truth_perceiver(seed=int(name[-1]))
+    return Node("test", name, perceiver, transport, None, options, clock=clock, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+
+import fabricated_fleet as fleet
+from skyweave.fleet.batch import perceive_together
+from skyweave.fleet.emulated import EmulatedNetwork, LinkConfig
+from skyweave.fleet.node import NodeOptions, names
+from skyweave.fleet.perceiver import Place
+from skyweave.fleet.transport import Loopback
+from skyweave.perception.predict import Scene
+
+NAMES = ("UAV_1", "UAV_2", "UAV_3", "UAV_4")
+
+
+def same(one: Scene, other: Scene) -> None:
+    a, b = one.detections, other.detections
+    assert a is not None and b is not None and len(a) == len(b)
+    assert a.categories == b.categories
+    for name in ("centres", "sizes", "yaws"):
+        assert np.array_equal(getattr(a.boxes, name), getattr(b.boxes, name)), name
+    assert np.array_equal(a.scores, b.scores) and np.array_equal(a.velocities, b.velocities)
+    assert one.trajectories is not None and other.trajectories is not None
+    assert np.array_equal(one.trajectories.modes, other.trajectories.modes)
+
+
+@pytest.mark.parametrize("kind", ["truth", "model"])
+def test_networked_and_batch_results_are_equal(kind: str) -> None:
+    def perceiver(name: str) -> object:
+        return fleet.truth_perceiver(int(name[-1])) if kind == "truth" else fleet.model_perceiver()
+
+    clock, hub = fleet.HandClock(), Loopback()
+    nodes = {name: fleet.node(name, hub.join(), clock, perceiver=perceiver(name)) for name in NAMES}
+    offline = {name: perceiver(name) for name in NAMES}
+    for number in range(3):
+        frames = {name: fleet.frame(number, name) for name in NAMES}
+        clock.now = frames["UAV_1"].time + 10_000_000
+        for node in nodes.values():
+            node.beat()
+        sent = {name: nodes[name].send(frames[name]) for name in NAMES}
+        assert not any(nodes[name].missing(sent[name]) for name in NAMES)
+        pictures = {name: nodes[name].finish(sent[name]) for name in NAMES}
+        wanted = perceive_together(offline, frames, Place(), 20_000, 1188)  # type: ignore[arg-type]
+        for name in NAMES:
+            assert names(pictures[name].sources) == [other for other in NAMES if other != name]
+            same(pictures[name].scene, wanted[name])
+    found = pictures["UAV_1"].scene.detections
+    assert found is not None
+    if kind == "truth":
+        assert len(found) == 7  # alone it sees its half
+        alone = sent["UAV_1"].own.scene.detections
+        assert 0 < len(alone) < 7
+    for node in nodes.values():
+        assert not any(sum(counts.values()) for counts in node.drops().values()), node.drops()
+        node.close()
+
+
+def test_a_node_alone_gives_its_own_view_and_waits_for_nobody() -> None:
+    clock = fleet.HandClock()
+    node = fleet.node("UAV_1", Loopback().join(), clock)
+    sent = node.send(fleet.frame(0, "UAV_1"))
+    assert node.missing(sent) == []
+    picture = node.finish(sent)
+    assert picture.sources == () and picture.scene.detections is not None and len(picture.scene.detections) > 0
+
+
+def test_clocks_that_are_wrong_are_found_out_and_frames_still_meet() -> None:
+    """A peer's clock is 2 s ahead; the link delays by 80 ms and 40 ms jitter."""
+    network = EmulatedNetwork(LinkConfig(delay=0.04, jitter=0.04), seed=3)
+    true = fleet.HandClock()
+    clocks = {"UAV_1": true, "UAV_2": lambda: true.now + 2_000_000_000}
+    nodes = {name: fleet.node(name, network.join(name), clocks[name]) for name in clocks}
+    for number in range(12):
+        start = fleet.START + number * 500_000_000
+        for name, node in nodes.items():
+            frame = fleet.frame(number % 4, name, time=start + clocks[name]() - true.now)
+            true.now = max(true.now, start)
+            node.beat()
+            sent = node.send(frame)
+            if name == "UAV_1":
+                first = sent
+        for step in range(20):
+            true.now = start + step * 20_000_000
+            network.advance(true.now)
+        picture = nodes["UAV_1"].finish(first)
+    (peer,) = nodes["UAV_1"].peers.all()
+    assert peer.clock.known and peer.clock.offset == pytest.approx(2e9, abs=0.04e9)
+    assert names(picture.sources) == ["UAV_2"]
+    assert abs(picture.sources[0].apart) < 0.05
+    assert not peer.refused()
+
+
+def test_what_is_stale_or_from_the_future_is_refused_by_reason() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_2"))
+    for _ in range(3):
+        clock.now += 1_000_000
+        here.beat()
+        there.beat()
+    here.peers.read()
+    there.send(fleet.frame(0, "UAV_2", time=clock.now - 3_000_000_000))
+    there.send(fleet.frame(0, "UAV_2", time=clock.now + 3_000_000_000))
+    here.peers.read()
+    assert here.drops()["UAV_2"] == {"late": 1, "future": 1}
+
+
+def test_a_restarted_peer_is_back_at_once() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_2"))
+    for number in range(6):
+        clock.now = fleet.START + number * 500_000_000
+        if number == 3:
+            there.close()
+            there = fleet.node("UAV_2", hub.join(), clock)
+        there.beat()
+        there.send(fleet.frame(number, "UAV_2"))
+        picture = here.finish(here.send(fleet.frame(number, "UAV_1")))
+        assert names(picture.sources) == ["UAV_2"], number
+    assert not here.drops()["UAV_2"]
+
+
+def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
+    """250 kbit/s shared by two frames a second leaves 15 kB each; the perceiver would send more."""
+    from dataclasses import replace as changed
+
+    from skyweave.fleet.budget import BudgetConfig
+    from skyweave.wire import BoxList, FrameContent
+
+    class Talker:
+        """Has as much to say as fits."""
+
+        def __init__(self) -> None:
+            self.base = fleet.truth_perceiver()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.base, name)
+
+        def content(self, own: object, budget: int) -> FrameContent:
+            n = 4000
+            generator = np.random.default_rng(0)
+            boxes = BoxList(
+                generator.uniform(-10, 10, (n, 3)), np.ones((n, 3)), np.zeros(n), np.zeros(n, int), np.ones(n)
+            )
+            return changed(self.base.content(own, budget), boxes=boxes)  # type: ignore[arg-type]
+
+    network = EmulatedNetwork(LinkConfig(rate=10_000, queue=6_000), seed=1)
+    clock = fleet.HandClock()
+    options = NodeOptions(budget=BudgetConfig(least=400, most=20_000))
+    talker = fleet.node("UAV_1", network.join("UAV_1"), clock, options, perceiver=Talker())
+    listener = fleet.node("UAV_2", network.join("UAV_2"), clock, options)
+    budgets = []
+    for number in range(80):
+        start = fleet.START + number * 500_000_000
+        if number == 50:
+            network.change(LinkConfig(), "UAV_1", "UAV_2")
+        clock.now = start
+        talker.beat()
+        listener.beat()
+        talker.send(fleet.frame(0, "UAV_1", time=start))
+        listener.send(fleet.frame(0, "UAV_2", time=start))
+        for step in range(24):
+            clock.now = start + step * 20_000_000
+            network.advance(clock.now)
+        budgets.append(talker.budget.frame)
+    assert budgets[0] == 20_000
+    assert 2_000 < np.mean(budgets[30:50]) < 6_500  # the link carries 5 kB in half a second
+    assert budgets[-1] > 15_000

@@ -98,7 +98,8 @@ class Peers:
         self.number, self.clock, self.tables = number, clock, tuple(tables)
         self.limits, self.grid, self.members = limits or PeerLimits(), grid, members
         self.strangers: Counter[str] = Counter()
-        self.arrived = threading.Event()
+        self.arrived = threading.Event()  # something waits to be read
+        self.progress = threading.Event()  # something has been read
         self._peers: dict[str, Peer] = {}
         self._lock = threading.Lock()  # of the network's threads
         self._reading = threading.Lock()  # of everything that reading changes

@@ -1,0 +1,229 @@
+"""Pictures with poses from elsewhere: a folder, or a topic of the network.
+
+A folder holds ``camera.yaml`` and ``poses.csv`` beside its pictures; both and the topic's messages are described in
+docs/fleet.md. Angles are degrees there and radians everywhere inside.
+"""
+
+import csv
+import io
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from skyweave.fleet.clocks import Clock
+from skyweave.fleet.perceiver import Place
+from skyweave.fleet.sources import of_platform, ticks
+from skyweave.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.geometry.frames import camera_pose
+from skyweave.geometry.ground import GroundPlane
+from skyweave.observation import Observation
+from skyweave.recording import Capture, Frame
+from skyweave.records import read_record
+from skyweave.sensors import get_sensor
+
+COLUMNS = ("file", "x", "y", "z", "yaw", "pitch", "roll")
+MAX_PIXELS = 50_000_000
+WAITING = 4  # messages of a topic
+
+
+@dataclass(frozen=True)
+class CameraFile:
+    """What ``camera.yaml`` says.
+
+    Attributes:
+        rows, columns: pixels.
+        field_of_view: horizontal, degrees; or ``intrinsics``, nine numbers row by row, pixels.
+        distortion: k1 k2 p1 p2 k3.
+        sensor: what the camera is (``skyweave sensors``).
+        ground: height of the ground, metres.
+        channel: name of the camera.
+    """
+
+    rows: int
+    columns: int
+    field_of_view: float | None = None
+    intrinsics: list[float] | None = None
+    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    sensor: str = "rgb"
+    ground: float = 0.0
+    channel: str = "CAMERA"
+
+    def camera(self) -> PinholeCamera:
+        """As a camera. Raises ``ValueError`` for neither or both of field of view and intrinsics."""
+        if (self.field_of_view is None) == (self.intrinsics is None):
+            raise ValueError("camera.yaml needs field_of_view (degrees) or intrinsics (nine numbers), one of them")
+        if self.intrinsics is not None:
+            return PinholeCamera(np.array(self.intrinsics).reshape(3, 3), self.rows, self.columns, self.distortion)
+        assert self.field_of_view is not None
+        plain = PinholeCamera.from_field_of_view(np.radians(self.field_of_view), self.rows, self.columns)
+        return PinholeCamera(plain.intrinsics, self.rows, self.columns, self.distortion)
+
+
+class FolderSource:
+    """Pictures of a folder, one an interval, over and over.
+
+    Raises:
+        FileNotFoundError: no ``camera.yaml`` or ``poses.csv``, or a picture that is named there.
+        ValueError: what is wrong in them.
+    """
+
+    def __init__(self, folder: Path, platform: str, crs: str | None, interval: float) -> None:
+        said = read_record(folder / "camera.yaml", CameraFile)
+        camera, self.interval, self.platform = said.camera(), interval, platform
+        self.place = Place(crs, GroundPlane(said.ground))
+        self.captures: list[Capture] = []
+        for number, row in enumerate(_rows(folder / "poses.csv"), start=2):
+            path = folder / row["file"]
+            if not path.exists():
+                raise FileNotFoundError(f"{folder / 'poses.csv'} line {number} names {path}, which does not exist")
+            geometry = CameraGeometry(camera, _pose(row, f"{folder / 'poses.csv'} line {number}"), crs, platform)
+            load = partial(_observation, path.read_bytes, geometry, said.sensor, str(path))
+            self.captures.append(Capture(said.channel, platform, 0, geometry, load))
+        if not self.captures:
+            raise ValueError(f"{folder / 'poses.csv'} lists no pictures")
+
+    def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
+        """See `skyweave.fleet.sources.Source`."""
+        for tick in ticks(clock, stop, self.interval):
+            capture = self.captures[tick % len(self.captures)]
+            moment = of_platform(Frame(0, {capture.channel: capture}), self.platform, round(tick * self.interval * 1e9))
+            assert moment is not None
+            yield moment
+
+
+class PictureMessage(msgspec.Struct, frozen=True):
+    """One picture on a topic, MessagePack map.
+
+    Attributes:
+        time: capture, UTC nanoseconds.
+        image: JPEG or PNG.
+        intrinsics: nine numbers, pixels, row by row.
+        world_from_camera: sixteen numbers, row by row, metres.
+        channel: name of the camera.
+        distortion: k1 k2 p1 p2 k3.
+        sensor: what the camera is.
+    """
+
+    time: int
+    image: bytes
+    intrinsics: list[float]
+    world_from_camera: list[float]
+    channel: str = "CAMERA"
+    distortion: list[float] = field(default_factory=lambda: [0.0] * 5)
+    sensor: str = "rgb"
+
+
+class TopicSource:
+    """Pictures that come under a key, each as a `PictureMessage`; the newest first, those that are none left out.
+
+    Attributes:
+        refused: messages that were none.
+    """
+
+    def __init__(
+        self, topic: str, platform: str, crs: str | None, subscribe: Callable[..., Callable[[], None]]
+    ) -> None:
+        self.platform, self.crs, self.refused = platform, crs, 0
+        self.place = Place(crs)
+        self._waiting: queue.Queue[bytes] = queue.Queue(WAITING)
+        self._end = subscribe(topic, self._heard)
+
+    def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
+        """See `skyweave.fleet.sources.Source`."""
+        try:
+            while not stop.is_set():
+                try:
+                    message = self._waiting.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+                try:
+                    capture = self._capture(message)
+                    capture.load()
+                except (ValueError, OSError):
+                    self.refused += 1
+                    continue
+                moment = of_platform(Frame(capture.time, {capture.channel: capture}), self.platform, 0)
+                assert moment is not None
+                yield moment
+        finally:
+            self._end()
+
+    def _heard(self, key: str, message: bytes) -> None:
+        while True:
+            try:
+                self._waiting.put_nowait(message)
+                return
+            except queue.Full:
+                try:
+                    self._waiting.get_nowait()
+                except queue.Empty:
+                    continue
+
+    def _capture(self, message: bytes) -> Capture:
+        said = msgspec.msgpack.decode(message, type=PictureMessage)  # a ValidationError is a ValueError
+        if (len(said.intrinsics), len(said.world_from_camera), len(said.distortion)) != (9, 16, 5):
+            raise ValueError("a picture needs 9 intrinsics, 16 numbers of its pose and 5 of distortion")
+        rows, columns = _size(said.image)
+        distortion = tuple(said.distortion)
+        camera = PinholeCamera(np.array(said.intrinsics).reshape(3, 3), rows, columns, distortion)  # type: ignore[arg-type]
+        pose = np.array(said.world_from_camera).reshape(4, 4)
+        geometry = CameraGeometry(camera, pose, self.crs, self.platform)
+        observation = _observation(lambda: said.image, geometry, said.sensor, said.channel)
+        return Capture(said.channel, self.platform, said.time, geometry, lambda: observation)
+
+
+def _observation(read: Callable[[], bytes], geometry: CameraGeometry, sensor: str, source: str) -> Observation:
+    """A picture in 8 bits. Raises ``ValueError`` for one that cannot be read or does not fit camera and sensor."""
+    from PIL import Image, UnidentifiedImageError
+
+    content = read()
+    camera = geometry.camera
+    if _size(content) != (camera.rows, camera.columns):
+        raise ValueError(f"{source} is {_size(content)} pixels; its camera has {camera.rows} x {camera.columns}")
+    bands = get_sensor(sensor)
+    try:
+        image = Image.open(io.BytesIO(content))
+        pixels = np.asarray(image.convert("L" if len(bands) == 1 else "RGB"), np.float32)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{source}: no picture: {error}") from None
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    height = max(float(geometry.position[2]), 1.0)
+    distance = height / float(camera.intrinsics[0, 0])
+    return Observation.from_pixels(pixels, bands, distance, geometry=geometry, source=source)
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    """(rows, columns) without decoding. Raises ``ValueError``."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"no picture: {error}") from None
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a picture of {width} x {height} pixels is too large")
+    return height, width
+
+
+def _rows(path: Path) -> Sequence[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path} has no column {missing[0]!r}; it needs {', '.join(COLUMNS)}")
+        return list(reader)
+
+
+def _pose(row: dict[str, str], where: str) -> np.ndarray:
+    try:
+        x, y, z, yaw, pitch, roll = (float(row[name]) for name in COLUMNS[1:])
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: x, y, z, yaw, pitch and roll must be numbers") from None
+    return camera_pose(np.array([x, y, z]), *np.radians([yaw, pitch, roll]))

@@ -1,0 +1,159 @@
+"""A node in real time: its source, its heartbeat, its reading and its work, each in a thread; nothing piles up."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from skyweave.fleet.clocks import wall_clock
+from skyweave.fleet.config import NodeConfig
+from skyweave.fleet.newest import Newest
+from skyweave.fleet.node import Node, Picture, Sent
+from skyweave.fleet.perceiver import Perceiver
+from skyweave.fleet.sources import Source
+from skyweave.recording import Frame
+
+log = logging.getLogger("skyweave.fleet")
+LATEST = 2.0  # intervals after its capture at which a moment is no longer worth beginning with
+POLL = 0.05  # seconds
+
+
+def run_node(
+    node: Node,
+    source: Source,
+    done: Callable[[Picture], None],
+    stop: threading.Event,
+    frames: int | None = None,
+) -> None:
+    """Work until stopped, or until so many pictures are made. The node is closed.
+
+    Args:
+        node: to run.
+        source: of its moments.
+        done: called with each picture, in this thread.
+        stop: ends it.
+        frames: number of pictures after which it ends.
+
+    Raises:
+        whatever the source raises: a source that breaks ends the node, and its supervisor starts it again.
+    """
+    newest: Newest[Frame] = Newest()
+    faults: list[BaseException] = []
+    threads = [
+        threading.Thread(target=_guarded, args=(work, stop, faults), name=name, daemon=True)
+        for name, work in (
+            ("source", lambda: _watch(source, node, newest, stop)),
+            ("heartbeat", lambda: _beat(node, stop)),
+            ("reading", lambda: _read(node, stop)),
+        )
+    ]
+    for thread in threads:
+        thread.start()
+    made = 0
+    try:
+        while not stop.is_set() and (frames is None or made < frames):
+            moment = newest.take(POLL)
+            if moment is None:
+                continue
+            if node.clock() - moment.time > LATEST * node.perceiver.interval * 1e9:
+                node.statistics.dropped("late")
+                continue
+            sent = node.send(moment)
+            _wait_for_others(node, sent, stop)
+            done(node.finish(sent))
+            made += 1
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=5)
+        node.close()
+    if faults:
+        raise faults[0]
+
+
+def make_perceiver(config: NodeConfig) -> "Perceiver[object]":
+    """What sees, as a node's configuration says."""
+    from skyweave.fleet.box_perceiver import BoxPerceiver, TruthPerceiver
+
+    said = config.perceiver
+    if said.kind == "truth":
+        return TruthPerceiver(  # type: ignore[return-value]
+            said.categories, said.seed, said.missed, said.noise, said.size, said.resolution, config.source.interval
+        )
+    import torch
+
+    from skyweave.perception.weights import load_perception
+
+    torch.set_num_threads(said.threads)
+    assert said.weights is not None
+    model, _ = load_perception(said.weights)
+    return BoxPerceiver(model)  # type: ignore[return-value]
+
+
+def make_node(config: NodeConfig) -> tuple[Node, Source]:
+    """A node over Zenoh and its source, as its configuration says.
+
+    Raises:
+        ValueError, FileNotFoundError: what is wrong with it; messages in the clear beyond this machine among them.
+    """
+    from skyweave.fleet.clocks import offset_clock
+    from skyweave.fleet.sources import open_source
+    from skyweave.fleet.trust import load_trust
+    from skyweave.fleet.zenoh_transport import ZenohTransport, check_secure
+
+    trust = None if config.keys is None else load_trust(config.keys, config.name)
+    certificates = None if trust is None else trust.certificates
+    check_secure(config.transport, certificates, config.allow_clear)
+    perceiver = make_perceiver(config)
+    transport = ZenohTransport(
+        config.transport, certificates, config.fleet, None if trust is None else list(trust.members), config.relays
+    )
+    try:
+        source = open_source(config.source, config.name, transport.subscribe)
+        clock = offset_clock(config.clock_offset) if config.clock_offset else wall_clock
+        node = Node(
+            config.fleet, config.name, perceiver, transport, source.place, config.options, config.number, trust, clock
+        )
+    except BaseException:
+        transport.close()
+        raise
+    return node, source
+
+
+def _watch(source: Source, node: Node, newest: Newest[Frame], stop: threading.Event) -> None:
+    for moment in source.moments(node.clock, stop):
+        if newest.put(moment):
+            node.statistics.dropped("superseded")
+    stop.set()  # a source that has come to its end
+
+
+def _beat(node: Node, stop: threading.Event) -> None:
+    while not stop.wait(node.options.beat):
+        node.beat()
+
+
+def _read(node: Node, stop: threading.Event) -> None:
+    while not stop.is_set():
+        if node.peers.arrived.wait(POLL):
+            node.peers.arrived.clear()
+            node.peers.read()
+            node.peers.progress.set()
+
+
+def _wait_for_others(node: Node, sent: Sent, stop: threading.Event) -> None:
+    with node.statistics.stage("wait"):
+        while node.missing(sent) and not stop.is_set():
+            left = (node.deadline(sent) - node.clock()) / 1e9
+            if left <= 0:
+                return
+            node.peers.progress.wait(min(left, POLL))
+            node.peers.progress.clear()
+
+
+def _guarded(work: Callable[[], None], stop: threading.Event, faults: list[BaseException]) -> None:
+    """A thread that fails ends the node, loudly."""
+    try:
+        work()
+    except BaseException as error:
+        log.exception("a thread of the node failed")
+        faults.append(error)
+        stop.set()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,37 @@ def test_a_sample_holds_the_past_the_present_and_the_future() -> None:
     moved = sample.objects.future[cars] - sample.objects.boxes.centres[cars, None, :2]
     assert moved[:, :, 0] == pytest.approx(np.tile([2.0, 4.0], (6, 1)))
     assert sample.objects.observed.all()
+
+
+def test_an_object_has_the_same_number_in_every_sample_and_knows_who_saw_it() -> None:
+    scene = toy.scene()
+    channels = {c.platform: name for name, c in scene.frames[0].captures.items()}
+    frames = []
+    for number, frame in enumerate(scene.frames):
+        assert frame.annotations is not None
+        order = np.roll(np.arange(len(frame.annotations.boxes)), number)
+        own = frame.annotations
+        frames.append(
+            replace(
+                frame,
+                annotations=Annotations(
+                    own.boxes.select(order),
+                    own.velocities[order],
+                    tuple(own.categories[i] for i in order),
+                    tuple(own.instances[i] for i in order),
+                    {channel: (order % 4 == k).astype(float) for k, channel in enumerate(channels.values())},
+                ),
+            )
+        )
+    samples = Samples([replace(scene, frames=frames)], toy.config(history=1))
+    first, second = samples[1].objects, samples[2].objects
+    assert sorted(first.identities) == sorted(second.identities)
+    moved = {i: c for i, c in zip(first.identities.tolist(), first.future[:, 0], strict=True)}
+    for identity, centre in zip(second.identities.tolist(), second.boxes.centres[:, :2], strict=True):
+        assert centre == pytest.approx(moved[identity], abs=1e-6)
+    assert first.observed.all() and (first.seen_by.sum(1) == 1).all()
+    alone = first.observed_by(np.array([0]))
+    assert alone.observed.sum() == first.seen_by[:, 0].sum() < len(first.observed)
 
 
 def test_the_first_frame_has_no_past_and_the_last_no_future() -> None:

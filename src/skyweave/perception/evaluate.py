@@ -8,9 +8,12 @@ import numpy as np
 
 from skyweave.perception.metrics import (
     DetectionConfig,
+    TrackedScene,
+    TrackingConfig,
     constant_velocity,
     evaluate_detection,
     evaluate_overlap,
+    evaluate_tracking,
     evaluate_trajectories,
     match_objects,
     total,
@@ -21,6 +24,7 @@ from skyweave.perception.predict import Scene, predict
 from skyweave.perception.results import Detections
 from skyweave.perception.samples import Batch, Samples, collate
 from skyweave.perception.targets import Objects, rasterise
+from skyweave.perception.track import Tracker
 from skyweave.recording import Annotations
 
 Predict = Callable[[PerceptionModel, Batch], list[Scene]]
@@ -57,7 +61,7 @@ def evaluate(
     Args:
         samples: without augmentation.
         batch: samples at a time.
-        every: score only every so many-th sample.
+        every: score only every so many-th sample; tracks are scored with 1 only.
         run: how outputs come about; the collaborative models bring their own.
         progress: called with samples done and all.
     """
@@ -88,6 +92,9 @@ def evaluate(
         if progress is not None:
             progress(min(start + batch, len(numbers)), len(numbers))
     values, notes = _detection(truth, counted, scenes, samples.config.categories)
+    if every == 1 and "mAP" in values:
+        where = [samples.index[number][0] for number in numbers]
+        values |= _tracking(where, truth, counted, scenes, samples.config.interval)
     if instance_parts:
         summed = total(instance_parts)
         values |= {"IoU": summed.iou, "VPQ": summed.quality, "identity_switches": float(summed.switches)}
@@ -125,6 +132,21 @@ def _detection(
     values |= {f"AP/{name}": score.mean_ap for name, score in result.classes.items()}
     values |= {"AP@0.5": overlap.mean(0.5), "AP@0.7": overlap.mean(0.7)}
     return values, [*result.notes, *overlap.notes]
+
+
+def _tracking(
+    where: list[int], truth: list[Annotations], counted: list[np.ndarray], scenes: list[Scene], interval: float
+) -> dict[str, float]:
+    """Scores of the tracks that a `Tracker` makes of each scene's detections."""
+    tracked = []
+    for scene in dict.fromkeys(where):
+        rows = [i for i, own in enumerate(where) if own == scene]
+        tracker = Tracker()
+        found = [tracker.update(one) for i in rows if (one := scenes[i].detections) is not None]
+        times = np.array([one.time for one in found], np.float64) * 1e-9
+        tracked.append(TrackedScene([truth[i] for i in rows], found, times, counted=[counted[i] for i in rows]))
+    result = evaluate_tracking(tracked, config=TrackingConfig(fill="linear", period=interval))
+    return {"AMOTA": result.amota, "AMOTP": result.amotp, "IDS": result.overall("ids")}
 
 
 def _instances(objects: Objects, scene: Scene) -> Any:

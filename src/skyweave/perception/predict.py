@@ -1,7 +1,7 @@
 """A model's outputs as results: boxes, instance maps and trajectories in the world."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -68,7 +68,8 @@ def read_maps(
     if "instances" in outputs:
         maps = model.heads["instances"].decode(outputs["instances"])  # type: ignore[operator]
     scenes = []
-    for number, (grid, boxes) in enumerate(zip(grids, found, strict=True)):
+    for number, (grid, untimed) in enumerate(zip(grids, found, strict=True)):
+        boxes = None if untimed is None else replace(untimed, time=times[number])
         instances = trajectories = None
         if maps is not None:
             step = round(1e9 * config.interval)

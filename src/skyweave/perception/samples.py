@@ -93,6 +93,7 @@ class Samples(Dataset[Sample]):
         self.platforms, self.seed, self.epoch, self.true_geometry = platforms, seed, 0, true_geometry
         self.times = [np.array([frame.time for frame in scene.frames], np.int64) for scene in scenes]
         self.index = [(s, f) for s, scene in enumerate(scenes) for f in range(len(scene.frames)) if _usable(scene, f)]
+        self.numbers: dict[int, dict[str, int]] = {}
         if not self.index:
             raise ValueError("no annotated frame with a picture in these scenes; check the recording with `inspect`")
 
@@ -154,7 +155,7 @@ class Samples(Dataset[Sample]):
         present = frame.annotations
         assert present is not None  # _usable
         wanted = [i for i, category in enumerate(present.categories) if category in self.config.categories]
-        identities = {name: number for number, name in enumerate(dict.fromkeys(present.instances), start=1)}
+        identities = self._numbered(s)
         future, yaws = self._future(s, frame.time, [present.instances[i] for i in wanted])
         row = {name: i for i, name in enumerate(present.instances)}
         observed = np.zeros((len(row), 1 + len(platforms)), bool)  # by anybody, then by each platform
@@ -177,6 +178,14 @@ class Samples(Dataset[Sample]):
             observed=observed[wanted, 0],
             seen_by=observed[wanted, 1:],
         )
+
+    def _numbered(self, s: int) -> dict[str, int]:
+        """The objects of a scene, numbered from 1."""
+        if s not in self.numbers:
+            known = [frame.annotations.instances for frame in self.scenes[s].frames if frame.annotations is not None]
+            names = dict.fromkeys(name for instances in known for name in instances)
+            self.numbers[s] = {name: number for number, name in enumerate(names, start=1)}
+        return self.numbers[s]
 
     def _future(self, s: int, time: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         horizon, interval = self.config.horizon, self.config.interval

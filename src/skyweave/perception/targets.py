@@ -20,7 +20,7 @@ class Objects:
         boxes: n boxes at the present.
         velocities: (n, 2) metres per second; NaN where unknown.
         labels: (n,) index into the model's categories.
-        identities: (n,) int, constant over time, from 1.
+        identities: (n,) int, constant over the scene, from 1.
         future: (n, horizon, 2) world positions of the centres; NaN where an object is gone or unknown.
         future_yaws: (n, horizon); NaN likewise.
         observed: (n,) bool: some platform of the recording saw it in the frames that the model sees.

@@ -85,7 +85,6 @@ class DetectionHead(nn.Module):
         grounds: Sequence[Ground],
         threshold: float = 0.05,
         most: int = 300,
-        time: int | None = None,
     ) -> list[Detections]:
         """Peaks above a threshold, best first, as boxes in the world; one result a sample."""
         heat = outputs["heatmap"].sigmoid()
@@ -108,7 +107,6 @@ class DetectionHead(nn.Module):
                 categories=tuple(self.categories[i] for i in label),
                 scores=scores.cpu().numpy().astype(np.float64),
                 crs=grid.crs,
-                time=time,
             )
             results.append(found.select(np.flatnonzero(known)))
         return results

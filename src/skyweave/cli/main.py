@@ -22,6 +22,8 @@ COMMANDS = {
     "map": "photographs from the air to a mosaic",
     "simulate": "record a simulated world",
     "view": "look at a recording or a raster",
+    "node": "one platform of a fleet, on a network",
+    "fleet": "run, watch, record and replay a fleet",
     "demo": "a report on imagery of every sensor",
 }
 EXTRAS = {

@@ -1,0 +1,358 @@
+"use strict";
+// The live page. State comes whole over a WebSocket; everything shown is drawn from the last one.
+
+const $ = (id) => document.getElementById(id);
+const canvas = $("map"), context = canvas.getContext("2d");
+const COLOURS = ["#6cb6ff", "#ffb86c", "#8be28b", "#ff8fc7", "#c4a5ff", "#ffe066", "#70e0d8", "#ff9a8a"];
+const CLASSES = { car: "#ffeb50", truck: "#ff8c28", bus: "#ff5ac8", bicycle: "#96ff5a", pedestrian: "#5afff0" };
+const TRAIL_SECONDS = 8;
+let state = null, paused = false, chosen = "", fitted = "", moved = false, socket = null, wait = 250;
+let view = { x: 0, y: 0, scale: 4 };              // world metres in the middle, pixels a metre
+const trails = new Map();                         // identity -> [[x, y, time], ...]
+const shownCameras = new Map();
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/live`);
+  socket.onopen = () => { wait = 250; say("live", true); };
+  socket.onmessage = (event) => { if (!paused) { take(JSON.parse(event.data)); } };
+  socket.onclose = () => {
+    say("no connection; trying again", false);
+    setTimeout(connect, wait);
+    wait = Math.min(wait * 1.7, 4000);
+  };
+}
+
+function say(text, live) {
+  const place = $("connection");
+  if (place.textContent !== text) { place.textContent = text; }
+  place.classList.toggle("live", live);
+}
+
+function take(next) {
+  state = next;
+  $("fleet").textContent = state.fleet;
+  const names = Object.keys(state.platforms).sort();
+  if (!names.includes(chosen)) { chosen = names[0] || ""; trails.clear(); }
+  fillSelect(names);
+  remember();
+  fillPlatforms(names);
+  fillLinks(names);
+  fillCameras();
+  if (!moved && fitted !== names.join()) { fitted = names.join(); fit(); }   // until somebody moves the map
+  draw();
+}
+
+function picture() { return state && state.platforms[chosen]; }
+
+function remember() {                             // trails of the chosen platform's tracks
+  const now = picture();
+  if (!now) { return; }
+  for (const box of now.boxes) {
+    if (!box.id) { continue; }
+    const trail = trails.get(box.id) || [];
+    const last = trail[trail.length - 1];
+    if (!last || last[2] < now.time) { trail.push([box.centre[0], box.centre[1], now.time]); }
+    trails.set(box.id, trail.filter((point) => now.time - point[2] < TRAIL_SECONDS));
+  }
+  for (const [id, trail] of trails) {
+    if (!trail.length || now.time - trail[trail.length - 1][2] > TRAIL_SECONDS) { trails.delete(id); }
+  }
+}
+
+function colour(name) {
+  const names = Object.keys(state.platforms).sort();
+  return COLOURS[Math.max(names.indexOf(name), 0) % COLOURS.length];
+}
+
+// --- the map ---------------------------------------------------------------------------------------------------------
+
+function draw() {
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth, height = canvas.clientHeight;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  drawRaster(width, height);
+  if (!state) { return; }
+  const now = picture();
+  if ($("views").checked) { drawViews(); }
+  if ($("links").checked) { drawLinks(); }
+  if (now) {
+    if ($("trails").checked) { drawTrails(now); }
+    if ($("forecasts").checked) { drawForecasts(now); }
+    drawBoxes(now);
+  }
+  drawPlatforms();
+  $("place").textContent = now ? `${now.boxes.length} objects, ${now.crs || "local metres"}, ${new Date(now.time * 1000).toISOString().slice(11, 23)} UTC` : "";
+}
+
+function at(x, y) { return [(x - view.x) * view.scale + canvas.clientWidth / 2, (view.y - y) * view.scale + canvas.clientHeight / 2]; }
+
+function path(points, close) {
+  context.beginPath();
+  points.forEach((point, i) => { const [u, v] = at(point[0], point[1]); i ? context.lineTo(u, v) : context.moveTo(u, v); });
+  if (close) { context.closePath(); }
+}
+
+function drawRaster(width, height) {
+  let step = 1;
+  while (step * view.scale < 60) { step *= step.toString()[0] === "2" ? 2.5 : 2; }
+  context.strokeStyle = "#1d2732";
+  context.lineWidth = 1;
+  const west = view.x - width / 2 / view.scale, south = view.y - height / 2 / view.scale;
+  for (let x = Math.ceil(west / step) * step; x < west + width / view.scale; x += step) {
+    const [u] = at(x, 0); context.beginPath(); context.moveTo(u, 0); context.lineTo(u, height); context.stroke();
+  }
+  for (let y = Math.ceil(south / step) * step; y < south + height / view.scale; y += step) {
+    const [, v] = at(0, y); context.beginPath(); context.moveTo(0, v); context.lineTo(width, v); context.stroke();
+  }
+  context.fillStyle = "#93a4b8";
+  context.font = "12px system-ui";
+  context.fillRect(width - 20 - step * view.scale, height - 18, step * view.scale, 2);
+  context.fillText(`${step} m`, width - 20 - step * view.scale, height - 24);
+}
+
+function drawViews() {
+  for (const [name, one] of Object.entries(state.platforms)) {
+    for (const seen of one.views) {
+      if (seen.footprint.length < 3) { continue; }
+      path(seen.footprint, true);
+      context.globalAlpha = name === chosen ? 0.13 : 0.06;
+      context.fillStyle = context.strokeStyle = colour(name);
+      context.fill();
+      context.globalAlpha = 0.6;
+      context.lineWidth = name === chosen ? 1.5 : 0.7;
+      context.stroke();
+      context.globalAlpha = 1;
+    }
+  }
+}
+
+function middle(name) {
+  const one = state.platforms[name];
+  return one && one.views.length ? one.views[0].position : null;
+}
+
+function drawLinks() {
+  for (const [to, one] of Object.entries(state.platforms)) {
+    for (const [from, rate] of Object.entries(one.rates)) {
+      const a = middle(from), b = middle(to);
+      if (!a || !b) { continue; }
+      const alive = one.links[from] && one.links[from].alive;
+      context.setLineDash(alive ? [] : [4, 6]);
+      context.strokeStyle = alive ? "#6fd08c" : "#ff8a7a";
+      context.globalAlpha = 0.35;
+      context.lineWidth = 0.5 + Math.min(Math.log10(1 + rate / 100), 4);
+      path([a, b], false);
+      context.stroke();
+      context.setLineDash([]);
+      context.globalAlpha = 1;
+    }
+  }
+}
+
+function drawPlatforms() {
+  context.font = "12px system-ui";
+  for (const [name, one] of Object.entries(state.platforms)) {
+    for (const seen of one.views.slice(0, 1)) {
+      const [u, v] = at(seen.position[0], seen.position[1]);
+      context.fillStyle = colour(name);
+      context.globalAlpha = state.silent[name] > 3 ? 0.35 : 1;
+      context.beginPath();
+      context.moveTo(u + 10 * Math.cos(seen.heading), v - 10 * Math.sin(seen.heading));
+      context.lineTo(u + 7 * Math.cos(seen.heading + 2.5), v - 7 * Math.sin(seen.heading + 2.5));
+      context.lineTo(u + 7 * Math.cos(seen.heading - 2.5), v - 7 * Math.sin(seen.heading - 2.5));
+      context.closePath();
+      context.fill();
+      context.fillText(name, u + 12, v - 8);
+      context.globalAlpha = 1;
+    }
+  }
+}
+
+function drawTrails(now) {
+  for (const box of now.boxes) {
+    const trail = box.id && trails.get(box.id);
+    if (!trail || trail.length < 2) { continue; }
+    context.strokeStyle = CLASSES[box.category] || "#cccccc";
+    context.globalAlpha = 0.45;
+    context.lineWidth = 1.5;
+    path(trail, false);
+    context.stroke();
+    context.globalAlpha = 1;
+  }
+}
+
+function drawForecasts(now) {
+  const places = new Map(now.boxes.filter((box) => box.id).map((box) => [box.id, box.centre]));
+  for (const one of now.forecasts) {
+    const start = one.id && places.get(one.id);
+    context.strokeStyle = CLASSES[one.category] || "#cccccc";
+    context.setLineDash([3, 4]);
+    context.lineWidth = 1.2;
+    path(start ? [start, ...one.path] : one.path, false);
+    context.stroke();
+    context.setLineDash([]);
+  }
+}
+
+function drawBoxes(now) {
+  for (const box of now.boxes) {
+    const [length, width] = box.size, c = Math.cos(box.yaw), s = Math.sin(box.yaw);
+    const corner = (a, b) => [box.centre[0] + a * length / 2 * c - b * width / 2 * s, box.centre[1] + a * length / 2 * s + b * width / 2 * c];
+    context.strokeStyle = CLASSES[box.category] || "#cccccc";
+    context.globalAlpha = 0.35 + 0.65 * box.score;
+    context.lineWidth = 1.5;
+    path([corner(1, 1), corner(-1, 1), corner(-1, -1), corner(1, -1)], true);
+    context.stroke();
+    path([corner(1, 1), corner(1, -1)], false);
+    context.lineWidth = 3;
+    context.stroke();
+    context.globalAlpha = 1;
+  }
+}
+
+function fit() {
+  if (!state) { return; }
+  const points = [];
+  for (const one of Object.values(state.platforms)) {
+    for (const seen of one.views) { points.push(seen.position); }
+    for (const box of one.boxes) { points.push(box.centre); }
+  }
+  if (!points.length) { return; }
+  const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
+  const [west, east, south, north] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  view.x = (west + east) / 2;
+  view.y = (south + north) / 2;
+  view.scale = 0.85 * Math.min(canvas.clientWidth / Math.max(east - west, 20), canvas.clientHeight / Math.max(north - south, 20));
+  draw();
+}
+
+// --- the tables ------------------------------------------------------------------------------------------------------
+
+function rows(body, contents) {                   // reuse rows, so that a selection in the page is not lost
+  while (body.rows.length > contents.length) { body.deleteRow(-1); }
+  contents.forEach((cells, r) => {
+    const row = body.rows[r] || body.insertRow();
+    cells.forEach((cell, c) => {
+      const field = row.cells[c] || row.insertCell();
+      const text = String(cell.text);
+      if (field.textContent !== text) { field.textContent = text; }
+      field.className = [cell.number ? "number" : "", cell.bad ? "bad" : ""].join(" ").trim();
+      if (cell.swatch && !field.querySelector(".swatch")) {
+        const dot = document.createElement("span");
+        dot.className = "swatch";
+        field.prepend(dot);
+      }
+      if (cell.swatch) { field.querySelector(".swatch").style.background = cell.swatch; }
+    });
+  });
+}
+
+function fillPlatforms(names) {
+  rows($("platforms").tBodies[0], names.map((name) => {
+    const one = state.platforms[name], silent = state.silent[name];
+    return [
+      { text: name, swatch: colour(name) },
+      { text: `${silent.toFixed(1)} s`, number: true, bad: silent > 3 },
+      { text: `${(1000 * one.latency).toFixed(0)} ms`, number: true },
+      { text: one.boxes.length, number: true },
+      { text: Object.keys(one.sources).length, number: true },
+      { text: `${(one.budget / 1000).toFixed(1)} kB`, number: true },
+    ];
+  }));
+}
+
+function fillLinks(names) {
+  const found = [];
+  for (const to of names) {
+    const one = state.platforms[to];
+    for (const from of Object.keys(one.links).sort()) {
+      const link = one.links[from], rate = one.rates[from];
+      found.push([
+        { text: from }, { text: to },
+        { text: rate === undefined ? "" : (rate * 8 / 1000).toFixed(1), number: true },
+        { text: link.age === null ? "" : `${link.age.toFixed(2)} s`, number: true, bad: !link.alive },
+        { text: link.refused, number: true, bad: link.refused > 0 },
+      ]);
+    }
+  }
+  rows($("throughput").tBodies[0], found);
+}
+
+function fillCameras() {
+  const place = $("cameras"), there = new Set();
+  for (const camera of state.cameras) {
+    const key = `${camera.platform}/${camera.channel}`;
+    there.add(key);
+    let shown = shownCameras.get(key);
+    if (!shown) {
+      const figure = document.createElement("figure"), image = document.createElement("img"), caption = document.createElement("figcaption");
+      image.alt = `Camera ${camera.channel} of ${camera.platform}`;
+      caption.textContent = camera.channel === camera.platform ? camera.platform : `${camera.platform} ${camera.channel}`;
+      figure.append(image, caption);
+      place.append(figure);
+      shown = { figure, image, number: 0 };
+      shownCameras.set(key, shown);
+    }
+    if (shown.number !== camera.number) {
+      shown.number = camera.number;
+      shown.image.src = `/camera/${encodeURIComponent(camera.platform)}/${encodeURIComponent(camera.channel)}?${camera.number}`;
+    }
+  }
+  for (const [key, shown] of shownCameras) {
+    if (!there.has(key)) { shown.figure.remove(); shownCameras.delete(key); }
+  }
+}
+
+function fillSelect(names) {
+  const select = $("chosen");
+  if ([...select.options].map((option) => option.value).join() !== names.join()) {
+    select.replaceChildren(...names.map((name, i) => new Option(i < 9 ? `${i + 1} ${name}` : name, name)));
+  }
+  select.value = chosen;
+}
+
+// --- keys and pointer ------------------------------------------------------------------------------------------------
+
+function choose(name) { chosen = name; trails.clear(); if (state) { take(state); } }
+function toggle(id) { $(id).checked = !$(id).checked; draw(); }
+function pause() { paused = !paused; $("pause").setAttribute("aria-pressed", paused); $("pause").lastChild.textContent = paused ? "lay on" : "ause"; }
+function help() { $("keys").hidden = !$("keys").hidden; $("help").setAttribute("aria-expanded", !$("keys").hidden); }
+function zoom(factor) { moved = true; view.scale = Math.min(Math.max(view.scale * factor, 0.05), 200); draw(); }
+function move(x, y) { moved = true; view.x += x / view.scale; view.y += y / view.scale; draw(); }
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") { return; }
+  const keys = {
+    ArrowLeft: () => move(-60, 0), ArrowRight: () => move(60, 0), ArrowUp: () => move(0, 60), ArrowDown: () => move(0, -60),
+    "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: fit, p: pause, "?": help,
+    v: () => toggle("views"), t: () => toggle("trails"), r: () => toggle("forecasts"), l: () => toggle("links"),
+    Escape: () => { if (!$("keys").hidden) { help(); } },
+  };
+  const names = state ? Object.keys(state.platforms).sort() : [];
+  const number = Number(event.key);
+  if (number >= 1 && number <= names.length) { choose(names[number - 1]); event.preventDefault(); }
+  else if (keys[event.key]) { keys[event.key](); event.preventDefault(); }
+});
+
+let grabbed = null;
+canvas.addEventListener("pointerdown", (event) => { grabbed = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });
+canvas.addEventListener("pointermove", (event) => {
+  if (!grabbed) { return; }
+  move(grabbed[0] - event.clientX, event.clientY - grabbed[1]);
+  grabbed = [event.clientX, event.clientY];
+});
+canvas.addEventListener("pointerup", () => { grabbed = null; });
+canvas.addEventListener("wheel", (event) => { zoom(Math.exp(-event.deltaY / 400)); event.preventDefault(); }, { passive: false });
+for (const id of ["views", "trails", "forecasts", "links"]) { $(id).addEventListener("change", draw); }
+$("chosen").addEventListener("change", (event) => choose(event.target.value));
+$("fit").addEventListener("click", fit);
+$("pause").addEventListener("click", pause);
+$("help").addEventListener("click", help);
+new ResizeObserver(draw).observe(canvas);
+connect();

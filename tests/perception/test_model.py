@@ -81,7 +81,7 @@ def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
     head, samples = DetectionHead(toy.config()), Samples([toy.scene()], toy.config())
     objects = samples[1].objects.trainable()
     targets = head.targets([objects], torch.device("cpu"))
-    box = torch.zeros(1, 10, *objects.grid.shape)
+    box = torch.zeros(1, 12, *objects.grid.shape)
     sample, row, column = targets["cell"].T
     box[sample, :, row, column] = targets["box"]
     outputs = {"heatmap": torch.logit(targets["heatmap"].clamp(1e-4, 1 - 1e-4)), "box": box}
@@ -108,7 +108,7 @@ def test_heights_are_above_the_ground(relief: float) -> None:
     lifted = replace(objects, ground=ground, boxes=Boxes(centres, boxes.sizes, boxes.yaws))
     targets = head.targets([lifted], torch.device("cpu"))
     assert targets["box"][:, 2].numpy() == pytest.approx(0.8, abs=1e-4)
-    box = torch.zeros(1, 10, *objects.grid.shape)
+    box = torch.zeros(1, 12, *objects.grid.shape)
     sample, row, column = targets["cell"].T
     box[sample, :, row, column] = targets["box"]
     outputs = {"heatmap": torch.logit(targets["heatmap"].clamp(1e-4, 1 - 1e-4)), "box": box}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from skyweave.perception.heads.detection import PLACES
 from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.samples import Batch, Samples, collate
 from skyweave.perception.targets import Objects
@@ -196,7 +197,7 @@ def _velocities(outputs: dict[str, Any], targets: dict[str, Tensor]) -> Tensor:
     if "detection" not in outputs:
         return cells.new_zeros(len(cells), 2)
     sample, row, column = cells.long().T
-    velocity: Tensor = outputs["detection"]["box"][sample, 8:10, row, column].detach()
+    velocity: Tensor = outputs["detection"]["box"][sample, PLACES["velocity"] :, row, column].detach()
     return velocity
 
 

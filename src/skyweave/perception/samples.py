@@ -31,7 +31,7 @@ class Augmentation:
         rotate: turn the world about the map's centre by any angle: cameras and objects move together.
         mirror: mirror the world and the pictures.
         shift: move the map by up to so many metres each way.
-        zoom: enlarge or reduce each picture by up to this factor, about any place; its camera follows.
+        zoom: enlarge a random window of each picture by up to this factor; its camera follows.
         gain: spread of the logarithm of a factor on the pixels of a picture.
     """
 
@@ -306,15 +306,12 @@ class _Placement:
 def _zoomed(
     observation: Observation, geometry: CameraGeometry, most: float, generator: np.random.Generator
 ) -> tuple[Observation, CameraGeometry]:
-    """A random window of the picture, at most ``most`` times as large or as small, in the picture's size."""
+    """A random window of the picture, at most ``most`` times as large, in the picture's size."""
     rows, columns = observation.shape
-    zoom = most ** generator.uniform(-1, 1)
+    zoom = most ** generator.random()
     height, width = round(rows / zoom), round(columns / zoom)
-    row, column = (int(generator.integers(min(0, free), max(0, free) + 1)) for free in (rows - height, columns - width))
-    around = ((0, 0), (max(0, -row), max(0, row + height - rows)), (max(0, -column), max(0, column + width - columns)))
-    pixels, valid = np.pad(observation.pixels, around), np.pad(observation.valid, around)
-    extent = (max(row, 0), max(column, 0), height, width)
-    pixels, valid = resample(pixels, valid, (rows, columns), extent)
+    row, column = int(generator.integers(rows - height + 1)), int(generator.integers(columns - width + 1))
+    pixels, valid = resample(observation.pixels, observation.valid, (rows, columns), (row, column, height, width))
     camera = geometry.camera.cropped(row, column, height, width).resized(rows, columns)
     return replace(observation, pixels=pixels, valid=valid), replace(geometry, camera=camera)
 

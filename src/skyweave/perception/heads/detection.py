@@ -17,15 +17,18 @@ from skyweave.perception.neck import convolution
 from skyweave.perception.results import Detections
 from skyweave.perception.targets import Objects, gaussians, stacked
 
-PARTS = {"offset": 2, "height": 1, "size": 3, "heading": 2, "velocity": 2}
+PARTS = {"offset": 2, "height": 1, "size": 3, "axis": 2, "heading": 2, "velocity": 2}
 """Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the box's
-middle above the ground under it, metres. Size: logarithm of metres. Heading: cosine and sine of yaw. Velocity: metres
-per second."""
+middle above the ground under it, metres. Size: logarithm of metres. Axis: cosine and sine of twice the yaw; heading:
+cosine and sine of yaw, which only tells the two ways along the axis apart. (A heading alone is no good: where front and
+back look alike its best guess is 0, and the axis is lost with it.) Velocity: metres per second."""
+PLACES = dict(zip(PARTS, np.cumsum([0, *PARTS.values()]), strict=False))
+WEIGHTS = [w for part, width in PARTS.items() for w in [0.3 if part == "velocity" else 1.0] * width]
 PRIOR = 0.02  # probability of a peak that the untrained head says, so that the first losses are not of background alone
 
 
 class DetectionHead(nn.Module):
-    """Outputs ``heatmap`` (batch, categories, rows, columns) logits and ``box`` (batch, 10, rows, columns)."""
+    """Outputs ``heatmap`` (batch, categories, rows, columns) logits and ``box`` (batch, 12, rows, columns)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -42,7 +45,7 @@ class DetectionHead(nn.Module):
         return {"heatmap": self.heatmap(shared).float(), "box": self.box(shared).float()}
 
     def targets(self, samples: Sequence[Objects], device: torch.device) -> dict[str, Tensor]:
-        """``heatmap`` (batch, categories, rows, columns), and of all m objects ``cell`` (m, 3), ``box`` (m, 10)."""
+        """``heatmap`` (batch, categories, rows, columns), and of all m objects ``cell`` (m, 3), ``box`` (m, 12)."""
         heats, cells, boxes = [], [], []
         for number, sample in enumerate(samples):
             objects, grid = sample.trainable(), sample.grid
@@ -73,7 +76,7 @@ class DetectionHead(nn.Module):
         wanted = targets["box"]
         known = torch.isfinite(wanted)
         error = torch.where(known, (predicted - wanted.nan_to_num()).abs(), 0)
-        weight = error.new_tensor([1, 1, 1, 1, 1, 1, 1, 1, 0.3, 0.3])
+        weight = error.new_tensor(WEIGHTS)
         box = (error * weight).sum() / max(len(wanted), 1)
         return {"heatmap": focal(outputs["heatmap"], targets["heatmap"]), "box": box}
 
@@ -128,7 +131,7 @@ def _encoded(objects: Objects, at: np.ndarray) -> np.ndarray:
             at - np.floor(at) - 0.5,
             (boxes.centres[:, 2] - objects.ground.height(boxes.centres))[:, None],
             np.log(boxes.sizes),
-            np.stack([np.cos(boxes.yaws), np.sin(boxes.yaws)], 1),
+            np.stack([turn(factor * boxes.yaws) for factor in (2, 1) for turn in (np.cos, np.sin)], 1),
             objects.velocities,
         ],
         1,
@@ -136,10 +139,14 @@ def _encoded(objects: Objects, at: np.ndarray) -> np.ndarray:
 
 
 def _decoded(box: np.ndarray, at: np.ndarray, grid: MapGrid, ground: Ground) -> tuple[Boxes, np.ndarray]:
+    axis, heading = box[:, PLACES["axis"] :][:, :2], box[:, PLACES["heading"] :][:, :2]
+    yaws = np.arctan2(axis[:, 1], axis[:, 0]) / 2
+    backwards = heading[:, 0] * np.cos(yaws) + heading[:, 1] * np.sin(yaws) < 0
+    yaws = np.where(backwards, yaws + np.pi, yaws)
     position = grid.world_from_cells(at + 0.5 + np.clip(box[:, :2], -1, 1))
     boxes = Boxes(
         np.concatenate([position, (box[:, 2] + ground.height(position))[:, None]], 1),
         np.exp(np.clip(box[:, 3:6], -3, 4)),
-        np.arctan2(box[:, 7], box[:, 6]),
+        yaws,
     )
-    return boxes, box[:, 8:10]
+    return boxes, box[:, PLACES["velocity"] :]

@@ -1,0 +1,230 @@
+import random
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fabricated_fleet as fleet
+from skyweave.fleet.envelope import WINDOW, Opened, Sealer, Unsealer
+from skyweave.fleet.heartbeat import Heartbeat, Report, read_heartbeat, write_heartbeat
+from skyweave.fleet.keys import alive_key, frame_key, platform_of
+from skyweave.fleet.limits import PeerLimits
+from skyweave.fleet.node import NodeOptions
+from skyweave.fleet.transport import Loopback
+from skyweave.fleet.trust import load_trust, make_keys
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trust") / "keys"
+    assert make_keys(folder, ["UAV_1", "UAV_2", "viewer"]) == ["UAV_1", "UAV_2", "viewer"]
+    return folder
+
+
+def sealed(message: bytes = b"hello", key: str = "k", now: int = fleet.START) -> bytes:
+    return Sealer(KEY, lambda: now).seal(key, message)
+
+
+def test_what_is_sealed_is_opened_with_its_time() -> None:
+    opened = Unsealer(KEY.public_key()).unseal("k", sealed())
+    assert isinstance(opened, Opened)
+    assert opened.message == b"hello" and opened.sent == fleet.START
+    assert len(sealed()) == 5 + 12 + 64
+
+
+@given(st.integers(0, 80), st.integers(1, 255))
+def test_any_changed_byte_is_refused(place: int, change: int) -> None:
+    broken = bytearray(sealed())
+    broken[place] ^= change
+    assert isinstance(Unsealer(KEY.public_key()).unseal("k", bytes(broken)), str)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused(data: bytes) -> None:
+    assert isinstance(Unsealer(KEY.public_key()).unseal("k", data), str)
+    assert isinstance(Unsealer(None).unseal("k", data), str) or data[:4] == b"SF\1\0"
+
+
+def test_what_was_said_under_one_key_is_worth_nothing_under_another() -> None:
+    assert Unsealer(KEY.public_key()).unseal("other", sealed()) == "signature"
+
+
+def test_unsigned_messages_are_refused_where_signed_ones_are_expected() -> None:
+    clear = Sealer(None, lambda: fleet.START).seal("k", b"x" * 100)
+    assert Unsealer(KEY.public_key()).unseal("k", clear) == "unsigned"
+
+
+def test_nothing_is_taken_twice_however_it_is_ordered() -> None:
+    sealer, unsealer = Sealer(KEY, lambda: fleet.START), Unsealer(KEY.public_key())
+    messages = [sealer.seal("k", bytes([i % 256])) for i in range(300)]
+    random.Random(0).shuffle(messages)
+    for _ in range(2):
+        for number, message in enumerate(messages):
+            opened = unsealer.unseal("k", message)
+            if isinstance(opened, Opened):
+                unsealer.remember(opened)
+            assert isinstance(opened, Opened) == (_ == 0), number
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    sealer, unsealer = Sealer(None, lambda: fleet.START), Unsealer(None)
+    first = sealer.seal("k", b"first")
+    for message in [first, *(sealer.seal("k", b"") for _ in range(WINDOW + 10))]:
+        opened = unsealer.unseal("k", message)
+        assert isinstance(opened, Opened)
+        unsealer.remember(opened)
+    assert len(unsealer._seen) == WINDOW
+    assert unsealer.unseal("k", first) == "replay"
+
+
+def test_keys_are_private_kept_and_signed_by_the_authority(keys: Path, tmp_path: Path) -> None:
+    assert stat.S_IMODE((keys / "UAV_1" / "signing.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((keys / "authority.key").stat().st_mode) == 0o600
+    before = (keys / "UAV_1" / "signing.key").read_bytes()
+    assert make_keys(keys, ["UAV_1", "UAV_9"]) == ["UAV_9"]
+    assert (keys / "UAV_1" / "signing.key").read_bytes() == before
+    trust = load_trust(keys, "UAV_1")
+    assert {name: member.number for name, member in trust.members.items()} == {
+        "UAV_1": 1, "UAV_2": 2, "viewer": 3, "UAV_9": 4,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="no keys for 'nobody'"):
+        load_trust(keys, "nobody")
+    members = keys / "members.json"
+    content = members.read_bytes()
+    try:
+        members.write_bytes(content.replace(b'"number": 1', b'"number": 7'))
+        with pytest.raises(ValueError, match="not signed"):
+            load_trust(keys, "UAV_1")
+    finally:
+        members.write_bytes(content)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_no_heartbeat(data: bytes) -> None:
+    found = read_heartbeat(data)
+    assert found is None or isinstance(found, Heartbeat)
+
+
+def test_heartbeats_come_back_and_nonsense_in_them_does_not() -> None:
+    beat = Heartbeat(1, 7, 5, 500_000, 32632, 0.5, ("car",), fleet.START, (Report(8, 1, 2, 3, 4, 5),))
+    assert read_heartbeat(write_heartbeat(beat)) == beat
+    for change in ({"version": 2}, {"interval": float("nan")}, {"platform": -1}, {"resolution": 0}):
+        import msgspec
+
+        assert read_heartbeat(write_heartbeat(msgspec.structs.replace(beat, **change))) is None
+    assert len(write_heartbeat(beat)) < 70
+
+
+def test_a_peer_cannot_speak_for_another(keys: Path) -> None:
+    """UAV_2 has good keys, and signs frames under UAV_1's key, and frames with UAV_1's number under its own."""
+    clock, hub = fleet.HandClock(), Loopback()
+    one, two, viewer = (load_trust(keys, name) for name in ("UAV_1", "UAV_2", "viewer"))
+    here = fleet.node("UAV_1", hub.join(), clock, trust=one)
+    listener = hub.join()
+    hostile = fleet.node("UAV_2", hub.join(), clock, trust=two)
+    third = fleet.node("viewer", hub.join(), clock, trust=viewer, perceiver=fleet.truth_perceiver())
+    hostile.number = one.members["UAV_1"].number
+    hostile.send(fleet.frame(0, "UAV_2"))  # UAV_1's number, UAV_2's signature and key
+    third.peers.read()
+    assert third.drops()["UAV_2"] == {"impostor": 1}
+    forged = hostile.sealer.seal(frame_key("test", "UAV_1"), b"anything")
+    listener.publish(frame_key("test", "UAV_1"), forged)
+    third.peers.read()
+    assert third.drops()["UAV_1"] == {"signature": 1}
+    listener.publish(frame_key("test", "nobody"), forged)
+    assert third.drops()[""] == {"stranger": 1}
+    assert here.drops()["UAV_2"] == {}
+
+
+def test_replays_are_refused_by_reason(keys: Path) -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here = fleet.node("UAV_1", hub.join(), clock, trust=load_trust(keys, "UAV_1"))
+    there = fleet.node("UAV_2", hub.join(), clock, trust=load_trust(keys, "UAV_2"))
+    tape: list[tuple[str, bytes]] = []
+    recorder = hub.join()
+    recorder.subscribe("**", lambda key, message: tape.append((key, message)))
+    there.beat()
+    there.send(fleet.frame(0, "UAV_2"))
+    here.peers.read()
+    taken = here.peers.all()[0].messages
+    assert taken == len(tape) == 2
+    for key, message in tape:
+        recorder.publish(key, message)
+    here.peers.read()
+    assert here.drops()["UAV_2"] == {"replay": 2}
+    # A node that was started again has forgotten what it heard; what is old is refused all the same.
+    clock.now += 13_000_000_000
+    again = fleet.node("UAV_1", hub.join(), clock, trust=load_trust(keys, "UAV_1"))
+    for key, message in tape:
+        recorder.publish(key, message)
+    again.peers.read()
+    assert again.drops()["UAV_2"] == {"clock": 2}
+
+
+def test_floods_are_cut_off_for_their_sender_alone() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    limits = PeerLimits(rate=50_000, messages=100, waiting=64)
+    here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=limits))
+    honest = fleet.node("UAV_2", hub.join(), clock)
+    hostile = hub.join()
+    for _ in range(20_000):
+        hostile.publish(frame_key("test", "UAV_3"), b"x" * 300)
+    honest.beat()
+    honest.send(fleet.frame(0, "UAV_2"))
+    here.peers.read()
+    drops = here.drops()
+    assert drops["UAV_3"]["rate"] == 19_900
+    assert drops["UAV_3"]["queue"] == 100 - 64
+    assert drops["UAV_3"]["envelope"] == 64
+    assert not drops["UAV_2"]
+    assert [one.peer for one in here.finish(here.send(fleet.frame(0, "UAV_1"))).sources] == ["UAV_2"]
+
+
+def test_crowds_are_bounded() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here, hostile = fleet.node("UAV_1", hub.join(), clock), hub.join()
+    for number in range(5_000):
+        hostile.publish(alive_key("test", f"fake-{number}"), b"x" * 50)
+    hostile.publish("skyweave/test/frame/ä", b"x")
+    hostile.publish(frame_key("test", "fake-1"), b"x" * 10_000)
+    here.peers.read()
+    assert len(here.peers.all()) == 64
+    assert here.drops()[""] == {"crowd": 5_000 - 64, "key": 1}
+    assert here.drops()["fake-1"] == {"envelope": 1, "size": 1}
+
+
+def test_a_million_broken_messages_are_refused_and_honest_ones_still_taken(request: pytest.FixtureRequest) -> None:
+    """Mutated honest messages, unsigned: 20 000 here; `benchmarks/fleet_hostile.py` sends a million."""
+    clock, hub = fleet.HandClock(), Loopback()
+    limits = PeerLimits(rate=1e12, messages=1e12, waiting=100_000)
+    here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=limits))
+    honest = fleet.node("UAV_2", hub.join(), clock)
+    tape: list[tuple[str, bytes]] = []
+    hostile = hub.join()
+    hostile.subscribe("**", lambda key, message: tape.append((key, message)))
+    honest.beat()
+    honest.send(fleet.frame(0, "UAV_2"))
+    here.peers.read()
+    generator = random.Random(1)
+    for number in range(20_000):
+        key, message = tape[number % len(tape)]
+        broken = bytearray(message)
+        for _ in range(generator.randint(1, 4)):
+            broken[generator.randrange(4, len(broken))] = generator.randrange(256)
+        hostile.publish(key, bytes(broken[: generator.randint(4, len(broken))]))
+        if number % 1000 == 999:
+            here.peers.read()
+    clock.now += 400_000_000
+    honest.beat()
+    honest.send(fleet.frame(1, "UAV_2", time=clock.now))
+    picture = here.finish(here.send(fleet.frame(1, "UAV_1", time=clock.now)))
+    drops = here.drops()["UAV_2"]
+    assert drops["internal"] == 0
+    assert sum(drops.values()) > 15_000 and len(drops) >= 5, drops
+    assert platform_of(tape[0][0]) == "UAV_2"
+    assert picture.scene.detections is not None

@@ -1,0 +1,162 @@
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+zenoh = pytest.importorskip("zenoh", reason="needs skyweave[link]")
+
+import fabricated_fleet as fleet  # noqa: E402
+from skyweave.fleet.clocks import wall_clock  # noqa: E402
+from skyweave.fleet.keys import frame_key  # noqa: E402
+from skyweave.fleet.transport import Priority  # noqa: E402
+from skyweave.fleet.trust import load_trust, make_keys  # noqa: E402
+from skyweave.fleet.zenoh_transport import (  # noqa: E402
+    Certificates,
+    ZenohConfig,
+    ZenohTransport,
+    check_secure,
+    is_loopback,
+)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def until(done: Callable[[], object], seconds: float = 20.0, every: Callable[[], object] = lambda: None) -> bool:
+    """Wait until something is so; a loaded machine may take its time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        every()
+        if done():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_messages_travel_between_sessions() -> None:
+    port, heard = free_port(), []
+    a = ZenohTransport(ZenohConfig(listen=[f"tcp/127.0.0.1:{port}"]))
+    b = ZenohTransport(ZenohConfig(connect=[f"tcp/127.0.0.1:{port}"]))
+    try:
+        a.subscribe("skyweave/test/frame/*", lambda key, message: heard.append((key, message)))
+        key = frame_key("test", "UAV_2")
+        assert until(lambda: heard, every=lambda: b.publish(key, b"\x00\xff", Priority.FRAMES))
+        assert heard[0] == (key, b"\x00\xff")
+        a.publish(key, b"our own is not heard")
+    finally:
+        b.close()
+        a.close()
+    a.publish(key, b"after closing nothing happens")
+    assert all(message == b"\x00\xff" for _, message in heard)
+
+
+def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) -> None:
+    """Each sees its half; together both see all. Who has no certificate of the authority neither reads nor writes."""
+    make_keys(tmp_path / "keys", ["UAV_1", "UAV_4", "UAV_3"])
+    make_keys(tmp_path / "others", ["UAV_1", "UAV_4"])
+    port, nodes = free_port(), {}
+    endpoint = f"tls/127.0.0.1:{port}"
+    for name in ("UAV_1", "UAV_4"):
+        trust = load_trust(tmp_path / "keys", name)
+        config = ZenohConfig(
+            [endpoint] if name == "UAV_1" else ["tls/127.0.0.1:0"], [] if name == "UAV_1" else [endpoint]
+        )
+        transport = ZenohTransport(config, trust.certificates, "test", list(trust.members))
+        nodes[name] = fleet.node(name, transport, wall_clock, trust=trust)
+    stranger = load_trust(tmp_path / "others", "UAV_4")
+    heard: list[bytes] = []
+    intruder = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], [endpoint]), stranger.certificates)
+    member = load_trust(tmp_path / "keys", "UAV_3")
+    insider = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], [endpoint]), member.certificates)
+    try:
+        intruder.subscribe("**", lambda key, message: heard.append(message))
+        counts: list[int] = []
+
+        def moment() -> None:
+            now = wall_clock()
+            sent = {}
+            for name, node in nodes.items():
+                node.beat()
+                sent[name] = node.send(fleet.frame(0, name, time=now))
+            intruder.publish(frame_key("test", "UAV_4"), b"intrusion" * 20)
+            insider.publish(frame_key("test", "UAV_4"), b"the name of another" * 20)
+            insider.publish(frame_key("test", "UAV_3"), b"its own name" * 20)
+            until(lambda: not nodes["UAV_1"].missing(sent["UAV_1"]), 0.5)
+            scene = nodes["UAV_1"].finish(sent["UAV_1"]).scene
+            assert scene.detections is not None
+            counts.append(len(scene.detections))
+
+        assert until(lambda: counts and counts[-1] == 7, every=moment), (counts, nodes["UAV_1"].drops())
+        assert until(lambda: nodes["UAV_1"].drops().get("UAV_3", {}).get("envelope"), every=moment)
+        assert not heard
+        assert not nodes["UAV_1"].drops()["UAV_4"], "under another's name nothing may arrive at all"
+        assert set(nodes["UAV_1"].drops()) == {"", "UAV_3", "UAV_4"}
+    finally:
+        intruder.close()
+        insider.close()
+        for node in nodes.values():
+            node.close()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "local"),
+    [
+        ("127.0.0.1:7447", True), ("localhost:1", True), ("[::1]:7447", True), ("127.8.0.1:0#iface=lo", True),
+        ("0.0.0.0:7447", False), ("[::]:7447", False), ("192.168.1.3:7447", False), ("example.org:7447", False),
+        ("127.0.0.1.example.org:1", False),
+    ],
+)  # fmt: skip
+def test_what_is_loopback(endpoint: str, local: bool) -> None:
+    assert is_loopback(endpoint) == local
+
+
+def test_nothing_goes_in_the_clear_beyond_this_machine_unless_told() -> None:
+    outside = ZenohConfig(listen=["tcp/0.0.0.0:7447"])
+    with pytest.raises(ValueError, match="in the clear"):
+        check_secure(outside, None, allow_clear=False)
+    with pytest.raises(ValueError, match="in the clear"):
+        check_secure(ZenohConfig(connect=["udp/192.168.1.7:7447"]), None, allow_clear=False)
+    check_secure(outside, None, allow_clear=True)
+    check_secure(ZenohConfig(), None, allow_clear=False)
+    with pytest.raises(ValueError, match="needs certificates"):
+        check_secure(ZenohConfig(listen=["tls/0.0.0.0:7447"]), None, allow_clear=True)
+    files = Certificates(Path("a"), Path("b"), Path("c"))
+    check_secure(ZenohConfig(listen=["tls/0.0.0.0:7447"]), files, allow_clear=False)
+    with pytest.raises(ValueError, match="anybody"):
+        check_secure(ZenohConfig(discover=True), None, allow_clear=False)
+
+
+def test_an_endpoint_that_is_taken_is_a_clear_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp/127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ValueError, match="Zenoh does not open"):
+            ZenohTransport(ZenohConfig(listen=[endpoint]))
+
+
+def test_publishing_from_many_threads_is_safe() -> None:
+    port, heard = free_port(), []
+    a = ZenohTransport(ZenohConfig(listen=[f"tcp/127.0.0.1:{port}"]))
+    b = ZenohTransport(ZenohConfig(connect=[f"tcp/127.0.0.1:{port}"]))
+    try:
+        a.subscribe("t/**", lambda key, message: heard.append(key))
+        assert until(lambda: heard, every=lambda: b.publish("t/0", b""))
+        threads = [
+            threading.Thread(target=lambda n=n: [b.publish(f"t/{n}", b"x") for _ in range(50)]) for n in range(1, 5)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert until(lambda: len(set(heard)) == 5)
+    finally:
+        b.close()
+        a.close()

@@ -16,6 +16,7 @@ from torch import Tensor
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.builder import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.storage import packed, rounded, unpacked
 from skyweave.files import write_aside
 from skyweave.sensors import sensor_from_dict, sensor_to_dict
 
@@ -80,16 +81,15 @@ def save_checkpoint(
 
     Args:
         extra: further tensors, whose names start with one of ``EXTRA_PARTS``.
-        dtype: storage type of the weights; they are read back as float32.
+        dtype: storage type of the weights, see `skyweave.backbone.storage`; they are read back as float32.
         card_fields: ``training``, ``metrics``, ``licence``, ``parts`` of the card.
     """
     state = {**backbone.state_dict(), **(extra or {})}
-    state = {key: value.detach().cpu().to(dtype).contiguous() for key, value in state.items()}
     architecture = backbone.config.to_dict()
     sensors = [sensor_to_dict(sensor) for sensor in backbone.sensors.values()]
     card = Card(name, architecture, sensors, fingerprint=fingerprint(backbone, dtype), **card_fields)
     with write_aside(path) as aside:
-        aside.write_bytes(save(state))
+        aside.write_bytes(save(packed(state, dtype)))
     with write_aside(path.with_suffix(".json")) as aside:
         aside.write_text(json.dumps(vars(card), indent=1) + "\n")
     return card
@@ -111,7 +111,7 @@ def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], Card]:
         state = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
-    return {key: value.float() for key, value in state.items()}, card
+    return unpacked(state), card
 
 
 def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -137,7 +137,7 @@ def fingerprint(backbone: Backbone, dtype: torch.dtype = torch.float32) -> str:
         digest.update(json.dumps(sensor_to_dict(sensor), sort_keys=True).encode())
     for key, value in sorted(backbone.state_dict().items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().to(dtype).float().contiguous().numpy().tobytes())
+        digest.update(rounded(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

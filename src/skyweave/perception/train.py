@@ -49,7 +49,7 @@ class TrainConfig:
     platforms: int = 4
     frozen: bool = False
     seed: int = 0
-    weights_dtype: Literal["float32", "float16"] = "float32"
+    weights_dtype: Literal["float32", "float16", "int8"] = "float32"
 
 
 def train(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skyweave.backbone import BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
+from skyweave.backbone.storage import rounded
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.model import PerceptionModel
 from skyweave.records import convert
@@ -59,7 +60,7 @@ def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> s
     digest = hashlib.sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().to(dtype).float().contiguous().numpy().tobytes())
+        digest.update(rounded(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -1,0 +1,65 @@
+"""How weights lie in a file: float32, float16, bfloat16, or int8 with a scale for each row.
+
+In int8 a matrix row w is stored as round(w / s), with s the smallest power of two for which that fits. Powers of two
+make it exact to store once more what was read, so weights have one fingerprint, whoever has saved them last.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+SCALE = ".scale"
+LEAST = 1024  # numbers of a tensor from which int8 is worth it; smaller ones, and vectors, stay in half precision
+LARGEST = 127
+
+
+def packed(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors as they are stored."""
+    result: dict[str, Tensor] = {}
+    for key, value in state.items():
+        value = value.detach().cpu()
+        if dtype is torch.int8 and _worth_it(value):
+            scale = _scale(value.float())
+            result[key] = (value.float() / scale).round().to(torch.int8).contiguous()
+            result[key + SCALE] = scale.flatten().contiguous()
+        else:
+            result[key] = value.to(_small(dtype)).contiguous()
+    return result
+
+
+def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """float32 again. Raises ``ValueError`` for int8 weights without their scale."""
+    result = {}
+    for key, value in stored.items():
+        if key.endswith(SCALE) and key.removesuffix(SCALE) in stored:
+            continue
+        if value.dtype is torch.int8:
+            scale = stored.get(key + SCALE)
+            if scale is None or scale.shape != value.shape[:1]:
+                raise ValueError(f"{key} is int8 and has no scale for each of its {len(value)} rows; fetch it again")
+            result[key] = value.float() * scale.float().view(-1, *[1] * (value.ndim - 1))
+        else:
+            result[key] = value.float()
+    return result
+
+
+def rounded(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """float32: what is read back after storing."""
+    return unpacked(packed({"value": value}, dtype))["value"]
+
+
+def _worth_it(value: Tensor) -> bool:
+    return value.is_floating_point() and value.ndim > 1 and value.numel() >= LEAST
+
+
+def _small(dtype: torch.dtype) -> torch.dtype:
+    return torch.float16 if dtype is torch.int8 else dtype
+
+
+def _scale(value: Tensor) -> Tensor:
+    """(rows, 1, ...) powers of two."""
+    largest = value.flatten(1).abs().amax(1).clamp(min=2.0**-100)
+    mantissa, exponent = torch.frexp(largest / LARGEST)  # mantissa in [0.5, 1)
+    exponent = torch.where(mantissa == 0.5, exponent - 1, exponent)
+    return torch.ldexp(torch.ones_like(largest), exponent).view(-1, *[1] * (value.ndim - 1))

@@ -1,0 +1,37 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skyweave.backbone.storage import packed, rounded, unpacked
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), size=st.floats(-30, 30))
+def test_int8_is_near_and_storing_it_again_changes_nothing(seed: int, size: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    value = torch.randn(40, 8, 5, generator=generator) * 2.0**size
+    once = rounded(value, torch.int8)
+    assert torch.equal(rounded(once, torch.int8), once)
+    largest = value.abs().flatten(1).amax(1)[:, None, None]
+    assert ((once - value).abs() <= largest / 127 + 1e-30).all()
+
+
+def test_rows_of_zeros_and_the_limits() -> None:
+    value = torch.zeros(64, 32)
+    value[1], value[2] = 127.0, -1e-8
+    stored = packed({"w": value}, torch.int8)
+    assert stored["w"].dtype is torch.int8 and stored["w"][1].eq(127).all()
+    assert torch.equal(unpacked(stored)["w"][:2], value[:2])
+
+
+def test_vectors_stay_in_half_precision() -> None:
+    stored = packed({"bias": torch.randn(5000), "small": torch.randn(4, 4), "w": torch.randn(64, 64)}, torch.int8)
+    assert stored["bias"].dtype is stored["small"].dtype is torch.float16
+    assert sorted(stored) == ["bias", "small", "w", "w.scale"]
+    assert sorted(unpacked(stored)) == ["bias", "small", "w"]
+
+
+def test_a_missing_scale_is_named() -> None:
+    with pytest.raises(ValueError, match="w is int8"):
+        unpacked({"w": torch.zeros(3, 3, dtype=torch.int8)})

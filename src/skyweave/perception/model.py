@@ -81,7 +81,17 @@ class PerceptionModel(nn.Module):
         return self.perceive(fused, present)
 
     def observe(self, views: Views) -> PlatformMaps:
-        """Encode every picture and place it on the map of its sample."""
+        """Encode every picture and place it on the map of its sample.
+
+        Raises:
+            ValueError: a map of another resolution than the model's, or one that cannot be quartered.
+        """
+        for grid in views.grids:
+            if abs(grid.resolution - self.config.map.resolution) > 1e-9 or grid.rows % 4 or grid.columns % 4:
+                raise ValueError(
+                    f"a map of {grid.rows} x {grid.columns} cells of {grid.resolution} m: this model was trained on "
+                    f"cells of {self.config.map.resolution} m, and needs rows and columns that are multiples of 4"
+                )
         samples, platforms = len(views.grids), views.platforms
         grids = [grid for grid in views.grids for _ in range(platforms)]
         features, visible, depth = None, None, []

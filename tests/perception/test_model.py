@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import ElevationModel, GroundPlane
 from skyweave.perception.config import ModelConfig
+from skyweave.perception.evaluate import evaluate
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead
 from skyweave.perception.heads.trajectories import TrajectoryHead
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule
+from skyweave.perception.predict import predict
 from skyweave.perception.samples import Samples, collate
 from skyweave.perception.targets import gaussians, rasterise
 from skyweave.perception.trunk import Memory
@@ -243,3 +246,14 @@ def test_backbone_weights_are_no_perception_model() -> None:
 def test_impossible_configurations_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(ModelConfig(), **changes)  # type: ignore[arg-type]
+
+
+def test_trajectories_of_true_boxes_need_no_detector() -> None:
+    config = toy.config(tasks=("trajectories",))
+    model = PerceptionModel(config, build_backbone(SMALL, [toy.RGB], seed=0)).eval()
+    samples = Samples([toy.scene()], config)
+    scene = predict(model, collate([samples[1]]), true_boxes=True)[0]
+    assert scene.trajectories is not None and len(scene.trajectories) == 7
+    values = evaluate(model, samples, run=partial(predict, true_boxes=True)).values
+    assert values["trajectory_recall"] == 1 and values["constant_velocity_ADE"] > 0.5  # they move, it says they stand
+    assert evaluate(model, samples).values == {}

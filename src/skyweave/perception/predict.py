@@ -8,6 +8,7 @@ import torch
 
 from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import Ground
+from skyweave.perception.heads.detection import PLACES
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 from skyweave.perception.samples import Batch
@@ -32,21 +33,34 @@ class Scene:
 
 
 @torch.inference_mode()
-def predict(model: PerceptionModel, batch: Batch, threshold: float = THRESHOLD) -> list[Scene]:
-    """Run the model over a batch, one result a sample; in bfloat16 where the processor has it."""
+def predict(
+    model: PerceptionModel, batch: Batch, threshold: float = THRESHOLD, true_boxes: bool = False
+) -> list[Scene]:
+    """Run the model over a batch, one result a sample; in bfloat16 where the processor has it.
+
+    Args:
+        threshold: least score of a box.
+        true_boxes: predict the trajectories of the observed objects where they are, instead of those that are found:
+            what the trajectories are worth by themselves. They are the detections of the result, with score 1.
+    """
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         outputs = model([views.to(device) for views in batch.frames], torch.from_numpy(batch.present).to(device))
-    return read(model, outputs, batch, threshold)
+    return read(model, outputs, batch, threshold, true_boxes)
 
 
 def read(
-    model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: Batch, threshold: float = THRESHOLD
+    model: PerceptionModel,
+    outputs: dict[str, dict[str, torch.Tensor]],
+    batch: Batch,
+    threshold: float = THRESHOLD,
+    true_boxes: bool = False,
 ) -> list[Scene]:
-    """Raw outputs to results."""
+    """Raw outputs to results; see ``predict``."""
     samples = batch.samples
     grids, grounds = [sample.grid for sample in samples], [sample.ground for sample in samples]
-    return read_maps(model, outputs, grids, grounds, [sample.time for sample in samples], threshold)
+    known = _true_boxes(model, outputs, batch) if true_boxes else None
+    return read_maps(model, outputs, grids, grounds, [sample.time for sample in samples], threshold, known)
 
 
 def read_maps(
@@ -56,13 +70,14 @@ def read_maps(
     grounds: Sequence[Ground],
     times: Sequence[int],
     threshold: float = THRESHOLD,
+    known: Sequence[Detections] | None = None,
 ) -> list[Scene]:
     """Raw outputs to results, for maps that come from no recording: their grids, the ground under them, and their times
-    (UTC nanoseconds).
+    (UTC nanoseconds). ``known`` boxes take the place of those that the model finds.
     """
     config = model.config
-    found: Sequence[Detections | None] = [None] * len(grids)
-    if "detection" in outputs:
+    found: Sequence[Detections | None] = known or [None] * len(grids)
+    if "detection" in outputs and known is None:
         found = model.heads["detection"].decode(outputs["detection"], grids, grounds, threshold)  # type: ignore[operator]
     maps = None
     if "instances" in outputs:
@@ -93,3 +108,18 @@ def read_maps(
             trajectories = Trajectories(modes, shares, seconds, chosen.categories, crs=grid.crs, time=times[number])
         scenes.append(Scene(boxes, instances, trajectories))
     return scenes
+
+
+def _true_boxes(model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: Batch) -> list[Detections]:
+    """The observed objects on the map, with the velocity that the model says where they are; 0 without a detector."""
+    found = []
+    for number, sample in enumerate(batch.samples):
+        objects = sample.objects.trainable()
+        velocities = np.zeros((len(objects.boxes), 2))
+        if "detection" in outputs:
+            row, column = np.floor(sample.grid.cells_from_world(objects.boxes.centres)).astype(int).T
+            box = outputs["detection"]["box"][number, PLACES["velocity"] :, row, column]
+            velocities = box.T.double().cpu().numpy()
+        names = tuple(model.config.categories[label] for label in objects.labels)
+        found.append(Detections(objects.boxes, velocities, names, np.ones(len(names)), sample.grid.crs))
+    return found

@@ -1,0 +1,127 @@
+"""What several platforms see beyond one, and whether three tasks share one model without loss.
+
+Models are trained on simulated crossings where one platform alone sees little (configs/world/hidden.yaml) and scored on
+scenes of seeds that no training used: all platforms together and each alone, with the same weights; three tasks in one
+model and in three, at equal steps.
+
+    OMP_NUM_THREADS=1 python benchmarks/perception.py -o /tmp/perception
+
+Finished runs are kept in the output folder and not repeated; ``--runs joint`` leaves the single-task models out.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.perception import Samples, alone, evaluate, load_perception, predict
+from skyweave.perception.config import TASKS
+from skyweave.perception.train import load_scenes, train
+
+ROOT = Path(__file__).resolve().parents[1]
+WORLD, MODEL = ROOT / "configs/world/hidden.yaml", ROOT / "configs/perception/small.yaml"
+METRICS = {"detection": ("mAP",), "instances": ("IoU", "VPQ"), "trajectories": ("minADE_3", "minFDE_3")}
+SHOWN = ("mAP", "NDS", "AP@0.5", "IoU", "VPQ", "minADE_3", "minADE_1", "constant_velocity_ADE", "minFDE_3")
+Values = dict[str, dict[str, float]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--every", type=int, default=3, help="score every so many-th moment of the test scenes")
+    parser.add_argument("--runs", nargs="+", default=["joint", *TASKS], choices=["joint", *TASKS])
+    args = parser.parse_args()
+    simulate(args.output / "recordings" / "hidden", scenes=150, frames=12, seed=100)
+    simulate(args.output / "recordings" / "test", scenes=20, frames=16, seed=900)
+    found: dict[str, list[Values]] = {run: [] for run in args.runs}
+    for seed in range(args.seeds):
+        for run in args.runs:
+            found[run].append(scores_of(args, run, seed))
+    print(f"One platform alone sees {100 * seen_alone(args.output / 'recordings' / 'test'):.0f} % of what all see.\n")
+    if "joint" in found:
+        print_platforms(found["joint"])
+    if len(found) > 1 and "joint" in found:
+        print_tasks(found)
+
+
+def simulate(folder: Path, scenes: int, frames: int, seed: int) -> None:
+    """A recording; nothing where it is there already."""
+    if (folder / "v1.0-trainval" / "scene.json").exists():
+        return
+    command = [sys.executable, "-m", "skyweave", "simulate", str(WORLD), "-o", str(folder), "--json"]
+    command += ["--scenes", str(scenes), "--frames", str(frames), "--seed", str(seed), "--set", "validation=0"]
+    subprocess.run(command, check=True)
+
+
+def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
+    """Train, score, remember."""
+    kept = args.output / f"{run}_{seed}_{args.steps}.json"
+    if kept.exists():
+        found: Values = json.loads(kept.read_text())
+        return found
+    folder = args.output / f"{run}_{seed}_{args.steps}"
+    tasks = list(TASKS) if run == "joint" else [run]
+    changes = [f"model.tasks={tasks}", f"seed={seed}", f"optimiser.steps={args.steps}", "split=null"]
+    resume = (folder / "last.ckpt").exists()
+    weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
+    model, _ = load_perception(weights)
+    samples = Samples(load_scenes([args.output / "recordings" / "test"], None), model.config)
+    score = partial(evaluate, model, batch=2, every=args.every)
+    result = {"all": dict(score(samples).values)}
+    if run == "joint":
+        result["own"] = dict(score(alone(samples)).values)
+    if "trajectories" in tasks:
+        result["true boxes"] = dict(score(samples, run=partial(predict, true_boxes=True)).values)
+    kept.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def seen_alone(recording: Path) -> float:
+    """Of the objects on the map that some platform sees, the share that the one whose map it is sees itself."""
+    from skyweave.perception.train import TrainConfig
+    from skyweave.records import read_record
+
+    samples = Samples(load_scenes([recording], None), read_record(MODEL, TrainConfig).model)
+    shares = []
+    for number in range(0, len(samples), 4):
+        objects = samples[number].objects.trainable()
+        shares.append((objects.seen_by[:, 0].sum(), len(objects.boxes)))
+    own, everything = np.sum(shares, 0)
+    return float(own / everything)
+
+
+def print_platforms(seeds: list[Values]) -> None:
+    """Together beside alone."""
+    print("| platforms | " + " | ".join(SHOWN) + " |\n|" + " --- |" * (len(SHOWN) + 1))
+    rows = {"all": "all", "own": "own only"}
+    for key, title in rows.items():
+        print(f"| {title} | " + " | ".join(spread([one[key][m] for one in seeds]) for m in SHOWN) + " |")
+    print("| gap | " + " | ".join(spread([one["all"][m] - one["own"][m] for one in seeds]) for m in SHOWN) + " |")
+
+
+def print_tasks(found: dict[str, list[Values]]) -> None:
+    """One model for three tasks beside three models; trajectories of the true boxes."""
+    print("\n| task | metric | one model | its own model | difference |\n|" + " --- |" * 5)
+    for task, metrics in METRICS.items():
+        if not found.get(task):
+            continue
+        key = "true boxes" if task == "trajectories" else "all"
+        for metric in metrics:
+            joint, single = ([one[key][metric] for one in found[run]] for run in ("joint", task))
+            difference = [a - b for a, b in zip(joint, single, strict=True)]
+            print(f"| {task} | {metric} | {spread(joint)} | {spread(single)} | {spread(difference)} |")
+
+
+def spread(values: list[float]) -> str:
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.3f} ± {deviation:.3f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -108,7 +108,7 @@ def _up(args: argparse.Namespace) -> int:
 
 def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
     """Start this command again without a terminal, and wait until every node has started."""
-    import subprocess
+    import os
     import time
     from pathlib import Path
 
@@ -120,13 +120,16 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
     Path(config.state).mkdir(parents=True, exist_ok=True)
     changes = [part for change in args.set for part in ("--set", change)]
     command = [sys.executable, "-m", "skyweave", "fleet", "up", args.config, *changes]
-    with (Path(config.state) / "supervisor.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    log = os.open(Path(config.state) / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    streams += [(os.POSIX_SPAWN_DUP2, log, number) for number in (1, 2)]
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=streams, setsid=True)
+    os.close(log)
     until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
-        if supervisor_of(config.state) == process.pid and (Path(config.state) / "fleet.json").exists():
+    while time.monotonic() < until and os.waitpid(process, os.WNOHANG) == (0, 0):
+        if supervisor_of(config.state) == process and (Path(config.state) / "fleet.json").exists():
             state = fleet_state(config.state)
-            if state["supervisor"] == process.pid and all(node["pid"] for node in state["nodes"].values()):
+            if state["supervisor"] == process and all(node["pid"] for node in state["nodes"].values()):
                 print(f"{config.name}: {len(config.platforms)} nodes started; state in {config.state}")
                 return 0
         time.sleep(0.05)

@@ -9,7 +9,7 @@ import io
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class FolderSource:
         """See `skyweave.fleet.sources.Source`."""
         for tick in ticks(clock, stop, self.interval):
             capture = self.captures[tick % len(self.captures)]
-            moment = of_platform(Frame(0, {capture.channel: capture}), self.platform, round(tick * self.interval * 1e9))
+            moment = of_platform(Frame(0, {capture.channel: capture}), self.platform, tick * round(self.interval * 1e9))
             assert moment is not None
             yield moment
 
@@ -115,7 +115,7 @@ class PictureMessage(msgspec.Struct, frozen=True):
     intrinsics: list[float]
     world_from_camera: list[float]
     channel: str = "CAMERA"
-    distortion: list[float] = field(default_factory=lambda: [0.0] * 5)
+    distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
     sensor: str = "rgb"
 
 
@@ -170,7 +170,7 @@ class TopicSource:
         if (len(said.intrinsics), len(said.world_from_camera), len(said.distortion)) != (9, 16, 5):
             raise ValueError("a picture needs 9 intrinsics, 16 numbers of its pose and 5 of distortion")
         rows, columns = _size(said.image)
-        distortion = tuple(said.distortion)
+        distortion = said.distortion
         camera = PinholeCamera(np.array(said.intrinsics).reshape(3, 3), rows, columns, distortion)  # type: ignore[arg-type]
         pose = np.array(said.world_from_camera).reshape(4, 4)
         geometry = CameraGeometry(camera, pose, self.crs, self.platform)

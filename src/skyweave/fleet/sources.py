@@ -86,7 +86,7 @@ class RecordingSource:
         """See `Source`."""
         for tick in ticks(clock, stop, self.interval):
             frame = self.scene.frames[tick % len(self.scene.frames)]
-            time = round(tick * self.interval * SECOND)
+            time = tick * round(self.interval * SECOND)
             moment = of_platform(frame, self.platform, time - frame.time)
             if moment is not None:
                 yield moment
@@ -113,7 +113,7 @@ class SimulatorSource:
             while self.simulated.frames_done < tick - begin and not stop.is_set():
                 self.simulated.step(interval)
             frame = self.simulated.frame([self.platform])
-            time = round(tick * interval * SECOND)
+            time = tick * round(interval * SECOND)
             moment = of_platform(frame, self.platform, time - frame.time)
             if moment is not None:
                 yield moment

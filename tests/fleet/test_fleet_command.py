@@ -1,0 +1,290 @@
+"""A whole fleet from the command line, with processes, over Zenoh on this machine."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("zenoh", reason="needs skyweave[link]")
+
+from aiohttp import ClientSession
+
+from skyweave.cli.main import main
+from skyweave.fleet import Client
+from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.supervise import Supervisor, fleet_state, node_contents, supervisor_of
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SECONDS = 60.0  # a loaded machine may take its time
+
+
+def until(done: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = done()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+def free_ports() -> int:
+    """A port after which others are likely free."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port if port < 60_000 else port - 5_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A fleet of two that runs, and its YAML."""
+    folder = tmp_path_factory.mktemp("fleet")
+    world = Path(__file__).parents[2] / "configs" / "world" / "hidden.yaml"
+    small = ["--scenes", "1", "--frames", "4", "--set", "traffic.cars=8", "--set", "scenery.trees=4"]
+    assert main(["simulate", str(world), "-o", str(folder / "recording"), *small]) == 0
+    config = {
+        "name": "pair",
+        "platforms": ["UAV_1", "UAV_2"],
+        "port": free_ports(),
+        "state": str(folder / "state"),
+        "node": {
+            "source": {"kind": "recording", "path": "recording", "interval": 0.5},
+            "perceiver": {"kind": "truth"},
+            "publish": ["picture", "geojson"],
+            "camera_interval": 0.5,
+            "options": {"wait": 0.4, "beat": 0.2},
+        },
+    }
+    (folder / "fleet.yaml").write_text(yaml.safe_dump(config))
+    assert main(["fleet", "up", str(folder / "fleet.yaml"), "--detach"]) == 0
+    try:
+        yield folder
+    finally:
+        if supervisor_of(folder / "state") is not None:
+            main(["fleet", "down", str(folder / "fleet.yaml")])
+
+
+def test_a_fleet_starts_and_every_node_hears_the_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def together() -> bool:
+        nodes = fleet_state(folder / "state")["nodes"].values()
+        return all(any(peer["alive"] for peer in node.get("status", {}).get("peers", {}).values()) for node in nodes)
+
+    until(together, "both hear each other")
+    capsys.readouterr()
+    assert main(["fleet", "status", str(folder / "fleet.yaml"), "--json"]) == 0
+    state = json.loads(capsys.readouterr().out)
+    assert state["running"] and set(state["nodes"]) == {"UAV_1", "UAV_2"}
+    assert main(["fleet", "status", str(folder / "fleet.yaml")]) == 0
+    assert "hears UAV_2" in capsys.readouterr().out
+    assert main(["fleet", "up", str(folder / "fleet.yaml"), "--detach"]) == 2
+    assert "runs already" in capsys.readouterr().err
+    port = yaml.safe_load((folder / "fleet.yaml").read_text())["port"]
+
+    async def metrics() -> str:
+        async with ClientSession() as session, session.get(f"http://127.0.0.1:{port + 100}/metrics") as answer:
+            return await answer.text()
+
+    text = asyncio.run(metrics())
+    assert 'skyweave_received_bytes_total{peer="UAV_2"}' in text and "skyweave_latency_seconds_bucket" in text
+    lines = [json.loads(line) for line in (folder / "state" / "UAV_1.log").read_text().splitlines()]
+    assert {"started", "picture"} <= {line["event"] for line in lines}
+
+
+def test_a_killed_node_is_started_again_and_the_other_goes_on(folder: Path) -> None:
+    config = yaml.safe_load((folder / "fleet.yaml").read_text())
+    with Client("pair", [f"tcp/127.0.0.1:{config['port']}", f"tcp/127.0.0.1:{config['port'] + 1}"]) as client:
+        until(lambda: len(client.platforms()) == 2, "both publish")
+        before = fleet_state(folder / "state")["nodes"]["UAV_2"]
+        os.kill(before["pid"], signal.SIGKILL)
+        until(lambda: fleet_state(folder / "state")["nodes"]["UAV_2"]["starts"] == before["starts"] + 1, "a new start")
+        sequence = (client.latest("UAV_1") or {})["sequence"]
+        until(lambda: "UAV_2" in (client.latest("UAV_1") or {})["sources"]
+              and (client.latest("UAV_1") or {})["sequence"] > sequence + 3, "it is back in the other's picture")  # fmt: skip
+    gap = fleet_state(folder / "state")["nodes"]["UAV_1"]["status"]["longest_gap"]
+    assert gap < 5.0
+
+
+def test_record_and_replay(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mcap_protobuf", reason="needs skyweave[record]")
+    file = tmp_path / "fleet.mcap"
+    fleet = str(folder / "fleet.yaml")
+    assert main(["fleet", "record", fleet, "-o", str(file), "--seconds", "3"]) == 0
+    from mcap.reader import make_reader
+    from mcap_protobuf.decoder import DecoderFactory
+
+    with file.open("rb") as stream:
+        found = list(make_reader(stream).iter_messages())
+    schemas = {schema.name for schema, _, _ in found if schema is not None}
+    assert {
+        f"foxglove.{name}" for name in ("SceneUpdate", "FrameTransform", "LocationFix", "CameraCalibration")
+    } <= schemas
+    with file.open("rb") as stream:
+        reader = make_reader(stream, decoder_factories=[DecoderFactory()])
+        _, _, _, update = next(iter(reader.iter_decoded_messages(["/UAV_1/scene"])))
+        _, _, _, fix = next(iter(reader.iter_decoded_messages(["/UAV_1/location"])))
+    assert update.entities[0].frame_id == "local" and 47 < fix.latitude < 49
+    endpoint = f"tcp/127.0.0.1:{free_ports()}"
+    command = [sys.executable, "-m", "skyweave", "fleet", "replay", str(file), "--listen", endpoint, "--loop"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        with Client("pair", [endpoint]) as client:
+            until(lambda: client.platforms() == ["UAV_1", "UAV_2"], "both are played")
+    finally:
+        process.terminate()
+        assert b"messages played" in process.communicate(timeout=30)[0]
+    assert main(["fleet", "replay", __file__]) == 2
+    assert "no MCAP file" in capsys.readouterr().err
+
+
+def test_rerun_recording(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="needs skyweave[view]")
+    file = tmp_path / "fleet.rrd"
+    assert main(["fleet", "record", str(folder / "fleet.yaml"), "-o", str(file), "--seconds", "2.5"]) == 0
+    assert file.stat().st_size > 5_000
+
+
+@contextlib.contextmanager
+def served(folder: Path, port: int = 0) -> Iterator[str]:
+    """Address of the live page."""
+    command = [sys.executable, "-m", "skyweave", "fleet", "view", str(folder / "fleet.yaml"), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().decode().strip()
+        finally:
+            process.terminate()
+
+
+def test_the_page_tells_the_state_and_refuses_other_sites(folder: Path) -> None:
+    async def look(page: str) -> None:
+        async with ClientSession() as session:
+            for path in ("", "page.js", "page.css"):
+                async with session.get(page + path) as answer:
+                    assert answer.status == 200 and "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            async with session.ws_connect(page + "live") as socket:
+                end = time.monotonic() + SECONDS
+                while time.monotonic() < end:
+                    state = json.loads(await socket.receive_str())
+                    if len(state["platforms"]) == 2 and state["cameras"]:
+                        break
+            assert set(state["platforms"]) == {"UAV_1", "UAV_2"}
+            one = state["cameras"][0]
+            async with session.get(f"{page}camera/{one['platform']}/{one['channel']}") as answer:
+                assert (await answer.read())[:2] == b"\xff\xd8"
+            async with session.get(f"{page}camera/nobody/none") as answer:
+                assert answer.status == 404
+            async with session.get(page + "live", headers={"Origin": "http://evil.example"}) as answer:
+                assert answer.status == 403
+
+    with served(folder) as page:
+        asyncio.run(look(page))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_page_in_a_browser_shows_moving_tracks_and_survives_a_reconnect(folder: Path, tmp_path: Path) -> None:
+    from headless import Browser
+
+    port = free_ports()
+
+    async def look() -> None:
+        async with Browser(str(CHROMIUM), tmp_path) as browser:
+            with served(folder, port) as address:
+                await browser.open(address)
+                await browser.until("document.querySelectorAll('#platforms tbody tr').length === 2", SECONDS)
+                await browser.until("document.querySelector('#cameras img')?.naturalWidth > 0", SECONDS)
+                await browser.until("[...trails.values()].some(t => t.length > 2 && t[0][0] !== t.at(-1)[0])", SECONDS)
+                assert await browser.run("picture().boxes.some(box => box.id)")
+                await browser.key("2")
+                assert await browser.run("chosen") == "UAV_2"
+                before = await browser.run("view.scale")
+                await browser.key("+")
+                assert await browser.run("view.scale") == pytest.approx(1.25 * before)
+                await browser.key("?")
+                assert await browser.run("!document.getElementById('keys').hidden")
+                assert browser.complaints == []
+            await browser.until("document.getElementById('connection').textContent !== 'live'", SECONDS)
+            with served(folder, port):
+                await browser.until("document.getElementById('connection').textContent === 'live'", SECONDS)
+                then = await browser.run("picture().time")
+                await browser.until(f"picture().time > {then}", SECONDS)
+        lost = ("WebSocket", "ERR_CONNECTION", "Failed to load resource")  # that it was gone may be said
+        assert [one for one in browser.complaints if not any(word in one for word in lost)] == []
+
+    asyncio.run(look())
+
+
+def test_a_fleet_ends_when_told_and_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    processes = [node["pid"] for node in fleet_state(folder / "state")["nodes"].values()]
+    assert main(["fleet", "down", str(folder / "fleet.yaml")]) == 0
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+    assert main(["fleet", "down", str(folder / "fleet.yaml")]) == 0
+    assert capsys.readouterr().out.split("\n")[:2] == ["ended", "nothing was running"]
+    assert main(["fleet", "status", str(folder / "fleet.yaml")]) == 0
+    assert "not running" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text("name: x\nplatforms: [A, B]\nnode: {perceiver: {kind: truht}}\n")
+    assert main(["fleet", "up", str(file)]) == 2
+    assert "node A: no perceiver 'truht'" in capsys.readouterr().err
+    assert main(["fleet", "status", str(tmp_path / "nothing.yaml")]) == 2
+    assert main(["fleet", "view"]) == 2
+    assert "say which fleet" in capsys.readouterr().err
+    assert main(["fleet", "view", "--fleet", "x", "--connect", "tcp/192.168.7.7:1"]) == 2
+    assert "in the clear" in capsys.readouterr().err
+    node = tmp_path / "node.yaml"
+    node.write_text("name: A\nsource: {path: x}\ntransport: {listen: ['tcp/0.0.0.0:0']}\n")
+    assert main(["node", str(node)]) == 2
+    assert "in the clear" in capsys.readouterr().err
+
+
+def test_a_page_for_everybody_must_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fleet", "view", "--fleet", "x", "--connect", "tcp/127.0.0.1:1", "--host", "0.0.0.0"]
+    assert main(arguments) == 2
+    assert "lets anybody watch" in capsys.readouterr().err
+
+
+def test_each_node_gets_its_own_part_of_the_configuration(tmp_path: Path) -> None:
+    config = FleetConfig(
+        "x", ["A", "B"], {"options": {"wait": 0.1}}, {"B": {"options": {"window": 0.3}}}, 9000, str(tmp_path)
+    )
+    contents = node_contents(config, tmp_path)
+    assert contents["A"]["transport"] == {"listen": ["tcp/127.0.0.1:9000"], "connect": ["tcp/127.0.0.1:9001"]}
+    assert contents["B"]["options"] == {"wait": 0.1, "window": 0.3} and contents["B"]["number"] == 2
+    with pytest.raises(ValueError, match="none of the platforms"):
+        FleetConfig("x", ["A"], {}, {"C": {}})
+    with pytest.raises(ValueError, match="different names"):
+        FleetConfig("x", ["A", "A"])
+
+
+def test_keys_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fleet", "keys", str(tmp_path / "keys"), "UAV_1", "viewer", "--host", "192.168.1.7"]) == 0
+    assert "keys for UAV_1, viewer" in capsys.readouterr().out
+    assert (tmp_path / "keys" / "viewer" / "certificate.pem").exists()
+    assert main(["fleet", "keys", str(tmp_path / "keys"), "a/b"]) == 2
+
+
+def test_a_supervisor_holds_its_lock(tmp_path: Path) -> None:
+    config = FleetConfig("x", ["A"], {"source": {"path": "nothing"}}, {}, 9000, str(tmp_path / "state"))
+    one = Supervisor(config)
+    assert supervisor_of(tmp_path / "state") == os.getpid()
+    with pytest.raises(ValueError, match="runs already"):
+        Supervisor(config)
+    one.end()
+    assert supervisor_of(tmp_path / "state") is None

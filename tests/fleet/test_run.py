@@ -1,0 +1,239 @@
+"""Nodes in real time: threads, sources, results."""
+
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import fabricated_fleet as fleet
+import fabricated_scene as toy
+from fabricated_world import small_world
+from skyweave.fleet import Client
+from skyweave.fleet.clocks import wall_clock
+from skyweave.fleet.config import SourceConfig
+from skyweave.fleet.metrics import NodeCollector, status
+from skyweave.fleet.node import Node, NodeOptions, Picture, names
+from skyweave.fleet.pictures import FolderSource, PictureMessage, TopicSource
+from skyweave.fleet.publish import Publisher
+from skyweave.fleet.run import run_node
+from skyweave.fleet.sources import RecordingSource, SimulatorSource, open_source
+from skyweave.fleet.tracks import Tracker
+from skyweave.fleet.transport import Loopback
+from skyweave.perception.results import Detections
+from skyweave.recording import Frame, RecordedScene
+
+NAMES = ("UAV_1", "UAV_4")
+
+
+def toy_source(name: str, interval: float = 0.2) -> RecordingSource:
+    frames = [replace(fleet.frame(k, name), annotations=toy.frame(k).annotations) for k in range(4)]
+    halves = [replace(f, annotations=fleet.frame(k, name).annotations) for k, f in enumerate(frames)]
+    return RecordingSource(RecordedScene("toy", halves), name, interval)
+
+
+def start(
+    name: str, hub: Loopback, stop: threading.Event, made: list[Picture], frames: int | None = None
+) -> tuple[Node, threading.Thread]:
+    node = fleet.node(name, hub.join(), wall_clock, NodeOptions(wait=0.15, beat=0.1, window=0.1))
+    node.perceiver.interval = 0.2
+    publisher = Publisher(node, ("picture", "ros"), camera_interval=0.1)
+
+    def done(picture: Picture) -> None:
+        publisher.publish(picture)
+        made.append(picture)
+
+    thread = threading.Thread(target=run_node, args=(node, toy_source(name), done, stop, frames))
+    thread.start()
+    return node, thread
+
+
+def test_nodes_run_together_and_a_client_reads_them() -> None:
+    hub, stop = Loopback(), threading.Event()
+    made: dict[str, list[Picture]] = {name: [] for name in NAMES}
+    client = Client("test", transport=hub.join())
+    running = [start(name, hub, stop, made[name]) for name in NAMES]
+    try:
+        seen: set[str] = set()
+        both = False
+        until = time.monotonic() + 30
+        for content in client.pictures(timeout=20):
+            seen.add(content["platform"])
+            both = both or (len(content["boxes"]) == 7 and len(content["sources"]) == 1)
+            if (seen == set(NAMES) and both) or time.monotonic() > until:
+                break
+        assert seen == set(NAMES) and both
+        assert client.platforms() == sorted(NAMES)
+        latest = client.latest("UAV_1")
+        assert latest is not None and latest["views"][0]["channel"] == "UAV_1"
+        assert len(latest["views"][0]["footprint"]) >= 4
+        ros = next(client.results("ros", timeout=20))
+        assert ros["header"]["frame_id"] == "map" and set(ros["detections"][0]["bbox"]["size"]) == {"x", "y", "z"}
+        with pytest.raises(ValueError, match="no form"):
+            next(client.results("xml"))
+    finally:
+        stop.set()
+        for _, thread in running:
+            thread.join(20)
+        client.close()
+    assert not any(thread.is_alive() for _, thread in running)
+    node = running[0][0]
+    said = status(node)
+    assert said["frames"] == len(made["UAV_1"]) > 0 and json.dumps(said)
+    families = {family.name: family for family in NodeCollector(node).collect()}
+    assert families["skyweave_frames"].samples[0].value == said["frames"]
+    assert {sample.labels["peer"] for sample in families["skyweave_received_bytes"].samples} == {"UAV_4"}
+    assert "skyweave_age_of_information_seconds" in families and "skyweave_stage_seconds" in families
+
+
+def test_a_slow_node_skips_moments_and_counts_them() -> None:
+    hub, stop, made = Loopback(), threading.Event(), []
+    node = fleet.node("UAV_1", hub.join(), wall_clock)
+    node.perceiver.interval = 0.02
+    observe = node.perceiver.observe
+
+    def slowly(*arguments: object) -> object:
+        time.sleep(0.1)
+        return observe(*arguments)
+
+    node.perceiver.observe = slowly  # type: ignore[method-assign]
+    run_node(node, toy_source("UAV_1", 0.02), made.append, stop, frames=5)
+    assert len(made) == 5
+    assert node.statistics.late["superseded"] > 5
+    assert all(picture.latency < 5 for picture in made)
+
+
+def test_a_source_that_breaks_ends_the_node_loudly() -> None:
+    class Broken:
+        place = toy_source("UAV_1").place
+
+        def moments(self, clock: object, stop: object) -> Iterator[Frame]:
+            raise OSError("the camera is gone")
+            yield
+
+    node = fleet.node("UAV_1", Loopback().join(), wall_clock)
+    with pytest.raises(OSError, match="camera is gone"):
+        run_node(node, Broken(), lambda picture: None, threading.Event())
+
+
+def first(source: object, count: int = 2) -> list[Frame]:
+    stop, found = threading.Event(), []
+    for frame in source.moments(wall_clock, stop):  # type: ignore[attr-defined]
+        found.append(frame)
+        if len(found) == count:
+            break
+    stop.set()
+    return found
+
+
+def test_recordings_play_by_the_wall_clock() -> None:
+    one, other = first(toy_source("UAV_1", 0.05)), first(toy_source("UAV_1", 0.05))
+    for frame in (*one, *other):
+        assert set(frame.captures) == {"UAV_1"} and abs(wall_clock() - frame.time) < 10e9
+        assert frame.time % 50_000_000 == 0
+        assert frame.annotations is not None
+        number = round(frame.annotations.boxes.centres[0, 0] + 10) // 2  # cars move 2 m a frame
+        assert number == frame.time // 50_000_000 % 4
+    with pytest.raises(ValueError, match="no platform 'UAV_9'; it has UAV_1"):
+        toy_source("UAV_1").__class__(toy.scene(), "UAV_9", 0.1)
+
+
+def test_the_simulator_runs_live_and_late_starters_catch_up() -> None:
+    config = SourceConfig("simulator", path="unused", interval=0.2, start=time.time() - 1.0)
+    source = SimulatorSource(small_world(warm_up=1.0), config, "UAV_1")
+    frames = first(source)
+    assert source.simulated.frames_done >= 5
+    assert frames[1].time > frames[0].time
+    assert set(frames[0].captures) == {"UAV_1"} and frames[0].annotations is not None
+    assert next(iter(frames[0].captures.values())).load().pixels.shape[0] == 3
+    with pytest.raises(ValueError, match="no platform"):
+        SimulatorSource(small_world(warm_up=1.0), config, "UAV_7")
+
+
+def jpeg(rows: int = 48, columns: int = 64) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((rows, columns, 3), 90, np.uint8)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def test_a_folder_with_poses_is_a_source(tmp_path: Path) -> None:
+    (tmp_path / "camera.yaml").write_text("rows: 48\ncolumns: 64\nfield_of_view: 60\nground: 5\n")
+    (tmp_path / "poses.csv").write_text("file,x,y,z,yaw,pitch,roll\na.jpg,10,20,50,90,45,0\nb.jpg,11,20,50,90,45,0\n")
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(jpeg())
+    source = open_source(SourceConfig("folder", str(tmp_path), interval=0.05, crs="EPSG:32632"), "UAV_1")
+    frames = first(source, 3)
+    capture = next(iter(frames[0].captures.values()))
+    assert capture.geometry.position[1:].tolist() == [20, 50] and capture.geometry.crs == "EPSG:32632"
+    assert capture.load().pixels.shape == (3, 48, 64) and capture.load() is capture.load()
+    assert source.place.crs == "EPSG:32632"
+    forward = capture.geometry.world_from_camera[:3, 2]
+    assert forward == pytest.approx([0, np.sqrt(0.5), -np.sqrt(0.5)], abs=1e-9)
+    (tmp_path / "poses.csv").write_text("file,x,y,z,yaw,pitch,roll\na.jpg,10,20,fifty,90,45,0\n")
+    with pytest.raises(ValueError, match=r"poses\.csv line 2"):
+        FolderSource(tmp_path, "UAV_1", None, 0.1)
+    (tmp_path / "poses.csv").write_text("file,x\na.jpg,10\n")
+    with pytest.raises(ValueError, match="no column 'y'"):
+        FolderSource(tmp_path, "UAV_1", None, 0.1)
+
+
+def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:
+    hub = Loopback()
+    here, there = hub.join(), hub.join()
+    source = TopicSource("drone/front", "UAV_1", None, here.subscribe)
+    pose = np.diag([1.0, -1, -1, 1])
+    pose[:3, 3] = 1, 2, 30
+    message = PictureMessage(
+        wall_clock(), jpeg(), [50.0, 0, 32, 0, 50, 24, 0, 0, 1], pose.ravel().tolist(), channel="FRONT"
+    )
+    good = msgspec.msgpack.encode(message)
+    moments = source.moments(wall_clock, threading.Event())
+    for bad in (b"", b"nonsense", good[:-20], msgspec.msgpack.encode(msgspec.structs.replace(message, image=b"GIF"))):
+        there.publish("drone/front", bad)
+        there.publish("drone/front", good)
+        frame = next(moments)
+        assert frame.captures["FRONT"].geometry.position.tolist() == [1, 2, 30]
+    assert source.refused >= 3
+
+
+def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:
+    tracker = Tracker()
+    boxes = toy.frame(0).annotations
+    assert boxes is not None
+
+    def found(number: int, which: np.ndarray) -> Detections:
+        now = toy.frame(number).annotations
+        assert now is not None
+        return Detections(
+            now.boxes.select(which),
+            now.velocities[which],
+            tuple(np.array(now.categories)[which].tolist()),
+            np.full(len(which), 0.8),
+            time=fleet.START + number * 500_000_000,
+        )
+
+    everything = np.arange(7)
+    one = tracker.follow(found(0, everything)).instances
+    tracker.follow(found(1, everything[::-1]))
+    missed = tracker.follow(found(2, np.array([0, 2, 4]))).instances
+    again = tracker.follow(found(3, everything)).instances
+    assert one is not None and missed is not None
+    assert len(set(one)) == 7 and again == one and missed == (one[0], one[2], one[4])
+    late = replace(found(3, everything), time=fleet.START + 20_000_000_000)
+    assert not set(tracker.follow(late).instances or ()) & set(one)
+
+
+def test_pictures_of_peers_go_into_the_statistics() -> None:
+    hub, clock = Loopback(), fleet.HandClock()
+    here, there = (fleet.node(name, hub.join(), clock) for name in NAMES)
+    there.send(fleet.frame(0, "UAV_4"))
+    assert names(here.finish(here.send(fleet.frame(0, "UAV_1"))).sources) == ["UAV_4"]
+    assert here.statistics.fused_with == {1: 1} and here.statistics.frames == 1
+    assert here.statistics.stages["observe"].count == 1

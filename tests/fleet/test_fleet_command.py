@@ -111,8 +111,12 @@ def test_a_killed_node_is_started_again_and_the_other_goes_on(folder: Path) -> N
         os.kill(before["pid"], signal.SIGKILL)
         until(lambda: fleet_state(folder / "state")["nodes"]["UAV_2"]["starts"] == before["starts"] + 1, "a new start")
         sequence = (client.latest("UAV_1") or {})["sequence"]
-        until(lambda: "UAV_2" in (client.latest("UAV_1") or {})["sources"]
-              and (client.latest("UAV_1") or {})["sequence"] > sequence + 3, "it is back in the other's picture")  # fmt: skip
+
+        def back() -> bool:
+            picture = client.latest("UAV_1") or {}
+            return "UAV_2" in picture["sources"] and picture["sequence"] > sequence + 3
+
+        until(back, "it is back in the other's picture")
     gap = fleet_state(folder / "state")["nodes"]["UAV_1"]["status"]["longest_gap"]
     assert gap < 5.0
 
@@ -193,6 +197,7 @@ def test_the_page_tells_the_state_and_refuses_other_sites(folder: Path) -> None:
         asyncio.run(look(page))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_the_page_in_a_browser_shows_moving_tracks_and_survives_a_reconnect(folder: Path, tmp_path: Path) -> None:
     from headless import Browser

@@ -121,7 +121,7 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
     changes = [part for change in args.set for part in ("--set", change)]
     command = [sys.executable, "-m", "skyweave", "fleet", "up", args.config, *changes]
     log = os.open(Path(config.state) / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    streams: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     streams += [(os.POSIX_SPAWN_DUP2, log, number) for number in (1, 2)]
     process = os.posix_spawn(sys.executable, command, os.environ, file_actions=streams, setsid=True)
     os.close(log)

@@ -1,12 +1,14 @@
-"""What several platforms see beyond one, and whether three tasks share one model without loss.
+"""What several platforms see beyond one; whether three tasks share one model without loss; what pretraining is worth.
 
 Models are trained on simulated crossings where one platform alone sees little (configs/world/hidden.yaml) and scored on
-scenes of seeds that no training used: all platforms together and each alone, with the same weights; three tasks in one
-model and in three, at equal steps.
+scenes of seeds that no training used.
 
-    OMP_NUM_THREADS=1 python benchmarks/perception.py -o /tmp/perception
+    OMP_NUM_THREADS=1 python benchmarks/perception.py platforms -o /tmp/perception
+    OMP_NUM_THREADS=1 python benchmarks/perception.py tasks -o /tmp/perception
 
-Finished runs are kept in the output folder and not repeated; ``--runs joint`` leaves the single-task models out.
+``platforms``: all together and each alone, with the same weights. ``tasks``: three tasks in one model and in three, and
+the backbone pretrained or random, at equal steps; two platforms and a smaller map, to be affordable on one core.
+Finished runs are kept in the output folder and not repeated.
 """
 
 import argparse
@@ -26,27 +28,37 @@ ROOT = Path(__file__).resolve().parents[1]
 WORLD, MODEL = ROOT / "configs/world/hidden.yaml", ROOT / "configs/perception/small.yaml"
 METRICS = {"detection": ("mAP",), "instances": ("IoU", "VPQ"), "trajectories": ("minADE_3", "minFDE_3")}
 SHOWN = ("mAP", "NDS", "AP@0.5", "IoU", "VPQ", "minADE_3", "minADE_1", "constant_velocity_ADE", "minFDE_3")
+SMALLER = ("platforms=2", "model.map={size: 48.0, resolution: 0.5}", "optimiser.batch=2")
+VARIANTS: dict[str, dict[str, list[str]]] = {
+    "platforms": {"joint": []},
+    "tasks": {
+        "joint": [*SMALLER],
+        **{task: [*SMALLER, f"model.tasks=[{task}]"] for task in TASKS},
+        "random": [*SMALLER, "weights=null"],
+    },
+}
 Values = dict[str, dict[str, float]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=list(VARIANTS))
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--every", type=int, default=3, help="score every so many-th moment of the test scenes")
-    parser.add_argument("--runs", nargs="+", default=["joint", *TASKS], choices=["joint", *TASKS])
     args = parser.parse_args()
     simulate(args.output / "recordings" / "hidden", scenes=150, frames=12, seed=100)
     simulate(args.output / "recordings" / "test", scenes=20, frames=16, seed=900)
-    found: dict[str, list[Values]] = {run: [] for run in args.runs}
+    found: dict[str, list[Values]] = {run: [] for run in VARIANTS[args.study]}
     for seed in range(args.seeds):
-        for run in args.runs:
+        for run in found:
             found[run].append(scores_of(args, run, seed))
-    print(f"One platform alone sees {100 * seen_alone(args.output / 'recordings' / 'test'):.0f} % of what all see.\n")
-    if "joint" in found:
+    if args.study == "platforms":
+        alone_share = seen_alone(args.output / "recordings" / "test")
+        print(f"One platform alone sees {100 * alone_share:.0f} % of what all see.\n")
         print_platforms(found["joint"])
-    if len(found) > 1 and "joint" in found:
+    else:
         print_tasks(found)
 
 
@@ -61,22 +73,22 @@ def simulate(folder: Path, scenes: int, frames: int, seed: int) -> None:
 
 def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     """Train, score, remember."""
-    kept = args.output / f"{run}_{seed}_{args.steps}.json"
+    kept = args.output / f"{args.study}_{run}_{seed}_{args.steps}.json"
     if kept.exists():
         found: Values = json.loads(kept.read_text())
         return found
-    folder = args.output / f"{run}_{seed}_{args.steps}"
-    tasks = list(TASKS) if run == "joint" else [run]
-    changes = [f"model.tasks={tasks}", f"seed={seed}", f"optimiser.steps={args.steps}", "split=null"]
+    folder = kept.with_suffix("")
+    changes = [*VARIANTS[args.study][run], f"seed={seed}", f"optimiser.steps={args.steps}", "split=null"]
     resume = (folder / "last.ckpt").exists()
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
     model, _ = load_perception(weights)
-    samples = Samples(load_scenes([args.output / "recordings" / "test"], None), model.config)
+    platforms = 4 if args.study == "platforms" else 2
+    samples = Samples(load_scenes([args.output / "recordings" / "test"], None), model.config, platforms=platforms)
     score = partial(evaluate, model, batch=2, every=args.every)
     result = {"all": dict(score(samples).values)}
-    if run == "joint":
+    if args.study == "platforms":
         result["own"] = dict(score(alone(samples)).values)
-    if "trajectories" in tasks:
+    if "trajectories" in model.config.tasks:
         result["true boxes"] = dict(score(samples, run=partial(predict, true_boxes=True)).values)
     kept.write_text(json.dumps(result, indent=1))
     return result
@@ -106,16 +118,17 @@ def print_platforms(seeds: list[Values]) -> None:
 
 
 def print_tasks(found: dict[str, list[Values]]) -> None:
-    """One model for three tasks beside three models; trajectories of the true boxes."""
-    print("\n| task | metric | one model | its own model | difference |\n|" + " --- |" * 5)
+    """One model for three tasks beside three models and beside a random backbone; trajectories of the true boxes."""
+    print("| task | metric | one model | its own model | difference | random backbone | difference |")
+    print("|" + " --- |" * 7)
     for task, metrics in METRICS.items():
-        if not found.get(task):
-            continue
         key = "true boxes" if task == "trajectories" else "all"
         for metric in metrics:
-            joint, single = ([one[key][metric] for one in found[run]] for run in ("joint", task))
-            difference = [a - b for a, b in zip(joint, single, strict=True)]
-            print(f"| {task} | {metric} | {spread(joint)} | {spread(single)} | {spread(difference)} |")
+            joint, *others = ([one[key][metric] for one in found[run]] for run in ("joint", task, "random"))
+            cells = [spread(joint)]
+            for other in others:
+                cells += [spread(other), spread([a - b for a, b in zip(joint, other, strict=True)])]
+            print(f"| {task} | {metric} | " + " | ".join(cells) + " |")
 
 
 def spread(values: list[float]) -> str:

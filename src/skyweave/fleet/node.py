@@ -37,7 +37,8 @@ class NodeOptions:
     """How a node behaves.
 
     Attributes:
-        window: seconds by which a peer's capture may differ from ours to be fused with it.
+        window: seconds by which a peer's capture may differ from ours to be fused with it; where the frame of our own
+            moment has not come in time, the one before it is moved on, if the window reaches that far.
         wait: seconds after our capture for which we wait for others' frames.
         mtu: bytes of the largest message, envelope included.
         beat: seconds between heartbeats.
@@ -47,7 +48,7 @@ class NodeOptions:
         limits: what a peer may cost us.
     """
 
-    window: float = 0.25
+    window: float = 0.75
     wait: float = 0.25
     mtu: int = 1200
     beat: float = 0.5
@@ -156,6 +157,7 @@ class Node:
         self._sent_bytes: dict[int, int] = {}  # up to and with a frame, by sequence
         self._total_sent = 0
         self._reported: dict[str, tuple[int, int, int]] = {}  # by peer: its start, sequence and bytes last time
+        self._unpunctual: set[str] = set()  # whoever was not there in time last time is not waited for
         self._publishing = threading.Lock()
         self._ends = [transport.subscribe(f"{ROOT}/{self.fleet}/{kind}/*", self._heard) for kind in (FRAME, ALIVE)]
 
@@ -169,10 +171,10 @@ class Node:
         return Sent(frame, own, self._sequence, started, size)
 
     def missing(self, sent: Sent) -> list[str]:
-        """Peers that live but whose frame of that moment is not whole yet."""
+        """Peers worth waiting for: they live, and came in time last time; but their frame is not whole yet."""
         self.peers.read()
-        here = {one.peer for one in self._aligned(sent) if one.complete}
-        return [peer.name for peer in self.peers.alive(self.options.alive) if peer.name not in here and _tells(peer)]
+        awaited = {peer.name for peer in self.peers.alive(self.options.alive) if _tells(peer)} - self._unpunctual
+        return sorted(awaited - self._here(self._aligned(sent)))
 
     def deadline(self, sent: Sent) -> int:
         """When it is no longer waited for others, by our clock: nanoseconds."""
@@ -184,6 +186,7 @@ class Node:
         with self.statistics.stage("align"):
             aligned = self._aligned(sent)
             contents = [self.perceiver.compensate(one.content, sent.frame.time) for one in aligned]
+        self._unpunctual = {peer.name for peer in self.peers.all()} - self._here(aligned)
         with self.statistics.stage("fuse"):
             scene = self.perceiver.fuse(sent.own, contents)
         done = self.clock()
@@ -258,6 +261,11 @@ class Node:
 
     def _aligned(self, sent: Sent) -> list[Aligned]:
         return align(self.peers, sent.frame.time, self.options.window, self.perceiver.categories)
+
+    def _here(self, aligned: list[Aligned]) -> set[str]:
+        """Those whose frame of this very moment is whole."""
+        near = self.perceiver.interval / 2
+        return {one.peer for one in aligned if one.complete and abs(one.apart) < near}
 
     def _steer(self) -> None:
         """What share of our bytes came to each peer since it last told."""

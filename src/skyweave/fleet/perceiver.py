@@ -18,6 +18,7 @@ from skyweave.recording import Frame
 from skyweave.wire import BoxList, EntropyTables, FrameContent, Pose
 
 Own = TypeVar("Own")
+FADES = 2.0  # seconds in which the certainty of a box falls to 1/e, when it is moved on by its velocity
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,15 @@ class Perceiver(Protocol[Own]):
 
 
 def moved_boxes(content: FrameContent, time: int) -> FrameContent:
-    """Boxes moved on by their velocities; everything else as it is."""
+    """Boxes moved on by their velocities, and less certain the farther they are moved; everything else as it is."""
     boxes = content.boxes
     if boxes is None or boxes.velocities is None or time == content.time:
         return content
+    seconds = (time - content.time) / 1e9
     centres = boxes.centres.copy()
-    centres[:, :2] += boxes.velocities * ((time - content.time) / 1e9)
-    return replace(content, boxes=replace(boxes, centres=centres))
+    centres[:, :2] += boxes.velocities * seconds
+    scores = boxes.scores * np.exp(-abs(seconds) / FADES)
+    return replace(content, boxes=replace(boxes, centres=centres, scores=scores))
 
 
 def boxes_of(detections: Detections, categories: Sequence[str]) -> BoxList:

@@ -1,0 +1,164 @@
+"""What happens to a fleet when nodes are killed, frozen, started anew: four processes over Zenoh on this machine.
+
+    skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 40
+    OMP_NUM_THREADS=1 python benchmarks/fleet_faults.py recordings/hidden
+
+For each fault: the longest time between two pictures of any other node while it lasts (one frame period is 0.5 s), and
+the time from the fault's end until the node is in every other's picture again, and publishes itself.
+"""
+
+import argparse
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from skyweave.fleet import Client
+from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.supervise import Supervisor, fleet_state
+
+NAMES = ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
+INTERVAL = 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording")
+    parser.add_argument("--port", type=int, default=17450)
+    parser.add_argument("--weights", help="a perception model instead of the stand-in detector")
+    parser.add_argument("--interval", type=float, default=INTERVAL)
+    parser.add_argument("--frozen", type=float, default=10.0, help="seconds")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as state:
+        perceiver = {"kind": "truth"} if args.weights is None else {"kind": "model", "weights": args.weights}
+        node: dict[str, Any] = {
+            "source": {"kind": "recording", "path": str(Path(args.recording).resolve()), "interval": args.interval},
+            "perceiver": perceiver,
+            "camera_interval": 0.0,
+            "options": {"wait": 0.6 * args.interval},
+        }
+        supervisor = Supervisor(FleetConfig("faults", NAMES, node, {}, args.port, state))
+        stop = threading.Event()
+        thread = threading.Thread(target=supervisor.run, args=(stop,))
+        thread.start()
+        try:
+            report = measure(state, args.port, args.frozen)
+        finally:
+            stop.set()
+            thread.join()
+    if args.json:
+        print(json.dumps(report))
+        return
+    print("| fault | longest gap of the others (s) | back in the others' pictures after (s) |\n| --- | --- | --- |")
+    for row in report["faults"]:
+        print(f"| {row['fault']} | {row['gap']:.2f} | {row['back']:.2f} |")
+    print(f"\ndescriptors of each node before and after: {report['descriptors']}; memory (MB): {report['memory']}")
+
+
+def measure(state: str, port: int, frozen: float) -> dict[str, Any]:
+    with Client("faults", [f"tcp/127.0.0.1:{port + i}" for i in range(len(NAMES))]) as client:
+        watch = Watch(client)
+        watch.until(lambda: all(watch.sees_all(name) for name in NAMES), 120)
+        time.sleep(3)
+        before = use(state, "UAV_1")
+        faults = []
+
+        def fault(
+            name: str, who: str, begin: Callable[[int], None], end: Callable[[int], None], seconds: float
+        ) -> None:
+            process = pid(state, who)
+            watch.begin(who)
+            begin(process)
+            time.sleep(seconds)
+            since = time.monotonic()
+            end(process)
+            watch.until(lambda: watch.seen_since(who, since), 120)
+            faults.append({"fault": name, "gap": watch.longest(), "back": time.monotonic() - since})
+            time.sleep(2)
+
+        nothing: Callable[[int], None] = lambda process: None  # noqa: E731
+        fault("kill -9", "UAV_2", lambda process: os.kill(process, signal.SIGKILL), nothing, 0)
+        fault("ended and started again", "UAV_3", lambda process: os.kill(process, signal.SIGTERM), nothing, 0)
+        fault(
+            f"frozen for {frozen:.0f} s", "UAV_4",
+            lambda process: os.kill(process, signal.SIGSTOP), lambda process: os.kill(process, signal.SIGCONT), frozen,
+        )  # fmt: skip
+        for who in NAMES[1:]:
+            fault(f"rolling restart: {who}", who, lambda process: os.kill(process, signal.SIGTERM), nothing, 0)
+        after = use(state, "UAV_1")
+    return {
+        "faults": faults,
+        "descriptors": [before["descriptors"], after["descriptors"]],
+        "memory": [before["memory"], after["memory"]],
+    }
+
+
+class Watch:
+    """Hears all pictures and remembers when they came."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.times: dict[str, list[float]] = {name: [] for name in NAMES}
+        self.last_with: dict[tuple[str, str], float] = {}
+        self.fault, self.since = "", 0.0
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def begin(self, who: str) -> None:
+        self.fault, self.since = who, time.monotonic()
+
+    def longest(self) -> float:
+        """Between two pictures of any but the faulty one, since the fault began."""
+        gaps = [0.0]
+        for name, times in self.times.items():
+            if name != self.fault:
+                late = [t for t in list(times) if t > self.since - 2]
+                gaps += [b - a for a, b in pairwise(late)]
+        return max(gaps)
+
+    def sees_all(self, name: str) -> bool:
+        now = time.monotonic()
+        return all(now - self.last_with.get((name, other), 0.0) < 2 for other in NAMES if other != name)
+
+    def seen_since(self, who: str, since: float) -> bool:
+        others = all(self.last_with.get((name, who), 0.0) > since + 0.05 for name in NAMES if name != who)
+        return others and bool(self.times[who]) and self.times[who][-1] > since + 0.05
+
+    def until(self, done: Callable[[], bool], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > end:
+                raise TimeoutError("the fleet does not come together")
+            time.sleep(0.02)
+
+    def _listen(self) -> None:
+        for content in self.client.pictures():
+            now = time.monotonic()
+            self.times[content["platform"]].append(now)
+            for name, source in content["sources"].items():
+                if abs(source["apart"]) < 0.2:
+                    self.last_with[content["platform"], name] = now
+
+
+def pid(state: str, name: str) -> int:
+    found: int | None = None
+    while found is None:
+        found = fleet_state(state)["nodes"][name]["pid"]
+    return found
+
+
+def use(state: str, name: str) -> dict[str, Any]:
+    process = psutil.Process(pid(state, name))
+    return {"descriptors": process.num_fds(), "memory": round(process.memory_info().rss / 1e6, 1)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What bad links do to a fleet: four nodes over emulated links, in simulated time, everything seeded.
+
+    skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 40
+    OMP_NUM_THREADS=1 python benchmarks/fleet_links.py recordings/hidden
+
+The detector is the stand-in that reads the truth about what each platform's own cameras see, and adds noise
+(`TruthPerceiver`): the table shows what the network does to a fused picture, not what any model can do. `own` is the
+mean average precision (nuScenes' definition) of what each platform sees alone, against all objects that any of them
+sees.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skyweave.data.nuscenes import load_recording
+from skyweave.fleet.box_perceiver import TruthPerceiver
+from skyweave.fleet.emulated import EmulatedNetwork, LinkConfig
+from skyweave.fleet.node import Node, NodeOptions
+from skyweave.fleet.perceiver import Place
+from skyweave.fleet.sources import of_platform
+from skyweave.perception.metrics import evaluate_detection, seen
+from skyweave.recording import RecordedScene
+
+START = 1_750_000_000_000_000_000
+STEP = 20_000_000  # nanoseconds
+WARM = 4  # frames that are not scored: heartbeats are exchanged first
+
+LINKS: dict[str, tuple[LinkConfig, float]] = {  # and seconds by which each clock is ahead of the one before it
+    "perfect": (LinkConfig(), 0.0),
+    "loss 10 %": (LinkConfig(loss=0.1), 0.0),
+    "loss 20 %": (LinkConfig(loss=0.2), 0.0),
+    "loss 30 %": (LinkConfig(loss=0.3), 0.0),
+    "loss 50 %": (LinkConfig(loss=0.5), 0.0),
+    "loss 50 % in bursts of 10": (LinkConfig(loss=0.5, burst=10), 0.0),
+    "delay 100 ms": (LinkConfig(delay=0.1), 0.0),
+    "delay 300 ms": (LinkConfig(delay=0.3), 0.0),
+    "delay 500 ms": (LinkConfig(delay=0.5), 0.0),
+    "jitter 500 ms, reordered": (LinkConfig(jitter=0.5, reorder=0.5), 0.0),
+    "clocks 2 s apart": (LinkConfig(delay=0.03, jitter=0.02), 2.0),
+    "62.5 kbit/s each": (LinkConfig(rate=62_500 / 8, queue=8_000), 0.0),
+    "all: loss 50 %, clocks 2 s apart, jitter 500 ms": (
+        LinkConfig(loss=0.5, burst=3, delay=0.03, jitter=0.5, reorder=0.3, duplicate=0.1),
+        2.0,
+    ),
+    "cut": (LinkConfig(loss=1.0), 0.0),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    scene = load_recording(args.recording).scenes[0]
+    rows = []
+    for name, (config, offset) in LINKS.items():
+        runs = [run(scene, config, offset, seed) for seed in range(args.seeds)]
+        rows.append({"link": name, **{key: float(np.mean([one[key] for one in runs])) for key in runs[0]}})
+    if args.json:
+        print(json.dumps(rows))
+        return
+    print("| link | own | fused | fused with | age (s) | refused |\n| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        print(
+            f"| {row['link']} | {row['own']:.3f} | {row['fused']:.3f} | {row['peers']:.2f} | {row['age']:.2f} | "
+            f"{row['refused']:.0f} |"
+        )
+
+
+def run(scene: RecordedScene, config: LinkConfig, offset: float, seed: int) -> dict[str, float]:
+    """One pass over the scene."""
+    network = EmulatedNetwork(config, seed)
+    platforms = sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})
+    categories = tuple(sorted({c for frame in scene.frames for c in (frame.annotations or NOTHING).categories}))
+    true = [START]
+    nodes, clocks = {}, {}
+    for number, name in enumerate(platforms):
+        shift = round(number * offset * 1e9)
+        clocks[name] = lambda shift=shift: true[0] + shift
+        perceiver = TruthPerceiver(categories, seed=100 * seed + number)
+        place = Place(scene.crs, scene.ground)
+        options = NodeOptions(wait=0.4)
+        nodes[name] = Node("links", name, perceiver, network.join(name), place, options, number + 1, None, clocks[name])
+    truth, alone, fused, peers, ages = [], [], [], [], []
+    for number, frame in enumerate(scene.frames):
+        start = START + number * 500_000_000
+        true[0] = start
+        sent: dict[str, Any] = {}
+        for name, node in nodes.items():
+            node.beat()
+            moment = of_platform(frame, name, 0)
+            if moment is not None:
+                sent[name] = node.send(replace(moment, time=clocks[name]()))
+        while true[0] < start + 400_000_000:
+            true[0] += STEP
+            network.advance(true[0])
+            for node in nodes.values():
+                node.peers.read()
+        for name, one in sent.items():
+            picture = nodes[name].finish(one)
+            if number < WARM or frame.annotations is None:
+                continue
+            truth.append(frame.annotations)
+            alone.append(one.own.scene.detections)
+            fused.append(picture.scene.detections)
+            peers.append(len(picture.sources))
+            ages += [-source.apart for source in picture.sources]
+        true[0] = start + 480_000_000
+        network.advance(true[0])
+    counted = [seen(one) for one in truth]
+    return {
+        "own": evaluate_detection(truth, alone, counted=counted).mean_ap,
+        "fused": evaluate_detection(truth, [one for one in fused if one is not None], counted=counted).mean_ap,
+        "peers": float(np.mean(peers)),
+        "age": float(np.mean(ages)) if ages else float("nan"),
+        "refused": float(sum(sum(counts.values()) for node in nodes.values() for counts in node.drops().values())),
+    }
+
+
+class NOTHING:
+    categories: tuple[str, ...] = ()
+
+
+if __name__ == "__main__":
+    main()

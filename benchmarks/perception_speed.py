@@ -1,0 +1,93 @@
+"""How long one frame of four platforms takes, stage by stage, from pictures to boxes.
+
+    python benchmarks/perception_speed.py --weights crossing --threads 2
+
+Pictures of 256 x 448 pixels of a simulated crossing; bfloat16; past moments are kept as maps, as in a live system.
+Times are medians over the frames, wall clock; ``--cpu`` takes processor time (for one thread on a busy machine).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from skyweave.mapping import plan_lift
+from skyweave.perception import PerceptionModel, Samples, Views, collate, load_perception, read_maps
+from skyweave.world.config import CameraConfig, PlatformConfig, WorldConfig
+from skyweave.world.world import simulate_scene
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="crossing", help="shipped name or .safetensors file")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--cpu", action="store_true", help="processor time instead of wall clock")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    model, _ = load_perception(args.weights)
+    drones = PlatformConfig(count=4, cameras=[CameraConfig(rows=256, columns=448, field_of_view=(60.0, 75.0))])
+    scene = simulate_scene(WorldConfig(frames=3, platforms=[drones]), 0)
+    samples = Samples([scene], model.config)
+    batch = collate([samples[2]])
+    watch = Watch(time.process_time if args.cpu else time.perf_counter)
+    for number in range(args.frames + 2):
+        watch.recording = number >= 2
+        one_frame(model, batch.frames[-1], batch, watch)
+    stages = {name: 1000 * float(np.median(times)) for name, times in watch.times.items()}
+    whole = sum(stages.values())
+    if args.json:
+        print(json.dumps({"threads": args.threads, "stages_ms": stages, "frames_per_second": 1000 / whole}))
+        return
+    print(f"| stage ({args.threads} threads) | ms | share |\n| --- | --- | --- |")
+    for name, value in stages.items():
+        print(f"| {name} | {value:.1f} | {100 * value / whole:.0f} % |")
+    print(f"| **all: {1000 / whole:.1f} frames a second** | **{whole:.1f}** | |")
+
+
+class Watch:
+    """Times of stages."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock, self.recording, self.times = clock, False, dict[str, list[float]]()
+
+    def __call__(self, name: str, run: Callable[[], T]) -> T:
+        started = self.clock()
+        result = run()
+        if self.recording:
+            self.times.setdefault(name, []).append(self.clock() - started)
+        return result
+
+
+@torch.inference_mode()
+def one_frame(model: PerceptionModel, views: Views, batch: Any, watch: Watch) -> None:
+    """The stages of `PerceptionModel.observe`, ``fuse``, ``perceive`` and `read_maps`, one by one."""
+    (images,), (cameras,), (maps,) = views.images, views.cameras, views.maps
+    sample = batch.samples[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        features = watch("backbone", lambda: model.backbone(images, model.config.patch_size))
+        patches = model.backbone.patches(images, model.config.stride)
+        stem = watch("detail", lambda: model.backbone.patch_embed(patches.values, patches.valid, patches.sensor))
+        detail = stem.transpose(1, 2).unflatten(2, patches.grid)
+        encoded = watch("neck", lambda: model.neck(features, detail, patches.grid))
+        grids = [grid for grid in views.grids for _ in range(views.platforms)]
+        shape = (encoded.shape[-2], encoded.shape[-1])
+        plan = watch("plan", lambda: plan_lift(cameras, grids, model.lift.bins, shape, [sample.ground] * 4, maps))
+        placed, _ = watch("lift", lambda: model.lift(encoded, plan))
+        lifted = placed.features.to(encoded.dtype).unflatten(0, (1, views.platforms))
+        visible = placed.visible.unflatten(0, (1, views.platforms))
+        fused = watch("fusion", lambda: model.fusion(lifted, visible))
+        past = [fused] * (model.config.history - 1)
+        outputs = watch("memory, trunk, heads", lambda: model.perceive([*past, fused]))
+    watch("to boxes", lambda: read_maps(model, outputs, [sample.grid], [sample.ground], [sample.time]))
+
+
+if __name__ == "__main__":
+    main()

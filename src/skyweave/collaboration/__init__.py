@@ -1,0 +1,1 @@
+"""Platforms that share what they see: a codec for features, what to send, how to fuse, and what all of it costs."""

@@ -1,0 +1,160 @@
+"""Features to whole numbers and back, in two branches.
+
+The low branch says roughly what is everywhere: blocks of 8 x 8 cells, few numbers each. The high branch tells single
+cells in full: as many as the budget holds, the most useful first. Separating low from high frequencies to compress what
+platforms share is RS-DFM's idea (arXiv 2406.07032); quantisation noise and a learned rate in training are those of
+learned image compression (arXiv 1611.01704).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.collaboration.config import CodecConfig
+from skyweave.collaboration.entropy import EntropyModel
+from skyweave.wire import Quantiser
+
+CONTEXT = 12  # channels in which the low branch tells the full map
+LARGEST = 2000  # of a quantised number
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A map as numbers in quantiser steps; whole ones unless they carry training noise.
+
+    Attributes:
+        low: (batch, channels, rows / factor, columns / factor); None without a low branch.
+        low_valid: (batch, rows / factor, columns / factor) bool: blocks of which something is seen.
+        high: (batch, channels, rows, columns).
+        high_valid: (batch, rows, columns) bool: cells that are seen.
+    """
+
+    low: Tensor | None
+    low_valid: Tensor
+    high: Tensor
+    high_valid: Tensor
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a receiver knows of a peer's map.
+
+    Attributes:
+        features: (batch, channels, rows, columns); zero where nothing came.
+        visible: (batch, rows, columns) from 0 to 1: how sure it is that the peer sees a cell; 1 where a cell came in
+            full, 0 where nothing came.
+        exact: (batch, rows, columns) 1 where a cell came in full; between 0 and 1 only in training.
+        logits: of ``visible`` where only the low branch tells it, for its loss; None without that branch.
+    """
+
+    features: Tensor
+    visible: Tensor
+    exact: Tensor
+    logits: Tensor | None = None
+
+
+class DualBranchCodec(nn.Module):
+    """Analysis, quantisation and synthesis. Both analyses look at a block or a cell alone, so that any grid that is
+    snapped to blocks gives the same numbers for the same place.
+
+    Args:
+        channels: of the map.
+        config: see `CodecConfig`.
+    """
+
+    def __init__(self, channels: int, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.analyse_high = nn.Conv2d(channels, config.high, 1)
+        nn.init.orthogonal_(self.analyse_high.weight.view(config.high, channels))
+        self.high_step = nn.Parameter(torch.full((config.high,), -2.5))  # logarithm
+        self.high_entropy = EntropyModel(config.high, config.contexts)
+        self.low_entropy: EntropyModel | None = None
+        context = 0
+        if config.low:
+            f, context = config.factor, CONTEXT
+            self.analyse_low = nn.Sequential(
+                nn.Conv2d(channels + 1, 32, f // 2, f // 2), nn.GELU(), nn.Conv2d(32, config.low, 2, 2)
+            )
+            self.low_step = nn.Parameter(torch.full((config.low,), -2.5))
+            self.low_entropy = EntropyModel(config.low, config.contexts)
+            self.around = nn.Sequential(nn.Conv2d(config.low, 48, 3, 1, 1), nn.GELU())
+            self.spread = nn.Sequential(nn.Conv2d(48, (context + 1) * f * f, 1), nn.PixelShuffle(f))
+            self.from_low = nn.Conv2d(context, channels, 1)
+        self.from_high = nn.Conv2d(config.high, channels, 1)
+        with torch.no_grad():  # start as a projection and back
+            self.from_high.weight.copy_(self.analyse_high.weight.permute(1, 0, 2, 3))
+        self.refine = nn.Sequential(
+            nn.Conv2d(config.high + context, 64, 1), nn.GELU(), nn.Conv2d(64, channels, 1)
+        )
+        nn.init.zeros_(self.refine[-1].weight)
+
+    def encode(self, features: Tensor, visible: Tensor) -> Levels:
+        """Numbers in steps, not yet whole, of maps (batch, channels, rows, columns) seen where ``visible``."""
+        seen = visible.unsqueeze(1).to(features.dtype)
+        features = features * seen
+        high = self.analyse_high(features) / self.step("high")
+        low, valid = None, functional.max_pool2d(seen, self.config.factor)[:, 0] > 0
+        if self.config.low:
+            low = self.analyse_low(torch.cat([features, seen], 1)) / self.step("low")
+        return Levels(low, valid, high, visible)
+
+    def step(self, branch: str) -> Tensor:
+        """(channels, 1, 1) steps of a branch's quantiser, as float32 and the same ones on every machine."""
+        logarithm = self.low_step if branch == "low" else self.high_step
+        return logarithm.clamp(-7, 3).exp().view(-1, 1, 1)
+
+    def quantised(self, levels: Levels, noisy: bool) -> Levels:
+        """Whole numbers, or uniform noise of one step's width in their stead, which has a gradient."""
+        return Levels(
+            None if levels.low is None else _rounded(levels.low, noisy),
+            levels.low_valid,
+            _rounded(levels.high, noisy),
+            levels.high_valid,
+        )
+
+    def bits(self, levels: Levels) -> tuple[Tensor | None, Tensor]:
+        """(batch, rows, columns) bits of each cell of both branches."""
+        low = None
+        if levels.low is not None and self.low_entropy is not None:
+            low = self.low_entropy(levels.low.permute(0, 2, 3, 1))
+        return low, self.high_entropy(levels.high.permute(0, 2, 3, 1))
+
+    def decode(self, levels: Levels, low_sent: Tensor, high_sent: Tensor) -> Decoded:
+        """What came of a map.
+
+        Args:
+            levels: whole numbers.
+            low_sent: (batch, rows / factor, columns / factor) 1 where a block came, else 0.
+            high_sent: (batch, rows, columns) likewise.
+        """
+        steps = levels.high * self.step("high")
+        exact = high_sent.unsqueeze(1).to(steps.dtype)
+        if not self.config.low or levels.low is None:
+            full = self.from_high(steps) + self.refine(steps)
+            return Decoded(full * exact, high_sent.to(steps.dtype), high_sent.to(steps.dtype))
+        came = low_sent.unsqueeze(1).to(steps.dtype)
+        spread = self.spread(self.around(levels.low * self.step("low") * came))
+        there = functional.interpolate(came, scale_factor=float(self.config.factor), mode="nearest")
+        context, logits = spread[:, :-1] * there, spread[:, -1]
+        rough = self.from_low(context) * there
+        full = self.from_high(steps) + self.refine(torch.cat([steps, context], 1))
+        features = rough + exact * (full - rough)
+        visible = logits.sigmoid() * there[:, 0]
+        sure = exact[:, 0]
+        return Decoded(features, visible + sure * (1 - visible), sure, logits)
+
+    def quantiser(self, branch: str) -> Quantiser:
+        """Of levels, which are in steps already: rounds exactly as training does."""
+        channels = self.config.low if branch == "low" else self.config.high
+        return Quantiser(np.ones(channels), 0.5, -LARGEST, LARGEST)
+
+
+def _rounded(levels: Tensor, noisy: bool) -> Tensor:
+    if noisy:
+        return levels + (torch.rand_like(levels) - 0.5)
+    whole = torch.copysign((levels.abs() + 0.5).floor(), levels).clamp(-LARGEST, LARGEST)
+    return levels + (whole - levels).detach() if levels.requires_grad else whole

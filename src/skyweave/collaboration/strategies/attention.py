@@ -1,0 +1,22 @@
+"""Attention over platforms at each cell, as in OpenCOOD's attentive fusion (arXiv 2109.07644)."""
+
+from torch import Tensor, nn
+
+from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.told import Told
+
+
+class Attention(Strategy):
+    """Softmax over platforms, beside their maximum."""
+
+    def __init__(self, channels: int, boxes: int) -> None:
+        super().__init__(channels, boxes)
+        self.masked = Masked(channels)
+
+    def start_from(self, fusion: nn.Module) -> None:
+        """See `Strategy`."""
+        self.masked.start_from(fusion)
+
+    def fuse(self, told: Told) -> Tensor:
+        """See `Strategy`."""
+        return self.masked(*everyone(told))

@@ -1,0 +1,72 @@
+"""Ours: a coarse map of everything and the most useful cells in full, beside boxes; taken in through a gate.
+
+What is useful is learned from the task losses through a soft threshold at the budget, and asked for by a small request.
+The fused map is the own one plus a gated difference: without messages it is the own map to the last bit, and a message
+that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so that
+the smallest budgets lose nothing against either.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.strategies.cerf import BoxReader
+from skyweave.collaboration.told import Told
+
+FLAGS = 4  # visible, exact, age, own visibility
+
+
+class Ours(Strategy):
+    """See the module."""
+
+    shares = "both"
+    low = True
+    merges_boxes = True
+
+    def __init__(self, channels: int, boxes: int) -> None:
+        super().__init__(channels, boxes)
+        self.useful = nn.Sequential(
+            nn.Conv2d(channels + 1, 24, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(24, 16, 3, 1, 2, 2),
+            nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1),
+        )  # fmt: skip
+        self.asked = nn.Parameter(torch.tensor(0.5))
+        self.masked = Masked(channels)
+        self.agreement = nn.Sequential(
+            nn.Conv2d(2 * channels + FLAGS, 32, 1), nn.ReLU(inplace=True), nn.Conv2d(32, 1, 3, 1, 1)
+        )
+        nn.init.zeros_(self.agreement[-1].weight)
+        self.gate = nn.Sequential(
+            nn.Conv2d(2 * channels + 2, 32, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(32, channels, 1)
+        )
+        nn.init.zeros_(self.gate[-1].weight)
+        nn.init.constant_(self.gate[-1].bias, 3.0)
+        self.take = BoxReader(channels, boxes)
+
+    def start_from(self, fusion: nn.Module) -> None:
+        """See `Strategy`."""
+        self.masked.start_from(fusion)
+
+    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+        """See `Strategy`."""
+        seen = visible.unsqueeze(1).to(features.dtype)
+        return self.useful(torch.cat([features, seen], 1))[:, 0].float() + self.asked * wanted
+
+    def fuse(self, told: Told) -> Tensor:
+        """See `Strategy`."""
+        features, visible = everyone(told)
+        batch, peers = told.features.shape[:2]
+        alone: Tensor = self.masked(features[:, :1], visible[:, :1])
+        if not peers:
+            return alone
+        own = told.own.unsqueeze(1).expand(-1, peers, -1, -1, -1)
+        flags = [told.visible, told.exact, told.age[..., None, None].expand_as(told.visible),
+                 visible[:, :1].expand_as(told.visible)]  # fmt: skip
+        both = torch.cat([own, features[:, 1:], torch.stack(flags, 2).to(features.dtype)], 2)
+        trust = self.agreement(both.flatten(0, 1))[:, 0].unflatten(0, (batch, peers)).float()
+        bias = torch.cat([torch.zeros_like(trust[:, :1]), trust], 1)
+        weighted = torch.cat([visible[:, :1], visible[:, 1:] * (trust + 4).sigmoid()], 1)
+        joint = self.masked(features, weighted, bias)
+        came = (told.visible.amax(1, keepdim=True) > 0.02).to(joint.dtype)
+        heard = torch.cat([told.visible.amax(1, keepdim=True), told.exact.amax(1, keepdim=True)], 1).to(joint.dtype)
+        gate = self.gate(torch.cat([alone, joint, heard], 1)).sigmoid() * came
+        return alone + gate * (joint - alone) + self.take(alone, told.boxes)

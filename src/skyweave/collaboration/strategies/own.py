@@ -1,0 +1,24 @@
+"""Own only: what one platform sees."""
+
+from torch import Tensor, nn
+
+from skyweave.collaboration.strategies.base import Masked, Strategy
+from skyweave.collaboration.told import Told
+
+
+class Own(Strategy):
+    """The lower bound: nothing travels."""
+
+    shares = "nothing"
+
+    def __init__(self, channels: int, boxes: int) -> None:
+        super().__init__(channels, boxes)
+        self.masked = Masked(channels)
+
+    def start_from(self, fusion: nn.Module) -> None:
+        """See `Strategy`."""
+        self.masked.start_from(fusion)
+
+    def fuse(self, told: Told) -> Tensor:
+        """See `Strategy`."""
+        return self.masked(told.own.unsqueeze(1), told.own_visible.unsqueeze(1).to(told.visible.dtype))

@@ -50,6 +50,7 @@ def evaluate(
     batch: int = 1,
     every: int = 1,
     run: Predict = predict,
+    tracks: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score a model on samples.
@@ -61,8 +62,9 @@ def evaluate(
     Args:
         samples: without augmentation.
         batch: samples at a time.
-        every: score only every so many-th sample; tracks are scored with 1 only.
+        every: score only every so many-th sample.
         run: how outputs come about; the collaborative models bring their own.
+        tracks: score tracks as well, which takes every sample and SciPy.
         progress: called with samples done and all.
     """
     model.eval()
@@ -92,7 +94,7 @@ def evaluate(
         if progress is not None:
             progress(min(start + batch, len(numbers)), len(numbers))
     values, notes = _detection(truth, counted, scenes, samples.config.categories)
-    if every == 1 and "mAP" in values:
+    if tracks and every == 1 and "mAP" in values:
         where = [samples.index[number][0] for number in numbers]
         values |= _tracking(where, truth, counted, scenes, samples.config.interval)
     if instance_parts:

@@ -257,3 +257,13 @@ def test_trajectories_of_true_boxes_need_no_detector() -> None:
     values = evaluate(model, samples, run=partial(predict, true_boxes=True)).values
     assert values["trajectory_recall"] == 1 and values["constant_velocity_ADE"] > 0.5  # they move, it says they stand
     assert evaluate(model, samples).values == {}
+
+
+def test_instance_maps_show_the_classes_that_they_are_asked_for() -> None:
+    config = toy.config(segmented=("truck",))
+    sample = Samples([toy.scene()], config)[1]
+    targets = InstanceHead(config).targets([sample.objects], torch.device("cpu"))
+    truck = sample.objects.identities[sample.objects.labels == 1]
+    assert set(np.unique(targets["identity"])) == {0, *truck}
+    with pytest.raises(ValueError, match="segmented names bus, which is not among car, truck"):
+        toy.config(segmented=("bus",))

@@ -65,6 +65,7 @@ class ModelConfig:
         interval: seconds between frames.
         modes: alternatives for each object's trajectory.
         categories: classes that it tells apart.
+        segmented: classes that the instance maps show; None for all. Of things narrower than a cell no map tells much.
         tasks: heads that it has.
     """
 
@@ -81,6 +82,7 @@ class ModelConfig:
     interval: float = 0.5
     modes: int = 3
     categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
+    segmented: tuple[str, ...] | None = None
     tasks: tuple[Task, ...] = TASKS
 
     def __post_init__(self) -> None:
@@ -90,11 +92,19 @@ class ModelConfig:
             raise ValueError(f"a map of {self.map.cells} cells a side cannot be quartered; choose a multiple of 4")
         if not self.tasks or not self.categories:
             raise ValueError("a model needs at least one task and one category")
+        if unknown := sorted(set(self.segmented or ()) - set(self.categories)):
+            raise ValueError(f"segmented names {', '.join(unknown)}, which is not among {', '.join(self.categories)}")
         if self.history < 1 or self.horizon < 1 or not self.interval > 0:
             raise ValueError(
                 f"history {self.history} and horizon {self.horizon} must be at least 1 frame, interval "
                 f"{self.interval} more than 0 s"
             )
+
+    @property
+    def segmented_labels(self) -> tuple[int, ...]:
+        """Numbers of the classes that the instance maps show."""
+        shown = self.categories if self.segmented is None else self.segmented
+        return tuple(self.categories.index(name) for name in shown)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for the card."""

@@ -85,7 +85,7 @@ def evaluate(
             counted.append(wanted)
             scenes.append(scene)
             if scene.instances is not None:
-                instance_parts.append(_instances(objects, scene))
+                instance_parts.append(_instances(objects.of(samples.config.segmented_labels), scene))
             if scene.trajectories is not None and scene.detections is not None:
                 mine, rows = _paths(annotations, wanted, objects, scene, samples.config.categories)
                 known += int(wanted.sum())

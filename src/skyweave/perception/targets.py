@@ -1,5 +1,6 @@
 """What the objects of a sample are, as arrays that every head makes its targets from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +53,10 @@ class Objects:
             self.observed[which],
             self.seen_by[which],
         )
+
+    def of(self, labels: Sequence[int]) -> "Objects":
+        """Those of some classes."""
+        return self.select(np.isin(self.labels, labels))
 
     def observed_by(self, platforms: np.ndarray) -> "Objects":
         """The same, observed being what these platforms of the sample, (platforms,) bool or indices, saw."""

@@ -33,7 +33,7 @@ class InstanceHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         channels = config.trunk[0]
-        self.steps = config.horizon + 1
+        self.steps, self.labels = config.horizon + 1, config.segmented_labels
         self.shared = convolution(channels, channels)
         self.outputs = nn.Conv2d(channels, 1 + 3 * self.steps, 1)
         nn.init.constant_(self.outputs.bias[: 1 + self.steps], float(np.log(PRIOR / (1 - PRIOR))))  # type: ignore[index]
@@ -51,7 +51,7 @@ class InstanceHead(nn.Module):
         """``identity`` (batch, steps, rows, columns) int64, 0 for none; ``centre``; and ``flow``, like the outputs."""
         identities, centres, flows = [], [], []
         for sample in samples:
-            objects, grid = sample.select(sample.observed), sample.grid
+            objects, grid = sample.select(sample.observed).of(self.labels), sample.grid
             maps = np.stack(
                 [rasterise(objects.footprints_at(step), objects.identities, grid) for step in range(self.steps)]
             )

@@ -79,7 +79,8 @@ class TrajectoryHead(nn.Module):
         }
 
     def loss(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], velocities: Tensor) -> dict[str, Tensor]:
-        """``path``: smooth absolute error of the best mode; ``mode``: which one that is.
+        """``path``: smooth absolute error of the best mode; ``expected``: of all modes, by their probabilities, so that the
+        most probable one is good by itself; ``mode``: which one is the best.
 
         Args:
             outputs: of ``forward``.
@@ -87,7 +88,7 @@ class TrajectoryHead(nn.Module):
         """
         if not len(targets["cell"]):
             nothing = outputs["map"].sum() * 0
-            return {"path": nothing, "mode": nothing}
+            return {"path": nothing, "expected": nothing, "mode": nothing}
         found = self.at(outputs["map"], targets["cell"], velocities, targets["yaw"], targets["label"])
         path = found["offset"] + self.constant_velocity(velocities)[:, None]
         known = targets["known"][:, None, :, None]
@@ -98,7 +99,8 @@ class TrajectoryHead(nn.Module):
         total = counted.sum().clamp(min=1)
         chosen = torch.where(counted, error.gather(1, best[:, None])[:, 0], 0).sum() / total
         entropy = functional.cross_entropy(found["mode"], best, reduction="none")
-        return {"path": chosen, "mode": torch.where(counted, entropy, 0).sum() / total}
+        mean = torch.where(counted, (error * found["mode"].softmax(1)).sum(1), 0).sum() / total
+        return {"path": chosen, "expected": mean, "mode": torch.where(counted, entropy, 0).sum() / total}
 
     def constant_velocity(self, velocities: Tensor) -> Tensor:
         """(m, horizon, 2) metres from where an object is if it keeps its velocity (m, 2)."""

@@ -79,7 +79,7 @@ class TrajectoryHead(nn.Module):
         }
 
     def loss(self, outputs: dict[str, Tensor], targets: dict[str, Tensor], velocities: Tensor) -> dict[str, Tensor]:
-        """``path``: smooth absolute error of the best mode; ``expected``: of all modes, by their probabilities, so that the
+        """``path``: smooth absolute error of the best mode; ``expected``: of all, by their probabilities, so that the
         most probable one is good by itself; ``mode``: which one is the best.
 
         Args:

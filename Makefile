@@ -70,5 +70,5 @@ $(INTEROP)/.interop: pyproject.toml
 
 $(NUSCENES)/.nuscenes:
 	$(PYTHON) -m venv $(NUSCENES)
-	$(NUSCENES)/bin/python -m pip install --quiet --disable-pip-version-check 'nuscenes-devkit==1.2.0' 'numpy<2'
+	$(NUSCENES)/bin/python -m pip install --quiet --disable-pip-version-check 'nuscenes-devkit==1.2.0' 'numpy<2' 'motmetrics==1.4.0' pandas
 	touch $@

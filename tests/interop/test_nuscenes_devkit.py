@@ -51,3 +51,12 @@ def test_a_simulated_recording(devkit: str, repository: Path, tmp_path: Path) ->
         == 0
     )
     assert measured(devkit, repository, tmp_path)["vehicles"] > 40
+
+
+def test_metrics_are_the_devkits(devkit: str, repository: Path) -> None:
+    """Detection, tracking and prediction of random and adversarial cases, to 1e-6."""
+    command = [sys.executable, str(repository / "benchmarks" / "metric_parity.py"), "--devkit", devkit, "--cases", "40"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(done.stdout, file=sys.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "detection" in done.stdout and "tracking" in done.stdout

@@ -47,9 +47,12 @@ def run(args: argparse.Namespace) -> int:
     end_metrics = serve_metrics(node, config.metrics) if config.metrics else None
     log.info("started", extra={"data": {"fleet": node.fleet, "platform": node.name, "number": node.number}})
     last = 0.0
+    saved = open(config.save, "a", buffering=1, encoding="utf-8") if config.save else None  # noqa: SIM115
 
     def done(picture: Picture) -> None:
-        publisher.publish(picture)
+        content = publisher.publish(picture)
+        if saved is not None:
+            saved.write(json.dumps(content) + "\n")
         nonlocal last
         if picture.done / 1e9 - last >= 5.0:
             last = picture.done / 1e9
@@ -78,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if end_metrics:
             end_metrics()
+        if saved is not None:
+            saved.close()
         if reporting:
             reporting.join(timeout=5)
     log.info("ended", extra={"data": {"frames": node.statistics.frames}})

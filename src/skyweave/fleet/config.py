@@ -94,6 +94,7 @@ class NodeConfig:
         camera_interval: seconds between small pictures of each camera; 0: none.
         metrics: ``host:port`` for Prometheus; None: none.
         status: file that says every second how the node is.
+        save: file to which every picture is appended, a line of JSON each (form ``picture``).
         clock_offset: seconds by which its clock is made wrong, to try things out.
         frames: after which it ends; None: never.
     """
@@ -112,6 +113,7 @@ class NodeConfig:
     camera_interval: float = 1.0
     metrics: str | None = None
     status: str | None = None
+    save: str | None = None
     clock_offset: float = 0.0
     frames: int | None = None
 

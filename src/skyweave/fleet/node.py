@@ -157,7 +157,6 @@ class Node:
         self._sent_bytes: dict[int, int] = {}  # up to and with a frame, by sequence
         self._total_sent = 0
         self._reported: dict[str, tuple[int, int, int]] = {}  # by peer: its start, sequence and bytes last time
-        self._unpunctual: set[str] = set()  # whoever was not there in time last time is not waited for
         self._publishing = threading.Lock()
         self._ends = [transport.subscribe(f"{ROOT}/{self.fleet}/{kind}/*", self._heard) for kind in (FRAME, ALIVE)]
 
@@ -171,10 +170,13 @@ class Node:
         return Sent(frame, own, self._sequence, started, size)
 
     def missing(self, sent: Sent) -> list[str]:
-        """Peers worth waiting for: they live, and came in time last time; but their frame is not whole yet."""
+        """Peers worth waiting for: they live and told us of the moment before, but this frame is not whole yet."""
         self.peers.read()
-        awaited = {peer.name for peer in self.peers.alive(self.options.alive) if _tells(peer)} - self._unpunctual
-        return sorted(awaited - self._here(self._aligned(sent)))
+        lately = sent.frame.time - round(1.5 * self.perceiver.interval * SECOND)
+        awaited = {peer.name for peer in self.peers.alive(self.options.alive) if peer.last_frame > lately}
+        near = self.perceiver.interval / 2
+        here = {one.peer for one in self._aligned(sent) if one.complete and abs(one.apart) < near}
+        return sorted(awaited - here)
 
     def deadline(self, sent: Sent) -> int:
         """When it is no longer waited for others, by our clock: nanoseconds."""
@@ -186,7 +188,6 @@ class Node:
         with self.statistics.stage("align"):
             aligned = self._aligned(sent)
             contents = [self.perceiver.compensate(one.content, sent.frame.time) for one in aligned]
-        self._unpunctual = {peer.name for peer in self.peers.all()} - self._here(aligned)
         with self.statistics.stage("fuse"):
             scene = self.perceiver.fuse(sent.own, contents)
         done = self.clock()
@@ -262,11 +263,6 @@ class Node:
     def _aligned(self, sent: Sent) -> list[Aligned]:
         return align(self.peers, sent.frame.time, self.options.window, self.perceiver.categories)
 
-    def _here(self, aligned: list[Aligned]) -> set[str]:
-        """Those whose frame of this very moment is whole."""
-        near = self.perceiver.interval / 2
-        return {one.peer for one in aligned if one.complete and abs(one.apart) < near}
-
     def _steer(self) -> None:
         """What share of our bytes came to each peer since it last told."""
         delivered, delays = [], []
@@ -287,11 +283,6 @@ class Node:
 
 def _model(content: Any) -> tuple[int, int, int]:
     return content.fingerprint, content.codec, content.quality
-
-
-def _tells(peer: Any) -> bool:
-    """Whether it has told us of a frame at all: a listener is not waited for."""
-    return bool(peer.last_frame)
 
 
 def _epsg(crs: str | None) -> int:

@@ -1,0 +1,245 @@
+"""A hostile member of a fleet: it has good keys, and does what it can with them.
+
+    skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 40
+    OMP_NUM_THREADS=1 python benchmarks/fleet_hostile.py recordings/hidden
+    OMP_NUM_THREADS=1 python benchmarks/fleet_hostile.py --fuzz 1000000
+
+Three honest nodes, mutual TLS and signatures. The fourth member sends as fast as it is told to: garbage, its own
+recorded messages again, mutated ones, other members' frames under its own name and its own under theirs, frames from
+the future. Compared: pictures, latency and processor time of an honest node, before and during. `--fuzz` sends mutated
+messages to one unsigned node without a network and reports how they were refused.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from skyweave.fleet import Client
+from skyweave.fleet.clocks import offset_clock, wall_clock
+from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.envelope import Sealer
+from skyweave.fleet.keys import alive_key, frame_key
+from skyweave.fleet.limits import PeerLimits
+from skyweave.fleet.peers import Peers
+from skyweave.fleet.supervise import Supervisor, fleet_state
+from skyweave.fleet.trust import load_trust, make_keys
+from skyweave.fleet.zenoh_transport import ZenohConfig, ZenohTransport
+from skyweave.wire import BoxList, FrameContent, WireGrid, encode_frame
+
+HONEST = ["UAV_1", "UAV_2", "UAV_3"]
+HOSTILE = "UAV_4"
+SIZE = 1200
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording", nargs="?")
+    parser.add_argument("--rate", type=float, default=50.0, help="MB a second")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--port", type=int, default=18450)
+    parser.add_argument("--fuzz", type=int, metavar="MESSAGES")
+    parser.add_argument("--attack", nargs=4, help=argparse.SUPPRESS)  # keys, port, rate, seconds: the hostile process
+    args = parser.parse_args()
+    if args.attack:
+        attack(args.attack[0], int(args.attack[1]), float(args.attack[2]), float(args.attack[3]))
+    elif args.fuzz:
+        print(json.dumps(fuzz(args.fuzz), indent=1))
+    else:
+        print(json.dumps(flooded(args.recording, args.rate, args.seconds, args.port), indent=1))
+
+
+def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str, Any]:
+    """An honest fleet before and during an attack."""
+    with tempfile.TemporaryDirectory() as folder:
+        keys = f"{folder}/keys"
+        make_keys(keys, [*HONEST, HOSTILE, "viewer"])
+        node: dict[str, Any] = {
+            "source": {"kind": "recording", "path": str(Path(recording).resolve()), "interval": 0.5},
+            "camera_interval": 0.0,
+            "options": {"wait": 0.3},
+        }
+        supervisor = Supervisor(FleetConfig("hostile", HONEST, node, {}, port, f"{folder}/state", keys))
+        stop = threading.Event()
+        thread = threading.Thread(target=supervisor.run, args=(stop,))
+        thread.start()
+        try:
+            with Client("hostile", [f"tls/127.0.0.1:{port + i}" for i in range(3)], keys) as client:
+                end = time.monotonic() + 90
+                while not all(len((client.latest(name) or {}).get("sources", {})) == 2 for name in HONEST):
+                    if time.monotonic() > end:
+                        raise TimeoutError("the fleet does not come together")
+                    time.sleep(0.1)
+                time.sleep(3)
+                idle = period(client, f"{folder}/state", seconds)
+                burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])  # what the attacker itself costs
+                try:
+                    before = period(client, f"{folder}/state", seconds)
+                finally:
+                    burner.kill()
+                    burner.wait()
+                command = [sys.executable, __file__, "--attack", keys, str(port), str(rate), str(seconds + 4)]
+                attacker = subprocess.Popen(command, stdout=subprocess.PIPE)
+                time.sleep(3)
+                during = period(client, f"{folder}/state", seconds)
+                said = attacker.communicate()[0]
+                time.sleep(1.5)
+                status = fleet_state(f"{folder}/state")["nodes"]["UAV_1"]["status"]
+        finally:
+            stop.set()
+            thread.join()
+    return {
+        "alone": idle,
+        "beside a process that only burns the processor": before,
+        "during": during,
+        "attack": json.loads(said),
+        "refused": {name: peer["refused"] for name, peer in status["peers"].items()},
+        "strangers": status["strangers"],
+    }
+
+
+def period(client: Client, state: str, seconds: float) -> dict[str, float]:
+    """What an honest node does in so many seconds."""
+    found: int | None = fleet_state(state)["nodes"]["UAV_1"]["pid"]
+    process = psutil.Process(found)
+    start, processor = time.monotonic(), sum(process.cpu_times()[:2])
+    latencies, sources, seen = [], [], set()
+    while time.monotonic() - start < seconds:
+        picture = client.latest("UAV_1")
+        if picture is not None and picture["sequence"] not in seen:
+            seen.add(picture["sequence"])
+            latencies.append(picture["latency"])
+            sources.append(len(set(picture["sources"]) & set(HONEST)))
+        time.sleep(0.01)
+    return {
+        "pictures a second": round(len(seen) / seconds, 3),
+        "latency p50 (s)": round(float(np.median(latencies)), 4),
+        "latency p99 (s)": round(float(np.quantile(latencies, 0.99)), 4),
+        "honest sources a picture": round(float(np.mean(sources)), 3),
+        "processor (s a second)": round((sum(process.cpu_times()[:2]) - processor) / seconds, 3),
+        "memory (MB)": round(process.memory_info().rss / 1e6, 1),
+    }
+
+
+def attack(keys: str, port: int, rate: float, seconds: float) -> None:
+    """The hostile process."""
+    trust = load_trust(keys, HOSTILE)
+    connect = [f"tls/127.0.0.1:{port + i}" for i in range(3)]
+    transport = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], connect), trust.certificates)
+    tape: list[tuple[str, bytes]] = []
+    transport.subscribe(
+        "skyweave/hostile/**", lambda key, message: tape.append((key, message)) if len(tape) < 500 else None
+    )
+    time.sleep(2)
+    own, generator = frame_key("hostile", HOSTILE), random.Random(0)
+    now = Sealer(trust.signing, wall_clock)
+    future = Sealer(trust.signing, offset_clock(5.0))
+    chunks = [now.seal(own, chunk) for chunk in frames(trust.members[HOSTILE].number)]
+    later = [future.seal(own, chunk) for chunk in frames(trust.members[HOSTILE].number, 5 * 10**9)]
+    foreign = [now.seal(own, chunk) for chunk in frames(trust.members["UAV_2"].number)]
+    good = [*chunks, *(message for _, message in tape)] or [b"x" * SIZE]
+    garbage = generator.randbytes(SIZE)
+    sent, size, start = Counter[str](), 0, time.monotonic()
+    while time.monotonic() - start < seconds:
+        for _ in range(25):
+            kind = generator.choice(("garbage",) * 8 + ("replay", "mutated", "forged", "foreign", "future", "name"))
+            key, message = own, garbage
+            if kind == "replay":
+                key, message = (own, generator.choice(chunks)) if not tape else generator.choice(tape)
+            elif kind == "mutated":
+                changed = bytearray(generator.choice(good))
+                changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
+                message = bytes(changed)
+            elif kind in ("forged", "name"):
+                key = frame_key("hostile", "UAV_2") if kind == "forged" else alive_key("hostile", "nobody")
+                message = generator.choice(chunks)
+            elif kind in ("foreign", "future"):
+                message = generator.choice(foreign if kind == "foreign" else later)
+            transport.publish(key, message)
+            sent[kind] += 1
+            size += len(message)
+        ahead = size / (rate * 1e6) - (time.monotonic() - start)
+        if ahead > 0:
+            time.sleep(ahead)
+    took = time.monotonic() - start
+    print(json.dumps({"messages": sent, "MB a second": round(size / took / 1e6, 1)}))
+    transport.close()
+
+
+def fuzz(count: int) -> dict[str, Any]:
+    """Mutated messages of an unsigned peer, so that every layer is reached."""
+    peers = Peers(1, wall_clock, limits=PeerLimits(rate=1e12, messages=1e12, waiting=100_000))
+    sealer, generator = Sealer(None, wall_clock), random.Random(0)
+    own = frame_key("fuzz", "UAV_2")
+    before = psutil.Process(os.getpid()).memory_info().rss
+    start = time.perf_counter()
+    for done in range(0, count, 1000):
+        chunks = frames(2)
+        originals = [sealer.seal(own, chunk) for chunk in chunks]
+        for _ in range(min(1000, count - done)):
+            if generator.random() < 0.5:  # with lengths and checksums that are right, to get beyond them
+                peers.heard(own, sealer.seal(own, mended(generator.choice(chunks), generator)))
+                continue
+            changed = bytearray(generator.choice(originals))
+            for _ in range(generator.randint(1, 3)):
+                changed[generator.randrange(4, len(changed))] = generator.randrange(256)
+            if generator.random() < 0.2:
+                del changed[generator.randrange(4, len(changed)) :]
+            if generator.random() < 0.1:
+                changed[:8] = sealer.seal(own, b"")[:8]
+            peers.heard(own, bytes(changed))
+        peers.read(1 << 30)
+        for peer in peers.all():
+            peers.frames(peer)
+    seconds = time.perf_counter() - start
+    (peer,) = peers.all()
+    after = psutil.Process(os.getpid()).memory_info().rss
+    return {
+        "messages": count,
+        "taken": peer.messages,
+        "refused": dict(peer.refused()),
+        "seconds": round(seconds, 1),
+        "memory grew by (MB)": round((after - before) / 1e6, 1),
+    }
+
+
+def mended(chunk: bytes, generator: random.Random) -> bytes:
+    """A chunk with changed bytes whose length and checksum are right."""
+    changed = bytearray(chunk[:-4])
+    for _ in range(generator.randint(1, 3)):
+        changed[generator.randrange(5, len(changed))] = generator.randrange(256)
+    if generator.random() < 0.2:
+        del changed[generator.randrange(40, len(changed)) :]
+    changed[3:5] = (len(changed) + 4).to_bytes(2, "little")
+    return bytes(changed) + zlib.crc32(changed).to_bytes(4, "little")
+
+
+def frames(number: int, ahead: int = 0) -> list[bytes]:
+    """One frame's chunks."""
+    generator = np.random.default_rng(number)
+    n = 60
+    boxes = BoxList(
+        generator.uniform(-10, 10, (n, 3)), np.full((n, 3), 2.0), np.zeros(n), np.zeros(n, int), np.full(n, 0.9),
+        np.zeros((n, 2)),
+    )  # fmt: skip
+    time_now = wall_clock() + ahead
+    sequence = time_now // 10**8 % (1 << 32)
+    return encode_frame(
+        FrameContent(number, sequence, time_now, WireGrid(-40, 40, 500_000, 80, 80), boxes=boxes), mtu=600
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from skyweave.collaboration.entropy import EntropyModel
 from skyweave.wire import Quantiser
 
 CONTEXT = 12  # channels in which the low branch tells the full map
+SAMPLED = 1024  # cells on which the rate is measured in a training step
 LARGEST = 2000  # of a quantised number
 
 
@@ -123,6 +124,15 @@ class DualBranchCodec(nn.Module):
             low = self.low_entropy(levels.low.permute(0, 2, 3, 1))
         return low, self.high_entropy(levels.high.permute(0, 2, 3, 1))
 
+    def sampled_bits(self, levels: Levels) -> tuple[Tensor | None, Tensor]:
+        """Mean bits of a cell of both branches, over some of those that are there, drawn by how much they hold: what
+        is sent is not what is empty.
+        """
+        low = None
+        if levels.low is not None and self.low_entropy is not None:
+            low = _mean_bits(self.low_entropy, levels.low, levels.low_valid)
+        return low, _mean_bits(self.high_entropy, levels.high, levels.high_valid)
+
     def decode(self, levels: Levels, low_sent: Tensor, high_sent: Tensor) -> Decoded:
         """What came of a map.
 
@@ -151,6 +161,17 @@ class DualBranchCodec(nn.Module):
         """Of levels, which are in steps already: rounds exactly as training does."""
         channels = self.config.low if branch == "low" else self.config.high
         return Quantiser(np.ones(channels), 0.5, -LARGEST, LARGEST)
+
+
+def _mean_bits(entropy: EntropyModel, levels: Tensor, valid: Tensor) -> Tensor:
+    where = valid.flatten().nonzero()[:, 0]
+    if not len(where):
+        return levels.sum() * 0
+    cells = levels.permute(0, 2, 3, 1).flatten(0, 2)
+    chosen = where[torch.randint(len(where), (4 * SAMPLED,), device=where.device)]
+    strongest = cells[chosen].detach().square().sum(1).topk(SAMPLED).indices
+    mean: Tensor = entropy(cells[chosen[strongest]]).mean()
+    return mean
 
 
 def _rounded(levels: Tensor, noisy: bool) -> Tensor:

@@ -71,51 +71,58 @@ class CollaborativeModel(nn.Module):
         return self.strategy.shares in ("features", "both")
 
     def exchange(self, moments: Moments, noisy: bool | None = None) -> Exchanged:
-        """Everybody encodes, budgets cut, chunks are lost, the ego decodes and fuses; with gradients.
+        """Everybody encodes, budgets cut, chunks are lost, the ego decodes and fuses.
+
+        Past moments have no gradient: they cost as much as the present one, which teaches the same weights.
 
         Args:
             noisy: quantisation noise instead of rounding; default in training.
         """
         noisy = self.training if noisy is None else noisy
-        batch, frames, peers = moments.peers.shape[:3]
-        visible = moments.peer_visible
+        frames = moments.own.shape[1]
+        fused, bits, decoded = [], moments.own.new_zeros(()), None
+        for k in range(frames):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and k == frames - 1):
+                told, bits, decoded = self._told(moments, k, noisy)
+                fused.append(self.strategy.fuse(told))
+        return Exchanged(fused, bits, decoded, moments.peer_visible[:, -1].flatten(0, 1))
+
+    def _told(self, moments: Moments, k: int, noisy: bool) -> tuple[Told, Tensor, Decoded | None]:
+        """What the ego knows at the ``k``-th moment."""
+        visible, shape = moments.peer_visible[:, k], moments.peers.shape[:1] + moments.peers.shape[2:3]
         decoded, bits = None, moments.own.new_zeros(())
-        if self.sends_features and peers:
-            decoded, bits = self._coded(moments, noisy)
-            shape = (batch, frames, peers)
+        if self.sends_features and shape[1]:
+            decoded, bits = self._coded(moments, k, noisy)
             features = decoded.features.unflatten(0, shape)
             known, exact = decoded.visible.unflatten(0, shape), decoded.exact.unflatten(0, shape)
         elif self.strategy.shares == "everything":
-            features = moments.peers
-            known = exact = visible.float()
-        else:
-            features, known = torch.zeros_like(moments.peers), torch.zeros_like(visible, dtype=torch.float32)
+            features, known = moments.peers[:, k], visible.float()
             exact = known
-        boxes = moments.boxes if self.strategy.shares in ("boxes", "both") else torch.zeros_like(moments.boxes)
-        fused = [
-            self.strategy.fuse(
-                Told(
-                    moments.own[:, k], moments.own_visible[:, k], features[:, k], known[:, k].float(),
-                    exact[:, k].float(), boxes[:, k], moments.age[:, k],
-                )
-            )
-            for k in range(frames)
-        ]  # fmt: skip
-        return Exchanged(fused, bits, decoded, visible.flatten(0, 2))
+        else:
+            features, known = torch.zeros_like(moments.peers[:, k]), torch.zeros_like(visible, dtype=torch.float32)
+            exact = known
+        boxes = moments.boxes[:, k]
+        if self.strategy.shares not in ("boxes", "both"):
+            boxes = torch.zeros_like(boxes)
+        own, own_visible, age = moments.own[:, k], moments.own_visible[:, k], moments.age[:, k]
+        return Told(own, own_visible, features, known.float(), exact.float(), boxes, age), bits, decoded
 
-    def _coded(self, moments: Moments, noisy: bool) -> tuple[Decoded, Tensor]:
-        maps, visible = moments.peers.flatten(0, 2), moments.peer_visible.flatten(0, 2)
+    def _coded(self, moments: Moments, k: int, noisy: bool) -> tuple[Decoded, Tensor]:
+        maps, visible = moments.peers[:, k].flatten(0, 1), moments.peer_visible[:, k].flatten(0, 1)
         with torch.autocast("cpu", enabled=False):
             levels = self.codec.quantised(self.codec.encode(maps, visible), noisy)
-            low_bits, high_bits = self.codec.bits(levels)
-            useful = self.strategy.usefulness(maps, visible, moments.wanted.flatten(0, 2))
-        room = moments.budget.flatten() - HEADER - POSE - moments.box_bytes.flatten()
-        lost = moments.lost.flatten() if bool(moments.lost.any()) else None
-        sent = select(useful, low_bits, high_bits, levels.low_valid, levels.high_valid, room.clamp(min=0), lost)
-        weight = sent.high.detach()
-        bits = (high_bits * weight).sum() / weight.sum().clamp(min=1)
-        if low_bits is not None:
-            bits = bits + (low_bits * sent.low).sum() / sent.low.sum().clamp(min=1)
+        useful = self.strategy.usefulness(maps, visible, moments.wanted[:, k].flatten(0, 1)).float()
+        low_bits, high_bits = self.codec.sampled_bits(levels)
+        room = moments.budget[:, k].flatten() - HEADER - POSE - moments.box_bytes[:, k].flatten()
+        lost = moments.lost[:, k].flatten()
+        prices = [None if bits is None else bits.detach() for bits in (low_bits, high_bits)]
+        low_price = None if prices[0] is None else prices[0].expand(levels.low_valid.shape)
+        assert prices[1] is not None
+        sent = select(
+            useful, low_price, prices[1].expand(levels.high_valid.shape), levels.low_valid, levels.high_valid,
+            room.clamp(min=0), lost if bool(lost.any()) else None,
+        )  # fmt: skip
+        bits = high_bits if low_bits is None else high_bits + low_bits
         return self.codec.decode(levels, sent.low, sent.high), bits
 
     @torch.no_grad()

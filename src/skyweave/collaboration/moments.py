@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skyweave.collaboration.boxes import drawn, moved
-from skyweave.collaboration.cache import Cache, Key, Own, platforms_of, shifted
+from skyweave.collaboration.cache import SNAP, Cache, Key, Own, platforms_of, shifted
 from skyweave.collaboration.config import World
 from skyweave.collaboration.select import boxes_within
 from skyweave.geometry.grid import MapGrid
@@ -38,13 +38,13 @@ class CachedSamples(Samples):
         names = platforms_of(self.scenes[s].frames[f])
         return self.sample(number, names[f % len(names)])
 
-    def sample(self, number: int, ego: str, shift: tuple[int, int] = (0, 0)) -> Sample:
-        """One moment as seen by a platform, its map moved by so many cells south and east."""
+    def sample(self, number: int, ego: str, shift: tuple[int, int] = (0, 0), cells: int | None = None) -> Sample:
+        """One moment as seen by a platform, its map moved by so many cells south and east, and of so many a side."""
         s, f = self.index[number]
         scene, frame = self.scenes[s], self.scenes[s].frames[f]
         names = [ego, *(name for name in platforms_of(frame) if name != ego)][: self.platforms]
         whole = self.cache[scene.name, f, ego].grid
-        cells, (rows, columns) = self.config.map.cells, whole.shape
+        cells, (rows, columns) = cells or self.config.map.cells, whole.shape
         north = whole.north - (rows - cells) // 2 - shift[0]
         west = whole.west + (columns - cells) // 2 + shift[1]
         grid = MapGrid(west, north, whole.resolution, cells, cells, whole.crs)
@@ -104,13 +104,20 @@ class TrainingMoments(Dataset[Moments]):
         world: how imperfect.
         features: whether features travel beside boxes.
         peers: how many a sample has at most.
+        cells: side of the part of the map that a step sees, a multiple of 8; None: all.
     """
 
     def __init__(
-        self, samples: CachedSamples, world: World, features: bool, peers: int = 3, seed: int = 0
+        self,
+        samples: CachedSamples,
+        world: World,
+        features: bool,
+        peers: int = 3,
+        seed: int = 0,
+        cells: int | None = None,
     ) -> None:
         self.samples, self.world, self.features = samples, world, features
-        self.peers, self.seed = peers, seed
+        self.peers, self.seed, self.cells = peers, seed, cells
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -121,8 +128,9 @@ class TrainingMoments(Dataset[Moments]):
         s, f = self.samples.index[number]
         names = platforms_of(self.samples.scenes[s].frames[f])
         ego = names[int(generator.integers(len(names)))]
-        shift = generator.integers(-SHIFT, SHIFT + 1, 2) * 8
-        sample = self.samples.sample(number, ego, (int(shift[0]), int(shift[1])))
+        free = (self.samples.config.map.cells - (self.cells or self.samples.config.map.cells)) // (2 * SNAP)
+        shift = generator.integers(-SHIFT - free, SHIFT + free + 1, 2) * SNAP
+        sample = self.samples.sample(number, ego, (int(shift[0]), int(shift[1])), self.cells)
         others = [name for name in sample.platforms if name != ego]
         generator.shuffle(others)
         others = others[: self.peers]

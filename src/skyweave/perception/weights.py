@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,28 @@ from skyweave.records import convert
 from skyweave.sensors import sensor_from_dict
 
 PART = "perception."
+BEYOND = "collaboration."  # of what is built on perception and stored beside it
 
 
 def save_perception(
-    path: Path, model: PerceptionModel, name: str, dtype: torch.dtype = torch.float32, **card_fields: Any
+    path: Path,
+    model: PerceptionModel,
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    more: Mapping[str, Tensor] | None = None,
+    more_parts: Mapping[str, Any] | None = None,
+    **card_fields: Any,
 ) -> Card:
     """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_perception`` all.
 
     Args:
+        more: tensors of a model around this one, named as ``BEYOND`` says, which ``load_perception`` leaves aside.
+        more_parts: their entries in the card.
         card_fields: ``training``, ``metrics``, ``licence`` of the card.
     """
-    extra = {PART + key: value for key, value in _own_state(model).items()}
+    extra = {PART + key: value for key, value in _own_state(model).items()} | dict(more or {})
     parts = {"perception": model.config.to_dict(), "perception_fingerprint": fingerprint(model, dtype)}
+    parts |= dict(more_parts or {})
     return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
 
 
@@ -39,6 +50,7 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
         FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds a backbone only.
     """
     state, card = read_checkpoint(name_or_path)
+    state = {key: value for key, value in state.items() if not key.startswith(BEYOND)}
     if "perception" not in card.parts:
         raise ValueError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
     config = convert(card.parts["perception"], ModelConfig)

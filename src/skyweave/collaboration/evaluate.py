@@ -1,0 +1,285 @@
+"""Score a collaborative model on cached recordings, with every message really encoded, sent and decoded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved
+from skyweave.collaboration.cache import Key, Own
+from skyweave.collaboration.messages import content, encode, heard, wanted_by
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.moments import CachedSamples, on_grid
+from skyweave.geometry.boxes import Boxes
+from skyweave.geometry.grid import MapGrid
+from skyweave.perception.evaluate import Scores, evaluate
+from skyweave.perception.model import PerceptionModel
+from skyweave.perception.predict import Scene, read_maps
+from skyweave.perception.results import InstanceMap, Trajectories
+from skyweave.perception.samples import Batch, Sample
+from skyweave.perception.targets import rasterise
+from skyweave.wire import BoxList, FrameContent, decode
+
+WORTH_DRAWING = 0.3  # score of a received box from which it becomes an instance
+OVERLAP = 0.2  # share of its cells that own instances may cover already
+TRUST = 0.9  # in boxes of others beside features that have been fused
+
+
+@dataclass
+class Conditions:
+    """How imperfect the world is that a model is scored in.
+
+    Attributes:
+        budget: bytes a frame and platform; None: no limit.
+        lost: share of chunks that are lost.
+        late: frames by which others' messages are late; what was captured at an earlier frame of the model's memory
+            still reaches that frame.
+        peers: how many others there are at most.
+        boxes_only: number of peers that send boxes only.
+        useless: others' features are those of another scene.
+        seed: of everything random.
+    """
+
+    budget: int | None = None
+    lost: float = 0.0
+    late: int = 0
+    peers: int = 7
+    boxes_only: int = 0
+    useless: bool = False
+    seed: int = 0
+
+
+@dataclass
+class Ledger:
+    """What went over the wire: bytes of each frame of a platform, headers and handshakes included."""
+
+    frames: list[int] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        """Bytes a frame and platform."""
+        return float(np.mean(self.frames)) if self.frames else 0.0
+
+
+class Exchange:
+    """``run`` of `skyweave.perception.evaluate.evaluate`: what one platform reads after hearing the others.
+
+    Args:
+        model: in evaluation mode, its tables frozen.
+        samples: that are scored.
+        conditions: see `Conditions`.
+    """
+
+    def __init__(self, model: CollaborativeModel, samples: CachedSamples, conditions: Conditions) -> None:
+        self.model, self.samples, self.conditions = model.eval(), samples, conditions
+        self.ledger = Ledger()
+        self.numbers = {(samples.scenes[s].name, f): number for number, (s, f) in enumerate(samples.index)}
+        self._sent: dict[Key, list[bytes]] = {}
+
+    @torch.inference_mode()
+    def __call__(self, perception: PerceptionModel, batch: Batch) -> list[Scene]:
+        """See `skyweave.perception.predict.predict`."""
+        return [self._one(sample) for sample in batch.samples]
+
+    def _one(self, sample: Sample) -> Scene:
+        model, grid = self.model, sample.grid
+        number = self.numbers[sample.scene, sample.frame]
+        others = [name for name in sample.platforms if name != sample.ego][: self.conditions.peers]
+        channels = model.perception.config.lift.channels
+        fused, present, last = [], [], []
+        keys = self.samples.keys(number, sample.ego)
+        for step, key in enumerate(keys):
+            own = None if key is None else self.samples.cache[key]
+            features, visible = on_grid(own, grid, channels)
+            time = sample.time if own is None else own.time
+            frames = [self._received(number, name, step, time, i) for i, name in enumerate(others)]
+            last = [frame for frame in frames if frame is not None]
+            if model.strategy.shares == "everything":
+                fused.append(self._everything(features, visible, grid, number, others, step))
+            else:
+                fused.append(model.strategy.fuse(heard(model, features, visible, grid, last, time)))
+            present.append(own is not None)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = model.perception.perceive([maps.float() for maps in fused], torch.tensor([present]))
+        scene = read_maps(model.perception, outputs, [grid], [sample.ground], [sample.time])[0]
+        if not model.strategy.merges_boxes:
+            return scene
+        received = [frame.boxes for frame in last if frame.boxes is not None]
+        return with_boxes(scene, received, model, grid, sample.time)
+
+    def _received(self, number: int, platform: str, step: int, time: int, rank: int) -> FrameContent | None:
+        """What has come of a platform's frame of the model's ``step``-th moment, moved to that moment."""
+        keys, late = self.samples.keys(number, platform), self.conditions.late
+        latest = len(keys) - 1 - late  # moments after that have not come yet
+        at = min(step, latest)
+        if at < 0:
+            s, f = self.samples.index[number]
+            key: Key | None = (self.samples.scenes[s].name, f - late, platform)
+            key = key if key in self.samples.cache else None
+        else:
+            key = keys[at]
+        if key is None:
+            return None
+        chunks = self.sent(key)
+        if self.conditions.lost:
+            generator = np.random.default_rng([self.conditions.seed, number, step, rank])
+            chunks = [chunk for chunk in chunks if generator.random() >= self.conditions.lost]
+        if not chunks or self.model.strategy.shares in ("nothing", "everything"):
+            return None
+        frame = decode(chunks, self.model.tables if self.model.tables is not None else ())
+        if rank < self.conditions.boxes_only:
+            frame = replace(frame, low=None, high=None)
+        if frame.boxes is not None:
+            frame = replace(frame, boxes=moved(frame.boxes, (time - frame.time) / 1e9))
+        if self.conditions.useless:
+            frame = self._from_elsewhere(frame, key)
+        return frame
+
+    def sent(self, key: Key) -> list[bytes]:
+        """The chunks of a platform's frame; they are the same for all receivers."""
+        if key in self._sent:
+            return self._sent[key]
+        model, own = self.model, self.samples.cache[key]
+        if model.strategy.shares == "nothing":
+            return []
+        if model.strategy.shares == "everything":
+            self.ledger.frames.append(2 * own.features.shape[0] * int(own.visible.sum()))
+            self._sent[key] = []
+            return []
+        frame = content(
+            model, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, own.boxes,
+            self.conditions.budget, self._wanted(key, own), sequence=key[1],
+        )  # fmt: skip
+        budget = self.conditions.budget
+        chunks = encode(model, frame, None if budget is None else budget - model.strategy.handshake)
+        self.ledger.frames.append(sum(map(len, chunks)) + model.strategy.handshake)
+        self._sent[key] = chunks
+        return chunks
+
+    def _wanted(self, key: Key, own: Own) -> np.ndarray:
+        """What the others asked for a frame ago."""
+        from skyweave.collaboration.messages import request_of
+        from skyweave.wire import WireGrid
+
+        scene, f, platform = key
+        asking = []
+        for name in {other[2] for other in self.samples.cache.entries if other[:2] == (scene, max(f - 1, 0))}:
+            if name != platform:
+                theirs = self.samples.cache[scene, max(f - 1, 0), name]
+                asking.append(
+                    FrameContent(0, 0, 0, WireGrid.from_map(theirs.grid), request=request_of(theirs.visible))
+                )
+        return wanted_by(asking, own.grid)
+
+    def _everything(
+        self, features: torch.Tensor, visible: torch.Tensor, grid: MapGrid, number: int, others: Sequence[str], step: int
+    ) -> torch.Tensor:
+        from skyweave.collaboration.told import Told
+
+        peers = []
+        for name in others:
+            key = self.samples.keys(number, name)[step]
+            if key is not None:
+                self.sent(key)
+            peers.append(on_grid(None if key is None else self.samples.cache[key], grid, features.shape[0]))
+        none = torch.zeros(1, len(others), *grid.shape)
+        told = Told(
+            features[None], visible[None],
+            torch.stack([p[0] for p in peers])[None] if peers else torch.zeros(1, 0, *features.shape),
+            torch.stack([p[1] for p in peers])[None].float() if peers else none, none,
+            torch.zeros(1, len(others), 1, *grid.shape), torch.zeros(1, len(others)),
+        )  # fmt: skip
+        return self.model.strategy.fuse(told)
+
+    def _from_elsewhere(self, frame: FrameContent, key: Key) -> FrameContent:
+        """The same grid with another scene's cells, and no boxes."""
+        scenes = sorted({entry[0] for entry in self.samples.cache.entries})
+        other = (scenes[(scenes.index(key[0]) + 1) % len(scenes)], *key[1:])
+        if other not in self.samples.cache or other[0] == key[0]:
+            return replace(frame, low=None, high=None, boxes=None)
+        chunks = self.sent(other)
+        strange = decode(chunks, self.model.tables if self.model.tables is not None else ())
+        return replace(strange, grid=frame.grid, boxes=None)
+
+
+def score(
+    model: CollaborativeModel,
+    samples: CachedSamples,
+    conditions: Conditions,
+    every: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Scores, Ledger]:
+    """All metrics of `skyweave.perception.evaluate.evaluate`, and the bytes they cost."""
+    exchange = Exchange(model, samples, conditions)
+    scores = evaluate(model.perception, samples, every=every, run=exchange, progress=progress)
+    return scores, exchange.ledger
+
+
+def with_boxes(
+    scene: Scene, received: Sequence[BoxList], model: CollaborativeModel, grid: MapGrid, time: int
+) -> Scene:
+    """A scene with the boxes of others: as detections, as instances and as constant-velocity trajectories."""
+    received = [boxes.select(np.flatnonzero(grid.index(boxes.centres) >= 0)) for boxes in received]
+    received = [boxes for boxes in received if len(boxes)]
+    if scene.detections is None or not received:
+        return scene
+    config = model.perception.config
+    own = boxes_of(scene.detections, config.categories)
+    features = model.sends_features
+    boxes = merged(own, received, TRUST if features else 1.0, raise_scores=not features)
+    found = detections_of(boxes, config.categories, scene.detections.crs, time)
+    found = found.select(np.argsort(-found.scores, kind="stable"))
+    instances = scene.instances
+    if instances is not None:
+        instances = _with_instances(instances, merged(received[0], received[1:]), config.interval)
+    return Scene(found, instances, _with_paths(scene.trajectories, found, config.interval, config.horizon))
+
+
+def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:
+    boxes = boxes.select(np.flatnonzero(boxes.scores >= WORTH_DRAWING))
+    if not len(boxes):
+        return instances
+    grid, first = instances[0].grid, int(max(one.identities.max() for one in instances)) + 1
+    maps = [one.identities.copy() for one in instances]
+    numbers = np.arange(first, first + len(boxes))
+    now = rasterise(Boxes(boxes.centres, boxes.sizes, boxes.yaws).footprints(), numbers, grid)
+    fresh = []
+    for place, number in enumerate(numbers):
+        cells = now == number
+        if cells.any() and (maps[0][cells] > 0).mean() < OVERLAP:
+            fresh.append(place)
+    for step, identities in enumerate(maps):
+        some = moved(boxes.select(np.array(fresh, int)), step * interval)
+        if not len(some):
+            continue
+        drawn = rasterise(Boxes(some.centres, some.sizes, some.yaws).footprints(), numbers[fresh], grid)
+        identities[(identities == 0) & (drawn > 0)] = drawn[(identities == 0) & (drawn > 0)]
+    return [replace(one, identities=identities) for one, identities in zip(instances, maps, strict=True)]
+
+
+def _with_paths(own: Trajectories | None, found: object, interval: float, horizon: int) -> Trajectories | None:
+    from skyweave.perception.results import Detections
+
+    assert isinstance(found, Detections)
+    if own is None:
+        return None
+    from skyweave.perception.predict import WORTH_PREDICTING
+
+    found = found.select(np.flatnonzero(found.scores >= WORTH_PREDICTING))
+    seconds = interval * np.arange(1, horizon + 1)
+    modes = own.modes.shape[1] if len(own) else 1
+    start = found.boxes.centres[:, None, :2]
+    straight = start + np.nan_to_num(found.velocities)[:, None] * seconds[:, None]
+    paths = np.repeat(straight[:, None], modes, 1)
+    shares = np.full((len(found), modes), 1 / modes)
+    if len(own) and len(found):
+        lead = own.modes[..., 0, :].mean(1)
+        distance = np.linalg.norm(lead[:, None] - straight[None, :, 0], axis=-1)
+        distance[np.array(own.categories)[:, None] != np.array(found.categories)[None]] = np.inf
+        nearest = distance.argmin(1)
+        for mine in np.flatnonzero(distance.min(1) < 1.0):
+            shift = straight[nearest[mine], 0] - lead[mine]
+            paths[nearest[mine]] = own.modes[mine] + np.clip(shift, -0.5, 0.5)
+            shares[nearest[mine]] = own.probabilities[mine]
+    return Trajectories(paths, shares, seconds, found.categories, crs=found.crs, time=found.time)

@@ -1,0 +1,215 @@
+"""One platform's frame to bytes within a budget, and bytes to what the receiver knows of it.
+
+These are the codec's modules of the training, around `skyweave.wire`: ``content`` and ``heard`` are all that a node
+needs. The sender encodes once for all receivers; a receiver decodes on the sender's grid and cuts out its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skyweave.collaboration.boxes import drawn
+from skyweave.collaboration.cache import shifted
+from skyweave.collaboration.codec import Decoded, Levels
+from skyweave.collaboration.entropy import cheapest
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.select import FIRST, boxes_within
+from skyweave.collaboration.told import Told
+from skyweave.geometry.grid import MapGrid
+from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, Pose, Request, WireGrid, encode_frame
+
+REQUEST_FACTOR = 16  # cells of the map along a side of a request's
+REQUEST_LEVELS = 3
+REQUEST_FROM = 1000  # bytes of a budget from which a request travels
+LEAST_CELL = 8  # bits that a cell takes at least: what a budget cannot hold is not worked out
+TOGETHER = 4  # chunks among which neighbours travel together
+NANOSECONDS = 1e9
+
+
+@torch.inference_mode()
+def content(
+    model: CollaborativeModel,
+    features: Tensor,
+    visible: Tensor,
+    grid: MapGrid,
+    time: int,
+    boxes: BoxList | None = None,
+    budget: int | None = None,
+    wanted: np.ndarray | None = None,
+    pose: Pose | None = None,
+    platform: int = 0,
+    sequence: int = 0,
+) -> FrameContent:
+    """What a platform tells in one frame, the most useful first.
+
+    Args:
+        model: with frozen tables, where features travel.
+        features: (channels, rows, columns) of its own map; visible: (rows, columns) bool.
+        grid: of the map, snapped to the codec's coarse cells.
+        boxes: that it found alone, the most certain first.
+        budget: bytes; what cannot fit is not worked out. None: everything.
+        wanted: (rows, columns) 0 to 1, what others asked for (`wanted_by`).
+
+    Raises:
+        ValueError: a model whose tables are not frozen, or a grid that is not snapped.
+    """
+    factor = model.config.codec.factor
+    if any(value % factor for value in (grid.west, grid.north, grid.rows, grid.columns)):
+        raise ValueError(f"the grid {grid} must start and end on multiples of {factor} cells")
+    limit = float("inf") if budget is None else float(budget)
+    shares = model.strategy.shares
+    told: BoxList | None = None
+    if boxes is not None and shares in ("boxes", "both"):
+        kept = len(boxes) if budget is None else boxes_within(limit, len(boxes), shares == "both")
+        told = _on(boxes.select(slice(0, kept)), grid)
+    request = None
+    if shares == "both" and limit >= REQUEST_FROM:
+        request = request_of(visible.numpy())
+    frame = FrameContent(
+        platform, sequence, time, WireGrid.from_map(grid), pose=pose, boxes=told, request=request
+    )  # fmt: skip
+    if not model.sends_features:
+        return frame
+    tables = model.tables
+    if tables is None:
+        raise ValueError("the codec's tables are not frozen; train it, or call `skyweave.collaboration.freeze.freeze`")
+    maps, seen = features[None].float(), visible[None]
+    levels = model.codec.quantised(model.codec.encode(maps, seen), noisy=False)
+    asked = torch.zeros(1, *visible.shape) if wanted is None else torch.from_numpy(wanted)[None].float()
+    useful = model.strategy.usefulness(maps, seen, asked)[0].numpy()
+    high = _cells(levels.high[0], levels.high_valid[0].numpy(), useful, tables, "high", limit * 8 / LEAST_CELL)
+    low = None
+    if levels.low is not None:
+        pooled = useful.reshape(useful.shape[0] // factor, factor, -1, factor).max((1, 3)) + FIRST
+        low = _cells(levels.low[0], levels.low_valid[0].numpy(), pooled, tables, "low", np.inf)
+    fingerprint, codec, quality = tables.model
+    return replace(frame, fingerprint=fingerprint, codec=codec, quality=quality, low=low, high=high)
+
+
+def encode(
+    model: CollaborativeModel, frame: FrameContent, budget: int | None = None, mtu: int = 1200
+) -> list[bytes]:
+    """A frame as chunks within a budget. Raises ``ValueError`` for a budget below one header."""
+    return encode_frame(frame, model.tables, mtu, budget, together=TOGETHER)
+
+
+@torch.inference_mode()
+def decoded(model: CollaborativeModel, frame: FrameContent) -> Decoded | None:
+    """What a frame, whole or in part, says about the sender's map, on the sender's grid; None without features."""
+    tables = model.tables
+    known = tables is not None and (frame.fingerprint, frame.codec, frame.quality) == tables.model
+    if not known or (frame.low is None and frame.high is None):
+        return None
+    grid, factor, codec = frame.grid, model.codec.config.factor, model.codec
+    if any(value % factor for value in (grid.west, grid.north, grid.rows, grid.columns)):
+        return None  # no sender of ours
+    coarse = grid.coarser(factor)
+    high, exact = _placed(frame.high, grid, codec.config.high)
+    low, came = (None, torch.zeros(1, coarse.rows, coarse.columns))
+    if codec.config.low:
+        low, came = _placed(frame.low, coarse, codec.config.low)
+    return codec.decode(Levels(low, came > 0, high, exact > 0), came, exact)
+
+
+def heard(
+    model: CollaborativeModel,
+    own: Tensor,
+    own_visible: Tensor,
+    grid: MapGrid,
+    frames: Sequence[FrameContent],
+    time: int,
+) -> Told:
+    """What is known at one moment, as the strategies fuse it.
+
+    Args:
+        own: (channels, rows, columns) on ``grid``; own_visible: (rows, columns) bool.
+        frames: of others, one each; boxes were moved to ``time`` by their velocities already.
+        time: of the moment, UTC nanoseconds.
+    """
+    classes = len(model.perception.config.categories)
+    features, visible, exact, boxes, ages = [], [], [], [], []
+    for frame in frames:
+        known = decoded(model, frame)
+        if known is None:
+            features.append(torch.zeros_like(own))
+            visible.append(torch.zeros(grid.shape))
+            exact.append(torch.zeros(grid.shape))
+        else:
+            offset = frame.grid.to_map().offset_to(grid)
+            features.append(shifted(known.features[0], *offset, grid.shape))
+            visible.append(shifted(known.visible[0], *offset, grid.shape))
+            exact.append(shifted(known.exact[0], *offset, grid.shape))
+        shares = model.strategy.shares in ("boxes", "both")
+        boxes.append(drawn(frame.boxes if shares else None, grid, classes))
+        ages.append(max(time - frame.time, 0) / NANOSECONDS)
+    channels = model.strategy.box_channels
+    return Told(
+        own[None],
+        own_visible[None],
+        _stack(features, own.shape)[None],
+        _stack(visible, grid.shape)[None],
+        _stack(exact, grid.shape)[None],
+        _stack(boxes, (channels, *grid.shape))[None],
+        torch.tensor(ages, dtype=torch.float32)[None],
+    )
+
+
+def request_of(visible: np.ndarray) -> Request:
+    """What a platform that sees ``visible`` (rows, columns) wants to know: the parts it does not see."""
+    return Request(np.rint(_lacking(visible) * REQUEST_LEVELS).astype(np.uint8), REQUEST_FACTOR)
+
+
+def wanted_by(requests: Sequence[FrameContent], grid: MapGrid) -> np.ndarray:
+    """(rows, columns) 0 to 1: the most that any of these frames asks for, on a platform's own grid."""
+    wanted = np.zeros(grid.shape, np.float32)
+    for frame in requests:
+        if frame.request is None:
+            continue
+        theirs, factor = frame.grid, frame.request.factor
+        coarse = theirs.coarser(factor)
+        levels = np.minimum(frame.request.levels / REQUEST_LEVELS, 1).astype(np.float32)
+        full = torch.from_numpy(levels.repeat(factor, 0).repeat(factor, 1))
+        whole = replace(theirs, west=coarse.west * factor, north=coarse.north * factor, rows=full.shape[0],
+                        columns=full.shape[1])  # fmt: skip
+        wanted = np.maximum(wanted, shifted(full, *whole.to_map().offset_to(grid), grid.shape).numpy())
+    return wanted
+
+
+def _lacking(visible: np.ndarray) -> np.ndarray:
+    f = REQUEST_FACTOR
+    rows, columns = (-(-side // f) * f for side in visible.shape)
+    whole = np.zeros((rows, columns), np.float32)
+    whole[: visible.shape[0], : visible.shape[1]] = visible
+    return np.asarray(1 - whole.reshape(rows // f, f, columns // f, f).mean((1, 3)))
+
+
+def _cells(
+    levels: Tensor, valid: np.ndarray, useful: np.ndarray, tables: EntropyTables, branch: str, most: float
+) -> Cells:
+    indices = np.flatnonzero(valid)
+    worth = useful.ravel()[indices]
+    if len(indices) > most:
+        best = np.argpartition(-worth, int(most))[: int(most)]
+        indices, worth = indices[best], worth[best]
+    numbers = levels.flatten(1)[:, torch.from_numpy(indices)].T.numpy().astype(np.int16)
+    return Cells(indices, numbers, cheapest(tables, branch, numbers), worth)
+
+
+def _placed(cells: Cells | None, grid: WireGrid, channels: int) -> tuple[Tensor, Tensor]:
+    """(1, channels, rows, columns) numbers and (1, rows, columns) 1 where some came."""
+    if cells is None:
+        return torch.zeros(1, channels, grid.rows, grid.columns), torch.zeros(1, grid.rows, grid.columns)
+    levels, valid = cells.placed(grid)
+    return torch.from_numpy(levels.astype(np.float32))[None], torch.from_numpy(valid.astype(np.float32))[None]
+
+
+def _on(boxes: BoxList, grid: MapGrid) -> BoxList:
+    """Those whose centre is on the map: the wire's places reach little beyond it."""
+    return boxes.select(np.flatnonzero(grid.index(boxes.centres) >= 0))
+
+
+def _stack(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
+    return torch.stack(parts) if parts else torch.zeros(0, *shape)

@@ -1,0 +1,98 @@
+"""Run a training of collaboration: cache, codec and fusion under Lightning, tables, weights."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.config import CollaborationConfig, Losses, World
+from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.module import CollaborationModule
+from skyweave.collaboration.moments import CachedSamples, TrainingMoments
+from skyweave.collaboration.weights import save_collaboration
+from skyweave.perception.module import OptimiserConfig
+from skyweave.perception.train import load_scenes
+from skyweave.perception.weights import load_perception
+from skyweave.records import read_record
+from skyweave.training import Machine, fit, start_output
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run, from one YAML in ``configs/collaboration``.
+
+    Attributes:
+        perception: weights of the perception model that platforms have; it stays as it is.
+        recordings: folders below ``--data``; their scenes are mixed.
+        split: of these recordings; null for all scenes.
+        scenes: of these at most, so that the cache (2.5 MB a platform and frame) fits the disk; null for all.
+        cells: side of the part of the map that a step sees; null for all of it.
+        platforms: how many a sample has at most.
+    """
+
+    name: str
+    perception: str
+    recordings: list[str]
+    split: str | None = "train"
+    scenes: int | None = 60
+    collaboration: CollaborationConfig = field(default_factory=CollaborationConfig)
+    world: World = field(default_factory=World)
+    losses: Losses = field(default_factory=Losses)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(steps=600))
+    machine: Machine = field(default_factory=Machine)
+    platforms: int = 4
+    cells: int | None = 64
+    seed: int = 0
+
+
+def train(
+    file: Path,
+    data: Path,
+    output: Path,
+    changes: Sequence[str] = (),
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train, or go on training, and return the path of the weights.
+
+    The cache of features is made in ``output/cache`` on the first run.
+
+    Raises:
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.start_output` and ``load_recording``.
+    """
+    config = read_record(file, TrainConfig, changes)
+    start_output(output, asdict(config), resume)
+    perception, card = load_perception(config.perception)
+    scenes = load_scenes([data / name for name in config.recordings], config.split)[: config.scenes]
+    cache = fill(output / "cache", perception, str(card.parts["perception_fingerprint"]), scenes)
+    model = CollaborativeModel(perception, config.collaboration, config.seed)
+    samples = CachedSamples(scenes, perception.config, cache, config.platforms, config.seed)
+    return train_on(output, config, model, samples, cache, resume, progress)
+
+
+def train_on(
+    output: Path,
+    config: TrainConfig,
+    model: CollaborativeModel,
+    samples: CachedSamples,
+    cache: Cache,
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """The same with everything at hand; several strategies share a cache so."""
+    began = time.time()
+    moments = TrainingMoments(
+        samples, config.world, model.sends_features, config.platforms - 1, config.seed, config.cells
+    )
+    module = CollaborationModule(model, config.optimiser, config.losses, moments)
+    steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], resume, progress)
+    model.cpu().eval()
+    if model.sends_features:
+        freeze(model, cache)
+    training = {"steps": steps, "seconds": round(time.time() - began), "samples": len(samples), "config": asdict(config)}
+    save_collaboration(output / WEIGHTS, model, config.name, training=training)
+    return output / WEIGHTS

@@ -1,0 +1,74 @@
+"""The weights of a collaborative model on disk: codec, strategy and tables, beside which perception keeps its own."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skyweave.backbone import Card, read_checkpoint
+from skyweave.backbone.checkpoint import load_strictly
+from skyweave.collaboration.config import CollaborationConfig
+from skyweave.collaboration.freeze import fingerprint_of
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.perception.weights import load_perception, save_perception
+from skyweave.records import convert
+from skyweave.wire import EntropyTables
+
+PART, TABLES = "collaboration.", "tables."
+UNTRAINED = ("own", "late", "all")  # strategies that use what the perception model has learned
+
+
+def save_collaboration(path: Path, model: CollaborativeModel, name: str, **card_fields: Any) -> Card:
+    """Write one file that ``load_collaboration`` reads whole, ``load_perception`` and ``skyweave.load`` in part."""
+    extra = {PART + key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
+    if model.tables is not None:  # numbers below 2**24, so that the float32 of the file holds them; the fingerprint is not
+        arrays = replace(model.tables, fingerprint=0).to_arrays()
+        extra |= {PART + TABLES + key: torch.from_numpy(value) for key, value in arrays.items()}
+    parts = {"collaboration": model.config.to_dict()}
+    return save_perception(path, model.perception, name, more=extra, more_parts=parts, **card_fields)
+
+
+def load_collaboration(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[CollaborativeModel, Card]:
+    """A collaborative model in evaluation mode, and its card.
+
+    Raises:
+        FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds no collaborative model.
+    """
+    state, card = read_checkpoint(name_or_path)
+    if "collaboration" not in card.parts:
+        raise ValueError(
+            f"{name_or_path} holds no collaborative model; train one with `skyweave train configs/collaboration/...`"
+        )
+    perception, _ = load_perception(name_or_path)
+    model = CollaborativeModel(perception, convert(card.parts["collaboration"], CollaborationConfig))
+    mine = {key.removeprefix(PART): value for key, value in state.items() if key.startswith(PART)}
+    arrays = {key.removeprefix(TABLES): value.numpy() for key, value in mine.items() if key.startswith(TABLES)}
+    wanted = {f"perception.{key}": value for key, value in perception.state_dict().items()}
+    wanted |= {key: value for key, value in mine.items() if not key.startswith(TABLES)}
+    load_strictly(model, wanted, str(name_or_path))
+    if arrays:
+        tables = EntropyTables.from_arrays({key: np.asarray(value, np.int64) for key, value in arrays.items()})
+        model.tables = replace(tables, fingerprint=fingerprint_of(model))
+    return model.eval().to(device), card
+
+
+def load_for(name_or_path: str | Path, strategy: str | None) -> tuple[CollaborativeModel, Card]:
+    """A model for a strategy: what was trained, or one that needs no training around any perception model.
+
+    Raises:
+        ValueError: the strategy needs training and is not the one in the file; else as ``load_collaboration``.
+    """
+    card = read_checkpoint(name_or_path)[1]
+    trained = convert(card.parts["collaboration"], CollaborationConfig) if "collaboration" in card.parts else None
+    if trained is not None and strategy in (None, trained.strategy):
+        return load_collaboration(name_or_path)
+    if strategy in UNTRAINED:
+        perception, card = load_perception(name_or_path)
+        return CollaborativeModel(perception, CollaborationConfig(strategy)).eval(), card
+    there = "holds no collaborative model" if trained is None else f"was trained for {trained.strategy!r}"
+    raise ValueError(
+        f"{name_or_path} {there}; without training there are {', '.join(UNTRAINED)}. For {strategy or 'others'}, run "
+        "`skyweave train configs/collaboration/hidden.yaml --set collaboration.strategy=...`"
+    )

@@ -1,5 +1,9 @@
+import json
 import random
 import stat
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fabricated_fleet as fleet
+from skyweave.fleet.clocks import wall_clock
 from skyweave.fleet.envelope import WINDOW, Opened, Sealer, Unsealer
 from skyweave.fleet.heartbeat import Heartbeat, Report, read_heartbeat, write_heartbeat
 from skyweave.fleet.keys import alive_key, frame_key, platform_of
 from skyweave.fleet.limits import PeerLimits
+from skyweave.fleet.metrics import NodeCollector, status
 from skyweave.fleet.node import NodeOptions
 from skyweave.fleet.transport import Loopback
 from skyweave.fleet.trust import load_trust, make_keys
@@ -228,3 +234,52 @@ def test_a_million_broken_messages_are_refused_and_honest_ones_still_taken(reque
     assert sum(drops.values()) > 15_000 and len(drops) >= 5, drops
     assert platform_of(tape[0][0]) == "UAV_2"
     assert picture.scene.detections is not None
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    """The network, the reader, the worker and the metrics, all at once; a thread is interrupted all the time."""
+    hub = Loopback()
+    here = fleet.node("UAV_1", hub.join(), wall_clock)
+    there = fleet.node("UAV_2", hub.join(), wall_clock)
+    hostile, stop = hub.join(), threading.Event()
+    faults: list[BaseException] = []
+
+    def over_and_over(work: Callable[[int], object]) -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                work(number)
+                number += 1
+        except BaseException as error:
+            faults.append(error)
+
+    def talk(number: int) -> None:
+        there.beat()
+        there.send(fleet.frame(number % 4, "UAV_2", time=wall_clock()))
+
+    def attack(number: int) -> None:
+        hostile.publish(frame_key("test", f"UAV_{number % 80}"), bytes([number % 256]) * (number % 300))
+
+    def work(number: int) -> None:
+        here.finish(here.send(fleet.frame(number % 4, "UAV_1", time=wall_clock())))
+
+    def watch(number: int) -> None:
+        json.dumps(status(here))
+        list(NodeCollector(here).collect())
+        here.beat()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        jobs = (talk, attack, work, watch, lambda number: here.peers.read())
+        threads = [threading.Thread(target=over_and_over, args=(job,)) for job in jobs]
+        for thread in threads:
+            thread.start()
+        stop.wait(2.0)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        sys.setswitchinterval(interval)
+    assert not faults, faults
+    assert here.statistics.frames > 0 and here.peers.all()[0].refused()

@@ -54,40 +54,29 @@ class Exchange:
 class OffsetEstimate:
     """A peer's clock against ours, from the quickest of the latest exchanges: those least delayed err least.
 
-    Before the first exchange it is guessed from one-way messages: the least of (their stamp - our clock) is wrong by no
-    more than the shortest delay.
+    Before the first exchange it is guessed from one-way messages: the greatest of (their stamp - our clock) is wrong by
+    no more than the shortest delay. Written by one thread, read by any.
     """
 
     def __init__(self) -> None:
         self._exchanges: deque[Exchange] = deque(maxlen=WINDOW)
         self._one_way: deque[int] = deque(maxlen=WINDOW)
+        self.known = False  # measured rather than guessed
+        self.offset = 0  # their clock minus ours, nanoseconds; 0 where it may as well be right
+        self.uncertainty = GUESSED  # by how much that may be wrong, nanoseconds
 
     def add(self, exchange: Exchange) -> None:
         """Take a measurement; one that cannot be (it took less than no time) is left out."""
-        if -LEAST <= exchange.round_trip < 10 * 10**9:
-            self._exchanges.append(exchange)
+        if not -LEAST <= exchange.round_trip < 10 * 10**9:
+            return
+        self._exchanges.append(exchange)
+        quickest = min(self._exchanges, key=lambda e: e.round_trip)
+        self.known, self.uncertainty = True, max(quickest.round_trip // 2, LEAST)
+        self.offset = quickest.offset if abs(quickest.offset) > self.uncertainty else 0
 
     def heard(self, stamp: int, received: int) -> None:
         """A message that they sent at ``stamp``, by their clock, came at ``received``, by ours."""
-        self._one_way.append(stamp - received)
-
-    @property
-    def known(self) -> bool:
-        """Whether it is measured rather than guessed."""
-        return bool(self._exchanges)
-
-    @property
-    def offset(self) -> int:
-        """Their clock minus ours, nanoseconds; 0 where it may as well be right, and while nothing is known."""
-        if self._exchanges:
-            quickest = min(self._exchanges, key=lambda e: e.round_trip)
-            return quickest.offset if abs(quickest.offset) > self.uncertainty else 0
-        guess = max(self._one_way) if self._one_way else 0
-        return guess if abs(guess) > GUESSED else 0
-
-    @property
-    def uncertainty(self) -> int:
-        """By how much the offset may be wrong, nanoseconds."""
-        if not self._exchanges:
-            return GUESSED
-        return max(min(e.round_trip for e in self._exchanges) // 2, LEAST)
+        if not self.known:
+            self._one_way.append(stamp - received)
+            guess = max(self._one_way)
+            self.offset = guess if abs(guess) > GUESSED else 0

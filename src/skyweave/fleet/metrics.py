@@ -26,7 +26,7 @@ class NodeCollector(Collector):
         now = node.clock()
         yield CounterMetricFamily("skyweave_frames", "Pictures made.", value=statistics.frames)
         late = CounterMetricFamily("skyweave_moments_dropped", "Own moments not worked on.", labels=["reason"])
-        for reason, count in sorted(statistics.late.items()):
+        for reason, count in sorted(dict(statistics.late).items()):
             late.add_metric([reason], count)
         yield late
         stages = HistogramMetricFamily("skyweave_stage_seconds", "Time by stage.", labels=["stage"])
@@ -37,7 +37,7 @@ class NodeCollector(Collector):
         _add(latency, [], statistics.latency)
         yield latency
         sent = CounterMetricFamily("skyweave_sent_bytes", "Published, envelopes included.", labels=["kind"])
-        for kind, size in sorted(statistics.bytes.items()):
+        for kind, size in sorted(dict(statistics.bytes).items()):
             sent.add_metric([kind], size)
         yield sent
         received = CounterMetricFamily("skyweave_received_bytes", "Taken, by peer.", labels=["peer"])
@@ -101,6 +101,7 @@ def status(node: Node) -> dict[str, Any]:
         "longest_gap": round(statistics.longest_gap, 3),
         "stages": {name: round(one.mean, 5) for name, one in sorted(dict(statistics.stages).items())},
         "sent": dict(statistics.bytes),
+        "messages": dict(statistics.messages),
         "budget": node.budget.frame,
         "peers": {
             peer.name: {

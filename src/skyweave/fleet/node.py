@@ -225,7 +225,7 @@ class Node:
 
     def drops(self) -> dict[str, Counter[str]]:
         """Everything refused, by peer and reason; under ``""`` what came from nobody we know."""
-        return {"": Counter(self.peers.strangers), **{peer.name: peer.refused() for peer in self.peers.all()}}
+        return {"": Counter(dict(self.peers.strangers)), **{peer.name: peer.refused() for peer in self.peers.all()}}
 
     def close(self) -> None:
         """Leave the fleet."""

@@ -66,8 +66,11 @@ class Peer:
 
     def refused(self) -> Counter[str]:
         """Everything refused from this peer, by reason."""
-        wire = Counter({reason.name.lower(): count for reason, count in self.receiver.refused.items()})
-        return self.drops + self.arriving + wire
+        wire = {reason.name.lower(): count for reason, count in dict(self.receiver.refused).items()}
+        total = Counter(wire)
+        for counts in (dict(self.drops), dict(self.arriving)):  # copied at once: other threads go on counting
+            total.update(counts)
+        return total
 
     def to_ours(self, time: int) -> int:
         """A time of its clock by ours."""

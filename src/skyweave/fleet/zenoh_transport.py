@@ -28,6 +28,7 @@ PRIORITIES = {
     Priority.PICTURES: zenoh.Priority.BACKGROUND,
 }
 MAX_PUBLISHERS = 256
+CLOSING = 3.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,10 @@ class ZenohTransport:
             if not self._open:
                 return
             self._open = False
-        self.session.close()
+        # It waits for links that may be dead; who leaves must not hang on them.
+        closing = threading.Thread(target=self.session.close, daemon=True)
+        closing.start()
+        closing.join(CLOSING)
 
     def _publisher(self, key: str, priority: Priority) -> Any:
         """Declared once a key, so that the key travels as a number."""

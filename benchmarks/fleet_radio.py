@@ -1,0 +1,238 @@
+"""A fleet on slow radios: four network namespaces on a bridge, each one's sending shaped by `tc tbf`. Needs root.
+
+    skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 40
+    OMP_NUM_THREADS=1 python benchmarks/fleet_radio.py recordings/hidden
+
+250 kbit/s in total, a quarter for each node's sending; every frame is sent to each of the three others (Zenoh peers
+over TCP), so each byte of a frame is sent three times. Reported: mean average precision of the fused pictures and of
+the same moments evaluated offline (`perceive_together`, same budget), by the stand-in detector, which tells of the
+network only; and bytes by the kernel's counters beside our own count with its estimate of what the lower layers add.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from skyweave.data.nuscenes import load_recording
+from skyweave.fleet.batch import perceive_together
+from skyweave.fleet.box_perceiver import TruthPerceiver
+from skyweave.fleet.perceiver import Place
+from skyweave.fleet.publish import SHOWN
+from skyweave.fleet.sources import of_platform
+from skyweave.geometry.boxes import Boxes
+from skyweave.perception.metrics import evaluate_detection, seen
+from skyweave.perception.results import Detections
+
+NAMES = ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
+INTERVAL = 0.5
+CATEGORIES = ("car", "truck", "bus", "bicycle", "pedestrian")
+OVERHEAD = 14 + 20 + 32 + 11  # bytes a message: Ethernet, IP, TCP with timestamps, Zenoh's framing with a declared key
+ACKNOWLEDGED = 66  # bytes of an empty TCP segment, for about every message that came
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording")
+    parser.add_argument("--total", type=float, default=250.0, help="kbit/s of all nodes together")
+    parser.add_argument("--budget", type=int, default=800, help="bytes a frame")
+    parser.add_argument("--seconds", type=float, default=40.0)
+    args = parser.parse_args()
+    if shutil.which("tc") is None or shutil.which("ip") is None:
+        raise SystemExit("this needs `ip` and `tc` (iproute2)")
+    each = args.total / len(NAMES)
+    network(up=False)
+    try:
+        network(up=True, rate=each)
+        with tempfile.TemporaryDirectory() as folder:
+            report = run(Path(args.recording).resolve(), Path(folder), args.budget, args.seconds)
+    finally:
+        network(up=False)
+    print(json.dumps(report, indent=1))
+
+
+def network(up: bool, rate: float = 0.0) -> None:
+    """Namespaces sw1 to sw4 at 10.77.0.1 to 10.77.0.4, on a bridge in a namespace of its own."""
+    if not up:
+        for name in ("swhub", *(f"sw{i + 1}" for i in range(len(NAMES)))):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        return
+    steps = ["ip netns add swhub", "ip -n swhub link add br0 type bridge", "ip -n swhub link set br0 up"]
+    for i in range(1, len(NAMES) + 1):
+        steps += [
+            f"ip netns add sw{i}",
+            f"ip -n sw{i} link add eth0 type veth peer name port{i} netns swhub",
+            f"ip -n swhub link set port{i} master br0 up",
+            f"ip -n sw{i} addr add 10.77.0.{i}/24 dev eth0",
+            f"ip -n sw{i} link set lo up",
+            f"ip -n sw{i} link set eth0 mtu 1500 up",
+            f"tc -n sw{i} qdisc add dev eth0 root tbf rate {rate}kbit burst 3000 latency 300ms",
+        ]
+    for step in steps:
+        subprocess.run(step.split(), check=True, capture_output=True)
+
+
+def run(recording: Path, folder: Path, budget: int, seconds: float) -> dict[str, Any]:
+    """Nodes in their namespaces for a while; what they saw and sent."""
+    processes = []
+    for i, name in enumerate(NAMES):
+        others = [f"tcp/10.77.0.{j + 1}:7447" for j in range(i)]
+        content = {
+            "name": name,
+            "number": i + 1,
+            "fleet": "radio",
+            "source": {"kind": "recording", "path": str(recording), "interval": INTERVAL},
+            "perceiver": {"kind": "truth", "seed": i, "categories": list(CATEGORIES)},
+            "transport": {"listen": [f"tcp/10.77.0.{i + 1}:7447"], "connect": others},
+            "allow_clear": True,
+            "camera_interval": 0.0,
+            "options": {"wait": 0.45, "beat": 1.0, "budget": {"least": budget, "most": budget}},
+            "status": str(folder / f"{name}.json"),
+            "save": str(folder / f"{name}.jsonl"),
+        }
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            f"sw{i + 1}",
+            sys.executable,
+            "-m",
+            "skyweave",
+            "node",
+            f"{folder}/{name}.yaml",
+        ]
+        processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+    try:
+        wait_for_all(folder)
+        first, start = [ours(folder, name) for name in NAMES], [kernel(i + 1) for i in range(len(NAMES))]
+        began = time.time()
+        time.sleep(seconds)
+        last, stop = [ours(folder, name) for name in NAMES], [kernel(i + 1) for i in range(len(NAMES))]
+        ended = time.time()
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+    fan = len(NAMES) - 1
+    counted = sum(b - a for a, b in zip(start, stop, strict=True))
+    messages = sum(b["messages"] - a["messages"] for a, b in zip(first, last, strict=True))
+    size = sum(b["bytes"] - a["bytes"] for a, b in zip(first, last, strict=True))
+    estimate = fan * (size + messages * (OVERHEAD + ACKNOWLEDGED))
+    return {
+        "seconds": round(ended - began, 1),
+        **scores(recording, folder, budget, began, ended),
+        "kernel: kbit/s sent by all": round(counted * 8 / (ended - began) / 1000, 1),
+        "ours, payload and envelopes": round(fan * size * 8 / (ended - began) / 1000, 1),
+        "ours, with lower layers": round(estimate * 8 / (ended - began) / 1000, 1),
+        "ours / kernel": round(estimate / counted, 3),
+    }
+
+
+def scores(recording: Path, folder: Path, budget: int, began: float, ended: float) -> dict[str, float]:
+    """Mean average precision of the pictures, of the same moments offline, and of each platform alone."""
+    scene = load_recording(str(recording)).scenes[0]
+    place = Place(scene.crs, scene.ground)
+    perceivers = {name: TruthPerceiver(CATEGORIES, seed=i, interval=INTERVAL) for i, name in enumerate(NAMES)}
+    pictures: dict[int, dict[str, Any]] = {}
+    for name in NAMES:
+        for line in (folder / f"{name}.jsonl").read_text().splitlines():
+            content = json.loads(line)
+            if began + 1 < content["time"] < ended - 1:
+                pictures.setdefault(round(content["time"] / INTERVAL), {})[name] = content
+    truth, live, offline, alone, complete, latencies = [], [], [], [], [], []
+    for tick, found in sorted(pictures.items()):
+        frame = scene.frames[tick % len(scene.frames)]
+        shift = tick * round(INTERVAL * 1e9) - frame.time
+        moments = {name: moment for name in NAMES if (moment := of_platform(frame, name, shift)) is not None}
+        wanted = perceive_together(perceivers, moments, place, budget, 1188)
+        for name, content in found.items():
+            if frame.annotations is None or name not in wanted:
+                continue
+            truth.append(frame.annotations)
+            live.append(detections(content))
+            reference = wanted[name].detections
+            assert reference is not None
+            offline.append(reference.select(np.flatnonzero(reference.scores >= SHOWN)))
+            own = perceivers[name].observe(moments[name], place).scene.detections
+            assert own is not None
+            alone.append(own)
+            complete.append(sum(one["complete"] and abs(one["apart"]) < 0.1 for one in content["sources"].values()))
+            latencies.append(content["latency"])
+    counted = [seen(one) for one in truth]
+    return {
+        "pictures": len(live),
+        "pictures expected": int(len(NAMES) * (ended - began - 2) / INTERVAL),
+        "mAP live": round(evaluate_detection(truth, live, counted=counted).mean_ap, 4),
+        "mAP offline": round(evaluate_detection(truth, offline, counted=counted).mean_ap, 4),
+        "mAP own": round(evaluate_detection(truth, alone, counted=counted).mean_ap, 4),
+        "whole frames of others a picture": round(float(np.mean(complete)), 3),
+        "latency p50 (s)": round(float(np.median(latencies)), 3),
+        "latency p99 (s)": round(float(np.quantile(latencies, 0.99)), 3),
+    }
+
+
+def detections(content: dict[str, Any]) -> Detections:
+    """The boxes of a saved picture."""
+    boxes = content["boxes"]
+    return Detections(
+        Boxes(
+            np.array([box["centre"] for box in boxes]),
+            np.array([box["size"] for box in boxes]),
+            np.array([box["yaw"] for box in boxes]),
+        ),
+        np.array([box["velocity"] for box in boxes]),
+        tuple(box["category"] for box in boxes),
+        np.array([box["score"] for box in boxes]),
+        content["crs"],
+        round(content["time"] * 1e9),
+    )
+
+
+def wait_for_all(folder: Path) -> None:
+    end = time.monotonic() + 120
+    while True:
+        try:
+            if all(sum(p["alive"] for p in status(folder, name)["peers"].values()) == 3 for name in NAMES):
+                time.sleep(5)
+                return
+        except (OSError, ValueError):
+            pass
+        if time.monotonic() > end:
+            raise TimeoutError("the nodes do not hear each other")
+        time.sleep(0.2)
+
+
+def status(folder: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    return content
+
+
+def ours(folder: Path, name: str) -> dict[str, int]:
+    """Frames and heartbeats that a node counts as sent; results have no listener here and do not travel."""
+    sent = status(folder, name)
+    kinds = ("frame", "alive")
+    return {
+        "bytes": sum(sent["sent"].get(k, 0) for k in kinds),
+        "messages": sum(sent["messages"].get(k, 0) for k in kinds),
+    }
+
+
+def kernel(i: int) -> int:
+    """Bytes that a namespace's interface has sent."""
+    command = ["ip", "-n", f"sw{i}", "-s", "-j", "link", "show", "eth0"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return int(found[0]["stats64"]["tx"]["bytes"])
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ def test_the_quickest_exchange_counts() -> None:
 
 def test_a_clock_that_may_as_well_be_right_is_right() -> None:
     estimate = OffsetEstimate()
-    estimate.add(exchange(0, 3_000_000, 10_000_000, 2_000_000))
+    estimate.add(exchange(0, 3_000_000, 6_000_000, 6_000_000))
     assert estimate.known and estimate.offset == 0
     estimate.add(exchange(1, 3_000_000, 100_000, 100_000))
     assert estimate.offset == 3_000_000

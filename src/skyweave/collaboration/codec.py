@@ -19,6 +19,7 @@ from skyweave.wire import Quantiser
 
 CONTEXT = 12  # channels in which the low branch tells the full map
 SAMPLED = 1024  # cells on which the rate is measured in a training step
+START = 0.5  # step in spreads of the features
 LARGEST = 2000  # of a quantised number
 
 
@@ -85,6 +86,7 @@ class DualBranchCodec(nn.Module):
             self.around = nn.Sequential(nn.Conv2d(config.low, 48, 3, 1, 1), nn.GELU())
             self.spread = nn.Sequential(nn.Conv2d(48, (context + 1) * f * f, 1), nn.PixelShuffle(f))
             self.from_low = nn.Conv2d(context, channels, 1)
+            nn.init.zeros_(self.from_low.weight)
         self.from_high = nn.Conv2d(config.high, channels, 1)
         with torch.no_grad():  # start as a projection and back
             self.from_high.weight.copy_(self.analyse_high.weight.permute(1, 0, 2, 3))
@@ -92,6 +94,22 @@ class DualBranchCodec(nn.Module):
             nn.Conv2d(config.high + context, 64, 1), nn.GELU(), nn.Conv2d(64, channels, 1)
         )
         nn.init.zeros_(self.refine[-1].weight)
+
+    @torch.no_grad()
+    def start_from(self, cells: Tensor) -> None:
+        """Begin with the principal components of some feature cells (n, channels), and steps in their proportion."""
+        mean = cells.mean(0)
+        values, vectors = torch.linalg.eigh(torch.cov((cells - mean).T.double()))
+        basis = vectors.flip(1)[:, : self.config.high].T.float()
+        self.analyse_high.weight.copy_(basis[..., None, None])
+        self.analyse_high.bias.copy_(-basis @ mean)  # type: ignore[union-attr]
+        self.from_high.weight.copy_(basis.T[..., None, None])
+        self.from_high.bias.copy_(mean)  # type: ignore[union-attr]
+        spread = float(values.flip(0)[: self.config.high].mean().sqrt())
+        self.high_step.fill_(float(np.log(max(START * spread, 1e-4))))
+        self.high_entropy.log_scale.add_(0.7)
+        if self.config.low:
+            self.low_step.fill_(float(np.log(max(START * spread, 1e-4))))
 
     def encode(self, features: Tensor, visible: Tensor) -> Levels:
         """Numbers in steps, not yet whole, of maps (batch, channels, rows, columns) seen where ``visible``."""

@@ -8,18 +8,20 @@ import torch
 
 from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved
 from skyweave.collaboration.cache import Key, Own
-from skyweave.collaboration.messages import content, encode, heard, wanted_by
+from skyweave.collaboration.messages import content, encode, heard, request_of, wanted_by
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.moments import CachedSamples, on_grid
+from skyweave.collaboration.told import Told
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
+from skyweave.perception.config import ModelConfig
 from skyweave.perception.evaluate import Scores, evaluate
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.predict import Scene, read_maps
-from skyweave.perception.results import InstanceMap, Trajectories
+from skyweave.perception.predict import WORTH_PREDICTING, Scene, read_maps
+from skyweave.perception.results import Detections, InstanceMap, Trajectories
 from skyweave.perception.samples import Batch, Sample
 from skyweave.perception.targets import rasterise
-from skyweave.wire import BoxList, FrameContent, decode
+from skyweave.wire import BoxList, FrameContent, WireGrid, decode
 
 WORTH_DRAWING = 0.3  # score of a received box from which it becomes an instance
 OVERLAP = 0.2  # share of its cells that own instances may cover already
@@ -159,9 +161,6 @@ class Exchange:
 
     def _wanted(self, key: Key, own: Own) -> np.ndarray:
         """What the others asked for a frame ago."""
-        from skyweave.collaboration.messages import request_of
-        from skyweave.wire import WireGrid
-
         scene, f, platform = key
         asking = []
         for name in {other[2] for other in self.samples.cache.entries if other[:2] == (scene, max(f - 1, 0))}:
@@ -175,8 +174,6 @@ class Exchange:
     def _everything(
         self, features: torch.Tensor, visible: torch.Tensor, grid: MapGrid, number: int, others: Sequence[str], step: int
     ) -> torch.Tensor:
-        from skyweave.collaboration.told import Told
-
         peers = []
         for name in others:
             key = self.samples.keys(number, name)[step]
@@ -233,7 +230,7 @@ def with_boxes(
     instances = scene.instances
     if instances is not None:
         instances = _with_instances(instances, merged(received[0], received[1:]), config.interval)
-    return Scene(found, instances, _with_paths(scene.trajectories, found, config.interval, config.horizon))
+    return Scene(found, instances, _with_paths(scene.trajectories, found, config))
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:
@@ -258,17 +255,12 @@ def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: floa
     return [replace(one, identities=identities) for one, identities in zip(instances, maps, strict=True)]
 
 
-def _with_paths(own: Trajectories | None, found: object, interval: float, horizon: int) -> Trajectories | None:
-    from skyweave.perception.results import Detections
-
-    assert isinstance(found, Detections)
+def _with_paths(own: Trajectories | None, found: Detections, config: ModelConfig) -> Trajectories | None:
+    """Own forecasts where they belong to a box, else constant velocity."""
     if own is None:
         return None
-    from skyweave.perception.predict import WORTH_PREDICTING
-
     found = found.select(np.flatnonzero(found.scores >= WORTH_PREDICTING))
-    seconds = interval * np.arange(1, horizon + 1)
-    modes = own.modes.shape[1] if len(own) else 1
+    seconds, modes = config.interval * np.arange(1, config.horizon + 1), config.modes
     start = found.boxes.centres[:, None, :2]
     straight = start + np.nan_to_num(found.velocities)[:, None] * seconds[:, None]
     paths = np.repeat(straight[:, None], modes, 1)

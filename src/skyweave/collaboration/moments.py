@@ -195,7 +195,8 @@ def _moments(
         for name, peer in zip(others, peers, strict=True):
             keys = samples.keys(number, name)
             key = keys[step]
-            clean, clean_visible = on_grid(None if key is None else cache[key], grid, config.lift.channels)
+            known = None if key is None or peer.absent or peer.useless else cache[key]
+            clean, clean_visible = on_grid(known, grid, config.lift.channels)
             age = 0.0
             if peer.late and step > 0:
                 key, age = keys[step - 1], config.interval

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from skyweave.collaboration.cache import Cache, fill
 from skyweave.collaboration.config import CollaborationConfig, Losses, World
 from skyweave.collaboration.freeze import freeze
@@ -88,6 +92,7 @@ def train_on(
     moments = TrainingMoments(
         samples, config.world, model.sends_features, config.platforms - 1, config.seed, config.cells
     )
+    model.codec.start_from(some_cells(cache, config.seed))
     module = CollaborationModule(model, config.optimiser, config.losses, moments)
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], resume, progress)
     model.cpu().eval()
@@ -96,3 +101,17 @@ def train_on(
     training = {"steps": steps, "seconds": round(time.time() - began), "samples": len(samples), "config": asdict(config)}
     save_collaboration(output / WEIGHTS, model, config.name, training=training)
     return output / WEIGHTS
+
+
+def some_cells(cache: Cache, seed: int = 0, maps: int = 48, each: int = 400) -> Tensor:
+    """(n, channels) features of cells that hold something, from maps all over the cache."""
+    generator = np.random.default_rng(seed)
+    keys, parts = list(cache.entries), []
+    for i in np.linspace(0, len(keys) - 1, min(maps, len(keys))).astype(int):
+        own = cache[keys[i]]
+        cells = own.features[:, own.visible].T
+        if len(cells):
+            energy = np.square(cells).sum(1) + 1e-6
+            chosen = generator.choice(len(cells), min(each, len(cells)), replace=False, p=energy / energy.sum())
+            parts.append(cells[chosen])
+    return torch.from_numpy(np.concatenate(parts))

@@ -237,3 +237,53 @@ def test_pictures_of_peers_go_into_the_statistics() -> None:
     assert names(here.finish(here.send(fleet.frame(0, "UAV_1"))).sources) == ["UAV_4"]
     assert here.statistics.fused_with == {1: 1} and here.statistics.frames == 1
     assert here.statistics.stages["observe"].count == 1
+
+
+def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
+    from skyweave.fleet.config import NodeConfig
+    from skyweave.fleet.run import make_perceiver
+    from skyweave.perception.weights import save_perception
+    from skyweave.records import convert
+
+    perceiver = fleet.model_perceiver()
+    save_perception(tmp_path / "model.safetensors", perceiver.model, "toy")
+    content = {
+        "name": "UAV_1",
+        "source": {"path": "unused", "interval": 0.5},
+        "perceiver": {"kind": "model", "weights": str(tmp_path / "model.safetensors")},
+    }
+    read = make_perceiver(convert(content, NodeConfig))
+    assert read.categories == ("car", "truck") and read.interval == 0.5 and read.resolution == 1.0
+    hub, clock = Loopback(), fleet.HandClock()
+    here = fleet.node("UAV_1", hub.join(), clock, perceiver=read)
+    there = fleet.node("UAV_4", hub.join(), clock, perceiver=fleet.truth_perceiver(4, resolution=1.0))
+    other = fleet.node("UAV_3", hub.join(), clock)  # its cells are half as large
+    for number in range(3):  # the map follows the camera; the past is moved with it
+        clock.now = fleet.START + number * 500_000_000
+        there.beat()
+        other.beat()
+        other.send(fleet.frame(number, "UAV_3"))
+        there.send(fleet.frame(number, "UAV_4"))
+        picture = here.finish(here.send(fleet.frame(number, "UAV_1")))
+    assert names(picture.sources) == ["UAV_4"]
+    assert here.drops()["UAV_3"] == {"grid": 6}
+    found, alone = picture.scene.detections, picture.sources[0].content.boxes
+    assert found is not None and alone is not None and len(found) >= len(alone) > 0
+    assert picture.scene.trajectories is not None and len(picture.scene.trajectories) == len(found)
+    assert picture.scene.instances is not None
+
+
+def test_maps_of_the_past_move_by_whole_cells() -> None:
+    import torch
+
+    from skyweave.fleet.box_perceiver import shifted
+    from skyweave.geometry.grid import MapGrid
+
+    before, after = MapGrid(0, 8, 1.0, 8, 8), MapGrid(3, 6, 1.0, 8, 8)
+    values = torch.arange(64.0).reshape(1, 1, 8, 8)
+    moved = shifted(values, *before.offset_to(after), after.shape)
+    for x, y in ((3.5, 5.5), (7.5, 0.5), (5.5, 3.5)):
+        old, new = before.index(np.array([x, y])), after.index(np.array([x, y]))
+        assert moved.flatten()[int(new)] == values.flatten()[int(old)]
+    assert int((moved != 0).sum()) == 5 * 6
+    assert not shifted(values, *before.offset_to(MapGrid(30, 6, 1.0, 8, 8)), (8, 8)).any()

@@ -167,7 +167,7 @@ class Exchange:
             if name != platform:
                 theirs = self.samples.cache[scene, max(f - 1, 0), name]
                 asking.append(
-                    FrameContent(0, 0, 0, WireGrid.from_map(theirs.grid), request=request_of(theirs.visible))
+                    FrameContent(0, 0, 0, WireGrid.from_map(theirs.grid), request=request_of(theirs.visible, theirs.grid))
                 )
         return wanted_by(asking, own.grid)
 

@@ -67,7 +67,7 @@ def content(
         told = _on(boxes.select(slice(0, kept)), grid)
     request = None
     if shares == "both" and limit >= REQUEST_FROM:
-        request = request_of(visible.numpy())
+        request = request_of(visible.numpy(), grid)
     frame = FrameContent(
         platform, sequence, time, WireGrid.from_map(grid), pose=pose, boxes=told, request=request
     )  # fmt: skip
@@ -157,9 +157,16 @@ def heard(
     )
 
 
-def request_of(visible: np.ndarray) -> Request:
-    """What a platform that sees ``visible`` (rows, columns) wants to know: the parts it does not see."""
-    return Request(np.rint(_lacking(visible) * REQUEST_LEVELS).astype(np.uint8), REQUEST_FACTOR)
+def request_of(visible: np.ndarray, grid: MapGrid) -> Request:
+    """What a platform that sees ``visible`` (rows, columns) of its grid wants to know: the parts it does not see."""
+    f, wire = REQUEST_FACTOR, WireGrid.from_map(grid)
+    coarse = wire.coarser(f)
+    counted = np.zeros((2, coarse.rows * f, coarse.columns * f), np.float32)
+    top, left = coarse.north * f - wire.north, wire.west - coarse.west * f
+    counted[0, top : top + wire.rows, left : left + wire.columns] = visible
+    counted[1, top : top + wire.rows, left : left + wire.columns] = 1
+    seen, there = counted.reshape(2, coarse.rows, f, coarse.columns, f).sum((2, 4))
+    return Request(np.rint((1 - seen / np.maximum(there, 1)) * REQUEST_LEVELS).astype(np.uint8), f)
 
 
 def wanted_by(requests: Sequence[FrameContent], grid: MapGrid) -> np.ndarray:
@@ -176,14 +183,6 @@ def wanted_by(requests: Sequence[FrameContent], grid: MapGrid) -> np.ndarray:
                         columns=full.shape[1])  # fmt: skip
         wanted = np.maximum(wanted, shifted(full, *whole.to_map().offset_to(grid), grid.shape).numpy())
     return wanted
-
-
-def _lacking(visible: np.ndarray) -> np.ndarray:
-    f = REQUEST_FACTOR
-    rows, columns = (-(-side // f) * f for side in visible.shape)
-    whole = np.zeros((rows, columns), np.float32)
-    whole[: visible.shape[0], : visible.shape[1]] = visible
-    return np.asarray(1 - whole.reshape(rows // f, f, columns // f, f).mean((1, 3)))
 
 
 def _cells(

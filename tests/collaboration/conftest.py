@@ -1,0 +1,64 @@
+"""A toy recording, observed once, and models with random weights around it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import fabricated_scene as toy
+from skyweave.backbone import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.config import CodecConfig, CollaborationConfig
+from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.moments import CachedSamples
+from skyweave.collaboration.train import some_cells
+from skyweave.perception.model import PerceptionModel
+from skyweave.recording import RecordedScene
+
+
+@pytest.fixture(scope="session")
+def perception() -> PerceptionModel:
+    small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
+    return PerceptionModel(toy.config(), build_backbone(small, [toy.RGB], seed=0)).eval()
+
+
+@pytest.fixture(scope="session")
+def scenes() -> list[RecordedScene]:
+    return [toy.scene(4, 4, "one"), toy.scene(4, 4, "other")]
+
+
+@pytest.fixture(scope="session")
+def cache(
+    perception: PerceptionModel, scenes: list[RecordedScene], tmp_path_factory: pytest.TempPathFactory
+) -> Cache:
+    return fill(tmp_path_factory.mktemp("cache"), perception, "toy", scenes)
+
+
+@pytest.fixture(scope="session")
+def samples(perception: PerceptionModel, scenes: list[RecordedScene], cache: Cache) -> CachedSamples:
+    return CachedSamples(scenes, perception.config, cache)
+
+
+@pytest.fixture(scope="session")
+def make(perception: PerceptionModel, cache: Cache) -> Callable[[str], CollaborativeModel]:
+    """A model of a strategy, its tables frozen, made once; its weights are random, its codec begins as training does."""
+    made: dict[str, CollaborativeModel] = {}
+
+    def model(strategy: str) -> CollaborativeModel:
+        if strategy not in made:
+            config = CollaborationConfig(strategy, CodecConfig(low=4, high=6, contexts=3))
+            one = CollaborativeModel(perception, config).eval()
+            one.codec.start_from(some_cells(cache))
+            with torch.no_grad():
+                for parameter in one.strategy.parameters():  # what starts at zero must not hide mistakes
+                    parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+                if one.codec.config.low:
+                    one.codec.from_low.weight.normal_(0, 0.05)
+            if one.sends_features:
+                freeze(one, cache)
+            made[strategy] = one
+        return made[strategy]
+
+    return model

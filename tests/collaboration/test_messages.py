@@ -1,0 +1,171 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skyweave.collaboration.boxes import moved
+from skyweave.collaboration.cache import Cache, Own
+from skyweave.collaboration.messages import content, decoded, encode, heard, request_of, wanted_by
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.wire import BoxList, FrameContent, Pose, Receiver, Refused, WireGrid, decode
+
+Make = Callable[[str], CollaborativeModel]
+POSE = Pose(np.array([3.0, -4.0, 30.0]), np.array([1.0, 0, 0, 0]))
+
+
+def sent(
+    model: CollaborativeModel, own: Own, budget: int | None, mtu: int = 1200, **options: object
+) -> list[bytes]:
+    frame = content(
+        model, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, own.boxes, budget,
+        pose=POSE, platform=7, **options,
+    )  # type: ignore[arg-type]  # fmt: skip
+    return encode(model, frame, budget, mtu)
+
+
+@pytest.fixture
+def own(cache: Cache) -> Own:
+    """A map, and forty boxes on it."""
+    known, generator = cache["one", 2, "UAV_2"], np.random.default_rng(0)
+    middle = [known.grid.west + known.grid.columns / 2, known.grid.north - known.grid.rows / 2, 0.8]
+    boxes = BoxList(
+        generator.uniform(-20, 20, (40, 3)) * [1, 1, 0] + middle, np.tile([[4.5, 2.0, 1.6]], (40, 1)),
+        generator.uniform(0, 6, 40), generator.integers(0, 2, 40), np.linspace(0.9, 0.1, 40),
+        generator.normal(0, 5, (40, 2)),
+    )  # fmt: skip
+    return replace(known, boxes=boxes)
+
+
+@pytest.fixture
+def ours(make: Make) -> CollaborativeModel:
+    return make("ours")
+
+
+@torch.inference_mode()
+def test_what_the_receiver_decodes_is_what_training_decodes(ours: CollaborativeModel, own: Own) -> None:
+    chunks = sent(ours, own, None)
+    frame = decode(chunks, ours.tables or ())
+    found = decoded(ours, frame)
+    assert found is not None
+    maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
+    levels = ours.codec.quantised(ours.codec.encode(maps, seen), noisy=False)
+    wanted = ours.codec.decode(levels, levels.low_valid.float(), levels.high_valid.float())
+    assert torch.equal(found.exact[0] > 0, seen[0])
+    assert torch.allclose(found.features, wanted.features, atol=1e-5)
+    assert torch.allclose(found.visible, wanted.visible, atol=1e-5)
+
+
+@pytest.mark.parametrize("budget", [120, 200, 500, 1000, 3000, 10_000, 200_000])
+def test_the_budget_is_kept_and_used(ours: CollaborativeModel, own: Own, budget: int) -> None:
+    chunks = sent(ours, own, budget)
+    size, whole = sum(map(len, chunks)), sum(map(len, sent(ours, own, None)))
+    assert size <= budget
+    assert size >= min(0.9 * budget - 25, 0.97 * whole - 100)
+
+
+def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, make: Make, own: Own) -> None:
+    tiny = decode(sent(ours, own, 200), ours.tables or ())
+    assert tiny.boxes is not None and len(tiny.boxes) >= 10
+    assert tiny.boxes.scores == pytest.approx(own.boxes.scores[: len(tiny.boxes)], abs=0.01)
+    larger = decode(sent(ours, own, 600), ours.tables or ())
+    assert larger.low is not None and larger.boxes is not None and len(larger.boxes) < 40
+    boxes_only = decode(sent(make("late"), own, 300))
+    assert boxes_only.low is None and boxes_only.high is None
+
+
+@torch.inference_mode()
+def test_without_messages_the_map_is_ones_own_to_the_last_bit(ours: CollaborativeModel, own: Own) -> None:
+    features, visible = torch.from_numpy(own.features), torch.from_numpy(own.visible)
+    alone = ours.strategy.fuse(heard(ours, features, visible, own.grid, [], own.time))
+    silent = FrameContent(3, 1, own.time, WireGrid.from_map(own.grid))
+    assert torch.equal(ours.strategy.fuse(heard(ours, features, visible, own.grid, [silent, silent], own.time)), alone)
+    perceived = ours.perception.fusion(features[None, None], visible[None, None])
+    assert alone.shape == perceived.shape
+
+
+@torch.inference_mode()
+def test_a_lost_chunk_loses_its_cells_and_no_others(ours: CollaborativeModel, own: Own) -> None:
+    chunks = sent(ours, own, 6000, mtu=300)
+    assert len(chunks) >= 4
+    whole = decode(chunks, ours.tables or ())
+    assert whole.high is not None
+    for lost in range(len(chunks)):
+        part = decode([chunk for i, chunk in enumerate(chunks) if i != lost], ours.tables or ())
+        known = dict(zip(whole.high.indices.tolist(), whole.high.symbols.tolist(), strict=True))
+        if part.high is not None:
+            for index, symbols in zip(part.high.indices.tolist(), part.high.symbols.tolist(), strict=True):
+                assert known[index] == symbols
+        found = decoded(ours, part)
+        assert found is not None and torch.isfinite(found.features).all()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_bytes_are_safe(ours: CollaborativeModel, own: Own, data: st.DataObject) -> None:
+    chunk = bytearray(data.draw(st.sampled_from(sent(ours, own, 2500, mtu=300))))
+    for _ in range(data.draw(st.integers(0, 4))):
+        chunk[data.draw(st.integers(0, len(chunk) - 1))] = data.draw(st.integers(0, 255))
+    receiver = Receiver([ours.tables] if ours.tables is not None else [])
+    for message in (bytes(chunk), bytes(chunk[: data.draw(st.integers(0, len(chunk)))])):
+        receiver.receive(message, own.time)
+    features, visible = torch.from_numpy(own.features), torch.from_numpy(own.visible)
+    frames = [received.frame for received in receiver.frames(own.time)]
+    with torch.inference_mode():
+        assert torch.isfinite(ours.strategy.fuse(heard(ours, features, visible, own.grid, frames, own.time))).all()
+
+
+def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own: Own) -> None:
+    frame = decode(sent(ours, own, 3000), ours.tables or ())
+    strange = replace(frame, fingerprint=frame.fingerprint ^ 1)
+    assert decoded(ours, strange) is None
+    told = heard(ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, [strange], own.time)
+    assert not told.visible.any() and bool(told.boxes.any()) == bool(frame.boxes is not None and len(frame.boxes))
+
+
+def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, own: Own) -> None:
+    ours.strategy.asked.data.fill_(50.0)  # type: ignore[union-attr]
+    west = np.zeros(own.grid.shape, np.float32)
+    west[:, : own.grid.columns // 2] = 1
+    frame = decode(sent(ours, replace(own, boxes=own.boxes.select(slice(0, 0))), 350, wanted=west), ours.tables or ())
+    assert frame.high is not None
+    column = frame.high.indices % own.grid.columns
+    assert (column < own.grid.columns // 2).all()
+    ours.strategy.asked.data.fill_(0.5)  # type: ignore[union-attr]
+
+
+def test_requests_say_what_is_not_seen(own: Own) -> None:
+    visible = np.zeros(own.grid.shape, bool)
+    visible[:, :32] = True
+    asking = FrameContent(1, 0, 0, WireGrid.from_map(own.grid), request=request_of(visible, own.grid))
+    wanted = wanted_by([asking], own.grid)
+    assert not wanted[:, :32].any() and (wanted[:, 32:] == 1).all()
+    assert not wanted_by([replace(asking, request=None)], own.grid).any()
+
+
+def test_features_without_tables_are_refused_by_name(ours: CollaborativeModel, own: Own) -> None:
+    tables, ours.tables = ours.tables, None
+    try:
+        with pytest.raises(ValueError, match="tables are not frozen"):
+            sent(ours, own, 1000)
+    finally:
+        ours.tables = tables
+
+
+def test_a_grid_that_is_not_snapped_is_refused(ours: CollaborativeModel, own: Own) -> None:
+    with pytest.raises(ValueError, match="multiples of 8"):
+        sent(ours, replace(own, grid=replace(own.grid, west=own.grid.west + 3)), 1000)
+
+
+def test_chunks_of_two_frames_are_refused(ours: CollaborativeModel, own: Own) -> None:
+    with pytest.raises(Refused):
+        decode([*sent(ours, own, 500), *sent(ours, own, 500, sequence=3)], ours.tables or ())
+
+
+def test_boxes_move_with_their_velocities(own: Own) -> None:
+    later = moved(own.boxes, 0.5)
+    assert own.boxes.velocities is not None
+    assert later.centres[:, :2] == pytest.approx(own.boxes.centres[:, :2] + own.boxes.velocities / 2)

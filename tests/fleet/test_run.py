@@ -276,7 +276,7 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
 def test_maps_of_the_past_move_by_whole_cells() -> None:
     import torch
 
-    from skyweave.fleet.box_perceiver import shifted
+    from skyweave.collaboration.cache import shifted
     from skyweave.geometry.grid import MapGrid
 
     before, after = MapGrid(0, 8, 1.0, 8, 8), MapGrid(3, 6, 1.0, 8, 8)

@@ -34,7 +34,8 @@ def perceive_together(
         content = replace(perceiver.content(own[name], budget_bytes), platform=number)
         model = content.fingerprint, content.codec, content.quality
         tables = next((t for t in perceiver.tables if t.model == model), None)
-        told[name] = decode(encode_frame(content, tables, mtu, budget_bytes), list(perceiver.tables))
+        chunks = encode_frame(content, tables, mtu, budget_bytes, together=perceiver.together)
+        told[name] = decode(chunks, list(perceiver.tables))
     return {
         name: perceivers[name].fuse(
             own[name],

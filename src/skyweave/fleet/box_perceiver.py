@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.fleet.late import forecast, fuse_boxes
-from skyweave.fleet.perceiver import Place, boxes_of, moved_boxes
+from skyweave.collaboration.boxes import boxes_of, detections_of, merged
+from skyweave.collaboration.cache import SNAP, shifted
+from skyweave.fleet.perceiver import Place, moved_boxes
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.metrics import seen
@@ -23,7 +24,6 @@ from skyweave.wire import EntropyTables, FrameContent, WireGrid
 
 WORTH_TELLING = 0.1  # score of a box from which it is sent
 TOLERANCE = 0.25  # of the interval, by which a past frame's time may be off
-SNAP = 8  # cells: a map that follows its platform moves in such steps
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class BoxPerceiver:
 
     fingerprint = 0
     tables: Sequence[EntropyTables] = ()
+    together = 1
 
     def __init__(self, model: PerceptionModel, grid: MapGrid | None = None) -> None:
         self.model, self.grid = model.eval(), grid
@@ -121,6 +122,7 @@ class TruthPerceiver:
 
     fingerprint = 0
     tables: Sequence[EntropyTables] = ()
+    together = 1
 
     def __init__(
         self,
@@ -192,29 +194,17 @@ def fused(own: OwnScene, received: Sequence[FrameContent], categories: Sequence[
         return alone
     mine = boxes_of(alone.detections, categories)
     others = [content.boxes for content in received if content.boxes is not None and len(content.boxes)]
-    found = fuse_boxes(mine, others, categories, own.grid.crs, own.time)
+    found = detections_of(merged(mine, others), categories, own.grid.crs, own.time)
     return replace(alone, detections=found, trajectories=_trajectories(alone.trajectories, found, seconds))
-
-
-def shifted(maps: Tensor, rows: int, columns: int, shape: tuple[int, int]) -> Tensor:
-    """A map (..., rows, columns) on another grid: ``rows`` and ``columns`` are added to each cell's place."""
-    if (rows, columns) == (0, 0) and maps.shape[-2:] == shape:
-        return maps
-    moved = maps.new_zeros((*maps.shape[:-2], *shape))
-    height, width = maps.shape[-2:]
-    top, left = max(rows, 0), max(columns, 0)
-    bottom, right = min(height + rows, shape[0]), min(width + columns, shape[1])
-    if top < bottom and left < right:
-        part = maps[..., top - rows : bottom - rows, left - columns : right - columns]
-        moved[..., top:bottom, left:right] = part
-    return moved
 
 
 def _trajectories(own: Trajectories | None, found: Detections, seconds: np.ndarray) -> Trajectories | None:
     """For each fused box: the model's forecast where one of its own starts there, else constant velocity."""
     modes = 1 if own is None or not len(own) else own.modes.shape[1]
     times = seconds if own is None else own.times
-    paths = np.repeat(forecast(found, times)[:, None], modes, 1)
+    speed = np.nan_to_num(found.velocities)
+    straight = found.boxes.centres[:, None, :2] + speed[:, None] * times[:, None]
+    paths = np.repeat(straight[:, None], modes, 1)
     shares = np.full((len(found), modes), 1 / modes)
     if own is not None and len(own) and len(found):
         lead = own.modes[..., 0, :].mean(1)  # where the model has it after the first step

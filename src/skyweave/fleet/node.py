@@ -250,7 +250,7 @@ class Node:
                 pose=content.pose if first is None or content.pose is not None else pose_of(first.geometry),
             )
             tables = next((t for t in self.perceiver.tables if t.model == _model(content)), None)
-            chunks = encode_frame(content, tables, mtu, chunk_budget)
+            chunks = encode_frame(content, tables, mtu, chunk_budget, together=self.perceiver.together)
         with self.statistics.stage("send"):
             key = frame_key(self.fleet, self.name)
             size = sum(self.publish(key, chunk, Priority.FRAMES) for chunk in chunks)

@@ -13,9 +13,8 @@ from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.frames import quaternion_from_rotation
 from skyweave.geometry.ground import Ground, GroundPlane
 from skyweave.perception.predict import Scene
-from skyweave.perception.results import Detections
 from skyweave.recording import Frame
-from skyweave.wire import BoxList, EntropyTables, FrameContent, Pose
+from skyweave.wire import EntropyTables, FrameContent, Pose
 
 Own = TypeVar("Own")
 FADES = 2.0  # seconds in which the certainty of a box falls to 1/e, when it is moved on by its velocity
@@ -41,6 +40,7 @@ class Perceiver(Protocol[Own]):
         categories: names of the classes, in the order of their numbers on the wire.
         fingerprint: of its feature space, below 2**32; 0: it sends boxes only.
         tables: for reading others' features.
+        together: chunks among which neighbouring cells are shared out (`skyweave.wire.encode_frame`).
         resolution: metres a cell of its maps.
         interval: seconds between frames that it expects.
     """
@@ -48,6 +48,7 @@ class Perceiver(Protocol[Own]):
     categories: tuple[str, ...]
     fingerprint: int
     tables: Sequence[EntropyTables]
+    together: int
     resolution: float
     interval: float
 
@@ -78,19 +79,6 @@ def moved_boxes(content: FrameContent, time: int) -> FrameContent:
     centres[:, :2] += boxes.velocities * seconds
     scores = boxes.scores * np.exp(-abs(seconds) / FADES)
     return replace(content, boxes=replace(boxes, centres=centres, scores=scores))
-
-
-def boxes_of(detections: Detections, categories: Sequence[str]) -> BoxList:
-    """Detections for the wire, the most certain first. Velocities that are unknown travel as 0."""
-    order = np.argsort(-detections.scores, kind="stable")
-    return BoxList(
-        detections.boxes.centres[order],
-        detections.boxes.sizes[order],
-        detections.boxes.yaws[order],
-        np.array([categories.index(detections.categories[i]) for i in order], int),
-        detections.scores[order].clip(0, 1),
-        np.nan_to_num(detections.velocities[order]),
-    )
 
 
 def renumbered(content: FrameContent, theirs: Sequence[str], ours: Sequence[str]) -> FrameContent:

@@ -7,7 +7,7 @@ from skyweave.fleet.node import NodeOptions
 from skyweave.fleet.zenoh_transport import ZenohConfig
 
 SOURCES = ("recording", "simulator", "folder", "topic")
-PERCEIVERS = ("model", "truth")
+PERCEIVERS = ("features", "model", "truth")
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ class PerceiverConfig:
     """What sees.
 
     Attributes:
-        kind: ``model``, which sends boxes; or ``truth``, which reads the simulator's truth, to test networks.
+        kind: ``features``, a collaborative model, which sends what its strategy shares; ``model``, a perception model,
+            which sends boxes; or ``truth``, which reads the simulator's truth, to test networks.
         weights: of the model.
+        strategy: of a collaborative model; None: the one that it was trained for.
         categories: that ``truth`` tells.
         seed, missed, noise, size, resolution: of ``truth``.
         threads: of the processor, for the model.
@@ -63,6 +65,7 @@ class PerceiverConfig:
 
     kind: str = "model"
     weights: str | None = None
+    strategy: str | None = None
     categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
     seed: int = 0
     missed: float = 0.1
@@ -74,8 +77,8 @@ class PerceiverConfig:
     def __post_init__(self) -> None:
         if self.kind not in PERCEIVERS:
             raise ValueError(f"no perceiver {self.kind!r}; there are {', '.join(PERCEIVERS)}")
-        if self.kind == "model" and self.weights is None:
-            raise ValueError("a perceiver of kind model needs weights; `skyweave train` makes some")
+        if self.kind != "truth" and self.weights is None:
+            raise ValueError(f"a perceiver of kind {self.kind} needs weights; `skyweave train` makes some")
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,11 @@ def make_perceiver(config: NodeConfig) -> "Perceiver[object]":
 
     torch.set_num_threads(said.threads)
     assert said.weights is not None
+    if said.kind == "features":
+        from skyweave.collaboration.weights import load_for
+        from skyweave.fleet.feature_perceiver import FeaturePerceiver
+
+        return FeaturePerceiver(load_for(said.weights, said.strategy)[0])  # type: ignore[return-value]
     model, _ = load_perception(said.weights)
     return BoxPerceiver(model)  # type: ignore[return-value]
 

@@ -1,0 +1,115 @@
+"""Features over the network: the collaborative model as a node runs it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fabricated_fleet as fleet
+import fabricated_scene as toy
+from skyweave.backbone import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.config import CodecConfig, CollaborationConfig
+from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.fleet.batch import perceive_together
+from skyweave.fleet.budget import BudgetConfig
+from skyweave.fleet.emulated import EmulatedNetwork, LinkConfig
+from skyweave.fleet.feature_perceiver import FeaturePerceiver
+from skyweave.fleet.node import NodeOptions, names
+from skyweave.fleet.perceiver import Place
+from skyweave.fleet.transport import Loopback
+from skyweave.perception.model import PerceptionModel
+
+NAMES = ("UAV_1", "UAV_2", "UAV_3")
+BUDGET = 900
+
+
+@pytest.fixture(scope="module")
+def perception() -> PerceptionModel:
+    small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
+    return PerceptionModel(toy.config(), build_backbone(small, [toy.RGB], seed=0)).eval()
+
+
+@pytest.fixture(scope="module")
+def cache(perception: PerceptionModel, tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return fill(tmp_path_factory.mktemp("cache"), perception, "toy", [toy.scene(3, 3)])
+
+
+@pytest.fixture(scope="module")
+def model(perception: PerceptionModel, cache: Cache) -> CollaborativeModel:
+    made = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))).eval()
+    maps = torch.from_numpy(np.stack([cache[key].features for key in cache.entries]))
+    made.codec.start_from(maps.permute(0, 2, 3, 1).flatten(0, 2)[::7])
+    freeze(made, cache)
+    return made
+
+
+def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeModel) -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    options = NodeOptions(budget=BudgetConfig(least=BUDGET, most=BUDGET))
+    nodes = {name: fleet.node(name, hub.join(), clock, options, perceiver=FeaturePerceiver(model)) for name in NAMES}
+    offline = {name: FeaturePerceiver(model) for name in NAMES}
+    chunk_budget = BUDGET - -(-BUDGET // options.mtu) * 12
+    for number in range(3):
+        frames = {name: fleet.frame(number, name) for name in NAMES}
+        clock.now = frames["UAV_1"].time + 10_000_000
+        for node in nodes.values():
+            node.beat()
+        sent = {name: nodes[name].send(frames[name]) for name in NAMES}
+        wanted = perceive_together(offline, frames, Place(), chunk_budget, 1188)
+        for name in NAMES:
+            assert 0.6 * BUDGET < sent[name].bytes <= BUDGET
+            picture = nodes[name].finish(sent[name])
+            assert names(picture.sources) == [other for other in NAMES if other != name]
+            assert all(one.complete and one.content.high is not None for one in picture.sources)
+            a, b = picture.scene.detections, wanted[name].detections
+            assert a is not None and b is not None and len(a) == len(b)
+            assert np.array_equal(a.boxes.centres, b.boxes.centres) and np.array_equal(a.scores, b.scores)
+            assert picture.scene.instances is not None and wanted[name].instances is not None
+            for one, other in zip(picture.scene.instances, wanted[name].instances, strict=True):
+                assert np.array_equal(one.identities, other.identities)
+    assert not any(sum(counts.values()) for node in nodes.values() for counts in node.drops().values())
+
+
+def test_peers_without_the_model_still_give_their_boxes(model: CollaborativeModel) -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here = fleet.node("UAV_1", hub.join(), clock, perceiver=FeaturePerceiver(model))
+    there = fleet.node("UAV_4", hub.join(), clock, perceiver=fleet.truth_perceiver(4, resolution=1.0))
+    there.beat()
+    there.send(fleet.frame(0, "UAV_4"))
+    here.beat()
+    picture = here.finish(here.send(fleet.frame(0, "UAV_1")))
+    (source,) = picture.sources
+    assert source.content.high is None and source.content.boxes is not None
+    there.peers.read()
+    back = there.finish(there.send(fleet.frame(0, "UAV_4")))
+    assert names(back.sources) == ["UAV_1"] and there.drops()["UAV_1"]["fingerprint"] > 0
+
+
+def test_lost_chunks_lose_cells_and_not_the_picture(model: CollaborativeModel) -> None:
+    network, clock = EmulatedNetwork(LinkConfig(loss=0.4), seed=2), fleet.HandClock()
+    options = NodeOptions(mtu=300, budget=BudgetConfig(least=BUDGET, most=BUDGET))
+    nodes = {n: fleet.node(n, network.join(n), clock, options, perceiver=FeaturePerceiver(model)) for n in NAMES[:2]}
+    incomplete = 0
+    for number in range(4):
+        clock.now = fleet.START + number * 500_000_000
+        sent = {}
+        for name, node in nodes.items():
+            node.beat()
+            sent[name] = node.send(fleet.frame(number, name))
+        network.advance(clock.now + 1)
+        for name, node in nodes.items():
+            picture = node.finish(sent[name])
+            assert picture.scene.detections is not None
+            incomplete += sum(not one.complete for one in picture.sources)
+    assert incomplete > 0
+
+
+def test_what_cannot_travel_is_refused(perception: PerceptionModel, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="do not travel"):
+        FeaturePerceiver(CollaborativeModel(perception, CollaborationConfig("all")))
+    with pytest.raises(ValueError, match="not frozen"):
+        FeaturePerceiver(CollaborativeModel(perception, CollaborationConfig("ours")))

@@ -30,9 +30,7 @@ def scenes() -> list[RecordedScene]:
 
 
 @pytest.fixture(scope="session")
-def cache(
-    perception: PerceptionModel, scenes: list[RecordedScene], tmp_path_factory: pytest.TempPathFactory
-) -> Cache:
+def cache(perception: PerceptionModel, scenes: list[RecordedScene], tmp_path_factory: pytest.TempPathFactory) -> Cache:
     return fill(tmp_path_factory.mktemp("cache"), perception, "toy", scenes)
 
 
@@ -43,7 +41,7 @@ def samples(perception: PerceptionModel, scenes: list[RecordedScene], cache: Cac
 
 @pytest.fixture(scope="session")
 def make(perception: PerceptionModel, cache: Cache) -> Callable[[str], CollaborativeModel]:
-    """A model of a strategy, its tables frozen, made once; its weights are random, its codec begins as training does."""
+    """A model of a strategy, its tables frozen, made once; random weights, a codec that begins as training does."""
     made: dict[str, CollaborativeModel] = {}
 
     def model(strategy: str) -> CollaborativeModel:

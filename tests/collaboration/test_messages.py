@@ -11,6 +11,7 @@ from skyweave.collaboration.boxes import moved
 from skyweave.collaboration.cache import Cache, Own
 from skyweave.collaboration.messages import content, decoded, encode, heard, request_of, wanted_by
 from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.strategies.ours import Ours
 from skyweave.wire import BoxList, FrameContent, Pose, Receiver, Refused, WireGrid, decode
 
 Make = Callable[[str], CollaborativeModel]
@@ -18,12 +19,17 @@ POSE = Pose(np.array([3.0, -4.0, 30.0]), np.array([1.0, 0, 0, 0]))
 
 
 def sent(
-    model: CollaborativeModel, own: Own, budget: int | None, mtu: int = 1200, **options: object
+    model: CollaborativeModel,
+    own: Own,
+    budget: int | None,
+    mtu: int = 1200,
+    wanted: np.ndarray | None = None,
+    sequence: int = 0,
 ) -> list[bytes]:
     frame = content(
         model, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, own.boxes, budget,
-        pose=POSE, platform=7, **options,
-    )  # type: ignore[arg-type]  # fmt: skip
+        wanted, POSE, 7, sequence,
+    )  # fmt: skip
     return encode(model, frame, budget, mtu)
 
 
@@ -127,14 +133,16 @@ def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own:
 
 
 def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, own: Own) -> None:
-    ours.strategy.asked.data.fill_(50.0)  # type: ignore[union-attr]
+    strategy = ours.strategy
+    assert isinstance(strategy, Ours)
+    strategy.asked.data.fill_(50.0)
     west = np.zeros(own.grid.shape, np.float32)
     west[:, : own.grid.columns // 2] = 1
     frame = decode(sent(ours, replace(own, boxes=own.boxes.select(slice(0, 0))), 350, wanted=west), ours.tables or ())
     assert frame.high is not None
     column = frame.high.indices % own.grid.columns
     assert (column < own.grid.columns // 2).all()
-    ours.strategy.asked.data.fill_(0.5)  # type: ignore[union-attr]
+    strategy.asked.data.fill_(0.5)
 
 
 def test_requests_say_what_is_not_seen(own: Own) -> None:

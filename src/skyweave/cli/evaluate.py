@@ -30,7 +30,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--true-poses", action="store_true", help="use poses without their noise")
     parser.add_argument("--device", default="cpu", help="where the model runs (default: cpu)")
     parser.add_argument(
-        "--strategy", help="how platforms share what they see: own, late, all, or what a collaborative model was trained for"
+        "--strategy",
+        help="how platforms share what they see: own, late, all, or what a collaborative model was trained for",
     )
     parser.add_argument("--budget", type=int, metavar="BYTES", help="a frame and platform, headers included")
     parser.add_argument("--lost", type=float, default=0.0, metavar="SHARE", help="share of chunks that are lost")
@@ -75,8 +76,8 @@ def _collaborative(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from skyweave.collaboration.evaluate import Conditions, score
     from skyweave.collaboration.cache import fill
+    from skyweave.collaboration.evaluate import Conditions, score
     from skyweave.collaboration.moments import CachedSamples
     from skyweave.collaboration.weights import load_for
     from skyweave.perception.train import load_scenes
@@ -109,7 +110,9 @@ def _report(args: argparse.Namespace, content: dict[str, Any], scores: "Scores")
         json.dump({**content, **scores.to_dict()}, sys.stdout, indent=1)
         print()
         return
-    table = Table("metric", "value", title=f"{content['model']} on {args.recording} ({args.split}, {scores.samples} samples)")
+    table = Table(
+        "metric", "value", title=f"{content['model']} on {args.recording} ({args.split}, {scores.samples} samples)"
+    )
     if "bytes" in content:
         table.add_row(f"bytes a frame and platform ({content['strategy']})", f"{content['bytes']:.0f}")
     for name, value in scores.values.items():

@@ -1,4 +1,4 @@
-"""``skyweave train``: three tasks from one map, on recordings of several platforms; and how they share what they see."""
+"""``skyweave train``: three tasks from one map, on recordings of several platforms; and how they share it."""
 
 import argparse
 import sys
@@ -14,7 +14,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "a `perception` model, the codec and the fusion by which platforms share what they see. Writes checkpoints, "
         "logs (CSV and TensorBoard) and weights that `skyweave evaluate` reads. A stopped run goes on with --resume.",
     )
-    parser.add_argument("config", type=Path, help="configuration (configs/perception/*.yaml, configs/collaboration/*.yaml)")
+    parser.add_argument(
+        "config", type=Path, help="configuration (configs/perception/*.yaml, configs/collaboration/*.yaml)"
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the output folder")

@@ -90,10 +90,8 @@ class DualBranchCodec(nn.Module):
         self.from_high = nn.Conv2d(config.high, channels, 1)
         with torch.no_grad():  # start as a projection and back
             self.from_high.weight.copy_(self.analyse_high.weight.permute(1, 0, 2, 3))
-        self.refine = nn.Sequential(
-            nn.Conv2d(config.high + context, 64, 1), nn.GELU(), nn.Conv2d(64, channels, 1)
-        )
-        nn.init.zeros_(self.refine[-1].weight)
+        self.refine = nn.Sequential(nn.Conv2d(config.high + context, 64, 1), nn.GELU(), nn.Conv2d(64, channels, 1))
+        nn.init.zeros_(self.refine[-1].weight)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def start_from(self, cells: Tensor) -> None:

@@ -17,7 +17,7 @@ class CodecConfig:
     """
 
     low: int = 8
-    high: int = 12
+    high: int = 16
     factor: int = 8
     contexts: int = 4
     levels: int = 15
@@ -65,7 +65,7 @@ class Losses:
 
     tasks: float = 1.0
     match: float = 1.0
-    rate: float = 0.004
+    rate: float = 0.0015
     visible: float = 0.05
     use: tuple[str, ...] = ()
 

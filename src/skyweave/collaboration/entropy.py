@@ -90,7 +90,15 @@ def freeze(
     frequencies = frequencies_from(padded, TABLE_PRECISION)
     fingerprint, codec, quality = model
     return EntropyTables(
-        frequencies, np.array(first), np.array(escapes), *branches, fingerprint, codec, quality, TABLE_PRECISION
+        frequencies,
+        np.array(first),
+        np.array(escapes),
+        branches[0],
+        branches[1],
+        fingerprint,
+        codec,
+        quality,
+        TABLE_PRECISION,
     )
 
 

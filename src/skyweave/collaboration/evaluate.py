@@ -25,6 +25,7 @@ from skyweave.wire import BoxList, FrameContent, WireGrid, decode
 
 WORTH_DRAWING = 0.3  # score of a received box from which it becomes an instance
 OVERLAP = 0.2  # share of its cells that own instances may cover already
+SAME = 1.5  # metres between a box of one's own and the merged one it is part of
 TRUST = 0.9  # in boxes of others beside features that have been fused
 
 
@@ -118,7 +119,7 @@ class Exchange:
         if at < 0:
             s, f = self.samples.index[number]
             key: Key | None = (self.samples.scenes[s].name, f - late, platform)
-            key = key if key in self.samples.cache else None
+            key = key if key is not None and key in self.samples.cache else None
         else:
             key = keys[at]
         if key is None:
@@ -167,12 +168,20 @@ class Exchange:
             if name != platform:
                 theirs = self.samples.cache[scene, max(f - 1, 0), name]
                 asking.append(
-                    FrameContent(0, 0, 0, WireGrid.from_map(theirs.grid), request=request_of(theirs.visible, theirs.grid))
+                    FrameContent(
+                        0, 0, 0, WireGrid.from_map(theirs.grid), request=request_of(theirs.visible, theirs.grid)
+                    )
                 )
         return wanted_by(asking, own.grid)
 
     def _everything(
-        self, features: torch.Tensor, visible: torch.Tensor, grid: MapGrid, number: int, others: Sequence[str], step: int
+        self,
+        features: torch.Tensor,
+        visible: torch.Tensor,
+        grid: MapGrid,
+        number: int,
+        others: Sequence[str],
+        step: int,
     ) -> torch.Tensor:
         peers = []
         for name in others:
@@ -213,9 +222,7 @@ def score(
     return scores, exchange.ledger
 
 
-def with_boxes(
-    scene: Scene, received: Sequence[BoxList], model: CollaborativeModel, grid: MapGrid, time: int
-) -> Scene:
+def with_boxes(scene: Scene, received: Sequence[BoxList], model: CollaborativeModel, grid: MapGrid, time: int) -> Scene:
     """A scene with the boxes of others: as detections, as instances and as constant-velocity trajectories."""
     received = [boxes.select(np.flatnonzero(grid.index(boxes.centres) >= 0)) for boxes in received]
     received = [boxes for boxes in received if len(boxes)]
@@ -230,7 +237,7 @@ def with_boxes(
     instances = scene.instances
     if instances is not None:
         instances = _with_instances(instances, merged(received[0], received[1:]), config.interval)
-    return Scene(found, instances, _with_paths(scene.trajectories, found, config))
+    return Scene(found, instances, _with_paths(scene.trajectories, scene.detections, found, config))
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:
@@ -255,8 +262,10 @@ def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: floa
     return [replace(one, identities=identities) for one, identities in zip(instances, maps, strict=True)]
 
 
-def _with_paths(own: Trajectories | None, found: Detections, config: ModelConfig) -> Trajectories | None:
-    """Own forecasts where they belong to a box, else constant velocity."""
+def _with_paths(
+    own: Trajectories | None, origins: Detections, found: Detections, config: ModelConfig
+) -> Trajectories | None:
+    """Own forecasts, of the boxes ``origins``, where they belong to a box that was found; else constant velocity."""
     if own is None:
         return None
     found = found.select(np.flatnonzero(found.scores >= WORTH_PREDICTING))
@@ -266,12 +275,11 @@ def _with_paths(own: Trajectories | None, found: Detections, config: ModelConfig
     paths = np.repeat(straight[:, None], modes, 1)
     shares = np.full((len(found), modes), 1 / modes)
     if len(own) and len(found):
-        lead = own.modes[..., 0, :].mean(1)
-        distance = np.linalg.norm(lead[:, None] - straight[None, :, 0], axis=-1)
+        centres = origins.boxes.centres[: len(own), :2]  # best first, so the first are those with forecasts
+        distance = np.linalg.norm(centres[:, None] - found.boxes.centres[None, :, :2], axis=-1)
         distance[np.array(own.categories)[:, None] != np.array(found.categories)[None]] = np.inf
         nearest = distance.argmin(1)
-        for mine in np.flatnonzero(distance.min(1) < 1.0):
-            shift = straight[nearest[mine], 0] - lead[mine]
-            paths[nearest[mine]] = own.modes[mine] + np.clip(shift, -0.5, 0.5)
+        for mine in np.flatnonzero(distance.min(1) < SAME)[::-1]:  # the most certain last, to stay
+            paths[nearest[mine]] = own.modes[mine] + (found.boxes.centres[nearest[mine], :2] - centres[mine])
             shares[nearest[mine]] = own.probabilities[mine]
     return Trajectories(paths, shares, seconds, found.categories, crs=found.crs, time=found.time)

@@ -5,7 +5,7 @@ needs. The sender encodes once for all receivers; a receiver decodes on the send
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -89,9 +89,7 @@ def content(
     return replace(frame, fingerprint=fingerprint, codec=codec, quality=quality, low=low, high=high)
 
 
-def encode(
-    model: CollaborativeModel, frame: FrameContent, budget: int | None = None, mtu: int = 1200
-) -> list[bytes]:
+def encode(model: CollaborativeModel, frame: FrameContent, budget: int | None = None, mtu: int = 1200) -> list[bytes]:
     """A frame as chunks within a budget. Raises ``ValueError`` for a budget below one header."""
     return encode_frame(frame, model.tables, mtu, budget, together=TOGETHER)
 

@@ -135,4 +135,3 @@ class CollaborativeModel(nn.Module):
 
 def _without_low(config: CollaborationConfig) -> CodecConfig:
     return replace(config.codec, low=0)
-

@@ -14,6 +14,9 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.moments import Moments, TrainingMoments, collate
 from skyweave.perception.module import OptimiserConfig, task_losses
 
+KEPT = 0.95  # of a loss's mean from step to step
+
+
 class CollaborationModule(lightning.LightningModule):
     """A collaborative model under Lightning."""
 
@@ -31,6 +34,8 @@ class CollaborationModule(lightning.LightningModule):
         if unknown:
             raise ValueError(f"losses.use names {unknown[0]!r}; the perception model has {', '.join(tasks)}")
         self.tasks = losses.use or tasks
+        for task in self.tasks:
+            self.register_buffer(f"usual_{task}", torch.zeros(()))
 
     def training_step(self, moments: Moments, index: int) -> Tensor:
         """The loss of a batch."""
@@ -53,15 +58,17 @@ class CollaborationModule(lightning.LightningModule):
         total = moments.own.new_zeros(())
         if weights.match:
             wanted = model.teacher(moments)
-            parts["match"] = torch.stack([_distance(*pair) for pair in zip(exchanged.fused, wanted, strict=True)]).mean()
+            parts["match"] = torch.stack(
+                [_distance(*pair) for pair in zip(exchanged.fused, wanted, strict=True)]
+            ).mean()
             total = total + weights.match * parts["match"]
         if weights.tasks:
             outputs = model.perception.perceive(exchanged.fused, moments.present)
             found = task_losses(model.perception, outputs, [sample.objects for sample in moments.samples])
             parts |= {name: value for name, value in found.items() if name.split("/")[0] in self.tasks}
-            total = total + weights.tasks * torch.stack(
-                [value for name, value in parts.items() if "/" in name]
-            ).sum()  # fmt: skip
+            for task in self.tasks:
+                own = torch.stack([value for name, value in found.items() if name.startswith(task + "/")]).sum()
+                total = total + weights.tasks * own / self._usual(task, own)
         if model.sends_features:
             parts["bits"] = exchanged.bits
             total = total + weights.rate * exchanged.bits
@@ -71,6 +78,14 @@ class CollaborationModule(lightning.LightningModule):
             parts["visible"] = guess
             total = total + weights.visible * guess
         return total, parts
+
+    def _usual(self, task: str, value: Tensor) -> Tensor:
+        """A task's loss as it has been: in these units all tasks weigh the same, whatever their scale."""
+        usual = self.get_buffer(f"usual_{task}")
+        if self.training:
+            share = KEPT if bool(usual > 0) else 0.0
+            usual.mul_(share).add_((1 - share) * value.detach().float())
+        return usual.clamp(min=1e-3) if bool(usual > 0) else value.detach().clamp(min=1e-3)
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine over everything but perception."""
@@ -104,7 +119,7 @@ class CollaborationModule(lightning.LightningModule):
         if device.type == "cpu":
             return batch
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(batch).items()}
-        return Moments(**moved)
+        return Moments(**moved)  # type: ignore[arg-type]
 
 
 def _distance(fused: Tensor, wanted: Tensor) -> Tensor:

@@ -98,7 +98,12 @@ def train_on(
     model.cpu().eval()
     if model.sends_features:
         freeze(model, cache)
-    training = {"steps": steps, "seconds": round(time.time() - began), "samples": len(samples), "config": asdict(config)}
+    training = {
+        "steps": steps,
+        "seconds": round(time.time() - began),
+        "samples": len(samples),
+        "config": asdict(config),
+    }
     save_collaboration(output / WEIGHTS, model, config.name, training=training)
     return output / WEIGHTS
 

@@ -23,7 +23,9 @@ UNTRAINED = ("own", "late", "all")  # strategies that use what the perception mo
 def save_collaboration(path: Path, model: CollaborativeModel, name: str, **card_fields: Any) -> Card:
     """Write one file that ``load_collaboration`` reads whole, ``load_perception`` and ``skyweave.load`` in part."""
     extra = {PART + key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
-    if model.tables is not None:  # numbers below 2**24, so that the float32 of the file holds them; the fingerprint is not
+    if (
+        model.tables is not None
+    ):  # numbers below 2**24, so that the float32 of the file holds them; the fingerprint is not
         arrays = replace(model.tables, fingerprint=0).to_arrays()
         extra |= {PART + TABLES + key: torch.from_numpy(value) for key, value in arrays.items()}
     parts = {"collaboration": model.config.to_dict()}

@@ -1,5 +1,5 @@
-"""DHD's sliding-window selection (arXiv 2405.14674): cells are sent by how much they differ from their neighbours, times
-what the receiver lacks; gaps are filled by a Gaussian window; weights over platforms at each cell fuse.
+"""DHD's sliding-window selection (arXiv 2405.14674): cells are sent by how much they differ from their neighbours,
+times what the receiver lacks; gaps are filled by a Gaussian window; weights over platforms at each cell fuse.
 """
 
 import torch

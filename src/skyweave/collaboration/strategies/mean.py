@@ -11,7 +11,9 @@ class Mean(Strategy):
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.project = nn.Sequential(nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1))
+        self.project = nn.Sequential(
+            nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1)
+        )
 
     def fuse(self, told: Told) -> Tensor:
         """See `Strategy`."""

@@ -2,8 +2,8 @@
 
 What is useful is learned from the task losses through a soft threshold at the budget, and asked for by a small request.
 The fused map is the own one plus a gated difference: without messages it is the own map to the last bit, and a message
-that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so that
-the smallest budgets lose nothing against either.
+that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so
+that the smallest budgets lose nothing against either.
 """
 
 import torch
@@ -34,12 +34,12 @@ class Ours(Strategy):
         self.agreement = nn.Sequential(
             nn.Conv2d(2 * channels + FLAGS, 32, 1), nn.ReLU(inplace=True), nn.Conv2d(32, 1, 3, 1, 1)
         )
-        nn.init.zeros_(self.agreement[-1].weight)
+        nn.init.zeros_(self.agreement[-1].weight)  # type: ignore[arg-type]
         self.gate = nn.Sequential(
             nn.Conv2d(2 * channels + 2, 32, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(32, channels, 1)
         )
-        nn.init.zeros_(self.gate[-1].weight)
-        nn.init.constant_(self.gate[-1].bias, 3.0)
+        nn.init.zeros_(self.gate[-1].weight)  # type: ignore[arg-type]
+        nn.init.constant_(self.gate[-1].bias, 3.0)  # type: ignore[arg-type]
         self.take = BoxReader(channels, boxes)
 
     def start_from(self, fusion: nn.Module) -> None:

@@ -1,15 +1,17 @@
 """Own only: what one platform sees."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from skyweave.collaboration.strategies.base import Masked, Strategy
+from skyweave.collaboration.strategies.base import Masked, Shares, Strategy
 from skyweave.collaboration.told import Told
 
 
 class Own(Strategy):
     """The lower bound: nothing travels."""
 
-    shares = "nothing"
+    shares: ClassVar[Shares] = "nothing"
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)

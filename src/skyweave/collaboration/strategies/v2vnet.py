@@ -14,7 +14,9 @@ class V2VNet(Strategy):
         super().__init__(channels, boxes)
         self.own = Masked(channels)
         self.message = nn.Sequential(
-            nn.Conv2d(2 * channels + 2, channels, 3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 3, 1, 1)
+            nn.Conv2d(2 * channels + 2, channels, 3, 2, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1),
         )
         self.state = nn.Conv2d(channels, channels, 2, 2)
         self.gates = nn.Conv2d(2 * channels, 2 * channels, 3, 1, 1)

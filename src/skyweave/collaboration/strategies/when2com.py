@@ -14,7 +14,7 @@ SIZE = 16
 
 
 class When2com(Strategy):
-    """Scaled attention over platforms, whole maps at a time; below a share of ``1 / (1 + peers)`` a peer is not asked."""
+    """Scaled attention over platforms, whole maps at a time; below ``1 / (1 + peers)`` a peer is not asked."""
 
     handshake = 2 * SIZE * 2
     keep_best_only = False

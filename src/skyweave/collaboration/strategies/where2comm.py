@@ -15,9 +15,7 @@ class Where2comm(Strategy):
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
         self.masked = Masked(channels)
-        self.confidence = nn.Sequential(
-            nn.Conv2d(channels, 24, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(24, 1, 1)
-        )
+        self.confidence = nn.Sequential(nn.Conv2d(channels, 24, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(24, 1, 1))
         self.weight = nn.Parameter(torch.tensor(0.3))
 
     def start_from(self, fusion: nn.Module) -> None:

@@ -1,0 +1,225 @@
+"""Accuracy against bytes on the wire, for every way of collaborating: a table, a plot, and sweeps of what goes wrong.
+
+    python benchmarks/collaboration.py --perception weights.safetensors --data recordings --train hidden --test test \
+        -o runs/collaboration --seeds 3
+    python benchmarks/collaboration.py ... --strategies ours late --sweeps
+
+Every strategy is trained on the same cached features of the same frozen perception model, for the same steps, with the
+same losses, and sends through the same quantiser, entropy coder, chunks and headers; what differs is what it sends and
+how it fuses. All messages are really encoded, cut to the budget and decoded; the bytes are the mean of a platform's
+frames, headers and handshakes included. `all` sends 16-bit floats of every cell seen, uncoded. Runs and scores that are
+there already are used again.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.config import CollaborationConfig
+from skyweave.collaboration.evaluate import Conditions, score
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.moments import CachedSamples
+from skyweave.collaboration.strategies import STRATEGIES
+from skyweave.collaboration.train import WEIGHTS, TrainConfig, train_on
+from skyweave.collaboration.weights import UNTRAINED, load_collaboration
+from skyweave.files import write_aside
+from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.frames import rotation_about_z
+from skyweave.perception.module import OptimiserConfig
+from skyweave.perception.train import load_scenes
+from skyweave.perception.weights import load_perception
+
+BUDGETS = (200, 500, 1000, 2000, 5000, 10_000, 50_000)
+METRICS = ("mAP", "IoU", "VPQ", "minADE_3", "trajectory_recall")
+SWEEPS: dict[str, list[Conditions]] = {
+    "lost chunks": [Conditions(lost=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "late by frames": [Conditions(late=frames) for frames in (0, 1, 2)],
+    "peers": [Conditions(peers=peers) for peers in (0, 1, 2, 3)],
+    "peers with boxes only": [Conditions(boxes_only=peers) for peers in (0, 1, 2, 3)],
+    "features of another scene": [Conditions(useless=useless) for useless in (False, True)],
+}
+POSE_ERRORS = ((0.0, 0.0), (0.5, 1.0), (1.5, 3.0))  # metres, degrees
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--perception", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--train", default="hidden", help="recording to train on")
+    parser.add_argument("--test", default="test", help="recording to score on")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
+    parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--scenes", type=int, nargs=2, default=(40, 20), help="to train and to score on at most")
+    parser.add_argument("--every", type=int, default=3, help="score every so many-th sample")
+    parser.add_argument(
+        "--sweeps", action="store_true", help="what goes wrong, at --sweep-budget, instead of the curve"
+    )
+    parser.add_argument("--sweep-budget", type=int, default=10_000)
+    parser.add_argument("--plot", type=Path, help="write the curves as SVG")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    bench = Bench(arguments)
+    rows = bench.sweeps() if arguments.sweeps else bench.curve()
+    print(table(rows, "condition" if arguments.sweeps else "budget"))
+    if arguments.plot:
+        plot(rows, arguments.plot)
+
+
+class Bench:
+    """Everything that is made once."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments, self.output = arguments, arguments.output
+        self.perception, card = load_perception(arguments.perception)
+        self.fingerprint = str(card.parts["perception_fingerprint"])
+        self.train_scenes, self.test_scenes = (
+            load_scenes([arguments.data / name], None)[:most]
+            for name, most in zip((arguments.train, arguments.test), arguments.scenes, strict=True)
+        )
+        self.train_cache = fill(self.output / "cache_train", self.perception, self.fingerprint, self.train_scenes)
+        self.test_cache = fill(self.output / "cache_test", self.perception, self.fingerprint, self.test_scenes)
+
+    def model(self, strategy: str, seed: int) -> CollaborativeModel:
+        """Trained, or read where that was done."""
+        if strategy in UNTRAINED:
+            return CollaborativeModel(self.perception, CollaborationConfig(strategy)).eval()
+        folder = self.output / f"{strategy}_{seed}"
+        if not (folder / WEIGHTS).exists():
+            config = TrainConfig(
+                strategy, str(self.arguments.perception), [self.arguments.train], seed=seed,
+                collaboration=CollaborationConfig(strategy),
+                optimiser=OptimiserConfig(self.arguments.steps, 2, 2e-3, warmup=30),
+            )  # fmt: skip
+            model = CollaborativeModel(self.perception, config.collaboration, seed)
+            samples = CachedSamples(self.train_scenes, self.perception.config, self.train_cache)
+            train_on(folder, config, model, samples, self.train_cache, progress=False)
+        return load_collaboration(folder / WEIGHTS)[0]
+
+    def scores(self, strategy: str, seed: int, conditions: Conditions, cache: Cache, name: str) -> dict[str, float]:
+        """Of one model, kept in a file."""
+        kept = self.output / "scores" / f"{strategy}_{seed}_{name}.json"
+        if kept.exists():
+            return dict(json.loads(kept.read_text()))
+        samples = CachedSamples(self.test_scenes, self.perception.config, cache)
+        found, ledger = score(self.model(strategy, seed), samples, conditions, self.arguments.every)
+        values = {"bytes": ledger.mean, **{metric: found.values[metric] for metric in METRICS}}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with write_aside(kept) as aside:
+            aside.write_text(json.dumps(values))
+        print(strategy, seed, asdict(conditions), {k: round(v, 3) for k, v in values.items()}, flush=True)
+        return values
+
+    def curve(self) -> list[dict[str, object]]:
+        rows = []
+        for strategy in self.arguments.strategies:
+            free = STRATEGIES[strategy].shares in ("nothing", "everything")
+            for budget in [None] if free else [*self.arguments.budgets, None]:
+                seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
+                found = [
+                    self.scores(strategy, seed, Conditions(budget), self.test_cache, f"budget_{budget}")
+                    for seed in seeds
+                ]
+                rows.append({"strategy": strategy, "budget": budget or "none", **gathered(found)})
+        return rows
+
+    def sweeps(self) -> list[dict[str, object]]:
+        rows = []
+        for strategy in self.arguments.strategies:
+            seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
+            for sweep, all_conditions in SWEEPS.items():
+                for conditions in all_conditions:
+                    conditions = replace(conditions, budget=self.arguments.sweep_budget)
+                    value = getattr(conditions, _FIELD[sweep])
+                    label = f"{sweep}: {value}"
+                    found = [
+                        self.scores(strategy, seed, conditions, self.test_cache, label.replace(" ", "_"))
+                        for seed in seeds
+                    ]
+                    rows.append({"strategy": strategy, "condition": label, **gathered(found)})
+            for metres, degrees in POSE_ERRORS:
+                cache = self.disturbed(metres, degrees) if metres else self.test_cache
+                conditions = Conditions(self.arguments.sweep_budget)
+                label = f"pose: {metres} m, {degrees} degrees"
+                found = [
+                    self.scores(strategy, seed, conditions, cache, label.replace(" ", "_").replace(",", ""))
+                    for seed in seeds
+                ]
+                rows.append({"strategy": strategy, "condition": label, **gathered(found)})
+        return rows
+
+    def disturbed(self, metres: float, degrees: float) -> Cache:
+        """The test scenes with errors of every platform's pose, constant for a flight: position and three angles."""
+
+        def disturb(geometry: CameraGeometry, key: tuple[str, int, str]) -> CameraGeometry:
+            seed = [ord(letter) for letter in key[0] + key[2]]
+            generator = np.random.default_rng(seed)
+            matrix = geometry.world_from_camera.copy()
+            matrix[:3, 3] += generator.normal(0, 1, 3) * metres * (1, 1, 0.5)
+            angles = np.deg2rad(generator.normal(0, 1, 3) * degrees)
+            matrix[:3, :3] = rotation_about_z(angles[2]) @ matrix[:3, :3] @ small_rotation(*angles[:2])
+            return replace(geometry, world_from_camera=matrix)
+
+        folder = self.output / f"cache_pose_{metres}_{degrees}"
+        return fill(folder, self.perception, self.fingerprint, self.test_scenes, disturb)
+
+
+_FIELD = {
+    "lost chunks": "lost",
+    "late by frames": "late",
+    "peers": "peers",
+    "peers with boxes only": "boxes_only",
+    "features of another scene": "useless",
+}
+
+
+def small_rotation(pitch: float, roll: float) -> np.ndarray:
+    """A camera's own rotation about its x and z axes."""
+    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    about_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    return np.asarray(about_x @ about_z)
+
+
+def gathered(found: Sequence[dict[str, float]]) -> dict[str, object]:
+    """Means over seeds, with the spread behind where there are several."""
+    row: dict[str, object] = {"bytes": round(float(np.mean([one["bytes"] for one in found])))}
+    for metric in METRICS:
+        values = np.array([one[metric] for one in found], np.float64)
+        row[metric] = f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+    return row
+
+
+def table(rows: Sequence[dict[str, object]], key: str) -> str:
+    names = ["strategy", key, "bytes", *METRICS]
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    return "\n".join(lines + ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows])
+
+
+def plot(rows: Sequence[dict[str, object]], path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4), constrained_layout=True)
+    for axis, metric in zip(axes, METRICS[:3], strict=True):
+        for strategy in dict.fromkeys(row["strategy"] for row in rows):
+            mine = [row for row in rows if row["strategy"] == strategy]
+            x = [max(float(str(row["bytes"])), 1) for row in mine]
+            y = [float(str(row[metric]).split()[0]) for row in mine]
+            if len(mine) == 1:
+                axis.axhline(y[0], linestyle=":", label=strategy)
+            else:
+                axis.plot(x, y, marker=".", label=strategy, linewidth=2 if strategy == "ours" else 1)
+        axis.set(xscale="log", xlabel="bytes a frame and platform", ylabel=metric)
+    axes[0].legend(fontsize=7)
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()

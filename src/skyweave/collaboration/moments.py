@@ -259,11 +259,13 @@ def asked(seen: Sequence[np.ndarray], factor: int = 16) -> np.ndarray:
     blocks, as the request that travels is.
     """
     rows, columns = seen[0].shape
-    wanted = np.zeros((rows // factor, columns // factor), np.float32)
+    shape = (-(-rows // factor), factor, -(-columns // factor), factor)
+    wanted = np.zeros((shape[0], shape[2]), np.float32)
     for visible in seen:
-        lacking = 1 - visible.reshape(rows // factor, factor, columns // factor, factor).mean((1, 3))
-        wanted = np.maximum(wanted, np.round(lacking * 3) / 3)
-    return np.asarray(wanted.repeat(factor, 0).repeat(factor, 1), np.float32)
+        whole = np.ones((shape[0] * factor, shape[2] * factor), np.float32)
+        whole[:rows, :columns] = visible
+        wanted = np.maximum(wanted, np.round((1 - whole.reshape(shape).mean((1, 3))) * 3) / 3)
+    return np.asarray(wanted.repeat(factor, 0).repeat(factor, 1)[:rows, :columns], np.float32)
 
 
 def grid_like(own: MapGrid, grid: MapGrid) -> MapGrid:

@@ -1,0 +1,195 @@
+"""The codec, what a budget holds, boxes, and what training is fed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skyweave.collaboration.boxes import DRAWN, drawn, merged, moved
+from skyweave.collaboration.cache import Cache
+from skyweave.collaboration.codec import DualBranchCodec
+from skyweave.collaboration.config import CodecConfig, Losses, World
+from skyweave.collaboration.entropy import EntropyModel, cheapest, freeze
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.module import CollaborationModule
+from skyweave.collaboration.moments import CachedSamples, TrainingMoments, asked, collate, warped, warped_boxes
+from skyweave.collaboration.select import select
+from skyweave.geometry.grid import MapGrid
+from skyweave.perception.module import OptimiserConfig
+from skyweave.wire import BoxList
+
+Make = Callable[[str], CollaborativeModel]
+GRID = MapGrid(-32, 32, 1.0, 64, 64)
+
+
+def boxes(*places: tuple[float, float, float]) -> BoxList:
+    """Cars at (east, north), with a certainty."""
+    count = len(places)
+    return BoxList(
+        np.array([[x, y, 0.8] for x, y, _ in places]).reshape(count, 3), np.tile([[4.0, 2.0, 1.6]], (count, 1)),
+        np.zeros(count), np.zeros(count, int), np.array([score for *_, score in places]), np.ones((count, 2)),
+    )  # fmt: skip
+
+
+def test_any_snapped_part_of_a_map_gives_the_same_numbers() -> None:
+    codec = DualBranchCodec(8, CodecConfig(low=4, high=6)).eval()
+    maps, seen = torch.randn(1, 8, 64, 64), torch.rand(1, 64, 64) > 0.3
+    whole, part = codec.encode(maps, seen), codec.encode(maps[..., 16:48, 8:40], seen[:, 16:48, 8:40])
+    assert whole.low is not None and part.low is not None
+    assert torch.allclose(whole.high[..., 16:48, 8:40], part.high, atol=1e-5)
+    assert torch.allclose(whole.low[..., 2:6, 1:5], part.low, atol=1e-5)
+
+
+def test_rounding_is_that_of_the_wire() -> None:
+    codec = DualBranchCodec(8, CodecConfig(low=0, high=6)).eval()
+    levels = codec.encode(3 * torch.randn(1, 8, 16, 16), torch.ones(1, 16, 16, dtype=torch.bool))
+    whole = codec.quantised(levels, noisy=False).high.detach()
+    assert torch.equal(whole, whole.round())
+    wire = codec.quantiser("high").quantise(levels.high.detach().permute(0, 2, 3, 1).numpy())
+    assert (whole.permute(0, 2, 3, 1).numpy() == wire).all()
+
+
+def test_noise_lets_gradients_through_to_the_features() -> None:
+    codec = DualBranchCodec(8, CodecConfig(low=4, high=6))
+    torch.nn.init.normal_(codec.from_low.weight)
+    maps = torch.randn(1, 8, 16, 16, requires_grad=True)
+    levels = codec.quantised(codec.encode(maps, torch.ones(1, 16, 16, dtype=torch.bool)), noisy=True)
+    codec.decode(levels, torch.ones(1, 2, 2), torch.zeros(1, 16, 16)).features.square().sum().backward()
+    assert maps.grad is not None and maps.grad.abs().sum() > 0
+    assert codec.low_step.grad is not None and codec.low_step.grad.abs().sum() > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), contexts=st.integers(1, 5), spread=st.floats(0.2, 12))
+def test_frozen_tables_cost_what_the_numbers_hold(seed: int, contexts: int, spread: float) -> None:
+    generator = np.random.default_rng(seed)
+    strength = generator.choice([0.2, 1.0], (3000, 1)) * spread
+    numbers = np.rint(generator.laplace(0, 1, (3000, 5)) * strength).astype(np.int64)
+    model = EntropyModel(5, contexts)
+    tables = freeze([None, model], [np.zeros((0, 1)), numbers], (8, 1), 15, (1, 1, 0))
+    of = cheapest(tables, "high", numbers)
+    chosen = np.zeros(3000, int) if of is None else of
+    table_of = tables.high.tables[chosen]
+    symbols, escaped = tables.symbols_of(numbers, table_of)
+    bits = tables.costs[table_of, symbols].sum() / 64
+    flat = [np.unique(column, return_counts=True)[1] / 3000 for column in numbers.T]
+    entropy = sum(3000 * -(p * np.log2(p)).sum() for p in flat)
+    assert bits <= 1.05 * entropy + 17 * escaped.sum() + 300
+    lowest, highest = tables.limits("high")
+    assert (lowest <= -2000).all() and (highest >= 2000).all()
+
+
+def test_a_larger_budget_holds_all_that_a_smaller_one_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    useful, seen = torch.rand(1, 32, 32, generator=generator), torch.rand(1, 32, 32, generator=generator) > 0.3
+    low_seen = torch.nn.functional.max_pool2d(seen.float()[:, None], 8)[:, 0] > 0
+    before = None
+    for room in (0.0, 20.0, 100.0, 400.0, 5000.0):
+        sent = select(useful, torch.full((1, 4, 4), 9.0), torch.full((1, 32, 32), 20.0), low_seen, seen,
+                      torch.tensor([room]))  # fmt: skip
+        assert float(sent.bytes) <= room
+        assert not (sent.high > 0)[~seen].any()
+        if before is not None:
+            assert (sent.high >= before.high).all() and (sent.low >= before.low).all()
+        before = sent
+    assert before is not None and torch.equal(before.high > 0, seen)
+
+
+def test_the_threshold_teaches_usefulness() -> None:
+    useful = torch.rand(1, 16, 16, requires_grad=True)
+    seen = torch.ones(1, 16, 16, dtype=torch.bool)
+    sent = select(useful, None, torch.full((1, 16, 16), 20.0), torch.ones(1, 2, 2, dtype=torch.bool), seen,
+                  torch.tensor([200.0]))  # fmt: skip
+    (sent.high * torch.rand(1, 16, 16)).sum().backward()
+    assert useful.grad is not None and useful.grad.abs().sum() > 0
+
+
+def test_drawn_boxes_say_what_and_where() -> None:
+    maps = drawn(boxes((10.5, -4.5, 0.9), (-50, 0, 0.9)), GRID, 3)
+    assert maps.shape == (DRAWN + 3, 64, 64)
+    row, column = 36, 42
+    assert maps[0, row, column] == pytest.approx(0.9) and maps[DRAWN, row, column] == pytest.approx(0.9)
+    assert maps[3, row, column] == pytest.approx(0.1) and maps[5, row, column] == pytest.approx(np.log(4))
+    assert 8 <= int((maps[0] > 0).sum()) <= 15
+    assert not drawn(None, GRID, 3).any() and not drawn(boxes(), GRID, 3).any()
+
+
+def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:
+    both = merged(boxes((0, 0, 0.6), (10, 0, 0.5)), [boxes((0.8, 0, 0.6), (20, 0, 0.4))])
+    assert len(both) == 3
+    first = both.centres[both.scores.argmax()]
+    assert first[0] == pytest.approx(0.4) and both.scores.max() == pytest.approx(1 - 0.4 * 0.4)
+    assert len(merged(boxes(), [])) == 0 and len(merged(boxes((1, 1, 0.5)), [boxes()])) == 1
+    timid = merged(boxes((0, 0, 0.6)), [boxes((0.5, 0, 0.5))], trust=0.5, raise_scores=False)
+    assert len(timid) == 1 and timid.scores[0] == pytest.approx(0.6)
+
+
+def test_errors_of_pose_move_maps_and_boxes_alike() -> None:
+    maps, seen = torch.zeros(1, 64, 64), torch.ones(64, 64, dtype=torch.bool)
+    one = boxes((12.5, 8.5, 0.9))
+    maps[0, 23, 44] = 1
+    moved_map, _ = warped(maps, seen, (3.0, -2.0), np.pi / 2, 1.0)
+    there = warped_boxes(one, (3.0, -2.0), np.pi / 2, GRID).centres[0]
+    row, column = np.argwhere(moved_map[0].numpy() > 0)[0]
+    assert (column - 31.5, 31.5 - row) == pytest.approx((there[0], there[1]), abs=1.01)
+    assert moved(one, 2.0).centres[0, :2] == pytest.approx([14.5, 10.5])
+
+
+def test_what_others_lack_is_asked_for() -> None:
+    seen = np.ones((64, 64), bool)
+    other = seen.copy()
+    other[:32] = False
+    wanted = asked([seen, other])
+    assert (wanted[:32] == 1).all() and not wanted[32:].any()
+
+
+def test_moments_are_a_function_of_seed_and_number(samples: CachedSamples) -> None:
+    one, other = (TrainingMoments(samples, World(), True, seed=3, cells=24) for _ in range(2))
+    for number in (0, 5, 11):
+        a, b = one[number], other[number]
+        assert a.own.shape == (1, 2, 16, 24, 24) and a.peers.shape == (1, 2, 3, 16, 24, 24)
+        for name, value in vars(a).items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(value, getattr(b, name)), name
+    assert not torch.equal(one[0].budget, TrainingMoments(samples, World(), True, seed=4)[0].budget)
+
+
+def test_the_perfect_world_is_perfect(samples: CachedSamples) -> None:
+    world = World((1e6, 1e6), 0, 0, 0, 0, 0, 0, 0, 0)
+    moment = TrainingMoments(samples, world, True)[2]
+    assert torch.equal(moment.peers, moment.clean) and torch.equal(moment.peer_visible, moment.clean_visible)
+    assert not moment.age.any() and not moment.lost.any()
+
+
+@pytest.mark.parametrize("strategy", ["ours", "where2comm", "cerf"])
+def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
+    make: Make, samples: CachedSamples, strategy: str
+) -> None:
+    model = make(strategy)
+    before = {name: value.clone() for name, value in model.perception.state_dict().items()}
+    module = CollaborationModule(model, OptimiserConfig(steps=2), Losses())
+    moments = TrainingMoments(samples, replace(World(), alone=0, absent=0), model.sends_features)
+    module.train()
+    total, parts = module.loss(collate([moments[1], moments[4]]))
+    total.backward()
+    model.eval()
+    assert torch.isfinite(total) and parts
+    learned = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert learned == ({"strategy", "codec"} if model.sends_features else {"strategy"})
+    assert all(torch.equal(value, before[name]) for name, value in model.perception.state_dict().items())
+
+
+def test_tasks_that_the_model_does_not_have_are_named(make: Make) -> None:
+    with pytest.raises(ValueError, match="losses.use names 'weather'"):
+        CollaborationModule(make("ours"), OptimiserConfig(), Losses(use=("weather",)))
+
+
+def test_no_cache_is_named(tmp_path: object) -> None:
+    from pathlib import Path
+
+    with pytest.raises(FileNotFoundError, match="no cache of features"):
+        Cache(Path(str(tmp_path)))

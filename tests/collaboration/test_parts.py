@@ -184,7 +184,7 @@ def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
 
 
 def test_tasks_that_the_model_does_not_have_are_named(make: Make) -> None:
-    with pytest.raises(ValueError, match="losses.use names 'weather'"):
+    with pytest.raises(ValueError, match="names 'weather'"):
         CollaborationModule(make("ours"), OptimiserConfig(), Losses(use=("weather",)))
 
 

@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("recording")
     parser.add_argument("--total", type=float, default=250.0, help="kbit/s of all nodes together")
     parser.add_argument("--budget", type=int, default=800, help="bytes a frame")
+    parser.add_argument("--least", type=int, help="bytes to which the budget may fall (default: it is fixed)")
+    parser.add_argument("--protocol", default="tcp", choices=("tcp", "udp"))
     parser.add_argument("--seconds", type=float, default=40.0)
     args = parser.parse_args()
     if shutil.which("tc") is None or shutil.which("ip") is None:
@@ -53,7 +55,9 @@ def main() -> None:
     try:
         network(up=True, rate=each)
         with tempfile.TemporaryDirectory() as folder:
-            report = run(Path(args.recording).resolve(), Path(folder), args.budget, args.seconds)
+            report = run(
+                Path(args.recording).resolve(), Path(folder), args.least or args.budget, args.budget, args
+            )
     finally:
         network(up=False)
     print(json.dumps(report, indent=1))
@@ -80,21 +84,21 @@ def network(up: bool, rate: float = 0.0) -> None:
         subprocess.run(step.split(), check=True, capture_output=True)
 
 
-def run(recording: Path, folder: Path, budget: int, seconds: float) -> dict[str, Any]:
+def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.Namespace) -> dict[str, Any]:
     """Nodes in their namespaces for a while; what they saw and sent."""
     processes = []
     for i, name in enumerate(NAMES):
-        others = [f"tcp/10.77.0.{j + 1}:7447" for j in range(i)]
+        others = [f"{args.protocol}/10.77.0.{j + 1}:7447" for j in range(i)]
         content = {
             "name": name,
             "number": i + 1,
             "fleet": "radio",
             "source": {"kind": "recording", "path": str(recording), "interval": INTERVAL},
             "perceiver": {"kind": "truth", "seed": i, "categories": list(CATEGORIES)},
-            "transport": {"listen": [f"tcp/10.77.0.{i + 1}:7447"], "connect": others},
+            "transport": {"listen": [f"{args.protocol}/10.77.0.{i + 1}:7447"], "connect": others},
             "allow_clear": True,
             "camera_interval": 0.0,
-            "options": {"wait": 0.45, "beat": 1.0, "budget": {"least": budget, "most": budget}},
+            "options": {"wait": 0.45, "beat": 1.0, "budget": {"least": least, "most": budget}},
             "status": str(folder / f"{name}.json"),
             "save": str(folder / f"{name}.jsonl"),
         }
@@ -115,7 +119,7 @@ def run(recording: Path, folder: Path, budget: int, seconds: float) -> dict[str,
         wait_for_all(folder)
         first, start = [ours(folder, name) for name in NAMES], [kernel(i + 1) for i in range(len(NAMES))]
         began = time.time()
-        time.sleep(seconds)
+        time.sleep(args.seconds)
         last, stop = [ours(folder, name) for name in NAMES], [kernel(i + 1) for i in range(len(NAMES))]
         ended = time.time()
     finally:
@@ -135,6 +139,7 @@ def run(recording: Path, folder: Path, budget: int, seconds: float) -> dict[str,
         "ours, payload and envelopes": round(fan * size * 8 / (ended - began) / 1000, 1),
         "ours, with lower layers": round(estimate * 8 / (ended - began) / 1000, 1),
         "ours / kernel": round(estimate / counted, 3),
+        "budget at the end": [status(folder, name)["budget"] for name in NAMES],
     }
 
 

@@ -23,7 +23,7 @@ class PeerLimits:
     messages: float = 1_500.0
     burst: float = 1.0
     waiting: int = 512
-    size: int = 1_400
+    size: int = 4_096
     age: float = 2.0
     ahead: float = 0.3
     clock_offset: float = 10.0

@@ -164,3 +164,39 @@ def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
     assert budgets[0] == 20_000
     assert 2_000 < np.mean(budgets[30:50]) < 6_500  # the link carries 5 kB in half a second
     assert budgets[-1] > 15_000
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        LinkConfig(loss=0.5, burst=3),
+        LinkConfig(jitter=0.5, reorder=0.5),
+        LinkConfig(loss=0.5, jitter=0.5),
+        LinkConfig(loss=1.0),
+    ],
+)
+def test_bad_links_never_take_anything_from_the_own_view(link: LinkConfig) -> None:
+    """Clocks are 2 s apart as well. Everything that a platform finds alone it still has, however little comes."""
+    network, true = EmulatedNetwork(link, seed=5), fleet.HandClock()
+    ahead = {name: number * 2_000_000_000 for number, name in enumerate(("UAV_1", "UAV_4"))}
+    clocks = {name: lambda shift=shift: true.now + shift for name, shift in ahead.items()}
+    nodes = {name: fleet.node(name, network.join(name), clocks[name]) for name in ahead}
+    more = 0
+    for number in range(12):
+        start = true.now = fleet.START + number * 500_000_000
+        sent = {}
+        for name, node in nodes.items():
+            node.beat()
+            sent[name] = node.send(fleet.frame(number % 4, name, time=start + ahead[name]))
+        for step in range(1, 13):
+            true.now = start + step * 20_000_000
+            network.advance(true.now)
+            for node in nodes.values():
+                node.peers.read()
+        for name, node in nodes.items():
+            alone, found = sent[name].own.scene.detections, node.finish(sent[name]).scene.detections
+            assert found is not None
+            for centre in alone.boxes.centres:
+                assert np.hypot(*(found.boxes.centres - centre)[:, :2].T).min() < 0.7
+            more += len(found) - len(alone)
+    assert (more > 0) == (link.loss < 1)

@@ -160,3 +160,21 @@ def test_publishing_from_many_threads_is_safe() -> None:
     finally:
         b.close()
         a.close()
+
+
+def test_clients_of_a_router_hear_each_other_and_large_results_pass() -> None:
+    """What a node sends travels once, to the router."""
+    port, heard = free_port(), []
+    endpoint = f"tcp/127.0.0.1:{port}"
+    router = ZenohTransport(ZenohConfig(listen=[endpoint], mode="router"))
+    a, b = (ZenohTransport(ZenohConfig(connect=[endpoint], mode="client")) for _ in range(2))
+    try:
+        a.subscribe("skyweave/test/**", lambda key, message: heard.append((key, len(message))))
+        key = "skyweave/test/result/UAV_2/geojson"
+        assert until(lambda: heard, every=lambda: b.publish(key, bytes(200_000), Priority.RESULTS))
+        assert heard[0] == (key, 200_000)
+    finally:
+        for one in (a, b, router):
+            one.close()
+    with pytest.raises(ValueError, match="peer, client or router"):
+        ZenohConfig(mode="hub")

@@ -28,6 +28,17 @@ PRIORITIES = {
     Priority.PICTURES: zenoh.Priority.BACKGROUND,
 }
 MAX_PUBLISHERS = 256
+QUEUES = (
+    "control",
+    "real_time",
+    "interactive_high",
+    "interactive_low",
+    "data_high",
+    "data",
+    "data_low",
+    "background",
+)
+BATCH = 16_384  # bytes
 CLOSING = 3.0  # seconds
 
 
@@ -40,14 +51,14 @@ class ZenohConfig:
         connect: endpoints of others, or of a router; tried again for as long as they do not answer.
         mode: ``peer``, or ``client`` of a router (everything travels once, to the router), or ``router``.
         discover: find others on the local network by multicast.
-        queue: messages that wait for a busy link, for each priority.
+        buffer: bytes that wait in the system for a busy TCP or TLS link; what waits long comes too late.
     """
 
     listen: list[str] = field(default_factory=lambda: ["tcp/127.0.0.1:0"])
     connect: list[str] = field(default_factory=list)
     mode: str = "peer"
     discover: bool = False
-    queue: int = 64
+    buffer: int = 65_536
 
     def __post_init__(self) -> None:
         if self.mode not in ("peer", "client", "router"):
@@ -166,25 +177,16 @@ def session_settings(
         "scouting/multicast/enabled": config.discover,
         "scouting/gossip/enabled": config.mode != "client",
         "transport/link/tx/queue/congestion_control/drop/wait_before_drop": 1000,  # microseconds
-        "transport/link/tx/queue/size": {
-            name: min(config.queue, 16)
-            for name in (
-                "control",
-                "real_time",
-                "interactive_high",
-                "interactive_low",
-                "data_high",
-                "data",
-                "data_low",
-                "background",
-            )
-        },
+        "transport/link/tx/queue/size": dict.fromkeys(QUEUES, 4),  # batches that wait, of each priority
+        "transport/link/tx/batch_size": BATCH,
+        "transport/link/tcp/so_sndbuf": config.buffer,
         "transport/link/rx/max_message_size": 1 << 20,
         "transport/link/tx/lease": 3000,  # milliseconds after which a silent link is given up
         "transport/unicast/max_sessions": 256,
     }
     if certificates is not None:
         settings["transport/link/tls"] = {
+            "so_sndbuf": config.buffer,
             "root_ca_certificate": str(certificates.authority),
             "listen_private_key": str(certificates.key),
             "listen_certificate": str(certificates.certificate),

@@ -24,7 +24,7 @@ from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, FrameContent, WireGrid, decode
 
 WORTH_DRAWING = 0.3  # score of a received box from which it becomes an instance
-OVERLAP = 0.2  # share of its cells that own instances may cover already
+OVERLAP = 0.2  # share of a box's cells that an instance covers, from which it is that instance
 SAME = 1.5  # metres between a box of one's own and the merged one it is part of
 TRUST = 0.9  # in boxes of others beside features that have been fused
 
@@ -231,7 +231,7 @@ def with_boxes(scene: Scene, received: Sequence[BoxList], model: CollaborativeMo
     config = model.perception.config
     own = boxes_of(scene.detections, config.categories)
     features = model.sends_features
-    boxes = merged(own, received, TRUST if features else 1.0, raise_scores=not features)
+    boxes = merged(own, received, TRUST if features else 1.0, raise_scores=False)
     found = detections_of(boxes, config.categories, scene.detections.crs, time)
     found = found.select(np.argsort(-found.scores, kind="stable"))
     instances = scene.instances
@@ -241,6 +241,7 @@ def with_boxes(scene: Scene, received: Sequence[BoxList], model: CollaborativeMo
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:
+    """Cells of boxes that no instance has: they extend the instance that the box lies on, or are a new one."""
     boxes = boxes.select(np.flatnonzero(boxes.scores >= WORTH_DRAWING))
     if not len(boxes):
         return instances
@@ -248,17 +249,16 @@ def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: floa
     maps = [one.identities.copy() for one in instances]
     numbers = np.arange(first, first + len(boxes))
     now = rasterise(Boxes(boxes.centres, boxes.sizes, boxes.yaws).footprints(), numbers, grid)
-    fresh = []
-    for place, number in enumerate(numbers):
-        cells = now == number
-        if cells.any() and (maps[0][cells] > 0).mean() < OVERLAP:
-            fresh.append(place)
+    for place, number in enumerate(numbers.copy()):
+        beneath = maps[0][now == number]
+        if len(beneath) and (beneath > 0).mean() >= OVERLAP:
+            known, count = np.unique(beneath[beneath > 0], return_counts=True)
+            numbers[place] = known[count.argmax()]
     for step, identities in enumerate(maps):
-        some = moved(boxes.select(np.array(fresh, int)), step * interval)
-        if not len(some):
-            continue
-        drawn = rasterise(Boxes(some.centres, some.sizes, some.yaws).footprints(), numbers[fresh], grid)
-        identities[(identities == 0) & (drawn > 0)] = drawn[(identities == 0) & (drawn > 0)]
+        there = moved(boxes, step * interval)
+        drawn = rasterise(Boxes(there.centres, there.sizes, there.yaws).footprints(), numbers, grid)
+        free = (identities == 0) & (drawn > 0)
+        identities[free] = drawn[free]
     return [replace(one, identities=identities) for one, identities in zip(instances, maps, strict=True)]
 
 

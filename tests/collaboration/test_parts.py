@@ -203,6 +203,6 @@ def test_a_received_box_extends_the_instance_it_lies_on_or_is_a_new_one() -> Non
     known[31:33, 32:34] = 7  # the west half of a car at (2, 0)
     maps = _with_instances([InstanceMap(GRID, known, {}, {})] * 2, boxes((2, 0, 0.9), (20, 0, 0.5), (-20, 0, 0.1)), 0.5)
     now, later = maps[0].identities, maps[1].identities
-    assert set(np.unique(now)) == {0, 7, 8} and (now[31:33, 32:36] == 7).all()
-    assert (now == 8).sum() >= 8 and (now[:, :20] == 0).all()
-    assert (later == 8).any() and np.argwhere(later == 8)[:, 1].mean() > np.argwhere(now == 8)[:, 1].mean()
+    assert set(np.unique(now)) == {0, 7, 9} and (now[31:33, 32:36] == 7).all()
+    assert (now == 9).sum() >= 8 and (now[:, :20] == 0).all()
+    assert (later == 9).any() and np.argwhere(later == 9)[:, 1].mean() > np.argwhere(now == 9)[:, 1].mean()

@@ -135,7 +135,7 @@ def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
             return getattr(self.base, name)
 
         def content(self, own: object, budget: int) -> FrameContent:
-            n = 4000
+            n = 1800
             generator = np.random.default_rng(0)
             boxes = BoxList(
                 generator.uniform(-10, 10, (n, 3)), np.ones((n, 3)), np.zeros(n), np.zeros(n, int), np.ones(n)

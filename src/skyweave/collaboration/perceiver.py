@@ -1,7 +1,7 @@
 """A platform that shares features, for a node to run: it observes, says what to send, and fuses what came.
 
-It has the methods of `skyweave.fleet.perceiver.Perceiver`, so a fleet runs it as it runs one that sends boxes, and calls
-the functions that training and `skyweave.collaboration.evaluate` call.
+It has the methods of `skyweave.fleet.perceiver.Perceiver`, so a fleet runs it as it runs one that sends boxes, and
+calls the functions that training and `skyweave.collaboration.evaluate` call.
 """
 
 from collections import deque

@@ -14,8 +14,10 @@ from skyweave.demo import write_report
 from skyweave.demo.collection import CHAPTERS, collect, find_data, mosaic
 from skyweave.demo.crossing import make_crossing, simulated_crossing
 from skyweave.demo.neighbours import search
+from skyweave.demo.perceived import make_perceived, unseen_scenes
 from skyweave.demo.pictures import PAPER, colour, composite, cut, shown, stretch_of
 from skyweave.observation import GeoTransform, Observation
+from skyweave.perception import LiftConfig, MapConfig, ModelConfig, PerceptionModel, load_perception, save_perception
 from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
 from skyweave.sensors import get_sensor
 
@@ -31,6 +33,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def perception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = ModelConfig(
+        map=MapConfig(64.0, 2.0),
+        lift=LiftConfig(options={"ceiling": 4.0, "count": 3}, channels=8),
+        neck=8,
+        trunk=(8, 8, 8),
+    )
+    backbone = build_backbone("tiny", [get_sensor("rgb")], seed=0, width=48, depth=1, heads=2)
+    path = tmp_path_factory.mktemp("weights") / "perception.safetensors"
+    save_perception(path, PerceptionModel(config, backbone), "small")
+    return path
+
+
 def check_page(path: Path) -> str:
     page = path.read_text(encoding="utf-8")
     sources = re.findall(r'<img src="([^"]+)"', page)
@@ -43,10 +59,10 @@ def check_page(path: Path) -> str:
     return text
 
 
-def test_procedural_report(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_procedural_report(tmp_path: Path, weights: Path, perception: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SKYWEAVE_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    report = write_report(tmp_path / "demo", weights)
+    report = write_report(tmp_path / "demo", weights, perception=perception)
     page = check_page(report.path)
     assert report.real == () and len(report.procedural) == len(CHAPTERS)
     assert "No real imagery was found" in page
@@ -54,8 +70,11 @@ def test_procedural_report(tmp_path: Path, weights: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.realdata
-def test_real_report(tmp_path: Path, weights: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "-o", str(tmp_path), "--data", str(data_dir), "--weights", str(weights)]) == 0
+def test_real_report(
+    tmp_path: Path, weights: Path, perception: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["demo", "-o", str(tmp_path), "--data", str(data_dir), "--weights", str(weights)]
+    assert main([*command, "--perception", str(perception)]) == 0
     page = check_page(tmp_path / "report.html")
     assert "Real imagery: Sentinel-1 radar, Sentinel-2, NAIP aerial, EnMAP hyperspectral" in page
     assert "Procedural scenes, drawn by the program and measured by nobody: Gaofen-2" in page
@@ -135,3 +154,13 @@ def test_the_crossing_puts_every_platform_on_one_map(weights: Path) -> None:
         assert 0.02 < (~empty).mean() < 1
         assert not (paper & ~empty).any()  # what one platform sees is on the fused map
     assert (~paper).mean() > max((~(placed == PAPER).all(-1)).mean() for placed in crossing.placed)
+
+
+def test_shipped_weights_see_more_together_than_alone() -> None:
+    perceived = make_perceived(unseen_scenes(1), load_perception("crossing")[0])
+    assert len(perceived.views) == 4 and perceived.samples == 8
+    assert all(image.shape == perceived.truth.shape for image in (perceived.own, perceived.together))
+    assert (perceived.own != perceived.together).any()
+    for metric, least in (("mAP", 0.1), ("IoU", 0.05)):
+        alone, together = perceived.scores[metric]
+        assert together > alone + least, metric

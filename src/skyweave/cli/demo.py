@@ -19,6 +19,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="folder of real imagery (default: $SKYWEAVE_DATA, else ../shared/data, else procedural scenes)",
     )
     parser.add_argument("--weights", default="tiny", help="shipped name or .safetensors file (default: tiny)")
+    parser.add_argument(
+        "--perception", default="crossing", help="shipped name or .safetensors file of a perception model"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -36,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
             args.weights,
             args.data,
             progress=lambda title, done, total: status.update(f"{title} ({done + 1} of {total})"),
+            perception=args.perception,
         )
     if args.json:
         print(json.dumps({**vars(report), "path": str(report.path)}))
@@ -45,5 +49,8 @@ def run(args: argparse.Namespace) -> int:
     print("sensor                 source      error  (painting the mean)")
     for title, (error, guess) in report.errors.items():
         print(f"{title:22} {'real' if title in report.real else 'procedural':10} {error:6.2f}  {guess:6.2f}")
+    print("\nan unseen crossing     alone  together")
+    for name, (alone, together) in report.scores.items():
+        print(f"{name:20} {alone:7.2f}  {together:8.2f}")
     print(f"\n{report.path}: open it in a browser")
     return 0

@@ -14,22 +14,28 @@ from skyweave.backbone import Card
 from skyweave.demo.chapter import Pages, Row, make_pages
 from skyweave.demo.collection import collect, find_data
 from skyweave.demo.crossing import Crossing, make_crossing, simulated_crossing
+from skyweave.demo.perceived import Perceived, make_perceived, unseen_scenes
 from skyweave.files import write_aside
+from skyweave.perception.weights import load_perception
 from skyweave.pretraining.weights import load_autoencoder
 from skyweave.scenes.png import encode_png
+
+PERCEPTION = "crossing"  # shipped weights
 
 
 @dataclass(frozen=True)
 class DemoReport:
     """What was written: the page, the sensors shown from real and from procedural images, and their errors.
 
-    ``errors`` is, for each chapter, the mean error of its reconstructions and that of the mean of what was visible.
+    ``errors`` is, for each chapter, the mean error of its reconstructions and that of the mean of what was visible;
+    ``scores`` of perception by metric, of one platform alone and of all together.
     """
 
     path: Path
     real: tuple[str, ...]
     procedural: tuple[str, ...]
     errors: dict[str, tuple[float, float]]
+    scores: dict[str, tuple[float, float]]
 
 
 def write_report(
@@ -37,6 +43,7 @@ def write_report(
     weights: str | Path = "tiny",
     data: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    perception: str | Path = PERCEPTION,
 ) -> DemoReport:
     """Embed and reconstruct imagery of every sensor and write ``folder/report.html``.
 
@@ -45,6 +52,7 @@ def write_report(
         weights: a shipped name or a checkpoint that holds its decoder.
         data: folder of real imagery; default as ``find_data``. Sensors without any show procedural scenes.
         progress: called with (chapter, done, total).
+        perception: a shipped name or a checkpoint of a perception model.
     """
     found = find_data(data)
     model, card = load_autoencoder(weights)
@@ -55,21 +63,24 @@ def write_report(
             progress(chapter.title, number, len(chapters))
         pages.append(make_pages(chapter, model))
     if progress is not None:
-        progress("a simulated crossing", len(chapters), len(chapters) + 1)
+        progress("a simulated crossing", len(chapters), len(chapters) + 2)
     crossing = make_crossing(simulated_crossing(), model.backbone)
+    if progress is not None:
+        progress("three tasks", len(chapters) + 1, len(chapters) + 2)
+    perceived = make_perceived(unseen_scenes(), load_perception(perception)[0])
     path = Path(folder) / "report.html"
     parameters = sum(parameter.numel() for parameter in model.backbone.parameters())
     with write_aside(path) as aside:
-        aside.write_text(render(pages, card, parameters, crossing), encoding="utf-8")
+        aside.write_text(render(pages, card, parameters, crossing, perceived), encoding="utf-8")
     titles = {real: tuple(c.title for c in chapters if c.real is real) for real in (True, False)}
     errors = {
         own.chapter.title: (_mean([row.error for row in own.rows]), _mean([row.guess for row in own.rows]))
         for own in pages
     }
-    return DemoReport(path, titles[True], titles[False], errors)
+    return DemoReport(path, titles[True], titles[False], errors, perceived.scores)
 
 
-def render(pages: list[Pages], card: Card, parameters: int, crossing: Crossing) -> str:
+def render(pages: list[Pages], card: Card, parameters: int, crossing: Crossing, perceived: Perceived) -> str:
     """The page as HTML."""
     style = (resources.files("skyweave.demo") / "report.css").read_text(encoding="utf-8")
     real = [own.chapter.title for own in pages if own.chapter.real]
@@ -99,6 +110,7 @@ from orbit and from a drone. Nothing is tuned to a sensor; the model is told wha
 <main>
 {"".join(_section(own) for own in pages)}
 {_crossing(crossing)}
+{_perceived(perceived)}
 <section>
 <h2>How to read this</h2>
 <p><b>Hidden</b>: three quarters of the patches are taken away (grey). <b>Reconstruction</b>: what the model paints
@@ -156,6 +168,35 @@ platforms meet without any warping.</p>
 {rows}</div>
 <div class="grid two">
 {maps}</div>
+</section>
+"""
+
+
+def _perceived(own: Perceived) -> str:
+    """What the perception model finds: alone and together."""
+    views = "".join(
+        _figure(view, f"{name}{' (perceives)' if number == 0 else ''}: boxes that all together find")
+        for number, (name, view) in enumerate(zip(own.names, own.views, strict=True))
+    )
+    maps = (
+        _figure(own.truth, "what is there, also where nobody looks")
+        + _figure(own.own, f"what {own.names[0]} finds alone")
+        + _figure(own.together, "what all find together")
+    )
+    rows = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{alone:.2f}</td><td>{together:.2f}</td></tr>"
+        for name, (alone, together) in own.scores.items()
+    )
+    return f"""<section id="three-tasks">
+<h2>Three tasks from one map <span class="procedural">simulated</span></h2>
+<p>A crossing that the model never saw. Boxes, instances (filled) and where everything will be in the next two seconds
+(white) come from one map on which the platforms' features lie; {len(own.names)} platforms took
+{1000 * own.seconds:.0f} ms. What one cannot see, behind a house or out of its picture, others see for it.</p>
+<div class="grid two">
+{views}</div>
+<div class="grid maps">
+{maps}</div>
+<table><tr><th>{own.samples} moments</th><th>alone</th><th>together</th></tr>{rows}</table>
 </section>
 """
 

@@ -10,6 +10,8 @@ import skyweave
 from skyweave.backbone import fingerprint, read_checkpoint, shipped
 from skyweave.data.batch import SensorBatch, stack
 from skyweave.data.dataset import load_dataset
+from skyweave.perception import load_perception
+from skyweave.perception.weights import fingerprint as perception_fingerprint
 from skyweave.pretraining import load_autoencoder
 from skyweave.sensors import get_sensor
 
@@ -25,6 +27,14 @@ def test_the_shipped_weights_are_what_their_card_says() -> None:
     assert {"sentinel2-l2a", "sentinel1-rtc", "enmap", "naip", "rgb"} <= set(model.sensors)
     assert card.training["steps"] > 0
     assert card.licence
+
+
+def test_the_shipped_perception_weights_are_what_their_card_says() -> None:
+    model, card = load_perception("crossing")
+    assert card.parts["perception_fingerprint"] == perception_fingerprint(model, torch.int8)
+    assert card.fingerprint == fingerprint(skyweave.load("crossing"), torch.int8)
+    assert model.config.categories == ("car", "truck", "bus", "bicycle", "pedestrian")
+    assert card.training["steps"] > 1000 and card.metrics
 
 
 @pytest.mark.parametrize("name", ["gaofen2-pms", "landsat8-l2", "thermal", "sentinel1-grd"])

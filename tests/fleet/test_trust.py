@@ -283,3 +283,23 @@ def test_threads_do_not_disturb_each_other() -> None:
         sys.setswitchinterval(interval)
     assert not faults, faults
     assert here.statistics.frames > 0 and here.peers.all()[0].refused()
+
+
+def test_nonsense_is_read_less_and_does_not_keep_others_from_being_read() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=PeerLimits(messages=500, fine=20)))
+    honest, hostile, sealer = fleet.node("UAV_3", hub.join(), clock), hub.join(), Sealer(None, clock)
+    key = frame_key("test", "UAV_2")
+    for number in range(20):
+        clock.now += 100_000_000
+        for _ in range(500):
+            hostile.publish(key, sealer.seal(key, bytes(300)))
+        if number % 5 == 0:
+            honest.beat()
+            honest.send(fleet.frame(number % 4, "UAV_3", time=clock.now))
+        here.peers.read(40)  # the flood alone would fill this
+    one, other = here.peers.all()
+    drops = here.drops()["UAV_2"]
+    assert sum(drops.values()) + len(one.waiting) == 10_000
+    assert drops["magic"] < 700 and drops["rate"] > 9_000
+    assert other.name == "UAV_3" and other.messages == 8

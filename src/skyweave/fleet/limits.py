@@ -10,7 +10,8 @@ class PeerLimits:
 
     Attributes:
         rate: bytes a second on average; what comes on top is dropped unread.
-        messages: a second, likewise.
+        messages: a second, likewise. One that is the peer's own, but nonsense, counts as ``fine``.
+        fine: messages that nonsense counts as.
         burst: seconds of that which may come at once.
         waiting: messages that wait to be read; the oldest are dropped.
         size: bytes of the largest message.
@@ -20,7 +21,8 @@ class PeerLimits:
     """
 
     rate: float = 1_000_000.0
-    messages: float = 1_500.0
+    messages: float = 500.0
+    fine: float = 20.0
     burst: float = 1.0
     waiting: int = 512
     size: int = 4_096
@@ -50,6 +52,11 @@ class Bucket:
         self._bytes -= size
         self._messages -= 1
         return True
+
+    def punish(self) -> None:
+        """The last message was nonsense: fewer are taken for a while."""
+        limits = self._limits
+        self._messages = max(self._messages - limits.fine, -limits.messages * limits.burst)
 
 
 class Waiting:

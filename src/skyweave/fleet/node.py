@@ -29,6 +29,7 @@ from skyweave.wire import encode_frame
 SECOND = 10**9
 SEQUENCES = 16  # a second: so many frames at most, for a restarted node to go on above its old numbers
 EPOCH = 1_704_067_200  # 2024-01-01, so that numbers last until 2032 and then start again
+WORTH = 512  # messages that are read before working on; a thread of its own reads the rest (`skyweave.fleet.run`)
 REMEMBERED = 512  # frames whose size is remembered for the reports
 
 
@@ -171,7 +172,7 @@ class Node:
 
     def missing(self, sent: Sent) -> list[str]:
         """Peers worth waiting for: they live and told us of the moment before, but this frame is not whole yet."""
-        self.peers.read()
+        self.peers.read(WORTH)
         lately = sent.frame.time - round(1.5 * self.perceiver.interval * SECOND)
         awaited = {peer.name for peer in self.peers.alive(self.options.alive) if peer.last_frame > lately}
         near = self.perceiver.interval / 2
@@ -184,7 +185,7 @@ class Node:
 
     def finish(self, sent: Sent) -> Picture:
         """Fuse with what has come."""
-        self.peers.read()
+        self.peers.read(WORTH)
         with self.statistics.stage("align"):
             aligned = self._aligned(sent)
             contents = [self.perceiver.compensate(one.content, sent.frame.time) for one in aligned]
@@ -197,7 +198,7 @@ class Node:
 
     def beat(self) -> None:
         """Say that we live, and steer the budget by what others say of us."""
-        self.peers.read()
+        self.peers.read(WORTH)
         self._steer()
         perceiver = self.perceiver
         message = write_heartbeat(

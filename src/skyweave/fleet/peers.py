@@ -22,6 +22,11 @@ from skyweave.wire.refusal import Refused
 SECOND = 10**9
 MOST_PEERS = 64
 COUNTED = ""
+TURN = 16  # messages of one peer that are read before others have their turn
+FORGIVEN = {
+    *("replay", "late", "future", "duplicate", "full"),  # a bad network or clock may do this
+    *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
+}
 SILENT = 30.0  # seconds after which a peer is forgotten
 
 
@@ -134,13 +139,22 @@ class Peers:
                 self.arrived.set()
 
     def read(self, most: int = 4096) -> int:
-        """Open and check what has come since. Returns how many messages were read."""
-        done = 0
-        with self._reading:
+        """Open and check what has come since. Returns how many messages were read.
+
+        Peers take turns, and the lock is free between turns: nobody's flood keeps others' frames from being read.
+        """
+        done, left = 0, True
+        while left and done < most:
+            left = False
             for peer in self.all():
-                while done < most and (message := peer.waiting.take()) is not None:
-                    self._read(peer, *message)
-                    done += 1
+                with self._reading:
+                    for _ in range(TURN):
+                        message = peer.waiting.take()
+                        if message is None:
+                            break
+                        self._read(peer, *message)
+                        done += 1
+                left = left or bool(len(peer.waiting))
         return done
 
     def frames(self, peer: Peer) -> list[Received]:
@@ -212,6 +226,7 @@ class Peers:
         if reason is not None:
             if reason != COUNTED:
                 peer.drops[reason] += 1
+                self._punish(peer, reason)
             return
         peer.unsealer.remember(opened)
         peer.last_heard = received
@@ -258,7 +273,9 @@ class Peers:
             peer.number = header.platform
         if header.platform != peer.number:
             return "impostor"
-        if peer.receiver.receive(opened.message, self._their_now(peer, received)) is not None:
+        refusal = peer.receiver.receive(opened.message, self._their_now(peer, received))
+        if refusal is not None:
+            self._punish(peer, refusal.name.lower())
             return COUNTED
         peer.last_frame = max(peer.last_frame, peer.to_ours(header.time))
         if header.sequence > peer.newest_closed:
@@ -281,6 +298,12 @@ class Peers:
         if peer.to_ours(sent) - received > self.limits.ahead * SECOND + slack:
             return "future"
         return None
+
+    def _punish(self, peer: Peer, reason: str) -> None:
+        """Reading costs time: who sends nonsense is read less."""
+        if reason not in FORGIVEN:
+            with self._lock:
+                peer.bucket.punish()
 
     def _their_now(self, peer: Peer, now: int) -> int:
         return now + peer.clock.offset

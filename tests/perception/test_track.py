@@ -46,6 +46,7 @@ def test_a_track_lives_through_a_gap_and_ends_after_it() -> None:
 def test_the_unsure_only_continue() -> None:
     tracker = Tracker(TrackerConfig(start=0.5))
     assert tracker.update(detections([(0, 0)], 0, scores=np.array([0.3]))).instances == ()
+    assert tracker.follow(detections([(0, 0)], 0, scores=np.array([0.3]))).instances == ("",)
     name = tracker.update(detections([(0, 0)], 1)).instances
     assert tracker.update(detections([(0.5, 0)], 2, scores=np.array([0.1]))).instances == name
 
@@ -55,8 +56,7 @@ def test_classes_do_not_mix_and_time_goes_on() -> None:
     tracker.update(detections([(0, 0)], 0))
     other = tracker.update(detections([(0, 0)], 1, categories=("bus",)))
     assert other.instances == ("a2",)
-    with pytest.raises(ValueError, match="older than the tracks"):
-        tracker.update(detections([(0, 0)], 0))
+    assert tracker.update(detections([(0, 0)], -2)).instances == ("a3",)  # begun anew
     with pytest.raises(ValueError, match="no time"):
         tracker.update(detections([(0, 0)], 0, time=None))
     assert tracker.update(Detections.empty(time=3 * STEP)).instances == ()

@@ -57,20 +57,26 @@ class Tracker:
         self._made = 0
 
     def update(self, found: Detections) -> Detections:
-        """The detections that belong to a track, best first, with ``instances`` set.
+        """The detections that belong to a track, in their order, with ``instances`` set. Raises as ``follow``."""
+        named = self.follow(found)
+        assert named.instances is not None
+        return named.select(np.array([row for row, name in enumerate(named.instances) if name], int))
+
+    def follow(self, found: Detections) -> Detections:
+        """All detections with ``instances``: constant over time; "" for what is too uncertain to start a track.
+
+        Tracks that are ahead of the detections are forgotten: the stream has begun anew.
 
         Raises:
-            ValueError: detections without a time, or from before those of the last call.
+            ValueError: detections without a time.
         """
         if found.time is None:
             raise ValueError("detections have no time; tracking needs when they were seen")
         time = found.time * 1e-9
-        if any(track.time > time for track in self._tracks):
-            raise ValueError(f"detections of {time:.3f} s are older than the tracks; give them in order of time")
-        self._tracks = [track for track in self._tracks if time - track.time <= self.config.keep]
+        self._tracks = [track for track in self._tracks if 0 <= time - track.time <= self.config.keep]
         free = list(self._tracks)
         order = np.argsort(-found.scores, kind="stable")
-        kept, names = [], []
+        names = [""] * len(found)
         for row in order:
             track = self._nearest(found, int(row), free, time)
             if track is not None:
@@ -80,9 +86,8 @@ class Tracker:
                 track = self._begin(found, int(row), time)
             else:
                 continue
-            kept.append(int(row))
-            names.append(track.name)
-        return replace(found.select(np.array(kept, int)), instances=tuple(names))
+            names[row] = track.name
+        return replace(found, instances=tuple(names))
 
     def _nearest(self, found: Detections, row: int, free: list[_Track], time: float) -> _Track | None:
         category, place = found.categories[row], found.boxes.centres[row, :2]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skyweave.collaboration.agreement import TRUSTED, agreement
 from skyweave.collaboration.boxes import drawn
 from skyweave.collaboration.cache import shifted
 from skyweave.collaboration.codec import Decoded, Levels
@@ -140,6 +141,10 @@ def heard(
             features.append(shifted(known.features[0], *offset, grid.shape))
             visible.append(shifted(known.visible[0], *offset, grid.shape))
             exact.append(shifted(known.exact[0], *offset, grid.shape))
+            if model.strategy.checks and disagrees(own, own_visible, features[-1], visible[-1]):
+                frame = replace(frame, boxes=None)
+                for part in (features, visible, exact):
+                    part[-1] = torch.zeros_like(part[-1])
         shares = model.strategy.shares in ("boxes", "both")
         boxes.append(drawn(frame.boxes if shares else None, grid, classes))
         ages.append(max(time - frame.time, 0) / NANOSECONDS)
@@ -153,6 +158,12 @@ def heard(
         _stack(boxes, (channels, *grid.shape))[None],
         torch.tensor(ages, dtype=torch.float32)[None],
     )
+
+
+def disagrees(own: Tensor, own_visible: Tensor, features: Tensor, visible: Tensor) -> bool:
+    """Whether a peer's map is none of the place that one sees oneself."""
+    found = agreement(own, own_visible, features, visible)
+    return found is not None and found < TRUSTED
 
 
 def request_of(visible: np.ndarray, grid: MapGrid) -> Request:

@@ -109,8 +109,8 @@ class Bench:
         kept = self.output / "scores" / f"{strategy}_{seed}_{name}.json"
         if kept.exists():
             return dict(json.loads(kept.read_text()))
-        samples = CachedSamples(self.test_scenes, self.perception.config, cache)
-        found, ledger = score(self.model(strategy, seed), samples, conditions, self.arguments.every)
+        samples = CachedSamples(self.test_scenes, self.perception.config, self.test_cache)
+        found, ledger = score(self.model(strategy, seed), samples, conditions, self.arguments.every, told=cache)
         values = {"bytes": ledger.mean, **{metric: found.values[metric] for metric in METRICS}}
         kept.parent.mkdir(parents=True, exist_ok=True)
         with write_aside(kept) as aside:
@@ -157,7 +157,7 @@ class Bench:
         return rows
 
     def disturbed(self, metres: float, degrees: float) -> Cache:
-        """The test scenes with errors of every platform's pose, constant for a flight: position and three angles."""
+        """What peers tell when their poses are wrong, constantly for a flight: position and three angles."""
 
         def disturb(geometry: CameraGeometry, key: tuple[str, int, str]) -> CameraGeometry:
             seed = [ord(letter) for letter in key[0] + key[2]]

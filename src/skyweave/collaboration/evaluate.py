@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved
-from skyweave.collaboration.cache import Key, Own
+from skyweave.collaboration.cache import Cache, Key, Own
 from skyweave.collaboration.messages import content, encode, heard, request_of, wanted_by
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.moments import CachedSamples, on_grid
@@ -72,11 +72,15 @@ class Exchange:
         model: in evaluation mode, its tables frozen.
         samples: that are scored.
         conditions: see `Conditions`.
+        told: what peers tell of, where that differs from what they see, such as maps drawn from wrong poses.
     """
 
-    def __init__(self, model: CollaborativeModel, samples: CachedSamples, conditions: Conditions) -> None:
+    def __init__(
+        self, model: CollaborativeModel, samples: CachedSamples, conditions: Conditions, told: Cache | None = None
+    ) -> None:
         self.model, self.samples, self.conditions = model.eval(), samples, conditions
         self.ledger = Ledger()
+        self.told = samples.cache if told is None else told
         self.numbers = {(samples.scenes[s].name, f): number for number, (s, f) in enumerate(samples.index)}
         self._sent: dict[Key, list[bytes]] = {}
 
@@ -143,7 +147,7 @@ class Exchange:
         """The chunks of a platform's frame; they are the same for all receivers."""
         if key in self._sent:
             return self._sent[key]
-        model, own = self.model, self.samples.cache[key]
+        model, own = self.model, self.told[key]
         if model.strategy.shares == "nothing":
             return []
         if model.strategy.shares == "everything":
@@ -215,9 +219,10 @@ def score(
     conditions: Conditions,
     every: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    told: Cache | None = None,
 ) -> tuple[Scores, Ledger]:
     """All metrics of `skyweave.perception.evaluate.evaluate`, and the bytes they cost."""
-    exchange = Exchange(model, samples, conditions)
+    exchange = Exchange(model, samples, conditions, told)
     scores = evaluate(model.perception, samples, every=every, run=exchange, progress=progress)
     return scores, exchange.ledger
 

@@ -75,7 +75,8 @@ class Browser:
         raise AssertionError(f"not within {seconds:.0f} s: {expression}")
 
     async def key(self, key: str) -> None:
-        await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        text = {"text": key} if len(key) == 1 else {}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     async def _listen(self) -> None:

@@ -98,8 +98,6 @@ class FleetState:
                 del self._heard[name], self._pictures[name]
                 self._before.pop(name, None)
                 self._rates.pop(name, None)
-                for pair in [pair for pair in self._cameras if pair[0] == name]:
-                    del self._cameras[pair]
             return json.dumps(
                 {
                     "fleet": self.fleet,
@@ -108,6 +106,7 @@ class FleetState:
                     "cameras": [
                         {"platform": platform, "channel": channel, "number": number}
                         for (platform, channel), (number, _) in sorted(self._cameras.items())
+                        if platform in self._heard  # the pictures stay: a browser may still be asking for one
                     ],
                 }
             )

@@ -224,8 +224,9 @@ def test_the_page_in_a_browser_shows_moving_tracks_and_survives_a_reconnect(fold
             await browser.until("document.getElementById('connection').textContent !== 'live'", SECONDS)
             with served(folder, port):
                 await browser.until("document.getElementById('connection').textContent === 'live'", SECONDS)
-                then = await browser.run("picture().time")
-                await browser.until(f"picture().time > {then}", SECONDS)
+                await browser.until("picture()?.time > 0", SECONDS)  # the new server has yet to hear the fleet
+                then = await browser.run("picture()?.time ?? 0")
+                await browser.until(f"picture()?.time > {then}", SECONDS)
         lost = ("WebSocket", "ERR_CONNECTION", "Failed to load resource")  # that it was gone may be said
         assert [one for one in browser.complaints if not any(word in one for word in lost)] == []
 

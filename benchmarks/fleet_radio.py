@@ -55,9 +55,7 @@ def main() -> None:
     try:
         network(up=True, rate=each)
         with tempfile.TemporaryDirectory() as folder:
-            report = run(
-                Path(args.recording).resolve(), Path(folder), args.least or args.budget, args.budget, args
-            )
+            report = run(Path(args.recording).resolve(), Path(folder), args.least or args.budget, args.budget, args)
     finally:
         network(up=False)
     print(json.dumps(report, indent=1))

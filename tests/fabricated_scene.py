@@ -5,6 +5,7 @@ import numpy as np
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.geometry.frames import look_at
+from skyweave.geometry.ground import GroundPlane
 from skyweave.observation import Observation
 from skyweave.perception.config import LiftConfig, MapConfig, ModelConfig
 from skyweave.recording import Annotations, Capture, Frame, RecordedScene
@@ -52,6 +53,7 @@ def frame(number: int, platforms: int = 4) -> Frame:
             time,
             geometry,
             lambda pixels=pixels: Observation.from_pixels(pixels, RGB, 0.5),  # type: ignore[misc]
+            load_depth=lambda geometry=geometry: ground_depth(geometry),  # type: ignore[misc]
         )
     annotations = Annotations(
         boxes,
@@ -61,6 +63,12 @@ def frame(number: int, platforms: int = 4) -> Frame:
         {"UAV_1": np.ones(7)},
     )
     return Frame(time, captures, annotations)
+
+
+def ground_depth(geometry: CameraGeometry) -> np.ndarray:
+    """(rows, columns) of the ground alone."""
+    depth = GroundPlane().depth(geometry.position, geometry.world_rays(geometry.camera.pixel_centres()))
+    return np.asarray(depth, np.float32)
 
 
 def picture(geometry: CameraGeometry, boxes: Boxes) -> np.ndarray:

@@ -19,7 +19,7 @@ from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead
 from skyweave.perception.heads.trajectories import TrajectoryHead
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule
+from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule, lift_loss
 from skyweave.perception.predict import predict
 from skyweave.perception.samples import Samples, collate
 from skyweave.perception.targets import gaussians, rasterise
@@ -267,3 +267,21 @@ def test_instance_maps_show_the_classes_that_they_are_asked_for() -> None:
     assert set(np.unique(targets["identity"])) == {0, *truck}
     with pytest.raises(ValueError, match="segmented names bus, which is not among car, truck"):
         toy.config(segmented=("bus",))
+
+
+def test_the_lift_learns_where_depths_are_known() -> None:
+    """All that is seen is ground, so the lowest bin is right everywhere."""
+    model = small_model()
+    batch = collate([Samples([toy.scene()], toy.config(), depth=True)[1]])
+    views = batch.frames[-1]
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(50):
+        maps = model.observe(views)
+        loss = lift_loss(model.lift.bins, views, maps)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(loss.detach()) < 0.3
+    assert (model.observe(views).depth[0].argmax(1) == 0).float().mean() > 0.99
+    blind = collate([Samples([toy.scene()], toy.config())[1]]).frames[-1]
+    assert float(lift_loss(model.lift.bins, blind, model.observe(blind)).detach()) == 0

@@ -112,3 +112,15 @@ def test_an_object_counts_as_seen_if_any_platform_sees_it() -> None:
     assert seen(annotations).tolist() == [False, True, True]
     nothing = Annotations(boxes, np.zeros((3, 2)), ("car",) * 3, ("x", "y", "z"))
     assert seen(nothing).all()
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_known_depths_move_with_their_pictures(number: int) -> None:
+    augmentation = Augmentation(zoom=1.5 if number % 2 else 1)
+    sample = Samples([toy.scene(8)], toy.config(), augmentation, seed=number, depth=True)[number]
+    assert all(view.depth is None for view in sample.moments[0])
+    for view in sample.moments[-1]:
+        assert view.depth is not None
+        expected = toy.ground_depth(view.geometry)
+        assert view.depth.shape == view.observation.shape
+        assert np.abs(view.depth / expected - 1).max() < (0.02 if number % 2 else 1e-4)

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from skyweave.mapping import Bins, depth_loss, depth_targets, ground_rays
 from skyweave.perception.heads.detection import PLACES
 from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.samples import Batch, Samples, collate
 from skyweave.perception.targets import Objects
+from skyweave.perception.views import Views
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,13 @@ class LossConfig:
     Attributes:
         weights: by ``task/loss``, such as ``{detection/heatmap: 2.0}``; default 1.
         balance: learn each task's weight from its uncertainty (Kendall et al., arXiv 1705.07115).
+        depth: weight of the lift's cross-entropy where recordings know the depth (BEVDepth, arXiv 2206.10092); 0: not
+            supervised.
     """
 
     weights: dict[str, float] = field(default_factory=dict)
     balance: bool = True
+    depth: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,9 @@ class PerceptionModule(lightning.LightningModule):
                 variance = self.log_variance[task]
                 value = value * (-variance).exp() + variance
             total = total + value
+        if self.losses.depth:
+            parts["lift/depth"] = lift_loss(model.lift.bins, batch.frames[-1], observed[-1])
+            total = total + self.losses.depth * parts["lift/depth"]
         return total, parts
 
     def _kept(self, batch: Batch) -> np.ndarray:
@@ -189,6 +197,23 @@ def task_losses(model: PerceptionModel, outputs: dict[str, Any], objects: Sequen
             found = head.loss(outputs[task], targets)  # type: ignore[operator]
         parts |= {f"{task}/{name}": value for name, value in found.items()}
     return parts
+
+
+def lift_loss(bins: Bins, views: Views, maps: PlatformMaps) -> Tensor:
+    """Mean cross-entropy of the lift's depths at the middle of each feature cell, where a picture's depth is known."""
+    losses = []
+    for logits, cameras, depths, of in zip(maps.depth, views.cameras, views.depths, views.maps, strict=True):
+        shape = (logits.shape[-2], logits.shape[-1])
+        for one, camera, depth, number in zip(logits, cameras, depths, of, strict=True):
+            if depth is None:
+                continue
+            row = ((np.arange(shape[0]) + 0.5) * depth.shape[0] / shape[0]).astype(int)
+            column = ((np.arange(shape[1]) + 0.5) * depth.shape[1] / shape[1]).astype(int)
+            truth = torch.from_numpy(depth[row[:, None], column]).double().to(one.device)
+            rays = ground_rays(camera, views.grounds[number // views.platforms], shape, one.device)
+            targets, mask = depth_targets(bins.depths(rays).unflatten(0, shape), truth)
+            losses.append(depth_loss(one[None].float(), targets[None], mask[None]))
+    return torch.stack(losses).mean() if losses else maps.features.sum() * 0
 
 
 def _velocities(outputs: dict[str, Any], targets: dict[str, Tensor]) -> Tensor:

@@ -78,6 +78,7 @@ class Samples(Dataset[Sample]):
         platforms: how many a sample has at most, the ego included.
         seed: of the augmentation; with ``epoch`` and the index it decides everything random.
         true_geometry: read poses without their noise, where they are known.
+        depth: read the depth of the present pictures, where it is known, to supervise the lift.
     """
 
     def __init__(
@@ -88,9 +89,11 @@ class Samples(Dataset[Sample]):
         platforms: int = 4,
         seed: int = 0,
         true_geometry: bool = False,
+        depth: bool = False,
     ) -> None:
         self.scenes, self.config, self.augmentation = scenes, config, augmentation
-        self.platforms, self.seed, self.epoch, self.true_geometry = platforms, seed, 0, true_geometry
+        self.platforms, self.seed, self.epoch = platforms, seed, 0
+        self.true_geometry, self.depth = true_geometry, depth
         self.times = [np.array([frame.time for frame in scene.frames], np.int64) for scene in scenes]
         self.index = [(s, f) for s, scene in enumerate(scenes) for f in range(len(scene.frames)) if _usable(scene, f)]
         self.numbers: dict[int, dict[str, int]] = {}
@@ -117,7 +120,7 @@ class Samples(Dataset[Sample]):
         middle = world.points(np.append(centre, 0.0)[None])[0]
         grid = MapGrid.around(middle[0], middle[1], size, resolution, None if world.moved else scene.crs)
         moments = [
-            self._views(scene.frames[i], names, world, generator) if i is not None else []
+            self._views(scene.frames[i], names, world, generator, self.depth and i == f) if i is not None else []
             for i in self._past(s, frame.time)
         ]
         objects = world.objects(self._objects(s, f, grid, names))
@@ -133,7 +136,7 @@ class Samples(Dataset[Sample]):
         return [_at(times, time - round(1e9 * interval * back), interval) for back in range(self.config.history)][::-1]
 
     def _views(
-        self, frame: Frame, names: Sequence[str], world: "_Placement", generator: np.random.Generator
+        self, frame: Frame, names: Sequence[str], world: "_Placement", generator: np.random.Generator, depth: bool
     ) -> list[View]:
         views = []
         for capture in frame.captures.values():
@@ -144,10 +147,13 @@ class Samples(Dataset[Sample]):
             if self.augmentation and self.augmentation.gain:
                 factor = np.float32(np.exp(generator.normal(0, self.augmentation.gain)))
                 observation = replace(observation, pixels=observation.pixels * factor)
-            geometry = world.camera(geometry)
+            view = View(observation, world.camera(geometry), 0, names.index(capture.platform))
+            if depth and capture.load_depth is not None:
+                known = capture.load_depth()
+                view = replace(view, depth=np.ascontiguousarray(known[:, ::-1]) if world.mirrored else known)
             if self.augmentation and self.augmentation.zoom != 1:
-                observation, geometry = _zoomed(observation, geometry, self.augmentation.zoom, generator)
-            views.append(View(observation, geometry, 0, names.index(capture.platform)))
+                view = _zoomed(view, self.augmentation.zoom, generator)
+            views.append(view)
         return views
 
     def _objects(self, s: int, f: int, grid: MapGrid, platforms: Sequence[str]) -> Objects:
@@ -303,17 +309,21 @@ class _Placement:
         )
 
 
-def _zoomed(
-    observation: Observation, geometry: CameraGeometry, most: float, generator: np.random.Generator
-) -> tuple[Observation, CameraGeometry]:
+def _zoomed(view: View, most: float, generator: np.random.Generator) -> View:
     """A random window of the picture, at most ``most`` times as large, in the picture's size."""
+    observation, depth = view.observation, view.depth
     rows, columns = observation.shape
     zoom = most ** generator.random()
     height, width = round(rows / zoom), round(columns / zoom)
     row, column = int(generator.integers(rows - height + 1)), int(generator.integers(columns - width + 1))
     pixels, valid = resample(observation.pixels, observation.valid, (rows, columns), (row, column, height, width))
-    camera = geometry.camera.cropped(row, column, height, width).resized(rows, columns)
-    return replace(observation, pixels=pixels, valid=valid), replace(geometry, camera=camera)
+    if depth is not None:  # taken, not mixed: between a roof and the ground there is nothing
+        down = row + ((np.arange(rows) + 0.5) * height / rows).astype(int)
+        across = column + ((np.arange(columns) + 0.5) * width / columns).astype(int)
+        depth = depth[down[:, None], across]
+    camera = view.geometry.camera.cropped(row, column, height, width).resized(rows, columns)
+    observation, geometry = replace(observation, pixels=pixels, valid=valid), replace(view.geometry, camera=camera)
+    return replace(view, observation=observation, geometry=geometry, depth=depth)
 
 
 def _usable(scene: RecordedScene, index: int) -> bool:

@@ -75,7 +75,9 @@ def train(
     config = read_record(file, TrainConfig, changes)
     start_output(output, asdict(config), resume)
     scenes = load_scenes([data / name for name in config.recordings], config.split)
-    samples = Samples(scenes, config.model, config.augmentation, config.platforms, config.seed)
+    samples = Samples(
+        scenes, config.model, config.augmentation, config.platforms, config.seed, depth=config.losses.depth > 0
+    )
     module = PerceptionModule(build_model(config), config.optimiser, config.losses, samples, config.dropout)
     export = ExportWeights(output / WEIGHTS, config, len(samples))
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [export], resume, progress)

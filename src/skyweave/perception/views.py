@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,12 +23,14 @@ class View:
         geometry: camera and pose.
         sample: index in the batch.
         platform: index in the sample; 0 is the one that perceives.
+        depth: (rows, columns) metres along the optical axis, for supervision; None where it is not known.
     """
 
     observation: Observation
     geometry: CameraGeometry
     sample: int
     platform: int
+    depth: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Views:
         grids: for each sample its map.
         grounds: for each sample its ground.
         platforms: how many a sample has at most.
+        depths: for each of ``images`` the depths of its views; empty where none is wanted.
     """
 
     images: list[SensorBatch]
@@ -49,6 +53,7 @@ class Views:
     grids: tuple[MapGrid, ...]
     grounds: tuple[Ground, ...]
     platforms: int
+    depths: tuple[tuple[np.ndarray | None, ...], ...] = ()
 
     @classmethod
     def gather(
@@ -69,6 +74,7 @@ class Views:
             grids=tuple(grids),
             grounds=tuple(grounds) if grounds is not None else tuple(GroundPlane() for _ in grids),
             platforms=platforms,
+            depths=tuple(tuple(view.depth for view in group) for group in groups.values()),
         )
 
     @property

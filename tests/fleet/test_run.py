@@ -25,9 +25,9 @@ from skyweave.fleet.pictures import FolderSource, PictureMessage, TopicSource
 from skyweave.fleet.publish import Publisher
 from skyweave.fleet.run import run_node
 from skyweave.fleet.sources import RecordingSource, SimulatorSource, open_source
-from skyweave.fleet.tracks import Tracker
 from skyweave.fleet.transport import Loopback
 from skyweave.perception.results import Detections
+from skyweave.perception.track import Tracker, TrackerConfig
 from skyweave.recording import Frame, RecordedScene
 
 NAMES = ("UAV_1", "UAV_4")
@@ -204,7 +204,7 @@ def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:
 
 
 def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:
-    tracker = Tracker()
+    tracker = Tracker(TrackerConfig(start=0.3, keep=3.0))
     boxes = toy.frame(0).annotations
     assert boxes is not None
 

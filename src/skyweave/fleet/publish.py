@@ -10,11 +10,11 @@ import numpy as np
 
 from skyweave.fleet.keys import camera_key, result_key
 from skyweave.fleet.node import Node, Picture
-from skyweave.fleet.tracks import Tracker
 from skyweave.fleet.transport import Priority
 from skyweave.geometry.frames import quaternion_from_rotation
 from skyweave.perception.export import geojson
 from skyweave.perception.results import Detections
+from skyweave.perception.track import Tracker, TrackerConfig
 from skyweave.recording import Capture
 from skyweave.viewing.outlines import view_outline
 
@@ -41,7 +41,7 @@ class Publisher:
         if "geojson" in forms and node.place.crs is None:
             raise ValueError("GeoJSON needs a place on Earth; give the fleet a crs, or leave out the form geojson")
         self.node, self.forms, self.camera_interval = node, tuple(forms), camera_interval
-        self.tracker = Tracker()
+        self.tracker = Tracker(TrackerConfig(start=0.3, keep=3.0))
         self._last_camera = 0
 
     def publish(self, picture: Picture) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Which depth generalises? Models that differ only in their bins, trained at one altitude and pitch, tested at others.
 
 The claim of RS-DFM (arXiv 2406.07032), that depth relative to the ground survives a change of altitude where absolute
-depth does not, as a controlled experiment: the same backbone, steps, pictures and seeds; only the parametrisation of
-the lift differs. A UAV hovers at 30 m and looks down at 45 degrees while training.
+depth does not, as a controlled experiment: the same backbone, steps, pictures, seeds and supervision by the true
+depth; only the parametrisation of the lift differs. A UAV hovers at 30 m and looks down at 45 degrees while training.
+Every lift is told each feature's direction in the camera's frame, without which absolute depth can hardly be learned.
 
     OMP_NUM_THREADS=1 python benchmarks/generalisation.py -o /tmp/generalisation
 

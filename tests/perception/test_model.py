@@ -12,7 +12,7 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import ElevationModel, GroundPlane
-from skyweave.perception.config import ModelConfig
+from skyweave.perception.config import LiftConfig, ModelConfig
 from skyweave.perception.evaluate import evaluate
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads.detection import DetectionHead
@@ -285,3 +285,13 @@ def test_the_lift_learns_where_depths_are_known() -> None:
     assert (model.observe(views).depth[0].argmax(1) == 0).float().mean() > 0.99
     blind = collate([Samples([toy.scene()], toy.config())[1]]).frames[-1]
     assert float(lift_loss(model.lift.bins, blind, model.observe(blind)).detach()) == 0
+
+
+def test_a_lift_that_knows_directions_is_another_function_of_the_place_in_the_picture() -> None:
+    config = toy.config(lift=LiftConfig(options={"ceiling": 4.0, "count": 3}, channels=16, rays=True))
+    model = PerceptionModel(config, build_backbone(SMALL, [toy.RGB], seed=0)).eval()
+    batch = collate([Samples([toy.scene()], config)[1]])
+    before = model.observe(batch.frames[-1]).features
+    with torch.no_grad():
+        model.lift.head.weight[:, -1] += 1  # the ray's y
+    assert not torch.allclose(model.observe(batch.frames[-1]).features, before)

@@ -36,11 +36,14 @@ class LiftConfig:
         bins: a name in `skyweave.mapping.BINS`.
         options: of these bins, such as ``{ceiling: 6.0, count: 12}``.
         channels: of the map.
+        rays: tell the lift each feature's direction in the camera's frame, without which nothing but looks says how
+            far away a thing is. Depth relative to the ground does without.
     """
 
     bins: str = "height"
     options: dict[str, Any] = field(default_factory=lambda: {"ceiling": 6.0, "count": 12})
     channels: int = 48
+    rays: bool = False
 
     def make(self) -> Bins:
         """The bins."""

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone, build_backbone
 from skyweave.data.batch import SensorBatch
+from skyweave.geometry.camera import CameraGeometry
 from skyweave.mapping import Lift, plan_lift
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.fusion import make_fusion
@@ -58,7 +60,7 @@ class PerceptionModel(nn.Module):
             self.backbone = backbone or build_backbone(config.backbone, seed=seed)
             width, levels = self.backbone.config.width, len(self.backbone.encoder.taps)
             self.neck = Neck(width, levels, config.neck, config.patch_size // config.stride)
-            self.lift = Lift(config.neck, config.lift.channels, config.lift.make())
+            self.lift = Lift(config.neck + 2 * config.lift.rays, config.lift.channels, config.lift.make())
             self.fusion = make_fusion(config.fusion, config.lift.channels)
             self.memory = Memory(config.lift.channels, config.history, config.trunk[0])
             self.trunk = Trunk(config.trunk)
@@ -100,6 +102,8 @@ class PerceptionModel(nn.Module):
             grounds = [views.grounds[m // platforms] for m in maps]
             shape = (encoded.shape[-2], encoded.shape[-1])
             plan = plan_lift(cameras, grids, self.lift.bins, shape, grounds, maps, encoded.device)
+            if self.config.lift.rays:
+                encoded = torch.cat([encoded, _directions(cameras, shape).to(encoded)], 1)
             placed, logits = self.lift(encoded, plan)
             depth.append(logits)
             lifted = placed.features.to(encoded.dtype)
@@ -143,3 +147,9 @@ class PerceptionModel(nn.Module):
             present = torch.ones(len(fused[0]), len(fused), dtype=torch.bool, device=fused[0].device)
         maps = self.trunk(self.memory(fused, present))
         return {task: head(maps) for task, head in self.heads.items()}
+
+
+def _directions(cameras: Sequence[CameraGeometry], shape: tuple[int, int]) -> Tensor:
+    """(cameras, 2, rows, columns): x and y of each feature's ray of depth 1, in its camera's frame."""
+    rays = [geometry.camera.rays(geometry.camera.pixel_centres(*shape))[..., :2] for geometry in cameras]
+    return torch.from_numpy(np.stack(rays).transpose(0, 3, 1, 2)).float()

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import fabricated_fleet as fleet
@@ -240,6 +241,7 @@ def test_pictures_of_peers_go_into_the_statistics() -> None:
 
 
 def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
     from skyweave.fleet.config import NodeConfig
     from skyweave.fleet.run import make_perceiver
     from skyweave.perception.weights import save_perception
@@ -253,6 +255,7 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
         "perceiver": {"kind": "model", "weights": str(tmp_path / "model.safetensors")},
     }
     read = make_perceiver(convert(content, NodeConfig))
+    assert torch.get_num_threads() == threads, "only a process of its own may settle what all of it shares"
     assert read.categories == ("car", "truck") and read.interval == 0.5 and read.resolution == 1.0
     hub, clock = Loopback(), fleet.HandClock()
     here = fleet.node("UAV_1", hub.join(), clock, perceiver=read)

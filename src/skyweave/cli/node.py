@@ -39,6 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.fleet.publish import Publisher
     from skyweave.fleet.run import make_node, run_node
 
+    if config.perceiver.kind != "truth":
+        import torch
+
+        torch.set_num_threads(config.perceiver.threads)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -79,11 +79,8 @@ def make_perceiver(config: NodeConfig) -> "Perceiver[object]":
         return TruthPerceiver(  # type: ignore[return-value]
             said.categories, said.seed, said.missed, said.noise, said.size, said.resolution, config.source.interval
         )
-    import torch
-
     from skyweave.perception.weights import load_perception
 
-    torch.set_num_threads(said.threads)
     assert said.weights is not None
     if said.kind == "features":
         from skyweave.collaboration.weights import load_for

@@ -19,6 +19,8 @@ from skyweave.perception.neck import Neck
 from skyweave.perception.trunk import Memory, Trunk
 from skyweave.perception.views import Views
 
+RAY_FREQUENCIES = 6
+
 
 @dataclass(frozen=True)
 class PlatformMaps:
@@ -60,7 +62,9 @@ class PerceptionModel(nn.Module):
             self.backbone = backbone or build_backbone(config.backbone, seed=seed)
             width, levels = self.backbone.config.width, len(self.backbone.encoder.taps)
             self.neck = Neck(width, levels, config.neck, config.patch_size // config.stride)
-            self.lift = Lift(config.neck + 2 * config.lift.rays, config.lift.channels, config.lift.make())
+            self.lift = Lift(
+                config.neck + 4 * RAY_FREQUENCIES * config.lift.rays, config.lift.channels, config.lift.make()
+            )
             self.fusion = make_fusion(config.fusion, config.lift.channels)
             self.memory = Memory(config.lift.channels, config.history, config.trunk[0])
             self.trunk = Trunk(config.trunk)
@@ -150,6 +154,11 @@ class PerceptionModel(nn.Module):
 
 
 def _directions(cameras: Sequence[CameraGeometry], shape: tuple[int, int]) -> Tensor:
-    """(cameras, 2, rows, columns): x and y of each feature's ray of depth 1, in its camera's frame."""
-    rays = [geometry.camera.rays(geometry.camera.pixel_centres(*shape))[..., :2] for geometry in cameras]
-    return torch.from_numpy(np.stack(rays).transpose(0, 3, 1, 2)).float()
+    """(cameras, 4 * RAY_FREQUENCIES, rows, columns): sines and cosines of x and y of each feature's ray of depth 1.
+
+    In its camera's frame. A plain x and y would need large weights, and long, to tell near depths apart.
+    """
+    rays = np.stack([geometry.camera.rays(geometry.camera.pixel_centres(*shape))[..., :2] for geometry in cameras])
+    angles = np.pi * rays[..., None] * 2.0 ** np.arange(RAY_FREQUENCIES)
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], -1).reshape(*rays.shape[:3], -1)
+    return torch.from_numpy(waves.transpose(0, 3, 1, 2)).float()

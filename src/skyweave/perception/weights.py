@@ -68,12 +68,30 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
 
 
 def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> str:
-    """Sixteen hexadecimal digits that change with the configuration or any weight: peers that differ cannot fuse."""
-    digest = hashlib.sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
+    """Sixteen hexadecimal digits that change with the configuration or any weight: peers that differ cannot fuse.
+
+    Options at their defaults are left out, so that an option new to the software leaves older weights their name.
+    """
+    said = _beyond(model.config.to_dict(), ModelConfig().to_dict())
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
         digest.update(rounded(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _beyond(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration is not as by default."""
+    said = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping):
+            value = _beyond(value, defaults[key])
+            if not value:
+                continue
+        elif key in defaults and value == defaults[key]:
+            continue
+        said[key] = value
+    return said
 
 
 def _own_state(model: PerceptionModel) -> dict[str, Tensor]:

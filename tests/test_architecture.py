@@ -16,13 +16,14 @@ ROOMS: list[set[str]] = [
     {"sensors"},
     {"geometry"},
     {"observation"},
-    {"recording"},
+    {"recording", "labelled"},
     {"wire"},
     {"world"},
     {"data"},
     {"viewing"},
     {"backbone"},
-    {"pretraining", "downstream"},
+    {"pretraining", "downstream", "geobench"},
+    {"adaptation"},
     {"mapping", "photos"},
     {"perception"},
     {"collaboration"},
@@ -34,7 +35,7 @@ ROOMS: list[set[str]] = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily
-LIGHT = {"sensors", "wire", "geometry", "observation", "recording", "files"}  # importable without torch
+LIGHT = {"sensors", "wire", "geometry", "observation", "recording", "labelled", "files"}  # importable without torch
 FILES = sorted(p.relative_to(SOURCE) for p in SOURCE.rglob("*.py"))
 
 

@@ -43,12 +43,12 @@ class Stored:
 
     Attributes:
         name: ``module.name`` as the pickle spells it.
-        arguments: what it would have been called with.
+        arguments: what it would have been called with; None where it is only named.
         state: what it would have been filled with; None where nothing was.
     """
 
     name: str
-    arguments: tuple[Any, ...] = ()
+    arguments: tuple[Any, ...] | None = None
     state: Any = None
 
     def get(self, attribute: str, default: Any = None) -> Any:
@@ -95,20 +95,20 @@ def plain(value: Any, source: str) -> Any:
     """
     if not isinstance(value, Stored):
         return value
-    name = value.name.rsplit(".", 1)[-1]
+    name, arguments = value.name.rsplit(".", 1)[-1], value.arguments or ()
     try:
         if name in ("encode", "bytes"):
-            return _bytes(*value.arguments)
+            return _bytes(*arguments)
         if name == "_reconstruct":
             _, shape, kind, fortran, content = value.state
             return _array(content, kind, shape, "F" if fortran else "C")
         if name == "_frombuffer":
-            return _array(*value.arguments)
+            return _array(*arguments)
         if name == "scalar":
-            kind, content = value.arguments
+            kind, content = arguments
             return _array(content, kind, (), "C").item()
         if name in ("date", "datetime"):
-            return _date(*value.arguments)
+            return _date(*arguments)
     except (ValueError, TypeError, IndexError) as error:
         raise ValueError(f"{source}: the {name} in its pickle cannot be read: {error}") from error
     return value
@@ -261,7 +261,7 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
         raise ValueError("it is of something else than numbers")
     swapped = isinstance(kind.state, tuple) and len(kind.state) > 1 and kind.state[1] == ">"
     dtype = np.dtype((">" if swapped else "<") + letters)
-    content = _bytes(*content.arguments) if isinstance(content, Stored) else content
+    content = _bytes(*content.arguments or ()) if isinstance(content, Stored) else content
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if not isinstance(content, bytes) or not all(type(size) is int and 0 <= size <= MAX_BYTES for size in sizes):
         raise ValueError("it has no size")
@@ -272,7 +272,7 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
 
 def _date(content: Any, *_: Any) -> datetime.date:
     """A date from the bytes in which Python stores it: year in two bytes, month, day, and so on."""
-    content = _bytes(*content.arguments) if isinstance(content, Stored) else content
+    content = _bytes(*content.arguments or ()) if isinstance(content, Stored) else content
     if not isinstance(content, bytes) or len(content) not in (4, 10):
         raise ValueError("it is not stored as Python does")
     return datetime.date(content[0] * 256 + content[1], content[2] & 127, content[3])

@@ -1,1 +1,20 @@
 """GEO-Bench v1.0: its twelve tasks as labelled data, read without trusting the files."""
+
+from skyweave.geobench.fabricate import fabricate
+from skyweave.geobench.folder import FRACTIONS, find_tasks, open_task
+from skyweave.geobench.sample import read_sample
+from skyweave.geobench.tasks import GeobenchTask, StoredSensor, task_named, tasks
+from skyweave.geobench.unpickle import UnsafePickleError
+
+__all__ = [
+    "FRACTIONS",
+    "GeobenchTask",
+    "StoredSensor",
+    "UnsafePickleError",
+    "fabricate",
+    "find_tasks",
+    "open_task",
+    "read_sample",
+    "task_named",
+    "tasks",
+]

@@ -145,6 +145,8 @@ def _bands(
         deviation = deviation + NOISE * random.normal(size=deviation.shape)
         sensor = stored.sensor
         values = sensor.means[:, None, None] + deviation * sensor.stds[:, None, None]
+        if sensor.bands[0].unit == "uint8":
+            values = np.clip(values, 1, 255)
         if stored.channels:
             more = np.repeat(values[-1:], NEON_CHANNELS - stored.channels, axis=0)
             shown[stored.bands[0][1]] = np.moveaxis(_encode(np.concatenate([values, more]), stored), 0, 2)

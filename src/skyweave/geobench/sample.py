@@ -101,6 +101,8 @@ def _label(file: "h5py.File", described: dict[str, Any], task: GeobenchTask, pat
     if "label" not in described:
         raise ValueError(f"{path}: it has no label; download the task again")
     value = plain(described["label"], str(path))
+    if isinstance(value, int) and task.kind == "classification":
+        return value
     numbers = np.asarray(value if isinstance(value, list | np.ndarray) else [value])
     single = task.kind == "classification"
     if numbers.dtype.kind not in "biuf" or numbers.ndim != 1 or (single and len(numbers) != 1):

@@ -120,7 +120,7 @@ def task_named(name: str) -> GeobenchTask:
         if known.lower() == name.lower():
             return task
     raise UnknownNameError(
-        f"GEO-Bench has no task {name!r}{did_you_mean(name, tasks())}; its tasks are {', '.join(tasks())}"
+        f"GEO-Bench has no task {name!r}{did_you_mean(name, list(tasks()))}; its tasks are {', '.join(tasks())}"
     )
 
 

@@ -70,7 +70,7 @@ def start_output(output: Path, config: dict[str, Any], resume: bool) -> None:
 
 def fit(
     module: lightning.LightningModule,
-    output: Path,
+    output: Path | None,
     config: dict[str, Any],
     steps: int,
     machine: Machine,
@@ -80,21 +80,18 @@ def fit(
 ) -> int:
     """Train to the end, from the last checkpoint in ``output`` where ``resume`` is set.
 
+    Without an ``output`` nothing is written: no checkpoint, no log.
+
     Returns:
         Optimiser steps taken in all.
 
     Raises:
         KeyboardInterrupt: the user stopped it; the last checkpoint is kept.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    with write_aside(output / CONFIG) as aside:
-        aside.write_text(json.dumps(config, indent=1))
-    saver = ModelCheckpoint(output, save_last=True, save_top_k=0, every_n_train_steps=machine.checkpoint_every)
-    saver.CHECKPOINT_NAME_LAST = Path(LAST).stem
+    saver = [] if output is None else [_saver(output, config, machine)]
     # Lightning's advice is written for its own users; ours get errors that name their configuration.
     for logger in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
         logging.getLogger(logger).setLevel(logging.ERROR)
-    logs = output / "logs"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
@@ -107,17 +104,31 @@ def fit(
             max_steps=steps,
             max_epochs=-1,
             accumulate_grad_batches=machine.accumulate,
-            logger=[CSVLogger(logs, name="csv"), TensorBoardLogger(logs, name="tensorboard")],
+            logger=False if output is None else _loggers(output / "logs"),
             log_every_n_steps=machine.log_every,
-            callbacks=[saver, *callbacks],
+            enable_checkpointing=output is not None,
+            callbacks=[*saver, *callbacks],
             enable_progress_bar=progress,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, ckpt_path=str(output / LAST) if resume else None, weights_only=True)
+        trainer.fit(module, ckpt_path=str(output / LAST) if output and resume else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     return int(trainer.global_step)
+
+
+def _saver(output: Path, config: dict[str, Any], machine: Machine) -> ModelCheckpoint:
+    output.mkdir(parents=True, exist_ok=True)
+    with write_aside(output / CONFIG) as aside:
+        aside.write_text(json.dumps(config, indent=1))
+    saver = ModelCheckpoint(output, save_last=True, save_top_k=0, every_n_train_steps=machine.checkpoint_every)
+    saver.CHECKPOINT_NAME_LAST = Path(LAST).stem
+    return saver
+
+
+def _loggers(folder: Path) -> list[Any]:
+    return [CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="tensorboard")]
 
 
 def _check_readable(checkpoint: Path) -> None:

@@ -1,0 +1,83 @@
+"""What a head reads: the backbone's levels as maps, of one observation or of several of the same ground."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skyweave.backbone import Features
+from skyweave.data.batch import SensorBatch
+
+
+class AnyBackbone(Protocol):
+    """Whatever encodes images of a sensor: ours, or published encoders behind the same interface."""
+
+    def __call__(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
+        """Features of a batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Maps of a batch.
+
+    Attributes:
+        maps: shallow to deep, each (batch, channels, rows, columns) of patches; zero where not valid.
+        valid: (batch, rows, columns) bool, patches that hold a valid pixel of any observation.
+        shape: (rows, columns) of the image in pixels.
+        patch: pixels per patch side.
+    """
+
+    maps: tuple[Tensor, ...]
+    valid: Tensor
+    shape: tuple[int, int]
+    patch: int
+
+    def side_by_side(self) -> Tensor:
+        """(batch, levels * channels, rows, columns)."""
+        return torch.cat(self.maps, dim=1)
+
+
+def encode(
+    backbone: AnyBackbone,
+    batches: Sequence[SensorBatch],
+    patch_size: int | None,
+    readout: Literal["levels", "last"],
+    dates: bool = False,
+) -> Encoded:
+    """Encode every observation of a sample with the same weights and lay the maps side by side.
+
+    Args:
+        batches: one an observation, all of the same ground, samples in the same order.
+        dates: the two observations are two dates: their difference is laid beside them.
+    """
+    parts = [_maps(backbone(batch, patch_size), readout) for batch in batches]
+    if len({part.maps[0].shape[-2:] for part in parts}) > 1:
+        finest = max(parts, key=lambda part: part.maps[0].shape[-1])
+        parts = [_resized(part, finest) for part in parts]
+    levels = []
+    for maps in zip(*(part.maps for part in parts), strict=True):
+        levels.append(torch.cat([*maps, maps[1] - maps[0]] if dates else maps, dim=1))
+    valid = torch.stack([part.valid for part in parts]).any(dim=0)
+    shape = (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1])
+    return Encoded(tuple(levels), valid, shape, parts[0].patch)
+
+
+def _maps(features: Features, readout: str) -> Encoded:
+    tokens = [features.tokens] if readout == "last" else [features.stem, *features.levels]
+    shape = (-1, *features.grid)
+    maps = []
+    for own in tokens:
+        normed = functional.layer_norm(own, (own.shape[-1],)) * features.valid.unsqueeze(-1)
+        maps.append(normed.transpose(1, 2).unflatten(2, features.grid))
+    return Encoded(tuple(maps), features.valid.view(shape), features.grid, features.patch_size)
+
+
+def _resized(part: Encoded, like: Encoded) -> Encoded:
+    size = like.maps[0].shape[-2:]
+    maps = tuple(functional.interpolate(own, size=size, mode="bilinear", align_corners=False) for own in part.maps)
+    valid = functional.interpolate(part.valid[:, None].float(), size=size, mode="nearest")[:, 0] > 0
+    return Encoded(maps, valid, like.shape, like.patch)

@@ -13,7 +13,7 @@ NUSCENES := .venv-nuscenes
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.light  ## the light install, then demo/report.html on imagery of every sensor
+demo: $(VENV)/.light  ## the light install, then demo/report.html: every sensor, shared perception, a fleet that runs
 	$(BIN)/skyweave demo -o $(DEMO)
 
 test: $(VENV)/.development  ## lint, types and every test that needs no network and no peer library
@@ -56,7 +56,7 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.light: $(VENV)/.created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,link]'
 	touch $@
 
 $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt

@@ -17,34 +17,8 @@ from skyweave.demo.neighbours import search
 from skyweave.demo.perceived import make_perceived, unseen_scenes
 from skyweave.demo.pictures import PAPER, colour, composite, cut, shown, stretch_of
 from skyweave.observation import GeoTransform, Observation
-from skyweave.perception import LiftConfig, MapConfig, ModelConfig, PerceptionModel, load_perception, save_perception
-from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
+from skyweave.perception import load_perception
 from skyweave.sensors import get_sensor
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    backbone = build_backbone("tiny", seed=0, width=48, depth=1, heads=2)
-    config = DecoderConfig(width=32, depth=1, heads=2)
-    decoder = MaskedAutoencoder(backbone, config).decoder.state_dict()
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    extra = {f"decoder.{key}": value for key, value in decoder.items()}
-    save_checkpoint(path, backbone, "small", extra=extra, parts={"decoder": config.to_dict()})
-    return path
-
-
-@pytest.fixture(scope="module")
-def perception(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = ModelConfig(
-        map=MapConfig(64.0, 2.0),
-        lift=LiftConfig(options={"ceiling": 4.0, "count": 3}, channels=8),
-        neck=8,
-        trunk=(8, 8, 8),
-    )
-    backbone = build_backbone("tiny", [get_sensor("rgb")], seed=0, width=48, depth=1, heads=2)
-    path = tmp_path_factory.mktemp("weights") / "perception.safetensors"
-    save_perception(path, PerceptionModel(config, backbone), "small")
-    return path
 
 
 def check_page(path: Path) -> str:

@@ -44,7 +44,7 @@ def start(
     name: str, hub: Loopback, stop: threading.Event, made: list[Picture], frames: int | None = None
 ) -> tuple[Node, threading.Thread]:
     node = fleet.node(name, hub.join(), wall_clock, NodeOptions(wait=0.15, beat=0.1, window=0.1))
-    node.perceiver.interval = 0.2
+    node.interval = 0.2
     publisher = Publisher(node, ("picture", "ros"), camera_interval=0.1)
 
     def done(picture: Picture) -> None:
@@ -97,7 +97,7 @@ def test_nodes_run_together_and_a_client_reads_them() -> None:
 def test_a_slow_node_skips_moments_and_counts_them() -> None:
     hub, stop, made = Loopback(), threading.Event(), []
     node = fleet.node("UAV_1", hub.join(), wall_clock)
-    node.perceiver.interval = 0.02
+    node.interval = 0.02
     observe = node.perceiver.observe
 
     def slowly(*arguments: object) -> object:

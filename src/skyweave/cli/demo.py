@@ -1,8 +1,10 @@
-"""``skyweave demo``: a report on imagery of every sensor."""
+"""``skyweave demo``: a report on imagery of every sensor, on shared perception, and a fleet that runs."""
 
 import argparse
 import json
 import sys
+
+SECONDS = 16.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -10,7 +12,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "demo",
         help="a report on imagery of every sensor",
-        description="Embed and reconstruct imagery of every sensor and write a self-contained page, OUT/report.html.",
+        description="Embed and reconstruct imagery of every sensor, perceive a crossing together, run a fleet of "
+        "processes over it, and write a self-contained page, OUT/report.html.",
     )
     parser.add_argument("-o", "--output", default="demo", metavar="OUT", help="folder to write to (default: demo)")
     parser.add_argument(
@@ -22,6 +25,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--perception", default="crossing", help="shipped name or .safetensors file of a perception model"
     )
+    parser.add_argument(
+        "--fleet",
+        type=float,
+        default=SECONDS,
+        metavar="SECONDS",
+        help=f"for which a fleet of four processes runs at least; 0: none (default: {SECONDS:.0f})",
+    )
+    parser.add_argument("--port", type=int, help="of the fleet's live page (default: 8470, or any that is free)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -40,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
             args.data,
             progress=lambda title, done, total: status.update(f"{title} ({done + 1} of {total})"),
             perception=args.perception,
+            fleet_seconds=args.fleet,
+            port=args.port,
+            told=lambda text: console.print(text, highlight=False),
         )
     if args.json:
         print(json.dumps({**vars(report), "path": str(report.path)}))
@@ -52,5 +66,9 @@ def run(args: argparse.Namespace) -> int:
     print("\nan unseen crossing     alone  together")
     for name, (alone, together) in report.scores.items():
         print(f"{name:20} {alone:7.2f}  {together:8.2f}")
+    if report.fleet is not None:
+        print("\na fleet of processes")
+        for name, value in report.fleet.items():
+            print(f"{name:24} {value:8.2f}" if value < 100 else f"{name:24} {value:8.0f}")
     print(f"\n{report.path}: open it in a browser")
     return 0

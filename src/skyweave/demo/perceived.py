@@ -72,7 +72,7 @@ def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> P
     )
 
 
-def unseen_scenes(count: int = 2) -> list[RecordedScene]:
+def unseen_scenes(count: int = 2, frames: int = FRAMES, interval: float = 0.5) -> list[RecordedScene]:
     """Crossings among tall buildings and many trees, of a seed that no training uses; always the same."""
     from skyweave.world.config import (
         CameraConfig,
@@ -93,7 +93,8 @@ def unseen_scenes(count: int = 2) -> list[RecordedScene]:
     )
     world = WorldConfig(
         name="unseen",
-        frames=FRAMES,
+        frames=frames,
+        interval=interval,
         seed=987654,
         roads=RoadsConfig(size=160.0),
         traffic=TrafficConfig(cars=24, trucks=4, buses=3, bicycles=6, pedestrians=14, parked=24),

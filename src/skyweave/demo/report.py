@@ -14,6 +14,7 @@ from skyweave.backbone import Card
 from skyweave.demo.chapter import Pages, Row, make_pages
 from skyweave.demo.collection import collect, find_data
 from skyweave.demo.crossing import Crossing, make_crossing, simulated_crossing
+from skyweave.demo.fleet import FleetShown, check_fleet, make_fleet
 from skyweave.demo.perceived import Perceived, make_perceived, unseen_scenes
 from skyweave.files import write_aside
 from skyweave.perception.weights import load_perception
@@ -28,7 +29,8 @@ class DemoReport:
     """What was written: the page, the sensors shown from real and from procedural images, and their errors.
 
     ``errors`` is, for each chapter, the mean error of its reconstructions and that of the mean of what was visible;
-    ``scores`` of perception by metric, of one platform alone and of all together.
+    ``scores`` of perception by metric, of one platform alone and of all together; ``fleet`` what a fleet of processes
+    did, by name; None where none was run.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class DemoReport:
     procedural: tuple[str, ...]
     errors: dict[str, tuple[float, float]]
     scores: dict[str, tuple[float, float]]
+    fleet: dict[str, float] | None = None
 
 
 def write_report(
@@ -44,6 +47,9 @@ def write_report(
     data: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     perception: str | Path = PERCEPTION,
+    fleet_seconds: float = 0.0,
+    port: int | None = None,
+    told: Callable[[str], None] = lambda text: None,
 ) -> DemoReport:
     """Embed and reconstruct imagery of every sensor and write ``folder/report.html``.
 
@@ -53,34 +59,56 @@ def write_report(
         data: folder of real imagery; default as ``find_data``. Sensors without any show procedural scenes.
         progress: called with (chapter, done, total).
         perception: a shipped name or a checkpoint of a perception model.
+        fleet_seconds: for which a fleet of processes runs at least; 0: none.
+        port: of the fleet's live page; None: the usual one, or any that is free.
+        told: called with what the fleet does, a line each.
+
+    Raises:
+        ValueError: among others, a fleet that cannot run here; said before anything is done.
+        TimeoutError: a fleet that does not come together.
     """
+    if fleet_seconds:
+        check_fleet(port)
     found = find_data(data)
     model, card = load_autoencoder(weights)
     chapters = collect(found)
-    pages = []
+    pages, total = [], len(chapters) + 2 + bool(fleet_seconds)
     for number, chapter in enumerate(chapters):
         if progress is not None:
-            progress(chapter.title, number, len(chapters))
+            progress(chapter.title, number, total)
         pages.append(make_pages(chapter, model))
     if progress is not None:
-        progress("a simulated crossing", len(chapters), len(chapters) + 2)
+        progress("a simulated crossing", len(chapters), total)
     crossing = make_crossing(simulated_crossing(), model.backbone)
     if progress is not None:
-        progress("three tasks", len(chapters) + 1, len(chapters) + 2)
+        progress("three tasks", len(chapters) + 1, total)
     perceived = make_perceived(unseen_scenes(), load_perception(perception)[0])
+    fleet = None
+    if fleet_seconds:
+        if progress is not None:
+            progress("a fleet", len(chapters) + 2, total)
+        fleet = make_fleet(perception, port, least=fleet_seconds, told=told)
     path = Path(folder) / "report.html"
     parameters = sum(parameter.numel() for parameter in model.backbone.parameters())
     with write_aside(path) as aside:
-        aside.write_text(render(pages, card, parameters, crossing, perceived), encoding="utf-8")
+        aside.write_text(render(pages, card, parameters, crossing, perceived, fleet), encoding="utf-8")
     titles = {real: tuple(c.title for c in chapters if c.real is real) for real in (True, False)}
     errors = {
         own.chapter.title: (_mean([row.error for row in own.rows]), _mean([row.guess for row in own.rows]))
         for own in pages
     }
-    return DemoReport(path, titles[True], titles[False], errors, perceived.scores)
+    figures = None if fleet is None else fleet.figures()
+    return DemoReport(path, titles[True], titles[False], errors, perceived.scores, figures)
 
 
-def render(pages: list[Pages], card: Card, parameters: int, crossing: Crossing, perceived: Perceived) -> str:
+def render(
+    pages: list[Pages],
+    card: Card,
+    parameters: int,
+    crossing: Crossing,
+    perceived: Perceived,
+    fleet: FleetShown | None = None,
+) -> str:
     """The page as HTML."""
     style = (resources.files("skyweave.demo") / "report.css").read_text(encoding="utf-8")
     real = [own.chapter.title for own in pages if own.chapter.real]
@@ -111,6 +139,7 @@ from orbit and from a drone. Nothing is tuned to a sensor; the model is told wha
 {"".join(_section(own) for own in pages)}
 {_crossing(crossing)}
 {_perceived(perceived)}
+{"" if fleet is None else _fleet(fleet)}
 <section>
 <h2>How to read this</h2>
 <p><b>Hidden</b>: three quarters of the patches are taken away (grey). <b>Reconstruction</b>: what the model paints
@@ -197,6 +226,32 @@ def _perceived(own: Perceived) -> str:
 <div class="grid maps">
 {maps}</div>
 <table><tr><th>{own.samples} moments</th><th>alone</th><th>together</th></tr>{rows}</table>
+</section>
+"""
+
+
+def _fleet(own: FleetShown) -> str:
+    """What a fleet of processes did."""
+    rows = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{sent:.0f}</td><td>{sent * 8 / own.pace / 1000:.1f}</td></tr>"
+        for name, sent in own.bytes_sent.items()
+    )
+    return f"""<section id="fleet">
+<h2>A fleet that runs <span class="procedural">simulated</span></h2>
+<p>{len(own.names)} processes, one a platform, each with its own cameras and the same weights, told each other over
+Zenoh on this machine what they found, for {own.seconds:.0f} seconds at a frame every {own.pace:g} s. Each made its own
+picture of what all of them see. {own.pictures} of {own.expected} pictures were made, with {own.whole:.1f} others'
+frames in each; {own.starting:.0f} s after they were started all heard all.</p>
+{_figure(own.picture, "the fleet at its end, as its live page draws it: footprints, boxes, forecasts, links")}
+<table><tr><th>mean average precision</th><th></th></tr>
+<tr><th>each platform alone</th><td>{own.own:.2f}</td></tr>
+<tr><th>the fleet, live</th><td>{own.together:.2f}</td></tr>
+<tr><th>the same moments, everything told at once</th><td>{own.offline:.2f}</td></tr></table>
+<table><tr><th>told</th><th>bytes a frame</th><th>kbit/s to each other</th></tr>{rows}</table>
+<table><tr><th>from capture to picture</th><th></th></tr>
+<tr><th>half of them within</th><td>{own.latency[0]:.2f} s</td></tr>
+<tr><th>99 of 100 within</th><td>{own.latency[1]:.2f} s</td></tr></table>
+<p>Against everything that any of them sees. Latency is of this machine, which runs all of them.</p>
 </section>
 """
 

@@ -26,6 +26,18 @@ def perceive_together(
         budget_bytes: of each frame on the wire, without envelopes.
         mtu: of its chunks.
     """
+    both = perceive_alone_and_together(perceivers, frames, place, budget_bytes, mtu)
+    return {name: together for name, (_, together) in both.items()}
+
+
+def perceive_alone_and_together(
+    perceivers: Mapping[str, Perceiver[Any]],
+    frames: Mapping[str, Frame],
+    place: Place,
+    budget_bytes: int,
+    mtu: int = 1200,
+) -> dict[str, tuple[Any, Scene]]:
+    """As `perceive_together`: for each platform what its perceiver observed, and the picture from all."""
     names = sorted(frames)
     own = {name: perceivers[name].observe(frames[name], place) for name in names}
     told = {}
@@ -36,10 +48,8 @@ def perceive_together(
         tables = next((t for t in perceiver.tables if t.model == model), None)
         chunks = encode_frame(content, tables, mtu, budget_bytes, together=perceiver.together)
         told[name] = decode(chunks, list(perceiver.tables))
-    return {
-        name: perceivers[name].fuse(
-            own[name],
-            [perceivers[name].compensate(told[other], frames[name].time) for other in names if other != name],
-        )
+    heard = {
+        name: [perceivers[name].compensate(told[other], frames[name].time) for other in names if other != name]
         for name in names
     }
+    return {name: (own[name], perceivers[name].fuse(own[name], heard[name])) for name in names}

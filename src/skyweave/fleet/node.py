@@ -119,6 +119,7 @@ class Node:
         number: for the wire; None: from the keys, or of the name.
         trust: keys; None: everything is unsigned, and anybody is believed.
         clock: ours.
+        interval: seconds between its frames; None: as the perceiver expects.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Node:
         number: int | None = None,
         trust: Trust | None = None,
         clock: Clock = wall_clock,
+        interval: float | None = None,
     ) -> None:
         from skyweave.fleet.keys import number_of
 
@@ -141,6 +143,7 @@ class Node:
         if trust is not None:
             number = trust.members[name].number
         self.number = number_of(name) if number is None else number
+        self.interval = interval or perceiver.interval
         self.grid = (round(perceiver.resolution * 1e6), _epsg(self.place.crs))
         self.peers = Peers(
             self.number,
@@ -173,9 +176,9 @@ class Node:
     def missing(self, sent: Sent) -> list[str]:
         """Peers worth waiting for: they live and told us of the moment before, but this frame is not whole yet."""
         self.peers.read(WORTH)
-        lately = sent.frame.time - round(1.5 * self.perceiver.interval * SECOND)
+        lately = sent.frame.time - round(1.5 * self.interval * SECOND)
         awaited = {peer.name for peer in self.peers.alive(self.options.alive) if peer.last_frame > lately}
-        near = self.perceiver.interval / 2
+        near = self.interval / 2
         here = {one.peer for one in self._aligned(sent) if one.complete and abs(one.apart) < near}
         return sorted(awaited - here)
 
@@ -207,7 +210,7 @@ class Node:
                 self.number,
                 perceiver.fingerprint,
                 *self.grid,
-                perceiver.interval,
+                self.interval,
                 tuple(perceiver.categories),
                 self.started,
                 self.peers.reports(),

@@ -54,7 +54,7 @@ def run_node(
             moment = newest.take(POLL)
             if moment is None:
                 continue
-            if node.clock() - moment.time > LATEST * node.perceiver.interval * 1e9:
+            if node.clock() - moment.time > LATEST * node.interval * 1e9:
                 node.statistics.dropped("late")
                 continue
             sent = node.send(moment)
@@ -113,8 +113,9 @@ def make_node(config: NodeConfig) -> tuple[Node, Source]:
         source = open_source(config.source, config.name, transport.subscribe)
         clock = offset_clock(config.clock_offset) if config.clock_offset else wall_clock
         node = Node(
-            config.fleet, config.name, perceiver, transport, source.place, config.options, config.number, trust, clock
-        )
+            config.fleet, config.name, perceiver, transport, source.place, config.options, config.number, trust, clock,
+            config.source.interval,
+        )  # fmt: skip
     except BaseException:
         transport.close()
         raise

@@ -10,7 +10,8 @@ import ipaddress
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,15 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     state, close = listen(fleet, transport, keys, name)
+    try:
+        await _serve_state(state, host, port, told, stop)
+    finally:
+        close()
+
+
+async def _serve_state(
+    state: FleetState, host: str, port: int, told: Callable[[str], None], stop: asyncio.Event
+) -> None:
     runner = web.AppRunner(make_app(state), access_log=None)
     try:
         await runner.setup()
@@ -156,7 +166,40 @@ async def _serve(
         await stop.wait()
     finally:
         await runner.cleanup()
-        close()
+
+
+@contextlib.contextmanager
+def serving(state: FleetState, port: int = 0) -> Iterator[str]:
+    """Serve the page to this machine, in a thread, for as long as the context lasts; gives its address.
+
+    Args:
+        state: of the fleet, as `listen` keeps it.
+        port: to serve on; 0: any free one.
+
+    Raises:
+        ValueError: a port that is taken.
+    """
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    ready: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(_serve_state(state, "127.0.0.1", port, ready.set_result, stop))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=work, name="page", daemon=True)
+    thread.start()
+    try:
+        yield ready.result()
+    finally:
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            loop.call_soon_threadsafe(stop.set)
+        thread.join()
 
 
 def listen(

@@ -1,0 +1,198 @@
+"""A fleet that runs: four processes with a perception model over Zenoh on this machine, watched and scored.
+
+The crossing that all play is simulated first and never seen by any training. Everything here has a time limit: what
+does not come is an error that says so, never a wait without end.
+"""
+
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skyweave.demo.fleet_picture import draw_fleet
+from skyweave.demo.perceived import unseen_scenes
+from skyweave.fleet.box_perceiver import BoxPerceiver
+from skyweave.fleet.perceiver import Place
+from skyweave.perception.weights import load_perception
+from skyweave.recording import RecordedScene
+
+PACES = (0.5, 1.0, 2.0, 4.0)  # seconds between frames: the first that the machine keeps up with
+SPARE = 2.0  # times the work of a moment that should fit between two
+BUDGET = 4_000  # bytes a frame
+FRAMES = 16  # of the recording
+MOMENTS, LEAST = 12, 16.0  # that are scored, and seconds for which it runs at least
+
+
+@dataclass(frozen=True)
+class FleetShown:
+    """What a fleet did.
+
+    Attributes:
+        names: of the platforms. pace: seconds between frames.
+        picture: (rows, columns, 3) uint8, like the live page.
+        address: at which the live page was.
+        own, together, offline: mean average precision of each platform alone, of the fleet's pictures, and of the same
+            moments with everything told at once.
+        pictures, expected: how many were made, and how many moments there were.
+        whole: frames of others in a picture, on average.
+        bytes_sent: by platform, of a frame. budget: bytes that it might have had.
+        latency: seconds from capture to picture (half of them, 99 of 100).
+        starting: seconds until all heard all. seconds: that were played.
+    """
+
+    names: tuple[str, ...]
+    pace: float
+    picture: np.ndarray
+    address: str
+    own: float
+    together: float
+    offline: float
+    pictures: int
+    expected: int
+    whole: float
+    bytes_sent: dict[str, float]
+    budget: int
+    latency: tuple[float, float]
+    starting: float
+    seconds: float
+
+    def figures(self) -> dict[str, float]:
+        """The numbers, plain."""
+        return {
+            "mAP own": self.own,
+            "mAP fleet": self.together,
+            "mAP offline": self.offline,
+            "pictures": self.pictures,
+            "expected": self.expected,
+            "bytes a frame": float(np.mean(list(self.bytes_sent.values()))),
+            "latency p50": self.latency[0],
+            "latency p99": self.latency[1],
+            "seconds between frames": self.pace,
+        }
+
+
+def check_fleet(port: int | None = None) -> None:
+    """Raise ``ValueError`` for what keeps a fleet from running here: a missing library, a port that is taken."""
+    try:
+        import aiohttp  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import zenoh  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"the fleet of the demo needs {error.name}: pip install 'skyweave[geo,link]', or leave it out: --fleet 0"
+        ) from None
+    if port is not None and not is_free(port):
+        raise ValueError(f"port {port} is taken; give another with --port, or none for any that is free")
+
+
+def make_fleet(
+    weights: str | Path,
+    port: int | None = None,
+    moments: int = MOMENTS,
+    least: float = LEAST,
+    told: Callable[[str], None] = lambda text: None,
+) -> FleetShown:
+    """Run a fleet over a crossing that it never saw, serve its page meanwhile, and score what it made.
+
+    Args:
+        weights: of a perception model.
+        port: of the live page; None: the usual one, or any that is free.
+        moments: that are scored.
+        least: seconds that it runs at least, for people to watch.
+        told: called with what happens, one line each.
+
+    Raises:
+        ValueError: what is missing, taken or broken. TimeoutError: the nodes do not come together.
+    """
+    check_fleet(port)
+    from skyweave.data.nuscenes import load_recording
+    from skyweave.demo.fleet_run import fleet_config, running
+    from skyweave.fleet.score import read_saved, score
+
+    model, _ = load_perception(weights)
+    pace = _pace(BoxPerceiver(model))
+    scene = unseen_scenes(1, FRAMES, pace)[0]
+    names = tuple(sorted({capture.platform for capture in scene.frames[0].captures.values()}))
+    seconds = max(moments * pace, least)
+    with tempfile.TemporaryDirectory(prefix="skyweave-fleet-") as name:
+        folder = Path(name)
+        told("recording a crossing")
+        _write(folder / "recording", scene)
+        told("starting a fleet")
+        with running(fleet_config(names, folder, str(weights), pace, BUDGET), port) as fleet:
+            told(f"a fleet runs: watch it at {fleet.address}")
+            begin = time.time()
+            fleet.watch(seconds)
+            end = time.time()
+            picture = draw_fleet(json.loads(fleet.state.to_json()), fleet.state.jpeg)
+            sent = {name: fleet.status(name) for name in names}
+        scene = load_recording(folder / "recording").scenes[0]  # as the nodes saw it
+        pictures = [one for name in names for one in read_saved(folder / f"{name}.jsonl", begin, end - pace)]
+        told("the same moments offline")
+        found = score(scene, pictures, {name: BoxPerceiver(model) for name in names}, pace, BUDGET)
+    return FleetShown(
+        names=names,
+        pace=pace,
+        picture=picture,
+        address=fleet.address,
+        own=found.own,
+        together=found.live,
+        offline=found.offline,
+        pictures=found.pictures,
+        expected=found.expected,
+        whole=found.whole,
+        bytes_sent={name: one["sent"].get("frame", 0) / max(one["frames"], 1) for name, one in sent.items()},
+        budget=BUDGET,
+        latency=(found.latency(0.5), found.latency(0.99)),
+        starting=fleet.starting,
+        seconds=seconds,
+    )
+
+
+def _write(folder: Path, scene: RecordedScene) -> None:
+    from skyweave.data.nuscenes import finish_recording, write_scene
+    from skyweave.world.surfaces import CATEGORIES
+
+    write_scene(folder, scene, CATEGORIES)
+    finish_recording(folder, scene.name, {"val": [scene.name]})
+
+
+def _pace(perceiver: BoxPerceiver) -> float:
+    """Seconds between frames that four processes can keep up with here."""
+    from skyweave.fleet.sources import of_platform
+
+    scene, threads = unseen_scenes(1, 2)[0], torch.get_num_threads()
+    name = next(iter(scene.frames[0].captures.values())).platform
+    torch.set_num_threads(1)  # like a node
+    try:
+        seconds = []
+        for frame in scene.frames:
+            moment = of_platform(frame, name, 0)
+            assert moment is not None
+            for capture in moment.captures.values():
+                capture.load()
+            began = time.perf_counter()
+            perceiver.observe(moment, Place(scene.crs, scene.ground))
+            seconds.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(threads)
+    needed = SPARE * min(seconds) * len(scene.frames[0].captures) / len(os.sched_getaffinity(0))
+    return next((pace for pace in PACES if pace >= needed), PACES[-1])
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody serves on it."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,136 @@
+"""The processes of the demo's fleet, and its live page, with limits to every wait."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skyweave.demo.fleet import is_free
+from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.listen import open_zenoh
+from skyweave.fleet.supervise import Supervisor
+from skyweave.fleet.view import FleetState, listen, serving
+
+NAME = "demo"
+PAGE_PORT = 8470
+STARTING = 90.0  # seconds for the nodes to come together
+ENDED = 3  # times that a node may end before that is an error
+
+
+@dataclass
+class Running:
+    """A fleet that runs.
+
+    Attributes:
+        config: of it. supervisor: that keeps it. state: of the live page. address: of that.
+        starting: seconds until all heard all, or that was waited for.
+    """
+
+    config: FleetConfig
+    supervisor: Supervisor
+    state: FleetState
+    address: str
+    starting: float = 0.0
+
+    def watch(self, seconds: float) -> None:
+        """Let it run; raises ``ValueError`` as soon as a node does not stay up."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._check()
+            time.sleep(0.1)
+
+    def come_together(self, within: float) -> None:
+        """Wait until each platform's picture has had all others in it.
+
+        A machine that is too busy for that may go on after half the time, with whatever its nodes hear; raises
+        ``TimeoutError`` if a platform makes no picture at all.
+        """
+        began, names = time.monotonic(), self.config.platforms
+        silent, apart = set(names), set(names)
+        while apart:
+            self._check()
+            for name, picture in json.loads(self.state.to_json())["platforms"].items():
+                silent.discard(name)
+                if len(picture["sources"]) == len(names) - 1:
+                    apart.discard(name)
+            passed = time.monotonic() - began
+            if passed > within / 2 and not silent:
+                break
+            if passed > within:
+                late = ", ".join(sorted(silent))
+                raise TimeoutError(f"no picture of {late} in {within:.0f} s. {self._last_words(*sorted(silent))}")
+            time.sleep(0.1)
+        self.starting = time.monotonic() - began
+
+    def status(self, name: str) -> dict[str, Any]:
+        """What a node says of itself."""
+        content: dict[str, Any] = json.loads((Path(self.config.state) / f"{name}.status.json").read_text("utf-8"))
+        return content
+
+    def _check(self) -> None:
+        for worker in self.supervisor.workers:
+            if len(worker.ended) >= ENDED:
+                raise ValueError(f"{worker.name} does not stay up. {self._last_words(worker.name)}")
+
+    def _last_words(self, *names: str) -> str:
+        words = []
+        for name in names or self.config.platforms:
+            log = Path(self.config.state) / f"{name}.log"
+            lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
+            words.append(f"{name} said last: {lines[-1] if lines else 'nothing'}")
+        return "; ".join(words)
+
+
+@contextmanager
+def running(config: FleetConfig, port: int | None = None, within: float = STARTING) -> Iterator[Running]:
+    """A fleet with its page, for as long as the context lasts.
+
+    Raises:
+        ValueError: a node does not stay up, or the page's port is taken. TimeoutError: they do not come together.
+    """
+    supervisor, stop = Supervisor(config), threading.Event()
+    thread = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor", daemon=True)
+    thread.start()
+    try:
+        endpoints = [f"tcp/127.0.0.1:{config.port + i}" for i in range(len(config.platforms))]
+        state, close = listen(config.name, open_zenoh(config.name, endpoints, None, NAME))
+        try:
+            with serving(state, _page_port() if port is None else port) as address:
+                fleet = Running(config, supervisor, state, address)
+                fleet.come_together(within)
+                yield fleet
+        finally:
+            close()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def fleet_config(names: tuple[str, ...], folder: Path, weights: str, pace: float, budget: int) -> FleetConfig:
+    """Nodes that play ``folder/recording`` and save their pictures there; ports that are free."""
+    source = {"kind": "recording", "path": str(folder / "recording"), "interval": pace}
+    options = {
+        "wait": 0.9 * pace,
+        "window": 1.5 * pace,
+        "budget": {"least": budget, "most": budget},
+        "limits": {"age": max(2.0, 2 * pace)},
+    }
+    node = {"source": source, "perceiver": {"kind": "model", "weights": weights}, "options": options, "metrics": None}
+    saved = {name: {"save": str(folder / f"{name}.jsonl")} for name in names}
+    return FleetConfig(NAME, list(names), node, saved, _free_ports(len(names)), str(folder / "state"))
+
+
+def _page_port() -> int:
+    return PAGE_PORT if is_free(PAGE_PORT) else 0
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many ports in a row that are free."""
+    for first in range(7450, 60_000, 16):
+        if all(map(is_free, range(first, first + count))):
+            return first
+    raise ValueError(f"there are no {count} free ports in a row on this machine")

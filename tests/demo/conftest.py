@@ -1,0 +1,35 @@
+"""Small weights: nothing of what they make is any good, but all of it runs."""
+
+from pathlib import Path
+
+import pytest
+
+from skyweave.backbone import build_backbone, save_checkpoint
+from skyweave.perception import LiftConfig, MapConfig, ModelConfig, PerceptionModel, save_perception
+from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
+from skyweave.sensors import get_sensor
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    backbone = build_backbone("tiny", seed=0, width=48, depth=1, heads=2)
+    config = DecoderConfig(width=32, depth=1, heads=2)
+    decoder = MaskedAutoencoder(backbone, config).decoder.state_dict()
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    extra = {f"decoder.{key}": value for key, value in decoder.items()}
+    save_checkpoint(path, backbone, "small", extra=extra, parts={"decoder": config.to_dict()})
+    return path
+
+
+@pytest.fixture(scope="session")
+def perception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = ModelConfig(
+        map=MapConfig(64.0, 2.0),
+        lift=LiftConfig(options={"ceiling": 4.0, "count": 3}, channels=8),
+        neck=8,
+        trunk=(8, 8, 8),
+    )
+    backbone = build_backbone("tiny", [get_sensor("rgb")], seed=0, width=48, depth=1, heads=2)
+    path = tmp_path_factory.mktemp("weights") / "perception.safetensors"
+    save_perception(path, PerceptionModel(config, backbone), "small")
+    return path

@@ -86,9 +86,11 @@ def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, 
 @torch.inference_mode()
 def test_without_messages_the_map_is_ones_own_to_the_last_bit(ours: CollaborativeModel, own: Own) -> None:
     features, visible = torch.from_numpy(own.features), torch.from_numpy(own.visible)
-    alone = ours.strategy.fuse(heard(ours, features, visible, own.grid, [], own.time))
+    alone = ours.strategy.fuse(heard(ours, features, visible, own.grid, [], own.time).told)
     silent = FrameContent(3, 1, own.time, WireGrid.from_map(own.grid))
-    assert torch.equal(ours.strategy.fuse(heard(ours, features, visible, own.grid, [silent, silent], own.time)), alone)
+    assert torch.equal(
+        ours.strategy.fuse(heard(ours, features, visible, own.grid, [silent, silent], own.time).told), alone
+    )
     perceived = ours.perception.fusion(features[None, None], visible[None, None])
     assert alone.shape == perceived.shape
 
@@ -121,14 +123,16 @@ def test_any_bytes_are_safe(ours: CollaborativeModel, own: Own, data: st.DataObj
     features, visible = torch.from_numpy(own.features), torch.from_numpy(own.visible)
     frames = [received.frame for received in receiver.frames(own.time)]
     with torch.inference_mode():
-        assert torch.isfinite(ours.strategy.fuse(heard(ours, features, visible, own.grid, frames, own.time))).all()
+        assert torch.isfinite(ours.strategy.fuse(heard(ours, features, visible, own.grid, frames, own.time).told)).all()
 
 
 def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own: Own) -> None:
     frame = decode(sent(ours, own, 3000), ours.tables or ())
     strange = replace(frame, fingerprint=frame.fingerprint ^ 1)
     assert decoded(ours, strange) is None
-    told = heard(ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, [strange], own.time)
+    told = heard(
+        ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, [strange], own.time
+    ).told
     assert not told.visible.any() and bool(told.boxes.any()) == bool(frame.boxes is not None and len(frame.boxes))
 
 

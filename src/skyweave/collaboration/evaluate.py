@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from skyweave.collaboration.align import Aligner, Correction, middle_of
 from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved
 from skyweave.collaboration.cache import Cache, Key, Own
 from skyweave.collaboration.messages import content, encode, heard, request_of, wanted_by
@@ -83,6 +84,7 @@ class Exchange:
         self.told = samples.cache if told is None else told
         self.numbers = {(samples.scenes[s].name, f): number for number, (s, f) in enumerate(samples.index)}
         self._sent: dict[Key, list[bytes]] = {}
+        self._aligners: dict[tuple[str, str, str], tuple[Aligner, int]] = {}
 
     @torch.inference_mode()
     def __call__(self, perception: PerceptionModel, batch: Batch) -> list[Scene]:
@@ -94,26 +96,51 @@ class Exchange:
         number = self.numbers[sample.scene, sample.frame]
         others = [name for name in sample.platforms if name != sample.ego][: self.conditions.peers]
         channels = model.perception.config.lift.channels
-        fused, present, last = [], [], []
+        fused, present = [], []
+        believed: list[BoxList] = []
         keys = self.samples.keys(number, sample.ego)
+        corrections = [self._correction(number, sample.ego, name, grid) for name in others]
         for step, key in enumerate(keys):
             own = None if key is None else self.samples.cache[key]
             features, visible = on_grid(own, grid, channels)
             time = sample.time if own is None else own.time
-            frames = [self._received(number, name, step, time, i) for i, name in enumerate(others)]
-            last = [frame for frame in frames if frame is not None]
             if model.strategy.shares == "everything":
                 fused.append(self._everything(features, visible, grid, number, others, step))
             else:
-                fused.append(model.strategy.fuse(heard(model, features, visible, grid, last, time)))
+                frames = [self._received(number, name, step, time, i) for i, name in enumerate(others)]
+                pairs = [(f, c) for f, c in zip(frames, corrections, strict=True) if f is not None]
+                came = heard(model, features, visible, grid, [f for f, _ in pairs], time, [c for _, c in pairs])
+                fused.append(model.strategy.fuse(came.told))
+                believed = came.boxes
             present.append(own is not None)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = model.perception.perceive([maps.float() for maps in fused], torch.tensor([present]))
         scene = read_maps(model.perception, outputs, [grid], [sample.ground], [sample.time])[0]
         if not model.strategy.merges_boxes:
             return scene
-        received = [frame.boxes for frame in last if frame.boxes is not None]
-        return with_boxes(scene, received, model, grid, sample.time)
+        return with_boxes(scene, believed, model, grid, sample.time)
+
+    def _correction(self, number: int, ego: str, platform: str, grid: MapGrid) -> Correction:
+        """Of a peer's place, from all frames of the scene that have come by now."""
+        s, f = self.samples.index[number]
+        scene = self.samples.scenes[s].name
+        middle = middle_of(grid)
+        if not self.model.strategy.aligns:
+            return Correction()
+        aligner, first = self._aligners.get((scene, ego, platform), (Aligner(), 0))
+        for frame in range(first, f - self.conditions.late + 1):
+            keys = (scene, frame, ego), (scene, frame, platform)
+            if all(key in self.samples.cache for key in keys):
+                boxes = self._told_boxes(keys[1])
+                if boxes is not None:
+                    aligner.see(self.samples.cache[keys[0]].boxes, boxes, middle)
+        self._aligners[scene, ego, platform] = aligner, f - self.conditions.late + 1
+        return aligner.correction(middle)
+
+    def _told_boxes(self, key: Key) -> BoxList | None:
+        """Of a frame, all that was sent."""
+        chunks = self.sent(key)
+        return decode(chunks, self.model.tables if self.model.tables is not None else ()).boxes if chunks else None
 
     def _received(self, number: int, platform: str, step: int, time: int, rank: int) -> FrameContent | None:
         """What has come of a platform's frame of the model's ``step``-th moment, moved to that moment."""

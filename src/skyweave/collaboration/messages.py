@@ -5,13 +5,14 @@ needs. The sender encodes once for all receivers; a receiver decodes on the send
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skyweave.collaboration.agreement import TRUSTED, agreement
+from skyweave.collaboration.align import Correction
 from skyweave.collaboration.boxes import drawn
 from skyweave.collaboration.cache import shifted
 from skyweave.collaboration.codec import Decoded, Levels
@@ -113,6 +114,14 @@ def decoded(model: CollaborativeModel, frame: FrameContent) -> Decoded | None:
     return codec.decode(Levels(low, came > 0, high, exact > 0), came, exact)
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What came at one moment: for the strategies to fuse, and the boxes of peers that are believed."""
+
+    told: Told
+    boxes: list[BoxList]
+
+
 def heard(
     model: CollaborativeModel,
     own: Tensor,
@@ -120,44 +129,58 @@ def heard(
     grid: MapGrid,
     frames: Sequence[FrameContent],
     time: int,
-) -> Told:
-    """What is known at one moment, as the strategies fuse it.
+    corrections: Sequence[Correction] = (),
+) -> Heard:
+    """What is known at one moment.
 
     Args:
         own: (channels, rows, columns) on ``grid``; own_visible: (rows, columns) bool.
         frames: of others, one each; boxes were moved to ``time`` by their velocities already.
         time: of the moment, UTC nanoseconds.
+        corrections: of each frame's place (`skyweave.collaboration.align`); none: all are believed.
     """
-    classes = len(model.perception.config.categories)
-    features, visible, exact, boxes, ages = [], [], [], [], []
-    for frame in frames:
-        known = decoded(model, frame)
-        if known is None:
-            features.append(torch.zeros_like(own))
-            visible.append(torch.zeros(grid.shape))
-            exact.append(torch.zeros(grid.shape))
-        else:
-            offset = frame.grid.to_map().offset_to(grid)
-            features.append(shifted(known.features[0], *offset, grid.shape))
-            visible.append(shifted(known.visible[0], *offset, grid.shape))
-            exact.append(shifted(known.exact[0], *offset, grid.shape))
-            if model.strategy.checks and disagrees(own, own_visible, features[-1], visible[-1]):
-                frame = replace(frame, boxes=None)
-                for part in (features, visible, exact):
-                    part[-1] = torch.zeros_like(part[-1])
+    classes, nowhere = len(model.perception.config.categories), torch.zeros(grid.shape)
+    came: list[tuple[Tensor, Tensor, Tensor]] = []
+    drawings: list[Tensor] = []
+    ages, believed = [], []
+    for number, frame in enumerate(frames):
+        correction = corrections[number] if corrections else Correction()
+        parts, boxes = _on_own_grid(model, frame, grid, correction), frame.boxes
+        if boxes is not None and not correction.nothing:
+            boxes = correction.boxes(boxes)
+        if parts is not None and model.strategy.checks and disagrees(own, own_visible, parts[0], parts[1]):
+            parts, boxes = None, None
+        came.append(parts or (torch.zeros_like(own), nowhere, nowhere))
         shares = model.strategy.shares in ("boxes", "both")
-        boxes.append(drawn(frame.boxes if shares else None, grid, classes))
+        drawings.append(drawn(boxes if shares else None, grid, classes))
         ages.append(max(time - frame.time, 0) / NANOSECONDS)
+        if boxes is not None:
+            believed.append(boxes)
     channels = model.strategy.box_channels
-    return Told(
+    told = Told(
         own[None],
         own_visible[None],
-        _stack(features, own.shape)[None],
-        _stack(visible, grid.shape)[None],
-        _stack(exact, grid.shape)[None],
-        _stack(boxes, (channels, *grid.shape))[None],
+        _stack([parts[0] for parts in came], own.shape)[None],
+        _stack([parts[1] for parts in came], grid.shape)[None],
+        _stack([parts[2] for parts in came], grid.shape)[None],
+        _stack(drawings, (channels, *grid.shape))[None],
         torch.tensor(ages, dtype=torch.float32)[None],
     )
+    return Heard(told, believed)
+
+
+def _on_own_grid(
+    model: CollaborativeModel, frame: FrameContent, grid: MapGrid, correction: Correction
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Features, visibility and exactness of a frame on the receiver's grid; None without features."""
+    known = decoded(model, frame)
+    if known is None:
+        return None
+    offset = frame.grid.to_map().offset_to(grid)
+    parts = tuple(shifted(part[0], *offset, grid.shape) for part in (known.features, known.visible, known.exact))
+    if not correction.nothing:
+        parts = tuple(correction.maps(part, grid) for part in parts)
+    return parts  # type: ignore[return-value]
 
 
 def disagrees(own: Tensor, own_visible: Tensor, features: Tensor, visible: Tensor) -> bool:

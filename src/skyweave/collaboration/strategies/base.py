@@ -20,6 +20,7 @@ class Strategy(nn.Module):
         low: whether the codec's coarse branch travels too.
         handshake: bytes that a receiver spends in each frame before anything is sent.
         merges_boxes: whether received boxes join the final list of detections.
+        aligns: whether errors of peers' poses are estimated and undone (`skyweave.collaboration.align`).
         checks: whether a peer whose map is of another place is left out (`skyweave.collaboration.agreement`).
     """
 
@@ -27,6 +28,7 @@ class Strategy(nn.Module):
     low: ClassVar[bool] = False
     handshake: ClassVar[int] = 0
     merges_boxes: ClassVar[bool] = False
+    aligns: ClassVar[bool] = False
     checks: ClassVar[bool] = False
 
     def __init__(self, channels: int, boxes: int) -> None:

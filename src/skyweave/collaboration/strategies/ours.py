@@ -22,6 +22,7 @@ class Ours(Strategy):
     shares = "both"
     low = True
     merges_boxes = True
+    aligns = True
     checks = True
 
     def __init__(self, channels: int, boxes: int) -> None:

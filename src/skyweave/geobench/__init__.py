@@ -4,13 +4,11 @@ from skyweave.geobench.fabricate import fabricate
 from skyweave.geobench.folder import FRACTIONS, find_tasks, open_task
 from skyweave.geobench.sample import read_sample
 from skyweave.geobench.tasks import GeobenchTask, StoredSensor, task_named, tasks
-from skyweave.geobench.unpickle import UnsafePickleError
 
 __all__ = [
     "FRACTIONS",
     "GeobenchTask",
     "StoredSensor",
-    "UnsafePickleError",
     "fabricate",
     "find_tasks",
     "open_task",

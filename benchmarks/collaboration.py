@@ -39,7 +39,7 @@ BUDGETS = (200, 500, 1000, 2000, 5000, 10_000, 50_000)
 METRICS = ("mAP", "IoU", "VPQ", "minADE_3", "trajectory_recall")
 SWEEPS: dict[str, list[Conditions]] = {
     "lost chunks": [Conditions(lost=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
-    "late by frames": [Conditions(late=frames) for frames in (0, 1, 2)],
+    "late by seconds": [Conditions(late=seconds) for seconds in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
     "peers": [Conditions(peers=peers) for peers in (0, 1, 2, 3)],
     "peers with boxes only": [Conditions(boxes_only=peers) for peers in (0, 1, 2, 3)],
     "features of another scene": [Conditions(useless=useless) for useless in (False, True)],
@@ -174,7 +174,7 @@ class Bench:
 
 _FIELD = {
     "lost chunks": "lost",
-    "late by frames": "late",
+    "late by seconds": "late",
     "peers": "peers",
     "peers with boxes only": "boxes_only",
     "features of another scene": "useless",

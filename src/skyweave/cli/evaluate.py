@@ -35,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--budget", type=int, metavar="BYTES", help="a frame and platform, headers included")
     parser.add_argument("--lost", type=float, default=0.0, metavar="SHARE", help="share of chunks that are lost")
-    parser.add_argument("--late", type=int, default=0, metavar="FRAMES", help="frames by which messages are late")
+    parser.add_argument("--late", type=float, default=0.0, metavar="SECONDS", help="by which messages are late")
     parser.add_argument("--cache", type=Path, help="folder for the features of the recording, to be used again")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)

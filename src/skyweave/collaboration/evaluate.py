@@ -37,8 +37,8 @@ class Conditions:
     Attributes:
         budget: bytes a frame and platform; None: no limit.
         lost: share of chunks that are lost.
-        late: frames by which others' messages are late; what was captured at an earlier frame of the model's memory
-            still reaches that frame.
+        late: seconds by which others' messages are late and nobody waits for; what was captured at an earlier moment
+            of the model's memory still reaches that moment.
         peers: how many others there are at most.
         boxes_only: number of peers that send boxes only.
         useless: others' features are those of another scene.
@@ -47,7 +47,7 @@ class Conditions:
 
     budget: int | None = None
     lost: float = 0.0
-    late: int = 0
+    late: float = 0.0
     peers: int = 7
     boxes_only: int = 0
     useless: bool = False
@@ -128,13 +128,15 @@ class Exchange:
         if not self.model.strategy.aligns:
             return Correction()
         aligner, first = self._aligners.get((scene, ego, platform), (Aligner(), 0))
-        for frame in range(first, f - self.conditions.late + 1):
+        last = self._arrived(s, f)
+        until = 0 if last is None else last + 1
+        for frame in range(first, until):
             keys = (scene, frame, ego), (scene, frame, platform)
             if all(key in self.samples.cache for key in keys):
                 boxes = self._told_boxes(keys[1])
                 if boxes is not None:
                     aligner.see(self.samples.cache[keys[0]].boxes, boxes, middle)
-        self._aligners[scene, ego, platform] = aligner, f - self.conditions.late + 1
+        self._aligners[scene, ego, platform] = aligner, max(first, until)
         return aligner.correction(middle)
 
     def _told_boxes(self, key: Key) -> BoxList | None:
@@ -144,15 +146,12 @@ class Exchange:
 
     def _received(self, number: int, platform: str, step: int, time: int, rank: int) -> FrameContent | None:
         """What has come of a platform's frame of the model's ``step``-th moment, moved to that moment."""
-        keys, late = self.samples.keys(number, platform), self.conditions.late
-        latest = len(keys) - 1 - late  # moments after that have not come yet
-        at = min(step, latest)
-        if at < 0:
-            s, f = self.samples.index[number]
-            key: Key | None = (self.samples.scenes[s].name, f - late, platform)
+        s, f = self.samples.index[number]
+        scene, key = self.samples.scenes[s], self.samples.keys(number, platform)[step]
+        last = self._arrived(s, f)
+        if last is None or (key is not None and key[1] > last):
+            key = None if last is None else (scene.name, last, platform)
             key = key if key is not None and key in self.samples.cache else None
-        else:
-            key = keys[at]
         if key is None:
             return None
         chunks = self.sent(key)
@@ -169,6 +168,12 @@ class Exchange:
         if self.conditions.useless:
             frame = self._from_elsewhere(frame, key)
         return frame
+
+    def _arrived(self, s: int, f: int) -> int | None:
+        """The newest frame whose messages have come by the time of the ``f``-th."""
+        frames = self.samples.scenes[s].frames
+        by = frames[f].time - round(self.conditions.late * 1e9)
+        return next((number for number in range(f, -1, -1) if frames[number].time <= by), None)
 
     def sent(self, key: Key) -> list[bytes]:
         """The chunks of a platform's frame; they are the same for all receivers."""

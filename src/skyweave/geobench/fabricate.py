@@ -8,10 +8,12 @@ that was broken off is refused when it is read.
 import datetime
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pyproj import CRS
 
 from skyweave.files import write_aside
 from skyweave.geobench.folder import FRACTIONS, SPLITS
@@ -209,8 +211,14 @@ def _band(task: GeobenchTask, info: Stored, date: Stored | None) -> dict[str, An
         "band_info": info,
         "meta_info": None,
         "transform": Stored("affine.Affine", (10.0, 0.0, 600000.0, 0.0, -10.0, 5000000.0)),
-        "crs": Stored("rasterio.crs.CRS", (), "EPSG:32633"),
+        "crs": Stored("rasterio.crs.CRS", (), _utm()),
     }
+
+
+@cache
+def _utm() -> str:
+    """A coordinate reference system as rasterio stores it."""
+    return CRS.from_epsg(32633).to_wkt("WKT1_GDAL")
 
 
 def _band_info(task: GeobenchTask, name: str) -> Stored:

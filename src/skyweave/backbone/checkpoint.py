@@ -21,7 +21,7 @@ from skyweave.files import write_aside
 from skyweave.sensors import sensor_from_dict, sensor_to_dict
 
 FORMAT = 1
-EXTRA_PARTS = ("decoder.", "perception.", "collaboration.")
+EXTRA_PARTS = ("decoder.", "perception.", "collaboration.", "adaptation.")
 """Parts of a checkpoint that a backbone does not need; anything else unexpected is an error."""
 
 

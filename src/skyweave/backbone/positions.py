@@ -33,9 +33,9 @@ class Positions(nn.Module):
         """(batch, rows * columns, 2) row and column of each patch of (batch,) metres on the ground."""
         rows, columns = grid
         device = metres_per_patch.device
-        row = torch.arange(rows, device=device, dtype=torch.float32).repeat_interleave(columns)
-        column = torch.arange(columns, device=device, dtype=torch.float32).repeat(rows)
-        places = torch.stack([row, column], dim=-1).expand(len(metres_per_patch), -1, -1)
+        row = torch.arange(rows, device=device, dtype=torch.float32).unsqueeze(1).expand(rows, columns)
+        column = torch.arange(columns, device=device, dtype=torch.float32).expand(rows, columns)
+        places = torch.stack([row, column], dim=-1).flatten(0, 1).expand(metres_per_patch.shape[0], -1, -1)
         if self.mode == "scaled":
             places = places * (metres_per_patch / REFERENCE_PATCH_METRES).view(-1, 1, 1)
         return places
@@ -43,7 +43,7 @@ class Positions(nn.Module):
     def forward(self, metres_per_patch: Tensor) -> Tensor:
         """(batch, 1, width) to add to every token of an image of (batch,) metres per patch."""
         if self.ground is None:
-            return metres_per_patch.new_zeros(len(metres_per_patch), 1, self.width)
+            return metres_per_patch.new_zeros(metres_per_patch.shape[0], 1, self.width)
         octaves = torch.log2(metres_per_patch.clamp(min=1e-3))
         added: Tensor = self.ground(sine_cosine(octaves, 32, longest=64.0, shortest=2.0))
         return added.unsqueeze(1)

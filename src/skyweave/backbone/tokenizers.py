@@ -48,7 +48,7 @@ class Tokenizer(nn.Module, ABC):
         """Kernel (..., nominal**2) for patches of ``size`` pixels a side: (..., size**2)."""
         if size == self.patch_size:
             return kernel
-        return kernel @ resize_matrix(size, self.patch_size).to(kernel)
+        return kernel @ resize_matrix(int(size), self.patch_size).to(kernel)
 
 
 class PerSensorTokenizer(Tokenizer):

@@ -1,0 +1,108 @@
+"""A backbone for one sensor, with every step in tensors: what ``torch.export`` and ONNX can follow."""
+
+import torch
+from torch import Tensor, nn
+
+from skyweave.backbone import Backbone
+from skyweave.backbone.backbone import CLIP
+from skyweave.backbone.encoder import rotations
+from skyweave.backbone.patches import patchify
+from skyweave.sensors.sensor import Sensor
+
+
+class SensorGraph(nn.Module):
+    """Pixels of one sensor in its bands' units to features; the numbers are those of ``Backbone``.
+
+    Normalisation is inside. What the sensor and its resolution decide is decided here, once: no wavelength, no
+    statistics and no resolution is fed with the pixels, so none can be fed wrongly.
+
+    Args:
+        backbone: any size and tokenizer.
+        sensor: its bands are the channels, in order.
+        ground_sample_distance: metres per pixel; default: the sensor's.
+        patch_size: pixels per patch side; default: the model's.
+        levels: also give the four intermediate levels.
+        nodata: pixels that are NaN are invalid and are seen by nobody; costs a little speed. Without it every pixel
+            must be a number.
+    """
+
+    means: Tensor
+    stds: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        sensor: Sensor,
+        ground_sample_distance: float | None = None,
+        patch_size: int | None = None,
+        levels: bool = False,
+        nodata: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.sensor = sensor
+        self.ground_sample_distance = ground_sample_distance or sensor.ground_sample_distance
+        self.patch_size = patch_size or backbone.patch_embed.patch_size
+        self.levels = levels
+        self.nodata = nodata
+        means, stds = backbone.statistics(sensor)
+        self.register_buffer("means", means.clone())
+        self.register_buffer("stds", stds.clone())
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what ``forward`` returns."""
+        names = ["embedding", "features"]
+        names += [f"level_{number}" for number in range(1, len(self.backbone.encoder.taps) + 1) if self.levels]
+        return names + ["valid"] * self.nodata
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Features of (batch, bands, rows, columns) float32 pixels; rows and columns are multiples of the patch size.
+
+        Returns:
+            embedding (batch, channels), the mean over (valid) patches; features (batch, channels, patch rows, patch
+            columns), the last output as a map; with ``levels`` four more such maps, shallow to deep; with ``nodata``
+            valid (batch, patch rows, patch columns) bool.
+        """
+        rows, columns = pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size
+        valid = ~pixels.isnan() if self.nodata else None
+        values = ((pixels - self.means) / self.stds).clamp(-CLIP, CLIP)
+        if valid is None:
+            patches, masks = patchify(values, self.patch_size), None
+            usable = None
+        else:
+            patches = patchify(torch.where(valid, values, 0.0), self.patch_size)
+            masks = patchify(valid, self.patch_size)
+            usable = masks.flatten(2).any(-1)
+        metres = pixels.new_full((pixels.shape[0],), self.ground_sample_distance * self.patch_size)
+        positions = self.backbone.positions
+        tokens = self.backbone.patch_embed(patches, masks, self.sensor) + positions(metres)
+        tokens, levels = self._encode(tokens, usable, positions.places((rows, columns), metres))
+
+        maps = [tokens, *(levels if self.levels else [])]
+        if usable is None:
+            embedding = tokens.mean(1)
+        else:
+            weight = usable.unsqueeze(-1).to(tokens.dtype)
+            maps = [tensor * weight for tensor in maps]
+            embedding = maps[0].sum(1) / weight.sum(1).clamp(min=1)
+        outputs = [embedding, *(tensor.transpose(1, 2).unflatten(2, (rows, columns)) for tensor in maps)]
+        if usable is not None:
+            outputs.append(usable.unflatten(1, (rows, columns)))
+        return tuple(outputs)
+
+    def _encode(self, tokens: Tensor, usable: Tensor | None, places: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As ``Encoder.forward``, whose mask depends on whether the values at hand need one: a graph always has it."""
+        encoder = self.backbone.encoder
+        if usable is None:
+            encoded: tuple[Tensor, list[Tensor]] = encoder(tokens, None, places)
+            return encoded
+        mask = (usable | ~usable.any(dim=1, keepdim=True))[:, None, None, :]
+        mask = mask.expand(-1, -1, tokens.shape[1], -1)  # ONNX Runtime takes a mask with all its queries only
+        turns = rotations(places, tokens.shape[-1] // encoder.heads)
+        levels = []
+        for number, block in enumerate(encoder.blocks, start=1):
+            tokens = block(tokens, mask, turns)
+            if number in encoder.taps:
+                levels.append(tokens)
+        return encoder.norm(tokens), levels

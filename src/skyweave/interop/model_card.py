@@ -1,0 +1,132 @@
+"""An exported model as a STAC item with the Machine Learning Model extension (MLM 1.4): what to feed, what comes out.
+
+Written and checked by pystac. The item covers the whole Earth: a model has no footprint.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skyweave.interop.graph import SensorGraph
+from skyweave.sensors import sensor_to_dict
+from skyweave.sensors.band import Band
+
+EO = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
+UNITS = {"reflectance": "1", "radiance": "W m-2 sr-1 um-1", "db": "dB", "kelvin": "K", "metre": "m"}
+"""How STAC writes our units; the others are what a file stores."""
+MEDIA_TYPES = {"onnx": "application/onnx", "pt2": "application/zip; application=pytorch"}
+EARTH = {"type": "Polygon", "coordinates": [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]}
+DESCRIPTIONS = {
+    "embedding": "mean of the last output over patches",
+    "features": "last output, one vector a patch; row 0 is the first row of the input",
+    "valid": "false where a patch holds no valid pixel",
+}
+
+
+def describe(
+    module: SensorGraph,
+    path: Path,
+    format: str,
+    name: str,
+    fingerprint: str,
+    size: int | None,
+    outputs: dict[str, list[int]],
+    created: datetime | None = None,
+) -> dict[str, Any]:
+    """The item as plain JSON types.
+
+    Args:
+        path: of the model, beside which the item lies.
+        size: rows and columns of the input; None where they are free.
+        outputs: name and shape of each output.
+        created: time stamp; default: now.
+    """
+    import pystac
+    from pystac.extensions.mlm import (
+        AssetGeneralMLMExtension,
+        Hyperparameters,
+        InputStructure,
+        MLMExtension,
+        ModelInput,
+    )
+    from pystac.extensions.raster import DataType
+
+    sensor, side = module.sensor, -1 if size is None else size
+    when = created or datetime.now(UTC)
+    item = pystac.Item(path.stem, EARTH, [-180.0, -90.0, 180.0, 90.0], when, {"description": _summary(module, name)})
+    extension = MLMExtension.ext(item, add_if_missing=True)
+    entry = ModelInput.create(
+        "pixels",
+        [band.name for band in sensor.bands],
+        InputStructure.create([-1, len(sensor), side, side], ["batch", "bands", "height", "width"], DataType.FLOAT32),
+        description=_feeding(module, size),
+    )
+    extension.apply(
+        name=name,
+        architecture=f"ViT, width {module.backbone.config.width}, depth {module.backbone.config.depth}",
+        tasks=_tasks(),
+        input=[entry],
+        output=[_output(output, shape) for output, shape in outputs.items()],
+        framework="ONNX" if format == "onnx" else "PyTorch",
+        framework_version=torch.__version__.split("+")[0],
+        total_parameters=sum(parameter.numel() for parameter in module.backbone.parameters()),
+        pretrained=True,
+        hyperparameters=Hyperparameters.create(
+            patch_size=module.patch_size,
+            ground_sample_distance=module.ground_sample_distance,
+            fingerprint=fingerprint,
+            sensor=sensor_to_dict(sensor),  # the whole record: radar bands have no place of their own in STAC bands
+        ),
+    )
+    item.stac_extensions += [EO] * any(band.wavelength is not None for band in sensor.bands)
+    asset = pystac.Asset(path.name, title=name, media_type=MEDIA_TYPES[format], roles=["mlm:model"])
+    asset.extra_fields["bands"] = [_band(band, module.ground_sample_distance) for band in sensor.bands]
+    item.add_asset("model", asset)
+    kind = "ONNX" if format == "onnx" else "torch.export.save"
+    AssetGeneralMLMExtension.ext(asset).apply(artifact_type=kind)
+    return item.to_dict(include_self_link=False, transform_hrefs=False)
+
+
+def _summary(module: SensorGraph, name: str) -> str:
+    return f"{name}: features of {module.sensor.title} at {module.ground_sample_distance:g} m a pixel"
+
+
+def _feeding(module: SensorGraph, size: int | None) -> str:
+    units = ", ".join(f"{band.name} in {band.unit}" for band in module.sensor.bands)
+    free = f"height and width: any multiple of {module.patch_size}" if size is None else f"{size} x {size} pixels"
+    missing = "NaN where a pixel is invalid" if module.nodata else "every pixel valid"
+    return f"physical values, not normalised (the model does that itself): {units}; {free}; {missing}"
+
+
+def _tasks() -> list[Any]:
+    from pystac.extensions.mlm import TaskType
+
+    return [TaskType.SIMILARITY_SEARCH]
+
+
+def _output(name: str, shape: list[int]) -> Any:
+    from pystac.extensions.mlm import ModelOutput, ResultStructure
+    from pystac.extensions.raster import DataType
+
+    axes = ["batch", "channels", "height", "width"] if len(shape) == 4 else ["batch", "height", "width"]
+    structure = ResultStructure.create(
+        shape,
+        axes if len(shape) > 2 else ["batch", "channels"],
+        DataType.UINT8 if name == "valid" else DataType.FLOAT32,
+    )
+    text = DESCRIPTIONS.get(name, "intermediate output, one vector a patch, before the final norm")
+    return ModelOutput.create(name, _tasks(), structure, description=text)
+
+
+def _band(band: Band, ground_sample_distance: float) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": band.name, "unit": UNITS.get(band.unit, band.unit), "gsd": ground_sample_distance}
+    if band.wavelength is not None:
+        entry["eo:center_wavelength"] = band.wavelength / 1000
+    if band.width is not None:
+        entry["eo:full_width_half_max"] = band.width / 1000
+    if band.kind == "radar":
+        entry["description"] = f"radar, {band.frequency:g} GHz, {band.polarisation}"
+    entry["statistics"] = {"mean": band.mean, "stddev": band.std}
+    return entry

@@ -245,6 +245,21 @@ def test_a_fleet_ends_when_told_and_leaves_nothing(folder: Path, capsys: pytest.
     assert "not running" in capsys.readouterr().out
 
 
+def test_nodes_end_with_a_supervisor_that_was_killed(folder: Path) -> None:
+    assert main(["fleet", "up", str(folder / "fleet.yaml"), "--detach"]) == 0
+    state = fleet_state(folder / "state")
+    os.kill(state["supervisor"], signal.SIGKILL)
+    processes = [node["pid"] for node in state["nodes"].values()]
+
+    def ended(process: int) -> bool:
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        return True
+
+    until(lambda: all(map(ended, processes)), "no node is left")
+    assert supervisor_of(folder / "state") is None
+
+
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "fleet.yaml"
     file.write_text("name: x\nplatforms: [A, B]\nnode: {perceiver: {kind: truht}}\n")

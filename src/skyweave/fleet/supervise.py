@@ -11,13 +11,12 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,14 @@ import yaml
 
 from skyweave.files import write_aside
 from skyweave.fleet.config import FleetConfig, NodeConfig
+from skyweave.fleet.process import start
 from skyweave.records import convert
 
 PATIENCE = 5.0  # seconds for a node to end by itself
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds before a node that keeps ending is started again
 SETTLED = 20.0  # seconds after which a node counts as running well
 HANGS = 60.0  # seconds without a status after which a node is killed and started again
+LOST = 255  # exit code where the fork server ended, and nobody knows what became of the node
 LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log.1
 
 
@@ -39,10 +40,10 @@ class Worker:
     """One node's process."""
 
     name: str
-    command: list[str]
+    file: Path
     log: Path
     status: Path
-    process: "subprocess.Popen[bytes] | None" = None
+    process: BaseProcess | None = None
     starts: int = 0
     started: float = 0.0
     pause: float = FIRST_PAUSE
@@ -71,8 +72,7 @@ class Supervisor:
             file = self.state / f"{name}.yaml"
             with write_aside(file) as aside:
                 aside.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-            command = [sys.executable, "-m", "skyweave", "node", str(file), "--log", "json"]
-            self.workers.append(Worker(name, command, self.state / f"{name}.log", self.state / f"{name}.status.json"))
+            self.workers.append(Worker(name, file, self.state / f"{name}.log", self.state / f"{name}.status.json"))
 
     def run(self, stop: threading.Event, told: Callable[[str], None] = lambda text: None) -> None:
         """Keep all running until stopped, then end them."""
@@ -88,17 +88,16 @@ class Supervisor:
     def end(self) -> None:
         """End all nodes: ask, wait, then kill."""
         for worker in self.workers:
-            if worker.process is not None and worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGTERM)
-                worker.process.send_signal(signal.SIGCONT)  # one that is frozen would not hear
+            if worker.process is not None and worker.process.is_alive():
+                worker.process.terminate()
+                _signal(worker.process, signal.SIGCONT)  # one that is frozen would not hear
         patience = time.monotonic() + PATIENCE
         for worker in self.workers:
             if worker.process is not None:
-                try:
-                    worker.process.wait(max(patience - time.monotonic(), 0.1))
-                except subprocess.TimeoutExpired:
+                worker.process.join(max(patience - time.monotonic(), 0.1))
+                if worker.process.is_alive():
                     worker.process.kill()
-                    worker.process.wait()
+                    worker.process.join()
         self._write()
         with suppress(OSError):
             self._lock.close()
@@ -106,7 +105,7 @@ class Supervisor:
     def _look_after(self, worker: Worker, told: Callable[[str], None]) -> None:
         now = time.monotonic()
         process = worker.process
-        if process is not None and process.poll() is None:
+        if process is not None and process.is_alive():
             if now - worker.started > SETTLED:
                 worker.pause = FIRST_PAUSE
             if now - worker.started > HANGS and _age(worker.status) > HANGS:
@@ -114,9 +113,12 @@ class Supervisor:
                 process.kill()
             return
         if process is not None:
-            worker.ended.append(process.returncode)
+            if process.exitcode == LOST:
+                _signal(process, signal.SIGKILL)
+            worker.ended.append(process.exitcode or 0)
             del worker.ended[:-20]
-            told(f"{worker.name} ended with {process.returncode}; starting it again in {worker.pause:.1f} s")
+            told(f"{worker.name} ended with {process.exitcode}; starting it again in {worker.pause:.1f} s")
+            process.close()
             worker.process, worker.next_start = None, now + worker.pause
             worker.pause = min(2 * worker.pause, LONGEST_PAUSE)
             return
@@ -124,8 +126,7 @@ class Supervisor:
             return
         if worker.log.exists() and worker.log.stat().st_size > LOG_BYTES:
             os.replace(worker.log, worker.log.with_suffix(".log.1"))
-        with worker.log.open("ab") as log:
-            worker.process = subprocess.Popen(worker.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        worker.process = start(worker.file, worker.log)
         worker.starts += 1
         worker.started = now
         told(f"{worker.name} started as process {worker.process.pid}")
@@ -137,7 +138,7 @@ class Supervisor:
             "time": time.time(),
             "nodes": {
                 worker.name: {
-                    "pid": worker.process.pid if worker.process and worker.process.poll() is None else None,
+                    "pid": worker.process.pid if worker.process and worker.process.is_alive() else None,
                     "starts": worker.starts,
                     "ended": worker.ended,
                     "listen": self.nodes[worker.name]["transport"]["listen"],
@@ -247,6 +248,12 @@ def _take_lock(path: Path, fleet: str) -> Any:
     stream.write(str(os.getpid()))
     stream.flush()
     return stream
+
+
+def _signal(process: BaseProcess, number: signal.Signals) -> None:
+    if process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class UNet(nn.Module):
     def __init__(self, sensors: Sequence[Sensor], outputs: int, dense: bool, channels: int = 24) -> None:
         super().__init__()
         self.sensors = tuple(sensors)
-        self.dense = dense
+        self.dense, self.channels = dense, channels
         bands = sum(len(sensor) for sensor in sensors)
         widths = [channels * 2**level for level in range(DEPTH + 1)]
         self.first = _double(bands, widths[0])

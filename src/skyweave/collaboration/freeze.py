@@ -14,6 +14,7 @@ from skyweave.wire import EntropyTables
 
 MAPS = 64  # from which occurrences are counted
 ROOM = (300.0, 3000.0, 30_000.0)  # bytes: the cells that such budgets would hold are counted
+MAKES_CELLS = ("codec.", "perception.backbone.", "perception.neck.", "perception.lift.")
 CODEC = 1  # number of this codec on the wire
 
 
@@ -44,9 +45,12 @@ def freeze(model: CollaborativeModel, cache: Cache, keys: Sequence[Key] | None =
 
 
 def fingerprint_of(model: CollaborativeModel) -> int:
-    """32 bits that change with any weight of perception or codec: whoever differs cannot read the cells."""
+    """32 bits that change with any weight that cells are made with: whoever differs cannot read them.
+
+    What is read off a fused map (fusion, trunk, heads) may differ between platforms.
+    """
     digest = 0
     for name, value in sorted(model.state_dict().items()):
-        if name.startswith(("codec.", "perception.")):
+        if name.startswith(MAKES_CELLS):
             digest = zlib.crc32(value.detach().cpu().float().contiguous().numpy().tobytes(), digest)
     return digest or 1

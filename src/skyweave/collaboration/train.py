@@ -1,8 +1,9 @@
 """Run a training of collaboration: cache, codec and fusion under Lightning, tables, weights."""
 
+import copy
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.moments import CachedSamples, TrainingMoments
 from skyweave.collaboration.weights import save_collaboration
+from skyweave.perception.config import TASKS
+from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import OptimiserConfig
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
@@ -106,6 +109,47 @@ def train_on(
     }
     save_collaboration(output / WEIGHTS, model, config.name, training=training)
     return output / WEIGHTS
+
+
+def train_head(output: Path, config: TrainConfig, model: CollaborativeModel, task: str, samples: CachedSamples) -> Path:
+    """Give a trained model a head for one more task, and train nothing but that head, on what comes over the wire.
+
+    Args:
+        config: its optimiser, world, seed and name count.
+        model: that others' messages are already read with; it is left as it is.
+
+    Raises:
+        ValueError: the model has that head already.
+    """
+    perception = with_head(model.perception, task, config.seed)
+    longer = CollaborativeModel(perception, model.config)
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
+    longer.load_state_dict(state, strict=False)
+    longer.requires_grad_(False)
+    longer.perception.heads[task].requires_grad_(True)
+    samples = CachedSamples(samples.scenes, perception.config, samples.cache, config.platforms, config.seed)
+    moments = TrainingMoments(
+        samples, config.world, longer.sends_features, config.platforms - 1, config.seed, config.cells
+    )
+    losses = Losses(match=0.0, rate=0.0, visible=0.0, use=(task,))
+    module = CollaborationModule(longer, config.optimiser, losses, moments)
+    start_output(output, asdict(config), resume=False)
+    steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], progress=False)
+    longer.cpu().eval()
+    longer.tables = model.tables
+    save_collaboration(output / WEIGHTS, longer, config.name, training={"steps": steps, "head": task})
+    return output / WEIGHTS
+
+
+def with_head(perception: PerceptionModel, task: str, seed: int = 0) -> PerceptionModel:
+    """The same model with one more, untrained head. Raises ``ValueError`` where it has one for that task."""
+    config = perception.config
+    if task in config.tasks or task not in TASKS:
+        raise ValueError(f"task {task!r} must be one of {', '.join(TASKS)} that the model lacks; it has {config.tasks}")
+    tasks = tuple(one for one in TASKS if one in (*config.tasks, task))
+    longer = PerceptionModel(replace(config, tasks=tasks), copy.deepcopy(perception.backbone), seed)
+    longer.load_state_dict(perception.state_dict(), strict=False)
+    return longer
 
 
 def some_cells(cache: Cache, seed: int = 0, maps: int = 48, each: int = 400) -> Tensor:

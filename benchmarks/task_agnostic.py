@@ -1,0 +1,107 @@
+"""Is what platforms send good for a task that nobody trained it for? Each task is held out in turn.
+
+Perception and collaboration are trained for two tasks; then only a head for the third is trained, on the features as
+they come over the wire, everything else frozen. Beside it: everything trained for all three.
+
+    OMP_NUM_THREADS=1 python benchmarks/task_agnostic.py --data recordings --train hidden --test test -o runs/agnostic
+
+Finished runs are kept in the output folder and not repeated.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from skyweave.collaboration.cache import fill
+from skyweave.collaboration.config import CollaborationConfig
+from skyweave.collaboration.evaluate import Conditions, score
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.moments import CachedSamples
+from skyweave.collaboration.train import WEIGHTS, TrainConfig, train_head, train_on
+from skyweave.collaboration.weights import load_collaboration
+from skyweave.perception.config import TASKS
+from skyweave.perception.module import OptimiserConfig
+from skyweave.perception.train import load_scenes, train
+from skyweave.perception.weights import load_perception
+from skyweave.recording import RecordedScene
+
+MODEL = Path(__file__).resolve().parents[1] / "configs/perception/small.yaml"
+METRICS = {"detection": ("mAP",), "instances": ("IoU", "VPQ"), "trajectories": ("minADE_3",)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--train", default="hidden")
+    parser.add_argument("--test", default="test")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--steps", type=int, nargs=3, default=(1600, 800, 400), help="perception, codec, head")
+    parser.add_argument("--budget", type=int, default=10_000)
+    parser.add_argument("--scenes", type=int, nargs=2, default=(40, 20), help="to train and to score on at most")
+    parser.add_argument("--every", type=int, default=3, help="score every so many-th sample")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    together = scores(args, None)
+    print("| task | metric | for all three | head added | difference |\n| --- | --- | --- | --- | --- |")
+    for task in TASKS:
+        added = scores(args, task)
+        for metric in METRICS[task]:
+            one, other = together[metric], added[metric]
+            print(f"| {task} | {metric} | {one:.3f} | {other:.3f} | {other - one:+.3f} |", flush=True)
+
+
+def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
+    """Of the model whose ``held_out`` task came last, or of the one for all."""
+    name = f"{held_out or 'together'}_{args.seed}"
+    kept = args.output / f"{name}.json"
+    if kept.exists():
+        return dict(json.loads(kept.read_text()))
+    folder = args.output / name
+    tasks = [task for task in TASKS if task != held_out]
+    changes = [f"model.tasks=[{','.join(tasks)}]", f"optimiser.steps={args.steps[0]}", f"seed={args.seed}"]
+    changes += [f"recordings=[{args.train}]", "split=null"]
+    resume = (folder / "perception/last.ckpt").exists()
+    weights = train(MODEL, args.data, folder / "perception", changes, resume=resume, progress=False)
+    trained, test = (
+        load_scenes([args.data / which], None)[:most]
+        for which, most in zip((args.train, args.test), args.scenes, strict=True)
+    )
+    path = collaboration(args, folder, weights, trained, held_out)
+    model, _ = load_collaboration(path)
+    cache = fill(folder / "cache_test", model.perception, name, test)
+    samples = CachedSamples(test, model.perception.config, cache)
+    found, _ = score(model, samples, Conditions(args.budget), args.every)
+    values = {metric: found.values[metric] for metrics in METRICS.values() for metric in metrics}
+    kept.write_text(json.dumps(values))
+    return values
+
+
+def collaboration(
+    args: argparse.Namespace, folder: Path, weights: Path, scenes: list[RecordedScene], held_out: str | None
+) -> Path:
+    """Codec and fusion for the perception model's tasks, then a head for the one held out."""
+    perception, card = load_perception(weights)
+    cache = fill(folder / "cache_train", perception, str(card.parts["perception_fingerprint"]), scenes)
+    config = TrainConfig(
+        "ours", str(weights), [args.train], seed=args.seed,
+        optimiser=OptimiserConfig(args.steps[1], 2, 2e-3, warmup=30),
+    )  # fmt: skip
+    samples = CachedSamples(scenes, perception.config, cache)
+    path = folder / "ours" / WEIGHTS
+    if not path.exists():
+        train_on(folder / "ours", config, CollaborativeModel(perception, CollaborationConfig("ours")), samples, cache)
+    if held_out is None:
+        return path
+    if not (folder / "head" / WEIGHTS).exists():
+        model, _ = load_collaboration(path)
+        config = replace(config, optimiser=OptimiserConfig(args.steps[2], 2, 2e-3, warmup=30))
+        train_head(folder / "head", config, model, held_out, samples)
+    return folder / "head" / WEIGHTS
+
+
+if __name__ == "__main__":
+    main()

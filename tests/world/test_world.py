@@ -90,6 +90,37 @@ def test_the_sun_warms_and_shadows_are_dark() -> None:
     assert np.array_equal(depths[0], depths[1])
 
 
+def test_night_is_dark_and_noisy_and_colder() -> None:
+    """The same world by day and by night: boxes and the precision of kelvin stay; colour is lost in grain."""
+    cameras = [CameraConfig(name=n, sensor=s, rows=96, columns=128, field_of_view=(60, 60))
+               for n, s in (("C", "rgb"), ("T", "thermal"))]  # fmt: skip
+    lights = LightConfig(), LightConfig(night=1.0, darkness=(0.002, 0.002))
+    frames = [World(small_world(light=light, platforms=[uav(cameras=cameras)]), 3).frame() for light in lights]
+    day, night = ([frame.captures[f"UAV_{name}"].load().pixels for name in "CT"] for frame in frames)
+    assert night[0].mean() < 0.6 * day[0].mean()
+
+    def grain(picture: np.ndarray) -> float:
+        """Of differences of neighbours, the share that is none of the scene, by their median."""
+        return float(np.median(np.abs(np.diff(picture[0], axis=1))) / picture[0].std())
+
+    assert grain(night[0]) > 2 * grain(day[0])
+    still = [float(np.median(np.abs(np.diff(picture[0], axis=1)))) for picture in (day[1], night[1])]
+    assert still[1] < 1.2 * still[0] and night[1].std() > 1, "kelvin are as precise as by day"
+    assert (night[1] <= day[1] + 2).mean() > 0.99 and night[1].mean() < day[1].mean() - 1
+    one, other = (frame.annotations for frame in frames)
+    assert one is not None and other is not None and np.array_equal(one.boxes.centres, other.boxes.centres)
+
+
+def test_a_share_of_nights_is_drawn_and_leaves_days_as_they_were() -> None:
+    mixed = [World(small_world(light=LightConfig(night=0.5)), index).light for index in range(12)]
+    days = [World(small_world(), index).light for index in range(12)]
+    assert 2 < sum(light.shines for light in mixed) < 10
+    for light, day in zip(mixed, days, strict=True):
+        assert light.air == day.air and (not light.shines or light.sky == day.sky)
+    with pytest.raises(ValueError, match=r"light\.night is 2"):
+        LightConfig(night=2)
+
+
 def test_haze_takes_contrast_from_far_pictures() -> None:
     def contrast(visibility: float) -> float:
         light = LightConfig(visibility=(visibility, visibility))

@@ -156,6 +156,7 @@ class LightConfig:
         sky: share of the light that comes from the sky, so that a shadow is not black.
         visibility: metres at which haze has taken nearly all contrast (meteorological visibility).
         air: temperature in kelvin.
+        night: share of scenes without sun, from 0 to 1; darkness: their light, of that of a day's sky and sun.
     """
 
     sun_elevation: Range = (25.0, 65.0)
@@ -163,6 +164,8 @@ class LightConfig:
     sky: Range = (0.25, 0.45)
     visibility: Range = (8000.0, 40000.0)
     air: Range = (285.0, 298.0)
+    night: float = 0.0
+    darkness: Range = (0.001, 0.01)
 
     def __post_init__(self) -> None:
         _range(self, "sun_elevation", 5, 90)
@@ -170,6 +173,9 @@ class LightConfig:
         _range(self, "sky", 0.02, 1)
         _range(self, "visibility", 100, 1e6)
         _range(self, "air", 230, 330)
+        _range(self, "darkness", 1e-6, 1)
+        if not 0 <= self.night <= 1:
+            raise ValueError(f"light.night is {self.night}; it is a share of scenes, from 0 to 1")
 
 
 @dataclass(frozen=True)

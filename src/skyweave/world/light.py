@@ -22,12 +22,14 @@ class Light:
         sky: share of the light on flat ground that comes from the sky.
         extinction: per metre at 550 nanometres, at the ground.
         air: kelvin.
+        level: of all light, 1 by day.
     """
 
     sun: np.ndarray
     sky: float
     extinction: float
     air: float
+    level: float = 1.0
 
     @classmethod
     def draw(cls, config: LightConfig, generator: np.random.Generator) -> "Light":
@@ -39,7 +41,16 @@ class Light:
             float(generator.uniform(*config.sky)),
             float(np.exp(generator.uniform(*np.log(config.visibility)))),
         )
-        return cls(sun, sky, 3.912 / visibility, float(generator.uniform(*config.air)))  # Koschmieder 1924
+        air, extinction = float(generator.uniform(*config.air)), 3.912 / visibility  # Koschmieder 1924
+        if config.night and generator.random() < config.night:
+            level = float(np.exp(generator.uniform(*np.log(config.darkness))))
+            return cls(sun, 1.0, extinction, air, level)
+        return cls(sun, sky, extinction, air)
+
+    @property
+    def shines(self) -> bool:
+        """Whether the sun does."""
+        return self.level >= 1
 
     def on_faces(self, normals: np.ndarray, lit: np.ndarray) -> np.ndarray:
         """(n,) light on faces, flat ground in the sun being 1.

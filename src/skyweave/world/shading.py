@@ -12,6 +12,8 @@ from skyweave.world.view import GROUND, SKY, View
 EXPOSURE = 1.6  # of 8-bit cameras: reflectance 1 / EXPOSURE is white
 GAMMA = 1 / 2.2
 NOISE = {"uint8": 2.0, "kelvin": 0.15, "reflectance": 1.5}  # usual spread: steps, kelvin, thousandths
+LARGEST_GAIN = 16.0  # of 8-bit cameras in the dark
+NOISE_OF_GAIN = 0.25  # by which noise grows with each unit of gain
 COLD_SKY = 35.0  # kelvin below the air
 _STEPS = 4096
 _CURVE = (255 * np.clip(np.arange(_STEPS) / (_STEPS - 1), 0, 1) ** GAMMA).astype(np.float32)
@@ -81,22 +83,30 @@ def shade(
     planes = values.T.reshape(channels, rows, columns)
     image = np.empty((len(response.sensor), rows, columns), np.float32)
     if optical:
-        image[list(response.optical)] = _through_air(planes[:optical], view, depth, rays, response, light, height)
+        hazy = _through_air(planes[:optical], view, depth, rays, response, light, height)
+        image[list(response.optical)] = hazy * np.float32(light.level)
     if response.thermal:
-        temperature = planes[optical] + planes[optical + 1] * sun.reshape(rows, columns)
+        temperature = planes[optical] + planes[optical + 1] * sun.reshape(rows, columns) * np.float32(light.shines)
         image[list(response.thermal)] = temperature
     return image
 
 
-def measure(image: np.ndarray, response: Response, noise: float | None, generator: np.random.Generator) -> np.ndarray:
-    """(bands, rows, columns) float32 in each band's unit, with noise, from what `shade` gives."""
+def measure(
+    image: np.ndarray, response: Response, noise: float | None, generator: np.random.Generator, level: float = 1.0
+) -> np.ndarray:
+    """(bands, rows, columns) float32 in each band's unit, with noise, from what `shade` gives.
+
+    In the dark (``level`` of light below 1) 8-bit cameras amplify as far as they can, and their noise with it.
+    """
+    gain = min(1 / level, LARGEST_GAIN)
     units = [band.unit for band in response.sensor.bands]
     grain = generator.standard_normal(image.shape, np.float32)
     for band, unit in enumerate(units):
         spread = np.float32(NOISE[unit] if noise is None else noise)
         if unit == "uint8":
-            steps = np.clip(image[band] * np.float32(EXPOSURE * (_STEPS - 1)), 0, _STEPS - 1).astype(np.int16)
-            image[band] = np.clip(np.rint(_CURVE[steps] + grain[band] * spread), 0, 255)
+            steps = np.clip(image[band] * np.float32(gain * EXPOSURE * (_STEPS - 1)), 0, _STEPS - 1).astype(np.int16)
+            amplified = spread * np.float32(1 + (gain - 1) * NOISE_OF_GAIN)
+            image[band] = np.clip(np.rint(_CURVE[steps] + grain[band] * amplified), 0, 255)
         elif unit == "reflectance":
             image[band] = np.maximum(image[band] + grain[band] * (spread / 1000), 0)
         else:

@@ -271,7 +271,7 @@ class World:
             image = image.reshape(len(image), rows, times, columns, times).mean((2, 4))
         noise = _generators(self.seed, self.index)(f"noise {mount.channel} {number}")
         distance = (1 / middle if middle > 0 else max(above, 1.0)) / focal
-        return measure(image, response, mount.config.noise, noise), distance
+        return measure(image, response, mount.config.noise, noise, moment.shadows.light.level), distance
 
 
 def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Sensor]:

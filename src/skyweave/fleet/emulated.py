@@ -196,6 +196,13 @@ class EmulatedMember:
         self._ends.append(end)
         return end
 
+    def announce(self, key: str) -> None:
+        """See `skyweave.fleet.transport.Transport`."""
+
+    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
+        """See `skyweave.fleet.transport.Transport`: a radio cannot tell."""
+        return lambda: None
+
     def close(self) -> None:
         """See `skyweave.fleet.transport.Transport`."""
         self._open = False

@@ -40,7 +40,9 @@ class NodeOptions:
     Attributes:
         window: seconds by which a peer's capture may differ from ours to be fused with it; where the frame of our own
             moment has not come in time, the one before it is moved on, if the window reaches that far.
-        wait: seconds after our capture for which we wait for others' frames.
+        wait: seconds after our capture for which we wait for others' frames, at most.
+        grace: share of the interval by which a peer's frame may come later than its latest ones did, before it is no
+            longer waited for: so much a picture is late when a peer vanishes.
         mtu: bytes of the largest message, envelope included.
         beat: seconds between heartbeats.
         alive: seconds without a heartbeat after which nobody waits for a peer.
@@ -51,6 +53,7 @@ class NodeOptions:
 
     window: float = 0.75
     wait: float = 0.25
+    grace: float = 0.15
     mtu: int = 1200
     beat: float = 0.5
     alive: float = 2.0
@@ -163,6 +166,8 @@ class Node:
         self._reported: dict[str, tuple[int, int, int]] = {}  # by peer: its start, sequence and bytes last time
         self._publishing = threading.Lock()
         self._ends = [transport.subscribe(f"{ROOT}/{self.fleet}/{kind}/*", self._heard) for kind in (FRAME, ALIVE)]
+        self._ends.append(transport.watch(f"{ROOT}/{self.fleet}/{ALIVE}/*", self.peers.left))
+        transport.announce(alive_key(self.fleet, self.name))
 
     def send(self, frame: Frame) -> Sent:
         """See and tell: observe the platform's own captures, and publish what others should know."""
@@ -174,17 +179,20 @@ class Node:
         return Sent(frame, own, self._sequence, started, size)
 
     def missing(self, sent: Sent) -> list[str]:
-        """Peers worth waiting for: they live and told us of the moment before, but this frame is not whole yet."""
+        """Peers worth waiting for: they live and told us of the moment before, but this frame is not whole yet, and
+        not overdue either.
+        """
         self.peers.read(WORTH)
-        lately = sent.frame.time - round(1.5 * self.interval * SECOND)
-        awaited = {peer.name for peer in self.peers.alive(self.options.alive) if peer.last_frame > lately}
-        near = self.interval / 2
+        awaited = self._awaited(sent)
+        if not awaited:
+            return []
+        near, now = self.interval / 2, self.clock()
         here = {one.peer for one in self._aligned(sent) if one.complete and abs(one.apart) < near}
-        return sorted(awaited - here)
+        return sorted(name for name, until in awaited.items() if name not in here and until > now)
 
     def deadline(self, sent: Sent) -> int:
-        """When it is no longer waited for others, by our clock: nanoseconds."""
-        return sent.frame.time + round(self.options.wait * SECOND)
+        """When no other is waited for any longer, by our clock: nanoseconds."""
+        return max(self._awaited(sent).values(), default=sent.frame.time)
 
     def finish(self, sent: Sent) -> Picture:
         """Fuse with what has come."""
@@ -263,6 +271,20 @@ class Node:
         while len(self._sent_bytes) > REMEMBERED:
             del self._sent_bytes[next(iter(self._sent_bytes))]
         return size
+
+    def _awaited(self, sent: Sent) -> dict[str, int]:
+        """For each peer that told us of the moment before: until when its frame may come."""
+        lately = sent.frame.time - round(1.5 * self.interval * SECOND)
+        latest, grace = (
+            sent.frame.time + round(self.options.wait * SECOND),
+            round(self.options.grace * self.interval * SECOND),
+        )
+        awaited = {}
+        for peer in self.peers.alive(self.options.alive):
+            if peer.last_frame > lately and not peer.gone:
+                due = peer.due(sent.frame.time, grace)
+                awaited[peer.name] = latest if due is None else min(due, latest)
+        return awaited
 
     def _aligned(self, sent: Sent) -> list[Aligned]:
         return align(self.peers, sent.frame.time, self.options.window, self.perceiver.categories)

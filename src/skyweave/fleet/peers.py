@@ -27,6 +27,7 @@ FORGIVEN = {
     *("replay", "late", "future", "duplicate", "full"),  # a bad network or clock may do this
     *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
 }
+RECENT, KNOWN = 8, 3  # frames whose lateness is remembered, and from which on it is believed
 SILENT = 30.0  # seconds after which a peer is forgotten
 
 
@@ -44,6 +45,8 @@ class Peer:
         messages, bytes: taken, envelopes included.
         last_frame: capture time, our clock, of the newest frame that it told us of.
         last_heard: our clock.
+        left: when the network said that it is gone, our clock; 0: never.
+        lateness: of its latest frames: sequence, and nanoseconds from capture until the last of it came.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Peer:
     bytes: int = 0
     last_frame: int = 0
     last_heard: int = 0
+    left: int = 0
+    lateness: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
     report_of_us: Report | None = None
     received_of: dict[int, int] = field(default_factory=dict)  # bytes by sequence, the newest
     received_before: int = 0  # bytes of the frames that are no longer in received_of
@@ -76,6 +81,24 @@ class Peer:
         for counts in (dict(self.drops), dict(self.arriving)):  # copied at once: other threads go on counting
             total.update(counts)
         return total
+
+    @property
+    def gone(self) -> bool:
+        """The network said that it left, and it has said nothing since."""
+        return self.left >= self.last_heard > 0
+
+    def due(self, time: int, grace: int) -> int | None:
+        """When its frame of a moment should be here, at the latest, going by its latest ones; None: not known yet.
+
+        Args:
+            time: capture of ours, nanoseconds, our clock like everything here.
+            grace: nanoseconds by which it may be later than any of them.
+        """
+        if self.heartbeat is None or len(self.lateness) < KNOWN:
+            return None
+        interval = round(self.heartbeat.interval * SECOND)
+        captured = self.last_frame + round((time - self.last_frame) / interval) * interval
+        return captured + max(late for _, late in list(self.lateness)) + grace
 
     def to_ours(self, time: int) -> int:
         """A time of its clock by ours."""
@@ -137,6 +160,15 @@ class Peers:
             else:
                 peer.waiting.put(key, sealed, now, peer.arriving)
                 self.arrived.set()
+
+    def left(self, key: str) -> None:
+        """The network says that somebody is gone. It costs nothing but being waited for: anybody might say so."""
+        name = platform_of(key)
+        with self._lock:
+            peer = self._peers.get(name or "")
+        if peer is not None:
+            peer.left = self.clock()
+            self.progress.set()
 
     def read(self, most: int = 4096) -> int:
         """Open and check what has come since. Returns how many messages were read.
@@ -253,6 +285,7 @@ class Peers:
             return "grid"
         if peer.heartbeat is not None and beat.started != peer.heartbeat.started:  # it was started again
             peer.received_of.clear()
+            peer.lateness.clear()
             peer.received_before, peer.newest_closed = 0, -1
         peer.number, peer.heartbeat, peer.beat_sent, peer.beat_heard = beat.platform, beat, opened.sent, received
         for report in beat.peers:
@@ -277,7 +310,13 @@ class Peers:
         if refusal is not None:
             self._punish(peer, refusal.name.lower())
             return COUNTED
-        peer.last_frame = max(peer.last_frame, peer.to_ours(header.time))
+        captured = peer.to_ours(header.time)
+        peer.last_frame = max(peer.last_frame, captured)
+        newest = peer.lateness[-1][0] if peer.lateness else -1
+        if header.sequence == newest:
+            peer.lateness.pop()
+        if header.sequence >= newest:
+            peer.lateness.append((header.sequence, received - captured))
         if header.sequence > peer.newest_closed:
             of = peer.received_of
             of[header.sequence] = of.get(header.sequence, 0) + len(opened.message)

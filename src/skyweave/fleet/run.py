@@ -148,7 +148,7 @@ def _wait_for_others(node: Node, sent: Sent, stop: threading.Event) -> None:
             left = (node.deadline(sent) - node.clock()) / 1e9
             if left <= 0:
                 return
-            node.peers.progress.wait(min(left, POLL))
+            node.peers.progress.wait(min(left, POLL))  # peers may become overdue one by one
             node.peers.progress.clear()
 
 

@@ -32,6 +32,15 @@ class Transport(Protocol):
     def subscribe(self, pattern: str, heard: Heard) -> Callable[[], None]:
         """Be called for every message of matching keys. Returns what ends it."""
 
+    def announce(self, key: str) -> None:
+        """Be present under a key for as long as we are connected; who watches it learns when we are not."""
+
+    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
+        """Be called with the key of everyone who was present and no longer is: who left, died or is out of reach.
+
+        Not every network can tell; where it cannot, nothing is called. Returns what ends it.
+        """
+
     def close(self) -> None:
         """Leave. Publishing afterwards does nothing."""
 
@@ -43,6 +52,7 @@ class Loopback:
         self._lock = threading.Lock()
         self._subscriptions: dict[int, tuple[object, str, Heard]] = {}
         self._number = 0
+        self._watches: dict[int, tuple[str, Callable[[str], None]]] = {}
 
     def join(self) -> "LoopbackMember":
         """A new member. It does not hear itself."""
@@ -73,6 +83,27 @@ class Loopback:
 
         return end
 
+    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
+        """Watch who leaves."""
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._watches[number] = (pattern, left)
+
+        def end() -> None:
+            with self._lock:
+                self._watches.pop(number, None)
+
+        return end
+
+    def leave(self, key: str) -> None:
+        """Tell those who watch."""
+        with self._lock:
+            watching = list(self._watches.values())
+        for pattern, left in watching:
+            if matches(pattern, key):
+                left(key)
+
 
 class LoopbackMember:
     """A `Transport` over a `Loopback`."""
@@ -80,6 +111,7 @@ class LoopbackMember:
     def __init__(self, hub: Loopback) -> None:
         self.hub = hub
         self._ends: list[Callable[[], None]] = []
+        self._announced: list[str] = []
         self._open = True
 
     def publish(self, key: str, message: bytes, priority: Priority = Priority.FRAMES) -> None:
@@ -93,11 +125,23 @@ class LoopbackMember:
         self._ends.append(end)
         return end
 
+    def announce(self, key: str) -> None:
+        """See `Transport`."""
+        self._announced.append(key)
+
+    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
+        """See `Transport`."""
+        end = self.hub.watch(pattern, left)
+        self._ends.append(end)
+        return end
+
     def close(self) -> None:
         """See `Transport`."""
         self._open = False
         for end in self._ends:
             end()
+        while self._announced:
+            self.hub.leave(self._announced.pop())
 
 
 @lru_cache(maxsize=4096)

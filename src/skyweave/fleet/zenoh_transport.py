@@ -121,15 +121,24 @@ class ZenohTransport:
         def on_sample(sample: Any) -> None:
             heard(str(sample.key_expr), sample.payload.to_bytes())
 
-        subscriber = self.session.declare_subscriber(pattern, on_sample, allowed_origin=zenoh.Locality.REMOTE)
+        return self._ending(self.session.declare_subscriber(pattern, on_sample, allowed_origin=zenoh.Locality.REMOTE))
+
+    def announce(self, key: str) -> None:
+        """See `skyweave.fleet.transport.Transport`."""
+        token = self.session.liveliness().declare_token(key)
         with self._lock:
-            self._subscribers.append(subscriber)
+            self._subscribers.append(token)
 
-        def end() -> None:
-            with contextlib.suppress(zenoh.ZError):
-                subscriber.undeclare()
+    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
+        """See `skyweave.fleet.transport.Transport`. A process that dies is known in milliseconds, a cut link after the
+        lease of the session.
+        """
 
-        return end
+        def on_sample(sample: Any) -> None:
+            if sample.kind == zenoh.SampleKind.DELETE:
+                left(str(sample.key_expr))
+
+        return self._ending(self.session.liveliness().declare_subscriber(pattern, on_sample))
 
     def close(self) -> None:
         """See `skyweave.fleet.transport.Transport`."""
@@ -141,6 +150,17 @@ class ZenohTransport:
         closing = threading.Thread(target=self.session.close, daemon=True)
         closing.start()
         closing.join(CLOSING)
+
+    def _ending(self, subscriber: Any) -> Callable[[], None]:
+        """Keep a subscriber; returns what ends it."""
+        with self._lock:
+            self._subscribers.append(subscriber)
+
+        def end() -> None:
+            with contextlib.suppress(zenoh.ZError):
+                subscriber.undeclare()
+
+        return end
 
     def _publisher(self, key: str, priority: Priority) -> Any:
         """Declared once a key, so that the key travels as a number."""
@@ -203,7 +223,7 @@ def session_settings(
 
 def access_control(fleet: str, members: list[str], relays: list[str]) -> dict[str, Any]:
     """Nothing is allowed but this: each member publishes under its own name, and all members listen."""
-    speak, listen = ["put"], ["declare_subscriber", "liveliness_token", "declare_liveliness_subscriber"]
+    speak, listen = ["put", "liveliness_token"], ["declare_subscriber", "declare_liveliness_subscriber"]
     rules, policies, subjects = [], [], []
 
     def rule(name: str, messages: list[str], flows: list[str], keys: list[str]) -> str:

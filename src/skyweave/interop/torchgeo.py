@@ -1,0 +1,146 @@
+"""TorchGeo: its sample dictionaries to observations and back. Models for its trainers: `skyweave.interop.timm_model`.
+
+TorchGeo's samples are dictionaries of tensors: ``image`` (bands, rows, columns), ``mask`` (rows, columns) or ``label``,
+``bbox_xyxy`` with ``label`` for boxes, and from datasets of georeferenced files ``crs`` and ``bounds``, three slices
+with their steps. They do not say what the channels are or how they are stored: whoever reads them must.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skyweave.data.batch import SensorBatch
+from skyweave.interop.sensor_module import decode
+from skyweave.interop.timm_model import register
+from skyweave.labelled import IGNORED, Label
+from skyweave.observation import GeoTransform, Observation
+from skyweave.sensors.sensor import Sensor
+
+__all__ = ["from_sample", "label_of", "register", "to_batch", "to_sample"]
+
+
+def to_sample(observation: Observation, label: Label | None = None, ignore_index: int = IGNORED) -> dict[str, Any]:
+    """A TorchGeo sample of an observation: values in the bands' units, NaN where invalid.
+
+    Args:
+        label: as in `LabelledSample`: a class or (classes,) bool becomes ``label``, (rows, columns) ``mask``,
+            (boxes, 5) ``bbox_xyxy`` and ``label``.
+        ignore_index: what the mask holds where there is no label.
+    """
+    pixels = np.where(observation.valid, observation.pixels, np.float32("nan"))
+    sample: dict[str, Any] = {"image": torch.from_numpy(pixels)}
+    sample |= _located(observation)
+    if label is None:
+        return sample
+    values = torch.as_tensor(np.asarray(label))
+    if values.ndim == 2 and values.shape[1] == 5 and values.shape != observation.shape:
+        return sample | {"bbox_xyxy": values[:, :4].float(), "label": values[:, 4].long()}
+    if values.ndim == 2:
+        if not values.is_floating_point():
+            values = torch.where(values == IGNORED, ignore_index, values.long())
+        return sample | {"mask": values}
+    return sample | {"label": values.long()}
+
+
+def from_sample(
+    sample: Mapping[str, Any], sensor: Sensor, unit: str | None, ground_sample_distance: float | None = None
+) -> Observation:
+    """An observation of a TorchGeo sample.
+
+    Args:
+        sample: with ``image`` (bands, rows, columns); NaN and infinity are nodata.
+        sensor: its bands are the image's channels, in order; select the dataset's with ``sensor.select([...])``.
+        unit: how the dataset stores them, a word of the sensor's encodings; None: in the bands' own units.
+        ground_sample_distance: metres; default: of the sample's bounds where they are in metres, else the sensor's.
+
+    Raises:
+        ValueError: an image that is not of this sensor's bands.
+    """
+    image = torch.as_tensor(sample["image"]).float()
+    if image.ndim != 3 or len(image) != len(sensor):
+        raise ValueError(
+            f"the sample's image has shape {tuple(image.shape)}, but {sensor.name} has {len(sensor)} bands; "
+            "select the dataset's bands with sensor.select([...])"
+        )
+    if unit is not None:
+        image = decode(image.unsqueeze(0), sensor.encoding(unit)).squeeze(0)
+    geometry, metres, time = _location(sample)
+    return Observation.from_pixels(
+        image.numpy(),
+        sensor,
+        ground_sample_distance or metres,
+        geometry=geometry,
+        time=time,
+        source=str(sample.get("filename", "sample")),
+    )
+
+
+def to_batch(
+    batch: Mapping[str, Any], sensor: Sensor, unit: str | None, ground_sample_distance: float | None = None
+) -> SensorBatch:
+    """A `SensorBatch` of a collated TorchGeo batch, ``image`` (batch, bands, rows, columns); see `from_sample`."""
+    images = batch["image"]
+    values = images.float() if unit is None else decode(images, sensor.encoding(unit))
+    valid = values.isfinite()
+    metres = values.new_full((len(values),), ground_sample_distance or sensor.ground_sample_distance)
+    return SensorBatch(torch.where(valid, values, 0.0), valid, sensor, metres)
+
+
+def label_of(sample: Mapping[str, Any], ignore_index: int | None = None) -> Label | None:
+    """The label as `LabelledSample` has it, or None; ``ignore_index`` in a mask becomes `IGNORED`."""
+    if "bbox_xyxy" in sample:
+        boxes = torch.cat([sample["bbox_xyxy"].float(), sample["label"].float().unsqueeze(1)], dim=1)
+        return boxes.numpy()
+    if "mask" in sample:
+        mask: Tensor = sample["mask"].squeeze()
+        if mask.is_floating_point():
+            return mask.float().numpy()
+        return (
+            torch.where(mask == ignore_index, IGNORED, mask.long()).numpy()
+            if ignore_index is not None
+            else (mask.long().numpy())
+        )
+    if "label" not in sample:
+        return None
+    label = torch.as_tensor(sample["label"])
+    return int(label) if label.ndim == 0 else label.bool().numpy()
+
+
+def _located(observation: Observation) -> dict[str, Any]:
+    """``crs`` and ``bounds`` of an image that lies north up on a map."""
+    place = observation.geotransform
+    if place is None or place.crs is None:
+        return {}
+    a, b, west, d, e, north = place.affine
+    if b or d or a <= 0 or e >= 0:
+        return {}  # bounds cannot say how it is turned
+    from pyproj import CRS
+
+    rows, columns = observation.shape
+    seconds = 0.0 if observation.time is None else observation.time / 1e9
+    bounds = (slice(west, west + a * columns, a), slice(north + e * rows, north, -e), slice(seconds, seconds, 1))
+    return {"crs": CRS.from_user_input(place.crs), "bounds": bounds}
+
+
+def _location(sample: Mapping[str, Any]) -> tuple[GeoTransform | None, float | None, int | None]:
+    """Geotransform, metres per pixel and time, each where the sample tells."""
+    bounds = sample.get("bounds")
+    if not isinstance(bounds, tuple | list) or len(bounds) != 3 or not all(isinstance(b, slice) for b in bounds):
+        return None, None, None
+    x, y, time = bounds
+    rows, columns = sample["image"].shape[-2:]
+    width, height = (x.stop - x.start) / columns, (y.stop - y.start) / rows
+    crs = sample.get("crs")
+    place = GeoTransform(None if crs is None else crs.to_wkt(), (width, 0.0, x.start, 0.0, -height, y.stop))
+    in_metres = crs is not None and crs.is_projected and crs.axis_info[0].unit_name in ("metre", "meter")
+    return place, math.sqrt(width * height) if in_metres else None, _nanoseconds(time.start)
+
+
+def _nanoseconds(start: Any) -> int | None:
+    if hasattr(start, "value"):  # pandas.Timestamp
+        return int(start.value) if start.value > 0 else None  # Timestamp.min means that nobody knows
+    return int(start * 1e9) if isinstance(start, int | float) and start > 0 else None

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from skyweave.scenes.png import encode_png
-from skyweave.scenes.principal import Moments
+from skyweave.viewing.png import encode_png
+from skyweave.viewing.principal import Moments
 
 
 def test_moments_in_parts_equal_moments_at_once() -> None:

@@ -12,7 +12,7 @@ from skyweave.demo.neighbours import Search, search
 from skyweave.demo.pictures import Stretch, colour, cut, feature_map, shown, stretch_of
 from skyweave.observation import Observation
 from skyweave.pretraining import MaskedAutoencoder
-from skyweave.scenes.principal import Moments
+from skyweave.viewing.principal import Moments
 
 FINE_GRID = 40
 """Cells a side that a feature map should have at least, where the model can give them."""

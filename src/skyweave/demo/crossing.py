@@ -14,7 +14,7 @@ from skyweave.geometry.grid import MapGrid
 from skyweave.geometry.ground import Ground
 from skyweave.mapping import place
 from skyweave.recording import RecordedScene
-from skyweave.scenes.principal import Moments, PrincipalColours
+from skyweave.viewing.principal import Moments, PrincipalColours
 from skyweave.viewing.sheet import draw_map, draw_picture
 
 PATCH_SIZE = 8

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.observation import Observation
-from skyweave.scenes.principal import PrincipalColours
 from skyweave.sensors import Sensor
+from skyweave.viewing.principal import PrincipalColours
 
 RED_GREEN_BLUE = (660.0, 560.0, 480.0)
 NEAR = 60.0

@@ -19,7 +19,7 @@ from skyweave.demo.perceived import Perceived, make_perceived, unseen_scenes
 from skyweave.files import write_aside
 from skyweave.perception.weights import load_perception
 from skyweave.pretraining.weights import load_autoencoder
-from skyweave.scenes.png import encode_png
+from skyweave.viewing.png import encode_png
 
 PERCEPTION = "crossing"  # shipped weights
 

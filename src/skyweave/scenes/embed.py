@@ -22,10 +22,10 @@ from skyweave.backbone import Backbone, fingerprint
 from skyweave.data.raster import read_observation
 from skyweave.files import write_aside
 from skyweave.observation import Observation
-from skyweave.scenes.png import encode_png
-from skyweave.scenes.principal import Moments, PrincipalColours
 from skyweave.scenes.tiles import BlendedRows, Tile, TilePlan
 from skyweave.sensors.sensor import Sensor
+from skyweave.viewing.png import encode_png
+from skyweave.viewing.principal import Moments, PrincipalColours
 
 Storage = Literal["int8", "float16", "float32"]
 BLOCK = 64

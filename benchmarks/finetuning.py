@@ -1,0 +1,217 @@
+"""What adaptation is worth on real labels: frozen, decoder, LoRA and full fine-tuning beside scratch and a U-Net.
+
+    python benchmarks/finetuning.py --data ../shared/data -o runs/finetuning
+
+One JSON a run (task, row, share of the labels, seed); what is there is not run again, so it may be stopped at any
+time. Every seed deals other training, validation and test parts, draws another share of the labels and starts from
+other weights. The head's learning rate is chosen by validation in the first seed of each row and share. `--table` only prints.
+
+Intervals are 95 %, from resampling the units of the test parts (plots, tiles) and the seeds together; the lead over
+scratch is paired: the same seeds, parts and units.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TASKS = ("terramesh_s2", "enmap_potsdam", "neon_crown", "neon_site", "oscd_change")
+ROWS = ("frozen linear", "frozen pyramid", "lora", "full", "scratch", "unet")
+FRACTIONS = (0.1, 1.0)
+MOST = {"train": 120, "validation": 16, "test": 48}  # samples of a part, so that a run takes seconds
+MOST_IMAGES = {"train": 240, "validation": 40, "test": 120}  # where one sample is one small image
+BATCH = {"terramesh_s2": 4, "enmap_potsdam": 2, "neon_crown": 4, "neon_site": 4, "oscd_change": 2}  # 256 to 512 tokens
+STEPS = 24  # one core: a run is to take some ten seconds
+LONGER = {"scratch": 3, "unet": 3}  # these learn everything from few labels, and may take longer
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "finetune"
+RESAMPLES = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real imagery")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--rows", nargs="+", default=ROWS)
+    parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--weights", default="tiny")
+    parser.add_argument("--steps", type=int, help=f"of every network (default: {STEPS}; scratch and U-Net thrice)")
+    parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    args = parser.parse_args()
+    if not args.table:
+        for fraction in args.fractions:
+            for seed in args.seeds:
+                for task in args.tasks:
+                    for row in args.rows:
+                        run(args, task, row, fraction, seed)
+    for fraction in args.fractions:
+        print(table(args.output, args.tasks, args.rows, fraction, args.seeds))
+
+
+def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: int) -> None:
+    """One run, unless it is there."""
+    path = name_of(args.output, task, row, fraction, seed)
+    if path.exists():
+        return
+    import torch
+
+    from skyweave.adaptation import adapt, with_rates
+    from skyweave.adaptation.finetune import FinetuneConfig
+    from skyweave.adaptation.own_data import load_own
+    from skyweave.adaptation.scores import MAIN, confusion
+    from skyweave.backbone import load
+    from skyweave.files import write_aside
+    from skyweave.records import read_record
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    config = read_record(CONFIGS / f"{task}.yaml", FinetuneConfig)
+    own = replace(config.data, split=replace(config.data.split, seed=seed))
+    data = load_own(own, args.data, task)
+    most = MOST_IMAGES if own.task == "classification" else MOST
+    data = replace(data, **{part: some(getattr(data, part), most[part], seed) for part in most})
+    recipe = recipe_of(config.recipe, row, own.task, BATCH[task], args.steps)
+    first = name_of(args.output, task, row, fraction, args.seeds[0])
+    if seed != args.seeds[0] and first.exists():
+        recipe = with_rates(recipe, json.loads(first.read_text())["rates"])
+    started = time.perf_counter()
+    found = adapt(data, load(args.weights), recipe, seed=seed, fraction=fraction, absent="note")
+    units = [sample.name for sample in data.test]
+    files = [name.partition("[")[0] for name in units]
+    content: dict[str, Any] = {
+        **found.to_dict(),
+        "main": MAIN[own.task],
+        "units": files if len(set(files)) >= 8 else units,
+        "confusion": confusion(data.task, found.predictions, data.test).astype(int).tolist(),
+        "wall": time.perf_counter() - started,
+    }
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(content))
+    score = found.scores[MAIN[own.task]]
+    print(f"{path.stem}: {MAIN[own.task]} {score:.3f}, {content['wall']:.0f} s, {found.rates}", flush=True)
+
+
+def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -> Any:
+    """A row's method and head, with learning rates that short trainings of the first task chose."""
+    kind, _, head = row.partition(" ")
+    if not head:  # the configuration's own; a U-Net has none
+        head = recipe.head.kind
+    elif head == "pyramid" and task == "classification":
+        head = "attentive"
+    training = replace(recipe.training, batch=batch)
+    steps = (steps or STEPS) * LONGER.get(kind, 1)
+    training = replace(training, steps=steps, evaluations=4, patience=4)
+    rates = {"lora": [4e-3], "full": [5e-4], "scratch": [5e-4], "unet": [3e-3]}
+    training = replace(training, learning_rates=rates.get(kind, []), head_learning_rates=[1e-3, 4e-3])
+    return replace(
+        recipe,
+        method=replace(recipe.method, kind=kind),
+        head=replace(recipe.head, kind=head),
+        training=training,
+    )
+
+
+def some(samples: Sequence[Any], most: int, seed: int) -> Sequence[Any]:
+    """A fixed random part of the samples."""
+    if len(samples) <= most:
+        return samples
+    return [samples[i] for i in sorted(np.random.default_rng([seed, 7]).permutation(len(samples))[:most].tolist())]
+
+
+def name_of(output: Path, task: str, row: str, fraction: float, seed: int) -> Path:
+    """The file of a run."""
+    return output / f"{task}-{row.replace(' ', '_')}-{fraction:g}-{seed}.json"
+
+
+def table(output: Path, tasks: Sequence[str], rows: Sequence[str], fraction: float, seeds: Sequence[int]) -> str:
+    """Markdown: scores with intervals, and the lead over scratch."""
+    lines = [f"\n{fraction:.0%} of the labels, {len(seeds)} seeds", ""]
+    lines += [
+        "| task | row | score | lead over scratch | of full | trained of the backbone | s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task in tasks:
+        scratch = _load(output, task, "scratch", fraction, seeds)
+        full = _load(output, task, "full", fraction, seeds)
+        for row in rows:
+            runs = _load(output, task, row, fraction, seeds)
+            if len(runs) < len(seeds):
+                continue
+            mean, low, high = interval([_scorer(own) for own in runs])
+            cells = [f"{runs[0]['main']} {mean:.3f} ({low:.3f} to {high:.3f})", "", ""]
+            if row != "scratch" and len(scratch) == len(seeds):
+                mean_lead, low, high = interval([_scorer(own, base) for own, base in zip(runs, scratch, strict=True)])
+                cells[1] = f"{mean_lead:+.3f} ({low:+.3f} to {high:+.3f})"
+            if len(full) == len(seeds):
+                whole = np.mean([own["scores"][own["main"]] for own in full])
+                cells[2] = f"{mean / whole:.3f}"
+            backbone = runs[0]["parameters"] - (runs[0]["trained"] - runs[0]["trained_backbone"])
+            share = 100 * runs[0]["trained_backbone"] / max(1, backbone)
+            seconds = np.mean([own["seconds"] for own in runs])
+            lines.append(f"| {task} | {row} | {' | '.join(cells)} | {share:.2g} % | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def _load(output: Path, task: str, row: str, fraction: float, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    paths = [name_of(output, task, row, fraction, seed) for seed in seeds]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def interval(scorers: Sequence[Any]) -> tuple[float, float, float]:
+    """Mean over seeds, and 95 % of resampling seeds and, inside each, units."""
+    random = np.random.default_rng(0)
+    mean = float(np.mean([scorer(np.ones(scorer.units)) for scorer in scorers]))
+    drawn = []
+    for _ in range(RESAMPLES):
+        chosen = random.integers(len(scorers), size=len(scorers))
+        drawn.append(
+            np.nanmean(
+                [
+                    scorers[i](random.multinomial(scorers[i].units, np.full(scorers[i].units, 1 / scorers[i].units)))
+                    for i in chosen
+                ]
+            )
+        )
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return mean, float(low), float(high)
+
+
+class _scorer:
+    """The main score of a run (or its lead over another) with units weighted."""
+
+    def __init__(self, own: dict[str, Any], base: dict[str, Any] | None = None) -> None:
+        index = np.unique(own["units"], return_inverse=True)[1]
+        self.units = int(index.max()) + 1
+        self.main = own["main"]
+        self.tables = [self._by_unit(entry, index) for entry in (own, *([base] if base else []))]
+
+    def _by_unit(self, entry: dict[str, Any], index: np.ndarray) -> np.ndarray:
+        tables = np.array(entry["confusion"], float)
+        summed = np.zeros((self.units, *tables.shape[1:]))
+        np.add.at(summed, index, tables)
+        return summed
+
+    def __call__(self, weights: np.ndarray) -> float:
+        scores = [_main(self.main, np.tensordot(weights, own, 1)) for own in self.tables]
+        return scores[0] - (scores[1] if len(scores) > 1 else 0.0)
+
+
+def _main(name: str, confusion: np.ndarray) -> float:
+    """The score of a confusion table, true class first."""
+    hits, true, said = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    there = true + said > 0
+    if name == "accuracy":
+        return float(hits.sum() / max(1, true.sum()))
+    if name == "change_f1":
+        return float(2 * hits[1] / max(1, true[1] + said[1]))
+    return float((hits[there] / (true + said - hits)[there]).mean())
+
+
+if __name__ == "__main__":
+    main()

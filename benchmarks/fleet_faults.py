@@ -3,8 +3,10 @@
     skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 40
     OMP_NUM_THREADS=1 python benchmarks/fleet_faults.py recordings/hidden
 
-For each fault: the longest time between two pictures of any other node while it lasts (one frame period is 0.5 s), and
-the time from the fault's end until the node is in every other's picture again, and publishes itself.
+For each fault: the longest time between two pictures of any other node as they arrive while it lasts (one frame period
+is 0.5 s; the first row tells how much that varies without any fault), moments of which another node made no picture,
+and the time from the fault's end until the node is in every other's picture again, and publishes itself. At the end
+descriptors, threads and memory of a node that was never touched, and processes and descriptors of the supervisor.
 """
 
 import argparse
@@ -51,26 +53,30 @@ def main() -> None:
         thread = threading.Thread(target=supervisor.run, args=(stop,))
         thread.start()
         try:
-            report = measure(state, args.port, args.frozen)
+            report = measure(state, args.port, args.frozen, args.interval)
         finally:
             stop.set()
             thread.join()
     if args.json:
         print(json.dumps(report))
         return
-    print("| fault | longest gap of the others (s) | back in the others' pictures after (s) |\n| --- | --- | --- |")
+    print("| fault | longest gap of the others (s) | pictures missing | back in the others' pictures after (s) |")
+    print("| --- | --- | --- | --- |")
     for row in report["faults"]:
-        print(f"| {row['fault']} | {row['gap']:.2f} | {row['back']:.2f} |")
-    print(f"\ndescriptors of each node before and after: {report['descriptors']}; memory (MB): {report['memory']}")
+        print(f"| {row['fault']} | {row['gap']:.2f} | {row['missing']} | {row['back']:.2f} |")
+    print(f"\nbefore {report['before']}\nafter {report['after']}\nload {os.getloadavg()[0]:.1f}")
 
 
-def measure(state: str, port: int, frozen: float) -> dict[str, Any]:
+def measure(state: str, port: int, frozen: float, interval: float) -> dict[str, Any]:
     with Client("faults", [f"tcp/127.0.0.1:{port + i}" for i in range(len(NAMES))]) as client:
-        watch = Watch(client)
+        watch = Watch(client, interval)
         watch.until(lambda: all(watch.sees_all(name) for name in NAMES), 120)
         time.sleep(3)
         before = use(state, "UAV_1")
         faults = []
+        watch.begin("")
+        time.sleep(10)
+        faults.append({"fault": "none, for 10 s", "gap": watch.longest(), "missing": watch.missing(), "back": 0.0})
 
         def fault(
             name: str, who: str, begin: Callable[[int], None], end: Callable[[int], None], seconds: float
@@ -82,8 +88,9 @@ def measure(state: str, port: int, frozen: float) -> dict[str, Any]:
             since = time.monotonic()
             end(process)
             watch.until(lambda: watch.seen_since(who, since), 120)
-            faults.append({"fault": name, "gap": watch.longest(), "back": time.monotonic() - since})
+            back = time.monotonic() - since
             time.sleep(2)
+            faults.append({"fault": name, "gap": watch.longest(), "missing": watch.missing(), "back": back})
 
         nothing: Callable[[int], None] = lambda process: None  # noqa: E731
         fault("kill -9", "UAV_2", lambda process: os.kill(process, signal.SIGKILL), nothing, 0)
@@ -95,19 +102,16 @@ def measure(state: str, port: int, frozen: float) -> dict[str, Any]:
         for who in NAMES[1:]:
             fault(f"rolling restart: {who}", who, lambda process: os.kill(process, signal.SIGTERM), nothing, 0)
         after = use(state, "UAV_1")
-    return {
-        "faults": faults,
-        "descriptors": [before["descriptors"], after["descriptors"]],
-        "memory": [before["memory"], after["memory"]],
-    }
+    return {"faults": faults, "before": before, "after": after}
 
 
 class Watch:
     """Hears all pictures and remembers when they came."""
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    def __init__(self, client: Client, interval: float) -> None:
+        self.client, self.interval = client, interval
         self.times: dict[str, list[float]] = {name: [] for name in NAMES}
+        self.moments: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}  # heard, captured
         self.last_with: dict[tuple[str, str], float] = {}
         self.fault, self.since = "", 0.0
         threading.Thread(target=self._listen, daemon=True).start()
@@ -123,6 +127,15 @@ class Watch:
                 late = [t for t in list(times) if t > self.since - 2]
                 gaps += [b - a for a, b in pairwise(late)]
         return max(gaps)
+
+    def missing(self) -> int:
+        """Moments since the fault began of which another node made no picture."""
+        total = 0
+        for name, moments in self.moments.items():
+            if name != self.fault:
+                times = [captured for heard, captured in list(moments) if heard > self.since - 2]
+                total += sum(round((b - a) / self.interval) - 1 for a, b in pairwise(sorted(times)))
+        return total
 
     def sees_all(self, name: str) -> bool:
         now = time.monotonic()
@@ -143,6 +156,7 @@ class Watch:
         for content in self.client.pictures():
             now = time.monotonic()
             self.times[content["platform"]].append(now)
+            self.moments[content["platform"]].append((now, content["time"]))
             for name, source in content["sources"].items():
                 if abs(source["apart"]) < 0.2:
                     self.last_with[content["platform"], name] = now
@@ -157,7 +171,14 @@ def pid(state: str, name: str) -> int:
 
 def use(state: str, name: str) -> dict[str, Any]:
     process = psutil.Process(pid(state, name))
-    return {"descriptors": process.num_fds(), "memory": round(process.memory_info().rss / 1e6, 1)}
+    supervisor = psutil.Process()
+    return {
+        "descriptors": process.num_fds(),
+        "threads": process.num_threads(),
+        "memory (MB)": round(process.memory_info().rss / 1e6, 1),
+        "processes": len(supervisor.children(recursive=True)),
+        "descriptors of the supervisor": supervisor.num_fds(),
+    }
 
 
 if __name__ == "__main__":

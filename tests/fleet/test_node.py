@@ -4,7 +4,7 @@ import pytest
 import fabricated_fleet as fleet
 from skyweave.fleet.batch import perceive_together
 from skyweave.fleet.emulated import EmulatedNetwork, LinkConfig
-from skyweave.fleet.node import NodeOptions, names
+from skyweave.fleet.node import Node, NodeOptions, names
 from skyweave.fleet.perceiver import Place
 from skyweave.fleet.transport import Loopback
 from skyweave.perception.predict import Scene
@@ -200,3 +200,68 @@ def test_bad_links_never_take_anything_from_the_own_view(link: LinkConfig) -> No
                 assert np.hypot(*(found.boxes.centres - centre)[:, :2].T).min() < 0.7
             more += len(found) - len(alone)
     assert (more > 0) == (link.loss < 1)
+
+
+def talk(here: Node, there: Node, clock: fleet.HandClock, number: int, late: float) -> list[str]:
+    """A moment in which the peer's frame comes so many seconds after its capture; who is missing before it comes."""
+    clock.now = fleet.START + number * 500_000_000
+    there.beat()
+    sent = here.send(fleet.frame(number % 4, "UAV_1", time=clock.now))
+    missing = here.missing(sent)
+    told = fleet.frame(number % 4, there.name, time=clock.now)
+    clock.now += round(late * 1e9)
+    there.send(told)
+    assert here.missing(sent) == []
+    return missing
+
+
+def test_who_froze_is_waited_for_no_longer_than_it_used_to_take_and_a_little() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    options = NodeOptions(wait=0.45, grace=0.1)
+    here = fleet.node("UAV_1", hub.join(), clock, options)
+    there = fleet.node("UAV_2", hub.join(), clock)
+    for number in range(6):
+        expected = ["UAV_2"] if number else []  # before its first frame nobody knows that it has any
+        assert talk(here, there, clock, number, 0.02 + 0.01 * (number % 2)) == expected
+    clock.now = start = fleet.START + 6 * 500_000_000
+    sent = here.send(fleet.frame(2, "UAV_1", time=clock.now))
+    assert here.missing(sent) == ["UAV_2"]
+    assert (here.deadline(sent) - start) / 1e9 == pytest.approx(0.03 + 0.1 * 0.5, abs=0.002)
+    clock.now = here.deadline(sent) + 1
+    assert here.missing(sent) == []
+    clock.now = start + 500_000_000  # and not at all in the next moment
+    assert here.missing(here.send(fleet.frame(3, "UAV_1", time=clock.now))) == []
+
+
+def test_who_is_often_late_is_waited_for_longer_but_never_beyond_the_limit() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(wait=0.3))
+    there = fleet.node("UAV_2", hub.join(), clock)
+    for number in range(6):
+        talk(here, there, clock, number, 0.28)
+    clock.now = start = fleet.START + 6 * 500_000_000
+    assert here.deadline(here.send(fleet.frame(2, "UAV_1", time=clock.now))) == start + 300_000_000
+
+
+def test_who_died_is_not_waited_for_and_is_again_when_it_is_back() -> None:
+    clock, hub = fleet.HandClock(), Loopback()
+    here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_2"))
+    for number in range(4):
+        talk(here, there, clock, number, 0.02)
+    clock.now = fleet.START + 4 * 500_000_000
+    sent = here.send(fleet.frame(0, "UAV_1", time=clock.now))
+    assert here.missing(sent) == ["UAV_2"]
+    there.close()  # the network tells
+    assert here.missing(sent) == []
+    there = fleet.node("UAV_2", hub.join(), clock)
+    assert talk(here, there, clock, 5, 0.02) == []
+    assert talk(here, there, clock, 6, 0.02) == ["UAV_2"]
+
+
+def test_frames_as_seldom_as_the_source_gives_them_are_waited_for() -> None:
+    """The model expects a frame every half second; the source gives one every two."""
+    clock, hub = fleet.HandClock(), Loopback()
+    here, there = (fleet.node(name, hub.join(), clock, interval=2.0) for name in ("UAV_1", "UAV_2"))
+    for number in (0, 4, 8):
+        missing = talk(here, there, clock, number, 0.02)
+    assert missing == ["UAV_2"]

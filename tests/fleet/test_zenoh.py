@@ -1,4 +1,7 @@
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -72,6 +75,8 @@ def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) ->
         nodes[name] = fleet.node(name, transport, wall_clock, trust=trust)
     stranger = load_trust(tmp_path / "others", "UAV_4")
     heard: list[bytes] = []
+    left: list[str] = []
+    nodes["UAV_1"].transport.watch("skyweave/test/alive/*", left.append)
     intruder = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], [endpoint]), stranger.certificates)
     member = load_trust(tmp_path / "keys", "UAV_3")
     insider = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], [endpoint]), member.certificates)
@@ -98,11 +103,49 @@ def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) ->
         assert not heard
         assert not nodes["UAV_1"].drops()["UAV_4"], "under another's name nothing may arrive at all"
         assert set(nodes["UAV_1"].drops()) == {"", "UAV_3", "UAV_4"}
+        insider.announce("skyweave/test/alive/UAV_4")  # under another's name it may neither come nor go
+        insider.close()
+        nodes["UAV_4"].close()
+        assert until(lambda: left == ["skyweave/test/alive/UAV_4"]), left
     finally:
         intruder.close()
         insider.close()
         for node in nodes.values():
             node.close()
+
+
+def test_who_leaves_is_known_at_once_and_leaves_no_descriptors() -> None:
+    """Peers that come and go, as a node that is killed over and over does."""
+    port, left = free_port(), []
+    key = "skyweave/test/alive/UAV_2"
+    here = ZenohTransport(ZenohConfig(listen=[f"tcp/127.0.0.1:{port}"]))
+    here.watch("skyweave/test/alive/*", left.append)
+    descriptors = []
+    program = (
+        "import sys, time; from skyweave.fleet.zenoh_transport import ZenohConfig, ZenohTransport;"
+        "z = ZenohTransport(ZenohConfig(connect=[sys.argv[1]])); z.announce(sys.argv[2]);"
+        "z.subscribe('skyweave/test/hello', lambda k, m: print('here', flush=True)); time.sleep(60)"
+    )
+    try:
+        for number in range(3):
+            process = subprocess.Popen(
+                [sys.executable, "-c", program, f"tcp/127.0.0.1:{port}", key], stdout=subprocess.PIPE
+            )
+            assert process.stdout is not None
+            os.set_blocking(process.stdout.fileno(), False)
+            hello = until(process.stdout.readline, every=lambda: here.publish("skyweave/test/hello", b"?"))
+            assert hello, "it does not come"
+            time.sleep(0.3)
+            process.kill()
+            process.wait()
+            killed = time.monotonic()
+            assert until(lambda number=number: len(left) == number + 1, 2.0), "the network does not tell"
+            assert time.monotonic() - killed < 2.0 and left[-1] == key
+            process.stdout.close()
+            descriptors.append(len(os.listdir("/proc/self/fd")))
+    finally:
+        here.close()
+    assert descriptors[0] == descriptors[-1]
 
 
 @pytest.mark.parametrize(

@@ -275,10 +275,8 @@ class Node:
     def _awaited(self, sent: Sent) -> dict[str, int]:
         """For each peer that told us of the moment before: until when its frame may come."""
         lately = sent.frame.time - round(1.5 * self.interval * SECOND)
-        latest, grace = (
-            sent.frame.time + round(self.options.wait * SECOND),
-            round(self.options.grace * self.interval * SECOND),
-        )
+        latest = sent.frame.time + round(self.options.wait * SECOND)
+        grace = round(self.options.grace * self.interval * SECOND)
         awaited = {}
         for peer in self.peers.alive(self.options.alive):
             if peer.last_frame > lately and not peer.gone:

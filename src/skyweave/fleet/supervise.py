@@ -9,6 +9,7 @@ STATE/fleet.json        processes and how often they were started
 
 import fcntl
 import json
+import multiprocessing.connection
 import os
 import signal
 import threading
@@ -28,8 +29,8 @@ from skyweave.fleet.process import start
 from skyweave.records import convert
 
 PATIENCE = 5.0  # seconds for a node to end by itself
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds before a node that keeps ending is started again
-SETTLED = 20.0  # seconds after which a node counts as running well
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a node that keeps ending is started again
+SETTLED = 5.0  # seconds after which a node counts as running well
 HANGS = 60.0  # seconds without a status after which a node is killed and started again
 LOST = 255  # exit code where the fork server ended, and nobody knows what became of the node
 LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log.1
@@ -81,7 +82,7 @@ class Supervisor:
                 for worker in self.workers:
                     self._look_after(worker, told)
                 self._write()
-                stop.wait(0.1)
+                self._rest(stop)
         finally:
             self.end()
 
@@ -101,6 +102,14 @@ class Supervisor:
         self._write()
         with suppress(OSError):
             self._lock.close()
+
+    def _rest(self, stop: threading.Event) -> None:
+        """A tenth of a second, or until a node ends."""
+        running = [worker.process.sentinel for worker in self.workers if worker.process is not None]
+        if running:
+            multiprocessing.connection.wait(running, 0.1)
+        else:
+            stop.wait(0.1)
 
     def _look_after(self, worker: Worker, told: Callable[[str], None]) -> None:
         now = time.monotonic()

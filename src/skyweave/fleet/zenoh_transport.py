@@ -203,6 +203,8 @@ def session_settings(
         "transport/link/rx/max_message_size": 1 << 20,
         "transport/link/tx/lease": 3000,  # milliseconds after which a silent link is given up
         "transport/unicast/max_sessions": 256,
+        # Messages are small; segments of peers that were killed would stay, in /dev/shm and among our descriptors.
+        "transport/shared_memory/enabled": False,
     }
     if certificates is not None:
         settings["transport/link/tls"] = {

@@ -114,8 +114,17 @@ class AttentivePooled(Head):
 
     def forward(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
         """(batch, outputs)."""
+        answer: Tensor = self.linear(self.norm(self._pooled(gathered, False)[0].flatten(1)))
+        return answer
+
+    def attention_weights(self, gathered: Gathered) -> Tensor:
+        """(batch, queries, patches): where each query looks."""
+        return self._pooled(gathered, True)[1]
+
+    def _pooled(self, gathered: Gathered, weights: bool) -> tuple[Tensor, Tensor]:
         tokens = self.narrow(self.scale(gathered[0]).transpose(1, 2))
         queries = self.queries.expand(len(tokens), -1, -1)
-        pooled, _ = self.attention(queries, tokens, tokens, key_padding_mask=~gathered[1], need_weights=False)
-        answer: Tensor = self.linear(self.norm(pooled.flatten(1)))
-        return answer
+        found: tuple[Tensor, Tensor] = self.attention(
+            queries, tokens, tokens, key_padding_mask=~gathered[1], need_weights=weights
+        )
+        return found

@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 PYTEST_ARGS ?=
 INTEROP := .venv-interop
+TERRATORCH := .venv-terratorch
 NUSCENES := .venv-nuscenes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench test-interop test-nuscenes clean
+.PHONY: help demo test test-fast lint format bench test-interop test-terratorch test-nuscenes clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,14 +39,17 @@ bench: $(VENV)/.development  ## the speed of our own code; see benchmarks/ for t
 	$(BIN)/python benchmarks/encoder.py
 	$(BIN)/python benchmarks/pretraining.py
 
-test-interop: $(INTEROP)/.interop  ## parity with torchgeo, in an environment of its own with the newest torch (6 GB)
+test-interop: $(INTEROP)/.interop  ## parity with torchgeo and its trainers, in an environment of its own with the newest torch (6 GB)
 	$(INTEROP)/bin/pytest -m interop tests/interop $(PYTEST_ARGS)
+
+test-terratorch: $(TERRATORCH)/.terratorch  ## TerraTorch trains our backbone, in an environment of its own (8 GB)
+	$(TERRATORCH)/bin/pytest -m interop tests/interop/test_terratorch.py tests/interop/test_published.py $(PYTEST_ARGS)
 
 test-nuscenes: $(VENV)/.development $(NUSCENES)/.nuscenes  ## the ordinary nuscenes-devkit (numpy < 2) opens our recordings
 	SKYWEAVE_NUSCENES_PYTHON=$(NUSCENES)/bin/python $(BIN)/pytest -m interop tests/interop/test_nuscenes_devkit.py $(PYTEST_ARGS)
 
 clean:  ## remove the environments, caches and the demo
-	rm -rf $(VENV) $(INTEROP) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(INTEROP) $(TERRATORCH) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from: a second `make demo` installs nothing.
@@ -66,6 +70,11 @@ $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
 $(INTEROP)/.interop: pyproject.toml
 	$(PYTHON) -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[geo,torchgeo,dev]'
+	touch $@
+
+$(TERRATORCH)/.terratorch: pyproject.toml
+	$(PYTHON) -m venv $(TERRATORCH)
+	$(TERRATORCH)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[geo,dev]' 'terratorch>=1.2.11'
 	touch $@
 
 $(NUSCENES)/.nuscenes:

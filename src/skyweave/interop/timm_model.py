@@ -51,7 +51,7 @@ def register(
     def create(pretrained: bool = False, **options: Any) -> nn.Module:
         for ignored in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "output_stride"):
             options.pop(ignored, None)
-        module = SensorModule(_weights(loaded, pretrained), sensor, unit, ground_sample_distance, patch_size)
+        module = SensorModule(with_weights(loaded, pretrained), sensor, unit, ground_sample_distance, patch_size)
         if options.pop("features_only", False):
             return FeaturePyramid(module, **options)
         return Classifier(module, **options)
@@ -177,7 +177,8 @@ class FeaturePyramid(nn.Module):
         return pyramid([maps[i] for i in self.out_indices], size, [STRIDES[i] for i in self.out_indices])
 
 
-def _weights(encoder: nn.Module, pretrained: bool) -> nn.Module:
+def with_weights(encoder: nn.Module, pretrained: bool) -> nn.Module:
+    """A copy of the encoder, or the same architecture at random."""
     if pretrained:
         return copy.deepcopy(encoder)
     if not isinstance(encoder, Backbone):

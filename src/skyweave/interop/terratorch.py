@@ -1,0 +1,99 @@
+"""TerraTorch: our encoders under names in its backbone registry, for its necks, decoders and factories.
+
+    from skyweave.interop.terratorch import register
+
+    register()
+    BACKBONE_REGISTRY.build("skyweave_tiny", pretrained=True, sensor="sentinel2-l2a", bands=["BLUE", "GREEN", "RED"])
+
+TerraTorch hands a backbone a tensor and expects a list of feature maps and ``out_channels``; its necks make pyramids.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from skyweave.backbone import load, shipped
+from skyweave.interop.sensor_module import SensorModule
+from skyweave.interop.timm_model import with_weights
+from skyweave.sensors import get_sensor
+from skyweave.sensors.sensor import Sensor
+
+
+class TerraTorchBackbone(nn.Module):
+    """The four levels of an encoder as maps (batch, channels, patch rows, patch columns), shallow to deep.
+
+    Args:
+        features: the encoder for one sensor.
+    """
+
+    def __init__(self, features: SensorModule) -> None:
+        super().__init__()
+        self.features = features
+        self.patch_size = features.patch_size  # TerraTorch looks for it, and pads images to twice as many pixels
+        self.out_channels = [features.width] * 4
+
+    def forward(self, images: Tensor, **_: Any) -> list[Tensor]:
+        """Levels of (batch, bands, rows, columns). Raises ``ValueError`` for other shapes."""
+        if images.ndim == 5:
+            raise ValueError("images of several dates need backbone_use_temporal: true; this backbone sees one date")
+        return self.features.encode(images).level_maps()
+
+
+def register(name: str = "skyweave", encoder: nn.Module | None = None) -> None:
+    """Put ``NAME`` into TerraTorch's registry, and for the default name ``skyweave_NAME`` of every shipped weights.
+
+    Their arguments are those of `build`; in a TerraTorch configuration with the prefix ``backbone_``.
+
+    Args:
+        name: to register under.
+        encoder: a module with the interface of `Backbone`, such as a published encoder; default: by ``weights``.
+
+    Raises:
+        ModuleNotFoundError: TerraTorch is not installed.
+    """
+    from terratorch.registry import TERRATORCH_BACKBONE_REGISTRY
+
+    def add(own_name: str, weights: str | nn.Module | None) -> None:
+        def create(pretrained: bool = False, **options: Any) -> TerraTorchBackbone:
+            chosen = options.pop("weights", None) or weights
+            if chosen is None:
+                raise ValueError(f"backbone {own_name} needs backbone_weights: a shipped name or a .safetensors file")
+            return build(chosen, pretrained=pretrained, **options)
+
+        create.__name__ = create.__qualname__ = own_name
+        registering: Callable[[Any], Any] = TERRATORCH_BACKBONE_REGISTRY.register
+        registering(create)
+
+    add(name, encoder)
+    if encoder is None and name == "skyweave":
+        for own in shipped():
+            add(f"skyweave_{own}", own)
+
+
+def build(
+    weights: str | Path | nn.Module,
+    sensor: str | Sensor,
+    pretrained: bool = False,
+    bands: Sequence[Any] | None = None,
+    unit: str | None = None,
+    ground_sample_distance: float | None = None,
+    patch_size: int | None = None,
+) -> TerraTorchBackbone:
+    """A backbone as TerraTorch wants it.
+
+    Args:
+        weights: a shipped name, a ``.safetensors`` file, or a module.
+        sensor: a name from the catalogue, a YAML file, or a sensor.
+        pretrained: with the weights; else the same architecture at random, as everywhere in TerraTorch.
+        bands: the dataset's bands, in its order, by any of their names (``B04``, ``RED``, TerraTorch's enumerations).
+        unit, ground_sample_distance, patch_size: see `SensorModule`. TerraTorch's data modules must not normalise:
+            ``means`` of 0 and ``stds`` of 1.
+    """
+    own = sensor if isinstance(sensor, Sensor) else get_sensor(sensor)
+    if bands is not None:
+        own = own.select([str(getattr(band, "value", band)) for band in bands])
+    encoder = load(weights) if isinstance(weights, str | Path) else weights
+    module = SensorModule(with_weights(encoder, pretrained), own, unit, ground_sample_distance, patch_size)
+    return TerraTorchBackbone(module)

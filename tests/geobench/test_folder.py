@@ -133,6 +133,7 @@ def test_statistics_of_the_task_normalise_it(archive: Path) -> None:
             [s.observations[number].pixels.reshape(len(s.observations[number].sensor), -1) for s in data.train], 1
         )
         sensor = data.test[0].observations[number].sensor
+        assert sensor.name.endswith(" of m-so2sat")  # a model that knows the sensor would use its own
         assert sensor.means == pytest.approx(pixels.mean(1), rel=1e-3)
         assert sensor.stds == pytest.approx(pixels.std(1), rel=1e-2)
     with pytest.raises(ValueError, match="use 'sensor' or 'task'"):

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "score a perception model on a recording",
     "probe": "score frozen features against baselines",
     "finetune": "adapt a backbone to labelled data",
+    "benchmark": "GEO-Bench: tasks, methods, seeds, label fractions",
     "embed": "a scene to a georeferenced map of features",
     "download": "fetch a published benchmark",
     "export": "a model for one sensor as ONNX or torch.export",

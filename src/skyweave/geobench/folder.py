@@ -42,7 +42,8 @@ def open_task(
         sensors: those of the task's sensors to read; default: all (see ``tasks.yaml``).
         unlabelled: ``class``: classes that mean that nobody knows count, as in the benchmark; ``ignore``: they do not.
         statistics: which mean and spread of each band the observations carry for a model to normalise with:
-            ``sensor``: the catalogue's; ``task``: measured on this training set.
+            ``sensor``: the catalogue's (a model that knows the sensor uses its own); ``task``: measured on this
+            training set, and the sensors are called ``NAME of TASK``, so that a model takes these.
         partial: leave samples out whose files are missing, with a note, instead of refusing the folder.
 
     Returns:
@@ -279,14 +280,12 @@ def _measured(samples: Samples) -> tuple[Sensor, ...]:
         for total, observation in zip(sums, observations, strict=True):
             pixels, valid = observation.pixels.astype(np.float64), observation.valid
             total += [valid.sum((1, 2)), (pixels * valid).sum((1, 2)), (pixels**2 * valid).sum((1, 2))]
-    normalised = []
+    normalised: list[Sensor] = []
     for (count, first, second), sensor in zip(sums, sensors, strict=True):
         mean = first / np.maximum(count, 1)
         spread = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
         known = (count > 0) & (spread > 0)
-        normalised.append(
-            sensor.normalised_with(
-                np.where(known, mean, sensor.means).tolist(), np.where(known, spread, sensor.stds).tolist()
-            )
-        )
+        means, stds = np.where(known, mean, sensor.means), np.where(known, spread, sensor.stds)
+        own = replace(sensor, name=f"{sensor.name} of {samples.task.name}")
+        normalised.append(own.normalised_with(means.tolist(), stds.tolist()))
     return tuple(normalised)

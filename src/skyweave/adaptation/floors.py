@@ -1,0 +1,86 @@
+"""Floors: features that nothing was learnt for, in a backbone's place, so that the same head and training score them.
+
+Frozen features of a large model are worth what they add to these (Corley et al. 2024, arXiv 2305.13456, make the same
+point). Both give one map; their head is the one that the frozen backbone gets.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.backbone import Features
+from skyweave.backbone.backbone import CLIP
+from skyweave.backbone.patches import pad_to_patches
+from skyweave.data.batch import SensorBatch
+
+STEADY = 30.0
+"""Heads normalise each token over its channels. Beside two constants of this size, values pass that unchanged."""
+PATCH = 8
+
+
+class Floor(nn.Module):
+    """A map of simple features of every patch, in the form that backbones have.
+
+    Args:
+        patch_size: pixels per patch side where none is asked for.
+    """
+
+    def __init__(self, patch_size: int = PATCH) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.place = nn.Parameter(torch.zeros(1), requires_grad=False)  # says which device it is on
+
+    def forward(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
+        """Features of images of one sensor and size."""
+        size = patch_size or self.patch_size
+        pixels, valid, grid = pad_to_patches(batch, size)
+        means = torch.as_tensor(batch.sensor.means).view(-1, 1, 1).to(pixels)
+        stds = torch.as_tensor(batch.sensor.stds).view(-1, 1, 1).to(pixels)
+        values = ((pixels - means) / stds).clamp(-CLIP, CLIP) * valid
+        maps = self.features(values, valid, size)
+        usable = functional.max_pool2d(valid.any(1, keepdim=True).to(values), size)[:, 0].flatten(1) > 0
+        tokens = maps.flatten(2).transpose(1, 2)
+        constant = tokens.new_tensor([STEADY, -STEADY]).expand(*tokens.shape[:2], 2)
+        tokens = torch.cat([tokens, -tokens, constant], dim=-1) * usable.unsqueeze(-1)
+        return Features(tokens, usable, grid, (), tokens, size)
+
+    def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
+        """(batch, channels, rows, columns) of patches, from normalised pixels that are zero where not valid."""
+        raise NotImplementedError
+
+
+class BandStatistics(Floor):
+    """Mean and standard deviation of each band over a patch's valid pixels."""
+
+    def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
+        """See `Floor`."""
+        share = functional.avg_pool2d(valid.to(values), size).clamp(min=1e-6)
+        mean = functional.avg_pool2d(values, size) / share
+        square = functional.avg_pool2d(values**2, size) / share
+        return torch.cat([mean, (square - mean**2).clamp(min=0).sqrt()], dim=1)
+
+
+class RandomConvolutions(Floor):
+    """Random filters of 5 x 5 pixels over all bands, rectified and averaged over a patch, both signs.
+
+    Args:
+        filters: how many.
+        seed: of the filters.
+    """
+
+    def __init__(self, patch_size: int = PATCH, filters: int = 128, seed: int = 0) -> None:
+        super().__init__(patch_size)
+        self.filters, self.seed = filters, seed
+
+    def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
+        """See `Floor`."""
+        bands = values.shape[1]
+        generator = torch.Generator().manual_seed(self.seed * 1009 + bands)
+        weight = torch.randn(self.filters, bands, 5, 5, generator=generator).to(values) / (25 * bands) ** 0.5
+        bias = torch.randn(self.filters, generator=generator).to(values) * 0.5
+        answer = functional.conv2d(functional.pad(values, (2, 2, 2, 2), mode="reflect"), weight, bias)
+        return torch.cat([functional.avg_pool2d(answer.relu(), size), functional.avg_pool2d((-answer).relu(), size)], 1)
+
+
+FLOORS: dict[str, type[Floor]] = {"statistics": BandStatistics, "random-convolutions": RandomConvolutions}
+"""Floors by the names that tables give them."""

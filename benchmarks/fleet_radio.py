@@ -19,18 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from skyweave.data.nuscenes import load_recording
-from skyweave.fleet.batch import perceive_together
 from skyweave.fleet.box_perceiver import TruthPerceiver
-from skyweave.fleet.perceiver import Place
-from skyweave.fleet.publish import SHOWN
-from skyweave.fleet.sources import of_platform
-from skyweave.geometry.boxes import Boxes
-from skyweave.perception.metrics import evaluate_detection, seen
-from skyweave.perception.results import Detections
+from skyweave.fleet.score import read_saved, score
 
 NAMES = ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
 INTERVAL = 0.5
@@ -144,61 +137,19 @@ def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.N
 def scores(recording: Path, folder: Path, budget: int, began: float, ended: float) -> dict[str, float]:
     """Mean average precision of the pictures, of the same moments offline, and of each platform alone."""
     scene = load_recording(str(recording)).scenes[0]
-    place = Place(scene.crs, scene.ground)
     perceivers = {name: TruthPerceiver(CATEGORIES, seed=i, interval=INTERVAL) for i, name in enumerate(NAMES)}
-    pictures: dict[int, dict[str, Any]] = {}
-    for name in NAMES:
-        for line in (folder / f"{name}.jsonl").read_text().splitlines():
-            content = json.loads(line)
-            if began + 1 < content["time"] < ended - 1:
-                pictures.setdefault(round(content["time"] / INTERVAL), {})[name] = content
-    truth, live, offline, alone, complete, latencies = [], [], [], [], [], []
-    for tick, found in sorted(pictures.items()):
-        frame = scene.frames[tick % len(scene.frames)]
-        shift = tick * round(INTERVAL * 1e9) - frame.time
-        moments = {name: moment for name in NAMES if (moment := of_platform(frame, name, shift)) is not None}
-        wanted = perceive_together(perceivers, moments, place, budget, 1188)
-        for name, content in found.items():
-            if frame.annotations is None or name not in wanted:
-                continue
-            truth.append(frame.annotations)
-            live.append(detections(content))
-            reference = wanted[name].detections
-            assert reference is not None
-            offline.append(reference.select(np.flatnonzero(reference.scores >= SHOWN)))
-            own = perceivers[name].observe(moments[name], place).scene.detections
-            assert own is not None
-            alone.append(own)
-            complete.append(sum(one["complete"] and abs(one["apart"]) < 0.1 for one in content["sources"].values()))
-            latencies.append(content["latency"])
-    counted = [seen(one) for one in truth]
+    pictures = [one for name in NAMES for one in read_saved(folder / f"{name}.jsonl", began + 1, ended - 1)]
+    found = score(scene, pictures, perceivers, INTERVAL, budget, 1188)
     return {
-        "pictures": len(live),
+        "pictures": found.pictures,
         "pictures expected": int(len(NAMES) * (ended - began - 2) / INTERVAL),
-        "mAP live": round(evaluate_detection(truth, live, counted=counted).mean_ap, 4),
-        "mAP offline": round(evaluate_detection(truth, offline, counted=counted).mean_ap, 4),
-        "mAP own": round(evaluate_detection(truth, alone, counted=counted).mean_ap, 4),
-        "whole frames of others a picture": round(float(np.mean(complete)), 3),
-        "latency p50 (s)": round(float(np.median(latencies)), 3),
-        "latency p99 (s)": round(float(np.quantile(latencies, 0.99)), 3),
+        "mAP live": round(found.live, 4),
+        "mAP offline": round(found.offline, 4),
+        "mAP own": round(found.own, 4),
+        "whole frames of others a picture": round(found.whole, 3),
+        "latency p50 (s)": round(found.latency(0.5), 3),
+        "latency p99 (s)": round(found.latency(0.99), 3),
     }
-
-
-def detections(content: dict[str, Any]) -> Detections:
-    """The boxes of a saved picture."""
-    boxes = content["boxes"]
-    return Detections(
-        Boxes(
-            np.array([box["centre"] for box in boxes]),
-            np.array([box["size"] for box in boxes]),
-            np.array([box["yaw"] for box in boxes]),
-        ),
-        np.array([box["velocity"] for box in boxes]),
-        tuple(box["category"] for box in boxes),
-        np.array([box["score"] for box in boxes]),
-        content["crs"],
-        round(content["time"] * 1e9),
-    )
 
 
 def wait_for_all(folder: Path) -> None:

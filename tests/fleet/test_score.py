@@ -1,0 +1,89 @@
+"""The score of a fleet's pictures is what the evaluation says of the same boxes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fabricated_fleet as fleet
+import fabricated_scene as toy
+from skyweave.fleet.node import NodeOptions
+from skyweave.fleet.publish import Publisher
+from skyweave.fleet.score import read_detections, read_saved, score
+from skyweave.fleet.transport import Loopback
+from skyweave.recording import RecordedScene
+
+NAMES = ("UAV_1", "UAV_4")
+INTERVAL = 0.5
+FIRST = 2 * round(fleet.START / 1e9 / INTERVAL) // 2  # a tick; the scene has four frames
+
+
+def scene() -> RecordedScene:
+    """Two platforms, each of which sees its half."""
+    frames = []
+    for number in range(4):
+        whole = toy.frame(number)
+        halves = [fleet.frame(number, name).annotations for name in NAMES]
+        shares = {name: half.visibility[name] for name, half in zip(NAMES, halves, strict=True) if half is not None}
+        assert whole.annotations is not None
+        captures = {name: replace(whole.captures[name], channel=name, platform=name) for name in NAMES}
+        frames.append(replace(whole, captures=captures, annotations=replace(whole.annotations, visibility=shares)))
+    return RecordedScene("toy", frames)
+
+
+def pictures(count: int = 6) -> list[dict[str, object]]:
+    """What two nodes make of it over a perfect network."""
+    clock, hub = fleet.HandClock(), Loopback()
+    nodes = {name: fleet.node(name, hub.join(), clock, NodeOptions(window=0.1)) for name in NAMES}
+    publishers = {name: Publisher(node) for name, node in nodes.items()}
+    made = []
+    for tick in range(FIRST, FIRST + count):
+        clock.now = round(tick * INTERVAL * 1e9)
+        sent = {}
+        for name, node in nodes.items():
+            node.beat()
+            sent[name] = node.send(fleet.frame(tick % 4, name, time=clock.now))
+        clock.now += 50_000_000
+        made += [publishers[name].publish(nodes[name].finish(one)) for name, one in sent.items()]
+    return json.loads(json.dumps(made))
+
+
+def perceivers() -> dict[str, object]:
+    return {name: fleet.truth_perceiver(seed=int(name[-1])) for name in NAMES}
+
+
+def test_a_perfect_network_is_as_good_as_none_and_better_than_alone() -> None:
+    found = score(scene(), pictures(), perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+    assert found.pictures == found.expected == 12 and found.whole == 1.0
+    assert found.live == pytest.approx(found.offline, abs=1e-3) and found.live > 0.9
+    assert found.own < 0.7 * found.live
+    assert found.latency(0.5) == pytest.approx(0.05) and found.longest == INTERVAL
+
+
+def test_pictures_that_are_missing_are_counted_and_worse_ones_score_less() -> None:
+    made = pictures()
+    fewer = [one for number, one in enumerate(made) if number not in (4, 5, 10)]
+    found = score(scene(), fewer, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+    assert (found.pictures, found.expected) == (9, 12) and found.longest == pytest.approx(2 * INTERVAL)
+    empty = [{**one, "boxes": [], "sources": {}} for one in made]
+    found = score(scene(), empty, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+    assert found.live == 0 and found.offline > 0.9 and found.whole == 0
+
+
+def test_saved_pictures_are_read_back_and_a_line_cut_off_is_left_out(tmp_path: Path) -> None:
+    made = pictures(2)
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, made)) + '\n{"time": 17')
+    assert read_saved(path) == made
+    later = made[-1]["time"]
+    assert [one["time"] for one in read_saved(path, begin=later)] == [later, later]  # type: ignore[arg-type]
+    assert read_saved(tmp_path / "none") == []
+    boxes = read_detections(made[0])
+    assert len(boxes) == len(made[0]["boxes"]) and np.isfinite(boxes.velocities).all()  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="saved no pictures"):
+        score(scene(), [], perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+    blind = RecordedScene("blind", [replace(frame, annotations=None) for frame in scene().frames])
+    with pytest.raises(ValueError, match="no truth"):
+        score(blind, made, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]

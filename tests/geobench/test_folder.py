@@ -348,13 +348,21 @@ def test_label_statistics_that_do_not_fit(eurosat: Path, content: str) -> None:
         open_task(eurosat, "m-eurosat")
 
 
-def test_values_of_another_unit_are_refused(eurosat: Path) -> None:
-    """Reflectances from 0 to 1 where the table says digital numbers."""
-    path = first_sample(eurosat, "m-eurosat")
+def scaled(path: Path, factor: float) -> None:
+    """As large as pictures whose unit is judged, and off by a factor."""
     with h5py.File(path) as file:
         names = list(file)
     for name in names:
-        rewrite(path, name, lambda band: np.tile(band, (2, 2)) * 100.0)
+        rewrite(path, name, lambda band: np.tile(band, (2, 2)) * factor)
+
+
+def test_values_of_another_unit_are_refused(eurosat: Path) -> None:
+    """A hundred times what digital numbers can be: in every sample it is an error, in one it may be a cloud."""
+    place = place_of(eurosat, "m-eurosat")
+    scaled(place / "id_0000.hdf5", 100.0)
+    assert len(open_task(eurosat, "m-eurosat").train) == 6
+    for path in sorted(place.glob("*.hdf5"))[1:]:
+        scaled(path, 100.0)
     with pytest.raises(ValueError, match="declare the unit"):
         open_task(eurosat, "m-eurosat")
 
@@ -441,3 +449,21 @@ def test_what_is_written_is_what_python_would_read(archive: Path) -> None:
                 theirs["label"].tolist()
                 == np.asarray(read_sample(first_sample(archive, name), task_named(name)).label).tolist()
             )
+
+
+def test_damage_anywhere_is_an_error_with_the_files_name(eurosat: Path) -> None:
+    """Bytes of a sample are changed at random: what comes is a sample, or one of two kinds of error, never a crash."""
+    path, task, random = first_sample(eurosat, "m-eurosat"), task_named("m-eurosat"), np.random.default_rng(0)
+    whole = path.read_bytes()
+    outcomes = set()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in random.integers(len(whole), size=random.integers(1, 30)):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            outcomes.add(len(read_sample(path, task).observations))
+        except (OSError, ValueError) as error:
+            outcomes.add(type(error).__name__)
+            assert str(path) in str(error)
+    assert {1, "OSError", "ValueError"} <= outcomes

@@ -48,13 +48,19 @@ def read_sample(
     """
     path = Path(path)
     stored = task.select(list(sensors) if sensors is not None else None)
-    with _opened(path) as file:
-        described = _described(file, path)
-        label = _label(file, described, task, path)
-        if isinstance(label, np.ndarray) and unlabelled == "ignore" and task.kind == "segmentation":
-            label = np.where(np.isin(label, task.unlabelled), IGNORED, label)
-        shape = label.shape if isinstance(label, np.ndarray) and label.ndim == 2 else None
-        observations = tuple(_observation(file, one, described, shape, path) for one in stored)
+    try:
+        with _opened(path) as file:
+            described = _described(file, path)
+            label = _label(file, described, task, path)
+            if isinstance(label, np.ndarray) and unlabelled == "ignore" and task.kind == "segmentation":
+                label = np.where(np.isin(label, task.unlabelled), IGNORED, label)
+            shape = label.shape if isinstance(label, np.ndarray) and label.ndim == 2 else None
+            observations = tuple(_observation(file, one, described, shape, path) for one in stored)
+    except (KeyError, RuntimeError, OSError, ValueError) as error:
+        if str(path) in str(error):
+            raise
+        # how h5py says that a file is damaged inside
+        raise OSError(f"{path} is damaged ({error}); download the task again") from error
     if shape is None and len({observation.shape for observation in observations}) > 1:
         sizes = ", ".join(str(observation.shape) for observation in observations)
         raise ValueError(f"{path}: its pictures have sizes {sizes}; download the file again")
@@ -80,7 +86,10 @@ def _described(file: "h5py.File", path: Path) -> dict[str, Any]:
     if isinstance(attribute, str):  # the bytes as Python prints them
         if len(attribute) > 4 * MAX_BYTES or not re.fullmatch(r"b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\"", attribute):
             raise ValueError(f"{path}: its attribute 'pickle' holds no bytes; it is no sample of GEO-Bench")
-        attribute = ast.literal_eval(attribute)
+        try:
+            attribute = ast.literal_eval(attribute)
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"{path}: its attribute 'pickle' is damaged; download the task again") from error
     if not isinstance(attribute, bytes):
         raise ValueError(f"{path}: it has no attribute 'pickle'; it is no sample of GEO-Bench")
     described = read_pickle(attribute, str(path))
@@ -154,12 +163,13 @@ def _named(file: "h5py.File", name: str, path: Path) -> str:
     """The dataset called ``name``; samples with a date append it, ``04 - Red_2016-01-01``."""
     if name in file:
         return name
-    dated = [key for key in file if re.fullmatch(re.escape(name) + r"_\d{4}-\d\d-\d\d.*", key)]
+    there = [key for key in file if isinstance(key, str)]  # bytes where a name is no text
+    dated = [key for key in there if re.fullmatch(re.escape(name) + r"_\d{4}-\d\d-\d\d.*", key)]
     if len(dated) == 1:
-        return str(dated[0])
+        return dated[0]
     if dated:
         raise ValueError(f"{path}: {name!r} is there for {len(dated)} dates; samples of one date are expected")
-    raise ValueError(f"{path}: it has no {name!r}; it has {', '.join(file) or 'nothing'}: is it of another task?")
+    raise ValueError(f"{path}: it has no {name!r}; it has {', '.join(there) or 'nothing'}: is it of another task?")
 
 
 def _dataset(file: "h5py.File", name: str, path: Path) -> np.ndarray:

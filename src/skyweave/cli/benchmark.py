@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
         print()
     else:
-        console = Console()
+        console = Console(width=None if sys.stdout.isatty() else 100)
         for task in dict.fromkeys(row.task for row in rows):
             console.print(make_table([row for row in rows if row.task == task]))
         console.print(f"{args.output / 'table.md'}", highlight=False)
@@ -109,31 +109,32 @@ def run(args: argparse.Namespace) -> int:
 
 def make_table(rows: "list[Row]") -> "Table":
     """One task: our rows, and published ones below."""
+    from rich import box
     from rich.table import Table
 
-    from skyweave.adaptation.benchmark_table import lead_text, published_rows
+    from skyweave.adaptation.benchmark_table import published_rows
 
     task, fractions = rows[0].task, {row.fraction for row in rows}
-    table = Table(title=f"{task}: {' + '.join(map(str, rows[0].samples))} samples")
-    for name in ("labels", "row", rows[0].metric, "lead over floor", "learned", "seconds"):
-        table.add_column(name, justify="left" if name in ("row", "lead over floor") else "right")
+    samples = f"{' + '.join(map(str, rows[0].samples))} samples"
+    table = Table(title=f"{task}: {samples}", caption="* the best floor", box=box.SIMPLE_HEAD)
+    for name in ("labels", "row", rows[0].metric, "lead over *", "learned", "s"):
+        table.add_column(name, justify="left" if name == "row" else "right")
+    best = {(row.fraction, row.floor) for row in rows}
     for row in rows:
-        score = f"{row.mean:.3f}  ({row.low:.3f} to {row.high:.3f})"
+        lead = "" if row.lead is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row.lead)
         table.add_row(
             f"{row.fraction:.0%}",
-            row.method,
-            score,
-            lead_text(row),
-            f"{row.trained:,}",
+            row.method + " *" * ((row.fraction, row.method) in best),
+            f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})",
+            lead,
+            f"{row.trained / 1000:,.1f}k",
             f"{row.seconds:.0f}",
             style="bold" if row.lead is not None else None,
         )
     for other in published_rows():
         if task in other.scores and other.fraction in fractions and rows[0].published:
-            mark = "" if other.read else ", recalled"
-            table.add_row(
-                f"{other.fraction:.0%}", f"{other.row} ({other.how}{mark})", f"{other.scores[task]:.3f}", style="dim"
-            )
+            name = f"{other.row} ({other.how}{'' if other.read else ', recalled'})"
+            table.add_row(f"{other.fraction:.0%}", name, f"{other.scores[task]:.3f}", style="dim")
     return table
 
 

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from skyweave.sensors.band import Band
@@ -142,6 +143,7 @@ def match_bands(
     return BandMatch(sensor, tuple(channels), tuple(reasons), extra)
 
 
+@lru_cache(maxsize=65536)  # opening one hyperspectral file asks some hundred thousand times
 def normalise(name: str) -> str:
     """A spelling without case, punctuation and leading zeros: ``B04``, ``b4`` and ``B_4`` are one name."""
     letters = re.sub(r"[^0-9a-z]+", "", name.casefold())

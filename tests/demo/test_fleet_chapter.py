@@ -21,6 +21,7 @@ from skyweave.demo.report import _fleet
 from skyweave.fleet.config import FleetConfig
 
 
+@pytest.mark.slow
 def test_four_processes_with_a_model_are_watched_and_scored(perception: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet, "FRAMES", 3)
     lines: list[str] = []

@@ -1,10 +1,9 @@
 """A fleet without a network: what every platform would know if all that is sent came at once. The offline reference."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from skyweave.fleet.perceiver import Perceiver, Place
+from skyweave.fleet.perceiver import Perceiver, Place, addressed
 from skyweave.perception.predict import Scene
 from skyweave.recording import Frame
 from skyweave.wire import decode, encode_frame
@@ -16,6 +15,7 @@ def perceive_together(
     place: Place,
     budget_bytes: int,
     mtu: int = 1200,
+    headers: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Scene]:
     """One moment of a whole fleet: all observe, encode, decode what the others encoded, and fuse.
 
@@ -25,8 +25,10 @@ def perceive_together(
         place: where they are.
         budget_bytes: of each frame on the wire, without envelopes.
         mtu: of its chunks.
+        headers: by name the platform's number and the frame's, as some network had them: large numbers take a byte or
+            two more, which a cell may then lack.
     """
-    both = perceive_alone_and_together(perceivers, frames, place, budget_bytes, mtu)
+    both = perceive_alone_and_together(perceivers, frames, place, budget_bytes, mtu, headers)
     return {name: together for name, (_, together) in both.items()}
 
 
@@ -36,6 +38,7 @@ def perceive_alone_and_together(
     place: Place,
     budget_bytes: int,
     mtu: int = 1200,
+    headers: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, tuple[Any, Scene]]:
     """As `perceive_together`: for each platform what its perceiver observed, and the picture from all."""
     names = sorted(frames)
@@ -43,7 +46,8 @@ def perceive_alone_and_together(
     told = {}
     for number, name in enumerate(names):
         perceiver = perceivers[name]
-        content = replace(perceiver.content(own[name], budget_bytes), platform=number)
+        numbers = (number, 0) if headers is None else headers[name]
+        content = addressed(perceiver.content(own[name], budget_bytes), *numbers, frames[name])
         model = content.fingerprint, content.codec, content.quality
         tables = next((t for t in perceiver.tables if t.model == model), None)
         chunks = encode_frame(content, tables, mtu, budget_bytes, together=perceiver.together)

@@ -7,7 +7,7 @@ in real time.
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from skyweave.fleet.align import Aligned, align
@@ -18,7 +18,7 @@ from skyweave.fleet.heartbeat import VERSION, Heartbeat, write_heartbeat
 from skyweave.fleet.keys import ALIVE, FRAME, ROOT, alive_key, check_name, frame_key
 from skyweave.fleet.limits import PeerLimits
 from skyweave.fleet.peers import Peers
-from skyweave.fleet.perceiver import Perceiver, Place, pose_of
+from skyweave.fleet.perceiver import Perceiver, Place, addressed
 from skyweave.fleet.statistics import Statistics
 from skyweave.fleet.transport import Priority, Transport
 from skyweave.fleet.trust import Trust
@@ -254,13 +254,7 @@ class Node:
             mtu = self.options.mtu - self.sealer.overhead
             chunk_budget = budget - -(-budget // self.options.mtu) * self.sealer.overhead
             content = self.perceiver.content(own, chunk_budget)
-            first = next(iter(frame.captures.values()), None)
-            content = replace(
-                content,
-                platform=self.number,
-                sequence=self._sequence,
-                pose=content.pose if first is None or content.pose is not None else pose_of(first.geometry),
-            )
+            content = addressed(content, self.number, self._sequence, frame)
             tables = next((t for t in self.perceiver.tables if t.model == _model(content)), None)
             chunks = encode_frame(content, tables, mtu, chunk_budget, together=self.perceiver.together)
         with self.statistics.stage("send"):

@@ -69,6 +69,13 @@ class Perceiver(Protocol[Own]):
         """The content as it would be at another time, UTC nanoseconds."""
 
 
+def addressed(content: FrameContent, number: int, sequence: int, frame: Frame) -> FrameContent:
+    """What a perceiver has to say, as it goes on the wire: with the platform's number, the frame's, and a pose."""
+    first = next(iter(frame.captures.values()), None)
+    pose = pose_of(first.geometry) if content.pose is None and first is not None else content.pose
+    return replace(content, platform=number, sequence=sequence, pose=pose)
+
+
 def moved_boxes(content: FrameContent, time: int) -> FrameContent:
     """Boxes moved on by their velocities, and less certain the farther they are moved; everything else as it is."""
     boxes = content.boxes

@@ -1,0 +1,150 @@
+"""A fleet of processes with a collaborative model from disk, over Zenoh: what it publishes is what a batch gives."""
+
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("zenoh", reason="needs skyweave[link]")
+
+import fabricated_scene as toy
+from skyweave.backbone import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.cache import fill
+from skyweave.collaboration.config import CodecConfig, CollaborationConfig
+from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.weights import load_for, save_collaboration
+from skyweave.data.nuscenes import finish_recording, load_recording, write_scene
+from skyweave.fleet.batch import perceive_together
+from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.feature_perceiver import FeaturePerceiver
+from skyweave.fleet.perceiver import Place
+from skyweave.fleet.publish import MOST, SHOWN
+from skyweave.fleet.score import read_detections, read_saved
+from skyweave.fleet.sources import of_platform
+from skyweave.fleet.supervise import Supervisor
+from skyweave.perception.model import PerceptionModel
+
+NAMES = ("UAV_1", "UAV_2")
+INTERVAL, BUDGET, MTU = 3.0, 900, 1200  # seconds: a busy machine should keep up
+ENVELOPE = 12  # bytes of a chunk
+WARM, COMPARED = 2, 1  # moments until what each remembers is of moments that all have heard whole; and then
+SECONDS = 90.0  # a loaded machine may take its time
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording, and the weights of a model that finds much, if nothing that is there."""
+    folder = tmp_path_factory.mktemp("features")
+    scene = toy.scene(4, len(NAMES), "toy")
+    write_scene(folder / "recording", scene, ("car", "truck"))
+    finish_recording(folder / "recording", "toy", {"val": ["toy"]})
+    small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
+    perception = PerceptionModel(toy.config(interval=INTERVAL), build_backbone(small, [toy.RGB], seed=0)).eval()
+    with torch.no_grad():
+        heatmap = perception.heads["detection"].heatmap
+        heatmap.weight *= 300  # type: ignore[operator]
+        heatmap.bias += 3.5  # type: ignore[operator]
+    model = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))).eval()
+    cache = fill(folder / "cache", perception, "toy", [scene])
+    maps = torch.from_numpy(np.stack([cache[key].features for key in cache.entries]))
+    model.codec.start_from(maps.permute(0, 2, 3, 1).flatten(0, 2)[::7])
+    freeze(model, cache)
+    save_collaboration(folder / "model.safetensors", model, "toy")
+    return folder
+
+
+def fleet_of(folder: Path) -> FleetConfig:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    node = {
+        "source": {"kind": "recording", "path": str(folder / "recording"), "interval": INTERVAL},
+        "perceiver": {"kind": "features", "weights": str(folder / "model.safetensors")},
+        "options": {
+            "wait": 0.9 * INTERVAL,
+            "grace": 1.0,
+            "window": 0.1,
+            "budget": {"least": BUDGET, "most": BUDGET},
+            "limits": {"age": 2 * INTERVAL},
+        },
+        "camera_interval": 0.0,
+        "metrics": None,
+    }
+    saved = {name: {"save": str(folder / f"{name}.jsonl")} for name in NAMES}
+    return FleetConfig("features", list(NAMES), node, saved, min(port, 60_000), str(folder / "state"))
+
+
+def whole_moments(folder: Path) -> dict[int, dict[str, dict[str, Any]]]:
+    """A row of moments of which each platform made a picture with everything of all others in it; {} if none yet."""
+    pictures = [one for name in NAMES for one in read_saved(folder / f"{name}.jsonl")]
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for content in pictures:
+        sources = content["sources"].values()
+        if len(sources) == len(NAMES) - 1 and all(one["complete"] and abs(one["apart"]) < 0.01 for one in sources):
+            found.setdefault(round(content["time"] / INTERVAL), {})[content["platform"]] = content
+    row: dict[int, dict[str, dict[str, Any]]] = {}
+    for tick in sorted(found):
+        row = {**row, tick: found[tick]} if tick - 1 in row else {tick: found[tick]}
+        if len(found[tick]) < len(NAMES):
+            row = {}
+        if len(row) == WARM + COMPARED:
+            return row
+    return {}
+
+
+@pytest.mark.slow
+def test_processes_that_exchange_features_give_what_a_batch_gives(folder: Path) -> None:
+    supervisor, stop = Supervisor(fleet_of(folder)), threading.Event()
+    thread = threading.Thread(target=supervisor.run, args=(stop,))
+    thread.start()
+    try:
+        end, moments = time.monotonic() + SECONDS, {}
+        while not moments:
+            assert time.monotonic() < end, [(folder / "state" / f"{name}.log").read_text()[-500:] for name in NAMES]
+            time.sleep(0.5)
+            moments = whole_moments(folder)
+        status = json.loads((folder / "state" / "UAV_1.status.json").read_text())
+    finally:
+        stop.set()
+        thread.join()
+    sent, frames = status["sent"]["frame"], status["frames"]
+    assert 0.5 * BUDGET * frames < sent <= BUDGET * (frames + 1)  # one may be on its way
+    assert not any(sum(peer["refused"].values()) for peer in status["peers"].values()), status["peers"]
+
+    scene = load_recording(folder / "recording").scenes[0]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the nodes: sums in another order round differently
+    try:
+        perceivers = {name: FeaturePerceiver(load_for(folder / "model.safetensors", None)[0]) for name in NAMES}
+        for number, (tick, pictures) in enumerate(moments.items()):
+            frame = scene.frames[tick % len(scene.frames)]
+            sequences = {name: content["sequence"] for name, content in pictures.items()}
+            shift = tick * round(INTERVAL * 1e9) - frame.time
+            captured = {name: moment for name in NAMES if (moment := of_platform(frame, name, shift)) is not None}
+            budget = BUDGET - -(-BUDGET // MTU) * ENVELOPE
+            place, headers = (
+                Place(scene.crs, scene.ground),
+                {name: (i + 1, sequences[name]) for i, name in enumerate(NAMES)},
+            )
+            wanted = perceive_together(perceivers, captured, place, budget, MTU - ENVELOPE, headers)
+            if number < WARM:
+                continue
+            for name in NAMES:
+                offline = wanted[name].detections
+                assert offline is not None
+                offline = offline.select(np.flatnonzero(offline.scores >= SHOWN)[:MOST])
+                live = read_detections(pictures[name])
+                assert len(live) == len(offline) > 5
+                assert live.categories == offline.categories
+                np.testing.assert_allclose(live.boxes.centres, offline.boxes.centres, atol=6e-4)
+                np.testing.assert_allclose(live.scores, offline.scores, atol=6e-4)
+    finally:
+        torch.set_num_threads(threads)

@@ -4,7 +4,8 @@
 
 One JSON a run (task, row, share of the labels, seed); what is there is not run again, so it may be stopped at any
 time. Every seed deals other training, validation and test parts, draws another share of the labels and starts from
-other weights. The head's learning rate is chosen by validation in the first seed of each row and share. `--table` only prints.
+other weights. The head's learning rate is chosen by validation in the first seed of each row and share. `--table`
+only prints.
 
 Intervals are 95 %, from resampling the units of the test parts (plots, tiles) and the seeds together; the lead over
 scratch is paired: the same seeds, parts and units.
@@ -21,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-TASKS = ("terramesh_s2", "enmap_potsdam", "neon_crown", "neon_site", "oscd_change")
+TASKS = ("terramesh_s2", "enmap_potsdam", "neon_site", "oscd_change", "neon_crown")
 ROWS = ("frozen linear", "frozen pyramid", "lora", "full", "scratch", "unet")
 FRACTIONS = (0.1, 1.0)
-MOST = {"train": 120, "validation": 16, "test": 48}  # samples of a part, so that a run takes seconds
-MOST_IMAGES = {"train": 240, "validation": 40, "test": 120}  # where one sample is one small image
-BATCH = {"terramesh_s2": 4, "enmap_potsdam": 2, "neon_crown": 4, "neon_site": 4, "oscd_change": 2}  # 256 to 512 tokens
+MOST = {"train": 80, "validation": 12, "test": 40}  # samples of a part, so that a run takes seconds
+MOST_IMAGES = {"train": 200, "validation": 32, "test": 96}  # where one sample is one small image
+BATCH = {"terramesh_s2": 4, "enmap_potsdam": 8, "neon_crown": 4, "neon_site": 4, "oscd_change": 2}  # 256 to 512 tokens
 STEPS = 24  # one core: a run is to take some ten seconds
 LONGER = {"scratch": 3, "unet": 3}  # these learn everything from few labels, and may take longer
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "finetune"
@@ -104,7 +105,7 @@ def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -
         head = recipe.head.kind
     elif head == "pyramid" and task == "classification":
         head = "attentive"
-    training = replace(recipe.training, batch=batch)
+    training = replace(recipe.training, batch=batch, head_steps=100)
     steps = (steps or STEPS) * LONGER.get(kind, 1)
     training = replace(training, steps=steps, evaluations=4, patience=4)
     rates = {"lora": [4e-3], "full": [5e-4], "scratch": [5e-4], "unet": [3e-3]}

@@ -59,7 +59,8 @@ class Pyramid(DenseHead):
     """The levels merged on the way from patches to pixels: deep ones first, shallower ones where it is finer.
 
     A light feature pyramid for plain ViTs, whose levels all have the patches' grid: each step doubles the resolution,
-    adds the next shallower level and convolves, until the pixel is reached.
+    adds the next shallower level and convolves. It ends at 2 to 3 pixels; the rest is bilinear, since convolutions on
+    single pixels cost more than everything before and features of patches have nothing to tell them.
 
     Args:
         width: channels inside.
@@ -69,7 +70,7 @@ class Pyramid(DenseHead):
         super().__init__(channels, levels, patch)
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(levels))
         self.merge = _convolution(width, width)
-        steps = max(0, (patch - 1).bit_length())
+        steps = max(0, patch.bit_length() - 2)  # up to a stride of 2 or 3 pixels
         widths = [max(16, width >> step) for step in range(steps + 1)]
         self.finer = nn.ModuleList(_convolution(widths[i], widths[i + 1]) for i in range(steps))
         self.skips = nn.ModuleList(nn.Conv2d(width, widths[i], 1) for i in range(min(steps, levels - 1)))

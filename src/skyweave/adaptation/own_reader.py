@@ -64,7 +64,7 @@ class Reader:
         if labels.kind in ("csv", "boxes") and path.stem not in self.table:
             return []
         tile = self.data.tile
-        rows, columns = describe_raster(path).shape
+        rows, columns = _shape(path)
         if tile is None or max(rows, columns) <= tile:
             return [Place(path, None)]
         return [
@@ -149,7 +149,7 @@ class Reader:
     def _mask(self, path: Path, window: Window | None) -> np.ndarray:
         """Stored classes int64, or values float32 with NaN."""
         stored, valid = _stored_mask(self.mask_path(path))
-        shape = describe_raster(path).shape
+        shape = _shape(path)
         if stored.shape != shape:
             raise ValueError(
                 f"{self.mask_path(path)} has {stored.shape[0]} x {stored.shape[1]} pixels, its image {shape[0]} x "
@@ -208,6 +208,11 @@ def _as_classes(stored: np.ndarray, values: list[int], ignore: list[int], source
     for index, value in enumerate(values):
         label[stored == value] = index
     return label
+
+
+@lru_cache(maxsize=4096)
+def _shape(path: Path) -> tuple[int, int]:
+    return describe_raster(path).shape
 
 
 @lru_cache(maxsize=8)

@@ -245,6 +245,7 @@ def test_leads_are_over_the_best_floor_and_paired() -> None:
     assert lead[0] == pytest.approx(0.04, abs=0.003) and 0.03 < lead[1] < lead[2] < 0.05
     assert rows["frozen"].high - rows["frozen"].low > 0.1  # the scores themselves are less certain
     table = as_markdown(list(rows.values()))
+    assert "all 7 runs took 0.0 hours" in table
     assert "| 100% | frozen | " in table and "*OFA-Net ViT-B, linear probe, 50 epochs* (recalled)" in table
     assert "do not compare" not in table.split("## m-eurosat")[1]
     other = replace(runs[0], method="full", settings="other")

@@ -298,7 +298,7 @@ def test_rows_of_yes_and_no(tmp_path: Path) -> None:
 )
 def test_masks_that_do_not_fit(cashew: Path, change: object, message: str) -> None:
     path = first_sample(cashew, "m-cashew-plant")
-    rewrite(path, "label_2019-11-15", change)  # type: ignore[arg-type]
+    rewrite(path, "label", change)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=message) as caught:
         read_sample(path, task_named("m-cashew-plant"))
     assert str(path) in str(caught.value)

@@ -141,7 +141,11 @@ def as_markdown(rows: Sequence[Row]) -> str:
         parts.append("\n".join(lines) + "\n")
     used = dict.fromkeys(row.weights for row in rows if row.weights)
     devices = dict.fromkeys(row.device for row in rows)
-    parts.append(f"\nWeights: {', '.join(used) or 'none'}. Seconds are of one run on {', '.join(devices)}.\n")
+    hours = sum(row.seconds * row.seeds for row in rows) / 3600
+    parts.append(
+        f"\nWeights: {', '.join(used) or 'none'}. Seconds are of one run on {', '.join(devices)}; all "
+        f"{sum(row.seeds for row in rows)} runs took {hours:.1f} hours.\n"
+    )
     if len({row.settings for row in rows}) > 1:
         parts.append("Rows were made with different recipes or options: compare them with care.\n")
     return "\n".join(parts)

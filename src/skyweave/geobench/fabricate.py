@@ -197,8 +197,9 @@ def _write_sample(path: Path, task: GeobenchTask, bands: dict[str, np.ndarray], 
             file.create_dataset(name + ending, data=values)
             described[name + ending] = _band(task, _band_info(task, name), date)
         if task.kind == "segmentation":
-            file.create_dataset("label" + ending, data=np.asarray(label).astype(np.uint8))
-            described["label" + ending] = _band(task, _label_type(task), date)
+            own = "label" + ending * (task.name == "m-nz-cattle")  # the only one whose masks are dated
+            file.create_dataset(own, data=np.asarray(label).astype(np.uint8))
+            described[own] = _band(task, _label_type(task), date)
         described["bands_order"] = [key for key in described if key != "label" or task.kind == "segmentation"]
         file.attrs["pickle"] = str(write_pickle(described))
 

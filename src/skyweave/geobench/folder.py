@@ -11,7 +11,7 @@ import numpy as np
 from skyweave.data.units import check_unit
 from skyweave.geobench.sample import Unlabelled, read_sample
 from skyweave.geobench.tasks import GeobenchTask, task_named, tasks
-from skyweave.geobench.unpickle import Stored, read_pickle
+from skyweave.geobench.unpickle import MAX_BYTES, Stored, read_pickle
 from skyweave.labelled import LabelledData, LabelledSample
 from skyweave.sensors import Sensor
 
@@ -211,7 +211,8 @@ def _check_specification(place: Path, task: GeobenchTask) -> None:
     path = place / "task_specs.pkl"
     if not path.is_file():
         return
-    stored = read_pickle(path.read_bytes(), str(path))
+    with path.open("rb") as stream:
+        stored = read_pickle(stream.read(MAX_BYTES + 1), str(path))
     label = stored.get("label_type") if isinstance(stored, Stored) else None
     if not isinstance(label, Stored):
         raise ValueError(f"{path}: it specifies no task of GEO-Bench; download the task again")

@@ -31,10 +31,10 @@ def resampled_scores(task: Task, found: Sequence[Prediction], samples: Sequence[
     totals = (drawn @ tables.reshape(len(samples), -1)).reshape(-1, *tables.shape[1:])
     hits = np.diagonal(totals, axis1=1, axis2=2)
     if task.kind == "classification":
-        return hits.sum(1) / totals.sum((1, 2))
+        return hits.sum(1) / np.maximum(totals.sum((1, 2)), 1)
     union = totals.sum(1) + totals.sum(2) - hits
     there = union > 0
-    return np.where(there, hits / np.maximum(union, 1), 0).sum(1) / there.sum(1)
+    return np.where(there, hits / np.maximum(union, 1), 0).sum(1) / np.maximum(there.sum(1), 1)
 
 
 def micro_average_precision(likely: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -56,13 +56,12 @@ def fabricated_data(kind: TaskKind, train: int = 12, side: int = 24) -> Labelled
 def write_raster(path: Path, values: np.ndarray, nodata: float | None = None) -> Path:
     """(bands, rows, columns) as a GeoTIFF at 0.1 m."""
     import rasterio
-    from rasterio.transform import from_origin
 
     path.parent.mkdir(parents=True, exist_ok=True)
     bands, rows, columns = values.shape
     profile = {"driver": "GTiff", "count": bands, "height": rows, "width": columns, "dtype": values.dtype}
     with rasterio.open(
-        path, "w", **profile, crs="EPSG:32633", transform=from_origin(4e5, 5e6, 0.1, 0.1), nodata=nodata
+        path, "w", **profile, crs="EPSG:32633", transform=rasterio.Affine(0.1, 0, 4e5, 0, -0.1, 5e6), nodata=nodata
     ) as target:
         target.write(values)
     return path

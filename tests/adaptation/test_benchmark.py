@@ -194,7 +194,7 @@ def test_resampled_scores_surround_the_score(kind: str) -> None:
     assert main_score == pytest.approx(drawn.mean(), abs=0.03)
     low, high = interval([drawn.tolist()])
     assert low < main_score < high
-    with pytest.raises(ValueError, match="has no resampled scores"):
+    with pytest.raises(ValueError, match=r"has no resampled scores"):
         resampled_scores(Task("t", "regression"), found, samples)
 
 

@@ -53,12 +53,12 @@ def test_near_held_out_by_hand() -> None:
 
 def test_names_of_parts_and_groups() -> None:
     assert [given_part(name, "x") for name in ("Train", "val", "testing")] == [0, 1, 2]
-    with pytest.raises(ValueError, match="row 3: 'holdout' is no part; use train, validation or test"):
+    with pytest.raises(ValueError, match=r"row 3: 'holdout' is no part; use train, validation or test"):
         given_part("holdout", "row 3")
     assert group_of(Parts(pattern="^([A-Z]+)_"), Path("AB_12.tif")) == "AB"
-    with pytest.raises(ValueError, match="does not match the file name 'x.tif'"):
+    with pytest.raises(ValueError, match=r"does not match the file name 'x.tif'"):
         group_of(Parts(pattern="^([A-Z]+)_"), Path("x.tif"))
-    with pytest.raises(ValueError, match="shares whose sum is below 1"):
+    with pytest.raises(ValueError, match=r"shares whose sum is below 1"):
         Parts(validation=0.5, test=0.5)
 
 

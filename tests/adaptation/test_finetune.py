@@ -102,7 +102,7 @@ def test_weights_answer_as_the_model_did(tmp_path: Path, kind: str) -> None:
 
 def test_plain_weights_are_no_adapted_model(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "w.safetensors", small_backbone(), "plain")
-    with pytest.raises(ValueError, match="no adapted model .* make one with skyweave finetune"):
+    with pytest.raises(ValueError, match=r"no adapted model .* make one with skyweave finetune"):
         load_adapted(tmp_path / "w.safetensors")
 
 

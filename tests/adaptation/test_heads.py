@@ -109,7 +109,7 @@ def test_other_observations_than_trained_on_are_refused() -> None:
     image = Observation.from_pixels(np.zeros((len(other), 8, 8)), other)
     with pytest.raises(ValueError, match=r"sentinel2-l2a with bands .* trained on rgb"):
         model.predict(image)
-    with pytest.raises(ValueError, match="reads 1 observations .* got 2"):
+    with pytest.raises(ValueError, match=r"reads 1 observations .* got 2"):
         model.predict(image, image)
 
 

@@ -149,7 +149,7 @@ def test_two_dates_are_paired_by_name(tmp_path: Path) -> None:
     before, after = data.train[0].observations
     assert (before.pixels.max(), after.pixels.max()) == (10, 200)
     (tmp_path / "images" / "p1_after.tif").unlink()
-    with pytest.raises(FileNotFoundError, match="p1_after.tif; check `second` and `name`"):
+    with pytest.raises(FileNotFoundError, match=r"p1_after.tif; check `second` and `name`"):
         (
             list(own(tmp_path, **content).train),
             list(own(tmp_path, **content).validation),
@@ -164,7 +164,7 @@ def test_labels_that_do_not_fit_are_told(tmp_path: Path) -> None:
     write_raster(tmp_path / "masks" / "p2.tif", np.full((1, 8, 16), 5, np.uint8))
     with pytest.raises(ValueError, match=r"p2.tif has 8 x 16 pixels, its image 16 x 16; bring both to one grid"):
         own(tmp_path, task="segmentation", labels=LAND)
-    with pytest.raises(ValueError, match="none of the images .* has a label"):
+    with pytest.raises(ValueError, match=r"none of the images .* has a label"):
         own(tmp_path, task="segmentation", labels={**LAND, "files": "elsewhere/{name}.tif"})
     with pytest.raises(FileNotFoundError, match=r"no table of labels .*none.csv; check labels.files"):
         own(tmp_path, task="classification", labels={"kind": "csv", "files": "none.csv", "classes": ["a", "b"]})

@@ -31,7 +31,7 @@ def test_every_task_is_learned_from_frozen_features(kind: TaskKind) -> None:
     found = adapt(data, load("tiny"), recipe(head_steps=60), seed=1)
     least = {"regression": 0.5, "segmentation": 0.6, "detection": 0.3}.get(kind, 0.7)
     assert found.scores[MAIN[kind]] > least
-    assert list(found.scores)[0] == MAIN[kind]
+    assert next(iter(found.scores)) == MAIN[kind]
     assert found.trained_backbone == 0
     assert found.samples == (12, 6, 6)
     assert json.dumps(found.to_dict())
@@ -94,7 +94,7 @@ def test_a_share_of_the_labels() -> None:
     found = adapt(fabricated_data("classification"), small_backbone(), recipe(), fraction=0.25)
     assert found.samples == (3, 6, 6)
     assert "3 of 12 training samples" in found.notes
-    with pytest.raises(ValueError, match="fraction is 0"):
+    with pytest.raises(ValueError, match=r"fraction is 0"):
         adapt(fabricated_data("classification"), small_backbone(), recipe(), fraction=0)
 
 
@@ -104,10 +104,10 @@ def without(data: LabelledData, part: str, kept: list[Any]) -> LabelledData:
 
 def test_bad_data_is_told() -> None:
     data, backbone = fabricated_data("classification"), small_backbone()
-    with pytest.raises(ValueError, match="the validation part has no sample; check the split"):
+    with pytest.raises(ValueError, match=r"the validation part has no sample; check the split"):
         adapt(without(data, "validation", []), backbone, recipe())
     reds = [own for own in data.train if own.label == 0]
-    with pytest.raises(ValueError, match="no training sample shows green, which validation or test contain"):
+    with pytest.raises(ValueError, match=r"no training sample shows green, which validation or test contain"):
         adapt(without(data, "train", reds), backbone, recipe())
     noted = adapt(without(data, "train", reds), backbone, recipe(), absent="note")
     assert "no training sample shows green" in noted.notes
@@ -118,7 +118,7 @@ def test_bad_data_is_told() -> None:
     small = [replace(masks.train[0], label=np.zeros((4, 4), np.int64))]
     with pytest.raises(ValueError, match=r"the mask has shape \(4, 4\), the picture \(24, 24\)"):
         adapt(without(masks, "train", small), backbone, recipe())
-    with pytest.raises(ValueError, match="method frozen needs a backbone"):
+    with pytest.raises(ValueError, match=r"method frozen needs a backbone"):
         adapt(data, None, recipe())
 
 
@@ -144,7 +144,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     lines: list[str] = []
     resumed = adapt(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", report=lines.append)
     assert not any(line.startswith("head") for line in lines)
-    assert [line.split(",")[0] for line in lines if line.startswith("network")][0].endswith("step 4 of 6")
+    assert next(line.split(",")[0] for line in lines if line.startswith("network")).endswith("step 4 of 6")
     assert resumed.history == whole.history
     assert all(torch.equal(own, whole.model.state_dict()[name]) for name, own in resumed.model.state_dict().items())
 

@@ -51,7 +51,7 @@ def test_regression_leaves_out_pixels_without_a_value() -> None:
 
 
 def test_nothing_to_score_is_told() -> None:
-    with pytest.raises(ValueError, match="no sample to score has a label"):
+    with pytest.raises(ValueError, match=r"no sample to score has a label"):
         scores(LAND, [Prediction(np.zeros((2, 2), int))], [sample(np.full((2, 2), IGNORED))])
 
 

@@ -105,6 +105,22 @@ def test_runs_are_not_made_twice(archive: Path, tmp_path: Path, backbone: Backbo
         read_runs(tmp_path)
 
 
+def test_a_run_that_was_stopped_goes_on(archive: Path, tmp_path: Path, backbone: Backbone) -> None:
+    plan = Plan(["m-pv4ger"], ("lora",), seeds=1, recipe=Recipe(training=replace(QUICK, steps=6, evaluations=3)))
+    (whole,), _ = run_benchmark(archive, plan, tmp_path / "whole", backbone)
+
+    def stop(line: str) -> None:
+        if "scoring" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(archive, plan, tmp_path, backbone, report=stop)
+    assert list((tmp_path / "unfinished").glob("*/**/done.json"))
+    (run,), _ = run_benchmark(archive, plan, tmp_path, backbone)
+    assert run.scores == whole.scores and run.rates == whole.rates
+    assert not list((tmp_path / "unfinished").iterdir())
+
+
 def test_a_run_that_cannot_be_made_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = miniature(tmp_path / "data", "m-pv4ger", "m-eurosat")
     (place_of(folder, "m-eurosat") / "id_0003.hdf5").write_bytes(b"broken")

@@ -110,6 +110,20 @@ def test_a_task_is_fetched_and_loads(server: Server, tmp_path: Path) -> None:
     assert len(server.requests) == 1  # it was there already
 
 
+def test_a_folder_that_is_not_whole_is_replaced(server: Server, tmp_path: Path) -> None:
+    place = download(NAME, tmp_path, url=server.url)
+    (place / "id_0005.hdf5").unlink()
+    with pytest.raises(FileNotFoundError, match="run: skyweave download"):
+        open_task(place)
+    assert main(["download", "geobench", "--task", NAME, "-o", str(tmp_path), "--url", server.url]) == 0
+    assert len(open_task(place).train) == 6 and [path.name for path in place.parent.iterdir()] == [NAME]
+    (place / "id_0005.hdf5").unlink()
+    server.body = b"nothing"
+    with pytest.raises(ValueError, match="no archive"):
+        download(NAME, tmp_path, url=server.url)
+    assert (place / "id_0004.hdf5").exists()  # what was there stays until something better is
+
+
 def test_what_breaks_off_is_gone_on_with(server: Server, tmp_path: Path) -> None:
     server.breaks = [1000, 2000, 0, 3000]
     place = download(NAME, tmp_path, url=server.url, pause=0)

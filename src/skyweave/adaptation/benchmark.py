@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -123,8 +124,8 @@ def run_benchmark(
 
     Args:
         folder: of the archive, see `skyweave.geobench.open_task`.
-        output: gets ``runs/TASK/METHOD-FRACTION-SEED.json``, each written when it is done. Processes with different
-            tasks may share it.
+        output: gets ``runs/TASK/METHOD-FRACTION-SEED.json``, each written when it is done; a run that is stopped goes
+            on from its last checkpoint in ``unfinished``. Processes with different tasks may share it.
         backbone: that is adapted; None where only the floors without one are run.
         weights: its name and fingerprint, for the files.
         report: called with a line now and then.
@@ -181,6 +182,7 @@ def _runs_of(
         run = _read(path) if path.is_file() else None
         if run is None or run.digest != digest:
             say(f"{where}: starts")
+            unfinished = output / "unfinished" / digest  # where a run that is stopped goes on
             module = FLOORS[method](recipe.patch_size or 8) if method in FLOORS else backbone
             try:
                 data = opened.data
@@ -190,6 +192,7 @@ def _runs_of(
                     with_rates(recipe, rates) if rates else recipe,
                     seed=seed,
                     device=device,
+                    output=unfinished,
                     absent="note",
                     report=lambda line, where=where: say(f"{where}: {line}"),  # type: ignore[misc]
                 )
@@ -216,6 +219,7 @@ def _runs_of(
             )
             with write_aside(path) as aside:
                 aside.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
+            shutil.rmtree(unfinished, ignore_errors=True)
         main = next(iter(run.scores))
         say(f"{where}: {main} {run.scores[main]:.3f}")
         rates = rates or run.rates

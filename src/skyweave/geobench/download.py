@@ -39,7 +39,7 @@ def download(
     progress: Progress | None = None,
     pause: float = 1.0,
 ) -> Path:
-    """Fetch a task into ``folder/COLLECTION/NAME``, unless it is there already.
+    """Fetch a task into ``folder/COLLECTION/NAME``, unless it is there already; a folder that is not whole is replaced.
 
     What was fetched before a break stays in ``.NAME.zip.part`` beside it and is gone on with the next time, if the
     server still has the same file. The archive's SHA-256 is checked where the server names it (Hugging Face does) or
@@ -65,8 +65,7 @@ def download(
     """
     task = task_named(name)
     place = Path(folder) / task.collection / task.name
-    if place.exists():
-        open_task(place, task.name)
+    if _is_whole(place, task):
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     source = url or URL.format(collection=task.collection, name=task.name)
@@ -88,6 +87,14 @@ def download(
     else:
         archive.unlink()
     return place
+
+
+def _is_whole(place: Path, task: GeobenchTask) -> bool:
+    try:
+        open_task(place, task.name)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _fetch(url: str, path: Path, tell: Progress, pause: float) -> str | None:
@@ -243,6 +250,8 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, tell: Progress, remo
                 done += member.file_size
                 tell("unpacking", done, total)
         open_task(aside, task.name)
+        if place.exists():  # and was not whole
+            shutil.rmtree(place)
         aside.rename(place)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, FileNotFoundError) as error:
         raise ValueError(

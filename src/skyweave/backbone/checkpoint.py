@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -55,12 +55,17 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Backbo
     """A backbone with its weights, ready to use (in evaluation mode).
 
     Args:
-        name_or_path: the name of shipped weights (``tiny``) or a ``.safetensors`` file with its card beside it.
+        name_or_path: the name of shipped weights (``tiny``) or a ``.safetensors`` file with its card beside it; or
+            weights that others published, see `skyweave.backbone.published_weights`: the result has the same interface.
 
     Raises:
         FileNotFoundError: no such name or file; the message lists the shipped names.
         ValueError: not a Skyweave checkpoint, or its keys or shapes do not fit; the message names them.
     """
+    from skyweave.backbone.published_weights import is_published, load_published  # it needs `load_strictly`
+
+    if is_published(name_or_path):
+        return cast(Backbone, load_published(name_or_path).to(device))
     state, card = read_checkpoint(name_or_path)
     sensors = [sensor_from_dict(entry) for entry in card.sensors]
     backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)

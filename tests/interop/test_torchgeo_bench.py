@@ -1,0 +1,93 @@
+"""torchgeo-bench, unmodified, runs our model: its interface, its segmentation probe, its linear probe.
+
+It is not on the package index: install it from its repository (docs/interop.md), then run ``pytest -m interop``.
+"""
+
+import importlib.util
+
+import pytest
+import torch
+
+if importlib.util.find_spec("torchgeo_bench") is None:
+    pytest.skip("torchgeo-bench is not installed; see docs/interop.md", allow_module_level=True)
+
+from torch.utils.data import DataLoader, Dataset
+from torchgeo_bench.datasets.base import BandSpec
+from torchgeo_bench.datasets.m_eurosat import MEurosat
+from torchgeo_bench.segmentation_probe import SegmentationProbe
+
+from skyweave.backbone import load
+from skyweave.data.batch import SensorBatch
+from skyweave.interop.torchgeo_bench import SkyweaveBench
+from skyweave.sensors import get_sensor
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+RADAR = [
+    BandSpec("s1", "vv", "VV", mean=-12.0, std=5.0, min=-60, max=20),
+    BandSpec("s1", "vh", "VH", mean=-19.0, std=5.0, min=-60, max=20),
+]
+
+
+class Stored(Dataset[dict[str, torch.Tensor]]):
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(index)
+        image = torch.randint(0, 5000, (13, 64, 64), generator=generator).float()
+        return {"image": image, "mask": torch.randint(0, 3, (64, 64), generator=generator)}
+
+
+@torch.inference_mode()
+def test_features_are_ours_with_a_unit() -> None:
+    names = ["blue", "green", "red", "nir"]
+    bands = [band for band in MEurosat.bands if band.name in names]
+    model = SkyweaveBench(bands, weights="tiny", unit="dn").eval()
+    images = torch.randint(0, 5000, (2, 4, 64, 64)).float()
+    sensor = get_sensor("sentinel2-l2a").select(["B02", "B03", "B04", "B08"])
+    batch = SensorBatch(images * 1e-4, torch.ones_like(images, dtype=torch.bool), sensor, torch.full((2,), 10.0))
+    torch.testing.assert_close(model(images), load("tiny")(batch).pooled, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_features_are_ours_standardised() -> None:
+    model = SkyweaveBench(MEurosat.bands, weights="tiny").eval()
+    images = torch.stack([Stored()[index]["image"] for index in range(2)])
+    mean = torch.tensor([band.mean for band in MEurosat.bands]).view(-1, 1, 1)
+    std = torch.tensor([band.std for band in MEurosat.bands]).view(-1, 1, 1)
+    names = [band.source_name.split(" - ")[0].lstrip("0") for band in MEurosat.bands]
+    sensor = get_sensor("sentinel2-l1c").select([f"B{name.rjust(2, '0') if name != '8A' else name}" for name in names])
+    own = sensor.normalised_with(mean.flatten().tolist(), std.flatten().tolist())
+    backbone = load("tiny")
+    backbone.sensors.pop("sentinel2-l1c", None)  # the dataset's statistics, not the model's
+    batch = SensorBatch(images, torch.ones_like(images, dtype=torch.bool), own, torch.full((2,), 10.0))
+    torch.testing.assert_close(model(images), backbone(batch).pooled, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_two_sensors_give_one_embedding() -> None:
+    model = SkyweaveBench([*MEurosat.bands, *RADAR], weights="tiny").eval()
+    assert [len(channels) for channels in model.channels] == [13, 2]
+    assert model(torch.rand(2, 15, 32, 32) * 1000).shape == (2, 192)
+
+
+def test_the_segmentation_probe_trains_a_head() -> None:
+    model = SkyweaveBench(MEurosat.bands, weights="tiny")
+    probe = SegmentationProbe(model, ["level_4", "level_2"], num_classes=3, head_type="fpn", hidden_dim=16)
+    assert probe.channels_list == [192, 192] and probe.feature_hw_list == [(28, 28)] * 2
+    optimizer = torch.optim.Adam(probe.head.parameters(), 1e-3)
+    losses = []
+    for batch in DataLoader(Stored(), batch_size=4):
+        loss = torch.nn.functional.cross_entropy(probe(batch["image"]), batch["mask"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert len(losses) == 2 and all(0 < loss < 10 for loss in losses)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match="does not go with unit"):
+        SkyweaveBench(RADAR, normalization="identity")
+    with pytest.raises(ValueError, match="leave it out"):
+        SkyweaveBench([BandSpec("s1", "vv_vh", "vv/vh", mean=0, std=1, min=0, max=1)])

@@ -82,8 +82,11 @@ def test_what_is_no_checkpoint(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="has no card"):
         skyweave.load(saved)
     torch.save({}, tmp_path / "weights.pth")
-    with pytest.raises(FileNotFoundError, match="safetensors"):
+    with pytest.raises(ValueError, match="expected a state dict of tensors"):
         skyweave.load(tmp_path / "weights.pth")
+    (tmp_path / "weights.bin2").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="safetensors"):
+        skyweave.load(tmp_path / "weights.bin2")
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(saved: Path) -> None:

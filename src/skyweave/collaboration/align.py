@@ -21,7 +21,7 @@ TURNS = np.deg2rad(np.arange(-6.0, 6.1, 1.5))
 SPREAD = 0.7  # metres by which two platforms place one object apart although their poses are right
 LIKELY_SHIFT, LIKELY_TURN = 6.0, np.deg2rad(4.0)  # spread of what is expected before anything is seen
 FLOOR = 0.3  # votes that come about by chance
-CLEAR = 0.5  # how much likelier, as a logarithm, a shift must be than none
+CLEAR = 1.0  # how much likelier, as a logarithm, a shift must be than none
 KEPT = 0.9  # of the votes from frame to frame
 
 _SIDE = 2 * round(REACH / STEP) + 1

@@ -97,7 +97,7 @@ class Exchange:
         others = [name for name in sample.platforms if name != sample.ego][: self.conditions.peers]
         channels = model.perception.config.lift.channels
         fused, present = [], []
-        believed: list[BoxList] = []
+        received: list[BoxList] = []
         keys = self.samples.keys(number, sample.ego)
         corrections = [self._correction(number, sample.ego, name, grid) for name in others]
         for step, key in enumerate(keys):
@@ -111,14 +111,14 @@ class Exchange:
                 pairs = [(f, c) for f, c in zip(frames, corrections, strict=True) if f is not None]
                 came = heard(model, features, visible, grid, [f for f, _ in pairs], time, [c for _, c in pairs])
                 fused.append(model.strategy.fuse(came.told))
-                believed = came.boxes
+                received = came.boxes
             present.append(own is not None)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = model.perception.perceive([maps.float() for maps in fused], torch.tensor([present]))
         scene = read_maps(model.perception, outputs, [grid], [sample.ground], [sample.time])[0]
         if not model.strategy.merges_boxes:
             return scene
-        return with_boxes(scene, believed, model, grid, sample.time)
+        return with_boxes(scene, received, model, grid, sample.time)
 
     def _correction(self, number: int, ego: str, platform: str, grid: MapGrid) -> Correction:
         """Of a peer's place, from all frames of the scene that have come by now."""

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.agreement import TRUSTED, agreement
 from skyweave.collaboration.align import Correction
 from skyweave.collaboration.boxes import drawn
 from skyweave.collaboration.cache import shifted
@@ -116,7 +115,7 @@ def decoded(model: CollaborativeModel, frame: FrameContent) -> Decoded | None:
 
 @dataclass(frozen=True)
 class Heard:
-    """What came at one moment: for the strategies to fuse, and the boxes of peers that are believed."""
+    """What came at one moment: for the strategies to fuse, and the peers' boxes, put where they belong."""
 
     told: Told
     boxes: list[BoxList]
@@ -142,20 +141,18 @@ def heard(
     classes, nowhere = len(model.perception.config.categories), torch.zeros(grid.shape)
     came: list[tuple[Tensor, Tensor, Tensor]] = []
     drawings: list[Tensor] = []
-    ages, believed = [], []
+    ages, lists = [], []
     for number, frame in enumerate(frames):
         correction = corrections[number] if corrections else Correction()
         parts, boxes = _on_own_grid(model, frame, grid, correction), frame.boxes
         if boxes is not None and not correction.nothing:
             boxes = correction.boxes(boxes)
-        if parts is not None and model.strategy.checks and disagrees(own, own_visible, parts[0], parts[1]):
-            parts, boxes = None, None
         came.append(parts or (torch.zeros_like(own), nowhere, nowhere))
         shares = model.strategy.shares in ("boxes", "both")
         drawings.append(drawn(boxes if shares else None, grid, classes))
         ages.append(max(time - frame.time, 0) / NANOSECONDS)
         if boxes is not None:
-            believed.append(boxes)
+            lists.append(boxes)
     channels = model.strategy.box_channels
     told = Told(
         own[None],
@@ -166,7 +163,7 @@ def heard(
         _stack(drawings, (channels, *grid.shape))[None],
         torch.tensor(ages, dtype=torch.float32)[None],
     )
-    return Heard(told, believed)
+    return Heard(told, lists)
 
 
 def _on_own_grid(
@@ -181,12 +178,6 @@ def _on_own_grid(
     if not correction.nothing:
         parts = tuple(correction.maps(part, grid) for part in parts)
     return parts  # type: ignore[return-value]
-
-
-def disagrees(own: Tensor, own_visible: Tensor, features: Tensor, visible: Tensor) -> bool:
-    """Whether a peer's map is none of the place that one sees oneself."""
-    found = agreement(own, own_visible, features, visible)
-    return found is not None and found < TRUSTED
 
 
 def request_of(visible: np.ndarray, grid: MapGrid) -> Request:

@@ -21,7 +21,6 @@ class Strategy(nn.Module):
         handshake: bytes that a receiver spends in each frame before anything is sent.
         merges_boxes: whether received boxes join the final list of detections.
         aligns: whether errors of peers' poses are estimated and undone (`skyweave.collaboration.align`).
-        checks: whether a peer whose map is of another place is left out (`skyweave.collaboration.agreement`).
     """
 
     shares: ClassVar[Shares] = "features"
@@ -29,7 +28,6 @@ class Strategy(nn.Module):
     handshake: ClassVar[int] = 0
     merges_boxes: ClassVar[bool] = False
     aligns: ClassVar[bool] = False
-    checks: ClassVar[bool] = False
 
     def __init__(self, channels: int, boxes: int) -> None:
         """For maps and drawn boxes of so many channels."""

@@ -23,7 +23,6 @@ class Ours(Strategy):
     low = True
     merges_boxes = True
     aligns = True
-    checks = True
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)

@@ -42,7 +42,9 @@ def test_every_task_loads(archive: Path, name: str) -> None:
     assert data.task == task.task
     for sample in (data.train[0], data.validation[-1], data.test[2]):
         check(sample, data.task)
-        assert [observation.sensor.name for observation in sample.observations] == [s.sensor.name for s in task.sensors]
+        measured = f" of {name}" * (task.statistics == "task")
+        names = [stored.sensor.name + measured for stored in task.sensors]
+        assert [observation.sensor.name for observation in sample.observations] == names
         assert len({observation.shape for observation in sample.observations}) == 1
         for observation, stored in zip(sample.observations, task.sensors, strict=True):
             assert observation.valid.all()
@@ -136,7 +138,7 @@ def test_statistics_of_the_task_normalise_it(archive: Path) -> None:
         assert sensor.name.endswith(" of m-so2sat")  # a model that knows the sensor would use its own
         assert sensor.means == pytest.approx(pixels.mean(1), rel=1e-3)
         assert sensor.stds == pytest.approx(pixels.std(1), rel=1e-2)
-    with pytest.raises(ValueError, match="use 'sensor' or 'task'"):
+    with pytest.raises(ValueError, match="use one of auto, sensor, task"):
         open_task(archive, "m-so2sat", statistics="mine")  # type: ignore[arg-type]
 
 

@@ -30,6 +30,8 @@ def test_all_twelve_are_there_with_their_classes() -> None:
         assert len(set(task.classes)) == len(task.classes), name
         assert task.task.kind == task.kind
         assert task.collection == ("segmentation_v1.0" if task.kind == "segmentation" else "classification_v1.0")
+    uncertain = {name for name, task in tasks().items() if task.statistics == "task"}
+    assert uncertain == {"m-forestnet", "m-SA-crop-type"}
     assert {task.metric for task in tasks().values()} == {"accuracy", "micro_map", "mean_iou"}
 
 

@@ -26,7 +26,7 @@ from skyweave.labelled import LabelledData
 METHODS = (*FLOORS, "unet", "scratch", "frozen", "lora", "last", "full")
 """Floors first: features that nothing was learnt for, a small U-Net and the same network from random weights."""
 USUAL = ("statistics", "random-convolutions", "unet", "scratch", "frozen", "lora", "full")
-PATCHES_A_SIDE = 16, 32
+PATCHES_A_SIDE = 15, 32
 """Patches a side that pictures are cut into, at least and at most, where no patch size is asked for."""
 Report = Callable[[str], None]
 
@@ -42,7 +42,7 @@ class Plan:
         fractions: of the training samples, as published partitions.
         recipe: head and training of every method (its own method is not used).
         patch_size: pixels per patch side; None: the backbone's, made smaller or larger so that every picture has
-            between 16 and 32 patches a side.
+            between 15 and 32 patches a side.
         sensors: ``first``: a task's first, as in published rows; ``all``: fused.
         statistics: see `skyweave.geobench.open_task`; as are ``unlabelled`` and ``partial``.
         limit: samples of each split at most, evenly spaced; 0: all.
@@ -55,7 +55,7 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
     patch_size: int | None = None
     sensors: Literal["first", "all"] = "first"
-    statistics: Statistics = "sensor"
+    statistics: Statistics = "auto"
     unlabelled: Unlabelled = "class"
     partial: bool = False
     limit: int = 0

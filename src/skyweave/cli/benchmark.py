@@ -33,12 +33,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--fraction", type=float, action="append", help="of the training labels; may be repeated (default: 1)"
     )
-    parser.add_argument("--patch-size", type=int, help="pixels per patch side (default: 16 to 32 patches a side)")
+    parser.add_argument("--patch-size", type=int, help="pixels per patch side (default: 15 to 32 patches a side)")
     parser.add_argument(
         "--sensors", choices=["first", "all"], default="first", help="of tasks with several (default: first)"
     )
     parser.add_argument(
-        "--statistics", choices=["sensor", "task"], default="sensor", help="to normalise with (default: sensor)"
+        "--statistics", choices=["auto", "sensor", "task"], default="auto", help="to normalise with (default: auto)"
     )
     parser.add_argument("--unlabelled", choices=["class", "ignore"], default="class", help="pixels that nobody knows")
     parser.add_argument("--limit", type=int, default=0, help="samples of each split at most (default: 0, all)")

@@ -62,7 +62,10 @@ def download(
         OSError: nothing can be reached, it broke off too often, or the disk is full; what was fetched is kept.
         ValueError: an archive that is damaged, of another checksum or of another task (it is removed), or an address
             that is neither http nor https nor a file.
+        ModuleNotFoundError: h5py, the extra ``geobench``, is not installed.
     """
+    import h5py  # noqa: F401  # missed now, not after gigabytes
+
     task = task_named(name)
     place = Path(folder) / task.collection / task.name
     if _is_whole(place, task):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 
@@ -22,7 +22,7 @@ MEASURED = 64
 """Samples from which statistics are measured."""
 LOOKED_AT = 5
 """Samples that are read when a task is opened, until one has values of the declared unit."""
-Statistics = Literal["sensor", "task"]
+Statistics = Literal["auto", "sensor", "task"]
 
 
 def open_task(
@@ -32,7 +32,7 @@ def open_task(
     fraction: float = 1.0,
     sensors: Sequence[str] | None = None,
     unlabelled: Unlabelled = "class",
-    statistics: Statistics = "sensor",
+    statistics: Statistics = "auto",
     partial: bool = False,
 ) -> LabelledData:
     """One of the twelve tasks, as its publisher split it.
@@ -45,7 +45,8 @@ def open_task(
         unlabelled: ``class``: classes that mean that nobody knows count, as in the benchmark; ``ignore``: they do not.
         statistics: which mean and spread of each band the observations carry for a model to normalise with:
             ``sensor``: the catalogue's (a model that knows the sensor uses its own); ``task``: measured on this
-            training set, and the sensors are called ``NAME of TASK``, so that a model takes these.
+            training set, and the sensors are called ``NAME of TASK``, so that a model takes these; ``auto``: what the
+            task's table says, ``task`` where its unit is uncertain.
         partial: leave samples out whose files are missing, with a note, instead of refusing the folder.
 
     Returns:
@@ -66,11 +67,11 @@ def open_task(
     selected = tuple(stored.name for stored in task.select(list(sensors) if sensors is not None else None))
     samples = {split: Samples(place, task, partition[split], selected, unlabelled) for split in SPLITS}
     _check_units(samples["train"])
-    if statistics == "task":
+    if statistics not in get_args(Statistics):
+        raise ValueError(f"statistics is {statistics!r}; use one of {', '.join(get_args(Statistics))}")
+    if "task" in (statistics, task.statistics if statistics == "auto" else ""):
         normalised = _measured(samples["train"])
         samples = {split: replace(part, normalised=normalised) for split, part in samples.items()}
-    elif statistics != "sensor":
-        raise ValueError(f"statistics is {statistics!r}; use 'sensor' or 'task'")
     train, validation, test = (samples[split] for split in SPLITS)
     return LabelledData(task.task, train, validation, test, tuple(notes))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -64,6 +64,7 @@ class GeobenchTask:
         classes: names, in the order of the stored numbers.
         sensors: one observation each.
         unlabelled: class numbers that mean that nobody knows.
+        statistics: to normalise with: ``task`` where the unit is too uncertain for the ``sensor``'s.
         notes: what a reader of the scores should know.
     """
 
@@ -77,6 +78,7 @@ class GeobenchTask:
     classes: tuple[str, ...]
     sensors: tuple[StoredSensor, ...]
     unlabelled: tuple[int, ...] = ()
+    statistics: Literal["sensor", "task"] = "sensor"
     notes: tuple[str, ...] = ()
 
     @property

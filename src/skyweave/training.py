@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +113,13 @@ def fit(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, ckpt_path=str(output / LAST) if output and resume else None, weights_only=True)
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, ckpt_path=str(output / LAST) if output and resume else None, weights_only=True)
+        except SystemExit:  # Lightning leaves the process when interrupted, and has made it deaf to further interrupts
+            if not trainer.interrupted:
+                raise
+            signal.signal(signal.SIGINT, handler)
     if trainer.interrupted:
         raise KeyboardInterrupt
     return int(trainer.global_step)

@@ -28,7 +28,7 @@ def recipe(kind: MethodKind = "frozen", head: str = "auto", **changes: Any) -> R
 @pytest.mark.parametrize("kind", ["classification", "multilabel", "segmentation", "regression", "change", "detection"])
 def test_every_task_is_learned_from_frozen_features(kind: TaskKind) -> None:
     data = fabricated_data(kind)
-    found = adapt(data, load("tiny"), recipe(head_steps=60), seed=1)
+    found = adapt(data, load("tiny"), recipe(head_steps=50), seed=1)
     least = {"regression": 0.5, "segmentation": 0.6, "detection": 0.3}.get(kind, 0.7)
     assert found.scores[MAIN[kind]] > least
     assert next(iter(found.scores)) == MAIN[kind]
@@ -36,7 +36,7 @@ def test_every_task_is_learned_from_frozen_features(kind: TaskKind) -> None:
     assert found.samples == (12, 6, 6)
     assert json.dumps(found.to_dict())
     prediction = found.model.predict(*data.test[0].observations)
-    assert np.array_equal(prediction.label, found.predictions[0].label)
+    np.testing.assert_allclose(prediction.label, found.predictions[0].label, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["full", "last", "lora", "scratch", "unet"])
@@ -123,11 +123,8 @@ def test_bad_data_is_told() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_remedy() -> None:
-    data = fabricated_data("regression")
-    huge = [replace(own, label=np.asarray(own.label) * np.float32(1e25)) for own in data.train]
-    broken = [replace(own, label=np.where(np.asarray(own.label) > 1e25, np.float32(3e38), 0)) for own in huge]
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) at step \d+ .* use smaller learning rates"):
-        adapt(without(data, "train", broken[:1] + list(data.train)[1:]), small_backbone(), recipe())
+        adapt(fabricated_data("segmentation"), small_backbone(), recipe(head_learning_rates=[1e30]))
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:

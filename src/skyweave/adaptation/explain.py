@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from skyweave.adaptation.encoded import encode
+from skyweave.adaptation.feed import Examples, ImageFeed
 from skyweave.adaptation.heads import AttentivePooled
 from skyweave.adaptation.model import AdaptedModel, Headed
+from skyweave.adaptation.module import answers
 from skyweave.adaptation.scores import MAIN, scores
 from skyweave.data.batch import stack
 from skyweave.labelled import LabelledSample
@@ -17,6 +19,7 @@ from skyweave.observation import Observation
 from skyweave.sensors import Sensor
 from skyweave.viewing.principal import Moments
 
+BATCH = 8
 MOST_GROUPS = 16
 """Bands beyond this many are hidden in groups of neighbours."""
 
@@ -107,5 +110,5 @@ def attention_maps(model: AdaptedModel, samples: Sequence[LabelledSample]) -> li
 
 
 def _score(model: AdaptedModel, samples: Sequence[LabelledSample], name: str) -> float:
-    found = [model.predict(*own.observations) for own in samples]
+    found = answers(model, ImageFeed(Examples(samples, model.task), False), BATCH)
     return scores(model.task, found, samples)[name]

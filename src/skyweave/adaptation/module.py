@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from skyweave.adaptation.feed import Feed, Part, Steps, in_turn
 from skyweave.adaptation.model import AdaptedModel, Headed
@@ -59,7 +59,7 @@ class AdaptationModule(lightning.LightningModule):
             total = total + loss(self.model.task, answer, targets, weights) * len(part) / count
         if not torch.isfinite(total):
             raise ValueError(
-                f"{self.model.task.name}: the loss is {float(total)} at step {self.global_step} with learning rate "
+                f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning rate "
                 f"{self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels and labels"
             )
         self.log("loss", total.detach(), prog_bar=True, batch_size=count)
@@ -96,11 +96,24 @@ class AdaptationModule(lightning.LightningModule):
     def train_dataloader(self) -> "DataLoader[Any]":
         """Batches from where the run stands, so that a resumed run sees what it would have seen."""
         steps = Steps(self.feed, self.training_config.batch, self.schedule.seed)
-        return DataLoader(steps, batch_size=None, sampler=range(self.global_step, self.schedule.steps))
+        return DataLoader(steps, batch_size=None, sampler=_Going(self.global_step, self.schedule.steps))
 
     def transfer_batch_to_device(self, batch: list[Part], device: torch.device, dataloader_idx: int) -> list[Part]:
         """Every part moves itself."""
         return [part.to(device) for part in batch]
+
+
+class _Going(Sampler[int]):
+    """Steps from where a run stands; its length is that of the whole run, by which Lightning counts."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop
 
 
 class KeepBest(Callback):

@@ -21,7 +21,7 @@ from skyweave.viewing.png import encode_png
 
 SHOWN = 6
 """Test samples that the page shows, evenly spaced over the part."""
-OCCLUDED = 40
+OCCLUDED = 24
 """Test samples that band importance is measured on, at most."""
 
 

@@ -255,7 +255,7 @@ def _head_parameters(model: AdaptedModel) -> int:
 
 
 def _fit_target(model: AdaptedModel, train: Examples) -> None:
-    values = np.concatenate([np.asarray(own.label)[np.isfinite(own.label)] for own in train])
+    values = np.concatenate([np.asarray(own.label, np.float64)[np.isfinite(own.label)] for own in train])
     if not len(values):
         raise ValueError(f"{model.task.name}: no training pixel has a value; check the masks")
     model.target_mean.fill_(float(values.mean()))

@@ -6,13 +6,14 @@ DEMO ?= demo
 PYTEST_ARGS ?=
 INTEROP := .venv-interop
 TERRATORCH := .venv-terratorch
+TORCHGEO_BENCH := .venv-torchgeo-bench
 NUSCENES := .venv-nuscenes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench test-interop test-terratorch test-nuscenes clean
+.PHONY: help demo test test-fast lint format bench test-interop test-terratorch test-torchgeo-bench test-nuscenes clean
 
 help:  ## show this
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.light  ## the light install, then demo/report.html: every sensor, shared perception, a fleet that runs
 	$(BIN)/skyweave demo -o $(DEMO)
@@ -45,11 +46,14 @@ test-interop: $(INTEROP)/.interop  ## parity with torchgeo and its trainers, in 
 test-terratorch: $(TERRATORCH)/.terratorch  ## TerraTorch trains our backbone, in an environment of its own (8 GB)
 	$(TERRATORCH)/bin/pytest -m interop tests/interop/test_terratorch.py tests/interop/test_published.py $(PYTEST_ARGS)
 
+test-torchgeo-bench: $(TORCHGEO_BENCH)/.torchgeo-bench  ## torchgeo-bench runs our model; needs Python 3.12 and git (8 GB)
+	$(TORCHGEO_BENCH)/bin/pytest -m interop tests/interop/test_torchgeo_bench.py $(PYTEST_ARGS)
+
 test-nuscenes: $(VENV)/.development $(NUSCENES)/.nuscenes  ## the ordinary nuscenes-devkit (numpy < 2) opens our recordings
 	SKYWEAVE_NUSCENES_PYTHON=$(NUSCENES)/bin/python $(BIN)/pytest -m interop tests/interop/test_nuscenes_devkit.py $(PYTEST_ARGS)
 
 clean:  ## remove the environments, caches and the demo
-	rm -rf $(VENV) $(INTEROP) $(TERRATORCH) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(INTEROP) $(TERRATORCH) $(TORCHGEO_BENCH) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from: a second `make demo` installs nothing.
@@ -75,6 +79,12 @@ $(INTEROP)/.interop: pyproject.toml
 $(TERRATORCH)/.terratorch: pyproject.toml
 	$(PYTHON) -m venv $(TERRATORCH)
 	$(TERRATORCH)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[geo,dev]' 'terratorch>=1.2.11'
+	touch $@
+
+$(TORCHGEO_BENCH)/.torchgeo-bench: pyproject.toml
+	$(PYTHON) -m venv $(TORCHGEO_BENCH)
+	$(TORCHGEO_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[geo,dev]' \
+		'torchgeo-bench @ git+https://github.com/torchgeo/torchgeo-bench'
 	touch $@
 
 $(NUSCENES)/.nuscenes:

@@ -1,10 +1,11 @@
 """torchgeo-bench, unmodified, runs our model: its interface, its segmentation probe, its linear probe.
 
-It is not on the package index: install it from its repository (docs/interop.md), then run ``pytest -m interop``.
+``make test-torchgeo-bench`` makes an environment for it, from its repository: it is on no package index.
 """
 
 import importlib.util
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,9 @@ if importlib.util.find_spec("torchgeo_bench") is None:
 from torch.utils.data import DataLoader, Dataset
 from torchgeo_bench.datasets.base import BandSpec
 from torchgeo_bench.datasets.m_eurosat import MEurosat
+from torchgeo_bench.main import evaluate_knn
 from torchgeo_bench.segmentation_probe import SegmentationProbe
+from torchgeo_bench.segmentation_task import SegmentationSolver
 
 from skyweave.backbone import load
 from skyweave.data.batch import SensorBatch
@@ -71,19 +74,27 @@ def test_two_sensors_give_one_embedding() -> None:
     assert model(torch.rand(2, 15, 32, 32) * 1000).shape == (2, 192)
 
 
-def test_the_segmentation_probe_trains_a_head() -> None:
+def test_its_own_trainer_trains_an_epoch() -> None:
     model = SkyweaveBench(MEurosat.bands, weights="tiny")
     probe = SegmentationProbe(model, ["level_4", "level_2"], num_classes=3, head_type="fpn", hidden_dim=16)
     assert probe.channels_list == [192, 192] and probe.feature_hw_list == [(28, 28)] * 2
-    optimizer = torch.optim.Adam(probe.head.parameters(), 1e-3)
-    losses = []
-    for batch in DataLoader(Stored(), batch_size=4):
-        loss = torch.nn.functional.cross_entropy(probe(batch["image"]), batch["mask"])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss))
-    assert len(losses) == 2 and all(0 < loss < 10 for loss in losses)
+    before = {name: value.detach().clone() for name, value in probe.named_parameters()}
+    loader = DataLoader(Stored(), batch_size=4)
+    score = SegmentationSolver(probe, 3, device="cpu").fit(loader, loader, epochs=1, verbose=False)
+    assert score is not None and 0 <= score <= 1
+    changed = {name for name, value in probe.named_parameters() if not torch.equal(value, before[name])}
+    assert changed and all(name.startswith("head.") for name in changed)
+
+
+@torch.inference_mode()
+def test_its_nearest_neighbours_score_our_features() -> None:
+    model = SkyweaveBench(MEurosat.bands, weights="tiny").eval()
+    labels = np.arange(24) % 3
+    noise = torch.rand(24, 13, 32, 32, generator=torch.Generator().manual_seed(0)) * 300
+    images = noise + torch.from_numpy(labels).view(-1, 1, 1, 1) * 1500.0  # classes of different brightness
+    features = model(images).numpy()
+    accuracy, low, high, _, _ = evaluate_knn(features[:15], labels[:15], features[15:], labels[15:], 0, 10)
+    assert accuracy == 1.0 and low <= accuracy <= high
 
 
 def test_mistakes_are_named() -> None:

@@ -48,8 +48,8 @@ def main() -> None:
     args = parser.parse_args()
     if not args.table:
         for fraction in args.fractions:
-            for seed in args.seeds:
-                for task in args.tasks:
+            for task in args.tasks:
+                for seed in args.seeds:
                     for row in args.rows:
                         run(args, task, row, fraction, seed)
     for fraction in args.fractions:
@@ -109,7 +109,7 @@ def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -
     steps = (steps or STEPS) * LONGER.get(kind, 1)
     training = replace(training, steps=steps, evaluations=4, patience=4)
     rates = {"lora": [4e-3], "full": [5e-4], "scratch": [5e-4], "unet": [3e-3]}
-    training = replace(training, learning_rates=rates.get(kind, []), head_learning_rates=[1e-3, 4e-3])
+    training = replace(training, learning_rates=rates.get(kind, []), head_learning_rates=[1e-3, 3e-3, 1e-2])
     return replace(
         recipe,
         method=replace(recipe.method, kind=kind),

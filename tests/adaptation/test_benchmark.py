@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import average_precision_score
 
 from fabricated_geobench import miniature, place_of
@@ -17,6 +18,7 @@ from skyweave.adaptation.scores import scores
 from skyweave.adaptation.tasks import Prediction
 from skyweave.backbone import Backbone, build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.dofa import DOFA, DOFAConfig
 from skyweave.cli.main import main
 from skyweave.geobench import task_named, tasks
 from skyweave.labelled import LabelledSample, Task
@@ -138,6 +140,22 @@ def test_sensors_first_or_all(archive: Path, tmp_path: Path, backbone: Backbone)
     (two,), _ = run_benchmark(archive, replace(plan, sensors="all"), tmp_path / "all", backbone)
     assert two.trained > one.trained and one.samples == [5, 4, 4]
     assert "5 of 8 train samples, by --limit" in one.notes
+
+
+def test_published_encoders_run_through_the_same_harness(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a file in the layout of DOFA+, with patches of 14 pixels; optical bands alone, so radar is reported."""
+    torch.manual_seed(0)
+    config = DOFAConfig(2, patch_size=14, width=384, depth=4, heads=6, levels=(0, 1, 2, 3), image_size=56)
+    torch.save(DOFA(config).state_dict(), tmp_path / "dofa.pth")
+    arguments = ["benchmark", "geobench", str(archive), "-o", str(tmp_path), "--weights", str(tmp_path / "dofa.pth")]
+    arguments += ["--task", "m-eurosat", "--task", "m-chesapeake", "--method", "frozen", "--json", *COMMAND]
+    assert main(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["task"] for row in rows] == ["m-eurosat", "m-chesapeake"] and rows[0]["weights"].startswith(
+        "dofa.pth ("
+    )
 
 
 def test_every_picture_has_enough_patches(backbone: Backbone) -> None:

@@ -59,8 +59,8 @@ class AdaptationModule(lightning.LightningModule):
             total = total + loss(self.model.task, answer, targets, weights) * len(part) / count
         if not torch.isfinite(total):
             raise ValueError(
-                f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning rate "
-                f"{self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels and labels"
+                f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning "
+                f"rate {self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels and labels"
             )
         self.log("loss", total.detach(), prog_bar=True, batch_size=count)
         return total

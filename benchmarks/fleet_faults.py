@@ -99,9 +99,11 @@ def measure(state: str, port: int, frozen: float, interval: float) -> dict[str, 
             f"frozen for {frozen:.0f} s", "UAV_4",
             lambda process: os.kill(process, signal.SIGSTOP), lambda process: os.kill(process, signal.SIGCONT), frozen,
         )  # fmt: skip
-        for who in NAMES[1:]:
+        after = {}
+        for who in [*NAMES[1:], NAMES[0]]:
+            if who == NAMES[0]:  # it has been spared so far
+                after = use(state, who)
             fault(f"rolling restart: {who}", who, lambda process: os.kill(process, signal.SIGTERM), nothing, 0)
-        after = use(state, "UAV_1")
     return {"faults": faults, "before": before, "after": after}
 
 

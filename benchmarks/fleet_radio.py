@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--least", type=int, help="bytes to which the budget may fall (default: it is fixed)")
     parser.add_argument("--protocol", default="tcp", choices=("tcp", "udp"))
     parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--cut", type=float, default=0.0, help="seconds for which the second node's link is cut")
     args = parser.parse_args()
     if shutil.which("tc") is None or shutil.which("ip") is None:
         raise SystemExit("this needs `ip` and `tc` (iproute2)")
@@ -79,7 +81,7 @@ def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.N
     """Nodes in their namespaces for a while; what they saw and sent."""
     processes = []
     for i, name in enumerate(NAMES):
-        others = [f"{args.protocol}/10.77.0.{j + 1}:7447" for j in range(i)]
+        others = [f"{args.protocol}/10.77.0.{j + 1}:7447" for j in range(len(NAMES)) if j != i]
         content = {
             "name": name,
             "number": i + 1,
@@ -110,7 +112,8 @@ def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.N
         wait_for_all(folder)
         first, start = [ours(folder, name) for name in NAMES], [kernel(i + 1) for i in range(len(NAMES))]
         began = time.time()
-        time.sleep(args.seconds)
+        cut = cut_link(args.cut) if args.cut else None
+        time.sleep(max(args.seconds - args.cut, 0))
         last, stop = [ours(folder, name) for name in NAMES], [kernel(i + 1) for i in range(len(NAMES))]
         ended = time.time()
     finally:
@@ -126,6 +129,7 @@ def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.N
     return {
         "seconds": round(ended - began, 1),
         **scores(recording, folder, budget, began, ended),
+        **({} if cut is None else around(folder, *cut)),
         "kernel: kbit/s sent by all": round(counted * 8 / (ended - began) / 1000, 1),
         "ours, payload and envelopes": round(fan * size * 8 / (ended - began) / 1000, 1),
         "ours, with lower layers": round(estimate * 8 / (ended - began) / 1000, 1),
@@ -149,6 +153,37 @@ def scores(recording: Path, folder: Path, budget: int, began: float, ended: floa
         "whole frames of others a picture": round(found.whole, 3),
         "latency p50 (s)": round(found.latency(0.5), 3),
         "latency p99 (s)": round(found.latency(0.99), 3),
+    }
+
+
+def cut_link(seconds: float) -> tuple[float, float]:
+    """Cut the second node off for a while; when that was."""
+    time.sleep(3)
+    link = ["ip", "-n", "sw2", "link", "set", "eth0"]
+    begin = time.time()
+    subprocess.run([*link, "down"], check=True)
+    time.sleep(seconds)
+    subprocess.run([*link, "up"], check=True)
+    return begin, time.time()
+
+
+def around(folder: Path, begin: float, end: float) -> dict[str, float]:
+    """What the cut did: to the others' pictures while it lasted, and how long all took to be together again."""
+    gaps, missing, back = [0.0], 0, []
+    for name in NAMES:
+        pictures = read_saved(folder / f"{name}.jsonl")
+        during = [one for one in pictures if begin - 2 < one["time"] < end + 5]
+        ready = [one["time"] + one["latency"] for one in during]
+        gaps += [b - a for a, b in pairwise(ready)]
+        missing += sum(round((b["time"] - a["time"]) / INTERVAL) - 1 for a, b in pairwise(during))
+        lost = [other for other in NAMES if other != name and "UAV_2" in (name, other)]
+        later = [one for one in pictures if one["time"] > end]
+        whole = [one for one in later if all(abs(one["sources"].get(o, {}).get("apart", 9)) < 0.1 for o in lost)]
+        back.append(whole[0]["time"] + whole[0]["latency"] - end if whole else float("inf"))
+    return {
+        "cut: longest gap between two pictures of one node (s)": round(max(gaps), 3),
+        "cut: pictures missing": missing,
+        "cut: all together again after (s)": round(max(back), 3),
     }
 
 

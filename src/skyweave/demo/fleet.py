@@ -23,7 +23,7 @@ from skyweave.fleet.perceiver import Place
 from skyweave.perception.weights import load_perception
 from skyweave.recording import RecordedScene
 
-PACES = (0.5, 1.0, 2.0, 4.0)  # seconds between frames: the first that the machine keeps up with
+PACES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between frames: the first that the machine keeps up with
 SPARE = 2.0  # times the work of a moment that should fit between two
 BUDGET = 4_000  # bytes a frame
 FRAMES = 16  # of the recording

@@ -5,6 +5,7 @@ from skyweave.adaptation.recipe import HeadConfig, Method, Recipe, Training
 from skyweave.adaptation.run import Adapted, adapt, with_rates
 from skyweave.adaptation.scores import MAIN
 from skyweave.adaptation.tasks import Prediction
+from skyweave.adaptation.weights import load_adapted, save_adapted
 
 __all__ = [
     "MAIN",
@@ -16,5 +17,7 @@ __all__ = [
     "Recipe",
     "Training",
     "adapt",
+    "load_adapted",
+    "save_adapted",
     "with_rates",
 ]

@@ -60,7 +60,7 @@ class AdaptationModule(lightning.LightningModule):
         if not torch.isfinite(total):
             raise ValueError(
                 f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning "
-                f"rate {self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels and labels"
+                f"rate {self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels"
             )
         self.log("loss", total.detach(), prog_bar=True, batch_size=count)
         return total

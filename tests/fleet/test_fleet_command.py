@@ -25,6 +25,7 @@ from skyweave.cli.main import main
 from skyweave.fleet import Client
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.supervise import Supervisor, fleet_state, node_contents, supervisor_of
+from skyweave.records import read_record
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0  # a loaded machine may take its time
@@ -293,6 +294,12 @@ def test_each_node_gets_its_own_part_of_the_configuration(tmp_path: Path) -> Non
         FleetConfig("x", ["A"], {}, {"C": {}})
     with pytest.raises(ValueError, match="different names"):
         FleetConfig("x", ["A", "A"])
+
+
+def test_shipped_configurations_are_right(repository: Path) -> None:
+    for path in sorted((repository / "configs" / "fleet").glob("*.yaml")):
+        config = read_record(path, FleetConfig)
+        assert path.stem == config.name and len(node_contents(config, path.parent)) == 4
 
 
 def test_keys_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,8 @@ from skyweave.adaptation.scores import scores
 from skyweave.adaptation.tasks import Prediction
 from skyweave.backbone import Backbone, build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.backbone.dofa import DOFA, DOFAConfig
+from skyweave.backbone.published import PublishedConfig
+from skyweave.backbone.published_vit import MAE
 from skyweave.cli.main import main
 from skyweave.geobench import task_named, tasks
 from skyweave.labelled import LabelledSample, Task
@@ -145,17 +146,18 @@ def test_sensors_first_or_all(archive: Path, tmp_path: Path, backbone: Backbone)
 def test_published_encoders_run_through_the_same_harness(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From a file in the layout of DOFA+, with patches of 14 pixels; optical bands alone, so radar is reported."""
+    """A file in MAE's layout: its bands are found in other sensors; a task in another unit is told, not guessed."""
     torch.manual_seed(0)
-    config = DOFAConfig(2, patch_size=14, width=384, depth=4, heads=6, levels=(0, 1, 2, 3), image_size=56)
-    torch.save(DOFA(config).state_dict(), tmp_path / "dofa.pth")
-    arguments = ["benchmark", "geobench", str(archive), "-o", str(tmp_path), "--weights", str(tmp_path / "dofa.pth")]
-    arguments += ["--task", "m-eurosat", "--task", "m-chesapeake", "--method", "frozen", "--json", *COMMAND]
-    assert main(arguments) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["task"] for row in rows] == ["m-eurosat", "m-chesapeake"] and rows[0]["weights"].startswith(
-        "dofa.pth ("
-    )
+    mae = MAE(PublishedConfig("test", width=192, depth=4, heads=3, patch_size=16, side=4), get_sensor("rgb"))
+    torch.save(mae.state_dict(), tmp_path / "mae.pth")
+    arguments = ["benchmark", "geobench", str(archive), "-o", str(tmp_path), "--weights", str(tmp_path / "mae.pth")]
+    arguments += ["--task", "m-pv4ger", "--task", "m-chesapeake", "--task", "m-eurosat", "--method", "frozen", "--json"]
+    assert main([*arguments, *COMMAND]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(row["task"] for row in found["rows"]) == ["m-chesapeake", "m-pv4ger"]
+    assert found["rows"][0]["weights"].startswith("mae.pth (")
+    (failure,) = found["failures"]
+    assert failure["task"] == "m-eurosat" and "normalises red in uint8" in failure["reason"]
 
 
 def test_every_picture_has_enough_patches(backbone: Backbone) -> None:

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
+from skyweave.adaptation.enlarged import Enlarged
 from skyweave.adaptation.feed import Examples
-from skyweave.adaptation.floors import FLOORS
+from skyweave.adaptation.floors import FLOORS, PATCH
 from skyweave.adaptation.recipe import Method, MethodKind, Recipe
 from skyweave.adaptation.resampled import resampled_scores
 from skyweave.adaptation.run import adapt, with_rates
@@ -115,7 +117,7 @@ def run_benchmark(
     folder: str | Path,
     plan: Plan,
     output: str | Path,
-    backbone: Backbone | None,
+    backbone: nn.Module | None,
     weights: str = "",
     device: str | torch.device = "cpu",
     report: Report | None = None,
@@ -126,7 +128,8 @@ def run_benchmark(
         folder: of the archive, see `skyweave.geobench.open_task`.
         output: gets ``runs/TASK/METHOD-FRACTION-SEED.json``, each written when it is done; a run that is stopped goes
             on from its last checkpoint in ``unfinished``. Processes with different tasks may share it.
-        backbone: that is adapted; None where only the floors without one are run.
+        backbone: that is adapted: ours, or a published encoder behind the same interface, for which pictures are
+            enlarged until its patches fit (`Enlarged`). None where only the floors without one are run.
         weights: its name and fingerprint, for the files.
         report: called with a line now and then.
 
@@ -139,6 +142,8 @@ def run_benchmark(
     say = report or (lambda line: None)
     if backbone is None and (needing := [m for m in plan.methods if m not in (*FLOORS, "unet")]):
         raise ValueError(f"the method {needing[0]!r} needs a backbone; give --weights, or only floors")
+    if backbone is not None and not isinstance(backbone, Backbone):
+        backbone = Enlarged(backbone)
     names = [task_named(name).name for name in plan.tasks] or list(find_tasks(folder))
     if not names:
         raise FileNotFoundError(f"{folder} has no task of GEO-Bench; run: skyweave download geobench --all -o {folder}")
@@ -166,7 +171,7 @@ def _runs_of(
     method: str,
     plan: Plan,
     output: Path,
-    backbone: Backbone | None,
+    backbone: nn.Module | None,
     weights: str,
     device: str | torch.device,
     say: Report,
@@ -183,7 +188,7 @@ def _runs_of(
         if run is None or run.digest != digest:
             say(f"{where}: starts")
             unfinished = output / "unfinished" / digest  # where a run that is stopped goes on
-            module = FLOORS[method](recipe.patch_size or 8) if method in FLOORS else backbone
+            module = FLOORS[method](recipe.patch_size or PATCH) if method in FLOORS else backbone
             try:
                 data = opened.data
                 done = adapt(
@@ -259,13 +264,14 @@ class _Opened:
         return self._data
 
 
-def _recipe(plan: Plan, method: str, name: str, backbone: Backbone | None) -> Recipe:
+def _recipe(plan: Plan, method: str, name: str, backbone: nn.Module | None) -> Recipe:
     """The plan's recipe with this method and a patch size that suits the task's pictures."""
     kind: MethodKind = "frozen" if method in FLOORS else method  # type: ignore[assignment]
     own = replace(plan.recipe.method, kind=kind) if plan.recipe.method != Method() else Method(kind=kind)
     size = plan.patch_size
     if size is None:
-        native, side = backbone.config.patch_size if backbone is not None else 8, task_named(name).size
+        native = int(backbone.config.patch_size) if backbone is not None else PATCH  # type: ignore[arg-type, union-attr]
+        side = task_named(name).size
         least, most = PATCHES_A_SIDE
         size = max(2, min(max(native, -(-side // most)), side // least))
     return replace(plan.recipe, method=own, patch_size=size)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from torch import nn
 
     from skyweave.adaptation.benchmark_table import Row
-    from skyweave.backbone import Backbone
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,7 +28,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--task", action="append", default=[], help="a task; may be repeated (default: all that are there)"
     )
     parser.add_argument("--method", action="append", help="a method; may be repeated (default: all but `last`)")
-    parser.add_argument("--weights", default="tiny", help="shipped name, .safetensors file, or `none` (default: tiny)")
+    parser.add_argument(
+        "--weights", default="tiny", help="shipped name, file (ours or published), or `none` (default: tiny)"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="repetitions (default: 3)")
     parser.add_argument(
         "--fraction", type=float, action="append", help="of the training labels; may be repeated (default: 1)"
@@ -154,10 +156,17 @@ def _plain(row: "Row") -> dict[str, Any]:
     return asdict(row)
 
 
-def _backbone(weights: str, device: str) -> "tuple[Backbone | None, str]":
+def _backbone(weights: str, device: str) -> "tuple[nn.Module | None, str]":
+    """The weights, and what tells them from others."""
     if weights == "none":
         return None, ""
-    from skyweave.backbone import fingerprint, load
+    import hashlib
+
+    from skyweave.backbone import load
 
     backbone = load(weights, device)
-    return backbone, f"{Path(weights).name} ({fingerprint(backbone.cpu())})"
+    digest = hashlib.sha256()
+    for key, value in sorted(backbone.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return backbone, f"{Path(weights).name} ({digest.hexdigest()[:16]})"

@@ -147,6 +147,8 @@ def test_mistakes_are_named_before_any_work(tmp_path: Path) -> None:
         export(backbone, tmp_path / "model.bin", SENTINEL2)
     with pytest.raises(ValueError, match=r"size 20 is no multiple .* use 16"):
         export(backbone, tmp_path / "model.onnx", SENTINEL2, size=20)
+    with pytest.raises(ValueError, match="Linear cannot be exported"):
+        export(torch.nn.Linear(1, 1), tmp_path / "model.onnx", SENTINEL2)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyweave.backbone import BackboneConfig, build_backbone
+from skyweave.backbone.dofa import DOFA, VARIANTS
 from skyweave.data.batch import stack
 from skyweave.interop.sensor_module import SensorModule, decode, pyramid
-from skyweave.interop.timm_model import Classifier, FeaturePyramid
+from skyweave.interop.timm_model import Classifier, FeaturePyramid, with_weights
 from skyweave.interop.torchgeo import from_sample, label_of, to_batch, to_sample
 from skyweave.labelled import IGNORED
 from skyweave.observation import GeoTransform, Observation
@@ -114,6 +115,19 @@ def test_a_classifier_has_what_trainers_call() -> None:
     torch.testing.assert_close(model(images), features.pooled)
     with pytest.raises(ValueError, match="4 channels were asked for"):
         Classifier(own, in_chans=4)
+
+
+def test_encoders_by_others_go_the_same_ways() -> None:
+    """DOFA here; the others are published encoders with the same interface."""
+    encoder = DOFA(VARIANTS["dofa-v1-base"]).eval()
+    model = Classifier(SensorModule(encoder, SENTINEL2), num_classes=0)
+    observation = Observation.from_pixels(np.random.default_rng(0).random((3, 32, 32), np.float32), SENTINEL2)
+    with torch.inference_mode():
+        got = model(torch.from_numpy(observation.pixels).unsqueeze(0))
+    torch.testing.assert_close(got, encoder.embed(observation).pooled, rtol=0, atol=1e-5)
+    assert model.patch_size == 16 and model.num_features == 768
+    with pytest.raises(ValueError, match="DOFA comes with its weights only"):
+        with_weights(encoder, pretrained=False)
 
 
 def test_a_pyramid_halves() -> None:

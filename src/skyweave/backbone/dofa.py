@@ -7,8 +7,8 @@ positions and LayerScale. This is written from the formulas of the paper; publis
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,10 @@ class DOFAConfig:
     def table_side(self) -> int:
         """Patches per side in the position table."""
         return self.image_size // self.patch_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, for the fingerprint."""
+        return asdict(self)
 
 
 VARIANTS = {
@@ -106,6 +110,11 @@ class DOFA(nn.Module):
         """Channels of a token."""
         return self.config.width
 
+    @property
+    def sensors(self) -> dict[str, Sensor]:
+        """None: it brings no normalisation of its own."""
+        return {}
+
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> DOFAFeatures:
         """Features of a batch of any optical sensor and size; sizes that are no multiple of the patch are padded.
 
@@ -129,10 +138,10 @@ class DOFA(nn.Module):
         """Features of several sensors, one forward each (every sensor has kernels of its own)."""
         return [self(batch, patch_size) for batch in batches]
 
-    def embed(self, observation: Observation) -> DOFAFeatures:
+    def embed(self, observation: Observation, patch_size: int | None = None) -> DOFAFeatures:
         """Features of one image, without gradients."""
         with torch.inference_mode():
-            return self(stack([observation]).to(self.cls_token.device))
+            return self(stack([observation]).to(self.cls_token.device), patch_size)
 
     def forward_features(
         self, images: Tensor, wavelengths: Sequence[float], valid: Tensor | None = None

@@ -249,7 +249,7 @@ def baseline_features(
 
     rows.append(("random convolutions", CLASSIFIERS, convolutions))
     if backbone is not None:
-        from skyweave.backbone import build_backbone
+        from skyweave.backbone import Backbone, build_backbone
         from skyweave.downstream.features import backbone_features
 
         sensors = list(backbone.sensors.values())
@@ -258,7 +258,8 @@ def baseline_features(
             fresh = build_backbone(backbone.config, sensors, seed=1000 + seed).to(next(backbone.parameters()).device)
             return backbone_features(fresh, samples, config.readout, patch_size or config.patch_size)
 
-        rows.append(("random initialisation", CLASSIFIERS, initial))
+        if isinstance(backbone, Backbone):  # weights by others come without their initialisation
+            rows.append(("random initialisation", CLASSIFIERS, initial))
     if config.baselines is not None:
         known = {name for name, _, _ in rows}
         unknown = set(config.baselines) - known - {"random initialisation"}

@@ -75,6 +75,11 @@ def export(
         ValueError: an unknown ending, a size that is no multiple of the patch size, or a model too large for ONNX.
         ModuleNotFoundError: the extra ``export`` is not installed.
     """
+    if not isinstance(backbone, Backbone):
+        raise ValueError(
+            f"{type(backbone).__name__} cannot be exported: only Skyweave's own backbone can; export it with its "
+            "authors' code"
+        )
     path = Path(path)
     chosen = format or SUFFIXES.get(path.suffix)
     if chosen is None:

@@ -1,0 +1,49 @@
+"""Weights that others published go where ours go: `skyweave embed` and `skyweave probe` on an MAE encoder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+
+from skyweave.backbone.published import PublishedConfig
+from skyweave.backbone.published_vit import MAE
+from skyweave.cli.main import main
+from skyweave.sensors import get_sensor
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = MAE(PublishedConfig("mae", width=192, depth=2, heads=3, patch_size=16, side=14), get_sensor("rgb"))
+    for value in model.parameters():
+        torch.nn.init.normal_(value, std=0.1)
+    path = tmp_path_factory.mktemp("published") / "mae_tiny.pth"
+    torch.save({"model": model.state_dict()}, path)
+    return path
+
+
+def test_embed(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene, output = tmp_path / "scene.tif", tmp_path / "features.tif"
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 96, 64), np.uint8)
+    profile = {"driver": "GTiff", "height": 96, "width": 64, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(scene, "w", transform=Affine(0.5, 0, 370_000, 0, -0.5, 5_800_000), **profile) as target:
+        target.write(pixels)
+        target.descriptions = ("red", "green", "blue")
+    arguments = ["--sensor", "rgb", "--unit", "uint8", "--weights", str(weights), "--tile", "64", "--overlap", "32"]
+    assert main(["embed", str(scene), "-o", str(output), *arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["channels"] == 192
+    with rasterio.open(output) as source:
+        assert (source.count, source.height, source.width) == (192, 6, 4) and source.read(1).std() > 0
+
+
+def test_what_is_no_encoder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"conv.weight": torch.zeros(3)}, path)
+    (tmp_path / "scene.tif").write_bytes(b"")
+    arguments = ["-o", str(tmp_path / "o.tif"), "--sensor", "rgb", "--unit", "uint8", "--weights", str(path)]
+    assert main(["embed", str(tmp_path / "scene.tif"), *arguments]) == 2
+    assert "none of MAE, SatMAE, Prithvi, Clay and DOFA" in capsys.readouterr().err

@@ -76,7 +76,8 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     own = replace(config.data, split=replace(config.data.split, seed=seed))
     data = load_own(own, args.data, task)
     most = MOST_IMAGES if own.task == "classification" else MOST
-    data = replace(data, **{part: some(getattr(data, part), most[part], seed) for part in most})
+    train, validation, test = (some(getattr(data, part), most[part], seed) for part in most)
+    data = replace(data, train=train, validation=validation, test=test)
     recipe = recipe_of(config.recipe, row, own.task, BATCH[task], args.steps)
     first = name_of(args.output, task, row, fraction, args.seeds[0])
     if seed != args.seeds[0] and first.exists():
@@ -108,7 +109,7 @@ def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -
     training = replace(recipe.training, batch=batch, head_steps=100)
     steps = (steps or STEPS) * LONGER.get(kind, 1)
     training = replace(training, steps=steps, evaluations=4, patience=4)
-    rates = {"lora": [4e-3], "full": [5e-4], "scratch": [5e-4], "unet": [3e-3]}
+    rates = {"lora": [1e-3], "full": [5e-4], "scratch": [5e-4], "unet": [3e-3]}
     training = replace(training, learning_rates=rates.get(kind, []), head_learning_rates=[1e-3, 3e-3, 1e-2])
     return replace(
         recipe,

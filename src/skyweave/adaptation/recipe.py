@@ -16,7 +16,7 @@ RATES: dict[MethodKind, tuple[float, ...]] = {
     "frozen": (1e-3, 3e-3, 1e-2),
     "full": (1e-4, 3e-4, 1e-3),
     "last": (1e-4, 3e-4, 1e-3),
-    "lora": (1e-3, 3e-3, 1e-2),
+    "lora": (3e-4, 1e-3, 3e-3),
     "scratch": (1e-4, 3e-4, 1e-3),
     "unet": (1e-3, 3e-3, 1e-2),
 }

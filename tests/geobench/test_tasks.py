@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skyweave.geobench.fabricate import LAYOUTS
+from skyweave.geobench.layouts import LAYOUTS
 from skyweave.geobench.sensors import sensor_named
 from skyweave.geobench.tasks import task_named, tasks
 

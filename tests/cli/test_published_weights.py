@@ -47,3 +47,26 @@ def test_what_is_no_encoder_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     arguments = ["-o", str(tmp_path / "o.tif"), "--sensor", "rgb", "--unit", "uint8", "--weights", str(path)]
     assert main(["embed", str(tmp_path / "scene.tif"), *arguments]) == 2
     assert "none of MAE, SatMAE, Prithvi, Clay and DOFA" in capsys.readouterr().err
+
+
+def test_probe(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    profile = {"driver": "GTiff", "height": 32, "width": 32, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
+    for name, level in (("dark", 60), ("bright", 180)):
+        for number in range(4):
+            pixels = random.normal(level, 10, (3, 32, 32)).clip(0, 255).astype(np.uint8)
+            path = tmp_path / f"{name}_{number}_image.tif"
+            with rasterio.open(path, "w", transform=Affine(0.1, 0, 5e5, 0, -0.1, 5e6), **profile) as target:
+                target.write(pixels)
+    (tmp_path / "halves.yaml").write_text(
+        'name: halves\nsource: {sensor: rgb, files: "*_image.tif", bands: sensor, unit: uint8}\n'
+        'labels: {kind: pattern, pattern: "^(?P<label>[a-z]+)_", classes: [dark, bright]}\npatch_size: 16\n'
+        "readout: [stem, normed]\nsplit: {kind: groups, folds: 2}\nseeds: 1\nrandom_filters: 8\n"
+        "baselines: [random convolutions, random initialisation]\n"
+    )
+    arguments = ["--data", str(tmp_path), "--weights", str(weights), "--json"]
+    assert main(["probe", str(tmp_path / "halves.yaml"), *arguments]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert {row["features"] for row in result["rows"]} == {"backbone", "random convolutions"}
+    best = max(row["scores"]["accuracy"]["mean"] for row in result["rows"] if row["features"] == "backbone")
+    assert best == 1.0 and len(result["fingerprint"]) == 16

@@ -81,7 +81,7 @@ def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.N
     """Nodes in their namespaces for a while; what they saw and sent."""
     processes = []
     for i, name in enumerate(NAMES):
-        others = [f"{args.protocol}/10.77.0.{j + 1}:7447" for j in range(len(NAMES)) if j != i]
+        others = [f"{args.protocol}/10.77.0.{j + 1}:7447" for j in range(i)]
         content = {
             "name": name,
             "number": i + 1,

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from skyweave.fleet.config import FleetConfig
 
 
+STARTING = 120.0  # seconds for a fleet's processes to start, on a machine that may be busy
+
+
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command and its own commands."""
     parser = subparsers.add_parser(
@@ -93,6 +96,10 @@ def _up(args: argparse.Namespace) -> int:
     import threading
     from pathlib import Path
 
+    from skyweave.fleet.forks import prepare
+
+    if not args.detach:
+        prepare()  # it imports what nodes need while we import what we need
     from skyweave.fleet.supervise import Supervisor
 
     config = _config(args.config, args.set)
@@ -125,7 +132,7 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
     streams += [(os.POSIX_SPAWN_DUP2, log, number) for number in (1, 2)]
     process = os.posix_spawn(sys.executable, command, os.environ, file_actions=streams, setsid=True)
     os.close(log)
-    until = time.monotonic() + 30
+    until = time.monotonic() + STARTING
     while time.monotonic() < until and os.waitpid(process, os.WNOHANG) == (0, 0):
         if supervisor_of(config.state) == process and (Path(config.state) / "fleet.json").exists():
             state = fleet_state(config.state)

@@ -17,6 +17,7 @@ from skyweave.demo.crossing import Crossing, make_crossing, simulated_crossing
 from skyweave.demo.fleet import FleetShown, check_fleet, make_fleet
 from skyweave.demo.perceived import Perceived, make_perceived, unseen_scenes
 from skyweave.files import write_aside
+from skyweave.fleet.forks import prepare
 from skyweave.perception.weights import load_perception
 from skyweave.pretraining.weights import load_autoencoder
 from skyweave.viewing.png import encode_png
@@ -69,6 +70,7 @@ def write_report(
     """
     if fleet_seconds:
         check_fleet(port)
+        prepare()
     found = find_data(data)
     model, card = load_autoencoder(weights)
     chapters = collect(found)

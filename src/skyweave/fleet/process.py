@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.fleet.config import NodeConfig
+from skyweave.fleet.forks import context
 from skyweave.records import read_record
 
 REPORT_EVERY = 5.0  # seconds between two lines about pictures
 STATUS_EVERY = 1.0  # seconds
-PRELOADED = ["skyweave.fleet.preload"]
 USER_ERROR = 2
 
 
@@ -102,12 +102,8 @@ def start(file: Path, log: Path) -> BaseProcess:
 
     It ends when we do, however we end.
     """
-    method = "forkserver" if sys.platform == "linux" else "spawn"  # elsewhere libraries do not survive a fork
-    context: Any = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(PRELOADED)
     arguments = str(file.resolve()), str(log.resolve()), os.getcwd()
-    process: BaseProcess = context.Process(target=_run, args=arguments, name=file.stem, daemon=True)
+    process: BaseProcess = context().Process(target=_run, args=arguments, name=file.stem, daemon=True)
     process.start()
     return process
 

@@ -142,6 +142,14 @@ def test_statistics_of_the_task_normalise_it(archive: Path) -> None:
         open_task(archive, "m-so2sat", statistics="mine")  # type: ignore[arg-type]
 
 
+def test_nothing_that_is_there_is_fabricated_over(eurosat: Path) -> None:
+    with pytest.raises(FileExistsError, match="m-eurosat is not empty"):
+        miniature(eurosat, "m-eurosat")
+    for samples, size in (((0, 1, 1), 20), ((1, 1, 1), 5)):
+        with pytest.raises(ValueError, match="give one of each split at least"):
+            miniature(eurosat, "m-so2sat", samples=samples, size=size)
+
+
 def test_slices_stay_lazy(archive: Path) -> None:
     train = open_task(archive, "m-eurosat").train
     assert [sample.name for sample in train[1:3]] == [train[1].name, train[2].name]

@@ -50,6 +50,7 @@ def fabricate(
         The folders of the tasks.
 
     Raises:
+        FileExistsError: a task's folder has something in it.
         ValueError: no samples, or pictures too small to hold anything.
         UnknownNameError: (a ``KeyError``) no such task.
     """
@@ -62,6 +63,8 @@ def fabricate(
 def _task(root: Path, task: GeobenchTask, samples: tuple[int, int, int], size: int, seed: int) -> Path:
     """One task's folder with all that the published one has."""
     folder = root / task.collection / task.name
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; fabricate into a folder of its own, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     size = size // 10 * 10 if task.name == "m-NeonTree" else size
     random = np.random.default_rng([seed, list(tasks()).index(task.name)])

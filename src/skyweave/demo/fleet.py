@@ -183,7 +183,8 @@ def _pace(perceiver: BoxPerceiver) -> float:
             seconds.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(threads)
-    needed = SPARE * min(seconds) * len(scene.frames[0].captures) / len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    needed = SPARE * min(seconds) * len(scene.frames[0].captures) / cores
     return next((pace for pace in PACES if pace >= needed), PACES[-1])
 
 

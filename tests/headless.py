@@ -26,7 +26,7 @@ class Browser:
             "about:blank", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         file = self.folder / "profile" / "DevToolsActivePort"
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120  # a loaded machine may take its time
         while not (file.exists() and "\n" in file.read_text()):
             assert time.monotonic() < end, "the browser does not start"
             await asyncio.sleep(0.05)

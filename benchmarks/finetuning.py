@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
 
 
 def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -> Any:
-    """A row's method and head, with learning rates that short trainings of the first task chose."""
+    """A row's method and head; the learning rates of the network are fixed, so that a run is one training."""
     kind, _, head = row.partition(" ")
     if not head:  # the configuration's own; a U-Net has none
         head = recipe.head.kind

@@ -53,7 +53,7 @@ class NodeOptions:
 
     window: float = 0.75
     wait: float = 0.25
-    grace: float = 0.1
+    grace: float = 0.15
     mtu: int = 1200
     beat: float = 0.5
     alive: float = 2.0

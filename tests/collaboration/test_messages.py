@@ -73,6 +73,28 @@ def test_the_budget_is_kept_and_used(ours: CollaborativeModel, own: Own, budget:
     assert size >= min(0.9 * budget - 25, 0.97 * whole - 100)
 
 
+def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeModel, own: Own) -> None:
+    """What one platform saw alone adds nothing to a map that was fused from its cells."""
+    empty, nowhere = torch.zeros_like(torch.from_numpy(own.features)), torch.zeros(own.grid.shape, dtype=torch.bool)
+    for budget in (300, 3000, None):
+        frame = decode(sent(ours, own, budget), ours.tables or ())
+        came = heard(ours, empty, nowhere, own.grid, [frame], own.time)
+        assert frame.boxes is not None
+        place = own.grid.index(frame.boxes.centres)
+        told = came.told.exact[0, 0].numpy().ravel()[place] > 0.5
+        assert len(came.boxes[0]) == np.count_nonzero(~told)
+        assert came.told.boxes.any(), "all are drawn, whatever else came"
+    assert told.any() and not told.all()
+
+
+def test_usefulness_starts_from_energy(ours: CollaborativeModel, own: Own) -> None:
+    maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
+    strategy = Ours(maps.shape[1], ours.strategy.box_channels)
+    order = strategy.usefulness(maps, seen, torch.zeros(1, *own.grid.shape)).flatten().argsort()
+    energy = maps.square().mean(1).flatten()[order]
+    assert (energy.diff() >= 0).all()
+
+
 def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, make: Make, own: Own) -> None:
     tiny = decode(sent(ours, own, 200), ours.tables or ())
     assert tiny.boxes is not None and len(tiny.boxes) >= 10

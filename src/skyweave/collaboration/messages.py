@@ -115,7 +115,13 @@ def decoded(model: CollaborativeModel, frame: FrameContent) -> Decoded | None:
 
 @dataclass(frozen=True)
 class Heard:
-    """What came at one moment: for the strategies to fuse, and the peers' boxes, put where they belong."""
+    """What came at one moment.
+
+    Attributes:
+        told: for the strategies to fuse.
+        boxes: of each peer, put where they belong; without those whose place the peer told in full: the fused map
+            shows that better than one platform alone could.
+    """
 
     told: Told
     boxes: list[BoxList]
@@ -147,12 +153,14 @@ def heard(
         parts, boxes = _on_own_grid(model, frame, grid, correction), frame.boxes
         if boxes is not None and not correction.nothing:
             boxes = correction.boxes(boxes)
-        came.append(parts or (torch.zeros_like(own), nowhere, nowhere))
+        parts = parts or (torch.zeros_like(own), nowhere, nowhere)
+        came.append(parts)
         shares = model.strategy.shares in ("boxes", "both")
         drawings.append(drawn(boxes if shares else None, grid, classes))
         ages.append(max(time - frame.time, 0) / NANOSECONDS)
         if boxes is not None:
-            lists.append(boxes)
+            place = grid.index(boxes.centres)
+            lists.append(boxes.select(np.flatnonzero((place < 0) | (parts[2].numpy().ravel()[place] < 0.5))))
     channels = model.strategy.box_channels
     told = Told(
         own[None],

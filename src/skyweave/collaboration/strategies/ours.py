@@ -1,6 +1,7 @@
 """Ours: a coarse map of everything and the most useful cells in full, beside boxes; taken in through a gate.
 
-What is useful is learned from the task losses through a soft threshold at the budget, and asked for by a small request.
+What is useful is first what carries much: a cell's energy, which in what a trained lift gives stands out at objects;
+the task losses add to that through a soft threshold at the budget, and a small request asks for it.
 The fused map is the own one plus a gated difference: without messages it is the own map to the last bit, and a message
 that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so
 that the smallest budgets lose nothing against either.
@@ -14,6 +15,7 @@ from skyweave.collaboration.strategies.cerf import BoxReader
 from skyweave.collaboration.told import Told
 
 FLAGS = 4  # visible, exact, age, own visibility
+LEAST = 1e-6  # energy of a cell
 
 
 class Ours(Strategy):
@@ -30,6 +32,7 @@ class Ours(Strategy):
             nn.Conv2d(channels + 1, 24, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(24, 16, 3, 1, 2, 2),
             nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1),
         )  # fmt: skip
+        nn.init.zeros_(self.useful[-1].weight)  # type: ignore[arg-type]
         self.asked = nn.Parameter(torch.tensor(0.5))
         self.masked = Masked(channels)
         self.agreement = nn.Sequential(
@@ -50,7 +53,9 @@ class Ours(Strategy):
     def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
         """See `Strategy`."""
         seen = visible.unsqueeze(1).to(features.dtype)
-        return self.useful(torch.cat([features, seen], 1))[:, 0].float() + self.asked * wanted
+        learned = self.useful(torch.cat([features, seen], 1))[:, 0].float()
+        energy = features.float().square().mean(1).clamp(min=LEAST).log()
+        return energy + learned + self.asked * wanted
 
     def fuse(self, told: Told) -> Tensor:
         """See `Strategy`."""

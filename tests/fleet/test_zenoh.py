@@ -148,6 +148,24 @@ def test_who_leaves_is_known_at_once_and_leaves_no_descriptors() -> None:
     assert descriptors[0] == descriptors[-1]
 
 
+def test_dead_links_leave_threads_to_listen_with() -> None:
+    """Closing a dead link blocks a reading thread for ten seconds; with two of them a node that had lost two peers at
+    once heard nobody (`benchmarks/fleet_radio.py --cut 10` shows it on real links).
+    """
+    port = free_port()
+    program = (
+        "import sys, time; from pathlib import Path; from skyweave.fleet.zenoh_transport import *;"
+        "one = ZenohTransport(ZenohConfig([sys.argv[1]])); two = ZenohTransport(ZenohConfig(connect=[sys.argv[1]]));"
+        "time.sleep(1);"
+        "names = [p.read_text() for p in Path('/proc/self/task').glob('*/comm')];"
+        "print(sum(name.startswith('rx-') for name in names)); one.close(); two.close()"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, f"tcp/127.0.0.1:{port}"], capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) >= 16
+
+
 @pytest.mark.parametrize(
     ("endpoint", "local"),
     [

@@ -10,6 +10,7 @@ name; `check_secure` refuses anything else unless told otherwise.
 import contextlib
 import ipaddress
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ QUEUES = (
 )
 BATCH = 16_384  # bytes
 CLOSING = 3.0  # seconds
+# Closing a dead link blocks one of Zenoh's reading threads for the 10 s that a socket lingers. It has two by default: a
+# node whose own link was cut loses all peers at once, and heard nobody until they were free again.
+RUNTIME = "(rx: (worker_threads: 32))"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class ZenohConfig:
         mode: ``peer``, or ``client`` of a router (everything travels once, to the router), or ``router``.
         discover: find others on the local network by multicast.
         buffer: bytes that wait in the system for a busy TCP or TLS link; what waits long comes too late.
+        patience: seconds after which an attempt to connect is begun anew; TLS over links below 50 kbit/s needs more.
     """
 
     listen: list[str] = field(default_factory=lambda: ["tcp/127.0.0.1:0"])
@@ -59,6 +64,7 @@ class ZenohConfig:
     mode: str = "peer"
     discover: bool = False
     buffer: int = 65_536
+    patience: float = 4.0
 
     def __post_init__(self) -> None:
         if self.mode not in ("peer", "client", "router"):
@@ -96,6 +102,7 @@ class ZenohTransport:
         members: list[str] | None = None,
         relays: list[str] | None = None,
     ) -> None:
+        os.environ.setdefault("ZENOH_RUNTIME", RUNTIME)  # read when the process's first session opens
         settings = zenoh.Config()
         for key, value in session_settings(config, certificates, fleet, members, relays).items():
             settings.insert_json5(key, json.dumps(value))
@@ -193,7 +200,7 @@ def session_settings(
         "connect/endpoints": config.connect,
         "connect/timeout_ms": -1,  # others may come up later, or come back
         "connect/exit_on_failure": False,
-        "connect/retry": {"period_init_ms": 200, "period_max_ms": 1000, "period_increase_factor": 1.5},
+        "connect/retry": {"period_init_ms": 200, "period_max_ms": 400, "period_increase_factor": 1.5},
         "scouting/multicast/enabled": config.discover,
         "scouting/gossip/enabled": config.mode != "client",
         "transport/link/tx/queue/congestion_control/drop/wait_before_drop": 1000,  # microseconds
@@ -203,6 +210,8 @@ def session_settings(
         "transport/link/rx/max_message_size": 1 << 20,
         "transport/link/tx/lease": 3000,  # milliseconds after which a silent link is given up
         "transport/unicast/max_sessions": 256,
+        # The system repeats what a cut link swallowed at ever longer intervals: better to begin anew.
+        "transport/unicast/open_timeout": round(1000 * config.patience),
         # Messages are small; segments of peers that were killed would stay, in /dev/shm and among our descriptors.
         "transport/shared_memory/enabled": False,
     }

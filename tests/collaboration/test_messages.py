@@ -87,7 +87,7 @@ def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeMod
     assert told.any() and not told.all()
 
 
-def test_usefulness_starts_from_energy(ours: CollaborativeModel, own: Own) -> None:
+def test_the_most_useful_cells_are_those_with_most_energy(ours: CollaborativeModel, own: Own) -> None:
     maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
     strategy = Ours(maps.shape[1], ours.strategy.box_channels)
     order = strategy.usefulness(maps, seen, torch.zeros(1, *own.grid.shape)).flatten().argsort()

@@ -1,7 +1,8 @@
 """Ours: a coarse map of everything and the most useful cells in full, beside boxes; taken in through a gate.
 
-What is useful is first what carries much: a cell's energy, which in what a trained lift gives stands out at objects;
-the task losses add to that through a soft threshold at the budget, and a small request asks for it.
+What is useful is what carries much, a cell's energy, which stands out at objects, and what a small request asks for; how
+much a request counts is learned through a soft threshold at the budget. A small network that learned what is useful
+from the losses chose worse at every budget.
 The fused map is the own one plus a gated difference: without messages it is the own map to the last bit, and a message
 that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so
 that the smallest budgets lose nothing against either.
@@ -28,11 +29,6 @@ class Ours(Strategy):
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.useful = nn.Sequential(
-            nn.Conv2d(channels + 1, 24, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(24, 16, 3, 1, 2, 2),
-            nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1),
-        )  # fmt: skip
-        nn.init.zeros_(self.useful[-1].weight)  # type: ignore[arg-type]
         self.asked = nn.Parameter(torch.tensor(0.5))
         self.masked = Masked(channels)
         self.agreement = nn.Sequential(
@@ -52,10 +48,7 @@ class Ours(Strategy):
 
     def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
         """See `Strategy`."""
-        seen = visible.unsqueeze(1).to(features.dtype)
-        learned = self.useful(torch.cat([features, seen], 1))[:, 0].float()
-        energy = features.float().square().mean(1).clamp(min=LEAST).log()
-        return energy + learned + self.asked * wanted
+        return features.float().square().mean(1).clamp(min=LEAST).log() + self.asked * wanted
 
     def fuse(self, told: Told) -> Tensor:
         """See `Strategy`."""

@@ -40,10 +40,11 @@ METRICS = ("mAP", "IoU", "VPQ", "minADE_3", "trajectory_recall")
 SWEEPS: dict[str, list[Conditions]] = {
     "lost chunks": [Conditions(lost=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
     "late by seconds": [Conditions(late=seconds) for seconds in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
-    "peers": [Conditions(peers=peers) for peers in (0, 1, 2, 3)],
+    "peers": [Conditions(peers=peers) for peers in range(8)],
     "peers with boxes only": [Conditions(boxes_only=peers) for peers in (0, 1, 2, 3)],
     "features of another scene": [Conditions(useless=useless) for useless in (False, True)],
 }
+POSE = "pose"
 POSE_ERRORS = ((0.0, 0.0), (0.5, 1.0), (1.5, 3.0))  # metres, degrees
 
 
@@ -64,6 +65,8 @@ def main() -> None:
         "--sweeps", action="store_true", help="what goes wrong, at --sweep-budget, instead of the curve"
     )
     parser.add_argument("--sweep-budget", type=int, default=10_000)
+    parser.add_argument("--sweep", nargs="+", default=[*SWEEPS, POSE], choices=[*SWEEPS, POSE], help="these only")
+    parser.add_argument("--platforms", type=int, default=4, help="that are scored together")
     parser.add_argument("--plot", type=Path, help="write the curves as SVG")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -109,7 +112,7 @@ class Bench:
         kept = self.output / "scores" / f"{strategy}_{seed}_{name}.json"
         if kept.exists():
             return dict(json.loads(kept.read_text()))
-        samples = CachedSamples(self.test_scenes, self.perception.config, self.test_cache)
+        samples = CachedSamples(self.test_scenes, self.perception.config, self.test_cache, self.arguments.platforms)
         found, ledger = score(self.model(strategy, seed), samples, conditions, self.arguments.every, told=cache)
         values = {"bytes": ledger.mean, **{metric: found.values[metric] for metric in METRICS}}
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -135,8 +138,10 @@ class Bench:
         rows = []
         for strategy in self.arguments.strategies:
             seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
-            for sweep, all_conditions in SWEEPS.items():
-                for conditions in all_conditions:
+            for sweep in self.arguments.sweep:
+                for conditions in SWEEPS.get(sweep, ()):
+                    if conditions.peers < 7 and conditions.peers >= self.arguments.platforms:
+                        continue
                     conditions = replace(conditions, budget=self.arguments.sweep_budget)
                     value = getattr(conditions, _FIELD[sweep])
                     label = f"{sweep}: {value}"
@@ -145,7 +150,7 @@ class Bench:
                         for seed in seeds
                     ]
                     rows.append({"strategy": strategy, "condition": label, **gathered(found)})
-            for metres, degrees in POSE_ERRORS:
+            for metres, degrees in POSE_ERRORS if POSE in self.arguments.sweep else ():
                 cache = self.disturbed(metres, degrees) if metres else self.test_cache
                 conditions = Conditions(self.arguments.sweep_budget)
                 label = f"pose: {metres} m, {degrees} degrees"

@@ -1,5 +1,7 @@
+import copy
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 
 from skyweave.collaboration.boxes import moved
 from skyweave.collaboration.cache import Cache, Own
+from skyweave.collaboration.freeze import freeze
 from skyweave.collaboration.messages import content, decoded, encode, heard, request_of, wanted_by
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies.ours import Ours
+from skyweave.collaboration.weights import as_stored, load_collaboration, save_collaboration
 from skyweave.wire import BoxList, FrameContent, Pose, Receiver, Refused, WireGrid, decode
 
 Make = Callable[[str], CollaborativeModel]
@@ -93,6 +97,21 @@ def test_the_most_useful_cells_are_those_with_most_energy(ours: CollaborativeMod
     order = strategy.usefulness(maps, seen, torch.zeros(1, *own.grid.shape)).flatten().argsort()
     energy = maps.square().mean(1).flatten()[order]
     assert (energy.diff() >= 0).all()
+
+
+def test_a_model_stored_in_int8_says_the_same(ours: CollaborativeModel, cache: Cache, own: Own, tmp_path: Path) -> None:
+    model = copy.deepcopy(ours)
+    as_stored(model, torch.int8)
+    assert model.tables is None, "other cells need other tables"
+    freeze(model, cache)
+    save_collaboration(tmp_path / "small.safetensors", model, "small", torch.int8)
+    save_collaboration(tmp_path / "large.safetensors", model, "large")
+    for name in ("small", "large"):
+        found, _ = load_collaboration(tmp_path / f"{name}.safetensors")
+        assert sent(found, own, 3000) == sent(model, own, 3000)
+        assert found.tables is not None and found.tables.model == model.tables.model
+    small, large = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("small", "large"))
+    assert small < 0.5 * large
 
 
 def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, make: Make, own: Own) -> None:

@@ -23,8 +23,10 @@ def packed(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]
             scale = _scale(value.float())
             result[key] = (value.float() / scale).round().to(torch.int8).contiguous()
             result[key + SCALE] = scale.flatten().contiguous()
-        else:
+        elif value.is_floating_point():
             result[key] = value.to(_small(dtype)).contiguous()
+        else:  # whole numbers, such as entropy tables, stay what they are
+            result[key] = value.to(torch.int32).contiguous()
     return result
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from skyweave.collaboration.freeze import freeze
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.moments import CachedSamples, TrainingMoments
-from skyweave.collaboration.weights import save_collaboration
+from skyweave.collaboration.weights import as_stored, save_collaboration
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import OptimiserConfig
@@ -39,6 +40,7 @@ class TrainConfig:
         scenes: of these at most, so that the cache (2.5 MB a platform and frame) fits the disk; null for all.
         cells: side of the part of the map that a step sees; null for all of it.
         platforms: how many a sample has at most.
+        weights_dtype: in which weights are stored, perception's included.
     """
 
     name: str
@@ -53,6 +55,7 @@ class TrainConfig:
     machine: Machine = field(default_factory=Machine)
     platforms: int = 4
     cells: int | None = 64
+    weights_dtype: Literal["float32", "float16", "int8"] = "float32"
     seed: int = 0
 
 
@@ -99,6 +102,8 @@ def train_on(
     module = CollaborationModule(model, config.optimiser, config.losses, moments)
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], resume, progress)
     model.cpu().eval()
+    dtype = getattr(torch, config.weights_dtype)
+    as_stored(model, dtype)
     if model.sends_features:
         freeze(model, cache)
     training = {
@@ -107,7 +112,7 @@ def train_on(
         "samples": len(samples),
         "config": asdict(config),
     }
-    save_collaboration(output / WEIGHTS, model, config.name, training=training)
+    save_collaboration(output / WEIGHTS, model, config.name, dtype, training=training)
     return output / WEIGHTS
 
 

@@ -9,6 +9,7 @@ import torch
 
 from skyweave.backbone import Card, read_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
+from skyweave.backbone.storage import rounded
 from skyweave.collaboration.config import CollaborationConfig
 from skyweave.collaboration.freeze import fingerprint_of
 from skyweave.collaboration.model import CollaborativeModel
@@ -20,16 +21,31 @@ PART, TABLES = "collaboration.", "tables."
 UNTRAINED = ("own", "late", "all")  # strategies that use what the perception model has learned
 
 
-def save_collaboration(path: Path, model: CollaborativeModel, name: str, **card_fields: Any) -> Card:
-    """Write one file that ``load_collaboration`` reads whole, ``load_perception`` and ``skyweave.load`` in part."""
+def save_collaboration(
+    path: Path, model: CollaborativeModel, name: str, dtype: torch.dtype = torch.float32, **card_fields: Any
+) -> Card:
+    """Write one file that ``load_collaboration`` reads whole, ``load_perception`` and ``skyweave.load`` in part.
+
+    Args:
+        dtype: storage of the weights; a model that is not `as_stored` already has other tables than its cells need.
+    """
     extra = {PART + key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
     if (
         model.tables is not None
-    ):  # numbers below 2**24, so that the float32 of the file holds them; the fingerprint is not
+    ):  # numbers below 2**24, which float32 holds, as which they are read; the fingerprint is not
         arrays = replace(model.tables, fingerprint=0).to_arrays()
         extra |= {PART + TABLES + key: torch.from_numpy(value) for key, value in arrays.items()}
     parts = {"collaboration": model.config.to_dict()}
-    return save_perception(path, model.perception, name, more=extra, more_parts=parts, **card_fields)
+    return save_perception(path, model.perception, name, dtype, more=extra, more_parts=parts, **card_fields)
+
+
+@torch.no_grad()
+def as_stored(model: CollaborativeModel, dtype: torch.dtype) -> None:
+    """Give a model the weights that are read back after storing; its tables are to be frozen after that."""
+    for value in model.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(rounded(value, dtype))
+    model.tables = None
 
 
 def load_collaboration(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[CollaborativeModel, Card]:

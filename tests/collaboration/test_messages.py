@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skyweave.collaboration.boxes import moved
+from skyweave.collaboration.boxes import drawn, moved
 from skyweave.collaboration.cache import Cache, Own
 from skyweave.collaboration.freeze import freeze
 from skyweave.collaboration.messages import content, decoded, encode, heard, request_of, wanted_by
@@ -94,9 +94,24 @@ def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeMod
 def test_the_most_useful_cells_are_those_with_most_energy(ours: CollaborativeModel, own: Own) -> None:
     maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
     strategy = Ours(maps.shape[1], ours.strategy.box_channels)
-    order = strategy.usefulness(maps, seen, torch.zeros(1, *own.grid.shape)).flatten().argsort()
-    energy = maps.square().mean(1).flatten()[order]
-    assert (energy.diff() >= 0).all()
+    nowhere = torch.zeros(1, *own.grid.shape)
+    useful = strategy.usefulness(maps, seen, nowhere, nowhere)
+    assert (maps.square().mean(1).flatten()[useful.flatten().argsort()].diff() >= 0).all()
+    certain = strategy.usefulness(maps, seen, nowhere, nowhere + 0.5)
+    assert torch.allclose(certain - useful, torch.ones(()))
+
+
+def test_cells_of_own_boxes_travel_first(ours: CollaborativeModel, own: Own) -> None:
+    def covered(boxes: BoxList) -> float:
+        frame = content(
+            ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, boxes, 1000
+        )
+        cells = decode(encode(ours, frame, 1000), ours.tables or ()).high
+        assert cells is not None
+        footprint = drawn(own.boxes, own.grid, 2)[0].numpy().ravel() > 0.5
+        return float(footprint[cells.indices].sum())
+
+    assert covered(own.boxes) > 1.2 * covered(replace(own.boxes, scores=0 * own.boxes.scores))
 
 
 def test_a_model_stored_in_int8_says_the_same(ours: CollaborativeModel, cache: Cache, own: Own, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_peers_who_say_something_count(make: Make, name: str) -> None:
 def test_usefulness_is_a_number_for_each_cell(make: Make, name: str) -> None:
     model = make(name)
     one = told(model)
-    useful = model.strategy.usefulness(one.own, one.own_visible, torch.rand(2, 32, 32))
+    useful = model.strategy.usefulness(one.own, one.own_visible, torch.rand(2, 32, 32), torch.rand(2, 32, 32))
     assert useful.shape == (2, 32, 32) and torch.isfinite(useful).all()
 
 

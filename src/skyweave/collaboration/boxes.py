@@ -15,6 +15,7 @@ from skyweave.wire import BoxList
 
 NEAR, LEAST = 2.0, 0.7  # metres between the centres of one object, at most; less where objects are smaller
 DRAWN = 7  # channels of a drawn map besides one a class
+CERTAINTY = 0  # of them
 
 
 def boxes_of(detections: Detections | None, categories: Sequence[str]) -> BoxList:

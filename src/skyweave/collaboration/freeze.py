@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from skyweave.collaboration.boxes import CERTAINTY, drawn
 from skyweave.collaboration.cache import Cache, Key
 from skyweave.collaboration.entropy import freeze as freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
@@ -29,7 +30,8 @@ def freeze(model: CollaborativeModel, cache: Cache, keys: Sequence[Key] | None =
         maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
         levels = codec.quantised(codec.encode(maps, seen), noisy=False)
         low_bits, high_bits = codec.bits(levels)
-        useful = model.strategy.usefulness(maps, seen, torch.zeros(seen.shape))
+        certain = drawn(own.boxes, own.grid, len(model.perception.config.categories))[None, CERTAINTY]
+        useful = model.strategy.usefulness(maps, seen, torch.zeros(seen.shape), certain)
         room = torch.tensor([ROOM[number % len(ROOM)]])
         sent = select(useful, low_bits, high_bits, levels.low_valid, levels.high_valid, room)
         high.append(levels.high[0].permute(1, 2, 0)[sent.high[0] > 0].numpy())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skyweave.collaboration.align import Correction
-from skyweave.collaboration.boxes import drawn
+from skyweave.collaboration.boxes import CERTAINTY, drawn
 from skyweave.collaboration.cache import shifted
 from skyweave.collaboration.codec import Decoded, Levels
 from skyweave.collaboration.entropy import cheapest
@@ -80,7 +80,8 @@ def content(
     maps, seen = features[None].float(), visible[None]
     levels = model.codec.quantised(model.codec.encode(maps, seen), noisy=False)
     asked = torch.zeros(1, *visible.shape) if wanted is None else torch.from_numpy(wanted)[None].float()
-    useful = model.strategy.usefulness(maps, seen, asked)[0].numpy()
+    certain = drawn(boxes, grid, len(model.perception.config.categories))[None, CERTAINTY]
+    useful = model.strategy.usefulness(maps, seen, asked, certain)[0].numpy()
     high = _cells(levels.high[0], levels.high_valid[0].numpy(), useful, tables, "high", limit * 8 / LEAST_CELL)
     low = None
     if levels.low is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.boxes import DRAWN
+from skyweave.collaboration.boxes import CERTAINTY, DRAWN
 from skyweave.collaboration.codec import Decoded, DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.moments import Moments
@@ -111,7 +111,8 @@ class CollaborativeModel(nn.Module):
         maps, visible = moments.peers[:, k].flatten(0, 1), moments.peer_visible[:, k].flatten(0, 1)
         with torch.autocast("cpu", enabled=False):
             levels = self.codec.quantised(self.codec.encode(maps, visible), noisy)
-        useful = self.strategy.usefulness(maps, visible, moments.wanted[:, k].flatten(0, 1)).float()
+        wanted, certain = moments.wanted[:, k].flatten(0, 1), moments.boxes[:, k].flatten(0, 1)[:, CERTAINTY]
+        useful = self.strategy.usefulness(maps, visible, wanted, certain).float()
         low_bits, high_bits = self.codec.sampled_bits(levels)
         room = moments.budget[:, k].flatten() - HEADER - POSE - moments.box_bytes[:, k].flatten()
         lost = moments.lost[:, k].flatten()

@@ -37,13 +37,14 @@ class Strategy(nn.Module):
     def start_from(self, fusion: nn.Module) -> None:
         """Take what is useful of the perception model's own fusion, before training."""
 
-    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor, certain: Tensor) -> Tensor:
         """How much each cell is worth to others, any scale; by default all are the same, and a budget cuts anywhere.
 
         Args:
             features: (batch, channels, rows, columns) of the sender.
             visible: (batch, rows, columns) bool.
             wanted: (batch, rows, columns) 0 to 1: how much others asked for it.
+            certain: (batch, rows, columns) 0 to 1: how sure the sender is of a box that it found alone there.
 
         Returns:
             (batch, rows, columns).

@@ -25,7 +25,7 @@ class SlidingWindow(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor, certain: Tensor) -> Tensor:
         """See `Strategy`."""
         information = self.information(features).float().sigmoid()
         around = functional.avg_pool2d(information, 3, 1, 1)

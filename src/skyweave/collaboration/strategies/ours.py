@@ -1,8 +1,8 @@
 """Ours: a coarse map of everything and the most useful cells in full, beside boxes; taken in through a gate.
 
-What is useful is what carries much, a cell's energy, which stands out at objects, and what a small request asks for;
-how much a request counts is learned through a soft threshold at the budget. A small network that learned what is useful
-from the losses chose worse at every budget.
+What is useful is what carries much, a cell's energy, which stands out at objects; then where one found something
+oneself, and what a small request asks for, whose weight is learned through a soft threshold at the budget. A small
+network that learned what is useful from the losses chose worse at every budget.
 The fused map is the own one plus a gated difference: without messages it is the own map to the last bit, and a message
 that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so
 that the smallest budgets lose nothing against either.
@@ -17,6 +17,7 @@ from skyweave.collaboration.told import Told
 
 FLAGS = 4  # visible, exact, age, own visibility
 LEAST = 1e-6  # energy of a cell
+CERTAIN = 2.0  # logarithm of the energy that a certain box is worth
 
 
 class Ours(Strategy):
@@ -46,9 +47,10 @@ class Ours(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor, certain: Tensor) -> Tensor:
         """See `Strategy`."""
-        return features.float().square().mean(1).clamp(min=LEAST).log() + self.asked * wanted
+        energy = features.float().square().mean(1).clamp(min=LEAST).log()
+        return energy + CERTAIN * certain + self.asked * wanted
 
     def fuse(self, told: Told) -> Tensor:
         """See `Strategy`."""

@@ -22,7 +22,7 @@ class Where2comm(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor, certain: Tensor) -> Tensor:
         """See `Strategy`."""
         confidence = self.confidence(features)[:, 0].float()
         return confidence + (0.25 + 0.75 * wanted).log()

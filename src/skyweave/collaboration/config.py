@@ -40,14 +40,14 @@ class World:
     """
 
     budget: tuple[float, float] = (200.0, 200_000.0)
-    position: float = 0.5
-    heading: float = 1.0
+    position: float = 0.25
+    heading: float = 0.5
     late: float = 0.15
     lost: float = 0.3
-    absent: float = 0.2
-    alone: float = 0.1
+    absent: float = 0.15
+    alone: float = 0.05
     boxes_only: float = 0.1
-    useless: float = 0.05
+    useless: float = 0.0
 
 
 @dataclass(frozen=True)

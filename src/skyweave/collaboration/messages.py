@@ -19,7 +19,9 @@ from skyweave.collaboration.entropy import cheapest
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.select import FIRST, boxes_within
 from skyweave.collaboration.told import Told
+from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
+from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, Pose, Request, WireGrid, encode_frame
 
 REQUEST_FACTOR = 16  # cells of the map along a side of a request's
@@ -28,6 +30,7 @@ REQUEST_FROM = 1000  # bytes of a budget from which a request travels
 LEAST_CELL = 8  # bits that a cell takes at least: what a budget cannot hold is not worked out
 TOGETHER = 4  # chunks among which neighbours travel together
 NANOSECONDS = 1e9
+TOLD = 0.8  # of a box's cells that came in full, from which the fused map says more than the box
 
 
 @torch.inference_mode()
@@ -160,8 +163,7 @@ def heard(
         drawings.append(drawn(boxes if shares else None, grid, classes))
         ages.append(max(time - frame.time, 0) / NANOSECONDS)
         if boxes is not None:
-            place = grid.index(boxes.centres)
-            lists.append(boxes.select(np.flatnonzero((place < 0) | (parts[2].numpy().ravel()[place] < 0.5))))
+            lists.append(boxes.select(np.flatnonzero(_share(boxes, parts[2].numpy(), grid) < TOLD)))
     channels = model.strategy.box_channels
     told = Told(
         own[None],
@@ -235,6 +237,15 @@ def _placed(cells: Cells | None, grid: WireGrid, channels: int) -> tuple[Tensor,
         return torch.zeros(1, channels, grid.rows, grid.columns), torch.zeros(1, grid.rows, grid.columns)
     levels, valid = cells.placed(grid)
     return torch.from_numpy(levels.astype(np.float32))[None], torch.from_numpy(valid.astype(np.float32))[None]
+
+
+def _share(boxes: BoxList, exact: np.ndarray, grid: MapGrid) -> np.ndarray:
+    """(n,) the share of each box's cells that came in full."""
+    footprints = Boxes(boxes.centres, boxes.sizes, boxes.yaws).footprints()
+    owner = rasterise(footprints, np.arange(1, len(boxes) + 1), grid)
+    cells = np.bincount(owner.ravel(), minlength=len(boxes) + 1)[1:]
+    told = np.bincount(owner.ravel(), exact.ravel() > 0.5, minlength=len(boxes) + 1)[1:]
+    return np.asarray(told / np.maximum(cells, 1))
 
 
 def _on(boxes: BoxList, grid: MapGrid) -> BoxList:

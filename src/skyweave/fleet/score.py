@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.collaboration.boxes import detections_of
 from skyweave.fleet.batch import perceive_alone_and_together
 from skyweave.fleet.perceiver import Perceiver, Place
 from skyweave.fleet.publish import SHOWN
@@ -90,7 +91,7 @@ def score(
             truth.append(frame.annotations)
             live.append(read_detections(content))
             offline.append(_shown(together.detections))
-            own.append(_shown(observed.scene.detections) if hasattr(observed, "scene") else None)
+            own.append(_alone(observed, perceivers[name], scene.crs))
             sources = content["sources"].values()
             whole.append(sum(one["complete"] and abs(one["apart"]) < SAME * interval for one in sources))
     counted = [seen(one) for one in truth]
@@ -135,6 +136,15 @@ def read_detections(content: Mapping[str, Any]) -> Detections:
         content["crs"],
         time,
     )
+
+
+def _alone(observed: Any, perceiver: Perceiver[Any], crs: str | None) -> Detections | None:
+    """What a platform found by itself; None for perceivers that do not say."""
+    if hasattr(observed, "scene"):
+        return _shown(observed.scene.detections)
+    if hasattr(observed, "boxes") and hasattr(perceiver, "categories"):
+        return _shown(detections_of(observed.boxes, perceiver.categories, crs, observed.time))
+    return None
 
 
 def _shown(found: Detections | None) -> Detections:

@@ -1,7 +1,9 @@
 """Accuracy against bytes on the wire, for every way of collaborating: a table, a plot, and sweeps of what goes wrong.
 
-    python benchmarks/collaboration.py --perception weights.safetensors --data recordings --train hidden --test test \
-        -o runs/collaboration --seeds 3
+    simulate="skyweave simulate configs/world/hidden.yaml --set validation=0"
+    $simulate -o recordings/fresh --scenes 50 --frames 12 --seed 300
+    $simulate -o recordings/test --scenes 20 --frames 16 --seed 900
+    python benchmarks/collaboration.py --data recordings -o runs/collaboration --seeds 3
     python benchmarks/collaboration.py ... --strategies ours late --sweeps
 
 Every strategy is trained on the same cached features of the same frozen perception model, for the same steps, with the
@@ -50,16 +52,16 @@ POSE_ERRORS = ((0.0, 0.0), (0.5, 1.0), (1.5, 3.0))  # metres, degrees
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--perception", type=Path, required=True)
+    parser.add_argument("--perception", default="crossing")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--train", default="hidden", help="recording to train on")
+    parser.add_argument("--train", default="fresh", help="recording to train on")
     parser.add_argument("--test", default="test", help="recording to score on")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--scenes", type=int, nargs=2, default=(40, 20), help="to train and to score on at most")
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--scenes", type=int, nargs=2, default=(50, 20), help="to train and to score on at most")
     parser.add_argument("--every", type=int, default=3, help="score every so many-th sample")
     parser.add_argument(
         "--sweeps", action="store_true", help="what goes wrong, at --sweep-budget, instead of the curve"

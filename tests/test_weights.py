@@ -8,8 +8,13 @@ import torch
 
 import skyweave
 from skyweave.backbone import fingerprint, read_checkpoint, shipped
+from skyweave.collaboration.cache import fill
+from skyweave.collaboration.evaluate import Conditions, score
+from skyweave.collaboration.moments import CachedSamples
+from skyweave.collaboration.weights import load_collaboration
 from skyweave.data.batch import SensorBatch, stack
 from skyweave.data.dataset import load_dataset
+from skyweave.demo.perceived import unseen_scenes
 from skyweave.perception import load_perception
 from skyweave.perception.weights import fingerprint as perception_fingerprint
 from skyweave.pretraining import load_autoencoder
@@ -35,6 +40,19 @@ def test_the_shipped_perception_weights_are_what_their_card_says() -> None:
     assert card.fingerprint == fingerprint(skyweave.load("crossing"), torch.int8)
     assert model.config.categories == ("car", "truck", "bus", "bicycle", "pedestrian")
     assert card.training["steps"] > 1000 and card.metrics
+
+
+def test_a_kilobyte_of_the_shipped_codec_shows_what_others_see(tmp_path: Path) -> None:
+    model, card = load_collaboration("crossing")
+    assert model.tables is not None and model.config.strategy == "ours"
+    scenes = unseen_scenes(1, 5)
+    cache = fill(tmp_path, model.perception, str(card.parts["perception_fingerprint"]), scenes)
+    samples = CachedSamples(scenes, model.perception.config, cache)
+    together, ledger = score(model, samples, Conditions(1000))
+    alone, _ = score(model, samples, Conditions(1000, peers=0))
+    assert 500 < ledger.mean <= 1000
+    for metric, least in (("mAP", 0.1), ("IoU", 0.05), ("VPQ", 0.03)):
+        assert together.values[metric] > alone.values[metric] + least, (metric, together.values, alone.values)
 
 
 @pytest.mark.parametrize("name", ["gaofen2-pms", "landsat8-l2", "thermal", "sentinel1-grd"])

@@ -46,6 +46,7 @@ class Ours(Strategy):
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""
         self.masked.start_from(fusion)
+        self.__dict__["own_fusion"] = fusion  # perception's, frozen, and not ours to store
 
     def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor, certain: Tensor) -> Tensor:
         """See `Strategy`."""
@@ -56,7 +57,7 @@ class Ours(Strategy):
         """See `Strategy`."""
         features, visible = everyone(told)
         batch, peers = told.features.shape[:2]
-        alone: Tensor = self.masked(features[:, :1], visible[:, :1])
+        alone = self._alone(features[:, :1], visible[:, :1])
         if not peers:
             return alone
         own = told.own.unsqueeze(1).expand(-1, peers, -1, -1, -1)
@@ -71,3 +72,9 @@ class Ours(Strategy):
         heard = torch.cat([told.visible.amax(1, keepdim=True), told.exact.amax(1, keepdim=True)], 1).to(joint.dtype)
         gate = self.gate(torch.cat([alone, joint, heard], 1)).sigmoid() * came
         return alone + gate * (joint - alone) + self.take(alone, told.boxes)
+
+    def _alone(self, features: Tensor, visible: Tensor) -> Tensor:
+        """What perception makes of one platform: where nothing comes, training for messages must not cost anything."""
+        fusion: nn.Module | None = self.__dict__.get("own_fusion")
+        alone: Tensor = self.masked(features, visible) if fusion is None else fusion(features, visible > 0.5)
+        return alone

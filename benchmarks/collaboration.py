@@ -142,7 +142,7 @@ class Bench:
             seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
             for sweep in self.arguments.sweep:
                 for conditions in SWEEPS.get(sweep, ()):
-                    if conditions.peers < 7 and conditions.peers >= self.arguments.platforms:
+                    if sweep == "peers" and conditions.peers >= self.arguments.platforms:
                         continue
                     conditions = replace(conditions, budget=self.arguments.sweep_budget)
                     value = getattr(conditions, _FIELD[sweep])

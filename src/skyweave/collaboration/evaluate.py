@@ -263,7 +263,7 @@ def with_boxes(scene: Scene, received: Sequence[BoxList], model: CollaborativeMo
     """A scene with the boxes of others: as detections and as constant-velocity trajectories.
 
     They become instances only where no features travel: else the fused map, into which they are drawn, shows them
-    better (measured at budgets from 200 bytes up).
+    better.
     """
     received = [boxes.select(np.flatnonzero(grid.index(boxes.centres) >= 0)) for boxes in received]
     received = [boxes for boxes in received if len(boxes)]

@@ -241,6 +241,8 @@ def _placed(cells: Cells | None, grid: WireGrid, channels: int) -> tuple[Tensor,
 
 def _share(boxes: BoxList, exact: np.ndarray, grid: MapGrid) -> np.ndarray:
     """(n,) the share of each box's cells that came in full."""
+    if not exact.any():
+        return np.zeros(len(boxes))
     footprints = Boxes(boxes.centres, boxes.sizes, boxes.yaws).footprints()
     owner = rasterise(footprints, np.arange(1, len(boxes) + 1), grid)
     cells = np.bincount(owner.ravel(), minlength=len(boxes) + 1)[1:]

@@ -30,9 +30,7 @@ def save_collaboration(
         dtype: storage of the weights; a model that is not `as_stored` already has other tables than its cells need.
     """
     extra = {PART + key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
-    if (
-        model.tables is not None
-    ):  # numbers below 2**24, which float32 holds, as which they are read; the fingerprint is not
+    if model.tables is not None:  # they are read as float32, which holds their numbers, but not the fingerprint
         arrays = replace(model.tables, fingerprint=0).to_arrays()
         extra |= {PART + TABLES + key: torch.from_numpy(value) for key, value in arrays.items()}
     parts = {"collaboration": model.config.to_dict()}

@@ -1,8 +1,8 @@
 """Ours: a coarse map of everything and the most useful cells in full, beside boxes; taken in through a gate.
 
 What is useful is what carries much, a cell's energy, which stands out at objects; then where one found something
-oneself, and what a small request asks for, whose weight is learned through a soft threshold at the budget. A small
-network that learned what is useful from the losses chose worse at every budget.
+oneself, and what a small request asks for, whose weight is learned through a soft threshold at the budget.
+
 The fused map is the own one plus a gated difference: without messages it is the own map to the last bit, and a message
 that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so
 that the smallest budgets lose nothing against either.

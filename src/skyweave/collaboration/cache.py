@@ -17,13 +17,14 @@ from torch import Tensor
 from skyweave.collaboration.boxes import boxes_of
 from skyweave.files import write_aside
 from skyweave.geometry.camera import CameraGeometry
+from skyweave.geometry.frames import quaternion_from_rotation
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.predict import read_maps
 from skyweave.perception.samples import map_centre
 from skyweave.perception.views import View, Views
 from skyweave.recording import Frame, RecordedScene
-from skyweave.wire import BoxList
+from skyweave.wire import BoxList, Pose
 
 SNAP = 8  # cells by which maps of platforms are snapped: a coarse cell of the codec
 MARGIN = 16  # cells by which a platform's own map is larger than the model's on each side
@@ -41,6 +42,7 @@ class Own:
         grid: its map.
         boxes: that it finds alone, the most certain first.
         time: capture, UTC nanoseconds.
+        pose: that it believes its (first) camera has.
     """
 
     features: np.ndarray
@@ -48,6 +50,7 @@ class Own:
     grid: MapGrid
     boxes: BoxList
     time: int
+    pose: Pose
 
 
 Key = tuple[str, int, str]  # scene, frame, platform
@@ -82,6 +85,7 @@ class Cache:
             grid,
             _boxes(entry["boxes"]),
             entry["time"],
+            Pose(np.array(entry["pose"][:3]), np.array(entry["pose"][3:])),
         )
 
 
@@ -108,7 +112,8 @@ def fill(
             for f, frame in enumerate(scene.frames)
             for platform in platforms_of(frame)
         }
-        if cache.model == fingerprint and wanted <= set(cache.entries):
+        complete = all("pose" in entry for entry in cache.entries.values())  # earlier ones have none
+        if cache.model == fingerprint and complete and wanted <= set(cache.entries):
             return cache
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
@@ -124,7 +129,7 @@ def fill(
         for f, frame in enumerate(scene.frames):
             for platform in platforms_of(frame):
                 key = (scene.name, f, platform)
-                grid, maps, seen = _observe(model, scene, frame, key, disturb)
+                grid, maps, seen, pose = _observe(model, scene, frame, key, disturb)
                 boxes = _alone(model, scene, frame.time, grid, maps, seen, past.get(platform))
                 past[platform] = (grid, _own_only(model, maps, seen))
                 row = len(entries)
@@ -133,6 +138,7 @@ def fill(
                 entries.append({
                     "scene": scene.name, "frame": f, "platform": platform, "row": row, "time": frame.time,
                     "grid": [grid.west, grid.north, grid.resolution, grid.rows, grid.columns, grid.crs],
+                    "pose": [*pose.position.tolist(), *pose.quaternion.tolist()],
                     "boxes": {name: np.round(value, 4).tolist() for name, value in asdict(boxes).items()},
                 })  # fmt: skip
                 if progress is not None:
@@ -142,6 +148,11 @@ def fill(
     with write_aside(folder / INDEX) as aside:
         aside.write_text(json.dumps({"model": fingerprint, "entries": entries}))
     return Cache(folder)
+
+
+def pose_of(geometry: CameraGeometry) -> Pose:
+    """A camera's pose for the wire."""
+    return Pose(geometry.position, quaternion_from_rotation(geometry.world_from_camera[:3, :3]))
 
 
 def platforms_of(frame: Frame) -> list[str]:
@@ -177,14 +188,14 @@ def _observe(
     frame: Frame,
     key: Key,
     disturb: Callable[[CameraGeometry, Key], CameraGeometry] | None,
-) -> tuple[MapGrid, Tensor, Tensor]:
+) -> tuple[MapGrid, Tensor, Tensor, Pose]:
     captures = [capture for capture in frame.captures.values() if capture.platform == key[2]]
     geometries = [c.geometry if disturb is None else disturb(c.geometry, key) for c in captures]
     grid = own_grid(model, geometries[0], scene)
     views = [View(c.load(), geometry, 0, 0) for c, geometry in zip(captures, geometries, strict=True)]
     with torch.autocast("cpu", torch.bfloat16):
         found = model.observe(Views.gather(views, [grid], 1, [scene.ground]))
-    return grid, found.features[0, 0].float(), found.visible[0, 0]
+    return grid, found.features[0, 0].float(), found.visible[0, 0], pose_of(geometries[0])
 
 
 def _own_only(model: PerceptionModel, maps: Tensor, seen: Tensor) -> Tensor:

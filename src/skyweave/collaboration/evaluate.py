@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from skyweave.collaboration.align import Aligner, Correction, middle_of
+from skyweave.collaboration.align import Aligner, PoseError
 from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved
 from skyweave.collaboration.cache import Cache, Key, Own
 from skyweave.collaboration.messages import content, encode, heard, request_of, wanted_by
@@ -99,7 +99,7 @@ class Exchange:
         fused, present = [], []
         received: list[BoxList] = []
         keys = self.samples.keys(number, sample.ego)
-        corrections = [self._correction(number, sample.ego, name, grid) for name in others]
+        errors = [self._error(number, sample.ego, name) for name in others]
         for step, key in enumerate(keys):
             own = None if key is None else self.samples.cache[key]
             features, visible = on_grid(own, grid, channels)
@@ -108,8 +108,10 @@ class Exchange:
                 fused.append(self._everything(features, visible, grid, number, others, step))
             else:
                 frames = [self._received(number, name, step, time, i) for i, name in enumerate(others)]
-                pairs = [(f, c) for f, c in zip(frames, corrections, strict=True) if f is not None]
-                came = heard(model, features, visible, grid, [f for f, _ in pairs], time, [c for _, c in pairs])
+                pairs = [(frame, error) for frame, error in zip(frames, errors, strict=True) if frame is not None]
+                came = heard(
+                    model, features, visible, grid, [f for f, _ in pairs], time, [e for _, e in pairs], sample.ground
+                )  # fmt: skip
                 fused.append(model.strategy.fuse(came.told))
                 received = came.boxes
             present.append(own is not None)
@@ -120,29 +122,28 @@ class Exchange:
             return scene
         return with_boxes(scene, received, model, grid, sample.time)
 
-    def _correction(self, number: int, ego: str, platform: str, grid: MapGrid) -> Correction:
-        """Of a peer's place, from all frames of the scene that have come by now."""
+    def _error(self, number: int, ego: str, platform: str) -> PoseError:
+        """Of a peer's pose, from all frames of the scene that have come by now."""
         s, f = self.samples.index[number]
         scene = self.samples.scenes[s].name
-        middle = middle_of(grid)
         if not self.model.strategy.aligns:
-            return Correction()
+            return PoseError()
         aligner, first = self._aligners.get((scene, ego, platform), (Aligner(), 0))
         last = self._arrived(s, f)
         until = 0 if last is None else last + 1
         for frame in range(first, until):
             keys = (scene, frame, ego), (scene, frame, platform)
             if all(key in self.samples.cache for key in keys):
-                boxes = self._told_boxes(keys[1])
-                if boxes is not None:
-                    aligner.see(self.samples.cache[keys[0]].boxes, boxes, middle)
+                told = self._told(keys[1])
+                if told is not None and told.boxes is not None and told.pose is not None:
+                    aligner.see(self.samples.cache[keys[0]].boxes, told.boxes, told.pose.position)
         self._aligners[scene, ego, platform] = aligner, max(first, until)
-        return aligner.correction(middle)
+        return aligner.error()
 
-    def _told_boxes(self, key: Key) -> BoxList | None:
-        """Of a frame, all that was sent."""
+    def _told(self, key: Key) -> FrameContent | None:
+        """All that was sent of a frame."""
         chunks = self.sent(key)
-        return decode(chunks, self.model.tables if self.model.tables is not None else ()).boxes if chunks else None
+        return decode(chunks, self.model.tables if self.model.tables is not None else ()) if chunks else None
 
     def _received(self, number: int, platform: str, step: int, time: int, rank: int) -> FrameContent | None:
         """What has come of a platform's frame of the model's ``step``-th moment, moved to that moment."""
@@ -188,7 +189,8 @@ class Exchange:
             return []
         frame = content(
             model, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, own.boxes,
-            self.conditions.budget, self._wanted(key, own), sequence=key[1],
+            self.conditions.budget, self._wanted(key, own), own.pose if model.strategy.aligns else None,
+            sequence=key[1],
         )  # fmt: skip
         budget = self.conditions.budget
         chunks = encode(model, frame, None if budget is None else budget - model.strategy.handshake)

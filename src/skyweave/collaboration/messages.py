@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.align import Correction
+from skyweave.collaboration.align import Correction, PoseError
 from skyweave.collaboration.boxes import CERTAINTY, drawn
 from skyweave.collaboration.cache import shifted
 from skyweave.collaboration.codec import Decoded, Levels
@@ -21,6 +21,7 @@ from skyweave.collaboration.select import FIRST, boxes_within
 from skyweave.collaboration.told import Told
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
+from skyweave.geometry.ground import Ground
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, Pose, Request, WireGrid, encode_frame
 
@@ -138,7 +139,8 @@ def heard(
     grid: MapGrid,
     frames: Sequence[FrameContent],
     time: int,
-    corrections: Sequence[Correction] = (),
+    errors: Sequence[PoseError] = (),
+    ground: Ground | None = None,
 ) -> Heard:
     """What is known at one moment.
 
@@ -146,16 +148,21 @@ def heard(
         own: (channels, rows, columns) on ``grid``; own_visible: (rows, columns) bool.
         frames: of others, one each; boxes were moved to ``time`` by their velocities already.
         time: of the moment, UTC nanoseconds.
-        corrections: of each frame's place (`skyweave.collaboration.align`); none: all are believed.
+        errors: of each frame's pose (`skyweave.collaboration.align`); none: all are believed. What comes from a pose
+            that is not to be trusted is left out.
+        ground: on which maps lie; needed where there are errors.
     """
     classes, nowhere = len(model.perception.config.categories), torch.zeros(grid.shape)
     came: list[tuple[Tensor, Tensor, Tensor]] = []
     drawings: list[Tensor] = []
     ages, lists = [], []
     for number, frame in enumerate(frames):
-        correction = corrections[number] if corrections else Correction()
-        parts, boxes = _on_own_grid(model, frame, grid, correction), frame.boxes
-        if boxes is not None and not correction.nothing:
+        error = errors[number] if errors else PoseError()
+        if not error.trusted:
+            continue
+        correction = error.at(None if frame.pose is None else frame.pose.position)
+        parts, boxes = _on_own_grid(model, frame, grid, correction, ground), frame.boxes
+        if boxes is not None and correction is not None:
             boxes = correction.boxes(boxes)
         parts = parts or (torch.zeros_like(own), nowhere, nowhere)
         came.append(parts)
@@ -178,7 +185,7 @@ def heard(
 
 
 def _on_own_grid(
-    model: CollaborativeModel, frame: FrameContent, grid: MapGrid, correction: Correction
+    model: CollaborativeModel, frame: FrameContent, grid: MapGrid, correction: Correction | None, ground: Ground | None
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Features, visibility and exactness of a frame on the receiver's grid; None without features."""
     known = decoded(model, frame)
@@ -186,8 +193,9 @@ def _on_own_grid(
         return None
     offset = frame.grid.to_map().offset_to(grid)
     parts = tuple(shifted(part[0], *offset, grid.shape) for part in (known.features, known.visible, known.exact))
-    if not correction.nothing:
-        parts = tuple(correction.maps(part, grid) for part in parts)
+    if correction is not None:
+        heights = np.zeros(grid.shape) if ground is None else ground.height(grid.cell_centres())
+        parts = tuple(correction.maps(part, grid, heights) for part in parts)
     return parts  # type: ignore[return-value]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skyweave.collaboration.align import Aligners, PoseError
 from skyweave.collaboration.boxes import boxes_of, detections_of, merged
 from skyweave.collaboration.cache import SNAP, shifted
 from skyweave.fleet.perceiver import Place, moved_boxes
@@ -58,6 +59,7 @@ class BoxPerceiver:
         config = model.config
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
         self._past: deque[tuple[int, MapGrid, Tensor]] = deque(maxlen=4 * config.history)
+        self._aligners = Aligners()
 
     @torch.inference_mode()
     def observe(self, frame: Frame, place: Place) -> OwnScene:
@@ -79,8 +81,14 @@ class BoxPerceiver:
         return told(own, self.categories)
 
     def fuse(self, own: OwnScene, received: Sequence[FrameContent]) -> Scene:
-        """See `skyweave.fleet.perceiver.Perceiver`. Instance maps stay the platform's own."""
+        """See `skyweave.fleet.perceiver.Perceiver`. Instance maps stay the platform's own; what was told from poses
+        that are wrong is put right (`skyweave.collaboration.align`).
+        """
         config = self.model.config
+        if own.scene.detections is not None:
+            mine = boxes_of(own.scene.detections, self.categories)
+            errors = self._aligners.errors(mine, received, own.time)
+            received = [aligned(content, error) for content, error in zip(received, errors, strict=True)]
         seconds = config.interval * np.arange(1, config.horizon + 1)
         return fused(own, received, self.categories, seconds)
 
@@ -185,6 +193,16 @@ def told(own: OwnScene, categories: Sequence[str]) -> FrameContent:
     if detections is not None:
         boxes = boxes_of(detections.select(np.flatnonzero(detections.scores >= WORTH_TELLING)), categories)
     return FrameContent(0, 0, own.time, WireGrid.from_map(own.grid), boxes=boxes)
+
+
+def aligned(content: FrameContent, error: PoseError) -> FrameContent:
+    """Boxes where they belong; none from a pose that is not to be trusted."""
+    if content.boxes is None or content.pose is None:
+        return content
+    if not error.trusted:
+        return replace(content, boxes=None)
+    correction = error.at(content.pose.position)
+    return content if correction is None else replace(content, boxes=correction.boxes(content.boxes))
 
 
 def fused(own: OwnScene, received: Sequence[FrameContent], categories: Sequence[str], seconds: np.ndarray) -> Scene:

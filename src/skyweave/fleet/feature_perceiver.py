@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.align import Aligner, Correction, middle_of
+from skyweave.collaboration.align import Aligners
 from skyweave.collaboration.boxes import boxes_of, moved
 from skyweave.collaboration.cache import MARGIN, WORTH_TELLING, own_grid, shifted
 from skyweave.collaboration.evaluate import with_boxes
@@ -25,7 +25,6 @@ from skyweave.recording import Frame, RecordedScene
 from skyweave.wire import BoxList, EntropyTables, FrameContent
 
 TOLERANCE = 0.25  # of the interval, by which a past moment's time may be off
-FORGOTTEN = 10.0  # seconds after which the errors of a silent peer count as unknown
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class FeaturePerceiver:
         self.together = TOGETHER
         self._alone: deque[OwnMap] = deque(maxlen=2 * config.history)
         self._fused: deque[tuple[int, MapGrid, Tensor]] = deque(maxlen=2 * config.history)
-        self._aligners: dict[int, tuple[Aligner, int]] = {}
+        self._aligners = Aligners()
         self._asked: list[FrameContent] = []  # requests of the moment before
 
     @torch.inference_mode()
@@ -109,8 +108,8 @@ class FeaturePerceiver:
         self._asked = [frame for frame in received if frame.request is not None]
         grid = own.grid.subgrid(MARGIN, MARGIN, config.map.cells, config.map.cells)
         features, visible = (part[..., MARGIN:-MARGIN, MARGIN:-MARGIN] for part in (own.features, own.visible))
-        corrections = self._corrections(own, received)
-        came = heard(model, features, visible, grid, received, own.time, corrections)
+        errors = self._aligners.errors(own.boxes, received, own.time) if model.strategy.aligns else []
+        came = heard(model, features, visible, grid, received, own.time, errors, own.place.ground)
         now = model.strategy.fuse(came.told)
         self._fused.append((own.time, grid, now.float()))
         moments = [self._before(own.time, back, grid) for back in range(config.history)][::-1]
@@ -121,22 +120,6 @@ class FeaturePerceiver:
         if not model.strategy.merges_boxes:
             return scene
         return with_boxes(scene, came.boxes, model, grid, own.time)
-
-    def _corrections(self, own: OwnMap, received: Sequence[FrameContent]) -> list[Correction]:
-        """Of each peer's place; one that has not been heard for a while starts anew."""
-        if not self.model.strategy.aligns:
-            return []
-        self._aligners = {
-            peer: known for peer, known in self._aligners.items() if own.time - known[1] <= FORGOTTEN * 1e9
-        }
-        middle, corrections = middle_of(own.grid), []
-        for frame in received:
-            aligner, _ = self._aligners.get(frame.platform, (Aligner(), 0))
-            if frame.boxes is not None:
-                aligner.see(own.boxes, frame.boxes, middle)
-            self._aligners[frame.platform] = aligner, own.time
-            corrections.append(aligner.correction(middle))
-        return corrections
 
     def compensate(self, content: FrameContent, time: int) -> FrameContent:
         """See `skyweave.fleet.perceiver.Perceiver`. Features stay: the strategy knows how old they are."""

@@ -9,12 +9,11 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from skyweave.geometry.camera import CameraGeometry
-from skyweave.geometry.frames import quaternion_from_rotation
+from skyweave.collaboration.cache import pose_of
 from skyweave.geometry.ground import Ground, GroundPlane
 from skyweave.perception.predict import Scene
 from skyweave.recording import Frame
-from skyweave.wire import EntropyTables, FrameContent, Pose
+from skyweave.wire import EntropyTables, FrameContent
 
 Own = TypeVar("Own")
 FADES = 2.0  # seconds in which the certainty of a box falls to 1/e, when it is moved on by its velocity
@@ -100,9 +99,3 @@ def renumbered(content: FrameContent, theirs: Sequence[str], ours: Sequence[str]
     classes = table[boxes.classes]
     kept = np.flatnonzero(classes >= 0)
     return replace(content, boxes=replace(boxes.select(kept), classes=classes[kept]))
-
-
-def pose_of(geometry: CameraGeometry) -> Pose:
-    """A camera's pose for the wire."""
-    rotation = geometry.world_from_camera[:3, :3]
-    return Pose(geometry.position, quaternion_from_rotation(rotation))

@@ -1,0 +1,51 @@
+"""A node whose perceiver has a model undoes errors of its peers' poses."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+import fabricated_scene as toy
+from skyweave.backbone import build_backbone
+from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.boxes import detections_of
+from skyweave.fleet.box_perceiver import BoxPerceiver, OwnScene
+from skyweave.geometry.grid import MapGrid
+from skyweave.perception.model import PerceptionModel
+from skyweave.perception.predict import Scene
+from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
+
+GRID = MapGrid(-64, 64, 0.5, 128, 128)
+CAMERA = np.array([0.0, -30.0, 25.0])
+ERROR = np.array([1.0, -1.5, 0.0, *np.deg2rad([3.0, 0.0, -3.0])])
+LEVEL = np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def boxes(places: np.ndarray) -> BoxList:
+    count = len(places)
+    centres = np.concatenate([places, np.zeros((count, 1))], 1)
+    sizes = np.tile([4.0, 1.8, 1.6], (count, 1))
+    return BoxList(centres, sizes, np.zeros(count), np.zeros(count, int), np.full(count, 0.7), np.zeros((count, 2)))
+
+
+def test_peers_with_wrong_poses_still_help() -> None:
+    model = PerceptionModel(toy.config(), build_backbone(BackboneConfig(32, 2, 2, patch_size=8), [toy.RGB], seed=0))
+    generator = np.random.default_rng(0)
+    places = np.stack([generator.uniform(-20, 20, 24), np.linspace(-15, 25, 24)], 1)  # 16 are ours to see, 18 theirs
+    ours, theirs, new = np.arange(16), np.arange(6, 24), np.arange(16, 24)
+    rays = Rotation.from_rotvec(ERROR[3:]).inv().apply(boxes(places).centres - (CAMERA + ERROR[:3]))
+    told = CAMERA + rays * (-CAMERA[2] / rays[:, 2])[:, None]
+    perceiver, offs = BoxPerceiver(model, GRID), []
+    for moment in range(4):
+        noise = generator.normal(0, 0.2, (2, 24, 2))
+        scene = Scene(detections_of(boxes((places + noise[0])[ours]), perceiver.categories, None, moment))
+        sent = boxes((told[:, :2] + noise[1])[theirs])
+        content = FrameContent(1, moment, moment, WireGrid.from_map(GRID), pose=Pose(CAMERA, LEVEL), boxes=sent)
+        found = perceiver.fuse(OwnScene(moment, GRID, scene), [content]).detections
+        assert found is not None
+        away = np.linalg.norm(found.boxes.centres[:, None, :2] - places[new][None], axis=-1).min(0)
+        offs.append(float(np.median(away)))
+    assert np.median(np.linalg.norm((told[:, :2] - places)[new], axis=1)) > 3
+    assert offs[-1] < 0.8
+    unposed = perceiver.fuse(OwnScene(4, GRID, scene), [replace(content, platform=2, pose=None)]).detections
+    assert unposed is not None and len(unposed) > len(found)  # no pose, nothing to correct: believed as it comes

@@ -166,12 +166,21 @@ class DualBranchCodec(nn.Module):
         spread = self.spread(self.around(levels.low * self.step("low") * came))
         there = functional.interpolate(came, scale_factor=float(self.config.factor), mode="nearest")
         context, logits = spread[:, :-1] * there, spread[:, -1]
-        rough = self.from_low(context) * there
-        full = self.from_high(steps) + self.refine(torch.cat([steps, context], 1))
-        features = rough + exact * (full - rough)
+        features = self.from_low(context) * there
+        if torch.is_grad_enabled():
+            features = features + exact * (self._in_full(steps, context) - features)
+        elif high_sent.any():  # few cells came in full
+            chosen = (high_sent > 0).nonzero(as_tuple=True)
+            told = [maps.movedim(1, -1)[chosen].T[None, ..., None] for maps in (steps, context)]
+            features.movedim(1, -1)[chosen] = self._in_full(*told)[0, ..., 0].T.to(features.dtype)
         visible = logits.sigmoid() * there[:, 0]
         sure = exact[:, 0]
         return Decoded(features, visible + sure * (1 - visible), sure, logits)
+
+    def _in_full(self, steps: Tensor, context: Tensor) -> Tensor:
+        """(batch, channels, rows, columns) of cells of both branches."""
+        full: Tensor = self.from_high(steps) + self.refine(torch.cat([steps, context], 1))
+        return full
 
     def quantiser(self, branch: str) -> Quantiser:
         """Of levels, which are in steps already: rounds exactly as training does."""

@@ -107,12 +107,11 @@ def cheapest(tables: EntropyTables, branch: str, numbers: np.ndarray) -> np.ndar
     made = tables.branches[branch]
     if made.context_table is None:
         return None
-    costs = []
-    for context, of in enumerate(made.tables):
-        table_of = np.broadcast_to(of, numbers.shape)
-        symbols, _ = tables.symbols_of(numbers, table_of)
-        costs.append(tables.costs[table_of, symbols].sum(1) + tables.costs[made.context_table, context])
-    return np.argmin(np.stack(costs, 1), 1).astype(np.uint8)
+    lowest, costs = tables.number_costs[branch]
+    contexts, channels, span = costs.shape
+    places = (numbers.astype(np.int64) - lowest).clip(0, span - 1) + np.arange(channels) * span
+    total = costs.reshape(contexts, -1)[:, places].sum(-1) + tables.costs[made.context_table, :contexts, None]
+    return np.argmin(total, 0).astype(np.uint8)
 
 
 def _counted(entropy: EntropyModel, numbers: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:

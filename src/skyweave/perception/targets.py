@@ -89,26 +89,24 @@ def rasterise(footprints: np.ndarray, identities: np.ndarray, grid: MapGrid) -> 
     Where footprints overlap, the later one counts. An object smaller than a cell takes the cell its centre is in.
     """
     result = np.zeros(grid.shape, np.int64)
-    for corners, identity in zip(footprints, identities, strict=True):
-        if np.isnan(corners).any():
-            continue
-        cells = grid.cells_from_world(corners)  # (4, 2) row, column; clockwise in the raster
-        low = np.maximum(np.floor(cells.min(0)).astype(int), 0)
-        high = np.minimum(np.ceil(cells.max(0)).astype(int), grid.shape)
-        if (high <= low).any():
-            continue
-        rows, columns = np.mgrid[low[0] : high[0], low[1] : high[1]] + 0.5
-        points = np.stack([rows, columns], -1)
-        sides = np.roll(cells, -1, 0) - cells
-        offset = points[:, :, None] - cells
-        cross = sides[:, 0] * offset[..., 1] - sides[:, 1] * offset[..., 0]
-        inside = (cross >= 0).all(-1) | (cross <= 0).all(-1)
-        if not inside.any():
-            row, column = np.floor(cells.mean(0)).astype(int)
-            if 0 <= row < grid.rows and 0 <= column < grid.columns:
-                result[row, column] = identity
-            continue
-        result[low[0] : high[0], low[1] : high[1]][inside] = identity
+    corners = grid.cells_from_world(footprints)  # (n, 4, 2) row, column; clockwise in the raster
+    low = np.maximum(np.floor(corners.min(1)), 0)
+    high = np.minimum(np.ceil(corners.max(1)), grid.shape)
+    there = np.flatnonzero((high > low).all(1))  # NaN is not
+    corners, low, extent = corners[there], low[there].astype(int), (high - low)[there].astype(int)
+    which = np.repeat(np.arange(len(there)), extent.prod(1))  # every cell of every box about a footprint
+    number = np.arange(len(which)) - np.repeat(np.cumsum(extent.prod(1)) - extent.prod(1), extent.prod(1))
+    cells = low[which] + np.stack(np.divmod(number, extent[which, 1]), 1)
+    sides = (np.roll(corners, -1, 1) - corners)[which]
+    offset = (cells + 0.5)[:, None] - corners[which]
+    cross = sides[..., 0] * offset[..., 1] - sides[..., 1] * offset[..., 0]
+    inside = (cross >= 0).all(1) | (cross <= 0).all(1)
+    middle = np.floor(corners.mean(1)).astype(int)
+    small = np.bincount(which[inside], minlength=len(there)) == 0
+    small &= ((middle >= 0) & (middle < grid.shape)).all(1)
+    which = np.concatenate([which[inside], np.flatnonzero(small)])
+    cells = np.concatenate([cells[inside], middle[small]])[np.argsort(which, kind="stable")]
+    result[cells[:, 0], cells[:, 1]] = np.asarray(identities)[there][np.sort(which)]
     return result
 
 

@@ -125,6 +125,22 @@ class EntropyTables:
         costs[self.gap_base :, :GAP_SYMBOLS] += gap_widths(np.arange(GAP_SYMBOLS)) * COST_SCALE
         return costs
 
+    @cached_property
+    def number_costs(self) -> dict[str, tuple[int, np.ndarray]]:
+        """By branch: a lowest number, and (contexts, channels, numbers) int64 what numbers from there on cost; what is
+        beyond costs what the outermost ones do.
+        """
+        found = {}
+        for name, branch in self.branches.items():
+            lowest, highest = self.limits(name)
+            plain = self.first[branch.tables] + (self.sizes - self.escapes)[branch.tables]
+            low, high = int(self.first[branch.tables].min()) - 1, int(plain.max())
+            numbers = np.arange(low, high + 1)[None, :, None].clip(lowest, highest)
+            table_of = np.broadcast_to(branch.tables[:, None], (len(branch.tables), *numbers.shape[1:]))
+            symbols, _ = self.symbols_of(np.broadcast_to(numbers, table_of.shape), table_of)
+            found[name] = low, np.ascontiguousarray(self.costs[table_of, symbols].swapaxes(1, 2))
+        return found
+
     def symbols_of(self, values: np.ndarray, table_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Symbols of numbers, and where they are escapes.
 

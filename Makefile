@@ -68,7 +68,7 @@ $(VENV)/.light: $(VENV)/.created pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,train,probe,view,link,record,export,geobench,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,train,probe,view,link,ros,video,record,export,geobench,dev]'
 	touch $@ $(VENV)/.light
 
 $(INTEROP)/.interop: pyproject.toml

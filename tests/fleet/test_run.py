@@ -22,7 +22,7 @@ from skyweave.fleet.clocks import wall_clock
 from skyweave.fleet.config import SourceConfig
 from skyweave.fleet.metrics import NodeCollector, status
 from skyweave.fleet.node import Node, NodeOptions, Picture, names
-from skyweave.fleet.pictures import FolderSource, PictureMessage, TopicSource
+from skyweave.fleet.pictures import PictureMessage, TopicSource
 from skyweave.fleet.publish import Publisher
 from skyweave.fleet.run import run_node
 from skyweave.fleet.sources import RecordingSource, SimulatorSource, open_source
@@ -179,10 +179,10 @@ def test_a_folder_with_poses_is_a_source(tmp_path: Path) -> None:
     assert forward == pytest.approx([0, np.sqrt(0.5), -np.sqrt(0.5)], abs=1e-9)
     (tmp_path / "poses.csv").write_text("file,x,y,z,yaw,pitch,roll\na.jpg,10,20,fifty,90,45,0\n")
     with pytest.raises(ValueError, match=r"poses\.csv line 2"):
-        FolderSource(tmp_path, "UAV_1", None, 0.1)
+        open_source(SourceConfig("folder", str(tmp_path)), "UAV_1")
     (tmp_path / "poses.csv").write_text("file,x\na.jpg,10\n")
     with pytest.raises(ValueError, match="no column 'y'"):
-        FolderSource(tmp_path, "UAV_1", None, 0.1)
+        open_source(SourceConfig("folder", str(tmp_path)), "UAV_1")
 
 
 def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:

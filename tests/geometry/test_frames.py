@@ -12,6 +12,7 @@ from skyweave.geometry.frames import (
     quaternion_from_rotation,
     rotation_about_z,
     rotation_from_quaternion,
+    rotation_from_vector,
     transform,
     yaw_of,
 )
@@ -96,3 +97,11 @@ def test_the_camera_cannot_look_at_itself() -> None:
 def test_turns_about_z() -> None:
     assert rotation_about_z(np.pi / 2) @ [1, 0, 0] == pytest.approx([0, 1, 0])
     assert rotation_about_z(np.zeros(5)).shape == (5, 3, 3)
+
+
+@given(st.lists(st.floats(-4, 4), min_size=3, max_size=3))
+def test_rotations_from_vectors_are_scipys(vector: list[float]) -> None:
+    from scipy.spatial.transform import Rotation
+
+    found = rotation_from_vector(np.array(vector))
+    assert found == pytest.approx(Rotation.from_rotvec(vector).as_matrix(), abs=1e-9)

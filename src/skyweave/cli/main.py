@@ -48,6 +48,8 @@ EXTRAS = {
     "cryptography": "link",
     "prometheus_client": "link",
     "aiohttp": "link",
+    "rosbags": "ros",
+    "av": "video",
     "mcap": "record",
     "mcap_protobuf": "record",
     "foxglove_schemas_protobuf": "record",

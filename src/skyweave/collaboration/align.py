@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from skyweave.geometry.frames import rotation_from_vector
 from skyweave.geometry.grid import MapGrid
 from skyweave.wire import BoxList, FrameContent
 
@@ -70,7 +70,7 @@ class Correction:
 
     def points(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) where they belong: on the same ray from the camera as it really stands, at their height."""
-        rays = self._rotation.apply((points - self.camera).reshape(-1, 3)).reshape(points.shape)
+        rays = (points - self.camera) @ self._rotation.T
         return _at_height(self.camera + self.error[:3], rays, points[..., 2])
 
     def boxes(self, boxes: BoxList) -> BoxList:
@@ -88,16 +88,16 @@ class Correction:
         """
         rows, columns = grid.shape
         places = np.concatenate([grid.cell_centres(), heights[..., None]], -1)
-        rays = self._rotation.inv().apply((places - self.camera - self.error[:3]).reshape(-1, 3))
-        told = _at_height(self.camera, rays.reshape(places.shape), places[..., 2])
+        rays = (places - self.camera - self.error[:3]) @ self._rotation
+        told = _at_height(self.camera, rays, places[..., 2])
         r = np.floor(grid.north - told[..., 1] / grid.resolution).astype(int)
         c = np.floor(told[..., 0] / grid.resolution - grid.west).astype(int)
         inside = torch.from_numpy((r >= 0) & (r < rows) & (c >= 0) & (c < columns))
         return maps[..., r.clip(0, rows - 1), c.clip(0, columns - 1)] * inside
 
     @property
-    def _rotation(self) -> Rotation:
-        return Rotation.from_rotvec(self.error[3:])
+    def _rotation(self) -> np.ndarray:
+        return rotation_from_vector(self.error[3:])
 
 
 def _at_height(origin: np.ndarray, rays: np.ndarray, heights: np.ndarray) -> np.ndarray:

@@ -6,8 +6,49 @@ from typing import Any
 from skyweave.fleet.node import NodeOptions
 from skyweave.fleet.zenoh_transport import ZenohConfig
 
-SOURCES = ("recording", "simulator", "folder", "topic")
+SOURCES = ("recording", "simulator", "folder", "topic", "ros2")
+ROS_IMAGES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
+ROS_POSES = (
+    "geometry_msgs/msg/PoseStamped",
+    "geometry_msgs/msg/PoseWithCovarianceStamped",
+    "nav_msgs/msg/Odometry",
+)
 PERCEIVERS = ("features", "model", "truth")
+
+
+@dataclass(frozen=True)
+class RosConfig:
+    """A ROS 2 camera: which topics, and how it sits.
+
+    Attributes:
+        image, info, pose: keys, such as ``drone/front/image_raw/compressed`` behind a bridge, or
+            ``0/drone/front/image_raw/compressed/**`` with rmw_zenoh (0 is the domain).
+        image_type, pose_type: of their messages; ``info`` is a sensor_msgs/msg/CameraInfo.
+        mount: of the camera on what the pose is of: metres forward, left and up, then degrees of yaw (to the left),
+            pitch (downwards) and roll. None: the pose is the camera's optical frame (x right, y down, z forward).
+        origin: east, north and up of the poses' own origin in the reference system, metres.
+        ground: height of the ground in the reference system, metres.
+        sensor: what the camera is (``skyweave sensors``).
+        channel: name of the camera.
+        patience: seconds for which a picture waits for a pose as new as itself.
+    """
+
+    image: str
+    info: str
+    pose: str
+    image_type: str = ROS_IMAGES[0]
+    pose_type: str = ROS_POSES[0]
+    mount: tuple[float, float, float, float, float, float] | None = None
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ground: float = 0.0
+    sensor: str = "rgb"
+    channel: str = "CAMERA"
+    patience: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("image", self.image_type, ROS_IMAGES), ("pose", self.pose_type, ROS_POSES)):
+            if value not in known:
+                raise ValueError(f"{name}_type {value!r} is not read; there are {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -16,7 +57,7 @@ class SourceConfig:
 
     Attributes:
         kind: ``recording`` (played in real time, over and over), ``simulator`` (live), ``folder`` (pictures with
-            poses), ``topic`` (pictures with poses under a key, see docs/fleet.md).
+            poses), ``topic`` (pictures with poses under a key), ``ros2`` (a camera of ROS 2); see docs/fleet.md.
         path: folder of the recording or of the pictures, or the simulator's YAML.
         scene: of the recording; None: the first.
         platform: whose captures; None: the one named as the node.
@@ -24,7 +65,10 @@ class SourceConfig:
         seed, index: of the simulated world.
         start: UTC seconds at which the simulated world begins; the same for the whole fleet.
         topic: key.
-        crs: reference system of the poses of a folder or a topic.
+        ros: topics of a ROS 2 camera.
+        connect: endpoints of a Zenoh session of its own for a topic or ROS 2, such as ``tcp/127.0.0.1:7447`` of a
+            bridge on this machine; none: the fleet's session.
+        crs: reference system of the poses of a folder, a topic or ROS 2.
     """
 
     kind: str = "recording"
@@ -36,15 +80,19 @@ class SourceConfig:
     index: int = 0
     start: float | None = None
     topic: str | None = None
+    ros: RosConfig | None = None
+    connect: list[str] = field(default_factory=list)
     crs: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in SOURCES:
             raise ValueError(f"no source {self.kind!r}; there are {', '.join(SOURCES)}")
-        if self.kind != "topic" and self.path is None:
+        if self.kind not in ("topic", "ros2") and self.path is None:
             raise ValueError(f"a source of kind {self.kind} needs a path")
         if self.kind == "topic" and self.topic is None:
             raise ValueError("a source of kind topic needs a topic, a key such as 'drone/front'")
+        if self.kind == "ros2" and self.ros is None:
+            raise ValueError("a source of kind ros2 needs ros: {image: KEY, info: KEY, pose: KEY}, see docs/fleet.md")
         if not self.interval > 0:
             raise ValueError(f"interval {self.interval} must be seconds above 0")
 

@@ -24,7 +24,6 @@ from skyweave.geometry.frames import camera_pose
 from skyweave.geometry.ground import GroundPlane
 from skyweave.observation import Observation
 from skyweave.recording import Capture, Frame
-from skyweave.records import read_record
 from skyweave.sensors import get_sensor
 
 COLUMNS = ("file", "x", "y", "z", "yaw", "pitch", "roll")
@@ -43,6 +42,7 @@ class CameraFile:
         sensor: what the camera is (``skyweave sensors``).
         ground: height of the ground, metres.
         channel: name of the camera.
+        video: file of the folder, if there is one instead of pictures.
     """
 
     rows: int
@@ -53,6 +53,11 @@ class CameraFile:
     sensor: str = "rgb"
     ground: float = 0.0
     channel: str = "CAMERA"
+    video: str | None = None
+
+    def bands(self) -> int:
+        """Of the sensor. Raises ``ValueError`` for one that is not known."""
+        return len(get_sensor(self.sensor))
 
     def camera(self) -> PinholeCamera:
         """As a camera. Raises ``ValueError`` for neither or both of field of view and intrinsics."""
@@ -69,20 +74,21 @@ class FolderSource:
     """Pictures of a folder, one an interval, over and over.
 
     Raises:
-        FileNotFoundError: no ``camera.yaml`` or ``poses.csv``, or a picture that is named there.
+        FileNotFoundError: no ``poses.csv``, or a picture that is named there.
         ValueError: what is wrong in them.
     """
 
-    def __init__(self, folder: Path, platform: str, crs: str | None, interval: float) -> None:
-        said = read_record(folder / "camera.yaml", CameraFile)
+    def __init__(self, folder: Path, said: CameraFile, platform: str, crs: str | None, interval: float) -> None:
         camera, self.interval, self.platform = said.camera(), interval, platform
         self.place = Place(crs, GroundPlane(said.ground))
         self.captures: list[Capture] = []
-        for number, row in enumerate(_rows(folder / "poses.csv"), start=2):
+        for number, row in enumerate(rows_of(folder / "poses.csv", COLUMNS), start=2):
             path = folder / row["file"]
             if not path.exists():
                 raise FileNotFoundError(f"{folder / 'poses.csv'} line {number} names {path}, which does not exist")
-            geometry = CameraGeometry(camera, _pose(row, f"{folder / 'poses.csv'} line {number}"), crs, platform)
+            x, y, z, *angles = numbers(row, COLUMNS[1:], f"{folder / 'poses.csv'} line {number}")
+            pose = camera_pose(np.array([x, y, z]), *np.radians(angles))
+            geometry = CameraGeometry(camera, pose, crs, platform)
             load = partial(_observation, path.read_bytes, geometry, said.sensor, str(path))
             self.captures.append(Capture(said.channel, platform, 0, geometry, load))
         if not self.captures:
@@ -179,20 +185,32 @@ class TopicSource:
 
 
 def _observation(read: Callable[[], bytes], geometry: CameraGeometry, sensor: str, source: str) -> Observation:
-    """A picture in 8 bits. Raises ``ValueError`` for one that cannot be read or does not fit camera and sensor."""
+    return observation_of(pixels_of(read(), geometry, sensor, source), geometry, sensor, source)
+
+
+def pixels_of(content: bytes, geometry: CameraGeometry, sensor: str, source: str) -> np.ndarray:
+    """(bands, rows, columns) of a JPEG or PNG. Raises ``ValueError`` for one that cannot be read or is of another size
+    than its camera's.
+    """
     from PIL import Image, UnidentifiedImageError
 
-    content = read()
     camera = geometry.camera
     if _size(content) != (camera.rows, camera.columns):
         raise ValueError(f"{source} is {_size(content)} pixels; its camera has {camera.rows} x {camera.columns}")
-    bands = get_sensor(sensor)
     try:
         image = Image.open(io.BytesIO(content))
-        pixels = np.asarray(image.convert("L" if len(bands) == 1 else "RGB"), np.float32)
+        pixels = np.asarray(image.convert("L" if len(get_sensor(sensor)) == 1 else "RGB"), np.float32)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"{source}: no picture: {error}") from None
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def observation_of(pixels: np.ndarray, geometry: CameraGeometry, sensor: str, source: str) -> Observation:
+    """A picture in 8 bits, (bands, rows, columns). Raises ``ValueError`` where it does not fit camera and sensor."""
+    bands, camera = get_sensor(sensor), geometry.camera
+    if pixels.shape != (len(bands), camera.rows, camera.columns):
+        wanted = (len(bands), camera.rows, camera.columns)
+        raise ValueError(f"{source} has shape {pixels.shape}; {sensor} and its camera have {wanted}")
     height = max(float(geometry.position[2]), 1.0)
     distance = height / float(camera.intrinsics[0, 0])
     return Observation.from_pixels(pixels, bands, distance, geometry=geometry, source=source)
@@ -212,18 +230,22 @@ def _size(content: bytes) -> tuple[int, int]:
     return height, width
 
 
-def _rows(path: Path) -> Sequence[dict[str, str]]:
+def rows_of(path: Path, columns: Sequence[str]) -> Sequence[dict[str, str]]:
+    """Of a table with a header. Raises ``FileNotFoundError``, and ``ValueError`` for a column that is not there."""
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(f"{path} has no column {missing[0]!r}; it needs {', '.join(COLUMNS)}")
+            raise ValueError(f"{path} has no column {missing[0]!r}; it needs {', '.join(columns)}")
         return list(reader)
 
 
-def _pose(row: dict[str, str], where: str) -> np.ndarray:
+def numbers(row: dict[str, str], columns: Sequence[str], where: str) -> list[float]:
+    """Of a row of a table. Raises ``ValueError`` for what is not finite."""
     try:
-        x, y, z, yaw, pitch, roll = (float(row[name]) for name in COLUMNS[1:])
+        found = [float(row[name]) for name in columns]
     except (TypeError, ValueError):
-        raise ValueError(f"{where}: x, y, z, yaw, pitch and roll must be numbers") from None
-    return camera_pose(np.array([x, y, z]), *np.radians([yaw, pitch, roll]))
+        found = [np.nan]
+    if not np.isfinite(found).all():
+        raise ValueError(f"{where}: {', '.join(columns[:-1])} and {columns[-1]} must be numbers")
+    return found

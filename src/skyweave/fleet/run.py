@@ -10,11 +10,13 @@ from skyweave.fleet.newest import Newest
 from skyweave.fleet.node import Node, Picture, Sent
 from skyweave.fleet.perceiver import Perceiver
 from skyweave.fleet.sources import Source
+from skyweave.fleet.transport import Heard
 from skyweave.recording import Frame
 
 log = logging.getLogger("skyweave.fleet")
 LATEST = 2.0  # intervals after its capture at which a moment is no longer worth beginning with
 POLL = 0.05  # seconds
+LARGEST_PICTURE = 1 << 26  # bytes, of a session for pictures
 
 
 def run_node(
@@ -105,12 +107,19 @@ def make_node(config: NodeConfig) -> tuple[Node, Source]:
     trust = None if config.keys is None else load_trust(config.keys, config.name)
     certificates = None if trust is None else trust.certificates
     check_secure(config.transport, certificates, config.allow_clear)
+    if trust is not None and config.source.kind in ("topic", "ros2") and not config.source.connect:
+        raise ValueError(
+            "with keys the fleet's session carries nothing but the fleet's messages: say where the pictures come from, "
+            "such as source.connect: [tcp/127.0.0.1:7447]"
+        )
     perceiver = make_perceiver(config)
     transport = ZenohTransport(
         config.transport, certificates, config.fleet, None if trust is None else list(trust.members), config.relays
     )
     try:
-        source = open_source(config.source, config.name, transport.subscribe)
+        own = config.source.connect
+        subscribe = _session_of_its_own(own, config.allow_clear) if own else transport.subscribe
+        source = open_source(config.source, config.name, subscribe)
         clock = offset_clock(config.clock_offset) if config.clock_offset else wall_clock
         node = Node(
             config.fleet, config.name, perceiver, transport, source.place, config.options, config.number, trust, clock,
@@ -120,6 +129,29 @@ def make_node(config: NodeConfig) -> tuple[Node, Source]:
         transport.close()
         raise
     return node, source
+
+
+def _session_of_its_own(connect: list[str], allow_clear: bool) -> Callable[[str, Heard], Callable[[], None]]:
+    """``subscribe`` of a session beside the fleet's, which is closed when its last subscription ends."""
+    from skyweave.fleet.zenoh_transport import ZenohConfig, ZenohTransport, check_secure
+
+    config = ZenohConfig(listen=[], connect=connect, largest=LARGEST_PICTURE)
+    check_secure(config, None, allow_clear)
+    transport, ends = ZenohTransport(config), []
+
+    def subscribe(pattern: str, heard: Heard) -> Callable[[], None]:
+        ends.append(end := transport.subscribe(pattern, heard))
+
+        def ended() -> None:
+            end()
+            if end in ends:
+                ends.remove(end)
+                if not ends:
+                    transport.close()
+
+        return ended
+
+    return subscribe
 
 
 def _watch(source: Source, node: Node, newest: Newest[Frame], stop: threading.Event) -> None:

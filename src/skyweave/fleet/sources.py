@@ -35,7 +35,7 @@ def open_source(config: SourceConfig, name: str, subscribe: Callable[..., Callab
     Args:
         config: of it.
         name: of the node.
-        subscribe: of its transport, for a topic.
+        subscribe: of a transport, for topics.
 
     Raises:
         ValueError, FileNotFoundError: nothing there, or nothing of that platform.
@@ -49,12 +49,23 @@ def open_source(config: SourceConfig, name: str, subscribe: Callable[..., Callab
         world = read_record(str(config.path), WorldConfig)
         return SimulatorSource(world, config, platform)
     if config.kind == "folder":
-        from skyweave.fleet.pictures import FolderSource
+        from skyweave.fleet.pictures import CameraFile, FolderSource
+        from skyweave.fleet.video import VideoSource
+        from skyweave.records import read_record
 
-        return FolderSource(Path(str(config.path)), platform, config.crs, config.interval)
+        folder = Path(str(config.path))
+        said = read_record(folder / "camera.yaml", CameraFile)
+        kind = FolderSource if said.video is None else VideoSource
+        return kind(folder, said, platform, config.crs, config.interval)
+    assert subscribe is not None
+    if config.kind == "ros2":
+        from skyweave.fleet.ros import RosSource
+
+        assert config.ros is not None
+        return RosSource(config.ros, platform, config.crs, config.interval, subscribe)
     from skyweave.fleet.pictures import TopicSource
 
-    assert config.topic is not None and subscribe is not None
+    assert config.topic is not None
     return TopicSource(config.topic, platform, config.crs, subscribe)
 
 

@@ -56,6 +56,7 @@ class ZenohConfig:
         mode: ``peer``, or ``client`` of a router (everything travels once, to the router), or ``router``.
         discover: find others on the local network by multicast.
         buffer: bytes that wait in the system for a busy TCP or TLS link; what waits long comes too late.
+        largest: bytes of one message at most.
         patience: seconds after which an attempt to connect is begun anew; TLS over links below 50 kbit/s needs more.
     """
 
@@ -64,6 +65,7 @@ class ZenohConfig:
     mode: str = "peer"
     discover: bool = False
     buffer: int = 65_536
+    largest: int = 1 << 20
     patience: float = 4.0
 
     def __post_init__(self) -> None:
@@ -207,7 +209,7 @@ def session_settings(
         "transport/link/tx/queue/size": dict.fromkeys(QUEUES, 4),  # batches that wait, of each priority
         "transport/link/tx/batch_size": BATCH,
         "transport/link/tcp/so_sndbuf": config.buffer,
-        "transport/link/rx/max_message_size": 1 << 20,
+        "transport/link/rx/max_message_size": config.largest,
         "transport/link/tx/lease": 3000,  # milliseconds after which a silent link is given up
         "transport/unicast/max_sessions": 256,
         # The system repeats what a cut link swallowed at ever longer intervals: better to begin anew.

@@ -114,6 +114,15 @@ def rotation_about_z(angle: np.ndarray | float) -> np.ndarray:
     return np.stack([np.stack([c, -s, zero], -1), np.stack([s, c, zero], -1), np.stack([zero, zero, one], -1)], -2)
 
 
+def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation about the axis ``vector`` (3,) by its length in radians (Rodrigues' formula)."""
+    angle = float(np.linalg.norm(vector))
+    x, y, z = np.asarray(vector, np.float64) / max(angle, 1e-300)
+    across = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turned: np.ndarray = np.eye(3) + np.sin(angle) * across + (1 - np.cos(angle)) * across @ across
+    return turned
+
+
 def yaw_of(rotation: np.ndarray) -> np.ndarray:
     """Heading of a frame's x axis in radians, counter-clockwise from east, of (..., 3, 3) rotations."""
     return np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0])

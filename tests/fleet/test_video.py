@@ -1,0 +1,80 @@
+"""A video with poses as a node's source: the right picture at every time, with the pose of that time."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from skyweave.fleet.config import SourceConfig
+from skyweave.fleet.sources import open_source
+from skyweave.fleet.video import Video, VideoSource
+
+ROWS, COLUMNS, RATE, COUNT = 48, 64, 10, 60
+POSES = "time,x,y,z,yaw,pitch,roll\n0,10,20,50,170,45,0\n2,14,20,50,-170,45,0\n4,14,20,60,-170,90,0\n"
+
+
+@pytest.fixture(scope="module")
+def flight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds, each picture with its number in black and white, a key frame now and then."""
+    folder = tmp_path_factory.mktemp("flight")
+    with av.open(str(folder / "flight.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=RATE, options={"g": "12", "qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt = COLUMNS, ROWS, "yuv420p"
+        for number in range(COUNT):
+            bits = np.array([number >> bit & 1 for bit in range(8)], np.uint8)
+            picture = np.broadcast_to(255 * bits.repeat(COLUMNS // 8)[None, :, None], (ROWS, COLUMNS, 3)).copy()
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    (folder / "camera.yaml").write_text("rows: 48\ncolumns: 64\nfield_of_view: 60\nvideo: flight.mp4\n")
+    (folder / "poses.csv").write_text(POSES)
+    return folder
+
+
+def number_of(picture: np.ndarray) -> int:
+    bits = picture[4:-4].mean((0, 2)).reshape(8, -1)[:, 2:-2].mean(1) > 127
+    return int((bits << np.arange(8)).sum())
+
+
+def source(folder: Path) -> VideoSource:
+    found = open_source(SourceConfig("folder", str(folder), interval=0.5, crs="EPSG:32632"), "UAV_1")
+    assert isinstance(found, VideoSource)
+    return found
+
+
+@pytest.mark.parametrize("times", [(0.0, 0.5, 1.0, 1.5), (5.9, 0.0, 3.25, 3.3, 0.1), (99.0, 2.0)])
+def test_every_time_has_its_picture(flight: Path, times: tuple[float, ...]) -> None:
+    video = Video(flight / "flight.mp4")
+    assert video.size == (ROWS, COLUMNS)
+    for seconds in times:
+        number = min(int(seconds * RATE + 1e-6), COUNT - 1)
+        assert number_of(video.at(seconds)) == number, seconds
+
+
+def test_poses_are_interpolated_the_short_way_round(flight: Path) -> None:
+    capture = source(flight).capture(1.0)
+    assert capture.geometry.position == pytest.approx([12, 20, 50])
+    assert capture.geometry.world_from_camera[:3, 2] == pytest.approx([-np.sqrt(0.5), 0, -np.sqrt(0.5)], abs=1e-9)
+    pixels = capture.load().pixels
+    assert pixels.shape == (3, ROWS, COLUMNS) and number_of(pixels.transpose(1, 2, 0)) == 10
+    assert source(flight).capture(3.0).geometry.position[2] == pytest.approx(55)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("poses.csv", "time,x,y,z,yaw,pitch,roll\n0,1,1,1,0,0,0\n", "two poses or more"),
+        ("poses.csv", POSES.replace("2,14", "0,14"), "growing times"),
+        ("poses.csv", POSES.replace("2,14", "2,nan"), "line 3"),
+        ("poses.csv", POSES.replace("time", "when"), "no column 'time'"),
+        ("camera.yaml", "rows: 40\ncolumns: 64\nfield_of_view: 60\nvideo: flight.mp4\n", r"\(48, 64\) pixels"),
+        ("camera.yaml", "rows: 48\ncolumns: 64\nfield_of_view: 60\nvideo: poses.csv\n", "is no video"),
+        ("camera.yaml", "rows: 48\ncolumns: 64\nfield_of_view: 60\nvideo: none.mp4\n", "there is no video"),
+    ],
+)
+def test_what_is_wrong_is_said(flight: Path, tmp_path: Path, file: str, content: str, said: str) -> None:
+    for name in ("camera.yaml", "poses.csv", "flight.mp4"):
+        (tmp_path / name).write_bytes((flight / name).read_bytes())
+    (tmp_path / file).write_text(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        source(tmp_path)

@@ -3,13 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
+import fabricated_fleet as fleet
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.align import PoseError
 from skyweave.collaboration.boxes import detections_of
 from skyweave.fleet.box_perceiver import BoxPerceiver, OwnScene
+from skyweave.fleet.metrics import NodeCollector, status
+from skyweave.fleet.publish import links
+from skyweave.fleet.transport import Loopback
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.predict import Scene
@@ -26,6 +32,22 @@ def boxes(places: np.ndarray) -> BoxList:
     centres = np.concatenate([places, np.zeros((count, 1))], 1)
     sizes = np.tile([4.0, 1.8, 1.6], (count, 1))
     return BoxList(centres, sizes, np.zeros(count), np.zeros(count, int), np.full(count, 0.7), np.zeros((count, 2)))
+
+
+def test_how_wrong_a_peers_pose_is_can_be_seen() -> None:
+    hub, clock = Loopback(), fleet.HandClock()
+    here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_4"))
+    there.beat()
+    here.beat()
+    there.send(fleet.frame(0, "UAV_4"))
+    here.finish(here.send(fleet.frame(0, "UAV_1")))
+    assert links(here)["UAV_4"]["pose"] is None  # the stand-in estimates nothing
+    here.perceiver.pose_errors = {there.number: PoseError(np.array([3.0, 4, 0, 0, 0, np.pi / 60]), trusted=False)}
+    wrong = {"metres": 5.0, "degrees": 3.0, "trusted": False}
+    assert links(here)["UAV_4"]["pose"] == status(here)["peers"]["UAV_4"]["pose"] == wrong
+    found = {family.name: family.samples for family in NodeCollector(here).collect()}
+    assert found["skyweave_pose_error_metres"][0].labels == {"peer": "UAV_4"}
+    assert [found[f"skyweave_pose_{name}"][0].value for name in ("error_degrees", "trusted")] == [pytest.approx(3), 0]
 
 
 def test_peers_with_wrong_poses_still_help() -> None:

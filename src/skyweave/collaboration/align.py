@@ -56,6 +56,16 @@ class PoseError:
     vector: np.ndarray = field(default_factory=lambda: np.zeros(6))
     trusted: bool = True
 
+    @property
+    def metres(self) -> float:
+        """By which the place is wrong."""
+        return float(np.linalg.norm(self.vector[:3]))
+
+    @property
+    def angle(self) -> float:
+        """Radians by which the attitude is wrong."""
+        return float(np.linalg.norm(self.vector[3:]))
+
     def at(self, camera: np.ndarray | None) -> "Correction | None":
         """For what is told from ``camera`` (3,), east, north and up in metres; None where all stays as it is."""
         return Correction(np.asarray(camera), self.vector) if camera is not None and self.vector.any() else None
@@ -158,9 +168,15 @@ class Aligner:
 
 @dataclass
 class Aligners:
-    """One for each peer, by its number; what is known of one that is silent for long is forgotten."""
+    """One for each peer, by its number; what is known of one that is silent for long is forgotten.
+
+    Attributes:
+        peers: and when each was heard.
+        known: what is most likely of each, by now.
+    """
 
     peers: dict[int, tuple[Aligner, int]] = field(default_factory=dict)
+    known: dict[int, PoseError] = field(default_factory=dict)
 
     def errors(self, own: BoxList, received: Sequence[FrameContent], time: int) -> list[PoseError]:
         """Of the poses of what came by ``time``, UTC nanoseconds, where ``own`` are the boxes found alone then."""
@@ -172,6 +188,9 @@ class Aligners:
                 aligner.see(own, frame.boxes, frame.pose.position)
             self.peers[frame.platform] = aligner, time
             found.append(aligner.error())
+        names = [frame.platform for frame in received]
+        kept = {peer: error for peer, error in self.known.items() if peer in self.peers}
+        self.known = kept | dict(zip(names, found, strict=True))  # whole at any time, for readers in other threads
         return found
 
 

@@ -1,7 +1,7 @@
 """Perceivers that tell boxes: one with a trained model, one that reads the simulator's truth, to test networks."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,6 +61,11 @@ class BoxPerceiver:
         self._past: deque[tuple[int, MapGrid, Tensor]] = deque(maxlen=4 * config.history)
         self._aligners = Aligners()
 
+    @property
+    def pose_errors(self) -> Mapping[int, PoseError]:
+        """See `skyweave.fleet.perceiver.Perceiver`."""
+        return self._aligners.known
+
     @torch.inference_mode()
     def observe(self, frame: Frame, place: Place) -> OwnScene:
         """See `skyweave.fleet.perceiver.Perceiver`; in bfloat16 where the processor has it, like ``predict``."""
@@ -75,6 +80,10 @@ class BoxPerceiver:
             nothing = torch.zeros_like(self._past[-1][2])
             outputs = model.perceive([nothing if m is None else m for m in moments], present)
         return OwnScene(frame.time, grid, read_maps(model, outputs, [grid], [place.ground], [frame.time])[0])
+
+    def alone(self, own: OwnScene) -> Detections:
+        """See `skyweave.fleet.perceiver.Perceiver`."""
+        return found_alone(own)
 
     def content(self, own: OwnScene, budget_bytes: int) -> FrameContent:
         """See `skyweave.fleet.perceiver.Perceiver`; the budget cuts the list where it is encoded."""
@@ -144,6 +153,7 @@ class TruthPerceiver:
     ) -> None:
         self.categories, self.seed, self.missed, self.noise = categories, seed, missed, noise
         self.size, self.resolution, self.interval = size, resolution, interval
+        self.pose_errors: Mapping[int, PoseError] = {}
 
     def observe(self, frame: Frame, place: Place) -> OwnScene:
         """See `skyweave.fleet.perceiver.Perceiver`."""
@@ -173,6 +183,10 @@ class TruthPerceiver:
         )
         return OwnScene(frame.time, grid, Scene(found))
 
+    def alone(self, own: OwnScene) -> Detections:
+        """See `skyweave.fleet.perceiver.Perceiver`."""
+        return found_alone(own)
+
     def content(self, own: OwnScene, budget_bytes: int) -> FrameContent:
         """See `skyweave.fleet.perceiver.Perceiver`."""
         return told(own, self.categories)
@@ -184,6 +198,12 @@ class TruthPerceiver:
     def compensate(self, content: FrameContent, time: int) -> FrameContent:
         """See `skyweave.fleet.perceiver.Perceiver`."""
         return moved_boxes(content, time)
+
+
+def found_alone(own: OwnScene) -> Detections:
+    """What a platform found alone; nothing where its model does not detect."""
+    found = own.scene.detections
+    return Detections.empty(own.grid.crs, own.time) if found is None else found
 
 
 def told(own: OwnScene, categories: Sequence[str]) -> FrameContent:

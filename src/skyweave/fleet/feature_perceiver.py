@@ -4,15 +4,15 @@ It does what that room's evaluation does with cached maps: the same functions en
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.align import Aligners
-from skyweave.collaboration.boxes import boxes_of, moved
+from skyweave.collaboration.align import Aligners, PoseError
+from skyweave.collaboration.boxes import boxes_of, detections_of, moved
 from skyweave.collaboration.cache import MARGIN, WORTH_TELLING, own_grid, shifted
 from skyweave.collaboration.evaluate import with_boxes
 from skyweave.collaboration.messages import TOGETHER, content, heard, wanted_by
@@ -20,6 +20,7 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.fleet.perceiver import Place
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.predict import Scene, read_maps
+from skyweave.perception.results import Detections
 from skyweave.perception.views import View, Views
 from skyweave.recording import Frame, RecordedScene
 from skyweave.wire import BoxList, EntropyTables, FrameContent
@@ -76,6 +77,11 @@ class FeaturePerceiver:
         self._aligners = Aligners()
         self._asked: list[FrameContent] = []  # requests of the moment before
 
+    @property
+    def pose_errors(self) -> Mapping[int, PoseError]:
+        """See `skyweave.fleet.perceiver.Perceiver`."""
+        return self._aligners.known
+
     @torch.inference_mode()
     def observe(self, frame: Frame, place: Place) -> OwnMap:
         """See `skyweave.fleet.perceiver.Perceiver`."""
@@ -93,6 +99,10 @@ class FeaturePerceiver:
         if self.model.strategy.shares in ("boxes", "both"):
             own = replace(own, boxes=self._boxes(own))
         return own
+
+    def alone(self, own: OwnMap) -> Detections:
+        """See `skyweave.fleet.perceiver.Perceiver`."""
+        return detections_of(own.boxes, self.categories, own.place.crs, own.time)
 
     def content(self, own: OwnMap, budget_bytes: int) -> FrameContent:
         """See `skyweave.fleet.perceiver.Perceiver`."""

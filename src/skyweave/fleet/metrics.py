@@ -1,6 +1,7 @@
 """A node's counters for Prometheus, and as a status for people and scripts."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from skyweave.fleet.node import Node
+from skyweave.fleet.publish import pose_content
 from skyweave.fleet.statistics import BOUNDS, Histogram
 
 
@@ -44,13 +46,21 @@ class NodeCollector(Collector):
         messages = CounterMetricFamily("skyweave_received_messages", "Taken, by peer.", labels=["peer"])
         age = GaugeMetricFamily("skyweave_age_of_information_seconds", "Since the newest capture.", labels=["peer"])
         offset = GaugeMetricFamily("skyweave_clock_offset_seconds", "Its clock minus ours.", labels=["peer"])
+        metres = GaugeMetricFamily("skyweave_pose_error_metres", "That is undone on what it tells.", labels=["peer"])
+        degrees = GaugeMetricFamily("skyweave_pose_error_degrees", "That is undone on what it tells.", labels=["peer"])
+        trusted = GaugeMetricFamily("skyweave_pose_trusted", "Whether its poses can be used.", labels=["peer"])
         for peer in node.peers.all():
             received.add_metric([peer.name], peer.bytes)
             messages.add_metric([peer.name], peer.messages)
             offset.add_metric([peer.name], peer.clock.offset / 1e9)
             if peer.last_frame:
                 age.add_metric([peer.name], (now - peer.last_frame) / 1e9)
-        yield from (received, messages, age, offset)
+            error = node.pose_error(peer)
+            if error is not None:
+                metres.add_metric([peer.name], error.metres)
+                degrees.add_metric([peer.name], math.degrees(error.angle))
+                trusted.add_metric([peer.name], float(error.trusted))
+        yield from (received, messages, age, offset, metres, degrees, trusted)
         drops = CounterMetricFamily("skyweave_refused_messages", "Refused.", labels=["peer", "reason"])
         for name, reasons in sorted(node.drops().items()):
             for reason, count in sorted(reasons.items()):
@@ -109,6 +119,7 @@ def status(node: Node) -> dict[str, Any]:
                 "bytes": peer.bytes,
                 "age": round((now - peer.last_frame) / 1e9, 3) if peer.last_frame else None,
                 "offset": round(peer.clock.offset / 1e9, 4),
+                "pose": pose_content(node.pose_error(peer)),
                 "refused": dict(peer.refused()),
             }
             for peer in node.peers.all()

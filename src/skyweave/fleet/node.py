@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from skyweave.collaboration.align import PoseError
 from skyweave.fleet.align import Aligned, align
 from skyweave.fleet.budget import Budget, BudgetConfig
 from skyweave.fleet.clocks import Clock, wall_clock
@@ -17,7 +18,7 @@ from skyweave.fleet.envelope import Sealer
 from skyweave.fleet.heartbeat import VERSION, Heartbeat, write_heartbeat
 from skyweave.fleet.keys import ALIVE, FRAME, ROOT, alive_key, check_name, frame_key
 from skyweave.fleet.limits import PeerLimits
-from skyweave.fleet.peers import Peers
+from skyweave.fleet.peers import Peer, Peers
 from skyweave.fleet.perceiver import Perceiver, Place, addressed
 from skyweave.fleet.statistics import Statistics
 from skyweave.fleet.transport import Priority, Transport
@@ -234,6 +235,10 @@ class Node:
             self.transport.publish(key, sealed, priority)
         self.statistics.published(key.split("/")[2], len(sealed))
         return len(sealed)
+
+    def pose_error(self, peer: Peer) -> PoseError | None:
+        """Of a peer's poses; None where nothing is known of it."""
+        return None if peer.number is None else self.perceiver.pose_errors.get(peer.number)
 
     def drops(self) -> dict[str, Counter[str]]:
         """Everything refused, by peer and reason; under ``""`` what came from nobody we know."""

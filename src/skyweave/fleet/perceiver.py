@@ -3,15 +3,17 @@
 `BoxPerceiver` (`skyweave.fleet.box_perceiver`) sends boxes; one that sends features does the same three things.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 
+from skyweave.collaboration.align import PoseError
 from skyweave.collaboration.cache import pose_of
 from skyweave.geometry.ground import Ground, GroundPlane
 from skyweave.perception.predict import Scene
+from skyweave.perception.results import Detections
 from skyweave.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent
 
@@ -51,8 +53,15 @@ class Perceiver(Protocol[Own]):
     resolution: float
     interval: float
 
+    @property
+    def pose_errors(self) -> Mapping[int, PoseError]:
+        """Of peers, by platform number, as far as they are estimated."""
+
     def observe(self, frame: Frame, place: Place) -> Own:
         """What this platform sees at one moment; ``frame`` has its own captures only."""
+
+    def alone(self, own: Own) -> Detections:
+        """What it found by itself."""
 
     def content(self, own: Own, budget_bytes: int) -> FrameContent:
         """What to tell others, the most useful first. Platform and sequence are filled in by the node."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.collaboration.align import PoseError
 from skyweave.fleet.keys import camera_key, result_key
 from skyweave.fleet.node import Node, Picture
 from skyweave.fleet.transport import Priority
@@ -121,9 +122,18 @@ def links(node: Node) -> dict[str, Any]:
             "age": round((now - peer.last_frame) / 1e9, 3) if peer.last_frame else None,
             "offset": round(peer.clock.offset / 1e9, 4),
             "alive": bool(peer.beat_heard) and now - peer.beat_heard <= node.options.alive * 1e9,
+            "pose": pose_content(node.pose_error(peer)),
         }
         for peer in node.peers.all()
     }
+
+
+def pose_content(error: PoseError | None) -> dict[str, Any] | None:
+    """How wrong a peer's poses are, as JSON."""
+    if error is None:
+        return None
+    degrees = round(float(np.degrees(error.angle)), 2)
+    return {"metres": round(error.metres, 2), "degrees": degrees, "trusted": error.trusted}
 
 
 def ros_content(found: Detections, picture: Picture) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.collaboration.boxes import detections_of
 from skyweave.fleet.batch import perceive_alone_and_together
 from skyweave.fleet.perceiver import Perceiver, Place
 from skyweave.fleet.publish import SHOWN
@@ -91,17 +90,16 @@ def score(
             truth.append(frame.annotations)
             live.append(read_detections(content))
             offline.append(_shown(together.detections))
-            own.append(_alone(observed, perceivers[name], scene.crs))
+            own.append(_shown(perceivers[name].alone(observed)))
             sources = content["sources"].values()
             whole.append(sum(one["complete"] and abs(one["apart"]) < SAME * interval for one in sources))
     counted = [seen(one) for one in truth]
-    alone = [one for one in own if one is not None]
     return FleetScore(
         pictures=len(live),
         expected=len(ticks) * len(names),
         live=evaluate_detection(truth, live, counted=counted).mean_ap,
         offline=evaluate_detection(truth, offline, counted=counted).mean_ap,
-        own=evaluate_detection(truth, alone, counted=counted).mean_ap if len(alone) == len(truth) else float("nan"),
+        own=evaluate_detection(truth, own, counted=counted).mean_ap,
         whole=float(np.mean(whole)),
         latencies=tuple(sorted(content["latency"] for content in pictures)),
         longest=_longest(pictures),
@@ -136,15 +134,6 @@ def read_detections(content: Mapping[str, Any]) -> Detections:
         content["crs"],
         time,
     )
-
-
-def _alone(observed: Any, perceiver: Perceiver[Any], crs: str | None) -> Detections | None:
-    """What a platform found by itself; None for perceivers that do not say."""
-    if hasattr(observed, "scene"):
-        return _shown(observed.scene.detections)
-    if hasattr(observed, "boxes") and hasattr(perceiver, "categories"):
-        return _shown(detections_of(observed.boxes, perceiver.categories, crs, observed.time))
-    return None
 
 
 def _shown(found: Detections | None) -> Detections:

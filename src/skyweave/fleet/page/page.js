@@ -267,6 +267,12 @@ function fillPlatforms(names) {
   }));
 }
 
+function poseText(pose) {
+  if (!pose) { return ""; }
+  if (!pose.trusted) { return "unsure"; }
+  return pose.metres || pose.degrees ? `${pose.metres.toFixed(1)} m ${pose.degrees.toFixed(1)}°` : "fits";
+}
+
 function fillLinks(names) {
   const found = [];
   for (const to of names) {
@@ -278,6 +284,7 @@ function fillLinks(names) {
         { text: rate === undefined ? "" : (rate * 8 / 1000).toFixed(1), number: true },
         { text: link.age === null ? "" : `${link.age.toFixed(2)} s`, number: true, bad: !link.alive },
         { text: link.refused, number: true, bad: link.refused > 0 },
+        { text: poseText(link.pose), number: true, bad: Boolean(link.pose) && !link.pose.trusted },
       ]);
     }
   }

@@ -3,6 +3,7 @@
     skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 40
     OMP_NUM_THREADS=1 python benchmarks/fleet_load.py recordings/hidden --nodes 2 4 8 16
     OMP_NUM_THREADS=1 python benchmarks/fleet_load.py recordings/hidden --nodes 4 --interval 0.2 --seconds 1800 --soak
+    OMP_NUM_THREADS=1 python benchmarks/fleet_load.py recordings/hidden --weights crossing --features --interval 1
 
 One process a node over Zenoh on this machine, with the stand-in detector, so that it is the cost of the network: nodes
 beyond the fourth look through the cameras of the first four. Latency is from capture to result.
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--port", type=int, default=19450)
     parser.add_argument("--weights", help="a perception model instead of the stand-in detector")
+    parser.add_argument("--features", action="store_true", help="the model tells coded features, not only boxes")
     parser.add_argument("--soak", action="store_true", help="print memory and descriptors over time")
     args = parser.parse_args()
     rows = []
@@ -42,7 +44,8 @@ def main() -> None:
 def run(args: argparse.Namespace, count: int) -> dict[str, Any]:
     names = [f"UAV_{i + 1}" for i in range(count)]
     with tempfile.TemporaryDirectory() as folder:
-        perceiver = {"kind": "truth"} if args.weights is None else {"kind": "model", "weights": args.weights}
+        kind = "features" if args.features else "model"
+        perceiver = {"kind": "truth"} if args.weights is None else {"kind": kind, "weights": args.weights}
         node: dict[str, Any] = {
             "source": {"path": str(Path(args.recording).resolve()), "interval": args.interval},
             "perceiver": perceiver,

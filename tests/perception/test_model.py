@@ -295,3 +295,24 @@ def test_a_lift_that_knows_directions_is_another_function_of_the_place_in_the_pi
     with torch.no_grad():
         model.lift.head.weight[:, -1] += 1  # the ray's y
     assert not torch.allclose(model.observe(batch.frames[-1]).features, before)
+
+
+def test_a_share_of_a_tasks_gradient_reaches_what_tasks_share() -> None:
+    model = small_model().eval()
+    config = model.config
+    fused = [torch.randn(1, config.lift.channels, config.map.cells, config.map.cells) for _ in range(config.history)]
+
+    def gradients(share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        model.zero_grad()
+        outputs = model.perceive(fused, shares={"detection": share})
+        found = sum(value.square().sum() for value in outputs["detection"].values())
+        found.backward()
+        trunk = next(iter(model.trunk.parameters())).grad
+        head = next(iter(model.heads["detection"].parameters())).grad
+        assert trunk is not None and head is not None
+        return found.detach(), trunk.clone(), head.clone()
+
+    (one, trunk, head), (other, less, same) = gradients(1.0), gradients(0.25)
+    assert torch.allclose(one, other, rtol=1e-5) and torch.allclose(head, same, rtol=1e-3, atol=1e-5)
+    assert trunk.abs().max() > 0 and torch.allclose(less, 0.25 * trunk, rtol=1e-3, atol=1e-3 * float(trunk.abs().max()))
+    assert not gradients(0.0)[1].any()

@@ -1,6 +1,6 @@
 """Pictures of one or several platforms to one map, and from that map every task's outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,14 +143,28 @@ class PerceptionModel(nn.Module):
         fused: Tensor = self.fusion(maps.features, maps.visible)
         return fused
 
-    def perceive(self, fused: list[Tensor], present: Tensor | None = None) -> dict[str, Any]:
-        """Every task's outputs from fused maps of consecutive moments, the oldest first."""
+    def perceive(
+        self, fused: list[Tensor], present: Tensor | None = None, shares: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """Every task's outputs from fused maps of consecutive moments, the oldest first.
+
+        Args:
+            fused: of each moment (batch, channels, rows, columns).
+            present: (batch, moments) bool: which of them there are.
+            shares: of each task's gradient, that reaches what the tasks share; default 1.
+        """
         if len(fused) != self.config.history:
             raise ValueError(f"the model sees {self.config.history} frames, got {len(fused)}; repeat or pad with zeros")
         if present is None:
             present = torch.ones(len(fused[0]), len(fused), dtype=torch.bool, device=fused[0].device)
         maps = self.trunk(self.memory(fused, present))
-        return {task: head(maps) for task, head in self.heads.items()}
+        shares = {} if shares is None else shares
+        return {task: head(_with_gradient(maps, shares.get(task, 1.0))) for task, head in self.heads.items()}
+
+
+def _with_gradient(maps: Tensor, share: float) -> Tensor:
+    """The same, of whose gradient a share goes on."""
+    return maps if share == 1 or not maps.requires_grad else share * maps + (1 - share) * maps.detach()
 
 
 def _directions(cameras: Sequence[CameraGeometry], shape: tuple[int, int]) -> Tensor:

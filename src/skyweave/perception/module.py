@@ -47,12 +47,15 @@ class LossConfig:
 
     Attributes:
         weights: by ``task/loss``, such as ``{detection/heatmap: 2.0}``; default 1.
+        shared: what share of a task's gradient reaches the trunk and all before it; its head always has all. Paths of
+            single objects pull at the trunk harder than the other tasks do, and in no common direction.
         balance: learn each task's weight from its uncertainty (Kendall et al., arXiv 1705.07115).
         depth: weight of the lift's cross-entropy where recordings know the depth (BEVDepth, arXiv 2206.10092); 0: not
             supervised.
     """
 
     weights: dict[str, float] = field(default_factory=dict)
+    shared: dict[str, float] = field(default_factory=dict)
     balance: bool = True
     depth: float = 0.0
 
@@ -123,7 +126,7 @@ class PerceptionModule(lightning.LightningModule):
                 sample.objects.observed_by(mask[: len(sample.platforms)])
                 for sample, mask in zip(batch.samples, kept, strict=True)
             ]
-        outputs = model.perceive(fused, present)
+        outputs = model.perceive(fused, present, self.losses.shared)
         parts = task_losses(model, outputs, objects)
         total = outputs[model.config.tasks[0]][next(iter(outputs[model.config.tasks[0]]))].sum() * 0.0
         for task in model.config.tasks:

@@ -7,8 +7,9 @@ scenes of seeds that no training used.
     OMP_NUM_THREADS=1 python benchmarks/perception.py tasks -o /tmp/perception --steps 1600
 
 ``platforms``: all together and each alone, with the same weights. ``tasks``: the same models beside one model for each
-task alone, and beside a backbone that begins random, at equal steps. Finished runs are kept in the output folder and
-not repeated; at 1600 steps each takes half an hour of one core.
+task alone, beside one to whose trunk every task's gradient goes in full, and beside a backbone that begins random, at
+equal steps. Finished runs are kept in the output folder and
+not repeated; at 1600 steps each takes 25 to 50 minutes of one core.
 """
 
 import argparse
@@ -30,7 +31,8 @@ METRICS = {"detection": ("mAP",), "instances": ("IoU", "VPQ"), "trajectories": (
 SHOWN = ("mAP", "NDS", "AP@0.5", "IoU", "VPQ", "minADE_3", "minADE_1", "constant_velocity_ADE", "minFDE_3")
 VARIANTS: dict[str, list[str]] = {
     "joint": [],
-    **{task: [f"model.tasks=[{task}]"] for task in TASKS},
+    **{task: [f"model.tasks=[{task}]", "losses.shared={}"] for task in TASKS},
+    "unshared": ["losses.shared={}"],
     "random": ["weights=null"],
 }
 STUDIES = {"platforms": ("joint",), "tasks": tuple(VARIANTS)}
@@ -115,12 +117,12 @@ def print_platforms(seeds: list[Values]) -> None:
 
 def print_tasks(found: dict[str, list[Values]]) -> None:
     """One model for three tasks beside three models and beside a random backbone; trajectories of the true boxes."""
-    print("| task | metric | one model | its own model | difference | random backbone | difference |")
-    print("|" + " --- |" * 7)
+    print("| task | metric | one model | its own model | difference | in full | difference | random | difference |")
+    print("|" + " --- |" * 9)
     for task, metrics in METRICS.items():
         key = "true boxes" if task == "trajectories" else "all"
         for metric in metrics:
-            joint, *others = ([one[key][metric] for one in found[run]] for run in ("joint", task, "random"))
+            joint, *others = ([one[key][metric] for one in found[run]] for run in ("joint", task, "unshared", "random"))
             cells = [spread(joint)]
             for other in others:
                 cells += [spread(other), spread([a - b for a, b in zip(joint, other, strict=True)])]

@@ -170,6 +170,14 @@ def test_pictures_come_at_most_once_an_interval() -> None:
     assert times == [100_000_000, 200_000_000]
 
 
+def test_a_clock_that_was_wrong_once_is_forgiven() -> None:
+    bench = Bench()
+    bench.say(info=info(), pose=odometry(1000.0, (0, 0, 20)), image=compressed(1000.0))
+    assert next(bench.moments).time == START + 1000 * 10**9
+    bench.say(pose=odometry(0.1, (0, 0, 20)), image=compressed(0.1))
+    assert next(bench.moments).time == START + 100_000_000
+
+
 def test_mounts_follow_rep_103() -> None:
     level = mounted((1.0, 2.0, 3.0, 0.0, 0.0, 0.0))
     assert level[:3, 3].tolist() == [1, 2, 3]

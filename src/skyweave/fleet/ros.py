@@ -33,6 +33,7 @@ REMEMBERED = 400  # poses
 POLL = 0.1
 PATIENCE = 5.0  # seconds without a picture after which it is said why
 EARLY = 0.9  # of an interval after which the next picture is taken
+BACK = 1_000_000_000  # nanoseconds: stamps that go back farther are of a clock that was set anew
 
 
 class RosSource:
@@ -136,15 +137,17 @@ class RosSource:
             raise ValueError("a position is not finite")
         rotation_from_quaternion(quaternion)  # raises for what is none
         with self._arrived:
-            if self._poses and _stamp(said.header) <= self._poses[-1][0]:
-                return
-            self._poses.append((_stamp(said.header), position, quaternion / np.linalg.norm(quaternion)))
+            stamp = _stamp(said.header)
+            if self._poses and self._poses[-1][0] - stamp > BACK:
+                self._poses.clear()
+            if not self._poses or stamp > self._poses[-1][0]:
+                self._poses.append((stamp, position, quaternion / np.linalg.norm(quaternion)))
             self._arrived.notify_all()
 
     def _capture(self, message: bytes, last: int) -> Capture | None:
         said = self._read(message, self.config.image_type)
         time = _stamp(said.header)
-        if time < last + EARLY * self.interval * 1e9:
+        if last - BACK < time < last + EARLY * self.interval * 1e9:
             return None
         camera, body = self._info, self._pose_at(time)
         if camera is None or body is None:

@@ -32,7 +32,7 @@ CLEAR = 6.0  # logarithm of how much likelier a right pose is than any one wrong
 SURE = 3.0  # logarithm of how much likelier an error must be than others that say something else
 ELSE = 1.5  # metres from which two errors say something else
 WIDTHS = (2.5, 1.8, 1.2, SPREAD, SPREAD, SPREAD)  # metres: how far pairs attract each other, step by step
-KEPT = 24, 2  # of the starts, after so many steps
+KEPT = 16  # of the starts: the likeliest
 LEAST = 0.02  # certainty of a pair, the product of both boxes'
 FORGOTTEN = 10.0  # seconds after which the errors of a silent peer count as unknown
 FLAT = np.deg2rad(3.0)  # of a ray below the horizon: flatter ones say nothing of places
@@ -152,10 +152,8 @@ class Aligner:
         if not self.frames:
             return PoseError()
         pairs = _joined(self.frames)
-        errors = _STARTS
-        for step, width in enumerate(WIDTHS):
-            if step == KEPT[1]:
-                errors = errors[np.argsort(-_posterior(pairs, errors, width)[0])[: KEPT[0]]]
+        errors = _STARTS[np.argsort(-_posterior(pairs, _STARTS, WIDTHS[0])[0])[:KEPT]]
+        for width in WIDTHS:
             errors = _nearer(pairs, errors, width)
         errors = np.concatenate([np.zeros((1, 6)), errors])
         score = _posterior(pairs, errors, SPREAD)[0]

@@ -215,8 +215,7 @@ def _joined(frames: deque[_Pairs]) -> _Pairs:
 
 def _posterior(pairs: _Pairs, errors: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """(t,) logarithms of the posterior of errors (t, 6) but for a constant, and (t, n) the share of each pair in it."""
-    count = len(pairs.told)
-    left = pairs.apart - (errors @ pairs.moves.reshape(2 * count, 6).T).reshape(-1, count, 2)
+    left = pairs.apart - np.einsum("te,pie->tpi", errors, pairs.moves)
     density = np.exp(-np.square(left).sum(-1) / (2 * width**2)) / (2 * np.pi * width**2)
     ratio = pairs.certain * density / CHANCE
     starts = np.flatnonzero(np.diff(pairs.told, prepend=-1))
@@ -228,8 +227,9 @@ def _posterior(pairs: _Pairs, errors: np.ndarray, width: float) -> tuple[np.ndar
 def _nearer(pairs: _Pairs, errors: np.ndarray, width: float) -> np.ndarray:
     """The errors after one step of expectation and maximisation."""
     shares = WEIGHT / width**2 * _posterior(pairs, errors, width)[1]
-    products = np.einsum("pia,pib->pab", pairs.moves, pairs.moves).reshape(-1, 36)
+    products = np.einsum("pia,pib->pab", pairs.moves, pairs.moves)
     pulls = np.einsum("pia,pi->pa", pairs.moves, pairs.apart)
-    information = (shares @ products).reshape(-1, 6, 6) + np.diag(LIKELY**-2.0)
-    found: np.ndarray = np.linalg.solve(information, (shares @ pulls)[..., None])[..., 0]
+    # No matrix products: their threads would wait for a core that another platform's process has.
+    information = np.einsum("tp,pab->tab", shares, products) + np.diag(LIKELY**-2.0)
+    found: np.ndarray = np.linalg.solve(information, np.einsum("tp,pa->ta", shares, pulls)[..., None])[..., 0]
     return found

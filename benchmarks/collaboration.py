@@ -17,6 +17,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -164,17 +165,8 @@ class Bench:
         return rows
 
     def disturbed(self, metres: float, degrees: float) -> Cache:
-        """What peers tell when their poses are wrong, constantly for a flight: position and three angles."""
-
-        def disturb(geometry: CameraGeometry, key: tuple[str, int, str]) -> CameraGeometry:
-            seed = [ord(letter) for letter in key[0] + key[2]]
-            generator = np.random.default_rng(seed)
-            matrix = geometry.world_from_camera.copy()
-            matrix[:3, 3] += generator.normal(0, 1, 3) * metres * (1, 1, 0.5)
-            angles = np.deg2rad(generator.normal(0, 1, 3) * degrees)
-            matrix[:3, :3] = rotation_about_z(angles[2]) @ matrix[:3, :3] @ small_rotation(*angles[:2])
-            return replace(geometry, world_from_camera=matrix)
-
+        """What peers tell when their poses are wrong."""
+        disturb = partial(disturbed, metres=metres, degrees=degrees)
         folder = self.output / f"cache_pose_{metres}_{degrees}"
         return fill(folder, self.perception, self.fingerprint, self.test_scenes, disturb)
 
@@ -186,6 +178,16 @@ _FIELD = {
     "peers with boxes only": "boxes_only",
     "features of another scene": "useless",
 }
+
+
+def disturbed(geometry: CameraGeometry, key: tuple[str, int, str], metres: float, degrees: float) -> CameraGeometry:
+    """A pose that is wrong by the same position and three angles for a whole flight."""
+    generator = np.random.default_rng([ord(letter) for letter in key[0] + key[2]])
+    matrix = geometry.world_from_camera.copy()
+    matrix[:3, 3] += generator.normal(0, 1, 3) * metres * (1, 1, 0.5)
+    angles = np.deg2rad(generator.normal(0, 1, 3) * degrees)
+    matrix[:3, :3] = rotation_about_z(angles[2]) @ matrix[:3, :3] @ small_rotation(*angles[:2])
+    return replace(geometry, world_from_camera=matrix)
 
 
 def small_rotation(pitch: float, roll: float) -> np.ndarray:

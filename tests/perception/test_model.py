@@ -316,3 +316,6 @@ def test_a_share_of_a_tasks_gradient_reaches_what_tasks_share() -> None:
     assert torch.allclose(one, other, rtol=1e-5) and torch.allclose(head, same, rtol=1e-3, atol=1e-5)
     assert trunk.abs().max() > 0 and torch.allclose(less, 0.25 * trunk, rtol=1e-3, atol=1e-3 * float(trunk.abs().max()))
     assert not gradients(0.0)[1].any()
+    for wrong in ({"boxes": 0.5}, {"detection": 1.5}):
+        with pytest.raises(ValueError, match=r"losses\.shared"):
+            LossConfig(shared=wrong)

@@ -96,14 +96,11 @@ class Correction:
         Args:
             heights: (rows, columns) of the ground, metres.
         """
-        rows, columns = grid.shape
         places = np.concatenate([grid.cell_centres(), heights[..., None]], -1)
         rays = (places - self.camera - self.error[:3]) @ self._rotation
         told = _at_height(self.camera, rays, places[..., 2])
-        r = np.floor(grid.north - told[..., 1] / grid.resolution).astype(int)
-        c = np.floor(told[..., 0] / grid.resolution - grid.west).astype(int)
-        inside = torch.from_numpy((r >= 0) & (r < rows) & (c >= 0) & (c < columns))
-        return maps[..., r.clip(0, rows - 1), c.clip(0, columns - 1)] * inside
+        cells = torch.from_numpy(grid.index(told[..., :2]))
+        return maps.flatten(-2)[..., cells.clamp(min=0)] * (cells >= 0)
 
     @property
     def _rotation(self) -> np.ndarray:

@@ -194,7 +194,9 @@ def _on_own_grid(
     offset = frame.grid.to_map().offset_to(grid)
     parts = tuple(shifted(part[0], *offset, grid.shape) for part in (known.features, known.visible, known.exact))
     if correction is not None:
-        heights = np.zeros(grid.shape) if ground is None else ground.height(grid.cell_centres())
+        if ground is None:
+            raise ValueError("maps told from a wrong pose are put right on the ground; give `heard` its `ground`")
+        heights = ground.height(grid.cell_centres())
         parts = tuple(correction.maps(part, grid, heights) for part in parts)
     return parts  # type: ignore[return-value]
 

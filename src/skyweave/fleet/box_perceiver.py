@@ -97,7 +97,7 @@ class BoxPerceiver:
         if own.scene.detections is not None:
             mine = boxes_of(own.scene.detections, self.categories)
             errors = self._aligners.errors(mine, received, own.time)
-            received = [aligned(content, error) for content, error in zip(received, errors, strict=True)]
+            received = [corrected(content, error) for content, error in zip(received, errors, strict=True)]
         seconds = config.interval * np.arange(1, config.horizon + 1)
         return fused(own, received, self.categories, seconds)
 
@@ -215,7 +215,7 @@ def told(own: OwnScene, categories: Sequence[str]) -> FrameContent:
     return FrameContent(0, 0, own.time, WireGrid.from_map(own.grid), boxes=boxes)
 
 
-def aligned(content: FrameContent, error: PoseError) -> FrameContent:
+def corrected(content: FrameContent, error: PoseError) -> FrameContent:
     """Boxes where they belong; none from a pose that is not to be trusted."""
     if content.boxes is None or content.pose is None:
         return content

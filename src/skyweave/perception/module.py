@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from skyweave.mapping import Bins, depth_loss, depth_targets, ground_rays
+from skyweave.perception.config import TASKS
 from skyweave.perception.heads.detection import PLACES
 from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.samples import Batch, Samples, collate
@@ -58,6 +59,11 @@ class LossConfig:
     shared: dict[str, float] = field(default_factory=dict)
     balance: bool = True
     depth: float = 0.0
+
+    def __post_init__(self) -> None:
+        for task, share in self.shared.items():
+            if task not in TASKS or not 0 <= share <= 1:
+                raise ValueError(f"losses.shared: {task}: {share} must be one of {', '.join(TASKS)} and 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,10 @@ class Watch:
 def one_frame(model: PerceptionModel, views: Views, batch: Any, watch: Watch) -> None:
     """The stages of `PerceptionModel.observe`, ``fuse``, ``perceive`` and `read_maps`, one by one."""
     (images,), (cameras,), (maps,) = views.images, views.cameras, views.maps
-    sample = batch.samples[0]
+    sample, config = batch.samples[0], model.config
     with torch.autocast("cpu", torch.bfloat16):
-        features = watch("backbone", lambda: model.backbone(images, model.config.patch_size))
-        patches = model.backbone.patches(images, model.config.stride)
-        stem = watch("detail", lambda: model.backbone.patch_embed(patches.values, patches.valid, patches.sensor))
-        detail = stem.transpose(1, 2).unflatten(2, patches.grid)
-        encoded = watch("neck", lambda: model.neck(features, detail, patches.grid))
+        features = watch("backbone", lambda: model.backbone(images, config.patch_size, detail=config.stride))
+        encoded = watch("neck", lambda: model.neck(features))
         grids = [grid for grid in views.grids for _ in range(views.platforms)]
         shape = (encoded.shape[-2], encoded.shape[-1])
         plan = watch("plan", lambda: plan_lift(cameras, grids, model.lift.bins, shape, [sample.ground] * 4, maps))

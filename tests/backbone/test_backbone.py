@@ -173,3 +173,30 @@ def test_sizes() -> None:
     assert set(SIZES) == {"tiny", "small", "base", "large"}
     with pytest.raises(ValueError, match="no backbone size 'huge'"):
         build_backbone("huge")
+
+
+@pytest.mark.parametrize("tokenizer", ["spectral", "per_sensor"])
+@pytest.mark.parametrize("name", ["naip", "enmap"])  # few bands and more bands than functions take other roads
+@pytest.mark.parametrize("holes", [False, True])
+def test_detail_is_the_embedding_of_smaller_patches(tokenizer: str, name: str, holes: bool) -> None:
+    sensor = get_sensor(name)
+    model = backbone(sensor, tokenizer=tokenizer)
+    images = batch(sensor, rows=14, columns=24)  # no multiple of a patch of 8
+    if holes:
+        images = replace(images, valid=torch.rand(images.valid.shape, generator=torch.Generator().manual_seed(2)) < 0.7)
+    with torch.no_grad():
+        features = model(images, 8, detail=2)
+        patches = model.patches(images, 2)
+        expected = model.patch_embed(patches.values, patches.valid, sensor).transpose(1, 2).unflatten(2, patches.grid)
+        plain = model(images, 8)
+    assert features.detail is not None
+    assert features.detail.shape == expected.shape == (2, 64, 7, 12)
+    assert torch.allclose(features.detail, expected, atol=1e-5)
+    assert torch.allclose(features.tokens, plain.tokens, atol=1e-5)
+    assert plain.detail is None
+
+
+def test_detail_must_divide_the_patch() -> None:
+    sensor = get_sensor("naip")
+    with pytest.raises(ValueError, match="detail 3 must divide the patch size, 8"):
+        backbone(sensor)(batch(sensor), 8, detail=3)

@@ -68,30 +68,51 @@ class Backbone(nn.Module):
         self.sensors = {sensor.name: sensor for sensor in sensors}
         self._statistics: dict[Sensor, tuple[Tensor, Tensor]] = {}
 
-    def forward(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
+    def forward(self, batch: SensorBatch, patch_size: int | None = None, detail: int | None = None) -> Features:
         """Features of images of one sensor and size.
 
         Args:
             batch: pixels in the bands' units; invalid pixels are ignored.
             patch_size: pixels per patch side, default the model's nominal one. Smaller patches give finer maps.
+            detail: pixels per side of smaller patches, a divisor of the patch size; their embedding, which the encoder
+                does not see, is returned beside the features. It costs little on top of them.
         """
-        return self.encode([batch], patch_size)[0]
+        return self.encode([batch], patch_size, detail)[0]
 
-    def encode(self, batches: Sequence[SensorBatch], patch_size: int | None = None) -> list[Features]:
-        """Features of a mix of sensors and sizes, in one pass of the encoder."""
+    def encode(
+        self, batches: Sequence[SensorBatch], patch_size: int | None = None, detail: int | None = None
+    ) -> list[Features]:
+        """Features of a mix of sensors and sizes, in one pass of the encoder.
+
+        Raises:
+            ValueError: ``detail`` does not divide the patch size.
+        """
         size = patch_size or self.patch_embed.patch_size
+        if detail is not None and size % detail:
+            raise ValueError(f"detail {detail} must divide the patch size, {size}")
         groups = [self.patches(batch, size) for batch in batches]
-        stems = [self.patch_embed(group.values, group.valid, group.sensor) for group in groups]
+        details: list[Tensor | None] = [None] * len(groups)
+        stems = []
+        for number, (group, batch) in enumerate(zip(groups, batches, strict=True)):
+            if detail is None:
+                stems.append(self.patch_embed(group.values, group.valid, group.sensor))
+            else:
+                stem, parts = self.patch_embed.nested(group.values, group.valid, group.sensor, detail)
+                rows, columns = (-(-extent // detail) for extent in batch.pixels.shape[-2:])
+                details[number] = _as_fine_map(parts, group.grid, size // detail)[..., :rows, :columns]
+                stems.append(stem)
         sequences = [stem + self.positions(group.metres) for stem, group in zip(stems, groups, strict=True)]
         tokens, valid = pad_and_join(sequences, [group.usable for group in groups])
         places, _ = pad_and_join([self.places(group) for group in groups], [group.usable for group in groups])
         encoded, levels = self.encoder(tokens, valid, places)
         features, start = [], 0
-        for group, stem in zip(groups, stems, strict=True):
+        for group, stem, fine in zip(groups, stems, details, strict=True):
             stop, length = start + len(group.usable), group.usable.shape[1]
             usable = group.usable.unsqueeze(-1)
             own = [tensor[start:stop, :length] * usable for tensor in (encoded, *levels)]
-            features.append(Features(own[0], group.usable, group.grid, tuple(own[1:]), stem * usable, size))
+            features.append(
+                Features(own[0], group.usable, group.grid, tuple(own[1:]), stem * usable, size, detail=fine)
+            )
             start = stop
         return features
 
@@ -137,6 +158,13 @@ class Backbone(nn.Module):
                     torch.from_numpy(resolved.stds).view(-1, 1, 1),
                 )
         return self._statistics[sensor]
+
+
+def _as_fine_map(parts: Tensor, grid: tuple[int, int], factor: int) -> Tensor:
+    """(batch, patches * factor**2, width), patch after patch, to (batch, width, rows * factor, columns * factor)."""
+    rows, columns = grid
+    cells = parts.unflatten(1, (rows, columns, factor, factor)).permute(0, 5, 1, 3, 2, 4)
+    return cells.reshape(len(parts), -1, rows * factor, columns * factor)
 
 
 def take(values: Tensor, indices: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What a backbone returns: tokens on a grid, and the readouts people ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ class Features:
             (batch, rows * columns, channels), before the final norm.
         stem: (batch, rows * columns, channels), the patch embedding, before positions and blocks.
         patch_size: pixels per patch side.
+        detail: (batch, channels, finer rows, finer columns), the embedding of smaller patches as a map, where it was
+            asked for.
     """
 
     tokens: Tensor
@@ -26,6 +28,7 @@ class Features:
     levels: tuple[Tensor, ...]
     stem: Tensor
     patch_size: int
+    detail: Tensor | None = field(default=None, kw_only=True)
 
     @property
     def pooled(self) -> Tensor:

@@ -44,6 +44,20 @@ class Tokenizer(nn.Module, ABC):
             (batch, number, width).
         """
 
+    def nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
+        """Tokens of patches, and of the smaller ones that they consist of.
+
+        Args:
+            patches: as of ``forward``; so are ``valid`` and ``sensor``.
+            size: pixels per side of the smaller patches; divides p.
+
+        Returns:
+            (batch, number, width), and (batch, number * (p / size)**2, width): one after the other for every patch,
+            row-major inside it.
+        """
+        parts = cut(patches, size), None if valid is None else cut(valid, size)
+        return self(patches, valid, sensor), self(*parts, sensor)
+
     def _resampled(self, kernel: Tensor, size: int) -> Tensor:
         """Kernel (..., nominal**2) for patches of ``size`` pixels a side: (..., size**2)."""
         if size == self.patch_size:
@@ -100,17 +114,35 @@ class SpectralTokenizer(Tokenizer):
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
         """See ``Tokenizer``."""
+        return self._tokens(patches, valid, sensor, [patches.shape[-1]])[0]
+
+    def nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
+        """See ``Tokenizer``; what is made of every pixel is made once."""
+        whole, parts = self._tokens(patches, valid, sensor, [patches.shape[-1], size])
+        return whole, parts
+
+    def _tokens(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, sizes: list[int]) -> list[Tensor]:
+        """Tokens at each of some patch sizes, of which the last is the smallest."""
         response, presence = self.band_code(sensor).chunk(2, dim=-1)
         response = self.gain * response
+        patches, valid = cut(patches, sizes[-1]), None if valid is None else cut(valid, sizes[-1])
         kernel = self.proj.weight.view(self.width, 2 * self.mixes, self.patch_size**2)
-        straight, bent = self._resampled(kernel, patches.shape[-1]).split(self.mixes, dim=1)
+        kernels = [
+            cut(self._resampled(kernel, size).unflatten(-1, (size, size)).unsqueeze(1), sizes[-1]) for size in sizes
+        ]
+        pairs = [kernel.flatten(3).split(self.mixes, dim=2) for kernel in kernels]
         if valid is None:
-            return self._complete(patches, response / len(sensor), presence.mean(0), straight, bent)
+            return self._complete(patches, response / len(sensor), presence.mean(0), pairs)
         mixed = self._mix(patches, valid, response, presence)
-        tokens = functional.linear(mixed.flatten(2), straight.transpose(1, 2).flatten(1), self.proj.bias)
-        return tokens + self._bent(functional.gelu(self.pixel(mixed)), bent)
+        curved = functional.gelu(self.pixel(mixed))
+        return [
+            _embed(mixed, straight.transpose(2, 3), self.proj.bias) + _embed(curved, bent.transpose(2, 3))
+            for straight, bent in pairs
+        ]
 
-    def _complete(self, patches: Tensor, response: Tensor, presence: Tensor, straight: Tensor, bent: Tensor) -> Tensor:
+    def _complete(
+        self, patches: Tensor, response: Tensor, presence: Tensor, pairs: list[tuple[Tensor, Tensor]]
+    ) -> list[Tensor]:
         """Tokens where every pixel is valid: ``mixed`` is linear, so its part of the kernel is folded into one for the
         bands, and pixels x mixes is made for the non-linear part only.
         """
@@ -118,17 +150,16 @@ class SpectralTokenizer(Tokenizer):
         inner = functional.linear(
             spectra, self.pixel.weight @ response.T, functional.linear(presence, self.pixel.weight, self.pixel.bias)
         )
-        constant = self.proj.bias + straight.sum(-1) @ presence
-        if len(response) <= self.mixes:
-            folded = torch.einsum("bm,wmp->wbp", response, straight)
-            tokens = functional.linear(patches.flatten(2), folded.flatten(1), constant)
-        else:  # more bands than functions: mixing first is cheaper
-            mixed = spectra @ response
-            tokens = functional.linear(mixed.flatten(2), straight.transpose(1, 2).flatten(1), constant)
-        return tokens + self._bent(functional.gelu(inner), bent)
-
-    def _bent(self, values: Tensor, kernel: Tensor) -> Tensor:
-        return functional.linear(values.flatten(2), kernel.transpose(1, 2).flatten(1))
+        curved = functional.gelu(inner)
+        tokens = []
+        for straight, bent in pairs:
+            constant = self.proj.bias + straight.sum((1, 3)) @ presence
+            if len(response) <= self.mixes:
+                linear = _embed(patches, torch.einsum("bm,wnmp->wnbp", response, straight), constant)
+            else:  # more bands than functions: mixing first is cheaper
+                linear = _embed(spectra @ response, straight.transpose(2, 3), constant)
+            tokens.append(linear + _embed(curved, bent.transpose(2, 3)))
+        return tokens
 
     def _mix(self, patches: Tensor, valid: Tensor, response: Tensor, presence: Tensor) -> Tensor:
         """(batch, number, pixels, mixes): means over valid bands; zero for a pixel without any."""
@@ -136,3 +167,17 @@ class SpectralTokenizer(Tokenizer):
         weight = valid.flatten(3).transpose(2, 3).to(spectra.dtype).contiguous()
         total = (spectra * weight) @ response + weight @ presence
         return total / weight.sum(-1, keepdim=True).clamp(min=1)
+
+
+def cut(patches: Tensor, size: int) -> Tensor:
+    """(batch, number, channels, p, p) to (batch, number * parts, channels, size, size), row-major inside a patch."""
+    batch, number, channels, side, _ = patches.shape
+    if side == size:
+        return patches
+    parts = patches.reshape(batch, number, channels, side // size, size, side // size, size)
+    return parts.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, -1, channels, size, size)
+
+
+def _embed(values: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(batch, number * parts, ...) of parts, and a kernel (width, parts, ...) to (batch, number, width)."""
+    return functional.linear(values.unflatten(1, (-1, kernel.shape[1])).flatten(2), kernel.flatten(1), bias)

@@ -131,11 +131,7 @@ class PerceptionModel(nn.Module):
         config = self.config
         nominal = torch.full_like(batch.ground_sample_distance, batch.sensor.ground_sample_distance)
         batch = replace(batch, ground_sample_distance=nominal)
-        features = self.backbone(batch, config.patch_size)
-        patches = self.backbone.patches(batch, config.stride)
-        stem = self.backbone.patch_embed(patches.values, patches.valid, patches.sensor)
-        detail = stem.transpose(1, 2).unflatten(2, patches.grid)
-        encoded: Tensor = self.neck(features, detail, patches.grid)
+        encoded: Tensor = self.neck(self.backbone(batch, config.patch_size, detail=config.stride))
         return encoded
 
     def fuse(self, maps: PlatformMaps) -> Tensor:

@@ -11,7 +11,7 @@ class Neck(nn.Module):
     """Encoder levels give meaning, the patch embedding at the finer stride gives detail.
 
     A plain Transformer has one resolution. Its levels are joined by a 1x1 convolution and upsampled by pixel shuffle
-    (arXiv 1609.05158); small things that a patch swallows come in from the backbone's own tokenizer, run once more on
+    (arXiv 1609.05158); small things that a patch swallows come in from the backbone's own tokenizer on
     smaller patches, so no part of the neck knows the sensor.
 
     Args:
@@ -28,21 +28,16 @@ class Neck(nn.Module):
         self.detail = nn.Conv2d(width, channels, 1)
         self.refine = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
 
-    def forward(self, features: Features, detail: Tensor, shape: tuple[int, int]) -> Tensor:
-        """The feature map.
-
-        Args:
-            features: of a batch of images.
-            detail: (batch, width, rows, columns) patch embedding at the finer stride.
-            shape: (rows, columns) of the result: images that are no multiple of a patch were padded.
-
-        Returns:
-            (batch, channels, rows, columns).
-        """
+    def forward(self, features: Features) -> Tensor:
+        """(batch, channels, rows, columns) from features with detail, whose rows and columns the result has."""
+        if features.detail is None:
+            raise ValueError(
+                "these features lack detail; ask the backbone for it: backbone(batch, patch, detail=stride)"
+            )
         joined = features.concatenated_levels().transpose(1, 2).unflatten(2, features.grid)
         deep = functional.pixel_shuffle(self.deep(joined), self.factor)
-        rows, columns = shape
-        mixed = deep[..., :rows, :columns] + self.detail(detail)[..., :rows, :columns]
+        rows, columns = features.detail.shape[-2:]  # an image that is no multiple of a patch was padded
+        mixed = deep[..., :rows, :columns] + self.detail(features.detail)
         refined: Tensor = self.refine(mixed.contiguous(memory_format=torch.channels_last))
         return refined
 

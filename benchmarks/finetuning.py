@@ -4,8 +4,7 @@
 
 One JSON a run (task, row, share of the labels, seed); what is there is not run again, so it may be stopped at any
 time. Every seed deals other training, validation and test parts, draws another share of the labels and starts from
-other weights. The head's learning rate is chosen by validation in the first seed of each row and share. `--table`
-only prints.
+other weights. Learning rates are chosen by validation in the first seed of each row and share. `--table` only prints.
 
 Intervals are 95 %, from resampling the units of the test parts (plots, tiles) and the seeds together; the lead over
 scratch is paired: the same seeds, parts and units.
@@ -28,7 +27,7 @@ FRACTIONS = (0.1, 1.0)
 MOST = {"train": 80, "validation": 12, "test": 40}  # samples of a part, so that a run takes seconds
 MOST_IMAGES = {"train": 200, "validation": 32, "test": 96}  # where one sample is one small image
 BATCH = {"terramesh_s2": 4, "enmap_potsdam": 8, "neon_crown": 4, "neon_site": 4, "oscd_change": 2}  # 256 to 512 tokens
-STEPS = 24  # one core: a run is to take some ten seconds
+STEPS = 60  # one core: a run is to take a minute at most
 LONGER = {"scratch": 3, "unet": 3}  # these learn everything from few labels, and may take longer
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "finetune"
 RESAMPLES = 1000
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
 
 
 def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -> Any:
-    """A row's method and head; the learning rates of the network are fixed, so that a run is one training."""
+    """A row's method and head, and the learning rates to choose from."""
     kind, _, head = row.partition(" ")
     if not head:  # the configuration's own; a U-Net has none
         head = recipe.head.kind
@@ -109,7 +108,8 @@ def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -
     training = replace(recipe.training, batch=batch, head_steps=100)
     steps = (steps or STEPS) * LONGER.get(kind, 1)
     training = replace(training, steps=steps, evaluations=4, patience=4)
-    rates = {"lora": [1e-3], "full": [5e-4], "scratch": [5e-4], "unet": [3e-3]}
+    rates = {"lora": [5e-4, 1e-3, 2e-3], "full": [1e-4, 3e-4, 1e-3]}
+    rates |= {"scratch": [3e-4, 1e-3, 3e-3], "unet": [1e-3, 3e-3, 1e-2]}
     training = replace(training, learning_rates=rates.get(kind, []), head_learning_rates=[1e-3, 3e-3, 1e-2])
     return replace(
         recipe,

@@ -136,6 +136,21 @@ def test_instances_keep_their_identity_over_the_steps() -> None:
     assert float(head.loss(outputs, targets)["flow"]) < 1e-6
 
 
+def test_one_vehicle_has_one_centre_and_less_sure_cells_count_later() -> None:
+    head = InstanceHead(toy.config())
+    shape = (head.steps, 16, 16)
+    heat = torch.full(shape[1:], 0.01)
+    heat[5, 5], heat[6, 6], heat[12, 12] = 0.9, 0.8, 0.15  # the second is part of the first, the third too weak
+    cells = torch.full(shape, 0.01)
+    cells[0, 4:8, 4:8], cells[0, 4, 4] = 0.41, 0.35
+    cells[1:, 4:8, 4:8] = 0.37  # above what the next step asks, 0.4 - 0.1 / (steps - 1), not above the first's
+    flow = torch.zeros(1, head.steps, 2, *shape[1:])
+    found = head.decode({"segmentation": cells.logit()[None], "centre": heat.logit()[None], "flow": flow})[0]
+    assert set(np.unique(found)) == {0, 1}
+    assert found[0, 4, 4] == 0 and found[0, 4:8, 4:8].sum() == 15
+    assert head.steps > 2 and found[-1].sum() == 16
+
+
 def test_trajectories_start_at_constant_velocity() -> None:
     config = toy.config()
     head, sample = TrajectoryHead(config).eval(), Samples([toy.scene()], config)[1]

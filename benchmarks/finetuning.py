@@ -1,4 +1,4 @@
-"""What adaptation is worth on real labels: frozen, decoder, LoRA and full fine-tuning beside scratch and a U-Net.
+"""What adaptation is worth on real labels: frozen, decoder, LoRA, full fine-tuning; beside floors, scratch, a U-Net.
 
     python benchmarks/finetuning.py --data ../shared/data -o runs/finetuning
 
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 TASKS = ("terramesh_s2", "enmap_potsdam", "neon_site", "oscd_change", "neon_crown")
-ROWS = ("frozen linear", "frozen pyramid", "lora", "full", "scratch", "unet")
+ROWS = ("statistics", "random-convolutions", "frozen linear", "frozen pyramid", "lora", "full", "scratch", "unet")
 FRACTIONS = (0.1, 1.0)
 MOST = {"train": 80, "validation": 12, "test": 40}  # samples of a part, so that a run takes seconds
 MOST_IMAGES = {"train": 200, "validation": 32, "test": 96}  # where one sample is one small image
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
 
     from skyweave.adaptation import adapt, with_rates
     from skyweave.adaptation.finetune import FinetuneConfig
+    from skyweave.adaptation.floors import FLOORS, PATCH
     from skyweave.adaptation.own_data import load_own
     from skyweave.adaptation.scores import MAIN, confusion
     from skyweave.backbone import load
@@ -82,7 +83,8 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     if seed != args.seeds[0] and first.exists():
         recipe = with_rates(recipe, json.loads(first.read_text())["rates"])
     started = time.perf_counter()
-    found = adapt(data, load(args.weights), recipe, seed=seed, fraction=fraction, absent="note")
+    backbone = FLOORS[row](config.patch_size or PATCH) if row in FLOORS else load(args.weights)
+    found = adapt(data, backbone, recipe, seed=seed, fraction=fraction, absent="note")
     units = [sample.name for sample in data.test]
     files = [name.partition("[")[0] for name in units]
     content: dict[str, Any] = {
@@ -101,6 +103,8 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
 def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -> Any:
     """A row's method and head, and the learning rates to choose from."""
     kind, _, head = row.partition(" ")
+    if kind in ("statistics", "random-convolutions"):
+        kind, head = "frozen", "linear"
     if not head:  # the configuration's own; a U-Net has none
         head = recipe.head.kind
     elif head == "pyramid" and task == "classification":

@@ -62,6 +62,22 @@ def test_what_a_method_trains(kind: MethodKind) -> None:
     assert found.trained_backbone < found.trained < found.parameters + 1
 
 
+def test_a_linear_head_is_kept_small_and_others_are_not() -> None:
+    data = fabricated_data("segmentation")
+
+    def size(head: str, decay: float) -> float:
+        found = adapt(data, small_backbone(), recipe(head=head, linear_weight_decay=decay), seed=1)
+        return float(sum(own.detach().norm() for own in found.model.network.head.parameters() if own.ndim > 1))  # type: ignore[union-attr]
+
+    assert size("linear", 20.0) < 0.8 * size("linear", 0.0)
+    assert size("pyramid", 20.0) == size("pyramid", 0.0)
+
+
+def test_a_decay_that_would_turn_weights_round_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"linear_weight_decay is 100; with head learning rates up to 0\.01 use 0 to"):
+        Training(linear_weight_decay=100.0)
+
+
 def test_features_that_are_kept_answer_as_images_do() -> None:
     data = fabricated_data("segmentation")
     examples = Examples(data.test, data.task)
@@ -124,7 +140,11 @@ def test_bad_data_is_told() -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_a_remedy() -> None:
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) at step \d+ .* use smaller learning rates"):
-        adapt(fabricated_data("segmentation"), small_backbone(), recipe(head_learning_rates=[1e30]))
+        adapt(
+            fabricated_data("segmentation"),
+            small_backbone(),
+            recipe(head_learning_rates=[1e30], linear_weight_decay=0.0),
+        )
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:

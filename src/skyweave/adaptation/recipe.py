@@ -111,6 +111,8 @@ class Training:
             one: no sweep; none: those of the method in `RATES`.
         head_learning_rates: the same for the head on frozen features.
         weight_decay: of matrices (AdamW).
+        linear_weight_decay: the same for a linear head on frozen features. It has a weight for every feature and class,
+            and would learn its training tiles by heart; heads of several layers share theirs over all places.
         warmup: share of the steps in which the learning rate rises; then it falls with a cosine.
         evaluations: how often validation is scored; the best weights are kept.
         patience: evaluations without a better score before training stops.
@@ -129,6 +131,7 @@ class Training:
     head_learning_rates: list[float] = field(default_factory=list)
     sweep_share: float = 0.3
     weight_decay: float = 0.01
+    linear_weight_decay: float = 10.0
     warmup: float = 0.1
     evaluations: int = 10
     patience: int = 4
@@ -144,6 +147,12 @@ class Training:
             _positive(f"training.{name}", getattr(self, name))
         for rate in (*self.learning_rates, *self.head_learning_rates):
             _positive("training.learning_rates", rate)
+        fastest = max(self.head_learning_rates or RATES["frozen"])
+        if not 0 <= self.linear_weight_decay * fastest < 1:
+            raise ValueError(
+                f"training.linear_weight_decay is {self.linear_weight_decay:g}; with head learning rates up to "
+                f"{fastest:g} use 0 to below {1 / fastest:g}, above which a step would turn the weights round"
+            )
         if not 0 < self.sweep_share <= 1:
             raise ValueError(f"training.sweep_share is {self.sweep_share}; use a share above 0 and up to 1")
 

@@ -114,8 +114,16 @@ def adapt(
         feeds = _frozen_feeds(model, train, validation, training.batch, recipe.method.starts_with_head, say)
         if recipe.method.starts_with_head:
             model.network.backbone.requires_grad_(False)
+            linear = recipe.head.resolved(task) == "linear"
+            decay = training.linear_weight_decay if linear else training.weight_decay
             rates["head"], best, history["head"] = train_stage(
-                stage, model, feeds, validation, "head", recipe.rates(head=True), training.head_steps
+                replace(stage, training=replace(training, weight_decay=decay)),
+                model,
+                feeds,
+                validation,
+                "head",
+                recipe.rates(head=True),
+                training.head_steps,
             )
             trained = trained_parameters(model), 0
     if recipe.method.kind != "frozen":

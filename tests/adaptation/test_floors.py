@@ -64,3 +64,11 @@ def test_random_convolutions_are_the_same_each_time_and_unlike_with_another_seed
     assert torch.equal(first, again) and not torch.allclose(first, other)
     assert first.shape == (1, 4, 2 * 2 * 128 + 2) and bool((first[..., :256] >= 0).all())
     assert not any(own.requires_grad for own in RandomConvolutions().parameters())
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_a_tile_of_a_few_pixels_has_floors_too(side: int) -> None:
+    tile = picture(np.random.default_rng(2).normal(size=(4, side, 5)).astype(np.float32))
+    for floor in FLOORS.values():
+        features = floor()(stack([tile]), 1)
+        assert features.grid == (side, 5) and bool(torch.isfinite(features.tokens).all())

@@ -78,7 +78,8 @@ class RandomConvolutions(Floor):
         generator = torch.Generator().manual_seed(self.seed * 1009 + bands)
         weight = torch.randn(self.filters, bands, 5, 5, generator=generator).to(values) / (25 * bands) ** 0.5
         bias = torch.randn(self.filters, generator=generator).to(values) * 0.5
-        answer = functional.conv2d(functional.pad(values, (2, 2, 2, 2), mode="reflect"), weight, bias)
+        edge = "reflect" if min(values.shape[-2:]) > 2 else "replicate"  # a side of two pixels has no two to reflect
+        answer = functional.conv2d(functional.pad(values, (2, 2, 2, 2), mode=edge), weight, bias)
         return torch.cat([functional.avg_pool2d(answer.relu(), size), functional.avg_pool2d((-answer).relu(), size)], 1)
 
 

@@ -74,6 +74,21 @@ def test_a_budget_holds_the_most_useful_cells(budget: int, seed: int) -> None:
         assert sum(map(len, chunks)) > budget - 80  # no more than a header and a cell a chunk are left
 
 
+@given(st.integers(1, 400), st.integers(0, 20), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_budget_that_holds_no_cell_still_sends_or_says_so(budget: int, objects: int, posed: bool) -> None:
+    content = dataclasses.replace(frame(TABLES), boxes=boxes(objects))
+    if not posed:
+        content = dataclasses.replace(content, pose=None)
+    try:
+        chunks = encode_frame(content, TABLES, budget_bytes=budget)
+    except ValueError as error:
+        assert "bytes are too few" in str(error)
+        return
+    assert sum(map(len, chunks)) <= budget
+    assert decode(chunks, TABLES).sequence == content.sequence
+
+
 def test_the_most_useful_cells_come_in_the_first_chunks() -> None:
     content = frame(TABLES, boxes=None)
     chunks = encode_frame(content, TABLES, 300)

@@ -136,6 +136,8 @@ def lanes_for(count: int) -> int:
 
 def encode_batch(jobs: Sequence[Job], tables: SymbolTables) -> list[bytes]:
     """Several streams in one pass. Raises ``ValueError`` for a symbol that its table does not know."""
+    if not jobs:
+        return []
     lanes = [job.lanes for job in jobs]
     nothing = len(tables) * tables.symbols
     segments = []

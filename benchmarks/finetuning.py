@@ -5,6 +5,8 @@
 One JSON a run (task, row, share of the labels, seed); what is there is not run again, so it may be stopped at any
 time. Every seed deals other training, validation and test parts, draws another share of the labels and starts from
 other weights. Learning rates are chosen by validation in the first seed of each row and share. `--table` only prints.
+`full as scratch` differs from `scratch` in its first weights alone; `full` and `lora` begin with a trained head and take
+a third of the steps.
 
 Intervals are 95 %, from resampling the units of the test parts (plots, tiles) and the seeds together; the lead over
 scratch is paired: the same seeds, parts and units.
@@ -22,7 +24,10 @@ from typing import Any
 import numpy as np
 
 TASKS = ("terramesh_s2", "enmap_potsdam", "neon_site", "oscd_change", "neon_crown")
-ROWS = ("statistics", "random-convolutions", "frozen linear", "frozen pyramid", "lora", "full", "scratch", "unet")
+ROWS = (
+    "statistics", "random-convolutions", "frozen linear", "frozen pyramid",
+    "lora", "full", "full as scratch", "scratch", "unet",
+)  # fmt: skip
 FRACTIONS = (0.1, 1.0)
 MOST = {"train": 80, "validation": 12, "test": 40}  # samples of a part, so that a run takes seconds
 MOST_IMAGES = {"train": 200, "validation": 32, "test": 96}  # where one sample is one small image
@@ -102,6 +107,9 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
 
 def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -> Any:
     """A row's method and head, and the learning rates to choose from."""
+    if row == "full as scratch":
+        recipe = recipe_of(recipe, "scratch", task, batch, steps)
+        return replace(recipe, method=replace(recipe.method, kind="full", head_first=False, layer_decay=1.0))
     kind, _, head = row.partition(" ")
     if kind in ("statistics", "random-convolutions"):
         kind, head = "frozen", "linear"

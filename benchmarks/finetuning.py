@@ -5,8 +5,8 @@
 One JSON a run (task, row, share of the labels, seed); what is there is not run again, so it may be stopped at any
 time. Every seed deals other training, validation and test parts, draws another share of the labels and starts from
 other weights. Learning rates are chosen by validation in the first seed of each row and share. `--table` only prints.
-`full as scratch` differs from `scratch` in its first weights alone; `full` and `lora` begin with a trained head and take
-a third of the steps.
+`full as scratch` differs from `scratch` in its first weights alone; `full` and `lora` begin with a trained head and
+take a third of the steps.
 
 Intervals are 95 %, from resampling the units of the test parts (plots, tiles) and the seeds together; the lead over
 scratch is paired: the same seeds, parts and units.

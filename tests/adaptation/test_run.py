@@ -75,7 +75,7 @@ def test_a_linear_head_is_kept_small_and_others_are_not() -> None:
 
 def test_a_decay_that_would_turn_weights_round_is_refused() -> None:
     with pytest.raises(ValueError, match=r"linear_weight_decay is 100; with head learning rates up to 0\.01 use 0 to"):
-        Training(linear_weight_decay=100.0)
+        adapt(fabricated_data("segmentation"), small_backbone(), recipe(head="linear", linear_weight_decay=100.0))
 
 
 def test_features_that_are_kept_answer_as_images_do() -> None:
@@ -143,7 +143,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy() -> None:
         adapt(
             fabricated_data("segmentation"),
             small_backbone(),
-            recipe(head_learning_rates=[1e30], linear_weight_decay=0.0),
+            recipe(head_learning_rates=[1e30]),
         )
 
 

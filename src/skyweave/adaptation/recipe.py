@@ -147,12 +147,6 @@ class Training:
             _positive(f"training.{name}", getattr(self, name))
         for rate in (*self.learning_rates, *self.head_learning_rates):
             _positive("training.learning_rates", rate)
-        fastest = max(self.head_learning_rates or RATES["frozen"])
-        if not 0 <= self.linear_weight_decay * fastest < 1:
-            raise ValueError(
-                f"training.linear_weight_decay is {self.linear_weight_decay:g}; with head learning rates up to "
-                f"{fastest:g} use 0 to below {1 / fastest:g}, above which a step would turn the weights round"
-            )
         if not 0 < self.sweep_share <= 1:
             raise ValueError(f"training.sweep_share is {self.sweep_share}; use a share above 0 and up to 1")
 
@@ -169,6 +163,18 @@ class Recipe:
     head: HeadConfig = field(default_factory=HeadConfig)
     training: Training = field(default_factory=Training)
     patch_size: int | None = None
+
+    def head_decay(self, task: Task) -> float:
+        """Weight decay of the head on frozen features. Raises ``ValueError`` where a step of it would be too large."""
+        if self.head.resolved(task) != "linear":
+            return self.training.weight_decay
+        decay, fastest = self.training.linear_weight_decay, max(self.rates(head=True))
+        if not 0 <= decay * fastest < 1:
+            raise ValueError(
+                f"training.linear_weight_decay is {decay:g}; with head learning rates up to {fastest:g} use 0 to below "
+                f"{1 / fastest:g}, above which a step would turn the weights round"
+            )
+        return decay
 
     def rates(self, head: bool) -> tuple[float, ...]:
         """Learning rates to try, of the head on frozen features or of the network."""

@@ -114,10 +114,9 @@ def adapt(
         feeds = _frozen_feeds(model, train, validation, training.batch, recipe.method.starts_with_head, say)
         if recipe.method.starts_with_head:
             model.network.backbone.requires_grad_(False)
-            linear = recipe.head.resolved(task) == "linear"
-            decay = training.linear_weight_decay if linear else training.weight_decay
+            decayed = replace(training, weight_decay=recipe.head_decay(task))
             rates["head"], best, history["head"] = train_stage(
-                replace(stage, training=replace(training, weight_decay=decay)),
+                replace(stage, training=decayed),
                 model,
                 feeds,
                 validation,

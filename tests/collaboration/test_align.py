@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from skyweave.collaboration.align import FLAT, LIKELY, Aligner, Correction, PoseError
+from skyweave.collaboration.align import FLAT, LIKELY, Aligner, Aligners, Correction, PoseError
 from skyweave.geometry.grid import MapGrid
-from skyweave.wire import BoxList
+from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
 
 MIDDLE = np.array([500_010.0, 4_000_020.0])
 CAMERA = np.array([*(MIDDLE - (0, 30)), 25.0])  # looks north over flat ground at 0
@@ -91,6 +91,16 @@ def test_what_is_trusted_is_nearly_right(sigmas: list[float], seed: int) -> None
 def test_right_poses_stay(seed: int) -> None:
     found = watched(np.zeros(6), seed).error()
     assert found.trusted and found.at(CAMERA) is None
+
+
+def test_a_frame_that_comes_again_counts_once() -> None:
+    own = boxes(MIDDLE + [[0.0, 5.0], [4.0, 9.0]], np.array([0, 1]))
+    grid, pose = WireGrid(0, 0, 500_000, 8, 8), Pose(CAMERA, np.array([1.0, 0, 0, 0]))
+    frames = [FrameContent(3, n, n * 10**9, grid, pose=pose, boxes=own) for n in (1, 1, 2)]
+    known = Aligners()
+    for now, frame in enumerate(frames, start=1):
+        known.errors(own, [frame], now * 10**9)
+    assert len(known.peers[3][0].frames) == 2
 
 
 def test_without_common_objects_poses_are_believed() -> None:

@@ -213,6 +213,22 @@ def test_a_node_hears_a_bridge_on_a_session_of_its_own() -> None:
     assert found and found[0].captures["CAMERA"].load().pixels.shape == (3, ROWS, COLUMNS)
 
 
+def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[ZenohTransport] = []
+    close = ZenohTransport.close
+    monkeypatch.setattr(ZenohTransport, "close", lambda self: (closed.append(self), close(self)))
+    monkeypatch.setattr(RosSource, "__init__", lambda *_: (_ for _ in ()).throw(ValueError("no such camera")))
+    ros = {"image": CONFIG.image, "info": CONFIG.info, "pose": CONFIG.pose, "pose_type": CONFIG.pose_type}
+    content = {
+        "name": "UAV_1",
+        "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18656"], "interval": 0.1},
+        "perceiver": {"kind": "truth"},
+    }
+    with pytest.raises(ValueError, match="no such camera"):
+        make_node(convert(content, NodeConfig))
+    assert len(closed) == 2, "the fleet's session and the source's own"
+
+
 def test_configurations_are_checked() -> None:
     with pytest.raises(ValueError, match="needs ros"):
         SourceConfig("ros2")

@@ -166,11 +166,12 @@ class Aligners:
     """One for each peer, by its number; what is known of one that is silent for long is forgotten.
 
     Attributes:
-        peers: and when each was heard.
+        peers: and when each was heard, and which moment it then told of: from a peer that is slower than oneself a
+            frame comes again, and counts once.
         known: what is most likely of each, by now.
     """
 
-    peers: dict[int, tuple[Aligner, int]] = field(default_factory=dict)
+    peers: dict[int, tuple[Aligner, int, int | None]] = field(default_factory=dict)
     known: dict[int, PoseError] = field(default_factory=dict)
 
     def errors(self, own: BoxList, received: Sequence[FrameContent], time: int) -> list[PoseError]:
@@ -178,10 +179,11 @@ class Aligners:
         self.peers = {peer: known for peer, known in self.peers.items() if time - known[1] <= FORGOTTEN * 1e9}
         found = []
         for frame in received:
-            aligner, _ = self.peers.get(frame.platform, (Aligner(), time))
-            if frame.boxes is not None and frame.pose is not None:
+            aligner, _, seen = self.peers.get(frame.platform, (Aligner(), time, None))
+            if frame.boxes is not None and frame.pose is not None and frame.time != seen:
                 aligner.see(own, frame.boxes, frame.pose.position)
-            self.peers[frame.platform] = aligner, time
+                seen = frame.time
+            self.peers[frame.platform] = aligner, time, seen
             found.append(aligner.error())
         names = [frame.platform for frame in received]
         kept = {peer: error for peer, error in self.known.items() if peer in self.peers}

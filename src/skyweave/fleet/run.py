@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from skyweave.fleet.clocks import wall_clock
 from skyweave.fleet.config import NodeConfig
@@ -116,23 +117,26 @@ def make_node(config: NodeConfig) -> tuple[Node, Source]:
     transport = ZenohTransport(
         config.transport, certificates, config.fleet, None if trust is None else list(trust.members), config.relays
     )
-    try:
-        own = config.source.connect
-        subscribe = _session_of_its_own(own, config.allow_clear) if own else transport.subscribe
+    with ExitStack() as failing:
+        failing.callback(transport.close)
+        subscribe = transport.subscribe
+        if config.source.connect:
+            subscribe, close = _session_of_its_own(config.source.connect, config.allow_clear)
+            failing.callback(close)
         source = open_source(config.source, config.name, subscribe)
         clock = offset_clock(config.clock_offset) if config.clock_offset else wall_clock
         node = Node(
             config.fleet, config.name, perceiver, transport, source.place, config.options, config.number, trust, clock,
             config.source.interval,
         )  # fmt: skip
-    except BaseException:
-        transport.close()
-        raise
+        failing.pop_all()
     return node, source
 
 
-def _session_of_its_own(connect: list[str], allow_clear: bool) -> Callable[[str, Heard], Callable[[], None]]:
-    """``subscribe`` of a session beside the fleet's, which is closed when its last subscription ends."""
+def _session_of_its_own(
+    connect: list[str], allow_clear: bool
+) -> tuple[Callable[[str, Heard], Callable[[], None]], Callable[[], None]]:
+    """``subscribe`` of a session beside the fleet's, which is closed when its last subscription ends; and ``close``."""
     from skyweave.fleet.zenoh_transport import ZenohConfig, ZenohTransport, check_secure
 
     config = ZenohConfig(listen=[], connect=connect, largest=LARGEST_PICTURE)
@@ -151,7 +155,7 @@ def _session_of_its_own(connect: list[str], allow_clear: bool) -> Callable[[str,
 
         return ended
 
-    return subscribe
+    return subscribe, transport.close
 
 
 def _watch(source: Source, node: Node, newest: Newest[Frame], stop: threading.Event) -> None:

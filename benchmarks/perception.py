@@ -5,11 +5,12 @@ scenes of seeds that no training used.
 
     OMP_NUM_THREADS=1 python benchmarks/perception.py platforms -o /tmp/perception --steps 1600
     OMP_NUM_THREADS=1 python benchmarks/perception.py tasks -o /tmp/perception --steps 1600
+    OMP_NUM_THREADS=1 python benchmarks/perception.py pretraining -o /tmp/perception --steps 400
 
 ``platforms``: all together and each alone, with the same weights. ``tasks``: the same models beside one model for each
 task alone, beside one to whose trunk every task's gradient goes in full, and beside a backbone that begins random, at
-equal steps. Finished runs are kept in the output folder and
-not repeated; at 1600 steps each takes 25 to 50 minutes of one core.
+equal steps. ``pretraining``: the last comparison alone, all together and each alone. Finished runs are kept in the
+output folder and not repeated; at 1600 steps each takes 25 to 65 minutes of one core.
 """
 
 import argparse
@@ -35,7 +36,7 @@ VARIANTS: dict[str, list[str]] = {
     "unshared": ["losses.shared={}"],
     "random": ["weights=null"],
 }
-STUDIES = {"platforms": ("joint",), "tasks": tuple(VARIANTS)}
+STUDIES = {"platforms": ("joint",), "tasks": tuple(VARIANTS), "pretraining": ("joint", "random")}
 Values = dict[str, dict[str, float]]
 
 
@@ -57,6 +58,8 @@ def main() -> None:
         alone_share = seen_alone(args.output / "recordings" / "test")
         print(f"One platform alone sees {100 * alone_share:.0f} % of what all see.\n")
         print_platforms(found["joint"])
+    elif args.study == "pretraining":
+        print_pretraining(found)
     else:
         print_tasks(found)
 
@@ -84,7 +87,7 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     samples = Samples(load_scenes([args.output / "recordings" / "test"], None), model.config)
     score = partial(evaluate, model, batch=2, every=args.every)
     result = {"all": dict(score(samples).values)}
-    if run == "joint":
+    if run in ("joint", "random"):
         result["own"] = dict(score(alone(samples)).values)
     if "trajectories" in model.config.tasks:
         result["true boxes"] = dict(score(samples, run=partial(predict, true_boxes=True)).values)
@@ -113,6 +116,17 @@ def print_platforms(seeds: list[Values]) -> None:
     for key, title in rows.items():
         print(f"| {title} | " + " | ".join(spread([one[key][m] for one in seeds]) for m in SHOWN) + " |")
     print("| gap | " + " | ".join(spread([one["all"][m] - one["own"][m] for one in seeds]) for m in SHOWN) + " |")
+
+
+def print_pretraining(found: dict[str, list[Values]]) -> None:
+    """A pretrained backbone beside a random one, at equal steps."""
+    print("| | " + " | ".join(SHOWN) + " |\n|" + " --- |" * (len(SHOWN) + 1))
+    for key, title in {"all": "all together", "own": "each alone"}.items():
+        pretrained, random = ([[one[key][m] for one in found[run]] for m in SHOWN] for run in ("joint", "random"))
+        print(f"| {title}, pretrained | " + " | ".join(map(spread, pretrained)) + " |")
+        print(f"| {title}, random | " + " | ".join(map(spread, random)) + " |")
+        leads = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(pretrained, random, strict=True)]
+        print(f"| {title}, lead | " + " | ".join(map(spread, leads)) + " |")
 
 
 def print_tasks(found: dict[str, list[Values]]) -> None:

@@ -6,14 +6,15 @@
     python benchmarks/collaboration.py --data recordings -o runs/collaboration --seeds 3
     python benchmarks/collaboration.py ... --strategies ours late --sweeps
 
-Every strategy is trained on the same cached features of the same frozen perception model, for the same steps, with the
-same losses, and sends through the same quantiser, entropy coder, chunks and headers; what differs is what it sends and
-how it fuses. All messages are really encoded, cut to the budget and decoded; the bytes are the mean of a platform's
-frames, headers and handshakes included. `all` sends 16-bit floats of every cell seen, uncoded. Runs and scores that are
-there already are used again.
+Every strategy is trained on the same cached features of the same perception model, for the same steps, with the same
+losses, each with a reader (memory, trunk, heads) that learns along, and sends through the same quantiser, entropy
+coder, chunks and headers; what differs is what it sends and how it fuses. All messages are really encoded, cut to the
+budget and decoded; the bytes are the mean of a platform's frames, headers and handshakes included. `all` sends 16-bit
+floats of every cell seen, uncoded. Runs and scores that are there already are used again.
 """
 
 import argparse
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -34,10 +35,11 @@ from skyweave.collaboration.weights import UNTRAINED, load_collaboration
 from skyweave.files import write_aside
 from skyweave.geometry.camera import CameraGeometry
 from skyweave.geometry.frames import rotation_about_z
-from skyweave.perception.module import OptimiserConfig
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
+from skyweave.records import read_record
 
+CONFIG = Path(__file__).resolve().parents[1] / "configs/collaboration/hidden.yaml"
 BUDGETS = (200, 500, 1000, 2000, 5000, 10_000, 50_000)
 METRICS = ("mAP", "IoU", "VPQ", "minADE_3", "trajectory_recall")
 SWEEPS: dict[str, list[Conditions]] = {
@@ -61,7 +63,7 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--scenes", type=int, nargs=2, default=(50, 20), help="to train and to score on at most")
     parser.add_argument("--every", type=int, default=3, help="score every so many-th sample")
     parser.add_argument(
@@ -100,12 +102,10 @@ class Bench:
             return CollaborativeModel(self.perception, CollaborationConfig(strategy)).eval()
         folder = self.output / f"{strategy}_{seed}"
         if not (folder / WEIGHTS).exists():
-            config = TrainConfig(
-                strategy, str(self.arguments.perception), [self.arguments.train], seed=seed,
-                collaboration=CollaborationConfig(strategy),
-                optimiser=OptimiserConfig(self.arguments.steps, 2, 2e-3, warmup=30),
-            )  # fmt: skip
-            model = CollaborativeModel(self.perception, config.collaboration, seed)
+            changes = [f"perception={self.arguments.perception}", f"recordings=[{self.arguments.train}]"]
+            changes += [f"collaboration.strategy={strategy}", f"optimiser.steps={self.arguments.steps}", f"seed={seed}"]
+            config = read_record(CONFIG, TrainConfig, changes)
+            model = CollaborativeModel(copy.deepcopy(self.perception), config.collaboration, seed)
             samples = CachedSamples(self.train_scenes, self.perception.config, self.train_cache)
             train_on(folder, config, model, samples, self.train_cache, progress=False)
         return load_collaboration(folder / WEIGHTS)[0]

@@ -94,7 +94,7 @@ def test_right_poses_stay(seed: int) -> None:
 
 
 def test_a_frame_that_comes_again_counts_once() -> None:
-    own = boxes(MIDDLE + [[0.0, 5.0], [4.0, 9.0]], np.array([0, 1]))
+    own = boxes(MIDDLE + np.array([[0.0, 5.0], [4.0, 9.0]]), np.array([0, 1]))
     grid, pose = WireGrid(0, 0, 500_000, 8, 8), Pose(CAMERA, np.array([1.0, 0, 0, 0]))
     frames = [FrameContent(3, n, n * 10**9, grid, pose=pose, boxes=own) for n in (1, 1, 2)]
     known = Aligners()

@@ -1,5 +1,6 @@
 """The codec, what a budget holds, boxes, and what training is fed."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -181,6 +182,22 @@ def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
     learned = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert learned == ({"strategy", "codec"} if model.sends_features else {"strategy"})
     assert all(torch.equal(value, before[name]) for name, value in model.perception.state_dict().items())
+
+
+def test_the_reader_learns_along_and_what_makes_cells_stays(make: Make, samples: CachedSamples) -> None:
+    model = copy.deepcopy(make("ours"))
+    before = {name: value.clone() for name, value in model.perception.state_dict().items()}
+    module = CollaborationModule(model, OptimiserConfig(steps=2), Losses(), reader_rate=0.1).train()
+    optimiser = module.configure_optimizers()["optimizer"]
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    trunk, codec = next(model.perception.trunk.parameters()), next(model.codec.parameters())
+    assert rates[id(trunk)] == pytest.approx(0.1 * rates[id(codec)])
+    moments = TrainingMoments(samples, replace(World(), alone=0, absent=0), model.sends_features)
+    module.loss(collate([moments[1], moments[4]]))[0].backward()
+    optimiser.step()
+    changed = {name for name, value in model.perception.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"memory", "trunk", "heads"}
+    assert not any("running" in name for name in changed), "statistics stay those of perception's training"
 
 
 def test_tasks_that_the_model_does_not_have_are_named(make: Make) -> None:

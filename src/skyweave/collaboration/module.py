@@ -26,8 +26,13 @@ class CollaborationModule(lightning.LightningModule):
         optimiser: OptimiserConfig,
         losses: Losses,
         moments: TrainingMoments | None = None,
+        reader_rate: float = 0.0,
     ) -> None:
         super().__init__()
+        self.reader_rate = reader_rate
+        if reader_rate:
+            for part in (model.perception.memory, model.perception.trunk, model.perception.heads):
+                part.requires_grad_(True)
         self.model, self.optimiser, self.losses, self.moments = model, optimiser, losses, moments
         tasks = model.perception.config.tasks
         unknown = sorted(set(losses.use) - set(tasks))
@@ -88,13 +93,18 @@ class CollaborationModule(lightning.LightningModule):
         return usual.clamp(min=1e-3) if bool(usual > 0) else value.detach().clamp(min=1e-3)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with warm-up and cosine over everything but perception."""
+        """AdamW with warm-up and cosine over everything but perception, of which at most the reader learns, slower."""
         chosen = self.optimiser
-        mine = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in mine if p.ndim > 1], "weight_decay": chosen.weight_decay},
-            {"params": [p for p in mine if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        theirs = {id(p) for p in self.model.perception.parameters()} if self.reader_rate else set()
+        groups = []
+        for reads in (False, True):
+            peak = chosen.learning_rate * (self.reader_rate if reads else 1.0)
+            mine = [p for p in self.model.parameters() if p.requires_grad and (id(p) in theirs) == reads]
+            groups += [
+                {"params": [p for p in mine if p.ndim > 1], "weight_decay": chosen.weight_decay, "lr": peak},
+                {"params": [p for p in mine if p.ndim <= 1], "weight_decay": 0.0, "lr": peak},
+            ]
+        groups = [group for group in groups if group["params"]]
         optimiser = torch.optim.AdamW(groups, lr=chosen.learning_rate, betas=(0.9, 0.98), fused=True)
 
         def rate(step: int) -> float:

@@ -40,6 +40,9 @@ class TrainConfig:
         scenes: of these at most, so that the cache (2.5 MB a platform and frame) fits the disk; null for all.
         cells: side of the part of the map that a step sees; null for all of it.
         platforms: how many a sample has at most.
+        reader_rate: learning rate of what reads the fused map (memory, trunk and heads), in that of everything else; 0
+            leaves it as perception made it. Cells are made by what stays as it is, so platforms that read otherwise
+            still understand each other.
         weights_dtype: in which weights are stored, perception's included.
     """
 
@@ -55,6 +58,7 @@ class TrainConfig:
     machine: Machine = field(default_factory=Machine)
     platforms: int = 4
     cells: int | None = 64
+    reader_rate: float = 0.0
     weights_dtype: Literal["float32", "float16", "int8"] = "float32"
     seed: int = 0
 
@@ -99,8 +103,9 @@ def train_on(
         samples, config.world, model.sends_features, config.platforms - 1, config.seed, config.cells
     )
     model.codec.start_from(some_cells(cache, config.seed))
-    module = CollaborationModule(model, config.optimiser, config.losses, moments)
+    module = CollaborationModule(model, config.optimiser, config.losses, moments, config.reader_rate)
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], resume, progress)
+    model.requires_grad_(False)
     model.cpu().eval()
     dtype = getattr(torch, config.weights_dtype)
     as_stored(model, dtype)

@@ -119,7 +119,7 @@ def make_node(config: NodeConfig) -> tuple[Node, Source]:
     )
     with ExitStack() as failing:
         failing.callback(transport.close)
-        subscribe = transport.subscribe
+        subscribe: Callable[[str, Heard], Callable[[], None]] = transport.subscribe
         if config.source.connect:
             subscribe, close = _session_of_its_own(config.source.connect, config.allow_clear)
             failing.callback(close)

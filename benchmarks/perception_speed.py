@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from skyweave.allocator import keep_freed_memory
 from skyweave.mapping import plan_lift
 from skyweave.perception import PerceptionModel, Samples, Views, collate, load_perception, read_maps
 from skyweave.world.config import CameraConfig, PlatformConfig, WorldConfig
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     model, _ = load_perception(args.weights)
     drones = PlatformConfig(count=4, cameras=[CameraConfig(rows=256, columns=448, field_of_view=(60.0, 75.0))])
     scene = simulate_scene(WorldConfig(frames=3, platforms=[drones]), 0)

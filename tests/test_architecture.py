@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "skyweave"
 
 # Top to bottom. A name is a folder, or a file directly in src/skyweave. Rooms of one line do not know each other.
 ROOMS: list[set[str]] = [
-    {"files"},
+    {"files", "allocator"},
     {"records", "training"},
     {"sensors"},
     {"geometry"},

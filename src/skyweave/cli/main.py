@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 import skyweave
+from skyweave.allocator import keep_freed_memory
 
 COMMANDS = {
     "sensors": "list the sensors, or show one",
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
+    keep_freed_memory()
     try:
         code: int = args.run(args)
         sys.stdout.flush()

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from skyweave.allocator import keep_freed_memory
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.forks import context
 from skyweave.records import read_record
@@ -50,6 +51,7 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(config.perceiver.threads)
+        keep_freed_memory()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Sequence
 
 import skyweave
-from skyweave.allocator import keep_freed_memory
 
 COMMANDS = {
     "sensors": "list the sensors, or show one",
@@ -71,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
+    from skyweave.allocator import keep_freed_memory
+
     keep_freed_memory()
     try:
         code: int = args.run(args)

@@ -224,9 +224,13 @@ def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.Mo
         "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18656"], "interval": 0.1},
         "perceiver": {"kind": "truth"},
     }
-    with pytest.raises(ValueError, match="no such camera"):
-        make_node(convert(content, NodeConfig))
-    assert len(closed) == 2, "the fleet's session and the source's own"
+    bridge = ZenohTransport(ZenohConfig(listen=["tcp/127.0.0.1:18656"]))
+    try:
+        with pytest.raises(ValueError, match="no such camera"):
+            make_node(convert(content, NodeConfig))
+        assert len(closed) == 2, "the fleet's session and the source's own"
+    finally:
+        bridge.close()
 
 
 def test_configurations_are_checked() -> None:

@@ -5,7 +5,7 @@ scenes of seeds that no training used.
 
     OMP_NUM_THREADS=1 python benchmarks/perception.py platforms -o /tmp/perception --steps 1600
     OMP_NUM_THREADS=1 python benchmarks/perception.py tasks -o /tmp/perception --steps 1600
-    OMP_NUM_THREADS=1 python benchmarks/perception.py pretraining -o /tmp/perception --steps 400
+    OMP_NUM_THREADS=1 python benchmarks/perception.py pretraining -o /tmp/perception --steps 250
 
 ``platforms``: all together and each alone, with the same weights. ``tasks``: the same models beside one model for each
 task alone, beside one to whose trunk every task's gradient goes in full, and beside a backbone that begins random, at
@@ -119,10 +119,11 @@ def print_platforms(seeds: list[Values]) -> None:
 
 
 def print_pretraining(found: dict[str, list[Values]]) -> None:
-    """A pretrained backbone beside a random one, at equal steps."""
-    print("| | " + " | ".join(SHOWN) + " |\n|" + " --- |" * (len(SHOWN) + 1))
+    """A pretrained backbone beside a random one, at equal steps; the last column is of the true boxes' paths."""
+    print("| | " + " | ".join((*SHOWN, "minADE_3")) + " |\n|" + " --- |" * (len(SHOWN) + 2))
     for key, title in {"all": "all together", "own": "each alone"}.items():
-        pretrained, random = ([[one[key][m] for one in found[run]] for m in SHOWN] for run in ("joint", "random"))
+        columns = [*((key, metric) for metric in SHOWN), ("true boxes", "minADE_3")]
+        pretrained, random = ([[one[k][m] for one in found[run]] for k, m in columns] for run in ("joint", "random"))
         print(f"| {title}, pretrained | " + " | ".join(map(spread, pretrained)) + " |")
         print(f"| {title}, random | " + " | ".join(map(spread, random)) + " |")
         leads = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(pretrained, random, strict=True)]

@@ -5,19 +5,16 @@ import os
 
 MMAP_THRESHOLD, TRIM_THRESHOLD, TOP_PAD = -3, -1, -2  # numbers of mallopt(3)
 LARGEST = 32 << 20  # bytes: the largest threshold that glibc takes; larger blocks are mapped by themselves
-KEPT = 1 << 29
-PAD = 1 << 26
+KEPT = 1 << 29  # bytes of freed memory that a process holds on to at most
+PAD = 1 << 26  # bytes that it asks for at a time
 
 
-def keep_freed_memory(kept: int = KEPT) -> bool:
+def keep_freed_memory() -> bool:
     """Tell glibc's allocator to keep what is freed; the same as ``MALLOC_TRIM_THRESHOLD_`` and the like.
 
     By default large blocks, and the top of the heap, go back to the kernel as soon as a tensor is gone, and the next
     one has its pages mapped and zeroed anew: on virtual machines that takes a tenth to a fifth of a model's time. A
     matter of the whole process, so commands call it and functions do not.
-
-    Args:
-        kept: bytes of freed memory that the process holds on to, at most.
 
     Returns:
         Whether it was done: not with other allocators, nor where one of the variables is set by who runs the process.
@@ -29,5 +26,5 @@ def keep_freed_memory(kept: int = KEPT) -> bool:
         _ = library.gnu_get_libc_version
     except (OSError, AttributeError, TypeError):
         return False
-    wanted = {MMAP_THRESHOLD: LARGEST, TRIM_THRESHOLD: min(kept, 2**31 - 1), TOP_PAD: PAD}
+    wanted = {MMAP_THRESHOLD: LARGEST, TRIM_THRESHOLD: KEPT, TOP_PAD: PAD}
     return {library.mallopt(name, value) for name, value in wanted.items()} == {1}

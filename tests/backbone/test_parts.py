@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skyweave.backbone.encoder import Encoder, attend, attention_mask, initialise, rotate, rotations
-from skyweave.backbone.patches import patchify, resize_matrix, unpatchify
+from skyweave.backbone.patches import patchify, resize_matrix, shrink, shrunk_edges, unpatchify
 from skyweave.backbone.positions import Positions
 
 
@@ -26,6 +26,14 @@ def test_unpatchify_undoes_patchify(size: int, rows: int, columns: int, channels
 def test_resizing_keeps_constants(source: int, target: int) -> None:
     matrix = resize_matrix(source, target)
     assert torch.allclose(matrix @ torch.ones(source**2), torch.ones(target**2), atol=1e-6)
+
+
+@given(st.integers(2, 5), st.integers(2, 8), st.integers(1, 4))
+def test_shrinking_is_resizing(factor: int, size: int, channels: int) -> None:
+    pixels = torch.randn(2, 3, factor * size, factor * size, channels)
+    resized = resize_matrix(factor * size, size) @ pixels.flatten(2, 3)
+    shrunk = shrink(pixels, factor).flatten(2, 3) * shrunk_edges(factor, size).unsqueeze(1)
+    assert torch.allclose(shrunk, resized, atol=1e-5)
 
 
 def test_rotary_positions_follow_the_published_formula() -> None:

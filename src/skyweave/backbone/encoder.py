@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Turns = tuple[Tensor, Tensor]
-"""Cosines and sines of rotary positions."""
+"""Cosines and signed sines of rotary positions; see ``rotations``."""
 
 
 class Encoder(nn.Module):
@@ -79,10 +79,11 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
         """(batch, length, width) to the same; see ``attention_mask`` and ``rotations``."""
-        query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        parts = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query_key, value = parts[:2], parts[2]
         if turns is not None:
-            query, key = rotate(query, turns), rotate(key, turns)
-        mixed = attend(query, key, value, mask)
+            query_key = rotate(query_key, turns)
+        mixed = attend(query_key[0], query_key[1], value, mask)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -100,10 +101,11 @@ class Mlp(nn.Module):
 
 
 def rotations(places: Tensor, width: int, longest: float = 100.0) -> Turns:
-    """Cosines and sines, (batch, 1, length, width / 2) each, of rotary positions in two dimensions.
+    """Cosines and sines, (batch, 1, length, width) each, of rotary positions in two dimensions.
 
     Half of the pairs of channels turn with the row, half with the column (RoPE, arXiv 2104.09864, axial as in
     arXiv 2403.13298), so attention knows where tokens lie to each other and features carry no absolute position.
+    Channel i pairs with channel i + width / 2; the sines of the first half are negative.
 
     Args:
         places: (batch, length, 2) rows and columns, in patches.
@@ -111,14 +113,15 @@ def rotations(places: Tensor, width: int, longest: float = 100.0) -> Turns:
     """
     steps = torch.arange(width // 4, device=places.device, dtype=torch.float32) / (width // 4)
     angles = (places.float().unsqueeze(-1) * longest**-steps).flatten(2).unsqueeze(1)
-    return angles.cos(), angles.sin()
+    cosine, sine = angles.cos(), angles.sin()
+    return torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)
 
 
 def rotate(vectors: Tensor, turns: Turns) -> Tensor:
-    """(batch, heads, length, width) turned, pair by pair: channel i with channel i + width / 2."""
+    """(..., batch, heads, length, width) turned, pair by pair."""
     cosine, sine = (part.to(vectors.dtype) for part in turns)
-    first, second = vectors.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+    others = vectors.roll(vectors.shape[-1] // 2, -1)
+    return torch.addcmul(vectors * cosine, others, sine)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone.band_code import BandCode
-from skyweave.backbone.patches import resize_matrix
+from skyweave.backbone.patches import resize_matrix, shrink, shrunk_edges
 from skyweave.sensors.sensor import Sensor
 
 
@@ -122,62 +122,61 @@ class SpectralTokenizer(Tokenizer):
         return whole, parts
 
     def _tokens(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, sizes: list[int]) -> list[Tensor]:
-        """Tokens at each of some patch sizes, of which the last is the smallest."""
+        """Tokens at each of some patch sizes."""
         response, presence = self.band_code(sensor).chunk(2, dim=-1)
         response = self.gain * response
-        patches, valid = cut(patches, sizes[-1]), None if valid is None else cut(valid, sizes[-1])
-        kernel = self.proj.weight.view(self.width, 2 * self.mixes, self.patch_size**2)
-        kernels = [
-            cut(self._resampled(kernel, size).unflatten(-1, (size, size)).unsqueeze(1), sizes[-1]) for size in sizes
-        ]
-        pairs = [kernel.flatten(3).split(self.mixes, dim=2) for kernel in kernels]
-        if valid is None:
-            return self._complete(patches, response / len(sensor), presence.mean(0), pairs)
-        mixed = self._mix(patches, valid, response, presence)
-        curved = functional.gelu(self.pixel(mixed))
-        return [
-            _embed(mixed, straight.transpose(2, 3), self.proj.bias) + _embed(curved, bent.transpose(2, 3))
-            for straight, bent in pairs
-        ]
-
-    def _complete(
-        self, patches: Tensor, response: Tensor, presence: Tensor, pairs: list[tuple[Tensor, Tensor]]
-    ) -> list[Tensor]:
-        """Tokens where every pixel is valid: ``mixed`` is linear, so its part of the kernel is folded into one for the
-        bands, and pixels x mixes is made for the non-linear part only.
-        """
-        spectra = patches.flatten(3).transpose(2, 3).contiguous()  # products of strided pixels are 5 times slower
-        inner = functional.linear(
-            spectra, self.pixel.weight @ response.T, functional.linear(presence, self.pixel.weight, self.pixel.bias)
-        )
+        straight, bent = self.proj.weight.view(self.width, 2 * self.mixes, -1).split(self.mixes, dim=1)
+        spectra = patches.movedim(2, -1)
+        if valid is None and len(sensor) < self.mixes:
+            # Mixing is linear, so it is folded into the weights. A band of ones carries the presence.
+            spectra = functional.pad(spectra, (0, 1), value=1.0)
+            response = torch.cat([response / len(sensor), presence.mean(0, keepdim=True)])
+            to_inner = self.pixel.weight @ response.T
+            inner = functional.linear(spectra, to_inner + functional.pad(self.pixel.bias[:, None], (len(sensor), 0)))
+            pixels, straight = spectra, torch.einsum("bm,wmp->wbp", response, straight)
+        else:
+            pixels = self._mixed(spectra, valid, response, presence)
+            inner = self.pixel(pixels)
         curved = functional.gelu(inner)
-        tokens = []
-        for straight, bent in pairs:
-            constant = self.proj.bias + straight.sum((1, 3)) @ presence
-            if len(response) <= self.mixes:
-                linear = _embed(patches, torch.einsum("bm,wnmp->wnbp", response, straight), constant)
-            else:  # more bands than functions: mixing first is cheaper
-                linear = _embed(spectra @ response, straight.transpose(2, 3), constant)
-            tokens.append(linear + _embed(curved, bent.transpose(2, 3)))
-        return tokens
+        return [
+            self._embedded(pixels, straight, size, self.proj.bias) + self._embedded(curved, bent, size)
+            for size in sizes
+        ]
 
-    def _mix(self, patches: Tensor, valid: Tensor, response: Tensor, presence: Tensor) -> Tensor:
-        """(batch, number, pixels, mixes): means over valid bands; zero for a pixel without any."""
-        spectra = patches.flatten(3).transpose(2, 3).contiguous()
-        weight = valid.flatten(3).transpose(2, 3).to(spectra.dtype).contiguous()
+    def _mixed(self, spectra: Tensor, valid: Tensor | None, response: Tensor, presence: Tensor) -> Tensor:
+        """(batch, number, p, p, mixes): means over valid bands; zero for a pixel without any."""
+        spectra = spectra.contiguous()  # products of strided pixels are 5 times slower
+        if valid is None:
+            return spectra @ (response / len(response)) + presence.mean(0)
+        weight = valid.movedim(2, -1).to(spectra.dtype).contiguous()
         total = (spectra * weight) @ response + weight @ presence
         return total / weight.sum(-1, keepdim=True).clamp(min=1)
+
+    def _embedded(self, pixels: Tensor, kernel: Tensor, size: int, bias: Tensor | None = None) -> Tensor:
+        """(batch, number * (p / size)**2, width) of pixels (batch, number, p, p, channels), cut to patches of a size.
+
+        ``kernel`` is (width, channels, nominal**2). Patches of a multiple of its size are shrunk to it, which costs
+        a fraction of a product with a kernel that is stretched to theirs, and is the same. Except for training: the
+        gradient of a convolution of single channels is slow on CPUs.
+        """
+        pixels = _cut(pixels, size)
+        factor, rest = divmod(size, self.patch_size)
+        if factor > 1 and not rest and not pixels.requires_grad:
+            pixels, kernel = shrink(pixels, factor), kernel * shrunk_edges(factor, self.patch_size).to(kernel)
+        else:
+            kernel = self._resampled(kernel, size)
+        return functional.linear(pixels.flatten(2), kernel.transpose(1, 2).flatten(1), bias)
 
 
 def cut(patches: Tensor, size: int) -> Tensor:
     """(batch, number, channels, p, p) to (batch, number * parts, channels, size, size), row-major inside a patch."""
-    batch, number, channels, side, _ = patches.shape
+    return _cut(patches.movedim(2, -1), size).movedim(-1, 2)
+
+
+def _cut(pixels: Tensor, size: int) -> Tensor:
+    """(batch, number, p, p, channels) to (batch, number * parts, size, size, channels), row-major inside a patch."""
+    batch, _, side, _, channels = pixels.shape
     if side == size:
-        return patches
-    parts = patches.reshape(batch, number, channels, side // size, size, side // size, size)
-    return parts.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, -1, channels, size, size)
-
-
-def _embed(values: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """(batch, number * parts, ...) of parts, and a kernel (width, parts, ...) to (batch, number, width)."""
-    return functional.linear(values.unflatten(1, (-1, kernel.shape[1])).flatten(2), kernel.flatten(1), bias)
+        return pixels
+    parts = pixels.unflatten(3, (-1, size)).unflatten(2, (-1, size)).transpose(3, 4)
+    return parts.reshape(batch, -1, size, size, channels)

@@ -35,8 +35,9 @@ class MaxFusion(nn.Module):
         """See ``AttentionFusion``."""
         seen = visible.unsqueeze(2)
         lowest = torch.finfo(features.dtype).min
-        largest = functools.reduce(torch.maximum, features.masked_fill(~seen, lowest).unbind(1))
-        return largest.masked_fill(~seen.any(1), 0)
+        # not ``masked_fill``, which takes twice as long and loses the order in memory that convolutions like
+        largest = functools.reduce(torch.maximum, torch.where(seen, features, lowest).unbind(1))
+        return torch.where(seen.any(1), largest, 0)
 
 
 class AttentionFusion(nn.Module):

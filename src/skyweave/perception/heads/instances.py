@@ -135,7 +135,8 @@ def _follow(foreground: np.ndarray, peaks: np.ndarray, flow: np.ndarray) -> np.n
         nearest = distance.argmin(1)
         result[step, row, column] = identities[nearest]
         if step:  # where each instance is now; one without cells is gone
-            found = np.unique(nearest)
-            centres = np.stack([place[nearest == i].mean(0) for i in found])
-            identities = identities[found]
+            cells = np.bincount(nearest, minlength=len(centres))
+            sums = np.stack([np.bincount(nearest, along, len(centres)) for along in place.T], 1)
+            found = cells > 0
+            centres, identities = sums[found] / cells[found, None], identities[found]
     return result

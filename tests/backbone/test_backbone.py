@@ -196,6 +196,20 @@ def test_detail_is_the_embedding_of_smaller_patches(tokenizer: str, name: str, h
     assert plain.detail is None
 
 
+@pytest.mark.parametrize("patch", [4, 8, 12, 16])
+@pytest.mark.parametrize("name", ["sentinel2-l2a", "enmap"])
+def test_training_sees_what_inference_sees(patch: int, name: str) -> None:
+    """Without gradients large patches are shrunk; with them, kernels are stretched."""
+    sensor = get_sensor(name)
+    model, images = backbone(sensor), batch(sensor, rows=48, columns=48)
+    assert model.patch_embed.patch_size in (4, 8)
+    patches = model.patches(images, patch)
+    trained = model.patch_embed(patches.values, patches.valid, sensor)
+    assert trained.requires_grad
+    with torch.no_grad():
+        assert torch.allclose(model.patch_embed(patches.values, patches.valid, sensor), trained, atol=1e-5)
+
+
 def test_detail_must_divide_the_patch() -> None:
     sensor = get_sensor("naip")
     with pytest.raises(ValueError, match="detail 3 must divide the patch size, 8"):

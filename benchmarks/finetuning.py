@@ -29,10 +29,14 @@ ROWS = (
     "lora", "full", "full as scratch", "scratch", "unet",
 )  # fmt: skip
 FRACTIONS = (0.1, 1.0)
-MOST = {"train": 80, "validation": 12, "test": 40}  # samples of a part, so that a run takes seconds
-MOST_IMAGES = {"train": 200, "validation": 32, "test": 96}  # where one sample is one small image
+PARTS = ("train", "validation", "test")
+MOST = {  # samples of each part, so that a run takes a minute or two
+    "terramesh_s2": (80, 12, 40), "enmap_potsdam": (80, 12, 40), "neon_site": (200, 32, 96),
+    "oscd_change": (400, 100, 100), "neon_crown": (400, 64, 240),
+}  # fmt: skip
 BATCH = {"terramesh_s2": 4, "enmap_potsdam": 8, "neon_crown": 4, "neon_site": 4, "oscd_change": 2}  # 256 to 512 tokens
-STEPS = 60  # one core: a run is to take a minute at most
+STEPS = (60, 100)  # of the network, of the head; on one core
+MORE_STEPS = {"oscd_change": (100, 400), "neon_crown": (100, 400)}  # where few pixels count
 LONGER = {"scratch": 3, "unet": 3}  # these learn everything from few labels, and may take longer
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "finetune"
 RESAMPLES = 1000
@@ -47,7 +51,7 @@ def main() -> None:
     parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--weights", default="tiny")
-    parser.add_argument("--steps", type=int, help=f"of every network (default: {STEPS}; scratch and U-Net thrice)")
+    parser.add_argument("--steps", type=int, help=f"of the network (default: {STEPS[0]} to 100; thrice from scratch)")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
     args = parser.parse_args()
     if not args.table:
@@ -80,10 +84,12 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     config = read_record(CONFIGS / f"{task}.yaml", FinetuneConfig)
     own = replace(config.data, split=replace(config.data.split, seed=seed))
     data = load_own(own, args.data, task)
-    most = MOST_IMAGES if own.task == "classification" else MOST
-    train, validation, test = (some(getattr(data, part), most[part], seed) for part in most)
+    parts = zip(PARTS, MOST[task], strict=True)
+    train, validation, test = (some(getattr(data, part), most, seed) for part, most in parts)
     data = replace(data, train=train, validation=validation, test=test)
-    recipe = recipe_of(config.recipe, row, own.task, BATCH[task], args.steps)
+    steps, head_steps = MORE_STEPS.get(task, STEPS)
+    recipe = replace(config.recipe, training=replace(config.recipe.training, head_steps=head_steps))
+    recipe = recipe_of(recipe, row, own.task, BATCH[task], args.steps or steps)
     first = name_of(args.output, task, row, fraction, args.seeds[0])
     if seed != args.seeds[0] and first.exists():
         recipe = with_rates(recipe, json.loads(first.read_text())["rates"])
@@ -105,7 +111,7 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     print(f"{path.stem}: {MAIN[own.task]} {score:.3f}, {content['wall']:.0f} s, {found.rates}", flush=True)
 
 
-def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -> Any:
+def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int) -> Any:
     """A row's method and head, and the learning rates to choose from."""
     if row == "full as scratch":
         recipe = recipe_of(recipe, "scratch", task, batch, steps)
@@ -117,8 +123,8 @@ def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int | None) -
         head = recipe.head.kind
     elif head == "pyramid" and task == "classification":
         head = "attentive"
-    training = replace(recipe.training, batch=batch, head_steps=100)
-    steps = (steps or STEPS) * LONGER.get(kind, 1)
+    training = replace(recipe.training, batch=batch)
+    steps *= LONGER.get(kind, 1)
     training = replace(training, steps=steps, evaluations=4, patience=4)
     rates = {"lora": [5e-4, 1e-3, 2e-3], "full": [1e-4, 3e-4, 1e-3]}
     rates |= {"scratch": [3e-4, 1e-3, 3e-3], "unet": [1e-3, 3e-3, 1e-2]}

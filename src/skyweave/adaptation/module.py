@@ -56,7 +56,7 @@ class AdaptationModule(lightning.LightningModule):
         for part in batch:
             answer = answer_of(self.model, part)
             targets = standardised(self.model, part.targets)
-            total = total + loss(self.model.task, answer, targets, weights) * len(part) / count
+            total = total + loss(self.model.task, answer, targets, weights, self.training_config.dice) * len(part) / count
         if not torch.isfinite(total):
             raise ValueError(
                 f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning "
@@ -120,23 +120,24 @@ class KeepBest(Callback):
     """Scores validation now and then, keeps the best weights, and stops where they no longer get better.
 
     Args:
-        start: the weights and what they score before the first step: what a head could do already is not lost.
+        start: the weights before the first step, and what they score: what a head could do already is not lost. None
+            for weights that nothing has trained: their luck on a small validation part is no merit.
     """
 
     def __init__(
         self,
         validation: "Validation",
-        start: tuple[tuple[float, float], dict[str, Tensor]],
+        start: tuple[tuple[float, float], dict[str, Tensor]] | None,
         every: int,
         last: int,
         patience: int,
         report: Report,
     ) -> None:
         self.validation, self.every, self.last, self.patience, self.report = validation, every, last, patience, report
-        self.best, self.weights = start
+        self.best, self.weights = start or ((-math.inf, -math.inf), {})
         self.waited = 0
         self.seen = 0
-        self.history: list[list[float]] = [[0, self.best[0]]]
+        self.history: list[list[float]] = [[0, self.best[0]]] if start else []
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Lightning's hook."""
@@ -149,7 +150,7 @@ class KeepBest(Callback):
         self.history.append([step, score])
         pl_module.log("validation", score, batch_size=1)
         self.report(f"step {step} of {self.last}, validation {self.validation.name} {score:.3f}")
-        if best > self.best:
+        if best > self.best or not self.weights:
             self.best, self.waited = best, 0
             self.weights = trained_state(pl_module.model)
         else:

@@ -117,6 +117,8 @@ class Training:
         evaluations: how often validation is scored; the best weights are kept.
         patience: evaluations without a better score before training stops.
         class_weights: by frequency in the training labels: ``balanced`` is 1 / frequency, ``root`` its square root.
+        dice: weight of the Dice loss beside cross-entropy (segmentation and change). Cross-entropy is about pixels, Dice
+            about overlap, in which a class of few pixels counts as much as any.
         augment: mirror and turn training images by quarter turns.
         test_time_flips: average the answers over four mirror images.
         clip: largest norm of the gradient.
@@ -136,6 +138,7 @@ class Training:
     evaluations: int = 10
     patience: int = 4
     class_weights: ClassWeights = "none"
+    dice: float = 0.0
     augment: bool = True
     test_time_flips: bool = False
     clip: float = 1.0
@@ -147,6 +150,8 @@ class Training:
             _positive(f"training.{name}", getattr(self, name))
         for rate in (*self.learning_rates, *self.head_learning_rates):
             _positive("training.learning_rates", rate)
+        if self.dice < 0:
+            raise ValueError(f"training.dice is {self.dice}; use 0 (none) or more")
         if not 0 < self.sweep_share <= 1:
             raise ValueError(f"training.sweep_share is {self.sweep_share}; use a share above 0 and up to 1")
 

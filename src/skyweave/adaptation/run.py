@@ -130,7 +130,15 @@ def adapt(
         trained = trained_parameters(model), trained_parameters(model) - _head_parameters(model)
         images = ImageFeed(train, training.augment), ImageFeed(validation, False)
         rates["network"], best, history["network"] = train_stage(
-            stage, model, images, validation, "network", recipe.rates(head=False), training.steps, _decay(recipe.method)
+            stage,
+            model,
+            images,
+            validation,
+            "network",
+            recipe.rates(head=False),
+            training.steps,
+            _decay(recipe.method),
+            able=recipe.method.starts_with_head,
         )
         if isinstance(model.network, Headed):
             merge_low_rank(model.network.backbone)

@@ -53,12 +53,14 @@ def train_stage(
     rates: Sequence[float],
     steps: int,
     layer_decay: float = 1.0,
+    able: bool = False,
 ) -> tuple[float, float, list[list[float]]]:
     """Train what learns in the model, in place, and leave its best weights there.
 
     Args:
         feeds: of training and of validation.
         rates: learning rates to try; the best after ``sweep_share`` of the steps is used.
+        able: the model was trained already, and is kept where training does not make it better.
 
     Returns:
         The learning rate, its best validation score, and (step, score) of the whole training.
@@ -72,16 +74,16 @@ def train_stage(
         for one in rates:
             load_trained(model, start)
             schedule = Schedule(short, one, layer_decay, stage.seed)
-            found.append(_train(stage, model, feeds[0], scorer, schedule, f"{name}-sweep-{one:g}")[0])
+            found.append(_train(stage, model, feeds[0], scorer, schedule, f"{name}-sweep-{one:g}", able)[0])
         rate = rates[max(range(len(rates)), key=lambda number: found[number])]
         load_trained(model, start)
     schedule = Schedule(steps, rate, layer_decay, stage.seed)
-    best, history = _train(stage, model, feeds[0], scorer, schedule, f"{name}-{rate:g}")
+    best, history = _train(stage, model, feeds[0], scorer, schedule, f"{name}-{rate:g}", able)
     return rate, best[0], history
 
 
 def _train(
-    stage: Stage, model: AdaptedModel, feed: Feed, scorer: Validation, schedule: Schedule, name: str
+    stage: Stage, model: AdaptedModel, feed: Feed, scorer: Validation, schedule: Schedule, name: str, able: bool
 ) -> tuple[tuple[float, float], list[list[float]]]:
     folder = None if stage.output is None else stage.output / name
     if folder is not None and (folder / DONE).exists():
@@ -90,7 +92,7 @@ def _train(
         return tuple(done["best"]), done["history"]
     training = stage.training
     every = max(1, schedule.steps // training.evaluations)
-    start = scorer.measure(model), trained_state(model)
+    start = (scorer.measure(model), trained_state(model)) if able else None
     keeper = KeepBest(
         scorer, start, every, schedule.steps, training.patience, lambda line: stage.say(f"{name}: {line}")
     )

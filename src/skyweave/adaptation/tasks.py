@@ -50,13 +50,14 @@ def stacked(targets: Sequence[Tensor], task: Task) -> Any:
     return list(targets) if task.kind == "detection" else torch.stack(list(targets))
 
 
-def loss(task: Task, answer: Tensor, targets: Any, weights: Tensor | None = None) -> Tensor:
+def loss(task: Task, answer: Tensor, targets: Any, weights: Tensor | None = None, dice: float = 0.0) -> Tensor:
     """Mean loss of a batch; pixels without a label do not count.
 
     Args:
         answer: (batch, outputs) or (batch, outputs, rows, columns); for regression in standardised units.
         targets: of `stacked`; for regression in standardised units, NaN where unknown.
         weights: of the classes.
+        dice: share of the Dice loss beside cross-entropy, where every pixel has a class.
     """
     answer = answer.float()
     if task.kind == "detection":
@@ -66,7 +67,8 @@ def loss(task: Task, answer: Tensor, targets: Any, weights: Tensor | None = None
     if task.kind == "regression":
         known = torch.isfinite(targets)
         return (answer[:, 0] - targets)[known].square().sum() / known.sum().clamp(min=1)
-    return _cross_entropy(answer, targets, weights)
+    entropy = _cross_entropy(answer, targets, weights)
+    return entropy + dice * _dice(answer, targets) if dice and is_dense(task) else entropy
 
 
 def predictions(task: Task, answer: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
@@ -127,3 +129,14 @@ def _cross_entropy(answer: Tensor, targets: Tensor, weights: Tensor | None) -> T
     total = functional.cross_entropy(answer, targets, weights, ignore_index=IGNORED, reduction="sum")
     count = known.sum() if weights is None else weights[targets[known]].sum()
     return total / count.clamp(min=1e-6)
+
+
+def _dice(answer: Tensor, targets: Tensor) -> Tensor:
+    """1 less the soft Dice overlap (Milletari et al. 2016, arXiv 1606.04797), a mean over the classes that occur."""
+    known = (targets != IGNORED).unsqueeze(1)
+    wanted = functional.one_hot(targets.clamp(min=0), answer.shape[1]).movedim(-1, 1) * known
+    found = answer.softmax(1) * known
+    over = [axis for axis in range(answer.ndim) if axis != 1]
+    shared, area = (found * wanted).sum(over), (found + wanted).sum(over)
+    occurs = wanted.sum(over) > 0
+    return torch.where(occurs, 1 - 2 * shared / area.clamp(min=1e-6), 0).sum() / occurs.sum().clamp(min=1)

@@ -166,6 +166,20 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(own, whole.model.state_dict()[name]) for name, own in resumed.model.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", ["lora", "scratch"])
+def test_luck_before_training_is_no_merit(kind: MethodKind) -> None:
+    """A trained head is kept where training makes it no better; weights that nothing trained are not."""
+    found = adapt(fabricated_data("segmentation"), small_backbone(), recipe(kind, "linear"))
+    scored = [int(step) for step, _ in found.history["network"]]
+    assert scored == ([0, 2, 4, 6] if kind == "lora" else [2, 4, 6])
+    assert found.validation == max(score for _, score in found.history["network"])
+
+
+def test_a_share_of_dice_below_nothing() -> None:
+    with pytest.raises(ValueError, match=r"training.dice is -1; use 0 \(none\) or more"):
+        Training(dice=-1)
+
+
 @pytest.mark.parametrize(("field", "value"), [("steps", 0), ("batch", -1), ("learning_rates", [0.0]), ("clip", 0)])
 def test_numbers_that_make_no_sense(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"training.{field} is .*use a number above 0"):

@@ -75,3 +75,21 @@ def test_weights_are_inverse_frequency_and_of_mean_one() -> None:
     assert weights is not None
     np.testing.assert_allclose(weights, [7 / 2 / 6, 7 / 2, 0], rtol=1e-6)
     assert label_weights(LAND, [sample(label)], "none") is None
+
+
+def test_dice_counts_overlap_of_the_classes_that_occur() -> None:
+    target = torch.tensor([[[0, 0], [1, IGNORED]]])
+    answer = torch.randn(1, 3, 2, 2)
+    found = answer.softmax(1)[0]
+    # 2 |A n B| / (|A| + |B|): water has two pixels, trees one, crops none; the pixel without a label counts nowhere
+    water = 2 * (found[0, 0].sum()) / (found[0, 0].sum() + found[0, 1, 0] + 2)
+    trees = 2 * found[1, 1, 0] / (found[1, 0].sum() + found[1, 1, 0] + 1)
+    dice = 1 - (water + trees) / 2
+    plain = loss(LAND, answer, target)
+    assert float(loss(LAND, answer, target, dice=0.5) - plain) == pytest.approx(0.5 * float(dice), abs=1e-6)
+    sure = 50 * torch.nn.functional.one_hot(target.clamp(min=0), 3).movedim(-1, 1).float()
+    assert float(loss(LAND, sure, target, dice=1.0)) == pytest.approx(0, abs=1e-6)
+    assert float(loss(LAND, answer, torch.full_like(target, IGNORED), dice=1.0)) == 0
+    image = Task("use", "classification", ("farm", "town"))  # one answer an image has no overlap
+    logits, label = torch.randn(4, 2), torch.tensor([0, 1, 1, 0])
+    assert torch.equal(loss(image, logits, label, dice=1.0), loss(image, logits, label))

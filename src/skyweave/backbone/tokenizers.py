@@ -159,6 +159,7 @@ class SpectralTokenizer(Tokenizer):
         a fraction of a product with a kernel that is stretched to theirs, and is the same. Except for training: the
         gradient of a convolution of single channels is slow on CPUs.
         """
+        size = int(size)  # a symbol while a graph is exported, which is for one patch size
         pixels = _cut(pixels, size)
         factor, rest = divmod(size, self.patch_size)
         if factor > 1 and not rest and not pixels.requires_grad:

@@ -50,13 +50,13 @@ class AdaptationModule(lightning.LightningModule):
 
     def training_step(self, batch: list[Part], index: int) -> Tensor:
         """The mean loss of a batch. Raises ``ValueError`` where it is not finite."""
-        count = sum(len(part) for part in batch)
+        count, dice = sum(len(part) for part in batch), self.training_config.dice
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         total = torch.zeros((), device=self.device)
         for part in batch:
             answer = answer_of(self.model, part)
             targets = standardised(self.model, part.targets)
-            total = total + loss(self.model.task, answer, targets, weights, self.training_config.dice) * len(part) / count
+            total = total + loss(self.model.task, answer, targets, weights, dice) * len(part) / count
         if not torch.isfinite(total):
             raise ValueError(
                 f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning "

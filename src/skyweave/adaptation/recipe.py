@@ -117,8 +117,8 @@ class Training:
         evaluations: how often validation is scored; the best weights are kept.
         patience: evaluations without a better score before training stops.
         class_weights: by frequency in the training labels: ``balanced`` is 1 / frequency, ``root`` its square root.
-        dice: weight of the Dice loss beside cross-entropy (segmentation and change). Cross-entropy is about pixels, Dice
-            about overlap, in which a class of few pixels counts as much as any.
+        dice: weight of the Dice loss beside cross-entropy (segmentation and change), which counts overlap and not
+            pixels: a class of few pixels is worth as much as any.
         augment: mirror and turn training images by quarter turns.
         test_time_flips: average the answers over four mirror images.
         clip: largest norm of the gradient.

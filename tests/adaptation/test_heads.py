@@ -55,6 +55,11 @@ def test_two_dates_are_read_with_their_difference() -> None:
     levels = gathered.chunk(5, dim=1)
     assert all(torch.equal(own[:, 48:], torch.zeros_like(own[:, 48:])) for own in levels)  # no difference
     assert all(torch.equal(own[:, :24], own[:, 24:48]) for own in levels)
+    second = replace(first, pixels=first.pixels.flip(0))
+    there, back = (model.network.gather(pair)[0] for pair in ([first, second], [second, first]))  # type: ignore[operator, union-attr]
+    for own, other in zip(there.chunk(5, dim=1), back.chunk(5, dim=1), strict=True):
+        assert torch.equal(own[:, 48:], other[:, 48:])  # the same which came first, and never below 0
+        assert torch.equal(own[:, 48:], (own[:, 24:48] - own[:, :24]).abs())
 
 
 @pytest.mark.parametrize("head", ["linear", "attentive"])

@@ -52,7 +52,8 @@ def encode(
 
     Args:
         batches: one an observation, all of the same ground, samples in the same order.
-        dates: the two observations are two dates: their difference is laid beside them.
+        dates: the two observations are two dates: how far they are apart, whichever way, is laid beside them, as in
+            FC-Siam-diff (Daudt et al. 2018, arXiv 1810.08462). A linear head could tell no change from another without.
     """
     parts = [_maps(backbone(batch, patch_size), readout) for batch in batches]
     if len({part.maps[0].shape[-2:] for part in parts}) > 1:
@@ -60,7 +61,7 @@ def encode(
         parts = [_resized(part, finest) for part in parts]
     levels = []
     for maps in zip(*(part.maps for part in parts), strict=True):
-        levels.append(torch.cat([*maps, maps[1] - maps[0]] if dates else maps, dim=1))
+        levels.append(torch.cat([*maps, (maps[1] - maps[0]).abs()] if dates else maps, dim=1))
     valid = torch.stack([part.valid for part in parts]).any(dim=0)
     shape = (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1])
     return Encoded(tuple(levels), valid, shape, parts[0].patch)

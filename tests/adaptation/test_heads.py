@@ -1,5 +1,6 @@
 """Heads answer for any size, with gradients, and leave out what is not valid."""
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""One more city of OSCD (Daudt et al. 2018, arXiv 1810.08468), in the form that configs/finetune/oscd_change.yaml reads.
+"""One more city of OSCD (Daudt et al. 2018, arXiv 1810.08468), as configs/finetune/oscd_change.yaml reads it.
 
     git clone https://github.com/microsoft/torchgeo && git -C torchgeo checkout ef8e92edb1d6cb35a6a219d298b52f05e99fdadc
     DATA="torchgeo/tests/data/oscd/Onera Satellite Change Detection dataset -"

@@ -174,7 +174,7 @@ def table(output: Path, tasks: Sequence[str], rows: Sequence[str], fraction: flo
             backbone = runs[0]["parameters"] - (runs[0]["trained"] - runs[0]["trained_backbone"])
             share = 100 * runs[0]["trained_backbone"] / max(1, backbone)
             seconds = np.mean([own["seconds"] for own in runs])
-            lines.append(f"| {task} | {row} | {' | '.join(cells)} | {share:.2g} % | {seconds:.0f} |")
+            lines.append(f"| {task} | {row} | {' | '.join(cells)} | {share:.3g} % | {seconds:.0f} |")
     return "\n".join(lines)
 
 

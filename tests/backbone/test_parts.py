@@ -36,6 +36,15 @@ def test_shrinking_is_resizing(factor: int, size: int, channels: int) -> None:
     assert torch.allclose(shrunk, resized, atol=1e-5)
 
 
+def test_who_asks_first_changes_no_edges() -> None:
+    shrunk_edges.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        first = shrunk_edges(2, 8)
+    shrunk_edges.cache_clear()
+    assert torch.equal(first, shrunk_edges(2, 8))
+    assert first[0] == pytest.approx((8 / 7) ** 2)
+
+
 def test_rotary_positions_follow_the_published_formula() -> None:
     places = torch.tensor([[[3.0, 5.0]]])
     vector = torch.randn(1, 1, 1, 16)

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fabricated_world import HILLS, small_world, uav
@@ -163,6 +163,7 @@ def test_neighbours_share_no_pixel_and_leave_none_out(seed: int) -> None:
     st.floats(-np.pi, np.pi),
     st.booleans(),
 )
+@example(0.0, 0.0, 2.225073858507203e-309, 0.0, 0.0, 1.0, False)  # on the ground, but for rounding
 def test_any_pose_can_be_rendered(
     x: float, y: float, z: float, yaw: float, pitch: float, roll: float, hills: bool
 ) -> None:

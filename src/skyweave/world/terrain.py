@@ -10,6 +10,7 @@ from skyweave.world.config import TerrainConfig
 REACH = 2.0  # of the elevation model, in sides of the world
 ITERATIONS = 25
 EXACT = 5e-5  # metres of depth by which a ray may miss
+TOUCHING = 1e-6  # metres above a plane at which a camera lies on it and sees nothing of it
 
 
 def build_terrain(config: TerrainConfig, base: float, size: float, generator: np.random.Generator) -> Ground:
@@ -44,7 +45,7 @@ def ground_inverse_depth(ground: Ground, geometry: CameraGeometry) -> np.ndarray
     fall = -(per_pixel[2, 0] * u + per_pixel[2, 1] * v + per_pixel[2, 2])
     if isinstance(ground, GroundPlane):
         height = position[2] - ground.z
-        return np.where(fall > HORIZON, fall / height, 0.0) if height > 0 else np.zeros(fall.shape)
+        return np.where(fall > HORIZON, fall / height, 0.0) if height > TOUCHING else np.zeros(fall.shape)
     assert isinstance(ground, ElevationModel)
     east = per_pixel[0, 0] * u + per_pixel[0, 1] * v + per_pixel[0, 2]
     north = per_pixel[1, 0] * u + per_pixel[1, 1] * v + per_pixel[1, 2]

@@ -32,9 +32,11 @@ FRACTIONS = (0.1, 1.0)
 PARTS = ("train", "validation", "test")
 MOST = {  # samples of each part, so that a run takes a minute or two
     "terramesh_s2": (80, 12, 40), "enmap_potsdam": (80, 12, 40), "neon_site": (200, 32, 96),
-    "oscd_change": (400, 100, 100), "neon_crown": (400, 64, 240),
+    "oscd_change": (400, 100, 100), "neon_crown": (400, 64, 240), "slovenia": (80, 30, 40),
 }  # fmt: skip
-BATCH = {"terramesh_s2": 4, "enmap_potsdam": 8, "neon_crown": 4, "neon_site": 4, "oscd_change": 2}  # 256 to 512 tokens
+BATCH = {  # 200 to 512 tokens
+    "terramesh_s2": 4, "enmap_potsdam": 8, "neon_crown": 4, "neon_site": 4, "oscd_change": 2, "slovenia": 8,
+}  # fmt: skip
 STEPS = (60, 100)  # of the network, of the head; on one core
 MORE_STEPS = {"oscd_change": (100, 400), "neon_crown": (100, 400)}  # where few pixels count
 LONGER = {"scratch": 3, "unet": 3}  # these learn everything from few labels, and may take longer
@@ -46,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real imagery")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--tasks", nargs="+", default=TASKS, help="of configs/finetune, or a YAML beside the data")
     parser.add_argument("--rows", nargs="+", default=ROWS)
     parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
@@ -81,7 +83,8 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     from skyweave.records import read_record
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    config = read_record(CONFIGS / f"{task}.yaml", FinetuneConfig)
+    beside = args.data / f"{task}.yaml"
+    config = read_record(beside if beside.exists() else CONFIGS / f"{task}.yaml", FinetuneConfig)
     own = replace(config.data, split=replace(config.data.split, seed=seed))
     data = load_own(own, args.data, task)
     parts = zip(PARTS, MOST[task], strict=True)

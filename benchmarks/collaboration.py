@@ -40,7 +40,7 @@ from skyweave.perception.weights import load_perception
 from skyweave.records import read_record
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs/collaboration/hidden.yaml"
-BUDGETS = (200, 500, 1000, 2000, 5000, 10_000, 50_000)
+BUDGETS = ("200", "500", "1000", "2000", "5000", "10000", "50000", "none")
 METRICS = ("mAP", "IoU", "VPQ", "minADE_3", "trajectory_recall")
 SWEEPS: dict[str, list[Conditions]] = {
     "lost chunks": [Conditions(lost=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--test", default="test", help="recording to score on")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
-    parser.add_argument("--budgets", nargs="+", type=int, default=list(BUDGETS))
+    parser.add_argument("--budgets", nargs="+", default=BUDGETS, help='bytes, or "none" for no bound')
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--scenes", type=int, nargs=2, default=(50, 20), help="to train and to score on at most")
@@ -128,7 +128,7 @@ class Bench:
         rows = []
         for strategy in self.arguments.strategies:
             free = STRATEGIES[strategy].shares in ("nothing", "everything")
-            for budget in [None] if free else [*self.arguments.budgets, None]:
+            for budget in [None] if free else [None if b == "none" else int(b) for b in self.arguments.budgets]:
                 seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
                 found = [
                     self.scores(strategy, seed, Conditions(budget), self.test_cache, f"budget_{budget}")

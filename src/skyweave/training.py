@@ -2,9 +2,10 @@
 
 import json
 import logging
+import math
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor, nn
+from torch.utils.data import Sampler
 
 from skyweave.files import write_aside
 
@@ -67,6 +70,80 @@ def start_output(output: Path, config: dict[str, Any], resume: bool) -> None:
                 f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
                 "one, or start a new folder"
             )
+
+
+class Shuffled(Sampler[int]):
+    """Sample numbers from ``start`` to ``stop``; each pass over the data is another permutation. A number above the
+    length says which pass it is, so that augmentation differs. Has no length on purpose, lest a resumed epoch be cut
+    short.
+    """
+
+    def __init__(self, length: int, start: int, stop: int, seed: int) -> None:
+        self.length, self.start, self.stop, self.seed = length, start, stop, seed
+
+    def __iter__(self) -> Iterator[int]:
+        order, drawn = torch.empty(0), -1
+        for number in range(self.start, self.stop):
+            epoch, place = divmod(number, self.length)
+            if epoch != drawn:
+                generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % 2**63)
+                order, drawn = torch.randperm(self.length, generator=generator), epoch
+            yield epoch * self.length + int(order[place])
+
+
+def log_loss(
+    module: lightning.LightningModule, total: Tensor, parts: Mapping[str, Tensor], count: int, advice: str = ""
+) -> None:
+    """Write a step's loss and its parts, which may carry gradients, into the log.
+
+    Args:
+        module: whose step it is.
+        total: what is minimised. parts: by name.
+        count: samples of the step.
+        advice: where else to look than at the learning rate.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    if not torch.isfinite(total):
+        broken = [name for name, value in parts.items() if not torch.isfinite(value)]
+        raise FloatingPointError(
+            f"the loss of {', '.join(broken) or 'all together'} is not finite at step {module.global_step}; the last "
+            f"checkpoint is kept. Lower optimiser.learning_rate{advice}"
+        )
+    module.log("loss", total.detach(), prog_bar=True, batch_size=count)
+    module.log_dict({name: value.detach() for name, value in parts.items()}, batch_size=count)
+
+
+def adamw(
+    groups: Sequence[tuple[Iterable[nn.Parameter], float]],
+    steps: int,
+    warmup: int,
+    weight_decay: float,
+    betas: tuple[float, float] = (0.9, 0.98),
+) -> Any:
+    """AdamW as ``configure_optimizers`` gives it: matrices decayed, vectors not; warm-up and cosine, step by step.
+
+    Args:
+        groups: parameters, of which those that learn are taken, and their peak learning rate.
+        steps: in all, of which the rate rises for ``warmup``.
+    """
+    own: list[dict[str, Any]] = []
+    for parameters, peak in groups:
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        matrices, vectors = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
+        own += [
+            {"params": part, "lr": peak, "weight_decay": decay}
+            for part, decay in ((matrices, weight_decay), (vectors, 0.0))
+            if part
+        ]
+    optimiser = torch.optim.AdamW(own, betas=betas, fused=True)
+
+    def rate(step: int) -> float:
+        return min(1.0, (step + 1) / max(1, warmup)) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def fit(

@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
+
+from skyweave.cli._run import add_run_arguments
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,21 +17,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "Frozen, fully, its last blocks, or by low-rank additions. Writes weights that `load_adapted` reads, scores of "
         "the test part and, with --report, a page that shows them. A stopped run goes on with --resume.",
     )
-    parser.add_argument("config", type=Path, help="configuration (configs/finetune/*.yaml)")
-    parser.add_argument("--data", type=Path, required=True, help="folder that the configuration's paths start from")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
+    add_run_arguments(
+        parser, "configs/finetune/*.yaml", "folder that the configuration's paths start from", "method.kind=lora"
+    )
     parser.add_argument("--report", action="store_true", help="write report.html: tables, maps, band importance")
     parser.add_argument("--device", default="cpu", help="where it runs (default: cpu)")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the configuration, such as method.kind=lora; repeatable",
-    )
     parser.set_defaults(run=run)
 
 

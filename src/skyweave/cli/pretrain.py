@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from pathlib import Path
+
+from skyweave.cli._run import add_run_arguments
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,17 +14,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Pretrain one backbone on imagery of many sensors. Writes checkpoints, logs (CSV and TensorBoard) "
         "and weights that `skyweave.load` reads. A stopped run goes on with --resume as if it had not been stopped.",
     )
-    parser.add_argument("config", type=Path, help="configuration (configs/pretrain/*.yaml)")
-    parser.add_argument("--data", type=Path, required=True, help="folder in which the dataset's globs start")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the output folder")
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the configuration, such as optimiser.steps=100; repeatable",
+    add_run_arguments(
+        parser, "configs/pretrain/*.yaml", "folder in which the dataset's globs start", "optimiser.steps=100"
     )
     parser.set_defaults(run=run)
 

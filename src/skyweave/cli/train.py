@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from skyweave.cli._run import add_run_arguments
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options."""
@@ -14,20 +16,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "a `perception` model, the codec and the fusion by which platforms share what they see. Writes checkpoints, "
         "logs (CSV and TensorBoard) and weights that `skyweave evaluate` reads. A stopped run goes on with --resume.",
     )
-    parser.add_argument(
-        "config", type=Path, help="configuration (configs/perception/*.yaml, configs/collaboration/*.yaml)"
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the output folder")
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the configuration, such as optimiser.steps=100; repeatable",
-    )
+    configs = "configs/perception/*.yaml, configs/collaboration/*.yaml"
+    add_run_arguments(parser, configs, "folder of the recordings", "optimiser.steps=100")
     parser.set_defaults(run=run)
 
 

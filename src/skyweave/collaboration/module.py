@@ -1,6 +1,5 @@
 """The training step of collaboration."""
 
-import math
 from typing import Any
 
 import lightning
@@ -13,6 +12,7 @@ from skyweave.collaboration.config import Losses
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.moments import Moments, TrainingMoments, collate
 from skyweave.perception.module import OptimiserConfig, task_losses
+from skyweave.training import Shuffled, adamw, log_loss
 
 KEPT = 0.95  # of a loss's mean from step to step
 
@@ -45,14 +45,7 @@ class CollaborationModule(lightning.LightningModule):
     def training_step(self, moments: Moments, index: int) -> Tensor:
         """The loss of a batch."""
         total, parts = self.loss(moments)
-        if not torch.isfinite(total):
-            broken = [name for name, value in parts.items() if not torch.isfinite(value)]
-            raise FloatingPointError(
-                f"the loss of {', '.join(broken)} is not finite at step {self.global_step}; the last checkpoint is "
-                "kept. Lower optimiser.learning_rate"
-            )
-        self.log("loss", total.detach(), prog_bar=True, batch_size=len(moments.samples))
-        self.log_dict({name: value.detach() for name, value in parts.items()}, batch_size=len(moments.samples))
+        log_loss(self, total, parts, len(moments.samples))
         return total
 
     def loss(self, moments: Moments) -> tuple[Tensor, dict[str, Tensor]]:
@@ -96,22 +89,10 @@ class CollaborationModule(lightning.LightningModule):
         """AdamW with warm-up and cosine over everything but perception, of which at most the reader learns, slower."""
         chosen = self.optimiser
         theirs = {id(p) for p in self.model.perception.parameters()} if self.reader_rate else set()
-        groups = []
-        for reads in (False, True):
-            peak = chosen.learning_rate * (self.reader_rate if reads else 1.0)
-            mine = [p for p in self.model.parameters() if p.requires_grad and (id(p) in theirs) == reads]
-            groups += [
-                {"params": [p for p in mine if p.ndim > 1], "weight_decay": chosen.weight_decay, "lr": peak},
-                {"params": [p for p in mine if p.ndim <= 1], "weight_decay": 0.0, "lr": peak},
-            ]
-        groups = [group for group in groups if group["params"]]
-        optimiser = torch.optim.AdamW(groups, lr=chosen.learning_rate, betas=(0.9, 0.98), fused=True)
-
-        def rate(step: int) -> float:
-            return min(1.0, (step + 1) / max(1, chosen.warmup)) * 0.5 * (1 + math.cos(math.pi * step / chosen.steps))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        ours = [p for p in self.model.parameters() if id(p) not in theirs]
+        reader = [p for p in self.model.parameters() if id(p) in theirs]
+        groups = [(ours, chosen.learning_rate), (reader, chosen.learning_rate * self.reader_rate)]
+        return adamw(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip by norm here: Lightning refuses to clip for fused optimisers."""
@@ -120,8 +101,8 @@ class CollaborationModule(lightning.LightningModule):
     def train_dataloader(self) -> "DataLoader[Any]":
         """Batches from where the run stands; what a step has is a function of seed and step."""
         assert self.moments is not None
-        numbers = _Numbers(len(self.moments), self.global_step * self.optimiser.batch, self.moments.seed,
-                           self.optimiser.steps * self.optimiser.batch)  # fmt: skip
+        start = self.global_step * self.optimiser.batch
+        numbers = Shuffled(len(self.moments), start, self.optimiser.steps * self.optimiser.batch, self.moments.seed)
         return DataLoader(self.moments, batch_size=self.optimiser.batch, sampler=numbers, collate_fn=collate)
 
     def transfer_batch_to_device(self, batch: Moments, device: torch.device, dataloader_idx: int) -> Moments:
@@ -138,19 +119,3 @@ def _distance(fused: Tensor, wanted: Tensor) -> Tensor:
     weight = 0.1 + wanted.square().mean(1, keepdim=True) / wanted.square().mean().clamp(min=1e-8)
     error = ((fused - wanted).square() * weight.clamp(max=10)).mean()
     return error / (wanted.var().clamp(min=1e-8) * weight.clamp(max=10).mean())
-
-
-class _Numbers(torch.utils.data.Sampler[int]):
-    """Numbers of samples from ``start`` to ``stop``, each pass another permutation; has no length on purpose."""
-
-    def __init__(self, length: int, start: int, seed: int, stop: int) -> None:
-        self.length, self.start, self.seed, self.stop = length, start, seed, stop
-
-    def __iter__(self) -> Any:
-        order, drawn = torch.empty(0), -1
-        for number in range(self.start, self.stop):
-            epoch, place = divmod(number, self.length)
-            if epoch != drawn:
-                generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % 2**63)
-                order, drawn = torch.randperm(self.length, generator=generator), epoch
-            yield epoch * self.length + int(order[place])

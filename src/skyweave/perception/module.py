@@ -1,6 +1,5 @@
 """The training step of perception: all tasks at once, balanced by learned uncertainty."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from skyweave.mapping import Bins, depth_loss, depth_targets, ground_rays
 from skyweave.perception.config import TASKS
@@ -18,6 +17,7 @@ from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.samples import Batch, Samples, collate
 from skyweave.perception.targets import Objects
 from skyweave.perception.views import Views
+from skyweave.training import Shuffled, adamw, log_loss
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,8 @@ class PerceptionModule(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The balanced loss of a batch."""
         total, parts = self.loss(batch)
-        if not torch.isfinite(total):
-            broken = [name for name, value in parts.items() if not torch.isfinite(value)]
-            raise FloatingPointError(
-                f"the loss of {', '.join(broken)} is not finite at step {self.global_step}; the last checkpoint is "
-                "kept. Lower optimiser.learning_rate, or look for broken poses or boxes in the recording"
-            )
-        self.log("loss", total.detach(), prog_bar=True, batch_size=len(batch.samples))
-        self.log_dict({name: value.detach() for name, value in parts.items()}, batch_size=len(batch.samples))
+        advice = ", or look for broken poses or boxes in the recording"
+        log_loss(self, total, parts, len(batch.samples), advice)
         return total
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -161,22 +155,10 @@ class PerceptionModule(lightning.LightningModule):
         """AdamW, matrices decayed, the backbone slower; warm-up and cosine."""
         chosen = self.optimiser
         inside = {id(p) for p in self.model.backbone.parameters()}
-        groups = []
-        for slow in (True, False):
-            for matrix in (True, False):
-                own = [p for p in self.parameters() if (id(p) in inside) == slow and (p.ndim > 1) == matrix]
-                own = [p for p in own if p.requires_grad]
-                if own:
-                    decay = chosen.weight_decay if matrix else 0.0
-                    peak = chosen.learning_rate * (chosen.backbone_rate if slow else 1.0)
-                    groups.append({"params": own, "lr": peak, "weight_decay": decay})
-        optimiser = torch.optim.AdamW(groups, lr=chosen.learning_rate, betas=(0.9, 0.98), fused=True)
-
-        def rate(step: int) -> float:
-            return min(1.0, (step + 1) / max(1, chosen.warmup)) * 0.5 * (1 + math.cos(math.pi * step / chosen.steps))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        slow = [p for p in self.parameters() if id(p) in inside]
+        others = [p for p in self.parameters() if id(p) not in inside]
+        groups = [(slow, chosen.learning_rate * chosen.backbone_rate), (others, chosen.learning_rate)]
+        return adamw(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip by norm here: Lightning refuses to clip for fused optimisers."""
@@ -186,7 +168,7 @@ class PerceptionModule(lightning.LightningModule):
         """Batches from where the run stands; which samples a step has is a function of seed and step."""
         assert self.samples is not None
         start = self.global_step * self.optimiser.batch
-        sampler = _Shuffled(len(self.samples), start, self.optimiser.steps * self.optimiser.batch, self.samples.seed)
+        sampler = Shuffled(len(self.samples), start, self.optimiser.steps * self.optimiser.batch, self.samples.seed)
         return DataLoader(self.samples, batch_size=self.optimiser.batch, sampler=sampler, collate_fn=collate)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -233,22 +215,3 @@ def _velocities(outputs: dict[str, Any], targets: dict[str, Tensor]) -> Tensor:
     sample, row, column = cells.long().T
     velocity: Tensor = outputs["detection"]["box"][sample, PLACES["velocity"] :, row, column].detach()
     return velocity
-
-
-class _Shuffled(Sampler[int]):
-    """Sample numbers from ``start`` to ``stop``; each pass over the data is another permutation. A number above the
-    length says which pass it is, so that augmentation differs. Has no length on purpose, lest a resumed epoch be cut
-    short.
-    """
-
-    def __init__(self, length: int, start: int, stop: int, seed: int) -> None:
-        self.length, self.start, self.stop, self.seed = length, start, stop, seed
-
-    def __iter__(self) -> Any:
-        order, drawn = torch.empty(0), -1
-        for number in range(self.start, self.stop):
-            epoch, place = divmod(number, self.length)
-            if epoch != drawn:
-                generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % 2**63)
-                order, drawn = torch.randperm(self.length, generator=generator), epoch
-            yield epoch * self.length + int(order[place])

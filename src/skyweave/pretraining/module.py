@@ -1,6 +1,5 @@
 """The training step: everything random in it is a function of (seed, step, rank), so a resumed run repeats itself."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from skyweave.data.dataset import ImageDataset
 from skyweave.data.mixing import MixedBatches
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
+from skyweave.training import adamw
 
 
 @dataclass
@@ -82,22 +82,8 @@ class PretrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW, matrices decayed, vectors not; warm-up and cosine."""
         chosen = self.config.optimiser
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": [p for p in parameters if p.ndim > 1], "weight_decay": chosen.weight_decay},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=chosen.learning_rate,
-            betas=chosen.betas,
-            fused=True,
-        )
-
-        def rate(step: int) -> float:
-            return min(1.0, (step + 1) / max(1, chosen.warmup)) * 0.5 * (1 + math.cos(math.pi * step / chosen.steps))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        groups = [(self.parameters(), chosen.learning_rate)]
+        return adamw(groups, chosen.steps, chosen.warmup, chosen.weight_decay, chosen.betas)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip by norm here: Lightning refuses to clip for fused optimisers."""

@@ -15,12 +15,15 @@ from skyweave.collaboration.cache import Cache
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, Losses, World
 from skyweave.collaboration.entropy import EntropyModel, cheapest, freeze
+from skyweave.collaboration.evaluate import with_boxes
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.moments import CachedSamples, TrainingMoments, asked, collate, warped, warped_boxes
 from skyweave.collaboration.select import select
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.module import OptimiserConfig
+from skyweave.perception.predict import Scene
+from skyweave.perception.results import Detections
 from skyweave.wire import BoxList
 
 Make = Callable[[str], CollaborativeModel]
@@ -125,8 +128,19 @@ def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:
     first = both.centres[both.scores.argmax()]
     assert first[0] == pytest.approx(0.4) and both.scores.max() == pytest.approx(1 - 0.4 * 0.4)
     assert len(merged(boxes(), [])) == 0 and len(merged(boxes((1, 1, 0.5)), [boxes()])) == 1
-    timid = merged(boxes((0, 0, 0.6)), [boxes((0.5, 0, 0.5))], trust=0.5, raise_scores=False)
+    timid = merged(boxes((0, 0, 0.6)), [boxes((0.5, 0, 0.5))], raise_scores=False)
     assert len(timid) == 1 and timid.scores[0] == pytest.approx(0.6)
+
+
+def test_boxes_beyond_the_map_are_kept_as_sure_as_they_were_told_where_that_is_asked_for(make: Make) -> None:
+    alone = Scene(Detections.empty(None, 0))
+    told = boxes((10, 0, 0.5), (40, 0, 0.5))
+    inside = with_boxes(alone, [told], make("ours"), GRID, 0).detections
+    assert inside is not None and inside.boxes.centres[:, 0].tolist() == [10] and inside.scores[0] < 0.5
+    everywhere = with_boxes(alone, [told, boxes((40.5, 0, 0.4))], make("ours"), GRID, 0, beyond=True).detections
+    assert everywhere is not None and len(everywhere.boxes) == 2
+    far = int(everywhere.boxes.centres[:, 0].argmax())
+    assert 40 < everywhere.boxes.centres[far, 0] < 40.5 and everywhere.scores[far] == pytest.approx(0.5)
 
 
 def test_errors_of_pose_move_maps_and_boxes_alike() -> None:

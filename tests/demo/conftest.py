@@ -5,7 +5,20 @@ from pathlib import Path
 import pytest
 
 from skyweave.backbone import build_backbone, save_checkpoint
-from skyweave.perception import LiftConfig, MapConfig, ModelConfig, PerceptionModel, save_perception
+from skyweave.collaboration.cache import fill
+from skyweave.collaboration.config import CodecConfig, CollaborationConfig
+from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.weights import save_collaboration
+from skyweave.demo.perceived import unseen_scenes
+from skyweave.perception import (
+    LiftConfig,
+    MapConfig,
+    ModelConfig,
+    PerceptionModel,
+    load_perception,
+    save_perception,
+)
 from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
 from skyweave.sensors import get_sensor
 
@@ -33,3 +46,14 @@ def perception(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "perception.safetensors"
     save_perception(path, PerceptionModel(config, backbone), "small")
     return path
+
+
+@pytest.fixture(scope="session")
+def collaboration(perception: Path) -> Path:
+    """The same with a codec, frozen on a few moments."""
+    folder = perception.parent
+    config = CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))
+    model = CollaborativeModel(load_perception(perception)[0], config).eval()
+    freeze(model, fill(folder / "cache", model.perception, "small", unseen_scenes(1, 2)))
+    save_collaboration(folder / "collaboration.safetensors", model, "small")
+    return folder / "collaboration.safetensors"

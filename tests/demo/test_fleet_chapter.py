@@ -22,7 +22,10 @@ from skyweave.fleet.config import FleetConfig
 
 
 @pytest.mark.slow
-def test_four_processes_with_a_model_are_watched_and_scored(perception: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("weights", ["perception", "collaboration"])
+def test_four_processes_with_a_model_are_watched_and_scored(
+    weights: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fleet, "FRAMES", 3)
     lines: list[str] = []
 
@@ -32,12 +35,13 @@ def test_four_processes_with_a_model_are_watched_and_scored(perception: Path, mo
             with urllib.request.urlopen(text.split()[-1], timeout=10) as answer:
                 assert b"<title>" in answer.read()
 
-    shown = make_fleet(perception, moments=3, least=1.0, told=told)
+    shown = make_fleet(request.getfixturevalue(weights), moments=3, least=1.0, told=told)
     assert shown.names == ("UAV_1", "UAV_2", "UAV_3", "UAV_4") and any("watch it at" in line for line in lines)
     assert 0 < shown.pictures <= shown.expected and 0 < shown.latency[0] <= shown.latency[1]
     assert all(0 < sent <= shown.budget for sent in shown.bytes_sent.values())
     assert all(np.isfinite(value) for value in shown.figures().values())
     page = _fleet(shown)
+    assert shown.features == ("coded features" in page) == (weights == "collaboration")
     assert "4 processes" in page and "data:image/png" in page and "UAV_4" in page
 
 
@@ -58,7 +62,7 @@ def test_a_port_that_is_taken_and_a_library_that_is_missing_are_said_before_anyt
 
 
 def test_a_node_that_does_not_stay_up_ends_the_wait(tmp_path: Path) -> None:
-    config = fleet_config(("UAV_1", "UAV_2"), tmp_path, "truth", 0.5, 1000)
+    config = fleet_config(("UAV_1", "UAV_2"), tmp_path, "model", "truth", 0.5, 1000)
     broken = FleetConfig(**{**vars(config), "node": {**config.node, "perceiver": {"kind": "truth"}}})
     with pytest.raises(ValueError, match=r"UAV_\d does not stay up.*recording"), running(broken):
         raise AssertionError("it cannot run without a recording")
@@ -66,7 +70,7 @@ def test_a_node_that_does_not_stay_up_ends_the_wait(tmp_path: Path) -> None:
 
 def test_silence_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_run, "ENDED", 10**6)
-    config = fleet_config(("UAV_1",), tmp_path, "truth", 0.5, 1000)
+    config = fleet_config(("UAV_1",), tmp_path, "model", "truth", 0.5, 1000)
     began = time.monotonic()
     silence = pytest.raises(TimeoutError, match=r"no picture of UAV_1 in 1 s\. UAV_1 said last")
     with silence, running(config, within=1.0):
@@ -94,6 +98,7 @@ def test_a_fleet_is_drawn_as_its_page_draws_it() -> None:
 
 def test_figures_are_plain_numbers() -> None:
     shown = FleetShown(
-        ("A",), 0.5, np.zeros((2, 2, 3), np.uint8), "", 0.1, 0.3, 0.3, 4, 4, 3.0, {"A": 400.0}, 4000, (0.1, 0.2), 5, 8
+        ("A",), True, 0.5, np.zeros((2, 2, 3), np.uint8), "", 0.1, 0.3, 0.3, 4, 4, 3.0,
+        {"A": 400.0}, 4000, (0.1, 0.2), 5, 8,
     )  # fmt: skip
     assert json.loads(json.dumps(shown.figures()))["bytes a frame"] == 400

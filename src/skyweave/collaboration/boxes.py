@@ -74,17 +74,16 @@ def drawn(boxes: BoxList | None, grid: MapGrid, classes: int) -> Tensor:
     return torch.from_numpy(result)
 
 
-def merged(own: BoxList, others: Sequence[BoxList], trust: float = 1.0, raise_scores: bool = True) -> BoxList:
+def merged(own: BoxList, others: Sequence[BoxList], raise_scores: bool = True) -> BoxList:
     """One list of several: boxes that are the same object become one (weighted box fusion, arXiv 1910.13302).
 
     A group starts with the most certain box that is left and takes from each other list the nearest box of its class
     within reach; place and size are means weighted by certainty, and the certainty is that at least one is right.
 
     Args:
-        trust: factor on the certainty of others.
         raise_scores: whether a second opinion makes a box more certain; else the most certain one counts.
     """
-    lists = [own, *(replace(other, scores=other.scores * trust) for other in others if len(other))]
+    lists = [own, *(other for other in others if len(other))]
     which = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
     boxes = BoxList.joined([_moving(one) for one in lists])
     assert boxes.velocities is not None

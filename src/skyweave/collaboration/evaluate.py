@@ -261,26 +261,46 @@ def score(
     return scores, exchange.ledger
 
 
-def with_boxes(scene: Scene, received: Sequence[BoxList], model: CollaborativeModel, grid: MapGrid, time: int) -> Scene:
+def with_boxes(
+    scene: Scene,
+    received: Sequence[BoxList],
+    model: CollaborativeModel,
+    grid: MapGrid,
+    time: int,
+    beyond: bool = False,
+) -> Scene:
     """A scene with the boxes of others: as detections and as constant-velocity trajectories.
 
     They become instances only where no features travel: else the fused map, into which they are drawn, shows them
     better.
+
+    Args:
+        received: of each other platform.
+        grid: the map of the scene.
+        beyond: keep also what lies beyond that map, where boxes are all that is known.
     """
-    received = [boxes.select(np.flatnonzero(grid.index(boxes.centres) >= 0)) for boxes in received]
+    if not beyond:
+        received = [boxes.select(np.flatnonzero(_on(boxes, grid))) for boxes in received]
     received = [boxes for boxes in received if len(boxes)]
     if scene.detections is None or not received:
         return scene
     config = model.perception.config
     own = boxes_of(scene.detections, config.categories)
     features = model.sends_features
-    boxes = merged(own, received, TRUST if features else 1.0, raise_scores=False)
+    trust = TRUST if features else 1.0
+    weighed = [replace(other, scores=other.scores * np.where(_on(other, grid), trust, 1.0)) for other in received]
+    boxes = merged(own, weighed, raise_scores=False)
     found = detections_of(boxes, config.categories, scene.detections.crs, time)
     found = found.select(np.argsort(-found.scores, kind="stable"))
     instances = scene.instances
     if instances is not None and not features:
         instances = _with_instances(instances, merged(received[0], received[1:]), config.interval)
     return Scene(found, instances, _with_paths(scene.trajectories, scene.detections, found, config))
+
+
+def _on(boxes: BoxList, grid: MapGrid) -> np.ndarray:
+    """(n,) whether the centre is on the map."""
+    return np.asarray(grid.index(boxes.centres) >= 0)
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:

@@ -46,6 +46,11 @@ def as_stored(model: CollaborativeModel, dtype: torch.dtype) -> None:
     model.tables = None
 
 
+def holds_collaboration(name_or_path: str | Path) -> bool:
+    """Whether a checkpoint holds a collaborative model beside its perception model."""
+    return "collaboration" in read_checkpoint(name_or_path)[1].parts
+
+
 def load_collaboration(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[CollaborativeModel, Card]:
     """A collaborative model in evaluation mode, and its card.
 

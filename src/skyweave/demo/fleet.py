@@ -12,19 +12,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from skyweave.collaboration.weights import holds_collaboration, load_collaboration
 from skyweave.demo.fleet_picture import draw_fleet
 from skyweave.demo.perceived import unseen_scenes
+from skyweave.fleet.batch import perceive_together
 from skyweave.fleet.box_perceiver import BoxPerceiver
-from skyweave.fleet.perceiver import Place
+from skyweave.fleet.feature_perceiver import FeaturePerceiver
+from skyweave.fleet.perceiver import Perceiver, Place
+from skyweave.fleet.sources import of_platform
 from skyweave.perception.weights import load_perception
 from skyweave.recording import RecordedScene
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between frames: the first that the machine keeps up with
-SPARE = 2.0  # times the work of a moment that should fit between two
+SPARE = 1.5  # times the work of a moment that should fit between two
 BUDGET = 4_000  # bytes a frame
 FRAMES = 16  # of the recording
 MOMENTS, LEAST = 12, 16.0  # that are scored, and seconds for which it runs at least
@@ -35,7 +40,7 @@ class FleetShown:
     """What a fleet did.
 
     Attributes:
-        names: of the platforms. pace: seconds between frames.
+        names: of the platforms. features: whether they told features, not only boxes. pace: seconds between frames.
         picture: (rows, columns, 3) uint8, like the live page.
         address: at which the live page was.
         own, together, offline: mean average precision of each platform alone, of the fleet's pictures, and of the same
@@ -48,6 +53,7 @@ class FleetShown:
     """
 
     names: tuple[str, ...]
+    features: bool
     pace: float
     picture: np.ndarray
     address: str
@@ -102,7 +108,7 @@ def make_fleet(
     """Run a fleet over a crossing that it never saw, serve its page meanwhile, and score what it made.
 
     Args:
-        weights: of a perception model.
+        weights: of a perception model. Where a codec is among them features travel, else boxes.
         port: of the live page; None: the usual one, or any that is free.
         moments: that are scored.
         least: seconds that it runs at least, for people to watch.
@@ -116,8 +122,9 @@ def make_fleet(
     from skyweave.demo.fleet_run import fleet_config, running
     from skyweave.fleet.score import read_saved, score
 
-    model, _ = load_perception(weights)
-    pace = _pace(BoxPerceiver(model))
+    features = holds_collaboration(weights)
+    make = _perceivers(weights, features)
+    pace = _pace(make)
     scene = unseen_scenes(1, FRAMES, pace)[0]
     names = tuple(sorted({capture.platform for capture in scene.frames[0].captures.values()}))
     seconds = max(moments * pace, least)
@@ -126,7 +133,8 @@ def make_fleet(
         told("recording a crossing")
         _write(folder / "recording", scene)
         told("starting a fleet")
-        with running(fleet_config(names, folder, str(weights), pace, BUDGET), port) as fleet:
+        kind = "features" if features else "model"
+        with running(fleet_config(names, folder, kind, str(weights), pace, BUDGET), port) as fleet:
             told(f"a fleet runs: watch it at {fleet.address}")
             begin = time.time()
             fleet.watch(seconds)
@@ -136,9 +144,10 @@ def make_fleet(
         scene = load_recording(folder / "recording").scenes[0]  # as the nodes saw it
         pictures = [one for name in names for one in read_saved(folder / f"{name}.jsonl", begin, end - pace)]
         told("the same moments offline")
-        found = score(scene, pictures, {name: BoxPerceiver(model) for name in names}, pace, BUDGET)
+        found = score(scene, pictures, {name: make() for name in names}, pace, BUDGET)
     return FleetShown(
         names=names,
+        features=features,
         pace=pace,
         picture=picture,
         address=fleet.address,
@@ -164,27 +173,35 @@ def _write(folder: Path, scene: RecordedScene) -> None:
     finish_recording(folder, scene.name, {"val": [scene.name]})
 
 
-def _pace(perceiver: BoxPerceiver) -> float:
-    """Seconds between frames that four processes can keep up with here."""
-    from skyweave.fleet.sources import of_platform
+def _perceivers(weights: str | Path, features: bool) -> Callable[[], Perceiver[Any]]:
+    """Makes new ones of a model that is read once."""
+    if features:
+        collaborative, _ = load_collaboration(weights)
+        return lambda: FeaturePerceiver(collaborative)
+    model, _ = load_perception(weights)
+    return lambda: BoxPerceiver(model)
 
+
+def _pace(make: Callable[[], Perceiver[Any]]) -> float:
+    """Seconds between frames that a process for each platform can keep up with here."""
     scene, threads = unseen_scenes(1, 2)[0], torch.get_num_threads()
-    name = next(iter(scene.frames[0].captures.values())).platform
+    names = sorted({capture.platform for capture in scene.frames[0].captures.values()})
+    perceivers, place = {name: make() for name in names}, Place(scene.crs, scene.ground)
     torch.set_num_threads(1)  # like a node
     try:
         seconds = []
         for frame in scene.frames:
-            moment = of_platform(frame, name, 0)
-            assert moment is not None
-            for capture in moment.captures.values():
-                capture.load()
+            moments = {name: moment for name in names if (moment := of_platform(frame, name, 0)) is not None}
+            for moment in moments.values():
+                for capture in moment.captures.values():
+                    capture.load()
             began = time.perf_counter()
-            perceiver.observe(moment, Place(scene.crs, scene.ground))
+            perceive_together(perceivers, moments, place, BUDGET)
             seconds.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(threads)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    needed = SPARE * min(seconds) * len(scene.frames[0].captures) / cores
+    needed = SPARE * min(seconds) / min(cores, len(names))
     return next((pace for pace in PACES if pace >= needed), PACES[-1])
 
 

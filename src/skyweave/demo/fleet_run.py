@@ -110,7 +110,9 @@ def running(config: FleetConfig, port: int | None = None, within: float = STARTI
         thread.join()
 
 
-def fleet_config(names: tuple[str, ...], folder: Path, weights: str, pace: float, budget: int) -> FleetConfig:
+def fleet_config(
+    names: tuple[str, ...], folder: Path, kind: str, weights: str, pace: float, budget: int
+) -> FleetConfig:
     """Nodes that play ``folder/recording`` and save their pictures there; ports that are free."""
     source = {"kind": "recording", "path": str(folder / "recording"), "interval": pace}
     options = {
@@ -119,7 +121,7 @@ def fleet_config(names: tuple[str, ...], folder: Path, weights: str, pace: float
         "budget": {"least": budget, "most": budget},
         "limits": {"age": max(2.0, 2 * pace)},
     }
-    node = {"source": source, "perceiver": {"kind": "model", "weights": weights}, "options": options, "metrics": None}
+    node = {"source": source, "perceiver": {"kind": kind, "weights": weights}, "options": options, "metrics": None}
     saved = {name: {"save": str(folder / f"{name}.jsonl")} for name in names}
     return FleetConfig(NAME, list(names), node, saved, _free_ports(len(names)), str(folder / "state"))
 

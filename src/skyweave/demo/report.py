@@ -241,7 +241,8 @@ def _fleet(own: FleetShown) -> str:
     return f"""<section id="fleet">
 <h2>A fleet that runs <span class="procedural">simulated</span></h2>
 <p>{len(own.names)} processes, one a platform, each with its own cameras and the same weights, told each other over
-Zenoh on this machine what they found, for {own.seconds:.0f} seconds at a frame every {own.pace:g} s. Each made its own
+Zenoh on this machine {"coded features and boxes" if own.features else "the boxes that they found"}, for
+{own.seconds:.0f} seconds at a frame every {own.pace:g} s. Each made its own
 picture of what all of them see. {own.pictures} of {own.expected} pictures were made, with {own.whole:.1f} others'
 frames in each; {own.starting:.0f} s after they were started all heard all.</p>
 {_figure(own.picture, "the fleet at its end, as its live page draws it: footprints, boxes, forecasts, links")}

@@ -157,7 +157,7 @@ def make_fleet(
         pictures=found.pictures,
         expected=found.expected,
         whole=found.whole,
-        bytes_sent={name: one["sent"].get("frame", 0) / max(one["frames"], 1) for name, one in sent.items()},
+        bytes_sent={name: one["sent"].get("frame", 0) / max(one["told"], 1) for name, one in sent.items()},
         budget=BUDGET,
         latency=(found.latency(0.5), found.latency(0.99)),
         starting=fleet.starting,

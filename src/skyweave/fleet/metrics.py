@@ -101,6 +101,7 @@ def status(node: Node) -> dict[str, Any]:
         "time": now / 1e9,
         "up": (now - node.started) / 1e9,
         "frames": statistics.frames,
+        "told": statistics.stages["send"].count if "send" in statistics.stages else 0,
         "dropped": dict(statistics.late),
         "latency": {
             "mean": round(statistics.latency.mean, 4),

@@ -143,13 +143,6 @@ def test_boxes_beyond_the_map_are_kept_as_sure_as_they_were_told_where_that_is_a
     assert 40 < everywhere.boxes.centres[far, 0] < 40.5 and everywhere.scores[far] == pytest.approx(0.5)
 
 
-def test_who_remembers_nothing_has_the_present_only(samples: CachedSamples) -> None:
-    usual, forgetful = TrainingMoments(samples, World(), True), TrainingMoments(samples, World(forgetful=1.0), True)
-    number = next(i for i in range(len(usual)) if usual[i].present.all())
-    assert forgetful[number].present.tolist() == [[False] * (usual[number].present.shape[1] - 1) + [True]]
-    torch.testing.assert_close(forgetful[number].peers, usual[number].peers)
-
-
 def test_errors_of_pose_move_maps_and_boxes_alike() -> None:
     maps, seen = torch.zeros(1, 64, 64), torch.ones(64, 64, dtype=torch.bool)
     one = boxes((12.5, 8.5, 0.9))

@@ -37,7 +37,6 @@ class World:
         alone: share of samples without any peer.
         boxes_only: share of peers that send boxes only.
         useless: share of peers whose features belong to another place and time.
-        forgetful: share of samples whose past nobody remembers, as after a start or at another pace.
     """
 
     budget: tuple[float, float] = (200.0, 200_000.0)
@@ -49,7 +48,6 @@ class World:
     alone: float = 0.05
     boxes_only: float = 0.1
     useless: float = 0.0
-    forgetful: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,7 @@ class TrainingMoments(Dataset[Moments]):
         there = [ego, *(name for name, peer in zip(others, flaws, strict=True) if not (peer.absent or peer.useless))]
         platforms = np.array([sample.platforms.index(name) for name in there])
         sample = replace(sample, objects=sample.objects.observed_by(platforms))
-        moments = _moments(self.samples, number, sample, others, flaws, generator, self.features)
-        if self.world.forgetful and generator.random() < self.world.forgetful:
-            moments.present[:, :-1] = False
-        return moments
+        return _moments(self.samples, number, sample, others, flaws, generator, self.features)
 
 
 @dataclass(frozen=True)

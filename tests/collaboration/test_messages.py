@@ -91,7 +91,10 @@ def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeMod
 
     told, kept = handed_on(300)
     assert len(kept) == len(told) > 10, "no cells, so all of them"
+    assert kept.scores.tolist() == told.scores.tolist()
     told, kept = handed_on(None)
+    before = told.scores[[np.flatnonzero((told.centres == centre).all(1))[0] for centre in kept.centres]]
+    assert kept.scores == pytest.approx(before * len(kept) / len(told)), "the fewer are left, the less they count"
     shares = []
     for centre, size, yaw in zip(kept.centres, kept.sizes, kept.yaws, strict=True):
         owner = rasterise(Boxes(centre[None], size[None], yaw[None]).footprints(), np.array([1]), own.grid)

@@ -170,7 +170,7 @@ def heard(
         drawings.append(drawn(boxes if shares else None, grid, classes))
         ages.append(max(time - frame.time, 0) / NANOSECONDS)
         if boxes is not None:
-            lists.append(boxes.select(np.flatnonzero(_share(boxes, parts[2].numpy(), grid) < TOLD)))
+            lists.append(_left(boxes, _share(boxes, parts[2].numpy(), grid) >= TOLD, grid))
     channels = model.strategy.box_channels
     told = Told(
         own[None],
@@ -258,6 +258,16 @@ def _share(boxes: BoxList, exact: np.ndarray, grid: MapGrid) -> np.ndarray:
     cells = np.bincount(owner.ravel(), minlength=len(boxes) + 1)[1:]
     told = np.bincount(owner.ravel(), exact.ravel() > 0.5, minlength=len(boxes) + 1)[1:]
     return np.asarray(told / np.maximum(cells, 1))
+
+
+def _left(boxes: BoxList, in_full: np.ndarray, grid: MapGrid) -> BoxList:
+    """The boxes whose place did not come in full: on the map, the more came, the less certain, since a sender's most
+    useful places come first, and on the fused map only clutter is left to tell.
+    """
+    on = grid.index(boxes.centres) >= 0
+    share = in_full[on].mean() if on.any() else 0.0
+    left = replace(boxes, scores=boxes.scores * np.where(on, 1 - share, 1.0))
+    return left.select(np.flatnonzero(~in_full))
 
 
 def _on(boxes: BoxList, grid: MapGrid) -> BoxList:

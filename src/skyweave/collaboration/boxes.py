@@ -74,6 +74,11 @@ def drawn(boxes: BoxList | None, grid: MapGrid, classes: int) -> Tensor:
     return torch.from_numpy(result)
 
 
+def on_map(boxes: BoxList, grid: MapGrid) -> np.ndarray:
+    """(n,) bool: whose centre is on the map."""
+    return np.asarray(grid.index(boxes.centres) >= 0)
+
+
 def merged(own: BoxList, others: Sequence[BoxList], raise_scores: bool = True) -> BoxList:
     """One list of several: boxes that are the same object become one (weighted box fusion, arXiv 1910.13302).
 

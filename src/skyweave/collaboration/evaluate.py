@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skyweave.collaboration.align import Aligner, PoseError
-from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved
+from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved, on_map
 from skyweave.collaboration.cache import Cache, Key, Own
 from skyweave.collaboration.messages import content, encode, heard, request_of, wanted_by
 from skyweave.collaboration.model import CollaborativeModel
@@ -280,7 +280,7 @@ def with_boxes(
         beyond: keep also what lies beyond that map, where boxes are all that is known.
     """
     if not beyond:
-        received = [boxes.select(np.flatnonzero(_on(boxes, grid))) for boxes in received]
+        received = [boxes.select(np.flatnonzero(on_map(boxes, grid))) for boxes in received]
     received = [boxes for boxes in received if len(boxes)]
     if scene.detections is None or not received:
         return scene
@@ -288,7 +288,7 @@ def with_boxes(
     own = boxes_of(scene.detections, config.categories)
     features = model.sends_features
     trust = TRUST if features else 1.0
-    weighed = [replace(other, scores=other.scores * np.where(_on(other, grid), trust, 1.0)) for other in received]
+    weighed = [replace(other, scores=other.scores * np.where(on_map(other, grid), trust, 1.0)) for other in received]
     boxes = merged(own, weighed, raise_scores=False)
     found = detections_of(boxes, config.categories, scene.detections.crs, time)
     found = found.select(np.argsort(-found.scores, kind="stable"))
@@ -296,11 +296,6 @@ def with_boxes(
     if instances is not None and not features:
         instances = _with_instances(instances, merged(received[0], received[1:]), config.interval)
     return Scene(found, instances, _with_paths(scene.trajectories, scene.detections, found, config))
-
-
-def _on(boxes: BoxList, grid: MapGrid) -> np.ndarray:
-    """(n,) whether the centre is on the map."""
-    return np.asarray(grid.index(boxes.centres) >= 0)
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:

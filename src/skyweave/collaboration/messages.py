@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skyweave.collaboration.align import Correction, PoseError
-from skyweave.collaboration.boxes import CERTAINTY, drawn
+from skyweave.collaboration.boxes import CERTAINTY, drawn, on_map
 from skyweave.collaboration.cache import shifted
 from skyweave.collaboration.codec import Decoded, Levels
 from skyweave.collaboration.entropy import cheapest
@@ -69,7 +69,8 @@ def content(
     told: BoxList | None = None
     if boxes is not None and shares in ("boxes", "both"):
         kept = len(boxes) if budget is None else boxes_within(limit, len(boxes), shares == "both")
-        told = _on(boxes.select(slice(0, kept)), grid)
+        told = boxes.select(slice(0, kept))
+        told = told.select(np.flatnonzero(on_map(told, grid)))  # the wire's places reach little beyond the map
     request = None
     if shares == "both" and limit >= REQUEST_FROM:
         request = request_of(visible.numpy(), grid)
@@ -264,15 +265,10 @@ def _left(boxes: BoxList, in_full: np.ndarray, grid: MapGrid) -> BoxList:
     """The boxes whose place did not come in full: on the map, the more came, the less certain, since a sender's most
     useful places come first, and on the fused map only clutter is left to tell.
     """
-    on = grid.index(boxes.centres) >= 0
+    on = on_map(boxes, grid)
     share = in_full[on].mean() if on.any() else 0.0
     left = replace(boxes, scores=boxes.scores * np.where(on, 1 - share, 1.0))
     return left.select(np.flatnonzero(~in_full))
-
-
-def _on(boxes: BoxList, grid: MapGrid) -> BoxList:
-    """Those whose centre is on the map: the wire's places reach little beyond it."""
-    return boxes.select(np.flatnonzero(grid.index(boxes.centres) >= 0))
 
 
 def _stack(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:

@@ -10,7 +10,8 @@ scenes of seeds that no training used.
 ``platforms``: all together and each alone, with the same weights. ``tasks``: the same models beside one model for each
 task alone, beside one to whose trunk every task's gradient goes in full, and beside a backbone that begins random, at
 equal steps. ``pretraining``: the last comparison alone, all together and each alone. Finished runs are kept in the
-output folder and not repeated; at 1600 steps each takes 25 to 65 minutes of one core.
+output folder and not repeated; at 1600 steps each takes 25 to 65 minutes of one core. Where there is a GPU, it is used;
+``--only joint --seeds 1 --workers 2`` does one of several runs that share one, each its own process.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from skyweave.perception import Samples, alone, evaluate, load_perception, predict
 from skyweave.perception.config import TASKS
@@ -44,16 +46,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=list(STUDIES))
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--every", type=int, default=3, help="score every so many-th moment of the test scenes")
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="train and score these, and print nothing")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare samples; for a GPU")
     args = parser.parse_args()
     simulate(args.output / "recordings" / "hidden", scenes=150, frames=12, seed=100)
     simulate(args.output / "recordings" / "test", scenes=20, frames=16, seed=900)
-    found: dict[str, list[Values]] = {run: [] for run in STUDIES[args.study]}
-    for seed in range(args.seeds):
+    found: dict[str, list[Values]] = {run: [] for run in args.only or STUDIES[args.study]}
+    for seed in args.seeds:
         for run in found:
             found[run].append(scores_of(args, run, seed))
+    if args.only:
+        return
     if args.study == "platforms":
         alone_share = seen_alone(args.output / "recordings" / "test")
         print(f"One platform alone sees {100 * alone_share:.0f} % of what all see.\n")
@@ -81,9 +87,11 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
         return found
     folder = kept.with_suffix("")
     changes = [*VARIANTS[run], f"seed={seed}", f"optimiser.steps={args.steps}", "split=null"]
+    changes.append(f"machine.workers={args.workers}")
     resume = (folder / "last.ckpt").exists()
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
     model, _ = load_perception(weights)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     samples = Samples(load_scenes([args.output / "recordings" / "test"], None), model.config)
     score = partial(evaluate, model, batch=2, every=args.every)
     result = {"all": dict(score(samples).values)}

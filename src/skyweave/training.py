@@ -32,6 +32,7 @@ class Machine:
     Attributes:
         precision: ``bf16-mixed`` is fastest on CPUs with a matrix unit and on GPUs.
         accumulate: micro steps per optimiser step.
+        workers: processes that prepare samples besides; they help where a GPU takes the steps, not on two cores.
         checkpoint_every: optimiser steps between checkpoints.
         log_every: optimiser steps between lines of the log.
         strategy: ``auto``, ``ddp``, ``fsdp``.
@@ -43,6 +44,7 @@ class Machine:
     num_nodes: int = 1
     strategy: str = "auto"
     accelerator: str = "auto"
+    workers: int = 0
     checkpoint_every: int = 200
     log_every: int = 10
 
@@ -60,16 +62,25 @@ def start_output(output: Path, config: dict[str, Any], resume: bool) -> None:
         raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
     if resume and not exists:
         raise FileNotFoundError(f"{output} holds no {LAST} to resume; start without --resume")
-    now = json.loads(json.dumps(config))
     if resume:
         _check_readable(output / LAST)
-        before = json.loads((output / CONFIG).read_text())
-        differing = [key for key in now if now[key] != before.get(key) and key not in FREE_TO_CHANGE]
+        now, before = (_settled(text) for text in (json.dumps(config), (output / CONFIG).read_text()))
+        differing = [key for key in now if now[key] != before.get(key)]
         if differing:
             raise ValueError(
                 f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
                 "one, or start a new folder"
             )
+
+
+def _settled(text: str) -> dict[str, Any]:
+    """A configuration without what may change."""
+    config: dict[str, Any] = json.loads(text)
+    parts = [config, *(value for value in config.values() if isinstance(value, dict))]
+    for part in parts:
+        for key in FREE_TO_CHANGE:
+            part.pop(key, None)
+    return config
 
 
 class Shuffled(Sampler[int]):

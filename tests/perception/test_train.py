@@ -64,7 +64,9 @@ def test_a_resumed_training_ends_where_the_uninterrupted_one_does(streets: Path,
         from skyweave.perception.train import train
 
         train(config, streets, Path(parts), progress=False)
-    assert main(["train", str(config), "--data", str(streets), "-o", parts, "--resume"]) == 0
+    assert (
+        main(["train", str(config), "--data", str(streets), "-o", parts, "--resume", "--set", "machine.workers=1"]) == 0
+    )
     one, other = (load_perception(Path(run) / "weights.safetensors")[0] for run in (whole, parts))
     for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
         assert torch.equal(a, b), name

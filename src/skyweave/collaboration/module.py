@@ -27,9 +27,10 @@ class CollaborationModule(lightning.LightningModule):
         losses: Losses,
         moments: TrainingMoments | None = None,
         reader_rate: float = 0.0,
+        workers: int = 0,
     ) -> None:
         super().__init__()
-        self.reader_rate = reader_rate
+        self.reader_rate, self.workers = reader_rate, workers
         if reader_rate:
             for part in (model.perception.memory, model.perception.trunk, model.perception.heads):
                 part.requires_grad_(True)
@@ -103,7 +104,9 @@ class CollaborationModule(lightning.LightningModule):
         assert self.moments is not None
         start = self.global_step * self.optimiser.batch
         numbers = Shuffled(len(self.moments), start, self.optimiser.steps * self.optimiser.batch, self.moments.seed)
-        return DataLoader(self.moments, batch_size=self.optimiser.batch, sampler=numbers, collate_fn=collate)
+        return DataLoader(
+            self.moments, self.optimiser.batch, sampler=numbers, collate_fn=collate, num_workers=self.workers
+        )
 
     def transfer_batch_to_device(self, batch: Moments, device: torch.device, dataloader_idx: int) -> Moments:
         """As a whole, where the model is."""

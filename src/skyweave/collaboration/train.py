@@ -103,7 +103,9 @@ def train_on(
         samples, config.world, model.sends_features, config.platforms - 1, config.seed, config.cells
     )
     model.codec.start_from(some_cells(cache, config.seed))
-    module = CollaborationModule(model, config.optimiser, config.losses, moments, config.reader_rate)
+    module = CollaborationModule(
+        model, config.optimiser, config.losses, moments, config.reader_rate, config.machine.workers
+    )
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], resume, progress)
     model.requires_grad_(False)
     model.cpu().eval()
@@ -142,7 +144,7 @@ def train_head(output: Path, config: TrainConfig, model: CollaborativeModel, tas
         samples, config.world, longer.sends_features, config.platforms - 1, config.seed, config.cells
     )
     losses = Losses(match=0.0, rate=0.0, visible=0.0, use=(task,))
-    module = CollaborationModule(longer, config.optimiser, losses, moments)
+    module = CollaborationModule(longer, config.optimiser, losses, moments, workers=config.machine.workers)
     start_output(output, asdict(config), resume=False)
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], progress=False)
     longer.cpu().eval()

@@ -89,10 +89,12 @@ class PerceptionModule(lightning.LightningModule):
         losses: LossConfig,
         samples: Samples | None = None,
         dropout: PlatformDropout | None = None,
+        workers: int = 0,
     ) -> None:
         super().__init__()
         self.model, self.optimiser, self.losses, self.samples = model, optimiser, losses, samples
         self.dropout = dropout or PlatformDropout()
+        self.workers = workers
         self.log_variance = nn.ParameterDict({task: torch.zeros(()) for task in model.config.tasks})
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -169,7 +171,9 @@ class PerceptionModule(lightning.LightningModule):
         assert self.samples is not None
         start = self.global_step * self.optimiser.batch
         sampler = Shuffled(len(self.samples), start, self.optimiser.steps * self.optimiser.batch, self.samples.seed)
-        return DataLoader(self.samples, batch_size=self.optimiser.batch, sampler=sampler, collate_fn=collate)
+        return DataLoader(
+            self.samples, self.optimiser.batch, sampler=sampler, collate_fn=collate, num_workers=self.workers
+        )
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Pictures are moved when they are used."""

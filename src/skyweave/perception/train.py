@@ -78,7 +78,9 @@ def train(
     samples = Samples(
         scenes, config.model, config.augmentation, config.platforms, config.seed, depth=config.losses.depth > 0
     )
-    module = PerceptionModule(build_model(config), config.optimiser, config.losses, samples, config.dropout)
+    module = PerceptionModule(
+        build_model(config), config.optimiser, config.losses, samples, config.dropout, config.machine.workers
+    )
     export = ExportWeights(output / WEIGHTS, config, len(samples))
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [export], resume, progress)
     export.write(module, steps)

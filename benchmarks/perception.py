@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--every", type=int, default=3, help="score every so many-th moment of the test scenes")
-    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="train and score these, and print nothing")
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="these of the study; a table if joint is one")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare samples; for a GPU")
     args = parser.parse_args()
     simulate(args.output / "recordings" / "hidden", scenes=150, frames=12, seed=100)
@@ -58,7 +58,7 @@ def main() -> None:
     for seed in args.seeds:
         for run in found:
             found[run].append(scores_of(args, run, seed))
-    if args.only:
+    if "joint" not in found:
         return
     if args.study == "platforms":
         alone_share = seen_alone(args.output / "recordings" / "test")
@@ -140,14 +140,17 @@ def print_pretraining(found: dict[str, list[Values]]) -> None:
 
 def print_tasks(found: dict[str, list[Values]]) -> None:
     """One model for three tasks beside three models and beside a random backbone; trajectories of the true boxes."""
-    print("| task | metric | one model | its own model | difference | in full | difference | random | difference |")
-    print("|" + " --- |" * 9)
+    others = {"its own model": "", "in full": "unshared", "random": "random"}
+    others = {title: run for title, run in others.items() if not run or run in found}
+    titles = ["task", "metric", "one model", *(cell for title in others for cell in (title, "difference"))]
+    print("| " + " | ".join(titles) + " |\n|" + " --- |" * len(titles))
     for task, metrics in METRICS.items():
         key = "true boxes" if task == "trajectories" else "all"
         for metric in metrics:
-            joint, *others = ([one[key][metric] for one in found[run]] for run in ("joint", task, "unshared", "random"))
+            joint = [one[key][metric] for one in found["joint"]]
             cells = [spread(joint)]
-            for other in others:
+            for run in others.values():
+                other = [one[key][metric] for one in found[run or task]]
                 cells += [spread(other), spread([a - b for a, b in zip(joint, other, strict=True)])]
             print(f"| {task} | {metric} | " + " | ".join(cells) + " |")
 

@@ -75,6 +75,10 @@ class Cache:
     def __contains__(self, key: Key) -> bool:
         return key in self.entries
 
+    def boxes(self, key: Key) -> BoxList:
+        """Its boxes alone; its map is not read."""
+        return _boxes(self.entries[key]["boxes"])
+
     def __getitem__(self, key: Key) -> Own:
         entry = self.entries[key]
         grid = MapGrid(*entry["grid"])

@@ -84,6 +84,7 @@ class Exchange:
         self.told = samples.cache if told is None else told
         self.numbers = {(samples.scenes[s].name, f): number for number, (s, f) in enumerate(samples.index)}
         self._sent: dict[Key, list[bytes]] = {}
+        self._asked: dict[Key, FrameContent] = {}
         self._aligners: dict[tuple[str, str, str], tuple[Aligner, int]] = {}
 
     @torch.inference_mode()
@@ -134,16 +135,12 @@ class Exchange:
         for frame in range(first, until):
             keys = (scene, frame, ego), (scene, frame, platform)
             if all(key in self.samples.cache for key in keys):
-                told = self._told(keys[1])
+                chunks = self.sent(keys[1])
+                told = decode(chunks) if chunks else None  # without tables: cells cost time and are not looked at
                 if told is not None and told.boxes is not None and told.pose is not None:
-                    aligner.see(self.samples.cache[keys[0]].boxes, told.boxes, told.pose.position)
+                    aligner.see(self.samples.cache.boxes(keys[0]), told.boxes, told.pose.position)
         self._aligners[scene, ego, platform] = aligner, max(first, until)
         return aligner.error()
-
-    def _told(self, key: Key) -> FrameContent | None:
-        """All that was sent of a frame."""
-        chunks = self.sent(key)
-        return decode(chunks, self.model.tables if self.model.tables is not None else ()) if chunks else None
 
     def _received(self, number: int, platform: str, step: int, time: int, rank: int) -> FrameContent | None:
         """What has come of a platform's frame of the model's ``step``-th moment, moved to that moment."""
@@ -201,16 +198,16 @@ class Exchange:
     def _wanted(self, key: Key, own: Own) -> np.ndarray:
         """What the others asked for a frame ago."""
         scene, f, platform = key
-        asking = []
-        for name in {other[2] for other in self.samples.cache.entries if other[:2] == (scene, max(f - 1, 0))}:
-            if name != platform:
-                theirs = self.samples.cache[scene, max(f - 1, 0), name]
-                asking.append(
-                    FrameContent(
-                        0, 0, 0, WireGrid.from_map(theirs.grid), request=request_of(theirs.visible, theirs.grid)
-                    )
-                )
-        return wanted_by(asking, own.grid)
+        before = max(f - 1, 0)
+        asking = [
+            other for other in self.samples.cache.entries if other[:2] == (scene, before) and other[2] != platform
+        ]
+        for other in asking:
+            if other not in self._asked:
+                theirs = self.samples.cache[other]
+                request = request_of(theirs.visible, theirs.grid)
+                self._asked[other] = FrameContent(0, 0, 0, WireGrid.from_map(theirs.grid), request=request)
+        return wanted_by([self._asked[other] for other in asking], own.grid)
 
     def _everything(
         self,

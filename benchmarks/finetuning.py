@@ -153,7 +153,7 @@ def name_of(output: Path, task: str, row: str, fraction: float, seed: int) -> Pa
 
 
 def table(output: Path, tasks: Sequence[str], rows: Sequence[str], fraction: float, seeds: Sequence[int]) -> str:
-    """Markdown: scores with intervals, and the lead over scratch."""
+    """Markdown: scores with their spread over seeds and intervals, and the lead over scratch."""
     lines = [f"\n{fraction:.0%} of the labels, {len(seeds)} seeds", ""]
     lines += [
         "| task | row | score | lead over scratch | of full | trained of the backbone | s |",
@@ -167,7 +167,8 @@ def table(output: Path, tasks: Sequence[str], rows: Sequence[str], fraction: flo
             if len(runs) < len(seeds):
                 continue
             mean, low, high = interval([_scorer(own) for own in runs])
-            cells = [f"{runs[0]['main']} {mean:.3f} ({low:.3f} to {high:.3f})", "", ""]
+            spread = np.std([own["scores"][own["main"]] for own in runs], ddof=min(1, len(runs) - 1))
+            cells = [f"{runs[0]['main']} {mean:.3f} ± {spread:.3f} ({low:.3f} to {high:.3f})", "", ""]
             if row != "scratch" and len(scratch) == len(seeds):
                 mean_lead, low, high = interval([_scorer(own, base) for own, base in zip(runs, scratch, strict=True)])
                 cells[1] = f"{mean_lead:+.3f} ({low:+.3f} to {high:+.3f})"

@@ -32,7 +32,7 @@ class Machine:
     Attributes:
         precision: ``bf16-mixed`` is fastest on CPUs with a matrix unit and on GPUs.
         accumulate: micro steps per optimiser step.
-        workers: processes that prepare samples besides; they help where a GPU takes the steps, not on two cores.
+        workers: processes that prepare samples besides, for where a GPU takes the steps.
         checkpoint_every: optimiser steps between checkpoints.
         log_every: optimiser steps between lines of the log.
         strategy: ``auto``, ``ddp``, ``fsdp``.

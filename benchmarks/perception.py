@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--every", type=int, default=3, help="score every so many-th moment of the test scenes")
-    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="these of the study; a table where they do")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(VARIANTS), help="these variants alone; a table if it can be made of them"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare samples; for a GPU")
     args = parser.parse_args()
     simulate(args.output / "recordings" / "hidden", scenes=150, frames=12, seed=100)
@@ -141,17 +143,18 @@ def print_pretraining(found: dict[str, list[Values]]) -> None:
 
 def print_tasks(found: dict[str, list[Values]]) -> None:
     """One model for three tasks beside three models and beside a random backbone; trajectories of the true boxes."""
-    others = {"its own model": "", "in full": "unshared", "random": "random"}
-    others = {title: run for title, run in others.items() if not run or run in found}
-    titles = ["task", "metric", "one model", *(cell for title in others for cell in (title, "difference"))]
+    beside = {"in full": "unshared", "random": "random"}
+    beside = {title: run for title, run in beside.items() if run in found}
+    titles = ["task", "metric", "one model", "its own model", "difference"]
+    titles += [cell for title in beside for cell in (title, "difference")]
     print("| " + " | ".join(titles) + " |\n|" + " --- |" * len(titles))
     for task, metrics in METRICS.items():
         key = "true boxes" if task == "trajectories" else "all"
         for metric in metrics:
             joint = [one[key][metric] for one in found["joint"]]
             cells = [spread(joint)]
-            for run in others.values():
-                other = [one[key][metric] for one in found[run or task]]
+            for run in (task, *beside.values()):
+                other = [one[key][metric] for one in found[run]]
                 cells += [spread(other), spread([a - b for a, b in zip(joint, other, strict=True)])]
             print(f"| {task} | {metric} | " + " | ".join(cells) + " |")
 

@@ -22,7 +22,7 @@ from skyweave.collaboration.moments import CachedSamples, TrainingMoments, asked
 from skyweave.collaboration.select import select
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.module import OptimiserConfig
-from skyweave.perception.predict import Scene
+from skyweave.perception.predict import Scene, forecast
 from skyweave.perception.results import Detections
 from skyweave.wire import BoxList
 
@@ -135,12 +135,32 @@ def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:
 def test_boxes_beyond_the_map_are_kept_as_sure_as_they_were_told_where_that_is_asked_for(make: Make) -> None:
     alone = Scene(Detections.empty(None, 0))
     told = boxes((10, 0, 0.5), (40, 0, 0.5))
-    inside = with_boxes(alone, [told], make("ours"), GRID, 0).detections
+    inside = with_boxes(alone, [told], make("ours"), {}, GRID, 0).detections
     assert inside is not None and inside.boxes.centres[:, 0].tolist() == [10] and inside.scores[0] < 0.5
-    everywhere = with_boxes(alone, [told, boxes((40.5, 0, 0.4))], make("ours"), GRID, 0, beyond=True).detections
+    everywhere = with_boxes(alone, [told, boxes((40.5, 0, 0.4))], make("ours"), {}, GRID, 0, beyond=True).detections
     assert everywhere is not None and len(everywhere.boxes) == 2
     far = int(everywhere.boxes.centres[:, 0].argmax())
     assert 40 < everywhere.boxes.centres[far, 0] < 40.5 and everywhere.scores[far] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("strategy", ["ours", "late"])
+def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, strategy: str) -> None:
+    model = make(strategy)
+    config = model.perception.config
+    maps = torch.randn(1, config.lift.channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs = model.perception.perceive([maps] * config.history, torch.ones(1, config.history, dtype=torch.bool))
+    scene = Scene(Detections.empty(None, 0))
+    told = boxes((10.2, -4.7, 0.5), (40, 0, 0.5))  # on the map, and beyond
+    found = with_boxes(scene, [told], model, outputs, GRID, 0, beyond=True)
+    assert found.detections is not None and found.trajectories is not None and len(found.trajectories) == 2
+    place = found.detections.boxes.centres[:, None, None, :2]
+    straight = place + found.detections.velocities[:, None, None] * found.trajectories.times[:, None]
+    read = forecast(model.perception, outputs, 0, found.detections, GRID)
+    assert np.abs(read.modes - straight).max() > 1e-3
+    beyond = place[:, 0, 0, 0] > 32
+    expected = np.where(beyond[:, None, None, None] | (strategy == "late"), straight, read.modes)
+    assert found.trajectories.modes == pytest.approx(expected)
 
 
 def test_errors_of_pose_move_maps_and_boxes_alike() -> None:

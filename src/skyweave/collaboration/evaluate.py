@@ -15,10 +15,9 @@ from skyweave.collaboration.moments import CachedSamples, on_grid
 from skyweave.collaboration.told import Told
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
-from skyweave.perception.config import ModelConfig
 from skyweave.perception.evaluate import Scores, evaluate
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.predict import WORTH_PREDICTING, Scene, read_maps
+from skyweave.perception.predict import WORTH_PREDICTING, Scene, forecast, read_maps
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 from skyweave.perception.samples import Batch, Sample
 from skyweave.perception.targets import rasterise
@@ -121,7 +120,7 @@ class Exchange:
         scene = read_maps(model.perception, outputs, [grid], [sample.ground], [sample.time])[0]
         if not model.strategy.merges_boxes:
             return scene
-        return with_boxes(scene, received, model, grid, sample.time)
+        return with_boxes(scene, received, model, outputs, grid, sample.time)
 
     def _error(self, number: int, ego: str, platform: str) -> PoseError:
         """Of a peer's pose, from all frames of the scene that have come by now."""
@@ -262,17 +261,19 @@ def with_boxes(
     scene: Scene,
     received: Sequence[BoxList],
     model: CollaborativeModel,
+    outputs: dict[str, dict[str, torch.Tensor]],
     grid: MapGrid,
     time: int,
     beyond: bool = False,
 ) -> Scene:
-    """A scene with the boxes of others: as detections and as constant-velocity trajectories.
+    """A scene with the boxes of others: as detections and with their trajectories.
 
     They become instances only where no features travel: else the fused map, into which they are drawn, shows them
     better.
 
     Args:
         received: of each other platform.
+        outputs: that the scene was read from.
         grid: the map of the scene.
         beyond: keep also what lies beyond that map, where boxes are all that is known.
     """
@@ -292,7 +293,7 @@ def with_boxes(
     instances = scene.instances
     if instances is not None and not features:
         instances = _with_instances(instances, merged(received[0], received[1:]), config.interval)
-    return Scene(found, instances, _with_paths(scene.trajectories, scene.detections, found, config))
+    return Scene(found, instances, _forecast(model, outputs, scene.detections, found, grid))
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:
@@ -317,24 +318,27 @@ def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: floa
     return [replace(one, identities=identities) for one, identities in zip(instances, maps, strict=True)]
 
 
-def _with_paths(
-    own: Trajectories | None, origins: Detections, found: Detections, config: ModelConfig
+def _forecast(
+    model: CollaborativeModel,
+    outputs: dict[str, dict[str, torch.Tensor]],
+    alone: Detections,
+    found: Detections,
+    grid: MapGrid,
 ) -> Trajectories | None:
-    """Own forecasts, of the boxes ``origins``, where they belong to a box that was found; else constant velocity."""
-    if own is None:
+    """As the map says for boxes that it shows; else constant velocity. It shows what features and drawn boxes told,
+    or, where neither travels, the boxes that were found without the others.
+    """
+    if "trajectories" not in outputs:
         return None
+    read = forecast(model.perception, outputs, 0, found, grid)
     found = found.select(np.flatnonzero(found.scores >= WORTH_PREDICTING))
-    seconds, modes = config.interval * np.arange(1, config.horizon + 1), config.modes
-    start = found.boxes.centres[:, None, :2]
-    straight = start + np.nan_to_num(found.velocities)[:, None] * seconds[:, None]
-    paths = np.repeat(straight[:, None], modes, 1)
-    shares = np.full((len(found), modes), 1 / modes)
-    if len(own) and len(found):
-        centres = origins.boxes.centres[: len(own), :2]  # best first, so the first are those with forecasts
-        distance = np.linalg.norm(centres[:, None] - found.boxes.centres[None, :, :2], axis=-1)
-        distance[np.array(own.categories)[:, None] != np.array(found.categories)[None]] = np.inf
-        nearest = distance.argmin(1)
-        for mine in np.flatnonzero(distance.min(1) < SAME)[::-1]:  # the most certain last, to stay
-            paths[nearest[mine]] = own.modes[mine] + (found.boxes.centres[nearest[mine], :2] - centres[mine])
-            shares[nearest[mine]] = own.probabilities[mine]
-    return Trajectories(paths, shares, seconds, found.categories, crs=found.crs, time=found.time)
+    shown = grid.index(found.boxes.centres) >= 0
+    if not model.sends_features:
+        shown &= [
+            bool((np.linalg.norm(alone.boxes.centres[:, :2] - centre[:2], axis=1) < SAME).any())
+            for centre in found.boxes.centres
+        ]
+    straight = found.boxes.centres[:, None, :2] + found.velocities[:, None] * read.times[:, None]
+    paths = np.where(shown[:, None, None, None], read.modes, straight[:, None])
+    shares = np.where(shown[:, None], read.probabilities, 1 / read.probabilities.shape[1])
+    return replace(read, modes=paths, probabilities=shares)

@@ -129,7 +129,7 @@ class FeaturePerceiver:
         scene = read_maps(model.perception, outputs, [grid], [own.place.ground], [own.time])[0]
         if not model.strategy.merges_boxes:
             return scene
-        return with_boxes(scene, came.boxes, model, grid, own.time, beyond=True)
+        return with_boxes(scene, came.boxes, model, outputs, grid, own.time, beyond=True)
 
     def compensate(self, content: FrameContent, time: int) -> FrameContent:
         """See `skyweave.fleet.perceiver.Perceiver`. Features stay: the strategy knows how old they are."""

@@ -93,21 +93,27 @@ def read_maps(
                 for k, identities in enumerate(maps[number])
             ]
         if "trajectories" in outputs and boxes is not None:
-            chosen = boxes.select(np.flatnonzero(boxes.scores >= WORTH_PREDICTING))
-            labels = np.array([config.categories.index(name) for name in chosen.categories], int)
-            modes, shares = model.heads["trajectories"].decode(  # type: ignore[operator]
-                outputs["trajectories"],
-                grid,
-                number,
-                chosen.boxes.centres,
-                chosen.boxes.yaws,
-                labels,
-                chosen.velocities,
-            )
-            seconds = config.interval * np.arange(1, config.horizon + 1)
-            trajectories = Trajectories(modes, shares, seconds, chosen.categories, crs=grid.crs, time=times[number])
+            trajectories = forecast(model, outputs, number, boxes, grid)
         scenes.append(Scene(boxes, instances, trajectories))
     return scenes
+
+
+def forecast(
+    model: PerceptionModel,
+    outputs: dict[str, dict[str, torch.Tensor]],
+    number: int,
+    boxes: Detections,
+    grid: MapGrid,
+) -> Trajectories:
+    """What the ``number``-th map says about the future of boxes on it that are worth predicting, theirs or not."""
+    config = model.config
+    chosen = boxes.select(np.flatnonzero(boxes.scores >= WORTH_PREDICTING))
+    labels = np.array([config.categories.index(name) for name in chosen.categories], int)
+    modes, shares = model.heads["trajectories"].decode(  # type: ignore[operator]
+        outputs["trajectories"], grid, number, chosen.boxes.centres, chosen.boxes.yaws, labels, chosen.velocities
+    )
+    seconds = config.interval * np.arange(1, config.horizon + 1)
+    return Trajectories(modes, shares, seconds, chosen.categories, crs=grid.crs, time=boxes.time)
 
 
 def _true_boxes(model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: Batch) -> list[Detections]:

@@ -19,7 +19,7 @@ from skyweave.collaboration.evaluate import with_boxes
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.moments import CachedSamples, TrainingMoments, asked, collate, warped, warped_boxes
-from skyweave.collaboration.select import select
+from skyweave.collaboration.select import select, worth_telling
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.module import OptimiserConfig
 from skyweave.perception.predict import Scene, forecast
@@ -161,6 +161,22 @@ def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, str
     beyond = place[:, 0, 0, 0] > 32
     expected = np.where(beyond[:, None, None, None] | (strategy == "late"), straight, read.modes)
     assert found.trajectories.modes == pytest.approx(expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0.1, 1), max_size=60), st.one_of(st.just(np.inf), st.floats(60, 20_000)), st.booleans())
+def test_boxes_that_travel_are_the_most_certain_within_their_part(
+    scores: list[float], budget: float, features: bool
+) -> None:
+    known = boxes(*((0, 0, score) for score in sorted(scores, reverse=True)))
+    told = worth_telling(known, budget, features)
+    assert told.scores.tolist() == known.scores[: len(told)].tolist()
+    part = 0.6 * budget if features and budget >= 500 else budget
+    assert len(told) == 0 or 54 + 11.5 * len(told) <= part
+    assert not features or (told.scores >= 0.15).all()
+    left = known.scores[len(told) :]
+    full = 54 + 11.5 * (len(told) + 1) > part
+    assert full or not len(left) or (features and left[0] < 0.15), "there was room for another"
 
 
 def test_errors_of_pose_move_maps_and_boxes_alike() -> None:

@@ -17,7 +17,7 @@ from skyweave.collaboration.cache import shifted
 from skyweave.collaboration.codec import Decoded, Levels
 from skyweave.collaboration.entropy import cheapest
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.select import FIRST, boxes_within
+from skyweave.collaboration.select import FIRST, worth_telling
 from skyweave.collaboration.told import Told
 from skyweave.geometry.boxes import Boxes
 from skyweave.geometry.grid import MapGrid
@@ -68,8 +68,7 @@ def content(
     shares = model.strategy.shares
     told: BoxList | None = None
     if boxes is not None and shares in ("boxes", "both"):
-        kept = len(boxes) if budget is None else boxes_within(limit, len(boxes), shares == "both")
-        told = boxes.select(slice(0, kept))
+        told = worth_telling(boxes, limit, shares == "both")
         told = told.select(np.flatnonzero(on_map(told, grid)))  # the wire's places reach little beyond the map
     request = None
     if shares == "both" and limit >= REQUEST_FROM:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from skyweave.collaboration.boxes import drawn, moved
 from skyweave.collaboration.cache import SNAP, Cache, Key, Own, platforms_of, shifted
 from skyweave.collaboration.config import World
-from skyweave.collaboration.select import boxes_within
+from skyweave.collaboration.select import worth_telling
 from skyweave.geometry.grid import MapGrid
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.samples import Sample, Samples
@@ -212,8 +212,9 @@ def _moments(
             if peer.turn or any(peer.offset):
                 maps, visible = warped(maps, visible, peer.offset, peer.turn, grid.resolution)
                 boxes = None if boxes is None else warped_boxes(boxes, peer.offset, peer.turn, grid)
-            kept = 0 if boxes is None else boxes_within(peer.budget, len(boxes), features and not peer.boxes_only)
-            boxes = None if boxes is None else boxes.select(slice(0, kept))
+            if boxes is not None:
+                boxes = worth_telling(boxes, peer.budget, features and not peer.boxes_only)
+            kept = 0 if boxes is None else len(boxes)
             if boxes is not None and generator.random() < peer.lost:  # the first chunk
                 boxes = None
             if peer.boxes_only:

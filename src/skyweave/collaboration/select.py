@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skyweave.wire import BoxList
+
 HEADER, POSE, CHUNK = 38, 16, 1150  # bytes; what a chunk of 1200 bytes holds besides its header
 BOX = 11.5  # bytes
 LOW_PLACE, HIGH_PLACE = 2.0, 5.0  # bits to say which cell it is
 SOFTNESS = 0.5  # of the threshold's slope, in units of usefulness
 FIRST = 100.0  # by which blocks are more useful than cells: one tells about 64
 BOX_SHARE = 0.6  # of the budget that boxes may take where features travel too and there is room for both
+LEAST_CERTAIN = 0.15  # score of a box that travels beside features: as `skyweave.perception.predict.WORTH_PREDICTING`
 FEATURES_FROM = 500  # bytes of a budget below which boxes may take all
 
 
@@ -30,10 +33,17 @@ class Sent:
     bytes: Tensor
 
 
-def boxes_within(budget: float, boxes: int, features: bool) -> int:
-    """How many of a platform's boxes travel in a frame; where features do too, they get their part."""
+def worth_telling(boxes: BoxList, budget: float, features: bool) -> BoxList:
+    """Of a platform's boxes, the most certain first, those that travel in a frame.
+
+    Args:
+        budget: bytes of the frame; may be infinite.
+        features: whether these travel too: then boxes get their part of the budget, and those that are likely none
+            are left out, since they cost bytes and blur what the features say.
+    """
     share = BOX_SHARE if features and budget >= FEATURES_FROM else 1.0
-    return max(0, min(boxes, int((budget * share - HEADER - POSE) / BOX)))
+    worth = int((boxes.scores >= LEAST_CERTAIN).sum()) if features else len(boxes)
+    return boxes.select(slice(0, int(max(0.0, min(worth, (budget * share - HEADER - POSE) / BOX)))))
 
 
 def select(

@@ -3,9 +3,9 @@
 What is useful is what carries much, a cell's energy, which stands out at objects; then where one found something
 oneself, and what a small request asks for, whose weight is learned through a soft threshold at the budget.
 
-The fused map is the own one plus a gated difference: without messages it is the own map to the last bit, and a message
-that disagrees can be kept out cell by cell. Drawn boxes join as in CERF, lists of boxes merge as in late fusion, so
-that the smallest budgets lose nothing against either.
+Drawn boxes join the own map as in CERF; where features came, a gated difference takes their place. So without messages
+the fused map is the own one to the last bit, and a message that disagrees can be kept out cell by cell. Lists of boxes
+merge as in late fusion, so that the smallest budgets lose nothing against either.
 """
 
 import torch
@@ -70,8 +70,9 @@ class Ours(Strategy):
         joint = self.masked(features, weighted, bias)
         came = (told.visible.amax(1, keepdim=True) > 0.02).to(joint.dtype)
         heard = torch.cat([told.visible.amax(1, keepdim=True), told.exact.amax(1, keepdim=True)], 1).to(joint.dtype)
-        gate = self.gate(torch.cat([alone, joint, heard], 1)).sigmoid() * came
-        return alone + gate * (joint - alone) + self.take(alone, told.boxes)
+        base = alone + self.take(alone, told.boxes)
+        gate = self.gate(torch.cat([base, joint, heard], 1)).sigmoid() * came
+        return base + gate * (joint - base)
 
     def _alone(self, features: Tensor, visible: Tensor) -> Tensor:
         """What perception makes of one platform: where nothing comes, training for messages must not cost anything."""

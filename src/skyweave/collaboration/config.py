@@ -65,7 +65,7 @@ class Losses:
 
     tasks: float = 1.0
     match: float = 1.0
-    rate: float = 0.0015
+    rate: float = 0.005
     visible: float = 0.05
     use: tuple[str, ...] = ()
 

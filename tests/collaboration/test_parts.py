@@ -161,6 +161,8 @@ def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, str
     beyond = place[:, 0, 0, 0] > 32
     expected = np.where(beyond[:, None, None, None] | (strategy == "late"), straight, read.modes)
     assert found.trajectories.modes == pytest.approx(expected)
+    unlikely = with_boxes(scene, [boxes((10.2, -4.7, 0.12))], model, outputs, GRID, 0).trajectories
+    assert unlikely is not None and len(unlikely) == 0
 
 
 @settings(max_examples=50, deadline=None)

@@ -334,10 +334,8 @@ def _forecast(
     found = found.select(np.flatnonzero(found.scores >= WORTH_PREDICTING))
     shown = grid.index(found.boxes.centres) >= 0
     if not model.sends_features:
-        shown &= [
-            bool((np.linalg.norm(alone.boxes.centres[:, :2] - centre[:2], axis=1) < SAME).any())
-            for centre in found.boxes.centres
-        ]
+        apart = np.linalg.norm(found.boxes.centres[:, None, :2] - alone.boxes.centres[None, :, :2], axis=2)
+        shown &= (apart < SAME).any(1)
     straight = found.boxes.centres[:, None, :2] + found.velocities[:, None] * read.times[:, None]
     paths = np.where(shown[:, None, None, None], read.modes, straight[:, None])
     shares = np.where(shown[:, None], read.probabilities, 1 / read.probabilities.shape[1])

@@ -330,8 +330,8 @@ def _forecast(
     """
     if "trajectories" not in outputs:
         return None
-    read = forecast(model.perception, outputs, 0, found, grid)
     found = found.select(np.flatnonzero(found.scores >= WORTH_PREDICTING))
+    read = forecast(model.perception, outputs, 0, found, grid)
     shown = grid.index(found.boxes.centres) >= 0
     if not model.sends_features:
         apart = np.linalg.norm(found.boxes.centres[:, None, :2] - alone.boxes.centres[None, :, :2], axis=2)

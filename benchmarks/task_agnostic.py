@@ -9,9 +9,13 @@ they come over the wire, everything else frozen. Beside it: everything trained f
     $simulate -o recordings/test --scenes 20 --frames 16 --seed 900
     OMP_NUM_THREADS=1 python benchmarks/task_agnostic.py --data recordings -o runs/agnostic
 
+    OMP_NUM_THREADS=1 python benchmarks/task_agnostic.py --data recordings -o runs/agnostic_codec --perception WEIGHTS
+
 Perception and collaboration are trained as the shipped ones (configs/perception/small.yaml, then
-configs/collaboration/hidden.yaml). Finished runs are kept in the output folder and not repeated: each perception takes
-an hour of one core, whatever follows twenty minutes, and the caches of each 9 GB.
+configs/collaboration/hidden.yaml). With --perception that model, which has all three heads, is given: codec, fusion and
+what reads the fused map are trained for two tasks without its third head, which then goes on learning alone. Finished
+runs are kept in the output folder and not repeated: each perception takes an hour of one core, whatever follows twenty
+minutes, and the caches of each 9 GB.
 """
 
 import argparse
@@ -28,9 +32,9 @@ from skyweave.collaboration.moments import CachedSamples
 from skyweave.collaboration.train import WEIGHTS, TrainConfig, train_head, train_on
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.perception.config import TASKS
+from skyweave.perception.model import PerceptionModel
 from skyweave.perception.train import load_scenes, train
-from skyweave.perception.weights import load_perception
-from skyweave.recording import RecordedScene
+from skyweave.perception.weights import load_perception, save_perception
 from skyweave.records import read_record
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("--train", default="hidden", help="recording to train perception on")
     parser.add_argument("--fresh", default="fresh", help="recording to train codec, fusion and the added head on")
     parser.add_argument("--test", default="test")
+    parser.add_argument("--perception", type=Path, help="weights for all three tasks, instead of training for two")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, nargs=3, default=(1600, 1000, 1000), help="perception, codec, head")
     parser.add_argument("--budget", type=int, default=10_000)
@@ -68,20 +73,40 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     if kept.exists():
         return dict(json.loads(kept.read_text()))
     folder = args.output / name
-    tasks = [task for task in TASKS if task != held_out]
-    changes = [f"model.tasks=[{','.join(tasks)}]", f"optimiser.steps={args.steps[0]}", f"seed={args.seed}"]
-    changes += [f"recordings=[{args.train}]", "split=null"]
+    tasks = ",".join(task for task in TASKS if task != held_out)
     weights = folder / "perception" / WEIGHTS
-    if not weights.exists():
+    if not weights.exists() and args.perception:
+        given, card = load_perception(args.perception)
+        save_perception(weights, without_head(given, held_out), card.name)
+    elif not weights.exists():
+        changes = [f"model.tasks=[{tasks}]", f"optimiser.steps={args.steps[0]}", f"seed={args.seed}"]
+        changes += [f"recordings=[{args.train}]", "split=null"]
         resume = (folder / "perception/last.ckpt").exists()
         train(MODEL, args.data, folder / "perception", changes, resume=resume, progress=False)
     trained, test = (
         load_scenes([args.data / which], None)[:most]
         for which, most in zip((args.fresh, args.test), args.scenes, strict=True)
     )
-    path = collaboration(args, folder, weights, trained, held_out)
+    shared = args.perception and held_out != "detection"  # without detection there are no boxes to cache
+    caches = args.output if shared else folder
+    perception, card = load_perception(weights)
+    fingerprint = str(card.parts["perception_fingerprint"])
+    changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}", f"losses.use=[{tasks}]"]
+    config = read_record(SHARING, TrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
+    samples = CachedSamples(trained, perception.config, fill(caches / "cache_train", perception, fingerprint, trained))
+    path = folder / "ours" / WEIGHTS
+    if not path.exists():
+        sharing = CollaborativeModel(perception, config.collaboration, config.seed)
+        train_on(folder / "ours", config, sharing, samples, samples.cache, progress=False)
+    if held_out:
+        trained_for_two, path = path, folder / "head" / WEIGHTS
+        if not path.exists():
+            sharing, _ = load_collaboration(trained_for_two)
+            start = load_perception(args.perception)[0].heads[held_out] if args.perception else None
+            config = replace(config, optimiser=replace(config.optimiser, steps=args.steps[2]))
+            train_head(folder / "head", config, sharing, held_out, samples, start)
     model, _ = load_collaboration(path)
-    cache = fill(folder / "cache_test", model.perception, name, test)
+    cache = fill(caches / "cache_test", perception, fingerprint, test)
     samples = CachedSamples(test, model.perception.config, cache)
     found, _ = score(model, samples, Conditions(args.budget), args.every)
     values = {metric: found.values[metric] for metrics in METRICS.values() for metric in metrics}
@@ -89,26 +114,13 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     return values
 
 
-def collaboration(
-    args: argparse.Namespace, folder: Path, weights: Path, scenes: list[RecordedScene], held_out: str | None
-) -> Path:
-    """Codec and fusion for the perception model's tasks, then a head for the one held out."""
-    perception, card = load_perception(weights)
-    cache = fill(folder / "cache_train", perception, str(card.parts["perception_fingerprint"]), scenes)
-    changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}"]
-    config = read_record(SHARING, TrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
-    samples = CachedSamples(scenes, perception.config, cache)
-    path = folder / "ours" / WEIGHTS
-    if not path.exists():
-        model = CollaborativeModel(perception, config.collaboration, args.seed)
-        train_on(folder / "ours", config, model, samples, cache, progress=False)
-    if held_out is None:
-        return path
-    if not (folder / "head" / WEIGHTS).exists():
-        model, _ = load_collaboration(path)
-        config = replace(config, optimiser=replace(config.optimiser, steps=args.steps[2]))
-        train_head(folder / "head", config, model, held_out, samples)
-    return folder / "head" / WEIGHTS
+def without_head(perception: PerceptionModel, task: str | None) -> PerceptionModel:
+    """The same model without one of its heads."""
+    tasks = tuple(one for one in perception.config.tasks if one != task)
+    shorter = PerceptionModel(replace(perception.config, tasks=tasks), perception.backbone)
+    kept = {key: value for key, value in perception.state_dict().items() if not key.startswith(f"heads.{task}.")}
+    shorter.load_state_dict(kept)
+    return shorter.eval()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.freeze import fingerprint_of, freeze
 from skyweave.collaboration.model import CollaborativeModel
@@ -22,7 +23,7 @@ from skyweave.perception.module import OptimiserConfig
 from skyweave.recording import RecordedScene
 
 
-def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path) -> None:
+def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
     config = replace(toy.config(), tasks=("detection", "trajectories"))
     perception = PerceptionModel(config, build_backbone(small, [toy.RGB], seed=0)).eval()
@@ -32,16 +33,22 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path) -
     before = fingerprint_of(model)
     settings = TrainConfig("toy", "", [], optimiser=OptimiserConfig(steps=2, batch=1), cells=32)
     samples = CachedSamples(scenes[:1], config, cache)
+    quantised, noisy = DualBranchCodec.quantised, []
+    monkeypatch.setattr(DualBranchCodec, "quantised", lambda *given: noisy.append(given[-1]) or quantised(*given))
     longer, card = load_collaboration(train_head(tmp_path / "run", settings, model, "instances", samples))
+    assert noisy and not any(noisy), "it learns from what comes over the wire, not from quantisation noise"
     assert longer.perception.config.tasks == ("detection", "instances", "trajectories")
     assert card.training["head"] == "instances" and longer.tables is not None
     assert fingerprint_of(longer) == before, "peers without the new head are still understood"
     new = longer.state_dict()
     for name, value in model.state_dict().items():
         assert torch.equal(value, new[name]), name
-    untrained = with_head(perception, "instances").state_dict()
-    changed = [name for name, value in untrained.items() if not torch.equal(value, new[f"perception.{name}"])]
-    assert changed and all(name.startswith("heads.instances.") for name in changed)
+    start = with_head(perception, "instances", seed=7).heads["instances"]
+    settings = replace(settings, optimiser=OptimiserConfig(steps=1, batch=1, learning_rate=0.0))
+    path = train_head(tmp_path / "again", settings, model, "instances", samples, start)
+    begun = load_collaboration(path)[0].perception.heads["instances"]
+    for (name, value), (_, other) in zip(start.named_parameters(), begun.named_parameters(), strict=True):
+        assert torch.equal(value, other), f"{name} does not start where it should"
 
 
 def test_a_head_that_is_there_is_named(make: Callable[[str], CollaborativeModel]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skyweave.collaboration.cache import Cache, fill
 from skyweave.collaboration.config import CollaborationConfig, Losses, World
@@ -123,22 +123,32 @@ def train_on(
     return output / WEIGHTS
 
 
-def train_head(output: Path, config: TrainConfig, model: CollaborativeModel, task: str, samples: CachedSamples) -> Path:
+def train_head(
+    output: Path,
+    config: TrainConfig,
+    model: CollaborativeModel,
+    task: str,
+    samples: CachedSamples,
+    start: nn.Module | None = None,
+) -> Path:
     """Give a trained model a head for one more task, and train nothing but that head, on what comes over the wire.
 
     Args:
         config: its optimiser, world, seed and name count.
         model: that others' messages are already read with; it is left as it is.
+        start: such a head of a like model, to start from; else it starts untrained.
 
     Raises:
         ValueError: the model has that head already.
     """
     perception = with_head(model.perception, task, config.seed)
+    if start is not None:
+        perception.heads[task].load_state_dict(start.state_dict())
     longer = CollaborativeModel(perception, model.config)
     state = {key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
     longer.load_state_dict(state, strict=False)
-    longer.requires_grad_(False)
-    longer.perception.heads[task].requires_grad_(True)
+    longer.requires_grad_(False).eval()  # the codec rounds, as on the wire
+    longer.perception.heads[task].requires_grad_(True).train()
     samples = CachedSamples(samples.scenes, perception.config, samples.cache, config.platforms, config.seed)
     moments = TrainingMoments(
         samples, config.world, longer.sends_features, config.platforms - 1, config.seed, config.cells

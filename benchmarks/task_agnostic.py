@@ -89,8 +89,8 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     )
     shared = args.perception and held_out != "detection"  # without detection there are no boxes to cache
     caches = args.output if shared else folder
-    perception, card = load_perception(weights)
-    fingerprint = str(card.parts["perception_fingerprint"])
+    perception, _ = load_perception(weights)
+    fingerprint = str(load_perception(args.perception if shared else weights)[1].parts["perception_fingerprint"])
     changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}", f"losses.use=[{tasks}]"]
     config = read_record(SHARING, TrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
     samples = CachedSamples(trained, perception.config, fill(caches / "cache_train", perception, fingerprint, trained))

@@ -147,8 +147,8 @@ def train_head(
     longer = CollaborativeModel(perception, model.config)
     state = {key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
     longer.load_state_dict(state, strict=False)
-    longer.requires_grad_(False).eval()  # the codec rounds, as on the wire
-    longer.perception.heads[task].requires_grad_(True).train()
+    longer.requires_grad_(False).eval()  # the codec rounds, as on the wire; two samples are too few for statistics
+    longer.perception.heads[task].requires_grad_(True)
     samples = CachedSamples(samples.scenes, perception.config, samples.cache, config.platforms, config.seed)
     moments = TrainingMoments(
         samples, config.world, longer.sends_features, config.platforms - 1, config.seed, config.cells

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--test", default="test")
     parser.add_argument("--perception", type=Path, help="weights for all three tasks, instead of training for two")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, nargs=3, default=(1600, 1000, 1000), help="perception, codec, head")
+    parser.add_argument("--steps", type=int, nargs=3, default=(1600, 1000, 2000), help="perception, codec, head")
     parser.add_argument("--budget", type=int, default=10_000)
     parser.add_argument("--scenes", type=int, nargs=2, default=(50, 20), help="to train codecs and to score on at most")
     parser.add_argument("--every", type=int, default=3, help="score every so many-th sample")

@@ -19,6 +19,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,10 @@ def main() -> None:
     parser.add_argument("--sweep-budget", type=int, default=10_000)
     parser.add_argument("--sweep", nargs="+", default=[*SWEEPS, POSE], choices=[*SWEEPS, POSE], help="these only")
     parser.add_argument("--platforms", type=int, default=4, help="that are scored together")
-    parser.add_argument("--plot", type=Path, help="write the curves as SVG")
+    parser.add_argument("--plot", type=Path, help="write the curves as SVG; needs matplotlib")
     arguments = parser.parse_args()
+    if arguments.plot and not find_spec("matplotlib"):
+        parser.error("--plot needs matplotlib: pip install matplotlib")
     torch.set_num_threads(1)
     bench = Bench(arguments)
     rows = bench.sweeps() if arguments.sweeps else bench.curve()
@@ -215,18 +218,22 @@ def table(rows: Sequence[dict[str, object]], key: str) -> str:
 def plot(rows: Sequence[dict[str, object]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4), constrained_layout=True)
+    strategies = list(dict.fromkeys(str(row["strategy"]) for row in rows))
+    colours = dict(zip(strategies, plt.get_cmap("tab20").colors, strict=False)) | {"ours": "black"}
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4), constrained_layout=True)
     for axis, metric in zip(axes, METRICS[:3], strict=True):
-        for strategy in dict.fromkeys(row["strategy"] for row in rows):
+        for strategy in strategies:
             mine = [row for row in rows if row["strategy"] == strategy]
             x = [max(float(str(row["bytes"])), 1) for row in mine]
             y = [float(str(row[metric]).split()[0]) for row in mine]
-            if len(mine) == 1:
-                axis.axhline(y[0], linestyle=":", label=strategy)
+            if len(mine) == 1:  # one number, whatever the budget
+                style = ":" if strategy == "own" else "--"
+                axis.axhline(y[0], linestyle=style, label=strategy, color="grey")
             else:
-                axis.plot(x, y, marker=".", label=strategy, linewidth=2 if strategy == "ours" else 1)
+                width = 2.5 if strategy == "ours" else 1.2
+                axis.plot(x, y, marker=".", label=strategy, linewidth=width, color=colours[strategy])
         axis.set(xscale="log", xlabel="bytes a frame and platform", ylabel=metric)
-    axes[0].legend(fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(path)
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import torch
 
+from skyweave.backbone import read_checkpoint
 from skyweave.collaboration.cache import fill
 from skyweave.collaboration.evaluate import Conditions, score
 from skyweave.collaboration.model import CollaborativeModel
@@ -73,45 +74,59 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     if kept.exists():
         return dict(json.loads(kept.read_text()))
     folder = args.output / name
-    tasks = ",".join(task for task in TASKS if task != held_out)
-    weights = folder / "perception" / WEIGHTS
-    if not weights.exists() and args.perception:
-        given, card = load_perception(args.perception)
-        save_perception(weights, without_head(given, held_out), card.name)
-    elif not weights.exists():
-        changes = [f"model.tasks=[{tasks}]", f"optimiser.steps={args.steps[0]}", f"seed={args.seed}"]
-        changes += [f"recordings=[{args.train}]", "split=null"]
-        resume = (folder / "perception/last.ckpt").exists()
-        train(MODEL, args.data, folder / "perception", changes, resume=resume, progress=False)
+    weights = perception_for_two(args, folder, held_out)
+    shared = args.perception and held_out != "detection"  # features and boxes are the given model's: one cache for all
+    caches, cached = (args.output, args.perception) if shared else (folder, weights)
+    perception, _ = load_perception(weights)
+    fingerprint = str(read_checkpoint(cached)[1].parts["perception_fingerprint"])
     trained, test = (
         load_scenes([args.data / which], None)[:most]
         for which, most in zip((args.fresh, args.test), args.scenes, strict=True)
     )
-    shared = args.perception and held_out != "detection"  # without detection there are no boxes to cache
-    caches = args.output if shared else folder
-    perception, _ = load_perception(weights)
-    fingerprint = str(load_perception(args.perception if shared else weights)[1].parts["perception_fingerprint"])
-    changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}", f"losses.use=[{tasks}]"]
-    config = read_record(SHARING, TrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
-    samples = CachedSamples(trained, perception.config, fill(caches / "cache_train", perception, fingerprint, trained))
-    path = folder / "ours" / WEIGHTS
-    if not path.exists():
-        sharing = CollaborativeModel(perception, config.collaboration, config.seed)
-        train_on(folder / "ours", config, sharing, samples, samples.cache, progress=False)
-    if held_out:
-        trained_for_two, path = path, folder / "head" / WEIGHTS
-        if not path.exists():
-            sharing, _ = load_collaboration(trained_for_two)
-            start = load_perception(args.perception)[0].heads[held_out] if args.perception else None
-            config = replace(config, optimiser=replace(config.optimiser, steps=args.steps[2]))
-            train_head(folder / "head", config, sharing, held_out, samples, start)
-    model, _ = load_collaboration(path)
+    cache = fill(caches / "cache_train", perception, fingerprint, trained)
+    samples = CachedSamples(trained, perception.config, cache)
+    model, _ = load_collaboration(collaboration(args, folder, weights, samples, held_out))
     cache = fill(caches / "cache_test", perception, fingerprint, test)
-    samples = CachedSamples(test, model.perception.config, cache)
-    found, _ = score(model, samples, Conditions(args.budget), args.every)
+    found, _ = score(model, CachedSamples(test, model.perception.config, cache), Conditions(args.budget), args.every)
     values = {metric: found.values[metric] for metrics in METRICS.values() for metric in metrics}
     kept.write_text(json.dumps(values))
     return values
+
+
+def perception_for_two(args: argparse.Namespace, folder: Path, held_out: str | None) -> Path:
+    """Weights of a perception model for all tasks but ``held_out``: the given one without a head, or one so trained."""
+    weights = folder / "perception" / WEIGHTS
+    if weights.exists():
+        return weights
+    if args.perception:
+        given, card = load_perception(args.perception)
+        save_perception(weights, without_head(given, held_out), card.name)
+        return weights
+    tasks = ",".join(task for task in TASKS if task != held_out)
+    changes = [f"model.tasks=[{tasks}]", f"optimiser.steps={args.steps[0]}", f"seed={args.seed}"]
+    changes += [f"recordings=[{args.train}]", "split=null"]
+    resume = (weights.parent / "last.ckpt").exists()
+    return train(MODEL, args.data, weights.parent, changes, resume=resume, progress=False)
+
+
+def collaboration(
+    args: argparse.Namespace, folder: Path, weights: Path, samples: CachedSamples, held_out: str | None
+) -> Path:
+    """Codec, fusion and reader for all tasks but ``held_out``, then its head."""
+    changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}"]
+    config = read_record(SHARING, TrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
+    path, headed = folder / "ours" / WEIGHTS, folder / "head" / WEIGHTS
+    if not path.exists():
+        model = CollaborativeModel(load_perception(weights)[0], config.collaboration, config.seed)
+        train_on(path.parent, config, model, samples, samples.cache, progress=False)
+    if held_out is None:
+        return path
+    if not headed.exists():
+        model, _ = load_collaboration(path)
+        start = load_perception(args.perception)[0].heads[held_out] if args.perception else None
+        config = replace(config, optimiser=replace(config.optimiser, steps=args.steps[2]))
+        train_head(headed.parent, config, model, held_out, samples, start)
+    return headed
 
 
 def without_head(perception: PerceptionModel, task: str | None) -> PerceptionModel:

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from collaboration import POSE_ERRORS, disturbed
-from skyweave.collaboration.align import Aligner
 from skyweave.collaboration.cache import Cache, Own, fill, platforms_of
+from skyweave.collaboration.pose_alignment import Aligner
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
-from skyweave.recording import RecordedScene
+from skyweave.recordings.recording import RecordedScene
 
 EVERY, STRIDE = 5, 4  # frames that are compared, and cells
 LEAST = 4  # places that both see

@@ -13,9 +13,9 @@ import json
 import numpy as np
 import torch
 
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import camera_pose
-from skyweave.geometry.ground import GroundPlane
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import camera_pose
+from skyweave.core.geometry.ground import GroundPlane
 from skyweave.mapping import Bins, DepthBins, FlatGround, HeightBins, OffsetBins, RatioBins, ground_rays
 
 ALTITUDES = (20, 30, 40, 60, 80, 100, 120)

@@ -25,20 +25,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from skyweave.collaboration.batches import CachedSamples
 from skyweave.collaboration.cache import Cache, fill
 from skyweave.collaboration.config import CollaborationConfig
-from skyweave.collaboration.evaluate import Conditions, score
+from skyweave.collaboration.evaluation import Conditions, score
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.moments import CachedSamples
 from skyweave.collaboration.strategies import STRATEGIES
 from skyweave.collaboration.train import WEIGHTS, TrainConfig, train_on
 from skyweave.collaboration.weights import UNTRAINED, load_collaboration
-from skyweave.files import write_aside
-from skyweave.geometry.camera import CameraGeometry
-from skyweave.geometry.frames import rotation_about_z
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.config import read_record
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.frames import rotation_about_z
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
-from skyweave.records import read_record
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs/collaboration/hidden.yaml"
 BUDGETS = ("200", "500", "1000", "2000", "5000", "10000", "50000", "none")

@@ -72,7 +72,7 @@ def torchgeo_dofa(images: torch.Tensor) -> Callable[[], Any]:
 
 
 def skyweave_dofa(images: torch.Tensor) -> Callable[[], Any]:
-    from skyweave.backbone.dofa import DOFA, VARIANTS
+    from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 
     model = DOFA(VARIANTS["dofa-v1-base"]).eval()
     return lambda: model.forward_features(images, WAVELENGTHS)
@@ -80,8 +80,8 @@ def skyweave_dofa(images: torch.Tensor) -> Callable[[], Any]:
 
 def skyweave_base(images: torch.Tensor) -> Callable[[], Any]:
     from skyweave.backbone.builder import build_backbone
+    from skyweave.core.sensors import Band, Sensor
     from skyweave.data.batch import SensorBatch
-    from skyweave.sensors import Band, Sensor
 
     bands = tuple(Band(f"band{i}", wavelength=1000 * value) for i, value in enumerate(WAVELENGTHS))
     sensor = Sensor("nine", "nine bands", bands, ground_sample_distance=10)

@@ -73,14 +73,14 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
         return
     import torch
 
-    from skyweave.adaptation import adapt, with_rates
-    from skyweave.adaptation.finetune import FinetuneConfig
-    from skyweave.adaptation.floors import FLOORS, PATCH
-    from skyweave.adaptation.own_data import load_own
-    from skyweave.adaptation.scores import MAIN, confusion
     from skyweave.backbone import load
-    from skyweave.files import write_aside
-    from skyweave.records import read_record
+    from skyweave.core.atomic_write import write_aside
+    from skyweave.core.config import read_record
+    from skyweave.downstream.finetuning import adapt, with_rates
+    from skyweave.downstream.finetuning.benchmark.baselines import FLOORS, PATCH
+    from skyweave.downstream.finetuning.finetune import FinetuneConfig
+    from skyweave.downstream.finetuning.scores import MAIN, confusion
+    from skyweave.downstream.labels.dataset import load_own
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     beside = args.data / f"{task}.yaml"

@@ -25,7 +25,7 @@ import psutil
 
 from skyweave.fleet import Client
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.supervise import Supervisor, fleet_state
+from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
 
 NAMES = ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
 INTERVAL = 0.5

@@ -28,15 +28,15 @@ import numpy as np
 import psutil
 
 from skyweave.fleet import Client
-from skyweave.fleet.clocks import offset_clock, wall_clock
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.envelope import Sealer
-from skyweave.fleet.keys import alive_key, frame_key
-from skyweave.fleet.limits import PeerLimits
-from skyweave.fleet.peers import Peers
-from skyweave.fleet.supervise import Supervisor, fleet_state
-from skyweave.fleet.trust import load_trust, make_keys
-from skyweave.fleet.zenoh_transport import ZenohConfig, ZenohTransport
+from skyweave.fleet.link.clocks import offset_clock, wall_clock
+from skyweave.fleet.link.envelope import Sealer
+from skyweave.fleet.link.rate_limit import PeerLimits
+from skyweave.fleet.link.topics import alive_key, frame_key
+from skyweave.fleet.link.trust import load_trust, make_keys
+from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
+from skyweave.fleet.node.peers import Peers
+from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
 from skyweave.wire import BoxList, FrameContent, WireGrid, encode_frame
 
 HONEST = ["UAV_1", "UAV_2", "UAV_3"]

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.data.nuscenes import load_recording
-from skyweave.fleet.box_perceiver import TruthPerceiver
-from skyweave.fleet.emulated import EmulatedNetwork, LinkConfig
-from skyweave.fleet.node import Node, NodeOptions
-from skyweave.fleet.perceiver import Place
-from skyweave.fleet.sources import of_platform
+from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
+from skyweave.fleet.node.node import Node, NodeOptions
+from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
+from skyweave.fleet.sources.base import of_platform
 from skyweave.perception.metrics import evaluate_detection, seen
-from skyweave.recording import RecordedScene
+from skyweave.recordings.nuscenes import load_recording
+from skyweave.recordings.recording import RecordedScene
 
 START = 1_750_000_000_000_000_000
 STEP = 20_000_000  # nanoseconds

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.supervise import Supervisor, fleet_state
+from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
 
 
 def main() -> None:

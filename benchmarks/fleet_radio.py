@@ -22,9 +22,9 @@ from typing import Any
 
 import yaml
 
-from skyweave.data.nuscenes import load_recording
-from skyweave.fleet.box_perceiver import TruthPerceiver
-from skyweave.fleet.score import read_saved, score
+from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
+from skyweave.fleet.sinks.score import read_saved, score
+from skyweave.recordings.nuscenes import load_recording
 
 NAMES = ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
 INTERVAL = 0.5

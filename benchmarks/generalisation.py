@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyweave.perception.evaluate import evaluate
+from skyweave.perception.evaluation import evaluate
 from skyweave.perception.samples import Samples
 from skyweave.perception.train import load_scenes, train
 from skyweave.perception.weights import load_perception

@@ -31,11 +31,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import look_at
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import GroundPlane
-from skyweave.mapping import HeightBins, RatioBins, ground_rays, lift, plan_lift
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import look_at
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import GroundPlane
+from skyweave.mapping import HeightBins, RatioBins, ground_rays, lift_features, plan_lift
 
 CAMERAS, BINS, SHAPE, CHANNELS, CELLS, RESOLUTION = 4, 100, (28, 60), 64, 200, 0.5
 ALTITUDE, SLAB = 50.0, 1000.0
@@ -137,8 +137,8 @@ def make_contenders(arguments: argparse.Namespace) -> dict[str, dict[str, Play]]
 
         return play
 
-    ours = {"plan ready": lambda: lift(features, plan(), weights=weights)[0]}
-    ours["plan rebuilt"] = lambda: lift(features, rebuilt(), weights=weights)[0]
+    ours = {"plan ready": lambda: lift_features(features, plan(), weights=weights)[0]}
+    ours["plan rebuilt"] = lambda: lift_features(features, rebuilt(), weights=weights)[0]
     theirs = {"plan ready": lambda: peer().pool(coordinates(), weights, features)}
     theirs["plan rebuilt"] = lambda: peer().pool(peer().coordinates(), weights, features)
 
@@ -228,7 +228,7 @@ def compare(arguments: argparse.Namespace, geometry: torch.dtype) -> Tensor:
     peer = Published(arguments.peer, scene(), bins, geometry)
     theirs = peer.pool(peer.coordinates(), weights, features)[0]  # (channels, x, y)
     wider = GRID.subgrid(0, -1, CELLS + 1, CELLS + 1)
-    ours = lift(features, plan_lift(scene(), wider, bins, SHAPE), weights=weights)[0][0]
+    ours = lift_features(features, plan_lift(scene(), wider, bins, SHAPE), weights=weights)[0][0]
     ours = ours.flip(1).transpose(1, 2).contiguous()  # row 0 is north; theirs has x first and y from the south
     ours[:, 1] += ours[:, 0]
     ours[:, :, 1] += ours[:, :, 0]

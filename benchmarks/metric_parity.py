@@ -314,11 +314,11 @@ GOLDEN: dict[Callable[..., Columns], int] = {detection_case: len(CHANGES) + 5, t
 
 
 def our_detection(case: Columns) -> Columns:
-    from skyweave.geometry.boxes import Boxes
+    from skyweave.core.geometry.boxes import Boxes
     from skyweave.perception.metrics import NDS, NUSCENES_RANGES, DetectionConfig, evaluate_detection
     from skyweave.perception.metrics.detection import ERRORS
     from skyweave.perception.results import Detections
-    from skyweave.recording import Annotations
+    from skyweave.recordings.recording import Annotations
 
     def boxes(columns: Columns) -> Boxes:
         return Boxes(np.array(columns["centre"]), np.array(columns["size"]), np.array(columns["yaw"]))
@@ -353,10 +353,10 @@ def our_detection(case: Columns) -> Columns:
 
 
 def our_tracking(case: Columns) -> Columns:
-    from skyweave.geometry.boxes import Boxes
+    from skyweave.core.geometry.boxes import Boxes
     from skyweave.perception.metrics import TrackedScene, evaluate_tracking
     from skyweave.perception.results import Detections
-    from skyweave.recording import Annotations
+    from skyweave.recordings.recording import Annotations
 
     def parts(rows: list[Any]) -> tuple[Boxes, np.ndarray, tuple[str, ...], tuple[str, ...]]:
         centres = np.array([[x, y, 0.0] for _, _, x, y, *_ in rows]).reshape(-1, 3)

@@ -22,7 +22,7 @@ import yaml
 
 from skyweave.perception import Samples, evaluate, load_perception
 from skyweave.perception.train import load_scenes, train
-from skyweave.recording import RecordedScene
+from skyweave.recordings.recording import RecordedScene
 
 ROOT = Path(__file__).resolve().parents[1]
 WORLD, MODEL = ROOT / "configs/world/day_night.yaml", ROOT / "configs/perception/small.yaml"

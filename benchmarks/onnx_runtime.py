@@ -20,9 +20,9 @@ import torch
 from contest import measure, serve, table
 
 from skyweave.backbone import Backbone, load
+from skyweave.core.sensors import get_sensor
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
-from skyweave.sensors import get_sensor
-from skyweave.sensors.sensor import Sensor
 
 
 def main() -> None:

@@ -108,8 +108,8 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
 
 def seen_alone(recording: Path) -> float:
     """Of the objects on the map that some platform sees, the share that the one whose map it is sees itself."""
+    from skyweave.core.config import read_record
     from skyweave.perception.train import TrainConfig
-    from skyweave.records import read_record
 
     samples = Samples(load_scenes([recording], None), read_record(MODEL, TrainConfig).model)
     shares = []

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from skyweave.allocator import keep_freed_memory
+from skyweave.core.malloc import keep_freed_memory
 from skyweave.mapping import plan_lift
 from skyweave.perception import PerceptionModel, Samples, Views, collate, load_perception, read_maps
-from skyweave.world.config import CameraConfig, PlatformConfig, WorldConfig
-from skyweave.world.world import simulate_scene
+from skyweave.simulator.config import CameraConfig, PlatformConfig, WorldConfig
+from skyweave.simulator.world import simulate_scene
 
 T = TypeVar("T")
 

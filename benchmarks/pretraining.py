@@ -163,9 +163,9 @@ def skyweave_step(arguments: argparse.Namespace, precision: str) -> Callable[[],
 def skyweave_parts(arguments: argparse.Namespace) -> tuple[Any, Any, torch.optim.Optimizer]:
     from skyweave.backbone.builder import build_backbone
     from skyweave.backbone.config import BackboneConfig
+    from skyweave.core.sensors import Band, Sensor
     from skyweave.data.batch import SensorBatch
     from skyweave.pretraining import MaskedAutoencoder, ObjectiveConfig
-    from skyweave.sensors import Band, Sensor
 
     width = WIDTHS[arguments.size]
     bands = tuple(Band(name, wavelength=value) for name, value in (("red", 665), ("green", 560), ("blue", 490)))
@@ -192,8 +192,8 @@ def profiled(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median seconds of each stage of our step, by precision. Attention and feed-forward parts are forward passes."""
     torch.set_num_threads(arguments.threads)
     model, batch, optimizer = skyweave_parts(arguments)
+    from skyweave.core.observation import Observation
     from skyweave.data.batch import stack
-    from skyweave.observation import Observation
 
     observations = [Observation.from_pixels(image.numpy(), batch.sensor) for image in batch.pixels]
     generator = torch.Generator().manual_seed(0)

@@ -24,7 +24,7 @@ from torch.nn import functional
 import pretraining
 from skyweave.data.augment import RandomView
 from skyweave.data.batch import SensorBatch, stack
-from skyweave.downstream.probe import Prepared, prepare, score
+from skyweave.downstream.probing.probe import Prepared, prepare, score
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE, PATCH = 64, 8

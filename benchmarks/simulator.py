@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from skyweave.records import read_record
-from skyweave.world.config import WorldConfig
-from skyweave.world.world import World
+from skyweave.core.config import read_record
+from skyweave.simulator.config import WorldConfig
+from skyweave.simulator.world import World
 
 
 def main() -> None:

@@ -26,17 +26,17 @@ from pathlib import Path
 import torch
 
 from skyweave.backbone import read_checkpoint
+from skyweave.collaboration.batches import CachedSamples
 from skyweave.collaboration.cache import fill
-from skyweave.collaboration.evaluate import Conditions, score
+from skyweave.collaboration.evaluation import Conditions, score
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.moments import CachedSamples
 from skyweave.collaboration.train import WEIGHTS, TrainConfig, train_head, train_on
 from skyweave.collaboration.weights import load_collaboration
+from skyweave.core.config import read_record
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.train import load_scenes, train
 from skyweave.perception.weights import load_perception, save_perception
-from skyweave.records import read_record
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MODEL, SHARING = CONFIGS / "perception/small.yaml", CONFIGS / "collaboration/hidden.yaml"

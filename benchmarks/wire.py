@@ -23,8 +23,8 @@ from skyweave.wire.chunks import by_model, decode, encode_frame, read_chunk
 from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, WireGrid
 from skyweave.wire.rans import decode as decode_symbols
 from skyweave.wire.rans import encode
-from skyweave.wire.receive import Receiver
-from skyweave.wire.refusal import Refused
+from skyweave.wire.receiver import Receiver
+from skyweave.wire.rejection import Refused
 from skyweave.wire.tables import COST_SCALE, Branch, EntropyTables, frequencies_from
 
 T = TypeVar("T")

@@ -5,13 +5,13 @@ from dataclasses import replace
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.fleet.box_perceiver import BoxPerceiver, TruthPerceiver
-from skyweave.fleet.clocks import Clock
-from skyweave.fleet.node import Node, NodeOptions
-from skyweave.fleet.transport import Transport
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.fleet.link.clocks import Clock
+from skyweave.fleet.link.transport import Transport
+from skyweave.fleet.node.node import Node, NodeOptions
+from skyweave.fleet.perceivers.late_fusion import BoxPerceiver, TruthPerceiver
 from skyweave.perception.model import PerceptionModel
-from skyweave.recording import Frame
+from skyweave.recordings.recording import Frame
 
 CATEGORIES = ("car", "truck")
 START = 1_750_000_000_000_000_000

@@ -8,12 +8,12 @@ import numpy as np
 import rasterio
 from PIL import ExifTags, Image
 
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground, GroundPlane
-from skyweave.photos.metadata import Attitude
-from skyweave.photos.photo import world_from_camera
-from skyweave.photos.zone import Zone
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground, GroundPlane
+from skyweave.orthomosaic.metadata import Attitude
+from skyweave.orthomosaic.photo import world_from_camera
+from skyweave.orthomosaic.utm_zone import Zone
 
 ZONE = Zone("EPSG:32633")
 EAST, NORTH = 370_000.0, 5_800_000.0

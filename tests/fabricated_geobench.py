@@ -8,10 +8,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from skyweave.geobench.fabricate import fabricate
-from skyweave.geobench.folder import find_tasks
-from skyweave.geobench.pickling import write_pickle
-from skyweave.geobench.unpickle import read_pickle
+from skyweave.downstream.geobench.folder import find_tasks
+from skyweave.downstream.geobench.pickling import write_pickle
+from skyweave.downstream.geobench.synthetic import fabricate
+from skyweave.downstream.geobench.unpickle import read_pickle
 
 
 def miniature(folder: Path, *names: str, samples: tuple[int, int, int] = (6, 3, 3), size: int = 20) -> Path:

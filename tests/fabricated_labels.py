@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.backbone import Backbone, build_backbone
-from skyweave.labelled import LabelledData, LabelledSample, Task, TaskKind
-from skyweave.observation import Observation
-from skyweave.sensors import get_sensor
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import get_sensor
+from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample, Task, TaskKind
 
 CLASSES: dict[TaskKind, tuple[str, ...]] = {
     "classification": ("red", "green"),

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from fabricated_recordings import scene
-from skyweave.geometry.camera import CameraGeometry
-from skyweave.geometry.frames import quaternion_from_rotation
-from skyweave.recording import RecordedScene
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.frames import quaternion_from_rotation
+from skyweave.recordings.recording import RecordedScene
 
 Tables = dict[str, list[dict[str, Any]]]
 CAR_CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_FRONT_LEFT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_BACK_RIGHT")

@@ -5,12 +5,12 @@ from functools import partial
 
 import numpy as np
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import look_at, rotation_about_z
-from skyweave.observation import Observation
-from skyweave.recording import Annotations, Capture, Frame, RecordedScene
-from skyweave.sensors import Sensor, get_sensor
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import look_at, rotation_about_z
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import Sensor, get_sensor
+from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedScene
 
 START = 1_700_000_000_123_456_789
 STEP = 500_000_000

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import look_at
-from skyweave.geometry.ground import GroundPlane
-from skyweave.observation import Observation
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import look_at
+from skyweave.core.geometry.ground import GroundPlane
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import get_sensor
 from skyweave.perception.config import LiftConfig, MapConfig, ModelConfig
-from skyweave.recording import Annotations, Capture, Frame, RecordedScene
-from skyweave.sensors import get_sensor
+from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedScene
 
 RGB = get_sensor("rgb")
 CAMERA = PinholeCamera.from_field_of_view(1.0, 64, 96)

@@ -1,6 +1,6 @@
 """A small simulated world for tests: everything there is, on few pixels."""
 
-from skyweave.world.config import (
+from skyweave.simulator.config import (
     CameraConfig,
     PlatformConfig,
     RoadsConfig,

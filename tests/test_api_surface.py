@@ -41,7 +41,7 @@ def _arguments(thing: Any) -> list[str] | str:
 
 def _options(command: str) -> list[str]:
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"skyweave.cli.{command}").add_parser(parser.add_subparsers())
+    importlib.import_module(COMMANDS[command][0]).add_parser(parser.add_subparsers())
     actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     (own,) = actions[0].choices.values()
     return sorted(text for action in own._actions for text in (action.option_strings or [action.dest]))

@@ -20,8 +20,10 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_every_command_file_is_listed() -> None:
-    files = {p.stem for p in Path(cli.__file__).parent.glob("*.py")} - {"__init__", "main"}
-    assert {name for name in files if not name.startswith("_")} == set(cli.COMMANDS)
+    package = Path(cli.__file__).parents[1]
+    modules = {".".join(("skyweave", *p.relative_to(package).with_suffix("").parts)) for p in package.rglob("command_*.py")}
+    assert modules == {module for module, _ in cli.COMMANDS.values()}
+    assert all(module.endswith(f".command_{command}") for command, (module, _) in cli.COMMANDS.items())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["embed", "--help"], ["probe", "--help"]], ids=" ".join)

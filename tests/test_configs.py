@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from skyweave.downstream.config import ProbeConfig
+from skyweave.core.config import read_record
+from skyweave.downstream.labels.probe_config import ProbeConfig
 from skyweave.perception.train import TrainConfig
 from skyweave.pretraining.config import PretrainConfig
-from skyweave.records import read_record
-from skyweave.world.config import WorldConfig
+from skyweave.simulator.config import WorldConfig
 
 KINDS: dict[str, Any] = {
     "world": WorldConfig,

@@ -8,17 +8,17 @@ import torch
 
 import skyweave
 from skyweave.backbone import fingerprint, read_checkpoint, shipped
+from skyweave.collaboration.batches import CachedSamples
 from skyweave.collaboration.cache import fill
-from skyweave.collaboration.evaluate import Conditions, score
-from skyweave.collaboration.moments import CachedSamples
+from skyweave.collaboration.evaluation import Conditions, score
 from skyweave.collaboration.weights import load_collaboration
+from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch, stack
 from skyweave.data.dataset import load_dataset
-from skyweave.demo.perceived import unseen_scenes
+from skyweave.demo.perception import unseen_scenes
 from skyweave.perception import load_perception
 from skyweave.perception.weights import fingerprint as perception_fingerprint
 from skyweave.pretraining import load_autoencoder
-from skyweave.sensors import get_sensor
 
 DATA = Path(__file__).resolve().parents[1] / "configs" / "data" / "shared_samples.yaml"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skyweave.backbone import SIZES, Backbone, build_backbone
+from skyweave.core.sensors import Band, Sensor, get_sensor
 from skyweave.data.batch import SensorBatch
-from skyweave.sensors import Band, Sensor, get_sensor
 
 SMALL = {"width": 64, "depth": 3, "heads": 2, "patch_size": 4, "mixes": 8}
 
@@ -148,7 +148,7 @@ def test_a_sensor_without_weights_is_named() -> None:
 
 
 def test_embedding_leaves_training_possible() -> None:
-    from skyweave.observation import Observation
+    from skyweave.core.observation import Observation
 
     model = backbone()
     images = batch(get_sensor("naip"), images=1)

@@ -10,7 +10,7 @@ import torch
 
 import skyweave
 from skyweave.backbone import Backbone, build_backbone, fingerprint, save_checkpoint
-from skyweave.sensors import get_sensor
+from skyweave.core.sensors import get_sensor
 
 SMALL = {"width": 32, "depth": 2, "heads": 2, "patch_size": 4, "mixes": 4}
 

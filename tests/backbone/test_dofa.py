@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from skyweave.backbone.dofa import (
+from skyweave.backbone.pretrained.dofa import (
     DOFA,
     VARIANTS,
     DOFAConfig,
@@ -17,10 +17,10 @@ from skyweave.backbone.dofa import (
     resize_positions,
     wavelengths_in_micrometres,
 )
-from skyweave.backbone.dofa_weights import dofa_from_state_dict, load_dofa
+from skyweave.backbone.pretrained.dofa_weights import dofa_from_state_dict, load_dofa
+from skyweave.core.sensors.band import Band
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
-from skyweave.sensors.band import Band
-from skyweave.sensors.sensor import Sensor
 
 SMALL = {
     1: DOFAConfig(1, patch_size=16, width=48, depth=4, heads=4, levels=(0, 1, 2, 3), image_size=64),

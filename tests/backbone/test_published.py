@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import save_file
 
 from skyweave.backbone import fingerprint, load
-from skyweave.backbone.clay import Clay
-from skyweave.backbone.dofa import DOFA, VARIANTS
-from skyweave.backbone.published import PublishedConfig, PublishedEncoder
-from skyweave.backbone.published_vit import MAE, Prithvi, SatMAE
-from skyweave.backbone.published_weights import from_state_dict, load_published
+from skyweave.backbone.pretrained.clay import Clay
+from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
+from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
+from skyweave.backbone.pretrained.vit import MAE, Prithvi, SatMAE
+from skyweave.backbone.pretrained.weights import from_state_dict, load_published
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import get_sensor
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch, stack
-from skyweave.observation import Observation
-from skyweave.sensors import get_sensor
-from skyweave.sensors.sensor import Sensor
 
 SENTINEL2 = get_sensor("sentinel2-l2a")
 CONFIG = PublishedConfig("test", width=192, depth=4, heads=3, patch_size=8, side=12)
@@ -223,7 +223,7 @@ def test_clay_places_by_metres() -> None:
 
 
 def elevation() -> Sensor:
-    from skyweave.sensors import Band
+    from skyweave.core.sensors import Band
 
     return Sensor("dem", "dem", (Band("height", kind="elevation", unit="metre"),), 10.0)
 

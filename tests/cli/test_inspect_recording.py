@@ -8,7 +8,7 @@ import pytest
 from fabricated_layouts import nuscenes, uav3d
 from fabricated_recordings import CATEGORIES, scene
 from skyweave.cli.main import main
-from skyweave.data.nuscenes import finish_recording, write_scene
+from skyweave.recordings.nuscenes import finish_recording, write_scene
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import rasterio
 import torch
 from affine import Affine
 
-from skyweave.backbone.published import PublishedConfig
-from skyweave.backbone.published_vit import MAE
+from skyweave.backbone.pretrained.encoder import PublishedConfig
+from skyweave.backbone.pretrained.vit import MAE
 from skyweave.cli.main import main
-from skyweave.sensors import get_sensor
+from skyweave.core.sensors import get_sensor
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from skyweave.cli.main import main
-from skyweave.sensors import catalogue, get_sensor, sensor_from_dict
+from skyweave.core.sensors import catalogue, get_sensor, sensor_from_dict
 
 
 def test_the_list_names_every_sensor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from skyweave.cli.main import main
-from skyweave.data.nuscenes import load_recording
+from skyweave.recordings.nuscenes import load_recording
 
 SMALL = {
     "name": "tiny",

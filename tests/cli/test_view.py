@@ -12,7 +12,7 @@ from PIL import Image
 from fabricated_layouts import air_co_pred
 from fabricated_recordings import CATEGORIES, scene
 from skyweave.cli.main import main
-from skyweave.data.nuscenes import finish_recording, write_scene
+from skyweave.recordings.nuscenes import finish_recording, write_scene
 from skyweave.viewing.raster import raster_picture
 
 

@@ -8,14 +8,14 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.batches import CachedSamples
 from skyweave.collaboration.cache import Cache, fill
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.moments import CachedSamples
 from skyweave.collaboration.train import some_cells
 from skyweave.perception.model import PerceptionModel
-from skyweave.recording import RecordedScene
+from skyweave.recordings.recording import RecordedScene
 
 
 @pytest.fixture(scope="session")

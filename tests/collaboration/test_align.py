@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from skyweave.collaboration.align import FLAT, LIKELY, Aligner, Aligners, Correction, PoseError
-from skyweave.geometry.grid import MapGrid
+from skyweave.collaboration.pose_alignment import FLAT, LIKELY, Aligner, Aligners, Correction, PoseError
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
 
 MIDDLE = np.array([500_010.0, 4_000_020.0])

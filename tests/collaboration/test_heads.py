@@ -10,17 +10,17 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.collaboration.batches import CachedSamples
 from skyweave.collaboration.cache import Cache, fill
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.freeze import fingerprint_of, freeze
+from skyweave.collaboration.entropy_tables import fingerprint_of, freeze
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.moments import CachedSamples
 from skyweave.collaboration.train import TrainConfig, train_head, with_head
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import OptimiserConfig
-from skyweave.recording import RecordedScene
+from skyweave.recordings.recording import RecordedScene
 
 
 def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from skyweave.collaboration.evaluate import Conditions, Exchange
+from skyweave.collaboration.batches import CachedSamples
+from skyweave.collaboration.evaluation import Conditions, Exchange
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.moments import CachedSamples
 
 Make = Callable[[str], CollaborativeModel]
 

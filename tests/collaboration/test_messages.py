@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from skyweave.collaboration.boxes import drawn, moved
 from skyweave.collaboration.cache import Cache, Own
-from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.messages import content, decoded, encode, heard, request_of, wanted_by
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.strategies.ours import Ours
+from skyweave.collaboration.strategies.dual_branch import Ours
 from skyweave.collaboration.weights import as_stored, load_collaboration, save_collaboration
-from skyweave.geometry.boxes import Boxes
+from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, FrameContent, Pose, Receiver, Refused, WireGrid, decode
 

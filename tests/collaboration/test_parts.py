@@ -10,19 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skyweave.collaboration.batches import CachedSamples, TrainingMoments, asked, collate, warped, warped_boxes
 from skyweave.collaboration.boxes import DRAWN, drawn, merged, moved
 from skyweave.collaboration.cache import Cache
+from skyweave.collaboration.cell_selection import select, worth_telling
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, Losses, World
 from skyweave.collaboration.entropy import EntropyModel, cheapest, freeze
-from skyweave.collaboration.evaluate import with_boxes
+from skyweave.collaboration.evaluation import with_boxes
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
-from skyweave.collaboration.moments import CachedSamples, TrainingMoments, asked, collate, warped, warped_boxes
-from skyweave.collaboration.select import select, worth_telling
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.module import OptimiserConfig
-from skyweave.perception.predict import Scene, forecast
+from skyweave.perception.prediction import Scene, forecast
 from skyweave.perception.results import Detections
 from skyweave.wire import BoxList
 
@@ -265,7 +265,7 @@ def test_no_cache_is_named(tmp_path: object) -> None:
 
 
 def test_a_received_box_extends_the_instance_it_lies_on_or_is_a_new_one() -> None:
-    from skyweave.collaboration.evaluate import _with_instances
+    from skyweave.collaboration.evaluation import _with_instances
     from skyweave.perception.results import InstanceMap
 
     known = np.zeros((64, 64), int)

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies import STRATEGIES
-from skyweave.collaboration.told import Told
 
 Make = Callable[[str], CollaborativeModel]
 

@@ -8,7 +8,7 @@ import rasterio
 import yaml
 
 from skyweave.data.dataset import load_dataset
-from skyweave.data.declaration import parse_declaration
+from skyweave.data.dataset_config import parse_declaration
 
 
 def test_images_come_out_in_their_units(small, small_root):

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomView
+from skyweave.data.memory_mapped import stored_image
 from skyweave.data.mixing import MixedBatches, _whole_counts
-from skyweave.data.stored import stored_image
-from skyweave.observation import Observation
-from skyweave.sensors import get_sensor
 
 VIEW = RandomView(16)
 

@@ -6,8 +6,8 @@ import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
+from skyweave.core.sensors import Band, Encoding, Sensor, get_sensor
 from skyweave.data.raster import describe_raster, read_observation
-from skyweave.sensors import Band, Encoding, Sensor, get_sensor
 
 RGB = get_sensor("rgb")
 NAIP = get_sensor("naip")

@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from skyweave.cli.main import main
-from skyweave.cli.shards import starts
+from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomView
+from skyweave.data.command_shards import starts
 from skyweave.data.dataset import load_dataset
 from skyweave.data.mixing import MixedBatches
 from skyweave.data.shards import ShardIndex, write_shards
-from skyweave.sensors import get_sensor
 
 
 def digest(folder):

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skyweave.core.observation import GeoTransform, Observation
+from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomView
 from skyweave.data.resampling import filter_matrix, resample
-from skyweave.observation import GeoTransform, Observation
-from skyweave.sensors import get_sensor
 
 THERMAL = get_sensor("thermal")
 

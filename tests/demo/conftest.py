@@ -7,10 +7,11 @@ import pytest
 from skyweave.backbone import build_backbone, save_checkpoint
 from skyweave.collaboration.cache import fill
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import save_collaboration
-from skyweave.demo.perceived import unseen_scenes
+from skyweave.core.sensors import get_sensor
+from skyweave.demo.perception import unseen_scenes
 from skyweave.perception import (
     LiftConfig,
     MapConfig,
@@ -20,7 +21,6 @@ from skyweave.perception import (
     save_perception,
 )
 from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
-from skyweave.sensors import get_sensor
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,15 @@ import pytest
 import skyweave
 from skyweave.backbone import build_backbone, save_checkpoint
 from skyweave.cli.main import main
+from skyweave.core.observation import GeoTransform, Observation
+from skyweave.core.sensors import get_sensor
 from skyweave.demo import write_report
 from skyweave.demo.collection import CHAPTERS, collect, find_data, mosaic
 from skyweave.demo.crossing import make_crossing, simulated_crossing
+from skyweave.demo.figures import PAPER, colour, composite, cut, shown, stretch_of
 from skyweave.demo.neighbours import search
-from skyweave.demo.perceived import make_perceived, unseen_scenes
-from skyweave.demo.pictures import PAPER, colour, composite, cut, shown, stretch_of
-from skyweave.observation import GeoTransform, Observation
+from skyweave.demo.perception import make_perceived, unseen_scenes
 from skyweave.perception import load_perception
-from skyweave.sensors import get_sensor
 
 
 def check_page(path: Path) -> str:

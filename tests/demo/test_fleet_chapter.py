@@ -15,7 +15,7 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 from skyweave.cli.main import main
 from skyweave.demo import fleet, fleet_run
 from skyweave.demo.fleet import FleetShown, check_fleet, make_fleet
-from skyweave.demo.fleet_picture import BACK, PANEL, draw_fleet
+from skyweave.demo.fleet_figure import BACK, PANEL, draw_fleet
 from skyweave.demo.fleet_run import fleet_config, running
 from skyweave.demo.report import _fleet
 from skyweave.fleet.config import FleetConfig

@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from skyweave.fleet.clocks import Exchange, OffsetEstimate
+from skyweave.fleet.link.clocks import Exchange, OffsetEstimate
 
 SECOND = 10**9
 

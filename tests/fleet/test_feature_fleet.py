@@ -18,19 +18,19 @@ from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration.cache import fill
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import load_for, save_collaboration
-from skyweave.data.nuscenes import finish_recording, load_recording, write_scene
-from skyweave.fleet.batch import perceive_together
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.feature_perceiver import FeaturePerceiver
-from skyweave.fleet.perceiver import Place
-from skyweave.fleet.publish import MOST, SHOWN
-from skyweave.fleet.score import read_detections, read_saved
-from skyweave.fleet.sources import of_platform
-from skyweave.fleet.supervise import Supervisor
+from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
+from skyweave.fleet.perceivers.offline import perceive_together
+from skyweave.fleet.sinks.publish import MOST, SHOWN
+from skyweave.fleet.sinks.score import read_detections, read_saved
+from skyweave.fleet.sources.base import of_platform
+from skyweave.fleet.supervisor.supervisor import Supervisor
 from skyweave.perception.model import PerceptionModel
+from skyweave.recordings.nuscenes import finish_recording, load_recording, write_scene
 
 NAMES = ("UAV_1", "UAV_2")
 INTERVAL, BUDGET, MTU = 3.0, 900, 1200  # seconds: a busy machine should keep up

@@ -12,15 +12,15 @@ from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration.cache import Cache, fill
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.fleet.batch import perceive_together
-from skyweave.fleet.budget import BudgetConfig
-from skyweave.fleet.emulated import EmulatedNetwork, LinkConfig
-from skyweave.fleet.feature_perceiver import FeaturePerceiver
-from skyweave.fleet.node import NodeOptions, names
-from skyweave.fleet.perceiver import Place
-from skyweave.fleet.transport import Loopback
+from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
+from skyweave.fleet.link.transport import Loopback
+from skyweave.fleet.node.node import NodeOptions, names
+from skyweave.fleet.node.rate_control import BudgetConfig
+from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
+from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.perception.model import PerceptionModel
 
 NAMES = ("UAV_1", "UAV_2", "UAV_3")

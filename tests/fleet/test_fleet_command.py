@@ -22,10 +22,10 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 from aiohttp import ClientSession
 
 from skyweave.cli.main import main
+from skyweave.core.config import read_record
 from skyweave.fleet import Client
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.supervise import Supervisor, fleet_state, node_contents, supervisor_of
-from skyweave.records import read_record
+from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state, node_contents, supervisor_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0  # a loaded machine may take its time

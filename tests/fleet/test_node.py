@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 import fabricated_fleet as fleet
-from skyweave.fleet.batch import perceive_together
-from skyweave.fleet.emulated import EmulatedNetwork, LinkConfig
-from skyweave.fleet.node import Node, NodeOptions, names
-from skyweave.fleet.perceiver import Place
-from skyweave.fleet.transport import Loopback
-from skyweave.perception.predict import Scene
+from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
+from skyweave.fleet.link.transport import Loopback
+from skyweave.fleet.node.node import Node, NodeOptions, names
+from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.offline import perceive_together
+from skyweave.perception.prediction import Scene
 
 NAMES = ("UAV_1", "UAV_2", "UAV_3", "UAV_4")
 
@@ -122,7 +122,7 @@ def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
     """250 kbit/s shared by two frames a second leaves 15 kB each; the perceiver would send more."""
     from dataclasses import replace as changed
 
-    from skyweave.fleet.budget import BudgetConfig
+    from skyweave.fleet.node.rate_control import BudgetConfig
     from skyweave.wire import BoxList, FrameContent
 
     class Talker:

@@ -10,15 +10,15 @@ import fabricated_fleet as fleet
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.collaboration.align import PoseError
 from skyweave.collaboration.boxes import detections_of
-from skyweave.fleet.box_perceiver import BoxPerceiver, OwnScene
-from skyweave.fleet.metrics import NodeCollector, status
-from skyweave.fleet.publish import links
-from skyweave.fleet.transport import Loopback
-from skyweave.geometry.grid import MapGrid
+from skyweave.collaboration.pose_alignment import PoseError
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.fleet.link.transport import Loopback
+from skyweave.fleet.perceivers.late_fusion import BoxPerceiver, OwnScene
+from skyweave.fleet.sinks.prometheus import NodeCollector, status
+from skyweave.fleet.sinks.publish import links
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.predict import Scene
+from skyweave.perception.prediction import Scene
 from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
 
 GRID = MapGrid(-64, 64, 0.5, 128, 128)

@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 from rosbags.typesys import Stores, get_typestore
 
-from skyweave.fleet.clocks import wall_clock
+from skyweave.core.config import convert
 from skyweave.fleet.config import NodeConfig, RosConfig, SourceConfig
-from skyweave.fleet.ros import RosSource, mounted
-from skyweave.fleet.run import make_node
-from skyweave.fleet.sources import open_source
-from skyweave.fleet.transport import Loopback, LoopbackMember
-from skyweave.fleet.zenoh_transport import ZenohConfig, ZenohTransport
-from skyweave.recording import Frame
-from skyweave.records import convert
+from skyweave.fleet.link.clocks import wall_clock
+from skyweave.fleet.link.transport import Loopback, LoopbackMember
+from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
+from skyweave.fleet.sources.base import open_source
+from skyweave.fleet.sources.ros import RosSource, mounted
+from skyweave.fleet.supervisor.runtime import make_node
+from skyweave.recordings.recording import Frame
 
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 START = 1_750_000_000_000_000_000

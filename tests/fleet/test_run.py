@@ -18,18 +18,18 @@ import fabricated_fleet as fleet
 import fabricated_scene as toy
 from fabricated_world import small_world
 from skyweave.fleet import Client
-from skyweave.fleet.clocks import wall_clock
 from skyweave.fleet.config import SourceConfig
-from skyweave.fleet.metrics import NodeCollector, status
-from skyweave.fleet.node import Node, NodeOptions, Picture, names
-from skyweave.fleet.pictures import PictureMessage, TopicSource
-from skyweave.fleet.publish import Publisher
-from skyweave.fleet.run import run_node
-from skyweave.fleet.sources import RecordingSource, SimulatorSource, open_source
-from skyweave.fleet.transport import Loopback
+from skyweave.fleet.link.clocks import wall_clock
+from skyweave.fleet.link.transport import Loopback
+from skyweave.fleet.node.node import Node, NodeOptions, Picture, names
+from skyweave.fleet.sinks.prometheus import NodeCollector, status
+from skyweave.fleet.sinks.publish import Publisher
+from skyweave.fleet.sources.base import RecordingSource, SimulatorSource, open_source
+from skyweave.fleet.sources.images import PictureMessage, TopicSource
+from skyweave.fleet.supervisor.runtime import run_node
 from skyweave.perception.results import Detections
-from skyweave.perception.track import Tracker, TrackerConfig
-from skyweave.recording import Frame, RecordedScene
+from skyweave.perception.tracking import Tracker, TrackerConfig
+from skyweave.recordings.recording import Frame, RecordedScene
 
 NAMES = ("UAV_1", "UAV_4")
 
@@ -242,10 +242,10 @@ def test_pictures_of_peers_go_into_the_statistics() -> None:
 
 def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
+    from skyweave.core.config import convert
     from skyweave.fleet.config import NodeConfig
-    from skyweave.fleet.run import make_perceiver
+    from skyweave.fleet.supervisor.runtime import make_perceiver
     from skyweave.perception.weights import save_perception
-    from skyweave.records import convert
 
     perceiver = fleet.model_perceiver()
     save_perception(tmp_path / "model.safetensors", perceiver.model, "toy")
@@ -280,7 +280,7 @@ def test_maps_of_the_past_move_by_whole_cells() -> None:
     import torch
 
     from skyweave.collaboration.cache import shifted
-    from skyweave.geometry.grid import MapGrid
+    from skyweave.core.geometry.grid import MapGrid
 
     before, after = MapGrid(0, 8, 1.0, 8, 8), MapGrid(3, 6, 1.0, 8, 8)
     values = torch.arange(64.0).reshape(1, 1, 8, 8)

@@ -9,11 +9,11 @@ import pytest
 
 import fabricated_fleet as fleet
 import fabricated_scene as toy
-from skyweave.fleet.node import NodeOptions
-from skyweave.fleet.publish import Publisher
-from skyweave.fleet.score import read_detections, read_saved, score
-from skyweave.fleet.transport import Loopback
-from skyweave.recording import RecordedScene
+from skyweave.fleet.link.transport import Loopback
+from skyweave.fleet.node.node import NodeOptions
+from skyweave.fleet.sinks.publish import Publisher
+from skyweave.fleet.sinks.score import read_detections, read_saved, score
+from skyweave.recordings.recording import RecordedScene
 
 NAMES = ("UAV_1", "UAV_4")
 INTERVAL = 0.5

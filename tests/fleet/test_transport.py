@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyweave.fleet.emulated import EmulatedNetwork, Link, LinkConfig
-from skyweave.fleet.transport import Loopback, matches
+from skyweave.fleet.link.emulated import EmulatedNetwork, Link, LinkConfig
+from skyweave.fleet.link.transport import Loopback, matches
 
 SECOND = 10**9
 words = st.sampled_from(["a", "b", "skyweave", "x1"])

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fabricated_fleet as fleet
-from skyweave.fleet.clocks import wall_clock
-from skyweave.fleet.envelope import WINDOW, Opened, Sealer, Unsealer
-from skyweave.fleet.heartbeat import Heartbeat, Report, read_heartbeat, write_heartbeat
-from skyweave.fleet.keys import alive_key, frame_key, platform_of
-from skyweave.fleet.limits import PeerLimits
-from skyweave.fleet.metrics import NodeCollector, status
-from skyweave.fleet.node import NodeOptions
-from skyweave.fleet.transport import Loopback
-from skyweave.fleet.trust import load_trust, make_keys
+from skyweave.fleet.link.clocks import wall_clock
+from skyweave.fleet.link.envelope import WINDOW, Opened, Sealer, Unsealer
+from skyweave.fleet.link.heartbeat import Heartbeat, Report, read_heartbeat, write_heartbeat
+from skyweave.fleet.link.rate_limit import PeerLimits
+from skyweave.fleet.link.topics import alive_key, frame_key, platform_of
+from skyweave.fleet.link.transport import Loopback
+from skyweave.fleet.link.trust import load_trust, make_keys
+from skyweave.fleet.node.node import NodeOptions
+from skyweave.fleet.sinks.prometheus import NodeCollector, status
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 

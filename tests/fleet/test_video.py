@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from skyweave.fleet.config import SourceConfig
-from skyweave.fleet.sources import open_source
-from skyweave.fleet.video import Video, VideoSource
+from skyweave.fleet.sources.base import open_source
+from skyweave.fleet.sources.video import Video, VideoSource
 
 ROWS, COLUMNS, RATE, COUNT = 48, 64, 10, 60
 POSES = "time,x,y,z,yaw,pitch,roll\n0,10,20,50,170,45,0\n2,14,20,50,-170,45,0\n4,14,20,60,-170,90,0\n"

@@ -12,11 +12,11 @@ import pytest
 zenoh = pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
 import fabricated_fleet as fleet  # noqa: E402
-from skyweave.fleet.clocks import wall_clock  # noqa: E402
-from skyweave.fleet.keys import frame_key  # noqa: E402
-from skyweave.fleet.transport import Priority  # noqa: E402
-from skyweave.fleet.trust import load_trust, make_keys  # noqa: E402
-from skyweave.fleet.zenoh_transport import (  # noqa: E402
+from skyweave.fleet.link.clocks import wall_clock  # noqa: E402
+from skyweave.fleet.link.topics import frame_key  # noqa: E402
+from skyweave.fleet.link.transport import Priority  # noqa: E402
+from skyweave.fleet.link.trust import load_trust, make_keys  # noqa: E402
+from skyweave.fleet.link.zenoh import (  # noqa: E402
     Certificates,
     ZenohConfig,
     ZenohTransport,
@@ -122,7 +122,7 @@ def test_who_leaves_is_known_at_once_and_leaves_no_descriptors() -> None:
     here.watch("skyweave/test/alive/*", left.append)
     descriptors = []
     program = (
-        "import sys, time; from skyweave.fleet.zenoh_transport import ZenohConfig, ZenohTransport;"
+        "import sys, time; from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport;"
         "z = ZenohTransport(ZenohConfig(connect=[sys.argv[1]])); z.announce(sys.argv[2]);"
         "z.subscribe('skyweave/test/hello', lambda k, m: print('here', flush=True)); time.sleep(60)"
     )
@@ -154,7 +154,7 @@ def test_dead_links_leave_threads_to_listen_with() -> None:
     """
     port = free_port()
     program = (
-        "import sys, time; from pathlib import Path; from skyweave.fleet.zenoh_transport import *;"
+        "import sys, time; from pathlib import Path; from skyweave.fleet.link.zenoh import *;"
         "one = ZenohTransport(ZenohConfig([sys.argv[1]])); two = ZenohTransport(ZenohConfig(connect=[sys.argv[1]]));"
         "time.sleep(1);"
         "names = [p.read_text() for p in Path('/proc/self/task').glob('*/comm')];"

@@ -16,11 +16,11 @@ from pystac.extensions.mlm import MLMExtension
 
 from skyweave.backbone import Backbone, BackboneConfig, build_backbone, fingerprint
 from skyweave.cli.main import main
+from skyweave.core.sensors import get_sensor
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.interop.export import Exported, example, export
 from skyweave.interop.graph import SensorGraph
-from skyweave.sensors import get_sensor
-from skyweave.sensors.sensor import Sensor
 
 pytestmark = pytest.mark.timeout(600)  # tracing takes seconds of a free core, and minutes of a busy one
 TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import pytest
 
 from fabricated_recordings import CATEGORIES, scene
 from skyweave.cli.main import main
-from skyweave.data.nuscenes import finish_recording, write_scene
+from skyweave.recordings.nuscenes import finish_recording, write_scene
 
 pytestmark = pytest.mark.interop
 SCRIPT = Path("benchmarks") / "nuscenes_devkit.py"

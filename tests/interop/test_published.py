@@ -19,11 +19,11 @@ if importlib.util.find_spec("timm") is None:
 
 import timm
 
-from skyweave.backbone.published import PublishedEncoder
-from skyweave.backbone.published_weights import load_published
+from skyweave.backbone.pretrained.encoder import PublishedEncoder
+from skyweave.backbone.pretrained.weights import load_published
+from skyweave.core.sensors import get_sensor
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
-from skyweave.sensors import get_sensor
-from skyweave.sensors.sensor import Sensor
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 TOLERANCE = 1e-4
@@ -159,7 +159,7 @@ def test_clay_1_is_terratorchs(tmp_path: Path) -> None:
 
 
 def check_clay(ours: PublishedEncoder, theirs: torch.nn.Module, name: str, run: Any) -> None:
-    from skyweave.backbone.clay import micrometres
+    from skyweave.backbone.pretrained.clay import micrometres
 
     sensor = get_sensor(name)
     if name == "sentinel2-l2a":

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyweave.backbone import BackboneConfig, build_backbone
-from skyweave.backbone.dofa import DOFA, VARIANTS
+from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
+from skyweave.core.observation import GeoTransform, Observation
+from skyweave.core.sensors import catalogue, get_sensor
 from skyweave.data.batch import stack
+from skyweave.downstream.labels.labelled_data import IGNORED
 from skyweave.interop.sensor_module import SensorModule, decode, pyramid
 from skyweave.interop.timm_model import Classifier, FeaturePyramid, with_weights
 from skyweave.interop.torchgeo import from_sample, label_of, to_batch, to_sample
-from skyweave.labelled import IGNORED
-from skyweave.observation import GeoTransform, Observation
-from skyweave.sensors import catalogue, get_sensor
 
 SENTINEL2 = get_sensor("sentinel2-l2a").select(["B04", "B03", "B02"])
 

@@ -15,9 +15,9 @@ from terratorch.tasks import ClassificationTask, SemanticSegmentationTask
 from torch.utils.data import DataLoader, Dataset
 
 from skyweave.backbone import Backbone, load
+from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.interop.terratorch import register
-from skyweave.sensors import get_sensor
 
 pytestmark = [
     pytest.mark.interop,

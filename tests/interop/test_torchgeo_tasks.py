@@ -16,9 +16,9 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.trainers import ClassificationTask, SemanticSegmentationTask
 
 from skyweave.backbone import Backbone, load
+from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.interop.torchgeo import register, to_batch
-from skyweave.sensors import get_sensor
 
 pytestmark = [
     pytest.mark.interop,

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import camera_pose
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import ElevationModel, GroundPlane
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import camera_pose
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import ElevationModel, GroundPlane
 from skyweave.mapping import (
     BINS,
     Bins,

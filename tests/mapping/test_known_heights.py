@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import camera_pose
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import GroundPlane
-from skyweave.mapping import HeightBins, RatioBins, depth_targets, ground_rays, lift, place, plan_lift
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import camera_pose
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import GroundPlane
+from skyweave.mapping import HeightBins, RatioBins, depth_targets, ground_rays, lift_features, place, plan_lift
 
 BINS = HeightBins(ceiling=15, count=151)  # a node every 0.1 m; the same for all of what follows
 ALTITUDES = range(20, 121, 10)
@@ -43,7 +43,7 @@ def test_things_of_known_height_land_in_their_cell(pitch: float, field: float) -
         # the features are the thing's own place: every cell must hold places that are in it
         features = torch.where(down[:, None], things[:, :2], 0).t().reshape(1, 2, *SHAPE)
         plan = plan_lift([geometry], grid, BINS, SHAPE, keep=False)
-        placed, weight = lift(features, plan, weights=targets.t().reshape(1, 151, *SHAPE))
+        placed, weight = lift_features(features, plan, weights=targets.t().reshape(1, 151, *SHAPE))
         hit = weight[0] > 1e-6
         within = grid.index(things[down].numpy()) >= 0
         assert float(weight.sum()) == pytest.approx(within.sum(), abs=1e-6) and within.sum() > 5

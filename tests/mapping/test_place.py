@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from skyweave.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import camera_pose
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import GroundPlane
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import camera_pose
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import GroundPlane
+from skyweave.core.observation import GeoTransform
 from skyweave.mapping import (
     Bins,
     FlatGround,
@@ -17,7 +18,7 @@ from skyweave.mapping import (
     depth_loss,
     depth_targets,
     ground_rays,
-    lift,
+    lift_features,
     place,
     place_cameras,
     place_raster,
@@ -25,7 +26,6 @@ from skyweave.mapping import (
     plan_raster,
     stack,
 )
-from skyweave.observation import GeoTransform
 
 SHAPE, BINS = (10, 16), HeightBins(8, 17)
 PINHOLE = PinholeCamera.from_field_of_view(np.radians(70), 160, 256)
@@ -71,7 +71,7 @@ def test_several_cameras_are_the_sum_of_each() -> None:
 def test_the_mean_of_one_feature_is_that_feature() -> None:
     weights, _ = inputs(1)
     plan = plan_lift([camera()], GRID, BINS, SHAPE)
-    features, weight = lift(torch.full((1, 2, *SHAPE), 3.0), plan, weights=weights, normalisation="mean")
+    features, weight = lift_features(torch.full((1, 2, *SHAPE), 3.0), plan, weights=weights, normalisation="mean")
     heavy = weight > 0.1
     assert heavy.any() and ((features.amin(1) > 2.95) & (features.amax(1) <= 3.0))[heavy].all()
     assert not features.permute(0, 2, 3, 1)[weight == 0].any()
@@ -84,7 +84,7 @@ def test_gradients_through_placing(normalisation: str) -> None:
     features = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
 
     def placed(w: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
-        return lift(f, plan, weights=w, normalisation=normalisation)[0]  # type: ignore[arg-type]
+        return lift_features(f, plan, weights=w, normalisation=normalisation)[0]  # type: ignore[arg-type]
 
     assert torch.autograd.gradcheck(placed, (weights, features))
 
@@ -156,12 +156,12 @@ def test_what_does_not_fit_is_named() -> None:
     plan = plan_lift([camera()], GRID, BINS, SHAPE)
     weights, features = inputs(1)
     for message, call in {
-        r"shape \(2, 5, 10, 16\); the plan is for \(1,": lambda: lift(inputs(2)[1], plan, weights=weights),
-        r"features have shape \(5, 10, 16\)": lambda: lift(features[0], plan, weights=weights),
-        r"need depth weights \(cameras, 17": lambda: lift(features, plan),
-        r"weights have shape \(1, 16,": lambda: lift(features, plan, weights=weights[:, 1:]),
-        "normalisation 'max'": lambda: lift(features, plan, weights=weights, normalisation="max"),  # type: ignore[arg-type]
-        r"valid has shape \(10, 16\)": lambda: lift(features, plan, weights=weights, valid=torch.ones(SHAPE)),
+        r"shape \(2, 5, 10, 16\); the plan is for \(1,": lambda: lift_features(inputs(2)[1], plan, weights=weights),
+        r"features have shape \(5, 10, 16\)": lambda: lift_features(features[0], plan, weights=weights),
+        r"need depth weights \(cameras, 17": lambda: lift_features(features, plan),
+        r"weights have shape \(1, 16,": lambda: lift_features(features, plan, weights=weights[:, 1:]),
+        "normalisation 'max'": lambda: lift_features(features, plan, weights=weights, normalisation="max"),  # type: ignore[arg-type]
+        r"valid has shape \(10, 16\)": lambda: lift_features(features, plan, weights=weights, valid=torch.ones(SHAPE)),
         r"give \(channels, rows, columns\)": lambda: place(features, camera(), GRID),
         "no depth": lambda: place(features[0], GeoTransform(None, GRID.affine), GRID, bins=BINS),
         r"the plan is for \(channels, 4, 4\)": lambda: place_raster(

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.geometry.camera import NEAR, CameraGeometry, PinholeCamera
-from skyweave.geometry.frames import camera_pose
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import ElevationModel, GroundPlane
+from skyweave.core.geometry.camera import NEAR, CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import camera_pose
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import ElevationModel, GroundPlane
 from skyweave.mapping import Bins, DepthBins, FlatGround, HeightBins, OffsetBins, RatioBins, ground_rays, plan_lift
 from skyweave.mapping.plan import PLANS, PlanCache, cell_index
 

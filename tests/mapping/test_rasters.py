@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.observation import GeoTransform
 from skyweave.mapping import place, plan_raster
-from skyweave.observation import GeoTransform
 
 UTM = "EPSG:32633"
 WEST, NORTH = 500_000.0, 5_800_000.0

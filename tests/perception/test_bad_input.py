@@ -9,12 +9,12 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.geometry.grid import MapGrid
-from skyweave.perception.evaluate import alone, evaluate
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.perception.evaluation import alone, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule
 from skyweave.perception.samples import Augmentation, Samples, collate
-from skyweave.recording import Annotations, RecordedScene
+from skyweave.recordings.recording import Annotations, RecordedScene
 
 SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.export import features, write_geojson, write_geoparquet, write_geotiff
 from skyweave.perception.nuscenes_json import read_nuscenes, write_nuscenes
 from skyweave.perception.results import Detections, InstanceMap, Trajectories

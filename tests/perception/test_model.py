@@ -9,21 +9,21 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import ElevationModel, GroundPlane
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import ElevationModel, GroundPlane
+from skyweave.perception.bev_encoder import Memory
 from skyweave.perception.config import LiftConfig, ModelConfig
-from skyweave.perception.evaluate import evaluate
+from skyweave.perception.evaluation import evaluate
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead
 from skyweave.perception.heads.trajectories import TrajectoryHead
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule, lift_loss
-from skyweave.perception.predict import predict
+from skyweave.perception.prediction import predict
 from skyweave.perception.samples import Samples, collate
 from skyweave.perception.targets import gaussians, rasterise
-from skyweave.perception.trunk import Memory
 from skyweave.perception.weights import load_perception, save_perception
 
 SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)

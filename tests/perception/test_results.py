@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 
 BOXES = Boxes(np.zeros((2, 3)), np.ones((2, 3)), np.zeros(2))

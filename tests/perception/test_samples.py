@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import fabricated_scene as toy
-from skyweave.geometry.frames import look_at
+from skyweave.core.geometry.frames import look_at
 from skyweave.perception.metrics import seen
 from skyweave.perception.samples import Augmentation, Samples, collate, map_centre
-from skyweave.recording import Annotations, RecordedScene
+from skyweave.recordings.recording import Annotations, RecordedScene
 
 
 def test_a_sample_holds_the_past_the_present_and_the_future() -> None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.geometry.boxes import Boxes
+from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.results import Detections
-from skyweave.perception.track import Tracker, TrackerConfig
+from skyweave.perception.tracking import Tracker, TrackerConfig
 
 STEP = 500_000_000  # nanoseconds
 

@@ -7,8 +7,8 @@ import rasterio
 import yaml
 from affine import Affine
 
-from skyweave.data.scenes import procedural_scene
-from skyweave.sensors import get_sensor
+from skyweave.core.sensors import get_sensor
+from skyweave.data.synthetic import procedural_scene
 
 RUN = {
     "name": "test",

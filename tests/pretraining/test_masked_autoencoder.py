@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from skyweave.backbone import build_backbone
+from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.pretraining import DecoderConfig, MaskedAutoencoder, ObjectiveConfig
-from skyweave.sensors import get_sensor
 
 SMALL = {"width": 32, "depth": 2, "heads": 2, "patch_size": 4, "mixes": 4}
 

@@ -13,11 +13,11 @@ import torch
 
 import skyweave
 from skyweave.backbone import build_backbone
+from skyweave.core.config import read_record
 from skyweave.data.dataset import load_dataset
 from skyweave.pretraining import MaskedAutoencoder, load_autoencoder, save_autoencoder
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.pretraining.train import build_module, pretrain
-from skyweave.records import read_record
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fabricated_frames import GRID, as_dict, boxes, frame, numbers, tables
 from skyweave.wire.chunks import decode, encode_frame, split
 from skyweave.wire.frame import Cells, FrameContent, WireGrid
-from skyweave.wire.refusal import Refused
+from skyweave.wire.rejection import Refused
 from skyweave.wire.tables import Branch, EntropyTables
 
 TABLES = tables()

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabricated_frames import GRID, TIME, boxes, frame, tables
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.wire.boxes import boxes_section, read_boxes
 from skyweave.wire.chunks import decode, encode_frame
 from skyweave.wire.fields import Reader, pack_bits, unpack_bits, unzigzag, varint, zigzag
 from skyweave.wire.frame import BoxList, FrameContent, Pose, Request, WireGrid
 from skyweave.wire.header import Header, open_chunk, seal
 from skyweave.wire.pose import pose_section, read_pose
-from skyweave.wire.refusal import Reason, Refused
+from skyweave.wire.rejection import Reason, Refused
 from skyweave.wire.request import read_request, request_section
 from skyweave.wire.tables import Branch, EntropyTables, frequencies_from, gap_frequencies
 

@@ -12,9 +12,9 @@ from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import Tokenizer
+from skyweave.core.observation import Observation
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch, stack
-from skyweave.observation import Observation
-from skyweave.sensors.sensor import Sensor
 
 CLIP = 8.0
 """Normalised pixels are limited to this many standard deviations, so that one broken pixel cannot drown an image."""

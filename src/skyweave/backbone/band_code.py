@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone.positions import sine_cosine
-from skyweave.sensors.band import Band
-from skyweave.sensors.sensor import Sensor
+from skyweave.core.sensors.band import Band
+from skyweave.core.sensors.sensor import Sensor
 
 POLARISATIONS = ("VV", "VH", "HH", "HV")
 KINDS = ("optical", "thermal", "radar", "elevation")

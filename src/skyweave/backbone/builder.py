@@ -11,7 +11,7 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.encoder import Encoder, initialise
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import PerSensorTokenizer, SpectralTokenizer, Tokenizer
-from skyweave.sensors.sensor import Sensor
+from skyweave.core.sensors.sensor import Sensor
 
 SIZES = {
     "tiny": BackboneConfig(width=192, depth=12, heads=3, patch_size=8),

@@ -17,8 +17,8 @@ from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.builder import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.storage import packed, rounded, unpacked
-from skyweave.files import write_aside
-from skyweave.sensors import sensor_from_dict, sensor_to_dict
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
 
 FORMAT = 1
 EXTRA_PARTS = ("decoder.", "perception.", "collaboration.", "adaptation.")
@@ -56,13 +56,13 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Backbo
 
     Args:
         name_or_path: the name of shipped weights (``tiny``) or a ``.safetensors`` file with its card beside it; or
-            weights that others published, see `skyweave.backbone.published_weights`: the result has the same interface.
+            weights that others published, see `skyweave.backbone.pretrained.weights`: the result has the same interface.
 
     Raises:
         FileNotFoundError: no such name or file; the message lists the shipped names.
         ValueError: not a Skyweave checkpoint, or its keys or shapes do not fit; the message names them.
     """
-    from skyweave.backbone.published_weights import is_published, load_published  # it needs `load_strictly`
+    from skyweave.backbone.pretrained.weights import is_published, load_published  # it needs `load_strictly`
 
     if is_published(name_or_path):
         return cast(Backbone, load_published(name_or_path).to(device))

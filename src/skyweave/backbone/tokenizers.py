@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from skyweave.backbone.band_code import BandCode
 from skyweave.backbone.patches import resize_matrix, shrink, shrunk_edges
-from skyweave.sensors.sensor import Sensor
+from skyweave.core.sensors.sensor import Sensor
 
 
 class Tokenizer(nn.Module, ABC):

@@ -10,25 +10,28 @@ from collections.abc import Sequence
 
 import skyweave
 
-COMMANDS = {
-    "sensors": "list the sensors, or show one",
-    "inspect": "what a raster or a recording holds",
-    "shards": "pack a dataset into tar shards",
-    "pretrain": "masked image modelling over many sensors",
-    "train": "detection, segmentation and trajectories on recordings",
-    "evaluate": "score a perception model on a recording",
-    "probe": "score frozen features against baselines",
-    "finetune": "adapt a backbone to labelled data",
-    "benchmark": "GEO-Bench: tasks, methods, seeds, label fractions",
-    "embed": "a scene to a georeferenced map of features",
-    "download": "fetch a published benchmark",
-    "export": "a model for one sensor as ONNX or torch.export",
-    "map": "photographs from the air to a mosaic",
-    "simulate": "record a simulated world",
-    "view": "look at a recording or a raster",
-    "node": "one platform of a fleet, on a network",
-    "fleet": "run, watch, record and replay a fleet",
-    "demo": "a report on imagery of every sensor",
+COMMANDS = {  # command: its module, a line of help
+    "sensors": ("skyweave.core.sensors.command_sensors", "list the sensors, or show one"),
+    "inspect": ("skyweave.viewing.command_inspect", "what a raster or a recording holds"),
+    "shards": ("skyweave.data.command_shards", "pack a dataset into tar shards"),
+    "pretrain": ("skyweave.pretraining.command_pretrain", "masked image modelling over many sensors"),
+    "train": ("skyweave.collaboration.command_train", "detection, segmentation and trajectories on recordings"),
+    "evaluate": ("skyweave.collaboration.command_evaluate", "score a perception model on a recording"),
+    "probe": ("skyweave.downstream.probing.command_probe", "score frozen features against baselines"),
+    "finetune": ("skyweave.downstream.finetuning.command_finetune", "adapt a backbone to labelled data"),
+    "benchmark": (
+        "skyweave.downstream.finetuning.benchmark.command_benchmark",
+        "GEO-Bench: tasks, methods, seeds, label fractions",
+    ),
+    "embed": ("skyweave.embedding.command_embed", "a scene to a georeferenced map of features"),
+    "download": ("skyweave.downstream.geobench.command_download", "fetch a published benchmark"),
+    "export": ("skyweave.interop.command_export", "a model for one sensor as ONNX or torch.export"),
+    "orthomosaic": ("skyweave.orthomosaic.command_orthomosaic", "photographs from the air to a mosaic"),
+    "simulate": ("skyweave.simulator.command_simulate", "record a simulated world"),
+    "view": ("skyweave.viewing.command_view", "look at a recording or a raster"),
+    "node": ("skyweave.fleet.command_node", "one platform of a fleet, on a network"),
+    "fleet": ("skyweave.fleet.command_fleet", "run, watch, record and replay a fleet"),
+    "demo": ("skyweave.demo.command_demo", "a report on imagery of every sensor"),
 }
 EXTRAS = {
     "rasterio": "geo",
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
-    from skyweave.allocator import keep_freed_memory
+    from skyweave.core.malloc import keep_freed_memory
 
     keep_freed_memory()
     try:
@@ -100,9 +103,9 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"skyweave {skyweave.__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, summary in COMMANDS.items():
+    for name, (module, summary) in COMMANDS.items():
         if name == wanted:
-            importlib.import_module(f"skyweave.cli.{name}").add_parser(subparsers)
+            importlib.import_module(module).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=summary, add_help=False)
     return parser

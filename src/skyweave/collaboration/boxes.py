@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.results import Detections
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from skyweave.collaboration.boxes import boxes_of
-from skyweave.files import write_aside
-from skyweave.geometry.camera import CameraGeometry
-from skyweave.geometry.frames import quaternion_from_rotation
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.frames import quaternion_from_rotation
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.predict import read_maps
+from skyweave.perception.prediction import read_maps
 from skyweave.perception.samples import map_centre
 from skyweave.perception.views import View, Views
-from skyweave.recording import Frame, RecordedScene
+from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.wire import BoxList, Pose
 
 SNAP = 8  # cells by which maps of platforms are snapped: a coarse cell of the codec

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.align import Correction, PoseError
 from skyweave.collaboration.boxes import CERTAINTY, drawn, on_map
 from skyweave.collaboration.cache import shifted
+from skyweave.collaboration.cell_selection import FIRST, worth_telling
 from skyweave.collaboration.codec import Decoded, Levels
 from skyweave.collaboration.entropy import cheapest
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.select import FIRST, worth_telling
-from skyweave.collaboration.told import Told
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground
+from skyweave.collaboration.pose_alignment import Correction, PoseError
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, Pose, Request, WireGrid, encode_frame
 
@@ -80,7 +80,9 @@ def content(
         return frame
     tables = model.tables
     if tables is None:
-        raise ValueError("the codec's tables are not frozen; train it, or call `skyweave.collaboration.freeze.freeze`")
+        raise ValueError(
+            "the codec's tables are not frozen; train it, or call `skyweave.collaboration.entropy_tables.freeze`"
+        )
     maps, seen = features[None].float(), visible[None]
     levels = model.codec.quantised(model.codec.encode(maps, seen), noisy=False)
     asked = torch.zeros(1, *visible.shape) if wanted is None else torch.from_numpy(wanted)[None].float()
@@ -148,7 +150,7 @@ def heard(
         own: (channels, rows, columns) on ``grid``; own_visible: (rows, columns) bool.
         frames: of others, one each; boxes were moved to ``time`` by their velocities already.
         time: of the moment, UTC nanoseconds.
-        errors: of each frame's pose (`skyweave.collaboration.align`); none: all are believed. What comes from a pose
+        errors: of each frame's pose (`skyweave.collaboration.pose_alignment`); none: all are believed. What comes from a pose
             that is not to be trusted is left out.
         ground: on which maps lie; needed where there are errors.
     """

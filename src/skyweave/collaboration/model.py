@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from skyweave.collaboration.batches import Moments
 from skyweave.collaboration.boxes import CERTAINTY, DRAWN
+from skyweave.collaboration.cell_selection import HEADER, POSE, select
 from skyweave.collaboration.codec import Decoded, DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.moments import Moments
-from skyweave.collaboration.select import HEADER, POSE, select
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.strategies import STRATEGIES
 from skyweave.collaboration.strategies.base import Strategy
-from skyweave.collaboration.told import Told
 from skyweave.perception.model import PerceptionModel
 from skyweave.wire import EntropyTables
 

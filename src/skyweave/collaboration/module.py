@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from skyweave.collaboration.batches import Moments, TrainingMoments, collate
 from skyweave.collaboration.config import Losses
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.moments import Moments, TrainingMoments, collate
 from skyweave.perception.module import OptimiserConfig, task_losses
-from skyweave.training import Shuffled, adamw, log_loss
+from skyweave.training.trainer import Shuffled, adamw, log_loss
 
 KEPT = 0.95  # of a loss's mean from step to step
 

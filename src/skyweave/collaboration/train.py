@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skyweave.collaboration.batches import CachedSamples, TrainingMoments
 from skyweave.collaboration.cache import Cache, fill
 from skyweave.collaboration.config import CollaborationConfig, Losses, World
-from skyweave.collaboration.freeze import freeze
+from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
-from skyweave.collaboration.moments import CachedSamples, TrainingMoments
 from skyweave.collaboration.weights import as_stored, save_collaboration
+from skyweave.core.config import read_record
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import OptimiserConfig
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
-from skyweave.records import read_record
-from skyweave.training import Machine, fit, start_output
+from skyweave.training.trainer import Machine, fit, start_output
 
 WEIGHTS = "weights.safetensors"
 
@@ -76,7 +76,7 @@ def train(
     The cache of features is made in ``output/cache`` on the first run.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.start_output` and ``load_recording``.
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.start_output` and ``load_recording``.
     """
     config = read_record(file, TrainConfig, changes)
     start_output(output, asdict(config), resume)

@@ -11,10 +11,10 @@ from skyweave.backbone import Card, read_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.backbone.storage import rounded
 from skyweave.collaboration.config import CollaborationConfig
-from skyweave.collaboration.freeze import fingerprint_of
+from skyweave.collaboration.entropy_tables import fingerprint_of
 from skyweave.collaboration.model import CollaborativeModel
+from skyweave.core.config import convert
 from skyweave.perception.weights import load_perception, save_perception
-from skyweave.records import convert
 from skyweave.wire import EntropyTables
 
 PART, TABLES = "collaboration.", "tables."

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from skyweave.core.observation import GeoTransform, Observation
+from skyweave.data.memory_mapped import StoredImage
 from skyweave.data.resampling import resample
-from skyweave.data.stored import StoredImage
-from skyweave.observation import GeoTransform, Observation
 
 
 class View(Protocol):

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.observation import Observation
-from skyweave.sensors.sensor import Sensor
+from skyweave.core.observation import Observation
+from skyweave.core.sensors.sensor import Sensor
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from skyweave.data.declaration import Declaration, Source, read_declaration
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import Sensor, get_sensor
+from skyweave.data.dataset_config import Declaration, Source, read_declaration
 from skyweave.data.globbing import find_images
+from skyweave.data.memory_mapped import StoredImage, cache_directory, content_key, stored_image
 from skyweave.data.raster import read_observation
 from skyweave.data.shards import ShardIndex
-from skyweave.data.stored import StoredImage, cache_directory, content_key, stored_image
-from skyweave.observation import Observation
-from skyweave.sensors import Sensor, get_sensor
 
 OPEN_IMAGES = 128
 """Mapped images that a process keeps open; each costs no memory of its own, but up to two file handles (of 1024)."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import ElevationModel
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import ElevationModel
 
 CELLS = 2000  # a side, at most: heights finer than that do not help a mosaic
 

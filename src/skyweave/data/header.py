@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.sensors.matching import wavelength_in
+from skyweave.core.sensors.matching import wavelength_in
 
 TIME_TAGS = ("datetime", "start_time", "acquisition_time", "ACQUISITION_DATETIME", "DATATAKE_1_DATATAKE_SENSING_START")
 

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import Sensor
 from skyweave.data.augment import View
 from skyweave.data.batch import SensorBatch, stack
 from skyweave.data.dataset import ImageDataset, SourceIndex
-from skyweave.observation import Observation
-from skyweave.sensors import Sensor
 
 
 class MixedBatches(Dataset[list[SensorBatch]]):

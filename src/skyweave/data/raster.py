@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skyweave.data.bandorder import file_channels
+from skyweave.core.observation import GeoTransform, Observation
+from skyweave.core.sensors import Encoding, Sensor
+from skyweave.data.band_order import file_channels
 from skyweave.data.header import RasterHeader, describe_raster, opened
 from skyweave.data.resampling import resample
 from skyweave.data.units import check_unit
-from skyweave.observation import GeoTransform, Observation
-from skyweave.sensors import Encoding, Sensor
 
 __all__ = ["RasterHeader", "describe_raster", "read_observation"]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.data.stored import StoredImage, compact, facts_of_image, image_facts
-from skyweave.files import write_aside
-from skyweave.observation import Observation
-from skyweave.sensors import Sensor
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import Sensor
+from skyweave.data.memory_mapped import StoredImage, compact, facts_of_image, image_facts
 
 MEMBERS = ("npy", "valid.npy", "json")
 

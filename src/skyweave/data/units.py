@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyweave.sensors import Encoding, Sensor
+from skyweave.core.sensors import Encoding, Sensor
 
 FAR = 50.0
 """Standard deviations from a band's typical mean at which the median of an image is no measurement in that unit."""

@@ -1,5 +1,5 @@
 """The demo: one page that shows what the backbone makes of imagery of every sensor."""
 
-from skyweave.demo.report import DemoReport, write_report
+import lazy_loader
 
-__all__ = ["DemoReport", "write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
-from skyweave.data.scenes import procedural_scene
-from skyweave.observation import Observation
-from skyweave.sensors import get_sensor
+from skyweave.data.synthetic import procedural_scene
 
 SIDE = 160
 S2_BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]

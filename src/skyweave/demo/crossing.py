@@ -8,14 +8,14 @@ from PIL import Image
 from torch.nn import functional
 
 from skyweave.backbone import Backbone
-from skyweave.demo.pictures import PAPER, feature_map
-from skyweave.geometry.camera import CameraGeometry
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground
+from skyweave.core.images.principal_components import Moments, PrincipalColours
+from skyweave.demo.figures import PAPER, feature_map
 from skyweave.mapping import place
-from skyweave.recording import RecordedScene
-from skyweave.viewing.principal import Moments, PrincipalColours
-from skyweave.viewing.sheet import draw_map, draw_picture
+from skyweave.recordings.recording import RecordedScene
+from skyweave.viewing.contact_sheet import draw_map, draw_picture
 
 PATCH_SIZE = 8
 METRES, CELL = 100.0, 1.0  # of the map that is shown
@@ -87,8 +87,8 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
 
 def simulated_crossing() -> RecordedScene:
     """One moment of four drones around a crossing; always the same."""
-    from skyweave.world.config import CameraConfig, PlatformConfig, WorldConfig
-    from skyweave.world.world import simulate_scene
+    from skyweave.simulator.config import CameraConfig, PlatformConfig, WorldConfig
+    from skyweave.simulator.world import simulate_scene
 
     drones = PlatformConfig(
         count=4, altitude=(35.0, 60.0), distance=(30.0, 50.0), cameras=[CameraConfig(field_of_view=(60.0, 75.0))]

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 
 from skyweave.collaboration.weights import holds_collaboration, load_collaboration
-from skyweave.demo.fleet_picture import draw_fleet
-from skyweave.demo.perceived import unseen_scenes
-from skyweave.fleet.batch import perceive_together
-from skyweave.fleet.box_perceiver import BoxPerceiver
-from skyweave.fleet.feature_perceiver import FeaturePerceiver
-from skyweave.fleet.perceiver import Perceiver, Place
-from skyweave.fleet.sources import of_platform
+from skyweave.demo.fleet_figure import draw_fleet
+from skyweave.demo.perception import unseen_scenes
+from skyweave.fleet.perceivers.base import Perceiver, Place
+from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
+from skyweave.fleet.perceivers.late_fusion import BoxPerceiver
+from skyweave.fleet.perceivers.offline import perceive_together
+from skyweave.fleet.sources.base import of_platform
 from skyweave.perception.weights import load_perception
-from skyweave.recording import RecordedScene
+from skyweave.recordings.recording import RecordedScene
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between frames: the first that the machine keeps up with
 SPARE = 1.5  # times the work of a moment that should fit between two
@@ -118,9 +118,9 @@ def make_fleet(
         ValueError: what is missing, taken or broken. TimeoutError: the nodes do not come together.
     """
     check_fleet(port)
-    from skyweave.data.nuscenes import load_recording
     from skyweave.demo.fleet_run import fleet_config, running
-    from skyweave.fleet.score import read_saved, score
+    from skyweave.fleet.sinks.score import read_saved, score
+    from skyweave.recordings.nuscenes import load_recording
 
     features = holds_collaboration(weights)
     make = _perceivers(weights, features)
@@ -166,8 +166,8 @@ def make_fleet(
 
 
 def _write(folder: Path, scene: RecordedScene) -> None:
-    from skyweave.data.nuscenes import finish_recording, write_scene
-    from skyweave.world.surfaces import CATEGORIES
+    from skyweave.recordings.nuscenes import finish_recording, write_scene
+    from skyweave.simulator.surface_classes import CATEGORIES
 
     write_scene(folder, scene, CATEGORIES)
     finish_recording(folder, scene.name, {"val": [scene.name]})

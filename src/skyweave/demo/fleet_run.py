@@ -11,9 +11,9 @@ from typing import Any
 
 from skyweave.demo.fleet import is_free
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.listen import open_zenoh
-from skyweave.fleet.supervise import Supervisor
-from skyweave.fleet.view import FleetState, listen, serving
+from skyweave.fleet.sinks.dashboard import FleetState, listen, serving
+from skyweave.fleet.sinks.subscriber import open_zenoh
+from skyweave.fleet.supervisor.supervisor import Supervisor
 
 NAME = "demo"
 PAGE_PORT = 8470

@@ -11,16 +11,16 @@ import numpy as np
 
 import skyweave
 from skyweave.backbone import Card
-from skyweave.demo.chapter import Pages, Row, make_pages
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.images.png import encode_png
 from skyweave.demo.collection import collect, find_data
 from skyweave.demo.crossing import Crossing, make_crossing, simulated_crossing
 from skyweave.demo.fleet import FleetShown, check_fleet, make_fleet
-from skyweave.demo.perceived import Perceived, make_perceived, unseen_scenes
-from skyweave.files import write_aside
-from skyweave.fleet.forks import prepare
+from skyweave.demo.perception import Perceived, make_perceived, unseen_scenes
+from skyweave.demo.sensor_chapter import Pages, Row, make_pages
+from skyweave.fleet.supervisor.fork_server import prepare
 from skyweave.perception.weights import load_perception
 from skyweave.pretraining.weights import load_autoencoder
-from skyweave.viewing.png import encode_png
 
 PERCEPTION = "crossing"  # shipped weights
 

@@ -3,17 +3,6 @@
 Start with docs/fleet.md. `Client` reads a fleet's results from any Python program.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from skyweave.fleet.client import Client
-
-__all__ = ["Client"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Client":  # on demand: importing the room must not import Zenoh
-        from skyweave.fleet.client import Client
-
-        return Client
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

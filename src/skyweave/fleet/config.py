@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from skyweave.fleet.node import NodeOptions
-from skyweave.fleet.zenoh_transport import ZenohConfig
+from skyweave.fleet.link.zenoh import ZenohConfig
+from skyweave.fleet.node.node import NodeOptions
 
 SOURCES = ("recording", "simulator", "folder", "topic", "ros2")
 ROS_IMAGES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")

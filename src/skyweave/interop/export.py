@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from skyweave.backbone import Backbone, fingerprint
-from skyweave.files import write_aside
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.sensors import sensor_to_dict
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.graph import SensorGraph
 from skyweave.interop.model_card import describe
-from skyweave.sensors import sensor_to_dict
-from skyweave.sensors.sensor import Sensor
 
 Format = Literal["onnx", "pt2"]
 SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".pt2": "pt2"}

@@ -7,7 +7,7 @@ from skyweave.backbone import Backbone
 from skyweave.backbone.backbone import CLIP
 from skyweave.backbone.encoder import rotations
 from skyweave.backbone.patches import patchify
-from skyweave.sensors.sensor import Sensor
+from skyweave.core.sensors.sensor import Sensor
 
 
 class SensorGraph(nn.Module):

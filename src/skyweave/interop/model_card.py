@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from skyweave.core.sensors import sensor_to_dict
+from skyweave.core.sensors.band import Band
 from skyweave.interop.graph import SensorGraph
-from skyweave.sensors import sensor_to_dict
-from skyweave.sensors.band import Band
 
 EO = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
 UNITS = {"reflectance": "1", "radiance": "W m-2 sr-1 um-1", "db": "dB", "kelvin": "K", "metre": "m"}

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone import Backbone, Features
+from skyweave.core.sensors.sensor import Encoding, Sensor
 from skyweave.data.batch import SensorBatch
-from skyweave.sensors.sensor import Encoding, Sensor
 
 
 class SensorModule(nn.Module):

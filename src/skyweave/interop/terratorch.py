@@ -15,10 +15,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from skyweave.backbone import load, shipped
+from skyweave.core.sensors import get_sensor
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule
 from skyweave.interop.timm_model import with_weights
-from skyweave.sensors import get_sensor
-from skyweave.sensors.sensor import Sensor
 
 
 class TerraTorchBackbone(nn.Module):

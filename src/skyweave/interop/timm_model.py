@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone, build_backbone, load
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule, pyramid
-from skyweave.sensors.sensor import Sensor
 
 STRIDES = (4, 8, 16, 32)
 """Of the four feature maps that decoders for convolutional networks expect."""

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skyweave.core.observation import GeoTransform, Observation
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
+from skyweave.downstream.labels.labelled_data import IGNORED, Label
 from skyweave.interop.sensor_module import decode
 from skyweave.interop.timm_model import register
-from skyweave.labelled import IGNORED, Label
-from skyweave.observation import GeoTransform, Observation
-from skyweave.sensors.sensor import Sensor
 
 __all__ = ["from_sample", "label_of", "register", "to_batch", "to_sample"]
 

@@ -21,9 +21,9 @@ from torchgeo_bench.datasets.base import BandSpec
 from torchgeo_bench.models.interface import BenchModel
 
 from skyweave.backbone import load
+from skyweave.core.sensors import Band, UnknownNameError, get_sensor
+from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule
-from skyweave.sensors import Band, UnknownNameError, get_sensor
-from skyweave.sensors.sensor import Sensor
 
 SENSORS = {
     "s2": ("sentinel2-l2a", "sentinel2-l1c"),

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.geometry.camera import CameraGeometry
-from skyweave.geometry.ground import ElevationModel, Ground, GroundPlane
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 
 TERRAIN_KNOTS = 9  # surfaces that are really intersected above relief; depths between them are interpolated
 
@@ -308,3 +308,27 @@ def _check(bins: Any, extent: str) -> None:
         raise ValueError(f"{name} need at least 2 bins, got {bins.count}; FlatGround is the ground alone")
     if not (np.isfinite(bins.exponent) and bins.exponent > 0):
         raise ValueError(f"{name} need an exponent > 0, got {bins.exponent}")
+
+
+BINS: dict[str, Any] = {
+    "height": HeightBins,
+    "ratio": RatioBins,
+    "offset": OffsetBins,
+    "depth": DepthBins,
+    "flat": FlatGround,
+}
+
+
+def make_bins(kind: str, **options: Any) -> Bins:
+    """Bins by the name they have in configurations: ``make_bins("height", ceiling=10, count=100)``.
+
+    Raises:
+        ValueError: no such kind, or an option it does not have.
+    """
+    if kind not in BINS:
+        raise ValueError(f"no bins {kind!r}; there are {', '.join(BINS)}")
+    try:
+        bins: Bins = BINS[kind](**options)
+    except TypeError as error:
+        raise ValueError(f"bins {kind!r}: {error}") from None
+    return bins

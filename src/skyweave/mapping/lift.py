@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.mapping.bins import Bins
-from skyweave.mapping.place import Normalisation, Placed, place_cameras
+from skyweave.mapping.placement import Normalisation, Placed, place_cameras
 from skyweave.mapping.plan import LiftPlan
 
 

@@ -10,9 +10,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from skyweave.geometry.camera import NEAR, CameraGeometry
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground, GroundPlane
+from skyweave.core.geometry.camera import NEAR, CameraGeometry
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.mapping.bins import Bins, ground_rays
 from skyweave.mapping.pooling import Runs
 from skyweave.mapping.visibility import seen_pixels

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.observation import GeoTransform
 from skyweave.mapping.plan import PLANS
 from skyweave.mapping.pooling import Pattern
-from skyweave.observation import GeoTransform
 
 Resampling = Literal["bilinear", "area"]
 SUBPIXELS = 8  # least number of sample points across a cell for area means

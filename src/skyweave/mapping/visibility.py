@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.geometry.camera import NEAR, CameraGeometry
-from skyweave.geometry.frames import inverse
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground, GroundPlane
+from skyweave.core.geometry.camera import NEAR, CameraGeometry
+from skyweave.core.geometry.frames import inverse
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.mapping.bins import Bins
 
 HEIGHTS = 4  # points over a cell's centre that are looked for, from the ground to the bins' reach

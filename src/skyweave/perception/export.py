@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.files import write_aside
+from skyweave.core.atomic_write import write_aside
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 
 Result = Detections | InstanceMap | Trajectories

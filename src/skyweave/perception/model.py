@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone, build_backbone
+from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.data.batch import SensorBatch
-from skyweave.geometry.camera import CameraGeometry
 from skyweave.mapping import Lift, plan_lift
+from skyweave.perception.bev_encoder import Memory, Trunk
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads import HEADS
 from skyweave.perception.neck import Neck
-from skyweave.perception.trunk import Memory, Trunk
 from skyweave.perception.views import Views
 
 RAY_FREQUENCIES = 6

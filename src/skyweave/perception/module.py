@@ -17,7 +17,7 @@ from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.samples import Batch, Samples, collate
 from skyweave.perception.targets import Objects
 from skyweave.perception.views import Views
-from skyweave.training import Shuffled, adamw, log_loss
+from skyweave.training.trainer import Shuffled, adamw, log_loss
 
 
 @dataclass(frozen=True)

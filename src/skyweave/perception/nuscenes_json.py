@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.files import write_aside
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.frames import quaternion_from_rotation, rotation_about_z, rotation_from_quaternion, yaw_of
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_about_z, rotation_from_quaternion, yaw_of
 from skyweave.perception.results import Detections
 
 MOST = 500  # boxes a sample that the benchmark allows

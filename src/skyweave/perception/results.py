@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch.utils.data import Dataset
 
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.frames import apply, rotation_about_z, transform
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground, GroundPlane
+from skyweave.core.observation import Observation
 from skyweave.data.resampling import resample
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.camera import CameraGeometry
-from skyweave.geometry.frames import apply, rotation_about_z, transform
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground, GroundPlane
-from skyweave.observation import Observation
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.metrics import seen
 from skyweave.perception.targets import Objects
 from skyweave.perception.views import View, Views
-from skyweave.recording import Frame, RecordedScene
+from skyweave.recordings.recording import Frame, RecordedScene
 
 TOLERANCE = 0.25  # of the interval between frames, by which a frame's time may be off
 FARTHEST = 2.0  # map sizes from the platform to the centre of its map at most

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground
 
 
 @dataclass(frozen=True)

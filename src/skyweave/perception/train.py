@@ -10,15 +10,15 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import load
-from skyweave.data.nuscenes import load_recording
+from skyweave.core.config import read_record
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule, PlatformDropout
 from skyweave.perception.samples import Augmentation, Samples
 from skyweave.perception.weights import save_perception
-from skyweave.recording import RecordedScene
-from skyweave.records import read_record
-from skyweave.training import Machine, fit, start_output
+from skyweave.recordings.nuscenes import load_recording
+from skyweave.recordings.recording import RecordedScene
+from skyweave.training.trainer import Machine, fit, start_output
 
 WEIGHTS = "weights.safetensors"
 
@@ -70,7 +70,7 @@ def train(
         resume: go on from the last checkpoint in ``output``.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.start_output` and ``load_recording``.
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.start_output` and ``load_recording``.
     """
     config = read_record(file, TrainConfig, changes)
     start_output(output, asdict(config), resume)

@@ -12,10 +12,10 @@ from torch import Tensor
 from skyweave.backbone import BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.backbone.storage import rounded
+from skyweave.core.config import convert
+from skyweave.core.sensors import sensor_from_dict
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.model import PerceptionModel
-from skyweave.records import convert
-from skyweave.sensors import sensor_from_dict
 
 PART = "perception."
 BEYOND = "collaboration."  # of what is built on perception and stored beside it

@@ -1,7 +1,5 @@
 """Pretraining by masked image modelling."""
 
-from skyweave.pretraining.decoder import Decoder, DecoderConfig
-from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder, ObjectiveConfig
-from skyweave.pretraining.weights import load_autoencoder, save_autoencoder
+import lazy_loader
 
-__all__ = ["Decoder", "DecoderConfig", "MaskedAutoencoder", "ObjectiveConfig", "load_autoencoder", "save_autoencoder"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,9 +8,9 @@ import numpy as np
 
 from skyweave.backbone import SIZES
 from skyweave.backbone.positions import GroundSampleDistanceMode
+from skyweave.core.observation import Observation
 from skyweave.data.augment import RandomView
-from skyweave.data.stored import StoredImage
-from skyweave.observation import Observation
+from skyweave.data.memory_mapped import StoredImage
 from skyweave.pretraining.decoder import DecoderConfig
 from skyweave.pretraining.masked_autoencoder import ObjectiveConfig
 

@@ -10,7 +10,7 @@ from skyweave.backbone.band_code import BandCode
 from skyweave.backbone.encoder import Mlp, Turns, attend, attention_mask, rotate, rotations
 from skyweave.backbone.patches import resize_matrix
 from skyweave.backbone.positions import GroundSampleDistanceMode, Positions
-from skyweave.sensors.sensor import Sensor
+from skyweave.core.sensors.sensor import Sensor
 
 
 @dataclass(frozen=True)

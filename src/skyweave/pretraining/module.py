@@ -14,7 +14,7 @@ from skyweave.data.dataset import ImageDataset
 from skyweave.data.mixing import MixedBatches
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
-from skyweave.training import adamw
+from skyweave.training.trainer import adamw
 
 
 @dataclass

@@ -9,14 +9,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import build_backbone
+from skyweave.core.config import read_record
+from skyweave.core.sensors import Sensor, catalogue
 from skyweave.data.dataset import ImageDataset, load_dataset
 from skyweave.pretraining.config import PretrainConfig, dataset_path
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
 from skyweave.pretraining.module import PretrainingModule
 from skyweave.pretraining.weights import save_autoencoder
-from skyweave.records import read_record
-from skyweave.sensors import Sensor, catalogue
-from skyweave.training import Machine, fit, start_output
+from skyweave.training.trainer import Machine, fit, start_output
 
 WEIGHTS = "weights.safetensors"
 

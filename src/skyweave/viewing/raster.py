@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.images.true_color import HIDDEN, NEAR, RED_GREEN_BLUE
 from skyweave.data.header import describe_raster, opened
-from skyweave.data.pictures import HIDDEN, NEAR, RED_GREEN_BLUE
 
 LARGEST = 2048  # pixels of the longer side
 

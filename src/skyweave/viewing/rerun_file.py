@@ -12,14 +12,14 @@ import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
 
-from skyweave.data.pictures import picture
-from skyweave.files import write_aside
-from skyweave.geometry.frames import quaternion_from_rotation, rotation_about_z
-from skyweave.geometry.ground import Ground
-from skyweave.observation import Observation
-from skyweave.recording import Annotations, Capture, Frame, RecordedScene
-from skyweave.viewing.mosaic import frame_grid, ground_mosaic
-from skyweave.viewing.outlines import colour_of, view_outline
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_about_z
+from skyweave.core.geometry.ground import Ground
+from skyweave.core.geometry.outlines import colour_of, view_outline
+from skyweave.core.images.true_color import picture
+from skyweave.core.observation import Observation
+from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedScene
+from skyweave.viewing.ground_mosaic import frame_grid, ground_mosaic
 
 MAP_CELLS = 256
 JPEG_QUALITY = 85

@@ -12,7 +12,7 @@ import numpy as np
 from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint
 from skyweave.wire.frame import WireGrid
 from skyweave.wire.rans import MAX_STEPS, BatchDecoder, Job, encode_batch
-from skyweave.wire.refusal import Reason, Refused
+from skyweave.wire.rejection import Reason, Refused
 from skyweave.wire.tables import COST_SCALE, GAP_SYMBOLS, GAP_TABLES, Branch, EntropyTables, gap_widths
 
 MAX_SYMBOLS = 1 << 17  # in a chunk

@@ -12,7 +12,7 @@ from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, Request
 from skyweave.wire.header import MAX_CHUNK, Header, open_chunk, overhead, seal
 from skyweave.wire.packing import Packer
 from skyweave.wire.pose import pose_section, read_pose
-from skyweave.wire.refusal import Reason, Refused
+from skyweave.wire.rejection import Reason, Refused
 from skyweave.wire.request import read_request, request_section
 from skyweave.wire.tables import EntropyTables
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skyweave.wire.refusal import Reason, Refused
+from skyweave.wire.rejection import Reason, Refused
 
 
 def varint(value: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from skyweave.geometry.grid import MapGrid
+    from skyweave.core.geometry.grid import MapGrid
 
 MAX_CELLS = 1 << 22  # of a grid: 2048 x 2048
 
@@ -73,7 +73,7 @@ class WireGrid:
 
     def to_map(self) -> "MapGrid":
         """As a ``MapGrid``. Raises ``ValueError`` for an EPSG code that is unknown or not in metres."""
-        from skyweave.geometry.grid import MapGrid
+        from skyweave.core.geometry.grid import MapGrid
 
         crs = f"EPSG:{self.epsg}" if self.epsg else None
         return MapGrid(self.west, self.north, self.metres, self.rows, self.columns, crs)

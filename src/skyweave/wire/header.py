@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from skyweave.wire.fields import Reader, varint, zigzag
 from skyweave.wire.frame import MAX_CELLS, FrameContent, WireGrid
-from skyweave.wire.refusal import Reason, Refused
+from skyweave.wire.rejection import Reason, Refused
 
 MAGIC = b"SW"
 VERSION = 1

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.geometry.boxes import Boxes
+from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.metrics import NUSCENES_RANGES, DetectionConfig, evaluate_detection, seen
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 
 def boxes(places: Any, size: Any = (4, 2, 1.5), yaw: float = 0.0) -> Boxes:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.geometry.boxes import Boxes
+from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.metrics import evaluate_overlap
 from skyweave.perception.metrics.overlap import area
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 
 def row(places: Any, yaw: float = 0.0) -> Boxes:

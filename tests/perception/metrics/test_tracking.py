@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skyweave.geometry.boxes import Boxes
+from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.metrics import TrackedScene, TrackingConfig, evaluate_tracking
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 Rows = Sequence[tuple[Any, ...]]  # name, x, score
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.geometry.boxes import Boxes
+from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.metrics import constant_velocity, evaluate_trajectories, match_objects
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 
 def test_by_hand() -> None:

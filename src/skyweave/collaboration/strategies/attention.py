@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
-from skyweave.collaboration.told import Told
 
 
 class Attention(Strategy):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.told import Told
+from skyweave.collaboration.fusion_input import Told
 from skyweave.perception.fusion import AttentionFusion
 
 Shares = Literal["nothing", "boxes", "features", "both", "everything"]
@@ -20,7 +20,7 @@ class Strategy(nn.Module):
         low: whether the codec's coarse branch travels too.
         handshake: bytes that a receiver spends in each frame before anything is sent.
         merges_boxes: whether received boxes join the final list of detections.
-        aligns: whether errors of peers' poses are estimated and undone (`skyweave.collaboration.align`).
+        aligns: whether errors of peers' poses are estimated and undone (`skyweave.collaboration.pose_alignment`).
     """
 
     shares: ClassVar[Shares] = "features"

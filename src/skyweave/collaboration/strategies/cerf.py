@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.strategies.own import Own
-from skyweave.collaboration.told import Told
+from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.strategies.no_fusion import Own
 
 
 class Cerf(Own):

@@ -5,8 +5,8 @@ everything (the ``match`` loss, which here all strategies have).
 import torch
 from torch import Tensor, nn
 
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
-from skyweave.collaboration.told import Told
 
 
 class DiscoNet(Strategy):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.strategies.base import Masked, Strategy
-from skyweave.collaboration.told import Told
 
 
 class V2VNet(Strategy):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
-from skyweave.collaboration.told import Told
 
 HEADS, WINDOW = 4, 4
 

@@ -7,8 +7,8 @@ is large enough are asked for their maps. Which cells go is not chosen.
 import torch
 from torch import Tensor, nn
 
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.strategies.base import Masked, Strategy
-from skyweave.collaboration.told import Told
 
 SIZE = 16
 

@@ -5,8 +5,8 @@ platforms knows the confidence. The request is one minus the receiver's own conf
 import torch
 from torch import Tensor, nn
 
+from skyweave.collaboration.fusion_input import Told
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
-from skyweave.collaboration.told import Told
 
 
 class Where2comm(Strategy):

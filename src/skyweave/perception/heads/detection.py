@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.geometry.boxes import Boxes
-from skyweave.geometry.grid import MapGrid
-from skyweave.geometry.ground import Ground
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.neck import convolution
 from skyweave.perception.results import Detections

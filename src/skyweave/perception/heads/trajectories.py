@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.geometry.grid import MapGrid
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.config import ModelConfig
 from skyweave.perception.neck import convolution
 from skyweave.perception.targets import Objects

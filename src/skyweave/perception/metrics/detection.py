@@ -16,7 +16,7 @@ import numpy as np
 from skyweave.perception.metrics.matching import assign, by_score, lengths, near_pairs
 from skyweave.perception.metrics.tables import BoxTable, evaluated_classes, prediction_table, truth_table, within
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 LEVELS = np.linspace(0, 1, 101)  # of recall
 AP_WEIGHT = 5  # of mAP in every NDS

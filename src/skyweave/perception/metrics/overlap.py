@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.geometry.boxes import intersection_over_union_bev
+from skyweave.core.geometry.boxes import intersection_over_union_bev
 from skyweave.perception.metrics.matching import assign, by_score, groups
 from skyweave.perception.metrics.tables import BoxTable, evaluated_classes, prediction_table, truth_table, within
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from skyweave.geometry.boxes import Boxes
+from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.results import Detections
-from skyweave.recording import ANY, Annotations
+from skyweave.recordings.recording import ANY, Annotations
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from skyweave.perception.metrics.association import Association, Frame, associat
 from skyweave.perception.metrics.tables import evaluated_classes, prediction_table, truth_table, within
 from skyweave.perception.metrics.tracks import Fill, by_frame, filled, with_track_scores
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 SUMMED = ("mt", "ml", "tp", "fp", "fn", "ids", "frag")  # over classes; the others are averaged
 WORST_DISTANCE, WORST_TIME, WORST_FALSE = 2.0, 20.0, 500.0  # of motp in metres, of tid and lgd in seconds, of faf

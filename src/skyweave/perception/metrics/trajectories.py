@@ -15,7 +15,7 @@ import numpy as np
 from skyweave.perception.metrics.matching import assign, near_pairs
 from skyweave.perception.metrics.tables import evaluated_classes, prediction_table, seen, truth_table
 from skyweave.perception.results import Detections
-from skyweave.recording import Annotations
+from skyweave.recordings.recording import Annotations
 
 MISS = 2.0  # metres
 

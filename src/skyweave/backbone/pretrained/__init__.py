@@ -1,0 +1,1 @@
+"""Encoders that others published, behind one protocol."""

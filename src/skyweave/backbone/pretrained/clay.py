@@ -1,0 +1,146 @@
+"""Clay 1 and 1.5 (clay-foundation.github.io): patch embeddings generated from wavelengths, as DOFA's, for any bands."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
+from skyweave.core.sensors.sensor import Sensor
+from skyweave.data.batch import SensorBatch
+
+UNKNOWN_TIME_AND_PLACE = 8
+"""Channels of a token that tell week, hour, latitude and longitude: zero, as in a fifth of its training."""
+RADAR = {"VV": 3.5, "VH": 4.0}
+"""Micrometres that Clay's own metadata gives to radar's polarisations."""
+STATISTICS: dict[str, dict[str, tuple[float, float]]] = {
+    "sentinel2-l2a": {
+        "blue": (0.1105, 0.1809),
+        "green": (0.1355, 0.1757),
+        "red": (0.1552, 0.1888),
+        "rededge071": (0.1887, 0.1870),
+        "rededge075": (0.2422, 0.1732),
+        "rededge078": (0.2630, 0.1697),
+        "nir": (0.2743, 0.1742),
+        "nir08": (0.2785, 0.1648),
+        "swir16": (0.2388, 0.1470),
+        "swir22": (0.1835, 0.1379),
+    },
+    "landsat8-l2": {  # published in the product's numbers: 2.75e-5 * stored - 0.2
+        "red": (0.17689, 0.26340),
+        "green": (0.16603, 0.25872),
+        "blue": (0.14304, 0.27896),
+        "nir08": (0.28953, 0.22762),
+        "swir16": (0.20191, 0.14575),
+        "swir22": (0.14928, 0.12436),
+    },
+    "naip": {"red": (110.16, 47.23), "green": (115.41, 39.82), "blue": (98.15, 35.43), "nir": (139.04, 49.86)},
+    "sentinel1-rtc": {"vv": (-12.113, 8.314), "vh": (-18.673, 8.017)},
+}
+"""Mean and spread of each band, by our sensors and in their units, from Clay's metadata; other sensors and bands are
+normalised with their own."""
+
+
+class Clay(PublishedEncoder):
+    """Clay's encoder; any optical, thermal or radar bands, positions by row, column and ground sample distance."""
+
+    def __init__(self, config: PublishedConfig) -> None:
+        super().__init__(config, None)
+        self.patch_embedding = WavelengthEmbedding(config)
+
+    def own_bands(self, batch: SensorBatch) -> SensorBatch:
+        """The batch itself, with Clay's statistics where it has them."""
+        known = STATISTICS.get(batch.sensor.name, {})
+        pairs = [known.get(band.name, (band.mean, band.std)) for band in batch.sensor.bands]
+        sensor = batch.sensor.normalised_with([mean for mean, _ in pairs], [std for _, std in pairs])
+        return SensorBatch(batch.pixels, batch.valid, sensor, batch.ground_sample_distance)
+
+    def tokenise(
+        self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `PublishedEncoder`; needs the batch, for wavelengths and ground sample distance."""
+        if batch is None:
+            raise ValueError("Clay asks for wavelengths and ground sample distance: give the batch")
+        stem = self.patch_embedding(images, micrometres(batch.sensor))
+        return stem, self.places(grid, batch.ground_sample_distance), self.cls_token
+
+    def places(self, grid: tuple[int, int], ground_sample_distance: Tensor) -> Tensor:
+        """(batch, patches, width) of (batch,) metres per pixel."""
+        width = self.config.width - UNKNOWN_TIME_AND_PLACE
+        rows, columns = grid
+        device = ground_sample_distance.device
+        steps = torch.arange(width // 4, device=device) / (width // 4 - 1)
+        # the published exponent divides by the width once more than other codes do: frequencies hardly differ
+        frequencies = ground_sample_distance.view(-1, 1, 1) / 10_000 ** (2 * steps / width)
+        row = torch.arange(rows, device=device).repeat_interleave(columns).unsqueeze(1)
+        column = torch.arange(columns, device=device).repeat(rows).unsqueeze(1)
+        x, y = column * frequencies, row * frequencies
+        return functional.pad(torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], -1), (0, UNKNOWN_TIME_AND_PLACE))
+
+
+class WavelengthEmbedding(nn.Module):
+    """A convolution whose kernels a small Transformer makes from wavelengths."""
+
+    def __init__(self, config: PublishedConfig, channels: int = 128) -> None:
+        super().__init__()
+        self.channels = channels
+        self.fclayer = Residual(channels)
+        self.weight_generator = Generator(config, channels)
+
+    def forward(self, images: Tensor, wavelengths: list[float]) -> Tensor:
+        """(batch, channels, rows, columns) and micrometres to (batch, patches, width)."""
+        waves = torch.tensor(wavelengths, dtype=torch.float32, device=images.device)
+        half = self.channels // 2
+        angles = torch.outer(waves, 1 / 10_000 ** (torch.arange(half, device=images.device) / (half - 1)))
+        weight, bias = self.weight_generator(self.fclayer(torch.cat([angles.sin(), angles.cos()], dim=1)))
+        return functional.conv2d(images, weight, bias, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
+
+
+class Residual(nn.Module):
+    """Two layers with a GELU each, around a residual."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.l1 = nn.Linear(channels, channels)
+        self.l2 = nn.Linear(channels, channels)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """(bands, channels) to the same shape."""
+        return codes + functional.gelu(self.l2(functional.gelu(self.l1(codes))))
+
+
+class Generator(nn.Module):
+    """A Transformer layer over learned queries, one token a band, and a bias token; tokens become kernels."""
+
+    def __init__(self, config: PublishedConfig, channels: int, queries: int = 128, scale: float = 0.02) -> None:
+        super().__init__()
+        self.shape = (config.width, config.patch_size, config.patch_size)
+        self.scale = scale
+        layer = nn.TransformerEncoderLayer(channels, nhead=4, dropout=0.0, activation="gelu", batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, num_layers=1, enable_nested_tensor=False)
+        self.weight_tokens = nn.Parameter(torch.zeros(queries, channels))
+        self.bias_token = nn.Parameter(torch.zeros(1, channels))
+        self.fc_weight = nn.Linear(channels, config.width * config.patch_size**2)
+        self.fc_bias = nn.Linear(channels, config.width)
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """(bands, channels) to kernels (width, bands, patch, patch) and bias (width,)."""
+        queries = len(self.weight_tokens)
+        tokens = self.encoder(torch.cat([self.weight_tokens, codes, self.bias_token]))
+        kernels = self.fc_weight(tokens[queries:-1] + codes).unflatten(-1, self.shape).transpose(0, 1)
+        return kernels * self.scale, self.fc_bias(tokens[-1])
+
+
+def micrometres(sensor: Sensor) -> list[float]:
+    """What Clay is told about each band. Raises ``ValueError`` for a band it has no number for."""
+    told = []
+    for band in sensor.bands:
+        if band.wavelength is not None:
+            told.append(band.wavelength / 1000)
+        elif band.polarisation in RADAR:
+            told.append(RADAR[band.polarisation])
+        else:
+            raise ValueError(
+                f"sensor {sensor.name!r}, band {band.name!r} is {band.kind}: Clay knows optical bands, VV and VH; "
+                "leave it out with sensor.select([...])"
+            )
+    return told

@@ -1,0 +1,129 @@
+"""Published DOFA state dicts, from a local file to an encoder; nothing is executed from the file."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS, DOFAConfig, LoadReport
+
+UNUSED = ("head.", "norm.", "mask_token", "projector.", "decoder_")
+"""Published keys (or beginnings of keys) that the encoder's function does not use: the class head, and what belongs to
+pretraining: its mask token, decoder, distillation projector and the norm in front of its decoder."""
+
+IDENTITY_NORM = ("norm.weight", "norm.bias")
+"""Version 1 checkpoints carry no norm for the pooled embedding: the published class leaves it at the identity."""
+
+
+def load_dofa(path: str | Path, radar_wavelength: float | None = None) -> DOFA:
+    """A DOFA v1 or v2 encoder (ViT-B or ViT-L) from a published ``.pth`` file, in evaluation mode.
+
+    The version and size are read from the tensors. The file may hold a plain state dict, or one under ``model`` or
+    ``state_dict``. What was dropped or defaulted is in the result's ``loaded``.
+
+    Args:
+        path: local file, read with ``weights_only=True``.
+        radar_wavelength: see ``DOFA``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a weights file, not DOFA, or keys or shapes that do not fit; all of them are named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no DOFA weights at {path}; download a published .pth file first")
+    return dofa_from_state_dict(read_state_dict(path), radar_wavelength, source=str(path))
+
+
+def dofa_from_state_dict(
+    state: Mapping[str, Tensor], radar_wavelength: float | None = None, source: str = "state dict"
+) -> DOFA:
+    """The same from tensors in memory. ``source`` names them in errors."""
+    config = recognise(state, source)
+    own, dropped = rename(state, config.version)
+    defaulted = tuple(key for key in IDENTITY_NORM if config.version == 1 and key not in own)
+    with torch.device("meta"):  # shapes only: the file brings the numbers
+        model = DOFA(config, radar_wavelength)
+    expected = model.state_dict()
+    if "norm.weight" in defaulted:
+        own["norm.weight"] = torch.ones(config.width)
+    if "norm.bias" in defaulted:
+        own["norm.bias"] = torch.zeros(config.width)
+    problems = [f"missing {key}" for key in expected if key not in own]
+    problems += [f"unexpected {key}" for key in own if key not in expected]
+    problems += [
+        f"{key} has shape {tuple(own[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected
+        if key in own and own[key].shape != expected[key].shape
+    ]
+    if problems:
+        raise ValueError(f"{source}: not the weights of DOFA v{config.version}: {'; '.join(problems)}")
+    model.load_state_dict({key: value.float() for key, value in own.items()}, strict=True, assign=True)
+    model.pos_embed.requires_grad_(config.version == 2)
+    model.loaded = LoadReport(dropped=dropped, defaulted=defaulted)
+    return model.eval()
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Tensors by key, from a file that torch saved.
+
+    Raises:
+        ValueError: anything else than tensors, or a damaged file.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path}: not a weights file that can be read safely ({reason}); expected a state dict of tensors"
+        ) from error
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{path}: holds {type(content).__name__}, expected a state dict of tensors")
+    strange = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if strange:
+        raise ValueError(f"{path}: expected a state dict of tensors; these entries are none: {', '.join(strange[:8])}")
+    return dict(content)
+
+
+def recognise(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
+    """Version and size of published weights, from their keys and shapes.
+
+    Raises:
+        ValueError: not DOFA, or a shape that was not published.
+    """
+    bias = state.get("patch_embed.weight_generator.fc_bias.weight")
+    kernels = state.get("patch_embed.weight_generator.fc_weight.weight")
+    if bias is None or kernels is None or bias.ndim != 2 or kernels.ndim != 2 or not len(bias):
+        raise ValueError(
+            f"{source}: not DOFA weights: no patch_embed.weight_generator.fc_weight and fc_bias among its "
+            f"{len(state)} keys ({', '.join(list(state)[:4])}, ...)"
+        )
+    version = 2 if any(key.startswith("model.") for key in state) else 1
+    width, pixels = len(bias), len(kernels) / len(bias)
+    for config in VARIANTS.values():
+        if (config.version, config.width, config.patch_size**2) == (version, width, pixels):
+            return config
+    raise ValueError(
+        f"{source}: DOFA v{version} of width {width} and patch size {pixels**0.5:g} is not one of {', '.join(VARIANTS)}"
+    )
+
+
+def rename(state: Mapping[str, Tensor], version: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Published keys to ours; the second result names those dropped.
+
+    Version 1 calls the norm of the embedding ``fc_norm``; version 2 keeps its Transformer under ``model.``.
+    """
+    prefix, replacement = ("fc_norm.", "norm.") if version == 1 else ("model.", "")
+    own: dict[str, Tensor] = {}
+    dropped = []
+    for key, value in state.items():
+        if key.startswith(UNUSED):
+            dropped.append(key)
+        else:
+            own[replacement + key.removeprefix(prefix) if key.startswith(prefix) else key] = value
+    return own, tuple(dropped)

@@ -1,0 +1,211 @@
+"""Encoders published by others, behind the interface of `Backbone`: what they have in common.
+
+Each knows its own bands and applies its own normalisation; whoever feeds it declares bands and units as everywhere.
+The Transformer is the same pre-norm ViT (arXiv 2010.11929) in all of them; they differ in their patch embedding, their
+positions, and in what their weights are called. Written from the papers; published weights stay published weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.backbone.encoder import Block, attention_mask
+from skyweave.backbone.features import Features
+from skyweave.backbone.patches import pad_to_patches, patchify
+from skyweave.backbone.pretrained.dofa import LoadReport
+from skyweave.core.observation import Observation
+from skyweave.core.sensors import UnknownNameError
+from skyweave.core.sensors.sensor import Sensor
+from skyweave.data.batch import SensorBatch, stack
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """Shape of a published encoder.
+
+    Attributes:
+        name: of the family, for messages.
+        width: channels of a token.
+        depth: number of blocks.
+        heads: attention heads.
+        patch_size: pixels per patch side.
+        side: patches per side of its position table.
+        epsilon: of the layer norms.
+    """
+
+    name: str
+    width: int
+    depth: int
+    heads: int
+    patch_size: int
+    side: int = 0
+    epsilon: float = 1e-6
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Numbers of the blocks (from 1) whose outputs are the levels: a quarter, half, three quarters and all."""
+        return tuple(max(1, round(self.depth * part / 4)) for part in (1, 2, 3, 4))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, for the fingerprint."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PublishedFeatures(Features):
+    """Features with what published readouts use besides.
+
+    Attributes:
+        class_token: (batch, channels), the normalised class token.
+        embedding: (batch, channels), the mean over valid patches; by encoders whose norm follows the mean
+            (``fc_norm``), the norm of the mean.
+    """
+
+    class_token: Tensor
+    embedding: Tensor
+
+    @property
+    def pooled(self) -> Tensor:
+        """(batch, channels): ``embedding``."""
+        return self.embedding
+
+
+class PublishedEncoder(nn.Module):
+    """A ViT with a class token. Subclasses say how pixels become tokens and where those lie.
+
+    Args:
+        config: its shape.
+        sensor: its bands, in the order of its channels, with the normalisation it was trained with.
+        norm_after_mean: the norm belongs behind the mean of the tokens.
+    """
+
+    def __init__(self, config: PublishedConfig, sensor: Sensor | None, norm_after_mean: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.sensor = sensor
+        self.norm_after_mean = norm_after_mean
+        self.loaded: LoadReport | None = None
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        for part in self.modules():
+            if isinstance(part, nn.LayerNorm):
+                part.eps = config.epsilon
+
+    @property
+    def width(self) -> int:
+        """Channels of a token."""
+        return self.config.width
+
+    @property
+    def sensors(self) -> dict[str, Sensor]:
+        """Sensors whose normalisation the encoder brings, by name."""
+        return {} if self.sensor is None else {self.sensor.name: self.sensor}
+
+    def forward(self, batch: SensorBatch, patch_size: int | None = None) -> PublishedFeatures:
+        """Features of images of one sensor and size; sizes that are no multiple of the patch are padded.
+
+        Invalid pixels become the mean, patches without a valid pixel are seen by nobody.
+
+        Raises:
+            ValueError: a band is missing or in another unit, or a patch size other than the published one.
+        """
+        own_size = self.config.patch_size
+        if patch_size not in (None, own_size):
+            raise ValueError(f"{self.config.name} has patches of {own_size} pixels only, got patch_size={patch_size}")
+        batch = self.own_bands(batch)
+        pixels, valid, grid = pad_to_patches(batch, own_size)
+        seen = patchify(valid.any(1, keepdim=True), own_size).flatten(2).any(-1)
+        return self.forward_features(self.normalise(pixels, valid, batch.sensor), grid, seen, batch)
+
+    def encode(self, batches: Sequence[SensorBatch], patch_size: int | None = None) -> list[PublishedFeatures]:
+        """Features of several batches, one forward each."""
+        return [self(batch, patch_size) for batch in batches]
+
+    @torch.inference_mode()
+    def embed(self, observation: Observation, patch_size: int | None = None) -> PublishedFeatures:
+        """Features of one image, without gradients."""
+        return self(stack([observation]).to(self.cls_token.device), patch_size)
+
+    def own_bands(self, batch: SensorBatch) -> SensorBatch:
+        """The encoder's bands of a batch, in its order, with its statistics."""
+        if self.sensor is None:
+            return batch
+        channels = []
+        for band in self.sensor.bands:
+            try:
+                channels.append(batch.sensor.index(band.name))
+            except UnknownNameError:
+                has = ", ".join(own.name for own in batch.sensor.bands)
+                needs = ", ".join(own.name for own in self.sensor.bands)
+                raise ValueError(
+                    f"{self.config.name} needs {band.name}; {batch.sensor.name} has {has} (it needs {needs}); load it "
+                    "with the sensor of its channels, or use an encoder for any bands"
+                ) from None
+            unit = batch.sensor.bands[channels[-1]].unit
+            if unit != band.unit:
+                raise ValueError(
+                    f"{self.config.name} normalises {band.name} in {band.unit}, {batch.sensor.name} has it in {unit}; "
+                    "load it with the statistics of your unit (sensor.normalised_with)"
+                )
+        return replace(batch, pixels=batch.pixels[:, channels], valid=batch.valid[:, channels], sensor=self.sensor)
+
+    def normalise(self, pixels: Tensor, valid: Tensor, sensor: Sensor) -> Tensor:
+        """(batch, bands, rows, columns): standardised with the sensor's statistics, the mean where invalid."""
+        mean = torch.as_tensor(sensor.means, device=pixels.device).view(-1, 1, 1)
+        std = torch.as_tensor(sensor.stds, device=pixels.device).view(-1, 1, 1)
+        return torch.where(valid, (pixels - mean) / std, 0.0)
+
+    def forward_features(
+        self, images: Tensor, grid: tuple[int, int], seen: Tensor | None = None, batch: SensorBatch | None = None
+    ) -> PublishedFeatures:
+        """The published function.
+
+        Args:
+            images: (batch, channels, rows, columns), normalised, whole patches.
+            grid: rows and columns of patches.
+            seen: (batch, patches) bool; default: all.
+            batch: where the images come from, for encoders that ask for more than pixels.
+        """
+        stem, positions, start = self.tokenise(images, grid, batch)
+        groups = stem.shape[1] // (grid[0] * grid[1])
+        if seen is None:
+            seen = torch.ones(len(images), grid[0] * grid[1], dtype=torch.bool, device=images.device)
+        tokens = torch.cat([start.expand(len(images), -1, -1), stem + positions], dim=1)
+        mask = attention_mask(functional.pad(seen.repeat(1, groups), (1, 0), value=True))
+        levels = []
+        for number, block in enumerate(self.blocks, start=1):
+            tokens = block(tokens, mask)
+            levels += [tokens] * self.config.taps.count(number)
+
+        weight = seen.unsqueeze(-1).to(tokens.dtype)
+        count = weight.sum(1).clamp(min=1)
+        last = self._places(tokens, groups)
+        normalised = self._places(self.norm(tokens), groups) * weight
+        mean = self.norm((last * weight).sum(1) / count) if self.norm_after_mean else normalised.sum(1) / count
+        return PublishedFeatures(
+            normalised,
+            seen,
+            grid,
+            tuple(self._places(level, groups) * weight for level in levels),
+            stem.unflatten(1, (groups, -1)).mean(1) * weight,
+            self.config.patch_size,
+            self.norm(tokens[:, 0]),
+            mean,
+        )
+
+    def tokenise(
+        self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Patch embeddings (batch, groups * patches, width), positions to add to them, and the class token
+        (1, 1, width) with its position. Several tokens a patch lie one group after the other.
+        """
+        raise NotImplementedError
+
+    def _places(self, tokens: Tensor, groups: int) -> Tensor:
+        """(batch, patches, width): without the class token, the mean of the tokens of a patch."""
+        return tokens[:, 1:].unflatten(1, (groups, -1)).mean(1)

@@ -1,0 +1,123 @@
+"""Masked autoencoders' encoders: MAE (arXiv 2111.06377), SatMAE (arXiv 2207.08051) and Prithvi-EO (arXiv 2310.18660,
+2412.02732), one date at a time.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skyweave.backbone.positions import sine_cosine
+from skyweave.backbone.pretrained.dofa import resize_positions
+from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
+from skyweave.core.sensors.sensor import Sensor
+from skyweave.data.batch import SensorBatch
+
+SATMAE_GROUPS = ((0, 1, 2, 6), (3, 4, 5, 7), (8, 9))
+"""Channels of SatMAE's three patch embeddings: the 10 m bands, the red edge, the short-wave infrared."""
+
+
+class Projection(nn.Module):
+    """A patch embedding: one linear map of a patch's pixels."""
+
+    def __init__(self, channels: int, config: PublishedConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(channels, config.width, config.patch_size, config.patch_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channels, rows, columns) to (batch, patches, width)."""
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+class MAE(PublishedEncoder):
+    """Encoder of a masked autoencoder; its position table is resized for images of other sizes."""
+
+    def __init__(self, config: PublishedConfig, sensor: Sensor, norm_after_mean: bool = False) -> None:
+        super().__init__(config, sensor, norm_after_mean)
+        self.patch_embed = Projection(len(sensor), config)
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.side**2, config.width))
+
+    def tokenise(
+        self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `PublishedEncoder`."""
+        positions = resize_positions(self.pos_embed, self.config.side, grid)
+        return self.patch_embed(images), positions[:, 1:], self.cls_token + positions[:, :1]
+
+
+class SatMAE(PublishedEncoder):
+    """The group-channel variant: every group of channels has a patch embedding and tokens of its own.
+
+    Positions fill the first channels of a token, the group's embedding the rest. As published, values are limited to
+    two standard deviations and mapped to 0 to 1; the rounding to 8 bits of its data pipeline is left out.
+
+    Args:
+        groups: channels of each group.
+        channel_width: channels of a token that tell the group.
+    """
+
+    def __init__(
+        self,
+        config: PublishedConfig,
+        sensor: Sensor,
+        groups: tuple[tuple[int, ...], ...] = SATMAE_GROUPS,
+        channel_width: int = 256,
+        norm_after_mean: bool = False,
+    ) -> None:
+        super().__init__(config, sensor, norm_after_mean)
+        self.groups = groups
+        self.patch_embed = nn.ModuleList(Projection(len(group), config) for group in groups)
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.side**2, config.width - channel_width))
+        self.channel_embed = nn.Parameter(torch.zeros(1, len(groups), channel_width))
+        self.channel_cls_embed = nn.Parameter(torch.zeros(1, 1, channel_width))
+
+    def normalise(self, pixels: Tensor, valid: Tensor, sensor: Sensor) -> Tensor:
+        """0 to 1 from two standard deviations below the mean to two above."""
+        return super().normalise(pixels, valid, sensor).clamp(-2, 2) / 4 + 0.5
+
+    def tokenise(
+        self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `PublishedEncoder`."""
+        stems = [embed(images[:, list(group)]) for embed, group in zip(self.patch_embed, self.groups, strict=True)]
+        positions = resize_positions(self.pos_embed, self.config.side, grid)
+        places = positions[:, 1:].repeat(1, len(self.groups), 1)
+        kinds = self.channel_embed.repeat_interleave(grid[0] * grid[1], dim=1)
+        start = self.cls_token + torch.cat([positions[:, :1], self.channel_cls_embed], dim=-1)
+        return torch.cat(stems, dim=1), torch.cat([places, kinds], dim=-1), start
+
+
+class Prithvi(PublishedEncoder):
+    """Prithvi-EO 1 and 2 on one date: its patches are volumes of one frame, its positions fixed in time and space.
+
+    Acquisition time and place, which the TL variants can be told, are left out, as their authors do at random.
+    """
+
+    positions: Tensor
+
+    def __init__(self, config: PublishedConfig, sensor: Sensor) -> None:
+        super().__init__(config, sensor)
+        self.patch_embed = Projection(len(sensor), config)
+        self.register_buffer("positions", first_frame_positions(config.side, config.width), persistent=False)
+
+    def tokenise(
+        self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `PublishedEncoder`."""
+        side, table = self.config.side, self.positions
+        if grid != (side, side):  # corners stay on corners, unlike in MAE
+            square = table.transpose(1, 2).unflatten(2, (side, side))
+            resized = functional.interpolate(square, size=grid, mode="bicubic", align_corners=True)
+            table = resized.flatten(2).transpose(1, 2)
+        return self.patch_embed(images), table, self.cls_token
+
+
+def first_frame_positions(side: int, width: int) -> Tensor:
+    """(1, side * side, width): sines and cosines of column, row and frame (0), sharing the width as 6 : 6 : 4."""
+    row = torch.arange(side, dtype=torch.float32).repeat_interleave(side)
+    column = torch.arange(side, dtype=torch.float32).repeat(side)
+    part = width // 16
+    codes = [
+        sine_cosine(place, part * share, longest=10_000.0)
+        for place, share in ((column, 6), (row, 6), (torch.zeros_like(row), 4))
+    ]
+    return torch.cat(codes, dim=1).unsqueeze(0)

@@ -1,0 +1,127 @@
+"""``skyweave evaluate``: score a perception model on a recording."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skyweave.perception.evaluation import Scores
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command and its options."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score a perception model on a recording",
+        description="Detection (mAP, NDS without attributes, errors, AP at 0.5 and 0.7), instances (IoU, VPQ) and "
+        "trajectories (minADE, minFDE beside constant velocity). To be found are the objects on the map that some "
+        "platform saw; platforms take turns as the one that perceives.",
+    )
+    parser.add_argument("model", help=".safetensors file of a perception model")
+    parser.add_argument("recording", type=Path, help="folder of a recording")
+    parser.add_argument("--split", default="val", help="scenes of this split (default: val); `all` for all")
+    parser.add_argument("--alone", action="store_true", help="every platform by itself; what is to be found stays")
+    parser.add_argument(
+        "--platforms", type=int, default=4, help="platforms that perceive together at most (default: 4)"
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="score every N-th sample")
+    parser.add_argument("--true-poses", action="store_true", help="use poses without their noise")
+    parser.add_argument("--device", default="cpu", help="where the model runs (default: cpu)")
+    parser.add_argument(
+        "--strategy",
+        help="how platforms share what they see: own, late, all, or what a collaborative model was trained for",
+    )
+    parser.add_argument("--budget", type=int, metavar="BYTES", help="a frame and platform, headers included")
+    parser.add_argument("--lost", type=float, default=0.0, metavar="SHARE", help="share of chunks that are lost")
+    parser.add_argument("--late", type=float, default=0.0, metavar="SECONDS", help="by which messages are late")
+    parser.add_argument("--cache", type=Path, help="folder for the features of the recording, to be used again")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores; returns 0."""
+    from rich.console import Console
+
+    from skyweave.perception.evaluation import alone, evaluate
+    from skyweave.perception.samples import Samples
+    from skyweave.perception.train import load_scenes
+    from skyweave.perception.weights import load_perception
+
+    for option in ("platforms", "every"):
+        if getattr(args, option) < 1:
+            raise ValueError(f"--{option} is {getattr(args, option)}, must be at least 1")
+    if args.strategy is not None or args.budget is not None:
+        if args.alone or args.true_poses:
+            raise ValueError("--alone and --true-poses are for evaluation without --strategy; take --strategy own")
+        return _collaborative(args)
+    if args.lost or args.late or args.cache:
+        raise ValueError("--lost, --late and --cache are about messages; add --strategy")
+    model, card = load_perception(args.model, args.device)
+    scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
+    samples = Samples(scenes, model.config, None, args.platforms, true_geometry=args.true_poses)
+    with Console(stderr=True).status("evaluating") as status:
+        scores = evaluate(
+            model,
+            alone(samples) if args.alone else samples,
+            every=args.every,
+            progress=lambda done, every: status.update(f"{done} of {every} samples"),
+        )
+    content = {"model": card.name, "fingerprint": card.parts["perception_fingerprint"], "split": args.split}
+    _report(args, {**content, "alone": args.alone}, scores)
+    return 0
+
+
+def _collaborative(args: argparse.Namespace) -> int:
+    """Every message is really encoded, cut to the budget, sent and decoded."""
+    import tempfile
+
+    from rich.console import Console
+
+    from skyweave.collaboration.batches import CachedSamples
+    from skyweave.collaboration.cache import fill
+    from skyweave.collaboration.evaluation import Conditions, score
+    from skyweave.collaboration.weights import load_for
+    from skyweave.perception.train import load_scenes
+
+    model, card = load_for(args.model, args.strategy)
+    scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
+    conditions = Conditions(args.budget, args.lost, args.late, args.platforms - 1)
+    with Console(stderr=True).status("observing") as status, tempfile.TemporaryDirectory() as folder:
+        fingerprint = str(card.parts["perception_fingerprint"])
+        where = args.cache or Path(folder)
+        cache = fill(
+            where, model.perception, fingerprint, scenes,
+            progress=lambda done, every: status.update(f"observing: {done} of {every} maps"),
+        )  # fmt: skip
+        samples = CachedSamples(scenes, model.perception.config, cache, args.platforms)
+        scores, ledger = score(
+            model, samples, conditions, args.every,
+            lambda done, every: status.update(f"evaluating: {done} of {every} samples"),
+        )  # fmt: skip
+    content = {"model": card.name, "strategy": model.config.strategy, "split": args.split, "budget": args.budget}
+    _report(args, {**content, "bytes": ledger.mean}, scores)
+    return 0
+
+
+def _report(args: argparse.Namespace, content: dict[str, Any], scores: "Scores") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if args.json:
+        json.dump({**content, **scores.to_dict()}, sys.stdout, indent=1)
+        print()
+        return
+    table = Table(
+        "metric", "value", title=f"{content['model']} on {args.recording} ({args.split}, {scores.samples} samples)"
+    )
+    if "bytes" in content:
+        table.add_row(f"bytes a frame and platform ({content['strategy']})", f"{content['bytes']:.0f}")
+    for name, value in scores.values.items():
+        table.add_row(name, f"{value:.3f}")
+    console = Console()
+    console.print(table)
+    for note in scores.notes:
+        console.print(note, style="dim", highlight=False)

@@ -1,0 +1,39 @@
+"""``skyweave train``: three tasks from one map, on recordings of several platforms; and how they share it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from skyweave.core.run_arguments import add_run_arguments
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command and its options."""
+    parser = subparsers.add_parser(
+        "train",
+        help="detection, segmentation and trajectories on recordings",
+        description="Train a perception model on recordings of several platforms or, with a configuration that names "
+        "a `perception` model, the codec and the fusion by which platforms share what they see. Writes checkpoints, "
+        "logs (CSV and TensorBoard) and weights that `skyweave evaluate` reads. A stopped run goes on with --resume.",
+    )
+    configs = "configs/perception/*.yaml, configs/collaboration/*.yaml"
+    add_run_arguments(parser, configs, "folder of the recordings", "optimiser.steps=100")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and name the weights."""
+    from skyweave.perception.train import train
+
+    if _collaborates(args.config):
+        from skyweave.collaboration.train import train
+    weights = train(args.config, args.data, args.output, args.changes, args.resume, progress=sys.stderr.isatty())
+    print(weights)
+    return 0
+
+
+def _collaborates(config: Path) -> bool:
+    import yaml
+
+    content = yaml.safe_load(config.read_text(encoding="utf-8")) if config.exists() else None
+    return isinstance(content, dict) and "perception" in content

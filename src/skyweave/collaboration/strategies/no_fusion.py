@@ -1,0 +1,26 @@
+"""Own only: what one platform sees."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.strategies.base import Masked, Shares, Strategy
+
+
+class Own(Strategy):
+    """The lower bound: nothing travels."""
+
+    shares: ClassVar[Shares] = "nothing"
+
+    def __init__(self, channels: int, boxes: int) -> None:
+        super().__init__(channels, boxes)
+        self.masked = Masked(channels)
+
+    def start_from(self, fusion: nn.Module) -> None:
+        """See `Strategy`."""
+        self.masked.start_from(fusion)
+
+    def fuse(self, told: Told) -> Tensor:
+        """See `Strategy`."""
+        return self.masked(told.own.unsqueeze(1), told.own_visible.unsqueeze(1).to(told.visible.dtype))

@@ -1,0 +1,1 @@
+"""What every room stands on: observations, sensors, geometry, configuration, files, errors."""

@@ -1,0 +1,142 @@
+"""The map grid: a raster fixed to the Earth and snapped to its resolution, on which all platforms meet."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class MapGrid:
+    """A north-up raster of square cells. Row 0 is north; cell centres are at +0.5.
+
+    Its north-west corner is a whole number of cells from the origin of the reference system, so two grids of one
+    resolution and reference system differ by whole rows and columns and features never need to be resampled.
+
+    Attributes:
+        west: index of the west edge, in cells: easting of the edge / resolution.
+        north: index of the north edge, in cells: northing of the edge / resolution.
+        resolution: side of a cell, metres.
+        rows: number of rows.
+        columns: number of columns.
+        crs: reference system with metres east and north, as WKT or ``EPSG:code``; None for a local frame.
+    """
+
+    west: int
+    north: int
+    resolution: float
+    rows: int
+    columns: int
+    crs: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.resolution) and self.resolution > 0):
+            raise ValueError(f"resolution {self.resolution} must be metres > 0")
+        if self.rows < 1 or self.columns < 1:
+            raise ValueError(f"a grid of {self.rows} x {self.columns} cells has no cells")
+        if self.west != int(self.west) or self.north != int(self.north):
+            raise ValueError(f"west {self.west} and north {self.north} must be whole cells; use MapGrid.covering")
+        if self.crs is not None:
+            _check_metres(self.crs)
+
+    @classmethod
+    def covering(
+        cls, bounds: tuple[float, float, float, float], resolution: float, crs: str | None = None
+    ) -> "MapGrid":
+        """The smallest snapped grid over (west, south, east, north) in metres."""
+        if not np.isfinite(bounds).all() or not (bounds[2] > bounds[0] and bounds[3] > bounds[1]):
+            raise ValueError(
+                f"bounds {bounds} must be finite (west, south, east, north), west < east and south < north"
+            )
+        if not resolution > 0:
+            raise ValueError(f"resolution {resolution} must be metres > 0")
+        tolerance = 1e-6  # of a cell: a bound that is on an edge but for rounding stays there
+        west, south = (int(np.floor(b / resolution + tolerance)) for b in bounds[:2])
+        east, north = (int(np.ceil(b / resolution - tolerance)) for b in bounds[2:])
+        return cls(west, north, resolution, max(north - south, 1), max(east - west, 1), crs)
+
+    @classmethod
+    def around(cls, x: float, y: float, size: float, resolution: float, crs: str | None = None) -> "MapGrid":
+        """A square grid of ``size`` metres whose centre is the cell corner nearest to (x, y)."""
+        cells = max(round(size / resolution), 1)
+        west, north = round(x / resolution) - cells // 2, round(y / resolution) - cells // 2 + cells
+        return cls(west, north, resolution, cells, cells, crs)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.rows, self.columns
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(west, south, east, north) in metres."""
+        r = self.resolution
+        return self.west * r, (self.north - self.rows) * r, (self.west + self.columns) * r, self.north * r
+
+    @property
+    def affine(self) -> tuple[float, float, float, float, float, float]:
+        """GDAL/rasterio affine (a, b, c, d, e, f): x = a*col + b*row + c, y = d*col + e*row + f."""
+        r = self.resolution
+        return r, 0.0, self.west * r, 0.0, -r, self.north * r
+
+    def cells_from_world(self, points: np.ndarray) -> np.ndarray:
+        """(..., 2) fractional (row, column) of world points (..., 2 or 3); the first cell's centre is (0.5, 0.5)."""
+        points = np.asarray(points, np.float64)
+        return np.stack(
+            [self.north - points[..., 1] / self.resolution, points[..., 0] / self.resolution - self.west], -1
+        )
+
+    def world_from_cells(self, cells: np.ndarray) -> np.ndarray:
+        """(..., 2) world (x, y) in metres of fractional (row, column) (..., 2)."""
+        cells = np.asarray(cells, np.float64)
+        return np.stack([self.west + cells[..., 1], self.north - cells[..., 0]], -1) * self.resolution
+
+    def cell_centres(self) -> np.ndarray:
+        """(rows, columns, 2) world (x, y) of the cells' centres."""
+        row, column = np.mgrid[: self.rows, : self.columns] + 0.5
+        return self.world_from_cells(np.stack([row, column], -1))
+
+    def index(self, points: np.ndarray) -> np.ndarray:
+        """(...,) int64 flat cell index (row * columns + column) of world points, -1 outside the grid or for NaN."""
+        cells = self.cells_from_world(points)
+        with np.errstate(invalid="ignore"):
+            inside = np.all((cells >= 0) & (cells < np.array(self.shape)), axis=-1)
+        row, column = np.moveaxis(np.where(inside[..., None], cells, 0).astype(np.int64), -1, 0)
+        return np.where(inside, row * self.columns + column, -1)
+
+    def subgrid(self, row: int, column: int, rows: int, columns: int) -> "MapGrid":
+        """A window of the grid; it may reach beyond it."""
+        return replace(self, west=self.west + column, north=self.north - row, rows=rows, columns=columns)
+
+    def coarser(self, factor: int) -> "MapGrid":
+        """The grid of cells ``factor`` times as large that covers this one."""
+        return MapGrid.covering(self.bounds, self.resolution * factor, self.crs)
+
+    def offset_to(self, other: "MapGrid") -> tuple[int, int]:
+        """(rows, columns) to add to a cell of this grid to get the same cell in the other.
+
+        Raises:
+            ValueError: another resolution or reference system: their cells do not coincide.
+        """
+        if not np.isclose(self.resolution, other.resolution, rtol=1e-9):
+            raise ValueError(
+                f"grids of {self.resolution} m and {other.resolution} m cells do not align; agree on one resolution"
+            )
+        if self.crs != other.crs:
+            raise ValueError(f"grids in {self.crs} and {other.crs} do not align; agree on one reference system")
+        return other.north - self.north, self.west - other.west
+
+
+def _check_metres(crs: str) -> None:
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        parsed = CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ValueError(f"unknown coordinate reference system {crs!r}: {error}") from None
+    if parsed.is_geographic or any(axis.unit_name not in ("metre", "meter") for axis in parsed.axis_info[:2]):
+        unit = parsed.axis_info[0].unit_name
+        raise ValueError(
+            f"{crs} is in {unit}; a map grid needs metres: use the UTM zone of the place "
+            "(skyweave.core.geometry.geodesy.utm_crs)"
+        )

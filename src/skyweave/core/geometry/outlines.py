@@ -1,0 +1,86 @@
+"""Boxes and views as lines: in a picture, and on the map."""
+
+import colorsys
+import hashlib
+
+import numpy as np
+
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.camera import NEAR, CameraGeometry
+from skyweave.core.geometry.frames import apply, inverse
+from skyweave.core.geometry.ground import Ground
+
+EDGES = np.array(  # of the corners of a box, in the order of `Boxes.corners`; the last is the front
+    [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4], [0, 4], [1, 5], [2, 6], [3, 7], [4, 7], [0, 7]]
+)
+BORDER_STEPS = 8  # points on each side of a picture's border
+CLASS_COLOURS = {
+    "truck": (255, 140, 40),
+    "bus": (255, 90, 200),
+    "pedestrian": (90, 255, 240),
+    "cycl": (150, 255, 90),
+    "car": (255, 235, 80),
+}
+LIMIT = 4.0  # pictures; edges that leave by more are not drawn
+
+
+def box_outlines(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray]:
+    """Edges of each box as seen by a camera.
+
+    Returns:
+        For each box (edges, 2, 2) pixels (u, v) of start and end. Edges behind the camera are cut off or missing; a
+        box whose middle is behind the camera or out of the picture has none.
+    """
+    corners = apply(inverse(geometry.world_from_camera), boxes.corners().reshape(-1, 3)).reshape(-1, 8, 3)
+    camera = geometry.camera
+    middles, _ = geometry.project(boxes.centres)
+    outlines = []
+    for box, middle in zip(corners, middles, strict=True):
+        if not camera.inside(middle):
+            outlines.append(np.zeros((0, 2, 2)))
+            continue
+        pixels, _ = camera.project(cut_at(box[EDGES], 10 * NEAR))
+        size = np.array([camera.columns, camera.rows])
+        with np.errstate(invalid="ignore"):
+            near = (np.abs(pixels - size / 2) < LIMIT * size).all(axis=(1, 2))
+        outlines.append(pixels[near])
+    return outlines
+
+
+def cut_at(edges: np.ndarray, depth: float) -> np.ndarray:
+    """Edges (n, 2, 3) in the camera frame, cut where they come nearer than ``depth``; those wholly nearer leave."""
+    edges = edges[(edges[..., 2] > depth).any(axis=1)].copy()
+    for end in (0, 1):
+        behind = edges[:, end, 2] < depth
+        start, other = edges[behind, end], edges[behind, 1 - end]
+        share = (depth - start[:, 2]) / (other[:, 2] - start[:, 2])
+        edges[behind, end] = start + share[:, None] * (other - start)
+    return edges
+
+
+def view_outline(geometry: CameraGeometry, ground: Ground, farthest: float) -> np.ndarray:
+    """(n, 3) world points where the border of the picture meets the ground, in order round the picture.
+
+    Points above the horizon, or farther than ``farthest`` metres away, lie at that distance.
+    """
+    camera = geometry.camera
+    along = np.linspace(0, 1, BORDER_STEPS, endpoint=False)
+    u = np.concatenate([along, np.ones_like(along), 1 - along, np.zeros_like(along)]) * camera.columns
+    v = np.concatenate([np.zeros_like(along), along, np.ones_like(along), 1 - along]) * camera.rows
+    rays = geometry.world_rays(np.stack([u, v], -1))
+    rays = rays[np.isfinite(rays).all(axis=1)]  # distortion may fold the corners over
+    length = np.linalg.norm(rays, axis=1)
+    depth = np.asarray(ground.depth(geometry.position, rays), np.float64)
+    depth = np.where(np.isfinite(depth), np.minimum(depth, farthest / length), farthest / length)
+    outline: np.ndarray = geometry.position + depth[:, None] * rays
+    return outline
+
+
+def colour_of(name: str) -> tuple[int, int, int]:
+    """A bright colour that a name always has; the usual classes have one each."""
+    for known, colour in CLASS_COLOURS.items():
+        if known in name:
+            return colour
+    hue = int.from_bytes(hashlib.sha256(name.encode()).digest()[:2]) / 65536
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 1.0)
+    return round(red * 255), round(green * 255), round(blue * 255)

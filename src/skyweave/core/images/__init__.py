@@ -1,0 +1,1 @@
+"""Arrays as images: PNG, true colour, false colour by principal components."""

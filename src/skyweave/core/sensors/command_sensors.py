@@ -1,0 +1,106 @@
+"""``skyweave sensors``: the catalogue, or one sensor's bands."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skyweave.core.sensors import Band, Sensor
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "sensors",
+        help="list the sensors, or show one",
+        description="List the built-in sensors, or show the bands of one (of the catalogue, or a YAML file of yours).",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    show = actions.add_parser("show", help="bands and units of one sensor")
+    show.add_argument("name", help="catalogue name, or path of a .yaml file")
+    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table; returns 0."""
+    from skyweave.core.sensors import catalogue, get_sensor, sensor_to_dict
+
+    if args.action == "show":
+        sensor = get_sensor(args.name)
+        if args.json:
+            print(json.dumps(sensor_to_dict(sensor), indent=2))
+        else:
+            _print_sensor(sensor)
+        return 0
+    if args.json:
+        print(json.dumps([_summary(sensor) for sensor in catalogue().values()], indent=2))
+    else:
+        _print_catalogue(list(catalogue().values()))
+    return 0
+
+
+def _summary(sensor: "Sensor") -> dict[str, object]:
+    return {
+        "name": sensor.name,
+        "title": sensor.title,
+        "bands": [band.name for band in sensor.bands],
+        "ground_sample_distance": sensor.ground_sample_distance,
+        "units": [encoding.name for encoding in sensor.encodings],
+    }
+
+
+def _print_catalogue(sensors: "list[Sensor]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("sensor", style="bold", no_wrap=True)
+    table.add_column("bands", justify="right")
+    table.add_column("metres", justify="right")
+    table.add_column("declare unit")
+    table.add_column("")
+    for sensor in sensors:
+        units = ", ".join(encoding.name for encoding in sensor.encodings)
+        table.add_row(sensor.name, str(len(sensor)), f"{sensor.ground_sample_distance:g}", units, sensor.title)
+    console = Console()
+    console.print(table)
+    console.print("\n`skyweave sensors show NAME` lists the bands; a .yaml file of yours works as NAME, too.")
+
+
+def _print_sensor(sensor: "Sensor") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text.assemble((sensor.name, "bold"), f": {sensor.title}"))
+    console.print(f"{len(sensor)} bands, {sensor.ground_sample_distance:g} m")
+    console.print("Declare how a file stores the values (unit: WORD):")
+    for encoding in sensor.encodings:
+        console.print(Text(f"  {encoding.name}: {encoding.formula()}"))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("band", "measures", "unit", "metres", "mean", "std", "also called"):
+        table.add_column(heading, justify="right" if heading in ("metres", "mean", "std") else "left")
+    for band in sensor.bands:
+        metres = band.ground_sample_distance or sensor.ground_sample_distance
+        table.add_row(
+            Text(band.name, style="bold"),
+            _measures(band),
+            band.unit,
+            f"{metres:g}",
+            f"{band.mean:.4g}",
+            f"{band.std:.3g}",
+            Text(", ".join(band.aliases)),
+        )
+    console.print(table)
+
+
+def _measures(band: "Band") -> str:
+    if band.kind == "radar":
+        return f"radar {band.frequency:g} GHz {band.polarisation}"
+    if band.wavelength is None:
+        return band.kind
+    width = f" ± {band.width / 2:.4g}" if band.width else ""
+    return f"{band.wavelength:.5g}{width} nm" + ("" if band.kind == "optical" else f" ({band.kind})")

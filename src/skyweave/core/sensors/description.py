@@ -1,0 +1,203 @@
+"""A sensor in words: the mapping that YAML files, the catalogue and checkpoint cards share."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from skyweave.core.sensors.band import Band, BandKind, Unit
+from skyweave.core.sensors.matching import did_you_mean, normalise
+from skyweave.core.sensors.sensor import Encoding, Sensor
+
+_SENSOR_KEYS = ("name", "title", "ground_sample_distance", "unit", "kind", "encodings", "bands")
+_BAND_KEYS = tuple(field.name for field in fields(Band))
+_ENCODING_KEYS = ("scale", "offset", "decibel", "planck", "bands")
+
+
+def load_sensor(path: str | Path) -> Sensor:
+    """A sensor from a YAML file (``docs/sensors.md`` explains it).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not YAML, or not a sensor; the message names the file, the key and the remedy.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"sensor file {path} does not exist")
+    return parse_sensor(path.read_text(encoding="utf-8"), source=str(path))
+
+
+def parse_sensor(text: str, source: str) -> Sensor:
+    """A sensor from YAML text; ``source`` is named in errors. Raises ``ValueError``."""
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(text, Loader=loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source} is not valid YAML: {error}") from error
+    return sensor_from_dict(content, source)
+
+
+def sensor_from_dict(content: Any, source: str = "sensor") -> Sensor:
+    """A sensor from its mapping, as ``sensor_to_dict`` writes it or a user does.
+
+    Args:
+        content: keys ``name``, ``ground_sample_distance``, ``bands`` and, optionally, ``title``, ``encodings``, and
+            ``unit`` and ``kind`` as defaults of the bands.
+        source: named in errors.
+
+    Raises:
+        ValueError: an unknown key (with the nearest valid one), a missing or impossible value.
+    """
+    _check_keys(content, _SENSOR_KEYS, source, required=("name", "ground_sample_distance", "bands"))
+    name = str(content["name"])
+    source = source if name in source else f"{source} ({name})"
+    if not isinstance(content["bands"], list) or not content["bands"]:
+        raise ValueError(f"{source}: bands must be a list with at least one band")
+    defaults = {key: content[key] for key in ("unit", "kind") if key in content}
+    bands = tuple(_band(row, defaults, f"{source}: band {n}") for n, row in enumerate(content["bands"], 1))
+    _check_spellings(bands, source)
+    stored = content.get("encodings") or {bands[0].unit: {}}
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"{source}: encodings must map a word (dn) to how it is scaled ({{scale: 0.0001}})")
+    encodings = tuple(_encoding(word, entry, bands, f"{source}: encoding {word!r}") for word, entry in stored.items())
+    try:
+        return Sensor(
+            name=name,
+            title=str(content.get("title") or name),
+            bands=bands,
+            ground_sample_distance=_number(content["ground_sample_distance"], f"{source}: ground_sample_distance"),
+            encodings=encodings,
+        )
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def sensor_to_dict(sensor: Sensor) -> dict[str, Any]:
+    """The sensor as plain JSON types; ``sensor_from_dict`` gives the same sensor back."""
+    return {
+        "name": sensor.name,
+        "title": sensor.title,
+        "ground_sample_distance": sensor.ground_sample_distance,
+        "encodings": {encoding.name: _encoding_to_dict(encoding) for encoding in sensor.encodings},
+        "bands": [_plain(band) for band in sensor.bands],
+    }
+
+
+def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
+    _check_keys(row, _BAND_KEYS, source, required=("name",))
+    values = {**defaults, **row}
+    name = str(values["name"])
+    source = f"{source} ({name})"
+    _check_choice(values.get("kind", "optical"), get_args(BandKind), f"{source}: kind")
+    _check_choice(values.get("unit", "reflectance"), get_args(Unit), f"{source}: unit")
+    for key in ("wavelength", "width", "frequency", "mean", "std", "ground_sample_distance"):
+        if values.get(key) is not None:
+            values[key] = _number(values[key], f"{source}: {key}")
+    aliases = values.get("aliases") or ()
+    if isinstance(aliases, str) or not isinstance(aliases, (list, tuple)):
+        raise ValueError(f"{source}: aliases is {aliases!r}, must be a list ([B04, RED])")
+    values |= {"name": name, "aliases": tuple(str(alias) for alias in aliases)}
+    try:
+        band = Band(**values)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    if band.width is not None and band.width < 0.5:
+        raise ValueError(f"{source}: width {band.width:g} is in nanometres; 0.03 micrometres are 30")
+    if band.width is not None and band.wavelength is not None and band.width > band.wavelength:
+        raise ValueError(f"{source}: width {band.width:g} nm does not go with wavelength {band.wavelength:g} nm")
+    return band
+
+
+def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> Encoding:
+    entry = {} if entry is None else entry
+    _check_keys(entry, _ENCODING_KEYS, source)
+    own = entry.get("bands") or {}
+    if not isinstance(own, Mapping):
+        raise ValueError(f"{source}: bands must map a band name to its own scaling, is {own!r}")
+    names = [band.name for band in bands]
+    exceptions = []
+    for name, scaling in own.items():
+        _check_keys(scaling, _ENCODING_KEYS[:-1], f"{source}: band {name!r}")
+        if name not in names:
+            raise ValueError(f"{source}: there is no band {name!r}{did_you_mean(str(name), names)}")
+        exceptions.append((str(name), _scaling(str(word), scaling, f"{source}: band {name!r}")))
+    scaling = {key: value for key, value in entry.items() if key != "bands"}
+    return _scaling(str(word), scaling, source, tuple(exceptions))
+
+
+def _scaling(
+    word: str, entry: Mapping[str, Any], source: str, exceptions: tuple[tuple[str, Encoding], ...] = ()
+) -> Encoding:
+    planck = entry.get("planck")
+    if planck is not None:
+        if not isinstance(planck, (list, tuple)) or len(planck) != 2:
+            raise ValueError(f"{source}: planck is {planck!r}, must be the two constants [K1, K2]")
+        planck = (_number(planck[0], f"{source}: planck"), _number(planck[1], f"{source}: planck"))
+    scale = _number(entry.get("scale", 1.0), f"{source}: scale")
+    if scale == 0:
+        raise ValueError(f"{source}: scale is 0, which would erase every value")
+    return Encoding(
+        name=word,
+        scale=scale,
+        offset=_number(entry.get("offset", 0.0), f"{source}: offset"),
+        decibel=bool(entry.get("decibel", False)),
+        planck=planck,
+        exceptions=exceptions,
+    )
+
+
+def _encoding_to_dict(encoding: Encoding) -> dict[str, Any]:
+    plain: dict[str, Any] = {"scale": encoding.scale, "offset": encoding.offset}
+    if encoding.decibel:
+        plain["decibel"] = True
+    if encoding.planck:
+        plain["planck"] = list(encoding.planck)
+    if encoding.exceptions:
+        plain["bands"] = {name: _encoding_to_dict(own) for name, own in encoding.exceptions}
+    return plain
+
+
+def _plain(band: Band) -> dict[str, Any]:
+    """Every field that is set, as JSON types."""
+    values = {key: getattr(band, key) for key in _BAND_KEYS}
+    values["aliases"] = list(band.aliases)
+    return {key: value for key, value in values.items() if value is not None and value != []}
+
+
+def _check_keys(content: Any, valid: Collection[str], source: str, required: Collection[str] = ()) -> None:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{source} must be a mapping with the keys {', '.join(valid)}, is {type(content).__name__}")
+    for key in content:
+        if key not in valid:
+            hint = did_you_mean(str(key), valid)
+            raise ValueError(f"{source}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")
+    if absent := [key for key in required if content.get(key) is None]:
+        raise ValueError(f"{source}: {' and '.join(absent)} must be given")
+
+
+def _check_choice(value: Any, valid: Collection[str], source: str) -> None:
+    if value not in valid:
+        raise ValueError(f"{source} is {value!r}{did_you_mean(str(value), valid)}; valid: {', '.join(valid)}")
+
+
+def _check_spellings(bands: tuple[Band, ...], source: str) -> None:
+    """One spelling must mean one band, or matching would depend on the order of the bands."""
+    owners: dict[str, str] = {}
+    for band in bands:
+        for spelling in (band.name, *band.aliases):
+            owner = owners.setdefault(normalise(spelling), band.name)
+            if owner != band.name:
+                raise ValueError(f"{source}: {spelling!r} means both {owner!r} and {band.name!r}; remove one alias")
+
+
+def _number(value: Any, source: str) -> float:
+    """A finite number; YAML 1.1 reads ``1e-4`` as text, so numbers in text are accepted."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{source} is {value!r}, must be a number") from None
+    if isinstance(value, bool) or number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(f"{source} is {value!r}, must be a finite number")
+    return number

@@ -1,0 +1,46 @@
+"""Where sensors come from: the built-in catalogue, one YAML file a sensor, or a user's own file."""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from skyweave.core.sensors.description import load_sensor, parse_sensor
+from skyweave.core.sensors.matching import UnknownNameError, did_you_mean, normalise
+from skyweave.core.sensors.sensor import Sensor
+
+
+def get_sensor(name: str | Path) -> Sensor:
+    """A sensor by catalogue name (``sentinel2-l2a``), or by path of a YAML file (anything ending in .yaml or .yml).
+
+    Raises:
+        UnknownNameError: (a ``KeyError``) no such catalogue name; lists the valid names and the nearest one.
+        FileNotFoundError, ValueError: a YAML file that is absent or wrong.
+    """
+    text = str(name)
+    if text.endswith((".yaml", ".yml")):
+        return load_sensor(text)
+    for known in names():
+        if normalise(known) == normalise(text):
+            return _read(known)
+    raise UnknownNameError(
+        f"no sensor is called {text!r}{did_you_mean(text, names())}; valid names: {', '.join(names())}; "
+        "for a sensor of your own give the path of a .yaml file"
+    )
+
+
+def catalogue() -> dict[str, Sensor]:
+    """Every built-in sensor by name, in alphabetical order."""
+    return {name: _read(name) for name in names()}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The catalogue's names, in alphabetical order, without reading the files."""
+    entries = (files("skyweave.core.sensors") / "catalogue").iterdir()
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")))
+
+
+@cache
+def _read(name: str) -> Sensor:
+    entry = files("skyweave.core.sensors") / "catalogue" / f"{name}.yaml"
+    return parse_sensor(entry.read_text(encoding="utf-8"), source=f"catalogue entry {name}")

@@ -1,0 +1,142 @@
+"""A sensor: an ordered set of bands, their nominal resolution and the ways files store them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from skyweave.core.sensors.band import Band
+from skyweave.core.sensors.matching import find_band
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a file stores a sensor's values: ``value_in_unit = scale * stored + offset``, its decibels or its Planck.
+
+    Attributes:
+        name: the word a user declares as ``unit`` (``dn``, ``reflectance``, ``db``, ``power``).
+        scale: factor on the stored value.
+        offset: added after scaling, in the band's unit.
+        decibel: take ``10 log10`` of the scaled value (linear radar power to dB).
+        planck: constants (K1, K2) that turn the scaled value, a thermal radiance, into ``K2 / ln(K1 / radiance + 1)``
+            kelvin, as the Landsat handbooks define it.
+        exceptions: (canonical band name, its own encoding) of the bands that are stored otherwise.
+        channels: one encoding per channel, filled by ``Sensor.encoding`` where the bands differ; else empty.
+    """
+
+    name: str
+    scale: float = 1.0
+    offset: float = 0.0
+    decibel: bool = False
+    planck: tuple[float, float] | None = None
+    exceptions: tuple[tuple[str, "Encoding"], ...] = ()
+    channels: tuple["Encoding", ...] = ()
+
+    def decode(self, stored: np.ndarray) -> np.ndarray:
+        """Stored values to the band's unit, float32; what has no logarithm becomes NaN, that is, invalid.
+
+        Args:
+            stored: any shape; (bands, rows, columns) in the sensor's order where the bands are stored differently
+                (else ``ValueError``).
+        """
+        if self.channels:
+            if stored.ndim != 3 or len(stored) != len(self.channels):
+                raise ValueError(
+                    f"encoding {self.name!r} differs between bands: decode all {len(self.channels)} of them together "
+                    f"as (bands, rows, columns), not {stored.shape}; for one band use sensor.select([name])"
+                )
+            return np.stack([own.decode(band) for own, band in zip(self.channels, stored, strict=True)])
+        values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.decibel:
+                values = np.where(values > 0, 10 * np.log10(values), np.nan).astype(np.float32)
+            if self.planck:
+                k1, k2 = self.planck
+                values = np.where(values > 0, k2 / np.log(k1 / values + 1), np.nan).astype(np.float32)
+        return values
+
+    def formula(self) -> str:
+        """The conversion in words, ``0.0001 * stored - 0.1``."""
+        if self.channels:
+            return "; ".join(dict.fromkeys(own.formula() for own in self.channels))
+        text = "stored" if self.scale == 1 else f"{self.scale:g} * stored"
+        if self.offset:
+            text += f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}"
+        if self.decibel:
+            text = f"10 log10({text})"
+        if self.planck:
+            text = f"{self.planck[1]:g} / ln({self.planck[0]:g} / ({text}) + 1)"
+        return "".join([text, *(f"; {name}: {own.formula()}" for name, own in self.exceptions)])
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """An imaging sensor as a model sees it.
+
+    Attributes:
+        name: catalogue name, ``sentinel2-l2a``.
+        title: one line for people.
+        bands: in canonical order; pixels of this sensor have one channel per band, in this order.
+        ground_sample_distance: nominal pixel size in metres.
+        encodings: declared storage forms, first is the usual one.
+    """
+
+    name: str
+    title: str
+    bands: tuple[Band, ...]
+    ground_sample_distance: float
+    encodings: tuple[Encoding, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        names = [band.name for band in self.bands]
+        if not names:
+            raise ValueError(f"sensor {self.name!r} has no bands")
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"sensor {self.name!r} names bands twice: {', '.join(duplicates)}")
+        if self.ground_sample_distance <= 0:
+            raise ValueError(
+                f"sensor {self.name!r}: ground sample distance {self.ground_sample_distance} must be positive metres"
+            )
+
+    def __len__(self) -> int:
+        return len(self.bands)
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """(bands,) float32, in each band's unit."""
+        return np.array([band.mean for band in self.bands], np.float32)
+
+    @cached_property
+    def stds(self) -> np.ndarray:
+        """(bands,) float32, in each band's unit."""
+        return np.array([band.std for band in self.bands], np.float32)
+
+    def index(self, name: str) -> int:
+        """Channel of the band called ``name`` (canonical or alias). Raises ``KeyError`` with the valid names."""
+        return find_band(self.bands, name, owner=f"sensor {self.name!r}")
+
+    def select(self, names: Sequence[str]) -> "Sensor":
+        """The same sensor with only these bands, in this order (the channel order of the pixels that go with it)."""
+        bands = tuple(self.bands[self.index(name)] for name in names)
+        kept = {band.name for band in bands}
+        encodings = tuple(
+            replace(encoding, exceptions=tuple(own for own in encoding.exceptions if own[0] in kept))
+            for encoding in self.encodings
+        )
+        return replace(self, bands=bands, encodings=encodings)
+
+    def encoding(self, name: str) -> Encoding:
+        """The storage form declared as ``name``. Raises ``ValueError`` with the valid words."""
+        for encoding in self.encodings:
+            if encoding.name == name:
+                own, usual = dict(encoding.exceptions), replace(encoding, exceptions=())
+                channels = tuple(own.get(band.name, usual) for band in self.bands)
+                return channels[0] if len(set(channels)) == 1 else Encoding(name, channels=channels)
+        valid = ", ".join(encoding.name for encoding in self.encodings) or "none declared"
+        raise ValueError(f"sensor {self.name!r} has no unit {name!r}; declare one of: {valid}")
+
+    def normalised_with(self, means: Sequence[float], stds: Sequence[float]) -> "Sensor":
+        """The same sensor with other normalisation statistics, given in band order."""
+        pairs = zip(self.bands, means, stds, strict=True)
+        return replace(self, bands=tuple(replace(b, mean=float(m), std=float(s)) for b, m, s in pairs))

@@ -1,0 +1,140 @@
+"""The dataset YAML: which files are which sensor, in which unit. Checked here, so that a typing error is named."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from skyweave.core.sensors.matching import did_you_mean
+
+
+class Override(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Other declarations for some files of a source; the first override whose pattern fits a file's path counts.
+
+    Attributes:
+        files: glob on the path below the root, ``*282D*``.
+        unit, offset, nodata, ground_sample_distance, split: as in ``Source``; what is not given stays.
+    """
+
+    files: str
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    offset: float | msgspec.UnsetType = msgspec.UNSET
+    nodata: float | Literal["file"] | msgspec.UnsetType | None = msgspec.UNSET
+    ground_sample_distance: float | msgspec.UnsetType = msgspec.UNSET
+    split: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Files of one sensor that are stored alike.
+
+    Attributes:
+        name: unique in the dataset.
+        sensor: catalogue name, or path of a sensor YAML (relative to the dataset's YAML).
+        files: glob or globs below the root; ``{band}`` stands for each of ``bands`` where bands are separate files.
+        shards: glob of tar shards written by ``skyweave shards``, instead of ``files``.
+        bands: names of the file's bands in file order (null: skip one); ``sensor``: exactly the sensor's; absent: the
+            files name their bands.
+        unit: how the values are stored, one of the sensor's encodings; shards hold decoded values and need none.
+        offset: added to stored values first, in stored units.
+        nodata: ``file`` (what the file declares), null (nothing is nodata), or a stored value.
+        ground_sample_distance: metres per pixel, where the files do not know it.
+        resolution: metres per pixel to resample to.
+        split: what the images are for.
+        weight: how often the source is drawn, relative to the others of its group.
+        overrides: for some of the files.
+    """
+
+    name: str
+    sensor: str
+    files: str | list[str] | None = None
+    shards: str | list[str] | None = None
+    bands: list[str | None] | Literal["sensor"] | None = None
+    unit: str | None = None
+    offset: float = 0.0
+    nodata: float | Literal["file"] | None = "file"
+    ground_sample_distance: float | None = None
+    resolution: float | None = None
+    split: str = "train"
+    weight: float = 1.0
+    overrides: list[Override] = []
+
+
+class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A whole dataset.
+
+    Attributes:
+        sources: at least one.
+        title: one line for people.
+    """
+
+    sources: list[Source]
+    title: str = ""
+
+
+def read_declaration(path: str | Path) -> Declaration:
+    """Read and check a dataset YAML.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no YAML, an unknown key (the nearest valid one is named), a value of the wrong kind, a source named
+            twice; the message names file, source and key.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such dataset file: {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    return parse_declaration(content, str(path))
+
+
+def parse_declaration(content: Any, where: str) -> Declaration:
+    """Check plain YAML content. Raises ``ValueError`` as ``read_declaration``."""
+    if not isinstance(content, dict) or not isinstance(content.get("sources"), list) or not content["sources"]:
+        raise ValueError(f"{where}: a dataset needs a list 'sources' with at least one source")
+    _check_keys(content, Declaration, where)
+    for number, entry in enumerate(content["sources"]):
+        label = f"{where}: source {number + 1}"
+        if not isinstance(entry, dict):
+            raise ValueError(f"{label} must be a mapping with name, sensor, files and unit, is {entry!r}")
+        label = f"{where}: source {entry.get('name', number + 1)!r}"
+        _check_keys(entry, Source, label)
+        for override in entry.get("overrides") or []:
+            if isinstance(override, dict):
+                _check_keys(override, Override, f"{label}, overrides")
+    try:
+        declaration = msgspec.convert(content, Declaration)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{where}: {error}") from error
+    names = [source.name for source in declaration.sources]
+    for source in declaration.sources:
+        _check_source(source, names.count(source.name), f"{where}: source {source.name!r}")
+    return declaration
+
+
+def _check_source(source: Source, namesakes: int, label: str) -> None:
+    if namesakes > 1:
+        raise ValueError(f"{label}: {namesakes} sources have this name; names must be unique")
+    if (source.files is None) == (source.shards is None):
+        raise ValueError(f"{label}: give either 'files' (rasters) or 'shards' (tar files)")
+    if source.files is not None and source.unit is None:
+        raise ValueError(f"{label}: 'unit' is missing; declare how the values are stored (dn, reflectance, db, uint8)")
+    patterns = [source.files] if isinstance(source.files, str) else source.files or []
+    if any("{band}" in pattern for pattern in patterns) and not isinstance(source.bands, list):
+        raise ValueError(f"{label}: 'files' holds {{band}}, so 'bands' must list what it stands for")
+    if source.weight < 0:
+        raise ValueError(f"{label}: weight {source.weight:g} is negative")
+    for key in ("ground_sample_distance", "resolution"):
+        value = getattr(source, key)
+        if value is not None and not value > 0:
+            raise ValueError(f"{label}: {key} {value:g} must be positive metres")
+
+
+def _check_keys(content: dict[str, Any], kind: type[msgspec.Struct], label: str) -> None:
+    valid = [field.name for field in msgspec.structs.fields(kind)]
+    for key in content:
+        if key not in valid:
+            hint = did_you_mean(str(key), valid)
+            raise ValueError(f"{label}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")

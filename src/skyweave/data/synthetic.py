@@ -1,0 +1,182 @@
+"""Procedural scenes, the same place for every sensor: for the demo, for tests, and where there is no data.
+
+A seed is a place: fields, a lake and a river, forest, roads and houses on low hills. Each material has a reflectance
+that is a smooth function of wavelength, a radar backscatter per polarisation, a temperature and a height; a sensor
+measures them through its own bands, so that what differs between two sensors' images is the sensor.
+The numbers are plausible, not measured; nothing that is learnt from them is knowledge about the Earth.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyweave.core.observation import GeoTransform, Observation
+from skyweave.core.sensors import Band, Sensor
+
+CLASSES = ("water", "forest", "crop", "grass", "soil", "road", "roof")
+"""Names of the class numbers of ``procedural_classes``."""
+
+KNOTS = np.array([350, 450, 550, 670, 720, 800, 1000, 1300, 1450, 1650, 1930, 2200, 2500], float)
+"""Wavelengths in nanometres at which the materials' reflectances are given; linear in between."""
+
+VAPOUR = ((945.0, 0.5), (1375.0, 0.995), (1900.0, 0.98))
+"""Centres (nanometres) and depths of the water vapour bands that a sensor above the atmosphere looks through."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a class looks like to each kind of band.
+
+    Attributes:
+        reflectance: at ``KNOTS``, 0..1.
+        backscatter: mean in dB in VV (or HH) and in VH (or HV), C band.
+        temperature: kelvin, on a summer day.
+        height: metres above the ground.
+        texture: relative spread of its reflectance from place to place.
+    """
+
+    reflectance: tuple[float, ...]
+    backscatter: tuple[float, float]
+    temperature: float
+    height: float
+    texture: float
+
+
+MATERIALS = (
+    Material((0.06, 0.06, 0.05, 0.03, 0.02, 0.01, 0.01, 0, 0, 0, 0, 0, 0), (-21, -28), 293, 0, 0.10),
+    Material((0.02, 0.03, 0.05, 0.03, 0.13, 0.30, 0.32, 0.28, 0.12, 0.16, 0.05, 0.07, 0.04), (-9, -14), 296, 15, 0.25),
+    Material((0.03, 0.04, 0.09, 0.04, 0.20, 0.48, 0.50, 0.42, 0.20, 0.25, 0.09, 0.12, 0.07), (-11, -18), 298, 1, 0.08),
+    Material((0.04, 0.05, 0.10, 0.08, 0.19, 0.34, 0.38, 0.36, 0.22, 0.30, 0.13, 0.19, 0.12), (-13, -20), 301, 0, 0.12),
+    Material((0.06, 0.09, 0.13, 0.19, 0.22, 0.25, 0.31, 0.37, 0.34, 0.41, 0.31, 0.37, 0.30), (-14, -23), 307, 0, 0.10),
+    Material((0.07, 0.09, 0.11, 0.12, 0.13, 0.13, 0.15, 0.17, 0.17, 0.18, 0.17, 0.17, 0.15), (-17, -25), 311, 0, 0.06),
+    Material((0.09, 0.14, 0.20, 0.30, 0.32, 0.33, 0.35, 0.38, 0.37, 0.40, 0.36, 0.37, 0.33), (-3, -12), 309, 6, 0.20),
+)
+
+
+def procedural_scene(
+    sensor: Sensor, seed: int = 0, size: int = 128, ground_sample_distance: float | None = None
+) -> Observation:
+    """What a sensor sees of the place ``seed``: (bands, size, size) in the bands' units, all valid.
+
+    The same seed, size and ground sample distance show every sensor the same ground.
+
+    Args:
+        ground_sample_distance: metres per pixel; default: the sensor's nominal one.
+    """
+    distance = ground_sample_distance or sensor.ground_sample_distance
+    place = _Place(seed, size, distance)
+    generator = np.random.default_rng([seed, 7, *sensor.name.encode()])
+    pixels = np.stack([_measure(band, sensor, place, distance, generator) for band in sensor.bands])
+    return Observation.from_pixels(
+        pixels,
+        sensor,
+        distance,
+        geometry=GeoTransform("EPSG:32633", (distance, 0.0, 400_000.0, 0.0, -distance, 5_800_000.0)),
+        source=f"procedural scene {seed}",
+    )
+
+
+def procedural_classes(seed: int = 0, size: int = 128, ground_sample_distance: float = 10.0) -> np.ndarray:
+    """(size, size) uint8, the class (index in ``CLASSES``) of every pixel of the place ``seed`` at that resolution."""
+    return _Place(seed, size, ground_sample_distance).classes
+
+
+class _Place:
+    """The ground: a class, an elevation and a texture for every pixel, drawn from the seed.
+
+    Patterns scale with the extent of the image, so that a scene at 0.1 m has as much to see as one at 30 m.
+    """
+
+    def __init__(self, seed: int, size: int, distance: float) -> None:
+        generator = np.random.default_rng([seed, size, round(distance * 1000)])
+        self.hills = _noise(generator, size, cells=2, roughness=4)
+        self.texture = _noise(generator, size, cells=size / 4, roughness=3)
+        classes, self.tone = _fields(generator, size)
+        forest = _noise(generator, size, cells=3, roughness=2.5)
+        classes[forest > 0.6] = 1
+        _villages(generator, size, classes, self.tone)
+        river = np.abs(_noise(generator, size, cells=2, roughness=3))
+        level = self.hills < np.quantile(self.hills, generator.uniform(0.08, 0.2))
+        classes[level | (river < 0.03)] = 0
+        self.classes = classes
+
+
+def _measure(band: Band, sensor: Sensor, place: _Place, distance: float, generator: np.random.Generator) -> np.ndarray:
+    """(rows, columns) of one band in its unit."""
+    classes = place.classes
+    if band.kind == "elevation":
+        height = np.array([material.height for material in MATERIALS])[classes]
+        return 80 + 40 * place.hills + (height if distance <= 30 else 0)
+    if band.kind == "radar":
+        crossed = band.polarisation in ("VH", "HV")
+        decibel = np.array([material.backscatter[crossed] for material in MATERIALS])[classes]
+        slope = 3 * (np.roll(place.hills, 1, axis=1) - place.hills) * len(classes) / 16  # facing the sensor is brighter
+        looks = 4.4  # of the ground range detected product
+        return decibel + slope + place.texture + 10 * np.log10(generator.gamma(looks, 1 / looks, classes.shape))
+    if band.kind == "thermal":
+        warm = np.array([material.temperature for material in MATERIALS])[classes]
+        return warm - 1.5 * place.hills + 0.8 * place.texture + generator.normal(0, 0.1, classes.shape)
+    reflectance = _reflectances(band)[classes]
+    spread = np.array([material.texture for material in MATERIALS])[classes]
+    sunlit = 1 + 0.6 * (np.roll(place.hills, 1, axis=0) - place.hills) * len(classes) / 16
+    seen = reflectance * np.clip(1 + spread * (place.texture + place.tone), 0.1, None) * np.clip(sunlit, 0.5, 1.5)
+    seen = seen + generator.normal(0, 0.002, classes.shape)
+    if band.unit == "uint8":  # a camera's exposure and gamma
+        return np.round(255 * np.clip(seen / 0.5, 0, 1) ** (1 / 2.2))
+    if sensor.name.endswith(("-l1", "-l1c")):
+        wavelength = band.wavelength or 550.0
+        vapour = np.prod([1 - depth * np.exp(-(((wavelength - at) / 40) ** 2)) for at, depth in VAPOUR])
+        seen = seen * vapour + 0.10 * (450 / wavelength) ** 4 * (wavelength < 1200)  # light from the air: blue most
+    return np.maximum(seen, 1e-4)
+
+
+def _reflectances(band: Band) -> np.ndarray:
+    """(classes,) mean reflectance over the band's width."""
+    centre, width = band.wavelength or 550.0, band.width or 10.0
+    samples = np.linspace(centre - width / 2, centre + width / 2, 9)
+    return np.array([np.interp(samples, KNOTS, material.reflectance).mean() for material in MATERIALS])
+
+
+def _noise(generator: np.random.Generator, size: int, cells: float, roughness: float) -> np.ndarray:
+    """(size, size) noise of zero mean and unit spread, ``cells`` waves across, whose spectrum falls as f^-roughness."""
+    waves = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]) * size
+    spectrum = np.fft.rfft2(generator.normal(size=(size, size))) * (1 + (waves / cells) ** 2) ** (-roughness / 2)
+    noise = np.fft.irfft2(spectrum, (size, size))
+    scaled: np.ndarray = (noise - noise.mean()) / max(float(noise.std()), 1e-6)
+    return scaled
+
+
+def _fields(generator: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and tones of a mosaic of fields: nearest of random points, in a turned and stretched frame."""
+    count = 24
+    angle = generator.uniform(0, np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * np.array([[1.0], [2.0]])
+    points = generator.uniform(-0.1, 1.1, (count, 2)) @ turn.T
+    rows, columns = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
+    pixels = np.stack([rows, columns], -1) @ turn.T
+    distance = np.abs(pixels[:, :, None] - points).sum(-1)  # city-block: straight field edges
+    nearest = distance.argmin(-1)
+    kinds = generator.choice([2, 2, 3, 4], count).astype(np.uint8)
+    return kinds[nearest], generator.normal(0, 1, count)[nearest].astype(np.float32)
+
+
+def _villages(generator: np.random.Generator, size: int, classes: np.ndarray, tone: np.ndarray) -> None:
+    """Two roads through the image and rows of houses along them, drawn into ``classes`` and ``tone``."""
+    wide = max(1, size // 64)
+    for axis in (0, 1):
+        middle, drift = generator.uniform(0.2, 0.8), generator.uniform(-0.3, 0.3)
+        for step in range(size):
+            at = int(size * middle + drift * (step - size / 2))
+            where = (
+                (step, slice(max(0, at), max(0, at + wide))) if axis else (slice(max(0, at), max(0, at + wide)), step)
+            )
+            classes[where], tone[where] = 5, 0
+        for house in np.linspace(0.15, 0.85, 12) if size >= 32 else []:
+            if generator.random() < 0.3:
+                continue
+            step = int(house * size)
+            side = generator.choice([-1, 1]) * wide * 4
+            at = int(size * middle + drift * (step - size / 2) + side)
+            rows, columns = slice(step, step + 2 * wide), slice(max(0, at), max(0, at + 3 * wide))
+            house_at = (rows, columns) if axis else (columns, rows)
+            classes[house_at], tone[house_at] = 6, generator.normal()

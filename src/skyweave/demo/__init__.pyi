@@ -1,0 +1,6 @@
+from .report import DemoReport, write_report
+
+__all__ = [
+    "DemoReport",
+    "write_report",
+]

@@ -1,0 +1,135 @@
+"""A moment that the perception model never saw: boxes, instances and forecasts of one platform, and of all together."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from skyweave.core.geometry.outlines import colour_of
+from skyweave.perception.evaluation import alone, evaluate
+from skyweave.perception.model import PerceptionModel
+from skyweave.perception.prediction import Scene, predict
+from skyweave.perception.samples import Sample, Samples, collate
+from skyweave.recordings.recording import Annotations, RecordedScene
+from skyweave.viewing.contact_sheet import draw_map, draw_picture
+
+SURE = 0.3  # score from which a box is drawn
+SCORES = ("mAP", "IoU", "VPQ")
+FRAMES = 8  # of a scene; the middle one is shown
+
+
+@dataclass(frozen=True)
+class Perceived:
+    """Pictures, each (rows, columns, 3) uint8, and scores.
+
+    Attributes:
+        names: of the platforms, the one that perceives first.
+        views: of each, with the boxes that all together find.
+        truth, own, together: the map with what is there, what the first platform finds alone, and what all find:
+            boxes, instances as filled cells, and where each will be in the next seconds.
+        scores: over all moments shown and not shown: metric to (alone, together).
+        samples: how many moments these are of.
+        seconds: that one moment of all platforms took.
+    """
+
+    names: tuple[str, ...]
+    views: list[np.ndarray]
+    truth: np.ndarray
+    own: np.ndarray
+    together: np.ndarray
+    scores: dict[str, tuple[float, float]]
+    samples: int
+    seconds: float
+
+
+def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> Perceived:
+    """Perceive every moment of some scenes, and draw one of them."""
+    samples = Samples(scenes, model.config)
+    single = alone(samples)
+    shown = FRAMES // 2
+    sample = samples[shown]
+    started = time.perf_counter()
+    found = predict(model, collate([sample]))[0]
+    seconds = time.perf_counter() - started
+    lonely = predict(model, collate([single[shown]]))[0]
+    scene = scenes[0]
+    truth = np.asarray(draw_map(scene, sample.frame, sample.grid))
+    with_boxes = _with_boxes(scene, sample, found)
+    frame = with_boxes.frames[sample.frame]
+    by_platform = {capture.platform: name for name, capture in frame.captures.items()}
+    every, own = (evaluate(model, one, batch=2, tracks=False).values for one in (samples, single))
+    return Perceived(
+        names=sample.platforms,
+        views=[np.asarray(draw_picture(frame, by_platform[name])) for name in sample.platforms],
+        truth=truth,
+        own=_drawn(scene, sample, lonely),
+        together=_drawn(scene, sample, found),
+        scores={name: (own[name], every[name]) for name in SCORES if name in every},
+        samples=len(samples),
+        seconds=seconds,
+    )
+
+
+def unseen_scenes(count: int = 2, frames: int = FRAMES, interval: float = 0.5) -> list[RecordedScene]:
+    """Crossings among tall buildings and many trees, of a seed that no training uses; always the same."""
+    from skyweave.simulator.config import (
+        CameraConfig,
+        PlatformConfig,
+        RoadsConfig,
+        SceneryConfig,
+        TrafficConfig,
+        WorldConfig,
+    )
+    from skyweave.simulator.world import simulate_scene
+
+    drones = PlatformConfig(
+        count=4,
+        altitude=(15.0, 35.0),
+        distance=(25.0, 45.0),
+        offset=16.0,
+        cameras=[CameraConfig(rows=192, columns=320, field_of_view=(40.0, 58.0))],
+    )
+    world = WorldConfig(
+        name="unseen",
+        frames=frames,
+        interval=interval,
+        seed=987654,
+        roads=RoadsConfig(size=160.0),
+        traffic=TrafficConfig(cars=24, trucks=4, buses=3, bicycles=6, pedestrians=14, parked=24),
+        scenery=SceneryConfig(buildings=24, building_height=(6.0, 18.0), trees=90),
+        platforms=[drones],
+    )
+    return [simulate_scene(world, index) for index in range(count)]
+
+
+def _with_boxes(scene: RecordedScene, sample: Sample, found: Scene) -> RecordedScene:
+    """The scene, its annotations being what was found."""
+    assert found.detections is not None
+    sure = found.detections.select(np.flatnonzero(found.detections.scores >= SURE))
+    names = tuple(str(number) for number in range(len(sure)))
+    boxes = Annotations(sure.boxes, sure.velocities, sure.categories, names)
+    frames = list(scene.frames)
+    frames[sample.frame] = replace(frames[sample.frame], annotations=boxes)
+    return replace(scene, frames=frames)
+
+
+def _drawn(scene: RecordedScene, sample: Sample, found: Scene) -> np.ndarray:
+    """The map with boxes, instances and forecasts."""
+    image = draw_map(_with_boxes(scene, sample, found), sample.frame, sample.grid)
+    if found.instances is not None:
+        cells = found.instances[0].identities
+        colours = np.array([(0, 0, 0), *(colour_of(f"object {i}") for i in range(1, int(cells.max()) + 1))], np.uint8)
+        layer = Image.fromarray(colours[cells]).resize(image.size, Image.Resampling.NEAREST)
+        mask = Image.fromarray(np.where(cells > 0, 110, 0).astype(np.uint8)).resize(image.size)
+        image.paste(layer, (0, 0), mask)
+    if found.trajectories is not None and found.detections is not None:
+        drawing = ImageDraw.Draw(image)
+        scale = image.width / sample.grid.columns
+        paths = found.trajectories.best()
+        for start, path, score in zip(found.detections.boxes.centres, paths, found.detections.scores, strict=False):
+            if score >= SURE:
+                cells = sample.grid.cells_from_world(np.vstack([start[:2], path]))
+                drawing.line([(column * scale, row * scale) for row, column in cells], fill=(255, 255, 255), width=2)
+    return np.asarray(image)

@@ -1,0 +1,1 @@
+"""Benchmark protocols over many runs, and their tables."""

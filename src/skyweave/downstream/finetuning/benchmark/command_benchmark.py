@@ -1,0 +1,172 @@
+"""``skyweave benchmark``: a published protocol, run after run, and one table."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import nn
+
+    from skyweave.downstream.finetuning.benchmark.table import Row
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command and its options."""
+    parser = subparsers.add_parser(
+        "benchmark",
+        help="GEO-Bench: tasks, methods, seeds, label fractions",
+        description="Adapt a backbone to the tasks of GEO-Bench v1.0 with several methods, seeds and label fractions, "
+        "beside floors. Every run is kept in a file of its own and not made twice; the table has all that are there.",
+    )
+    parser.add_argument("benchmark", choices=["geobench"], help="which")
+    parser.add_argument("data", type=Path, help="folder of the archive (skyweave download geobench)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for runs, table.md and table.json")
+    parser.add_argument(
+        "--task", action="append", default=[], help="a task; may be repeated (default: all that are there)"
+    )
+    parser.add_argument("--method", action="append", help="a method; may be repeated (default: all but `last`)")
+    parser.add_argument(
+        "--weights", default="tiny", help="shipped name, file (ours or published), or `none` (default: tiny)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="repetitions (default: 3)")
+    parser.add_argument(
+        "--fraction", type=float, action="append", help="of the training labels; may be repeated (default: 1)"
+    )
+    parser.add_argument("--patch-size", type=int, help="pixels per patch side (default: 15 to 32 patches a side)")
+    parser.add_argument(
+        "--sensors", choices=["first", "all"], default="first", help="of tasks with several (default: first)"
+    )
+    parser.add_argument(
+        "--statistics", choices=["auto", "sensor", "task"], default="auto", help="to normalise with (default: auto)"
+    )
+    parser.add_argument("--unlabelled", choices=["class", "ignore"], default="class", help="pixels that nobody knows")
+    parser.add_argument("--limit", type=int, default=0, help="samples of each split at most (default: 0, all)")
+    parser.add_argument("--partial", action="store_true", help="read tasks whose download is not whole")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe: training.steps=500"
+    )
+    parser.add_argument("--device", default="cpu", help="where it runs (default: cpu)")
+    parser.add_argument(
+        "--fabricate", action="store_true", help="first write miniatures with made-up pictures into DATA"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 1 where a run could not be made, whatever the scores."""
+    from rich.console import Console
+
+    from skyweave.core.config import apply_change, convert
+    from skyweave.downstream.finetuning.benchmark.benchmark import USUAL, Plan, read_runs, run_benchmark
+    from skyweave.downstream.finetuning.benchmark.table import summarise
+    from skyweave.downstream.finetuning.recipe import Recipe
+    from skyweave.downstream.geobench import fabricate, find_tasks
+
+    content: dict[str, Any] = {}
+    for change in args.set:
+        apply_change(content, change)
+    plan = Plan(
+        tasks=args.task,
+        methods=args.method or USUAL,
+        seeds=args.seeds,
+        fractions=args.fraction or [1.0],
+        recipe=convert(content, Recipe),
+        patch_size=args.patch_size,
+        sensors=args.sensors,
+        statistics=args.statistics,
+        unlabelled=args.unlabelled,
+        partial=args.partial,
+        limit=args.limit,
+    )
+    if args.fabricate:
+        if find_tasks(args.data):
+            raise ValueError(f"{args.data} has tasks already; give a folder without, or leave --fabricate out")
+        fabricate(args.data, args.task or None)
+    backbone, weights = _backbone(args.weights, args.device)
+    with Console(stderr=True).status("reading") as status:
+        runs, failures = run_benchmark(
+            args.data, plan, args.output, backbone, weights, args.device, report=lambda line: status.update(line)
+        )
+    rows = summarise(runs)
+    _write(args.output, summarise(read_runs(args.output)))
+    if args.json:
+        json.dump(
+            {"rows": [_plain(row) for row in rows], "failures": [vars(f) for f in failures]}, sys.stdout, indent=1
+        )
+        print()
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 100)
+        for task in dict.fromkeys(row.task for row in rows):
+            console.print(make_table([row for row in rows if row.task == task]))
+        console.print(f"{args.output / 'table.md'}", highlight=False)
+    for failure in failures:
+        where = f"{failure.task} {failure.method} {failure.fraction:g} seed {failure.seed}"
+        print(f"failed: {where}: {failure.reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def make_table(rows: "list[Row]") -> "Table":
+    """One task: our rows, and published ones below."""
+    from rich import box
+    from rich.table import Table
+
+    from skyweave.downstream.finetuning.benchmark.table import published_rows
+
+    task, fractions = rows[0].task, {row.fraction for row in rows}
+    samples = f"{' + '.join(map(str, rows[0].samples))} samples"
+    table = Table(title=f"{task}: {samples}", caption="* the best floor", box=box.SIMPLE_HEAD)
+    for name in ("labels", "row", rows[0].metric, "lead over *", "learned", "s"):
+        table.add_column(name, justify="left" if name == "row" else "right")
+    best = {(row.fraction, row.floor) for row in rows}
+    for row in rows:
+        lead = "" if row.lead is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row.lead)
+        table.add_row(
+            f"{row.fraction:.0%}",
+            row.method + " *" * ((row.fraction, row.method) in best),
+            f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})",
+            lead,
+            f"{row.trained / 1000:,.1f}k",
+            f"{row.seconds:.0f}",
+            style="bold" if row.lead is not None else None,
+        )
+    for other in published_rows():
+        if task in other.scores and other.fraction in fractions and rows[0].published:
+            name = f"{other.row} ({other.how}{'' if other.read else ', recalled'})"
+            table.add_row(f"{other.fraction:.0%}", name, f"{other.scores[task]:.3f}", style="dim")
+    return table
+
+
+def _write(output: Path, rows: "list[Row]") -> None:
+    from skyweave.core.atomic_write import write_aside
+    from skyweave.downstream.finetuning.benchmark.table import as_markdown
+
+    with write_aside(output / "table.md") as aside:
+        aside.write_text(as_markdown(rows), encoding="utf-8")
+    with write_aside(output / "table.json") as aside:
+        aside.write_text(json.dumps({"rows": [_plain(row) for row in rows]}, indent=1) + "\n", encoding="utf-8")
+
+
+def _plain(row: "Row") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(row)
+
+
+def _backbone(weights: str, device: str) -> "tuple[nn.Module | None, str]":
+    """The weights, and what tells them from others."""
+    if weights == "none":
+        return None, ""
+    import hashlib
+
+    from skyweave.backbone import load
+
+    backbone = load(weights, device)
+    digest = hashlib.sha256()
+    for key, value in sorted(backbone.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return backbone, f"{Path(weights).name} ({digest.hexdigest()[:16]})"

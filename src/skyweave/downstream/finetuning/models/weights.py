@@ -1,0 +1,93 @@
+"""Adapted models on disk: a checkpoint whose backbone any part of Skyweave loads, with the head beside it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from skyweave.backbone import Backbone, BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone.checkpoint import load_strictly
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.config import convert
+from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
+from skyweave.downstream.finetuning.models.adapted_model import AdaptedModel, Headed, build_model
+from skyweave.downstream.finetuning.recipe import HeadConfig, Method, Recipe, Training
+from skyweave.downstream.labels.labelled_data import Task
+
+PART = "adaptation"
+BACKBONE = "network.backbone."
+
+
+def save_adapted(path: Path, model: AdaptedModel, name: str, **card_fields: Any) -> Card:
+    """Write ``path`` (``.safetensors``) and its card (``.json``).
+
+    Args:
+        card_fields: ``training``, ``metrics``, ``licence`` of the card.
+
+    Raises:
+        ValueError: a backbone that is not ours, which the file could not rebuild.
+    """
+    network = model.network
+    rest = {f"{PART}.{key}": own for key, own in model.state_dict().items() if not key.startswith(BACKBONE)}
+    parts = {PART: _described(model)}
+    if isinstance(network, Headed):
+        if not isinstance(network.backbone, Backbone):
+            raise ValueError(
+                f"a {type(network.backbone).__name__} with a head cannot be saved here: only Skyweave's own backbones "
+                "are rebuilt from a card; keep its weights and train the head again"
+            )
+        return save_checkpoint(path, network.backbone, name, rest, parts=parts, **card_fields)
+    card = Card(name, {}, [], parts=parts, **card_fields)
+    with write_aside(path) as aside:
+        aside.write_bytes(save({key: own.cpu().contiguous() for key, own in rest.items()}))
+    with write_aside(path.with_suffix(".json")) as aside:
+        aside.write_text(json.dumps(vars(card), indent=1) + "\n")
+    return card
+
+
+def load_adapted(path: str | Path, device: str | torch.device = "cpu") -> AdaptedModel:
+    """A model that `skyweave finetune` wrote, ready to `predict`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no adapted model, or keys or shapes that do not fit.
+    """
+    state, card = read_checkpoint(path)
+    if PART not in card.parts:
+        raise ValueError(f"{path} is no adapted model (its card has no part {PART!r}); make one with skyweave finetune")
+    part = card.parts[PART]
+    task = Task(part["task"]["name"], part["task"]["kind"], tuple(part["task"]["classes"]))
+    sensors = [sensor_from_dict(own) for own in part["sensors"]]
+    backbone = None
+    if card.architecture:
+        known = [sensor_from_dict(own) for own in card.sensors]
+        backbone = build_backbone(BackboneConfig(**card.architecture), known, seed=0)
+    recipe = Recipe(
+        Method("frozen" if backbone is not None else "unet", channels=part["channels"]),
+        convert(part["head"], HeadConfig),
+        Training(test_time_flips=part["test_time_flips"]),
+        part["patch_size"],
+    )
+    model = build_model(task, backbone, sensors, recipe, seed=0, tile=part["tile"])
+    own = {key.removeprefix(f"{PART}."): value for key, value in state.items() if key.startswith(f"{PART}.")}
+    own |= {BACKBONE + key: value for key, value in state.items() if not key.startswith(f"{PART}.")}
+    load_strictly(model, own, str(path))
+    return model.eval().requires_grad_(False).to(device)
+
+
+def _described(model: AdaptedModel) -> dict[str, Any]:
+    """What the card must say for the model to be built again."""
+    network = model.network
+    headed = isinstance(network, Headed)
+    return {
+        "task": {"name": model.task.name, "kind": model.task.kind, "classes": list(model.task.classes)},
+        "sensors": [sensor_to_dict(own) for own in model.sensors],
+        "head": asdict(network.config if isinstance(network, Headed) else HeadConfig()),
+        "patch_size": network.patch_size if isinstance(network, Headed) else None,
+        "channels": 1 if headed else network.channels,
+        "tile": model.tile,
+        "test_time_flips": model.test_time_flips,
+    }

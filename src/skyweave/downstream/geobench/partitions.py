@@ -1,0 +1,156 @@
+"""What a task's folder says of itself: its partitions, its specification, the classes of its samples; all checked."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skyweave.downstream.geobench.tasks import GeobenchTask
+from skyweave.downstream.geobench.unpickle import MAX_BYTES, Stored, read_pickle
+
+FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Of the training samples, for which the benchmark publishes partitions."""
+SPLITS = ("train", "valid", "test")
+Partition = dict[str, tuple[str, ...]]
+"""Names of the samples of each split."""
+
+
+def read_partition(place: Path, task: GeobenchTask, fraction: float) -> tuple[Partition, list[str]]:
+    """Names of the samples of each split, for a fraction of the training samples, and what to note of them.
+
+    Raises:
+        FileNotFoundError: the folder has no such partition.
+        ValueError: no fraction that is published, a file that cannot be read, names that lead out of the folder.
+    """
+    if fraction not in FRACTIONS:
+        published = ", ".join(f"{value:g}" for value in FRACTIONS)
+        raise ValueError(f"fraction {fraction} of {task.name}: partitions are published for {published}")
+    candidates = ["default"] if fraction == 1.0 else []
+    candidates.append(f"{fraction:.2f}x_train")
+    for candidate in candidates:
+        path = place / f"{candidate}_partition.json"
+        if path.is_file():
+            partition = _splits(path)
+            known = [name for split in SPLITS for name in partition[split]]
+            twice = len(known) - len(set(known))
+            return partition, [f"{path.name} names {twice} samples twice, perhaps to train and to test"] * bool(twice)
+    there = ", ".join(sorted(path.name for path in place.glob("*_partition.json"))) or "none"
+    raise FileNotFoundError(
+        f"{place} has no partition {candidates[0]}_partition.json (it has {there}); download the task again"
+    )
+
+
+def check_specification(place: Path, task: GeobenchTask) -> None:
+    """The folder's own specification, where it is there, has to be of the same task. Raises ``ValueError``."""
+    path = place / "task_specs.pkl"
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        stored = read_pickle(stream.read(MAX_BYTES + 1), str(path))
+    label = stored.get("label_type") if isinstance(stored, Stored) else None
+    if not isinstance(label, Stored):
+        raise ValueError(f"{path}: it specifies no task of GEO-Bench; download the task again")
+    classes = label.get("n_classes")
+    if classes != len(task.classes):
+        raise ValueError(
+            f"{path}: it specifies {classes} classes where {task.name} has {len(task.classes)}; this folder holds "
+            "another task or version"
+        )
+
+
+def present(partition: Partition, place: Path, task: GeobenchTask, partial: bool) -> tuple[Partition, list[str]]:
+    """The partition without samples whose files are missing, if that is allowed, and a note of them.
+
+    Raises:
+        FileNotFoundError: samples are missing and that is not allowed, or none of a split is left.
+    """
+    there = {path.stem for path in place.glob("*.hdf5")}
+    missing = [name for split in SPLITS for name in partition[split] if name not in there]
+    if not missing:
+        return partition, []
+    total = sum(len(partition[split]) for split in SPLITS)
+    what = f"{len(missing)} of {total} samples have no file ({', '.join(missing[:3])}{', ...' * (len(missing) > 3)})"
+    kept = {split: tuple(name for name in partition[split] if name in there) for split in SPLITS}
+    if not partial:
+        raise FileNotFoundError(
+            f"{place} is not whole: {what}; run: skyweave download geobench --task {task.name}, or read what is there "
+            "with partial"
+        )
+    if empty := [split for split in SPLITS if not kept[split]]:
+        raise FileNotFoundError(f"{place} is not whole: {what}, and none of {', '.join(empty)}; download the task")
+    return kept, [f"{what} and are left out"]
+
+
+def fewer_than_published(partition: Partition, task: GeobenchTask, fraction: float) -> list[str]:
+    """Scores on fewer samples than published are not the benchmark's."""
+    published = dict(zip(SPLITS, task.samples, strict=True))
+    published["train"] = int(published["train"] * fraction)
+    fewer = [f"{len(partition[s])} of {published[s]} ({s})" for s in SPLITS if len(partition[s]) != published[s]]
+    if not fewer:
+        return []
+    return [f"not the published samples: {', '.join(fewer)}; scores do not compare with published ones"]
+
+
+def absent_classes(partition: Partition, place: Path, task: GeobenchTask) -> list[str]:
+    """Notes of classes that a split has no sample of, as far as the folder's own label statistics tell.
+
+    Raises:
+        ValueError: statistics that cannot be read or are of other classes.
+    """
+    classes = _label_classes(place, len(task.classes))
+    notes = []
+    for split in SPLITS:
+        if classes and all(name in classes for name in partition[split]):
+            seen = set().union(*(classes[name] for name in partition[split]))
+            lacking = [label for number, label in enumerate(task.classes) if number not in seen]
+            if lacking:
+                notes.append(f"no {split} sample has {', '.join(lacking)}")
+    return notes
+
+
+def _splits(path: Path) -> Partition:
+    """A partition file, checked: names that are names of files in this folder."""
+    content = _json(path)
+    if not isinstance(content, Mapping) or any(split not in content for split in SPLITS):
+        raise ValueError(f"{path}: it has to name the samples of {', '.join(SPLITS)}; download the task again")
+    for split in SPLITS:
+        names = content[split]
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"{path}: {split} is no list of names; download the task again")
+        for name in names:
+            if "/" in name or "\\" in name or "\0" in name or name.startswith(".."):
+                raise ValueError(f"{path}: the sample name {name!r} leads out of the folder; refused")
+        if not names:
+            raise ValueError(f"{path}: {split} names no samples; download the task again")
+    return {split: tuple(content[split]) for split in SPLITS}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: no JSON, or it breaks off ({error}); download the task again") from error
+
+
+def _label_classes(place: Path, classes: int) -> dict[str, set[int]]:
+    """Sample to its classes: from ``label_stats.json`` (share of each) or ``label_map.json`` (samples of each)."""
+    if (path := place / "label_stats.json").is_file():
+        rows = _json(path)
+        if not isinstance(rows, dict) or not all(
+            isinstance(row, list) and len(row) == classes and all(isinstance(share, int | float) for share in row)
+            for row in rows.values()
+        ):
+            raise ValueError(f"{path}: it has to give {classes} numbers for each sample; download the task again")
+        return {name: {number for number, share in enumerate(row) if share > 0} for name, row in rows.items()}
+    if (path := place / "label_map.json").is_file():
+        names_of = _json(path)
+        found: dict[str, set[int]] = {}
+        if not isinstance(names_of, dict) or not all(
+            key.isdigit() and int(key) < classes and isinstance(names, list) for key, names in names_of.items()
+        ):
+            raise ValueError(f"{path}: it has to list samples for classes 0 to {classes - 1}; download the task again")
+        for key, names in names_of.items():
+            for name in names:
+                found.setdefault(str(name), set()).add(int(key))
+        return found
+    return {}

@@ -1,0 +1,148 @@
+"""The twelve tasks as a table (``tasks.yaml``): classes, sizes, and which stored band is which band of which sensor."""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+
+from skyweave.core.sensors import Encoding, Sensor
+from skyweave.core.sensors.matching import UnknownNameError, did_you_mean
+from skyweave.downstream.geobench.sensors import sensor_named
+from skyweave.downstream.labels.labelled_data import Task, TaskKind
+
+
+@dataclass(frozen=True)
+class StoredSensor:
+    """What one sensor saw, as a task's files store it.
+
+    Attributes:
+        name: short, unique in the task: what a user selects it by.
+        sensor_name: of the catalogue or of `skyweave.downstream.geobench.sensors`.
+        unit: a unit of that sensor, or the factor from stored values to the bands' unit.
+        ground_sample_distance: metres a pixel.
+        bands: our band and the dataset that holds it; one ``*`` where a dataset holds all bands in its third axis.
+        channels: how many of that dataset's channels are read; 0 where each band has its own.
+        nodata: this stored value is no measurement.
+    """
+
+    name: str
+    sensor_name: str
+    unit: str | float
+    ground_sample_distance: float
+    bands: tuple[tuple[str, str], ...]
+    channels: int = 0
+    nodata: float | None = None
+
+    @cached_property
+    def sensor(self) -> Sensor:
+        """Its bands are those read, in the order read."""
+        sensor = sensor_named(self.sensor_name)
+        return sensor if self.channels else sensor.select([ours for ours, _ in self.bands])
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """From stored values to the bands' unit."""
+        if isinstance(self.unit, str):
+            return self.sensor.encoding(self.unit)
+        return Encoding(f"{self.unit:g} x stored", scale=self.unit)
+
+
+@dataclass(frozen=True)
+class GeobenchTask:
+    """One of the twelve tasks.
+
+    Attributes:
+        name: as the benchmark spells it, ``m-eurosat``.
+        title: one line for people.
+        collection: folder of the published archive, ``classification_v1.0`` or ``segmentation_v1.0``.
+        kind: of the label.
+        metric: that the benchmark reports: ``accuracy``, ``micro_map`` or ``mean_iou``.
+        size: pixels a side.
+        samples: published for training, validation and test.
+        classes: names, in the order of the stored numbers.
+        sensors: one observation each.
+        unlabelled: class numbers that mean that nobody knows.
+        statistics: to normalise with: ``task`` where the unit is too uncertain for the ``sensor``'s.
+        notes: what a reader of the scores should know.
+    """
+
+    name: str
+    title: str
+    collection: str
+    kind: TaskKind
+    metric: str
+    size: int
+    samples: tuple[int, int, int]
+    classes: tuple[str, ...]
+    sensors: tuple[StoredSensor, ...]
+    unlabelled: tuple[int, ...] = ()
+    statistics: Literal["sensor", "task"] = "sensor"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> Task:
+        """As adaptation knows it."""
+        return Task(self.name, self.kind, self.classes)
+
+    def select(self, names: "tuple[str, ...] | list[str] | None") -> tuple[StoredSensor, ...]:
+        """These of its sensors, in this order; all of them for None.
+
+        Raises:
+            UnknownNameError: (a ``KeyError``) the task has no such sensor; lists those it has.
+            ValueError: none, or one twice.
+        """
+        if names is None:
+            return self.sensors
+        known = {stored.name: stored for stored in self.sensors}
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"{self.name}: name each sensor to read once, out of {', '.join(known)}")
+        for name in names:
+            if name not in known:
+                raise UnknownNameError(f"{self.name} has no sensor {name!r}; it has {', '.join(known)}")
+        return tuple(known[name] for name in names)
+
+
+@cache
+def list_tasks() -> dict[str, GeobenchTask]:
+    """All twelve by name."""
+    text = (files("skyweave.downstream.geobench") / "tasks.yaml").read_text(encoding="utf-8")
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return {name: _task(name, row) for name, row in yaml.load(text, Loader=loader).items()}
+
+
+def get_task(name: str) -> GeobenchTask:
+    """One of the twelve; spelling of capitals does not matter.
+
+    Raises:
+        UnknownNameError: (a ``KeyError``) there is no such task; lists all and the nearest.
+    """
+    for known, task in list_tasks().items():
+        if known.lower() == name.lower():
+            return task
+    raise UnknownNameError(
+        f"GEO-Bench has no task {name!r}{did_you_mean(name, list(list_tasks()))}; its tasks are {', '.join(list_tasks())}"
+    )
+
+
+def _task(name: str, row: dict[str, Any]) -> GeobenchTask:
+    row = dict(row)
+    sensors = tuple(_stored_sensor(key, dict(value)) for key, value in row.pop("sensors").items())
+    unlabelled = tuple(row["classes"].index(label) for label in row.pop("unlabelled", ()))
+    for key in ("samples", "classes", "notes"):
+        row[key] = tuple(row.get(key, ()))
+    return GeobenchTask(name=name, sensors=sensors, unlabelled=unlabelled, **row)
+
+
+def _stored_sensor(name: str, row: dict[str, Any]) -> StoredSensor:
+    unit = row["unit"]
+    return StoredSensor(
+        name=name,
+        sensor_name=row["sensor"],
+        unit=unit if isinstance(unit, str) else float(unit["scale"]),
+        ground_sample_distance=float(row["ground_sample_distance"]),
+        bands=tuple(row["bands"].items()),
+        channels=row.get("channels", 0),
+        nodata=row.get("nodata"),
+    )

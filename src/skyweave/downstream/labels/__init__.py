@@ -1,0 +1,1 @@
+"""Labelled data: the types, readers of files with labels, and splits that do not leak."""

@@ -1,0 +1,127 @@
+"""``skyweave probe``: frozen features against baselines, one table per configuration."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from skyweave.backbone import Backbone
+    from skyweave.downstream.labels.probe_config import ProbeConfig
+    from skyweave.downstream.probing.probe import ProbeResult
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command and its options."""
+    parser = subparsers.add_parser(
+        "probe",
+        help="score frozen features against baselines",
+        description="Score frozen features with nearest neighbours and a linear model, beside baselines on the same "
+        "samples and splits. Intervals are 95 %, by resampling whole groups.",
+    )
+    parser.add_argument("config", nargs="+", type=Path, help="probe configuration (configs/probe/*.yaml)")
+    parser.add_argument("--data", type=Path, required=True, help="directory that the configurations' paths start from")
+    parser.add_argument("--test-data", type=Path, help="same layout: test here, and only train on --data")
+    parser.add_argument("--weights", required=True, help="shipped name, .safetensors file, or `random`")
+    parser.add_argument("--seeds", type=int, help="repetitions with other folds (default: the configuration's)")
+    parser.add_argument("--patch-size", type=int, help="pixels per patch side (default: the configuration's)")
+    parser.add_argument("--no-baselines", action="store_true", help="score the weights alone")
+    parser.add_argument("--device", default="cpu", help="where the backbone runs (default: cpu)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run every configuration; exit code 0 whatever the scores."""
+    from rich.console import Console
+
+    from skyweave.downstream.labels.probe_config import load_config
+    from skyweave.downstream.probing.probe import run_probe
+
+    for option in ("seeds", "patch_size"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise ValueError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
+    configs = [load_config(path) for path in args.config]
+    results: list[dict[str, Any]] = []
+    errors = Console(stderr=True)
+    for config in configs:
+        backbone = _backbone(args.weights, config, args.device)
+        with errors.status(f"{config.name}: reading") as status:
+            result = run_probe(
+                config,
+                args.data,
+                backbone,
+                test_data=args.test_data,
+                seeds=args.seeds,
+                patch_size=args.patch_size,
+                with_baselines=not args.no_baselines,
+                weights=str(args.weights),
+                progress=lambda row, name=config.name: status.update(f"{name}: {row}"),  # type: ignore[misc]
+            )
+        if args.json:
+            results.append(result.to_dict())
+        else:
+            console = Console()
+            console.print(make_table(result))
+            for line in _remarks(result):
+                console.print(line, style="dim", highlight=False)
+    if args.json:
+        json.dump(_finite({"results": results}), sys.stdout, indent=1)
+        print()
+    return 0
+
+
+def make_table(result: "ProbeResult") -> "Table":
+    """The rows with their intervals, best first; the last column is the model's lead over a baseline."""
+    from rich.table import Table
+
+    metric = result.config.metric
+    others = [name for name in result.rows[0].scores if name != metric]
+    table = Table(title=f"{result.config.name}: {result.samples} samples in {result.groups} groups")
+    table.add_column("features, classifier")
+    for name in (metric, *others):
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("lead of the weights", justify="right")
+    leads = {comparison.baseline: comparison for comparison in result.comparisons}
+    for row in sorted(result.rows, key=lambda row: -row.scores[metric].mean):
+        score, lead = row.scores[metric], leads.get(row.name)
+        cells = [f"{score.mean:.3f}  ({score.low:.3f} to {score.high:.3f})"]
+        cells += [f"{row.scores[name].mean:.3f}" for name in others]
+        cells += [
+            ""
+            if lead is None or not row.baseline
+            else f"{lead.difference.mean:+.3f}  ({lead.difference.low:+.3f} to {lead.difference.high:+.3f})"
+        ]
+        table.add_row(row.name, *cells, style=None if row.baseline else "bold")
+    return table
+
+
+def _remarks(result: "ProbeResult") -> list[str]:
+    lines = [f"weights {result.weights}, fingerprint {result.fingerprint}"]
+    if result.comparisons:
+        behind = [comparison.baseline for comparison in result.comparisons if not comparison.above]
+        verdict = "above every baseline" if not behind else f"not clearly above: {'; '.join(behind)}"
+        lines.append(f"{result.comparisons[0].model}: {verdict}")
+    return lines + [f"note: {note}" for note in result.notes]
+
+
+def _backbone(weights: str, config: "ProbeConfig", device: str) -> "Backbone":
+    from skyweave.backbone import build_backbone, load
+    from skyweave.core.sensors import get_sensor
+
+    if weights == "random":
+        return build_backbone("tiny", [get_sensor(config.source.sensor)], seed=0).eval().to(device)
+    return load(weights, device)
+
+
+def _finite(value: Any) -> Any:
+    """NaN has no place in JSON."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

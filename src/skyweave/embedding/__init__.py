@@ -1,0 +1,5 @@
+"""Whole scenes: a georeferenced raster in, a georeferenced map of features out."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

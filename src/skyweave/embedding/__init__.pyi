@@ -1,0 +1,6 @@
+from .scene import EmbeddedScene, embed_scene
+
+__all__ = [
+    "EmbeddedScene",
+    "embed_scene",
+]

@@ -1,0 +1,5 @@
+from .sinks.client import Client
+
+__all__ = [
+    "Client",
+]

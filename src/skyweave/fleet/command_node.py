@@ -1,0 +1,32 @@
+"""``skyweave node``: one platform of a fleet."""
+
+import argparse
+import json
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "node",
+        help="one platform of a fleet, on a network",
+        description="Run one platform: it sees, tells others, hears them, fuses, and publishes its picture, until it "
+        "is interrupted. Messages in the clear are refused beyond this machine unless the YAML says allow_clear: true.",
+        epilog="`skyweave fleet up` runs many on one machine. docs/fleet.md describes the YAML.",
+    )
+    parser.add_argument("config", help="YAML, such as configs/fleet/node.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change it: options.wait=0.1")
+    parser.add_argument("--log", choices=("text", "json"), default="text", help="how to report (default: text)")
+    parser.add_argument("--json", action="store_true", help="print the status at the end as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until interrupted; returns 0."""
+    from skyweave.core.config import read_record
+    from skyweave.fleet.config import NodeConfig
+    from skyweave.fleet.supervisor.process import run_process
+
+    status = run_process(read_record(args.config, NodeConfig, args.set), args.log == "json")
+    if args.json:
+        print(json.dumps(status))
+    return 0

@@ -1,0 +1,1 @@
+"""The link between platforms: transports, topics, envelopes, trust, clocks, rate limits."""

@@ -1,0 +1,1 @@
+"""One platform of a fleet: its peers, time synchronisation, rate control."""

@@ -1,0 +1,1 @@
+"""What a node perceives with: detections of its own, late or intermediate fusion."""

@@ -1,0 +1,171 @@
+"""A perceiver that tells coded features: the collaborative model of `skyweave.collaboration`, moment by moment.
+
+It does what that room's evaluation does with cached maps: the same functions encode, decode, fuse and read.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skyweave.collaboration.boxes import boxes_of, detections_of, moved
+from skyweave.collaboration.cache import MARGIN, WORTH_TELLING, own_grid, shifted
+from skyweave.collaboration.evaluation import with_boxes
+from skyweave.collaboration.messages import TOGETHER, content, heard, wanted_by
+from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.pose_alignment import Aligners, PoseError
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.fleet.perceivers.base import Place
+from skyweave.perception.prediction import Scene, read_maps
+from skyweave.perception.results import Detections
+from skyweave.perception.views import View, Views
+from skyweave.recordings.recording import Frame, RecordedScene
+from skyweave.wire import BoxList, EntropyTables, FrameContent
+
+TOLERANCE = 0.25  # of the interval, by which a past moment's time may be off
+
+
+@dataclass(frozen=True)
+class OwnMap:
+    """What a platform has of one moment.
+
+    Attributes:
+        time: capture, UTC nanoseconds.
+        grid: its map, larger than the model's on each side, so that others find what they need.
+        features: (channels, rows, columns); visible: (rows, columns) bool.
+        alone: (1, channels, rows, columns) its own map, fused with nobody's.
+        boxes: that it finds alone, the most certain first.
+        place: where it is.
+    """
+
+    time: int
+    grid: MapGrid
+    features: Tensor
+    visible: Tensor
+    alone: Tensor
+    boxes: BoxList
+    place: Place
+
+
+class FeaturePerceiver:
+    """A collaborative model on one platform.
+
+    Args:
+        model: with frozen tables where features travel.
+
+    Raises:
+        ValueError: a strategy whose features have no coded form, or tables that are not frozen.
+    """
+
+    def __init__(self, model: CollaborativeModel) -> None:
+        shares = model.strategy.shares
+        if shares == "everything":
+            raise ValueError(f"strategy {model.config.strategy!r} sends uncoded features, which do not travel")
+        if model.sends_features and model.tables is None:
+            raise ValueError("the model's entropy tables are not frozen; finish its training")
+        self.model = model.eval()
+        config = model.perception.config
+        self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
+        self.tables: Sequence[EntropyTables] = () if model.tables is None else (model.tables,)
+        self.fingerprint = 0 if model.tables is None else model.tables.fingerprint
+        self.together = TOGETHER
+        self._alone: deque[OwnMap] = deque(maxlen=2 * config.history)
+        self._fused: deque[tuple[int, MapGrid, Tensor]] = deque(maxlen=2 * config.history)
+        self._aligners = Aligners()
+        self._asked: list[FrameContent] = []  # requests of the moment before
+
+    @property
+    def pose_errors(self) -> Mapping[int, PoseError]:
+        """See `skyweave.fleet.perceivers.base.Perceiver`."""
+        return self._aligners.known
+
+    @torch.inference_mode()
+    def observe(self, frame: Frame, place: Place) -> OwnMap:
+        """See `skyweave.fleet.perceivers.base.Perceiver`."""
+        perception = self.model.perception
+        captures = list(frame.captures.values())
+        scene = RecordedScene("live", [], place.crs, ground=place.ground)
+        grid = own_grid(perception, captures[0].geometry, scene)
+        views = [View(capture.load(), capture.geometry, 0, 0) for capture in captures]
+        with torch.autocast("cpu", torch.bfloat16):
+            found = perception.observe(Views.gather(views, [grid], 1, [place.ground]))
+        features, visible = found.features[0, 0].float(), found.visible[0, 0]
+        alone = perception.fusion(features[None, None], visible[None, None])
+        own = OwnMap(frame.time, grid, features, visible, alone, BoxList(*_no_boxes()), place)
+        self._alone.append(own)
+        if self.model.strategy.shares in ("boxes", "both"):
+            own = replace(own, boxes=self._boxes(own))
+        return own
+
+    def alone(self, own: OwnMap) -> Detections:
+        """See `skyweave.fleet.perceivers.base.Perceiver`."""
+        return detections_of(own.boxes, self.categories, own.place.crs, own.time)
+
+    def content(self, own: OwnMap, budget_bytes: int) -> FrameContent:
+        """See `skyweave.fleet.perceivers.base.Perceiver`."""
+        wanted = wanted_by(self._asked, own.grid)
+        return content(
+            self.model, own.features, own.visible, own.grid, own.time, own.boxes, budget_bytes, wanted
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def fuse(self, own: OwnMap, received: Sequence[FrameContent]) -> Scene:
+        """See `skyweave.fleet.perceivers.base.Perceiver`."""
+        model, config = self.model, self.model.perception.config
+        self._asked = [frame for frame in received if frame.request is not None]
+        grid = own.grid.subgrid(MARGIN, MARGIN, config.map.cells, config.map.cells)
+        features, visible = (part[..., MARGIN:-MARGIN, MARGIN:-MARGIN] for part in (own.features, own.visible))
+        errors = self._aligners.errors(own.boxes, received, own.time) if model.strategy.aligns else []
+        came = heard(model, features, visible, grid, received, own.time, errors, own.place.ground)
+        now = model.strategy.fuse(came.told)
+        self._fused.append((own.time, grid, now.float()))
+        moments = [self._before(own.time, back, grid) for back in range(config.history)][::-1]
+        with torch.autocast("cpu", torch.bfloat16):
+            present = torch.tensor([[moment is not None for moment in moments]])
+            outputs = model.perception.perceive([torch.zeros_like(now) if m is None else m for m in moments], present)
+        scene = read_maps(model.perception, outputs, [grid], [own.place.ground], [own.time])[0]
+        if not model.strategy.merges_boxes:
+            return scene
+        return with_boxes(scene, came.boxes, model, outputs, grid, own.time, beyond=True)
+
+    def compensate(self, content: FrameContent, time: int) -> FrameContent:
+        """See `skyweave.fleet.perceivers.base.Perceiver`. Features stay: the strategy knows how old they are."""
+        if content.boxes is None:
+            return content
+        return replace(content, boxes=moved(content.boxes, (time - content.time) / 1e9))
+
+    def _boxes(self, own: OwnMap) -> BoxList:
+        """What the platform finds alone."""
+        perception = self.model.perception
+        moments: list[Tensor | None] = []
+        for back in range(perception.config.history):
+            past = min(self._alone, key=lambda one: abs(one.time - self._time(own.time, back)))
+            near = self._near(past.time, self._time(own.time, back))
+            moments.append(shifted(past.alone, *past.grid.offset_to(own.grid), own.grid.shape) if near else None)
+        moments = moments[::-1]
+        with torch.autocast("cpu", torch.bfloat16):
+            present = torch.tensor([[moment is not None for moment in moments]])
+            outputs = perception.perceive([torch.zeros_like(own.alone) if m is None else m for m in moments], present)
+        kept = {"detection": outputs["detection"]} if "detection" in outputs else {}
+        found = read_maps(perception, kept, [own.grid], [own.place.ground], [own.time], WORTH_TELLING)[0].detections
+        return boxes_of(found, self.categories)
+
+    def _before(self, time: int, back: int, grid: MapGrid) -> Tensor | None:
+        """The fused map of so many intervals ago, on today's grid."""
+        wanted = self._time(time, back)
+        when, before, fused = min(self._fused, key=lambda moment: abs(moment[0] - wanted))
+        return shifted(fused, *before.offset_to(grid), grid.shape) if self._near(when, wanted) else None
+
+    def _time(self, time: int, back: int) -> int:
+        return time - round(back * self.interval * 1e9)
+
+    def _near(self, time: int, wanted: int) -> bool:
+        return abs(time - wanted) <= TOLERANCE * self.interval * 1e9
+
+
+def _no_boxes() -> tuple[np.ndarray, ...]:
+    none = np.zeros((0, 3))
+    return none, none, none[:, 0], np.zeros(0, int), none[:, 0], none[:, :2]

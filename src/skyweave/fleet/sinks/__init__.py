@@ -1,0 +1,1 @@
+"""Where fused scenes go: messages, files, the dashboard, metrics."""

@@ -1,0 +1,1 @@
+"""Nodes as processes: started, watched, restarted."""

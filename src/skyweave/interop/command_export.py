@@ -1,0 +1,71 @@
+"""``skyweave export``: a model for one sensor as a file that runs without this package."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "export",
+        help="a model for one sensor as ONNX or torch.export",
+        description="Write a model's features for one sensor as ONNX or as a torch.export program, and beside it a "
+        "STAC item that says what to feed. Normalisation is inside: feed physical values in the bands' units.",
+        epilog="`skyweave sensors show NAME` lists a sensor's bands and units.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="shipped name or .safetensors file")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write: .onnx or .pt2")
+    parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or your own .yaml file")
+    parser.add_argument("--bands", metavar="B,B,..", help="only these bands, in this order (default: the sensor's)")
+    parser.add_argument("--gsd", type=float, metavar="METRES", help="pixel size (default: the sensor's)")
+    parser.add_argument("--size", type=int, metavar="N", help="N x N pixels (default: any multiple of the patch size)")
+    parser.add_argument("--patch-size", type=int, metavar="N", help="pixels a patch side (default: the model's)")
+    parser.add_argument("--levels", action="store_true", help="also give the four intermediate levels")
+    parser.add_argument("--nodata", action="store_true", help="accept NaN: such pixels are seen by nobody")
+    parser.add_argument("--format", choices=("onnx", "pt2"), help="default: by the ending of OUT")
+    parser.add_argument("--opset", type=int, default=23, help="of ONNX (default: 23); 20 for older runtimes")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export and say what was written; returns 0."""
+    from rich.console import Console
+
+    from skyweave.backbone import load
+    from skyweave.core.sensors import get_sensor
+    from skyweave.interop.export import export
+
+    sensor = get_sensor(args.sensor)
+    if args.bands is not None:
+        sensor = sensor.select([name.strip() for name in args.bands.split(",")])
+    for option in ("gsd", "size", "patch_size"):
+        value = getattr(args, option)
+        if value is not None and value <= 0:
+            raise ValueError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
+    backbone = load(args.model)
+    with Console(stderr=True).status("exporting; this takes a minute"):
+        written = export(
+            backbone,
+            args.output,
+            sensor,
+            name=Path(args.model).stem,
+            size=args.size,
+            format=args.format,
+            opset=args.opset,
+            ground_sample_distance=args.gsd,
+            patch_size=args.patch_size,
+            levels=args.levels,
+            nodata=args.nodata,
+        )
+    if args.json:
+        json.dump({**vars(written), "path": str(written.path), "card": str(written.card)}, sys.stdout)
+        print()
+        return 0
+    print(f"{written.path}: {written.format}, {written.size / 1e6:.1f} MB, {len(sensor)} bands of {sensor.name}")
+    for name, shape in written.outputs.items():
+        print(f"  {name}: {' x '.join('any' if side < 0 else str(side) for side in shape)}")
+    print(f"{written.card}: what to feed, as a STAC item")
+    return 0

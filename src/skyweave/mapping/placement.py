@@ -1,0 +1,194 @@
+"""Placing: features of an observation of any geometry onto the map, with a mask of what was seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground
+from skyweave.core.observation import GeoTransform
+from skyweave.mapping.bins import Bins, FlatGround
+from skyweave.mapping.plan import LiftPlan, plan_lift
+from skyweave.mapping.pooling import pool, weigh
+from skyweave.mapping.rasters import COVERED, RasterPlan, Resampling, plan_raster
+
+Normalisation = Literal["sum", "mean"]
+LEAST_WEIGHT = 1e-3  # added to a cell's weight for the mean, so that a breath of weight does not become a full feature
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Features on the map.
+
+    Attributes:
+        features: (channels, rows, columns), or (maps, channels, rows, columns) from a batch, in channels-last memory;
+            0 where nothing fell.
+        visible: (rows, columns) or (maps, rows, columns) bool. Camera: some point over the cell's centre, from the
+            ground up to the bins' reach, is on a valid pixel of the picture. Raster: at least half of the cell's
+            weight is valid pixels.
+        weight: like ``visible``, float: the depth weight that fell in a cell; raster: its valid share.
+        grid: where it is; of a batch one for each map.
+    """
+
+    features: Tensor
+    visible: Tensor
+    weight: Tensor
+    grid: MapGrid | tuple[MapGrid, ...]
+
+
+def place(
+    features: Tensor,
+    geometry: GeoTransform | CameraGeometry,
+    grid: MapGrid,
+    *,
+    weights: Tensor | None = None,
+    bins: Bins | None = None,
+    ground: Ground | None = None,
+    valid: Tensor | None = None,
+    normalisation: Normalisation = "sum",
+    resampling: Resampling | None = None,
+    image_shape: tuple[int, int] | None = None,
+) -> Placed:
+    """Place one observation's features.
+
+    Args:
+        features: (channels, rows, columns), over the whole picture.
+        geometry: of the picture: orthorectified, or a camera and its pose.
+        grid: where to.
+        weights: camera: (bins, rows, columns) depth weights, a softmax over bins.
+        bins: camera: what ``weights`` are over; default: the ground alone, which needs no weights.
+        ground: camera: default a plane at height 0 of the world.
+        valid: (rows, columns) bool: feature pixels that count; default: all.
+        normalisation: camera: ``sum`` of weighted features as published, or their weighted ``mean``.
+        resampling: raster: see `skyweave.mapping.rasters.plan_raster`.
+        image_shape: raster: (rows, columns) the geotransform is for, where features are coarser than the picture.
+
+    Raises:
+        ValueError: shapes that do not fit, bins without weights, or reference systems that cannot be reconciled.
+    """
+    if features.ndim != 3:
+        raise ValueError(f"features have shape {tuple(features.shape)}; give (channels, rows, columns)")
+    shape = (features.shape[1], features.shape[2])
+    if isinstance(geometry, GeoTransform):
+        if weights is not None or bins is not None:
+            raise ValueError("an orthorectified raster has no depth; leave weights and bins out")
+        geometry = rescaled(geometry, image_shape or shape, shape)
+        return place_raster(features, plan_raster(geometry, shape, grid, resampling, features.device), valid)
+    plan = plan_lift([geometry], grid, bins or FlatGround(), shape, ground, device=features.device)
+    batch = place_cameras(
+        features[None],
+        plan,
+        weights=None if weights is None else weights[None],
+        valid=None if valid is None else valid[None],
+        normalisation=normalisation,
+    )
+    return Placed(batch.features[0], batch.visible[0], batch.weight[0], grid)
+
+
+def place_cameras(
+    features: Tensor,
+    plan: LiftPlan,
+    *,
+    weights: Tensor | None = None,
+    valid: Tensor | None = None,
+    normalisation: Normalisation = "sum",
+) -> Placed:
+    """Place the features of a batch of cameras, differentiable in features and weights.
+
+    Args:
+        features: (cameras, channels, rows, columns).
+        plan: of these cameras.
+        weights: (cameras, bins, rows, columns) depth weights; may be left out where the plan has one bin.
+        valid: (cameras, rows, columns) bool.
+        normalisation: see `place`.
+    """
+    lifted, weight = lift_features(features, plan, weights=weights, valid=valid, normalisation=normalisation)
+    return Placed(lifted, plan.visible(valid), weight, plan.grids)
+
+
+def lift_features(
+    features: Tensor,
+    plan: LiftPlan,
+    *,
+    weights: Tensor | None = None,
+    valid: Tensor | None = None,
+    normalisation: Normalisation = "sum",
+) -> tuple[Tensor, Tensor]:
+    """`place_cameras` without the mask: (maps, channels, rows, columns) features and (maps, rows, columns) weight."""
+    cameras, channels = len(plan.cameras), features.shape[1] if features.ndim == 4 else -1
+    if features.shape != (cameras, channels, *plan.feature_shape):
+        raise ValueError(
+            f"features have shape {tuple(features.shape)}; the plan is for ({cameras}, channels, "
+            f"{plan.feature_shape[0]}, {plan.feature_shape[1]})"
+        )
+    if weights is None:
+        if plan.bins.count > 1:
+            raise ValueError(f"{plan.bins} need depth weights (cameras, {plan.bins.count}, rows, columns)")
+        weights = features.new_ones(cameras, 1, *plan.feature_shape)
+    if weights.shape != (cameras, plan.bins.count, *plan.feature_shape):
+        raise ValueError(
+            f"weights have shape {tuple(weights.shape)}; the plan is for ({cameras}, {plan.bins.count}, "
+            f"{plan.feature_shape[0]}, {plan.feature_shape[1]})"
+        )
+    if valid is not None:
+        _check_valid(valid, (cameras, *plan.feature_shape))
+        keep = valid[:, None].to(weights.device, torch.bool)
+        weights = torch.where(keep, weights, 0)
+        features = torch.where(keep, features, 0)  # 0 times NaN is NaN
+    pooled, weight = pool(_by_pixel(weights), _by_pixel(features), plan.runs)
+    lifted, weight = pooled.reshape(*plan.shape, channels).permute(0, 3, 1, 2), weight.reshape(plan.shape)
+    if normalisation == "mean":
+        lifted = lifted / (weight[:, None] + LEAST_WEIGHT)
+    elif normalisation != "sum":
+        raise ValueError(f"normalisation {normalisation!r} must be 'sum' or 'mean'")
+    return lifted, weight.detach() if normalisation == "sum" else weight
+
+
+def place_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None) -> Placed:
+    """Resample features (channels, rows, columns); pixels that are not valid take no part."""
+    if features.ndim != 3 or features.shape[1:] != plan.shape:
+        raise ValueError(
+            f"features have shape {tuple(features.shape)}; the plan is for (channels, {plan.shape[0]}, {plan.shape[1]})"
+        )
+    if valid is not None:
+        _check_valid(valid, plan.shape)
+    mask = torch.ones_like(features[:1]) if valid is None else valid[None].to(features.device, features.dtype)
+    flat = torch.cat([torch.where(mask > 0, features, 0), mask]).flatten(1).t()
+    summed = weigh(plan.values, flat, plan.pattern)
+    weight = summed[:, -1].detach()
+    placed = torch.where(weight[:, None] > 0, summed[:, :-1] / weight.clamp(min=1e-6)[:, None], 0)
+    rows, columns = plan.grid.shape
+    weight = weight.reshape(rows, columns).clamp(max=1)
+    return Placed(placed.reshape(rows, columns, -1).permute(2, 0, 1), weight >= COVERED - 1e-6, weight, plan.grid)
+
+
+def stack(placed: Sequence[Placed]) -> Placed:
+    """Several platforms' maps of one shape as a batch (maps, channels, rows, columns)."""
+    grids = tuple(p.grid for p in placed if isinstance(p.grid, MapGrid))
+    if len(grids) != len(placed) or len({grid.shape for grid in grids}) != 1:
+        raise ValueError("stack takes single maps of one shape, such as `place` gives")
+    features, visible, weight = (
+        torch.stack([getattr(p, n) for p in placed]) for n in ("features", "visible", "weight")
+    )
+    return Placed(features, visible, weight, grids)
+
+
+def rescaled(geometry: GeoTransform, image_shape: tuple[int, int], shape: tuple[int, int]) -> GeoTransform:
+    """The geotransform of a feature map of ``shape`` over an image of ``image_shape``."""
+    a, b, c, d, e, f = geometry.affine
+    x, y = image_shape[1] / shape[1], image_shape[0] / shape[0]
+    return GeoTransform(geometry.crs, (a * x, b * y, c, d * x, e * y, f))
+
+
+def _check_valid(valid: Tensor, shape: tuple[int, ...]) -> None:
+    if valid.shape != shape:
+        raise ValueError(f"valid has shape {tuple(valid.shape)}, the feature pixels have {shape}")
+
+
+def _by_pixel(batch: Tensor) -> Tensor:
+    """(n, c, rows, columns) to (n x rows x columns, c)."""
+    return batch.permute(0, 2, 3, 1).reshape(-1, batch.shape[1])

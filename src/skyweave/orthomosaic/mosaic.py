@@ -1,0 +1,171 @@
+"""Photos on one grid: each cell takes from the photos that see it best, softly, and the grid is written by tiles."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from PIL import Image
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.windows import Window
+
+import skyweave
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground
+from skyweave.orthomosaic.image_cache import PictureStore, sample
+from skyweave.orthomosaic.photo import Photo
+
+TILE = 1024  # cells a side that are in memory at once
+BLOCK = 256
+MOST_CELLS = 4 * 10**10
+SHARPNESS = 4  # of the choice between photos: 1 is a long fade, many is a hard seam
+PREVIEW_SIDE = 2048
+
+
+def mosaic_grid(photos: Sequence[Photo], ground: Ground, resolution: float | None, crs: str) -> MapGrid:
+    """The grid over everything the photos see; default resolution twice the median ground sample distance.
+
+    Raises:
+        ValueError: more cells than any file should have; the message says what resolution to choose.
+    """
+    if resolution is None:
+        sizes = [photo.ground_sample_distance(ground) for photo in photos]
+        resolution = float(f"{2 * np.median(sizes):.2g}")
+    boxes = np.array([_box(photo, ground) for photo in photos])
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    grid = MapGrid.covering((low[0], low[1], max(high[0], low[0] + resolution), high[1]), resolution, crs)
+    if grid.rows * grid.columns > MOST_CELLS:
+        raise ValueError(
+            f"a mosaic of {grid.rows} x {grid.columns} cells of {resolution:g} m is too large; the pictures span "
+            f"{high[0] - low[0]:.0f} x {high[1] - low[1]:.0f} m: choose a coarser --resolution"
+        )
+    return grid
+
+
+def write_mosaic(
+    path: str | Path,
+    photos: Sequence[Photo],
+    ground: Ground,
+    grid: MapGrid,
+    pictures: PictureStore,
+    progress: Callable[[int, int], None] | None = None,
+) -> float:
+    """Write a tiled GeoTIFF of red, green, blue and alpha with overviews; returns the share of cells that are known.
+
+    One tile is in memory at a time, and as many pictures as the store has room for.
+    """
+    profile = {
+        "driver": "GTiff",
+        "height": grid.rows,
+        "width": grid.columns,
+        "count": 4,
+        "dtype": "uint8",
+        "crs": grid.crs,
+        "transform": rasterio.Affine(*grid.affine),
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "interleave": "pixel",
+        "compress": "deflate",
+        "predictor": 2,
+        "zlevel": 6,
+        "photometric": "rgb",
+        "bigtiff": "if_safer",
+    }
+    boxes = np.array([_box(photo, ground) for photo in photos])
+    factors = [_factor(photo, ground, grid.resolution) for photo in photos]
+    rows, columns = -(-grid.rows // TILE), -(-grid.columns // TILE)
+    known = 0
+    with write_aside(path) as aside:
+        with rasterio.open(aside, "w", **profile) as target:
+            target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+            target.update_tags(SOFTWARE=f"skyweave {skyweave.__version__}", PICTURES=str(len(photos)))
+            for number in range(rows * columns):
+                row, column = divmod(number, columns)
+                # there and back again, so that the pictures at hand stay useful
+                column = column if row % 2 == 0 else columns - 1 - column
+                window = (row * TILE, column * TILE)
+                size = min(TILE, grid.rows - window[0]), min(TILE, grid.columns - window[1])
+                part = grid.subgrid(*window, *size)
+                pixels = _tile(part, photos, boxes, factors, ground, pictures)
+                known += int((pixels[3] > 0).sum())
+                target.write(pixels, window=Window(window[1], window[0], size[1], size[0]))
+                if progress is not None:
+                    progress(number + 1, rows * columns)
+        levels = [2**k for k in range(1, 12) if max(grid.rows, grid.columns) // 2**k >= BLOCK]
+        if levels:
+            with rasterio.open(aside, "r+") as target:
+                target.build_overviews(levels, Resampling.average)
+        with rasterio.open(aside) as written:  # GDAL writes late; a disk that filled up shows here
+            for _, block in written.block_windows(1):
+                written.read(1, window=block)
+    return known / (grid.rows * grid.columns)
+
+
+def write_preview(mosaic: str | Path, path: str | Path) -> None:
+    """A PNG of the mosaic, at most 2048 pixels a side, transparent where nothing is known."""
+    with rasterio.open(mosaic) as source:
+        step = max(1.0, max(source.height, source.width) / PREVIEW_SIDE)
+        shape = max(round(source.height / step), 1), max(round(source.width / step), 1)
+        pixels = source.read(out_shape=(4, *shape), resampling=Resampling.average)
+    with write_aside(path) as aside:
+        Image.fromarray(np.moveaxis(pixels, 0, -1)).save(aside, "PNG")
+
+
+def _tile(
+    part: MapGrid,
+    photos: Sequence[Photo],
+    boxes: np.ndarray,
+    factors: Sequence[int],
+    ground: Ground,
+    pictures: PictureStore,
+) -> np.ndarray:
+    """(4, rows, columns) uint8 of a part of the grid."""
+    total = np.zeros((*part.shape, 3), np.float32)
+    weights = np.zeros(part.shape, np.float32)
+    for photo, box, factor in zip(photos, boxes, factors, strict=True):
+        (top, left), (bottom, right) = part.cells_from_world(np.array([[box[0], box[3]], [box[2], box[1]]]))
+        rows = slice(max(int(np.floor(top)), 0), min(int(np.ceil(bottom)), part.rows))
+        columns = slice(max(int(np.floor(left)), 0), min(int(np.ceil(right)), part.columns))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            continue
+        view = part.subgrid(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+        places = view.cell_centres()
+        points = np.concatenate([places, ground.height(places)[..., None]], -1)
+        pixels = photo.pixels(points)
+        seen = np.isfinite(pixels[..., 0])
+        if not seen.any():
+            continue
+        weight = _weight(photo, points[seen], pixels[seen])
+        colours = sample(pictures.colour(photo, factor), factor, pixels[seen])
+        total[rows, columns][seen] += weight[:, None] * colours
+        weights[rows, columns][seen] += weight
+    known = weights > 0
+    result = np.zeros((4, *part.shape), np.uint8)
+    result[:3, known] = np.round(total[known] / weights[known][:, None]).T.clip(0, 255).astype(np.uint8)
+    result[3, known] = 255
+    return result
+
+
+def _weight(photo: Photo, points: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(n,) > 0: large where a photo looks straight down and far from its border."""
+    camera = photo.geometry.camera
+    size = np.array([camera.columns, camera.rows])
+    border = np.minimum(pixels, size - pixels).min(-1) / (min(camera.columns, camera.rows) / 2)
+    offset = points - photo.position
+    steep = offset[:, 2] ** 2 / (offset**2).sum(-1)  # squared cosine from straight down
+    # what stands on the ground leans away from the camera: straight down is best
+    return np.maximum((border.clip(0, 1) ** 0.5 * steep**2) ** SHARPNESS, 1e-6).astype(np.float32)
+
+
+def _box(photo: Photo, ground: Ground) -> np.ndarray:
+    """(west, south, east, north) of what a photo sees."""
+    points = photo.footprint(ground, 33)[..., :2].reshape(-1, 2)
+    return np.concatenate([np.nanmin(points, 0), np.nanmax(points, 0)])
+
+
+def _factor(photo: Photo, ground: Ground, resolution: float) -> int:
+    """Power of two by which a picture may be reduced before its pixels are larger than cells."""
+    ratio = resolution / photo.ground_sample_distance(ground)
+    return int(2 ** max(np.floor(np.log2(max(ratio, 1.0)) + 1e-6), 0))

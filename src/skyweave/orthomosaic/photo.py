@@ -1,0 +1,147 @@
+"""One photograph with a place: where it looks on the map and what of it can be mapped."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.conventions import ENU_FROM_NED, FRD_FROM_CAMERA, FRD_FROM_NADIR_CAMERA, ned_from_body
+from skyweave.core.geometry.frames import rotation_about_z, transform
+from skyweave.core.geometry.ground import Ground
+from skyweave.orthomosaic.metadata import Attitude
+
+MAX_OFF_NADIR = np.radians(65.0)  # what is seen flatter than this is too stretched to be a map
+NEAR_NADIR = np.radians(20.0)  # closer to straight down than this, a turned picture still shows the same ground
+MOUNTED = {"gimbal": FRD_FROM_CAMERA, "body": FRD_FROM_NADIR_CAMERA}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a pose may be off: standard deviations, metres and radians."""
+
+    horizontal: float = 2.0
+    vertical: float = 0.5
+    yaw: float = np.radians(3.0)
+    tilt: float = np.radians(1.0)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture on the map.
+
+    Attributes:
+        name: unique in its flight; the path below the folder that was asked for.
+        path: the file.
+        geometry: camera of the pixels as stored, and its pose in the map's reference system.
+        spread: how far that pose may be off.
+        yaw_source: ``gimbal``, ``aircraft``, ``track`` or ``none``: what the heading was taken from.
+        focal_source: what the focal length was taken from.
+        turned: degrees the overlaps turned the picture about its optical axis, counter-clockwise on the map.
+    """
+
+    name: str
+    path: str
+    geometry: CameraGeometry
+    spread: Spread = Spread()
+    yaw_source: str = "gimbal"
+    focal_source: str = "given"
+    turned: float = 0.0
+
+    @property
+    def position(self) -> np.ndarray:
+        """(3,) metres."""
+        return self.geometry.position
+
+    @property
+    def off_nadir(self) -> float:
+        """Angle of the optical axis from straight down, radians."""
+        return float(np.arccos(np.clip(-self.geometry.world_from_camera[2, 2], -1, 1)))
+
+    @property
+    def heading(self) -> float:
+        """Direction of the picture's top on the map, degrees clockwise from grid north, 0 to 360."""
+        up = -self.geometry.world_from_camera[:2, 1]
+        return float(np.degrees(np.arctan2(up[0], up[1])) % 360)
+
+    def moved(self, shift: np.ndarray, rotation: np.ndarray | None = None) -> "Photo":
+        """With the camera shifted by (3,) metres and turned about its own centre by a (3, 3) world rotation."""
+        pose = self.geometry.world_from_camera
+        turned = pose[:3, :3] if rotation is None else rotation @ pose[:3, :3]
+        return replace(
+            self, geometry=replace(self.geometry, world_from_camera=transform(turned, pose[:3, 3] + np.asarray(shift)))
+        )
+
+    def turn(self, degrees: float) -> "Photo":
+        """With the picture turned about its optical axis, counter-clockwise as seen on the map."""
+        pose = self.geometry.world_from_camera
+        rotation = pose[:3, :3] @ rotation_about_z(-np.radians(degrees))
+        return replace(
+            self,
+            geometry=replace(self.geometry, world_from_camera=transform(rotation, pose[:3, 3])),
+            turned=(self.turned + degrees) % 360,
+        )
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels (u, v) of world points (..., 3); NaN outside the picture or seen too flat."""
+        camera, pose = self.geometry.camera, self.geometry.world_from_camera
+        offset = np.asarray(points, np.float64) - pose[:3, 3]
+        if any(camera.distortion):
+            pixels, depth = self.geometry.project(points)
+        else:  # one product; mosaics ask for many millions of points
+            projected = offset @ (camera.intrinsics @ pose[:3, :3].T).T
+            depth = projected[..., 2]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                pixels = projected[..., :2] / depth[..., None]
+        with np.errstate(invalid="ignore"):
+            low = offset[..., 2] * -np.tan(MAX_OFF_NADIR)
+            steep = (low > 0) & (offset[..., 0] ** 2 + offset[..., 1] ** 2 <= low**2)
+        pixels[~(camera.inside(pixels) & (depth > 0) & steep)] = np.nan
+        return pixels
+
+    def ground_points(self, pixels: np.ndarray, ground: Ground) -> np.ndarray:
+        """(..., 3) where the rays of pixels (..., 2) meet the ground; NaN where they do not, or too flat."""
+        rays = self.geometry.world_rays(pixels)
+        flat = np.hypot(rays[..., 0], rays[..., 1]) > -np.tan(MAX_OFF_NADIR) * rays[..., 2]
+        points = self.position + ground.depth(self.position, rays)[..., None] * rays
+        return np.where(flat[..., None], np.nan, points)
+
+    def footprint(self, ground: Ground, samples: int = 9) -> np.ndarray:
+        """(samples, samples, 3) ground points over the whole picture, borders included; NaN where it sees none."""
+        camera = self.geometry.camera
+        inset = 1e-6
+        u = np.linspace(inset, camera.columns - inset, samples)
+        v = np.linspace(inset, camera.rows - inset, samples)
+        return self.ground_points(np.stack(np.meshgrid(u, v), -1), ground)
+
+    def ground_sample_distance(self, ground: Ground) -> float:
+        """Median metres a pixel over the picture, across the line of sight; NaN where it sees no ground."""
+        _, depth = self.geometry.project(self.footprint(ground))
+        focal = float(np.sqrt(np.prod(np.diag(self.geometry.camera.intrinsics)[:2])))
+        return float(np.median(depth[np.isfinite(depth)]) / focal) if np.isfinite(depth).any() else float("nan")
+
+
+def world_from_camera(position: np.ndarray, attitude: Attitude, convergence: float, orientation: int = 1) -> np.ndarray:
+    """Pose of the pixels as stored.
+
+    Args:
+        position: (3,) east, north, up in metres of a projected system.
+        convergence: degrees that grid north lies clockwise of true north at the position.
+        orientation: EXIF orientation. A camera held on its side writes its pixels as they are and asks viewers to
+            turn them; where the roll does not tell of that turn, the picture as viewed is the upright one.
+    """
+    yaw, pitch, roll = np.radians((attitude.yaw - convergence, attitude.pitch, attitude.roll))
+    rotation = ENU_FROM_NED @ ned_from_body(roll, pitch, yaw) @ MOUNTED[attitude.convention]
+    side = {3: 180.0, 4: 180.0, 5: 90.0, 6: 90.0, 7: -90.0, 8: -90.0}.get(orientation, 0.0)
+    told = abs((attitude.roll - side + 180) % 360 - 180) < 45
+    if side and not (told and attitude.convention == "gimbal"):
+        rotation = rotation @ rotation_about_z(np.radians(side))
+    return transform(rotation, position)
+
+
+def attitude_of(rotation: np.ndarray, convergence: float) -> Attitude:
+    """The ``body`` attitude of a camera's (3, 3) world rotation, the inverse of `world_from_camera`."""
+    ned = ENU_FROM_NED.T @ rotation @ MOUNTED["body"].T
+    yaw, pitch = np.arctan2(ned[1, 0], ned[0, 0]), -np.arcsin(np.clip(ned[2, 0], -1, 1))
+    roll = np.arctan2(ned[2, 1], ned[2, 2])
+    yaw, pitch, roll = np.degrees((yaw, pitch, roll))
+    return Attitude(float((yaw + convergence) % 360), float(pitch), float(roll), "body")

@@ -1,0 +1,78 @@
+"""Poses kept beside the pictures: a JSON file that overrides what the pictures say of themselves."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from skyweave.orthomosaic.metadata import Attitude, PhotoMetadata
+
+
+@dataclass(frozen=True)
+class Poses:
+    """A file of poses.
+
+    Attributes:
+        images: what it says of each picture, by file name.
+        ground_altitude: metres in the frame of the pictures' altitudes, if the file knows it.
+    """
+
+    images: Mapping[str, Mapping[str, Any]]
+    ground_altitude: float | None = None
+
+    def apply(self, photo: PhotoMetadata) -> PhotoMetadata:
+        """The metadata with everything replaced that the file knows of this picture."""
+        entry = self.images.get(photo.path.name)
+        if entry is None:
+            return photo
+        changes: dict[str, Any] = {}
+        names = {"latitude": "lat", "longitude": "lon", "altitude": "abs_alt_m", "relative_altitude": "rel_alt_m"}
+        for field, key in names.items():
+            if entry.get(key) is not None:
+                changes[field] = float(entry[key])
+        if "K_nominal" in entry or "focal_px" in entry:
+            changes["focal_pixels"] = float(entry["focal_px"] if "focal_px" in entry else entry["K_nominal"][0][0])
+            changes["declared_columns"] = int(entry.get("width", photo.columns))
+        attitude = self._attitude(entry)
+        if attitude is not None:
+            changes |= {"attitude": attitude, "orientation": 1}
+        return replace(photo, **changes)
+
+    def _attitude(self, entry: Mapping[str, Any]) -> Attitude | None:
+        if "body_pitch_deg" in entry:
+            yaw, pitch, roll = (float(entry[key]) for key in ("image_up_yaw_deg", "body_pitch_deg", "body_roll_deg"))
+            return Attitude(yaw, pitch, roll, "body")
+        yaw = entry.get("image_up_yaw_deg", entry.get("gimbal_yaw_deg"))
+        if yaw is None:
+            return None
+        return Attitude(float(yaw), float(entry.get("gimbal_pitch_deg", -90)), float(entry.get("gimbal_roll_deg", 0)))
+
+
+def read_poses(path: str | Path) -> Poses:
+    """Read ``{"meta": {"ground_altitude_m": ..}, "images": [{"file": "A.JPG", "lat": .., "lon": .., ..}]}``.
+
+    Every image names its ``file``; all else may be absent: ``lat``, ``lon`` (degrees), ``abs_alt_m``, ``rel_alt_m``
+    (above take-off), ``image_up_yaw_deg`` or ``gimbal_yaw_deg`` (compass), ``gimbal_pitch_deg`` (-90 down),
+    ``gimbal_roll_deg``, ``focal_px`` or ``K_nominal`` at ``width``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another content; the message names the file and the picture.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such file of poses: {path}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images = content["images"]
+        ground = content.get("meta", {}).get("ground_altitude_m")
+        poses = Poses({str(image["file"]): image for image in images}, None if ground is None else float(ground))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is no file of poses ({error}); see read_poses for its form") from None
+    for name in poses.images:
+        try:
+            poses.apply(PhotoMetadata(Path(name), 1, 1))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise ValueError(f"{path}: the pose of {name} cannot be read: {error}") from None
+    return poses

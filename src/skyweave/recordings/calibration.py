@@ -1,0 +1,101 @@
+"""Calibrated cameras from files: OpenCV's numbers in JSON, and Qualisys Track Manager's XML."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.frames import inverse, transform
+
+CENTRE = 0.5  # both count pixels from the centre of the first one; ours is at (0.5, 0.5)
+SUBPIXELS = 64.0  # in which Qualisys writes intrinsics
+MILLIMETRES = 1e-3
+
+
+def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
+    """Cameras by name, in the file's own world (z up, metres).
+
+    ``.json``: for each camera ``K`` (3 x 3, pixels), ``R_world_to_cam`` (3 x 3), ``t_world_to_cam_m`` (3),
+    ``size_wh``, and ``distortion`` (k1 k2 p1 p2 [k3]) if it has one (``distortion_as_written_in_qca`` is read, too).
+    ``.qca.txt`` or ``.xml``: a Qualisys calibration.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: neither of the two, or a camera that lacks something; the message names file, camera and key.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such calibration: {path}")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        if text.lstrip().startswith("<"):
+            return _qualisys(text)
+        return {name: _opencv(name, camera) for name, camera in json.loads(text).items()}
+    except (ElementTree.ParseError, json.JSONDecodeError, AttributeError) as error:
+        raise ValueError(f"{path} is neither a Qualisys calibration nor JSON of cameras: {error}") from None
+    except KeyError as error:
+        raise ValueError(f"{path}: a camera lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
+    intrinsics = np.array(camera["K"], np.float64)
+    intrinsics[:2, 2] += CENTRE
+    written = camera.get("distortion", camera.get("distortion_as_written_in_qca", ()))
+    columns, rows = camera["size_wh"]
+    pinhole = PinholeCamera(intrinsics, rows, columns, _five(written))
+    camera_from_world = transform(np.array(camera["R_world_to_cam"]), np.array(camera["t_world_to_cam_m"]))
+    return CameraGeometry(pinhole, inverse(camera_from_world), name=name)
+
+
+def _qualisys(text: str) -> dict[str, CameraGeometry]:
+    cameras: dict[str, CameraGeometry] = {}
+    for node in ElementTree.fromstring(text).iter("camera"):
+        name = node.get("serial", f"camera {len(cameras) + 1}")
+        pose, lens, view = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
+        missing = [n for n, part in (("transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None]
+        if pose is None or lens is None or view is None:
+            raise ValueError(f"camera {name} has no {' and no '.join(missing)}")
+        rotation = np.array([[float(pose.attrib[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)])
+        rotation *= np.array([[1.0], [-1], [-1]])  # its camera looks along -z with y up
+        centre = np.array([float(pose.attrib[axis]) for axis in "xyz"]) * MILLIMETRES
+        number = {key: float(value) for key, value in lens.attrib.items() if _is_number(value)}
+        intrinsics = np.array(
+            [
+                [number["focalLengthU"] / SUBPIXELS, 0, number["centerPointU"] / SUBPIXELS + CENTRE],
+                [0, number["focalLengthV"] / SUBPIXELS, number["centerPointV"] / SUBPIXELS + CENTRE],
+                [0, 0, 1],
+            ]
+        )
+        distortion = [
+            number["radialDistortion1"],
+            number["radialDistortion2"],
+            number["tangentalDistortion1"],
+            number["tangentalDistortion2"],
+            number.get("radialDistortion3", 0.0),
+        ]
+        rows, columns = (
+            int(view.attrib[b]) - int(view.attrib[a]) + 1 for a, b in (("top", "bottom"), ("left", "right"))
+        )
+        pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion))
+        cameras[name] = CameraGeometry(pinhole, transform(rotation.T, centre), name=name)
+    if not cameras:
+        raise ValueError("it holds no cameras")
+    return cameras
+
+
+def _five(values: Any) -> tuple[float, float, float, float, float]:
+    k1, k2, p1, p2, k3 = (*map(float, values), *(0.0,) * (5 - len(values)))
+    return k1, k2, p1, p2, k3
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,165 @@
+"""The files of a recording: images, and what is known of their pixels.
+
+- Image: PNG or JPEG, 8 bits, three colours.
+- Pixels of any other sensor: ``.npz`` with ``pixels`` (bands, rows, columns) and, unless all are valid, ``valid``.
+- Depth: 16-bit PNG, metres divided by the step that the file's text entry ``metres_per_unit`` states; the largest
+  value is infinity. The step is a power of two of a millimetre, the finest that holds the image's largest depth.
+- Instances: 16-bit PNG, index into the frame's annotations plus one, 0 for none.
+- Classes: 8-bit PNG, index into the recording's surfaces.
+- Ground that is not level: ``.npz`` with ``heights`` in metres.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
+from skyweave.core.observation import Observation
+from skyweave.recordings.nuscenes.tables import SceneExtras
+from skyweave.recordings.recording import RecordedScene
+
+FINEST_STEP = 0.001
+INFINITE = 65535
+JPEG_QUALITY = 95
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """(rows, columns, 3) uint8 to PNG or JPEG, by the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jpg":
+        Image.fromarray(image).save(path, quality=JPEG_QUALITY, subsampling=0)
+    else:
+        Image.fromarray(image).save(path, compress_level=1)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(rows, columns, 3) uint8. Raises ``ValueError`` that names a missing or damaged file."""
+    return np.asarray(_opened(path, "RGB"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(rows, columns) from the file's header. Raises ``ValueError`` that names a missing or damaged file."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, UnidentifiedImageError) as error:
+        raise ValueError(_damaged(path, error)) from None
+
+
+def write_pixels(path: Path, observation: Observation) -> None:
+    """Values in the bands' units, exactly; 8-bit values as such."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = observation.pixels
+    if pixels.min() >= 0 and pixels.max() <= 255:
+        small = pixels.astype(np.uint8)
+        pixels = small if np.array_equal(small, pixels) else pixels
+    if observation.valid.all():
+        np.savez_compressed(path, pixels=pixels)
+    else:
+        np.savez_compressed(path, pixels=pixels, valid=observation.valid)
+
+
+def read_pixels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels (bands, rows, columns) float32 and the mask, if not all are valid. Raises ``ValueError`` as above."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return content["pixels"].astype(np.float32), content.get("valid")
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise ValueError(_damaged(path, error)) from None
+
+
+def write_depth(path: Path, depth: np.ndarray) -> None:
+    """(rows, columns) metres > 0; infinity or NaN where nothing is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    finite = np.isfinite(depth)
+    largest = float(depth[finite].max()) if finite.any() else 0.0
+    step = FINEST_STEP
+    while largest / step > INFINITE - 1:
+        step *= 2
+    units = np.where(finite, np.round(np.where(finite, depth, 0) / step), INFINITE).clip(0, INFINITE)
+    text = PngInfo()
+    text.add_text("metres_per_unit", repr(step))
+    Image.fromarray(units.astype(np.uint16)).save(path, compress_level=1, pnginfo=text)
+
+
+def read_depth(path: Path) -> np.ndarray:
+    """(rows, columns) float32 metres, infinity where nothing is. Raises ``ValueError`` as above."""
+    image = _opened(path, None)
+    try:
+        step = float(image.info["metres_per_unit"])
+    except (KeyError, ValueError):
+        raise ValueError(f"{path} does not say its metres_per_unit; it is no depth image of a recording") from None
+    units = np.asarray(image)
+    return np.where(units == INFINITE, np.float32(np.inf), units * np.float32(step)).astype(np.float32)
+
+
+def write_instances(path: Path, instances: np.ndarray) -> None:
+    """(rows, columns) index into the frame's annotations, -1 for none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if instances.max(initial=-1) >= 65535:
+        raise ValueError(f"{path}: {int(instances.max())} is more objects than a frame can hold (65535)")
+    Image.fromarray((instances + 1).astype(np.uint16)).save(path, compress_level=1)
+
+
+def read_instances(path: Path) -> np.ndarray:
+    """(rows, columns) int32 index into the frame's annotations, -1 for none. Raises ``ValueError`` as above."""
+    return np.asarray(_opened(path, None)).astype(np.int32) - 1
+
+
+def write_classes(path: Path, classes: np.ndarray) -> None:
+    """(rows, columns) index into the recording's surfaces."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(classes, np.uint8)).save(path, compress_level=1)
+
+
+def read_classes(path: Path) -> np.ndarray:
+    """(rows, columns) uint8. Raises ``ValueError`` as above."""
+    return np.asarray(_opened(path, None)).astype(np.uint8)
+
+
+def write_ground(folder: Path, file: str, scene: RecordedScene) -> SceneExtras:
+    """What is known of a scene's ground; heights go to ``file`` in the folder.
+
+    Raises:
+        ValueError: a ground that is neither level nor a raster of heights.
+    """
+    if isinstance(scene.ground, GroundPlane):
+        return SceneExtras(scene.crs, scene.ground.z)
+    if not isinstance(scene.ground, ElevationModel):
+        raise ValueError(f"scene {scene.name}: a ground of type {type(scene.ground).__name__} cannot be stored")
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / file, heights=scene.ground.heights)
+    grid = scene.ground.grid
+    return SceneExtras(scene.crs, None, file, grid.west, grid.north, grid.resolution)
+
+
+def read_ground(folder: Path, known: SceneExtras) -> Ground:
+    """The ground of a scene. Raises ``ValueError`` as above."""
+    if known.heights is None:
+        return GroundPlane(known.ground or 0.0)
+    path = folder / known.heights
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            heights = content["heights"]
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise ValueError(_damaged(path, error)) from None
+    rows, columns = heights.shape
+    return ElevationModel(heights, MapGrid(known.west, known.north, known.resolution, rows, columns, known.crs))
+
+
+def _opened(path: Path, mode: str | None) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image if mode is None or image.mode == mode else image.convert(mode)
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise ValueError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return f"{path} is missing; copy it back, or leave this picture out"
+    return f"{path} cannot be read: {error}"

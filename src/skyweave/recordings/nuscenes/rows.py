@@ -1,0 +1,237 @@
+"""One scene as rows of the nuScenes tables."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.frames import inverse, quaternion_from_rotation, rotation_about_z, transform
+from skyweave.recordings.nuscenes.tables import TABLES, token
+from skyweave.recordings.recording import Annotations, Capture, RecordedScene
+
+Rows = dict[str, dict[str, dict[str, Any]]]  # table, token, row
+
+MOVING = 0.2  # metres a second; below, an object stands
+VISIBILITY = (  # of the schema: up to this share, description
+    (0.4, "v0-40"),
+    (0.6, "v40-60"),
+    (0.8, "v60-80"),
+    (1.0, "v80-100"),
+)
+TABLE_NAMES = {  # by which the devkit's detection benchmark, and everything made for nuScenes, knows our classes
+    "car": "vehicle.car",
+    "van": "vehicle.car",
+    "truck": "vehicle.truck",
+    "bus": "vehicle.bus.rigid",
+    "trailer": "vehicle.trailer",
+    "motorcycle": "vehicle.motorcycle",
+    "cyclist": "vehicle.bicycle",
+    "bicycle": "vehicle.bicycle",
+    "pedestrian": "human.pedestrian.adult",
+}
+ATTRIBUTES = ("vehicle.moving", "vehicle.stopped", "cycle.with_rider", "pedestrian.moving", "pedestrian.standing")
+
+
+class SceneRows:
+    """Collects the rows of one scene; `tables` gives them with their chains closed."""
+
+    def __init__(self, scene: RecordedScene) -> None:
+        self.scene = scene
+        self.rows: Rows = {table: {} for table in TABLES}
+        self._log = token("log", scene.name)
+        self._scene = token("scene", scene.name)
+
+    def add_frame(self, number: int) -> str:
+        """The row of a sample; returns its token."""
+        sample = token("sample", self.scene.name, number)
+        time = microseconds(self.scene.frames[number].time)
+        self._add("sample", sample, timestamp=time, scene_token=self._scene, prev="", next="")
+        return sample
+
+    def add_capture(self, number: int, capture: Capture, image: str) -> str:
+        """The rows of a picture: sensor, calibration, pose and data; returns the token of the data."""
+        name, channel, geometry = self.scene.name, capture.channel, capture.geometry
+        world_from_body = level_body(geometry)
+        # rounded: a fixed mounting is one row, not one for every last bit of the pose
+        body_from_camera = np.round(inverse(world_from_body) @ geometry.world_from_camera, 12)
+        mounting = quaternion_from_rotation(body_from_camera[:3, :3]).tolist()
+        intrinsics = geometry.camera.intrinsics.tolist()
+        sensor = token("sensor", channel)
+        calibration = token("calibrated_sensor", name, channel, mounting, intrinsics)
+        data = token("sample_data", name, number, channel)
+        self._add("sensor", sensor, channel=channel, modality="camera")
+        self._add(
+            "calibrated_sensor",
+            calibration,
+            sensor_token=sensor,
+            translation=[0.0, 0.0, 0.0],
+            rotation=mounting,
+            camera_intrinsic=intrinsics,
+        )
+        self._add(
+            "ego_pose",
+            data,  # as in nuScenes, where both rows have one token
+            timestamp=microseconds(capture.time),
+            translation=geometry.position.tolist(),
+            rotation=quaternion_from_rotation(world_from_body[:3, :3]).tolist(),
+        )
+        self._add(
+            "sample_data",
+            data,
+            sample_token=token("sample", name, number),
+            ego_pose_token=data,
+            calibrated_sensor_token=calibration,
+            filename=image,
+            fileformat=image.rpartition(".")[2],
+            height=geometry.camera.rows,
+            width=geometry.camera.columns,
+            timestamp=microseconds(capture.time),
+            is_key_frame=True,
+            prev="",
+            next="",
+        )
+        return data
+
+    def add_annotations(self, number: int, annotations: Annotations, pixels: np.ndarray | None) -> list[str]:
+        """The rows of a frame's objects; returns their tokens in order.
+
+        Args:
+            number: of the frame.
+            annotations: of the frame.
+            pixels: (n,) that show each object in all pictures together; None where no picture says.
+        """
+        seen = np.max([*annotations.visibility.values()], axis=0, initial=0.0) if annotations.visibility else None
+        rotations = quaternion_from_rotation(rotation_about_z(annotations.boxes.yaws))
+        speeds = np.linalg.norm(annotations.velocities, axis=1)
+        tokens = []
+        for index, (name, category) in enumerate(zip(annotations.instances, annotations.categories, strict=True)):
+            instance = token("instance", self.scene.name, name)
+            annotation = token("sample_annotation", self.scene.name, number, name)
+            length, width, height = annotations.boxes.sizes[index].tolist()
+            attribute = _attribute(table_name(category), float(speeds[index]))
+            shown = int(pixels[index]) if pixels is not None else int(seen is not None and seen[index] > 0)
+            self._add("instance", instance, category_token=token("category", table_name(category)))
+            self._add(
+                "sample_annotation",
+                annotation,
+                sample_token=token("sample", self.scene.name, number),
+                instance_token=instance,
+                attribute_tokens=[token("attribute", attribute)] if attribute else [],
+                visibility_token="" if seen is None else _visibility(float(seen[index])),
+                translation=annotations.boxes.centres[index].tolist(),
+                size=[width, length, height],
+                rotation=rotations[index].tolist(),
+                num_lidar_pts=shown,  # there is no lidar; benchmarks leave out objects without points
+                num_radar_pts=0,
+                prev="",
+                next="",
+            )
+            tokens.append(annotation)
+        return tokens
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """All rows, with chains, counts, and the rows of the scene and its log."""
+        scene, samples = self.scene, list(self.rows["sample"].values())
+        _chain(samples, lambda row: 0)
+        channels = {row["token"]: row["sensor_token"] for row in self.rows["calibrated_sensor"].values()}
+        _chain(list(self.rows["sample_data"].values()), lambda row: channels[row["calibrated_sensor_token"]])
+        annotations = list(self.rows["sample_annotation"].values())
+        for instance, chained in _chain(annotations, lambda row: row["instance_token"]).items():
+            self.rows["instance"][instance] |= {
+                "nbr_annotations": len(chained),
+                "first_annotation_token": chained[0]["token"],
+                "last_annotation_token": chained[-1]["token"],
+            }
+        self._add(
+            "scene",
+            self._scene,
+            log_token=self._log,
+            nbr_samples=len(samples),
+            first_sample_token=samples[0]["token"],
+            last_sample_token=samples[-1]["token"],
+            name=scene.name,
+            description=scene.description,
+        )
+        platforms = sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})
+        day = datetime.fromtimestamp(scene.frames[0].time // 10**9, UTC).strftime("%Y-%m-%d")
+        vehicle = "+".join(platforms)
+        self._add(
+            "log", self._log, logfile=scene.name, vehicle=vehicle, date_captured=day, location=scene.location or "world"
+        )
+        return {table: list(rows.values()) for table, rows in self.rows.items()}
+
+    def _add(self, table: str, key: str, **row: Any) -> None:
+        self.rows[table].setdefault(key, {"token": key, **row})
+
+
+def fixed_rows(categories: list[str], logs: list[str], mask: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows that do not depend on a scene: categories, attributes, visibility and the map.
+
+    Args:
+        categories: our class names.
+        logs: tokens of all logs.
+        mask: file of the map mask.
+    """
+    names = list(dict.fromkeys(table_name(category) for category in categories))
+    return {
+        "category": [
+            {"token": token("category", name), "name": name, "description": name, "index": index}
+            for index, name in enumerate(names, 1)
+        ],
+        "attribute": [{"token": token("attribute", name), "name": name, "description": name} for name in ATTRIBUTES],
+        "visibility": [
+            {"token": str(number), "level": level, "description": f"share of the object that some camera sees: {level}"}
+            for number, (_, level) in enumerate(VISIBILITY, 1)
+        ],
+        "map": [{"token": token("map", mask), "log_tokens": logs, "category": "semantic_prior", "filename": mask}],
+    }
+
+
+def table_name(category: str) -> str:
+    """The name of one of our classes in the category table."""
+    return TABLE_NAMES.get(category, category)
+
+
+def level_body(geometry: CameraGeometry) -> np.ndarray:
+    """``world_from_body`` of a level body (x forward, y left, z up) at the camera, heading where the picture does.
+
+    The heading is that of the optical axis, or of the picture's top when the camera looks straight down; between the
+    two nothing jumps.
+    """
+    rotation = geometry.world_from_camera[:3, :3]
+    east, north, _ = rotation[:, 2] - rotation[:, 1]
+    return transform(rotation_about_z(float(np.arctan2(north, east))), geometry.position)
+
+
+def microseconds(time: int) -> int:
+    """UTC nanoseconds as the tables count."""
+    return (time + 500) // 1000
+
+
+def _chain(rows: list[dict[str, Any]], group: Any) -> dict[Any, list[dict[str, Any]]]:
+    """Fill ``prev`` and ``next`` of rows that belong together, in their order; returns the groups."""
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(group(row), []).append(row)
+    for members in groups.values():
+        for before, after in pairwise(members):
+            before["next"], after["prev"] = after["token"], before["token"]
+    return groups
+
+
+def _attribute(name: str, speed: float) -> str | None:
+    if not np.isfinite(speed):
+        return None
+    if name in ("vehicle.bicycle", "vehicle.motorcycle"):
+        return "cycle.with_rider"
+    if name.startswith("vehicle."):
+        return "vehicle.moving" if speed >= MOVING else "vehicle.stopped"
+    if name.startswith("human.pedestrian"):
+        return "pedestrian.moving" if speed >= MOVING else "pedestrian.standing"
+    return None
+
+
+def _visibility(share: float) -> str:
+    return str(1 + sum(share > upper for upper, _ in VISIBILITY[:-1]))

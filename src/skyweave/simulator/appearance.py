@@ -1,0 +1,53 @@
+"""How each object looks: its shape, its colour, and the size that goes with both."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from skyweave.simulator.materials import BUS_PAINTS, CAR_PAINT_SHARES, CAR_PAINTS, CLOTHES, TRUCK_PAINTS
+from skyweave.simulator.shapes import VARIANTS
+
+CAR_SIZES = {  # length, width, height, metres
+    "saloon": (4.6, 1.82, 1.45),
+    "hatchback": (4.0, 1.75, 1.5),
+    "estate": (4.7, 1.84, 1.55),
+    "van": (4.9, 1.93, 1.95),
+}
+
+
+@dataclass(frozen=True)
+class Dress:
+    """Looks of one object: key of ``SHAPES``, material of its paint or clothes, and so on."""
+
+    shape: str
+    paint: str
+    brightness: float
+    size: tuple[float, float, float]
+
+
+@lru_cache(maxsize=4096)
+def dressed(kind: str, look: int, size: tuple[float, float, float] | None) -> Dress:
+    """The looks that a number stands for.
+
+    Args:
+        kind: category.
+        look: any number; the same number gives the same looks.
+        size: metres; None for what is usual for the shape (cars only).
+    """
+    draw = np.random.default_rng(look)
+    shape = str(draw.choice(VARIANTS[kind], p=(0.34, 0.33, 0.21, 0.12) if kind == "car" else None))
+    if kind == "car":
+        paint = (
+            "white paint"
+            if shape == "van" and draw.random() < 0.5
+            else str(draw.choice(CAR_PAINTS, p=CAR_PAINT_SHARES))
+        )
+    elif kind in ("truck", "bus"):
+        paint = str(draw.choice(TRUCK_PAINTS if kind == "truck" else BUS_PAINTS))
+    else:
+        paint = str(draw.choice(CLOTHES))
+    if size is None:
+        usual = np.array(CAR_SIZES[shape]) * draw.uniform(0.95, 1.05, 3)
+        size = (float(usual[0]), float(usual[1]), float(usual[2]))
+    return Dress(shape, paint, float(draw.uniform(0.85, 1.15)), size)

@@ -1,0 +1,231 @@
+"""``skyweave simulate``: a recording of several platforms over a world of our own."""
+
+import argparse
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.queues import Queue
+    from pathlib import Path
+
+    from skyweave.simulator.config import WorldConfig
+    from skyweave.simulator.ground import Photograph
+
+REPORTED = 4  # frames between two messages of a worker
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "simulate",
+        help="record a simulated world",
+        description="Simulate a world and record it from several platforms, with exact truth, in the nuScenes table "
+        "layout. The same configuration and seed give the same files. An interrupted run goes on where it stopped.",
+        epilog="`skyweave inspect DIR` summarises the recording, `skyweave view DIR` shows it.",
+    )
+    parser.add_argument("config", help="YAML, such as configs/world/crossing.yaml")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the recording")
+    parser.add_argument("--scenes", type=int, metavar="N", help="instead of the configured number")
+    parser.add_argument("--frames", type=int, metavar="N", help="of each scene, instead of the configured number")
+    parser.add_argument("--seed", type=int, metavar="S", help="instead of the configured one")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes, a scene each (default: 1)")
+    parser.add_argument("--jpeg", action="store_true", help="colour pictures as JPEG, a fifth of the size, not exact")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the configuration: traffic.cars=10"
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate what is missing and write the tables; returns 0."""
+    import time
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from skyweave.core.config import read_record
+    from skyweave.recordings.nuscenes import finish_recording, scene_is_written
+    from skyweave.simulator.config import WorldConfig
+    from skyweave.simulator.surface_classes import SURFACES
+    from skyweave.simulator.world import World
+
+    counts = {name: getattr(args, name) for name in ("scenes", "frames", "seed")}
+    changes = [f"{name}={value}" for name, value in counts.items() if value is not None]
+    config = read_record(args.config, WorldConfig, [*args.set, *changes])
+    if args.workers < 1:
+        raise ValueError(f"--workers {args.workers} must be at least 1 process")
+    folder = Path(args.output)
+    photograph = _photograph(config, Path(args.config).parent)
+    image_format = "jpg" if args.jpeg else "png"
+    stamp = _fingerprint(config, photograph, image_format)
+    names = [f"{config.name}-{index:04d}" for index in range(config.scenes)]
+    missing = [index for index, name in enumerate(names) if not scene_is_written(folder, name, stamp)]
+    World.check(config)  # before any process starts
+    started = time.monotonic()
+    columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=len(missing) * config.frames)
+        jobs = [(config, index, folder, photograph, image_format, stamp) for index in missing]
+        for frames in _work(jobs, min(args.workers, max(len(missing), 1))):
+            bar.advance(task, frames)
+    validation = round(config.scenes * config.validation)
+    splits = {"train": names[: config.scenes - validation], "val": names[config.scenes - validation :]}
+    splits = {split: members for split, members in splits.items() if members}
+    tables = finish_recording(folder, config.name, splits, surfaces=SURFACES, world=_plain(config))
+    seconds = time.monotonic() - started
+    summary = {
+        "path": str(folder),
+        "tables": str(tables),
+        "scenes": config.scenes,
+        "written": len(missing),
+        "frames": config.scenes * config.frames,
+        "seed": config.seed,
+        "seconds": round(seconds, 3),
+    }
+    if args.json:
+        print(json.dumps(summary))
+    else:
+        kept = config.scenes - len(missing)
+        before = f", {kept} of them from before" if kept else ""
+        print(f"{folder}: {config.scenes} scenes of {config.frames} frames{before}, in {seconds:.0f} s")
+    return 0
+
+
+def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
+    """Do all jobs, in this process or in several; yields the frames that were done since the last time."""
+    if workers == 1:
+        for job in jobs:
+            done: list[int] = []
+            _record(done.append, *job)
+            yield sum(done)
+        return
+    import multiprocessing
+    import queue
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    reports = context.Queue()
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, context, initializer=_listen, initargs=(reports,)) as pool,
+    ):
+        futures = [pool.submit(_record, None, *job) for job in jobs]
+        try:
+            while not all(future.done() for future in futures):
+                for future in futures:
+                    if future.done():
+                        future.result()  # an error ends the run now
+                try:
+                    yield reports.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+            for future in futures:
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+        while not reports.empty():
+            yield reports.get()
+
+
+@contextmanager
+def _one_thread_each() -> "Iterator[None]":
+    """The processes share the cores among them; what this process starts later is none of theirs."""
+    import os
+
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    added = [name for name in names if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+_REPORTS: "list[Queue[int]]" = []
+
+
+def _listen(reports: "Queue[int]") -> None:
+    _REPORTS[:] = [reports]
+
+
+def _record(
+    report: "Callable[[int], None] | None",
+    config: "WorldConfig",
+    index: int,
+    folder: "Path",
+    photograph: "Photograph | None",
+    image_format: "Any",
+    stamp: str,
+) -> None:
+    """Simulate and write one scene."""
+    from skyweave.recordings.nuscenes import write_scene
+    from skyweave.simulator.surface_classes import CATEGORIES
+    from skyweave.simulator.world import simulate_scene
+
+    tell = report or _REPORTS[0].put
+    scene = simulate_scene(config, index, photograph=photograph)
+
+    def progress(done: int, total: int) -> None:
+        if done % REPORTED == 0 or done == total:
+            tell(done % REPORTED or REPORTED)
+
+    write_scene(folder, scene, CATEGORIES, image_format=image_format, fingerprint=stamp, progress=progress)
+
+
+def _photograph(config: "WorldConfig", beside: "Path") -> "Photograph | None":
+    """The orthophoto that the configuration names; a relative path starts at the working folder, or beside the YAML."""
+    from pathlib import Path
+
+    name = config.scenery.orthophoto
+    if name is None:
+        return None
+    import numpy as np
+
+    from skyweave.core.sensors import get_sensor
+    from skyweave.data.raster import read_observation
+    from skyweave.simulator.ground import Photograph
+
+    path = Path(name) if Path(name).exists() else beside / name
+    sensor = get_sensor(config.scenery.orthophoto_sensor)
+    picture = read_observation(path, sensor, unit=config.scenery.orthophoto_unit)
+    bands = [(band.wavelength, i) for i, band in enumerate(picture.sensor.bands) if band.kind == "optical"]
+    if not bands:
+        raise ValueError(f"{path}: an orthophoto needs optical bands; {sensor.name} has none")
+    order = [i for _, i in sorted(bands, key=lambda pair: pair[0] or 0)]
+    values = picture.pixels[order]
+    if picture.sensor.bands[order[0]].unit == "uint8":
+        from skyweave.simulator.shading import reflectance_of_steps
+
+        values = reflectance_of_steps(values)
+    valid = picture.valid[order]
+    mean = [float(v[m].mean()) if m.any() else 0.1 for v, m in zip(values, valid, strict=True)]
+    values = np.where(valid, values, np.array(mean, np.float32)[:, None, None])
+    wavelengths = np.array([picture.sensor.bands[i].wavelength for i in order], float)
+    return Photograph(values.astype(np.float32), wavelengths, picture.ground_sample_distance)
+
+
+def _fingerprint(config: "WorldConfig", photograph: "Photograph | None", image_format: str) -> str:
+    """Of everything that decides a scene's files; how many scenes there are does not."""
+    import hashlib
+
+    content = _plain(config)
+    for key in ("scenes", "validation"):
+        del content[key]
+    digest = hashlib.sha256(json.dumps([content, image_format], sort_keys=True).encode())
+    if photograph is not None:
+        digest.update(photograph.reflectance.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _plain(config: "WorldConfig") -> "dict[str, Any]":
+    from dataclasses import asdict
+
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return plain

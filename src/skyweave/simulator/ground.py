@@ -1,0 +1,304 @@
+"""The ground as a picture from above: which material lies where, and how bright it is there.
+
+Two square rasters about the middle of the world: a fine one of the built-up area, and a coarse one of the country
+around, as far as an oblique camera sees detail. Everything with an outline is painted as polygons, in order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyweave.simulator.materials import INDEX, MATERIALS
+from skyweave.simulator.rasterise import fill
+from skyweave.simulator.roads import MARGIN, PARKING, PAVEMENT, ZEBRA, Road, RoadNetwork, crossings_along
+
+FAR_EXTENT = 2048.0  # metres
+FAR_CELLS = 1024
+FIELD = 75.0  # metres of a field outside the town
+FILLET = 4.0  # radius of the kerb at a corner
+ARC = 10  # straight pieces of it
+
+
+@dataclass(frozen=True)
+class Paint:
+    """A convex polygon on the ground.
+
+    Attributes:
+        corners: (k, 2) world metres.
+        material: name; None to change only the brightness.
+        brightness: factor.
+    """
+
+    corners: np.ndarray
+    material: str | None
+    brightness: float = 1.0
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A real picture of the land, its middle at the middle of the world.
+
+    Attributes:
+        reflectance: (bands, rows, columns) in [0, 1]; row 0 is north.
+        wavelengths: (bands,) nanometres, ascending.
+        pixel: metres.
+    """
+
+    reflectance: np.ndarray
+    wavelengths: np.ndarray
+    pixel: float
+
+
+@dataclass(frozen=True)
+class GroundMap:
+    """One raster; row 0 is north, its middle at the middle of the world.
+
+    Attributes:
+        material: (n, n) uint8 index into ``MATERIALS``.
+        brightness: (n, n) float32 factor.
+        extent: side in metres.
+        photograph: instead of the material's spectrum where ``photographed``.
+        photographed: (n, n) bool.
+    """
+
+    material: np.ndarray
+    brightness: np.ndarray
+    extent: float
+    photograph: Photograph | None = None
+    photographed: np.ndarray | None = None
+
+    @property
+    def cells(self) -> int:
+        """Along a side."""
+        return len(self.material)
+
+    @property
+    def texel(self) -> float:
+        """Side of a cell in metres."""
+        return self.extent / self.cells
+
+
+def paint_ground(
+    network: RoadNetwork,
+    paints: Sequence[Paint],
+    texel: float,
+    generator: np.random.Generator,
+    photograph: Photograph | None = None,
+) -> tuple[GroundMap, GroundMap]:
+    """The fine and the coarse raster.
+
+    Args:
+        network: its roads are painted over the land.
+        paints: yards, car parks and paths, painted before the roads.
+        texel: of the fine raster, metres, at most.
+        generator: for everything random.
+        photograph: instead of painted land.
+    """
+    extent = network.size + 2 * MARGIN
+    cells = 2 ** max(int(np.ceil(np.log2(extent / texel) - 0.1)), 4)  # a tenth coarser than asked for will do
+    palette = _palette(generator)
+    fields = generator.integers(len(palette), size=(64, 64))
+    everything = [*paints, *paint_roads(network, generator)]
+    maps = []
+    for side, count, narrowest in ((extent, cells, 0.0), (FAR_EXTENT, FAR_CELLS, 0.6)):
+        material, brightness = _land(network, side, count, palette, fields, generator)
+        land = np.ones(material.shape, bool)
+        shown = [paint for paint in everything if _width(paint.corners) > narrowest]
+        _apply(shown, material, brightness, land, side)
+        rough = np.array([m.roughness for m in MATERIALS.values()], np.float32)[material]
+        brightness *= np.maximum(1 + rough * _grain(count, generator), 0.2)
+        masked = land if photograph is not None else None
+        maps.append(GroundMap(material, brightness, side, photograph, masked))
+    return maps[0], maps[1]
+
+
+def value_noise(cells: int, period: int, generator: np.random.Generator) -> np.ndarray:
+    """(cells, cells) float32 smooth noise of mean 0 and spread about 1 whose features are ``period`` cells long."""
+    period = max(period, 1)
+    count = -(-cells // period)
+    grid = generator.standard_normal((count + 1, count + 1)).astype(np.float32) * np.float32(1.6)
+    share = (np.arange(period, dtype=np.float32) + np.float32(0.5)) / np.float32(period)
+    share = share * share * (3 - 2 * share)
+    rows = grid[:-1, None] + (grid[1:] - grid[:-1])[:, None] * share[:, None]
+    rows = rows.reshape(count * period, count + 1)[:cells]
+    smooth = (rows[:, 1:] - rows[:, :-1])[:, :, None] * share
+    smooth += rows[:, :-1, None]
+    return np.asarray(smooth.reshape(cells, count * period)[:, :cells])
+
+
+def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[Paint]:
+    """Pavements, kerbs, asphalt and markings, in the order in which they are painted."""
+    asphalt = str(generator.choice(["asphalt", "old asphalt"]))
+    cycle = str(generator.choice(["cycle lane", asphalt]))
+    paints: list[Paint] = []
+
+    def strip(
+        road: Road, low: float, high: float, t0: float, t1: float, material: str | None, light: float = 1
+    ) -> None:
+        corners = np.array([[low, t0], [high, t0], [high, t1], [low, t1]]) + np.array([0, road.offset])
+        paints.append(Paint(network.world(corners if road.along == 0 else corners[:, ::-1]), material, light))
+
+    kerb, edge = network.kerb, network.carriageway
+    half = network.pavement + PAVEMENT / 2
+    for width, material in ((half, "pavement"), (kerb + 0.2, "kerb")):
+        for road in network.roads:
+            closed = -kerb if road.high == 0.0 else 0.0  # a road that ends in another
+            strip(road, road.low, road.high - closed, -width, width, material)
+    for crossing in network.crossings:
+        paints += _fillets(network, network.own(crossing.centre), crossing.arms, asphalt)
+    for road in network.roads:
+        strip(road, road.low, road.high, -kerb, kerb, asphalt)
+    for road in network.roads:
+        for low, high in free_stretches(network, road, 0.0):
+            for side in (-1, 1):
+                strip(road, low, high, side * edge, side * kerb, cycle)
+                for k in range(network.lane_count):  # where wheels run
+                    for track in (-0.8, 0.8):
+                        t = side * ((k + 0.5) * network.lane_width + track)
+                        strip(road, low, high, t - 0.3, t + 0.3, None, 0.9)
+        for low, high in free_stretches(network, road, 8.0):
+            for side in (-1, 1):
+                strip(road, low, high, side * kerb, side * (kerb + PARKING), "old asphalt")
+                for at in np.arange(low, high + 0.1, 6.0):
+                    strip(road, at - 0.06, at + 0.06, side * kerb, side * (kerb + PARKING), "marking")
+        for _ in range(10):  # mended places
+            at, t = generator.uniform(road.low, road.high), generator.uniform(-kerb, kerb - 2)
+            long, wide = generator.uniform(1, 9), generator.uniform(0.6, min(3.0, kerb - t))
+            strip(road, at, at + long, t, t + wide, None, float(generator.uniform(0.75, 1.15)))
+    for road in network.roads:
+        _markings(network, road, strip)
+    return paints
+
+
+def free_stretches(network: RoadNetwork, road: Road, distance: float) -> list[tuple[float, float]]:
+    """Parts of a road that keep a distance in metres from the stop lines of its crossings."""
+    stops = [position for position, _ in crossings_along(network, road)]
+    gap = network.stop + distance
+    bounds = [road.low, *(edge for stop in stops for edge in (stop - gap, stop + gap)), road.high]
+    return [(low, high) for low, high in zip(bounds[::2], bounds[1::2], strict=True) if high - low > 6.0]
+
+
+def _markings(network: RoadNetwork, road: Road, strip: "object") -> None:
+    assert callable(strip)
+    edge, kerb, width = network.carriageway, network.kerb, network.lane_width
+    for low, high in free_stretches(network, road, 0.0):
+        strip(road, low, high, -0.08, 0.08, "marking")
+        for side in (-1, 1):
+            strip(road, low, high, side * edge - 0.08, side * edge + 0.08, "marking")
+            for k in range(1, network.lane_count):
+                for at in np.arange(low, high - 3, 7.5):
+                    strip(road, at, at + 3, side * k * width - 0.07, side * k * width + 0.07, "marking")
+    for position, index in crossings_along(network, road):
+        for sign, arm in ((1, road.along), (-1, road.along + 2)):
+            if arm not in network.crossings[index].arms:
+                continue
+            line = position + sign * (network.stop - 0.3)
+            near, far = sorted((line - 0.2, line + 0.2))
+            left = sign if road.along == 0 else -sign  # those who come towards the crossing keep to their right
+            strip(road, near, far, *sorted((0.0, left * kerb)), "marking")
+            low, high = sorted(
+                (position + sign * (network.pavement - ZEBRA / 2), position + sign * (network.pavement + ZEBRA / 2))
+            )
+            for t in np.arange(-kerb + 0.25, kerb - 0.3, 1.0):
+                strip(road, low, high, t, t + 0.5, "marking")
+
+
+def _fillets(network: RoadNetwork, centre: np.ndarray, arms: tuple[int, ...], asphalt: str) -> list[Paint]:
+    """Rounded corners of the kerb between neighbouring arms."""
+    paints = []
+    for arm in range(4):
+        if arm not in arms or (arm + 1) % 4 not in arms:
+            continue
+        turn = np.pi / 2 * arm
+        axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+
+        def place(points: np.ndarray, axes: np.ndarray = axes) -> np.ndarray:
+            return network.world(points @ axes + centre)
+
+        near, far = network.kerb, network.kerb + FILLET
+        square = np.array([[near, near], [far, near], [far, far], [near, far]])
+        paints.append(Paint(place(square), asphalt))
+        angles = np.linspace(np.pi, 1.5 * np.pi, ARC)
+        for radius, material in ((FILLET, "kerb"), (FILLET - 0.2, "pavement")):
+            arc = far + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+            paints.append(Paint(place(np.concatenate([[[far, far]], arc])), material))
+    return paints
+
+
+def _land(
+    network: RoadNetwork,
+    extent: float,
+    cells: int,
+    palette: list[int],
+    fields: np.ndarray,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Green in the town, fields around it."""
+    texel = extent / cells
+    noise = value_noise(cells, max(round(18.0 / texel), 3), generator)
+    noise += np.float32(0.35) * value_noise(cells, max(round(1.2 / texel), 2), generator)
+    material = np.full((cells, cells), INDEX["grass"], np.uint8)
+    material[noise > 0.5] = palette[0]
+    material[noise > 2.2] = INDEX["soil"]
+    blocks = min(cells, FAR_CELLS)  # fields need no finer edges
+    at = ((np.arange(blocks) + 0.5) / blocks - 0.5) * extent
+    x, y = np.moveaxis(network.own(np.stack(np.meshgrid(at, -at), -1)), -1, 0)
+    outside = np.maximum(np.abs(x), np.abs(y)) > network.size / 2 + MARGIN / 2
+    crops = np.array(palette, np.uint8)[
+        fields[np.floor(y / FIELD).astype(int) % 64, np.floor(x / FIELD).astype(int) % 64]
+    ]
+    side = cells // blocks
+    own = material.reshape(blocks, side, blocks, side)
+    material = np.where(outside[:, None, :, None], crops[:, None, :, None], own).reshape(cells, cells)
+    return material, np.ones((cells, cells), np.float32)
+
+
+def _palette(generator: np.random.Generator) -> list[int]:
+    lush = ["meadow", "crop", "grass", "soil", "dry grass"]
+    dry = ["dry grass", "soil", "dry grass", "crop", "meadow"]
+    return [INDEX[name] for name in (lush if generator.random() < 0.65 else dry)]
+
+
+def _grain(cells: int, generator: np.random.Generator) -> np.ndarray:
+    """Noise of mean 0 and spread about 1 at several scales."""
+    side = min(cells, 512)
+    tile = generator.standard_normal((side, side)).astype(np.float32)
+    fine = (tile + np.roll(tile, 1, 0) + np.roll(tile, 1, 1) + np.roll(tile, (1, 1), (0, 1))) / 2
+    grain = np.tile(fine, (cells // side, cells // side)) * np.float32(0.55)
+    for period, share in ((5, 0.5), (40, 0.45), (200, 0.4)):
+        noise = value_noise(cells, period, generator)
+        noise *= np.float32(share)
+        grain += noise
+    return grain
+
+
+def _apply(
+    paints: Sequence[Paint], material: np.ndarray, brightness: np.ndarray, land: np.ndarray, extent: float
+) -> None:
+    """Paint in order; runs of polygons with as many corners are filled together."""
+    cells = len(material)
+    start = 0
+    while start < len(paints):
+        stop = start + 1
+        shape = paints[start].corners.shape
+        while stop < len(paints) and paints[stop].corners.shape == shape:
+            stop += 1
+        run = paints[start:stop]
+        corners = np.stack([paint.corners for paint in run])
+        pixels = fill((corners * (1, -1) / extent + 0.5) * cells, cells, cells)
+        ends = np.searchsorted(pixels.polygon, np.arange(len(run) + 1, dtype=np.int32)).tolist()
+        for low, high, paint in zip(ends[:-1], ends[1:], run, strict=True):
+            place = pixels.row[low:high], pixels.column[low:high]
+            if paint.material is not None:
+                material[place] = INDEX[paint.material]
+                land[place] = False
+            if paint.material is not None or paint.brightness != 1:
+                brightness[place] = paint.brightness
+        start = stop
+
+
+def _width(corners: np.ndarray) -> float:
+    """Least side of a polygon's first corner, metres; of a strip, its width."""
+    sides = np.linalg.norm(np.roll(corners, -1, 0) - corners, axis=1)
+    return float(min(sides[0], sides[1])) if len(corners) == 4 else 10.0

@@ -1,0 +1,103 @@
+"""Sun, sky, haze, and where shadows fall."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyweave.simulator.config import LightConfig
+from skyweave.simulator.rasterise import fill
+from skyweave.simulator.scene_objects import Faces
+
+HAZE_HEIGHT = 1200.0  # metres over which haze thins out to 1/e
+BRIGHTEST = 1.7  # light on a face that looks at a low sun, flat ground being 1
+SHADOW_CELLS = 2048
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light of a scene.
+
+    Attributes:
+        sun: (3,) direction to the sun.
+        sky: share of the light on flat ground that comes from the sky.
+        extinction: per metre at 550 nanometres, at the ground.
+        air: kelvin.
+        level: of all light, 1 by day.
+    """
+
+    sun: np.ndarray
+    sky: float
+    extinction: float
+    air: float
+    level: float = 1.0
+
+    @classmethod
+    def draw(cls, config: LightConfig, generator: np.random.Generator) -> "Light":
+        """Of one scene."""
+        elevation, azimuth = (np.radians(generator.uniform(*r)) for r in (config.sun_elevation, config.sun_azimuth))
+        flat = np.cos(elevation)
+        sun = np.array([np.sin(azimuth) * flat, np.cos(azimuth) * flat, np.sin(elevation)])
+        sky, visibility = (
+            float(generator.uniform(*config.sky)),
+            float(np.exp(generator.uniform(*np.log(config.visibility)))),
+        )
+        air, extinction = float(generator.uniform(*config.air)), 3.912 / visibility  # Koschmieder 1924
+        if config.night and generator.random() < config.night:
+            level = float(np.exp(generator.uniform(*np.log(config.darkness))))
+            return cls(sun, 1.0, extinction, air, level)
+        return cls(sun, sky, extinction, air)
+
+    @property
+    def shines(self) -> bool:
+        """Whether the sun does."""
+        return self.level >= 1
+
+    def on_faces(self, normals: np.ndarray, lit: np.ndarray) -> np.ndarray:
+        """(n,) light on faces, flat ground in the sun being 1.
+
+        Args:
+            normals: (n, 3).
+            lit: (n,) 1 where the sun reaches, 0 in a shadow.
+        """
+        direct = np.clip(normals @ self.sun / self.sun[2], 0.0, BRIGHTEST) * lit
+        return np.asarray(self.sky * (0.55 + 0.45 * normals[:, 2]) + (1 - self.sky) * direct)
+
+    def clearness(self, wavelengths: np.ndarray, path: np.ndarray, height: float) -> np.ndarray:
+        """(wavelengths, ...) share of contrast that haze leaves along paths in metres, seen from a height."""
+        layer = HAZE_HEIGHT / max(height, 1.0) * -np.expm1(-max(height, 1.0) / HAZE_HEIGHT)
+        strength = (self.extinction * layer * (550.0 / wavelengths) ** 1.3).astype(np.float32)
+        return np.asarray(np.exp(-strength.reshape(-1, *[1] * path.ndim) * path))
+
+
+class ShadowMap:
+    """Where the sun does not reach the ground: a square raster about the middle of the world.
+
+    Args:
+        extent: side in metres.
+        light: with the sun.
+    """
+
+    def __init__(self, extent: float, light: Light) -> None:
+        self.extent, self.light = extent, light
+        self.dark = np.zeros((SHADOW_CELLS, SHADOW_CELLS), bool)
+
+    def with_shadows(self, faces: Faces) -> "ShadowMap":
+        """The map with the shadows of faces added, which fall on a plane at the base of each object."""
+        added = ShadowMap(self.extent, self.light)
+        towards = faces.normals @ self.light.sun > 0
+        corners, sun = faces.corners[towards], self.light.sun
+        up = np.maximum(corners[..., 2] - faces.base[towards][:, None], 0)
+        ground = corners[..., :2] - (up / sun[2])[..., None] * sun[:2]
+        pixels = fill((ground * (1, -1) / self.extent + 0.5) * SHADOW_CELLS, SHADOW_CELLS, SHADOW_CELLS)
+        added.dark = self.dark.copy()
+        added.dark[pixels.row, pixels.column] = True
+        return added
+
+    def lit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether the sun reaches the ground at local positions; always beyond the raster."""
+        scale = np.float32(SHADOW_CELLS / self.extent)
+        half = np.float32(SHADOW_CELLS / 2)
+        column, row = (x * scale + half).astype(np.int32), (half - y * scale).astype(np.int32)
+        inside = (column >= 0) & (column < SHADOW_CELLS) & (row >= 0) & (row < SHADOW_CELLS)
+        place = np.where(inside, row * SHADOW_CELLS + column, 0)
+        return np.asarray(~(self.dark.ravel().take(place) & inside))

@@ -1,0 +1,219 @@
+"""What does not move: buildings, trees, lamps, yards, and parked cars."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyweave.simulator.config import SceneryConfig
+from skyweave.simulator.ground import Paint, free_stretches
+from skyweave.simulator.roads import PARKING, PAVEMENT, RoadNetwork
+from skyweave.simulator.shapes import VARIANTS
+
+TRIES = 12  # places that are looked at for each building
+BAY, BAY_DEPTH, AISLE = 2.5, 5.2, 6.5  # of a car park, metres
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """Something that stands.
+
+    Attributes:
+        kind: ``building``, ``tree`` or ``lamp``.
+        shape: key of ``SHAPES``.
+        x, y: local metres; yaw: radians; size: length, width, height.
+        brightness: factor on reflectance.
+    """
+
+    kind: str
+    shape: str
+    x: float
+    y: float
+    yaw: float
+    size: tuple[float, float, float]
+    brightness: float
+
+
+@dataclass(frozen=True)
+class Parked:
+    """A place where a car stands: local metres and radians."""
+
+    x: float
+    y: float
+    yaw: float
+
+
+@dataclass
+class Scenery:
+    """All of it."""
+
+    fixtures: list[Fixture]
+    parked: list[Parked]
+    paints: list[Paint]
+
+
+Rectangle = tuple[float, float, float, float]  # west, south, east, north in the network's own axes
+
+
+def build_scenery(network: RoadNetwork, config: SceneryConfig, parked: int, generator: np.random.Generator) -> Scenery:
+    """Fill the land between the roads.
+
+    Args:
+        network: what it must not stand on.
+        config: how much of it.
+        parked: how many cars at most.
+        generator: for everything random.
+    """
+    scenery = Scenery([], [], [])
+    taken = [_corridor(network, road.along, road.offset, road.low, road.high) for road in network.roads]
+    places = _car_parks(network, taken, scenery, generator) + _kerbside(network)
+    chosen = generator.permutation(len(places))[:parked]
+    scenery.parked = [places[int(index)] for index in sorted(chosen)]
+    for _ in range(config.buildings):
+        _add_building(network, config, taken, scenery, generator)
+    _add_trees(network, config, taken, scenery, generator)
+    if config.lamps:
+        _add_lamps(network, scenery)
+    return scenery
+
+
+def _corridor(network: RoadNetwork, along: int, offset: float, low: float, high: float) -> Rectangle:
+    half = network.pavement + PAVEMENT / 2 + 1.0
+    if along == 0:
+        return low - half, offset - half, high + half, offset + half
+    return offset - half, low - half, offset + half, high + half
+
+
+def _free(rectangle: Rectangle, taken: list[Rectangle]) -> bool:
+    w, s, e, n = rectangle
+    return not any(w < te and e > tw and s < tn and n > ts for tw, ts, te, tn in taken)
+
+
+def _beside_a_road(
+    network: RoadNetwork, along: float, across: float, setback: float, generator: np.random.Generator
+) -> tuple[Rectangle, int]:
+    """A rectangle that faces a road chosen at random, and whether its long side lies along x (0) or y (1)."""
+    road = network.roads[int(generator.integers(len(network.roads)))]
+    reach = network.size / 2
+    at = generator.uniform(max(road.low, -reach), min(road.high, reach))
+    side = -1.0 if generator.random() < 0.5 else 1.0
+    middle = road.offset + side * (network.pavement + PAVEMENT / 2 + setback + across / 2)
+    if road.along == 0:
+        return (at - along / 2, middle - across / 2, at + along / 2, middle + across / 2), 0
+    return (middle - across / 2, at - along / 2, middle + across / 2, at + along / 2), 1
+
+
+def _add_building(
+    network: RoadNetwork,
+    config: SceneryConfig,
+    taken: list[Rectangle],
+    scenery: Scenery,
+    generator: np.random.Generator,
+) -> None:
+    along, across = generator.uniform(9, 24), generator.uniform(8, 13)
+    height = float(generator.uniform(*config.building_height))
+    for _ in range(TRIES):
+        spot, direction = _beside_a_road(network, along, across, generator.uniform(1.5, 14), generator)
+        if not _free(spot, taken):
+            continue
+        west, south, east, north = spot
+        taken.append((west - 2, south - 2, east + 2, north + 2))
+        yard = generator.uniform(0.5, 3.5, 4) * (-1, -1, 1, 1) + spot
+        corners = np.array([[yard[0], yard[1]], [yard[2], yard[1]], [yard[2], yard[3]], [yard[0], yard[3]]])
+        material = str(generator.choice(["pavement", "gravel", "grass"]))
+        scenery.paints.append(Paint(network.world(corners), material, float(generator.uniform(0.8, 1.05))))
+        x, y = network.world(np.array([(west + east) / 2, (south + north) / 2])).tolist()
+        shape = str(generator.choice(VARIANTS["building"]))
+        yaw = network.heading + direction * np.pi / 2
+        brightness = float(generator.uniform(0.75, 1.1))
+        scenery.fixtures.append(Fixture("building", shape, x, y, yaw, (along, across, height), brightness))
+        return
+
+
+def _add_trees(
+    network: RoadNetwork,
+    config: SceneryConfig,
+    taken: list[Rectangle],
+    scenery: Scenery,
+    generator: np.random.Generator,
+) -> None:
+    reach = network.size / 2
+    for _ in range(config.trees):
+        radius = float(generator.uniform(1.6, 4.2))
+        for _ in range(TRIES):
+            if generator.random() < 0.5:  # in a row along a road
+                spot, _ = _beside_a_road(network, 1.0, 1.0, 1.0, generator)
+                x, y = (spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2
+            else:
+                x, y = generator.uniform(-reach, reach, 2)
+            trunk = min(radius, 1.6)
+            spot = (x - trunk, y - trunk, x + trunk, y + trunk)
+            if _free((x - 0.6, y - 0.6, x + 0.6, y + 0.6), taken) and _free(spot, taken[len(network.roads) :]):
+                taken.append(spot)
+                wx, wy = network.world(np.array([x, y])).tolist()
+                shape = str(generator.choice(VARIANTS["tree"]))
+                slender = 1.5 if shape == "conifer" else 1.0
+                height = float(radius * generator.uniform(1.7, 2.6) * slender)
+                size = (2 * radius / slender, 2 * radius / slender, height)
+                yaw, brightness = float(generator.uniform(0, 2 * np.pi)), float(generator.uniform(0.75, 1.25))
+                scenery.fixtures.append(Fixture("tree", shape, wx, wy, yaw, size, brightness))
+                break
+
+
+def _add_lamps(network: RoadNetwork, scenery: Scenery) -> None:
+    for road in network.roads:
+        for number, (low, high) in enumerate(free_stretches(network, road, 1.0)):
+            for step, at in enumerate(np.arange(low + 5, high, 28.0)):
+                side = 1 if (step + number) % 2 else -1
+                across = road.offset + side * (network.kerb + PARKING - 0.3)
+                point = np.array([at, across] if road.along == 0 else [across, at])
+                facing = -side * np.pi / 2 if road.along == 0 else (np.pi if side > 0 else 0.0)
+                x, y = network.world(point).tolist()
+                yaw = network.heading + facing
+                scenery.fixtures.append(Fixture("lamp", "lamp post", x, y, yaw, (2.2, 0.8, 7.5), 1.0))
+
+
+def _kerbside(network: RoadNetwork) -> list[Parked]:
+    places = []
+    for road in network.roads:
+        for low, high in free_stretches(network, road, 8.0):
+            for at in np.arange(low, high - 6, 6.0) + 3:
+                for side in (-1, 1):
+                    across = road.offset + side * (network.kerb + PARKING / 2)
+                    point = [at, across] if road.along == 0 else [across, at]
+                    x, y = network.world(np.array(point)).tolist()
+                    with_traffic = 0.0 if (side < 0) == (road.along == 0) else np.pi
+                    places.append(Parked(x, y, network.heading + road.along * np.pi / 2 + with_traffic))
+    return places
+
+
+def _car_parks(
+    network: RoadNetwork, taken: list[Rectangle], scenery: Scenery, generator: np.random.Generator
+) -> list[Parked]:
+    """One or two car parks with two rows of bays each."""
+    places = []
+    depth = 2 * BAY_DEPTH + AISLE
+    for _ in range(int(generator.integers(1, 3))):
+        bays = int(generator.integers(6, 13))
+        for _ in range(TRIES):
+            spot, direction = _beside_a_road(network, bays * BAY, depth, 2.5, generator)
+            if not _free(spot, taken):
+                continue
+            taken.append(spot)
+            west, south, east, north = spot
+            corners = np.array([[west, south], [east, south], [east, north], [west, north]])
+            scenery.paints.append(Paint(network.world(corners), "old asphalt"))
+            start, base = (west, south) if direction == 0 else (south, west)
+            for number in range(bays + 1):
+                for row in (0.0, BAY_DEPTH + AISLE):
+                    a, b = start + number * BAY, base + row
+                    line = np.array(
+                        [[a - 0.06, b], [a + 0.06, b], [a + 0.06, b + BAY_DEPTH], [a - 0.06, b + BAY_DEPTH]]
+                    )
+                    scenery.paints.append(Paint(network.world(line if direction == 0 else line[:, ::-1]), "marking"))
+                    if number < bays:
+                        point = [a + BAY / 2, b + BAY_DEPTH / 2]
+                        x, y = network.world(np.array(point if direction == 0 else point[::-1])).tolist()
+                        turned = network.heading + (np.pi / 2 if direction == 0 else 0.0)
+                        places.append(Parked(x, y, turned + (np.pi if (number * 7 + int(row)) % 3 else 0.0)))
+            break
+    return places

@@ -1,0 +1,277 @@
+"""Vehicles that follow lanes, keep their distance and share crossings.
+
+Following is the Intelligent Driver Model (Treiber, Hennecke and Helbing 2000, "Congested traffic states in empirical
+observations and microscopic simulations"). A crossing is shared by reservation: a vehicle may go when its lights are
+green, no way across that comes near its own is taken, nobody is on the zebras it passes, and there is room behind.
+"""
+
+import math
+
+import numpy as np
+
+from skyweave.simulator.config import TrafficConfig
+from skyweave.simulator.roads import RoadNetwork
+from skyweave.simulator.vehicles import KINDS, Pose, Vehicle
+
+STEP = 0.1  # seconds, at most
+STANDSTILL = 2.0  # metres to the vehicle before
+HARDEST = 7.0  # metres per second squared that brakes can do
+LOOKAHEAD = 70.0
+GREEN, CLEARING = 14.0, 4.0  # seconds of the lights
+PARTED = 6.0  # metres after which ways from one lane are apart
+BESIDE, SOON = 2.5, 4.0  # metres, seconds: who is nearer to a way on a zebra, or will be
+
+
+Occupancy = dict[int, list[tuple[float, Vehicle]]]
+
+
+class Traffic:
+    """All vehicles that move on a network.
+
+    Args:
+        network: of lanes.
+        config: how many of each kind.
+        generator: for everything random.
+    """
+
+    def __init__(self, network: RoadNetwork, config: TrafficConfig, generator: np.random.Generator) -> None:
+        self.network, self.generator = network, generator
+        self.vehicles: list[Vehicle] = []
+        self.time = 0.0
+        self.wanted = {"bus": config.buses, "truck": config.trucks, "car": config.cars, "bicycle": config.bicycles}
+        # by zebra, people on it: metres from the middle of the road and metres a second, kept by `Pedestrians`
+        self.zebras: dict[tuple[int, int], list[tuple[float, float]]] = {}
+        self._counts = dict.fromkeys(self.wanted, 0)
+        self._limit = network.lanes[0].limit
+        self._phases = [float(generator.uniform(0, 2 * (GREEN + CLEARING))) for _ in network.crossings]
+        self._crossings = {way: i for i, crossing in enumerate(network.crossings) for way in crossing.conflicts}
+        self._taken: list[dict[Vehicle, int]] = [{} for _ in network.crossings]
+        for kind, number in self.wanted.items():
+            for _ in range(number):
+                self._place(kind)
+
+    def step(self, seconds: float) -> None:
+        """Move on by some seconds, in steps of at most `STEP`."""
+        steps = max(math.ceil(seconds / STEP - 1e-9), 1)
+        for _ in range(steps):
+            self._advance(seconds / steps)
+
+    def green(self, crossing: int, arm: int) -> bool:
+        """Whether an arm of a crossing has green; always where there are no lights."""
+        if not self.network.crossings[crossing].lights:
+            return True
+        phase = (self.time + self._phases[crossing]) % (2 * (GREEN + CLEARING))
+        start = (arm % 2) * (GREEN + CLEARING)
+        return start <= phase < start + GREEN
+
+    def until_green(self, crossing: int, arm: int) -> float:
+        """Seconds until an arm that has red gets green."""
+        phase = (self.time + self._phases[crossing]) % (2 * (GREEN + CLEARING))
+        return ((arm % 2) * (GREEN + CLEARING) - phase) % (2 * (GREEN + CLEARING))
+
+    def crossed_by(self, crossing: int, arm: int) -> bool:
+        """Whether some vehicle has reserved a way over this zebra."""
+        return any(arm in self.network.lanes[way].arms for way in self._taken[crossing].values())
+
+    def pose(self, vehicle: Vehicle) -> Pose:
+        """Middle, heading and velocity of a vehicle; its axles are on the lane."""
+        half = vehicle.axles / 2
+        fx, fy, ftx, fty = self._point(vehicle, vehicle.s + half)
+        rx, ry, rtx, rty = self._point(vehicle, vehicle.s - half)
+        vx, vy = vehicle.v * (ftx + rtx) / 2, vehicle.v * (fty + rty) / 2
+        return Pose((fx + rx) / 2, (fy + ry) / 2, math.atan2(fy - ry, fx - rx), vx, vy)
+
+    def _point(self, vehicle: Vehicle, s: float) -> tuple[float, float, float, float]:
+        lanes, place = self.network.lanes, vehicle.place
+        while s < 0 and place > 0:
+            place -= 1
+            s += lanes[vehicle.route[place]].length
+        while s > lanes[vehicle.route[place]].length and place + 1 < len(vehicle.route):
+            s -= lanes[vehicle.route[place]].length
+            place += 1
+        return lanes[vehicle.route[place]].at(s)
+
+    def _advance(self, dt: float) -> None:
+        lanes, order = self.network.lanes, self._occupancy()
+        for vehicle in self.vehicles:
+            vehicle.a = self._acceleration(vehicle, order)
+        gone = []
+        for vehicle in self.vehicles:
+            before = vehicle.v
+            vehicle.v = max(0.0, before + vehicle.a * dt)
+            vehicle.s += (before + vehicle.v) / 2 * dt
+            while vehicle.s > (lane := lanes[vehicle.route[vehicle.place]]).length:
+                if vehicle.place + 1 == len(vehicle.route):
+                    if vehicle.s > lane.length + vehicle.size[0] / 2:
+                        gone.append(vehicle)
+                    break
+                vehicle.s -= lane.length
+                vehicle.place += 1
+            self._release(vehicle)
+            self._extend(vehicle)
+        for vehicle in gone:
+            self.vehicles.remove(vehicle)
+        for kind, number in self.wanted.items():
+            if sum(vehicle.kind == kind for vehicle in self.vehicles) < number:
+                self._enter(kind)
+        self.time += dt
+
+    def _occupancy(self) -> Occupancy:
+        """By lane, its vehicles in order; one that has not quite left a lane is still listed there."""
+        order: Occupancy = {}
+        for vehicle in self.vehicles:
+            place, s = vehicle.place, vehicle.s
+            order.setdefault(vehicle.route[place], []).append((s, vehicle))
+            while s < vehicle.size[0] / 2 and place > 0:
+                place -= 1
+                s += self.network.lanes[vehicle.route[place]].length
+                order.setdefault(vehicle.route[place], []).append((s, vehicle))
+        for listed in order.values():
+            listed.sort(key=lambda entry: entry[0])
+        return order
+
+    def _acceleration(self, vehicle: Vehicle, order: Occupancy) -> float:
+        """The model's answer to the leader, the limit, and a stop line or turn ahead, whichever asks for most."""
+        lanes, kind, half = self.network.lanes, KINDS[vehicle.kind], vehicle.size[0] / 2
+        limit = min(vehicle.desired, lanes[vehicle.route[vehicle.place]].limit)
+        answer = self._follow(vehicle, limit, math.inf, 0.0)
+        ahead = -vehicle.s  # from the middle to the start of the lane that is looked at
+        for number in range(vehicle.place, len(vehicle.route)):
+            index = vehicle.route[number]
+            lane = lanes[index]
+            if number > vehicle.place:
+                if lane.limit < vehicle.v:  # brake in time for the turn
+                    wanted = math.sqrt(lane.limit**2 + 1.4 * kind.braking * max(ahead - 1.0, 0.0))
+                    answer = min(answer, self._follow(vehicle, wanted, math.inf, 0.0))
+                if lane.crossing is not None and vehicle.reserved != index:
+                    distance = ahead - half
+                    braking = vehicle.v**2 / (2 * kind.braking) + vehicle.v + 6.0
+                    if not (distance < braking and self._reserve(vehicle, index, order)):
+                        gap = distance + STANDSTILL - 0.3  # stand with the front just before the line
+                        return min(answer, self._follow(vehicle, vehicle.desired, gap, vehicle.v))
+            for s, other in order.get(index, ()):
+                if other is not vehicle and ahead + s > 0:
+                    gap = ahead + s - other.size[0] / 2 - half
+                    return min(answer, self._follow(vehicle, vehicle.desired, gap, vehicle.v - other.v))
+            ahead += lane.length
+            if ahead > LOOKAHEAD:
+                break
+        return answer
+
+    def _follow(self, vehicle: Vehicle, desired: float, gap: float, approach: float) -> float:
+        """The model's acceleration for a gap in metres that closes at ``approach`` metres a second."""
+        kind, v = KINDS[vehicle.kind], vehicle.v
+        dynamic = v * kind.headway + v * approach / (2 * math.sqrt(kind.acceleration * kind.braking))
+        closeness = ((STANDSTILL + max(0.0, dynamic)) / max(gap, 0.05)) ** 2
+        return max(kind.acceleration * (1 - (v / desired) ** 4 - closeness), -HARDEST)
+
+    def _reserve(self, vehicle: Vehicle, way: int, order: Occupancy) -> bool:
+        lanes, index = self.network.lanes, self._crossings[way]
+        crossing, taken, lane = self.network.crossings[index], self._taken[index], lanes[way]
+        if vehicle.reserved is not None or not self.green(index, lane.arms[0]):
+            return False
+        if any(other in crossing.conflicts[way] and not self._ahead(v, other, way) for v, other in taken.items()):
+            return False
+        if any(self._on_zebra(index, arm, lane.points[end]) for arm, end in zip(lane.arms, (0, -1), strict=True)):
+            return False
+        after = lane.successors[0]
+        room = lanes[after].length
+        for s, other in order.get(after, ())[:1]:
+            room = s - other.size[0] / 2 if other.v < 4.0 else math.inf
+        pending = sum(other.size[0] + STANDSTILL + 1 for other, its in taken.items() if its == way)
+        if room - pending < vehicle.size[0] + STANDSTILL + 1:
+            return False
+        taken[vehicle] = vehicle.reserved = way
+        return True
+
+    def _ahead(self, other: Vehicle, its: int, way: int) -> bool:
+        """Whether another vehicle, that came from the same lane, is so far ahead that the ways have parted."""
+        lanes, place = self.network.lanes, other.place
+        if other.route[place] != its:
+            return place > 0 and other.route[place - 1] == its and self._same_start(its, way)
+        return self._same_start(its, way) and other.s - other.size[0] / 2 > min(PARTED, lanes[its].length - 1.0)
+
+    def _same_start(self, one: int, other: int) -> bool:
+        a, b = self.network.lanes[one], self.network.lanes[other]
+        return a.kind == b.kind and bool(np.allclose(a.points[0], b.points[0]))
+
+    def _on_zebra(self, crossing: int, arm: int, point: np.ndarray) -> bool:
+        """Whether somebody is where a way crosses a zebra, or will be there soon."""
+        if not (people := self.zebras.get((crossing, arm))):
+            return False
+        at = float(self.network.own(point - self.network.crossings[crossing].centre)[1 - arm % 2])
+        for place, speed in people:
+            before = (at - place) * (1 if speed > 0 else -1)
+            if -BESIDE < before < BESIDE + abs(speed) * SOON:
+                return True
+        return False
+
+    def _release(self, vehicle: Vehicle) -> None:
+        """Give the crossing back when the rear has left it."""
+        if vehicle.reserved in vehicle.route[: vehicle.place] and vehicle.s > vehicle.size[0] / 2 + 0.5:
+            assert vehicle.reserved is not None
+            del self._taken[self._crossings[vehicle.reserved]][vehicle]
+            vehicle.reserved = None
+
+    def _extend(self, vehicle: Vehicle) -> None:
+        """Choose the way on, and forget lanes that lie behind."""
+        lanes = self.network.lanes
+        while len(vehicle.route) - vehicle.place < 4 and (following := lanes[vehicle.route[-1]].successors):
+            turns = [lanes[index].turn for index in following]
+            weights = np.array([2.5 if turn in ("left", "right") else 6.0 for turn in turns])
+            if not KINDS[vehicle.kind].turns and "straight" in turns:
+                weights = np.array([float(turn == "straight") for turn in turns])
+            vehicle.route.append(int(self.generator.choice(following, p=weights / weights.sum())))
+        if vehicle.place > 3:
+            del vehicle.route[0]
+            vehicle.place -= 1
+
+    def _place(self, kind: str) -> None:
+        """Somewhere on a lane where there is room; if nowhere, it enters at an edge of the world later."""
+        lanes = self._lanes(kind, range(len(self.network.lanes)))
+        vehicle = self._new(kind, lanes[0])
+        half, order = vehicle.size[0] / 2 + 4, self._occupancy()
+        for _ in range(20):
+            index = int(self.generator.choice(lanes))
+            length = self.network.lanes[index].length
+            s = float(self.generator.uniform(0, length))
+            others = order.get(index, [])
+            if half < s < length - half and all(abs(s - at) > half + other.size[0] / 2 for at, other in others):
+                vehicle.route, vehicle.s, vehicle.v = [index], s, 0.0
+                self._extend(vehicle)
+                self.vehicles.append(vehicle)
+                return
+
+    def _enter(self, kind: str) -> None:
+        """At an edge of the world, if there is room on one of the lanes."""
+        order = self._occupancy()
+        free = [
+            index
+            for index in self._lanes(kind, self.network.sources)
+            if not (listed := order.get(index)) or listed[0][0] - listed[0][1].size[0] / 2 > 16.0
+        ]
+        if free:
+            vehicle = self._new(kind, int(self.generator.choice(free)))
+            if listed := order.get(vehicle.route[0]):
+                vehicle.v = min(vehicle.v, listed[0][1].v)
+            self.vehicles.append(vehicle)
+
+    def _lanes(self, kind: str, among: "range | list[int]") -> list[int]:
+        lanes = self.network.lanes
+        return [index for index in among if lanes[index].kind == KINDS[kind].lane and lanes[index].crossing is None]
+
+    def _new(self, name: str, lane: int) -> Vehicle:
+        kind, draw = KINDS[name], self.generator
+        share = float(draw.uniform())  # a long vehicle is a wide one, more or less
+        size = (
+            kind.lengths[0] + share * (kind.lengths[1] - kind.lengths[0]),
+            kind.widths[0] + share * (kind.widths[1] - kind.widths[0]),
+            float(draw.uniform(*kind.heights)),
+        )
+        factor = float(draw.uniform(*kind.speed))
+        desired = min(factor, self._limit) if name == "bicycle" else factor * self._limit
+        self._counts[name] += 1
+        number = f"{name}-{self._counts[name]:04d}"
+        vehicle = Vehicle(number, name, size, desired, [lane], 0.0, desired, int(draw.integers(2**31)))
+        self._extend(vehicle)
+        return vehicle

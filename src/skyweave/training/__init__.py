@@ -1,0 +1,1 @@
+"""What every training shares: the trainer, its checkpoints, optimiser and sampler."""

@@ -1,0 +1,155 @@
+"""``skyweave inspect``: what a raster holds and which sensors fit, or what a recording holds."""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from skyweave.core.sensors.fitting import Fit
+    from skyweave.core.sensors.inspection import BandReport, FileReport
+
+_MARKS = {
+    "all": ("yes", "green"),
+    "subset": ("yes", "green"),
+    "more": ("part", "yellow"),
+    "count": ("maybe", "yellow"),
+    "no": ("no", "dim"),
+}
+SHOWN = 16  # bands in the table without --all
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="what a raster or a recording holds",
+        description="Show bands, values, nodata, CRS and resolution of a raster, and which sensors fit and why not. "
+        "Values are shown as stored. Hints are hints: the unit and the bands are yours to declare. "
+        "Of a folder with a recording, show cameras, scenes, objects and splits.",
+    )
+    parser.add_argument("file", help="any raster that GDAL opens, or the folder of a recording")
+    parser.add_argument("--sensor", action="append", default=[], metavar="NAME", help="compare with this sensor only")
+    parser.add_argument("--all", action="store_true", help=f"show every band, not the first {SHOWN}; every scene")
+    parser.add_argument("--quick", action="store_true", help="read at most 1024 rows and columns (estimates), 5 scenes")
+    parser.add_argument("--version", metavar="V", help="tables of a recording, where it has several (v1.0-mini)")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; returns 0."""
+    if Path(args.file).is_dir():
+        from skyweave.viewing.recording_summary import inspect_recording
+
+        return inspect_recording(args.file, args.version, args.quick, args.all, args.json)
+
+    from skyweave.core.sensors import catalogue, get_sensor
+    from skyweave.core.sensors.fitting import fit_sensors, hints
+
+    sensors = [get_sensor(name) for name in args.sensor] or list(catalogue().values())
+    report = _read(args.file, 1024 if args.quick else None)
+    fits = fit_sensors(report, sensors)
+    advice = hints(report, fits)
+    if args.json:
+        print(json.dumps(_as_json(report, fits, advice), indent=2, allow_nan=False))
+    else:
+        _print(report, fits, advice, everything=args.all)
+    return 0
+
+
+def _read(path: str, sample: int | None) -> "FileReport":
+    """The report, with a progress bar on standard error while a large file is read."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from skyweave.core.sensors.inspection import inspect_raster
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("reading", total=1.0)
+        return inspect_raster(path, sample, lambda share: progress.update(task, completed=share))
+
+
+def _as_json(report: "FileReport", fits: "list[Fit]", advice: list[str]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    content = asdict(report)
+    for band in content["bands"]:
+        band["empty"] = band["minimum"] is None
+        if band["nodata"] is not None and not math.isfinite(band["nodata"]):
+            band["nodata"] = str(band["nodata"])  # JSON has no NaN
+    content["sensors"] = [
+        {
+            "sensor": fit.sensor.name,
+            "fits": fit.fits,
+            "verdict": fit.verdict,
+            "reason": fit.reason,
+            "bands": {name: channel + 1 for name, channel in fit.match.matched.items()},
+            "missing": fit.match.missing,
+            "units": list(fit.units),
+        }
+        for fit in fits
+    ]
+    content["hints"] = advice
+    return content
+
+
+def _print(report: "FileReport", fits: "list[Fit]", advice: list[str], everything: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    metres = report.ground_sample_distance
+    resolution = f"{metres:.4g} m" if metres else "resolution unknown"
+    size = f"{len(report.bands)} band{'s' if len(report.bands) > 1 else ''}, {report.rows} x {report.columns}"
+    console.print(Text(report.path, style="bold"))
+    console.print(Text(f"{report.driver}, {size}, {resolution}, {report.crs or 'no CRS'}"))
+    if report.time:
+        console.print(Text(f"taken {report.time}"))
+    if report.sampled:
+        console.print("values estimated from a coarser version (--quick)")
+    shown = report.bands if everything else report.bands[:SHOWN]
+    console.print(_band_table(shown))
+    if len(shown) < len(report.bands):
+        console.print(f"... {len(report.bands) - len(shown)} more bands (--all shows them)")
+    console.print("\nSensors", style="bold")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for fit in fits:
+        mark, style = _MARKS[fit.verdict]
+        units = f"unit: {' or '.join(fit.units)}" if fit.units else ""
+        table.add_row(Text(mark, style=style), Text(fit.sensor.name, style=style), Text(fit.reason), Text(units))
+    console.print(table)
+    if advice:
+        console.print("\nHints", style="bold")
+        for hint in advice:
+            console.print(Text(f"- {hint}"))
+
+
+def _band_table(bands: "list[BandReport]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("#", "name", "nm", "type", "nodata", "share", "min", "mean", "max"):
+        table.add_column(heading, justify="left" if heading in ("name", "type") else "right")
+    for band in bands:
+        source = f" ({band.name_from})" if band.name_from in ("file name", "colour") else ""
+        table.add_row(
+            str(band.number),
+            Text((band.name or "-") + source),
+            _number(band.wavelength),
+            band.dtype,
+            _number(band.nodata),
+            f"{band.nodata_share:.1%}",
+            *(["all nodata", "", ""] if band.empty else [_number(v) for v in (band.minimum, band.mean, band.maximum)]),
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"

@@ -1,0 +1,121 @@
+"""``skyweave view``: a recording as a Rerun file or a contact sheet; a raster as a picture."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skyweave.recordings.recording import RecordedScene
+
+SHEET_FRAMES = 3
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "view",
+        help="look at a recording or a raster",
+        description="Write a scene of a recording as a Rerun file (cameras with pictures, boxes, the map, time), or "
+        "with --png a contact sheet; or a raster as a picture.",
+        epilog="Open a Rerun file with `rerun OUT.rrd` (pip install 'skyweave[view]').",
+    )
+    parser.add_argument("path", metavar="DIR_OR_FILE", help="folder of a recording, or any raster that GDAL opens")
+    parser.add_argument("-o", "--output", metavar="OUT.rrd", help="Rerun file (default without --png: SCENE.rrd)")
+    parser.add_argument("--png", metavar="SHEET.png", help="contact sheet, or the raster's picture")
+    parser.add_argument("--scene", metavar="NAME", help="which scene (default: the first)")
+    parser.add_argument("--frames", metavar="A:B", help="from A to before B (default: all; three on a sheet)")
+    parser.add_argument("--version", metavar="V", help="tables of a recording, where it has several (v1.0-mini)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write what was asked for and say so; returns 0."""
+    path = Path(args.path)
+    if path.is_dir():
+        return _view_recording(args)
+    if not path.exists() and not args.path.startswith("/vsi"):
+        raise FileNotFoundError(f"there is no file or folder {path}")
+    return _view_raster(args)
+
+
+def _view_recording(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from skyweave.recordings.nuscenes import load_recording
+
+    scene = _scene(list(load_recording(args.path, args.version).scenes), args.scene)
+    numbers = _numbers(args.frames, len(scene.frames))
+    problems: list[str] = []
+    written = []
+    if args.png:
+        from skyweave.viewing.contact_sheet import write_contact_sheet
+
+        shown = numbers
+        if args.frames is None:
+            shown = sorted({round(i * (len(numbers) - 1) / (SHEET_FRAMES - 1)) for i in range(SHEET_FRAMES)})
+        problems += write_contact_sheet(args.png, scene, shown)
+        written.append(f"{args.png}: contact sheet of scene {scene.name}, frames {', '.join(map(str, shown))}")
+    if args.output or not args.png:
+        from skyweave.viewing.rerun_file import write_rerun
+
+        output = args.output or f"{scene.name}.rrd"
+        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task("writing frames", total=len(numbers))
+            problems += write_rerun(output, scene, numbers, lambda done, _: bar.update(task, completed=done))
+        written.append(f"{output}: scene {scene.name}, {len(numbers)} frames; open it with: rerun {output}")
+    for problem in dict.fromkeys(problems):
+        print(f"warning: {problem}", file=sys.stderr)
+    print("\n".join(written))
+    return 0
+
+
+def _view_raster(args: argparse.Namespace) -> int:
+    from skyweave.viewing.raster import raster_picture
+
+    image = raster_picture(args.path)
+    size = f"{image.shape[0]} x {image.shape[1]} pixels"
+    if args.png:
+        from PIL import Image
+
+        from skyweave.core.atomic_write import write_aside
+
+        with write_aside(args.png) as aside:
+            Image.fromarray(image).save(aside, format="PNG")
+        print(f"{args.png}: {size}")
+    if args.output or not args.png:
+        from skyweave.viewing.rerun_file import write_rerun_image
+
+        output = args.output or f"{Path(args.path).stem}.rrd"
+        write_rerun_image(output, image, Path(args.path).name)
+        print(f"{output}: {size}; open it with: rerun {output}")
+    return 0
+
+
+def _scene(scenes: "list[RecordedScene]", name: str | None) -> "RecordedScene":
+    if not scenes:
+        raise ValueError("the recording has no scene with a picture; `skyweave inspect` tells why")
+    if name is None:
+        return scenes[0]
+    for scene in scenes:
+        if scene.name == name:
+            return scene
+    known = ", ".join(scene.name for scene in scenes[:10])
+    raise ValueError(f"there is no scene {name!r}; there is {known}{', ...' if len(scenes) > 10 else ''}")
+
+
+def _numbers(text: str | None, count: int) -> list[int]:
+    """``A:B`` as frame numbers, as Python slices."""
+    if text is None:
+        return list(range(count))
+    try:
+        start, separator, stop = text.partition(":")
+        first = int(start) if start else None
+        last = (int(stop) if stop else None) if separator else int(start) + 1
+        numbers = list(range(count))[first:last]
+    except ValueError:
+        raise ValueError(f"--frames {text!r} is no range; write A:B, from A to before B") from None
+    if not numbers:
+        raise ValueError(f"--frames {text} holds none of the {count} frames")
+    return numbers

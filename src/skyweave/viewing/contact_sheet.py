@@ -1,0 +1,148 @@
+"""A contact sheet: the pictures of a few frames with their boxes, and beside them the map from above."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from skyweave.core.atomic_write import write_aside
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.outlines import box_outlines, colour_of, view_outline
+from skyweave.core.images.true_color import picture
+from skyweave.core.observation import Observation
+from skyweave.recordings.recording import Frame, RecordedScene
+from skyweave.viewing.ground_mosaic import frame_grid, ground_mosaic
+
+COLUMNS = 5  # pictures beside each other
+SMALLEST, LARGEST = 200, 450  # pixels across a picture
+MAP_SIDE = 420
+GAP, LINE = 6, 16
+PAPER, INK, FAINT = (24, 26, 30), (235, 235, 235), (150, 150, 150)
+FARTHEST = 400.0  # metres to which a view is outlined
+
+
+def write_contact_sheet(
+    path: str | Path, scene: RecordedScene, numbers: Sequence[int], channels: Sequence[str] | None = None
+) -> list[str]:
+    """Draw some frames of a scene into one PNG, one below the other.
+
+    Args:
+        path: of the PNG.
+        scene: whose frames to draw.
+        numbers: of the frames.
+        channels: cameras to draw; default: all.
+
+    Returns:
+        What could not be loaded, and why: such a picture is an empty field that says so.
+    """
+    problems: list[str] = []
+    strips = [draw_frame(scene, number, channels, problems) for number in numbers]
+    sheet = Image.new("RGB", (max(s.width for s in strips), sum(s.height for s in strips)), PAPER)
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    with write_aside(path) as aside:
+        sheet.save(aside, format="PNG")
+    return problems
+
+
+def draw_frame(scene: RecordedScene, number: int, channels: Sequence[str] | None, problems: list[str]) -> Image.Image:
+    """One frame: a title, its pictures in rows, the map on the right."""
+    frame = scene.frames[number]
+    names = sorted(frame.captures if channels is None else set(frame.captures) & set(channels))
+    pictures: dict[str, Observation] = {}
+    for name in names:
+        try:
+            pictures[name] = frame.captures[name].load()
+        except (ValueError, OSError) as error:
+            problems.append(f"frame {number}, {name}: {error}")
+    across = next(columns for columns, most in ((1, 1), (2, 4), (3, 9), (COLUMNS, 10**9)) if len(names) <= most)
+    width = int(np.clip(900 // across, SMALLEST, LARGEST))
+    thumbnails = [_thumbnail(frame, name, pictures.get(name), width) for name in names]
+    height = max((image.height for image in thumbnails), default=0)
+    rows = -(-len(names) // across)
+    tall = LINE + GAP + max(rows * (height + GAP), MAP_SIDE + GAP)
+    strip = Image.new("RGB", (GAP + across * (width + GAP) + MAP_SIDE + GAP, tall), PAPER)
+    drawing = ImageDraw.Draw(strip)
+    time = datetime.fromtimestamp(frame.time / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    count = len(frame.annotations.boxes) if frame.annotations else "no"
+    drawing.text((GAP, 3), f"{scene.name}  frame {number}  {time} UTC  {count} objects annotated", fill=INK)
+    for index, thumbnail in enumerate(thumbnails):
+        row, column = divmod(index, across)
+        strip.paste(thumbnail, (GAP + column * (width + GAP), LINE + GAP + row * (height + GAP)))
+    strip.paste(_map(scene, frame, pictures), (strip.width - MAP_SIDE - GAP, LINE + GAP))
+    return strip
+
+
+def draw_picture(frame: Frame, name: str, width: int = 448) -> Image.Image:
+    """One camera's picture with the boxes of the frame's objects. Raises as the capture's ``load``."""
+    return _thumbnail(frame, name, frame.captures[name].load(), width)
+
+
+def draw_map(scene: RecordedScene, number: int, grid: MapGrid | None = None) -> Image.Image:
+    """One frame from above: its pictures on the ground, its objects, its views. Raises as the captures' ``load``."""
+    frame = scene.frames[number]
+    return _map(scene, frame, {name: capture.load() for name, capture in frame.captures.items()}, grid)
+
+
+def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: int) -> Image.Image:
+    geometry = frame.captures[name].geometry
+    camera = geometry.camera
+    scale = width / camera.columns
+    height = max(round(camera.rows * scale), 1)
+    if observation is None:
+        image = Image.new("RGB", (width, height), (60, 30, 30))
+        ImageDraw.Draw(image).text((4, height // 2), "cannot be loaded", fill=INK)
+    else:
+        image = Image.fromarray(picture(observation)).resize((width, height), Image.Resampling.BILINEAR)
+    drawing = ImageDraw.Draw(image)
+    if (objects := frame.annotations) is not None and len(objects.boxes):
+        for outline, category in zip(box_outlines(geometry, objects.boxes), objects.categories, strict=True):
+            for start, end in outline * (scale, height / camera.rows):
+                drawing.line([tuple(start), tuple(end)], fill=colour_of(category), width=1)
+    drawing.rectangle([0, 0, drawing.textlength(name) + 6, 12], fill=PAPER)
+    drawing.text((3, 1), name, fill=colour_of(frame.captures[name].platform))
+    return image
+
+
+def _map(
+    scene: RecordedScene, frame: Frame, pictures: dict[str, Observation], grid: MapGrid | None = None
+) -> Image.Image:
+    """The ground from above, objects with their headings, and the views."""
+    grid = grid or frame_grid(frame, scene.ground, MAP_SIDE, scene.crs)
+    image = Image.fromarray(ground_mosaic(frame, scene.ground, grid, pictures)).resize((MAP_SIDE, MAP_SIDE))
+    drawing = ImageDraw.Draw(image)
+    for name in sorted(frame.captures):
+        capture = frame.captures[name]
+        colour = colour_of(capture.platform)
+        outline = _on_map(grid, view_outline(capture.geometry, scene.ground, FARTHEST))
+        drawing.line([*map(tuple, outline), tuple(outline[0])], fill=colour, width=1)
+        x, y = _on_map(grid, capture.geometry.position[None])[0]
+        drawing.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour, outline=PAPER)
+    if (objects := frame.annotations) is not None and len(objects.boxes):
+        for corners, category in zip(objects.boxes.footprints(), objects.categories, strict=True):
+            pixels = _on_map(grid, corners)
+            drawing.polygon([*map(tuple, pixels)], outline=colour_of(category))
+            middle, front = pixels.mean(axis=0), pixels[[0, 3]].mean(axis=0)
+            drawing.line([tuple(middle), tuple(front)], fill=colour_of(category))
+    _scale_bar(drawing, grid)
+    return image
+
+
+def _on_map(grid: MapGrid, points: np.ndarray) -> np.ndarray:
+    """(n, 2) pixels (x, y) of the map of world points."""
+    cells = grid.cells_from_world(points)
+    pixels: np.ndarray = cells[:, ::-1] * (MAP_SIDE / np.array([grid.columns, grid.rows]))
+    return pixels
+
+
+def _scale_bar(drawing: ImageDraw.ImageDraw, grid: MapGrid) -> None:
+    metres = grid.columns * grid.resolution
+    length = 10.0 ** np.floor(np.log10(metres / 3))
+    length *= next(factor for factor in (5, 2, 1) if length * factor <= metres / 3)
+    pixels = length / metres * MAP_SIDE
+    drawing.rectangle([8, MAP_SIDE - 14, 8 + pixels, MAP_SIDE - 11], fill=INK)
+    drawing.text((8, MAP_SIDE - 28), f"{length:g} m, north up", fill=INK)

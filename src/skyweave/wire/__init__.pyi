@@ -1,0 +1,27 @@
+from .chunks import decode, encode_frame, split
+from .frame import BoxList, Cells, FrameContent, Pose, Request, WireGrid
+from .quantise import Quantiser
+from .receiver import Limits, Received, Receiver
+from .rejection import Reason, Refused
+from .tables import Branch, EntropyTables, frequencies_from
+
+__all__ = [
+    "BoxList",
+    "Branch",
+    "Cells",
+    "EntropyTables",
+    "FrameContent",
+    "Limits",
+    "Pose",
+    "Quantiser",
+    "Reason",
+    "Received",
+    "Receiver",
+    "Refused",
+    "Request",
+    "WireGrid",
+    "decode",
+    "encode_frame",
+    "frequencies_from",
+    "split",
+]

@@ -1,0 +1,236 @@
+"""What a platform does with bytes from others: check, count what is refused, hold what is sound, hand out frames.
+
+Any byte string is safe. A chunk is checked before anything of its size is allocated, what is held is bounded, and
+the time a chunk takes is bounded by its length and ``MAX_SYMBOLS``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from skyweave.wire.cells import Group
+from skyweave.wire.chunks import (
+    Chunk,
+    assemble,
+    by_model,
+    decode_chunks,
+    read_sections,
+    same_frame,
+)
+from skyweave.wire.frame import FrameContent
+from skyweave.wire.header import MAX_CHUNK, Header, open_chunk
+from skyweave.wire.rejection import Reason, Refused
+from skyweave.wire.tables import EntropyTables
+
+SECOND = 10**9  # nanoseconds
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a receiver is willing to take.
+
+    Attributes:
+        chunk_bytes: of the largest chunk.
+        grid_cells: of the largest grid.
+        age, ahead: seconds by which a capture may lie behind and before our clock.
+        platforms: that are heard at a time.
+        frames: of one platform that are held, the newest.
+        held_bytes: of memory for all frames held, by an upper estimate (``_weight``).
+        resolution: micrometres that a peer's cells must measure; None: any.
+        epsg: reference system that a peer's grid must be in; None: any.
+    """
+
+    chunk_bytes: int = MAX_CHUNK
+    grid_cells: int = 1 << 20
+    age: float = 2.0
+    ahead: float = 0.5
+    platforms: int = 32
+    frames: int = 4
+    held_bytes: int = 1 << 26
+    resolution: int | None = None
+    epsg: int | None = None
+
+
+@dataclass(frozen=True)
+class Received:
+    """A frame as far as it has come.
+
+    Attributes:
+        frame: what is known of it.
+        chunks: how many came.
+        expected: how many were sent; None while the last one is missing.
+    """
+
+    frame: FrameContent
+    chunks: int
+    expected: int | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.chunks == self.expected
+
+
+class Receiver:
+    """Takes chunks in any order and gives frames.
+
+    Attributes:
+        refused: how many chunks were refused, by reason. FINGERPRINT counts chunks whose cells were dropped while the
+            rest was kept.
+        accepted: how many chunks were taken.
+    """
+
+    def __init__(self, tables: Iterable[EntropyTables] = (), limits: Limits | None = None, platform: int | None = None):
+        """For a platform with that number, whose own chunks are refused."""
+        self.tables = by_model(tables)
+        self.limits = Limits() if limits is None else limits
+        self.platform = platform
+        self.refused: Counter[Reason] = Counter()
+        self.accepted = 0
+        self._frames: dict[int, dict[int, _Held]] = {}  # by platform and sequence
+        self._bytes = 0
+
+    def receive(self, data: bytes, now: int) -> Reason | None:
+        """Take a chunk. Never raises.
+
+        Args:
+            data: what came, any bytes.
+            now: our clock, UTC nanoseconds.
+
+        Returns:
+            Why it was refused, and counted; None: it was taken.
+        """
+        try:
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise Refused(Reason.SIZE, f"{type(data).__name__} is not bytes")
+            if len(data) > self.limits.chunk_bytes:
+                raise Refused(Reason.SIZE, f"{len(data)} bytes are above {self.limits.chunk_bytes}")
+            self._take(bytes(data), now)
+        except Refused as refused:
+            return self._count(refused.reason)
+        except Exception:  # a fault of ours must not bring a platform down; tests hold that there is none
+            return self._count(Reason.INTERNAL)
+        self.accepted += 1
+        return None
+
+    def frames(self, now: int) -> list[Received]:
+        """All frames held, by platform, the newest first, as far as they have come. Never raises.
+
+        A frame is given again, with more, when more of it has come; it is dropped when it is too old or newer ones
+        have taken its place.
+        """
+        self._forget(now)
+        self._decode()
+        return [
+            held.received()
+            for platform in sorted(self._frames)
+            for _, held in sorted(self._frames[platform].items(), reverse=True)
+            if held.chunks
+        ]
+
+    def _take(self, data: bytes, now: int) -> None:
+        limits = self.limits
+        header, reader = open_chunk(data, limits.chunk_bytes)
+        self._check(header, now)
+        chunk = read_sections(header, reader, self.tables)
+        self._forget(now)
+        frames = self._frames.get(header.platform, {})
+        if not frames and len(self._frames) >= limits.platforms:
+            raise Refused(Reason.FULL, f"{limits.platforms} platforms are heard already")
+        held = frames.get(header.sequence)
+        if held is None and len(frames) >= limits.frames and header.sequence < min(frames):
+            raise Refused(Reason.LATE, f"{limits.frames} newer frames are held")
+        if held is not None and not same_frame(held.header, header):
+            raise Refused(Reason.CONFLICT, "another frame of that platform has this sequence number")
+        if held is not None and header.index in held.chunks:
+            raise Refused(Reason.DUPLICATE, "we have it")
+        if self._bytes + _weight(chunk) > limits.held_bytes:
+            raise Refused(Reason.FULL, "too much is held")
+        if chunk.foreign:
+            self._count(Reason.FINGERPRINT)
+        if held is None:
+            if len(frames) >= limits.frames:
+                self._drop(header.platform, min(frames))
+            held = self._frames.setdefault(header.platform, {})[header.sequence] = _Held(header)
+        held.chunks[header.index] = chunk
+        held.last = header.index if header.last else held.last
+        self._bytes += _weight(chunk)
+
+    def _check(self, header: Header, now: int) -> None:
+        limits, grid = self.limits, header.grid
+        if grid.cells > limits.grid_cells:
+            raise Refused(Reason.GRID, f"a grid of {grid.cells} cells; at most {limits.grid_cells} are allowed")
+        if limits.resolution not in (None, grid.resolution) or limits.epsg not in (None, grid.epsg):
+            raise Refused(Reason.GRID, f"a grid of {grid.resolution} um in EPSG:{grid.epsg} does not align with ours")
+        if header.time < now - limits.age * SECOND:
+            raise Refused(Reason.LATE, f"captured {(now - header.time) / SECOND:.3f} s ago")
+        if header.time > now + limits.ahead * SECOND:
+            raise Refused(Reason.FUTURE, f"captured {(header.time - now) / SECOND:.3f} s from now: compare the clocks")
+        if header.platform == self.platform:
+            raise Refused(Reason.OWN, "our own chunk")
+
+    def _decode(self) -> None:
+        """The cells of all chunks that have come since."""
+        waiting = [
+            (held, index)
+            for frames in self._frames.values()
+            for held in frames.values()
+            for index in held.chunks
+            if index not in held.groups
+        ]
+        try:
+            decoded = decode_chunks([held.chunks[index] for held, index in waiting], self.tables)
+        except Exception:  # see receive; the others must not suffer for the one
+            decoded = [self._decode_alone(held.chunks[index]) for held, index in waiting]
+        for (held, index), groups in zip(waiting, decoded, strict=True):
+            chunk = held.chunks[index]
+            if isinstance(groups, Refused):
+                self._count(groups.reason)
+                self.accepted -= 1
+                self._bytes -= _weight(held.chunks.pop(index))
+            else:
+                held.groups[index] = groups
+                if chunk.cells is not None:  # the bytes have done their work
+                    held.chunks[index] = replace(chunk, cells=replace(chunk.cells, stream=b""))
+
+    def _decode_alone(self, chunk: Chunk) -> list[Group] | Refused:
+        try:
+            return decode_chunks([chunk], self.tables)[0]
+        except Exception as error:
+            return Refused(Reason.INTERNAL, f"{type(error).__name__}: {error}")
+
+    def _forget(self, now: int) -> None:
+        oldest = now - self.limits.age * SECOND
+        for platform, frames in list(self._frames.items()):
+            for sequence in [s for s, held in frames.items() if held.header.time < oldest]:
+                self._drop(platform, sequence)
+
+    def _drop(self, platform: int, sequence: int) -> None:
+        for chunk in self._frames[platform].pop(sequence).chunks.values():
+            self._bytes -= _weight(chunk)
+        if not self._frames[platform]:
+            del self._frames[platform]
+
+    def _count(self, reason: Reason) -> Reason:
+        self.refused[reason] += 1
+        return reason
+
+
+@dataclass
+class _Held:
+    """A frame that is coming in."""
+
+    header: Header
+    chunks: dict[int, Chunk] = field(default_factory=dict)
+    groups: dict[int, list[Group]] = field(default_factory=dict)  # decoded, by chunk
+    last: int | None = None
+
+    def received(self) -> Received:
+        frame = assemble(self.chunks, self.groups)
+        return Received(frame, len(self.chunks), None if self.last is None else self.last + 1)
+
+
+def _weight(chunk: Chunk) -> int:
+    """Bytes of memory that a chunk takes at most, decoded: objects, boxes, the request's levels, the cells."""
+    request = 0 if chunk.request is None else chunk.request.levels.size
+    return 2048 + 16 * chunk.size + request + (0 if chunk.cells is None else 6 * chunk.cells.symbols)

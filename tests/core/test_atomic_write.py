@@ -1,0 +1,30 @@
+import errno
+
+import pytest
+
+from skyweave.core.atomic_write import write_aside
+
+
+def test_file_appears_whole_under_its_name(tmp_path):
+    target = tmp_path / "new" / "out.tif"
+    with write_aside(target) as aside:
+        assert aside.parent == target.parent and aside.suffix == ".tif"
+        aside.write_bytes(b"content")
+        assert not target.exists()
+    assert target.read_bytes() == b"content"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_error_keeps_the_old_file_and_leaves_nothing(tmp_path):
+    target = tmp_path / "out.json"
+    target.write_text("old")
+    with pytest.raises(OSError, match="No space"), write_aside(target) as aside:
+        aside.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"out\.bin"), write_aside(tmp_path / "out.bin"):
+        pass

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from collaboration import POSE_ERRORS, disturbed
-from skyweave.collaboration.cache import Cache, Own, fill, platforms_of
-from skyweave.collaboration.pose_alignment import Aligner
+from skyweave.collaboration.cache import EgoMaps, FeatureCache, build_feature_cache, platforms_of
+from skyweave.collaboration.pose_alignment import PoseAligner
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
 from skyweave.recordings.recording import RecordedScene
@@ -38,7 +38,9 @@ def main() -> None:
     arguments = parser.parse_args()
     model, card = load_perception(arguments.perception)
     scenes = load_scenes([arguments.data / arguments.recording], None)[: arguments.scenes[0]]
-    cache = fill(arguments.output / "cache_train", model, str(card.parts["perception_fingerprint"]), scenes)
+    cache = build_feature_cache(
+        arguments.output / "cache_train", model, str(card.parts["perception_fingerprint"]), scenes
+    )
     scenes = scenes[: arguments.scenes[1]]
     print("| poses wrong by | moments | before: median, 90 % | left out | of the rest: median, 90 % | corrected |")
     print("|" + " --- |" * 6)
@@ -55,9 +57,9 @@ def main() -> None:
         )
 
 
-def compared(scene: RecordedScene, cache: Cache, metres: float, degrees: float) -> Iterator[tuple[float, ...]]:
+def compared(scene: RecordedScene, cache: FeatureCache, metres: float, degrees: float) -> Iterator[tuple[float, ...]]:
     """Of each pair and moment: median metres before and after, whether the peer is trusted, and whether it is moved."""
-    aligners: dict[tuple[str, str], Aligner] = {}
+    aligners: dict[tuple[str, str], PoseAligner] = {}
     for f, frame in enumerate(scene.frames):
         geometry = {capture.platform: capture.geometry for capture in frame.captures.values()}
         for ego in platforms_of(frame)[::2]:
@@ -70,7 +72,7 @@ def compared(scene: RecordedScene, cache: Cache, metres: float, degrees: float) 
                 centres = placed(theirs.boxes.centres, true, wrong)
                 told = replace(theirs.boxes, centres=centres)
                 there = np.linalg.norm(centres - theirs.boxes.centres, axis=1) < FARTHEST
-                aligner = aligners.setdefault((ego, peer), Aligner())
+                aligner = aligners.setdefault((ego, peer), PoseAligner())
                 aligner.see(own.boxes, told.select(np.flatnonzero(there)), wrong[:3, 3])
                 if f % EVERY != EVERY - 1:
                     continue
@@ -92,7 +94,7 @@ def placed(points: np.ndarray, true: np.ndarray, wrong: np.ndarray) -> np.ndarra
     return wrong[:3, 3] + rays * ((points[:, 2] - wrong[2, 3]) / rays[:, 2])[:, None]
 
 
-def seen_by_both(own: Own, theirs: Own, scene: RecordedScene) -> np.ndarray:
+def seen_by_both(own: EgoMaps, theirs: EgoMaps, scene: RecordedScene) -> np.ndarray:
     """(n, 3) places on the ground."""
     places = own.grid.cell_centres()[::STRIDE, ::STRIDE][own.visible[::STRIDE, ::STRIDE]]
     index = theirs.grid.index(places)

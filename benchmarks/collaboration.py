@@ -25,16 +25,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skyweave.collaboration.batches import CachedSamples
-from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.batches import CachedDataset
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CollaborationConfig
-from skyweave.collaboration.evaluation import Conditions, score
+from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies import STRATEGIES
-from skyweave.collaboration.train import WEIGHTS, TrainConfig, train_on
+from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_on
 from skyweave.collaboration.weights import UNTRAINED, load_collaboration
 from skyweave.core.atomic_write import write_aside
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import rotation_about_z
 from skyweave.perception.train import load_scenes
@@ -43,12 +43,12 @@ from skyweave.perception.weights import load_perception
 CONFIG = Path(__file__).resolve().parents[1] / "configs/collaboration/hidden.yaml"
 BUDGETS = ("200", "500", "1000", "2000", "5000", "10000", "50000", "none")
 METRICS = ("mAP", "IoU", "VPQ", "minADE_3", "trajectory_recall")
-SWEEPS: dict[str, list[Conditions]] = {
-    "lost chunks": [Conditions(lost=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
-    "late by seconds": [Conditions(late=seconds) for seconds in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
-    "peers": [Conditions(peers=peers) for peers in range(8)],
-    "peers with boxes only": [Conditions(boxes_only=peers) for peers in (0, 1, 2, 3)],
-    "features of another scene": [Conditions(useless=useless) for useless in (False, True)],
+SWEEPS: dict[str, list[EvaluationConditions]] = {
+    "lost chunks": [EvaluationConditions(lost=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "late by seconds": [EvaluationConditions(late=seconds) for seconds in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "peers": [EvaluationConditions(peers=peers) for peers in range(8)],
+    "peers with boxes only": [EvaluationConditions(boxes_only=peers) for peers in (0, 1, 2, 3)],
+    "features of another scene": [EvaluationConditions(useless=useless) for useless in (False, True)],
 }
 POSE = "pose"
 POSE_ERRORS = ((0.0, 0.0), (0.5, 1.0), (1.5, 3.0))  # metres, degrees
@@ -96,8 +96,12 @@ class Bench:
             load_scenes([arguments.data / name], None)[:most]
             for name, most in zip((arguments.train, arguments.test), arguments.scenes, strict=True)
         )
-        self.train_cache = fill(self.output / "cache_train", self.perception, self.fingerprint, self.train_scenes)
-        self.test_cache = fill(self.output / "cache_test", self.perception, self.fingerprint, self.test_scenes)
+        self.train_cache = build_feature_cache(
+            self.output / "cache_train", self.perception, self.fingerprint, self.train_scenes
+        )
+        self.test_cache = build_feature_cache(
+            self.output / "cache_test", self.perception, self.fingerprint, self.test_scenes
+        )
 
     def model(self, strategy: str, seed: int) -> CollaborativeModel:
         """Trained, or read where that was done."""
@@ -107,19 +111,23 @@ class Bench:
         if not (folder / WEIGHTS).exists():
             changes = [f"perception={self.arguments.perception}", f"recordings=[{self.arguments.train}]"]
             changes += [f"collaboration.strategy={strategy}", f"optimiser.steps={self.arguments.steps}", f"seed={seed}"]
-            config = read_record(CONFIG, TrainConfig, changes)
+            config = load_config_file(CONFIG, CollaborationTrainConfig, changes)
             model = CollaborativeModel(copy.deepcopy(self.perception), config.collaboration, seed)
-            samples = CachedSamples(self.train_scenes, self.perception.config, self.train_cache)
+            samples = CachedDataset(self.train_scenes, self.perception.config, self.train_cache)
             train_on(folder, config, model, samples, self.train_cache, progress=False)
         return load_collaboration(folder / WEIGHTS)[0]
 
-    def scores(self, strategy: str, seed: int, conditions: Conditions, cache: Cache, name: str) -> dict[str, float]:
+    def scores(
+        self, strategy: str, seed: int, conditions: EvaluationConditions, cache: FeatureCache, name: str
+    ) -> dict[str, float]:
         """Of one model, kept in a file."""
         kept = self.output / "scores" / f"{strategy}_{seed}_{name}.json"
         if kept.exists():
             return dict(json.loads(kept.read_text()))
-        samples = CachedSamples(self.test_scenes, self.perception.config, self.test_cache, self.arguments.platforms)
-        found, ledger = score(self.model(strategy, seed), samples, conditions, self.arguments.every, told=cache)
+        samples = CachedDataset(self.test_scenes, self.perception.config, self.test_cache, self.arguments.platforms)
+        found, ledger = evaluate_collaboration(
+            self.model(strategy, seed), samples, conditions, self.arguments.every, told=cache
+        )
         values = {"bytes": ledger.mean, **{metric: found.values[metric] for metric in METRICS}}
         kept.parent.mkdir(parents=True, exist_ok=True)
         with write_aside(kept) as aside:
@@ -134,7 +142,7 @@ class Bench:
             for budget in [None] if free else [None if b == "none" else int(b) for b in self.arguments.budgets]:
                 seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
                 found = [
-                    self.scores(strategy, seed, Conditions(budget), self.test_cache, f"budget_{budget}")
+                    self.scores(strategy, seed, EvaluationConditions(budget), self.test_cache, f"budget_{budget}")
                     for seed in seeds
                 ]
                 rows.append({"strategy": strategy, "budget": budget or "none", **gathered(found)})
@@ -158,7 +166,7 @@ class Bench:
                     rows.append({"strategy": strategy, "condition": label, **gathered(found)})
             for metres, degrees in POSE_ERRORS if POSE in self.arguments.sweep else ():
                 cache = self.disturbed(metres, degrees) if metres else self.test_cache
-                conditions = Conditions(self.arguments.sweep_budget)
+                conditions = EvaluationConditions(self.arguments.sweep_budget)
                 label = f"pose: {metres} m, {degrees} degrees"
                 found = [
                     self.scores(strategy, seed, conditions, cache, label.replace(" ", "_").replace(",", ""))
@@ -167,11 +175,11 @@ class Bench:
                 rows.append({"strategy": strategy, "condition": label, **gathered(found)})
         return rows
 
-    def disturbed(self, metres: float, degrees: float) -> Cache:
+    def disturbed(self, metres: float, degrees: float) -> FeatureCache:
         """What peers tell when their poses are wrong."""
         disturb = partial(disturbed, metres=metres, degrees=degrees)
         folder = self.output / f"cache_pose_{metres}_{degrees}"
-        return fill(folder, self.perception, self.fingerprint, self.test_scenes, disturb)
+        return build_feature_cache(folder, self.perception, self.fingerprint, self.test_scenes, disturb)
 
 
 _FIELD = {

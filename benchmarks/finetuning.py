@@ -75,18 +75,18 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
 
     from skyweave.backbone import load
     from skyweave.core.atomic_write import write_aside
-    from skyweave.core.config import read_record
-    from skyweave.downstream.finetuning import adapt, with_rates
-    from skyweave.downstream.finetuning.benchmark.baselines import FLOORS, PATCH
+    from skyweave.core.config import load_config_file
+    from skyweave.downstream.finetuning import finetune_model, with_rates
+    from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, PATCH
     from skyweave.downstream.finetuning.finetune import FinetuneConfig
-    from skyweave.downstream.finetuning.scores import MAIN, confusion
-    from skyweave.downstream.labels.dataset import load_own
+    from skyweave.downstream.finetuning.scores import MAIN_METRIC, confusion
+    from skyweave.downstream.labels.dataset import load_labelled_dataset
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     beside = args.data / f"{task}.yaml"
-    config = read_record(beside if beside.exists() else CONFIGS / f"{task}.yaml", FinetuneConfig)
+    config = load_config_file(beside if beside.exists() else CONFIGS / f"{task}.yaml", FinetuneConfig)
     own = replace(config.data, split=replace(config.data.split, seed=seed))
-    data = load_own(own, args.data, task)
+    data = load_labelled_dataset(own, args.data, task)
     parts = zip(PARTS, MOST[task], strict=True)
     train, validation, test = (some(getattr(data, part), most, seed) for part, most in parts)
     data = replace(data, train=train, validation=validation, test=test)
@@ -97,21 +97,21 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     if seed != args.seeds[0] and first.exists():
         recipe = with_rates(recipe, json.loads(first.read_text())["rates"])
     started = time.perf_counter()
-    backbone = FLOORS[row](config.patch_size or PATCH) if row in FLOORS else load(args.weights)
-    found = adapt(data, backbone, recipe, seed=seed, fraction=fraction, absent="note")
+    backbone = BASELINES[row](config.patch_size or PATCH) if row in BASELINES else load(args.weights)
+    found = finetune_model(data, backbone, recipe, seed=seed, fraction=fraction, absent="note")
     units = [sample.name for sample in data.test]
     files = [name.partition("[")[0] for name in units]
     content: dict[str, Any] = {
         **found.to_dict(),
-        "main": MAIN[own.task],
+        "main": MAIN_METRIC[own.task],
         "units": files if len(set(files)) >= 8 else units,
         "confusion": confusion(data.task, found.predictions, data.test).astype(int).tolist(),
         "wall": time.perf_counter() - started,
     }
     with write_aside(path) as aside:
         aside.write_text(json.dumps(content))
-    score = found.scores[MAIN[own.task]]
-    print(f"{path.stem}: {MAIN[own.task]} {score:.3f}, {content['wall']:.0f} s, {found.rates}", flush=True)
+    score = found.scores[MAIN_METRIC[own.task]]
+    print(f"{path.stem}: {MAIN_METRIC[own.task]} {score:.3f}, {content['wall']:.0f} s, {found.rates}", flush=True)
 
 
 def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int) -> Any:

@@ -18,9 +18,9 @@ import numpy as np
 
 from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
 from skyweave.fleet.node.node import Node, NodeOptions
-from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
-from skyweave.fleet.sources.base import of_platform
+from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.metrics import evaluate_detection, seen
 from skyweave.recordings.nuscenes import load_recording
 from skyweave.recordings.recording import RecordedScene
@@ -83,7 +83,7 @@ def run(scene: RecordedScene, config: LinkConfig, offset: float, seed: int) -> d
         shift = round(number * offset * 1e9)
         clocks[name] = lambda shift=shift: true[0] + shift
         perceiver = TruthPerceiver(categories, seed=100 * seed + number)
-        place = Place(scene.crs, scene.ground)
+        place = WorldFrame(scene.crs, scene.ground)
         options = NodeOptions(wait=0.4)
         nodes[name] = Node("links", name, perceiver, network.join(name), place, options, number + 1, None, clocks[name])
     truth, alone, fused, peers, ages = [], [], [], [], []
@@ -93,7 +93,7 @@ def run(scene: RecordedScene, config: LinkConfig, offset: float, seed: int) -> d
         sent: dict[str, Any] = {}
         for name, node in nodes.items():
             node.beat()
-            moment = of_platform(frame, name, 0)
+            moment = platform_captures(frame, name, 0)
             if moment is not None:
                 sent[name] = node.send(replace(moment, time=clocks[name]()))
         while true[0] < start + 400_000_000:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.perception.evaluation import evaluate
-from skyweave.perception.samples import Samples
+from skyweave.perception.samples import PerceptionDataset
 from skyweave.perception.train import load_scenes, train
 from skyweave.perception.weights import load_perception
 
@@ -95,7 +95,9 @@ def scores_of(output: Path, bins: str, seed: int, steps: int) -> dict[str, dict[
     model, _ = load_perception(weights)
     result = {}
     for view in (TRAINED, *OTHERS):
-        samples = Samples(load_scenes([output / "recordings" / name_of(view)], None), model.config, platforms=1)
+        samples = PerceptionDataset(
+            load_scenes([output / "recordings" / name_of(view)], None), model.config, platforms=1
+        )
         values = evaluate(model, samples, batch=4, every=2).values
         result[name_of(view)] = {metric: values[metric] for metric in METRICS}
     kept.write_text(json.dumps(result, indent=1))

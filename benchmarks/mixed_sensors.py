@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from skyweave.perception import Samples, evaluate, load_perception
+from skyweave.perception import PerceptionDataset, evaluate, load_perception
 from skyweave.perception.train import load_scenes, train
 from skyweave.recordings.recording import RecordedScene
 
@@ -95,7 +95,7 @@ def scores(args: argparse.Namespace, seed: int) -> dict[str, dict[str, dict[str,
         scenes = load_scenes([args.output / "recordings" / light], None)
         result[light] = {}
         for group, cameras in GROUPS.items():
-            samples = Samples([using(scene, cameras) for scene in scenes], model.config)
+            samples = PerceptionDataset([using(scene, cameras) for scene in scenes], model.config)
             values = evaluate(model, samples, batch=2, every=args.every).values
             result[light][group] = {metric: values[metric] for metric in METRICS}
             print(seed, light, group, result[light][group], flush=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skyweave.perception import Samples, alone, evaluate, load_perception, predict
+from skyweave.perception import PerceptionDataset, evaluate, evaluate_ego_only, load_perception, predict
 from skyweave.perception.config import TASKS
 from skyweave.perception.train import load_scenes, train
 
@@ -95,11 +95,11 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
     model, _ = load_perception(weights)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    samples = Samples(load_scenes([args.output / "recordings" / "test"], None), model.config)
+    samples = PerceptionDataset(load_scenes([args.output / "recordings" / "test"], None), model.config)
     score = partial(evaluate, model, batch=2, every=args.every)
     result = {"all": dict(score(samples).values)}
     if run in ("joint", "random"):
-        result["own"] = dict(score(alone(samples)).values)
+        result["own"] = dict(score(evaluate_ego_only(samples)).values)
     if "trajectories" in model.config.tasks:
         result["true boxes"] = dict(score(samples, run=partial(predict, true_boxes=True)).values)
     kept.write_text(json.dumps(result, indent=1))
@@ -108,10 +108,10 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
 
 def seen_alone(recording: Path) -> float:
     """Of the objects on the map that some platform sees, the share that the one whose map it is sees itself."""
-    from skyweave.core.config import read_record
-    from skyweave.perception.train import TrainConfig
+    from skyweave.core.config import load_config_file
+    from skyweave.perception.train import PerceptionTrainConfig
 
-    samples = Samples(load_scenes([recording], None), read_record(MODEL, TrainConfig).model)
+    samples = PerceptionDataset(load_scenes([recording], None), load_config_file(MODEL, PerceptionTrainConfig).model)
     shares = []
     for number in range(0, len(samples), 4):
         objects = samples[number].objects.trainable()

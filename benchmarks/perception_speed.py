@@ -17,7 +17,7 @@ import torch
 
 from skyweave.core.malloc import keep_freed_memory
 from skyweave.mapping import plan_lift
-from skyweave.perception import PerceptionModel, Samples, Views, collate, load_perception, read_maps
+from skyweave.perception import PerceptionDataset, PerceptionModel, Views, collate, decode_maps, load_perception
 from skyweave.simulator.config import CameraConfig, PlatformConfig, WorldConfig
 from skyweave.simulator.world import simulate_scene
 
@@ -37,7 +37,7 @@ def main() -> None:
     model, _ = load_perception(args.weights)
     drones = PlatformConfig(count=4, cameras=[CameraConfig(rows=256, columns=448, field_of_view=(60.0, 75.0))])
     scene = simulate_scene(WorldConfig(frames=3, platforms=[drones]), 0)
-    samples = Samples([scene], model.config)
+    samples = PerceptionDataset([scene], model.config)
     batch = collate([samples[2]])
     watch = Watch(time.process_time if args.cpu else time.perf_counter)
     for number in range(args.frames + 2):
@@ -70,7 +70,7 @@ class Watch:
 
 @torch.inference_mode()
 def one_frame(model: PerceptionModel, views: Views, batch: Any, watch: Watch) -> None:
-    """The stages of `PerceptionModel.observe`, ``fuse``, ``perceive`` and `read_maps`, one by one."""
+    """The stages of `PerceptionModel.observe`, ``fuse``, ``perceive`` and `decode_maps`, one by one."""
     (images,), (cameras,), (maps,) = views.images, views.cameras, views.maps
     sample, config = batch.samples[0], model.config
     with torch.autocast("cpu", torch.bfloat16):
@@ -85,7 +85,7 @@ def one_frame(model: PerceptionModel, views: Views, batch: Any, watch: Watch) ->
         fused = watch("fusion", lambda: model.fusion(lifted, visible))
         past = [fused] * (model.config.history - 1)
         outputs = watch("memory, trunk, heads", lambda: model.perceive([*past, fused]))
-    watch("to boxes", lambda: read_maps(model, outputs, [sample.grid], [sample.ground], [sample.time]))
+    watch("to boxes", lambda: decode_maps(model, outputs, [sample.grid], [sample.ground], [sample.time]))
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def profiled(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     torch.set_num_threads(arguments.threads)
     model, batch, optimizer = skyweave_parts(arguments)
     from skyweave.core.observation import Observation
-    from skyweave.data.batch import stack
+    from skyweave.data.batch import stack_observations
 
     observations = [Observation.from_pixels(image.numpy(), batch.sensor) for image in batch.pixels]
     generator = torch.Generator().manual_seed(0)
@@ -203,7 +203,7 @@ def profiled(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         for _ in range(arguments.rounds + 1):
             seconds: dict[str, float] = {}
             with timed(seconds, "loading: stack images"):
-                images = stack(observations)
+                images = stack_observations(observations)
             with autocast(precision):
                 with timed(seconds, "patchify and mask"):
                     group = model.mask(images, 16, generator)

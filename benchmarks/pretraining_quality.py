@@ -23,7 +23,7 @@ from torch.nn import functional
 
 import pretraining
 from skyweave.data.augment import RandomView
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.downstream.probing.probe import Prepared, prepare, score
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def _views(prepared: Prepared, seed: int, step: int, batch: int) -> SensorBatch:
     generator = np.random.default_rng([seed, step])
     view = RandomView(SIDE, scale=(0.75, 1.25))
     images = prepared.samples.images
-    return stack([view(images[int(generator.integers(len(images)))], generator) for _ in range(batch)])
+    return stack_observations([view(images[int(generator.integers(len(images)))], generator) for _ in range(batch)])
 
 
 def _skyweave(args: argparse.Namespace, prepared: Prepared, seed: int, steps: int) -> Features:

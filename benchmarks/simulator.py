@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.simulator.config import WorldConfig
 from skyweave.simulator.world import World
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 def rendering(path: str, frames: int) -> list[str]:
     clock, cpu = time.perf_counter(), time.process_time()
-    world = World(read_record(path, WorldConfig))
+    world = World(load_config_file(path, WorldConfig))
     for capture in world.frame().captures.values():
         capture.load()
     rows = [line("build a scene", 0, time.perf_counter() - clock, time.process_time() - cpu)]

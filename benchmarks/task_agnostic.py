@@ -26,13 +26,13 @@ from pathlib import Path
 import torch
 
 from skyweave.backbone import read_checkpoint
-from skyweave.collaboration.batches import CachedSamples
-from skyweave.collaboration.cache import fill
-from skyweave.collaboration.evaluation import Conditions, score
+from skyweave.collaboration.batches import CachedDataset
+from skyweave.collaboration.cache import build_feature_cache
+from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.train import WEIGHTS, TrainConfig, train_head, train_on
+from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_head, train_on
 from skyweave.collaboration.weights import load_collaboration
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.train import load_scenes, train
@@ -83,11 +83,13 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
         load_scenes([args.data / which], None)[:most]
         for which, most in zip((args.fresh, args.test), args.scenes, strict=True)
     )
-    cache = fill(caches / "cache_train", perception, fingerprint, trained)
-    samples = CachedSamples(trained, perception.config, cache)
+    cache = build_feature_cache(caches / "cache_train", perception, fingerprint, trained)
+    samples = CachedDataset(trained, perception.config, cache)
     model, _ = load_collaboration(collaboration(args, folder, weights, samples, held_out))
-    cache = fill(caches / "cache_test", perception, fingerprint, test)
-    found, _ = score(model, CachedSamples(test, model.perception.config, cache), Conditions(args.budget), args.every)
+    cache = build_feature_cache(caches / "cache_test", perception, fingerprint, test)
+    found, _ = evaluate_collaboration(
+        model, CachedDataset(test, model.perception.config, cache), EvaluationConditions(args.budget), args.every
+    )
     values = {metric: found.values[metric] for metrics in METRICS.values() for metric in metrics}
     kept.write_text(json.dumps(values))
     return values
@@ -110,11 +112,11 @@ def perception_for_two(args: argparse.Namespace, folder: Path, held_out: str | N
 
 
 def collaboration(
-    args: argparse.Namespace, folder: Path, weights: Path, samples: CachedSamples, held_out: str | None
+    args: argparse.Namespace, folder: Path, weights: Path, samples: CachedDataset, held_out: str | None
 ) -> Path:
     """Codec, fusion and reader for all tasks but ``held_out``, then its head."""
     changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}"]
-    config = read_record(SHARING, TrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
+    config = load_config_file(SHARING, CollaborationTrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
     path, headed = folder / "ours" / WEIGHTS, folder / "head" / WEIGHTS
     if not path.exists():
         model = CollaborativeModel(load_perception(weights)[0], config.collaboration, config.seed)

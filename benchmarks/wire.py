@@ -24,7 +24,7 @@ from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, WireGrid
 from skyweave.wire.rans import decode as decode_symbols
 from skyweave.wire.rans import encode
 from skyweave.wire.receiver import Receiver
-from skyweave.wire.rejection import Refused
+from skyweave.wire.rejection import RejectedError
 from skyweave.wire.tables import COST_SCALE, Branch, EntropyTables, frequencies_from
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ def above_entropy(chunks: list[bytes], made: EntropyTables) -> float:
         if chunk.cells is None:
             continue
         (groups,) = decode_cells([chunk.cells], made)
-        assert not isinstance(groups, Refused)
+        assert not isinstance(groups, RejectedError)
         spent += 8 * len(chunk.cells.stream)
         for group in groups:
             entropy += best_gap_table(gap_classes(np.diff(group.indices, prepend=-1) - 1), made)[1] / COST_SCALE

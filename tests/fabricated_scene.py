@@ -8,7 +8,7 @@ from skyweave.core.geometry.frames import look_at
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.perception.config import LiftConfig, MapConfig, ModelConfig
+from skyweave.perception.config import LiftConfig, MapConfig, PerceptionConfig
 from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedScene
 
 RGB = get_sensor("rgb")
@@ -16,7 +16,7 @@ CAMERA = PinholeCamera.from_field_of_view(1.0, 64, 96)
 SPEED = 4.0
 
 
-def config(**changes: object) -> ModelConfig:
+def config(**changes: object) -> PerceptionConfig:
     """A model of seconds."""
     fields = {
         "map": MapConfig(32.0, 1.0),
@@ -26,7 +26,7 @@ def config(**changes: object) -> ModelConfig:
         "horizon": 2,
         "categories": ("car", "truck"),
     }
-    return ModelConfig(**{**fields, **changes})  # type: ignore[arg-type]
+    return PerceptionConfig(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def scene(frames: int = 6, platforms: int = 4, name: str = "toy") -> RecordedScene:

@@ -21,7 +21,9 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 def test_every_command_file_is_listed() -> None:
     package = Path(cli.__file__).parents[1]
-    modules = {".".join(("skyweave", *p.relative_to(package).with_suffix("").parts)) for p in package.rglob("command_*.py")}
+    modules = {
+        ".".join(("skyweave", *p.relative_to(package).with_suffix("").parts)) for p in package.rglob("command_*.py")
+    }
     assert modules == {module for module, _ in cli.COMMANDS.values()}
     assert all(module.endswith(f".command_{command}") for command, (module, _) in cli.COMMANDS.items())
 

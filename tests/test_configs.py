@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.downstream.labels.probe_config import ProbeConfig
-from skyweave.perception.train import TrainConfig
+from skyweave.perception.train import PerceptionTrainConfig
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.simulator.config import WorldConfig
 
 KINDS: dict[str, Any] = {
     "world": WorldConfig,
-    "perception": TrainConfig,
+    "perception": PerceptionTrainConfig,
     "pretrain": PretrainConfig,
     "probe": ProbeConfig,
 }
@@ -24,4 +24,4 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
     "file", [file for kind in KINDS for file in sorted((CONFIGS / kind).glob("*.yaml"))], ids=lambda file: file.stem
 )
 def test_it_can_be_read(file: Path) -> None:
-    assert read_record(file, KINDS[file.parent.name])
+    assert load_config_file(file, KINDS[file.parent.name])

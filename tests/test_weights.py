@@ -8,12 +8,12 @@ import torch
 
 import skyweave
 from skyweave.backbone import fingerprint, read_checkpoint, shipped
-from skyweave.collaboration.batches import CachedSamples
-from skyweave.collaboration.cache import fill
-from skyweave.collaboration.evaluation import Conditions, score
+from skyweave.collaboration.batches import CachedDataset
+from skyweave.collaboration.cache import build_feature_cache
+from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.data.dataset import load_dataset
 from skyweave.demo.perception import unseen_scenes
 from skyweave.perception import load_perception
@@ -46,10 +46,10 @@ def test_a_kilobyte_of_the_shipped_codec_shows_what_others_see(tmp_path: Path) -
     model, card = load_collaboration("crossing")
     assert model.tables is not None and model.config.strategy == "ours"
     scenes = unseen_scenes(1, 5)
-    cache = fill(tmp_path, model.perception, str(card.parts["perception_fingerprint"]), scenes)
-    samples = CachedSamples(scenes, model.perception.config, cache)
-    together, ledger = score(model, samples, Conditions(1000))
-    alone, _ = score(model, samples, Conditions(1000, peers=0))
+    cache = build_feature_cache(tmp_path, model.perception, str(card.parts["perception_fingerprint"]), scenes)
+    samples = CachedDataset(scenes, model.perception.config, cache)
+    together, ledger = evaluate_collaboration(model, samples, EvaluationConditions(1000))
+    alone, _ = evaluate_collaboration(model, samples, EvaluationConditions(1000, peers=0))
     assert 500 < ledger.mean <= 1000
     for metric, least in (("mAP", 0.1), ("IoU", 0.05), ("VPQ", 0.03)):
         assert together.values[metric] > alone.values[metric] + least, (metric, together.values, alone.values)
@@ -78,7 +78,7 @@ def test_hidden_patches_are_predicted_better_than_by_the_visible_mean(source: st
     for number in index.indices[:4]:
         observation = dataset.observation(int(number))
         size = min(*observation.shape, 128)
-        batch = stack([observation.window(0, 0, size, size)])
+        batch = stack_observations([observation.window(0, 0, size, size)])
         picture, hidden = model.reconstruct(batch, 0.75, seed=0, patch_size=patch_size)
         stds = torch.from_numpy(observation.sensor.stds)[:, None]
         truth, weight = batch.pixels[0][:, hidden[0]], batch.valid[0][:, hidden[0]]

@@ -21,7 +21,7 @@ from skyweave.backbone.pretrained.weights import from_state_dict, load_published
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 
 SENTINEL2 = get_sensor("sentinel2-l2a")
 CONFIG = PublishedConfig("test", width=192, depth=4, heads=3, patch_size=8, side=12)
@@ -135,7 +135,7 @@ def test_batches_are_their_images(family: tuple[PublishedEncoder, Sensor, int]) 
     encoder, sensor, patch = family
     images = [seen(sensor, 2 * patch, 2 * patch, seed) for seed in range(3)]
     with torch.inference_mode():
-        together = encoder(stack(images))
+        together = encoder(stack_observations(images))
     for number, image in enumerate(images):
         torch.testing.assert_close(together.tokens[number], encoder.embed(image).tokens[0], rtol=0, atol=2e-5)
 
@@ -214,7 +214,7 @@ def test_normalisation_is_the_published_one() -> None:
 def test_clay_places_by_metres() -> None:
     encoder = from_state_dict(clay_state())
     observation = seen(SENTINEL2, 16, 16)
-    batch = stack([observation])
+    batch = stack_observations([observation])
     other = SensorBatch(batch.pixels, batch.valid, batch.sensor, batch.ground_sample_distance * 3)
     with torch.inference_mode():
         assert not torch.allclose(encoder(batch).tokens, encoder(other).tokens)

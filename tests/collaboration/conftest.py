@@ -8,8 +8,8 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.collaboration.batches import CachedSamples
-from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.batches import CachedDataset
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
@@ -30,17 +30,19 @@ def scenes() -> list[RecordedScene]:
 
 
 @pytest.fixture(scope="session")
-def cache(perception: PerceptionModel, scenes: list[RecordedScene], tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return fill(tmp_path_factory.mktemp("cache"), perception, "toy", scenes)
+def cache(
+    perception: PerceptionModel, scenes: list[RecordedScene], tmp_path_factory: pytest.TempPathFactory
+) -> FeatureCache:
+    return build_feature_cache(tmp_path_factory.mktemp("cache"), perception, "toy", scenes)
 
 
 @pytest.fixture(scope="session")
-def samples(perception: PerceptionModel, scenes: list[RecordedScene], cache: Cache) -> CachedSamples:
-    return CachedSamples(scenes, perception.config, cache)
+def samples(perception: PerceptionModel, scenes: list[RecordedScene], cache: FeatureCache) -> CachedDataset:
+    return CachedDataset(scenes, perception.config, cache)
 
 
 @pytest.fixture(scope="session")
-def make(perception: PerceptionModel, cache: Cache) -> Callable[[str], CollaborativeModel]:
+def make(perception: PerceptionModel, cache: FeatureCache) -> Callable[[str], CollaborativeModel]:
     """A model of a strategy, its tables frozen, made once; random weights, a codec that begins as training does."""
     made: dict[str, CollaborativeModel] = {}
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from skyweave.collaboration.pose_alignment import FLAT, LIKELY, Aligner, Aligners, Correction, PoseError
+from skyweave.collaboration.pose_alignment import FLAT, LIKELY, Correction, PoseAligner, PoseAligners, PoseError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
 
@@ -34,11 +34,11 @@ def told(points: np.ndarray, error: np.ndarray) -> np.ndarray:
     return CAMERA + rays * ((points[:, 2] - CAMERA[2]) / rays[:, 2])[:, None]
 
 
-def watched(error: np.ndarray, seed: int, noise: float = 0.3, frames: int = 8) -> Aligner:
+def watched(error: np.ndarray, seed: int, noise: float = 0.3, frames: int = 8) -> PoseAligner:
     """Both see two thirds of the moving objects and one thing in four that is not there; the peer errs."""
     generator = np.random.default_rng(seed)
     places, classes, velocities = world(generator, 12)
-    aligner = Aligner()
+    aligner = PoseAligner()
     for _ in range(frames):
         lists = []
         for _ in range(2):
@@ -97,14 +97,14 @@ def test_a_frame_that_comes_again_counts_once() -> None:
     own = boxes(MIDDLE + np.array([[0.0, 5.0], [4.0, 9.0]]), np.array([0, 1]))
     grid, pose = WireGrid(0, 0, 500_000, 8, 8), Pose(CAMERA, np.array([1.0, 0, 0, 0]))
     frames = [FrameContent(3, n, n * 10**9, grid, pose=pose, boxes=own) for n in (1, 1, 2)]
-    known = Aligners()
+    known = PoseAligners()
     for now, frame in enumerate(frames, start=1):
         known.errors(own, [frame], now * 10**9)
     assert len(known.peers[3][0].frames) == 2
 
 
 def test_without_common_objects_poses_are_believed() -> None:
-    aligner = Aligner()
+    aligner = PoseAligner()
     assert aligner.error().trusted and aligner.error().at(CAMERA) is None
     generator = np.random.default_rng(0)
     places, classes, _ = world(generator, 5)
@@ -117,7 +117,7 @@ def test_several_explanations_are_no_reason_to_trust() -> None:
     """Six like things in a row, 4 m apart, of which five are told between their places: it may be either way."""
     row = np.stack([np.arange(6) * 4.0, np.zeros(6)], 1) + MIDDLE
     between = row[:5] + np.array([2.0, 0.0])
-    aligner = Aligner()
+    aligner = PoseAligner()
     for _ in range(8):
         aligner.see(boxes(row, np.zeros(6, int)), boxes(between, np.zeros(5, int)), CAMERA)
     assert not aligner.error().trusted
@@ -127,7 +127,7 @@ def test_several_explanations_are_no_reason_to_trust() -> None:
 def test_impossible_poses_say_nothing(camera: tuple[float, float, float]) -> None:
     place = CAMERA * camera
     places, classes, _ = world(np.random.default_rng(0), 8)
-    aligner = Aligner()
+    aligner = PoseAligner()
     aligner.see(boxes(places, classes), boxes(places + 2, classes), place)
     found = aligner.error()
     correction = found.at(place)

@@ -10,16 +10,16 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.collaboration.batches import CachedSamples
-from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.batches import CachedDataset
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.entropy_tables import fingerprint_of, freeze
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.train import TrainConfig, train_head, with_head
+from skyweave.collaboration.train import CollaborationTrainConfig, train_head, with_head
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import OptimiserConfig
+from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.recordings.recording import RecordedScene
 
 
@@ -27,12 +27,12 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
     small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
     config = replace(toy.config(), tasks=("detection", "trajectories"))
     perception = PerceptionModel(config, build_backbone(small, [toy.RGB], seed=0)).eval()
-    cache: Cache = fill(tmp_path / "cache", perception, "toy", scenes[:1])
+    cache: FeatureCache = build_feature_cache(tmp_path / "cache", perception, "toy", scenes[:1])
     model = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6))).eval()
     freeze(model, cache)
     before = fingerprint_of(model)
-    settings = TrainConfig("toy", "", [], optimiser=OptimiserConfig(steps=2, batch=1), cells=32)
-    samples = CachedSamples(scenes[:1], config, cache)
+    settings = CollaborationTrainConfig("toy", "", [], optimiser=PerceptionOptimiserConfig(steps=2, batch=1), cells=32)
+    samples = CachedDataset(scenes[:1], config, cache)
     quantised, noisy = DualBranchCodec.quantised, []
     monkeypatch.setattr(DualBranchCodec, "quantised", lambda *given: noisy.append(given[-1]) or quantised(*given))
     longer, card = load_collaboration(train_head(tmp_path / "run", settings, model, "instances", samples))
@@ -44,7 +44,7 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
     for name, value in model.state_dict().items():
         assert torch.equal(value, new[name]), name
     start = with_head(perception, "instances", seed=7).heads["instances"]
-    settings = replace(settings, optimiser=OptimiserConfig(steps=1, batch=1, learning_rate=0.0))
+    settings = replace(settings, optimiser=PerceptionOptimiserConfig(steps=1, batch=1, learning_rate=0.0))
     path = train_head(tmp_path / "again", settings, model, "instances", samples, start)
     begun = load_collaboration(path)[0].perception.heads["instances"]
     for (name, value), (_, other) in zip(start.named_parameters(), begun.named_parameters(), strict=True):

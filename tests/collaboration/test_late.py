@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from skyweave.collaboration.batches import CachedSamples
-from skyweave.collaboration.evaluation import Conditions, Exchange
+from skyweave.collaboration.batches import CachedDataset
+from skyweave.collaboration.evaluation import EvaluationConditions, Exchange
 from skyweave.collaboration.model import CollaborativeModel
 
 Make = Callable[[str], CollaborativeModel]
@@ -16,9 +16,9 @@ Make = Callable[[str], CollaborativeModel]
     ("late", "past", "present"), [(0.0, 2, 3), (0.1, 2, 2), (0.5, 2, 2), (0.6, 1, 1), (9.0, None, None)]
 )
 def test_messages_come_when_they_come(
-    make: Make, samples: CachedSamples, late: float, past: int | None, present: int | None
+    make: Make, samples: CachedDataset, late: float, past: int | None, present: int | None
 ) -> None:
-    exchange = Exchange(make("ours"), samples, Conditions(late=late))
+    exchange = Exchange(make("ours"), samples, EvaluationConditions(late=late))
     times = [frame.time for frame in samples.scenes[0].frames]
     assert np.allclose(np.diff(times), 0.5e9)
     number = samples.index.index((0, 3))

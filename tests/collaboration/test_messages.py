@@ -9,16 +9,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skyweave.collaboration.boxes import drawn, moved
-from skyweave.collaboration.cache import Cache, Own
+from skyweave.collaboration.boxes import drawn, extrapolate_boxes
+from skyweave.collaboration.cache import EgoMaps, FeatureCache
 from skyweave.collaboration.entropy_tables import freeze
-from skyweave.collaboration.messages import content, decoded, encode, heard, request_of, wanted_by
+from skyweave.collaboration.messages import build_message, decode_received, decoded, encode, request_map, request_of
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies.dual_branch import Ours
 from skyweave.collaboration.weights import as_stored, load_collaboration, save_collaboration
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.targets import rasterise
-from skyweave.wire import BoxList, FrameContent, Pose, Receiver, Refused, WireGrid, decode
+from skyweave.wire import BoxList, FrameContent, Pose, Receiver, RejectedError, WireGrid, decode
 
 Make = Callable[[str], CollaborativeModel]
 POSE = Pose(np.array([3.0, -4.0, 30.0]), np.array([1.0, 0, 0, 0]))
@@ -26,13 +26,13 @@ POSE = Pose(np.array([3.0, -4.0, 30.0]), np.array([1.0, 0, 0, 0]))
 
 def sent(
     model: CollaborativeModel,
-    own: Own,
+    own: EgoMaps,
     budget: int | None,
     mtu: int = 1200,
     wanted: np.ndarray | None = None,
     sequence: int = 0,
 ) -> list[bytes]:
-    frame = content(
+    frame = build_message(
         model, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, own.boxes, budget,
         wanted, POSE, 7, sequence,
     )  # fmt: skip
@@ -40,7 +40,7 @@ def sent(
 
 
 @pytest.fixture
-def own(cache: Cache) -> Own:
+def own(cache: FeatureCache) -> EgoMaps:
     """A map, and forty boxes on it."""
     known, generator = cache["one", 2, "UAV_2"], np.random.default_rng(0)
     middle = [known.grid.west + known.grid.columns / 2, known.grid.north - known.grid.rows / 2, 0.8]
@@ -58,7 +58,7 @@ def ours(make: Make) -> CollaborativeModel:
 
 
 @torch.inference_mode()
-def test_what_the_receiver_decodes_is_what_training_decodes(ours: CollaborativeModel, own: Own) -> None:
+def test_what_the_receiver_decodes_is_what_training_decodes(ours: CollaborativeModel, own: EgoMaps) -> None:
     chunks = sent(ours, own, None)
     frame = decode(chunks, ours.tables or ())
     found = decoded(ours, frame)
@@ -72,20 +72,20 @@ def test_what_the_receiver_decodes_is_what_training_decodes(ours: CollaborativeM
 
 
 @pytest.mark.parametrize("budget", [120, 200, 500, 1000, 3000, 10_000, 200_000])
-def test_the_budget_is_kept_and_used(ours: CollaborativeModel, own: Own, budget: int) -> None:
+def test_the_budget_is_kept_and_used(ours: CollaborativeModel, own: EgoMaps, budget: int) -> None:
     chunks = sent(ours, own, budget)
     size, whole = sum(map(len, chunks)), sum(map(len, sent(ours, own, None)))
     assert size <= budget
     assert size >= min(0.9 * budget - 25, 0.97 * whole - 100)
 
 
-def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeModel, own: Own) -> None:
+def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeModel, own: EgoMaps) -> None:
     """What one platform saw alone adds nothing to a map that was fused from its cells."""
     empty, nowhere = torch.zeros_like(torch.from_numpy(own.features)), torch.zeros(own.grid.shape, dtype=torch.bool)
 
     def handed_on(budget: int | None) -> tuple[BoxList, BoxList]:
         frame = decode(sent(ours, own, budget), ours.tables or ())
-        came = heard(ours, empty, nowhere, own.grid, [frame], own.time)
+        came = decode_received(ours, empty, nowhere, own.grid, [frame], own.time)
         assert frame.boxes is not None and came.told.boxes.any(), "all are drawn, whatever else came"
         return frame.boxes, came.boxes[0]
 
@@ -103,7 +103,7 @@ def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeMod
     assert max(shares) < 0.85, "each of those kept lies where the sender does not see"
 
 
-def test_the_most_useful_cells_are_those_with_most_energy(ours: CollaborativeModel, own: Own) -> None:
+def test_the_most_useful_cells_are_those_with_most_energy(ours: CollaborativeModel, own: EgoMaps) -> None:
     maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
     strategy = Ours(maps.shape[1], ours.strategy.box_channels)
     nowhere = torch.zeros(1, *own.grid.shape)
@@ -113,9 +113,9 @@ def test_the_most_useful_cells_are_those_with_most_energy(ours: CollaborativeMod
     assert torch.allclose(certain - useful, torch.ones(()))
 
 
-def test_cells_of_own_boxes_travel_first(ours: CollaborativeModel, own: Own) -> None:
+def test_cells_of_own_boxes_travel_first(ours: CollaborativeModel, own: EgoMaps) -> None:
     def covered(boxes: BoxList) -> float:
-        frame = content(
+        frame = build_message(
             ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, boxes, 1000
         )
         cells = decode(encode(ours, frame, 1000), ours.tables or ()).high
@@ -126,7 +126,9 @@ def test_cells_of_own_boxes_travel_first(ours: CollaborativeModel, own: Own) -> 
     assert covered(own.boxes) > 1.2 * covered(replace(own.boxes, scores=0 * own.boxes.scores))
 
 
-def test_a_model_stored_in_int8_says_the_same(ours: CollaborativeModel, cache: Cache, own: Own, tmp_path: Path) -> None:
+def test_a_model_stored_in_int8_says_the_same(
+    ours: CollaborativeModel, cache: FeatureCache, own: EgoMaps, tmp_path: Path
+) -> None:
     model = copy.deepcopy(ours)
     as_stored(model, torch.int8)
     assert model.tables is None, "other cells need other tables"
@@ -141,7 +143,7 @@ def test_a_model_stored_in_int8_says_the_same(ours: CollaborativeModel, cache: C
     assert small < 0.5 * large
 
 
-def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, make: Make, own: Own) -> None:
+def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, make: Make, own: EgoMaps) -> None:
     tiny = decode(sent(ours, own, 200), ours.tables or ())
     assert tiny.boxes is not None and len(tiny.boxes) >= 10
     assert tiny.boxes.scores == pytest.approx(own.boxes.scores[: len(tiny.boxes)], abs=0.01)
@@ -152,19 +154,19 @@ def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, 
 
 
 @torch.inference_mode()
-def test_without_messages_the_map_is_ones_own_to_the_last_bit(ours: CollaborativeModel, own: Own) -> None:
+def test_without_messages_the_map_is_ones_own_to_the_last_bit(ours: CollaborativeModel, own: EgoMaps) -> None:
     features, visible = torch.from_numpy(own.features), torch.from_numpy(own.visible)
-    alone = ours.strategy.fuse(heard(ours, features, visible, own.grid, [], own.time).told)
+    alone = ours.strategy.fuse(decode_received(ours, features, visible, own.grid, [], own.time).told)
     silent = FrameContent(3, 1, own.time, WireGrid.from_map(own.grid))
     assert torch.equal(
-        ours.strategy.fuse(heard(ours, features, visible, own.grid, [silent, silent], own.time).told), alone
+        ours.strategy.fuse(decode_received(ours, features, visible, own.grid, [silent, silent], own.time).told), alone
     )
     perceived = ours.perception.fusion(features[None, None], visible[None, None])
     assert torch.equal(alone, perceived), "whatever training for messages did"
 
 
 @torch.inference_mode()
-def test_a_lost_chunk_loses_its_cells_and_no_others(ours: CollaborativeModel, own: Own) -> None:
+def test_a_lost_chunk_loses_its_cells_and_no_others(ours: CollaborativeModel, own: EgoMaps) -> None:
     chunks = sent(ours, own, 6000, mtu=300)
     assert len(chunks) >= 4
     whole = decode(chunks, ours.tables or ())
@@ -181,7 +183,7 @@ def test_a_lost_chunk_loses_its_cells_and_no_others(ours: CollaborativeModel, ow
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_bytes_are_safe(ours: CollaborativeModel, own: Own, data: st.DataObject) -> None:
+def test_any_bytes_are_safe(ours: CollaborativeModel, own: EgoMaps, data: st.DataObject) -> None:
     chunk = bytearray(data.draw(st.sampled_from(sent(ours, own, 2500, mtu=300))))
     for _ in range(data.draw(st.integers(0, 4))):
         chunk[data.draw(st.integers(0, len(chunk) - 1))] = data.draw(st.integers(0, 255))
@@ -191,20 +193,22 @@ def test_any_bytes_are_safe(ours: CollaborativeModel, own: Own, data: st.DataObj
     features, visible = torch.from_numpy(own.features), torch.from_numpy(own.visible)
     frames = [received.frame for received in receiver.frames(own.time)]
     with torch.inference_mode():
-        assert torch.isfinite(ours.strategy.fuse(heard(ours, features, visible, own.grid, frames, own.time).told)).all()
+        assert torch.isfinite(
+            ours.strategy.fuse(decode_received(ours, features, visible, own.grid, frames, own.time).told)
+        ).all()
 
 
-def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own: Own) -> None:
+def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own: EgoMaps) -> None:
     frame = decode(sent(ours, own, 3000), ours.tables or ())
     strange = replace(frame, fingerprint=frame.fingerprint ^ 1)
     assert decoded(ours, strange) is None
-    told = heard(
+    told = decode_received(
         ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, [strange], own.time
     ).told
     assert not told.visible.any() and bool(told.boxes.any()) == bool(frame.boxes is not None and len(frame.boxes))
 
 
-def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, own: Own) -> None:
+def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, own: EgoMaps) -> None:
     strategy = ours.strategy
     assert isinstance(strategy, Ours)
     strategy.asked.data.fill_(50.0)
@@ -217,16 +221,16 @@ def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, ow
     strategy.asked.data.fill_(0.5)
 
 
-def test_requests_say_what_is_not_seen(own: Own) -> None:
+def test_requests_say_what_is_not_seen(own: EgoMaps) -> None:
     visible = np.zeros(own.grid.shape, bool)
     visible[:, :32] = True
     asking = FrameContent(1, 0, 0, WireGrid.from_map(own.grid), request=request_of(visible, own.grid))
-    wanted = wanted_by([asking], own.grid)
+    wanted = request_map([asking], own.grid)
     assert not wanted[:, :32].any() and (wanted[:, 32:] == 1).all()
-    assert not wanted_by([replace(asking, request=None)], own.grid).any()
+    assert not request_map([replace(asking, request=None)], own.grid).any()
 
 
-def test_features_without_tables_are_refused_by_name(ours: CollaborativeModel, own: Own) -> None:
+def test_features_without_tables_are_refused_by_name(ours: CollaborativeModel, own: EgoMaps) -> None:
     tables, ours.tables = ours.tables, None
     try:
         with pytest.raises(ValueError, match="tables are not frozen"):
@@ -235,17 +239,17 @@ def test_features_without_tables_are_refused_by_name(ours: CollaborativeModel, o
         ours.tables = tables
 
 
-def test_a_grid_that_is_not_snapped_is_refused(ours: CollaborativeModel, own: Own) -> None:
+def test_a_grid_that_is_not_snapped_is_refused(ours: CollaborativeModel, own: EgoMaps) -> None:
     with pytest.raises(ValueError, match="multiples of 8"):
         sent(ours, replace(own, grid=replace(own.grid, west=own.grid.west + 3)), 1000)
 
 
-def test_chunks_of_two_frames_are_refused(ours: CollaborativeModel, own: Own) -> None:
-    with pytest.raises(Refused):
+def test_chunks_of_two_frames_are_refused(ours: CollaborativeModel, own: EgoMaps) -> None:
+    with pytest.raises(RejectedError):
         decode([*sent(ours, own, 500), *sent(ours, own, 500, sequence=3)], ours.tables or ())
 
 
-def test_boxes_move_with_their_velocities(own: Own) -> None:
-    later = moved(own.boxes, 0.5)
+def test_boxes_move_with_their_velocities(own: EgoMaps) -> None:
+    later = extrapolate_boxes(own.boxes, 0.5)
     assert own.boxes.velocities is not None
     assert later.centres[:, :2] == pytest.approx(own.boxes.centres[:, :2] + own.boxes.velocities / 2)

@@ -10,19 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.collaboration.batches import CachedSamples, TrainingMoments, asked, collate, warped, warped_boxes
-from skyweave.collaboration.boxes import DRAWN, drawn, merged, moved
-from skyweave.collaboration.cache import Cache
+from skyweave.collaboration.batches import CachedDataset, TrainingMoments, asked, collate, warped, warped_boxes
+from skyweave.collaboration.boxes import DRAWN, drawn, extrapolate_boxes, merge_boxes
+from skyweave.collaboration.cache import FeatureCache
 from skyweave.collaboration.cell_selection import select, worth_telling
 from skyweave.collaboration.codec import DualBranchCodec
-from skyweave.collaboration.config import CodecConfig, Losses, World
+from skyweave.collaboration.config import CodecConfig, ImpairmentConfig, Losses
 from skyweave.collaboration.entropy import EntropyModel, cheapest, freeze
 from skyweave.collaboration.evaluation import with_boxes
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.module import OptimiserConfig
-from skyweave.perception.prediction import Scene, forecast
+from skyweave.perception.module import PerceptionOptimiserConfig
+from skyweave.perception.prediction import ScenePrediction, forecast_trajectories
 from skyweave.perception.results import Detections
 from skyweave.wire import BoxList
 
@@ -123,17 +123,17 @@ def test_drawn_boxes_say_what_and_where() -> None:
 
 
 def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:
-    both = merged(boxes((0, 0, 0.6), (10, 0, 0.5)), [boxes((0.8, 0, 0.6), (20, 0, 0.4))])
+    both = merge_boxes(boxes((0, 0, 0.6), (10, 0, 0.5)), [boxes((0.8, 0, 0.6), (20, 0, 0.4))])
     assert len(both) == 3
     first = both.centres[both.scores.argmax()]
     assert first[0] == pytest.approx(0.4) and both.scores.max() == pytest.approx(1 - 0.4 * 0.4)
-    assert len(merged(boxes(), [])) == 0 and len(merged(boxes((1, 1, 0.5)), [boxes()])) == 1
-    timid = merged(boxes((0, 0, 0.6)), [boxes((0.5, 0, 0.5))], raise_scores=False)
+    assert len(merge_boxes(boxes(), [])) == 0 and len(merge_boxes(boxes((1, 1, 0.5)), [boxes()])) == 1
+    timid = merge_boxes(boxes((0, 0, 0.6)), [boxes((0.5, 0, 0.5))], raise_scores=False)
     assert len(timid) == 1 and timid.scores[0] == pytest.approx(0.6)
 
 
 def test_boxes_beyond_the_map_are_kept_as_sure_as_they_were_told_where_that_is_asked_for(make: Make) -> None:
-    alone = Scene(Detections.empty(None, 0))
+    alone = ScenePrediction(Detections.empty(None, 0))
     told = boxes((10, 0, 0.5), (40, 0, 0.5))
     inside = with_boxes(alone, [told], make("ours"), {}, GRID, 0).detections
     assert inside is not None and inside.boxes.centres[:, 0].tolist() == [10] and inside.scores[0] < 0.5
@@ -150,13 +150,13 @@ def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, str
     maps = torch.randn(1, config.lift.channels, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         outputs = model.perception.perceive([maps] * config.history, torch.ones(1, config.history, dtype=torch.bool))
-    scene = Scene(Detections.empty(None, 0))
+    scene = ScenePrediction(Detections.empty(None, 0))
     told = boxes((10.2, -4.7, 0.5), (40, 0, 0.5))  # on the map, and beyond
     found = with_boxes(scene, [told], model, outputs, GRID, 0, beyond=True)
     assert found.detections is not None and found.trajectories is not None and len(found.trajectories) == 2
     place = found.detections.boxes.centres[:, None, None, :2]
     straight = place + found.detections.velocities[:, None, None] * found.trajectories.times[:, None]
-    read = forecast(model.perception, outputs, 0, found.detections, GRID)
+    read = forecast_trajectories(model.perception, outputs, 0, found.detections, GRID)
     assert np.abs(read.modes - straight).max() > 1e-3
     beyond = place[:, 0, 0, 0] > 32
     expected = np.where(beyond[:, None, None, None] | (strategy == "late"), straight, read.modes)
@@ -189,7 +189,7 @@ def test_errors_of_pose_move_maps_and_boxes_alike() -> None:
     there = warped_boxes(one, (3.0, -2.0), np.pi / 2, GRID).centres[0]
     row, column = np.argwhere(moved_map[0].numpy() > 0)[0]
     assert (column - 31.5, 31.5 - row) == pytest.approx((there[0], there[1]), abs=1.01)
-    assert moved(one, 2.0).centres[0, :2] == pytest.approx([14.5, 10.5])
+    assert extrapolate_boxes(one, 2.0).centres[0, :2] == pytest.approx([14.5, 10.5])
 
 
 def test_what_others_lack_is_asked_for() -> None:
@@ -200,19 +200,19 @@ def test_what_others_lack_is_asked_for() -> None:
     assert (wanted[:32] == 1).all() and not wanted[32:].any()
 
 
-def test_moments_are_a_function_of_seed_and_number(samples: CachedSamples) -> None:
-    one, other = (TrainingMoments(samples, World(), True, seed=3, cells=24) for _ in range(2))
+def test_moments_are_a_function_of_seed_and_number(samples: CachedDataset) -> None:
+    one, other = (TrainingMoments(samples, ImpairmentConfig(), True, seed=3, cells=24) for _ in range(2))
     for number in (0, 5, 11):
         a, b = one[number], other[number]
         assert a.own.shape == (1, 2, 16, 24, 24) and a.peers.shape == (1, 2, 3, 16, 24, 24)
         for name, value in vars(a).items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(value, getattr(b, name)), name
-    assert not torch.equal(one[0].budget, TrainingMoments(samples, World(), True, seed=4)[0].budget)
+    assert not torch.equal(one[0].budget, TrainingMoments(samples, ImpairmentConfig(), True, seed=4)[0].budget)
 
 
-def test_the_perfect_world_is_perfect(samples: CachedSamples) -> None:
-    world = World((1e6, 1e6), 0, 0, 0, 0, 0, 0, 0, 0)
+def test_the_perfect_world_is_perfect(samples: CachedDataset) -> None:
+    world = ImpairmentConfig((1e6, 1e6), 0, 0, 0, 0, 0, 0, 0, 0)
     moment = TrainingMoments(samples, world, True)[2]
     assert torch.equal(moment.peers, moment.clean) and torch.equal(moment.peer_visible, moment.clean_visible)
     assert not moment.age.any() and not moment.lost.any()
@@ -220,12 +220,12 @@ def test_the_perfect_world_is_perfect(samples: CachedSamples) -> None:
 
 @pytest.mark.parametrize("strategy", ["ours", "where2comm", "cerf"])
 def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
-    make: Make, samples: CachedSamples, strategy: str
+    make: Make, samples: CachedDataset, strategy: str
 ) -> None:
     model = make(strategy)
     before = {name: value.clone() for name, value in model.perception.state_dict().items()}
-    module = CollaborationModule(model, OptimiserConfig(steps=2), Losses())
-    moments = TrainingMoments(samples, replace(World(), alone=0, absent=0), model.sends_features)
+    module = CollaborationModule(model, PerceptionOptimiserConfig(steps=2), Losses())
+    moments = TrainingMoments(samples, replace(ImpairmentConfig(), alone=0, absent=0), model.sends_features)
     module.train()
     total, parts = module.loss(collate([moments[1], moments[4]]))
     total.backward()
@@ -236,15 +236,15 @@ def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
     assert all(torch.equal(value, before[name]) for name, value in model.perception.state_dict().items())
 
 
-def test_the_reader_learns_along_and_what_makes_cells_stays(make: Make, samples: CachedSamples) -> None:
+def test_the_reader_learns_along_and_what_makes_cells_stays(make: Make, samples: CachedDataset) -> None:
     model = copy.deepcopy(make("ours"))
     before = {name: value.clone() for name, value in model.perception.state_dict().items()}
-    module = CollaborationModule(model, OptimiserConfig(steps=2), Losses(), reader_rate=0.1).train()
+    module = CollaborationModule(model, PerceptionOptimiserConfig(steps=2), Losses(), reader_rate=0.1).train()
     optimiser = module.configure_optimizers()["optimizer"]
     rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     trunk, codec = next(model.perception.trunk.parameters()), next(model.codec.parameters())
     assert rates[id(trunk)] == pytest.approx(0.1 * rates[id(codec)])
-    moments = TrainingMoments(samples, replace(World(), alone=0, absent=0), model.sends_features)
+    moments = TrainingMoments(samples, replace(ImpairmentConfig(), alone=0, absent=0), model.sends_features)
     module.loss(collate([moments[1], moments[4]]))[0].backward()
     optimiser.step()
     changed = {name for name, value in model.perception.state_dict().items() if not torch.equal(value, before[name])}
@@ -254,14 +254,14 @@ def test_the_reader_learns_along_and_what_makes_cells_stays(make: Make, samples:
 
 def test_tasks_that_the_model_does_not_have_are_named(make: Make) -> None:
     with pytest.raises(ValueError, match="names 'weather'"):
-        CollaborationModule(make("ours"), OptimiserConfig(), Losses(use=("weather",)))
+        CollaborationModule(make("ours"), PerceptionOptimiserConfig(), Losses(use=("weather",)))
 
 
 def test_no_cache_is_named(tmp_path: object) -> None:
     from pathlib import Path
 
     with pytest.raises(FileNotFoundError, match="no cache of features"):
-        Cache(Path(str(tmp_path)))
+        FeatureCache(Path(str(tmp_path)))
 
 
 def test_a_received_box_extends_the_instance_it_lies_on_or_is_a_new_one() -> None:

@@ -4,14 +4,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies import STRATEGIES
 
 Make = Callable[[str], CollaborativeModel]
 
 
-def told(model: CollaborativeModel, peers: int = 3, rows: int = 32, seed: int = 0) -> Told:
+def told(model: CollaborativeModel, peers: int = 3, rows: int = 32, seed: int = 0) -> FusionInput:
     generator = torch.Generator().manual_seed(seed)
     channels, boxes = model.perception.config.lift.channels, model.strategy.box_channels
     shape = (2, peers, rows, rows)
@@ -20,10 +20,10 @@ def told(model: CollaborativeModel, peers: int = 3, rows: int = 32, seed: int = 
     drawn = torch.rand(2, peers, boxes, rows, rows, generator=generator) * exact.unsqueeze(2)
     features = torch.randn(2, peers, channels, rows, rows, generator=generator) * exact.unsqueeze(2)
     own = torch.randn(2, channels, rows, rows, generator=generator) * seen.unsqueeze(1)
-    return Told(own, seen, features, exact, exact, drawn, torch.zeros(2, peers))
+    return FusionInput(own, seen, features, exact, exact, drawn, torch.zeros(2, peers))
 
 
-def silent(one: Told) -> Told:
+def silent(one: FusionInput) -> FusionInput:
     return replace(
         one, features=0 * one.features, visible=0 * one.visible, exact=0 * one.exact, boxes=0 * one.boxes
     )  # fmt: skip

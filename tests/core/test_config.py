@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skyweave.core.config import apply_change, convert, read_record
+from skyweave.core.config import apply_override, config_from_dict, load_config_file
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Outer:
 def test_a_file_with_changes(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("title: x\ninner: {rate: 1e-3}\n")
-    assert read_record(file, Outer).inner.rate == 1e-3
-    changed = read_record(file, Outer, ["inner.names=[a, b]", "title=y"])
+    assert load_config_file(file, Outer).inner.rate == 1e-3
+    changed = load_config_file(file, Outer, ["inner.names=[a, b]", "title=y"])
     assert changed == Outer("y", Inner(1e-3, ["a", "b"]))
 
 
@@ -40,19 +40,19 @@ def test_a_file_with_changes(tmp_path: Path) -> None:
 )
 def test_errors_name_the_key(content: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        convert(content, Outer)
+        config_from_dict(content, Outer)
 
 
 def test_changes_need_a_value() -> None:
     with pytest.raises(ValueError, match="'a' is no change; write key=value"):
-        apply_change({}, "a")
+        apply_override({}, "a")
     with pytest.raises(ValueError, match="'a' has no keys of its own"):
-        apply_change({"a": 1}, "a.b=2")
+        apply_override({"a": 1}, "a.b=2")
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such configuration"):
-        read_record(tmp_path / "a.yaml", Outer)
+        load_config_file(tmp_path / "a.yaml", Outer)
     (tmp_path / "a.yaml").write_text("a: [")
     with pytest.raises(ValueError, match=r"a\.yaml: "):
-        read_record(tmp_path / "a.yaml", Outer)
+        load_config_file(tmp_path / "a.yaml", Outer)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from skyweave.backbone import build_backbone, save_checkpoint
-from skyweave.collaboration.cache import fill
+from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
@@ -15,7 +15,7 @@ from skyweave.demo.perception import unseen_scenes
 from skyweave.perception import (
     LiftConfig,
     MapConfig,
-    ModelConfig,
+    PerceptionConfig,
     PerceptionModel,
     load_perception,
     save_perception,
@@ -36,7 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def perception(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = ModelConfig(
+    config = PerceptionConfig(
         map=MapConfig(64.0, 2.0),
         lift=LiftConfig(options={"ceiling": 4.0, "count": 3}, channels=8),
         neck=8,
@@ -54,6 +54,6 @@ def collaboration(perception: Path) -> Path:
     folder = perception.parent
     config = CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))
     model = CollaborativeModel(load_perception(perception)[0], config).eval()
-    freeze(model, fill(folder / "cache", model.perception, "small", unseen_scenes(1, 2)))
+    freeze(model, build_feature_cache(folder / "cache", model.perception, "small", unseen_scenes(1, 2)))
     save_collaboration(folder / "collaboration.safetensors", model, "small")
     return folder / "collaboration.safetensors"

@@ -7,13 +7,13 @@ import pytest
 import rasterio
 
 from skyweave.core.images.png import encode_png
-from skyweave.core.images.principal_components import Moments
+from skyweave.core.images.principal_components import RunningCovariance
 
 
 def test_moments_in_parts_equal_moments_at_once() -> None:
     random = np.random.default_rng(1)
     features = random.normal(size=(500, 6)) @ random.normal(size=(6, 6)) + 1000
-    parts = Moments(6)
+    parts = RunningCovariance(6)
     for part in np.array_split(features, 7):
         parts.add(part)
     parts.add(np.zeros((0, 6)))
@@ -27,7 +27,7 @@ def test_moments_in_parts_equal_moments_at_once() -> None:
 
 @pytest.mark.parametrize("samples", [0, 1])
 def test_few_samples_give_grey(samples: int) -> None:
-    moments = Moments(4)
+    moments = RunningCovariance(4)
     moments.add(np.ones((samples, 4)))
     picture = moments.principal_colours().colours(np.ones((2, 4)))
     assert (picture == 128).all()

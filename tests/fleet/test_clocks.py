@@ -4,15 +4,15 @@ import threading
 import numpy as np
 import pytest
 
-from skyweave.fleet.link.clocks import Exchange, OffsetEstimate
+from skyweave.fleet.link.clocks import ClockExchange, OffsetEstimate
 
 SECOND = 10**9
 
 
-def exchange(number: int, offset: int, there: int, back: int) -> Exchange:
+def exchange(number: int, offset: int, there: int, back: int) -> ClockExchange:
     """Round trip ``number`` with a clock that is ``offset`` ahead and these delays."""
     sent = number * SECOND
-    return Exchange(sent, sent + there + offset, sent + there + offset + 1000, sent + there + 1000 + back)
+    return ClockExchange(sent, sent + there + offset, sent + there + offset + 1000, sent + there + 1000 + back)
 
 
 def test_the_quickest_exchange_counts() -> None:
@@ -44,8 +44,8 @@ def test_before_any_exchange_only_a_gross_error_is_guessed() -> None:
 
 def test_impossible_exchanges_are_left_out() -> None:
     estimate = OffsetEstimate()
-    estimate.add(Exchange(10 * SECOND, 0, 5 * SECOND, 11 * SECOND))
-    estimate.add(Exchange(0, 0, 0, 60 * SECOND))
+    estimate.add(ClockExchange(10 * SECOND, 0, 5 * SECOND, 11 * SECOND))
+    estimate.add(ClockExchange(0, 0, 0, 60 * SECOND))
     assert not estimate.known and estimate.offset == 0
 
 

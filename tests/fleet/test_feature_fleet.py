@@ -16,18 +16,18 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.collaboration.cache import fill
+from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.weights import load_for, save_collaboration
+from skyweave.collaboration.weights import load_collaborative_model, save_collaboration
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.fleet.sinks.publish import MOST, SHOWN
 from skyweave.fleet.sinks.score import read_detections, read_saved
-from skyweave.fleet.sources.base import of_platform
+from skyweave.fleet.sources.base import platform_captures
 from skyweave.fleet.supervisor.supervisor import Supervisor
 from skyweave.perception.model import PerceptionModel
 from skyweave.recordings.nuscenes import finish_recording, load_recording, write_scene
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         heatmap.weight *= 300  # type: ignore[operator]
         heatmap.bias += 3.5  # type: ignore[operator]
     model = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))).eval()
-    cache = fill(folder / "cache", perception, "toy", [scene])
+    cache = build_feature_cache(folder / "cache", perception, "toy", [scene])
     maps = torch.from_numpy(np.stack([cache[key].features for key in cache.entries]))
     model.codec.start_from(maps.permute(0, 2, 3, 1).flatten(0, 2)[::7])
     freeze(model, cache)
@@ -123,15 +123,17 @@ def test_processes_that_exchange_features_give_what_a_batch_gives(folder: Path) 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the nodes: sums in another order round differently
     try:
-        perceivers = {name: FeaturePerceiver(load_for(folder / "model.safetensors", None)[0]) for name in NAMES}
+        perceivers = {
+            name: FeaturePerceiver(load_collaborative_model(folder / "model.safetensors", None)[0]) for name in NAMES
+        }
         for number, (tick, pictures) in enumerate(moments.items()):
             frame = scene.frames[tick % len(scene.frames)]
             sequences = {name: content["sequence"] for name, content in pictures.items()}
             shift = tick * round(INTERVAL * 1e9) - frame.time
-            captured = {name: moment for name in NAMES if (moment := of_platform(frame, name, shift)) is not None}
+            captured = {name: moment for name in NAMES if (moment := platform_captures(frame, name, shift)) is not None}
             budget = BUDGET - -(-BUDGET // MTU) * ENVELOPE
             place, headers = (
-                Place(scene.crs, scene.ground),
+                WorldFrame(scene.crs, scene.ground),
                 {name: (i + 1, sequences[name]) for i, name in enumerate(NAMES)},
             )
             wanted = perceive_together(perceivers, captured, place, budget, MTU - ENVELOPE, headers)

@@ -10,7 +10,7 @@ import fabricated_fleet as fleet
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.collaboration.cache import Cache, fill
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
@@ -18,7 +18,7 @@ from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
 from skyweave.fleet.link.transport import Loopback
 from skyweave.fleet.node.node import NodeOptions, names
 from skyweave.fleet.node.rate_control import BudgetConfig
-from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.perception.model import PerceptionModel
@@ -39,12 +39,12 @@ def perception() -> PerceptionModel:
 
 
 @pytest.fixture(scope="module")
-def cache(perception: PerceptionModel, tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return fill(tmp_path_factory.mktemp("cache"), perception, "toy", [toy.scene(3, 3)])
+def cache(perception: PerceptionModel, tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
+    return build_feature_cache(tmp_path_factory.mktemp("cache"), perception, "toy", [toy.scene(3, 3)])
 
 
 @pytest.fixture(scope="module")
-def model(perception: PerceptionModel, cache: Cache) -> CollaborativeModel:
+def model(perception: PerceptionModel, cache: FeatureCache) -> CollaborativeModel:
     made = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))).eval()
     maps = torch.from_numpy(np.stack([cache[key].features for key in cache.entries]))
     made.codec.start_from(maps.permute(0, 2, 3, 1).flatten(0, 2)[::7])
@@ -65,7 +65,7 @@ def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeM
             node.beat()
         sent = {name: nodes[name].send(frames[name]) for name in NAMES}
         headers = {name: (nodes[name].number, sent[name].sequence) for name in NAMES}
-        wanted = perceive_together(offline, frames, Place(), chunk_budget, 1188, headers)
+        wanted = perceive_together(offline, frames, WorldFrame(), chunk_budget, 1188, headers)
         for name in NAMES:
             assert 0.6 * BUDGET < sent[name].bytes <= BUDGET
             picture = nodes[name].finish(sent[name])

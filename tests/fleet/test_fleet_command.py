@@ -22,7 +22,7 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 from aiohttp import ClientSession
 
 from skyweave.cli.main import main
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.fleet import Client
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state, node_contents, supervisor_of
@@ -298,7 +298,7 @@ def test_each_node_gets_its_own_part_of_the_configuration(tmp_path: Path) -> Non
 
 def test_shipped_configurations_are_right(repository: Path) -> None:
     for path in sorted((repository / "configs" / "fleet").glob("*.yaml")):
-        config = read_record(path, FleetConfig)
+        config = load_config_file(path, FleetConfig)
         assert path.stem == config.name and len(node_contents(config, path.parent)) == 4
 
 

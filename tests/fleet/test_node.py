@@ -5,14 +5,14 @@ import fabricated_fleet as fleet
 from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
 from skyweave.fleet.link.transport import Loopback
 from skyweave.fleet.node.node import Node, NodeOptions, names
-from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.offline import perceive_together
-from skyweave.perception.prediction import Scene
+from skyweave.perception.prediction import ScenePrediction
 
 NAMES = ("UAV_1", "UAV_2", "UAV_3", "UAV_4")
 
 
-def same(one: Scene, other: Scene) -> None:
+def same(one: ScenePrediction, other: ScenePrediction) -> None:
     a, b = one.detections, other.detections
     assert a is not None and b is not None and len(a) == len(b)
     assert a.categories == b.categories
@@ -39,7 +39,7 @@ def test_networked_and_batch_results_are_equal(kind: str) -> None:
         sent = {name: nodes[name].send(frames[name]) for name in NAMES}
         assert not any(nodes[name].missing(sent[name]) for name in NAMES)
         pictures = {name: nodes[name].finish(sent[name]) for name in NAMES}
-        wanted = perceive_together(offline, frames, Place(), 20_000, 1188)  # type: ignore[arg-type]
+        wanted = perceive_together(offline, frames, WorldFrame(), 20_000, 1188)  # type: ignore[arg-type]
         for name in NAMES:
             assert names(pictures[name].sources) == [other for other in NAMES if other != name]
             same(pictures[name].scene, wanted[name])

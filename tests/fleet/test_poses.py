@@ -10,7 +10,7 @@ import fabricated_fleet as fleet
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.collaboration.boxes import detections_of
+from skyweave.collaboration.boxes import detections_from_box_list
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.transport import Loopback
@@ -18,7 +18,7 @@ from skyweave.fleet.perceivers.late_fusion import BoxPerceiver, OwnScene
 from skyweave.fleet.sinks.prometheus import NodeCollector, status
 from skyweave.fleet.sinks.publish import links
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import Scene
+from skyweave.perception.prediction import ScenePrediction
 from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
 
 GRID = MapGrid(-64, 64, 0.5, 128, 128)
@@ -60,7 +60,9 @@ def test_peers_with_wrong_poses_still_help() -> None:
     perceiver, offs = BoxPerceiver(model, GRID), []
     for moment in range(4):
         noise = generator.normal(0, 0.2, (2, 24, 2))
-        scene = Scene(detections_of(boxes((places + noise[0])[ours]), perceiver.categories, None, moment))
+        scene = ScenePrediction(
+            detections_from_box_list(boxes((places + noise[0])[ours]), perceiver.categories, None, moment)
+        )
         sent = boxes((told[:, :2] + noise[1])[theirs])
         content = FrameContent(1, moment, moment, WireGrid.from_map(GRID), pose=Pose(CAMERA, LEVEL), boxes=sent)
         found = perceiver.fuse(OwnScene(moment, GRID, scene), [content]).detections

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rosbags.typesys import Stores, get_typestore
 
-from skyweave.core.config import convert
+from skyweave.core.config import config_from_dict
 from skyweave.fleet.config import NodeConfig, RosConfig, SourceConfig
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.transport import Loopback, LoopbackMember
@@ -193,7 +193,7 @@ def test_a_node_hears_a_bridge_on_a_session_of_its_own() -> None:
         "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18655"], "interval": 0.1},
         "perceiver": {"kind": "truth"},
     }
-    node, source = make_node(convert(content, NodeConfig))
+    node, source = make_node(config_from_dict(content, NodeConfig))
     stop, found = threading.Event(), []
     thread = threading.Thread(target=lambda: found.extend(source.moments(wall_clock, stop)))
     thread.start()
@@ -227,7 +227,7 @@ def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.Mo
     bridge = ZenohTransport(ZenohConfig(listen=["tcp/127.0.0.1:18656"]))
     try:
         with pytest.raises(ValueError, match="no such camera"):
-            make_node(convert(content, NodeConfig))
+            make_node(config_from_dict(content, NodeConfig))
         assert len(closed) == 2, "the fleet's session and the source's own"
     finally:
         bridge.close()

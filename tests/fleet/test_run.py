@@ -242,7 +242,7 @@ def test_pictures_of_peers_go_into_the_statistics() -> None:
 
 def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
-    from skyweave.core.config import convert
+    from skyweave.core.config import config_from_dict
     from skyweave.fleet.config import NodeConfig
     from skyweave.fleet.supervisor.runtime import make_perceiver
     from skyweave.perception.weights import save_perception
@@ -254,7 +254,7 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
         "source": {"path": "unused", "interval": 0.5},
         "perceiver": {"kind": "model", "weights": str(tmp_path / "model.safetensors")},
     }
-    read = make_perceiver(convert(content, NodeConfig))
+    read = make_perceiver(config_from_dict(content, NodeConfig))
     assert torch.get_num_threads() == threads, "only a process of its own may settle what all of it shares"
     assert read.categories == ("car", "truck") and read.interval == 0.5 and read.resolution == 1.0
     hub, clock = Loopback(), fleet.HandClock()
@@ -279,14 +279,14 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
 def test_maps_of_the_past_move_by_whole_cells() -> None:
     import torch
 
-    from skyweave.collaboration.cache import shifted
+    from skyweave.collaboration.cache import translate_map
     from skyweave.core.geometry.grid import MapGrid
 
     before, after = MapGrid(0, 8, 1.0, 8, 8), MapGrid(3, 6, 1.0, 8, 8)
     values = torch.arange(64.0).reshape(1, 1, 8, 8)
-    moved = shifted(values, *before.offset_to(after), after.shape)
+    moved = translate_map(values, *before.offset_to(after), after.shape)
     for x, y in ((3.5, 5.5), (7.5, 0.5), (5.5, 3.5)):
         old, new = before.index(np.array([x, y])), after.index(np.array([x, y]))
         assert moved.flatten()[int(new)] == values.flatten()[int(old)]
     assert int((moved != 0).sum()) == 5 * 6
-    assert not shifted(values, *before.offset_to(MapGrid(30, 6, 1.0, 8, 8)), (8, 8)).any()
+    assert not translate_map(values, *before.offset_to(MapGrid(30, 6, 1.0, 8, 8)), (8, 8)).any()

@@ -10,7 +10,7 @@ from skyweave.backbone import BackboneConfig, build_backbone
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import catalogue, get_sensor
-from skyweave.data.batch import stack
+from skyweave.data.batch import stack_observations
 from skyweave.downstream.labels.labelled_data import IGNORED
 from skyweave.interop.sensor_module import SensorModule, decode, pyramid
 from skyweave.interop.timm_model import Classifier, FeaturePyramid, with_weights
@@ -94,7 +94,7 @@ def test_labels_and_back() -> None:
 def test_a_module_is_the_backbone() -> None:
     observation = seen()
     own = module(ground_sample_distance=12.5)
-    expected = own.encoder(stack([observation]))
+    expected = own.encoder(stack_observations([observation]))
     got = own(to_sample(observation)["image"].unsqueeze(0))
     torch.testing.assert_close(got.tokens, expected.tokens, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match=r"3 bands of sentinel2-l2a \(red, green, blue\)"):

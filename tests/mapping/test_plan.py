@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.core.geometry.camera import NEAR, CameraGeometry, PinholeCamera
+from skyweave.core.geometry.camera import NEAR_PLANE_M, CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, GroundPlane
@@ -41,7 +41,7 @@ def test_nodes_fall_in_the_cells_of_their_world_points(
     geometry = camera(x, altitude, yaw, pitch)
     rays = ground_rays(geometry, GroundPlane(), SHAPE)
     depths = kind.depths(rays)
-    depths = torch.where(depths < NEAR, torch.nan, depths)  # as close to the camera as that nothing is placed
+    depths = torch.where(depths < NEAR_PLANE_M, torch.nan, depths)  # as close to the camera as that nothing is placed
     points = (rays.position + depths[..., None] * rays.directions[:, None]).numpy()
     found, expected = cell_index(geometry, GRID, GroundPlane(), kind, SHAPE).numpy(), GRID.index(points)
     cells = GRID.cells_from_world(points)

@@ -10,10 +10,10 @@ import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.evaluation import alone, evaluate
+from skyweave.perception.evaluation import evaluate, evaluate_ego_only
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule
-from skyweave.perception.samples import Augmentation, Samples, collate
+from skyweave.perception.module import LossConfig, PerceptionModule, PerceptionOptimiserConfig
+from skyweave.perception.samples import Augmentation, PerceptionDataset, collate
 from skyweave.recordings.recording import Annotations, RecordedScene
 
 SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
@@ -33,24 +33,24 @@ def without_objects(scene: RecordedScene) -> RecordedScene:
 
 
 def module(own: PerceptionModel) -> PerceptionModule:
-    return PerceptionModule(own, OptimiserConfig(), LossConfig())
+    return PerceptionModule(own, PerceptionOptimiserConfig(), LossConfig())
 
 
 def test_a_recording_without_objects_trains_and_is_scored() -> None:
-    own, samples = model(), Samples([without_objects(toy.scene())], toy.config(), Augmentation())
+    own, samples = model(), PerceptionDataset([without_objects(toy.scene())], toy.config(), Augmentation())
     total, parts = module(own).loss(collate([samples[1], samples[2]]))
     total.backward()
     assert torch.isfinite(total) and all(torch.isfinite(value) for value in parts.values())
-    scores = evaluate(own, Samples(samples.scenes, toy.config()))
+    scores = evaluate(own, PerceptionDataset(samples.scenes, toy.config()))
     assert "no object of the model's categories was seen on the map" in scores.notes
     assert "mAP" not in scores.to_dict()
 
 
 def test_one_platform_alone_is_enough() -> None:
-    own, samples = model(), Samples([toy.scene(platforms=1)], toy.config())
+    own, samples = model(), PerceptionDataset([toy.scene(platforms=1)], toy.config())
     total, _ = module(own).loss(collate([samples[1]]))
     assert torch.isfinite(total)
-    together, lonely = evaluate(own, samples), evaluate(own, alone(samples))
+    together, lonely = evaluate(own, samples), evaluate(own, evaluate_ego_only(samples))
     assert together.values["mAP"] == lonely.values["mAP"]
 
 
@@ -58,7 +58,7 @@ def test_missing_pictures_and_frames() -> None:
     scene = toy.scene()
     frames = [f for number, f in enumerate(scene.frames) if number != 2]
     frames[3] = replace(frames[3], captures=dict(list(frames[3].captures.items())[:2]))
-    samples = Samples([replace(scene, frames=frames)], toy.config())
+    samples = PerceptionDataset([replace(scene, frames=frames)], toy.config())
     assert not samples[2].moments[0]  # the frame before is missing
     own = model()
     total, _ = module(own).loss(collate([samples[2], samples[3]]))
@@ -67,7 +67,7 @@ def test_missing_pictures_and_frames() -> None:
 
 
 def test_unknown_classes_are_left_out_and_a_class_that_is_not_there_is_noted() -> None:
-    samples = Samples([toy.scene()], toy.config(categories=("car", "tram")))
+    samples = PerceptionDataset([toy.scene()], toy.config(categories=("car", "tram")))
     own = PerceptionModel(toy.config(categories=("car", "tram")), build_backbone(SMALL, [toy.RGB], seed=0))
     scores = evaluate(own, samples)
     assert "AP/car" in scores.values and "AP/tram" not in scores.values
@@ -75,7 +75,7 @@ def test_unknown_classes_are_left_out_and_a_class_that_is_not_there_is_noted() -
 
 
 def test_a_map_of_another_resolution_is_refused() -> None:
-    sample = Samples([toy.scene()], toy.config())[1]
+    sample = PerceptionDataset([toy.scene()], toy.config())[1]
     views = collate([sample]).frames[-1]
     finer = MapGrid.around(0, 0, 32, 0.5)
     with pytest.raises(ValueError, match=r"64 x 64 cells of 0.5 m: this model was trained on cells of 1.0 m"):

@@ -12,17 +12,17 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, GroundPlane
-from skyweave.perception.bev_encoder import Memory
-from skyweave.perception.config import LiftConfig, ModelConfig
+from skyweave.perception.bev_encoder import TemporalFusion
+from skyweave.perception.config import LiftConfig, PerceptionConfig
 from skyweave.perception.evaluation import evaluate
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead
 from skyweave.perception.heads.trajectories import TrajectoryHead
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule, lift_loss
+from skyweave.perception.module import LossConfig, PerceptionModule, PerceptionOptimiserConfig, lift_loss
 from skyweave.perception.prediction import predict
-from skyweave.perception.samples import Samples, collate
+from skyweave.perception.samples import PerceptionDataset, collate
 from skyweave.perception.targets import gaussians, rasterise
 from skyweave.perception.weights import load_perception, save_perception
 
@@ -55,7 +55,7 @@ def test_mean_fusion_is_the_mean_of_those_who_see() -> None:
 
 
 def test_a_missing_frame_is_the_same_whatever_it_holds() -> None:
-    memory = Memory(3, 2, 4).eval()
+    memory = TemporalFusion(3, 2, 4).eval()
     now, past = torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8)
     missing = torch.tensor([[False, True]])
     assert torch.equal(memory([past, now], missing), memory([0 * past, now], missing))
@@ -81,7 +81,7 @@ def test_gaussians_peak_at_one_in_their_cell() -> None:
 
 
 def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
-    head, samples = DetectionHead(toy.config()), Samples([toy.scene()], toy.config())
+    head, samples = DetectionHead(toy.config()), PerceptionDataset([toy.scene()], toy.config())
     objects = samples[1].objects.trainable()
     targets = head.targets([objects], torch.device("cpu"))
     box = torch.zeros(1, 12, *objects.grid.shape)
@@ -102,7 +102,7 @@ def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
 
 @pytest.mark.parametrize("relief", [0.0, 50.0])
 def test_heights_are_above_the_ground(relief: float) -> None:
-    head, objects = DetectionHead(toy.config()), Samples([toy.scene()], toy.config())[1].objects.trainable()
+    head, objects = DetectionHead(toy.config()), PerceptionDataset([toy.scene()], toy.config())[1].objects.trainable()
     around = MapGrid(objects.grid.west - 20, objects.grid.north + 20, objects.grid.resolution, 300, 300)
     heights = 515 + np.linspace(0, relief, 300)[:, None] * np.ones(300)
     ground = ElevationModel(heights, around) if relief else GroundPlane(515.0)
@@ -121,7 +121,7 @@ def test_heights_are_above_the_ground(relief: float) -> None:
 
 def test_instances_keep_their_identity_over_the_steps() -> None:
     config = toy.config()
-    head, sample = InstanceHead(config), Samples([toy.scene()], config)[1]
+    head, sample = InstanceHead(config), PerceptionDataset([toy.scene()], config)[1]
     targets = head.targets([sample.objects], torch.device("cpu"))
     outputs = {
         "segmentation": torch.where(targets["identity"] > 0, 5.0, -5.0),
@@ -153,7 +153,7 @@ def test_one_vehicle_has_one_centre_and_less_sure_cells_count_later() -> None:
 
 def test_trajectories_start_at_constant_velocity() -> None:
     config = toy.config()
-    head, sample = TrajectoryHead(config).eval(), Samples([toy.scene()], config)[1]
+    head, sample = TrajectoryHead(config).eval(), PerceptionDataset([toy.scene()], config)[1]
     torch.nn.init.zeros_(head.predict[-1].weight)
     torch.nn.init.zeros_(head.predict[-1].bias)
     outputs = head(torch.randn(1, 16, *sample.grid.shape))
@@ -171,7 +171,7 @@ def test_trajectories_start_at_constant_velocity() -> None:
 
 def test_trajectories_of_a_batch_are_those_of_its_samples() -> None:
     config = toy.config()
-    head, samples = TrajectoryHead(config).eval(), Samples([toy.scene()], config)
+    head, samples = TrajectoryHead(config).eval(), PerceptionDataset([toy.scene()], config)
     maps = torch.randn(2, 16, 32, 32)
     objects = [samples[1].objects, samples[2].objects]
     targets = head.targets(objects, torch.device("cpu"))
@@ -189,8 +189,8 @@ def test_a_platform_that_is_absent_changes_nothing() -> None:
     model = small_model().eval()
     scene = toy.scene(2)
     with torch.inference_mode():
-        four = model.observe(collate([Samples([scene], toy.config())[1]]).frames[-1])
-        one = model.observe(collate([Samples([scene], toy.config(), platforms=1)[1]]).frames[-1])
+        four = model.observe(collate([PerceptionDataset([scene], toy.config())[1]]).frames[-1])
+        one = model.observe(collate([PerceptionDataset([scene], toy.config(), platforms=1)[1]]).frames[-1])
         alone = four.without(torch.tensor([[False, True, True, True]]))
         assert torch.allclose(model.fuse(alone), model.fuse(one), atol=1e-5)
         assert not torch.allclose(model.fuse(four), model.fuse(one), atol=1e-3)
@@ -198,7 +198,7 @@ def test_a_platform_that_is_absent_changes_nothing() -> None:
 
 def test_images_without_any_platform_give_an_empty_map() -> None:
     model = small_model().eval()
-    views = collate([Samples([toy.scene(2)], toy.config())[0]]).frames[0]  # before the first frame
+    views = collate([PerceptionDataset([toy.scene(2)], toy.config())[0]]).frames[0]  # before the first frame
     assert not views.images
     maps = model.observe(views)
     assert not maps.visible.any() and not maps.features.any()
@@ -208,8 +208,8 @@ def test_images_without_any_platform_give_an_empty_map() -> None:
 def test_training_learns_where_the_cars_are() -> None:
     torch.manual_seed(0)
     model = small_model()
-    samples = Samples([toy.scene()], toy.config())
-    module = PerceptionModule(model, OptimiserConfig(), LossConfig())
+    samples = PerceptionDataset([toy.scene()], toy.config())
+    module = PerceptionModule(model, PerceptionOptimiserConfig(), LossConfig())
     batch = collate([samples[1], samples[3]])
     optimiser = torch.optim.Adam(module.parameters(), 3e-3)
     first = {}
@@ -238,7 +238,7 @@ def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
     again, read = load_perception(tmp_path / "model.safetensors")
     assert read.parts["perception_fingerprint"] == card.parts["perception_fingerprint"]
     assert again.config == model.config
-    batch = collate([Samples([toy.scene(2)], toy.config())[1]])
+    batch = collate([PerceptionDataset([toy.scene(2)], toy.config())[1]])
     with torch.inference_mode():
         a, b = model(batch.frames)["detection"]["box"], again(batch.frames)["detection"]["box"]
     assert torch.equal(a, b)
@@ -260,13 +260,13 @@ def test_backbone_weights_are_no_perception_model() -> None:
 )
 def test_impossible_configurations_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(ModelConfig(), **changes)  # type: ignore[arg-type]
+        replace(PerceptionConfig(), **changes)  # type: ignore[arg-type]
 
 
 def test_trajectories_of_true_boxes_need_no_detector() -> None:
     config = toy.config(tasks=("trajectories",))
     model = PerceptionModel(config, build_backbone(SMALL, [toy.RGB], seed=0)).eval()
-    samples = Samples([toy.scene()], config)
+    samples = PerceptionDataset([toy.scene()], config)
     scene = predict(model, collate([samples[1]]), true_boxes=True)[0]
     assert scene.trajectories is not None and len(scene.trajectories) == 7
     values = evaluate(model, samples, run=partial(predict, true_boxes=True)).values
@@ -276,7 +276,7 @@ def test_trajectories_of_true_boxes_need_no_detector() -> None:
 
 def test_instance_maps_show_the_classes_that_they_are_asked_for() -> None:
     config = toy.config(segmented=("truck",))
-    sample = Samples([toy.scene()], config)[1]
+    sample = PerceptionDataset([toy.scene()], config)[1]
     targets = InstanceHead(config).targets([sample.objects], torch.device("cpu"))
     truck = sample.objects.identities[sample.objects.labels == 1]
     assert set(np.unique(targets["identity"])) == {0, *truck}
@@ -287,7 +287,7 @@ def test_instance_maps_show_the_classes_that_they_are_asked_for() -> None:
 def test_the_lift_learns_where_depths_are_known() -> None:
     """All that is seen is ground, so the lowest bin is right everywhere."""
     model = small_model()
-    batch = collate([Samples([toy.scene()], toy.config(), depth=True)[1]])
+    batch = collate([PerceptionDataset([toy.scene()], toy.config(), depth=True)[1]])
     views = batch.frames[-1]
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(50):
@@ -298,14 +298,14 @@ def test_the_lift_learns_where_depths_are_known() -> None:
         optimiser.step()
     assert float(loss.detach()) < 0.3
     assert (model.observe(views).depth[0].argmax(1) == 0).float().mean() > 0.99
-    blind = collate([Samples([toy.scene()], toy.config())[1]]).frames[-1]
+    blind = collate([PerceptionDataset([toy.scene()], toy.config())[1]]).frames[-1]
     assert float(lift_loss(model.lift.bins, blind, model.observe(blind)).detach()) == 0
 
 
 def test_a_lift_that_knows_directions_is_another_function_of_the_place_in_the_picture() -> None:
     config = toy.config(lift=LiftConfig(options={"ceiling": 4.0, "count": 3}, channels=16, rays=True))
     model = PerceptionModel(config, build_backbone(SMALL, [toy.RGB], seed=0)).eval()
-    batch = collate([Samples([toy.scene()], config)[1]])
+    batch = collate([PerceptionDataset([toy.scene()], config)[1]])
     before = model.observe(batch.frames[-1]).features
     with torch.no_grad():
         model.lift.head.weight[:, -1] += 1  # the ray's y

@@ -6,12 +6,12 @@ import pytest
 import fabricated_scene as toy
 from skyweave.core.geometry.frames import look_at
 from skyweave.perception.metrics import seen
-from skyweave.perception.samples import Augmentation, Samples, collate, map_centre
+from skyweave.perception.samples import Augmentation, PerceptionDataset, collate, map_centre
 from skyweave.recordings.recording import Annotations, RecordedScene
 
 
 def test_a_sample_holds_the_past_the_present_and_the_future() -> None:
-    sample = Samples([toy.scene()], toy.config())[2]
+    sample = PerceptionDataset([toy.scene()], toy.config())[2]
     assert [len(views) for views in sample.moments] == [4, 4]
     assert sample.platforms[0] == sample.ego and len(sample.platforms) == 4
     cars = sample.objects.labels == 0
@@ -40,7 +40,7 @@ def test_an_object_has_the_same_number_in_every_sample_and_knows_who_saw_it() ->
                 ),
             )
         )
-    samples = Samples([replace(scene, frames=frames)], toy.config(history=1))
+    samples = PerceptionDataset([replace(scene, frames=frames)], toy.config(history=1))
     first, second = samples[1].objects, samples[2].objects
     assert sorted(first.identities) == sorted(second.identities)
     moved = {i: c for i, c in zip(first.identities.tolist(), first.future[:, 0], strict=True)}
@@ -52,7 +52,7 @@ def test_an_object_has_the_same_number_in_every_sample_and_knows_who_saw_it() ->
 
 
 def test_the_first_frame_has_no_past_and_the_last_no_future() -> None:
-    samples = Samples([toy.scene()], toy.config())
+    samples = PerceptionDataset([toy.scene()], toy.config())
     assert not samples[0].moments[0] and samples[0].moments[1]
     assert np.isnan(samples[5].objects.future).all()
     assert collate([samples[0], samples[3]]).present.tolist() == [[False, True], [True, True]]
@@ -62,7 +62,7 @@ def test_the_first_frame_has_no_past_and_the_last_no_future() -> None:
 def test_augmentation_moves_cameras_objects_and_pictures_together(number: int) -> None:
     """Every car's roof is where its box projects to, in every augmented picture."""
     augmentation = Augmentation(gain=0, zoom=1.5 if number % 2 else 1)
-    sample = Samples([toy.scene(8)], toy.config(), augmentation, seed=number)[number]
+    sample = PerceptionDataset([toy.scene(8)], toy.config(), augmentation, seed=number)[number]
     boxes = sample.objects.boxes.select(sample.objects.labels == 0)
     roofs = boxes.centres + np.array([0, 0, 0.8])
     found, blur = 0, 30 if number % 2 else 1e-3  # resampling mixes a roof's edge with what is beside it
@@ -81,21 +81,21 @@ def test_augmentation_moves_cameras_objects_and_pictures_together(number: int) -
 
 def test_augmentation_is_a_function_of_seed_and_index() -> None:
     scenes = [toy.scene()]
-    first, again = (Samples(scenes, toy.config(), Augmentation(), seed=3)[9] for _ in range(2))
-    other = Samples(scenes, toy.config(), Augmentation(), seed=4)[9]
+    first, again = (PerceptionDataset(scenes, toy.config(), Augmentation(), seed=3)[9] for _ in range(2))
+    other = PerceptionDataset(scenes, toy.config(), Augmentation(), seed=4)[9]
     assert first.objects.boxes.centres == pytest.approx(again.objects.boxes.centres)
     assert first.platforms == again.platforms
     assert not np.allclose(first.objects.boxes.yaws, other.objects.boxes.yaws)
 
 
 def test_platforms_take_turns_as_the_ego_in_evaluation() -> None:
-    samples = Samples([toy.scene()], toy.config())
+    samples = PerceptionDataset([toy.scene()], toy.config())
     assert [samples[i].ego for i in range(4)] == ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
 
 
 def test_scenes_without_annotated_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match="no annotated frame"):
-        Samples([RecordedScene("empty", [])], toy.config())
+        PerceptionDataset([RecordedScene("empty", [])], toy.config())
 
 
 def test_the_map_lies_where_the_camera_looks_but_never_at_the_horizon() -> None:
@@ -117,7 +117,7 @@ def test_an_object_counts_as_seen_if_any_platform_sees_it() -> None:
 @pytest.mark.parametrize("number", range(6))
 def test_known_depths_move_with_their_pictures(number: int) -> None:
     augmentation = Augmentation(zoom=1.5 if number % 2 else 1)
-    sample = Samples([toy.scene(8)], toy.config(), augmentation, seed=number, depth=True)[number]
+    sample = PerceptionDataset([toy.scene(8)], toy.config(), augmentation, seed=number, depth=True)[number]
     assert all(view.depth is None for view in sample.moments[0])
     for view in sample.moments[-1]:
         assert view.depth is not None

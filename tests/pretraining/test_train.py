@@ -13,7 +13,7 @@ import torch
 
 import skyweave
 from skyweave.backbone import build_backbone
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.data.dataset import load_dataset
 from skyweave.pretraining import MaskedAutoencoder, load_autoencoder, save_autoencoder
 from skyweave.pretraining.config import PretrainConfig
@@ -135,14 +135,14 @@ def test_two_processes_train_one_model(run: Path) -> None:
 
 
 def test_ranks_see_other_images(run: Path) -> None:
-    module = build_module(read_record(run, PretrainConfig), load_dataset(run.parent / "data.yaml", run.parent))
+    module = build_module(load_config_file(run, PretrainConfig), load_dataset(run.parent / "data.yaml", run.parent))
     first, second = (torch.cat([b.pixels.flatten() for b in module.batches(rank, 2)[0]]) for rank in (0, 1))
     assert first.shape != second.shape or not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_shipped_configurations_are_whole(file: Path) -> None:
-    config = read_record(file, PretrainConfig)
+    config = load_config_file(file, PretrainConfig)
     assert (file.parent / config.data).exists()
     assert config.backbone.changes()["tokenizer"] in ("spectral", "per_sensor")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fabricated_world import HILLS, small_world, uav
-from skyweave.core.config import convert, read_record
+from skyweave.core.config import config_from_dict, load_config_file
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import ElevationModel
 from skyweave.recordings.recording import Frame
@@ -215,7 +215,7 @@ def test_only_the_named_platforms_look() -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configurations_are_whole(path: Path) -> None:
-    config = read_record(path, WorldConfig)
+    config = load_config_file(path, WorldConfig)
     World.check(config)
     assert config.name
 
@@ -240,7 +240,7 @@ def test_shipped_configurations_are_whole(path: Path) -> None:
 )
 def test_impossible_values_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        convert(change, WorldConfig)
+        config_from_dict(change, WorldConfig)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fabricated_frames import GRID, as_dict, boxes, frame, numbers, tables
 from skyweave.wire.chunks import decode, encode_frame, split
 from skyweave.wire.frame import Cells, FrameContent, WireGrid
-from skyweave.wire.rejection import Refused
+from skyweave.wire.rejection import RejectedError
 from skyweave.wire.tables import Branch, EntropyTables
 
 TABLES = tables()
@@ -217,7 +217,7 @@ def test_impossible_links() -> None:
     with pytest.raises(ValueError, match="no chunks"):
         decode([])
     one, other = (encode_frame(frame(TABLES, sequence=s), TABLES)[0] for s in (1, 2))
-    with pytest.raises(Refused, match="different frames"):
+    with pytest.raises(RejectedError, match="different frames"):
         decode([one, other], TABLES)
 
 

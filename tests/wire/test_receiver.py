@@ -16,7 +16,7 @@ from skyweave.wire import receiver as receive
 from skyweave.wire.chunks import Chunk, encode_frame
 from skyweave.wire.frame import Cells, WireGrid
 from skyweave.wire.receiver import Limits, Receiver
-from skyweave.wire.rejection import Reason
+from skyweave.wire.rejection import RejectionReason
 
 TABLES = tables()
 CONTENT = frame(TABLES, wild=9)
@@ -49,7 +49,7 @@ def test_a_frame_arrives_in_any_order_as_far_as_it_came() -> None:
     assert not receiver.refused
 
 
-def refusal(chunk: bytes, now: int = TIME, **limits: object) -> Reason | None:
+def refusal(chunk: bytes, now: int = TIME, **limits: object) -> RejectionReason | None:
     receiver = Receiver([TABLES], Limits(**limits), platform=9)  # type: ignore[arg-type]
     reason = receiver.receive(chunk, now)
     assert receiver.refused == ({} if reason is None else {reason: 1})
@@ -60,32 +60,32 @@ def refusal(chunk: bytes, now: int = TIME, **limits: object) -> Reason | None:
 def test_each_fault_has_its_reason() -> None:
     chunk = CHUNKS[0]
     assert refusal(chunk) is None
-    assert refusal(b"") == refusal(chunk[:20]) == Reason.SIZE
-    assert refusal(chunk, chunk_bytes=100) == Reason.SIZE
-    assert refusal(b"XX" + chunk[2:]) == Reason.MAGIC
-    assert refusal(chunk[:2] + b"\x02" + chunk[3:]) == Reason.VERSION
-    assert refusal(chunk[:-1]) == refusal(chunk + b"\0") == Reason.LENGTH
-    assert refusal(chunk[:50] + bytes([chunk[50] ^ 4]) + chunk[51:]) == Reason.CHECKSUM
-    assert refusal(sealed(chunk[:30])) == Reason.HEADER
-    assert refusal(sealed(chunk[:60])) == Reason.SECTION
-    assert refusal(chunk, grid_cells=100) == refusal(chunk, resolution=250_000) == Reason.GRID
-    assert refusal(chunk, epsg=32632) == Reason.GRID
+    assert refusal(b"") == refusal(chunk[:20]) == RejectionReason.SIZE
+    assert refusal(chunk, chunk_bytes=100) == RejectionReason.SIZE
+    assert refusal(b"XX" + chunk[2:]) == RejectionReason.MAGIC
+    assert refusal(chunk[:2] + b"\x02" + chunk[3:]) == RejectionReason.VERSION
+    assert refusal(chunk[:-1]) == refusal(chunk + b"\0") == RejectionReason.LENGTH
+    assert refusal(chunk[:50] + bytes([chunk[50] ^ 4]) + chunk[51:]) == RejectionReason.CHECKSUM
+    assert refusal(sealed(chunk[:30])) == RejectionReason.HEADER
+    assert refusal(sealed(chunk[:60])) == RejectionReason.SECTION
+    assert refusal(chunk, grid_cells=100) == refusal(chunk, resolution=250_000) == RejectionReason.GRID
+    assert refusal(chunk, epsg=32632) == RejectionReason.GRID
     assert refusal(chunk, resolution=500_000, epsg=32633) is None
-    assert refusal(chunk, TIME + 3 * SECOND) == Reason.LATE
-    assert refusal(chunk, TIME - SECOND) == Reason.FUTURE
-    assert refusal(encode_frame(dataclasses.replace(CONTENT, platform=9), TABLES)[0]) == Reason.OWN
+    assert refusal(chunk, TIME + 3 * SECOND) == RejectionReason.LATE
+    assert refusal(chunk, TIME - SECOND) == RejectionReason.FUTURE
+    assert refusal(encode_frame(dataclasses.replace(CONTENT, platform=9), TABLES)[0]) == RejectionReason.OWN
 
 
 def test_duplicates_conflicts_and_the_past() -> None:
     receiver = Receiver([TABLES], Limits(frames=2))
     assert receiver.receive(CHUNKS[0], TIME) is None
-    assert receiver.receive(CHUNKS[0], TIME) == Reason.DUPLICATE
+    assert receiver.receive(CHUNKS[0], TIME) == RejectionReason.DUPLICATE
     other = encode_frame(dataclasses.replace(CONTENT, time=TIME + 1), TABLES, 300)
-    assert receiver.receive(other[1], TIME) == Reason.CONFLICT
+    assert receiver.receive(other[1], TIME) == RejectionReason.CONFLICT
     for sequence in (1235, 1236):
         assert receiver.receive(encode_frame(dataclasses.replace(CONTENT, sequence=sequence), TABLES)[0], TIME) is None
     assert [held.frame.sequence for held in receiver.frames(TIME)] == [1236, 1235]
-    assert receiver.receive(CHUNKS[1], TIME) == Reason.LATE
+    assert receiver.receive(CHUNKS[1], TIME) == RejectionReason.LATE
     assert receiver.frames(TIME + 3 * SECOND) == []
     assert receiver._bytes == 0
 
@@ -97,7 +97,7 @@ def test_another_feature_space_gives_its_boxes_but_no_cells() -> None:
     (received,) = receiver.frames(TIME)
     assert received.frame.high is None and received.frame.low is None
     assert received.frame.boxes is not None and len(received.frame.boxes) == 5
-    assert receiver.refused[Reason.FINGERPRINT] >= len(CHUNKS) - 1
+    assert receiver.refused[RejectionReason.FINGERPRINT] >= len(CHUNKS) - 1
 
 
 def test_too_many_platforms_and_too_much_to_hold() -> None:
@@ -105,9 +105,9 @@ def test_too_many_platforms_and_too_much_to_hold() -> None:
     reasons = [
         receiver.receive(encode_frame(dataclasses.replace(CONTENT, platform=p), TABLES)[0], TIME) for p in range(5)
     ]
-    assert reasons == [None, None, None, Reason.FULL, Reason.FULL]
+    assert reasons == [None, None, None, RejectionReason.FULL, RejectionReason.FULL]
     small = Receiver([TABLES], Limits(held_bytes=20_000))
-    assert Reason.FULL in [small.receive(chunk, TIME) for chunk in CHUNKS]
+    assert RejectionReason.FULL in [small.receive(chunk, TIME) for chunk in CHUNKS]
 
 
 def test_cells_that_do_not_decode_are_dropped_when_they_are_looked_at() -> None:
@@ -116,7 +116,7 @@ def test_cells_that_do_not_decode_are_dropped_when_they_are_looked_at() -> None:
     broken = sealed(chunk[:-4] + b"\1\1")
     assert receiver.receive(broken, TIME) is None
     assert receiver.frames(TIME) == []
-    assert receiver.refused == {Reason.CELLS: 1}
+    assert receiver.refused == {RejectionReason.CELLS: 1}
     assert receiver.receive(chunk, TIME) is None  # the true one is welcome
     assert len(receiver.frames(TIME)) == 1
 
@@ -129,7 +129,7 @@ def test_noise_is_refused(messages: list[bytes]) -> None:
         for data in (message, sealed(b"SW\x01\0\0" + message)):
             receiver.receive(data, TIME)
     receiver.frames(TIME)
-    assert receiver.refused[Reason.INTERNAL] == 0
+    assert receiver.refused[RejectionReason.INTERNAL] == 0
 
 
 @given(st.data())
@@ -160,7 +160,7 @@ def test_mutated_chunks_are_safe(data: st.DataObject) -> None:
             assert np.isfinite(pose.position).all() and abs(np.linalg.norm(pose.quaternion) - 1) < 1e-6
             if pose.covariance is not None:
                 assert np.linalg.eigvalsh(pose.covariance).min() >= -1e-12
-    assert receiver.refused[Reason.INTERNAL] == 0
+    assert receiver.refused[RejectionReason.INTERNAL] == 0
 
 
 def check_sound(cells: Cells | None, size: int) -> None:
@@ -207,8 +207,8 @@ def test_hostile_sizes_take_neither_time_nor_memory() -> None:
         tracemalloc.stop()
     assert seconds < 1
     assert peak < 30e6
-    assert receiver.refused[Reason.INTERNAL] == 0
-    assert receiver.refused[Reason.SECTION] == len(messages) - 1
+    assert receiver.refused[RejectionReason.INTERNAL] == 0
+    assert receiver.refused[RejectionReason.SECTION] == len(messages) - 1
 
 
 def test_what_is_held_stays_bounded() -> None:
@@ -223,7 +223,7 @@ def test_what_is_held_stays_bounded() -> None:
         held = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert receiver.refused[Reason.FULL] > 1000
+    assert receiver.refused[RejectionReason.FULL] > 1000
     assert held < limits.held_bytes * 1.5
 
 
@@ -258,6 +258,6 @@ def test_a_fault_of_ours_costs_one_chunk_not_the_flight(monkeypatch: pytest.Monk
         receiver.receive(chunk, TIME)
     (received,) = receiver.frames(TIME)
     assert received.chunks == len(CHUNKS) - 1
-    assert receiver.refused == {Reason.INTERNAL: 1}
+    assert receiver.refused == {RejectionReason.INTERNAL: 1}
     monkeypatch.setattr(receive, "open_chunk", None)
-    assert receiver.receive(CHUNKS[0], TIME) == Reason.INTERNAL
+    assert receiver.receive(CHUNKS[0], TIME) == RejectionReason.INTERNAL

@@ -15,7 +15,7 @@ from skyweave.wire.fields import Reader, pack_bits, unpack_bits, unzigzag, varin
 from skyweave.wire.frame import BoxList, FrameContent, Pose, Request, WireGrid
 from skyweave.wire.header import Header, open_chunk, seal
 from skyweave.wire.pose import pose_section, read_pose
-from skyweave.wire.rejection import Reason, Refused
+from skyweave.wire.rejection import RejectedError, RejectionReason
 from skyweave.wire.request import read_request, request_section
 from skyweave.wire.tables import Branch, EntropyTables, frequencies_from, gap_frequencies
 
@@ -46,7 +46,7 @@ def test_headers_are_exact(grid: WireGrid, platform: int, sequence: int, time: i
 @given(st.integers(0, (1 << 62)))
 def test_varints_have_one_spelling(value: int) -> None:
     assert Reader(varint(value)).varint(1 << 62) == value
-    with pytest.raises(Refused):
+    with pytest.raises(RejectedError):
         Reader(varint(value)[:-1] + bytes([varint(value)[-1] | 0x80, 0])).varint(1 << 62)
     for signed in (value, -value):
         assert unzigzag(zigzag(signed)) == signed
@@ -125,7 +125,7 @@ def test_correlations_survive_and_impossible_ones_are_refused() -> None:
     assert found.covariance is not None
     assert found.covariance[0, 1] / np.sqrt(found.covariance[0, 0] * found.covariance[1, 1]) == pytest.approx(0.5, 0.01)
     certain = section[:-15] + bytes([127, 127, 129] + [0] * 12)  # a = b, a = c, b = -c
-    with pytest.raises(Refused, match="correlations"):
+    with pytest.raises(RejectedError, match="correlations"):
         read_pose(Reader(certain), GRID)
     with pytest.raises(ValueError, match="finite"):
         pose_section(Pose(np.array([np.nan, 0, 0]), unit([1, 0, 0, 0])), GRID)
@@ -248,6 +248,6 @@ def test_tables_of_distances(precision: int) -> None:
 
 def test_one_model_reads_only_its_own() -> None:
     chunks = encode_frame(frame(tables()), tables())
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RejectedError) as refused:
         decode([chunks[0][:-1]], tables())
-    assert refused.value.reason == Reason.LENGTH
+    assert refused.value.reason == RejectionReason.LENGTH

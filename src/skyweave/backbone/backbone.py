@@ -14,7 +14,7 @@ from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import Tokenizer
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 
 CLIP = 8.0
 """Normalised pixels are limited to this many standard deviations, so that one broken pixel cannot drown an image."""
@@ -120,7 +120,7 @@ class Backbone(nn.Module):
     def embed(self, observation: Observation, patch_size: int | None = None) -> Features:
         """Features of one observation, without gradients, batch of one."""
         device = next(self.parameters()).device
-        return self(stack([observation]).to(device), patch_size)
+        return self(stack_observations([observation]).to(device), patch_size)
 
     def patches(self, batch: SensorBatch, patch_size: int) -> Patches:
         """Normalise and cut into patches."""

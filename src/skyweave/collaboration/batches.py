@@ -8,37 +8,44 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skyweave.collaboration.boxes import drawn, moved
-from skyweave.collaboration.cache import SNAP, Cache, Key, Own, platforms_of, shifted
+from skyweave.collaboration.boxes import drawn, extrapolate_boxes
+from skyweave.collaboration.cache import SNAP, EgoMaps, FeatureCache, Key, platforms_of, translate_map
 from skyweave.collaboration.cell_selection import worth_telling
-from skyweave.collaboration.config import World
+from skyweave.collaboration.config import ImpairmentConfig
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.config import ModelConfig
-from skyweave.perception.samples import Sample, Samples
+from skyweave.perception.config import PerceptionConfig
+from skyweave.perception.samples import PerceptionDataset, PerceptionSample
 from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import BoxList
 
 SHIFT = 2  # coarse cells by which a training map is moved at most
 
 
-class CachedSamples(Samples):
+class CachedDataset(PerceptionDataset):
     """Samples without pictures, on snapped grids: what `skyweave.perception.evaluation.evaluate` scores on.
 
     The ego is the platform ``frame mod platforms``, so that all take turns.
     """
 
     def __init__(
-        self, scenes: Sequence[RecordedScene], config: ModelConfig, cache: Cache, platforms: int = 4, seed: int = 0
+        self,
+        scenes: Sequence[RecordedScene],
+        config: PerceptionConfig,
+        cache: FeatureCache,
+        platforms: int = 4,
+        seed: int = 0,
     ) -> None:
         super().__init__(scenes, config, None, platforms, seed)
         self.cache = cache
 
-    def __getitem__(self, number: int) -> Sample:
+    def __getitem__(self, number: int) -> PerceptionSample:
         s, f = self.index[number]
         names = platforms_of(self.scenes[s].frames[f])
         return self.sample(number, names[f % len(names)])
 
-    def sample(self, number: int, ego: str, shift: tuple[int, int] = (0, 0), cells: int | None = None) -> Sample:
+    def sample(
+        self, number: int, ego: str, shift: tuple[int, int] = (0, 0), cells: int | None = None
+    ) -> PerceptionSample:
         """One moment as seen by a platform, its map moved by so many cells south and east, and of so many a side."""
         s, f = self.index[number]
         scene, frame = self.scenes[s], self.scenes[s].frames[f]
@@ -50,7 +57,7 @@ class CachedSamples(Samples):
         grid = MapGrid(west, north, whole.resolution, cells, cells, whole.crs)
         objects = self._objects(s, f, grid, names)
         moments: list[list[object]] = [[] for _ in range(self.config.history)]
-        return Sample(moments, grid, scene.ground, objects, scene.name, f, ego, tuple(names), frame.time)  # type: ignore[arg-type]
+        return PerceptionSample(moments, grid, scene.ground, objects, scene.name, f, ego, tuple(names), frame.time)  # type: ignore[arg-type]
 
     def keys(self, number: int, platform: str) -> list[Key | None]:
         """For each of the model's frames, the oldest first, where the cache has a platform's map; None: nowhere."""
@@ -64,7 +71,7 @@ class CachedSamples(Samples):
 
 
 @dataclass(frozen=True)
-class Moments:
+class CollaborationBatch:
     """A batch for training; peers are those of the ego, in any order.
 
     Attributes:
@@ -93,10 +100,10 @@ class Moments:
     wanted: Tensor
     age: Tensor
     present: Tensor
-    samples: list[Sample]
+    samples: list[PerceptionSample]
 
 
-class TrainingMoments(Dataset[Moments]):
+class TrainingMoments(Dataset[CollaborationBatch]):
     """Batches of one, with everything imperfect drawn from the seed and the number.
 
     Args:
@@ -109,8 +116,8 @@ class TrainingMoments(Dataset[Moments]):
 
     def __init__(
         self,
-        samples: CachedSamples,
-        world: World,
+        samples: CachedDataset,
+        world: ImpairmentConfig,
         features: bool,
         peers: int = 3,
         seed: int = 0,
@@ -122,7 +129,7 @@ class TrainingMoments(Dataset[Moments]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, number: int) -> Moments:
+    def __getitem__(self, number: int) -> CollaborationBatch:
         generator = np.random.default_rng([self.seed, number])
         number %= len(self.samples)
         s, f = self.samples.index[number]
@@ -155,7 +162,7 @@ class _Peer:
     useless: bool
 
 
-def _drawn(world: World, peers: int, generator: np.random.Generator) -> list[_Peer]:
+def _drawn(world: ImpairmentConfig, peers: int, generator: np.random.Generator) -> list[_Peer]:
     budget = float(np.exp(generator.uniform(*np.log(world.budget))))
     lost = generator.uniform(0, world.lost) if generator.random() < 0.5 else 0.0
     noisy, alone = generator.random() < 0.5, generator.random() < world.alone
@@ -173,14 +180,14 @@ def _drawn(world: World, peers: int, generator: np.random.Generator) -> list[_Pe
 
 
 def _moments(
-    samples: CachedSamples,
+    samples: CachedDataset,
     number: int,
-    sample: Sample,
+    sample: PerceptionSample,
     others: Sequence[str],
     peers: Sequence[_Peer],
     generator: np.random.Generator,
     features: bool,
-) -> Moments:
+) -> CollaborationBatch:
     cache, grid, config = samples.cache, sample.grid, samples.config
     classes = len(config.categories)
     mine = [None if key is None else cache[key] for key in samples.keys(number, sample.ego)]
@@ -208,7 +215,7 @@ def _moments(
             if told is not None and peer.useless:
                 told = replace(told, grid=grid_like(told.grid, grid))
             maps, visible = on_grid(told, grid, config.lift.channels)
-            boxes = None if told is None else moved(told.boxes, age)
+            boxes = None if told is None else extrapolate_boxes(told.boxes, age)
             if peer.turn or any(peer.offset):
                 maps, visible = warped(maps, visible, peer.offset, peer.turn, grid.resolution)
                 boxes = None if boxes is None else warped_boxes(boxes, peer.offset, peer.turn, grid)
@@ -231,7 +238,9 @@ def _moments(
             columns[field].append(rows[field])
     stacked = {name: torch.stack([torch.stack(row) for row in rows])[None] for name, rows in columns.items()}
     present = torch.tensor([[moment is not None for moment in mine]])
-    return Moments(torch.stack(own)[None], torch.stack(seen)[None], present=present, samples=[sample], **stacked)
+    return CollaborationBatch(
+        torch.stack(own)[None], torch.stack(seen)[None], present=present, samples=[sample], **stacked
+    )
 
 
 _STACKED = (
@@ -239,20 +248,20 @@ _STACKED = (
 )  # fmt: skip
 
 
-def collate(moments: Sequence[Moments]) -> Moments:
+def collate(moments: Sequence[CollaborationBatch]) -> CollaborationBatch:
     """Batches of one as one batch; all with the same number of peers."""
     names = ("own", "own_visible", "present", *_STACKED)
     joined = {name: torch.cat([getattr(one, name) for one in moments]) for name in names}
-    return Moments(samples=[sample for one in moments for sample in one.samples], **joined)
+    return CollaborationBatch(samples=[sample for one in moments for sample in one.samples], **joined)
 
 
-def on_grid(own: Own | None, grid: MapGrid, channels: int) -> tuple[Tensor, Tensor]:
+def on_grid(own: EgoMaps | None, grid: MapGrid, channels: int) -> tuple[Tensor, Tensor]:
     """A platform's map (channels, rows, columns) and visibility (rows, columns) on another grid."""
     if own is None:
         return torch.zeros(channels, *grid.shape), torch.zeros(grid.shape, dtype=torch.bool)
     offset = own.grid.offset_to(grid)
-    features = shifted(torch.from_numpy(own.features), *offset, grid.shape)
-    return features, shifted(torch.from_numpy(own.visible), *offset, grid.shape)
+    features = translate_map(torch.from_numpy(own.features), *offset, grid.shape)
+    return features, translate_map(torch.from_numpy(own.visible), *offset, grid.shape)
 
 
 def asked(seen: Sequence[np.ndarray], factor: int = 16) -> np.ndarray:

@@ -18,7 +18,7 @@ DRAWN = 7  # channels of a drawn map besides one a class
 CERTAINTY = 0  # of them
 
 
-def boxes_of(detections: Detections | None, categories: Sequence[str]) -> BoxList:
+def box_list_from_detections(detections: Detections | None, categories: Sequence[str]) -> BoxList:
     """Detections for the wire, the most certain first; unknown velocities travel as 0."""
     if detections is None:
         detections = Detections.empty()
@@ -33,7 +33,7 @@ def boxes_of(detections: Detections | None, categories: Sequence[str]) -> BoxLis
     )
 
 
-def detections_of(boxes: BoxList, categories: Sequence[str], crs: str | None, time: int) -> Detections:
+def detections_from_box_list(boxes: BoxList, categories: Sequence[str], crs: str | None, time: int) -> Detections:
     """Boxes off the wire as detections. Classes that we do not have are left out."""
     boxes = boxes.select(np.flatnonzero(boxes.classes < len(categories)))
     velocities = boxes.velocities if boxes.velocities is not None else np.full((len(boxes), 2), np.nan)
@@ -41,7 +41,7 @@ def detections_of(boxes: BoxList, categories: Sequence[str], crs: str | None, ti
     return Detections(Boxes(boxes.centres, boxes.sizes, boxes.yaws), velocities, names, boxes.scores, crs, time)
 
 
-def moved(boxes: BoxList, seconds: float) -> BoxList:
+def extrapolate_boxes(boxes: BoxList, seconds: float) -> BoxList:
     """The boxes after so many seconds at their velocities."""
     if boxes.velocities is None or not seconds:
         return boxes
@@ -79,7 +79,7 @@ def on_map(boxes: BoxList, grid: MapGrid) -> np.ndarray:
     return np.asarray(grid.index(boxes.centres) >= 0)
 
 
-def merged(own: BoxList, others: Sequence[BoxList], raise_scores: bool = True) -> BoxList:
+def merge_boxes(own: BoxList, others: Sequence[BoxList], raise_scores: bool = True) -> BoxList:
     """One list of several: boxes that are the same object become one (weighted box fusion, arXiv 1910.13302).
 
     A group starts with the most certain box that is left and takes from each other list the nearest box of its class

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.boxes import boxes_of
+from skyweave.collaboration.boxes import box_list_from_detections
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import read_maps
+from skyweave.perception.prediction import decode_maps
 from skyweave.perception.samples import map_centre
 from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
@@ -28,12 +28,12 @@ from skyweave.wire import BoxList, Pose
 
 SNAP = 8  # cells by which maps of platforms are snapped: a coarse cell of the codec
 MARGIN = 16  # cells by which a platform's own map is larger than the model's on each side
-WORTH_TELLING = 0.1  # score of a box from which it is kept
+MIN_SHARED_SCORE = 0.1  # score of a box from which it is kept
 INDEX = "index.json"
 
 
 @dataclass(frozen=True)
-class Own:
+class EgoMaps:
     """What one platform has of one moment.
 
     Attributes:
@@ -56,8 +56,8 @@ class Own:
 Key = tuple[str, int, str]  # scene, frame, platform
 
 
-class Cache:
-    """The folder that ``fill`` wrote: memory-mapped, read by (scene, frame, platform)."""
+class FeatureCache:
+    """The folder that ``build_feature_cache`` wrote: memory-mapped, read by (scene, frame, platform)."""
 
     def __init__(self, folder: Path) -> None:
         """Raises ``FileNotFoundError`` without a finished cache there."""
@@ -79,11 +79,11 @@ class Cache:
         """Its boxes alone; its map is not read."""
         return _boxes(self.entries[key]["boxes"])
 
-    def __getitem__(self, key: Key) -> Own:
+    def __getitem__(self, key: Key) -> EgoMaps:
         entry = self.entries[key]
         grid = MapGrid(*entry["grid"])
         visible = np.unpackbits(self.visible[entry["row"]], count=grid.rows * grid.columns).reshape(grid.shape)
-        return Own(
+        return EgoMaps(
             np.asarray(self.features[entry["row"]], np.float32),
             visible.astype(bool),
             grid,
@@ -94,14 +94,14 @@ class Cache:
 
 
 @torch.inference_mode()
-def fill(
+def build_feature_cache(
     folder: Path,
     model: PerceptionModel,
     fingerprint: str,
     scenes: Sequence[RecordedScene],
     disturb: Callable[[CameraGeometry, Key], CameraGeometry] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Cache:
+) -> FeatureCache:
     """Let every platform of every frame observe alone, and keep it in ``folder``; what is there already is used.
 
     Args:
@@ -109,7 +109,7 @@ def fill(
         disturb: changes the pose that a platform believes it has.
     """
     if (folder / INDEX).exists():
-        cache = Cache(folder)
+        cache = FeatureCache(folder)
         wanted = {
             (scene.name, f, platform)
             for scene in scenes
@@ -151,10 +151,10 @@ def fill(
     visible.flush()
     with write_aside(folder / INDEX) as aside:
         aside.write_text(json.dumps({"model": fingerprint, "entries": entries}))
-    return Cache(folder)
+    return FeatureCache(folder)
 
 
-def pose_of(geometry: CameraGeometry) -> Pose:
+def platform_pose(geometry: CameraGeometry) -> Pose:
     """A camera's pose for the wire."""
     return Pose(geometry.position, quaternion_from_rotation(geometry.world_from_camera[:3, :3]))
 
@@ -164,7 +164,7 @@ def platforms_of(frame: Frame) -> list[str]:
     return sorted({capture.platform for capture in frame.captures.values()})
 
 
-def own_grid(model: PerceptionModel, geometry: CameraGeometry, scene: RecordedScene, margin: int = MARGIN) -> MapGrid:
+def ego_grid(model: PerceptionModel, geometry: CameraGeometry, scene: RecordedScene, margin: int = MARGIN) -> MapGrid:
     """The map of a platform about where it looks, snapped."""
     config = model.config.map
     step = SNAP * config.resolution
@@ -174,7 +174,7 @@ def own_grid(model: PerceptionModel, geometry: CameraGeometry, scene: RecordedSc
     )
 
 
-def shifted(maps: Tensor, rows: int, columns: int, shape: tuple[int, int]) -> Tensor:
+def translate_map(maps: Tensor, rows: int, columns: int, shape: tuple[int, int]) -> Tensor:
     """A map (..., rows, columns) on another grid: ``rows`` and ``columns`` are added to each cell's place."""
     moved = maps.new_zeros((*maps.shape[:-2], *shape))
     height, width = maps.shape[-2:]
@@ -195,11 +195,11 @@ def _observe(
 ) -> tuple[MapGrid, Tensor, Tensor, Pose]:
     captures = [capture for capture in frame.captures.values() if capture.platform == key[2]]
     geometries = [c.geometry if disturb is None else disturb(c.geometry, key) for c in captures]
-    grid = own_grid(model, geometries[0], scene)
+    grid = ego_grid(model, geometries[0], scene)
     views = [View(c.load(), geometry, 0, 0) for c, geometry in zip(captures, geometries, strict=True)]
     with torch.autocast("cpu", torch.bfloat16):
         found = model.observe(Views.gather(views, [grid], 1, [scene.ground]))
-    return grid, found.features[0, 0].float(), found.visible[0, 0], pose_of(geometries[0])
+    return grid, found.features[0, 0].float(), found.visible[0, 0], platform_pose(geometries[0])
 
 
 def _own_only(model: PerceptionModel, maps: Tensor, seen: Tensor) -> Tensor:
@@ -220,13 +220,13 @@ def _alone(
     frames = [torch.zeros_like(now)] * (model.config.history - 1) + [now]
     present = torch.tensor([[False] * (model.config.history - 1) + [True]])
     if past is not None and model.config.history > 1:
-        frames[-2] = shifted(past[1], *past[0].offset_to(grid), grid.shape)
+        frames[-2] = translate_map(past[1], *past[0].offset_to(grid), grid.shape)
         present[0, -2] = True
     with torch.autocast("cpu", torch.bfloat16):
         outputs = model.perceive(frames, present)
     kept = {"detection": outputs["detection"]} if "detection" in outputs else {}
-    found = read_maps(model, kept, [grid], [scene.ground], [time], WORTH_TELLING)[0].detections
-    return boxes_of(found, model.config.categories)
+    found = decode_maps(model, kept, [grid], [scene.ground], [time], MIN_SHARED_SCORE)[0].detections
+    return box_list_from_detections(found, model.config.categories)
 
 
 def _boxes(content: dict[str, Any]) -> BoxList:

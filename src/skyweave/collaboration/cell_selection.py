@@ -15,7 +15,7 @@ SOFTNESS = 0.5  # of the threshold's slope, in units of usefulness
 FIRST = 100.0  # by which blocks are more useful than cells: one tells about 64
 BOX_SHARE = 0.6  # of the budget that boxes may take where features travel too and there is room for both
 LEAST_CERTAIN = (
-    0.15  # score of a box that travels beside features: as `skyweave.perception.prediction.WORTH_PREDICTING`
+    0.15  # score of a box that travels beside features: as `skyweave.perception.prediction.MIN_FORECAST_SCORE`
 )
 FEATURES_FROM = 500  # bytes of a budget below which boxes may take all
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skyweave.perception.evaluation import Scores
+    from skyweave.perception.evaluation import PerceptionScores
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the scores; returns 0."""
     from rich.console import Console
 
-    from skyweave.perception.evaluation import alone, evaluate
-    from skyweave.perception.samples import Samples
+    from skyweave.perception.evaluation import evaluate, evaluate_ego_only
+    from skyweave.perception.samples import PerceptionDataset
     from skyweave.perception.train import load_scenes
     from skyweave.perception.weights import load_perception
 
@@ -61,16 +61,16 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--lost, --late and --cache are about messages; add --strategy")
     model, card = load_perception(args.model, args.device)
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
-    samples = Samples(scenes, model.config, None, args.platforms, true_geometry=args.true_poses)
+    samples = PerceptionDataset(scenes, model.config, None, args.platforms, true_geometry=args.true_poses)
     with Console(stderr=True).status("evaluating") as status:
         scores = evaluate(
             model,
-            alone(samples) if args.alone else samples,
+            evaluate_ego_only(samples) if args.alone else samples,
             every=args.every,
             progress=lambda done, every: status.update(f"{done} of {every} samples"),
         )
     content = {"model": card.name, "fingerprint": card.parts["perception_fingerprint"], "split": args.split}
-    _report(args, {**content, "alone": args.alone}, scores)
+    _report(args, {**content, "evaluate_ego_only": args.alone}, scores)
     return 0
 
 
@@ -80,24 +80,24 @@ def _collaborative(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from skyweave.collaboration.batches import CachedSamples
-    from skyweave.collaboration.cache import fill
-    from skyweave.collaboration.evaluation import Conditions, score
-    from skyweave.collaboration.weights import load_for
+    from skyweave.collaboration.batches import CachedDataset
+    from skyweave.collaboration.cache import build_feature_cache
+    from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
+    from skyweave.collaboration.weights import load_collaborative_model
     from skyweave.perception.train import load_scenes
 
-    model, card = load_for(args.model, args.strategy)
+    model, card = load_collaborative_model(args.model, args.strategy)
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
-    conditions = Conditions(args.budget, args.lost, args.late, args.platforms - 1)
+    conditions = EvaluationConditions(args.budget, args.lost, args.late, args.platforms - 1)
     with Console(stderr=True).status("observing") as status, tempfile.TemporaryDirectory() as folder:
         fingerprint = str(card.parts["perception_fingerprint"])
         where = args.cache or Path(folder)
-        cache = fill(
+        cache = build_feature_cache(
             where, model.perception, fingerprint, scenes,
             progress=lambda done, every: status.update(f"observing: {done} of {every} maps"),
         )  # fmt: skip
-        samples = CachedSamples(scenes, model.perception.config, cache, args.platforms)
-        scores, ledger = score(
+        samples = CachedDataset(scenes, model.perception.config, cache, args.platforms)
+        scores, ledger = evaluate_collaboration(
             model, samples, conditions, args.every,
             lambda done, every: status.update(f"evaluating: {done} of {every} samples"),
         )  # fmt: skip
@@ -106,7 +106,7 @@ def _collaborative(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report(args: argparse.Namespace, content: dict[str, Any], scores: "Scores") -> None:
+def _report(args: argparse.Namespace, content: dict[str, Any], scores: "PerceptionScores") -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -24,7 +24,7 @@ class CodecConfig:
 
 
 @dataclass(frozen=True)
-class World:
+class ImpairmentConfig:
     """Imperfections that training covers, each drawn anew for every sample and peer.
 
     Attributes:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skyweave.collaboration.boxes import CERTAINTY, drawn
-from skyweave.collaboration.cache import Cache, Key
+from skyweave.collaboration.cache import FeatureCache, Key
 from skyweave.collaboration.cell_selection import select
 from skyweave.collaboration.entropy import freeze as freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
@@ -20,7 +20,7 @@ CODEC = 1  # number of this codec on the wire
 
 
 @torch.inference_mode()
-def freeze(model: CollaborativeModel, cache: Cache, keys: Sequence[Key] | None = None) -> EntropyTables:
+def freeze(model: CollaborativeModel, cache: FeatureCache, keys: Sequence[Key] | None = None) -> EntropyTables:
     """Count, and give the model its tables; those cells count that would be sent."""
     keys = list(cache.entries) if keys is None else list(keys)
     chosen = [keys[i] for i in np.linspace(0, len(keys) - 1, min(MAPS, len(keys))).astype(int)]

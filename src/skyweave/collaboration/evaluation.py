@@ -6,20 +6,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from skyweave.collaboration.batches import CachedSamples, on_grid
-from skyweave.collaboration.boxes import boxes_of, detections_of, merged, moved, on_map
-from skyweave.collaboration.cache import Cache, Key, Own
-from skyweave.collaboration.fusion_input import Told
-from skyweave.collaboration.messages import content, encode, heard, request_of, wanted_by
+from skyweave.collaboration.batches import CachedDataset, on_grid
+from skyweave.collaboration.boxes import (
+    box_list_from_detections,
+    detections_from_box_list,
+    extrapolate_boxes,
+    merge_boxes,
+    on_map,
+)
+from skyweave.collaboration.cache import EgoMaps, FeatureCache, Key
+from skyweave.collaboration.fusion_input import FusionInput
+from skyweave.collaboration.messages import build_message, decode_received, encode, request_map, request_of
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.pose_alignment import Aligner, PoseError
+from skyweave.collaboration.pose_alignment import PoseAligner, PoseError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.evaluation import Scores, evaluate
+from skyweave.perception.evaluation import PerceptionScores, evaluate
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import WORTH_PREDICTING, Scene, forecast, read_maps
+from skyweave.perception.prediction import MIN_FORECAST_SCORE, ScenePrediction, decode_maps, forecast_trajectories
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
-from skyweave.perception.samples import Batch, Sample
+from skyweave.perception.samples import PerceptionBatch, PerceptionSample
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, FrameContent, WireGrid, decode
 
@@ -30,7 +36,7 @@ TRUST = 0.9  # in boxes of others beside features that have been fused
 
 
 @dataclass
-class Conditions:
+class EvaluationConditions:
     """How imperfect the world is that a model is scored in.
 
     Attributes:
@@ -71,12 +77,16 @@ class Exchange:
     Args:
         model: in evaluation mode, its tables frozen.
         samples: that are scored.
-        conditions: see `Conditions`.
+        conditions: see `EvaluationConditions`.
         told: what peers tell of, where that differs from what they see, such as maps drawn from wrong poses.
     """
 
     def __init__(
-        self, model: CollaborativeModel, samples: CachedSamples, conditions: Conditions, told: Cache | None = None
+        self,
+        model: CollaborativeModel,
+        samples: CachedDataset,
+        conditions: EvaluationConditions,
+        told: FeatureCache | None = None,
     ) -> None:
         self.model, self.samples, self.conditions = model.eval(), samples, conditions
         self.ledger = Ledger()
@@ -84,14 +94,14 @@ class Exchange:
         self.numbers = {(samples.scenes[s].name, f): number for number, (s, f) in enumerate(samples.index)}
         self._sent: dict[Key, list[bytes]] = {}
         self._asked: dict[Key, FrameContent] = {}
-        self._aligners: dict[tuple[str, str, str], tuple[Aligner, int]] = {}
+        self._aligners: dict[tuple[str, str, str], tuple[PoseAligner, int]] = {}
 
     @torch.inference_mode()
-    def __call__(self, perception: PerceptionModel, batch: Batch) -> list[Scene]:
+    def __call__(self, perception: PerceptionModel, batch: PerceptionBatch) -> list[ScenePrediction]:
         """See `skyweave.perception.prediction.predict`."""
         return [self._one(sample) for sample in batch.samples]
 
-    def _one(self, sample: Sample) -> Scene:
+    def _one(self, sample: PerceptionSample) -> ScenePrediction:
         model, grid = self.model, sample.grid
         number = self.numbers[sample.scene, sample.frame]
         others = [name for name in sample.platforms if name != sample.ego][: self.conditions.peers]
@@ -109,7 +119,7 @@ class Exchange:
             else:
                 frames = [self._received(number, name, step, time, i) for i, name in enumerate(others)]
                 pairs = [(frame, error) for frame, error in zip(frames, errors, strict=True) if frame is not None]
-                came = heard(
+                came = decode_received(
                     model, features, visible, grid, [f for f, _ in pairs], time, [e for _, e in pairs], sample.ground
                 )  # fmt: skip
                 fused.append(model.strategy.fuse(came.told))
@@ -117,7 +127,7 @@ class Exchange:
             present.append(own is not None)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = model.perception.perceive([maps.float() for maps in fused], torch.tensor([present]))
-        scene = read_maps(model.perception, outputs, [grid], [sample.ground], [sample.time])[0]
+        scene = decode_maps(model.perception, outputs, [grid], [sample.ground], [sample.time])[0]
         if not model.strategy.merges_boxes:
             return scene
         return with_boxes(scene, received, model, outputs, grid, sample.time)
@@ -128,7 +138,7 @@ class Exchange:
         scene = self.samples.scenes[s].name
         if not self.model.strategy.aligns:
             return PoseError()
-        aligner, first = self._aligners.get((scene, ego, platform), (Aligner(), 0))
+        aligner, first = self._aligners.get((scene, ego, platform), (PoseAligner(), 0))
         last = self._arrived(s, f)
         until = 0 if last is None else last + 1
         for frame in range(first, until):
@@ -161,7 +171,7 @@ class Exchange:
         if rank < self.conditions.boxes_only:
             frame = replace(frame, low=None, high=None)
         if frame.boxes is not None:
-            frame = replace(frame, boxes=moved(frame.boxes, (time - frame.time) / 1e9))
+            frame = replace(frame, boxes=extrapolate_boxes(frame.boxes, (time - frame.time) / 1e9))
         if self.conditions.useless:
             frame = self._from_elsewhere(frame, key)
         return frame
@@ -183,7 +193,7 @@ class Exchange:
             self.ledger.frames.append(2 * own.features.shape[0] * int(own.visible.sum()))
             self._sent[key] = []
             return []
-        frame = content(
+        frame = build_message(
             model, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, own.boxes,
             self.conditions.budget, self._wanted(key, own), own.pose if model.strategy.aligns else None,
             sequence=key[1],
@@ -194,7 +204,7 @@ class Exchange:
         self._sent[key] = chunks
         return chunks
 
-    def _wanted(self, key: Key, own: Own) -> np.ndarray:
+    def _wanted(self, key: Key, own: EgoMaps) -> np.ndarray:
         """What the others asked for a frame ago."""
         scene, f, platform = key
         before = max(f - 1, 0)
@@ -206,7 +216,7 @@ class Exchange:
                 theirs = self.samples.cache[other]
                 request = request_of(theirs.visible, theirs.grid)
                 self._asked[other] = FrameContent(0, 0, 0, WireGrid.from_map(theirs.grid), request=request)
-        return wanted_by([self._asked[other] for other in asking], own.grid)
+        return request_map([self._asked[other] for other in asking], own.grid)
 
     def _everything(
         self,
@@ -224,7 +234,7 @@ class Exchange:
                 self.sent(key)
             peers.append(on_grid(None if key is None else self.samples.cache[key], grid, features.shape[0]))
         none = torch.zeros(1, len(others), *grid.shape)
-        told = Told(
+        told = FusionInput(
             features[None], visible[None],
             torch.stack([p[0] for p in peers])[None] if peers else torch.zeros(1, 0, *features.shape),
             torch.stack([p[1] for p in peers])[None].float() if peers else none, none,
@@ -243,14 +253,14 @@ class Exchange:
         return replace(strange, grid=frame.grid, boxes=None)
 
 
-def score(
+def evaluate_collaboration(
     model: CollaborativeModel,
-    samples: CachedSamples,
-    conditions: Conditions,
+    samples: CachedDataset,
+    conditions: EvaluationConditions,
     every: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    told: Cache | None = None,
-) -> tuple[Scores, Ledger]:
+    told: FeatureCache | None = None,
+) -> tuple[PerceptionScores, Ledger]:
     """All metrics of `skyweave.perception.evaluation.evaluate`, and the bytes they cost."""
     exchange = Exchange(model, samples, conditions, told)
     scores = evaluate(model.perception, samples, every=every, run=exchange, progress=progress)
@@ -258,14 +268,14 @@ def score(
 
 
 def with_boxes(
-    scene: Scene,
+    scene: ScenePrediction,
     received: Sequence[BoxList],
     model: CollaborativeModel,
     outputs: dict[str, dict[str, torch.Tensor]],
     grid: MapGrid,
     time: int,
     beyond: bool = False,
-) -> Scene:
+) -> ScenePrediction:
     """A scene with the boxes of others: as detections and with their trajectories.
 
     They become instances only where no features travel: else the fused map, into which they are drawn, shows them
@@ -283,17 +293,17 @@ def with_boxes(
     if scene.detections is None or not received:
         return scene
     config = model.perception.config
-    own = boxes_of(scene.detections, config.categories)
+    own = box_list_from_detections(scene.detections, config.categories)
     features = model.sends_features
     trust = TRUST if features else 1.0
     weighed = [replace(other, scores=other.scores * np.where(on_map(other, grid), trust, 1.0)) for other in received]
-    boxes = merged(own, weighed, raise_scores=False)
-    found = detections_of(boxes, config.categories, scene.detections.crs, time)
+    boxes = merge_boxes(own, weighed, raise_scores=False)
+    found = detections_from_box_list(boxes, config.categories, scene.detections.crs, time)
     found = found.select(np.argsort(-found.scores, kind="stable"))
     instances = scene.instances
     if instances is not None and not features:
-        instances = _with_instances(instances, merged(received[0], received[1:]), config.interval)
-    return Scene(found, instances, _forecast(model, outputs, scene.detections, found, grid))
+        instances = _with_instances(instances, merge_boxes(received[0], received[1:]), config.interval)
+    return ScenePrediction(found, instances, _forecast(model, outputs, scene.detections, found, grid))
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:
@@ -311,7 +321,7 @@ def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: floa
             known, count = np.unique(beneath[beneath > 0], return_counts=True)
             numbers[place] = known[count.argmax()]
     for step, identities in enumerate(maps):
-        there = moved(boxes, step * interval)
+        there = extrapolate_boxes(boxes, step * interval)
         drawn = rasterise(Boxes(there.centres, there.sizes, there.yaws).footprints(), numbers, grid)
         free = (identities == 0) & (drawn > 0)
         identities[free] = drawn[free]
@@ -330,8 +340,8 @@ def _forecast(
     """
     if "trajectories" not in outputs:
         return None
-    found = found.select(np.flatnonzero(found.scores >= WORTH_PREDICTING))
-    read = forecast(model.perception, outputs, 0, found, grid)
+    found = found.select(np.flatnonzero(found.scores >= MIN_FORECAST_SCORE))
+    read = forecast_trajectories(model.perception, outputs, 0, found, grid)
     shown = grid.index(found.boxes.centres) >= 0
     if not model.sends_features:
         apart = np.linalg.norm(found.boxes.centres[:, None, :2] - alone.boxes.centres[None, :, :2], axis=2)

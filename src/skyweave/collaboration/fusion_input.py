@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Told:
+class FusionInput:
     """One moment of a batch.
 
     Attributes:

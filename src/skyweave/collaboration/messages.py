@@ -1,6 +1,6 @@
 """One platform's frame to bytes within a budget, and bytes to what the receiver knows of it.
 
-These are the codec's modules of the training, around `skyweave.wire`: ``content`` and ``heard`` are all that a node
+These are the codec's modules of the training, around `skyweave.wire`: ``build_message`` and ``decode_received`` are all that a node
 needs. The sender encodes once for all receivers; a receiver decodes on the sender's grid and cuts out its own.
 """
 
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from skyweave.collaboration.boxes import CERTAINTY, drawn, on_map
-from skyweave.collaboration.cache import shifted
+from skyweave.collaboration.cache import translate_map
 from skyweave.collaboration.cell_selection import FIRST, worth_telling
 from skyweave.collaboration.codec import Decoded, Levels
 from skyweave.collaboration.entropy import cheapest
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import Correction, PoseError
 from skyweave.core.geometry.boxes import Boxes
@@ -35,7 +35,7 @@ TOLD = 0.8  # of a box's cells that came in full, from which the fused map says 
 
 
 @torch.inference_mode()
-def content(
+def build_message(
     model: CollaborativeModel,
     features: Tensor,
     visible: Tensor,
@@ -56,7 +56,7 @@ def content(
         grid: of the map, snapped to the codec's coarse cells.
         boxes: that it found alone, the most certain first.
         budget: bytes; what cannot fit is not worked out. None: everything.
-        wanted: (rows, columns) 0 to 1, what others asked for (`wanted_by`).
+        wanted: (rows, columns) 0 to 1, what others asked for (`request_map`).
 
     Raises:
         ValueError: a model whose tables are not frozen, or a grid that is not snapped.
@@ -121,7 +121,7 @@ def decoded(model: CollaborativeModel, frame: FrameContent) -> Decoded | None:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedFeatures:
     """What came at one moment.
 
     Attributes:
@@ -130,11 +130,11 @@ class Heard:
             shows that better than one platform alone could.
     """
 
-    told: Told
+    told: FusionInput
     boxes: list[BoxList]
 
 
-def heard(
+def decode_received(
     model: CollaborativeModel,
     own: Tensor,
     own_visible: Tensor,
@@ -143,7 +143,7 @@ def heard(
     time: int,
     errors: Sequence[PoseError] = (),
     ground: Ground | None = None,
-) -> Heard:
+) -> ReceivedFeatures:
     """What is known at one moment.
 
     Args:
@@ -174,7 +174,7 @@ def heard(
         if boxes is not None:
             lists.append(_left(boxes, _share(boxes, parts[2].numpy(), grid) >= TOLD, grid))
     channels = model.strategy.box_channels
-    told = Told(
+    told = FusionInput(
         own[None],
         own_visible[None],
         _stack([parts[0] for parts in came], own.shape)[None],
@@ -183,7 +183,7 @@ def heard(
         _stack(drawings, (channels, *grid.shape))[None],
         torch.tensor(ages, dtype=torch.float32)[None],
     )
-    return Heard(told, lists)
+    return ReceivedFeatures(told, lists)
 
 
 def _on_own_grid(
@@ -194,10 +194,12 @@ def _on_own_grid(
     if known is None:
         return None
     offset = frame.grid.to_map().offset_to(grid)
-    parts = tuple(shifted(part[0], *offset, grid.shape) for part in (known.features, known.visible, known.exact))
+    parts = tuple(translate_map(part[0], *offset, grid.shape) for part in (known.features, known.visible, known.exact))
     if correction is not None:
         if ground is None:
-            raise ValueError("maps told from a wrong pose are put right on the ground; give `heard` its `ground`")
+            raise ValueError(
+                "maps told from a wrong pose are put right on the ground; give `decode_received` its `ground`"
+            )
         heights = ground.height(grid.cell_centres())
         parts = tuple(correction.maps(part, grid, heights) for part in parts)
     return parts  # type: ignore[return-value]
@@ -215,7 +217,7 @@ def request_of(visible: np.ndarray, grid: MapGrid) -> Request:
     return Request(np.rint((1 - seen / np.maximum(there, 1)) * REQUEST_LEVELS).astype(np.uint8), f)
 
 
-def wanted_by(requests: Sequence[FrameContent], grid: MapGrid) -> np.ndarray:
+def request_map(requests: Sequence[FrameContent], grid: MapGrid) -> np.ndarray:
     """(rows, columns) 0 to 1: the most that any of these frames asks for, on a platform's own grid."""
     wanted = np.zeros(grid.shape, np.float32)
     for frame in requests:
@@ -227,7 +229,7 @@ def wanted_by(requests: Sequence[FrameContent], grid: MapGrid) -> np.ndarray:
         full = torch.from_numpy(levels.repeat(factor, 0).repeat(factor, 1))
         whole = replace(theirs, west=coarse.west * factor, north=coarse.north * factor, rows=full.shape[0],
                         columns=full.shape[1])  # fmt: skip
-        wanted = np.maximum(wanted, shifted(full, *whole.to_map().offset_to(grid), grid.shape).numpy())
+        wanted = np.maximum(wanted, translate_map(full, *whole.to_map().offset_to(grid), grid.shape).numpy())
     return wanted
 
 

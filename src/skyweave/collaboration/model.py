@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.batches import Moments
+from skyweave.collaboration.batches import CollaborationBatch
 from skyweave.collaboration.boxes import CERTAINTY, DRAWN
 from skyweave.collaboration.cell_selection import HEADER, POSE, select
 from skyweave.collaboration.codec import Decoded, DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies import STRATEGIES
 from skyweave.collaboration.strategies.base import Strategy
 from skyweave.perception.model import PerceptionModel
@@ -70,7 +70,7 @@ class CollaborativeModel(nn.Module):
         """Whether coded features travel."""
         return self.strategy.shares in ("features", "both")
 
-    def exchange(self, moments: Moments, noisy: bool | None = None) -> Exchanged:
+    def exchange(self, moments: CollaborationBatch, noisy: bool | None = None) -> Exchanged:
         """Everybody encodes, budgets cut, chunks are lost, the ego decodes and fuses.
 
         Past moments have no gradient: they cost as much as the present one, which teaches the same weights.
@@ -87,7 +87,7 @@ class CollaborativeModel(nn.Module):
                 fused.append(self.strategy.fuse(told))
         return Exchanged(fused, bits, decoded, moments.peer_visible[:, -1].flatten(0, 1))
 
-    def _told(self, moments: Moments, k: int, noisy: bool) -> tuple[Told, Tensor, Decoded | None]:
+    def _told(self, moments: CollaborationBatch, k: int, noisy: bool) -> tuple[FusionInput, Tensor, Decoded | None]:
         """What the ego knows at the ``k``-th moment."""
         visible, shape = moments.peer_visible[:, k], moments.peers.shape[:1] + moments.peers.shape[2:3]
         decoded, bits = None, moments.own.new_zeros(())
@@ -105,9 +105,9 @@ class CollaborativeModel(nn.Module):
         if self.strategy.shares not in ("boxes", "both"):
             boxes = torch.zeros_like(boxes)
         own, own_visible, age = moments.own[:, k], moments.own_visible[:, k], moments.age[:, k]
-        return Told(own, own_visible, features, known.float(), exact.float(), boxes, age), bits, decoded
+        return FusionInput(own, own_visible, features, known.float(), exact.float(), boxes, age), bits, decoded
 
-    def _coded(self, moments: Moments, k: int, noisy: bool) -> tuple[Decoded, Tensor]:
+    def _coded(self, moments: CollaborationBatch, k: int, noisy: bool) -> tuple[Decoded, Tensor]:
         maps, visible = moments.peers[:, k].flatten(0, 1), moments.peer_visible[:, k].flatten(0, 1)
         with torch.autocast("cpu", enabled=False):
             levels = self.codec.quantised(self.codec.encode(maps, visible), noisy)
@@ -127,7 +127,7 @@ class CollaborativeModel(nn.Module):
         return self.codec.decode(levels, sent.low, sent.high), bits
 
     @torch.no_grad()
-    def teacher(self, moments: Moments) -> list[Tensor]:
+    def teacher(self, moments: CollaborationBatch) -> list[Tensor]:
         """The fused maps that all features, uncoded and in time, give through the perception model's own fusion."""
         features = torch.cat([moments.own.unsqueeze(2), moments.clean], 2)
         visible = torch.cat([moments.own_visible.unsqueeze(2), moments.clean_visible], 2)

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from skyweave.collaboration.batches import Moments, TrainingMoments, collate
+from skyweave.collaboration.batches import CollaborationBatch, TrainingMoments, collate
 from skyweave.collaboration.config import Losses
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.perception.module import OptimiserConfig, task_losses
-from skyweave.training.trainer import Shuffled, adamw, log_loss
+from skyweave.perception.module import PerceptionOptimiserConfig, task_losses
+from skyweave.training.trainer import ResumableSampler, log_loss, make_optimiser
 
 KEPT = 0.95  # of a loss's mean from step to step
 
@@ -23,7 +23,7 @@ class CollaborationModule(lightning.LightningModule):
     def __init__(
         self,
         model: CollaborativeModel,
-        optimiser: OptimiserConfig,
+        optimiser: PerceptionOptimiserConfig,
         losses: Losses,
         moments: TrainingMoments | None = None,
         reader_rate: float = 0.0,
@@ -43,13 +43,13 @@ class CollaborationModule(lightning.LightningModule):
         for task in self.tasks:
             self.register_buffer(f"usual_{task}", torch.zeros(()))
 
-    def training_step(self, moments: Moments, index: int) -> Tensor:
+    def training_step(self, moments: CollaborationBatch, index: int) -> Tensor:
         """The loss of a batch."""
         total, parts = self.loss(moments)
         log_loss(self, total, parts, len(moments.samples))
         return total
 
-    def loss(self, moments: Moments) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, moments: CollaborationBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts."""
         model, weights = self.model, self.losses
         exchanged = model.exchange(moments)
@@ -93,7 +93,7 @@ class CollaborationModule(lightning.LightningModule):
         ours = [p for p in self.model.parameters() if id(p) not in theirs]
         reader = [p for p in self.model.parameters() if id(p) in theirs]
         groups = [(ours, chosen.learning_rate), (reader, chosen.learning_rate * self.reader_rate)]
-        return adamw(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
+        return make_optimiser(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip by norm here: Lightning refuses to clip for fused optimisers."""
@@ -103,17 +103,21 @@ class CollaborationModule(lightning.LightningModule):
         """Batches from where the run stands; what a step has is a function of seed and step."""
         assert self.moments is not None
         start = self.global_step * self.optimiser.batch
-        numbers = Shuffled(len(self.moments), start, self.optimiser.steps * self.optimiser.batch, self.moments.seed)
+        numbers = ResumableSampler(
+            len(self.moments), start, self.optimiser.steps * self.optimiser.batch, self.moments.seed
+        )
         return DataLoader(
             self.moments, self.optimiser.batch, sampler=numbers, collate_fn=collate, num_workers=self.workers
         )
 
-    def transfer_batch_to_device(self, batch: Moments, device: torch.device, dataloader_idx: int) -> Moments:
+    def transfer_batch_to_device(
+        self, batch: CollaborationBatch, device: torch.device, dataloader_idx: int
+    ) -> CollaborationBatch:
         """As a whole, where the model is."""
         if device.type == "cpu":
             return batch
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(batch).items()}
-        return Moments(**moved)  # type: ignore[arg-type]
+        return CollaborationBatch(**moved)  # type: ignore[arg-type]
 
 
 def _distance(fused: Tensor, wanted: Tensor) -> Tensor:

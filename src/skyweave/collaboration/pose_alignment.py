@@ -128,7 +128,7 @@ class _Pairs:
 
 
 @dataclass
-class Aligner:
+class PoseAligner:
     """What is known of one peer's error."""
 
     frames: deque[_Pairs] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -162,7 +162,7 @@ class Aligner:
 
 
 @dataclass
-class Aligners:
+class PoseAligners:
     """One for each peer, by its number; what is known of one that is silent for long is forgotten.
 
     Attributes:
@@ -171,7 +171,7 @@ class Aligners:
         known: what is most likely of each, by now.
     """
 
-    peers: dict[int, tuple[Aligner, int, int | None]] = field(default_factory=dict)
+    peers: dict[int, tuple[PoseAligner, int, int | None]] = field(default_factory=dict)
     known: dict[int, PoseError] = field(default_factory=dict)
 
     def errors(self, own: BoxList, received: Sequence[FrameContent], time: int) -> list[PoseError]:
@@ -179,7 +179,7 @@ class Aligners:
         self.peers = {peer: known for peer, known in self.peers.items() if time - known[1] <= FORGOTTEN * 1e9}
         found = []
         for frame in received:
-            aligner, _, seen = self.peers.get(frame.platform, (Aligner(), time, None))
+            aligner, _, seen = self.peers.get(frame.platform, (PoseAligner(), time, None))
             if frame.boxes is not None and frame.pose is not None and frame.time != seen:
                 aligner.see(own, frame.boxes, frame.pose.position)
                 seen = frame.time

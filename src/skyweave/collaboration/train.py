@@ -11,26 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.batches import CachedSamples, TrainingMoments
-from skyweave.collaboration.cache import Cache, fill
-from skyweave.collaboration.config import CollaborationConfig, Losses, World
+from skyweave.collaboration.batches import CachedDataset, TrainingMoments
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache
+from skyweave.collaboration.config import CollaborationConfig, ImpairmentConfig, Losses
 from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.weights import as_stored, save_collaboration
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import OptimiserConfig
+from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
-from skyweave.training.trainer import Machine, fit, start_output
+from skyweave.training.trainer import TrainerConfig, fit, prepare_run_dir
 
 WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class CollaborationTrainConfig:
     """A run, from one YAML in ``configs/collaboration``.
 
     Attributes:
@@ -52,10 +52,10 @@ class TrainConfig:
     split: str | None = "train"
     scenes: int | None = 60
     collaboration: CollaborationConfig = field(default_factory=CollaborationConfig)
-    world: World = field(default_factory=World)
+    world: ImpairmentConfig = field(default_factory=ImpairmentConfig)
     losses: Losses = field(default_factory=Losses)
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(steps=600))
-    machine: Machine = field(default_factory=Machine)
+    optimiser: PerceptionOptimiserConfig = field(default_factory=lambda: PerceptionOptimiserConfig(steps=600))
+    machine: TrainerConfig = field(default_factory=TrainerConfig)
     platforms: int = 4
     cells: int | None = 64
     reader_rate: float = 0.0
@@ -76,24 +76,24 @@ def train(
     The cache of features is made in ``output/cache`` on the first run.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.start_output` and ``load_recording``.
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.prepare_run_dir` and ``load_recording``.
     """
-    config = read_record(file, TrainConfig, changes)
-    start_output(output, asdict(config), resume)
+    config = load_config_file(file, CollaborationTrainConfig, changes)
+    prepare_run_dir(output, asdict(config), resume)
     perception, card = load_perception(config.perception)
     scenes = load_scenes([data / name for name in config.recordings], config.split)[: config.scenes]
-    cache = fill(output / "cache", perception, str(card.parts["perception_fingerprint"]), scenes)
+    cache = build_feature_cache(output / "cache", perception, str(card.parts["perception_fingerprint"]), scenes)
     model = CollaborativeModel(perception, config.collaboration, config.seed)
-    samples = CachedSamples(scenes, perception.config, cache, config.platforms, config.seed)
+    samples = CachedDataset(scenes, perception.config, cache, config.platforms, config.seed)
     return train_on(output, config, model, samples, cache, resume, progress)
 
 
 def train_on(
     output: Path,
-    config: TrainConfig,
+    config: CollaborationTrainConfig,
     model: CollaborativeModel,
-    samples: CachedSamples,
-    cache: Cache,
+    samples: CachedDataset,
+    cache: FeatureCache,
     resume: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -125,10 +125,10 @@ def train_on(
 
 def train_head(
     output: Path,
-    config: TrainConfig,
+    config: CollaborationTrainConfig,
     model: CollaborativeModel,
     task: str,
-    samples: CachedSamples,
+    samples: CachedDataset,
     start: nn.Module | None = None,
 ) -> Path:
     """Give a trained model a head for one more task, and train nothing but that head, on what comes over the wire.
@@ -149,13 +149,13 @@ def train_head(
     longer.load_state_dict(state, strict=False)
     longer.requires_grad_(False).eval()  # the codec rounds, as on the wire; two samples are too few for statistics
     longer.perception.heads[task].requires_grad_(True)
-    samples = CachedSamples(samples.scenes, perception.config, samples.cache, config.platforms, config.seed)
+    samples = CachedDataset(samples.scenes, perception.config, samples.cache, config.platforms, config.seed)
     moments = TrainingMoments(
         samples, config.world, longer.sends_features, config.platforms - 1, config.seed, config.cells
     )
     losses = Losses(match=0.0, rate=0.0, visible=0.0, use=(task,))
     module = CollaborationModule(longer, config.optimiser, losses, moments, workers=config.machine.workers)
-    start_output(output, asdict(config), resume=False)
+    prepare_run_dir(output, asdict(config), resume=False)
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], progress=False)
     longer.cpu().eval()
     longer.tables = model.tables
@@ -174,7 +174,7 @@ def with_head(perception: PerceptionModel, task: str, seed: int = 0) -> Percepti
     return longer
 
 
-def some_cells(cache: Cache, seed: int = 0, maps: int = 48, each: int = 400) -> Tensor:
+def some_cells(cache: FeatureCache, seed: int = 0, maps: int = 48, each: int = 400) -> Tensor:
     """(n, channels) features of cells that hold something, from maps all over the cache."""
     generator = np.random.default_rng(seed)
     keys, parts = list(cache.entries), []

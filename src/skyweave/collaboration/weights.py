@@ -13,7 +13,7 @@ from skyweave.backbone.storage import rounded
 from skyweave.collaboration.config import CollaborationConfig
 from skyweave.collaboration.entropy_tables import fingerprint_of
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.core.config import convert
+from skyweave.core.config import config_from_dict
 from skyweave.perception.weights import load_perception, save_perception
 from skyweave.wire import EntropyTables
 
@@ -63,7 +63,7 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
             f"{name_or_path} holds no collaborative model; train one with `skyweave train configs/collaboration/...`"
         )
     perception, _ = load_perception(name_or_path)
-    model = CollaborativeModel(perception, convert(card.parts["collaboration"], CollaborationConfig))
+    model = CollaborativeModel(perception, config_from_dict(card.parts["collaboration"], CollaborationConfig))
     mine = {key.removeprefix(PART): value for key, value in state.items() if key.startswith(PART)}
     arrays = {key.removeprefix(TABLES): value.numpy() for key, value in mine.items() if key.startswith(TABLES)}
     wanted = {f"perception.{key}": value for key, value in perception.state_dict().items()}
@@ -75,14 +75,16 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
     return model.eval().to(device), card
 
 
-def load_for(name_or_path: str | Path, strategy: str | None) -> tuple[CollaborativeModel, Card]:
+def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> tuple[CollaborativeModel, Card]:
     """A model for a strategy: what was trained, or one that needs no training around any perception model.
 
     Raises:
         ValueError: the strategy needs training and is not the one in the file; else as ``load_collaboration``.
     """
     card = read_checkpoint(name_or_path)[1]
-    trained = convert(card.parts["collaboration"], CollaborationConfig) if "collaboration" in card.parts else None
+    trained = (
+        config_from_dict(card.parts["collaboration"], CollaborationConfig) if "collaboration" in card.parts else None
+    )
     if trained is not None and strategy in (None, trained.strategy):
         return load_collaboration(name_or_path)
     if strategy in UNTRAINED:

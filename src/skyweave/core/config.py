@@ -14,7 +14,7 @@ import yaml
 Record = TypeVar("Record")
 
 
-def read_record(path: str | Path, record: type[Record], changes: Sequence[str] = ()) -> Record:
+def load_config_file(path: str | Path, record: type[Record], changes: Sequence[str] = ()) -> Record:
     """A YAML file as a dataclass.
 
     Args:
@@ -30,13 +30,13 @@ def read_record(path: str | Path, record: type[Record], changes: Sequence[str] =
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         for change in changes:
-            apply_change(content, change)
-        return convert(content, record)
+            apply_override(content, change)
+        return config_from_dict(content, record)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def convert(content: Any, record: type[Record]) -> Record:
+def config_from_dict(content: Any, record: type[Record]) -> Record:
     """Plain JSON types as a dataclass. Raises ``ValueError`` naming the key."""
     if not isinstance(content, dict):
         raise ValueError(f"a mapping is needed, not {type(content).__name__}")
@@ -44,7 +44,7 @@ def convert(content: Any, record: type[Record]) -> Record:
     return msgspec.convert(content, record, strict=False)  # YAML 1.1 reads 1e-3 as text
 
 
-def apply_change(content: Any, change: str) -> None:
+def apply_override(content: Any, change: str) -> None:
     """Set ``a.b=value`` in nested mappings. Raises ``ValueError`` where it does not have that form."""
     path, separator, text = change.partition("=")
     keys = path.split(".")

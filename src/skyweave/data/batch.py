@@ -49,7 +49,7 @@ class SensorBatch:
         )
 
 
-def stack(observations: Sequence[Observation]) -> SensorBatch:
+def stack_observations(observations: Sequence[Observation]) -> SensorBatch:
     """Observations of one sensor and one size to a batch. Raises ``ValueError`` when sensors or sizes differ."""
     first = observations[0]
     for other in observations[1:]:
@@ -71,4 +71,4 @@ def group(observations: Sequence[Observation]) -> list[SensorBatch]:
     groups: dict[tuple[Sensor, tuple[int, int]], list[Observation]] = {}
     for observation in observations:
         groups.setdefault((observation.sensor, observation.shape), []).append(observation)
-    return [stack(members) for members in groups.values()]
+    return [stack_observations(members) for members in groups.values()]

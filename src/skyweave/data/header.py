@@ -68,7 +68,7 @@ class RasterHeader:
 def describe_raster(path: str | Path) -> RasterHeader:
     """Read a file's header. Raises ``FileNotFoundError``, or ``OSError`` if GDAL cannot read it."""
     path = Path(path)
-    with opened(path) as dataset:
+    with open_raster(path) as dataset:
         crs = None
         if dataset.crs:
             code = dataset.crs.to_epsg()
@@ -93,7 +93,7 @@ def describe_raster(path: str | Path) -> RasterHeader:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def open_raster(path: Path) -> Iterator[Any]:
     """An open rasterio dataset; GDAL's errors become ``OSError`` that name the file and say what to do."""
     try:
         import rasterio

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.augment import View
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.data.dataset import ImageDataset, SourceIndex
 
 
@@ -84,7 +84,7 @@ class MixedBatches(Dataset[list[SensorBatch]]):
             generator = np.random.Generator(np.random.PCG64([self.seed, 1, step, self.rank, number]))
             observation = self._views[source.name](self.dataset.open(index), generator)
             buckets.setdefault((id(source.sensor), observation.shape), []).append(observation)
-        return [stack(members) for members in buckets.values()]
+        return [stack_observations(members) for members in buckets.values()]
 
     def draw(self, step: int) -> list[tuple[SourceIndex, int]]:
         """(source, image number) of every image of the step, group by group."""

@@ -12,7 +12,7 @@ import numpy as np
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import Encoding, Sensor
 from skyweave.data.band_order import file_channels
-from skyweave.data.header import RasterHeader, describe_raster, opened
+from skyweave.data.header import RasterHeader, describe_raster, open_raster
 from skyweave.data.resampling import resample
 from skyweave.data.units import check_unit
 
@@ -141,7 +141,7 @@ def _read(
     top, left = max(0, math.floor(extent[0]) - margin), max(0, math.floor(extent[1]) - margin)
     bottom = min(header.shape[0], math.ceil(extent[0] + extent[2]) + margin)
     right = min(header.shape[1], math.ceil(extent[1] + extent[3]) + margin)
-    with opened(header.path) as dataset:
+    with open_raster(header.path) as dataset:
         place = ((top, bottom), (left, right))
         numbers = [band + 1 for band in bands]
         stored = dataset.read(numbers, window=place)

@@ -11,7 +11,7 @@ from skyweave.backbone import Backbone
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
-from skyweave.core.images.principal_components import Moments, PrincipalColours
+from skyweave.core.images.principal_components import PrincipalColours, RunningCovariance
 from skyweave.demo.figures import PAPER, feature_map
 from skyweave.mapping import place
 from skyweave.recordings.recording import RecordedScene
@@ -50,7 +50,7 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
     names = tuple(sorted(frame.captures))
     middle = np.mean([_looked_at(frame.captures[name].geometry, scene.ground) for name in names], axis=0)
     grid = MapGrid.around(float(middle[0]), float(middle[1]), METRES, CELL, scene.crs)
-    maps, moments = [], Moments(backbone.config.width)
+    maps, moments = [], RunningCovariance(backbone.config.width)
     for name in names:
         features = backbone.embed(frame.captures[name].load(), PATCH_SIZE).dense()[0].clone()
         maps.append(features - features.mean((1, 2), keepdim=True))  # what a picture has in common says little

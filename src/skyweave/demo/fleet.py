@@ -20,11 +20,11 @@ import torch
 from skyweave.collaboration.weights import holds_collaboration, load_collaboration
 from skyweave.demo.fleet_figure import draw_fleet
 from skyweave.demo.perception import unseen_scenes
-from skyweave.fleet.perceivers.base import Perceiver, Place
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
 from skyweave.fleet.perceivers.late_fusion import BoxPerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
-from skyweave.fleet.sources.base import of_platform
+from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.weights import load_perception
 from skyweave.recordings.recording import RecordedScene
 
@@ -186,12 +186,12 @@ def _pace(make: Callable[[], Perceiver[Any]]) -> float:
     """Seconds between frames that a process for each platform can keep up with here."""
     scene, threads = unseen_scenes(1, 2)[0], torch.get_num_threads()
     names = sorted({capture.platform for capture in scene.frames[0].captures.values()})
-    perceivers, place = {name: make() for name in names}, Place(scene.crs, scene.ground)
+    perceivers, place = {name: make() for name in names}, WorldFrame(scene.crs, scene.ground)
     torch.set_num_threads(1)  # like a node
     try:
         seconds = []
         for frame in scene.frames:
-            moments = {name: moment for name in names if (moment := of_platform(frame, name, 0)) is not None}
+            moments = {name: moment for name in names if (moment := platform_captures(frame, name, 0)) is not None}
             for moment in moments.values():
                 for capture in moment.captures.values():
                     capture.load()

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from skyweave.core.geometry.outlines import colour_of
-from skyweave.perception.evaluation import alone, evaluate
+from skyweave.perception.evaluation import evaluate, evaluate_ego_only
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import Scene, predict
-from skyweave.perception.samples import Sample, Samples, collate
+from skyweave.perception.prediction import ScenePrediction, predict
+from skyweave.perception.samples import PerceptionDataset, PerceptionSample, collate
 from skyweave.recordings.recording import Annotations, RecordedScene
 from skyweave.viewing.contact_sheet import draw_map, draw_picture
 
@@ -46,8 +46,8 @@ class Perceived:
 
 def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> Perceived:
     """Perceive every moment of some scenes, and draw one of them."""
-    samples = Samples(scenes, model.config)
-    single = alone(samples)
+    samples = PerceptionDataset(scenes, model.config)
+    single = evaluate_ego_only(samples)
     shown = FRAMES // 2
     sample = samples[shown]
     started = time.perf_counter()
@@ -104,7 +104,7 @@ def unseen_scenes(count: int = 2, frames: int = FRAMES, interval: float = 0.5) -
     return [simulate_scene(world, index) for index in range(count)]
 
 
-def _with_boxes(scene: RecordedScene, sample: Sample, found: Scene) -> RecordedScene:
+def _with_boxes(scene: RecordedScene, sample: PerceptionSample, found: ScenePrediction) -> RecordedScene:
     """The scene, its annotations being what was found."""
     assert found.detections is not None
     sure = found.detections.select(np.flatnonzero(found.detections.scores >= SURE))
@@ -115,7 +115,7 @@ def _with_boxes(scene: RecordedScene, sample: Sample, found: Scene) -> RecordedS
     return replace(scene, frames=frames)
 
 
-def _drawn(scene: RecordedScene, sample: Sample, found: Scene) -> np.ndarray:
+def _drawn(scene: RecordedScene, sample: PerceptionSample, found: ScenePrediction) -> np.ndarray:
     """The map with boxes, instances and forecasts."""
     image = draw_map(_with_boxes(scene, sample, found), sample.frame, sample.grid)
     if found.instances is not None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from skyweave.core.images.principal_components import Moments
+from skyweave.core.images.principal_components import RunningCovariance
 from skyweave.core.observation import Observation
-from skyweave.data.batch import stack
+from skyweave.data.batch import stack_observations
 from skyweave.demo.collection import Chapter
 from skyweave.demo.figures import Stretch, colour, cut, feature_map, shown, stretch_of
 from skyweave.demo.neighbours import Search, search
@@ -61,7 +61,7 @@ def make_pages(chapter: Chapter, model: MaskedAutoencoder, mask_ratio: float = 0
     embed_seconds = (time.perf_counter() - started) / len(features)
     fine = [backbone.embed(observation, fine_size) for observation in chapter.observations]
 
-    moments = Moments(backbone.config.width)
+    moments = RunningCovariance(backbone.config.width)
     for own in fine:
         moments.add(own.tokens[0][own.valid[0]].numpy())
     colours = moments.principal_colours()
@@ -69,7 +69,7 @@ def make_pages(chapter: Chapter, model: MaskedAutoencoder, mask_ratio: float = 0
     rows, stretches, seconds = [], [], 0.0
     for seed, (observation, own) in enumerate(zip(chapter.observations, fine, strict=True)):
         started = time.perf_counter()
-        prediction, hidden = model.reconstruct(stack([observation]), mask_ratio, seed)
+        prediction, hidden = model.reconstruct(stack_observations([observation]), mask_ratio, seed)
         seconds += time.perf_counter() - started
         stretch = stretch_of(observation)
         components = feature_map(own.dense()[0].numpy(), own.valid[0].view(own.grid).numpy(), colours)

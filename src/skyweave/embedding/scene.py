@@ -21,7 +21,7 @@ import skyweave
 from skyweave.backbone import Backbone, fingerprint
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.images.png import encode_png
-from skyweave.core.images.principal_components import Moments, PrincipalColours
+from skyweave.core.images.principal_components import PrincipalColours, RunningCovariance
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.raster import read_observation
@@ -133,7 +133,7 @@ def embed_scene(
         window = (row, column, min(part.rows * size, grid[0] - row), min(part.columns * size, grid[1] - column))
         return read_observation(scene, sensor, unit=unit, bands=bands, window=window, **reading)
 
-    moments = Moments(backbone.config.width)
+    moments = RunningCovariance(backbone.config.width)
     with contextlib.ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         aside = stack.enter_context(write_aside(output))
@@ -234,7 +234,7 @@ def _scratch(beside: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _quantise(floats: Path, output: Path, profile: dict[str, Any], moments: Moments) -> None:
+def _quantise(floats: Path, output: Path, profile: dict[str, Any], moments: RunningCovariance) -> None:
     """Features to -127..127, each channel over its own range."""
     known = moments.count > 0
     smallest = np.where(known, moments.smallest, 0.0)

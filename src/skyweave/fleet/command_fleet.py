@@ -257,10 +257,10 @@ def _listening(args: argparse.Namespace) -> "tuple[str, Any, str | None, str]":
 
 
 def _config(path: str, changes: "list[str]") -> "FleetConfig":
-    from skyweave.core.config import read_record
+    from skyweave.core.config import load_config_file
     from skyweave.fleet.config import FleetConfig
 
-    return read_record(path, FleetConfig, changes)
+    return load_config_file(path, FleetConfig, changes)
 
 
 def _state(path: str) -> str:

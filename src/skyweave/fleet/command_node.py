@@ -22,11 +22,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run until interrupted; returns 0."""
-    from skyweave.core.config import read_record
+    from skyweave.core.config import load_config_file
     from skyweave.fleet.config import NodeConfig
     from skyweave.fleet.supervisor.process import run_process
 
-    status = run_process(read_record(args.config, NodeConfig, args.set), args.log == "json")
+    status = run_process(load_config_file(args.config, NodeConfig, args.set), args.log == "json")
     if args.json:
         print(json.dumps(status))
     return 0

@@ -12,12 +12,13 @@ from .bins import (
     make_bins,
 )
 from .lift import Lift, depth_loss
-from .placement import Placed, lift_features, place, place_cameras, place_raster, stack
+from .placement import BEVFeatures, lift_features, place, place_cameras, place_raster, stack
 from .plan import LiftPlan, plan_lift
 from .rasters import RasterPlan, plan_raster
 
 __all__ = [
     "BINS",
+    "BEVFeatures",
     "Bins",
     "DepthBins",
     "FlatGround",
@@ -26,7 +27,6 @@ __all__ = [
     "Lift",
     "LiftPlan",
     "OffsetBins",
-    "Placed",
     "RasterPlan",
     "RatioBins",
     "depth_loss",

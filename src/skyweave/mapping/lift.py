@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.mapping.bins import Bins
-from skyweave.mapping.placement import Normalisation, Placed, place_cameras
+from skyweave.mapping.placement import BEVFeatures, Normalisation, place_cameras
 from skyweave.mapping.plan import LiftPlan
 
 
@@ -23,7 +23,7 @@ class Lift(nn.Module):
         self.bins, self.channels, self.normalisation = bins, channels, normalisation
         self.head = nn.Conv2d(in_channels, bins.count + channels, 1)
 
-    def forward(self, features: Tensor, plan: LiftPlan, valid: Tensor | None = None) -> tuple[Placed, Tensor]:
+    def forward(self, features: Tensor, plan: LiftPlan, valid: Tensor | None = None) -> tuple[BEVFeatures, Tensor]:
         """Lift a batch of cameras.
 
         Args:

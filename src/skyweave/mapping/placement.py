@@ -21,7 +21,7 @@ LEAST_WEIGHT = 1e-3  # added to a cell's weight for the mean, so that a breath o
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class BEVFeatures:
     """Features on the map.
 
     Attributes:
@@ -52,7 +52,7 @@ def place(
     normalisation: Normalisation = "sum",
     resampling: Resampling | None = None,
     image_shape: tuple[int, int] | None = None,
-) -> Placed:
+) -> BEVFeatures:
     """Place one observation's features.
 
     Args:
@@ -86,7 +86,7 @@ def place(
         valid=None if valid is None else valid[None],
         normalisation=normalisation,
     )
-    return Placed(batch.features[0], batch.visible[0], batch.weight[0], grid)
+    return BEVFeatures(batch.features[0], batch.visible[0], batch.weight[0], grid)
 
 
 def place_cameras(
@@ -96,7 +96,7 @@ def place_cameras(
     weights: Tensor | None = None,
     valid: Tensor | None = None,
     normalisation: Normalisation = "sum",
-) -> Placed:
+) -> BEVFeatures:
     """Place the features of a batch of cameras, differentiable in features and weights.
 
     Args:
@@ -107,7 +107,7 @@ def place_cameras(
         normalisation: see `place`.
     """
     lifted, weight = lift_features(features, plan, weights=weights, valid=valid, normalisation=normalisation)
-    return Placed(lifted, plan.visible(valid), weight, plan.grids)
+    return BEVFeatures(lifted, plan.visible(valid), weight, plan.grids)
 
 
 def lift_features(
@@ -148,7 +148,7 @@ def lift_features(
     return lifted, weight.detach() if normalisation == "sum" else weight
 
 
-def place_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None) -> Placed:
+def place_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None) -> BEVFeatures:
     """Resample features (channels, rows, columns); pixels that are not valid take no part."""
     if features.ndim != 3 or features.shape[1:] != plan.shape:
         raise ValueError(
@@ -163,10 +163,10 @@ def place_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None
     placed = torch.where(weight[:, None] > 0, summed[:, :-1] / weight.clamp(min=1e-6)[:, None], 0)
     rows, columns = plan.grid.shape
     weight = weight.reshape(rows, columns).clamp(max=1)
-    return Placed(placed.reshape(rows, columns, -1).permute(2, 0, 1), weight >= COVERED - 1e-6, weight, plan.grid)
+    return BEVFeatures(placed.reshape(rows, columns, -1).permute(2, 0, 1), weight >= COVERED - 1e-6, weight, plan.grid)
 
 
-def stack(placed: Sequence[Placed]) -> Placed:
+def stack(placed: Sequence[BEVFeatures]) -> BEVFeatures:
     """Several platforms' maps of one shape as a batch (maps, channels, rows, columns)."""
     grids = tuple(p.grid for p in placed if isinstance(p.grid, MapGrid))
     if len(grids) != len(placed) or len({grid.shape for grid in grids}) != 1:
@@ -174,7 +174,7 @@ def stack(placed: Sequence[Placed]) -> Placed:
     features, visible, weight = (
         torch.stack([getattr(p, n) for p in placed]) for n in ("features", "visible", "weight")
     )
-    return Placed(features, visible, weight, grids)
+    return BEVFeatures(features, visible, weight, grids)
 
 
 def rescaled(geometry: GeoTransform, image_shape: tuple[int, int], shape: tuple[int, int]) -> GeoTransform:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from skyweave.core.geometry.camera import NEAR, CameraGeometry
+from skyweave.core.geometry.camera import NEAR_PLANE_M, CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.mapping.bins import Bins, ground_rays
@@ -150,7 +150,9 @@ def cell_index(
     slope = rays.directions[:, :2] / grid.resolution
     row = torch.addcmul(start[0], slope[:, 1:], depths, value=-1)
     column = torch.addcmul(start[1], slope[:, :1], depths)
-    inside = (depths > NEAR) & (row >= 0) & (row < grid.rows) & (column >= 0) & (column < grid.columns)  # not for NaN
+    inside = (
+        (depths > NEAR_PLANE_M) & (row >= 0) & (row < grid.rows) & (column >= 0) & (column < grid.columns)
+    )  # not for NaN
     flat = row.floor_().mul_(grid.columns).add_(column.floor_())
     return flat.masked_fill_(~inside, -1).int()
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.core.geometry.camera import NEAR, CameraGeometry
-from skyweave.core.geometry.frames import inverse
+from skyweave.core.geometry.camera import NEAR_PLANE_M, CameraGeometry
+from skyweave.core.geometry.frames import invert_transform
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.mapping.bins import Bins
@@ -60,13 +60,13 @@ def _project(
     centres = grid.cell_centres()
     if any(camera.camera.distortion):
         return _project_distorted(camera, centres, heights)
-    matrix = camera.camera.intrinsics @ inverse(camera.world_from_camera)[:3]
+    matrix = camera.camera.intrinsics @ invert_transform(camera.world_from_camera)[:3]
     matrix, origin = torch.as_tensor(matrix, device=device), centres[0, 0]
     x = torch.as_tensor(centres[0, :, 0] - origin[0], device=device)  # relative to the corner, for precision
     y = torch.as_tensor(centres[:, 0, 1] - origin[1], device=device)[:, None]
     corner = torch.as_tensor([*origin, 0.0, 1.0], dtype=torch.float64, device=device)
     a, b, c = (row[0] * x + row[1] * y + (row[2] * heights + row @ corner) for row in matrix)
-    depth = torch.where(c > NEAR, c, torch.nan)
+    depth = torch.where(c > NEAR_PLANE_M, c, torch.nan)
     return a / depth, b / depth
 
 

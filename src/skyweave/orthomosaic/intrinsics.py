@@ -51,13 +51,13 @@ def read_calibration(path: str | Path) -> Calibration:
         FileNotFoundError: no such file.
         ValueError: no JSON, unknown or missing keys; the message names the file.
     """
-    from skyweave.core.config import convert
+    from skyweave.core.config import config_from_dict
 
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such camera file: {path}")
     try:
-        return convert(json.loads(path.read_text(encoding="utf-8")), Calibration)
+        return config_from_dict(json.loads(path.read_text(encoding="utf-8")), Calibration)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}; a camera file is like {{'focal': 3666.7, 'columns': 5472}}") from None
 

@@ -1,9 +1,9 @@
-from .config import LiftConfig, MapConfig, ModelConfig
-from .evaluation import Scores, alone, evaluate
+from .config import LiftConfig, MapConfig, PerceptionConfig
+from .evaluation import PerceptionScores, evaluate, evaluate_ego_only
 from .model import PerceptionModel, PlatformMaps
-from .prediction import Scene, predict, read_maps
+from .prediction import ScenePrediction, decode_maps, predict
 from .results import Detections, InstanceMap, Trajectories
-from .samples import Augmentation, Samples, collate
+from .samples import Augmentation, PerceptionDataset, collate
 from .tracking import Tracker, TrackerConfig
 from .views import View, Views
 from .weights import load_perception, save_perception
@@ -14,22 +14,22 @@ __all__ = [
     "InstanceMap",
     "LiftConfig",
     "MapConfig",
-    "ModelConfig",
+    "PerceptionConfig",
+    "PerceptionDataset",
     "PerceptionModel",
+    "PerceptionScores",
     "PlatformMaps",
-    "Samples",
-    "Scene",
-    "Scores",
+    "ScenePrediction",
     "Tracker",
     "TrackerConfig",
     "Trajectories",
     "View",
     "Views",
-    "alone",
     "collate",
+    "decode_maps",
     "evaluate",
+    "evaluate_ego_only",
     "load_perception",
     "predict",
-    "read_maps",
     "save_perception",
 ]

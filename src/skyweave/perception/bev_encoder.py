@@ -7,7 +7,7 @@ from torch.nn import functional
 from skyweave.perception.neck import convolution
 
 
-class Memory(nn.Module):
+class TemporalFusion(nn.Module):
     """Joins fused maps of past frames with the present one.
 
     The map is fixed to the Earth, so the past is aligned as it is: no warping, no pose of the platform. A frame that is
@@ -44,7 +44,7 @@ class Memory(nn.Module):
         return joined
 
 
-class Trunk(nn.Module):
+class BEVEncoder(nn.Module):
     """Residual blocks at full, half and quarter resolution, joined on the way up (a U-Net, arXiv 1505.04597).
 
     Args:

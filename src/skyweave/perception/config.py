@@ -51,7 +51,7 @@ class LiftConfig:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class PerceptionConfig:
     """Numbers of a `PerceptionModel`; kept in the card beside its weights.
 
     Attributes:

@@ -20,18 +20,18 @@ from skyweave.perception.metrics import (
     video_panoptic_quality,
 )
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import Scene, predict
+from skyweave.perception.prediction import ScenePrediction, predict
 from skyweave.perception.results import Detections
-from skyweave.perception.samples import Batch, Samples, collate
-from skyweave.perception.targets import Objects, rasterise
+from skyweave.perception.samples import PerceptionBatch, PerceptionDataset, collate
+from skyweave.perception.targets import ObjectTargets, rasterise
 from skyweave.perception.tracking import Tracker
 from skyweave.recordings.recording import Annotations
 
-Predict = Callable[[PerceptionModel, Batch], list[Scene]]
+Predict = Callable[[PerceptionModel, PerceptionBatch], list[ScenePrediction]]
 
 
 @dataclass(frozen=True)
-class Scores:
+class PerceptionScores:
     """All metrics by name, and what a reader should know of them."""
 
     values: dict[str, float]
@@ -46,13 +46,13 @@ class Scores:
 
 def evaluate(
     model: PerceptionModel,
-    samples: Samples,
+    samples: PerceptionDataset,
     batch: int = 1,
     every: int = 1,
     run: Predict = predict,
     tracks: bool = True,
     progress: Callable[[int, int], None] | None = None,
-) -> Scores:
+) -> PerceptionScores:
     """Score a model on samples.
 
     The objects to be found are those of the model's categories whose centre is on the sample's map and that some
@@ -71,7 +71,7 @@ def evaluate(
     numbers = list(range(0, len(samples), every))
     truth: list[Annotations] = []
     counted: list[np.ndarray] = []
-    scenes: list[Scene] = []
+    scenes: list[ScenePrediction] = []
     instance_parts = []
     paths: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     known = objects_found = 0
@@ -103,10 +103,10 @@ def evaluate(
     if paths:
         values |= _trajectories(paths)
         values["trajectory_recall"] = objects_found / known if known else np.nan
-    return Scores(values, tuple(notes), len(numbers))
+    return PerceptionScores(values, tuple(notes), len(numbers))
 
 
-def _annotations(objects: Objects, categories: Sequence[str]) -> Annotations:
+def _annotations(objects: ObjectTargets, categories: Sequence[str]) -> Annotations:
     return Annotations(
         objects.boxes,
         objects.velocities,
@@ -116,7 +116,7 @@ def _annotations(objects: Objects, categories: Sequence[str]) -> Annotations:
 
 
 def _detection(
-    truth: list[Annotations], counted: list[np.ndarray], scenes: list[Scene], categories: Sequence[str]
+    truth: list[Annotations], counted: list[np.ndarray], scenes: list[ScenePrediction], categories: Sequence[str]
 ) -> tuple[dict[str, float], list[str]]:
     predicted = [scene.detections for scene in scenes]
     if any(one is None for one in predicted):
@@ -137,7 +137,11 @@ def _detection(
 
 
 def _tracking(
-    where: list[int], truth: list[Annotations], counted: list[np.ndarray], scenes: list[Scene], interval: float
+    where: list[int],
+    truth: list[Annotations],
+    counted: list[np.ndarray],
+    scenes: list[ScenePrediction],
+    interval: float,
 ) -> dict[str, float]:
     """Scores of the tracks that a `Tracker` makes of each scene's detections."""
     tracked = []
@@ -151,7 +155,7 @@ def _tracking(
     return {"AMOTA": result.amota, "AMOTP": result.amotp, "IDS": result.overall("ids")}
 
 
-def _instances(objects: Objects, scene: Scene) -> Any:
+def _instances(objects: ObjectTargets, scene: ScenePrediction) -> Any:
     assert scene.instances is not None
     seen = objects.select(objects.observed)
     steps = len(scene.instances)
@@ -160,7 +164,11 @@ def _instances(objects: Objects, scene: Scene) -> Any:
 
 
 def _paths(
-    annotations: Annotations, wanted: np.ndarray, objects: Objects, scene: Scene, categories: Sequence[str]
+    annotations: Annotations,
+    wanted: np.ndarray,
+    objects: ObjectTargets,
+    scene: ScenePrediction,
+    categories: Sequence[str],
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], int]:
     """Truth, modes, probabilities and the constant-velocity future of the objects that were found."""
     assert scene.trajectories is not None and scene.detections is not None
@@ -187,6 +195,6 @@ def _trajectories(paths: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     }
 
 
-def alone(samples: Samples) -> Samples:
+def evaluate_ego_only(samples: PerceptionDataset) -> PerceptionDataset:
     """The same samples, every platform by itself; the objects to be found stay those that any platform saw."""
-    return Samples(samples.scenes, samples.config, None, 1, samples.seed, samples.true_geometry)
+    return PerceptionDataset(samples.scenes, samples.config, None, 1, samples.seed, samples.true_geometry)

@@ -12,8 +12,8 @@ from skyweave.backbone import Backbone, build_backbone
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.data.batch import SensorBatch
 from skyweave.mapping import Lift, plan_lift
-from skyweave.perception.bev_encoder import Memory, Trunk
-from skyweave.perception.config import ModelConfig
+from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads import HEADS
 from skyweave.perception.neck import Neck
@@ -49,12 +49,12 @@ class PerceptionModel(nn.Module):
     off the fused map. Training and deployment call the same three.
 
     Args:
-        config: see `ModelConfig`.
+        config: see `PerceptionConfig`.
         backbone: pretrained, or None for random weights.
         seed: of the random weights.
     """
 
-    def __init__(self, config: ModelConfig, backbone: Backbone | None = None, seed: int = 0) -> None:
+    def __init__(self, config: PerceptionConfig, backbone: Backbone | None = None, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         with torch.random.fork_rng(devices=[]):
@@ -66,8 +66,8 @@ class PerceptionModel(nn.Module):
                 config.neck + 4 * RAY_FREQUENCIES * config.lift.rays, config.lift.channels, config.lift.make()
             )
             self.fusion = make_fusion(config.fusion, config.lift.channels)
-            self.memory = Memory(config.lift.channels, config.history, config.trunk[0])
-            self.trunk = Trunk(config.trunk)
+            self.memory = TemporalFusion(config.lift.channels, config.history, config.trunk[0])
+            self.trunk = BEVEncoder(config.trunk)
             self.heads = nn.ModuleDict({task: HEADS[task](config) for task in config.tasks})
 
     def forward(self, frames: Sequence[Views], present: Tensor | None = None) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from skyweave.mapping import Bins, depth_loss, depth_targets, ground_rays
 from skyweave.perception.config import TASKS
 from skyweave.perception.heads.detection import PLACES
 from skyweave.perception.model import PerceptionModel, PlatformMaps
-from skyweave.perception.samples import Batch, Samples, collate
-from skyweave.perception.targets import Objects
+from skyweave.perception.samples import PerceptionBatch, PerceptionDataset, collate
+from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import Views
-from skyweave.training.trainer import Shuffled, adamw, log_loss
+from skyweave.training.trainer import ResumableSampler, log_loss, make_optimiser
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
+class PerceptionOptimiserConfig:
     """AdamW with warm-up and cosine.
 
     Attributes:
@@ -85,9 +85,9 @@ class PerceptionModule(lightning.LightningModule):
     def __init__(
         self,
         model: PerceptionModel,
-        optimiser: OptimiserConfig,
+        optimiser: PerceptionOptimiserConfig,
         losses: LossConfig,
-        samples: Samples | None = None,
+        samples: PerceptionDataset | None = None,
         dropout: PlatformDropout | None = None,
         workers: int = 0,
     ) -> None:
@@ -97,14 +97,14 @@ class PerceptionModule(lightning.LightningModule):
         self.workers = workers
         self.log_variance = nn.ParameterDict({task: torch.zeros(()) for task in model.config.tasks})
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: PerceptionBatch, index: int) -> Tensor:
         """The balanced loss of a batch."""
         total, parts = self.loss(batch)
         advice = ", or look for broken poses or boxes in the recording"
         log_loss(self, total, parts, len(batch.samples), advice)
         return total
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: PerceptionBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts.
 
         Past moments are encoded without gradients: they cost half as much, and the present teaches the same weights.
@@ -143,7 +143,7 @@ class PerceptionModule(lightning.LightningModule):
             total = total + self.losses.depth * parts["lift/depth"]
         return total, parts
 
-    def _kept(self, batch: Batch) -> np.ndarray:
+    def _kept(self, batch: PerceptionBatch) -> np.ndarray:
         """(samples, platforms) bool: a function of seed and step."""
         shape = (len(batch.samples), batch.frames[0].platforms)
         seed = self.samples.seed if self.samples else 0
@@ -160,7 +160,7 @@ class PerceptionModule(lightning.LightningModule):
         slow = [p for p in self.parameters() if id(p) in inside]
         others = [p for p in self.parameters() if id(p) not in inside]
         groups = [(slow, chosen.learning_rate * chosen.backbone_rate), (others, chosen.learning_rate)]
-        return adamw(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
+        return make_optimiser(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip by norm here: Lightning refuses to clip for fused optimisers."""
@@ -170,17 +170,21 @@ class PerceptionModule(lightning.LightningModule):
         """Batches from where the run stands; which samples a step has is a function of seed and step."""
         assert self.samples is not None
         start = self.global_step * self.optimiser.batch
-        sampler = Shuffled(len(self.samples), start, self.optimiser.steps * self.optimiser.batch, self.samples.seed)
+        sampler = ResumableSampler(
+            len(self.samples), start, self.optimiser.steps * self.optimiser.batch, self.samples.seed
+        )
         return DataLoader(
             self.samples, self.optimiser.batch, sampler=sampler, collate_fn=collate, num_workers=self.workers
         )
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(
+        self, batch: PerceptionBatch, device: torch.device, dataloader_idx: int
+    ) -> PerceptionBatch:
         """Pictures are moved when they are used."""
         return batch
 
 
-def task_losses(model: PerceptionModel, outputs: dict[str, Any], objects: Sequence[Objects]) -> dict[str, Tensor]:
+def task_losses(model: PerceptionModel, outputs: dict[str, Any], objects: Sequence[ObjectTargets]) -> dict[str, Tensor]:
     """Every head's losses by ``task/loss``."""
     parts: dict[str, Tensor] = {}
     for task, head in model.heads.items():

@@ -11,20 +11,20 @@ from skyweave.core.geometry.ground import Ground
 from skyweave.perception.heads.detection import PLACES
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
-from skyweave.perception.samples import Batch
+from skyweave.perception.samples import PerceptionBatch
 
 THRESHOLD = 0.05
-WORTH_PREDICTING = 0.15  # score of a box from which its trajectory is predicted
+MIN_FORECAST_SCORE = 0.15  # score of a box from which its trajectory is predicted
 
 
 @dataclass(frozen=True)
-class Scene:
+class ScenePrediction:
     """All that is read off one map. What a model has no head for is None.
 
     Attributes:
         detections: boxes now.
         instances: one map a step, the present first; identities are constant over them.
-        trajectories: of the boxes with a score of at least ``WORTH_PREDICTING``, in their order.
+        trajectories: of the boxes with a score of at least ``MIN_FORECAST_SCORE``, in their order.
     """
 
     detections: Detections | None = None
@@ -34,8 +34,8 @@ class Scene:
 
 @torch.inference_mode()
 def predict(
-    model: PerceptionModel, batch: Batch, threshold: float = THRESHOLD, true_boxes: bool = False
-) -> list[Scene]:
+    model: PerceptionModel, batch: PerceptionBatch, threshold: float = THRESHOLD, true_boxes: bool = False
+) -> list[ScenePrediction]:
     """Run the model over a batch, one result a sample; in bfloat16 where the processor has it.
 
     Args:
@@ -52,18 +52,18 @@ def predict(
 def read(
     model: PerceptionModel,
     outputs: dict[str, dict[str, torch.Tensor]],
-    batch: Batch,
+    batch: PerceptionBatch,
     threshold: float = THRESHOLD,
     true_boxes: bool = False,
-) -> list[Scene]:
+) -> list[ScenePrediction]:
     """Raw outputs to results; see ``predict``."""
     samples = batch.samples
     grids, grounds = [sample.grid for sample in samples], [sample.ground for sample in samples]
     known = _true_boxes(model, outputs, batch) if true_boxes else None
-    return read_maps(model, outputs, grids, grounds, [sample.time for sample in samples], threshold, known)
+    return decode_maps(model, outputs, grids, grounds, [sample.time for sample in samples], threshold, known)
 
 
-def read_maps(
+def decode_maps(
     model: PerceptionModel,
     outputs: dict[str, dict[str, torch.Tensor]],
     grids: Sequence[MapGrid],
@@ -71,7 +71,7 @@ def read_maps(
     times: Sequence[int],
     threshold: float = THRESHOLD,
     known: Sequence[Detections] | None = None,
-) -> list[Scene]:
+) -> list[ScenePrediction]:
     """Raw outputs to results, for maps that come from no recording: their grids, the ground under them, and their times
     (UTC nanoseconds). ``known`` boxes take the place of those that the model finds.
     """
@@ -93,12 +93,12 @@ def read_maps(
                 for k, identities in enumerate(maps[number])
             ]
         if "trajectories" in outputs and boxes is not None:
-            trajectories = forecast(model, outputs, number, boxes, grid)
-        scenes.append(Scene(boxes, instances, trajectories))
+            trajectories = forecast_trajectories(model, outputs, number, boxes, grid)
+        scenes.append(ScenePrediction(boxes, instances, trajectories))
     return scenes
 
 
-def forecast(
+def forecast_trajectories(
     model: PerceptionModel,
     outputs: dict[str, dict[str, torch.Tensor]],
     number: int,
@@ -107,7 +107,7 @@ def forecast(
 ) -> Trajectories:
     """What the ``number``-th map says about the future of boxes on it that are worth predicting, theirs or not."""
     config = model.config
-    chosen = boxes.select(np.flatnonzero(boxes.scores >= WORTH_PREDICTING))
+    chosen = boxes.select(np.flatnonzero(boxes.scores >= MIN_FORECAST_SCORE))
     labels = np.array([config.categories.index(name) for name in chosen.categories], int)
     modes, shares = model.heads["trajectories"].decode(  # type: ignore[operator]
         outputs["trajectories"], grid, number, chosen.boxes.centres, chosen.boxes.yaws, labels, chosen.velocities
@@ -116,7 +116,9 @@ def forecast(
     return Trajectories(modes, shares, seconds, chosen.categories, crs=grid.crs, time=boxes.time)
 
 
-def _true_boxes(model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: Batch) -> list[Detections]:
+def _true_boxes(
+    model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: PerceptionBatch
+) -> list[Detections]:
     """The observed objects on the map, with the velocity that the model says where they are; 0 without a detector."""
     found = []
     for number, sample in enumerate(batch.samples):

@@ -8,14 +8,14 @@ from torch.utils.data import Dataset
 
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.frames import apply, rotation_about_z, transform
+from skyweave.core.geometry.frames import rotation_about_z, transform, transform_points
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.observation import Observation
 from skyweave.data.resampling import resample
-from skyweave.perception.config import ModelConfig
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.metrics import seen
-from skyweave.perception.targets import Objects
+from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
 
@@ -43,7 +43,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Sample:
+class PerceptionSample:
     """One sample before it is batched.
 
     Attributes:
@@ -59,7 +59,7 @@ class Sample:
     moments: list[list[View]]
     grid: MapGrid
     ground: Ground
-    objects: Objects
+    objects: ObjectTargets
     scene: str
     frame: int
     ego: str
@@ -67,7 +67,7 @@ class Sample:
     time: int = 0
 
 
-class Samples(Dataset[Sample]):
+class PerceptionDataset(Dataset[PerceptionSample]):
     """All moments of some scenes, each seen by one of its platforms as the ego.
 
     Args:
@@ -84,7 +84,7 @@ class Samples(Dataset[Sample]):
     def __init__(
         self,
         scenes: Sequence[RecordedScene],
-        config: ModelConfig,
+        config: PerceptionConfig,
         augmentation: Augmentation | None = None,
         platforms: int = 4,
         seed: int = 0,
@@ -103,7 +103,7 @@ class Samples(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, number: int) -> Sample:
+    def __getitem__(self, number: int) -> PerceptionSample:
         number, epoch = number % len(self.index), self.epoch + number // len(self.index)
         s, f = self.index[number]
         scene, frame = self.scenes[s], self.scenes[s].frames[f]
@@ -124,7 +124,7 @@ class Samples(Dataset[Sample]):
             for i in self._past(s, frame.time)
         ]
         objects = world.objects(self._objects(s, f, grid, names))
-        return Sample(moments, grid, ground, objects, scene.name, f, ego, tuple(names), frame.time)
+        return PerceptionSample(moments, grid, ground, objects, scene.name, f, ego, tuple(names), frame.time)
 
     def _geometry(self, frame: Frame, platform: str) -> CameraGeometry:
         capture = next(c for c in frame.captures.values() if c.platform == platform)
@@ -156,7 +156,7 @@ class Samples(Dataset[Sample]):
             views.append(view)
         return views
 
-    def _objects(self, s: int, f: int, grid: MapGrid, platforms: Sequence[str]) -> Objects:
+    def _objects(self, s: int, f: int, grid: MapGrid, platforms: Sequence[str]) -> ObjectTargets:
         scene, frame = self.scenes[s], self.scenes[s].frames[f]
         present = frame.annotations
         assert present is not None  # _usable
@@ -172,7 +172,7 @@ class Samples(Dataset[Sample]):
             for name, there in zip(annotations.instances, np.stack(masks, 1), strict=True):
                 if name in row:
                     observed[row[name]] |= there
-        return Objects(
+        return ObjectTargets(
             grid=grid,
             ground=scene.ground,
             boxes=present.boxes.select(np.array(wanted, int)),
@@ -210,7 +210,7 @@ class Samples(Dataset[Sample]):
 
 
 @dataclass(frozen=True)
-class Batch:
+class PerceptionBatch:
     """Samples as one batch.
 
     Attributes:
@@ -221,15 +221,15 @@ class Batch:
 
     frames: list[Views]
     present: np.ndarray
-    samples: list[Sample]
+    samples: list[PerceptionSample]
 
     @property
-    def objects(self) -> list[Objects]:
+    def objects(self) -> list[ObjectTargets]:
         """Of each sample."""
         return [sample.objects for sample in self.samples]
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[PerceptionSample]) -> PerceptionBatch:
     """A batch of samples."""
     platforms = max(len(sample.platforms) for sample in samples)
     frames = []
@@ -237,7 +237,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         views = [replace(view, sample=n) for n, sample in enumerate(samples) for view in sample.moments[moment]]
         frames.append(Views.gather(views, [s.grid for s in samples], platforms, [s.ground for s in samples]))
     present = np.array([[bool(views) for views in sample.moments] for sample in samples])
-    return Batch(frames, present, list(samples))
+    return PerceptionBatch(frames, present, list(samples))
 
 
 def map_centre(geometry: CameraGeometry, ground: Ground, size: float) -> np.ndarray:
@@ -277,7 +277,7 @@ class _Placement:
         return cls(transform(turn, turn @ -np.append(centre, 0.0)), mirrored, True)
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        return apply(self.matrix, points * (1, -1, 1) if self.mirrored else points)
+        return transform_points(self.matrix, points * (1, -1, 1) if self.mirrored else points)
 
     def camera(self, geometry: CameraGeometry) -> CameraGeometry:
         if not self.moved:
@@ -292,7 +292,7 @@ class _Placement:
         pixels, valid = observation.pixels[..., ::-1], observation.valid[..., ::-1]
         return replace(observation, pixels=np.ascontiguousarray(pixels), valid=np.ascontiguousarray(valid))
 
-    def objects(self, objects: Objects) -> Objects:
+    def objects(self, objects: ObjectTargets) -> ObjectTargets:
         if not self.moved:
             return objects
         sign = np.array([1, -1]) if self.mirrored else np.array([1, 1])

@@ -13,7 +13,7 @@ from skyweave.core.geometry.ground import Ground
 
 
 @dataclass(frozen=True)
-class Objects:
+class ObjectTargets:
     """The objects of one sample at the present and at the future steps.
 
     Attributes:
@@ -39,9 +39,9 @@ class Objects:
     observed: np.ndarray
     seen_by: np.ndarray
 
-    def select(self, which: np.ndarray) -> "Objects":
+    def select(self, which: np.ndarray) -> "ObjectTargets":
         """Some of the objects."""
-        return Objects(
+        return ObjectTargets(
             self.grid,
             self.ground,
             self.boxes.select(which),
@@ -54,15 +54,15 @@ class Objects:
             self.seen_by[which],
         )
 
-    def of(self, labels: Sequence[int]) -> "Objects":
+    def of(self, labels: Sequence[int]) -> "ObjectTargets":
         """Those of some classes."""
         return self.select(np.isin(self.labels, labels))
 
-    def observed_by(self, platforms: np.ndarray) -> "Objects":
+    def observed_by(self, platforms: np.ndarray) -> "ObjectTargets":
         """The same, observed being what these platforms of the sample, (platforms,) bool or indices, saw."""
         return replace(self, observed=np.asarray(self.seen_by[:, platforms].any(1)))
 
-    def trainable(self) -> "Objects":
+    def trainable(self) -> "ObjectTargets":
         """Those that were observed and whose centre is on the map."""
         return self.select(self.observed & (self.grid.index(self.boxes.centres) >= 0))
 

@@ -10,21 +10,21 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import load
-from skyweave.core.config import read_record
-from skyweave.perception.config import ModelConfig
+from skyweave.core.config import load_config_file
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, OptimiserConfig, PerceptionModule, PlatformDropout
-from skyweave.perception.samples import Augmentation, Samples
+from skyweave.perception.module import LossConfig, PerceptionModule, PerceptionOptimiserConfig, PlatformDropout
+from skyweave.perception.samples import Augmentation, PerceptionDataset
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import load_recording
 from skyweave.recordings.recording import RecordedScene
-from skyweave.training.trainer import Machine, fit, start_output
+from skyweave.training.trainer import TrainerConfig, fit, prepare_run_dir
 
 WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class PerceptionTrainConfig:
     """A run, from one YAML in ``configs/perception``.
 
     Attributes:
@@ -40,12 +40,12 @@ class TrainConfig:
     recordings: list[str]
     weights: str | None = "tiny"
     split: str | None = "train"
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: PerceptionConfig = field(default_factory=PerceptionConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimiser: PerceptionOptimiserConfig = field(default_factory=PerceptionOptimiserConfig)
     dropout: PlatformDropout = field(default_factory=PlatformDropout)
     losses: LossConfig = field(default_factory=LossConfig)
-    machine: Machine = field(default_factory=Machine)
+    machine: TrainerConfig = field(default_factory=TrainerConfig)
     platforms: int = 4
     frozen: bool = False
     seed: int = 0
@@ -63,19 +63,19 @@ def train(
     """Train, or go on training, and return the path of the exported weights.
 
     Args:
-        file: configuration, see ``TrainConfig``.
+        file: configuration, see ``PerceptionTrainConfig``.
         data: folder of the recordings.
         output: folder for checkpoints, logs and weights.
         changes: ``key.key=value`` over the configuration.
         resume: go on from the last checkpoint in ``output``.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.start_output` and ``load_recording``.
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.prepare_run_dir` and ``load_recording``.
     """
-    config = read_record(file, TrainConfig, changes)
-    start_output(output, asdict(config), resume)
+    config = load_config_file(file, PerceptionTrainConfig, changes)
+    prepare_run_dir(output, asdict(config), resume)
     scenes = load_scenes([data / name for name in config.recordings], config.split)
-    samples = Samples(
+    samples = PerceptionDataset(
         scenes, config.model, config.augmentation, config.platforms, config.seed, depth=config.losses.depth > 0
     )
     module = PerceptionModule(
@@ -87,7 +87,7 @@ def train(
     return output / WEIGHTS
 
 
-def build_model(config: TrainConfig) -> PerceptionModel:
+def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
     """The model of a configuration, its backbone pretrained where the configuration says so."""
     backbone = load(config.weights).train() if config.weights else None
     model = PerceptionModel(config.model, backbone, config.seed)
@@ -104,7 +104,7 @@ def load_scenes(folders: Sequence[Path], split: str | None) -> list[RecordedScen
 class ExportWeights(Callback):
     """Writes the weights with their card whenever Lightning writes a checkpoint."""
 
-    def __init__(self, path: Path, config: TrainConfig, samples: int) -> None:
+    def __init__(self, path: Path, config: PerceptionTrainConfig, samples: int) -> None:
         self.path, self.config, self.samples = path, config, samples
         self.started = time.time()
 

@@ -11,7 +11,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.observation import Observation
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Views:
         for view in views:
             groups.setdefault((view.observation.sensor, view.observation.shape), []).append(view)
         return cls(
-            images=[stack([view.observation for view in group]) for group in groups.values()],
+            images=[stack_observations([view.observation for view in group]) for group in groups.values()],
             cameras=[tuple(view.geometry for view in group) for group in groups.values()],
             maps=[tuple(view.sample * platforms + view.platform for view in group) for group in groups.values()],
             grids=tuple(grids),

@@ -12,9 +12,9 @@ from torch import Tensor
 from skyweave.backbone import BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.backbone.storage import rounded
-from skyweave.core.config import convert
+from skyweave.core.config import config_from_dict
 from skyweave.core.sensors import sensor_from_dict
-from skyweave.perception.config import ModelConfig
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.model import PerceptionModel
 
 PART = "perception."
@@ -53,7 +53,7 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
     state = {key: value for key, value in state.items() if not key.startswith(BEYOND)}
     if "perception" not in card.parts:
         raise ValueError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
-    config = convert(card.parts["perception"], ModelConfig)
+    config = config_from_dict(card.parts["perception"], PerceptionConfig)
     sensors = [sensor_from_dict(entry) for entry in card.sensors]
     backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
     model = PerceptionModel(config, backbone)
@@ -72,7 +72,7 @@ def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> s
 
     Options at their defaults are left out, so that an option new to the software leaves older weights their name.
     """
-    said = _beyond(model.config.to_dict(), ModelConfig().to_dict())
+    said = _beyond(model.config.to_dict(), PerceptionConfig().to_dict())
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())

@@ -14,7 +14,7 @@ from skyweave.data.dataset import ImageDataset
 from skyweave.data.mixing import MixedBatches
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
-from skyweave.training.trainer import adamw
+from skyweave.training.trainer import make_optimiser
 
 
 @dataclass
@@ -83,7 +83,7 @@ class PretrainingModule(lightning.LightningModule):
         """AdamW, matrices decayed, vectors not; warm-up and cosine."""
         chosen = self.config.optimiser
         groups = [(self.parameters(), chosen.learning_rate)]
-        return adamw(groups, chosen.steps, chosen.warmup, chosen.weight_decay, chosen.betas)
+        return make_optimiser(groups, chosen.steps, chosen.warmup, chosen.weight_decay, chosen.betas)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip by norm here: Lightning refuses to clip for fused optimisers."""

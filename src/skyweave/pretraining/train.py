@@ -9,14 +9,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import build_backbone
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.core.sensors import Sensor, catalogue
 from skyweave.data.dataset import ImageDataset, load_dataset
 from skyweave.pretraining.config import PretrainConfig, dataset_path
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
 from skyweave.pretraining.module import PretrainingModule
 from skyweave.pretraining.weights import save_autoencoder
-from skyweave.training.trainer import Machine, fit, start_output
+from skyweave.training.trainer import TrainerConfig, fit, prepare_run_dir
 
 WEIGHTS = "weights.safetensors"
 
@@ -44,12 +44,12 @@ def pretrain(
         FileNotFoundError: nothing to resume, or no data.
         ValueError: a wrong configuration, or one that differs from that of the run to resume.
     """
-    config = read_record(file, PretrainConfig, changes or [])
-    start_output(output, asdict(config), resume)
+    config = load_config_file(file, PretrainConfig, changes or [])
+    prepare_run_dir(output, asdict(config), resume)
     dataset = load_dataset(dataset_path(config, file), data)
     module = build_module(config, dataset)
     export = ExportWeights(output / WEIGHTS, config, dataset)
-    machine = Machine(**{field.name: getattr(config, field.name) for field in fields(Machine)})
+    machine = TrainerConfig(**{field.name: getattr(config, field.name) for field in fields(TrainerConfig)})
     steps = fit(module, output, asdict(config), config.optimiser.steps, machine, [export], resume, progress)
     export.write(module, steps)
     return output / WEIGHTS

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.core.geometry.frames import inverse, transform
+from skyweave.core.geometry.frames import invert_transform, transform
 
 CENTRE = 0.5  # both count pixels from the centre of the first one; ours is at (0.5, 0.5)
 SUBPIXELS = 64.0  # in which Qualisys writes intrinsics
@@ -50,7 +50,7 @@ def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
     columns, rows = camera["size_wh"]
     pinhole = PinholeCamera(intrinsics, rows, columns, _five(written))
     camera_from_world = transform(np.array(camera["R_world_to_cam"]), np.array(camera["t_world_to_cam_m"]))
-    return CameraGeometry(pinhole, inverse(camera_from_world), name=name)
+    return CameraGeometry(pinhole, invert_transform(camera_from_world), name=name)
 
 
 def _qualisys(text: str) -> dict[str, CameraGeometry]:

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from skyweave.core.config import read_record
+    from skyweave.core.config import load_config_file
     from skyweave.recordings.nuscenes import finish_recording, scene_is_written
     from skyweave.simulator.config import WorldConfig
     from skyweave.simulator.surface_classes import SURFACES
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     counts = {name: getattr(args, name) for name in ("scenes", "frames", "seed")}
     changes = [f"{name}={value}" for name, value in counts.items() if value is not None]
-    config = read_record(args.config, WorldConfig, [*args.set, *changes])
+    config = load_config_file(args.config, WorldConfig, [*args.set, *changes])
     if args.workers < 1:
         raise ValueError(f"--workers {args.workers} must be at least 1 process")
     folder = Path(args.output)

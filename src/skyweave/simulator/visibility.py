@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.frames import inverse
+from skyweave.core.geometry.frames import invert_transform
 from skyweave.simulator.rasterise import clip_near, count_alone, fill, nearest
 from skyweave.simulator.scene_objects import Faces
 
@@ -42,7 +42,7 @@ def look(faces: Faces, geometry: CameraGeometry, ground: np.ndarray, counted: in
         counted: owners 0 to this are counted.
     """
     camera = geometry.camera
-    camera_from_world = inverse(geometry.world_from_camera)
+    camera_from_world = invert_transform(geometry.world_from_camera)
     planes, facing = _planes(faces, geometry)
     candidates = np.flatnonzero(facing)
     quads = faces.corners[candidates] @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]

@@ -19,14 +19,14 @@ from torch.utils.data import Sampler
 
 from skyweave.core.atomic_write import write_aside
 
-LAST = "last.ckpt"
-CONFIG = "config.json"
+LAST_CHECKPOINT = "last.ckpt"
+CONFIG_FILE = "config.json"
 FREE_TO_CHANGE = ("workers", "checkpoint_every")
 """Keys of a configuration that a resumed run may have otherwise than the run it goes on with."""
 
 
 @dataclass(frozen=True)
-class Machine:
+class TrainerConfig:
     """Where and how a training runs, as Lightning names it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Machine:
     log_every: int = 10
 
 
-def start_output(output: Path, config: dict[str, Any], resume: bool) -> None:
+def prepare_run_dir(output: Path, config: dict[str, Any], resume: bool) -> None:
     """Make the folder of a run and keep its configuration there, or check that a run can go on in it.
 
     Raises:
@@ -57,14 +57,14 @@ def start_output(output: Path, config: dict[str, Any], resume: bool) -> None:
         FileNotFoundError: nothing to resume.
         ValueError: a broken checkpoint, or another configuration than that of the run to resume.
     """
-    exists = (output / LAST).exists()
+    exists = (output / LAST_CHECKPOINT).exists()
     if exists and not resume:
         raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
     if resume and not exists:
-        raise FileNotFoundError(f"{output} holds no {LAST} to resume; start without --resume")
+        raise FileNotFoundError(f"{output} holds no {LAST_CHECKPOINT} to resume; start without --resume")
     if resume:
-        _check_readable(output / LAST)
-        now, before = (_settled(text) for text in (json.dumps(config), (output / CONFIG).read_text()))
+        _check_readable(output / LAST_CHECKPOINT)
+        now, before = (_settled(text) for text in (json.dumps(config), (output / CONFIG_FILE).read_text()))
         differing = [key for key in now if now[key] != before.get(key)]
         if differing:
             raise ValueError(
@@ -83,7 +83,7 @@ def _settled(text: str) -> dict[str, Any]:
     return config
 
 
-class Shuffled(Sampler[int]):
+class ResumableSampler(Sampler[int]):
     """Sample numbers from ``start`` to ``stop``; each pass over the data is another permutation. A number above the
     length says which pass it is, so that augmentation differs. Has no length on purpose, lest a resumed epoch be cut
     short.
@@ -126,7 +126,7 @@ def log_loss(
     module.log_dict({name: value.detach() for name, value in parts.items()}, batch_size=count)
 
 
-def adamw(
+def make_optimiser(
     groups: Sequence[tuple[Iterable[nn.Parameter], float]],
     steps: int,
     warmup: int,
@@ -162,7 +162,7 @@ def fit(
     output: Path | None,
     config: dict[str, Any],
     steps: int,
-    machine: Machine,
+    machine: TrainerConfig,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
     progress: bool = True,
@@ -203,7 +203,9 @@ def fit(
         )
         handler = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(module, ckpt_path=str(output / LAST) if output and resume else None, weights_only=True)
+            trainer.fit(
+                module, ckpt_path=str(output / LAST_CHECKPOINT) if output and resume else None, weights_only=True
+            )
         except SystemExit:  # Lightning leaves the process when interrupted, and has made it deaf to further interrupts
             if not trainer.interrupted:
                 raise
@@ -213,12 +215,12 @@ def fit(
     return int(trainer.global_step)
 
 
-def _saver(output: Path, config: dict[str, Any], machine: Machine) -> ModelCheckpoint:
+def _saver(output: Path, config: dict[str, Any], machine: TrainerConfig) -> ModelCheckpoint:
     output.mkdir(parents=True, exist_ok=True)
-    with write_aside(output / CONFIG) as aside:
+    with write_aside(output / CONFIG_FILE) as aside:
         aside.write_text(json.dumps(config, indent=1))
     saver = ModelCheckpoint(output, save_last=True, save_top_k=0, every_n_train_steps=machine.checkpoint_every)
-    saver.CHECKPOINT_NAME_LAST = Path(LAST).stem
+    saver.CHECKPOINT_NAME_LAST = Path(LAST_CHECKPOINT).stem
     return saver
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.outlines import box_outlines, colour_of, view_outline
-from skyweave.core.images.true_color import picture
+from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.viewing.ground_mosaic import frame_grid, ground_mosaic
@@ -97,7 +97,7 @@ def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: 
         image = Image.new("RGB", (width, height), (60, 30, 30))
         ImageDraw.Draw(image).text((4, height // 2), "cannot be loaded", fill=INK)
     else:
-        image = Image.fromarray(picture(observation)).resize((width, height), Image.Resampling.BILINEAR)
+        image = Image.fromarray(true_color_image(observation)).resize((width, height), Image.Resampling.BILINEAR)
     drawing = ImageDraw.Draw(image)
     if (objects := frame.annotations) is not None and len(objects.boxes):
         for outline, category in zip(box_outlines(geometry, objects.boxes), objects.categories, strict=True):

@@ -4,7 +4,7 @@ import numpy as np
 
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
-from skyweave.core.images.true_color import picture
+from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.recordings.recording import Frame
 
@@ -48,7 +48,7 @@ def ground_mosaic(frame: Frame, ground: Ground, grid: MapGrid, pictures: dict[st
     weight = np.zeros(grid.shape)
     for channel, observation in pictures.items():
         geometry = frame.captures[channel].geometry
-        image = picture(observation)
+        image = true_color_image(observation)
         pixels, depth = geometry.project(points)
         seen = geometry.camera.inside(pixels) & np.isfinite(depth)
         column, row = np.moveaxis(pixels[seen].astype(np.int64), -1, 0)

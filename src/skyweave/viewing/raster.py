@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skyweave.core.images.true_color import HIDDEN, NEAR, RED_GREEN_BLUE
-from skyweave.data.header import describe_raster, opened
+from skyweave.core.images.true_color import MAX_WAVELENGTH_OFFSET_NM, NODATA_GREY, RED_GREEN_BLUE
+from skyweave.data.header import describe_raster, open_raster
 
 LARGEST = 2048  # pixels of the longer side
 
@@ -23,7 +23,7 @@ def raster_picture(path: str | Path) -> np.ndarray:
     channels = _bands(header.wavelengths)
     scale = max(1.0, max(header.shape) / LARGEST)
     rows, columns = (max(1, round(side / scale)) for side in header.shape)
-    with opened(header.path) as source:
+    with open_raster(header.path) as source:
         bands = source.read(
             [channel + 1 for channel in channels], out_shape=(len(channels), rows, columns), masked=True
         )
@@ -38,7 +38,7 @@ def raster_picture(path: str | Path) -> np.ndarray:
     values = np.where(valid, values, 0.0)
     scaled = (values - low[:, None, None]) / np.maximum(high - low, 1e-12)[:, None, None]
     image = np.round(scaled.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    image[~valid] = HIDDEN
+    image[~valid] = NODATA_GREY
     return np.ascontiguousarray(image if len(channels) == 3 else np.repeat(image, 3, axis=2))
 
 
@@ -46,6 +46,6 @@ def _bands(wavelengths: tuple[float | None, ...]) -> list[int]:
     known = [(wavelength, channel) for channel, wavelength in enumerate(wavelengths) if wavelength]
     if known:
         nearest = [min((abs(w - wanted), channel) for w, channel in known) for wanted in RED_GREEN_BLUE]
-        if max(nearest)[0] <= NEAR:
+        if max(nearest)[0] <= MAX_WAVELENGTH_OFFSET_NM:
             return [channel for _, channel in nearest]
     return [0, 1, 2] if len(wavelengths) >= 3 else [0]

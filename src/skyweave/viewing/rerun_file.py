@@ -16,7 +16,7 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_about_z
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.geometry.outlines import colour_of, view_outline
-from skyweave.core.images.true_color import picture
+from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedScene
 from skyweave.viewing.ground_mosaic import frame_grid, ground_mosaic
@@ -112,7 +112,7 @@ def _log_camera(
         ),
     )
     if observation is not None:
-        stream.log(f"{place}/image", rr.Image(picture(observation)).compress(jpeg_quality=JPEG_QUALITY))
+        stream.log(f"{place}/image", rr.Image(true_color_image(observation)).compress(jpeg_quality=JPEG_QUALITY))
     outline = view_outline(geometry, scene.ground, FARTHEST) - origin
     strip = np.concatenate([outline, outline[:1]])
     stream.log(f"world/views/{capture.channel}", rr.LineStrips3D([strip], colors=[colour], radii=0.1))

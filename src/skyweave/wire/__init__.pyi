@@ -2,7 +2,7 @@ from .chunks import decode, encode_frame, split
 from .frame import BoxList, Cells, FrameContent, Pose, Request, WireGrid
 from .quantise import Quantiser
 from .receiver import Limits, Received, Receiver
-from .rejection import Reason, Refused
+from .rejection import RejectedError, RejectionReason
 from .tables import Branch, EntropyTables, frequencies_from
 
 __all__ = [
@@ -14,10 +14,10 @@ __all__ = [
     "Limits",
     "Pose",
     "Quantiser",
-    "Reason",
     "Received",
     "Receiver",
-    "Refused",
+    "RejectedError",
+    "RejectionReason",
     "Request",
     "WireGrid",
     "decode",

@@ -12,7 +12,7 @@ import numpy as np
 from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint
 from skyweave.wire.frame import WireGrid
 from skyweave.wire.rans import MAX_STEPS, BatchDecoder, Job, encode_batch
-from skyweave.wire.rejection import Reason, Refused
+from skyweave.wire.rejection import RejectedError, RejectionReason
 from skyweave.wire.tables import COST_SCALE, GAP_SYMBOLS, GAP_TABLES, Branch, EntropyTables, gap_widths
 
 MAX_SYMBOLS = 1 << 17  # in a chunk
@@ -123,7 +123,7 @@ def best_gap_table(classes: np.ndarray, tables: EntropyTables) -> tuple[int, int
 
 
 def read_cells(reader: Reader, grid: WireGrid, tables: EntropyTables) -> CellsPart:
-    """The head of a cells section, checked; nothing is decoded. Raises ``Refused``."""
+    """The head of a cells section, checked; nothing is decoded. Raises ``RejectedError``."""
     lanes = reader.varint(MAX_SYMBOLS)
     groups: list[tuple[int, int, int]] = []
     where = symbols = 0
@@ -150,9 +150,9 @@ def read_cells(reader: Reader, grid: WireGrid, tables: EntropyTables) -> CellsPa
     return CellsPart(grid, lanes, groups, reader.take(reader.left), where + symbols)
 
 
-def decode_cells(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | Refused]:
+def decode_cells(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | RejectedError]:
     """For each section its groups, or why it is refused. Sections of similar shape are decoded in one pass."""
-    result: list[list[Group] | Refused] = [Refused(Reason.CELLS, "not decoded")] * len(parts)
+    result: list[list[Group] | RejectedError] = [RejectedError(RejectionReason.CELLS, "not decoded")] * len(parts)
     for batch in _batches(parts):
         for i, groups in zip(batch, _decode_batch([parts[i] for i in batch], tables), strict=True):
             result[i] = groups
@@ -175,7 +175,7 @@ def _batches(parts: Sequence[CellsPart]) -> list[list[int]]:
     return batches
 
 
-def _decode_batch(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | Refused]:
+def _decode_batch(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | RejectedError]:
     decoder = BatchDecoder([part.stream for part in parts], [part.lanes for part in parts], tables.coder)
     found = decoder.read([_where_tables(part, tables) for part in parts])
     where = [_split_where(part, symbols, tables) for part, symbols in zip(parts, found, strict=True)]
@@ -184,15 +184,15 @@ def _decode_batch(parts: Sequence[CellsPart], tables: EntropyTables) -> list[lis
         for groups in where
     ]
     symbols = decoder.read(table_of)
-    result: list[list[Group] | Refused] = []
+    result: list[list[Group] | RejectedError] = []
     for i, (raw, rest, sound) in enumerate(decoder.finish()):
         try:
             if not sound:
-                raise Refused(Reason.CELLS, "the stream of cells ends too early or is damaged")
+                raise RejectedError(RejectionReason.CELLS, "the stream of cells ends too early or is damaged")
             classes = np.concatenate([classes for _, classes, _ in where[i]])
             distances, numbers = _numbers(classes, symbols[i], table_of[i], raw, rest, tables)
             result.append(_groups(parts[i].grid, where[i], distances, numbers, tables))
-        except Refused as refused:
+        except RejectedError as refused:
             result.append(refused)
     return result
 
@@ -225,7 +225,7 @@ def _split_where(part: CellsPart, symbols: np.ndarray, tables: EntropyTables) ->
 def _numbers(
     classes: np.ndarray, symbols: np.ndarray, table_of: np.ndarray, raw: np.ndarray, rest: bytes, tables: EntropyTables
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances between cells, and the numbers that symbols stand for. Raises ``Refused``.
+    """Distances between cells, and the numbers that symbols stand for. Raises ``RejectedError``.
 
     Args:
         raw: bits from the coder's states.
@@ -238,7 +238,7 @@ def _numbers(
     beyond = -(-max(needed - len(raw), 0) // 8)
     bits = np.concatenate([raw, np.unpackbits(np.frombuffer(rest, np.uint8))])
     if len(rest) != beyond or bits[needed:].any():
-        raise Refused(Reason.CELLS, f"{len(rest)} bytes behind the symbols where {beyond} belong")
+        raise RejectedError(RejectionReason.CELLS, f"{len(rest)} bytes behind the symbols where {beyond} belong")
     values = unpack_bits(bits, widths)
     distances = values[: len(classes)] + np.where(classes > 0, 1 << gap_widths(classes), 0)
     numbers[escaped] = values[len(classes) :].astype(np.uint16).view(np.int16)
@@ -253,7 +253,7 @@ def _groups(
         branch, count = _branch(number, tables), len(classes)
         indices = np.cumsum(distances[cell : cell + count] + 1) - 1
         if indices[-1] >= grid.coarser(branch.factor).cells:
-            raise Refused(Reason.CELLS, f"cell {indices[-1]} lies outside the grid")
+            raise RejectedError(RejectionReason.CELLS, f"cell {indices[-1]} lies outside the grid")
         size = count * branch.channels
         symbols = numbers[at : at + size].reshape(count, branch.channels).astype(np.int16)
         groups.append(Group(number, indices, symbols, contexts if branch.context_table is not None else None))

@@ -12,7 +12,7 @@ from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, Request
 from skyweave.wire.header import MAX_CHUNK, Header, open_chunk, overhead, seal
 from skyweave.wire.packing import Packer
 from skyweave.wire.pose import pose_section, read_pose
-from skyweave.wire.rejection import Reason, Refused
+from skyweave.wire.rejection import RejectedError, RejectionReason
 from skyweave.wire.request import read_request, request_section
 from skyweave.wire.tables import EntropyTables
 
@@ -98,12 +98,12 @@ def decode(chunks: Iterable[bytes], tables: EntropyTables | Sequence[EntropyTabl
     if not found:
         raise ValueError("no chunks, no frame")
     if not all(same_frame(chunk.header, found[0].header) for chunk in found):
-        raise Refused(Reason.CONFLICT, "chunks of different frames")
+        raise RejectedError(RejectionReason.CONFLICT, "chunks of different frames")
     read = {chunk.header.index: chunk for chunk in found}
     decoded = decode_chunks(list(read.values()), known)
     groups = {}
     for index, cells in zip(read, decoded, strict=True):
-        if isinstance(cells, Refused):
+        if isinstance(cells, RejectedError):
             raise cells
         groups[index] = cells
     return assemble(read, groups)
@@ -112,17 +112,19 @@ def decode(chunks: Iterable[bytes], tables: EntropyTables | Sequence[EntropyTabl
 def read_chunk(
     data: bytes, tables: dict[tuple[int, int, int], EntropyTables], max_size: int = MAX_CHUNK, max_cells: int = 1 << 22
 ) -> Chunk:
-    """Everything but the cells' symbols, checked. Raises ``Refused``; nothing else, for any bytes."""
+    """Everything but the cells' symbols, checked. Raises ``RejectedError``; nothing else, for any bytes."""
     header, reader = open_chunk(data, max_size)
     if header.grid.cells > max_cells:
-        raise Refused(Reason.GRID, f"a grid of {header.grid.cells} cells; at most {max_cells} are allowed")
+        raise RejectedError(
+            RejectionReason.GRID, f"a grid of {header.grid.cells} cells; at most {max_cells} are allowed"
+        )
     return read_sections(header, reader, tables)
 
 
 def read_sections(header: Header, reader: Reader, tables: dict[tuple[int, int, int], EntropyTables]) -> Chunk:
-    """The sections behind a header. Raises ``Refused``."""
+    """The sections behind a header. Raises ``RejectedError``."""
     chunk = Chunk(header, len(reader.data))
-    reader.reason = Reason.SECTION
+    reader.reason = RejectionReason.SECTION
     before = 0
     while reader.left:
         form = reader.integer(1)
@@ -131,7 +133,7 @@ def read_sections(header: Header, reader: Reader, tables: dict[tuple[int, int, i
         end = reader.position + size
         if end > reader.end or kind <= before:
             raise reader.refuse(f"section {kind} after {before}, of {size} bytes")
-        section = Reader(reader.data, reader.position, end, Reason.SECTION)
+        section = Reader(reader.data, reader.position, end, RejectionReason.SECTION)
         if kind == POSE:
             chunk = replace(chunk, pose=read_pose(section, header.grid))
         elif kind == REQUEST:
@@ -150,9 +152,9 @@ def read_sections(header: Header, reader: Reader, tables: dict[tuple[int, int, i
 
 def decode_chunks(
     chunks: Sequence[Chunk], tables: dict[tuple[int, int, int], EntropyTables]
-) -> list[list[Group] | Refused]:
+) -> list[list[Group] | RejectedError]:
     """The cells of chunks, of any frames, or why they are refused; those of one model in few passes."""
-    result: list[list[Group] | Refused] = [[] for _ in chunks]
+    result: list[list[Group] | RejectedError] = [[] for _ in chunks]
     for model in {chunk.header.model for chunk in chunks if chunk.cells is not None}:
         which = [i for i, chunk in enumerate(chunks) if chunk.cells is not None and chunk.header.model == model]
         parts = [part for i in which if (part := chunks[i].cells) is not None]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skyweave.wire.rejection import Reason, Refused
+from skyweave.wire.rejection import RejectedError, RejectionReason
 
 
 def varint(value: int) -> bytes:
@@ -28,9 +28,11 @@ def unzigzag(value: int) -> int:
 
 
 class Reader:
-    """Reads fields one after another from a part of some bytes; raises ``Refused`` with its reason when it cannot."""
+    """Reads fields one after another from a part of some bytes; raises ``RejectedError`` with its reason when it cannot."""
 
-    def __init__(self, data: bytes, position: int = 0, end: int | None = None, reason: Reason = Reason.HEADER):
+    def __init__(
+        self, data: bytes, position: int = 0, end: int | None = None, reason: RejectionReason = RejectionReason.HEADER
+    ):
         self.data, self.position, self.reason = data, position, reason
         self.end = len(data) if end is None else end
 
@@ -39,9 +41,9 @@ class Reader:
         """Bytes left."""
         return self.end - self.position
 
-    def refuse(self, what: str) -> Refused:
+    def refuse(self, what: str) -> RejectedError:
         """The error to raise."""
-        return Refused(self.reason, f"{what} at byte {self.position}")
+        return RejectedError(self.reason, f"{what} at byte {self.position}")
 
     def take(self, count: int) -> bytes:
         """The next bytes."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from skyweave.wire.fields import Reader, varint, zigzag
 from skyweave.wire.frame import MAX_CELLS, FrameContent, WireGrid
-from skyweave.wire.rejection import Reason, Refused
+from skyweave.wire.rejection import RejectedError, RejectionReason
 
 MAGIC = b"SW"
 VERSION = 1
@@ -65,18 +65,22 @@ def overhead(header: Header) -> int:
 
 
 def open_chunk(data: bytes, max_size: int = MAX_CHUNK) -> tuple[Header, Reader]:
-    """The header and a reader that stands before the sections. Raises ``Refused``; nothing else, for any bytes."""
+    """The header and a reader that stands before the sections. Raises ``RejectedError``; nothing else, for any bytes."""
     if not MIN_CHUNK <= len(data) <= max_size:
-        raise Refused(Reason.SIZE, f"{len(data)} bytes are no chunk; {MIN_CHUNK} to {max_size} are")
+        raise RejectedError(RejectionReason.SIZE, f"{len(data)} bytes are no chunk; {MIN_CHUNK} to {max_size} are")
     if data[:2] != MAGIC:
-        raise Refused(Reason.MAGIC, f"{data[:2].hex()} are not the first bytes of a chunk ({MAGIC.hex()})")
+        raise RejectedError(
+            RejectionReason.MAGIC, f"{data[:2].hex()} are not the first bytes of a chunk ({MAGIC.hex()})"
+        )
     if data[2] != VERSION:
-        raise Refused(Reason.VERSION, f"schema version {data[2]}; this reads version {VERSION}: update the older one")
+        raise RejectedError(
+            RejectionReason.VERSION, f"schema version {data[2]}; this reads version {VERSION}: update the older one"
+        )
     length = int.from_bytes(data[3:5], "little")
     if length != len(data):
-        raise Refused(Reason.LENGTH, f"a chunk of {length} bytes came as {len(data)}")
+        raise RejectedError(RejectionReason.LENGTH, f"a chunk of {length} bytes came as {len(data)}")
     if zlib.crc32(data[:-CHECKSUM]) != int.from_bytes(data[-CHECKSUM:], "little"):
-        raise Refused(Reason.CHECKSUM, "the checksum does not match: damaged on the way")
+        raise RejectedError(RejectionReason.CHECKSUM, "the checksum does not match: damaged on the way")
     reader = Reader(data, 5, len(data) - CHECKSUM)
     return _read_fields(reader), reader
 

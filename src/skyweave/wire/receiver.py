@@ -19,7 +19,7 @@ from skyweave.wire.chunks import (
 )
 from skyweave.wire.frame import FrameContent
 from skyweave.wire.header import MAX_CHUNK, Header, open_chunk
-from skyweave.wire.rejection import Reason, Refused
+from skyweave.wire.rejection import RejectedError, RejectionReason
 from skyweave.wire.tables import EntropyTables
 
 SECOND = 10**9  # nanoseconds
@@ -85,12 +85,12 @@ class Receiver:
         self.tables = by_model(tables)
         self.limits = Limits() if limits is None else limits
         self.platform = platform
-        self.refused: Counter[Reason] = Counter()
+        self.refused: Counter[RejectionReason] = Counter()
         self.accepted = 0
         self._frames: dict[int, dict[int, _Held]] = {}  # by platform and sequence
         self._bytes = 0
 
-    def receive(self, data: bytes, now: int) -> Reason | None:
+    def receive(self, data: bytes, now: int) -> RejectionReason | None:
         """Take a chunk. Never raises.
 
         Args:
@@ -102,14 +102,14 @@ class Receiver:
         """
         try:
             if not isinstance(data, bytes | bytearray | memoryview):
-                raise Refused(Reason.SIZE, f"{type(data).__name__} is not bytes")
+                raise RejectedError(RejectionReason.SIZE, f"{type(data).__name__} is not bytes")
             if len(data) > self.limits.chunk_bytes:
-                raise Refused(Reason.SIZE, f"{len(data)} bytes are above {self.limits.chunk_bytes}")
+                raise RejectedError(RejectionReason.SIZE, f"{len(data)} bytes are above {self.limits.chunk_bytes}")
             self._take(bytes(data), now)
-        except Refused as refused:
+        except RejectedError as refused:
             return self._count(refused.reason)
         except Exception:  # a fault of ours must not bring a platform down; tests hold that there is none
-            return self._count(Reason.INTERNAL)
+            return self._count(RejectionReason.INTERNAL)
         self.accepted += 1
         return None
 
@@ -136,18 +136,18 @@ class Receiver:
         self._forget(now)
         frames = self._frames.get(header.platform, {})
         if not frames and len(self._frames) >= limits.platforms:
-            raise Refused(Reason.FULL, f"{limits.platforms} platforms are heard already")
+            raise RejectedError(RejectionReason.FULL, f"{limits.platforms} platforms are heard already")
         held = frames.get(header.sequence)
         if held is None and len(frames) >= limits.frames and header.sequence < min(frames):
-            raise Refused(Reason.LATE, f"{limits.frames} newer frames are held")
+            raise RejectedError(RejectionReason.LATE, f"{limits.frames} newer frames are held")
         if held is not None and not same_frame(held.header, header):
-            raise Refused(Reason.CONFLICT, "another frame of that platform has this sequence number")
+            raise RejectedError(RejectionReason.CONFLICT, "another frame of that platform has this sequence number")
         if held is not None and header.index in held.chunks:
-            raise Refused(Reason.DUPLICATE, "we have it")
+            raise RejectedError(RejectionReason.DUPLICATE, "we have it")
         if self._bytes + _weight(chunk) > limits.held_bytes:
-            raise Refused(Reason.FULL, "too much is held")
+            raise RejectedError(RejectionReason.FULL, "too much is held")
         if chunk.foreign:
-            self._count(Reason.FINGERPRINT)
+            self._count(RejectionReason.FINGERPRINT)
         if held is None:
             if len(frames) >= limits.frames:
                 self._drop(header.platform, min(frames))
@@ -159,15 +159,21 @@ class Receiver:
     def _check(self, header: Header, now: int) -> None:
         limits, grid = self.limits, header.grid
         if grid.cells > limits.grid_cells:
-            raise Refused(Reason.GRID, f"a grid of {grid.cells} cells; at most {limits.grid_cells} are allowed")
+            raise RejectedError(
+                RejectionReason.GRID, f"a grid of {grid.cells} cells; at most {limits.grid_cells} are allowed"
+            )
         if limits.resolution not in (None, grid.resolution) or limits.epsg not in (None, grid.epsg):
-            raise Refused(Reason.GRID, f"a grid of {grid.resolution} um in EPSG:{grid.epsg} does not align with ours")
+            raise RejectedError(
+                RejectionReason.GRID, f"a grid of {grid.resolution} um in EPSG:{grid.epsg} does not align with ours"
+            )
         if header.time < now - limits.age * SECOND:
-            raise Refused(Reason.LATE, f"captured {(now - header.time) / SECOND:.3f} s ago")
+            raise RejectedError(RejectionReason.LATE, f"captured {(now - header.time) / SECOND:.3f} s ago")
         if header.time > now + limits.ahead * SECOND:
-            raise Refused(Reason.FUTURE, f"captured {(header.time - now) / SECOND:.3f} s from now: compare the clocks")
+            raise RejectedError(
+                RejectionReason.FUTURE, f"captured {(header.time - now) / SECOND:.3f} s from now: compare the clocks"
+            )
         if header.platform == self.platform:
-            raise Refused(Reason.OWN, "our own chunk")
+            raise RejectedError(RejectionReason.OWN, "our own chunk")
 
     def _decode(self) -> None:
         """The cells of all chunks that have come since."""
@@ -184,7 +190,7 @@ class Receiver:
             decoded = [self._decode_alone(held.chunks[index]) for held, index in waiting]
         for (held, index), groups in zip(waiting, decoded, strict=True):
             chunk = held.chunks[index]
-            if isinstance(groups, Refused):
+            if isinstance(groups, RejectedError):
                 self._count(groups.reason)
                 self.accepted -= 1
                 self._bytes -= _weight(held.chunks.pop(index))
@@ -193,11 +199,11 @@ class Receiver:
                 if chunk.cells is not None:  # the bytes have done their work
                     held.chunks[index] = replace(chunk, cells=replace(chunk.cells, stream=b""))
 
-    def _decode_alone(self, chunk: Chunk) -> list[Group] | Refused:
+    def _decode_alone(self, chunk: Chunk) -> list[Group] | RejectedError:
         try:
             return decode_chunks([chunk], self.tables)[0]
         except Exception as error:
-            return Refused(Reason.INTERNAL, f"{type(error).__name__}: {error}")
+            return RejectedError(RejectionReason.INTERNAL, f"{type(error).__name__}: {error}")
 
     def _forget(self, now: int) -> None:
         oldest = now - self.limits.age * SECOND
@@ -211,7 +217,7 @@ class Receiver:
         if not self._frames[platform]:
             del self._frames[platform]
 
-    def _count(self, reason: Reason) -> Reason:
+    def _count(self, reason: RejectionReason) -> RejectionReason:
         self.refused[reason] += 1
         return reason
 

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Reason(IntEnum):
+class RejectionReason(IntEnum):
     """Why a chunk is refused, in the order in which things are checked."""
 
     SIZE = 1  # shorter than any chunk, or longer than allowed
@@ -25,13 +25,13 @@ class Reason(IntEnum):
     INTERNAL = 17  # a fault of ours, caught: please report it
 
 
-class Refused(ValueError):
+class RejectedError(ValueError):
     """Bytes that are no valid chunk.
 
     Attributes:
         reason: the kind of fault.
     """
 
-    def __init__(self, reason: Reason, message: str):
+    def __init__(self, reason: RejectionReason, message: str):
         super().__init__(message)
         self.reason = reason

@@ -4,16 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skyweave.core.geometry.frames import (
-    apply,
     camera_pose,
     check_transform,
-    inverse,
+    invert_transform,
     look_at,
     quaternion_from_rotation,
     rotation_about_z,
     rotation_from_quaternion,
     rotation_from_vector,
     transform,
+    transform_points,
     yaw_of,
 )
 
@@ -46,10 +46,12 @@ def test_a_transform_and_its_inverse_cancel(
 ) -> None:
     pose = camera_pose(np.array(place), yaw, pitch, roll)
     check_transform(pose, "pose")
-    assert apply(inverse(pose), apply(pose, np.array(point))) == pytest.approx(point, abs=1e-8)
-    assert inverse(pose) @ pose == pytest.approx(np.eye(4), abs=1e-8)
+    assert transform_points(invert_transform(pose), transform_points(pose, np.array(point))) == pytest.approx(
+        point, abs=1e-8
+    )
+    assert invert_transform(pose) @ pose == pytest.approx(np.eye(4), abs=1e-8)
     batch = np.stack([pose, np.eye(4)])
-    assert apply(batch, np.stack([[point], [point]]))[1, 0] == pytest.approx(point)
+    assert transform_points(batch, np.stack([[point], [point]]))[1, 0] == pytest.approx(point)
 
 
 def test_a_camera_that_looks_down_has_its_yaw_at_the_top() -> None:
@@ -63,7 +65,7 @@ def test_a_camera_that_looks_down_has_its_yaw_at_the_top() -> None:
 def test_a_camera_looks_at_its_target(position: list[float], target: list[float]) -> None:
     if np.linalg.norm(np.subtract(target, position)) < 1e-3:
         return
-    seen = apply(inverse(look_at(np.array(position), np.array(target))), np.array(target))
+    seen = transform_points(invert_transform(look_at(np.array(position), np.array(target))), np.array(target))
     assert seen[:2] == pytest.approx([0, 0], abs=1e-6) and seen[2] > 0
 
 

@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import stack
-from skyweave.downstream.finetuning.benchmark.baselines import FLOORS, STEADY, BandStatistics, RandomConvolutions
+from skyweave.data.batch import stack_observations
+from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, STEADY, BandStatistics, RandomConvolutions
 from skyweave.downstream.finetuning.models.encoder_features import encode
 
 SENSOR = get_sensor("naip")
@@ -21,7 +21,7 @@ def picture(pixels: np.ndarray, valid: np.ndarray | None = None) -> Observation:
 
 def test_statistics_are_those_of_the_patch() -> None:
     pixels = np.random.default_rng(0).normal(size=(4, 16, 24)).astype(np.float32)
-    features = BandStatistics()(stack([picture(pixels)]), 8)
+    features = BandStatistics()(stack_observations([picture(pixels)]), 8)
     assert features.grid == (2, 3) and features.patch_size == 8 and bool(features.valid.all())
     patch, token = pixels[:, 8:, 16:], features.tokens[0, 5].numpy()
     assert token[:4] == pytest.approx(patch.mean((1, 2)), abs=1e-4)
@@ -35,18 +35,18 @@ def test_pixels_that_are_not_valid_do_not_count() -> None:
     valid[:, :4] = False
     pixels[:, :4] = 9
     valid[:, 8:, 8:] = False
-    features = BandStatistics()(stack([picture(pixels, valid)]), 8)
+    features = BandStatistics()(stack_observations([picture(pixels, valid)]), 8)
     assert features.valid.tolist() == [[True, True, True, False]]
     assert features.tokens[0, 0, :4].numpy() == pytest.approx(pixels[:, 4:8, :8].mean((1, 2)), abs=1e-4)
     assert not features.tokens[0, 3].any()
 
 
-@pytest.mark.parametrize("name", list(FLOORS))
+@pytest.mark.parametrize("name", list(BASELINES))
 def test_the_heads_normalisation_leaves_them_as_they_are(name: str) -> None:
     """Layer norm would take away how bright a patch is; beside the constants, it only scales."""
     bright = np.random.default_rng(2).normal(size=(4, 16, 16)).astype(np.float32)
-    floor = FLOORS[name]()
-    batch = stack([picture(bright), picture(bright * 0.5 + 1)])
+    floor = BASELINES[name]()
+    batch = stack_observations([picture(bright), picture(bright * 0.5 + 1)])
     own = floor(batch, 8).tokens
     seen = encode(floor, [batch], 8, "levels").maps
     assert len(seen) == 1
@@ -59,7 +59,7 @@ def test_the_heads_normalisation_leaves_them_as_they_are(name: str) -> None:
 
 
 def test_random_convolutions_are_the_same_each_time_and_unlike_with_another_seed() -> None:
-    batch = stack([picture(np.random.default_rng(3).normal(size=(4, 16, 16)).astype(np.float32))])
+    batch = stack_observations([picture(np.random.default_rng(3).normal(size=(4, 16, 16)).astype(np.float32))])
     first, again, other = (RandomConvolutions(seed=seed)(batch).tokens for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.allclose(first, other)
     assert first.shape == (1, 4, 2 * 2 * 128 + 2) and bool((first[..., :256] >= 0).all())
@@ -69,6 +69,6 @@ def test_random_convolutions_are_the_same_each_time_and_unlike_with_another_seed
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_a_tile_of_a_few_pixels_has_floors_too(side: int) -> None:
     tile = picture(np.random.default_rng(2).normal(size=(4, side, 5)).astype(np.float32))
-    for floor in FLOORS.values():
-        features = floor()(stack([tile]), 1)
+    for floor in BASELINES.values():
+        features = floor()(stack_observations([tile]), 1)
         assert features.grid == (side, 5) and bool(torch.isfinite(features.tokens).all())

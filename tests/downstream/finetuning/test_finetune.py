@@ -10,11 +10,11 @@ import yaml
 from fabricated_labels import fabricated_data, fabricated_sample, small_backbone, write_raster
 from skyweave.backbone import load, save_checkpoint
 from skyweave.cli.main import main
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.core.sensors import get_sensor
-from skyweave.downstream.finetuning import HeadConfig, Method, Recipe, Training, adapt
+from skyweave.downstream.finetuning import HeadConfig, Method, Recipe, Training, finetune_model
 from skyweave.downstream.finetuning.finetune import FinetuneConfig
-from skyweave.downstream.finetuning.models.weights import load_adapted, save_adapted
+from skyweave.downstream.finetuning.models.weights import load_finetuned, save_finetuned
 from skyweave.downstream.finetuning.report.explain import attention_maps, band_groups, band_importance
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "finetune"
@@ -58,7 +58,7 @@ def test_from_files_to_weights_scores_and_report(folder: Path, capsys: pytest.Ca
     page = (folder / "out" / "report.html").read_text()
     for part in ("Confusion", "Side by side", "What the bands are worth", "ground", "red", "principal components"):
         assert part in page
-    model = load_adapted(folder / "out" / "weights.safetensors")
+    model = load_finetuned(folder / "out" / "weights.safetensors")
     sample = fabricated_sample("segmentation", 3)
     assert model.predict(*sample.observations).label.shape == (24, 24)
     load(folder / "out" / "weights.safetensors")  # the adapted backbone, for any other use
@@ -91,9 +91,9 @@ def test_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str])
 def test_weights_answer_as_the_model_did(tmp_path: Path, kind: str) -> None:
     data = fabricated_data("regression")
     training = Training(steps=3, head_steps=5, learning_rates=[1e-3], head_learning_rates=[1e-2], test_time_flips=True)
-    found = adapt(data, small_backbone(), Recipe(Method(kind, channels=8), HeadConfig(channels=16), training))  # type: ignore[arg-type]
-    save_adapted(tmp_path / "w.safetensors", found.model, "squares")
-    again = load_adapted(tmp_path / "w.safetensors")
+    found = finetune_model(data, small_backbone(), Recipe(Method(kind, channels=8), HeadConfig(channels=16), training))  # type: ignore[arg-type]
+    save_finetuned(tmp_path / "w.safetensors", found.model, "squares")
+    again = load_finetuned(tmp_path / "w.safetensors")
     observations = data.test[0].observations
     np.testing.assert_allclose(
         again.predict(*observations).label, found.model.predict(*observations).label, rtol=1e-6, atol=1e-6
@@ -103,14 +103,14 @@ def test_weights_answer_as_the_model_did(tmp_path: Path, kind: str) -> None:
 def test_plain_weights_are_no_adapted_model(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "w.safetensors", small_backbone(), "plain")
     with pytest.raises(ValueError, match=r"no adapted model .* make one with skyweave finetune"):
-        load_adapted(tmp_path / "w.safetensors")
+        load_finetuned(tmp_path / "w.safetensors")
 
 
 def test_hiding_the_bands_that_tell_costs_the_most() -> None:
     """Red and green squares are told apart by red and green; blue is noise."""
     data = fabricated_data("classification", train=16)
     training = Training(head_steps=60, batch=8, head_learning_rates=[1e-2])
-    found = adapt(data, load("tiny"), Recipe(Method(), HeadConfig("attentive", channels=16), training))
+    found = finetune_model(data, load("tiny"), Recipe(Method(), HeadConfig("attentive", channels=16), training))
     losses = {own.bands[0]: own.loss for own in band_importance(found.model, data.test)}
     assert max(losses["red"], losses["green"]) > 0.1
     assert losses["blue"] < max(losses["red"], losses["green"])
@@ -127,7 +127,7 @@ def test_many_bands_are_hidden_in_groups() -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_configurations_are_valid(path: Path) -> None:
-    config = read_record(path, FinetuneConfig)
+    config = load_config_file(path, FinetuneConfig)
     assert config.name == path.stem
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fabricated_labels import CLASSES, small_backbone
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch, stack
-from skyweave.downstream.finetuning.models.adapted_model import AdaptedModel, build_model
+from skyweave.data.batch import SensorBatch, stack_observations
+from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, build_model
 from skyweave.downstream.finetuning.recipe import HeadConfig, HeadKind, Method, Recipe
 from skyweave.downstream.labels.labelled_data import Task, TaskKind
 
@@ -23,10 +23,10 @@ RGB = get_sensor("rgb")
 def images(rows: int, columns: int, batch: int = 2) -> SensorBatch:
     random = np.random.default_rng(0)
     pixels = random.uniform(0, 255, (batch, 3, rows, columns)).astype(np.float32)
-    return stack([Observation.from_pixels(own, RGB) for own in pixels])
+    return stack_observations([Observation.from_pixels(own, RGB) for own in pixels])
 
 
-def model_of(kind: TaskKind, head: str, dates: int = 1, patch_size: int | None = None) -> AdaptedModel:
+def model_of(kind: TaskKind, head: str, dates: int = 1, patch_size: int | None = None) -> FinetunedModel:
     recipe = Recipe(Method(), HeadConfig(cast(HeadKind, head), channels=16), patch_size=patch_size)
     return build_model(Task("squares", kind, CLASSES[kind]), small_backbone(), [RGB] * dates, recipe, seed=0)
 

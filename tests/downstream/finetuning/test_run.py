@@ -11,7 +11,7 @@ import torch
 
 from fabricated_labels import fabricated_data, fabricated_sample, small_backbone
 from skyweave.backbone import load
-from skyweave.downstream.finetuning import MAIN, HeadConfig, Method, Recipe, Training, adapt, with_rates
+from skyweave.downstream.finetuning import MAIN_METRIC, HeadConfig, Method, Recipe, Training, finetune_model, with_rates
 from skyweave.downstream.finetuning.data_source import Examples, FeatureFeed, ImageFeed
 from skyweave.downstream.finetuning.models.adapted_model import build_model
 from skyweave.downstream.finetuning.module import answers
@@ -28,10 +28,10 @@ def recipe(kind: MethodKind = "frozen", head: str = "auto", **changes: Any) -> R
 @pytest.mark.parametrize("kind", ["classification", "multilabel", "segmentation", "regression", "change", "detection"])
 def test_every_task_is_learned_from_frozen_features(kind: TaskKind) -> None:
     data = fabricated_data(kind)
-    found = adapt(data, load("tiny"), recipe(head_steps=50), seed=1)
+    found = finetune_model(data, load("tiny"), recipe(head_steps=50), seed=1)
     least = {"regression": 0.5, "segmentation": 0.6, "detection": 0.3}.get(kind, 0.7)
-    assert found.scores[MAIN[kind]] > least
-    assert next(iter(found.scores)) == MAIN[kind]
+    assert found.scores[MAIN_METRIC[kind]] > least
+    assert next(iter(found.scores)) == MAIN_METRIC[kind]
     assert found.trained_backbone == 0
     assert found.samples == (12, 6, 6)
     assert json.dumps(found.to_dict())
@@ -43,7 +43,7 @@ def test_every_task_is_learned_from_frozen_features(kind: TaskKind) -> None:
 def test_what_a_method_trains(kind: MethodKind) -> None:
     backbone = small_backbone()
     before = {name: own.clone() for name, own in backbone.state_dict().items()}
-    found = adapt(fabricated_data("segmentation"), backbone, recipe(kind, "linear"))
+    found = finetune_model(fabricated_data("segmentation"), backbone, recipe(kind, "linear"))
     assert all(torch.equal(own, before[name]) for name, own in backbone.state_dict().items())  # a copy was trained
     if kind == "unet":
         assert found.trained == found.parameters
@@ -66,7 +66,7 @@ def test_a_linear_head_is_kept_small_and_others_are_not() -> None:
     data = fabricated_data("segmentation")
 
     def size(head: str, decay: float) -> float:
-        found = adapt(data, small_backbone(), recipe(head=head, linear_weight_decay=decay), seed=1)
+        found = finetune_model(data, small_backbone(), recipe(head=head, linear_weight_decay=decay), seed=1)
         return float(sum(own.detach().norm() for own in found.model.network.head.parameters() if own.ndim > 1))  # type: ignore[union-attr]
 
     assert size("linear", 20.0) < 0.8 * size("linear", 0.0)
@@ -75,7 +75,9 @@ def test_a_linear_head_is_kept_small_and_others_are_not() -> None:
 
 def test_a_decay_that_would_turn_weights_round_is_refused() -> None:
     with pytest.raises(ValueError, match=r"linear_weight_decay is 100; with head learning rates up to 0\.01 use 0 to"):
-        adapt(fabricated_data("segmentation"), small_backbone(), recipe(head="linear", linear_weight_decay=100.0))
+        finetune_model(
+            fabricated_data("segmentation"), small_backbone(), recipe(head="linear", linear_weight_decay=100.0)
+        )
 
 
 def test_features_that_are_kept_answer_as_images_do() -> None:
@@ -91,7 +93,7 @@ def test_features_that_are_kept_answer_as_images_do() -> None:
 
 def test_the_same_seed_gives_the_same_and_another_another() -> None:
     data = fabricated_data("segmentation")
-    runs = [adapt(data, small_backbone(), recipe("lora", "linear"), seed=seed) for seed in (3, 3, 4)]
+    runs = [finetune_model(data, small_backbone(), recipe("lora", "linear"), seed=seed) for seed in (3, 3, 4)]
     assert runs[0].scores == runs[1].scores
     states = [run.model.state_dict() for run in runs]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -100,18 +102,18 @@ def test_the_same_seed_gives_the_same_and_another_another() -> None:
 
 def test_learning_rates_are_chosen_by_validation() -> None:
     data = fabricated_data("classification")
-    swept = adapt(data, small_backbone(), recipe(head_learning_rates=[1e-7, 3e-2], sweep_share=1.0))
+    swept = finetune_model(data, small_backbone(), recipe(head_learning_rates=[1e-7, 3e-2], sweep_share=1.0))
     assert swept.rates == {"head": 3e-2}
     fixed = with_rates(recipe(head_learning_rates=[1e-7, 3e-2]), swept.rates)
     assert fixed.rates(head=True) == (3e-2,)
 
 
 def test_a_share_of_the_labels() -> None:
-    found = adapt(fabricated_data("classification"), small_backbone(), recipe(), fraction=0.25)
+    found = finetune_model(fabricated_data("classification"), small_backbone(), recipe(), fraction=0.25)
     assert found.samples == (3, 6, 6)
     assert "3 of 12 training samples" in found.notes
     with pytest.raises(ValueError, match=r"fraction is 0"):
-        adapt(fabricated_data("classification"), small_backbone(), recipe(), fraction=0)
+        finetune_model(fabricated_data("classification"), small_backbone(), recipe(), fraction=0)
 
 
 def without(data: LabelledData, part: str, kept: list[Any]) -> LabelledData:
@@ -121,26 +123,26 @@ def without(data: LabelledData, part: str, kept: list[Any]) -> LabelledData:
 def test_bad_data_is_told() -> None:
     data, backbone = fabricated_data("classification"), small_backbone()
     with pytest.raises(ValueError, match=r"the validation part has no sample; check the split"):
-        adapt(without(data, "validation", []), backbone, recipe())
+        finetune_model(without(data, "validation", []), backbone, recipe())
     reds = [own for own in data.train if own.label == 0]
     with pytest.raises(ValueError, match=r"no training sample shows green, which validation or test contain"):
-        adapt(without(data, "train", reds), backbone, recipe())
-    noted = adapt(without(data, "train", reds), backbone, recipe(), absent="note")
+        finetune_model(without(data, "train", reds), backbone, recipe())
+    noted = finetune_model(without(data, "train", reds), backbone, recipe(), absent="note")
     assert "no training sample shows green" in noted.notes
     wrong = [replace(fabricated_sample("classification", 0), label=2)]
     with pytest.raises(ValueError, match=r"square 0: label 2 is no class .* use 0 to 1"):
-        adapt(without(data, "test", wrong), backbone, recipe())
+        finetune_model(without(data, "test", wrong), backbone, recipe())
     masks = fabricated_data("segmentation")
     small = [replace(masks.train[0], label=np.zeros((4, 4), np.int64))]
     with pytest.raises(ValueError, match=r"the mask has shape \(4, 4\), the picture \(24, 24\)"):
-        adapt(without(masks, "train", small), backbone, recipe())
+        finetune_model(without(masks, "train", small), backbone, recipe())
     with pytest.raises(ValueError, match=r"method frozen needs a backbone"):
-        adapt(data, None, recipe())
+        finetune_model(data, None, recipe())
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_remedy() -> None:
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) at step \d+ .* use smaller learning rates"):
-        adapt(
+        finetune_model(
             fabricated_data("segmentation"),
             small_backbone(),
             recipe(head_learning_rates=[1e30]),
@@ -150,16 +152,18 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy() -> None:
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     """Interrupted while the network trains; what is done is not done again, and the result is bit for bit the same."""
     data = fabricated_data("segmentation")
-    whole = adapt(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "whole")
+    whole = finetune_model(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "whole")
 
     def stop(line: str) -> None:
         if line.startswith("network") and "step 4 " in line:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", report=stop)
+        finetune_model(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", report=stop)
     lines: list[str] = []
-    resumed = adapt(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", report=lines.append)
+    resumed = finetune_model(
+        data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", report=lines.append
+    )
     assert not any(line.startswith("head") for line in lines)
     assert next(line.split(",")[0] for line in lines if line.startswith("network")).endswith("step 4 of 6")
     assert resumed.history == whole.history
@@ -169,7 +173,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["lora", "scratch"])
 def test_luck_before_training_is_no_merit(kind: MethodKind) -> None:
     """A trained head is kept where training makes it no better; weights that nothing trained are not."""
-    found = adapt(fabricated_data("segmentation"), small_backbone(), recipe(kind, "linear"))
+    found = finetune_model(fabricated_data("segmentation"), small_backbone(), recipe(kind, "linear"))
     scored = [int(step) for step, _ in found.history["network"]]
     assert scored == ([0, 2, 4, 6] if kind == "lora" else [2, 4, 6])
     assert found.validation == max(score for _, score in found.history["network"])

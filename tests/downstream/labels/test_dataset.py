@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fabricated_labels import write_raster
-from skyweave.core.config import convert
+from skyweave.core.config import config_from_dict
 from skyweave.downstream.finetuning.tasks import label_counts
 from skyweave.downstream.labels.config import OwnData
-from skyweave.downstream.labels.dataset import load_own
+from skyweave.downstream.labels.dataset import load_labelled_dataset
 from skyweave.downstream.labels.labelled_data import IGNORED, LabelledData
 
 SOURCE = {"sensor": "rgb", "files": "images/*.tif", "bands": "sensor", "unit": "uint8", "nodata": None}
@@ -22,7 +22,7 @@ def image(folder: Path, name: str, side: int = 16, value: int = 90) -> None:
 
 
 def own(folder: Path, **content: Any) -> LabelledData:
-    return load_own(convert({"source": SOURCE, **content}, OwnData), folder, "mine")
+    return load_labelled_dataset(config_from_dict({"source": SOURCE, **content}, OwnData), folder, "mine")
 
 
 def table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -196,4 +196,4 @@ def test_rare_classes_are_left_out_with_a_note(tmp_path: Path) -> None:
 )
 def test_configurations_that_cannot_work(content: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        convert({"source": SOURCE, **content}, OwnData)
+        config_from_dict({"source": SOURCE, **content}, OwnData)

@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 
 from skyweave.backbone import build_backbone
 from skyweave.downstream.labels.label_files import majority, share_of_positive
-from skyweave.downstream.labels.probe_config import ProbeConfig, config_from_dict, load_config
+from skyweave.downstream.labels.probe_config import ProbeConfig, load_probe_config, probe_config_from_dict
 from skyweave.downstream.probing import prepare, run_probe
 from skyweave.downstream.probing.baselines import random_convolutions, statistics
 from skyweave.downstream.probing.features import backbone_features
@@ -67,11 +67,11 @@ def make(root: Path, names: tuple[str, ...] = ("dark_1", "dark_2", "bright_1", "
 
 
 def changed(raw: dict, **changes: object) -> ProbeConfig:
-    return config_from_dict({**raw, **changes})
+    return probe_config_from_dict({**raw, **changes})
 
 
 def test_dense_probe_holds_blocks_out_and_keeps_the_gap(tmp_path: Path) -> None:
-    prepared = prepare(config_from_dict(DENSE), make(tmp_path))
+    prepared = prepare(probe_config_from_dict(DENSE), make(tmp_path))
     samples = prepared.samples
     assert len(samples) == 4 * 64
     for folds in prepared.folds:
@@ -87,7 +87,7 @@ def test_dense_probe_holds_blocks_out_and_keeps_the_gap(tmp_path: Path) -> None:
 
 def test_rows_share_samples_and_easy_classes_are_solved(tmp_path: Path) -> None:
     backbone = build_backbone("tiny", seed=0, depth=1)
-    result = run_probe(config_from_dict(DENSE), make(tmp_path), backbone)
+    result = run_probe(probe_config_from_dict(DENSE), make(tmp_path), backbone)
     names = {row.name for row in result.rows}
     assert {"backbone, linear", "statistics, knn", "statistics, forest", "statistics+, linear"} <= names
     assert {"random convolutions, knn", "random initialisation, linear", "statistics 3x3 cells, linear"} <= names
@@ -128,7 +128,7 @@ def test_groups_stay_together_by_pattern(tmp_path: Path) -> None:
 
 def test_test_data_is_never_trained_on_in_groups(tmp_path: Path) -> None:
     train, test = make(tmp_path / "train"), make(tmp_path / "test", seed=1)
-    prepared = prepare(config_from_dict(WHOLE), train, test_data=test)
+    prepared = prepare(probe_config_from_dict(WHOLE), train, test_data=test)
     (fold,) = prepared.folds[0]
     assert not prepared.samples.testable[fold.train].any()
     assert prepared.samples.testable[fold.test].all()
@@ -137,7 +137,7 @@ def test_test_data_is_never_trained_on_in_groups(tmp_path: Path) -> None:
 
 def test_test_data_blocks_are_held_out_inside_its_places(tmp_path: Path) -> None:
     train, test = make(tmp_path / "train"), make(tmp_path / "test", seed=1)
-    prepared = prepare(config_from_dict(DENSE), train, test_data=test)
+    prepared = prepare(probe_config_from_dict(DENSE), train, test_data=test)
     testable = prepared.samples.testable
     for fold in prepared.folds[0]:
         assert testable[fold.test].all()
@@ -177,12 +177,12 @@ def test_nodata_cells_are_left_out(tmp_path: Path) -> None:
         pixels = np.maximum(source.read(), 1)
     pixels[:, :16] = 0
     write(path, pixels, nodata=0)
-    prepared = prepare(config_from_dict(DENSE), tmp_path)
+    prepared = prepare(probe_config_from_dict(DENSE), tmp_path)
     assert len(prepared.samples) == 4 * 64 - 16
 
 
 def test_statistics_are_those_of_the_cell(tmp_path: Path) -> None:
-    samples = prepare(config_from_dict(DENSE), make(tmp_path)).samples
+    samples = prepare(probe_config_from_dict(DENSE), make(tmp_path)).samples
     features = statistics(samples, extended=True)
     image, (row, column) = samples.images[samples.image[77]], samples.cell[77] * 8
     cell = image.pixels[:, row : row + 8, column : column + 8].reshape(3, -1)
@@ -191,7 +191,7 @@ def test_statistics_are_those_of_the_cell(tmp_path: Path) -> None:
 
 
 def test_random_convolutions_differ_by_seed_only(tmp_path: Path) -> None:
-    samples = prepare(config_from_dict(DENSE), make(tmp_path)).samples
+    samples = prepare(probe_config_from_dict(DENSE), make(tmp_path)).samples
     first = random_convolutions(samples, 8, 3, seed=0)
     assert first.shape == (len(samples), 16)
     np.testing.assert_array_equal(first, random_convolutions(samples, 8, 3, seed=0))
@@ -200,7 +200,7 @@ def test_random_convolutions_differ_by_seed_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("patch_size", [4, 8, 16])
 def test_features_reach_the_cells_from_any_patch_size(tmp_path: Path, patch_size: int) -> None:
-    samples = prepare(config_from_dict(DENSE), make(tmp_path)).samples
+    samples = prepare(probe_config_from_dict(DENSE), make(tmp_path)).samples
     backbone = build_backbone("tiny", seed=0, depth=1)
     features, stem = backbone_features(backbone, samples, ["normed", "stem"], patch_size)
     assert features.shape == stem.shape == (len(samples), 192) and np.isfinite(features).all()
@@ -245,14 +245,14 @@ def test_label_values_outside_the_classes_name_file_and_value(tmp_path: Path) ->
     make(tmp_path)
     write(tmp_path / "labels/dark_2.tif", np.full((1, 64, 64), 9, np.uint8))
     with pytest.raises(ValueError, match=r"dark_2\.tif: label values \[9\]"):
-        prepare(config_from_dict(DENSE), tmp_path)
+        prepare(probe_config_from_dict(DENSE), tmp_path)
 
 
 def test_a_mask_of_another_size_is_an_error(tmp_path: Path) -> None:
     make(tmp_path)
     write(tmp_path / "labels/dark_2.tif", np.ones((1, 32, 64), np.uint8))
     with pytest.raises(ValueError, match=r"dark_2\.tif: label raster has 32 x 64 pixels"):
-        prepare(config_from_dict(DENSE), tmp_path)
+        prepare(probe_config_from_dict(DENSE), tmp_path)
 
 
 def test_csv_labels_select_and_check(tmp_path: Path) -> None:
@@ -301,11 +301,11 @@ def test_a_wrong_configuration_says_what_is_wrong(changes: dict, message: str) -
 
 def test_missing_images_name_the_pattern(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file matches 'images/\*\.tif'"):
-        prepare(config_from_dict(DENSE), tmp_path)
+        prepare(probe_config_from_dict(DENSE), tmp_path)
 
 
 def test_shared_configurations_are_valid(repository: Path) -> None:
-    names = {load_config(path).name for path in (repository / "configs/probe").glob("*.yaml")}
+    names = {load_probe_config(path).name for path in (repository / "configs/probe").glob("*.yaml")}
     assert names == {path.stem for path in (repository / "configs/probe").glob("*.yaml")}
 
 
@@ -313,7 +313,9 @@ def test_shared_configurations_are_valid(repository: Path) -> None:
 def test_rgb_statistics_score_below_all_bands(repository: Path, data_dir: Path) -> None:
     scores = []
     for name in ("terramesh_s2", "terramesh_s2_rgb"):
-        config = replace(load_config(repository / f"configs/probe/{name}.yaml"), baselines=["statistics"], seeds=1)
+        config = replace(
+            load_probe_config(repository / f"configs/probe/{name}.yaml"), baselines=["statistics"], seeds=1
+        )
         rows = run_probe(config, data_dir, classifiers=("linear",)).rows
         scores.append(rows[0].scores["balanced_accuracy"].mean)
     assert scores[0] > scores[1] > 0.3

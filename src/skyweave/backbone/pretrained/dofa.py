@@ -20,7 +20,7 @@ from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import sine_cosine
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class DOFA(nn.Module):
     def embed(self, observation: Observation, patch_size: int | None = None) -> DOFAFeatures:
         """Features of one image, without gradients."""
         with torch.inference_mode():
-            return self(stack([observation]).to(self.cls_token.device), patch_size)
+            return self(stack_observations([observation]).to(self.cls_token.device), patch_size)
 
     def forward_features(
         self, images: Tensor, wavelengths: Sequence[float], valid: Tensor | None = None

@@ -20,7 +20,7 @@ from skyweave.backbone.pretrained.dofa import LoadReport
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import UnknownNameError
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class PublishedEncoder(nn.Module):
     @torch.inference_mode()
     def embed(self, observation: Observation, patch_size: int | None = None) -> PublishedFeatures:
         """Features of one image, without gradients."""
-        return self(stack([observation]).to(self.cls_token.device), patch_size)
+        return self(stack_observations([observation]).to(self.cls_token.device), patch_size)
 
     def own_bands(self, batch: SensorBatch) -> SensorBatch:
         """The encoder's bands of a batch, in its order, with its statistics."""

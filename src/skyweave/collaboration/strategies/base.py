@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.perception.fusion import AttentionFusion
 
 Shares = Literal["nothing", "boxes", "features", "both", "everything"]
@@ -51,7 +51,7 @@ class Strategy(nn.Module):
         """
         return scattered(visible)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """(batch, channels, rows, columns) as the perception model's own fusion gives."""
         raise NotImplementedError
 
@@ -100,7 +100,7 @@ class Masked(nn.Module):
             self.attention.load_state_dict(fusion.state_dict())
 
 
-def everyone(told: Told) -> tuple[Tensor, Tensor]:
+def everyone(told: FusionInput) -> tuple[Tensor, Tensor]:
     """Features (batch, 1 + peers, channels, rows, columns) and visibility of the own platform and all peers."""
     features = torch.cat([told.own.unsqueeze(1), told.features.to(told.own.dtype)], 1)
     visible = torch.cat([told.own_visible.unsqueeze(1).to(told.visible.dtype), told.visible], 1)

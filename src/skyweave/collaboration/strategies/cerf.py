@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.no_fusion import Own
 
 
@@ -16,7 +16,7 @@ class Cerf(Own):
         super().__init__(channels, boxes)
         self.take = BoxReader(channels, boxes)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         alone = super().fuse(told)
         fused: Tensor = alone + self.take(alone, told.boxes)

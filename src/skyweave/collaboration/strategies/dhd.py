@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
 
 WINDOW = 7  # cells
@@ -32,7 +32,7 @@ class SlidingWindow(Strategy):
         discrepancy = (around - information).abs() + 0.1 * information
         return (discrepancy[:, 0] + 1e-4).log() + (0.25 + 0.75 * wanted).log()
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features, visible = everyone(told)
         reach = torch.arange(WINDOW, device=features.device, dtype=features.dtype) - WINDOW // 2

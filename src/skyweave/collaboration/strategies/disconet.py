@@ -5,7 +5,7 @@ everything (the ``match`` loss, which here all strategies have).
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
 
 
@@ -24,7 +24,7 @@ class DiscoNet(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features, visible = everyone(told)
         own = features[:, :1].expand_as(features)

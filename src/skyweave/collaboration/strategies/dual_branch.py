@@ -11,7 +11,7 @@ merge as in late fusion, so that the smallest budgets lose nothing against eithe
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
 from skyweave.collaboration.strategies.cerf import BoxReader
 
@@ -53,7 +53,7 @@ class Ours(Strategy):
         energy = features.float().square().mean(1).clamp(min=LEAST).log()
         return energy + CERTAIN * certain + self.asked * wanted
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features, visible = everyone(told)
         batch, peers = told.features.shape[:2]

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
 
 
@@ -19,6 +19,6 @@ class Everything(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         return self.masked(*everyone(told))

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Strategy, everyone
 from skyweave.perception.fusion import MaxFusion
 
@@ -17,7 +17,7 @@ class Maximum(Strategy):
             nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1)
         )
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features, visible = everyone(told)
         projected: Tensor = self.project(self.largest(features, visible > 0.5))

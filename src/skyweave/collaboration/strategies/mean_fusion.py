@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Strategy, everyone
 
 
@@ -15,7 +15,7 @@ class Mean(Strategy):
             nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1)
         )
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features, visible = everyone(told)
         weight = visible.unsqueeze(2).to(features.dtype)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Shares, Strategy
 
 
@@ -21,6 +21,6 @@ class Own(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         return self.masked(told.own.unsqueeze(1), told.own_visible.unsqueeze(1).to(told.visible.dtype))

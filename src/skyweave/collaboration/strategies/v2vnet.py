@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy
 
 
@@ -28,7 +28,7 @@ class V2VNet(Strategy):
         """See `Strategy`."""
         self.own.start_from(fusion)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         own, seen = told.own, told.own_visible.unsqueeze(1).to(told.own.dtype)
         total, count = None, told.own.new_zeros(len(own), 1, 1, 1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
 
 HEADS, WINDOW = 4, 4
@@ -30,7 +30,7 @@ class V2XViT(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features, visible = everyone(told)
         batch, platforms, channels = features.shape[:3]

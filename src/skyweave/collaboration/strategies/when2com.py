@@ -7,7 +7,7 @@ is large enough are asked for their maps. Which cells go is not chosen.
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy
 
 SIZE = 16
@@ -32,7 +32,7 @@ class When2com(Strategy):
         """See `Strategy`."""
         self.masked.start_from(fusion)
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features = torch.cat([told.own.unsqueeze(1), told.features.to(told.own.dtype)], 1)
         visible = torch.cat([told.own_visible.unsqueeze(1).to(told.visible.dtype), told.visible], 1)

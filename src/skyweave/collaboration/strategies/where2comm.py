@@ -5,7 +5,7 @@ platforms knows the confidence. The request is one minus the receiver's own conf
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.fusion_input import Told
+from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
 
 
@@ -27,7 +27,7 @@ class Where2comm(Strategy):
         confidence = self.confidence(features)[:, 0].float()
         return confidence + (0.25 + 0.75 * wanted).log()
 
-    def fuse(self, told: Told) -> Tensor:
+    def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
         features, visible = everyone(told)
         confidence = self.confidence(features.flatten(0, 1))[:, 0].unflatten(0, features.shape[:2]).float()

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skyweave.core.geometry.frames import apply, check_transform, inverse
+from skyweave.core.geometry.frames import check_transform, invert_transform, transform_points
 
-NEAR = 1e-3  # metres; nothing closer than this is in front of the camera
+NEAR_PLANE_M = 1e-3  # metres; nothing closer than this is in front of the camera
 NEWTON_STEPS = 20
 
 
@@ -58,7 +58,7 @@ class PinholeCamera:
         """
         points = np.asarray(points, np.float64)
         depth = points[..., 2]
-        front = depth > NEAR
+        front = depth > NEAR_PLANE_M
         normalised = points[..., :2] / np.where(front, depth, np.nan)[..., None]
         distorted = self._distort(normalised)
         pixels = distorted @ self.intrinsics[:2, :2].T + self.intrinsics[:2, 2]
@@ -181,7 +181,7 @@ class CameraGeometry:
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (..., 2) and depths (...,) of world points (..., 3); pixels behind the camera are NaN."""
-        return self.camera.project(apply(inverse(self.world_from_camera), points))
+        return self.camera.project(transform_points(invert_transform(self.world_from_camera), points))
 
     def world_rays(self, pixels: np.ndarray) -> np.ndarray:
         """Directions (..., 3) in the world; a point at depth d lies at position + d * direction."""

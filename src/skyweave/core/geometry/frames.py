@@ -21,13 +21,13 @@ def transform(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def inverse(a_from_b: np.ndarray) -> np.ndarray:
+def invert_transform(a_from_b: np.ndarray) -> np.ndarray:
     """``b_from_a`` of a rigid transform (..., 4, 4), without a general matrix inversion."""
     rotation = np.swapaxes(a_from_b[..., :3, :3], -1, -2)
     return transform(rotation, -np.einsum("...ij,...j->...i", rotation, a_from_b[..., :3, 3]))
 
 
-def apply(a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
+def transform_points(a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points of frame b in frame a: (..., 3) with one (4, 4) transform, (..., n, 3) with a batch (..., 4, 4)."""
     translation = a_from_b[..., :3, 3] if a_from_b.ndim == 2 else a_from_b[..., None, :3, 3]
     moved: np.ndarray = np.asarray(points) @ np.swapaxes(a_from_b[..., :3, :3], -1, -2) + translation

@@ -6,8 +6,8 @@ import hashlib
 import numpy as np
 
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.core.geometry.camera import NEAR, CameraGeometry
-from skyweave.core.geometry.frames import apply, inverse
+from skyweave.core.geometry.camera import NEAR_PLANE_M, CameraGeometry
+from skyweave.core.geometry.frames import invert_transform, transform_points
 from skyweave.core.geometry.ground import Ground
 
 EDGES = np.array(  # of the corners of a box, in the order of `Boxes.corners`; the last is the front
@@ -31,7 +31,9 @@ def box_outlines(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray]:
         For each box (edges, 2, 2) pixels (u, v) of start and end. Edges behind the camera are cut off or missing; a
         box whose middle is behind the camera or out of the picture has none.
     """
-    corners = apply(inverse(geometry.world_from_camera), boxes.corners().reshape(-1, 3)).reshape(-1, 8, 3)
+    corners = transform_points(invert_transform(geometry.world_from_camera), boxes.corners().reshape(-1, 3)).reshape(
+        -1, 8, 3
+    )
     camera = geometry.camera
     middles, _ = geometry.project(boxes.centres)
     outlines = []
@@ -39,7 +41,7 @@ def box_outlines(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray]:
         if not camera.inside(middle):
             outlines.append(np.zeros((0, 2, 2)))
             continue
-        pixels, _ = camera.project(cut_at(box[EDGES], 10 * NEAR))
+        pixels, _ = camera.project(cut_at(box[EDGES], 10 * NEAR_PLANE_M))
         size = np.array([camera.columns, camera.rows])
         with np.errstate(invalid="ignore"):
             near = (np.abs(pixels - size / 2) < LIMIT * size).all(axis=(1, 2))

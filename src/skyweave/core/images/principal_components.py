@@ -29,7 +29,7 @@ class PrincipalColours:
         return np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 
-class Moments:
+class RunningCovariance:
     """Count, sum and products of features, added window by window in float64; memory does not grow with the scene."""
 
     def __init__(self, channels: int) -> None:

@@ -6,13 +6,13 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 
 RED_GREEN_BLUE = (660.0, 560.0, 480.0)
-NEAR = 60.0  # nanometres within which a band passes for red, green or blue
-HIDDEN = 222  # grey of pixels without a value
+MAX_WAVELENGTH_OFFSET_NM = 60.0  # nanometres within which a band passes for red, green or blue
+NODATA_GREY = 222  # grey of pixels without a value
 
 
-def picture(observation: Observation) -> np.ndarray:
+def true_color_image(observation: Observation) -> np.ndarray:
     """(rows, columns, 3) uint8: 8-bit cameras as they are, others between their 2nd and 98th percentile."""
-    channels = shown_bands(observation.sensor)
+    channels = display_bands(observation.sensor)
     pixels, valid = observation.pixels[channels], observation.valid[channels].all(axis=0)
     if all(observation.sensor.bands[channel].unit == "uint8" for channel in channels):
         low, high = np.zeros(len(channels)), np.full(len(channels), 255.0)
@@ -22,11 +22,11 @@ def picture(observation: Observation) -> np.ndarray:
         low, high = np.zeros(len(channels)), np.ones(len(channels))
     scaled = (pixels - low[:, None, None]) / np.maximum(high - low, 1e-6)[:, None, None]
     image = np.round(scaled.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    image[~valid] = HIDDEN
+    image[~valid] = NODATA_GREY
     return np.ascontiguousarray(image if image.shape[2] == 3 else np.repeat(image, 3, axis=2))
 
 
-def shown_bands(sensor: Sensor) -> list[int]:
+def display_bands(sensor: Sensor) -> list[int]:
     """The channels nearest to red, green and blue, or the first channel alone."""
     nearest = []
     for wanted in RED_GREEN_BLUE:
@@ -35,7 +35,7 @@ def shown_bands(sensor: Sensor) -> list[int]:
             for channel, band in enumerate(sensor.bands)
             if band.kind == "optical" and band.wavelength and (band.width or 0) < 200
         ]
-        if not distances or min(distances)[0] > NEAR:
+        if not distances or min(distances)[0] > MAX_WAVELENGTH_OFFSET_NM:
             return [0]
         nearest.append(min(distances)[1])
     return nearest

@@ -1,21 +1,21 @@
-from .models.adapted_model import AdaptedModel
-from .models.weights import load_adapted, save_adapted
+from .models.adapted_model import FinetunedModel
+from .models.weights import load_finetuned, save_finetuned
 from .recipe import HeadConfig, Method, Recipe, Training
-from .run import Adapted, adapt, with_rates
-from .scores import MAIN
+from .run import FinetuneResult, finetune_model, with_rates
+from .scores import MAIN_METRIC
 from .tasks import Prediction
 
 __all__ = [
-    "MAIN",
-    "Adapted",
-    "AdaptedModel",
+    "MAIN_METRIC",
+    "FinetuneResult",
+    "FinetunedModel",
     "HeadConfig",
     "Method",
     "Prediction",
     "Recipe",
     "Training",
-    "adapt",
-    "load_adapted",
-    "save_adapted",
+    "finetune_model",
+    "load_finetuned",
+    "save_finetuned",
     "with_rates",
 ]

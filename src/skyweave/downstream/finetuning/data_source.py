@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.downstream.finetuning.models.adapted_model import Headed
 from skyweave.downstream.finetuning.models.heads import Gathered
 from skyweave.downstream.finetuning.tasks import as_target, stacked
@@ -98,7 +98,9 @@ class ImageFeed:
 
     def _part(self, members: list[tuple[int, LabelledSample]]) -> Part:
         samples = [sample for _, sample in members]
-        inputs = tuple(stack(own) for own in zip(*(sample.observations for sample in samples), strict=True))
+        inputs = tuple(
+            stack_observations(own) for own in zip(*(sample.observations for sample in samples), strict=True)
+        )
         task = self.examples.task
         targets = stacked([as_target(sample, task) for sample in samples], task)
         return Part(inputs, None, targets, samples[0].observations[0].shape, tuple(index for index, _ in members))

@@ -9,16 +9,16 @@ from typing import Any
 
 from skyweave.backbone import load
 from skyweave.core.atomic_write import write_aside
-from skyweave.core.config import read_record
-from skyweave.downstream.finetuning.models.weights import save_adapted
+from skyweave.core.config import load_config_file
+from skyweave.downstream.finetuning.models.weights import save_finetuned
 from skyweave.downstream.finetuning.module import Report
 from skyweave.downstream.finetuning.recipe import HeadConfig, Method, Recipe, Training
-from skyweave.downstream.finetuning.run import Adapted, adapt, with_rates
-from skyweave.downstream.finetuning.scores import MAIN
+from skyweave.downstream.finetuning.run import FinetuneResult, finetune_model, with_rates
+from skyweave.downstream.finetuning.scores import MAIN_METRIC
 from skyweave.downstream.labels.config import OwnData
-from skyweave.downstream.labels.dataset import load_own
+from skyweave.downstream.labels.dataset import load_labelled_dataset
 from skyweave.downstream.labels.labelled_data import LabelledData
-from skyweave.training.trainer import CONFIG
+from skyweave.training.trainer import CONFIG_FILE
 
 WEIGHTS = "weights.safetensors"
 SCORES = "scores.json"
@@ -88,19 +88,19 @@ def finetune(
         report: called with a line now and then.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.downstream.finetuning.run.adapt` and `load_own`; an output
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.downstream.finetuning.run.finetune_model` and `load_labelled_dataset`; an output
             that holds a run already, or none to resume.
     """
-    config = read_record(file, FinetuneConfig, changes)
+    config = load_config_file(file, FinetuneConfig, changes)
     recipe = config.recipe
     _start(output, asdict(config), resume)
-    labelled = load_own(config.data, data, config.name)
+    labelled = load_labelled_dataset(config.data, data, config.name)
     backbone = None if config.method.kind == "unet" else load(config.weights, device)
-    runs: dict[int, Adapted] = {}
+    runs: dict[int, FinetuneResult] = {}
     say = report or (lambda line: None)
     for seed in config.seeds:
         folder = output / "runs" / f"seed-{seed}"
-        found = adapt(
+        found = finetune_model(
             labelled,
             backbone,
             recipe,
@@ -115,18 +115,18 @@ def finetune(
     best = max(runs, key=lambda seed: runs[seed].validation)
     written = _scores(config, runs, best)
     training = {"config": asdict(config), "seed": best, "seconds": round(runs[best].seconds)}
-    save_adapted(output / WEIGHTS, runs[best].model, config.name, training=training, metrics=runs[best].scores)
+    save_finetuned(output / WEIGHTS, runs[best].model, config.name, training=training, metrics=runs[best].scores)
     with write_aside(output / SCORES) as aside:
         aside.write_text(json.dumps(written, indent=1) + "\n")
     return Finetuned(output / WEIGHTS, _report(output, config, labelled, runs[best], written, with_report), written)
 
 
-def _scores(config: FinetuneConfig, runs: dict[int, Adapted], best: int) -> dict[str, Any]:
+def _scores(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int) -> dict[str, Any]:
     first = next(iter(runs.values()))
     names = list(first.scores)
     return {
         "name": config.name,
-        "main": MAIN[config.data.task],
+        "main": MAIN_METRIC[config.data.task],
         "method": config.method.kind,
         "mean": {name: statistics.fmean(run.scores[name] for run in runs.values()) for name in names},
         "spread": {
@@ -139,7 +139,7 @@ def _scores(config: FinetuneConfig, runs: dict[int, Adapted], best: int) -> dict
 
 
 def _report(
-    output: Path, config: FinetuneConfig, data: LabelledData, run: Adapted, written: dict[str, Any], wanted: bool
+    output: Path, config: FinetuneConfig, data: LabelledData, run: FinetuneResult, written: dict[str, Any], wanted: bool
 ) -> Path | None:
     if not wanted:
         return None
@@ -150,7 +150,7 @@ def _report(
 
 def _start(output: Path, config: dict[str, Any], resume: bool) -> None:
     """Keep the configuration, or check that a run can go on."""
-    kept = output / CONFIG
+    kept = output / CONFIG_FILE
     if kept.exists() and not resume:
         raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
     if resume and not kept.exists():

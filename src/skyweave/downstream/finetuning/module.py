@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from skyweave.downstream.finetuning.data_source import Feed, Part, Steps, in_turn
-from skyweave.downstream.finetuning.models.adapted_model import AdaptedModel, Headed
+from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed
 from skyweave.downstream.finetuning.recipe import Training
-from skyweave.downstream.finetuning.scores import MAIN, scores
+from skyweave.downstream.finetuning.scores import MAIN_METRIC, scores
 from skyweave.downstream.finetuning.tasks import Prediction, likelihoods, loss
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
 
@@ -42,7 +42,7 @@ class AdaptationModule(lightning.LightningModule):
     """A model under Lightning."""
 
     def __init__(
-        self, model: AdaptedModel, feed: Feed, training: Training, schedule: Schedule, weights: Tensor | None
+        self, model: FinetunedModel, feed: Feed, training: Training, schedule: Schedule, weights: Tensor | None
     ) -> None:
         super().__init__()
         self.model, self.feed, self.training_config, self.schedule = model, feed, training, schedule
@@ -180,10 +180,10 @@ class Validation:
     @property
     def name(self) -> str:
         """Of the score."""
-        return MAIN[self.task.kind]
+        return MAIN_METRIC[self.task.kind]
 
     @torch.no_grad()
-    def measure(self, model: AdaptedModel) -> tuple[float, float]:
+    def measure(self, model: FinetunedModel) -> tuple[float, float]:
         """The score, and minus the mean loss: small validation parts tie on the score often, and the loss decides.
 
         A part without any positive label scores 0.
@@ -204,7 +204,7 @@ class Validation:
 
 
 @torch.no_grad()
-def answers(model: AdaptedModel, feed: Feed, batch: int) -> list[Prediction]:
+def answers(model: FinetunedModel, feed: Feed, batch: int) -> list[Prediction]:
     """A prediction for every sample of a feed, in order."""
     training = model.training
     model.eval()
@@ -222,7 +222,7 @@ def answers(model: AdaptedModel, feed: Feed, batch: int) -> list[Prediction]:
     return [found[index] for index in range(len(feed))]
 
 
-def answer_of(model: AdaptedModel, part: Part) -> Tensor:
+def answer_of(model: FinetunedModel, part: Part) -> Tensor:
     """From images, or from what was gathered of them before."""
     if part.gathered is None:
         assert part.inputs is not None
@@ -233,7 +233,7 @@ def answer_of(model: AdaptedModel, part: Part) -> Tensor:
     return model.network.answer(gathered, part.shape)
 
 
-def standardised(model: AdaptedModel, targets: Any) -> Any:
+def standardised(model: FinetunedModel, targets: Any) -> Any:
     """Values of a regression as the network answers them; other targets as they are."""
     return (targets - model.target_mean) / model.target_std if model.task.kind == "regression" else targets
 
@@ -251,7 +251,7 @@ def load_trained(model: nn.Module, state: dict[str, Tensor]) -> None:
             own[name].copy_(value)
 
 
-def _share(name: str, model: AdaptedModel, decay: float) -> float:
+def _share(name: str, model: FinetunedModel, decay: float) -> float:
     """The part of the learning rate that a parameter has: heads 1, the topmost block ``decay``, and so on down."""
     if decay == 1.0 or not name.startswith("network.backbone."):
         return 1.0

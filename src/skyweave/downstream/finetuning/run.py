@@ -13,7 +13,7 @@ from torch import nn
 
 from skyweave.backbone import Backbone, build_backbone
 from skyweave.downstream.finetuning.data_source import Examples, FeatureFeed, Feed, ImageFeed
-from skyweave.downstream.finetuning.models.adapted_model import AdaptedModel, Headed, build_model, trained_parameters
+from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed, build_model, trained_parameters
 from skyweave.downstream.finetuning.models.lora import add_low_rank, merge_low_rank
 from skyweave.downstream.finetuning.module import Report, answers
 from skyweave.downstream.finetuning.recipe import Method, Recipe
@@ -25,7 +25,7 @@ from skyweave.downstream.labels.subset import chosen_share
 
 
 @dataclass(frozen=True)
-class Adapted:
+class FinetuneResult:
     """What came out.
 
     Attributes:
@@ -41,7 +41,7 @@ class Adapted:
         notes: what a reader should know.
     """
 
-    model: AdaptedModel
+    model: FinetunedModel
     scores: dict[str, float]
     validation: float
     rates: dict[str, float]
@@ -60,7 +60,7 @@ class Adapted:
         return {name: getattr(self, name) for name in (*kept, "notes", "history")}
 
 
-def adapt(
+def finetune_model(
     data: LabelledData,
     backbone: nn.Module | None,
     recipe: Recipe,
@@ -71,7 +71,7 @@ def adapt(
     output: Path | None = None,
     absent: Literal["error", "note"] = "error",
     report: Report | None = None,
-) -> Adapted:
+) -> FinetuneResult:
     """Adapt a backbone to a task and score it on the test part.
 
     Learning rates are chosen by validation after short trainings, as GEO-Bench's protocol does (Lacoste et al. 2023,
@@ -144,7 +144,7 @@ def adapt(
             merge_low_rank(model.network.backbone)
     say("scoring the test part")
     found = answers(model, ImageFeed(test, False), training.batch)
-    return Adapted(
+    return FinetuneResult(
         model=model.eval().requires_grad_(False),
         scores=scores(task, found, test),
         validation=best,
@@ -224,7 +224,7 @@ def _prepared(backbone: nn.Module | None, method: Method, seed: int) -> nn.Modul
 
 
 def _frozen_feeds(
-    model: AdaptedModel, train: Examples, validation: Examples, batch: int, keep: bool, say: Report
+    model: FinetunedModel, train: Examples, validation: Examples, batch: int, keep: bool, say: Report
 ) -> tuple[Feed, Feed]:
     """What the head reads of training and validation; its scale is fitted on the way."""
     network = model.network
@@ -242,7 +242,7 @@ def _frozen_feeds(
     return FeatureFeed(train, network, batch, device), FeatureFeed(validation, network, batch, device)
 
 
-def _unfreeze(model: AdaptedModel, method: Method, seed: int) -> None:
+def _unfreeze(model: FinetunedModel, method: Method, seed: int) -> None:
     model.requires_grad_(True)
     if not isinstance(model.network, Headed) or method.kind in ("full", "scratch"):
         return
@@ -265,11 +265,11 @@ def _decay(method: Method) -> float:
     return method.layer_decay if method.kind in ("full", "last") else 1.0
 
 
-def _head_parameters(model: AdaptedModel) -> int:
+def _head_parameters(model: FinetunedModel) -> int:
     return trained_parameters(model.network.head) if isinstance(model.network, Headed) else 0
 
 
-def _fit_target(model: AdaptedModel, train: Examples) -> None:
+def _fit_target(model: FinetunedModel, train: Examples) -> None:
     values = np.concatenate([np.asarray(own.label, np.float64)[np.isfinite(own.label)] for own in train])
     if not len(values):
         raise ValueError(f"{model.task.name}: no training pixel has a value; check the masks")

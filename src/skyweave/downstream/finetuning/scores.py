@@ -10,7 +10,7 @@ from skyweave.downstream.finetuning.models.detection_head import average_precisi
 from skyweave.downstream.finetuning.tasks import Prediction
 from skyweave.downstream.labels.labelled_data import IGNORED, LabelledSample, Task
 
-MAIN = {
+MAIN_METRIC = {
     "classification": "accuracy",
     "multilabel": "micro_map",
     "segmentation": "miou",

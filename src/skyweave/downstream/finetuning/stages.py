@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.downstream.finetuning.data_source import Feed
-from skyweave.downstream.finetuning.models.adapted_model import AdaptedModel
+from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel
 from skyweave.downstream.finetuning.module import (
     AdaptationModule,
     KeepBest,
@@ -22,7 +22,7 @@ from skyweave.downstream.finetuning.module import (
 )
 from skyweave.downstream.finetuning.recipe import Training
 from skyweave.downstream.labels.labelled_data import LabelledSample
-from skyweave.training.trainer import LAST, Machine, fit
+from skyweave.training.trainer import LAST_CHECKPOINT, TrainerConfig, fit
 
 DONE = "done.json"
 BEST = "best.safetensors"
@@ -46,7 +46,7 @@ class Stage:
 
 def train_stage(
     stage: Stage,
-    model: AdaptedModel,
+    model: FinetunedModel,
     feeds: tuple[Feed, Feed],
     validation: Sequence[LabelledSample],
     name: str,
@@ -83,7 +83,7 @@ def train_stage(
 
 
 def _train(
-    stage: Stage, model: AdaptedModel, feed: Feed, scorer: Validation, schedule: Schedule, name: str, able: bool
+    stage: Stage, model: FinetunedModel, feed: Feed, scorer: Validation, schedule: Schedule, name: str, able: bool
 ) -> tuple[tuple[float, float], list[list[float]]]:
     folder = None if stage.output is None else stage.output / name
     if folder is not None and (folder / DONE).exists():
@@ -98,8 +98,8 @@ def _train(
     )
     module = AdaptationModule(model, feed, training, schedule, stage.weights)
     accelerator = "gpu" if model.target_mean.is_cuda else "cpu"
-    machine = Machine(training.precision, checkpoint_every=every, log_every=every, accelerator=accelerator)
-    resume = folder is not None and (folder / LAST).exists()
+    machine = TrainerConfig(training.precision, checkpoint_every=every, log_every=every, accelerator=accelerator)
+    resume = folder is not None and (folder / LAST_CHECKPOINT).exists()
     model.train()
     fit(module, folder, vars(schedule), schedule.steps, machine, [keeper], resume, progress=False)
     load_trained(model, keeper.weights)
@@ -109,5 +109,5 @@ def _train(
             aside.write_bytes(save({key: own.cpu().contiguous() for key, own in keeper.weights.items()}))
         with write_aside(folder / DONE) as aside:
             aside.write_text(json.dumps({"best": keeper.best, "history": keeper.history}))
-        (folder / LAST).unlink(missing_ok=True)
+        (folder / LAST_CHECKPOINT).unlink(missing_ok=True)
     return keeper.best, keeper.history

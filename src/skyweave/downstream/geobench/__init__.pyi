@@ -11,7 +11,7 @@ __all__ = [
     "fabricate",
     "find_tasks",
     "get_task",
+    "list_tasks",
     "open_task",
     "read_sample",
-    "list_tasks",
 ]

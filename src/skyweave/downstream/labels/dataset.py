@@ -16,7 +16,7 @@ from skyweave.downstream.labels.samples import find_images
 from skyweave.downstream.labels.splits import deal
 
 
-def load_own(data: OwnData, root: Path, name: str) -> LabelledData:
+def load_labelled_dataset(data: OwnData, root: Path, name: str) -> LabelledData:
     """The samples below ``root``; pixels are read when asked for.
 
     Raises:

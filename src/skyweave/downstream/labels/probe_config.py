@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from skyweave.core.config import convert, read_record
+from skyweave.core.config import config_from_dict, load_config_file
 
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "r2"]
 Readout = Literal["stem", "quarter", "half", "three_quarters", "last", "normed", "levels"]
@@ -175,11 +175,11 @@ class ProbeConfig:
         return self.labels.kind == "fraction"
 
 
-def load_config(path: str | Path) -> ProbeConfig:
+def load_probe_config(path: str | Path) -> ProbeConfig:
     """Read a probe from YAML. Raises ``ValueError`` naming the file, the key and what is valid."""
-    return read_record(path, ProbeConfig)
+    return load_config_file(path, ProbeConfig)
 
 
-def config_from_dict(raw: Any) -> ProbeConfig:
+def probe_config_from_dict(raw: Any) -> ProbeConfig:
     """Plain JSON types to a probe. Raises ``ValueError`` naming the key."""
-    return convert(raw, ProbeConfig)
+    return config_from_dict(raw, ProbeConfig)

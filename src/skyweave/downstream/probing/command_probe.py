@@ -38,14 +38,14 @@ def run(args: argparse.Namespace) -> int:
     """Run every configuration; exit code 0 whatever the scores."""
     from rich.console import Console
 
-    from skyweave.downstream.labels.probe_config import load_config
+    from skyweave.downstream.labels.probe_config import load_probe_config
     from skyweave.downstream.probing.probe import run_probe
 
     for option in ("seeds", "patch_size"):
         value = getattr(args, option)
         if value is not None and value < 1:
             raise ValueError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
-    configs = [load_config(path) for path in args.config]
+    configs = [load_probe_config(path) for path in args.config]
     results: list[dict[str, Any]] = []
     errors = Console(stderr=True)
     for config in configs:

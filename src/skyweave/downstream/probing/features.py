@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from skyweave.backbone import Backbone, Features
-from skyweave.data.batch import stack
+from skyweave.data.batch import stack_observations
 from skyweave.downstream.labels.probe_config import Readout
 from skyweave.downstream.labels.samples import Samples
 from skyweave.downstream.probing.baselines import from_maps
@@ -39,7 +39,7 @@ def backbone_features(
     device = next(backbone.parameters()).device
     maps: list[list[np.ndarray]] = [[np.empty(0)] * len(samples.images) for _ in readout]
     for members in _batches(samples, patch_size or backbone.config.patch_size):
-        batch = stack([samples.images[i] for i in members]).to(device)
+        batch = stack_observations([samples.images[i] for i in members]).to(device)
         features = backbone(batch, patch_size)
         for place, kind in enumerate(readout):
             part = _read(features, kind, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skyweave.downstream.labels.folds import Fold, make_folds
-from skyweave.downstream.labels.probe_config import ProbeConfig, load_config
+from skyweave.downstream.labels.probe_config import ProbeConfig, load_probe_config
 from skyweave.downstream.labels.samples import Samples, load_samples, without_rare_classes
 from skyweave.downstream.probing.baselines import random_convolutions, statistics
 from skyweave.downstream.probing.classifiers import predict
@@ -208,7 +208,7 @@ def prepare(
 ) -> Prepared:
     """Read the samples of a probe and draw its folds."""
     if not isinstance(config, ProbeConfig):
-        config = load_config(config)
+        config = load_probe_config(config)
     samples = load_samples(config, Path(data), Path(test_data) if test_data else None)
     samples = without_rare_classes(samples, config.minimum_class_samples)
     folds = [make_folds(samples, config.split, seed) for seed in range(seeds or config.seeds)]

@@ -25,7 +25,7 @@ def offset_clock(seconds: float, clock: Clock = wall_clock) -> Clock:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ClockExchange:
     """Four times of a round trip, nanoseconds (NTP, RFC 5905): ours and theirs.
 
     Attributes:
@@ -59,13 +59,13 @@ class OffsetEstimate:
     """
 
     def __init__(self) -> None:
-        self._exchanges: deque[Exchange] = deque(maxlen=WINDOW)
+        self._exchanges: deque[ClockExchange] = deque(maxlen=WINDOW)
         self._one_way: deque[int] = deque(maxlen=WINDOW)
         self.known = False  # measured rather than guessed
         self.offset = 0  # their clock minus ours, nanoseconds; 0 where it may as well be right
         self.uncertainty = GUESSED  # by how much that may be wrong, nanoseconds
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, exchange: ClockExchange) -> None:
         """Take a measurement; one that cannot be (it took less than no time) is left out."""
         if not -LEAST <= exchange.round_trip < 10 * 10**9:
             return

@@ -31,7 +31,7 @@ class PeerLimits:
     clock_offset: float = 10.0
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket (bytes and messages): cheap enough to be asked for every message of a flood."""
 
     __slots__ = ("_bytes", "_limits", "_messages", "_time")

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 Thing = TypeVar("Thing")
 
 
-class Newest(Generic[Thing]):
+class LatestValue(Generic[Thing]):
     """What is put takes the place of what has not been taken."""
 
     def __init__(self) -> None:

@@ -19,11 +19,11 @@ from skyweave.fleet.link.topics import ALIVE, FRAME, ROOT, alive_key, check_name
 from skyweave.fleet.link.transport import Priority, Transport
 from skyweave.fleet.link.trust import Trust
 from skyweave.fleet.node.peers import Peer, Peers
-from skyweave.fleet.node.rate_control import Budget, BudgetConfig
+from skyweave.fleet.node.rate_control import BudgetConfig, RateController
 from skyweave.fleet.node.statistics import Statistics
 from skyweave.fleet.node.time_sync import Aligned, align
-from skyweave.fleet.perceivers.base import Perceiver, Place, addressed
-from skyweave.perception.prediction import Scene
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, addressed
+from skyweave.perception.prediction import ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import encode_frame
 
@@ -100,7 +100,7 @@ class Picture:
     sequence: int
     time: int
     done: int
-    scene: Scene
+    scene: ScenePrediction
     sources: tuple[Aligned, ...]
     frame: Frame
 
@@ -132,7 +132,7 @@ class Node:
         name: str,
         perceiver: Perceiver[Any],
         transport: Transport,
-        place: Place | None = None,
+        place: WorldFrame | None = None,
         options: NodeOptions | None = None,
         number: int | None = None,
         trust: Trust | None = None,
@@ -143,7 +143,7 @@ class Node:
 
         self.fleet, self.name = check_name(fleet, "fleet"), check_name(name, "platform")
         self.perceiver, self.transport = perceiver, transport
-        self.place, self.options, self.clock = place or Place(), options or NodeOptions(), clock
+        self.place, self.options, self.clock = place or WorldFrame(), options or NodeOptions(), clock
         if trust is not None:
             number = trust.members[name].number
         self.number = number_of(name) if number is None else number
@@ -158,7 +158,7 @@ class Node:
             None if trust is None else trust.members,
         )
         self.sealer = Sealer(None if trust is None else trust.signing, clock)
-        self.budget = Budget(self.options.budget)
+        self.budget = RateController(self.options.budget)
         self.statistics = Statistics()
         self.started = clock()
         self._sequence = max(int(self.started / SECOND - EPOCH) * SEQUENCES, 0) % (1 << 32)

@@ -9,15 +9,15 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from skyweave.fleet.link.clocks import Clock, Exchange, OffsetEstimate
+from skyweave.fleet.link.clocks import Clock, ClockExchange, OffsetEstimate
 from skyweave.fleet.link.envelope import Opened, Unsealer
 from skyweave.fleet.link.heartbeat import Heartbeat, Report, read_heartbeat
-from skyweave.fleet.link.rate_limit import Bucket, PeerLimits, Waiting
+from skyweave.fleet.link.rate_limit import PeerLimits, TokenBucket, Waiting
 from skyweave.fleet.link.topics import ALIVE, FRAME, platform_of
 from skyweave.fleet.link.trust import Member
 from skyweave.wire import EntropyTables, Limits, Received, Receiver
 from skyweave.wire.header import open_chunk
-from skyweave.wire.rejection import Refused
+from skyweave.wire.rejection import RejectedError
 
 SECOND = 10**9
 MOST_PEERS = 64
@@ -53,7 +53,7 @@ class Peer:
     number: int | None
     receiver: Receiver
     unsealer: Unsealer
-    bucket: Bucket
+    bucket: TokenBucket
     waiting: Waiting
     clock: OffsetEstimate = field(default_factory=OffsetEstimate)
     heartbeat: Heartbeat | None = None
@@ -237,7 +237,7 @@ class Peers:
             None if member is None else member.number,
             receiver,
             Unsealer(None if member is None else member.public),
-            Bucket(limits, now / SECOND),
+            TokenBucket(limits, now / SECOND),
             Waiting(limits.waiting),
             last_heard=now,
         )
@@ -290,7 +290,7 @@ class Peers:
         peer.number, peer.heartbeat, peer.beat_sent, peer.beat_heard = beat.platform, beat, opened.sent, received
         for report in beat.peers:
             if report.platform == self.number:
-                peer.clock.add(Exchange(report.beat, report.heard, opened.sent, received))
+                peer.clock.add(ClockExchange(report.beat, report.heard, opened.sent, received))
                 peer.report_of_us = report
         return None
 
@@ -300,7 +300,7 @@ class Peers:
             return reason
         try:
             header, _ = open_chunk(opened.message)
-        except Refused as refused:
+        except RejectedError as refused:
             return refused.reason.name.lower()
         if peer.number is None:
             peer.number = header.platform

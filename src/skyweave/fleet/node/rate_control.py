@@ -36,7 +36,7 @@ class BudgetConfig:
 
 
 @dataclass
-class Budget:
+class RateController:
     """The budget of one sender, steered by reports."""
 
     config: BudgetConfig = field(default_factory=BudgetConfig)

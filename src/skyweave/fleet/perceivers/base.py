@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from skyweave.collaboration.cache import pose_of
+from skyweave.collaboration.cache import platform_pose
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.ground import Ground, GroundPlane
-from skyweave.perception.prediction import Scene
+from skyweave.perception.prediction import ScenePrediction
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent
@@ -22,7 +22,7 @@ FADES = 2.0  # seconds in which the certainty of a box falls to 1/e, when it is 
 
 
 @dataclass(frozen=True)
-class Place:
+class WorldFrame:
     """Where a fleet works.
 
     Attributes:
@@ -57,7 +57,7 @@ class Perceiver(Protocol[Own]):
     def pose_errors(self) -> Mapping[int, PoseError]:
         """Of peers, by platform number, as far as they are estimated."""
 
-    def observe(self, frame: Frame, place: Place) -> Own:
+    def observe(self, frame: Frame, place: WorldFrame) -> Own:
         """What this platform sees at one moment; ``frame`` has its own captures only."""
 
     def alone(self, own: Own) -> Detections:
@@ -66,7 +66,7 @@ class Perceiver(Protocol[Own]):
     def content(self, own: Own, budget_bytes: int) -> FrameContent:
         """What to tell others, the most useful first. Platform and sequence are filled in by the node."""
 
-    def fuse(self, own: Own, received: Sequence[FrameContent]) -> Scene:
+    def fuse(self, own: Own, received: Sequence[FrameContent]) -> ScenePrediction:
         """The picture from what is our own and what came, which may be nothing, or a part.
 
         Capture times are by our clock; things have been moved to our capture time by ``compensate``; classes of boxes
@@ -80,7 +80,7 @@ class Perceiver(Protocol[Own]):
 def addressed(content: FrameContent, number: int, sequence: int, frame: Frame) -> FrameContent:
     """What a perceiver has to say, as it goes on the wire: with the platform's number, the frame's, and a pose."""
     first = next(iter(frame.captures.values()), None)
-    pose = pose_of(first.geometry) if content.pose is None and first is not None else content.pose
+    pose = platform_pose(first.geometry) if content.pose is None and first is not None else content.pose
     return replace(content, platform=number, sequence=sequence, pose=pose)
 
 

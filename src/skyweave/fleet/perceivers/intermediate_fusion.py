@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.boxes import boxes_of, detections_of, moved
-from skyweave.collaboration.cache import MARGIN, WORTH_TELLING, own_grid, shifted
+from skyweave.collaboration.boxes import box_list_from_detections, detections_from_box_list, extrapolate_boxes
+from skyweave.collaboration.cache import MARGIN, MIN_SHARED_SCORE, ego_grid, translate_map
 from skyweave.collaboration.evaluation import with_boxes
-from skyweave.collaboration.messages import TOGETHER, content, heard, wanted_by
+from skyweave.collaboration.messages import TOGETHER, build_message, decode_received, request_map
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.pose_alignment import Aligners, PoseError
+from skyweave.collaboration.pose_alignment import PoseAligners, PoseError
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.fleet.perceivers.base import Place
-from skyweave.perception.prediction import Scene, read_maps
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.perception.prediction import ScenePrediction, decode_maps
 from skyweave.perception.results import Detections
 from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
@@ -47,7 +47,7 @@ class OwnMap:
     visible: Tensor
     alone: Tensor
     boxes: BoxList
-    place: Place
+    place: WorldFrame
 
 
 class FeaturePerceiver:
@@ -74,7 +74,7 @@ class FeaturePerceiver:
         self.together = TOGETHER
         self._alone: deque[OwnMap] = deque(maxlen=2 * config.history)
         self._fused: deque[tuple[int, MapGrid, Tensor]] = deque(maxlen=2 * config.history)
-        self._aligners = Aligners()
+        self._aligners = PoseAligners()
         self._asked: list[FrameContent] = []  # requests of the moment before
 
     @property
@@ -83,12 +83,12 @@ class FeaturePerceiver:
         return self._aligners.known
 
     @torch.inference_mode()
-    def observe(self, frame: Frame, place: Place) -> OwnMap:
+    def observe(self, frame: Frame, place: WorldFrame) -> OwnMap:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         perception = self.model.perception
         captures = list(frame.captures.values())
         scene = RecordedScene("live", [], place.crs, ground=place.ground)
-        grid = own_grid(perception, captures[0].geometry, scene)
+        grid = ego_grid(perception, captures[0].geometry, scene)
         views = [View(capture.load(), capture.geometry, 0, 0) for capture in captures]
         with torch.autocast("cpu", torch.bfloat16):
             found = perception.observe(Views.gather(views, [grid], 1, [place.ground]))
@@ -102,31 +102,31 @@ class FeaturePerceiver:
 
     def alone(self, own: OwnMap) -> Detections:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        return detections_of(own.boxes, self.categories, own.place.crs, own.time)
+        return detections_from_box_list(own.boxes, self.categories, own.place.crs, own.time)
 
     def content(self, own: OwnMap, budget_bytes: int) -> FrameContent:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        wanted = wanted_by(self._asked, own.grid)
-        return content(
+        wanted = request_map(self._asked, own.grid)
+        return build_message(
             self.model, own.features, own.visible, own.grid, own.time, own.boxes, budget_bytes, wanted
         )  # fmt: skip
 
     @torch.inference_mode()
-    def fuse(self, own: OwnMap, received: Sequence[FrameContent]) -> Scene:
+    def fuse(self, own: OwnMap, received: Sequence[FrameContent]) -> ScenePrediction:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         model, config = self.model, self.model.perception.config
         self._asked = [frame for frame in received if frame.request is not None]
         grid = own.grid.subgrid(MARGIN, MARGIN, config.map.cells, config.map.cells)
         features, visible = (part[..., MARGIN:-MARGIN, MARGIN:-MARGIN] for part in (own.features, own.visible))
         errors = self._aligners.errors(own.boxes, received, own.time) if model.strategy.aligns else []
-        came = heard(model, features, visible, grid, received, own.time, errors, own.place.ground)
+        came = decode_received(model, features, visible, grid, received, own.time, errors, own.place.ground)
         now = model.strategy.fuse(came.told)
         self._fused.append((own.time, grid, now.float()))
         moments = [self._before(own.time, back, grid) for back in range(config.history)][::-1]
         with torch.autocast("cpu", torch.bfloat16):
             present = torch.tensor([[moment is not None for moment in moments]])
             outputs = model.perception.perceive([torch.zeros_like(now) if m is None else m for m in moments], present)
-        scene = read_maps(model.perception, outputs, [grid], [own.place.ground], [own.time])[0]
+        scene = decode_maps(model.perception, outputs, [grid], [own.place.ground], [own.time])[0]
         if not model.strategy.merges_boxes:
             return scene
         return with_boxes(scene, came.boxes, model, outputs, grid, own.time, beyond=True)
@@ -135,7 +135,7 @@ class FeaturePerceiver:
         """See `skyweave.fleet.perceivers.base.Perceiver`. Features stay: the strategy knows how old they are."""
         if content.boxes is None:
             return content
-        return replace(content, boxes=moved(content.boxes, (time - content.time) / 1e9))
+        return replace(content, boxes=extrapolate_boxes(content.boxes, (time - content.time) / 1e9))
 
     def _boxes(self, own: OwnMap) -> BoxList:
         """What the platform finds alone."""
@@ -144,20 +144,22 @@ class FeaturePerceiver:
         for back in range(perception.config.history):
             past = min(self._alone, key=lambda one: abs(one.time - self._time(own.time, back)))
             near = self._near(past.time, self._time(own.time, back))
-            moments.append(shifted(past.alone, *past.grid.offset_to(own.grid), own.grid.shape) if near else None)
+            moments.append(translate_map(past.alone, *past.grid.offset_to(own.grid), own.grid.shape) if near else None)
         moments = moments[::-1]
         with torch.autocast("cpu", torch.bfloat16):
             present = torch.tensor([[moment is not None for moment in moments]])
             outputs = perception.perceive([torch.zeros_like(own.alone) if m is None else m for m in moments], present)
         kept = {"detection": outputs["detection"]} if "detection" in outputs else {}
-        found = read_maps(perception, kept, [own.grid], [own.place.ground], [own.time], WORTH_TELLING)[0].detections
-        return boxes_of(found, self.categories)
+        found = decode_maps(perception, kept, [own.grid], [own.place.ground], [own.time], MIN_SHARED_SCORE)[
+            0
+        ].detections
+        return box_list_from_detections(found, self.categories)
 
     def _before(self, time: int, back: int, grid: MapGrid) -> Tensor | None:
         """The fused map of so many intervals ago, on today's grid."""
         wanted = self._time(time, back)
         when, before, fused = min(self._fused, key=lambda moment: abs(moment[0] - wanted))
-        return shifted(fused, *before.offset_to(grid), grid.shape) if self._near(when, wanted) else None
+        return translate_map(fused, *before.offset_to(grid), grid.shape) if self._near(when, wanted) else None
 
     def _time(self, time: int, back: int) -> int:
         return time - round(back * self.interval * 1e9)

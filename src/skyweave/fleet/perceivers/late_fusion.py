@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.boxes import boxes_of, detections_of, merged
-from skyweave.collaboration.cache import SNAP, shifted
-from skyweave.collaboration.pose_alignment import Aligners, PoseError
+from skyweave.collaboration.boxes import box_list_from_detections, detections_from_box_list, merge_boxes
+from skyweave.collaboration.cache import SNAP, translate_map
+from skyweave.collaboration.pose_alignment import PoseAligners, PoseError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.fleet.perceivers.base import Place, moved_boxes
+from skyweave.fleet.perceivers.base import WorldFrame, moved_boxes
 from skyweave.perception.metrics import seen
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import Scene, read_maps
+from skyweave.perception.prediction import ScenePrediction, decode_maps
 from skyweave.perception.results import Detections, Trajectories
 from skyweave.perception.samples import map_centre
 from skyweave.perception.views import View, Views
@@ -39,7 +39,7 @@ class OwnScene:
 
     time: int
     grid: MapGrid
-    scene: Scene
+    scene: ScenePrediction
 
 
 class BoxPerceiver:
@@ -59,7 +59,7 @@ class BoxPerceiver:
         config = model.config
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
         self._past: deque[tuple[int, MapGrid, Tensor]] = deque(maxlen=4 * config.history)
-        self._aligners = Aligners()
+        self._aligners = PoseAligners()
 
     @property
     def pose_errors(self) -> Mapping[int, PoseError]:
@@ -67,7 +67,7 @@ class BoxPerceiver:
         return self._aligners.known
 
     @torch.inference_mode()
-    def observe(self, frame: Frame, place: Place) -> OwnScene:
+    def observe(self, frame: Frame, place: WorldFrame) -> OwnScene:
         """See `skyweave.fleet.perceivers.base.Perceiver`; in bfloat16 where the processor has it, like ``predict``."""
         model, grid = self.model, self._grid(frame, place)
         views = [View(capture.load(), capture.geometry, 0, 0) for capture in frame.captures.values()]
@@ -79,7 +79,7 @@ class BoxPerceiver:
             present = torch.tensor([[moment is not None for moment in moments]], device=device)
             nothing = torch.zeros_like(self._past[-1][2])
             outputs = model.perceive([nothing if m is None else m for m in moments], present)
-        return OwnScene(frame.time, grid, read_maps(model, outputs, [grid], [place.ground], [frame.time])[0])
+        return OwnScene(frame.time, grid, decode_maps(model, outputs, [grid], [place.ground], [frame.time])[0])
 
     def alone(self, own: OwnScene) -> Detections:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
@@ -89,13 +89,13 @@ class BoxPerceiver:
         """See `skyweave.fleet.perceivers.base.Perceiver`; the budget cuts the list where it is encoded."""
         return told(own, self.categories)
 
-    def fuse(self, own: OwnScene, received: Sequence[FrameContent]) -> Scene:
+    def fuse(self, own: OwnScene, received: Sequence[FrameContent]) -> ScenePrediction:
         """See `skyweave.fleet.perceivers.base.Perceiver`. Instance maps stay the platform's own; what was told from poses
         that are wrong is put right (`skyweave.collaboration.pose_alignment`).
         """
         config = self.model.config
         if own.scene.detections is not None:
-            mine = boxes_of(own.scene.detections, self.categories)
+            mine = box_list_from_detections(own.scene.detections, self.categories)
             errors = self._aligners.errors(mine, received, own.time)
             received = [corrected(content, error) for content, error in zip(received, errors, strict=True)]
         seconds = config.interval * np.arange(1, config.horizon + 1)
@@ -105,7 +105,7 @@ class BoxPerceiver:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         return moved_boxes(content, time)
 
-    def _grid(self, frame: Frame, place: Place) -> MapGrid:
+    def _grid(self, frame: Frame, place: WorldFrame) -> MapGrid:
         if self.grid is not None:
             return self.grid
         capture = next(iter(frame.captures.values()))
@@ -120,7 +120,7 @@ class BoxPerceiver:
         time, before, fused = min(self._past, key=lambda moment: abs(moment[0] - wanted))
         if abs(time - wanted) > TOLERANCE * self.interval * 1e9:
             return None
-        return shifted(fused, *before.offset_to(grid), grid.shape)
+        return translate_map(fused, *before.offset_to(grid), grid.shape)
 
 
 class TruthPerceiver:
@@ -155,14 +155,14 @@ class TruthPerceiver:
         self.size, self.resolution, self.interval = size, resolution, interval
         self.pose_errors: Mapping[int, PoseError] = {}
 
-    def observe(self, frame: Frame, place: Place) -> OwnScene:
+    def observe(self, frame: Frame, place: WorldFrame) -> OwnScene:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         capture = next(iter(frame.captures.values()))
         step = SNAP * self.resolution
         x, y = np.round(map_centre(capture.geometry, place.ground, self.size) / step) * step
         grid = MapGrid.around(float(x), float(y), self.size, self.resolution, place.crs)
         if frame.annotations is None:
-            return OwnScene(frame.time, grid, Scene(Detections.empty(place.crs, frame.time)))
+            return OwnScene(frame.time, grid, ScenePrediction(Detections.empty(place.crs, frame.time)))
         objects = frame.annotations
         known = np.array([name in self.categories for name in objects.categories], bool)
         there = seen(objects, list(frame.captures)) & known & (grid.index(objects.boxes.centres) >= 0)
@@ -181,7 +181,7 @@ class TruthPerceiver:
             place.crs,
             frame.time,
         )
-        return OwnScene(frame.time, grid, Scene(found))
+        return OwnScene(frame.time, grid, ScenePrediction(found))
 
     def alone(self, own: OwnScene) -> Detections:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
@@ -191,7 +191,7 @@ class TruthPerceiver:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         return told(own, self.categories)
 
-    def fuse(self, own: OwnScene, received: Sequence[FrameContent]) -> Scene:
+    def fuse(self, own: OwnScene, received: Sequence[FrameContent]) -> ScenePrediction:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         return fused(own, received, self.categories, self.interval * np.arange(1, 5))
 
@@ -211,7 +211,9 @@ def told(own: OwnScene, categories: Sequence[str]) -> FrameContent:
     detections = own.scene.detections
     boxes = None
     if detections is not None:
-        boxes = boxes_of(detections.select(np.flatnonzero(detections.scores >= WORTH_TELLING)), categories)
+        boxes = box_list_from_detections(
+            detections.select(np.flatnonzero(detections.scores >= WORTH_TELLING)), categories
+        )
     return FrameContent(0, 0, own.time, WireGrid.from_map(own.grid), boxes=boxes)
 
 
@@ -225,14 +227,16 @@ def corrected(content: FrameContent, error: PoseError) -> FrameContent:
     return content if correction is None else replace(content, boxes=correction.boxes(content.boxes))
 
 
-def fused(own: OwnScene, received: Sequence[FrameContent], categories: Sequence[str], seconds: np.ndarray) -> Scene:
+def fused(
+    own: OwnScene, received: Sequence[FrameContent], categories: Sequence[str], seconds: np.ndarray
+) -> ScenePrediction:
     """Own boxes and forecasts with the boxes that came; those have forecasts at constant velocity."""
     alone = own.scene
     if alone.detections is None:
         return alone
-    mine = boxes_of(alone.detections, categories)
+    mine = box_list_from_detections(alone.detections, categories)
     others = [content.boxes for content in received if content.boxes is not None and len(content.boxes)]
-    found = detections_of(merged(mine, others), categories, own.grid.crs, own.time)
+    found = detections_from_box_list(merge_boxes(mine, others), categories, own.grid.crs, own.time)
     return replace(alone, detections=found, trajectories=_trajectories(alone.trajectories, found, seconds))
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from skyweave.fleet.perceivers.base import Perceiver, Place, addressed
-from skyweave.perception.prediction import Scene
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, addressed
+from skyweave.perception.prediction import ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import decode, encode_frame
 
@@ -12,11 +12,11 @@ from skyweave.wire import decode, encode_frame
 def perceive_together(
     perceivers: Mapping[str, Perceiver[Any]],
     frames: Mapping[str, Frame],
-    place: Place,
+    place: WorldFrame,
     budget_bytes: int,
     mtu: int = 1200,
     headers: Mapping[str, tuple[int, int]] | None = None,
-) -> dict[str, Scene]:
+) -> dict[str, ScenePrediction]:
     """One moment of a whole fleet: all observe, encode, decode what the others encoded, and fuse.
 
     Args:
@@ -35,11 +35,11 @@ def perceive_together(
 def perceive_alone_and_together(
     perceivers: Mapping[str, Perceiver[Any]],
     frames: Mapping[str, Frame],
-    place: Place,
+    place: WorldFrame,
     budget_bytes: int,
     mtu: int = 1200,
     headers: Mapping[str, tuple[int, int]] | None = None,
-) -> dict[str, tuple[Any, Scene]]:
+) -> dict[str, tuple[Any, ScenePrediction]]:
     """As `perceive_together`: for each platform what its perceiver observed, and the picture from all."""
     names = sorted(frames)
     own = {name: perceivers[name].observe(frames[name], place) for name in names}

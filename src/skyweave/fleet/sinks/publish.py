@@ -31,7 +31,7 @@ class Publisher:
 
     Args:
         node: whose.
-        forms: of results: ``picture``, ``geojson``, ``ros``.
+        forms: of results: ``true_color_image``, ``geojson``, ``ros``.
         camera_interval: seconds between small pictures of each camera; 0: none.
     """
 
@@ -46,7 +46,7 @@ class Publisher:
         self._last_camera = 0
 
     def publish(self, picture: Picture) -> dict[str, Any]:
-        """Follow what was found and publish it. Returns the content of form ``picture``."""
+        """Follow what was found and publish it. Returns the content of form ``true_color_image``."""
         node = self.node
         with node.statistics.stage("publish"):
             found = self._tracked(picture)
@@ -169,9 +169,9 @@ def small_jpeg(capture: Capture) -> bytes:
     """A picture of a capture, at most ``CAMERA_WIDTH`` pixels wide."""
     from PIL import Image
 
-    from skyweave.core.images.true_color import picture
+    from skyweave.core.images.true_color import true_color_image
 
-    image = Image.fromarray(picture(capture.load()))
+    image = Image.fromarray(true_color_image(capture.load()))
     if image.width > CAMERA_WIDTH:
         image = image.resize((CAMERA_WIDTH, round(image.height * CAMERA_WIDTH / image.width)))
     stream = io.BytesIO()

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.fleet.perceivers.base import Perceiver, Place
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
 from skyweave.fleet.perceivers.offline import perceive_alone_and_together
 from skyweave.fleet.sinks.publish import SHOWN
-from skyweave.fleet.sources.base import of_platform
+from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.metrics import evaluate_detection, seen
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import RecordedScene
@@ -72,7 +72,7 @@ def score(
     """
     if not pictures:
         raise ValueError("the fleet saved no pictures; give its nodes a `save`")
-    place, names = Place(scene.crs, scene.ground), sorted(perceivers)
+    place, names = WorldFrame(scene.crs, scene.ground), sorted(perceivers)
     moments: dict[int, dict[str, Mapping[str, Any]]] = {}
     for content in pictures:
         moments.setdefault(round(content["time"] / interval), {})[content["platform"]] = content
@@ -83,7 +83,7 @@ def score(
         if frame.annotations is None:
             raise ValueError(f"scene {scene.name} has no truth to score against")
         shift = tick * round(interval * 1e9) - frame.time
-        captured = {name: moment for name in names if (moment := of_platform(frame, name, shift)) is not None}
+        captured = {name: moment for name in names if (moment := platform_captures(frame, name, shift)) is not None}
         found = perceive_alone_and_together(perceivers, captured, place, budget_bytes, mtu)
         for name, content in moments.get(tick, {}).items():
             observed, together = found[name]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from skyweave.fleet.config import SourceConfig
 from skyweave.fleet.link.clocks import Clock
-from skyweave.fleet.perceivers.base import Place
+from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.simulator import World, WorldConfig
 
@@ -23,7 +23,7 @@ class Source(Protocol):
         place: where they are captured.
     """
 
-    place: Place
+    place: WorldFrame
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
         """Each of one platform's moments, when it is due by the clock; captures are loaded once. Ends when stopped."""
@@ -44,17 +44,17 @@ def open_source(config: SourceConfig, name: str, subscribe: Callable[..., Callab
     if config.kind == "recording":
         return RecordingSource.open(str(config.path), config.scene, platform, config.interval)
     if config.kind == "simulator":
-        from skyweave.core.config import read_record
+        from skyweave.core.config import load_config_file
 
-        world = read_record(str(config.path), WorldConfig)
+        world = load_config_file(str(config.path), WorldConfig)
         return SimulatorSource(world, config, platform)
     if config.kind == "folder":
-        from skyweave.core.config import read_record
+        from skyweave.core.config import load_config_file
         from skyweave.fleet.sources.images import CameraFile, FolderSource
         from skyweave.fleet.sources.video import VideoSource
 
         folder = Path(str(config.path))
-        said = read_record(folder / "camera.yaml", CameraFile)
+        said = load_config_file(folder / "camera.yaml", CameraFile)
         kind = FolderSource if said.video is None else VideoSource
         return kind(folder, said, platform, config.crs, config.interval)
     assert subscribe is not None
@@ -76,7 +76,7 @@ class RecordingSource:
 
     def __init__(self, scene: RecordedScene, platform: str, interval: float) -> None:
         self.scene, self.platform, self.interval = scene, platform, interval
-        self.place = Place(scene.crs, scene.ground)
+        self.place = WorldFrame(scene.crs, scene.ground)
         known = sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})
         if platform not in known:
             raise ValueError(f"scene {scene.name} has no platform {platform!r}; it has {', '.join(known)}")
@@ -98,7 +98,7 @@ class RecordingSource:
         for tick in ticks(clock, stop, self.interval):
             frame = self.scene.frames[tick % len(self.scene.frames)]
             time = tick * round(self.interval * SECOND)
-            moment = of_platform(frame, self.platform, time - frame.time)
+            moment = platform_captures(frame, self.platform, time - frame.time)
             if moment is not None:
                 yield moment
 
@@ -112,7 +112,7 @@ class SimulatorSource:
         known = sorted(one.name for one in self.simulated.platforms)
         if platform not in known:
             raise ValueError(f"the world {world.name} has no platform {platform!r}; it has {', '.join(known)}")
-        self.place = Place(world.place.crs, self.simulated.world_ground())
+        self.place = WorldFrame(world.place.crs, self.simulated.world_ground())
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
         """See `Source`. A node that starts late first steps to where the others are."""
@@ -125,7 +125,7 @@ class SimulatorSource:
                 self.simulated.step(interval)
             frame = self.simulated.frame([self.platform])
             time = tick * round(interval * SECOND)
-            moment = of_platform(frame, self.platform, time - frame.time)
+            moment = platform_captures(frame, self.platform, time - frame.time)
             if moment is not None:
                 yield moment
 
@@ -144,7 +144,7 @@ def ticks(clock: Clock, stop: threading.Event, interval: float) -> Iterator[int]
         yield tick
 
 
-def of_platform(frame: Frame, platform: str, shift: int) -> Frame | None:
+def platform_captures(frame: Frame, platform: str, shift: int) -> Frame | None:
     """One platform's part of a frame, moved in time; None where it has none. Its time is that of its first capture."""
     captures = {
         name: _loaded_once(replace(capture, time=capture.time + shift))

@@ -22,8 +22,8 @@ from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.fleet.link.clocks import Clock
-from skyweave.fleet.perceivers.base import Place
-from skyweave.fleet.sources.base import of_platform, ticks
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.sources.base import platform_captures, ticks
 from skyweave.recordings.recording import Capture, Frame
 
 COLUMNS = ("file", "x", "y", "z", "yaw", "pitch", "roll")
@@ -80,7 +80,7 @@ class FolderSource:
 
     def __init__(self, folder: Path, said: CameraFile, platform: str, crs: str | None, interval: float) -> None:
         camera, self.interval, self.platform = said.camera(), interval, platform
-        self.place = Place(crs, GroundPlane(said.ground))
+        self.place = WorldFrame(crs, GroundPlane(said.ground))
         self.captures: list[Capture] = []
         for number, row in enumerate(rows_of(folder / "poses.csv", COLUMNS), start=2):
             path = folder / row["file"]
@@ -98,7 +98,9 @@ class FolderSource:
         """See `skyweave.fleet.sources.base.Source`."""
         for tick in ticks(clock, stop, self.interval):
             capture = self.captures[tick % len(self.captures)]
-            moment = of_platform(Frame(0, {capture.channel: capture}), self.platform, tick * round(self.interval * 1e9))
+            moment = platform_captures(
+                Frame(0, {capture.channel: capture}), self.platform, tick * round(self.interval * 1e9)
+            )
             assert moment is not None
             yield moment
 
@@ -136,7 +138,7 @@ class TopicSource:
         self, topic: str, platform: str, crs: str | None, subscribe: Callable[..., Callable[[], None]]
     ) -> None:
         self.platform, self.crs, self.refused = platform, crs, 0
-        self.place = Place(crs)
+        self.place = WorldFrame(crs)
         self._waiting: queue.Queue[bytes] = queue.Queue(WAITING)
         self._end = subscribe(topic, self._heard)
 
@@ -154,7 +156,7 @@ class TopicSource:
                 except (ValueError, OSError):
                     self.refused += 1
                     continue
-                moment = of_platform(Frame(capture.time, {capture.channel: capture}), self.platform, 0)
+                moment = platform_captures(Frame(capture.time, {capture.channel: capture}), self.platform, 0)
                 assert moment is not None
                 yield moment
         finally:

@@ -20,9 +20,9 @@ from skyweave.core.geometry.frames import camera_pose, rotation_from_quaternion,
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.fleet.config import ROS_IMAGES, ROS_POSES, RosConfig
 from skyweave.fleet.link.clocks import Clock
-from skyweave.fleet.node.latest_value import Newest
-from skyweave.fleet.perceivers.base import Place
-from skyweave.fleet.sources.base import of_platform
+from skyweave.fleet.node.latest_value import LatestValue
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.sources.base import platform_captures
 from skyweave.fleet.sources.images import observation_of, pixels_of
 from skyweave.recordings.recording import Capture, Frame
 
@@ -55,11 +55,11 @@ class RosSource:
         from rosbags.typesys import Stores, get_typestore
 
         self.config, self.platform, self.crs, self.interval = config, platform, crs, interval
-        self.place = Place(crs, GroundPlane(config.ground))
+        self.place = WorldFrame(crs, GroundPlane(config.ground))
         self.refused: Counter[str] = Counter()
         self._error: dict[str, str] = {}
         self._types = get_typestore(Stores.ROS2_HUMBLE)
-        self._images: Newest[bytes] = Newest()
+        self._images: LatestValue[bytes] = LatestValue()
         self._info: PinholeCamera | None = None
         self._poses: deque[tuple[int, np.ndarray, np.ndarray]] = deque(maxlen=REMEMBERED)
         self._arrived = threading.Condition()
@@ -83,7 +83,7 @@ class RosSource:
                     continue
                 told = monotonic()
                 last = capture.time
-                moment = of_platform(Frame(capture.time, {capture.channel: capture}), self.platform, 0)
+                moment = platform_captures(Frame(capture.time, {capture.channel: capture}), self.platform, 0)
                 assert moment is not None
                 yield moment
         finally:

@@ -11,8 +11,8 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.fleet.link.clocks import Clock
-from skyweave.fleet.perceivers.base import Place
-from skyweave.fleet.sources.base import of_platform, ticks
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.sources.base import platform_captures, ticks
 from skyweave.fleet.sources.images import CameraFile, numbers, observation_of, rows_of
 from skyweave.recordings.recording import Capture, Frame
 
@@ -31,7 +31,7 @@ class VideoSource:
     def __init__(self, folder: Path, said: CameraFile, platform: str, crs: str | None, interval: float) -> None:
         assert said.video is not None
         self.said, self.platform, self.crs, self.interval = said, platform, crs, interval
-        self.camera, self.place = said.camera(), Place(crs, GroundPlane(said.ground))
+        self.camera, self.place = said.camera(), WorldFrame(crs, GroundPlane(said.ground))
         path = folder / "poses.csv"
         table = [
             numbers(row, COLUMNS, f"{path} line {line}") for line, row in enumerate(rows_of(path, COLUMNS), start=2)
@@ -52,7 +52,9 @@ class VideoSource:
         count = int((last - first) / self.interval + 1e-6) + 1
         for tick in ticks(clock, stop, self.interval):
             capture = self.capture(first + tick % count * self.interval)
-            moment = of_platform(Frame(0, {capture.channel: capture}), self.platform, tick * round(self.interval * 1e9))
+            moment = platform_captures(
+                Frame(0, {capture.channel: capture}), self.platform, tick * round(self.interval * 1e9)
+            )
             assert moment is not None
             yield moment
 

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from skyweave.core.config import read_record
+from skyweave.core.config import load_config_file
 from skyweave.core.malloc import keep_freed_memory
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.supervisor.fork_server import context
@@ -142,7 +142,7 @@ def _run(file: str, log: str, folder: str) -> None:
     os.close(stream)
     os.chdir(folder)
     try:
-        run_process(read_record(file, NodeConfig), as_json=True)
+        run_process(load_config_file(file, NodeConfig), as_json=True)
     except (ValueError, KeyError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)

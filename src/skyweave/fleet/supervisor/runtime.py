@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.transport import Heard
-from skyweave.fleet.node.latest_value import Newest
+from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.node.node import Node, Picture, Sent
 from skyweave.fleet.perceivers.base import Perceiver
 from skyweave.fleet.sources.base import Source
@@ -39,7 +39,7 @@ def run_node(
     Raises:
         whatever the source raises: a source that breaks ends the node, and its supervisor starts it again.
     """
-    newest: Newest[Frame] = Newest()
+    newest: LatestValue[Frame] = LatestValue()
     faults: list[BaseException] = []
     threads = [
         threading.Thread(target=_guarded, args=(work, stop, faults), name=name, daemon=True)
@@ -86,10 +86,10 @@ def make_perceiver(config: NodeConfig) -> "Perceiver[object]":
 
     assert said.weights is not None
     if said.kind == "features":
-        from skyweave.collaboration.weights import load_for
+        from skyweave.collaboration.weights import load_collaborative_model
         from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
 
-        return FeaturePerceiver(load_for(said.weights, said.strategy)[0])  # type: ignore[return-value]
+        return FeaturePerceiver(load_collaborative_model(said.weights, said.strategy)[0])  # type: ignore[return-value]
     model, _ = load_perception(said.weights)
     return BoxPerceiver(model)  # type: ignore[return-value]
 
@@ -158,7 +158,7 @@ def _session_of_its_own(
     return subscribe, transport.close
 
 
-def _watch(source: Source, node: Node, newest: Newest[Frame], stop: threading.Event) -> None:
+def _watch(source: Source, node: Node, newest: LatestValue[Frame], stop: threading.Event) -> None:
     for moment in source.moments(node.clock, stop):
         if newest.put(moment):
             node.statistics.dropped("superseded")

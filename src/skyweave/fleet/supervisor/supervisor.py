@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from skyweave.core.atomic_write import write_aside
-from skyweave.core.config import convert
+from skyweave.core.config import config_from_dict
 from skyweave.fleet.config import FleetConfig, NodeConfig
 from skyweave.fleet.supervisor.process import start
 
@@ -186,7 +186,7 @@ def node_contents(config: FleetConfig, folder: Path) -> dict[str, dict[str, Any]
         content = _merged(content, config.nodes.get(name, {}))
         _rooted(content, folder)
         try:
-            convert(content, NodeConfig)
+            config_from_dict(content, NodeConfig)
         except (ValueError, TypeError) as error:
             raise ValueError(f"node {name}: {error}") from None
         contents[name] = content

@@ -12,10 +12,10 @@ from torch.nn import functional
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
-from skyweave.perception.config import ModelConfig
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.neck import convolution
 from skyweave.perception.results import Detections
-from skyweave.perception.targets import Objects, gaussians, stacked
+from skyweave.perception.targets import ObjectTargets, gaussians, stacked
 
 PARTS = {"offset": 2, "height": 1, "size": 3, "axis": 2, "heading": 2, "velocity": 2}
 """Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the box's
@@ -30,7 +30,7 @@ PRIOR = 0.02  # probability of a peak that the untrained head says, so that the 
 class DetectionHead(nn.Module):
     """Outputs ``heatmap`` (batch, categories, rows, columns) logits and ``box`` (batch, 12, rows, columns)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PerceptionConfig) -> None:
         super().__init__()
         channels = config.trunk[0]
         self.categories = config.categories
@@ -44,7 +44,7 @@ class DetectionHead(nn.Module):
         shared = self.shared(maps)
         return {"heatmap": self.heatmap(shared).float(), "box": self.box(shared).float()}
 
-    def targets(self, samples: Sequence[Objects], device: torch.device) -> dict[str, Tensor]:
+    def targets(self, samples: Sequence[ObjectTargets], device: torch.device) -> dict[str, Tensor]:
         """``heatmap`` (batch, categories, rows, columns), and of all m objects ``cell`` (m, 3), ``box`` (m, 12)."""
         heats, cells, boxes = [], [], []
         for number, sample in enumerate(samples):
@@ -124,7 +124,7 @@ def focal(logits: Tensor, wanted: Tensor) -> Tensor:
     return -torch.where(peak, positive, negative).sum() / peak.sum().clamp(min=1)
 
 
-def _encoded(objects: Objects, at: np.ndarray) -> np.ndarray:
+def _encoded(objects: ObjectTargets, at: np.ndarray) -> np.ndarray:
     boxes = objects.boxes
     return np.concatenate(
         [

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.perception.config import ModelConfig
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.heads.detection import PRIOR, focal
 from skyweave.perception.neck import convolution
-from skyweave.perception.targets import Objects, gaussians, rasterise, stacked
+from skyweave.perception.targets import ObjectTargets, gaussians, rasterise, stacked
 
 FOREGROUND_WEIGHT = 2.0
 HARDEST = 0.25  # share of the cells that count in the segmentation loss (as in FIERY)
@@ -35,7 +35,7 @@ class InstanceHead(nn.Module):
     cell to the centre of its instance at the present (step 0) or at the step before.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PerceptionConfig) -> None:
         super().__init__()
         channels = config.trunk[0]
         self.steps, self.labels = config.horizon + 1, config.segmented_labels
@@ -53,7 +53,7 @@ class InstanceHead(nn.Module):
             "flow": outputs[:, 1 + self.steps :].unflatten(1, (self.steps, 2)),
         }
 
-    def targets(self, samples: Sequence[Objects], device: torch.device) -> dict[str, Tensor]:
+    def targets(self, samples: Sequence[ObjectTargets], device: torch.device) -> dict[str, Tensor]:
         """``identity`` (batch, steps, rows, columns) int64, 0 for none; ``centre``; and ``flow``, like the outputs."""
         identities, centres, flows = [], [], []
         for sample in samples:
@@ -106,7 +106,7 @@ class InstanceHead(nn.Module):
         return np.stack([_follow(*parts) for parts in zip(foreground, peaks, flow, strict=True)])
 
 
-def _flow(objects: Objects, maps: np.ndarray) -> np.ndarray:
+def _flow(objects: ObjectTargets, maps: np.ndarray) -> np.ndarray:
     """(steps, 2, rows, columns) float32: from a cell's middle to the centre its instance had a step before."""
     steps, rows, columns = maps.shape
     result = np.full((steps, 2, rows, columns), np.nan, np.float32)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.config import ModelConfig
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.neck import convolution
-from skyweave.perception.targets import Objects
+from skyweave.perception.targets import ObjectTargets
 
 NEIGHBOURS = ((0, 0), (0, 3), (0, -3), (3, 0), (-3, 0))  # cells about an object that are read with it
 
@@ -23,7 +23,7 @@ class TrajectoryHead(nn.Module):
     velocity, and ``mode`` (m, modes) logits.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: PerceptionConfig) -> None:
         super().__init__()
         channels = config.trunk[0]
         self.modes, self.horizon, self.interval = config.modes, config.horizon, config.interval
@@ -57,7 +57,7 @@ class TrajectoryHead(nn.Module):
         offset, mode = predicted.split([2 * self.modes * self.horizon, self.modes], 1)
         return {"offset": offset.unflatten(1, (self.modes, self.horizon, 2)), "mode": mode}
 
-    def targets(self, samples: Sequence[Objects], device: torch.device) -> dict[str, Tensor]:
+    def targets(self, samples: Sequence[ObjectTargets], device: torch.device) -> dict[str, Tensor]:
         """Of all m objects with a known future: ``cell`` (m, 3), ``yaw``, ``label``, ``path`` (m, horizon, 2) metres
         from where the object is, and ``known`` (m, horizon).
         """

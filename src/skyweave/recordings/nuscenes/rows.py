@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.frames import inverse, quaternion_from_rotation, rotation_about_z, transform
+from skyweave.core.geometry.frames import invert_transform, quaternion_from_rotation, rotation_about_z, transform
 from skyweave.recordings.nuscenes.tables import TABLES, token
 from skyweave.recordings.recording import Annotations, Capture, RecordedScene
 
@@ -55,7 +55,7 @@ class SceneRows:
         name, channel, geometry = self.scene.name, capture.channel, capture.geometry
         world_from_body = level_body(geometry)
         # rounded: a fixed mounting is one row, not one for every last bit of the pose
-        body_from_camera = np.round(inverse(world_from_body) @ geometry.world_from_camera, 12)
+        body_from_camera = np.round(invert_transform(world_from_body) @ geometry.world_from_camera, 12)
         mounting = quaternion_from_rotation(body_from_camera[:3, :3]).tolist()
         intrinsics = geometry.camera.intrinsics.tolist()
         sensor = token("sensor", channel)

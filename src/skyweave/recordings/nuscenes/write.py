@@ -18,7 +18,7 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.frames import quaternion_from_rotation
-from skyweave.core.images.true_color import picture, shown_bands
+from skyweave.core.images.true_color import display_bands, true_color_image
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.description import sensor_to_dict
 from skyweave.recordings.nuscenes import rasters
@@ -190,7 +190,7 @@ def _write_capture(
         true_time=capture.true_time,
         notes=observation.notes,
     )
-    rasters.write_image(folder / image, picture(observation))
+    rasters.write_image(folder / image, true_color_image(observation))
     if not _is_plain_colour(observation):
         extras.pixels = f"truth/pixels/{capture.channel}/{stem}.npz"
         rasters.write_pixels(folder / extras.pixels, observation)
@@ -235,7 +235,7 @@ def _frame_extras(time: int, annotations: Annotations, tokens: list[str]) -> Fra
 def _is_plain_colour(observation: Observation) -> bool:
     """Whether an 8-bit picture says all: red, green, blue, in 8 bits, all valid."""
     bands = observation.sensor.bands
-    colours = shown_bands(observation.sensor) == [0, 1, 2] and len(bands) == 3
+    colours = display_bands(observation.sensor) == [0, 1, 2] and len(bands) == 3
     return colours and all(band.unit == "uint8" for band in bands) and bool(observation.valid.all())
 
 

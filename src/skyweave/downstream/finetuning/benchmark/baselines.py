@@ -83,5 +83,5 @@ class RandomConvolutions(Floor):
         return torch.cat([functional.avg_pool2d(answer.relu(), size), functional.avg_pool2d((-answer).relu(), size)], 1)
 
 
-FLOORS: dict[str, type[Floor]] = {"statistics": BandStatistics, "random-convolutions": RandomConvolutions}
+BASELINES: dict[str, type[Floor]] = {"statistics": BandStatistics, "random-convolutions": RandomConvolutions}
 """Floors by the names that tables give them."""

@@ -14,18 +14,18 @@ from torch import nn
 
 from skyweave.backbone import Backbone
 from skyweave.core.atomic_write import write_aside
-from skyweave.downstream.finetuning.benchmark.baselines import FLOORS, PATCH
+from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, PATCH
 from skyweave.downstream.finetuning.benchmark.patch_size import Enlarged
 from skyweave.downstream.finetuning.bootstrap import resampled_scores
 from skyweave.downstream.finetuning.data_source import Examples
 from skyweave.downstream.finetuning.recipe import Method, MethodKind, Recipe
-from skyweave.downstream.finetuning.run import adapt, with_rates
+from skyweave.downstream.finetuning.run import finetune_model, with_rates
 from skyweave.downstream.geobench import find_tasks, get_task, open_task
 from skyweave.downstream.geobench.folder import Statistics
 from skyweave.downstream.geobench.sample import Unlabelled
 from skyweave.downstream.labels.labelled_data import LabelledData
 
-METHODS = (*FLOORS, "unet", "scratch", "frozen", "lora", "last", "full")
+METHODS = (*BASELINES, "unet", "scratch", "frozen", "lora", "last", "full")
 """Floors first: features that nothing was learnt for, a small U-Net and the same network from random weights."""
 USUAL = ("statistics", "random-convolutions", "unet", "scratch", "frozen", "lora", "full")
 PATCHES_A_SIDE = 15, 32
@@ -140,7 +140,7 @@ def run_benchmark(
         FileNotFoundError, ValueError: a folder without the tasks, or a method that needs a backbone.
     """
     say = report or (lambda line: None)
-    if backbone is None and (needing := [m for m in plan.methods if m not in (*FLOORS, "unet")]):
+    if backbone is None and (needing := [m for m in plan.methods if m not in (*BASELINES, "unet")]):
         raise ValueError(f"the method {needing[0]!r} needs a backbone; give --weights, or only floors")
     if backbone is not None and not isinstance(backbone, Backbone):
         backbone = Enlarged(backbone)
@@ -177,7 +177,7 @@ def _runs_of(
     say: Report,
 ) -> Iterator[Run | Failure]:
     """A method's seeds; the learning rates of the first serve the others."""
-    used = weights if method not in (*FLOORS, "unet") else ""
+    used = weights if method not in (*BASELINES, "unet") else ""
     rates: dict[str, float] = {}
     for seed in range(plan.seeds):
         where = f"{opened.name} {method} {opened.fraction:g} seed {seed}"
@@ -188,10 +188,10 @@ def _runs_of(
         if run is None or run.digest != digest:
             say(f"{where}: starts")
             unfinished = output / "unfinished" / digest  # where a run that is stopped goes on
-            module = FLOORS[method](recipe.patch_size or PATCH) if method in FLOORS else backbone
+            module = BASELINES[method](recipe.patch_size or PATCH) if method in BASELINES else backbone
             try:
                 data = opened.data
-                done = adapt(
+                done = finetune_model(
                     data,
                     module,
                     with_rates(recipe, rates) if rates else recipe,
@@ -266,7 +266,7 @@ class _Opened:
 
 def _recipe(plan: Plan, method: str, name: str, backbone: nn.Module | None) -> Recipe:
     """The plan's recipe with this method and a patch size that suits the task's pictures."""
-    kind: MethodKind = "frozen" if method in FLOORS else method  # type: ignore[assignment]
+    kind: MethodKind = "frozen" if method in BASELINES else method  # type: ignore[assignment]
     own = replace(plan.recipe.method, kind=kind) if plan.recipe.method != Method() else Method(kind=kind)
     size = plan.patch_size
     if size is None:

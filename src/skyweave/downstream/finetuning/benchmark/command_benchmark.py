@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 1 where a run could not be made, whatever the scores."""
     from rich.console import Console
 
-    from skyweave.core.config import apply_change, convert
+    from skyweave.core.config import apply_override, config_from_dict
     from skyweave.downstream.finetuning.benchmark.benchmark import USUAL, Plan, read_runs, run_benchmark
     from skyweave.downstream.finetuning.benchmark.table import summarise
     from skyweave.downstream.finetuning.recipe import Recipe
@@ -68,13 +68,13 @@ def run(args: argparse.Namespace) -> int:
 
     content: dict[str, Any] = {}
     for change in args.set:
-        apply_change(content, change)
+        apply_override(content, change)
     plan = Plan(
         tasks=args.task,
         methods=args.method or USUAL,
         seeds=args.seeds,
         fractions=args.fraction or [1.0],
-        recipe=convert(content, Recipe),
+        recipe=config_from_dict(content, Recipe),
         patch_size=args.patch_size,
         sensors=args.sensors,
         statistics=args.statistics,

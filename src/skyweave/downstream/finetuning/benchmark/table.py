@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from skyweave.downstream.finetuning.benchmark.baselines import FLOORS
+from skyweave.downstream.finetuning.benchmark.baselines import BASELINES
 from skyweave.downstream.finetuning.benchmark.benchmark import METHODS, Run
 from skyweave.downstream.finetuning.bootstrap import interval
 from skyweave.downstream.geobench import list_tasks
 
-FLOOR_METHODS = (*FLOORS, "unet", "scratch")
+FLOOR_METHODS = (*BASELINES, "unet", "scratch")
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def lead_text(row: Row) -> str:
 @cache
 def published_rows() -> tuple[Published, ...]:
     """Rows that others have published."""
-    text = (files("skyweave.downstream.finetuning") / "published.yaml").read_text(encoding="utf-8")
+    text = (files("skyweave.downstream.finetuning.benchmark") / "published.yaml").read_text(encoding="utf-8")
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return tuple(Published(**row) for row in yaml.load(text, Loader=loader))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.data.batch import SensorBatch, stack
+from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.downstream.finetuning.models.dense_heads import LinearDense, Pyramid, UPerNet
 from skyweave.downstream.finetuning.models.encoder_features import encode
 from skyweave.downstream.finetuning.models.heads import AttentivePooled, Gathered, Head, LinearPooled
@@ -22,7 +22,7 @@ MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-1, -2))
 """Axes to flip, of the four mirror images."""
 
 
-class AdaptedModel(nn.Module):
+class FinetunedModel(nn.Module):
     """What adaptation makes.
 
     Args:
@@ -70,7 +70,7 @@ class AdaptedModel(nn.Module):
         if tiled:
             answer = self._tiled(observations)
         else:
-            answer = self.likelihoods([stack([own]).to(device) for own in observations])
+            answer = self.likelihoods([stack_observations([own]).to(device) for own in observations])
         self.train(training)
         return self.predictions(answer)[0]
 
@@ -99,7 +99,7 @@ class AdaptedModel(nn.Module):
             for left in _starts(columns, self.tile):
                 height, width = min(self.tile, rows), min(self.tile, columns)
                 parts = [own.window(top, left, height, width) for own in observations]
-                answer = self.likelihoods([stack([part]).to(device) for part in parts])
+                answer = self.likelihoods([stack_observations([part]).to(device) for part in parts])
                 hat = (_hat(height)[:, None] * _hat(width)[None]).to(device)
                 total[..., top : top + height, left : left + width] += answer * hat
                 weight[top : top + height, left : left + width] += hat
@@ -138,7 +138,7 @@ class Headed(nn.Module):
         self.patch_size, self.config, self.dates = patch_size, config, dates
 
     def forward(self, batches: Sequence[SensorBatch]) -> Tensor:
-        """See `AdaptedModel`."""
+        """See `FinetunedModel`."""
         return self.answer(self.gather(batches), (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1]))
 
     def gather(self, batches: Sequence[SensorBatch]) -> Gathered:
@@ -163,7 +163,7 @@ class Shape:
 
 def build_model(
     task: Task, backbone: nn.Module | None, sensors: Sequence[Sensor], recipe: Recipe, seed: int, tile: int = 256
-) -> AdaptedModel:
+) -> FinetunedModel:
     """A model with a random head on the given backbone (which is not copied), or a U-Net where there is none.
 
     Raises:
@@ -178,7 +178,7 @@ def build_model(
             shape = measure(backbone, sensors, recipe, task)
             head = build_head(recipe.head, task, shape)
             network = Headed(backbone, head, recipe.patch_size, recipe.head, task.kind == "change")
-    return AdaptedModel(task, network, sensors, tile, recipe.training.test_time_flips)
+    return FinetunedModel(task, network, sensors, tile, recipe.training.test_time_flips)
 
 
 def build_head(config: HeadConfig, task: Task, shape: Shape) -> Head:
@@ -203,7 +203,7 @@ def measure(backbone: nn.Module, sensors: Sequence[Sensor], recipe: Recipe, task
         Observation.from_pixels(np.broadcast_to(sensor.means[:, None, None], (len(sensor), side, side)), sensor)
         for sensor in sensors
     ]
-    batches = [stack([own]).to(device) for own in empty]
+    batches = [stack_observations([own]).to(device) for own in empty]
     encoded = encode(backbone, batches, recipe.patch_size, recipe.head.readout, task.kind == "change")
     return Shape(encoded.maps[0].shape[1], len(encoded.maps), encoded.patch)
 

@@ -11,9 +11,9 @@ from safetensors.torch import save
 from skyweave.backbone import Backbone, BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.core.atomic_write import write_aside
-from skyweave.core.config import convert
+from skyweave.core.config import config_from_dict
 from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
-from skyweave.downstream.finetuning.models.adapted_model import AdaptedModel, Headed, build_model
+from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed, build_model
 from skyweave.downstream.finetuning.recipe import HeadConfig, Method, Recipe, Training
 from skyweave.downstream.labels.labelled_data import Task
 
@@ -21,7 +21,7 @@ PART = "adaptation"
 BACKBONE = "network.backbone."
 
 
-def save_adapted(path: Path, model: AdaptedModel, name: str, **card_fields: Any) -> Card:
+def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: Any) -> Card:
     """Write ``path`` (``.safetensors``) and its card (``.json``).
 
     Args:
@@ -48,7 +48,7 @@ def save_adapted(path: Path, model: AdaptedModel, name: str, **card_fields: Any)
     return card
 
 
-def load_adapted(path: str | Path, device: str | torch.device = "cpu") -> AdaptedModel:
+def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> FinetunedModel:
     """A model that `skyweave finetune` wrote, ready to `predict`.
 
     Raises:
@@ -67,7 +67,7 @@ def load_adapted(path: str | Path, device: str | torch.device = "cpu") -> Adapte
         backbone = build_backbone(BackboneConfig(**card.architecture), known, seed=0)
     recipe = Recipe(
         Method("frozen" if backbone is not None else "unet", channels=part["channels"]),
-        convert(part["head"], HeadConfig),
+        config_from_dict(part["head"], HeadConfig),
         Training(test_time_flips=part["test_time_flips"]),
         part["patch_size"],
     )
@@ -78,7 +78,7 @@ def load_adapted(path: str | Path, device: str | torch.device = "cpu") -> Adapte
     return model.eval().requires_grad_(False).to(device)
 
 
-def _described(model: AdaptedModel) -> dict[str, Any]:
+def _described(model: FinetunedModel) -> dict[str, Any]:
     """What the card must say for the model to be built again."""
     network = model.network
     headed = isinstance(network, Headed)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from skyweave.core.images.principal_components import Moments
+from skyweave.core.images.principal_components import RunningCovariance
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.data.batch import stack
+from skyweave.data.batch import stack_observations
 from skyweave.downstream.finetuning.data_source import Examples, ImageFeed
-from skyweave.downstream.finetuning.models.adapted_model import AdaptedModel, Headed
+from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed
 from skyweave.downstream.finetuning.models.encoder_features import encode
 from skyweave.downstream.finetuning.models.heads import AttentivePooled
 from skyweave.downstream.finetuning.module import answers
-from skyweave.downstream.finetuning.scores import MAIN, scores
+from skyweave.downstream.finetuning.scores import MAIN_METRIC, scores
 from skyweave.downstream.labels.labelled_data import LabelledSample
 
 BATCH = 8
@@ -38,14 +38,14 @@ class Importance:
     loss: float
 
 
-def band_importance(model: AdaptedModel, samples: Sequence[LabelledSample]) -> list[Importance]:
+def band_importance(model: FinetunedModel, samples: Sequence[LabelledSample]) -> list[Importance]:
     """Occlusion by band: the main score with some bands set to the sensor's mean, so that they tell nothing.
 
     Bands are hidden one by one, in all observations that have them; of sensors with more than 16 bands, groups of
     neighbours. Bands that carry the same information hide each other's worth: a small loss says that a band can be
     spared, not that it holds nothing.
     """
-    name = MAIN[model.task.kind]
+    name = MAIN_METRIC[model.task.kind]
     whole = _score(model, samples, name)
     found = []
     for own in band_groups(model.sensors):
@@ -73,7 +73,7 @@ def without(observations: Sequence[Observation], bands: Sequence[str]) -> tuple[
 
 
 @torch.inference_mode()
-def principal_maps(model: AdaptedModel, samples: Sequence[LabelledSample]) -> list[np.ndarray]:
+def principal_maps(model: FinetunedModel, samples: Sequence[LabelledSample]) -> list[np.ndarray]:
     """(rows, columns, 3) uint8 of patches: the first three principal components of the last features, shared by all.
 
     Of the first observation of every sample. Empty for a U-Net.
@@ -83,10 +83,10 @@ def principal_maps(model: AdaptedModel, samples: Sequence[LabelledSample]) -> li
     maps = []
     for sample in samples:
         device = model.target_mean.device
-        batch = stack([sample.observations[0]]).to(device)
+        batch = stack_observations([sample.observations[0]]).to(device)
         encoded = encode(model.network.backbone, [batch], model.network.patch_size, "last")
         maps.append(encoded.maps[0][0].permute(1, 2, 0).cpu().numpy())
-    moments = Moments(maps[0].shape[-1])
+    moments = RunningCovariance(maps[0].shape[-1])
     for own in maps:
         moments.add(own.reshape(-1, own.shape[-1]))
     colours = moments.principal_colours()
@@ -94,14 +94,14 @@ def principal_maps(model: AdaptedModel, samples: Sequence[LabelledSample]) -> li
 
 
 @torch.inference_mode()
-def attention_maps(model: AdaptedModel, samples: Sequence[LabelledSample]) -> list[np.ndarray]:
+def attention_maps(model: FinetunedModel, samples: Sequence[LabelledSample]) -> list[np.ndarray]:
     """(rows, columns) float32 of patches, largest 1: where an attentive head looks. Empty for other heads."""
     if not isinstance(model.network, Headed) or not isinstance(model.network.head, AttentivePooled):
         return []
     head = model.network.head
     maps = []
     for sample in samples:
-        batches = [stack([own]).to(model.target_mean.device) for own in sample.observations]
+        batches = [stack_observations([own]).to(model.target_mean.device) for own in sample.observations]
         encoded = encode(model.network.backbone, batches, model.network.patch_size, model.network.config.readout)
         weights = head.attention_weights(head.gather(encoded))[0].mean(0)
         grid = weights.view(encoded.valid.shape[1:]).cpu().numpy()
@@ -109,6 +109,6 @@ def attention_maps(model: AdaptedModel, samples: Sequence[LabelledSample]) -> li
     return maps
 
 
-def _score(model: AdaptedModel, samples: Sequence[LabelledSample], name: str) -> float:
+def _score(model: FinetunedModel, samples: Sequence[LabelledSample], name: str) -> float:
     found = answers(model, ImageFeed(Examples(samples, model.task), False), BATCH)
     return scores(model.task, found, samples)[name]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skyweave.core.images.true_color import HIDDEN, picture
+from skyweave.core.images.true_color import NODATA_GREY, true_color_image
 from skyweave.core.observation import Observation
 from skyweave.downstream.labels.labelled_data import IGNORED, Task
 
@@ -29,9 +29,9 @@ def label_picture(task: Task, observation: Observation, label: np.ndarray, scale
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         grey = np.clip((np.nan_to_num(label, nan=low) - low) / max(high - low, 1e-9), 0, 1)
         image = np.repeat(np.round(grey * 255).astype(np.uint8)[..., None], 3, axis=2)
-        image[~np.isfinite(label)] = HIDDEN
+        image[~np.isfinite(label)] = NODATA_GREY
         return image, f" ({low:.3g} to {high:.3g})"
-    image = picture(observation)
+    image = true_color_image(observation)
     if task.kind == "detection":
         return outlined(image, label), f" ({len(label)} boxes)"
     if task.kind == "multilabel":
@@ -43,7 +43,7 @@ def label_picture(task: Task, observation: Observation, label: np.ndarray, scale
 def class_colours(label: np.ndarray) -> np.ndarray:
     """(rows, columns, 3) uint8; grey where there is no label."""
     image: np.ndarray = COLOURS[np.maximum(label, 0) % len(COLOURS)].copy()
-    image[label == IGNORED] = HIDDEN
+    image[label == IGNORED] = NODATA_GREY
     return image
 
 

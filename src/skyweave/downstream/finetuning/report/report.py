@@ -12,11 +12,11 @@ import numpy as np
 import skyweave
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.images.png import encode_png
-from skyweave.core.images.true_color import picture
+from skyweave.core.images.true_color import true_color_image
 from skyweave.downstream.finetuning.report.explain import Importance, attention_maps, band_importance, principal_maps
 from skyweave.downstream.finetuning.report.label_images import COLOURS, label_picture
-from skyweave.downstream.finetuning.run import Adapted
-from skyweave.downstream.finetuning.scores import MAIN, confusion, per_class
+from skyweave.downstream.finetuning.run import FinetuneResult
+from skyweave.downstream.finetuning.scores import MAIN_METRIC, confusion, per_class
 from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample, Task
 
 SHOWN = 6
@@ -25,7 +25,7 @@ OCCLUDED = 24
 """Test samples that band importance is measured on, at most."""
 
 
-def write_report(path: Path, data: LabelledData, run: Adapted, written: dict[str, Any]) -> Path:
+def write_report(path: Path, data: LabelledData, run: FinetuneResult, written: dict[str, Any]) -> Path:
     """Write the page.
 
     Args:
@@ -48,7 +48,7 @@ def write_report(path: Path, data: LabelledData, run: Adapted, written: dict[str
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(str(written["name"]))}</title>
 <style>
-{(resources.files("skyweave.downstream.finetuning") / "report.css").read_text(encoding="utf-8")}</style></head>
+{(resources.files("skyweave.downstream.finetuning.report") / "report.css").read_text(encoding="utf-8")}</style></head>
 <body>
 <header><h1>{html.escape(str(written["name"]))}</h1>
 <p class="lead">{html.escape(data.task.kind.capitalize())}, method <b>{html.escape(str(written["method"]))}</b>:
@@ -66,7 +66,7 @@ def write_report(path: Path, data: LabelledData, run: Adapted, written: dict[str
     return path
 
 
-def _scores(written: dict[str, Any], run: Adapted) -> str:
+def _scores(written: dict[str, Any], run: FinetuneResult) -> str:
     rows = [
         [name, _number(mean), _number(written["spread"][name]) if written["spread"][name] is not None else "one seed"]
         for name, mean in written["mean"].items()
@@ -80,7 +80,7 @@ def _scores(written: dict[str, Any], run: Adapted) -> str:
     )
 
 
-def _classes(task: Task, run: Adapted, samples: Sequence[LabelledSample]) -> str:
+def _classes(task: Task, run: FinetuneResult, samples: Sequence[LabelledSample]) -> str:
     """Per-class and confusion tables; nothing where there are no classes to confuse."""
     if task.kind == "multilabel":
         truth = np.stack([np.asarray(own.label) for own in samples])
@@ -112,14 +112,14 @@ def _classes(task: Task, run: Adapted, samples: Sequence[LabelledSample]) -> str
     )
 
 
-def _pictures(task: Task, samples: Sequence[LabelledSample], found: Sequence[np.ndarray], run: Adapted) -> str:
+def _pictures(task: Task, samples: Sequence[LabelledSample], found: Sequence[np.ndarray], run: FinetuneResult) -> str:
     """Side by side: picture, label, answer, components."""
     components = principal_maps(run.model, samples)
     attention = attention_maps(run.model, samples)
     rows = ""
     for number, (sample, label) in enumerate(zip(samples, found, strict=True)):
         name = sample.name or f"sample {number}"
-        cells = [_figure(picture(own), name) for own in sample.observations]
+        cells = [_figure(true_color_image(own), name) for own in sample.observations]
         for caption, own in (("label", np.asarray(sample.label)), ("answer", label)):
             image, words = label_picture(task, sample.observations[0], own, np.asarray(sample.label))
             cells.append(_figure(image, f"{caption}{words}"))
@@ -149,12 +149,12 @@ def _bands(task: Task, found: Sequence[Importance]) -> str:
         rows += f"<tr><th>{html.escape(name)}</th><td>{own.loss:+.3f}</td><td class='wide'>{bar}</td></tr>"
     return _section(
         "What the bands are worth",
-        f"<p>What {MAIN[task.kind]} loses where a band is set to its mean. Bands that tell the same stand in for each "
+        f"<p>What {MAIN_METRIC[task.kind]} loses where a band is set to its mean. Bands that tell the same stand in for each "
         f"other: a small loss says that one can be spared, not that it tells nothing.</p><table>{rows}</table>",
     )
 
 
-def _notes(run: Adapted) -> str:
+def _notes(run: FinetuneResult) -> str:
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in run.notes)
     return _section("Notes", f"<ul>{notes}</ul>") if notes else ""
 

@@ -27,7 +27,7 @@ ROOMS: list[set[str]] = [
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-LIGHT_MODULES = {"skyweave.core.run_arguments"}  # what commands may import at module level
+LIGHT_MODULES = {"skyweave.core.errors", "skyweave.core.run_arguments"}  # what commands may import at module level
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily
 LIGHT = {"core", "wire", "recordings"}  # importable without torch
 FILES = sorted(p.relative_to(SOURCE) for p in SOURCE.rglob("*.py"))

@@ -12,6 +12,7 @@ from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import Tokenizer
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch, stack_observations
@@ -89,7 +90,7 @@ class Backbone(nn.Module):
         """
         size = patch_size or self.patch_embed.patch_size
         if detail is not None and size % detail:
-            raise ValueError(f"detail {detail} must divide the patch size, {size}")
+            raise DataError(f"detail {detail} must divide the patch size, {size}")
         groups = [self.patches(batch, size) for batch in batches]
         details: list[Tensor | None] = [None] * len(groups)
         stems = []

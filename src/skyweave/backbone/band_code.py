@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone.positions import sine_cosine
+from skyweave.core.errors import DataError
 from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.sensor import Sensor
 
@@ -62,7 +63,7 @@ def describe(band: Band) -> Tensor:
         assert band.frequency is not None and band.polarisation is not None  # checked by Band
         extra = sine_cosine(torch.tensor(math.log2(band.frequency)), 16, longest=16.0, shortest=0.5)
         if band.polarisation not in POLARISATIONS:
-            raise ValueError(
+            raise DataError(
                 f"band {band.name!r}: polarisation {band.polarisation!r} is not one of {', '.join(POLARISATIONS)}"
             )
         polarisation[POLARISATIONS.index(band.polarisation)] = 1.0

@@ -11,6 +11,7 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.encoder import Encoder, initialise
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import PerSensorTokenizer, SpectralTokenizer, Tokenizer
+from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
 
 SIZES = {
@@ -37,7 +38,7 @@ def build_backbone(
     """
     if isinstance(size, str):
         if size not in SIZES:
-            raise ValueError(f"no backbone size {size!r}; choose one of: {', '.join(SIZES)}")
+            raise ConfigError(f"no backbone size {size!r}; choose one of: {', '.join(SIZES)}")
         size = SIZES[size]
     config = replace(size, **changes)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
@@ -58,5 +59,5 @@ def _tokenizer(config: BackboneConfig, sensors: Sequence[Sensor]) -> Tokenizer:
     if config.tokenizer == "spectral":
         return SpectralTokenizer(config.width, config.patch_size, config.mixes)
     if not sensors:
-        raise ValueError("the per_sensor tokenizer needs the list of sensors it shall embed; pass sensors=[...]")
+        raise ConfigError("the per_sensor tokenizer needs the list of sensors it shall embed; pass sensors=[...]")
     return PerSensorTokenizer(config.width, config.patch_size, sensors)

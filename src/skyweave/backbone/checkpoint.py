@@ -18,6 +18,7 @@ from skyweave.backbone.builder import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.storage import packed, rounded, unpacked
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
 
 FORMAT = 1
@@ -109,13 +110,13 @@ def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], Card]:
     try:
         card = Card(**json.loads(card_path.read_text()))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{card_path} is not the card of a Skyweave checkpoint: {error}") from error
+        raise WeightsError(f"{card_path} is not the card of a Skyweave checkpoint: {error}") from error
     if card.format != FORMAT:
-        raise ValueError(f"{card_path}: format {card.format} is not supported (this version reads {FORMAT})")
+        raise WeightsError(f"{card_path}: format {card.format} is not supported (this version reads {FORMAT})")
     try:
         state = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
+        raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
     return unpacked(state), card
 
 
@@ -131,7 +132,7 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: 
         if own[key].shape != state[key].shape:
             problems.append(f"{key} has shape {tuple(state[key].shape)}, the model needs {tuple(own[key].shape)}")
     if problems:
-        raise ValueError(f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:6]))
+        raise WeightsError(f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:6]))
     module.load_state_dict(dict(state))
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.core.errors import DataError
+
 Turns = tuple[Tensor, Tensor]
 """Cosines and signed sines of rotary positions; see ``rotations``."""
 
@@ -72,7 +74,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"token width {width} is not divisible by {heads} heads")
+            raise DataError(f"token width {width} is not divisible by {heads} heads")
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from skyweave.core.errors import WeightsError
+
 SCALE = ".scale"
 LEAST = 1024  # numbers of a tensor from which int8 is worth it; smaller ones, and vectors, stay in half precision
 LARGEST = 127
@@ -39,7 +41,7 @@ def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if value.dtype is torch.int8:
             scale = stored.get(key + SCALE)
             if scale is None or scale.shape != value.shape[:1]:
-                raise ValueError(f"{key} is int8 and has no scale for each of its {len(value)} rows; fetch it again")
+                raise WeightsError(f"{key} is int8 and has no scale for each of its {len(value)} rows; fetch it again")
             result[key] = value.float() * scale.float().view(-1, *[1] * (value.ndim - 1))
         else:
             result[key] = value.float()

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from skyweave.backbone.band_code import BandCode
 from skyweave.backbone.patches import resize_matrix, shrink, shrunk_edges
+from skyweave.core.errors import DataError
 from skyweave.core.sensors.sensor import Sensor
 
 
@@ -77,13 +78,13 @@ class PerSensorTokenizer(Tokenizer):
         """See ``Tokenizer``. Raises ``ValueError`` for a sensor or band that has no weights."""
         if sensor.name not in self.bands:
             known = ", ".join(self.bands) or "none"
-            raise ValueError(
+            raise DataError(
                 f"sensor {sensor.name!r} has no patch embedding in this model (it has: {known}); "
                 "use a model with the spectral tokenizer, or pretrain with this sensor"
             )
         bands = self.bands[sensor.name]
         if unknown := [band.name for band in sensor.bands if band.name not in bands]:
-            raise ValueError(f"sensor {sensor.name!r}: bands {', '.join(unknown)} are not in this model's embedding")
+            raise DataError(f"sensor {sensor.name!r}: bands {', '.join(unknown)} are not in this model's embedding")
         channels = torch.tensor([bands[band.name] for band in sensor.bands], device=patches.device)
         layer = cast(nn.Linear, self.proj[sensor.name])
         kernel = layer.weight.view(self.width, len(bands), self.patch_size**2)[:, channels]

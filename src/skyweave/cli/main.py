@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 import skyweave
+from skyweave.core.errors import MissingExtraError, SkyweaveError
 
 COMMANDS = {  # command: its module, a line of help
     "sensors": ("skyweave.core.sensors.command_sensors", "list the sensors, or show one"),
@@ -57,8 +58,12 @@ EXTRAS = {
     "mcap_protobuf": "record",
     "foxglove_schemas_protobuf": "record",
 }
+FAULT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
+REPORT = f"""
+This is a fault of skyweave {skyweave.__version__}, not a mistake of yours. Please report it with the command and the lines above:
+https://github.com/skyweave/skyweave/issues"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,9 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not is_user_error(error) or os.environ.get("SKYWEAVE_DEBUG") == "1":
-            traceback.print_exc()
-            return 1
+        error = as_user_error(error)
+        if os.environ.get("SKYWEAVE_DEBUG") == "1" or not isinstance(error, (SkyweaveError, OSError)):
+            traceback.print_exception(error)
+            if not isinstance(error, (SkyweaveError, OSError)):
+                print(REPORT, file=sys.stderr)
+            return FAULT
         print(f"error: {describe(error)}", file=sys.stderr)
         return USER_ERROR
 
@@ -111,25 +119,29 @@ def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def is_user_error(error: Exception) -> bool:
-    """Whether the message, not the traceback, is what helps: bad values, files, bands; a missing extra; a full disk."""
-    if isinstance(error, ValueError | KeyError | OSError | ImportError):
-        return True
-    libraries = {base.__module__.split(".")[0] for base in type(error).__mro__}
-    return bool(libraries & {"rasterio", "safetensors", "safetensors_rust"})
+def as_user_error(error: Exception) -> Exception:
+    """Return a `MissingExtraError` for the import of an optional library that is not installed, else the error itself.
+
+    Args:
+        error: what a command raised.
+    """
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
+        library = str(error.name).split(".")[0]
+        return MissingExtraError(
+            f"this needs {library}, which is not installed; run: pip install 'skyweave[{EXTRAS[library]}]'"
+        )
+    return error
 
 
 def describe(error: Exception) -> str:
-    """One line that names the thing and the remedy."""
+    """Return one line that names the thing and the remedy.
+
+    Args:
+        error: what a command raised.
+    """
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         where = f" while writing {error.filename}" if error.filename else ""
         return f"no space left on the disk{where}; nothing was left half-written; free some space or choose another -o"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    # str() of a KeyError would put its message in quotes
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("skyweave"):
-        extra = EXTRAS.get(error.name.split(".")[0])
-        if extra:
-            return f"this needs {error.name}, which is not installed; run: pip install 'skyweave[{extra}]'"
-    return " ".join(message.split()) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skyweave.core.errors import ConfigError
+
 if TYPE_CHECKING:
     from skyweave.perception.evaluation import PerceptionScores
 
@@ -52,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
 
     for option in ("platforms", "every"):
         if getattr(args, option) < 1:
-            raise ValueError(f"--{option} is {getattr(args, option)}, must be at least 1")
+            raise ConfigError(f"--{option} is {getattr(args, option)}, must be at least 1")
     if args.strategy is not None or args.budget is not None:
         if args.alone or args.true_poses:
-            raise ValueError("--alone and --true-poses are for evaluation without --strategy; take --strategy own")
+            raise ConfigError("--alone and --true-poses are for evaluation without --strategy; take --strategy own")
         return _collaborative(args)
     if args.lost or args.late or args.cache:
-        raise ValueError("--lost, --late and --cache are about messages; add --strategy")
+        raise ConfigError("--lost, --late and --cache are about messages; add --strategy")
     model, card = load_perception(args.model, args.device)
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
     samples = PerceptionDataset(scenes, model.config, None, args.platforms, true_geometry=args.true_poses)

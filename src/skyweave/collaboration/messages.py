@@ -19,6 +19,7 @@ from skyweave.collaboration.entropy import cheapest
 from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import Correction, PoseError
+from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
@@ -63,7 +64,7 @@ def build_message(
     """
     factor = model.config.codec.factor
     if any(value % factor for value in (grid.west, grid.north, grid.rows, grid.columns)):
-        raise ValueError(f"the grid {grid} must start and end on multiples of {factor} cells")
+        raise ConfigError(f"the grid {grid} must start and end on multiples of {factor} cells")
     limit = float("inf") if budget is None else float(budget)
     shares = model.strategy.shares
     told: BoxList | None = None
@@ -80,7 +81,7 @@ def build_message(
         return frame
     tables = model.tables
     if tables is None:
-        raise ValueError(
+        raise ConfigError(
             "the codec's tables are not frozen; train it, or call `skyweave.collaboration.entropy_tables.freeze`"
         )
     maps, seen = features[None].float(), visible[None]
@@ -197,7 +198,7 @@ def _on_own_grid(
     parts = tuple(translate_map(part[0], *offset, grid.shape) for part in (known.features, known.visible, known.exact))
     if correction is not None:
         if ground is None:
-            raise ValueError(
+            raise ConfigError(
                 "maps told from a wrong pose are put right on the ground; give `decode_received` its `ground`"
             )
         heights = ground.height(grid.cell_centres())

@@ -13,6 +13,7 @@ from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies import STRATEGIES
 from skyweave.collaboration.strategies.base import Strategy
+from skyweave.core.errors import ConfigError
 from skyweave.perception.model import PerceptionModel
 from skyweave.wire import EntropyTables
 
@@ -50,7 +51,7 @@ class CollaborativeModel(nn.Module):
         channels = perception.config.lift.channels
         kind = STRATEGIES.get(config.strategy)
         if kind is None:
-            raise ValueError(f"no strategy {config.strategy!r}; there are {', '.join(STRATEGIES)}")
+            raise ConfigError(f"no strategy {config.strategy!r}; there are {', '.join(STRATEGIES)}")
         codec = config.codec if kind.low else _without_low(config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from skyweave.collaboration.batches import CollaborationBatch, TrainingMoments, collate
 from skyweave.collaboration.config import Losses
 from skyweave.collaboration.model import CollaborativeModel
+from skyweave.core.errors import ConfigError
 from skyweave.perception.module import PerceptionOptimiserConfig, task_losses
 from skyweave.training.trainer import ResumableSampler, log_loss, make_optimiser
 
@@ -38,7 +39,7 @@ class CollaborationModule(lightning.LightningModule):
         tasks = model.perception.config.tasks
         unknown = sorted(set(losses.use) - set(tasks))
         if unknown:
-            raise ValueError(f"losses.use names {unknown[0]!r}; the perception model has {', '.join(tasks)}")
+            raise ConfigError(f"losses.use names {unknown[0]!r}; the perception model has {', '.join(tasks)}")
         self.tasks = losses.use or tasks
         for task in self.tasks:
             self.register_buffer(f"usual_{task}", torch.zeros(()))

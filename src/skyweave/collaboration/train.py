@@ -19,6 +19,7 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.weights import as_stored, save_collaboration
 from skyweave.core.config import load_config_file
+from skyweave.core.errors import ConfigError
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
@@ -167,7 +168,9 @@ def with_head(perception: PerceptionModel, task: str, seed: int = 0) -> Percepti
     """The same model with one more, untrained head. Raises ``ValueError`` where it has one for that task."""
     config = perception.config
     if task in config.tasks or task not in TASKS:
-        raise ValueError(f"task {task!r} must be one of {', '.join(TASKS)} that the model lacks; it has {config.tasks}")
+        raise ConfigError(
+            f"task {task!r} must be one of {', '.join(TASKS)} that the model lacks; it has {config.tasks}"
+        )
     tasks = tuple(one for one in TASKS if one in (*config.tasks, task))
     longer = PerceptionModel(replace(config, tasks=tasks), copy.deepcopy(perception.backbone), seed)
     longer.load_state_dict(perception.state_dict(), strict=False)

@@ -14,6 +14,7 @@ from skyweave.collaboration.config import CollaborationConfig
 from skyweave.collaboration.entropy_tables import fingerprint_of
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.core.config import config_from_dict
+from skyweave.core.errors import WeightsError
 from skyweave.perception.weights import load_perception, save_perception
 from skyweave.wire import EntropyTables
 
@@ -59,7 +60,7 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
     """
     state, card = read_checkpoint(name_or_path)
     if "collaboration" not in card.parts:
-        raise ValueError(
+        raise WeightsError(
             f"{name_or_path} holds no collaborative model; train one with `skyweave train configs/collaboration/...`"
         )
     perception, _ = load_perception(name_or_path)
@@ -91,7 +92,7 @@ def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> 
         perception, card = load_perception(name_or_path)
         return CollaborativeModel(perception, CollaborationConfig(strategy)).eval(), card
     there = "holds no collaborative model" if trained is None else f"was trained for {trained.strategy!r}"
-    raise ValueError(
+    raise WeightsError(
         f"{name_or_path} {there}; without training there are {', '.join(UNTRAINED)}. For {strategy or 'others'}, run "
         "`skyweave train configs/collaboration/hidden.yaml --set collaboration.strategy=...`"
     )

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from skyweave.core.errors import ConfigError
+
 Record = TypeVar("Record")
 
 
@@ -33,13 +35,13 @@ def load_config_file(path: str | Path, record: type[Record], changes: Sequence[s
             apply_override(content, change)
         return config_from_dict(content, record)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def config_from_dict(content: Any, record: type[Record]) -> Record:
     """Plain JSON types as a dataclass. Raises ``ValueError`` naming the key."""
     if not isinstance(content, dict):
-        raise ValueError(f"a mapping is needed, not {type(content).__name__}")
+        raise ConfigError(f"a mapping is needed, not {type(content).__name__}")
     _check_keys(content, record, "")
     return msgspec.convert(content, record, strict=False)  # YAML 1.1 reads 1e-3 as text
 
@@ -49,11 +51,11 @@ def apply_override(content: Any, change: str) -> None:
     path, separator, text = change.partition("=")
     keys = path.split(".")
     if not separator or not all(keys) or not isinstance(content, dict):
-        raise ValueError(f"{change!r} is no change; write key=value or key.key=value")
+        raise ConfigError(f"{change!r} is no change; write key=value or key.key=value")
     for key in keys[:-1]:
         content = content.setdefault(key, {})
         if not isinstance(content, dict):
-            raise ValueError(f"{change!r}: {key!r} has no keys of its own")
+            raise ConfigError(f"{change!r}: {key!r} has no keys of its own")
     content[keys[-1]] = yaml.safe_load(text)
 
 
@@ -63,7 +65,7 @@ def _check_keys(content: dict[str, Any], record: type, where: str) -> None:
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"unknown key {where + str(key)!r}{hint} Valid: {', '.join(hints)}")
+            raise ConfigError(f"unknown key {where + str(key)!r}{hint} Valid: {', '.join(hints)}")
         for part in _dataclasses_in(hints[key]):
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, dict):

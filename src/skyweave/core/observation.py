@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.sensors.sensor import Sensor
 
@@ -51,19 +52,19 @@ class Observation:
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[0] != len(self.sensor):
-            raise ValueError(
+            raise DataError(
                 f"{self.source}: pixels have shape {self.pixels.shape}, but sensor {self.sensor.name!r} has "
                 f"{len(self.sensor)} bands; give (bands, rows, columns), or select the bands with sensor.select([...])"
             )
         if self.valid.shape != self.pixels.shape or self.valid.dtype != bool:
-            raise ValueError(
+            raise DataError(
                 f"{self.source}: valid must be bool of shape {self.pixels.shape}, is {self.valid.dtype} "
                 f"{self.valid.shape}"
             )
         if not self.ground_sample_distance > 0:
-            raise ValueError(f"{self.source}: ground sample distance {self.ground_sample_distance} must be metres > 0")
+            raise DataError(f"{self.source}: ground sample distance {self.ground_sample_distance} must be metres > 0")
         if not np.isfinite(self.pixels).all():
-            raise ValueError(f"{self.source}: pixels hold NaN or infinity; build it with Observation.from_pixels")
+            raise DataError(f"{self.source}: pixels hold NaN or infinity; build it with Observation.from_pixels")
 
     @classmethod
     def from_pixels(
@@ -117,7 +118,7 @@ class Observation:
         """A part of the image; must lie inside it."""
         height, width = self.shape
         if not (row >= 0 and row + rows <= height and column >= 0 and column + columns <= width):
-            raise ValueError(
+            raise DataError(
                 f"{self.source}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image "
                 f"of {height} x {width}"
             )

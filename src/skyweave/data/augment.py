@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.data.memory_mapped import StoredImage
 from skyweave.data.resampling import resample
@@ -49,7 +50,7 @@ class RandomView:
 
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"a view needs size >= 1 and 0 < scale[0] <= scale[1], has {self.size} and {self.scale}")
+            raise DataError(f"a view needs size >= 1 and 0 < scale[0] <= scale[1], has {self.size} and {self.scale}")
 
     def __call__(self, image: StoredImage | Observation, generator: np.random.Generator) -> Observation:
         """A view of the image: (bands, size, size), drawn from ``generator``."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from skyweave.core.sensors import Sensor, UnknownNameError, match_bands
-from skyweave.core.sensors.matching import normalise
+from skyweave.core.errors import DataError, UnknownNameError, normalise_name
+from skyweave.core.sensors import Sensor, match_bands
 from skyweave.data.header import RasterHeader
 
 Channel = tuple[int, int, int]
@@ -32,7 +32,7 @@ def file_channels(
 
     if bands == "sensor":
         if len(places) != len(sensor):
-            raise ValueError(
+            raise DataError(
                 f"{where}: 'bands: sensor' says that it has the {len(sensor)} bands of {sensor.name}, but it has "
                 f"{len(places)}; declare their names in file order"
             )
@@ -45,7 +45,7 @@ def file_channels(
     missing = [sensor.bands[index].name for index in wanted if match.channels[index] is None]
     if not match.matched or (bands is not None and missing):
         known = f"it names {', '.join(map(str, descriptions))}" if any(descriptions) else "it names none of them"
-        raise ValueError(
+        raise DataError(
             f"{where}: cannot tell which of its {len(places)} bands is which ({known}"
             f"{'; not found: ' + ', '.join(missing) if missing else ''}); declare 'bands' with all {len(places)} names "
             f"in file order (null for one to skip), or 'bands: sensor' if they are all {len(sensor)} of {sensor.name}"
@@ -53,7 +53,7 @@ def file_channels(
     if missing:
         found = [band.name for index, band in enumerate(sensor.bands) if match.channels[index] is not None]
         reason = match.missing[missing[0]]
-        raise ValueError(
+        raise DataError(
             f"{where}: {len(missing)} of the {len(sensor)} bands of {sensor.name} are missing: {_short(missing)} "
             f"({reason}); to read only what is there declare bands: [{_short(found)}]"
         )
@@ -70,23 +70,23 @@ def _declared(
     """One name per file band: look each up, and refuse names that the file itself contradicts."""
     indices = _indices(sensor, [name for name in bands if name], where)
     if doubled := sorted({sensor.bands[index].name for index in indices if indices.count(index) > 1}):
-        raise ValueError(f"{where}: 'bands' names {', '.join(doubled)} more than once")
+        raise DataError(f"{where}: 'bands' names {', '.join(doubled)} more than once")
     remaining = iter(indices)
     channels = []
-    spelled = {normalise(text): n for n, band in enumerate(sensor.bands) for text in (*band.aliases, band.name)}
+    spelled = {normalise_name(text): n for n, band in enumerate(sensor.bands) for text in (*band.aliases, band.name)}
     for place, name, text in zip(places, bands, descriptions, strict=True):
         if not name:
             continue
         index = next(remaining)
-        own = spelled.get(normalise(text)) if text else None
+        own = spelled.get(normalise_name(text)) if text else None
         if own is not None and own != index:
-            raise ValueError(
+            raise DataError(
                 f"{where}: band {place[1] + 1} is declared as {name!r}, but the file calls it {text!r}; remove 'bands' "
                 "to use the file's names, or correct the band descriptions in the file"
             )
         channels.append((*place, index))
     if not channels:
-        raise ValueError(f"{where}: 'bands' names no band of {sensor.name}")
+        raise DataError(f"{where}: 'bands' names no band of {sensor.name}")
     return sorted(channels, key=lambda channel: channel[2])
 
 
@@ -94,17 +94,17 @@ def _indices(sensor: Sensor, names: Sequence[str], where: str) -> list[int]:
     try:
         return [sensor.index(name) for name in names]
     except UnknownNameError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise DataError(f"{where}: {error}") from error
 
 
 def _descriptions(headers: Sequence[RasterHeader], sensor: Sensor) -> list[str | None]:
     """Band names from the files; a single-band file without one may carry it at the end of its name (``_B04.tif``)."""
-    spelled = {normalise(text) for band in sensor.bands for text in (*band.aliases, band.name)}
+    spelled = {normalise_name(text) for band in sensor.bands for text in (*band.aliases, band.name)}
     names: list[str | None] = []
     for header in headers:
         own = [text or None for text in header.descriptions]
-        if header.count == 1 and len(headers) > 1 and normalise(own[0] or "") not in spelled:
-            ending = [part for part in re.split(r"[_\-. ]", header.path.stem) if normalise(part) in spelled]
+        if header.count == 1 and len(headers) > 1 and normalise_name(own[0] or "") not in spelled:
+            ending = [part for part in re.split(r"[_\-. ]", header.path.stem) if normalise_name(part) in spelled]
             own = [ending[-1]] if ending else own
         names += own
     return names

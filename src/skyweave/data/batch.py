@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
 
@@ -54,7 +55,7 @@ def stack_observations(observations: Sequence[Observation]) -> SensorBatch:
     first = observations[0]
     for other in observations[1:]:
         if other.sensor != first.sensor or other.shape != first.shape:
-            raise ValueError(
+            raise DataError(
                 f"cannot stack {other.source} ({other.sensor.name}, {other.shape}) with {first.source} "
                 f"({first.sensor.name}, {first.shape}); group by sensor, bands and size first"
             )

@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from skyweave.core.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.data.shards import write_shards
 
     if args.tile < 1:
-        raise ValueError(f"--tile {args.tile} must be at least 1 pixel")
+        raise DataError(f"--tile {args.tile} must be at least 1 pixel")
     dataset = load_dataset(args.dataset, args.data, split=args.split, cache=args.cache)
     output = Path(args.output)
     entries = []

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor, get_sensor
 from skyweave.data.dataset_config import Declaration, Source, read_declaration
@@ -116,7 +117,7 @@ class ImageDataset:
                 indices = np.arange(first, len(rows), dtype=np.int64)
                 self.sources.append(SourceIndex(source.name, present, source.weight, indices))
         if not rows:
-            raise ValueError(f"{label}: no image has split {split!r}; splits are: {', '.join(sorted(splits))}")
+            raise DataError(f"{label}: no image has split {split!r}; splits are: {', '.join(sorted(splits))}")
         self._rows = np.array(rows, np.int64)
         self._names = np.frombuffer(b"\0".join(names), np.uint8)
         self._starts = np.cumsum([0] + [len(name) + 1 for name in names]).astype(np.int64)
@@ -204,7 +205,7 @@ def _sensor(source: Source, base: Path, where: str) -> Sensor:
             if isinstance(unit, str):
                 sensor.encoding(unit)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise DataError(f"{where}: {error}") from error
     return sensor
 
 
@@ -215,7 +216,7 @@ def _present(sensor: Sensor, source: Source, where: str) -> Sensor:
     try:
         channels = sorted(sensor.index(name) for name in source.bands if name)
     except KeyError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise DataError(f"{where}: {error}") from error
     if len(channels) == len(sensor):
         return sensor
     return sensor.select([sensor.bands[channel].name for channel in channels])

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from skyweave.core.sensors.matching import did_you_mean
+from skyweave.core.errors import ConfigError, did_you_mean
 
 
 class Override(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -86,19 +86,19 @@ def read_declaration(path: str | Path) -> Declaration:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        raise ConfigError(f"{path} is not YAML: {error}") from error
     return parse_declaration(content, str(path))
 
 
 def parse_declaration(content: Any, where: str) -> Declaration:
     """Check plain YAML content. Raises ``ValueError`` as ``read_declaration``."""
     if not isinstance(content, dict) or not isinstance(content.get("sources"), list) or not content["sources"]:
-        raise ValueError(f"{where}: a dataset needs a list 'sources' with at least one source")
+        raise ConfigError(f"{where}: a dataset needs a list 'sources' with at least one source")
     _check_keys(content, Declaration, where)
     for number, entry in enumerate(content["sources"]):
         label = f"{where}: source {number + 1}"
         if not isinstance(entry, dict):
-            raise ValueError(f"{label} must be a mapping with name, sensor, files and unit, is {entry!r}")
+            raise ConfigError(f"{label} must be a mapping with name, sensor, files and unit, is {entry!r}")
         label = f"{where}: source {entry.get('name', number + 1)!r}"
         _check_keys(entry, Source, label)
         for override in entry.get("overrides") or []:
@@ -107,7 +107,7 @@ def parse_declaration(content: Any, where: str) -> Declaration:
     try:
         declaration = msgspec.convert(content, Declaration)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {error}") from error
     names = [source.name for source in declaration.sources]
     for source in declaration.sources:
         _check_source(source, names.count(source.name), f"{where}: source {source.name!r}")
@@ -116,20 +116,20 @@ def parse_declaration(content: Any, where: str) -> Declaration:
 
 def _check_source(source: Source, namesakes: int, label: str) -> None:
     if namesakes > 1:
-        raise ValueError(f"{label}: {namesakes} sources have this name; names must be unique")
+        raise ConfigError(f"{label}: {namesakes} sources have this name; names must be unique")
     if (source.files is None) == (source.shards is None):
-        raise ValueError(f"{label}: give either 'files' (rasters) or 'shards' (tar files)")
+        raise ConfigError(f"{label}: give either 'files' (rasters) or 'shards' (tar files)")
     if source.files is not None and source.unit is None:
-        raise ValueError(f"{label}: 'unit' is missing; declare how the values are stored (dn, reflectance, db, uint8)")
+        raise ConfigError(f"{label}: 'unit' is missing; declare how the values are stored (dn, reflectance, db, uint8)")
     patterns = [source.files] if isinstance(source.files, str) else source.files or []
     if any("{band}" in pattern for pattern in patterns) and not isinstance(source.bands, list):
-        raise ValueError(f"{label}: 'files' holds {{band}}, so 'bands' must list what it stands for")
+        raise ConfigError(f"{label}: 'files' holds {{band}}, so 'bands' must list what it stands for")
     if source.weight < 0:
-        raise ValueError(f"{label}: weight {source.weight:g} is negative")
+        raise ConfigError(f"{label}: weight {source.weight:g} is negative")
     for key in ("ground_sample_distance", "resolution"):
         value = getattr(source, key)
         if value is not None and not value > 0:
-            raise ValueError(f"{label}: {key} {value:g} must be positive metres")
+            raise ConfigError(f"{label}: {key} {value:g} must be positive metres")
 
 
 def _check_keys(content: dict[str, Any], kind: type[msgspec.Struct], label: str) -> None:
@@ -137,4 +137,4 @@ def _check_keys(content: dict[str, Any], kind: type[msgspec.Struct], label: str)
     for key in content:
         if key not in valid:
             hint = did_you_mean(str(key), valid)
-            raise ValueError(f"{label}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")
+            raise ConfigError(f"{label}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")

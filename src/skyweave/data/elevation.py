@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel
 
@@ -30,7 +31,7 @@ def read_elevation(path: str | Path, crs: str, bounds: tuple[float, float, float
         raise FileNotFoundError(f"no such elevation model: {path}")
     with rasterio.open(path) as source:
         if source.crs is None:
-            raise ValueError(f"{path} has no reference system; an elevation model must say where it lies")
+            raise DataError(f"{path} has no reference system; an elevation model must say where it lies")
         target = rasterio.crs.CRS.from_user_input(crs)
         west, _, east, _ = transform_bounds(source.crs, target, *source.bounds)
         side = max(bounds[2] - bounds[0], bounds[3] - bounds[1])
@@ -45,5 +46,5 @@ def read_elevation(path: str | Path, crs: str, bounds: tuple[float, float, float
             resampling=Resampling.bilinear,
         )
     if not np.isfinite(heights).any():
-        raise ValueError(f"{path} does not cover the pictures, which lie in {bounds} of {crs}; choose one that does")
+        raise DataError(f"{path} does not cover the pictures, which lie in {bounds} of {crs}; choose one that does")
     return ElevationModel(heights, grid)

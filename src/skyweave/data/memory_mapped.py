@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import Sensor
 
@@ -45,7 +46,7 @@ class StoredImage:
         """A part of the image, loaded; must lie inside it (``ValueError``)."""
         height, width = self.shape
         if min(row, column) < 0 or row + rows > height or column + columns > width:
-            raise ValueError(
+            raise DataError(
                 f"{self.source}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image "
                 f"of {height} x {width}"
             )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.augment import View
@@ -59,14 +60,14 @@ class MixedBatches(Dataset[list[SensorBatch]]):
             self.groups = {name: _members(dataset, name) for name in images_per_step}
             self._exact = np.array(list(images_per_step.values()), float)
             if (self._exact < 1).any() or (self._exact % 1).any():
-                raise ValueError(f"images_per_step must be whole numbers of at least 1, is {dict(images_per_step)}")
+                raise DataError(f"images_per_step must be whole numbers of at least 1, is {dict(images_per_step)}")
         else:
             keys = [source.sensor.name if groups == "sensor" else source.name for source in dataset.sources]
             self.groups = {key: _members(dataset, key) for key in dict.fromkeys(keys)}
             sizes = np.array([sum(map(len, members)) for members in self.groups.values()], float)
             self._exact = images_per_step * sizes**balance / (sizes**balance).sum()
             if images_per_step < len(self.groups):
-                raise ValueError(
+                raise DataError(
                     f"{images_per_step} images per step cannot hold {len(self.groups)} groups "
                     f"({', '.join(self.groups)}); give at least as many"
                 )
@@ -141,7 +142,7 @@ def _members(dataset: ImageDataset, name: str) -> list[SourceIndex]:
     found = [source for source in dataset.sources if name in (source.sensor.name, source.name) and source.weight > 0]
     if not found:
         valid = dict.fromkeys(text for source in dataset.sources for text in (source.sensor.name, source.name))
-        raise ValueError(f"no source or sensor of weight above 0 is called {name!r}; valid names: {', '.join(valid)}")
+        raise DataError(f"no source or sensor of weight above 0 is called {name!r}; valid names: {', '.join(valid)}")
     return found
 
 
@@ -151,4 +152,4 @@ def _view_of(view: View | Mapping[str, View], source: SourceIndex) -> View:
     for name in (source.name, source.sensor.name, "default"):
         if name in view:
             return view[name]
-    raise ValueError(f"no view for source {source.name!r} ({source.sensor.name}); give one, or one called 'default'")
+    raise DataError(f"no view for source {source.name!r} ({source.sensor.name}); give one, or one called 'default'")

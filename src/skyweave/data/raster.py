@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import Encoding, Sensor
 from skyweave.data.band_order import file_channels
@@ -121,7 +122,7 @@ def _as_files(
     if isinstance(paths, Mapping):
         return [Path(path) for path in paths.values()], list(paths)
     if not paths:
-        raise ValueError("no file was given to read")
+        raise DataError("no file was given to read")
     return [Path(path) for path in paths], names  # type: ignore[return-value]
 
 
@@ -149,14 +150,14 @@ def _read(
         if nodata == "file":
             mask = _declared_mask(dataset, numbers, place, mask)
     if np.iscomplexobj(stored):
-        raise ValueError(f"{header.path}: values are complex; give intensities, this reads real values only")
+        raise DataError(f"{header.path}: values are complex; give intensities, this reads real values only")
     if isinstance(nodata, int | float) and not math.isnan(nodata):
         mask &= stored != np.asarray(nodata).astype(stored.dtype)
     mask &= np.isfinite(stored)
     values = encoding.decode(np.where(mask, stored, 0).astype(np.float32) + np.float32(offset))
     decoded = np.isfinite(values)
     if (mask & ~decoded).sum() > 0.5 * max(1, mask.sum()):
-        raise ValueError(
+        raise DataError(
             f"{header.path}: unit {encoding.name!r} cannot be right: {encoding.formula()} is undefined for most of the "
             f"values ({float(stored[mask].min()):g} to {float(stored[mask].max()):g}); declare the unit they are "
             f"stored in: {', '.join(known.name for known in sensor.encodings)}"
@@ -188,7 +189,7 @@ def _check_nodata(nodata: float, header: RasterHeader, bands: list[int]) -> None
         kind = np.dtype(header.dtypes[band])
         fits = kind.kind == "f" or (float(nodata).is_integer() and np.iinfo(kind).min <= nodata <= np.iinfo(kind).max)
         if not fits:
-            raise ValueError(
+            raise DataError(
                 f"{header.path}: nodata {nodata:g} cannot occur in {kind} values; declare the value the file uses, "
                 "'file' for what it says itself, or null for none"
             )
@@ -199,14 +200,14 @@ def _check_same_ground(header: RasterHeader, finest: RasterHeader) -> None:
     if header is finest:
         return
     if header.crs != finest.crs:
-        raise ValueError(f"{header.path} has CRS {header.crs}, {finest.path} has {finest.crs}: reproject one of them")
+        raise DataError(f"{header.path} has CRS {header.crs}, {finest.path} has {finest.crs}: reproject one of them")
     if header.crs is None:
         same = abs(header.shape[0] / header.shape[1] / (finest.shape[0] / finest.shape[1]) - 1) < 0.02
     else:
         tolerance = max(abs(header.affine[0]), abs(header.affine[4]), abs(header.affine[1]))
         same = all(abs(a - b) <= tolerance for a, b in zip(header.bounds, finest.bounds, strict=True))
     if not same:
-        raise ValueError(
+        raise DataError(
             f"{header.path} covers {header.bounds}, {finest.path} covers {finest.bounds}: the bands of one image must "
             "cover the same ground; crop them first"
         )
@@ -218,7 +219,7 @@ def _ground_sample_distance(
     """Metres per pixel of a file: declared, else measured, else the sensor's nominal one with a note."""
     if declared is not None:
         if not declared > 0:
-            raise ValueError(f"{header.path}: ground sample distance {declared} must be positive metres")
+            raise DataError(f"{header.path}: ground sample distance {declared} must be positive metres")
         return declared, ()
     if header.ground_sample_distance is not None:
         return header.ground_sample_distance, ()
@@ -236,7 +237,7 @@ def _inside(window: Window | None, shape: tuple[int, int], path: Path) -> Window
         return 0, 0, *shape
     row, column, rows, columns = window
     if rows < 1 or columns < 1 or row < 0 or column < 0 or row + rows > shape[0] or column + columns > shape[1]:
-        raise ValueError(
+        raise DataError(
             f"{path}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image of "
             f"{shape[0]} x {shape[1]}"
         )

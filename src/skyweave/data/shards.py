@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.memory_mapped import StoredImage, compact, facts_of_image, image_facts
@@ -48,7 +49,7 @@ def write_shards(
                     key, observation = following
                     own = [band.name for band in observation.sensor.bands]
                     if "." in key or (bands is not None and own != bands):
-                        raise ValueError(f"shard {path}: {key!r} holds a dot or has other bands than those before")
+                        raise DataError(f"shard {path}: {key!r} holds a dot or has other bands than those before")
                     bands = own
                     _add(tar, key, observation)
                     following = next(remaining, None)
@@ -72,7 +73,7 @@ class ShardIndex:
         self._shard = np.repeat(np.arange(len(paths)), [len(table) for table in tables])
         self._offsets = np.concatenate(tables)
         if not len(self._offsets):
-            raise ValueError(f"shards {paths[0]} ... hold no image")
+            raise DataError(f"shards {paths[0]} ... hold no image")
         bands = self._facts(0)["bands"]
         self.sensor = sensor if bands == [band.name for band in sensor.bands] else sensor.select(bands)
 
@@ -94,7 +95,7 @@ class ShardIndex:
         path = self.paths[self._shard[position]]
         pixels, valid, _, _ = self._offsets[position]
         if facts["bands"] != [band.name for band in self.sensor.bands]:
-            raise ValueError(f"{path}: image {position} has other bands than the first; keep them in separate sources")
+            raise DataError(f"{path}: image {position} has other bands than the first; keep them in separate sources")
         return StoredImage(
             pixels=_mapped(path, int(pixels)),
             valid=_mapped(path, int(valid)) if valid else None,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.sensors import Encoding, Sensor
 
 FAR = 50.0
@@ -43,7 +44,7 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
             why = f"is nearly zero where {band.mean:g} is typical"
         if why:
             valid_units = ", ".join(known.name for known in sensor.encodings)
-            raise ValueError(
+            raise DataError(
                 f"{path}: with unit {encoding.name!r} ({encoding.formula()}) band {band.name!r} of {sensor.name} runs "
                 f"from {low:g} to {high:g} {band.unit}, which {why}; declare the unit it is stored in: {valid_units}"
             )

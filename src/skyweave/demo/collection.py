@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
@@ -174,7 +175,7 @@ def mosaic(parts: Sequence[Observation]) -> Observation:
     """Images of one sensor and grid, joined by their georeference; gaps are invalid. North is up in all of them."""
     transforms = [part.geotransform.affine for part in parts if part.geotransform is not None]
     if len(transforms) != len(parts):
-        raise ValueError(f"{parts[0].source}: images without georeference cannot be joined")
+        raise DataError(f"{parts[0].source}: images without georeference cannot be joined")
     width, height = transforms[0][0], transforms[0][4]
     west = min(t[2] for t in transforms)
     north = max(t[5] for t in transforms)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from skyweave.collaboration.weights import holds_collaboration, load_collaboration
+from skyweave.core.errors import DataError
 from skyweave.demo.fleet_figure import draw_fleet
 from skyweave.demo.perception import unseen_scenes
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
@@ -91,11 +92,11 @@ def check_fleet(port: int | None = None) -> None:
         import prometheus_client  # noqa: F401
         import zenoh  # noqa: F401
     except ImportError as error:
-        raise ValueError(
+        raise DataError(
             f"the fleet of the demo needs {error.name}: pip install 'skyweave[geo,link]', or leave it out: --fleet 0"
         ) from None
     if port is not None and not is_free(port):
-        raise ValueError(f"port {port} is taken; give another with --port, or none for any that is free")
+        raise DataError(f"port {port} is taken; give another with --port, or none for any that is free")
 
 
 def make_fleet(

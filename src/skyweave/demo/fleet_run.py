@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skyweave.core.errors import DataError
 from skyweave.demo.fleet import is_free
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.sinks.dashboard import FleetState, listen, serving
@@ -74,7 +75,7 @@ class Running:
     def _check(self) -> None:
         for worker in self.supervisor.workers:
             if len(worker.ended) >= ENDED:
-                raise ValueError(f"{worker.name} does not stay up. {self._last_words(worker.name)}")
+                raise DataError(f"{worker.name} does not stay up. {self._last_words(worker.name)}")
 
     def _last_words(self, *names: str) -> str:
         words = []
@@ -135,4 +136,4 @@ def _free_ports(count: int) -> int:
     for first in range(7450, 60_000, 16):
         if all(map(is_free, range(first, first + count))):
             return first
-    raise ValueError(f"there are no {count} free ports in a row on this machine")
+    raise DataError(f"there are no {count} free ports in a row on this machine")

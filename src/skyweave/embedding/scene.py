@@ -20,6 +20,7 @@ from rasterio.windows import Window
 import skyweave
 from skyweave.backbone import Backbone, fingerprint
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.core.images.png import encode_png
 from skyweave.core.images.principal_components import PrincipalColours, RunningCovariance
 from skyweave.core.observation import Observation
@@ -100,13 +101,13 @@ def embed_scene(
     """
     size = patch_size or backbone.config.patch_size
     if tile < size:
-        raise ValueError(f"a tile of {tile} pixels is smaller than a patch of {size}; choose --tile {size} or more")
+        raise DataError(f"a tile of {tile} pixels is smaller than a patch of {size}; choose --tile {size} or more")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(scene) as source:
             grid, crs, affine = (source.height, source.width), source.crs, source.transform
     if patch_size is not None and patch_size < 1:
-        raise ValueError(f"a patch of {patch_size} pixels is not possible; choose 1 or more")
+        raise DataError(f"a patch of {patch_size} pixels is not possible; choose 1 or more")
     plan = TilePlan(math.ceil(grid[0] / size), math.ceil(grid[1] / size), tile // size, overlap // size)
     profile = {
         "driver": "GTiff",

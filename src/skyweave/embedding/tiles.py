@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.core.errors import DataError
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -33,7 +35,7 @@ class TilePlan:
 
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 <= self.overlap < self.size:
-            raise ValueError(
+            raise DataError(
                 f"a tile of {self.size} patches cannot overlap its neighbour by {self.overlap}; "
                 "choose an overlap of zero or more that is smaller than the tile"
             )

@@ -5,6 +5,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from skyweave.core.errors import FleetError
+
 if TYPE_CHECKING:
     from skyweave.fleet.config import FleetConfig
 
@@ -123,7 +125,7 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
 
     node_contents(config, Path(args.config).resolve().parent)  # errors are told here, not in a log
     if supervisor_of(config.state) is not None:
-        raise ValueError(f"the fleet {config.name} runs already; `skyweave fleet down` ends it")
+        raise FleetError(f"the fleet {config.name} runs already; `skyweave fleet down` ends it")
     Path(config.state).mkdir(parents=True, exist_ok=True)
     changes = [part for change in args.set for part in ("--set", change)]
     command = [sys.executable, "-m", "skyweave", "fleet", "up", args.config, *changes]
@@ -140,7 +142,7 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
                 print(f"{config.name}: {len(config.platforms)} nodes started; state in {config.state}")
                 return 0
         time.sleep(0.05)
-    raise ValueError(f"the fleet did not start; {config.state}/supervisor.log tells why")
+    raise FleetError(f"the fleet did not start; {config.state}/supervisor.log tells why")
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -206,7 +208,7 @@ def _record(args: argparse.Namespace) -> int:
 
     suffix = Path(args.output).suffix
     if suffix not in (".mcap", ".rrd"):
-        raise ValueError(f"a recording is .mcap or .rrd, not {args.output}")
+        raise FleetError(f"a recording is .mcap or .rrd, not {args.output}")
     fleet, transport, keys, name = _listening(args)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -252,7 +254,7 @@ def _listening(args: argparse.Namespace) -> "tuple[str, Any, str | None, str]":
         fleet, keys = fleet or config.name, keys or config.keys
         connect = connect or [f"{protocol}/127.0.0.1:{config.port + i}" for i in range(len(config.platforms))]
     if not fleet or not connect:
-        raise ValueError("say which fleet: the YAML of one on this machine, or --fleet NAME and --connect ENDPOINT")
+        raise FleetError("say which fleet: the YAML of one on this machine, or --fleet NAME and --connect ENDPOINT")
     return fleet, open_zenoh(fleet, connect, keys, args.name, args.allow_clear), keys, args.name
 
 

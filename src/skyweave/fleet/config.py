@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from skyweave.core.errors import ConfigError
 from skyweave.fleet.link.zenoh import ZenohConfig
 from skyweave.fleet.node.node import NodeOptions
 
@@ -48,7 +49,7 @@ class RosConfig:
     def __post_init__(self) -> None:
         for name, value, known in (("image", self.image_type, ROS_IMAGES), ("pose", self.pose_type, ROS_POSES)):
             if value not in known:
-                raise ValueError(f"{name}_type {value!r} is not read; there are {', '.join(known)}")
+                raise ConfigError(f"{name}_type {value!r} is not read; there are {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,15 @@ class SourceConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in SOURCES:
-            raise ValueError(f"no source {self.kind!r}; there are {', '.join(SOURCES)}")
+            raise ConfigError(f"no source {self.kind!r}; there are {', '.join(SOURCES)}")
         if self.kind not in ("topic", "ros2") and self.path is None:
-            raise ValueError(f"a source of kind {self.kind} needs a path")
+            raise ConfigError(f"a source of kind {self.kind} needs a path")
         if self.kind == "topic" and self.topic is None:
-            raise ValueError("a source of kind topic needs a topic, a key such as 'drone/front'")
+            raise ConfigError("a source of kind topic needs a topic, a key such as 'drone/front'")
         if self.kind == "ros2" and self.ros is None:
-            raise ValueError("a source of kind ros2 needs ros: {image: KEY, info: KEY, pose: KEY}, see docs/fleet.md")
+            raise ConfigError("a source of kind ros2 needs ros: {image: KEY, info: KEY, pose: KEY}, see docs/fleet.md")
         if not self.interval > 0:
-            raise ValueError(f"interval {self.interval} must be seconds above 0")
+            raise ConfigError(f"interval {self.interval} must be seconds above 0")
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,9 @@ class PerceiverConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in PERCEIVERS:
-            raise ValueError(f"no perceiver {self.kind!r}; there are {', '.join(PERCEIVERS)}")
+            raise ConfigError(f"no perceiver {self.kind!r}; there are {', '.join(PERCEIVERS)}")
         if self.kind != "truth" and self.weights is None:
-            raise ValueError(f"a perceiver of kind {self.kind} needs weights; `skyweave train` makes some")
+            raise ConfigError(f"a perceiver of kind {self.kind} needs weights; `skyweave train` makes some")
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class FleetConfig:
 
     def __post_init__(self) -> None:
         if not self.platforms or len(set(self.platforms)) != len(self.platforms):
-            raise ValueError(f"platforms {self.platforms} of a fleet must be one or more different names")
+            raise ConfigError(f"platforms {self.platforms} of a fleet must be one or more different names")
         unknown = sorted(set(self.nodes) - set(self.platforms))
         if unknown:
-            raise ValueError(f"nodes names {unknown[0]!r}, which is none of the platforms {self.platforms}")
+            raise ConfigError(f"nodes names {unknown[0]!r}, which is none of the platforms {self.platforms}")

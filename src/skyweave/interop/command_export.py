@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from skyweave.core.errors import ConfigError
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command."""
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     for option in ("gsd", "size", "patch_size"):
         value = getattr(args, option)
         if value is not None and value <= 0:
-            raise ValueError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
+            raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
     backbone = load(args.model)
     with Console(stderr=True).status("exporting; this takes a minute"):
         written = export(

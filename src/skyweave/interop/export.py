@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skyweave.backbone import Backbone, fingerprint
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import sensor_to_dict
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.graph import SensorGraph
@@ -76,18 +77,18 @@ def export(
         ModuleNotFoundError: the extra ``export`` is not installed.
     """
     if not isinstance(backbone, Backbone):
-        raise ValueError(
+        raise ConfigError(
             f"{type(backbone).__name__} cannot be exported: only Skyweave's own backbone can; export it with its "
             "authors' code"
         )
     path = Path(path)
     chosen = format or SUFFIXES.get(path.suffix)
     if chosen is None:
-        raise ValueError(f"{path}: cannot tell the format from the ending; use .onnx or .pt2, or say --format")
+        raise ConfigError(f"{path}: cannot tell the format from the ending; use .onnx or .pt2, or say --format")
     module = SensorGraph(backbone, sensor, **graph).eval()
     patch = module.patch_size
     if size is not None and (size < patch or size % patch):
-        raise ValueError(f"size {size} is no multiple of the model's patch size; use {max(size // patch, 1) * patch}")
+        raise ConfigError(f"size {size} is no multiple of the model's patch size; use {max(size // patch, 1) * patch}")
     program = trace(module, size)
     identity = {
         "fingerprint": fingerprint(backbone),
@@ -139,7 +140,7 @@ def _write_onnx(
 
     numbers = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     if numbers > PROTOBUF_LIMIT:
-        raise ValueError(f"{numbers / 2**30:.1f} GiB of weights do not fit into an ONNX file (2 GiB); use .pt2")
+        raise ConfigError(f"{numbers / 2**30:.1f} GiB of weights do not fit into an ONNX file (2 GiB); use .pt2")
     with _quiet():
         converted = torch.onnx.export(
             program,

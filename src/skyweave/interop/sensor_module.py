@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone import Backbone, Features
+from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Encoding, Sensor
 from skyweave.data.batch import SensorBatch
 
@@ -53,7 +54,7 @@ class SensorModule(nn.Module):
     def encode(self, images: Tensor) -> Features:
         """The same, under a name that wrappers of modules leave alone."""
         if images.ndim != 4 or images.shape[1] != len(self.sensor):
-            raise ValueError(
+            raise ConfigError(
                 f"images have shape {tuple(images.shape)}, but the model was made for the {len(self.sensor)} bands of "
                 f"{self.sensor.name} ({', '.join(band.name for band in self.sensor.bands)}); give (batch, "
                 f"{len(self.sensor)}, rows, columns)"

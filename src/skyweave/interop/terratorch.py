@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from skyweave.backbone import load, shipped
+from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule
@@ -37,7 +38,7 @@ class TerraTorchBackbone(nn.Module):
     def forward(self, images: Tensor, **_: Any) -> list[Tensor]:
         """Levels of (batch, bands, rows, columns). Raises ``ValueError`` for other shapes."""
         if images.ndim == 5:
-            raise ValueError("images of several dates need backbone_use_temporal: true; this backbone sees one date")
+            raise ConfigError("images of several dates need backbone_use_temporal: true; this backbone sees one date")
         return self.features.encode(images).level_maps()
 
 
@@ -59,7 +60,7 @@ def register(name: str = "skyweave", encoder: nn.Module | None = None) -> None:
         def create(pretrained: bool = False, **options: Any) -> TerraTorchBackbone:
             chosen = options.pop("weights", None) or weights
             if chosen is None:
-                raise ValueError(f"backbone {own_name} needs backbone_weights: a shipped name or a .safetensors file")
+                raise ConfigError(f"backbone {own_name} needs backbone_weights: a shipped name or a .safetensors file")
             return build(chosen, pretrained=pretrained, **options)
 
         create.__name__ = create.__qualname__ = own_name

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone, build_backbone, load
+from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule, pyramid
 
@@ -45,7 +46,7 @@ def register(
     from timm.models import is_model, register_model
 
     if not name.isidentifier():
-        raise ValueError(f"{name!r} cannot be a timm model's name; use letters, digits and underscores")
+        raise ConfigError(f"{name!r} cannot be a timm model's name; use letters, digits and underscores")
     loaded = load(encoder) if isinstance(encoder, str | Path) else encoder
 
     def create(pretrained: bool = False, **options: Any) -> nn.Module:
@@ -129,7 +130,7 @@ class Classifier(nn.Module):
         There are no prefix tokens and the levels are not normalised, as in `Features`.
         """
         if output_fmt != "NCHW":
-            raise ValueError(f"output_fmt {output_fmt!r} is not supported; use NCHW")
+            raise ConfigError(f"output_fmt {output_fmt!r} is not supported; use NCHW")
         features = self.features.encode(images)
         maps = features.level_maps()
         if indices is None:
@@ -182,13 +183,13 @@ def with_weights(encoder: nn.Module, pretrained: bool) -> nn.Module:
     if pretrained:
         return copy.deepcopy(encoder)
     if not isinstance(encoder, Backbone):
-        raise ValueError(f"{type(encoder).__name__} comes with its weights only; ask for pretrained=True")
+        raise ConfigError(f"{type(encoder).__name__} comes with its weights only; ask for pretrained=True")
     return build_backbone(encoder.config, list(encoder.sensors.values()))
 
 
 def _check_channels(features: SensorModule, in_chans: int | None) -> None:
     if in_chans not in (None, len(features.sensor)):
-        raise ValueError(
+        raise ConfigError(
             f"{in_chans} channels were asked for, but the model was registered for the {len(features.sensor)} bands of "
             f"{features.sensor.name}; register it with sensor.select([...]) of your dataset's bands"
         )

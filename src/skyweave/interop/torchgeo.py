@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
@@ -62,7 +63,7 @@ def from_sample(
     """
     image = torch.as_tensor(sample["image"]).float()
     if image.ndim != 3 or len(image) != len(sensor):
-        raise ValueError(
+        raise ConfigError(
             f"the sample's image has shape {tuple(image.shape)}, but {sensor.name} has {len(sensor)} bands; "
             "select the dataset's bands with sensor.select([...])"
         )

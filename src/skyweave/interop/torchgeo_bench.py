@@ -21,7 +21,8 @@ from torchgeo_bench.datasets.base import BandSpec
 from torchgeo_bench.models.interface import BenchModel
 
 from skyweave.backbone import load
-from skyweave.core.sensors import Band, UnknownNameError, get_sensor
+from skyweave.core.errors import ConfigError, UnknownNameError
+from skyweave.core.sensors import Band, get_sensor
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule
 
@@ -62,7 +63,7 @@ class SkyweaveBench(BenchModel):
     ) -> None:
         chosen = normalization or ("bandspec_zscore" if unit is None else "identity")
         if (unit is None) == (str(chosen) == "identity"):
-            raise ValueError(
+            raise ConfigError(
                 f"normalization {chosen!s} does not go with unit {unit!r}: the model normalises stored values itself "
                 "(identity, with a unit), or torchgeo-bench does (any other, without a unit)"
             )
@@ -122,7 +123,7 @@ def _find(sensor: Sensor, spec: BandSpec) -> Band | None:
 
 def _described(spec: BandSpec) -> Band:
     if spec.wavelength_um is None:
-        raise ValueError(
+        raise ConfigError(
             f"band {spec.name!r} of {spec.sensor} is in no sensor of the catalogue and has no wavelength; leave it out"
         )
     return Band(spec.name, wavelength=spec.wavelength_um * 1000)

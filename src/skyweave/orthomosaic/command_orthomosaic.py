@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skyweave.core.errors import DataError
+
 if TYPE_CHECKING:
     from skyweave.orthomosaic.pipeline import MapReport
 
@@ -38,7 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Map and say what was written; returns 0."""
     if Path(args.output).suffix.lower() not in (".tif", ".tiff"):
-        raise ValueError(f"-o {args.output}: the mosaic is a GeoTIFF; name it .tif")
+        raise DataError(f"-o {args.output}: the mosaic is a GeoTIFF; name it .tif")
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

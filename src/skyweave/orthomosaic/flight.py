@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.data.elevation import read_elevation
@@ -96,12 +97,12 @@ def read_flight(
         ValueError: no picture can be placed; the message says why for each of the first few.
     """
     if height is not None and not (np.isfinite(height) and height >= LEAST_HEIGHT):
-        raise ValueError(f"height above ground {height} must be metres >= {LEAST_HEIGHT:g}")
+        raise DataError(f"height above ground {height} must be metres >= {LEAST_HEIGHT:g}")
     notes: list[str] = []
     if poses is not None:
         known = sum(path.name in poses.images for path in pictures.values())
         if not known:
-            raise ValueError(
+            raise DataError(
                 f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
                 f"{next(iter(pictures.values())).name} and so on"
             )
@@ -201,7 +202,7 @@ def _refuse_nothing(remaining: Sequence[Photo] | dict[str, PhotoMetadata], skipp
         return
     reasons = "; ".join(f"{name}: {why}" for name, why in list(skipped.items())[:3])
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    raise ValueError(f"none of {len(skipped)} pictures can be placed ({reasons}{more}); give their poses with --poses")
+    raise DataError(f"none of {len(skipped)} pictures can be placed ({reasons}{more}); give their poses with --poses")
 
 
 def _altitudes(
@@ -224,7 +225,7 @@ def _altitudes(
         under = ground.height(positions)
         known = np.isfinite(under)
         if not known.any():
-            raise ValueError(f"{elevation} does not cover the place of any picture; choose one that does")
+            raise DataError(f"{elevation} does not cover the place of any picture; choose one that does")
         if height is not None:
             return shape - np.median(shape[known]) + np.median(under[known]) + height, ground, "given", 0.03
         if started:
@@ -236,7 +237,7 @@ def _altitudes(
         if np.isfinite(above_sea).all():
             notes.append("altitudes above sea level are used as they are; drones are often tens of metres off")
             return above_sea, ground, "elevation", 0.3
-        raise ValueError("pictures state no altitude; give the height above ground with --height METRES")
+        raise DataError("pictures state no altitude; give the height above ground with --height METRES")
     base = float(np.median(shape))
     if height is not None:
         return shape, GroundPlane(base - height), "given", 0.03

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.orthomosaic.metadata import PhotoMetadata
 
@@ -41,7 +42,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.focal) and self.focal > 0):
-            raise ValueError(f"focal length {self.focal} must be pixels > 0")
+            raise DataError(f"focal length {self.focal} must be pixels > 0")
 
 
 def read_calibration(path: str | Path) -> Calibration:
@@ -59,7 +60,7 @@ def read_calibration(path: str | Path) -> Calibration:
     try:
         return config_from_dict(json.loads(path.read_text(encoding="utf-8")), Calibration)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}; a camera file is like {{'focal': 3666.7, 'columns': 5472}}") from None
+        raise DataError(f"{path}: {error}; a camera file is like {{'focal': 3666.7, 'columns': 5472}}") from None
 
 
 def camera_of(photo: PhotoMetadata, calibration: Calibration | None = None) -> tuple[PinholeCamera, str]:
@@ -89,7 +90,7 @@ def _focal(photo: PhotoMetadata) -> tuple[float, str]:
             return photo.focal_millimetres / width * photo.columns, f"sensor width of the {photo.model}"
     if photo.focal_35mm is not None:
         return photo.focal_35mm / FILM_DIAGONAL * _full_diagonal(photo.columns, photo.rows), "EXIF 35 mm equivalent"
-    raise ValueError(f"{photo.path.name} does not state its focal length; give --focal PIXELS or --camera FILE")
+    raise DataError(f"{photo.path.name} does not state its focal length; give --focal PIXELS or --camera FILE")
 
 
 def _full_diagonal(columns: int, rows: int) -> float:

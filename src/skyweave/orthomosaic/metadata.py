@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from PIL import ExifTags, Image
 
+from skyweave.core.errors import DataError
 from skyweave.orthomosaic.xmp import read_xmp
 
 Convention = Literal["gimbal", "body"]
@@ -102,11 +103,11 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
             exif, xmp = image.getexif(), read_xmp(image)
             columns, rows = image.size
             if image.mode not in EIGHT_BIT:
-                raise ValueError(f"its pixels are of kind {image.mode!r}; 8-bit grey or colour is needed")
+                raise DataError(f"its pixels are of kind {image.mode!r}; 8-bit grey or colour is needed")
             camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
             base = dict(exif)
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path.name} cannot be read as a picture: {error}") from None
+        raise DataError(f"{path.name} cannot be read as a picture: {error}") from None
     fields = {key.split(":", 1)[-1]: value for key, value in xmp.items()}
     note = _maker_note(camera.get(MAKER_NOTE))
     latitude, longitude = _position(gps, fields)

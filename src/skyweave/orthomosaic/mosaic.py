@@ -11,6 +11,7 @@ from rasterio.windows import Window
 
 import skyweave
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.orthomosaic.image_cache import PictureStore, sample
@@ -36,7 +37,7 @@ def mosaic_grid(photos: Sequence[Photo], ground: Ground, resolution: float | Non
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     grid = MapGrid.covering((low[0], low[1], max(high[0], low[0] + resolution), high[1]), resolution, crs)
     if grid.rows * grid.columns > MOST_CELLS:
-        raise ValueError(
+        raise DataError(
             f"a mosaic of {grid.rows} x {grid.columns} cells of {resolution:g} m is too large; the pictures span "
             f"{high[0] - low[0]:.0f} x {high[1] - low[1]:.0f} m: choose a coarser --resolution"
         )

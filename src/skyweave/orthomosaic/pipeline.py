@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.orthomosaic.bundle_adjustment import adjust
 from skyweave.orthomosaic.flight import Flight, at_height, find_pictures, read_flight, without
 from skyweave.orthomosaic.headings import find_turns, height_ratio
@@ -150,7 +151,7 @@ def map_photos(
         ValueError, OSError: sources, options or the disk; nothing is left half-written.
     """
     if resolution is not None and not (np.isfinite(resolution) and resolution > 0):
-        raise ValueError(f"resolution {resolution} must be metres > 0")
+        raise DataError(f"resolution {resolution} must be metres > 0")
     tell = progress or (lambda what, done, total: None)
     pictures = PictureStore()
     flight = read_flight(
@@ -240,7 +241,7 @@ def _settled(flight: Flight, pictures: PictureStore) -> Flight:
             )
         return flight
     if not np.isfinite(ratio):
-        raise ValueError(
+        raise DataError(
             "the pictures do not say how high above the ground they were taken, and their overlaps do not tell; give "
             "--height METRES, or --dem with an elevation model"
         )

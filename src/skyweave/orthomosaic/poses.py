@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from skyweave.core.errors import DataError
 from skyweave.orthomosaic.metadata import Attitude, PhotoMetadata
 
 
@@ -69,10 +70,10 @@ def read_poses(path: str | Path) -> Poses:
         ground = content.get("meta", {}).get("ground_altitude_m")
         poses = Poses({str(image["file"]): image for image in images}, None if ground is None else float(ground))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is no file of poses ({error}); see read_poses for its form") from None
+        raise DataError(f"{path} is no file of poses ({error}); see read_poses for its form") from None
     for name in poses.images:
         try:
             poses.apply(PhotoMetadata(Path(name), 1, 1))
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise ValueError(f"{path}: the pose of {name} cannot be read: {error}") from None
+            raise DataError(f"{path}: the pose of {name} cannot be read: {error}") from None
     return poses

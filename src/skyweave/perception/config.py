@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from skyweave.core.errors import ConfigError
 from skyweave.mapping import Bins, make_bins
 
 FusionKind = Literal["own", "mean", "max", "attention"]
@@ -90,15 +91,15 @@ class PerceptionConfig:
 
     def __post_init__(self) -> None:
         if self.patch_size % self.stride or self.patch_size // self.stride not in (1, 2, 4):
-            raise ValueError(f"stride {self.stride} must be patch_size {self.patch_size}, half or a quarter of it")
+            raise ConfigError(f"stride {self.stride} must be patch_size {self.patch_size}, half or a quarter of it")
         if self.map.cells % 4:
-            raise ValueError(f"a map of {self.map.cells} cells a side cannot be quartered; choose a multiple of 4")
+            raise ConfigError(f"a map of {self.map.cells} cells a side cannot be quartered; choose a multiple of 4")
         if not self.tasks or not self.categories:
-            raise ValueError("a model needs at least one task and one category")
+            raise ConfigError("a model needs at least one task and one category")
         if unknown := sorted(set(self.segmented or ()) - set(self.categories)):
-            raise ValueError(f"segmented names {', '.join(unknown)}, which is not among {', '.join(self.categories)}")
+            raise ConfigError(f"segmented names {', '.join(unknown)}, which is not among {', '.join(self.categories)}")
         if self.history < 1 or self.horizon < 1 or not self.interval > 0:
-            raise ValueError(
+            raise ConfigError(
                 f"history {self.history} and horizon {self.horizon} must be at least 1 frame, interval "
                 f"{self.interval} more than 0 s"
             )

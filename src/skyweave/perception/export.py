@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 
 Result = Detections | InstanceMap | Trajectories
@@ -56,7 +57,7 @@ def geojson(results: Result | Sequence[Result]) -> dict[str, Any]:
     content = []
     for result in _sequence(results):
         if result.crs is None:
-            raise ValueError(
+            raise DataError(
                 f"{type(result).__name__} in a local frame has no place on Earth; GeoJSON needs one: set its crs, or "
                 "write GeoParquet or nuScenes JSON"
             )
@@ -81,7 +82,7 @@ def write_geoparquet(path: str | Path, results: Result | Sequence[Result]) -> No
     results = _sequence(results)
     systems = sorted({str(result.crs) for result in results})
     if len(systems) != 1:
-        raise ValueError(
+        raise DataError(
             f"one table has one reference system, not {len(systems)} ({', '.join(systems) or 'no results'})"
         )
     rows = [feature for result in results for feature in features(result)]
@@ -111,7 +112,7 @@ def write_geotiff(path: str | Path, maps: InstanceMap | Sequence[InstanceMap]) -
         raise ImportError("GeoTIFF needs rasterio; install skyweave[geo]") from error
     maps = [maps] if isinstance(maps, InstanceMap) else list(maps)
     if not maps or any(one.grid != maps[0].grid for one in maps):
-        raise ValueError(f"bands of one raster are maps of one grid; got {len(maps)} maps of different grids or none")
+        raise DataError(f"bands of one raster are maps of one grid; got {len(maps)} maps of different grids or none")
     grid = maps[0].grid
     profile = {
         "driver": "GTiff",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_about_z, rotation_from_quaternion, yaw_of
 from skyweave.perception.results import Detections
@@ -60,7 +61,7 @@ def write_nuscenes(
     names = DETECTION_NAMES if names is None else names
     wrong = set(uses) - set(MODALITIES)
     if wrong:
-        raise ValueError(f"unknown modality {sorted(wrong)[0]!r}; choose of {', '.join(MODALITIES)}")
+        raise DataError(f"unknown modality {sorted(wrong)[0]!r}; choose of {', '.join(MODALITIES)}")
     content = {
         "meta": {f"use_{name}": name in uses for name in MODALITIES},
         "results": {token: _rows(token, found, names, unknown_velocity) for token, found in results.items()},
@@ -81,14 +82,14 @@ def read_nuscenes(path: str | Path) -> dict[str, Detections]:
         results = json.loads(path.read_text("utf-8"))["results"]
         rows = {token: list(of) for token, of in results.items()}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no nuScenes result file: it needs results, a list of boxes a sample") from error
+        raise DataError(f"{path} is no nuScenes result file: it needs results, a list of boxes a sample") from error
     found = {}
     for token, of in rows.items():
         try:
             found[token] = _detections(of)
         except (KeyError, TypeError, ValueError) as error:
             what = f"a box without {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"{path}, sample {token}: {what}") from error
+            raise DataError(f"{path}, sample {token}: {what}") from error
     return found
 
 
@@ -96,14 +97,14 @@ def _rows(
     token: str, found: Detections, names: Mapping[str, str], unknown_velocity: float | None
 ) -> list[dict[str, Any]]:
     if len(found) > MOST:
-        raise ValueError(f"sample {token} has {len(found)} boxes, the benchmark allows {MOST}; keep the best")
+        raise DataError(f"sample {token} has {len(found)} boxes, the benchmark allows {MOST}; keep the best")
     strange = sorted(set(found.categories) - set(names))
     if strange:
-        raise ValueError(f"sample {token}: the benchmark has no class {strange[0]!r}; give its name there with names=")
+        raise DataError(f"sample {token}: the benchmark has no class {strange[0]!r}; give its name there with names=")
     velocities = found.velocities
     if np.isnan(velocities).any():
         if unknown_velocity is None:
-            raise ValueError(f"sample {token} has unknown velocities; say what to write with unknown_velocity=")
+            raise DataError(f"sample {token} has unknown velocities; say what to write with unknown_velocity=")
         velocities = np.nan_to_num(velocities, nan=unknown_velocity)
     rotations = quaternion_from_rotation(rotation_about_z(found.boxes.yaws))
     return [

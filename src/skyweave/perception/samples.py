@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch.utils.data import Dataset
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import rotation_about_z, transform, transform_points
@@ -98,7 +99,7 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         self.index = [(s, f) for s, scene in enumerate(scenes) for f in range(len(scene.frames)) if _usable(scene, f)]
         self.numbers: dict[int, dict[str, int]] = {}
         if not self.index:
-            raise ValueError("no annotated frame with a picture in these scenes; check the recording with `inspect`")
+            raise DataError("no annotated frame with a picture in these scenes; check the recording with `inspect`")
 
     def __len__(self) -> int:
         return len(self.index)

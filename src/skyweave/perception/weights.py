@@ -13,6 +13,7 @@ from skyweave.backbone import BackboneConfig, Card, build_backbone, read_checkpo
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.backbone.storage import rounded
 from skyweave.core.config import config_from_dict
+from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import sensor_from_dict
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.model import PerceptionModel
@@ -52,7 +53,7 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
     state, card = read_checkpoint(name_or_path)
     state = {key: value for key, value in state.items() if not key.startswith(BEYOND)}
     if "perception" not in card.parts:
-        raise ValueError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
+        raise WeightsError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
     config = config_from_dict(card.parts["perception"], PerceptionConfig)
     sensors = [sensor_from_dict(entry) for entry in card.sensors]
     backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from skyweave.backbone import SIZES
 from skyweave.backbone.positions import GroundSampleDistanceMode
+from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.data.augment import RandomView
 from skyweave.data.memory_mapped import StoredImage
@@ -31,7 +32,7 @@ class BackboneChoice:
     def changes(self) -> dict[str, Any]:
         """Keyword arguments for ``build_backbone``."""
         if self.size not in SIZES:
-            raise ValueError(f"backbone.size is {self.size!r}; choose one of: {', '.join(SIZES)}")
+            raise ConfigError(f"backbone.size is {self.size!r}; choose one of: {', '.join(SIZES)}")
         return {key: value for key, value in asdict(self).items() if value is not None and key != "size"}
 
 
@@ -117,11 +118,11 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         for name in ("accumulate", "checkpoint_every", "log_every", "patches"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         if self.optimiser.steps < 1:
-            raise ValueError(f"optimiser.steps is {self.optimiser.steps}, must be at least 1")
+            raise ConfigError(f"optimiser.steps is {self.optimiser.steps}, must be at least 1")
         if not 0 < self.objective.mask_ratio < 1:
-            raise ValueError(f"objective.mask_ratio is {self.objective.mask_ratio}, must be between 0 and 1")
+            raise ConfigError(f"objective.mask_ratio is {self.objective.mask_ratio}, must be between 0 and 1")
 
 
 def dataset_path(config: PretrainConfig, file: Path) -> Path:

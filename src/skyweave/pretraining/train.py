@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import build_backbone
 from skyweave.core.config import load_config_file
+from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import Sensor, catalogue
 from skyweave.data.dataset import ImageDataset, load_dataset
 from skyweave.pretraining.config import PretrainConfig, dataset_path
@@ -60,7 +61,7 @@ def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingMo
     if config.source_weights:
         names = [source.name for source in dataset.sources]
         if unknown := sorted(config.source_weights.keys() - set(names)):
-            raise ValueError(f"source_weights: no source is called {', '.join(unknown)}; sources: {', '.join(names)}")
+            raise ConfigError(f"source_weights: no source is called {', '.join(unknown)}; sources: {', '.join(names)}")
         dataset.sources = [
             replace(source, weight=config.source_weights.get(source.name, source.weight)) for source in dataset.sources
         ]

@@ -7,6 +7,7 @@ import torch
 
 from skyweave.backbone import Card, load, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
+from skyweave.core.errors import WeightsError
 from skyweave.pretraining.decoder import DecoderConfig
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder, ObjectiveConfig
 
@@ -29,7 +30,9 @@ def load_autoencoder(name_or_path: str | Path) -> tuple[MaskedAutoencoder, Card]
     state, card = read_checkpoint(name_or_path)
     decoder = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}
     if not decoder or "decoder" not in card.parts:
-        raise ValueError(f"{name_or_path} holds no pretraining decoder, so it cannot reconstruct; choose other weights")
+        raise WeightsError(
+            f"{name_or_path} holds no pretraining decoder, so it cannot reconstruct; choose other weights"
+        )
     objective = ObjectiveConfig(**card.parts.get("objective", {}))
     autoencoder = MaskedAutoencoder(load(name_or_path), DecoderConfig(**card.parts["decoder"]), objective)
     load_strictly(autoencoder.decoder, decoder, str(name_or_path))

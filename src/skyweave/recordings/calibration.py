@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import invert_transform, transform
 
@@ -36,11 +37,11 @@ def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
             return _qualisys(text)
         return {name: _opencv(name, camera) for name, camera in json.loads(text).items()}
     except (ElementTree.ParseError, json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(f"{path} is neither a Qualisys calibration nor JSON of cameras: {error}") from None
+        raise DataError(f"{path} is neither a Qualisys calibration nor JSON of cameras: {error}") from None
     except KeyError as error:
-        raise ValueError(f"{path}: a camera lacks {error}") from None
+        raise DataError(f"{path}: a camera lacks {error}") from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise DataError(f"{path}: {error}") from None
 
 
 def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
@@ -60,7 +61,7 @@ def _qualisys(text: str) -> dict[str, CameraGeometry]:
         pose, lens, view = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
         missing = [n for n, part in (("transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None]
         if pose is None or lens is None or view is None:
-            raise ValueError(f"camera {name} has no {' and no '.join(missing)}")
+            raise DataError(f"camera {name} has no {' and no '.join(missing)}")
         rotation = np.array([[float(pose.attrib[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)])
         rotation *= np.array([[1.0], [-1], [-1]])  # its camera looks along -z with y up
         centre = np.array([float(pose.attrib[axis]) for axis in "xyz"]) * MILLIMETRES
@@ -85,7 +86,7 @@ def _qualisys(text: str) -> dict[str, CameraGeometry]:
         pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion))
         cameras[name] = CameraGeometry(pinhole, transform(rotation.T, centre), name=name)
     if not cameras:
-        raise ValueError("it holds no cameras")
+        raise DataError("it holds no cameras")
     return cameras
 
 

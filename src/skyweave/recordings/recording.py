@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import Ground, GroundPlane
@@ -79,7 +80,7 @@ class Annotations:
         }
         wrong = {name: count for name, count in found.items() if count != n}
         if wrong:
-            raise ValueError(f"{n} boxes, but {', '.join(f'{count} {name}' for name, count in wrong.items())}")
+            raise DataError(f"{n} boxes, but {', '.join(f'{count} {name}' for name, count in wrong.items())}")
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,6 @@ class Recording:
             ValueError: no such split; the message lists those there are.
         """
         if name not in self.splits:
-            raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits) or 'none'}")
+            raise DataError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits) or 'none'}")
         wanted = set(self.splits[name])
         return [scene for scene in self.scenes if scene.name in wanted]

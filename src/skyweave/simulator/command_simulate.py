@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from skyweave.core.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.queues import Queue
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     changes = [f"{name}={value}" for name, value in counts.items() if value is not None]
     config = load_config_file(args.config, WorldConfig, [*args.set, *changes])
     if args.workers < 1:
-        raise ValueError(f"--workers {args.workers} must be at least 1 process")
+        raise ConfigError(f"--workers {args.workers} must be at least 1 process")
     folder = Path(args.output)
     photograph = _photograph(config, Path(args.config).parent)
     image_format = "jpg" if args.jpeg else "png"
@@ -197,7 +199,7 @@ def _photograph(config: "WorldConfig", beside: "Path") -> "Photograph | None":
     picture = read_observation(path, sensor, unit=config.scenery.orthophoto_unit)
     bands = [(band.wavelength, i) for i, band in enumerate(picture.sensor.bands) if band.kind == "optical"]
     if not bands:
-        raise ValueError(f"{path}: an orthophoto needs optical bands; {sensor.name} has none")
+        raise ConfigError(f"{path}: an orthophoto needs optical bands; {sensor.name} has none")
     order = [i for _, i in sorted(bands, key=lambda pair: pair[0] or 0)]
     values = picture.pixels[order]
     if picture.sensor.bands[order[0]].unit == "uint8":

@@ -6,6 +6,8 @@ A pair of numbers is a range from which each scene draws its own value.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from skyweave.core.errors import ConfigError
+
 Range = tuple[float, float]
 Layout = Literal["straight", "crossing", "town"]
 Control = Literal["lights", "priority", "mixed"]
@@ -58,17 +60,19 @@ class RoadsConfig:
     def __post_init__(self) -> None:
         _positive(self, "size", "block", "lane_width", "speed_limit")
         if self.arms not in (0, 3, 4):
-            raise ValueError(f"roads.arms is {self.arms}; a crossing has 3 or 4, or 0 for either")
+            raise ConfigError(f"roads.arms is {self.arms}; a crossing has 3 or 4, or 0 for either")
         if not 1 <= self.lanes[0] <= self.lanes[1] <= 3:
-            raise ValueError(f"roads.lanes is {list(self.lanes)}; give the fewest and the most, from 1 to 3")
+            raise ConfigError(f"roads.lanes is {list(self.lanes)}; give the fewest and the most, from 1 to 3")
         if not 80 <= self.size <= 1000:
-            raise ValueError(f"roads.size is {self.size} m; choose 80 to 1000")
+            raise ConfigError(f"roads.size is {self.size} m; choose 80 to 1000")
         if self.layout == "town" and self.block < 70:
-            raise ValueError(f"roads.block is {self.block} m; crossings need at least 70 m between them")
+            raise ConfigError(f"roads.block is {self.block} m; crossings need at least 70 m between them")
         if not 2.8 <= self.lane_width <= 5:
-            raise ValueError(f"roads.lane_width is {self.lane_width} m; a bus needs 2.8 m, nothing needs 5")
+            raise ConfigError(f"roads.lane_width is {self.lane_width} m; a bus needs 2.8 m, nothing needs 5")
         if self.speed_limit > 40:
-            raise ValueError(f"roads.speed_limit is {self.speed_limit} m/s; nobody drives faster than 40 m/s in a town")
+            raise ConfigError(
+                f"roads.speed_limit is {self.speed_limit} m/s; nobody drives faster than 40 m/s in a town"
+            )
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class TrafficConfig:
     def __post_init__(self) -> None:
         for name in ("cars", "trucks", "buses", "bicycles", "pedestrians", "parked"):
             if not 0 <= getattr(self, name) <= 2000:
-                raise ValueError(f"traffic.{name} is {getattr(self, name)}; choose 0 to 2000")
+                raise ConfigError(f"traffic.{name} is {getattr(self, name)}; choose 0 to 2000")
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,9 @@ class SceneryConfig:
     def __post_init__(self) -> None:
         _range(self, "building_height", 2, 100)
         if not 0.02 <= self.texture <= 5:
-            raise ValueError(f"scenery.texture is {self.texture} m; choose 0.02 to 5")
+            raise ConfigError(f"scenery.texture is {self.texture} m; choose 0.02 to 5")
         if self.buildings < 0 or self.trees < 0:
-            raise ValueError(f"scenery has {self.buildings} buildings and {self.trees} trees; neither can be negative")
+            raise ConfigError(f"scenery has {self.buildings} buildings and {self.trees} trees; neither can be negative")
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class TerrainConfig:
     def __post_init__(self) -> None:
         _positive(self, "wavelength", "resolution")
         if self.relief < 0 or self.relief > 0.15 * self.wavelength:
-            raise ValueError(
+            raise ConfigError(
                 f"terrain.relief is {self.relief} m over a wavelength of {self.wavelength} m; roads need gentle "
                 f"slopes: choose 0 to {0.15 * self.wavelength:g} m"
             )
@@ -175,7 +179,7 @@ class LightConfig:
         _range(self, "air", 230, 330)
         _range(self, "darkness", 1e-6, 1)
         if not 0 <= self.night <= 1:
-            raise ValueError(f"light.night is {self.night}; it is a share of scenes, from 0 to 1")
+            raise ConfigError(f"light.night is {self.night}; it is a share of scenes, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -208,9 +212,9 @@ class CameraConfig:
 
     def __post_init__(self) -> None:
         if not (1 <= self.rows <= 8192 and 1 <= self.columns <= 8192):
-            raise ValueError(f"camera {self.name!r} has {self.rows} x {self.columns} pixels; choose 1 to 8192 each")
+            raise ConfigError(f"camera {self.name!r} has {self.rows} x {self.columns} pixels; choose 1 to 8192 each")
         if (self.field_of_view is None) == (self.ground_sample_distance is None):
-            raise ValueError(f"camera {self.name!r} needs a field_of_view or a ground_sample_distance, and not both")
+            raise ConfigError(f"camera {self.name!r} needs a field_of_view or a ground_sample_distance, and not both")
         if self.field_of_view is not None:
             _range(self, "field_of_view", 0.001, 150)
         if self.ground_sample_distance is not None:
@@ -218,9 +222,9 @@ class CameraConfig:
         if self.pitch is not None:
             _range(self, "pitch", -90, 90)
         if not 1 <= self.supersampling <= 16:
-            raise ValueError(f"camera {self.name!r}: supersampling {self.supersampling} is not in 1 to 16")
+            raise ConfigError(f"camera {self.name!r}: supersampling {self.supersampling} is not in 1 to 16")
         if self.noise is not None and not self.noise >= 0:
-            raise ValueError(f"camera {self.name!r}: noise {self.noise} cannot be negative")
+            raise ConfigError(f"camera {self.name!r}: noise {self.noise} cannot be negative")
 
 
 @dataclass(frozen=True)
@@ -261,14 +265,14 @@ class PlatformConfig:
         _range(self, "distance", 0, 1e5)
         _positive(self, "area", "spacing")
         if not 1 <= self.count <= 100:
-            raise ValueError(f"platform {self.name!r}: count {self.count} is not in 1 to 100")
+            raise ConfigError(f"platform {self.name!r}: count {self.count} is not in 1 to 100")
         if self.every < 1:
-            raise ValueError(f"platform {self.name!r}: every {self.every} must be at least 1 frame")
+            raise ConfigError(f"platform {self.name!r}: every {self.every} must be at least 1 frame")
         if min(self.speed, self.sway, self.shake, self.offset) < 0:
-            raise ValueError(f"platform {self.name!r}: speed, sway, shake and offset cannot be negative")
+            raise ConfigError(f"platform {self.name!r}: speed, sway, shake and offset cannot be negative")
         names = [camera.name for camera in self.cameras]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"platform {self.name!r} needs cameras with different names, has {names}")
+            raise ConfigError(f"platform {self.name!r} needs cameras with different names, has {names}")
 
 
 @dataclass(frozen=True)
@@ -291,9 +295,9 @@ class ErrorsConfig:
     def __post_init__(self) -> None:
         _positive(self, "correlation")
         if min(self.position, self.attitude, self.clock) < 0:
-            raise ValueError("errors.position, .attitude and .clock are spreads; they cannot be negative")
+            raise ConfigError("errors.position, .attitude and .clock are spreads; they cannot be negative")
         if not 0 <= self.dropped < 1:
-            raise ValueError(f"errors.dropped is {self.dropped}; give a share from 0 to below 1")
+            raise ConfigError(f"errors.dropped is {self.dropped}; give a share from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -329,21 +333,21 @@ class WorldConfig:
     def __post_init__(self) -> None:
         _positive(self, "scenes", "frames", "interval")
         if self.warm_up < 0 or self.seed < 0:
-            raise ValueError(f"warm_up {self.warm_up} and seed {self.seed} cannot be negative")
+            raise ConfigError(f"warm_up {self.warm_up} and seed {self.seed} cannot be negative")
         if not 0 <= self.validation <= 1:
-            raise ValueError(f"validation is {self.validation}; give a share from 0 to 1")
+            raise ConfigError(f"validation is {self.validation}; give a share from 0 to 1")
         names = [platform.name for platform in self.platforms]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"a world needs platforms with different names, has {names}")
+            raise ConfigError(f"a world needs platforms with different names, has {names}")
 
 
 def _positive(record: object, *names: str) -> None:
     for name in names:
         if not getattr(record, name) > 0:
-            raise ValueError(f"{name} is {getattr(record, name)}; it must be more than 0")
+            raise ConfigError(f"{name} is {getattr(record, name)}; it must be more than 0")
 
 
 def _range(record: object, name: str, lowest: float, highest: float) -> None:
     low, high = getattr(record, name)
     if not lowest <= low <= high <= highest:
-        raise ValueError(f"{name} is {[low, high]}; give [least, most] within {lowest:g} to {highest:g}")
+        raise ConfigError(f"{name} is {[low, high]}; give [least, most] within {lowest:g} to {highest:g}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import Band, Sensor
 
 WAVELENGTHS = np.array([400, 450, 500, 550, 600, 650, 680, 720, 780, 860, 1000, 1250, 1600, 2200, 2500], float)
@@ -125,13 +126,13 @@ def check_renderable(sensor: Sensor) -> None:
     """
     for band in sensor.bands:
         if band.kind not in ("optical", "thermal"):
-            raise ValueError(
+            raise ConfigError(
                 f"sensor {sensor.name!r} has the {band.kind} band {band.name!r}; the simulator renders optical and "
                 "thermal bands: choose another sensor, or its optical bands with `bands`"
             )
         wanted = ("kelvin",) if band.kind == "thermal" else ("uint8", "reflectance")
         if band.unit not in wanted:
-            raise ValueError(
+            raise ConfigError(
                 f"sensor {sensor.name!r}: band {band.name!r} is in {band.unit}; the simulator renders "
                 f"{' and '.join(wanted)} for {band.kind} bands"
             )

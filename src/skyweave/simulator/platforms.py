@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.simulator.config import CameraConfig, ErrorsConfig, PlatformConfig
@@ -153,7 +154,7 @@ def make_platforms(
     names = [mount.channel for platform in platforms for mount in platform.mounts]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two cameras would be called {twice!r}; give platforms and cameras other names")
+        raise ConfigError(f"two cameras would be called {twice!r}; give platforms and cameras other names")
     return platforms
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import ElevationModel, Ground
 from skyweave.core.observation import Observation
@@ -292,9 +293,9 @@ def _start(config: WorldConfig) -> int:
     try:
         start = datetime.fromisoformat(config.start)
     except ValueError:
-        raise ValueError(f"start {config.start!r} is no time; write 2026-06-21T10:00:00+00:00") from None
+        raise ConfigError(f"start {config.start!r} is no time; write 2026-06-21T10:00:00+00:00") from None
     if start.tzinfo is None:
-        raise ValueError(f"start {config.start!r} has no time zone; write 2026-06-21T10:00:00+00:00")
+        raise ConfigError(f"start {config.start!r} has no time zone; write 2026-06-21T10:00:00+00:00")
     return int(start.timestamp()) * 10**9
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import ConfigError
 
 LAST_CHECKPOINT = "last.ckpt"
 CONFIG_FILE = "config.json"
@@ -67,7 +68,7 @@ def prepare_run_dir(output: Path, config: dict[str, Any], resume: bool) -> None:
         now, before = (_settled(text) for text in (json.dumps(config), (output / CONFIG_FILE).read_text()))
         differing = [key for key in now if now[key] != before.get(key)]
         if differing:
-            raise ValueError(
+            raise ConfigError(
                 f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
                 "one, or start a new folder"
             )
@@ -232,6 +233,6 @@ def _check_readable(checkpoint: Path) -> None:
     try:
         torch.load(checkpoint, map_location="meta", weights_only=True)
     except Exception as error:  # torch raises several kinds, by the place where the file breaks off
-        raise ValueError(
+        raise ConfigError(
             f"{checkpoint} cannot be read ({error}); start a new folder, or put a whole copy back"
         ) from error

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skyweave.core.errors import DataError
+
 if TYPE_CHECKING:
     from skyweave.recordings.recording import RecordedScene
 
@@ -95,14 +97,14 @@ def _view_raster(args: argparse.Namespace) -> int:
 
 def _scene(scenes: "list[RecordedScene]", name: str | None) -> "RecordedScene":
     if not scenes:
-        raise ValueError("the recording has no scene with a picture; `skyweave inspect` tells why")
+        raise DataError("the recording has no scene with a picture; `skyweave inspect` tells why")
     if name is None:
         return scenes[0]
     for scene in scenes:
         if scene.name == name:
             return scene
     known = ", ".join(scene.name for scene in scenes[:10])
-    raise ValueError(f"there is no scene {name!r}; there is {known}{', ...' if len(scenes) > 10 else ''}")
+    raise DataError(f"there is no scene {name!r}; there is {known}{', ...' if len(scenes) > 10 else ''}")
 
 
 def _numbers(text: str | None, count: int) -> list[int]:
@@ -115,7 +117,7 @@ def _numbers(text: str | None, count: int) -> list[int]:
         last = (int(stop) if stop else None) if separator else int(start) + 1
         numbers = list(range(count))[first:last]
     except ValueError:
-        raise ValueError(f"--frames {text!r} is no range; write A:B, from A to before B") from None
+        raise DataError(f"--frames {text!r} is no range; write A:B, from A to before B") from None
     if not numbers:
-        raise ValueError(f"--frames {text} holds none of the {count} frames")
+        raise DataError(f"--frames {text} holds none of the {count} frames")
     return numbers

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from skyweave.core.errors import WireError
 from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint, zigzag
 from skyweave.wire.frame import BoxList, WireGrid
 
@@ -29,18 +30,18 @@ def boxes_section(boxes: BoxList, grid: WireGrid) -> bytes:
     """Raises ``ValueError`` for NaN, infinity, or a box far outside the grid."""
     for name in ("centres", "sizes", "yaws", "scores", *(["velocities"] if boxes.velocities is not None else [])):
         if not np.isfinite(getattr(boxes, name)).all():
-            raise ValueError(f"{name} of boxes hold NaN or infinity")
+            raise WireError(f"{name} of boxes hold NaN or infinity")
     classes = np.asarray(boxes.classes)
     if len(boxes) and (classes.min() < 0 or classes.max() > 63):
-        raise ValueError(f"classes {classes.min()} to {classes.max()} of boxes must be 0 to 63")
+        raise WireError(f"classes {classes.min()} to {classes.max()} of boxes must be 0 to 63")
     if len(boxes) and not (boxes.sizes > 0).all():
-        raise ValueError("sizes of boxes must be metres > 0")
+        raise WireError("sizes of boxes must be metres > 0")
     margins, limits = _reach(grid)
     offset = (np.asarray(boxes.centres, np.float64)[:, :2] - _corner(grid)) * [1, -1] * 1e6 / STEP
     place = np.rint(offset).astype(np.int64) + margins
     outside = np.flatnonzero(((place < 0) | (place > limits)).any(1))
     if len(outside):
-        raise ValueError(f"box {outside[0]} at {boxes.centres[outside[0]]} lies outside the grid; leave it out")
+        raise WireError(f"box {outside[0]} at {boxes.centres[outside[0]]} lies outside the grid; leave it out")
     heights, height_bits = _heights(boxes)
     base = int(heights.min()) if len(boxes) else 0
     moving = boxes.velocities is not None
@@ -96,7 +97,7 @@ def _heights(boxes: BoxList) -> tuple[np.ndarray, int]:
     """(n,) steps, and bits that their range takes."""
     steps = np.asarray(boxes.centres, np.float64)[:, 2] / HEIGHT_STEP
     if len(boxes) and not np.abs(steps).max() <= MAX_HEIGHT // 2:
-        raise ValueError(f"boxes {np.abs(steps).max() * HEIGHT_STEP} m above or below 0 do not fit")
+        raise WireError(f"boxes {np.abs(steps).max() * HEIGHT_STEP} m above or below 0 do not fit")
     heights = np.rint(steps).astype(np.int64)
     return heights, max(int(np.ptp(heights)).bit_length(), 1) if len(boxes) else 1
 
@@ -105,7 +106,7 @@ def _widths(grid: WireGrid, height_bits: int, moving: bool) -> list[int]:
     """Bits of each number of a box."""
     across = [int(limit).bit_length() for limit in _reach(grid)[1]]
     if max(across) > 32:
-        raise ValueError(f"a grid of {grid.rows} x {grid.columns} cells of {grid.metres} m is too large for boxes")
+        raise WireError(f"a grid of {grid.rows} x {grid.columns} cells of {grid.metres} m is too large for boxes")
     return [*across, height_bits, 8, 8, 8, 8, 6, 6, *([9, 9] if moving else [])]
 
 

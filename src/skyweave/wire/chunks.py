@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skyweave.core.errors import WireError
 from skyweave.wire.boxes import boxes_section, boxes_that_fit, read_boxes
 from skyweave.wire.cells import BRANCHES, CellsPart, Group, decode_cells, encode_cells, read_cells
 from skyweave.wire.fields import Reader, varint
@@ -60,15 +61,15 @@ def encode_frame(
         ValueError: a value that cannot be sent, tables of another model, or a budget too small for one header.
     """
     if not MIN_MTU <= mtu <= MAX_CHUNK:
-        raise ValueError(f"mtu {mtu} must be {MIN_MTU} to {MAX_CHUNK} bytes")
+        raise WireError(f"mtu {mtu} must be {MIN_MTU} to {MAX_CHUNK} bytes")
     has_cells = any(cells is not None and len(cells) for cells in (frame.low, frame.high))
     if has_cells and (tables is None or tables.model != (frame.fingerprint, frame.codec, frame.quality)):
         known = None if tables is None else tables.model
         needed = (frame.fingerprint, frame.codec, frame.quality)
-        raise ValueError(f"a frame of (fingerprint, codec, quality) {needed} needs its tables, not those of {known}")
+        raise WireError(f"a frame of (fingerprint, codec, quality) {needed} needs its tables, not those of {known}")
     packer = Packer(frame, tables) if has_cells and tables is not None else None
     if pose_every < 1 or together < 1:
-        raise ValueError(f"pose_every {pose_every} and together {together} must be 1 or more")
+        raise WireError(f"pose_every {pose_every} and together {together} must be 1 or more")
     spared: dict[int, int] = {}  # by chunk: bytes to leave free, where the estimate was too low
     while True:
         plan = _plan(frame, packer, mtu, budget_bytes, pose_every, together, spared)
@@ -96,7 +97,7 @@ def decode(chunks: Iterable[bytes], tables: EntropyTables | Sequence[EntropyTabl
     known = by_model([tables] if isinstance(tables, EntropyTables) else tables)
     found = [read_chunk(data, known) for data in chunks]
     if not found:
-        raise ValueError("no chunks, no frame")
+        raise WireError("no chunks, no frame")
     if not all(same_frame(chunk.header, found[0].header) for chunk in found):
         raise RejectedError(RejectionReason.CONFLICT, "chunks of different frames")
     read = {chunk.header.index: chunk for chunk in found}
@@ -240,7 +241,7 @@ def _plan(
         size = overhead(Header.of(frame, len(plan), True))
         sections = pose if len(plan) % pose_every == 0 else b""
         if not plan and size + len(sections) + len(request) > room:
-            raise ValueError(
+            raise WireError(
                 f"{room} bytes are too few: header, pose and request take {size + len(sections) + len(request)}"
             )
         sections += b"" if plan else request

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from skyweave.core.errors import WireError
 from skyweave.wire.rejection import RejectedError, RejectionReason
 
 
 def varint(value: int) -> bytes:
     """LEB128: seven bits a byte, lowest first, the top bit set on all but the last."""
     if value < 0:
-        raise ValueError(f"a varint holds whole numbers >= 0, not {value}")
+        raise WireError(f"a varint holds whole numbers >= 0, not {value}")
     result = bytearray()
     while value > 0x7F:
         result.append(value & 0x7F | 0x80)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skyweave.core.errors import WireError
+
 if TYPE_CHECKING:
     from skyweave.core.geometry.grid import MapGrid
 
@@ -32,13 +34,13 @@ class WireGrid:
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 10**12:
-            raise ValueError(f"resolution {self.resolution} must be 1 to 10**12 micrometres")
+            raise WireError(f"resolution {self.resolution} must be 1 to 10**12 micrometres")
         if self.rows < 1 or self.columns < 1 or self.rows * self.columns > MAX_CELLS:
-            raise ValueError(f"a grid of {self.rows} x {self.columns} cells must have 1 to {MAX_CELLS} cells")
+            raise WireError(f"a grid of {self.rows} x {self.columns} cells must have 1 to {MAX_CELLS} cells")
         if max(abs(self.west), abs(self.north)) >= 1 << 31:
-            raise ValueError(f"the corner ({self.west}, {self.north}) must be within 2**31 cells of the origin")
+            raise WireError(f"the corner ({self.west}, {self.north}) must be within 2**31 cells of the origin")
         if not 0 <= self.epsg < 1 << 24:
-            raise ValueError(f"EPSG code {self.epsg} must be 0 to {(1 << 24) - 1}")
+            raise WireError(f"EPSG code {self.epsg} must be 0 to {(1 << 24) - 1}")
 
     @property
     def cells(self) -> int:
@@ -62,12 +64,12 @@ class WireGrid:
         """Raises ``ValueError`` for a resolution that is no whole number of micrometres, or a CRS without EPSG code."""
         resolution = round(grid.resolution * 1e6)
         if abs(resolution / 1e6 - grid.resolution) > 1e-12 * grid.resolution:
-            raise ValueError(f"a resolution of {grid.resolution} m is no whole number of micrometres; round it")
+            raise WireError(f"a resolution of {grid.resolution} m is no whole number of micrometres; round it")
         epsg = 0
         if grid.crs is not None:
             authority, _, code = grid.crs.partition(":")
             if authority.upper() != "EPSG" or not code.isdigit():
-                raise ValueError(f"only EPSG codes travel, not {grid.crs[:40]!r}; name the system as EPSG:code")
+                raise WireError(f"only EPSG codes travel, not {grid.crs[:40]!r}; name the system as EPSG:code")
             epsg = int(code)
         return cls(int(grid.west), int(grid.north), resolution, int(grid.rows), int(grid.columns), epsg)
 

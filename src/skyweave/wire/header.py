@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass
 
+from skyweave.core.errors import WireError
 from skyweave.wire.fields import Reader, varint, zigzag
 from skyweave.wire.frame import MAX_CELLS, FrameContent, WireGrid
 from skyweave.wire.rejection import RejectedError, RejectionReason
@@ -54,7 +55,7 @@ def seal(header: Header, sections: bytes) -> bytes:
     head = _fields(header)
     length = len(MAGIC) + 3 + len(head) + len(sections) + CHECKSUM
     if length > MAX_CHUNK:
-        raise ValueError(f"a chunk of {length} bytes is longer than {MAX_CHUNK}")
+        raise WireError(f"a chunk of {length} bytes is longer than {MAX_CHUNK}")
     chunk = MAGIC + bytes([VERSION]) + length.to_bytes(2, "little") + head + sections
     return chunk + zlib.crc32(chunk).to_bytes(CHECKSUM, "little")
 
@@ -90,9 +91,9 @@ def _fields(header: Header) -> bytes:
                         ("quality", 256), ("index", MAX_INDEX + 1)):  # fmt: skip
         value = getattr(header, name)
         if not 0 <= value < limit:
-            raise ValueError(f"{name} {value} must be 0 to {limit - 1}")
+            raise WireError(f"{name} {value} must be 0 to {limit - 1}")
     if not -(1 << 63) <= header.time < 1 << 63:
-        raise ValueError(f"time {header.time} must be nanoseconds in 64 bits")
+        raise WireError(f"time {header.time} must be nanoseconds in 64 bits")
     return b"".join([
         header.fingerprint.to_bytes(4, "little"),
         bytes([header.codec, header.quality]),
@@ -115,7 +116,7 @@ def _read_fields(reader: Reader) -> Header:
 
 def _grid_fields(grid: WireGrid) -> bytes:
     if grid.resolution > 10**9:
-        raise ValueError(f"cells of {grid.metres} m are too large to travel; at most 1000 m")
+        raise WireError(f"cells of {grid.metres} m are too large to travel; at most 1000 m")
     crs = grid.epsg + 120 if grid.epsg else 0
     for zone, base in ((UTM_NORTH, 0), (UTM_SOUTH, 60)):
         if zone < grid.epsg <= zone + 60:

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from skyweave.core.errors import WireError
 from skyweave.wire.cells import (
     BRANCHES,
     MAX_SYMBOLS,
@@ -167,7 +168,7 @@ def _order(both: list[Cells | None]) -> tuple[np.ndarray, np.ndarray]:
     usefulness = [cells.usefulness for _, cells in given if cells.usefulness is not None]
     if len(usefulness) < len(given):
         if usefulness:
-            raise ValueError("give the usefulness of the cells of both branches, or of neither")
+            raise WireError("give the usefulness of the cells of both branches, or of neither")
         return branch, item
     # The fastest sort is of whole numbers: those that order as the 32-bit floats do, with the place behind.
     with np.errstate(over="ignore"):
@@ -181,18 +182,18 @@ def _order(both: list[Cells | None]) -> tuple[np.ndarray, np.ndarray]:
 def _check(name: str, cells: Cells, size: int, tables: EntropyTables) -> None:
     branch = tables.branches[name]
     if cells.symbols.shape != (len(cells), branch.channels) or np.asarray(cells.symbols).dtype.kind not in "iu":
-        raise ValueError(f"{name}.symbols {cells.symbols.shape} must be whole numbers {(len(cells), branch.channels)}")
+        raise WireError(f"{name}.symbols {cells.symbols.shape} must be whole numbers {(len(cells), branch.channels)}")
     if not len(cells):
         return
     if cells.indices.min() < 0 or cells.indices.max() >= size:
-        raise ValueError(f"{name}.indices must be 0 to {size - 1}, not {cells.indices.min()} to {cells.indices.max()}")
+        raise WireError(f"{name}.indices must be 0 to {size - 1}, not {cells.indices.min()} to {cells.indices.max()}")
     seen = np.zeros(size, bool)
     seen[cells.indices] = True
     if int(seen.sum()) != len(cells):
-        raise ValueError(f"{name}.indices name {len(cells) - int(seen.sum())} cells twice")
+        raise WireError(f"{name}.indices name {len(cells) - int(seen.sum())} cells twice")
     if cells.contexts is not None and (cells.contexts.min() < 0 or cells.contexts.max() >= branch.contexts):
-        raise ValueError(f"{name}.contexts must be 0 to {branch.contexts - 1}")
+        raise WireError(f"{name}.contexts must be 0 to {branch.contexts - 1}")
     if cells.contexts is not None and cells.contexts.shape != (len(cells),):
-        raise ValueError(f"{name}.contexts {cells.contexts.shape} must be {(len(cells),)}")
+        raise WireError(f"{name}.contexts {cells.contexts.shape} must be {(len(cells),)}")
     if cells.usefulness is not None and (len(cells.usefulness) != len(cells) or np.isnan(cells.usefulness).any()):
-        raise ValueError(f"{name}.usefulness must be one number, not NaN, for each of {len(cells)} cells")
+        raise WireError(f"{name}.usefulness must be one number, not NaN, for each of {len(cells)} cells")

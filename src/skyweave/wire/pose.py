@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from skyweave.core.errors import WireError
 from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint, zigzag
 from skyweave.wire.frame import Pose, WireGrid
 
@@ -21,12 +22,12 @@ def pose_section(pose: Pose, grid: WireGrid) -> bytes:
     position = np.asarray(pose.position, np.float64)
     quaternion = np.asarray(pose.quaternion, np.float64)
     if position.shape != (3,) or not np.isfinite(position).all():
-        raise ValueError(f"position {position} must be three finite metres")
+        raise WireError(f"position {position} must be three finite metres")
     if quaternion.shape != (4,) or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
-        raise ValueError(f"quaternion {quaternion} must be wxyz of length 1")
+        raise WireError(f"quaternion {quaternion} must be wxyz of length 1")
     offset = np.rint((position - _corner(grid)) * CENTIMETRES)
     if np.abs(offset).max() > REACH:
-        raise ValueError(f"position {position} is too far from the grid at {_corner(grid)[:2]}")
+        raise WireError(f"position {position} is too far from the grid at {_corner(grid)[:2]}")
     section = b"".join(varint(zigzag(int(c))) for c in offset) + _quaternion_bytes(quaternion)
     return section + (bytes([0]) if pose.covariance is None else _covariance_bytes(pose.covariance))
 
@@ -68,7 +69,7 @@ def _read_quaternion(reader: Reader) -> np.ndarray:
 def _covariance_bytes(covariance: np.ndarray) -> bytes:
     covariance = np.asarray(covariance, np.float64)
     if covariance.shape != (6, 6) or not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
-        raise ValueError("the covariance of a pose must be (6, 6), finite and not negative on its diagonal")
+        raise WireError("the covariance of a pose must be (6, 6), finite and not negative on its diagonal")
     sigma = np.sqrt(np.diag(covariance))
     codes = np.rint(np.log2(np.maximum(sigma, 1e-30)) * SIGMA_STEPS + SIGMA_ZERO).clip(0, 255)
     codes = np.where(sigma > 0, np.maximum(codes, 1), 0).astype(np.uint8)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.core.errors import WireError
+
 
 @dataclass(frozen=True)
 class Quantiser:
@@ -26,13 +28,13 @@ class Quantiser:
     def __post_init__(self) -> None:
         step = np.atleast_1d(np.asarray(self.step, np.float32))
         if step.ndim != 1 or not np.isfinite(step).all() or not (step > 0).all():
-            raise ValueError(f"step {self.step} must be (channels,) finite and > 0")
+            raise WireError(f"step {self.step} must be (channels,) finite and > 0")
         if not 0.05 <= self.rounding <= 0.5:
-            raise ValueError(f"rounding {self.rounding} must be 0.05 to 0.5")
+            raise WireError(f"rounding {self.rounding} must be 0.05 to 0.5")
         if (np.asarray(self.smallest) > 0).any() or (np.asarray(self.largest) < 0).any():
-            raise ValueError("0 must lie within the limits of every channel")
+            raise WireError("0 must lie within the limits of every channel")
         if np.abs(self.smallest).max() > 32767 or np.abs(self.largest).max() > 32767:
-            raise ValueError("limits must be within 32767")
+            raise WireError("limits must be within 32767")
         object.__setattr__(self, "step", step)
 
     def quantise(self, features: np.ndarray) -> np.ndarray:
@@ -40,7 +42,7 @@ class Quantiser:
         features = np.asarray(features, np.float32)
         if not np.isfinite(features).all():
             bad = int((~np.isfinite(features)).sum())
-            raise ValueError(f"{bad} of {features.size} features are NaN or infinite; mask those cells")
+            raise WireError(f"{bad} of {features.size} features are NaN or infinite; mask those cells")
         with np.errstate(over="ignore"):
             scaled = np.minimum(np.abs(features) / self.step, np.float32(1 << 20))
         levels = np.copysign(np.floor(scaled + np.float32(self.rounding)), features)

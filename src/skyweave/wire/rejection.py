@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from skyweave.core.errors import WireError
+
 
 class RejectionReason(IntEnum):
     """Why a chunk is refused, in the order in which things are checked."""
@@ -25,7 +27,7 @@ class RejectionReason(IntEnum):
     INTERNAL = 17  # a fault of ours, caught: please report it
 
 
-class RejectedError(ValueError):
+class RejectedError(WireError):
     """Bytes that are no valid chunk.
 
     Attributes:

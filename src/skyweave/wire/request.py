@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skyweave.core.errors import WireError
 from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint
 from skyweave.wire.frame import Request, WireGrid
 
@@ -13,14 +14,14 @@ def request_section(request: Request, grid: WireGrid) -> bytes:
     """Raises ``ValueError`` for levels of another shape than the grid's, above 15, or too many."""
     levels = np.asarray(request.levels)
     if not 1 <= request.factor <= 255:
-        raise ValueError(f"factor {request.factor} of a request must be 1 to 255")
+        raise WireError(f"factor {request.factor} of a request must be 1 to 255")
     coarse = grid.coarser(request.factor)
     if levels.shape != (coarse.rows, coarse.columns):
-        raise ValueError(f"request levels {levels.shape} must be {(coarse.rows, coarse.columns)}: grid.coarser(factor)")
+        raise WireError(f"request levels {levels.shape} must be {(coarse.rows, coarse.columns)}: grid.coarser(factor)")
     if levels.size > MAX_REQUEST:
-        raise ValueError(f"a request of {levels.size} cells is above {MAX_REQUEST}; take a larger factor")
+        raise WireError(f"a request of {levels.size} cells is above {MAX_REQUEST}; take a larger factor")
     if levels.min() < 0 or levels.max() > 15 or levels.dtype.kind not in "biu":
-        raise ValueError(f"request levels {levels.min()} to {levels.max()} must be whole numbers 0 to 15")
+        raise WireError(f"request levels {levels.min()} to {levels.max()} must be whole numbers 0 to 15")
     width = next(bits for bits in (1, 2, 4) if levels.max() < 1 << bits)
     flat = levels.ravel().astype(np.int64)
     starts = np.flatnonzero(np.diff(flat, prepend=-1))

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skyweave.core.errors import WireError
 from skyweave.wire.rans import SymbolTables
 
 COST_SCALE = 64  # costs are in 1/64 bit
@@ -73,14 +74,14 @@ class EntropyTables:
         for name, kind in (("first", np.int64), ("escapes", np.bool_)):
             values = np.asarray(getattr(self, name)).astype(kind)
             if values.shape != (count,):
-                raise ValueError(f"{name} {values.shape} must have one value for each of {count} tables")
+                raise WireError(f"{name} {values.shape} must have one value for each of {count} tables")
             object.__setattr__(self, name, values)
         sizes = self.sizes
         holes = np.flatnonzero((self.frequencies > 0).sum(1) != sizes)
         if len(holes):
-            raise ValueError(f"table {holes[0]} has symbols of frequency 0 before its last one; give them 1")
+            raise WireError(f"table {holes[0]} has symbols of frequency 0 before its last one; give them 1")
         if np.abs(self.first).max() > 1 << 15 or (self.first + sizes).max() > 1 << 15:
-            raise ValueError("symbols must stand for numbers of 16 bits")
+            raise WireError("symbols must stand for numbers of 16 bits")
         for name, branch in self.branches.items():
             _check_branch(name, branch, count, sizes)
         self.coder  # noqa: B018  sums are checked here
@@ -158,7 +159,7 @@ class EntropyTables:
             values, which = values[escaped], table_of[escaped]
             lost = np.flatnonzero(~self.escapes[which] | (np.abs(values) > 32767))
             if len(lost):
-                raise ValueError(f"{values[lost[0]]} is beyond table {which[lost[0]]}; quantise within `limits`")
+                raise WireError(f"{values[lost[0]]} is beyond table {which[lost[0]]}; quantise within `limits`")
             symbols[escaped] = plain[escaped]
         return symbols, escaped
 
@@ -202,10 +203,10 @@ def frequencies_from(weights: np.ndarray, precision: int = 12) -> np.ndarray:
     """
     weights = np.asarray(weights, np.float64)
     if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
-        raise ValueError(f"weights {weights.shape} must be (tables, symbols), finite, >= 0, some > 0 in each table")
+        raise WireError(f"weights {weights.shape} must be (tables, symbols), finite, >= 0, some > 0 in each table")
     total = 1 << precision
     if ((weights > 0).sum(1) > total).any():
-        raise ValueError(f"tables of more than {total} symbols need a precision above {precision} bits")
+        raise WireError(f"tables of more than {total} symbols need a precision above {precision} bits")
     result = np.zeros(weights.shape, np.int64)
     for row, weight in zip(result, weights, strict=True):
         has = weight > 0
@@ -252,13 +253,13 @@ def gap_widths(classes: np.ndarray) -> np.ndarray:
 def _check_branch(name: str, branch: Branch, count: int, sizes: np.ndarray) -> None:
     tables = np.asarray(branch.tables)
     if tables.ndim != 2 or not tables.size or tables.dtype.kind not in "iu" or tables.shape[1] > MAX_CHANNELS:
-        raise ValueError(f"{name}.tables {tables.shape} must be whole numbers (contexts, channels)")
+        raise WireError(f"{name}.tables {tables.shape} must be whole numbers (contexts, channels)")
     if tables.min() < 0 or tables.max() >= count:
-        raise ValueError(f"{name}.tables name tables {tables.min()} to {tables.max()}; there are {count}")
+        raise WireError(f"{name}.tables name tables {tables.min()} to {tables.max()}; there are {count}")
     if not 1 <= branch.factor <= 255:
-        raise ValueError(f"{name}.factor {branch.factor} must be 1 to 255")
+        raise WireError(f"{name}.factor {branch.factor} must be 1 to 255")
     if (branch.context_table is None) != (len(tables) == 1):
-        raise ValueError(f"{name} has {len(tables)} contexts; a context_table is for more than one")
+        raise WireError(f"{name} has {len(tables)} contexts; a context_table is for more than one")
     context = branch.context_table
     if context is not None and not (0 <= context < count and sizes[context] == len(tables)):
-        raise ValueError(f"{name}.context_table {context} must name a table of {len(tables)} symbols")
+        raise WireError(f"{name}.context_table {context} must name a table of {len(tables)} symbols")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skyweave.core.errors import normalise_name
 from skyweave.core.sensors import Sensor, catalogue, get_sensor, sensor_from_dict, sensor_to_dict
-from skyweave.core.sensors.matching import normalise
 
 SENSORS = list(catalogue().values())
 EXPECTED = {
@@ -37,7 +37,7 @@ def test_no_spelling_means_two_bands(sensor: Sensor) -> None:
     owners: dict[str, set[str]] = {}
     for band in sensor.bands:
         for spelling in (band.name, *band.aliases):
-            owners.setdefault(normalise(spelling), set()).add(band.name)
+            owners.setdefault(normalise_name(spelling), set()).add(band.name)
     assert {key: names for key, names in owners.items() if len(names) > 1} == {}
 
 

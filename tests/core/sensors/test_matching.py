@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyweave.core.sensors import Band, Sensor, UnknownNameError, get_sensor, match_bands
+from skyweave.core.errors import UnknownNameError
+from skyweave.core.sensors import Band, Sensor, get_sensor, match_bands
 from skyweave.core.sensors.matching import wavelength_in
 
 S2 = get_sensor("sentinel2-l2a")

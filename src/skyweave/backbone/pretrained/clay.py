@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
+from skyweave.core.errors import WeightsError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
 
@@ -59,7 +60,7 @@ class Clay(PublishedEncoder):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `PublishedEncoder`; needs the batch, for wavelengths and ground sample distance."""
         if batch is None:
-            raise ValueError("Clay asks for wavelengths and ground sample distance: give the batch")
+            raise WeightsError("Clay asks for wavelengths and ground sample distance: give the batch")
         stem = self.patch_embedding(images, micrometres(batch.sensor))
         return stem, self.places(grid, batch.ground_sample_distance), self.cls_token
 
@@ -139,7 +140,7 @@ def micrometres(sensor: Sensor) -> list[float]:
         elif band.polarisation in RADAR:
             told.append(RADAR[band.polarisation])
         else:
-            raise ValueError(
+            raise WeightsError(
                 f"sensor {sensor.name!r}, band {band.name!r} is {band.kind}: Clay knows optical bands, VV and VH; "
                 "leave it out with sensor.select([...])"
             )

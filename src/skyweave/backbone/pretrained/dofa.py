@@ -18,6 +18,7 @@ from skyweave.backbone.encoder import Block, Turns, attention_mask
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import sine_cosine
+from skyweave.core.errors import WeightsError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch, stack_observations
@@ -125,7 +126,7 @@ class DOFA(nn.Module):
             ValueError: a band without a wavelength, or a patch size other than the published one.
         """
         if patch_size not in (None, self.config.patch_size):
-            raise ValueError(f"DOFA has patches of {self.config.patch_size} pixels only, got patch_size={patch_size}")
+            raise WeightsError(f"DOFA has patches of {self.config.patch_size} pixels only, got patch_size={patch_size}")
         wavelengths = wavelengths_in_micrometres(batch.sensor, self.radar_wavelength)
         pixels, valid, _ = pad_to_patches(batch, self.config.patch_size)
         mean = torch.as_tensor(batch.sensor.means, device=pixels.device).view(-1, 1, 1)
@@ -157,9 +158,11 @@ class DOFA(nn.Module):
             ValueError: another number of wavelengths than channels, or one that is plainly in nanometres.
         """
         if len(wavelengths) != images.shape[1]:
-            raise ValueError(f"{images.shape[1]} channels but {len(wavelengths)} wavelengths; give one for each")
+            raise WeightsError(f"{images.shape[1]} channels but {len(wavelengths)} wavelengths; give one for each")
         if wrong := [value for value in wavelengths if not 0.1 <= value <= 100]:
-            raise ValueError(f"wavelengths {wrong} are not micrometres (red is about 0.665); divide nanometres by 1000")
+            raise WeightsError(
+                f"wavelengths {wrong} are not micrometres (red is about 0.665); divide nanometres by 1000"
+            )
         grid_tokens = self.patch_embed(images, wavelengths)
         grid = (grid_tokens.shape[2], grid_tokens.shape[3])
         positions = resize_positions(self.pos_embed, self.config.table_side, grid)
@@ -280,12 +283,12 @@ def wavelengths_in_micrometres(sensor: Sensor, radar_wavelength: float | None = 
         if band.wavelength is not None:
             wavelengths.append(band.wavelength / 1000)
         elif band.kind != "radar":
-            raise ValueError(
+            raise WeightsError(
                 f"sensor {sensor.name!r}, band {band.name!r} is {band.kind}: DOFA knows bands by wavelength only; "
                 "leave it out with sensor.select([...])"
             )
         elif radar_wavelength is None:
-            raise ValueError(
+            raise WeightsError(
                 f"sensor {sensor.name!r}, band {band.name!r} is radar and has no optical wavelength; DOFA's authors "
                 "feed it 5.405 (its frequency in GHz) as if that were micrometres, others 3.75, and VV and VH become "
                 "the same; if you want that, say so with radar_wavelength=5.405"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS, DOFAConfig, LoadReport
+from skyweave.core.errors import WeightsError
 
 UNUSED = ("head.", "norm.", "mask_token", "projector.", "decoder_")
 """Published keys (or beginnings of keys) that the encoder's function does not use: the class head, and what belongs to
@@ -59,7 +60,7 @@ def dofa_from_state_dict(
         if key in own and own[key].shape != expected[key].shape
     ]
     if problems:
-        raise ValueError(f"{source}: not the weights of DOFA v{config.version}: {'; '.join(problems)}")
+        raise WeightsError(f"{source}: not the weights of DOFA v{config.version}: {'; '.join(problems)}")
     model.load_state_dict({key: value.float() for key, value in own.items()}, strict=True, assign=True)
     model.pos_embed.requires_grad_(config.version == 2)
     model.loaded = LoadReport(dropped=dropped, defaulted=defaulted)
@@ -76,17 +77,19 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
+        raise WeightsError(
             f"{path}: not a weights file that can be read safely ({reason}); expected a state dict of tensors"
         ) from error
     for wrapper in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path}: holds {type(content).__name__}, expected a state dict of tensors")
+        raise WeightsError(f"{path}: holds {type(content).__name__}, expected a state dict of tensors")
     strange = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strange:
-        raise ValueError(f"{path}: expected a state dict of tensors; these entries are none: {', '.join(strange[:8])}")
+        raise WeightsError(
+            f"{path}: expected a state dict of tensors; these entries are none: {', '.join(strange[:8])}"
+        )
     return dict(content)
 
 
@@ -99,7 +102,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
     bias = state.get("patch_embed.weight_generator.fc_bias.weight")
     kernels = state.get("patch_embed.weight_generator.fc_weight.weight")
     if bias is None or kernels is None or bias.ndim != 2 or kernels.ndim != 2 or not len(bias):
-        raise ValueError(
+        raise WeightsError(
             f"{source}: not DOFA weights: no patch_embed.weight_generator.fc_weight and fc_bias among its "
             f"{len(state)} keys ({', '.join(list(state)[:4])}, ...)"
         )
@@ -108,7 +111,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
     for config in VARIANTS.values():
         if (config.version, config.width, config.patch_size**2) == (version, width, pixels):
             return config
-    raise ValueError(
+    raise WeightsError(
         f"{source}: DOFA v{version} of width {width} and patch size {pixels**0.5:g} is not one of {', '.join(VARIANTS)}"
     )
 

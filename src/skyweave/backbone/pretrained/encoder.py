@@ -17,8 +17,8 @@ from skyweave.backbone.encoder import Block, attention_mask
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.pretrained.dofa import LoadReport
+from skyweave.core.errors import UnknownNameError, WeightsError
 from skyweave.core.observation import Observation
-from skyweave.core.sensors import UnknownNameError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch, stack_observations
 
@@ -116,7 +116,7 @@ class PublishedEncoder(nn.Module):
         """
         own_size = self.config.patch_size
         if patch_size not in (None, own_size):
-            raise ValueError(f"{self.config.name} has patches of {own_size} pixels only, got patch_size={patch_size}")
+            raise WeightsError(f"{self.config.name} has patches of {own_size} pixels only, got patch_size={patch_size}")
         batch = self.own_bands(batch)
         pixels, valid, grid = pad_to_patches(batch, own_size)
         seen = patchify(valid.any(1, keepdim=True), own_size).flatten(2).any(-1)
@@ -142,13 +142,13 @@ class PublishedEncoder(nn.Module):
             except UnknownNameError:
                 has = ", ".join(own.name for own in batch.sensor.bands)
                 needs = ", ".join(own.name for own in self.sensor.bands)
-                raise ValueError(
+                raise WeightsError(
                     f"{self.config.name} needs {band.name}; {batch.sensor.name} has {has} (it needs {needs}); load it "
                     "with the sensor of its channels, or use an encoder for any bands"
                 ) from None
             unit = batch.sensor.bands[channels[-1]].unit
             if unit != band.unit:
-                raise ValueError(
+                raise WeightsError(
                     f"{self.config.name} normalises {band.name} in {band.unit}, {batch.sensor.name} has it in {unit}; "
                     "load it with the statistics of your unit (sensor.normalised_with)"
                 )

@@ -22,6 +22,7 @@ from skyweave.backbone.pretrained.dofa import LoadReport
 from skyweave.backbone.pretrained.dofa_weights import dofa_from_state_dict, read_state_dict
 from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
 from skyweave.backbone.pretrained.vit import MAE, SATMAE_GROUPS, Prithvi, SatMAE
+from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
 
@@ -114,7 +115,7 @@ def from_state_dict(
         else:
             own[bare] = value.float()
     if missing := [key for key in ("cls_token", "blocks.0.norm1.weight") if key not in own]:
-        raise ValueError(f"{source}: looks like {name}, but has no {' and no '.join(missing)}")
+        raise WeightsError(f"{source}: looks like {name}, but has no {' and no '.join(missing)}")
     model = family.build(own, sensor, heads, source)
     defaulted = tuple(key for key in model.state_dict() if key == "channel_cls_embed" and key not in own)
     own |= {key: torch.zeros_like(model.state_dict()[key]) for key in defaulted}  # as its pretraining has it
@@ -142,7 +143,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> str:
         return "satmae"
     if patches is not None and patches.ndim in (4, 5):
         return "prithvi" if patches.ndim == 5 else "mae"
-    raise ValueError(
+    raise WeightsError(
         f"{source}: none of MAE, SatMAE, Prithvi, Clay and DOFA; its {len(state)} keys begin with "
         f"{', '.join(list(state)[:4])}"
     )
@@ -161,7 +162,7 @@ def _satmae(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, so
     kernels = [own[key] for key in sorted(own) if re.fullmatch(r"patch_embed\.\d+\.proj\.weight", key)]
     counts = tuple(kernel.shape[1] for kernel in kernels)
     if counts != tuple(len(group) for group in SATMAE_GROUPS):
-        raise ValueError(f"{source}: SatMAE with groups of {counts} channels; only the published (4, 4, 2) is known")
+        raise WeightsError(f"{source}: SatMAE with groups of {counts} channels; only the published (4, 4, 2) is known")
     if sensor is None:
         means, stds = ([value / DN for value in values] for values in SATMAE_STATISTICS)
         sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).normalised_with(means, stds)
@@ -174,13 +175,13 @@ def _satmae(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, so
 def _prithvi(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, source: str) -> PublishedEncoder:
     kernel = own["patch_embed.proj.weight"]
     if kernel.shape[2] != 1:
-        raise ValueError(f"{source}: Prithvi with patches of {kernel.shape[2]} frames; only single frames are known")
+        raise WeightsError(f"{source}: Prithvi with patches of {kernel.shape[2]} frames; only single frames are known")
     own["patch_embed.proj.weight"] = kernel.squeeze(2)
     patch_size, table = kernel.shape[-1], own.pop("pos_embed")  # fixed: made here for one frame
     side = 224 // patch_size
     frames, rest = divmod(table.shape[1] - 1, side**2)
     if rest:
-        raise ValueError(f"{source}: a position table of {table.shape[1]} rows is not for frames of 224 pixels")
+        raise WeightsError(f"{source}: a position table of {table.shape[1]} rows is not for frames of 224 pixels")
     if sensor is None:
         version = 1 if frames == 3 else 2  # version 1 was trained on three dates, version 2 on four
         means, stds = ([value / DN for value in values] for values in PRITHVI_STATISTICS[version])
@@ -231,14 +232,14 @@ def _config(
     depth = len({key.split(".")[1] for key in own if key.startswith("blocks.")})
     heads = heads or HEADS.get(width)
     if heads is None:
-        raise ValueError(f"{source}: width {width} is no published size; give its number of attention heads")
+        raise WeightsError(f"{source}: width {width} is no published size; give its number of attention heads")
     return PublishedConfig(name, width, depth, heads, int(patch_size), side, epsilon)
 
 
 def _side(own: Mapping[str, Tensor], source: str) -> int:
     patches = own["pos_embed"].shape[1] - 1 if "pos_embed" in own else -1
     if patches < 1 or math.isqrt(patches) ** 2 != patches:
-        raise ValueError(f"{source}: no position table of a class token and a square of patches (pos_embed)")
+        raise WeightsError(f"{source}: no position table of a class token and a square of patches (pos_embed)")
     return math.isqrt(patches)
 
 
@@ -254,7 +255,7 @@ def _norm_after_mean(own: dict[str, Tensor]) -> bool:
 def _of_channels(sensor: Sensor | None, channels: int, source: str) -> Sensor:
     if sensor is None or len(sensor) != channels:
         given = "none was given" if sensor is None else f"{sensor.name} has {len(sensor)} bands"
-        raise ValueError(
+        raise WeightsError(
             f"{source}: the weights have {channels} channels and do not say which; {given}: give the sensor with these "
             "bands, in their order, and the statistics they were normalised with"
         )
@@ -272,7 +273,7 @@ def _fetched(source: str) -> Path:
         return path
     parts = source.removeprefix("hub:").split("/", 2)
     if len(parts) < 3:
-        raise ValueError(f"{source}: write hub:OWNER/REPOSITORY/FILE")
+        raise WeightsError(f"{source}: write hub:OWNER/REPOSITORY/FILE")
     try:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError as error:
@@ -288,7 +289,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         try:
             state = load_file(path)
         except SafetensorError as error:
-            raise ValueError(f"{path} is not a readable safetensors file ({error}); fetch it again") from error
+            raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch it again") from error
     else:
         with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts store their options beside
             state = read_state_dict(path)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.core.errors import DataError
+
 TOUCHING = 1e-9  # metres by which a corner may lie outside and still count as on a side
 CORNER_SIGNS = np.array(  # of (length, width, height), bottom face first, each counter-clockwise from front left
     [[1, 1, -1], [-1, 1, -1], [-1, -1, -1], [1, -1, -1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1], [1, -1, 1]]
@@ -28,12 +30,12 @@ class Boxes:
         for name, shape in (("centres", (-1, 3)), ("sizes", (-1, 3)), ("yaws", (-1,))):
             values = np.asarray(getattr(self, name), np.float64).reshape(shape)
             if not np.isfinite(values).all():
-                raise ValueError(f"{name} of boxes hold NaN or infinity")
+                raise DataError(f"{name} of boxes hold NaN or infinity")
             object.__setattr__(self, name, values)
         if not len(self.centres) == len(self.sizes) == len(self.yaws):
-            raise ValueError(f"{len(self.centres)} centres, {len(self.sizes)} sizes and {len(self.yaws)} yaws of boxes")
+            raise DataError(f"{len(self.centres)} centres, {len(self.sizes)} sizes and {len(self.yaws)} yaws of boxes")
         if (self.sizes <= 0).any():
-            raise ValueError(f"box sizes must be metres > 0, got {self.sizes.min()}")
+            raise DataError(f"box sizes must be metres > 0, got {self.sizes.min()}")
 
     def __len__(self) -> int:
         return len(self.centres)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import check_transform, invert_transform, transform_points
 
 NEAR_PLANE_M = 1e-3  # metres; nothing closer than this is in front of the camera
@@ -31,19 +32,19 @@ class PinholeCamera:
         object.__setattr__(self, "intrinsics", matrix)
         object.__setattr__(self, "distortion", tuple(float(c) for c in self.distortion))
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
-            raise ValueError(f"intrinsics must be a finite 3x3 matrix, got {matrix.tolist()}")
+            raise DataError(f"intrinsics must be a finite 3x3 matrix, got {matrix.tolist()}")
         if not (matrix[0, 0] > 0 and matrix[1, 1] > 0) or not np.allclose(matrix[2], (0, 0, 1)):
-            raise ValueError(f"intrinsics need focal lengths > 0 and the last row 0 0 1, got {matrix.tolist()}")
+            raise DataError(f"intrinsics need focal lengths > 0 and the last row 0 0 1, got {matrix.tolist()}")
         if self.rows < 1 or self.columns < 1:
-            raise ValueError(f"an image of {self.rows} x {self.columns} pixels has no pixels")
+            raise DataError(f"an image of {self.rows} x {self.columns} pixels has no pixels")
         if len(self.distortion) != 5 or not np.isfinite(self.distortion).all():
-            raise ValueError(f"distortion must be five finite numbers k1 k2 p1 p2 k3, got {self.distortion}")
+            raise DataError(f"distortion must be five finite numbers k1 k2 p1 p2 k3, got {self.distortion}")
 
     @classmethod
     def from_field_of_view(cls, horizontal: float, rows: int, columns: int) -> "PinholeCamera":
         """An undistorted camera with square pixels and a horizontal field of view in radians."""
         if not 0 < horizontal < np.pi:
-            raise ValueError(f"horizontal field of view {horizontal} must be between 0 and pi radians")
+            raise DataError(f"horizontal field of view {horizontal} must be between 0 and pi radians")
         focal = columns / 2 / np.tan(horizontal / 2)
         return cls(np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1.0]]), rows, columns)
 

@@ -7,6 +7,8 @@ converted at the border, in `skyweave.core.geometry.conventions`.
 
 import numpy as np
 
+from skyweave.core.errors import DataError
+
 ORTHONORMAL_TOLERANCE = 1e-5
 
 
@@ -42,20 +44,20 @@ def check_transform(matrix: np.ndarray, name: str) -> np.ndarray:
     """
     matrix = np.asarray(matrix, np.float64)
     if matrix.shape != (4, 4):
-        raise ValueError(f"{name} has shape {matrix.shape}; a rigid transform is 4x4")
+        raise DataError(f"{name} has shape {matrix.shape}; a rigid transform is 4x4")
     if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} holds NaN or infinity; drop the frame or repair the pose")
+        raise DataError(f"{name} holds NaN or infinity; drop the frame or repair the pose")
     if not np.allclose(matrix[3], (0, 0, 0, 1)):
-        raise ValueError(f"{name} has the last row {matrix[3].tolist()}; it must be 0 0 0 1")
+        raise DataError(f"{name} has the last row {matrix[3].tolist()}; it must be 0 0 0 1")
     rotation = matrix[:3, :3]
     error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     if error > ORTHONORMAL_TOLERANCE:
-        raise ValueError(
+        raise DataError(
             f"{name} has a rotation that is not orthonormal (off by {error:.2g}); normalise the quaternion or "
             "orthonormalise the matrix"
         )
     if np.linalg.det(rotation) < 0:
-        raise ValueError(f"{name} mirrors (determinant -1); convert left-handed axes with geometry.conventions")
+        raise DataError(f"{name} mirrors (determinant -1); convert left-handed axes with geometry.conventions")
     return matrix
 
 
@@ -68,7 +70,7 @@ def rotation_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
     quaternion = np.asarray(quaternion, np.float64)
     length = np.linalg.norm(quaternion, axis=-1, keepdims=True)
     if not np.isfinite(quaternion).all() or (length < 1e-9).any():
-        raise ValueError(f"quaternion {quaternion.tolist()} is not finite or has no length; expected wxyz")
+        raise DataError(f"quaternion {quaternion.tolist()} is not finite or has no length; expected wxyz")
     w, x, y, z = np.moveaxis(quaternion / length, -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -150,5 +152,5 @@ def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     x, y, z = np.asarray(target, np.float64) - np.asarray(position, np.float64)
     horizontal = np.hypot(x, y)
     if horizontal == 0 and z == 0:
-        raise ValueError(f"the camera at {np.asarray(position).tolist()} cannot look at its own position")
+        raise DataError(f"the camera at {np.asarray(position).tolist()} cannot look at its own position")
     return camera_pose(position, float(np.arctan2(y, x)), float(np.arctan2(-z, horizontal)))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from pyproj import CRS, Proj, Transformer
 
+from skyweave.core.errors import DataError
+
 GEOGRAPHIC = "EPSG:4326"
 GEOCENTRIC = "EPSG:4978"
 
@@ -16,9 +18,9 @@ def utm_crs(latitude: float, longitude: float) -> str:
         ValueError: beyond 84 north or 80 south, where UTM ends, or no coordinates at all.
     """
     if not (np.isfinite(latitude) and np.isfinite(longitude) and abs(longitude) <= 180):
-        raise ValueError(f"latitude {latitude} and longitude {longitude} are no place on the Earth")
+        raise DataError(f"latitude {latitude} and longitude {longitude} are no place on the Earth")
     if not -80 <= latitude <= 84:
-        raise ValueError(f"latitude {latitude:.3f} lies outside UTM, which ends at 80 south and 84 north")
+        raise DataError(f"latitude {latitude:.3f} lies outside UTM, which ends at 80 south and 84 north")
     number = min(int((longitude + 180) // 6) + 1, 60)
     return f"EPSG:{32600 + number if latitude >= 0 else 32700 + number}"
 
@@ -56,7 +58,7 @@ class LocalFrame:
 
     def __post_init__(self) -> None:
         if not (abs(self.latitude) <= 90 and abs(self.longitude) <= 180 and np.isfinite(self.height)):
-            raise ValueError(f"{self.latitude}, {self.longitude}, {self.height} are no place on the Earth")
+            raise DataError(f"{self.latitude}, {self.longitude}, {self.height} are no place on the Earth")
         sin_lat, cos_lat = np.sin(np.radians(self.latitude)), np.cos(np.radians(self.latitude))
         sin_lon, cos_lon = np.sin(np.radians(self.longitude)), np.cos(np.radians(self.longitude))
         rows = [

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skyweave.core.errors import DataError
+
 
 @dataclass(frozen=True)
 class MapGrid:
@@ -30,11 +32,11 @@ class MapGrid:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.resolution) and self.resolution > 0):
-            raise ValueError(f"resolution {self.resolution} must be metres > 0")
+            raise DataError(f"resolution {self.resolution} must be metres > 0")
         if self.rows < 1 or self.columns < 1:
-            raise ValueError(f"a grid of {self.rows} x {self.columns} cells has no cells")
+            raise DataError(f"a grid of {self.rows} x {self.columns} cells has no cells")
         if self.west != int(self.west) or self.north != int(self.north):
-            raise ValueError(f"west {self.west} and north {self.north} must be whole cells; use MapGrid.covering")
+            raise DataError(f"west {self.west} and north {self.north} must be whole cells; use MapGrid.covering")
         if self.crs is not None:
             _check_metres(self.crs)
 
@@ -44,11 +46,9 @@ class MapGrid:
     ) -> "MapGrid":
         """The smallest snapped grid over (west, south, east, north) in metres."""
         if not np.isfinite(bounds).all() or not (bounds[2] > bounds[0] and bounds[3] > bounds[1]):
-            raise ValueError(
-                f"bounds {bounds} must be finite (west, south, east, north), west < east and south < north"
-            )
+            raise DataError(f"bounds {bounds} must be finite (west, south, east, north), west < east and south < north")
         if not resolution > 0:
-            raise ValueError(f"resolution {resolution} must be metres > 0")
+            raise DataError(f"resolution {resolution} must be metres > 0")
         tolerance = 1e-6  # of a cell: a bound that is on an edge but for rounding stays there
         west, south = (int(np.floor(b / resolution + tolerance)) for b in bounds[:2])
         east, north = (int(np.ceil(b / resolution - tolerance)) for b in bounds[2:])
@@ -118,11 +118,11 @@ class MapGrid:
             ValueError: another resolution or reference system: their cells do not coincide.
         """
         if not np.isclose(self.resolution, other.resolution, rtol=1e-9):
-            raise ValueError(
+            raise DataError(
                 f"grids of {self.resolution} m and {other.resolution} m cells do not align; agree on one resolution"
             )
         if self.crs != other.crs:
-            raise ValueError(f"grids in {self.crs} and {other.crs} do not align; agree on one reference system")
+            raise DataError(f"grids in {self.crs} and {other.crs} do not align; agree on one reference system")
         return other.north - self.north, self.west - other.west
 
 
@@ -133,10 +133,10 @@ def _check_metres(crs: str) -> None:
     try:
         parsed = CRS.from_user_input(crs)
     except CRSError as error:
-        raise ValueError(f"unknown coordinate reference system {crs!r}: {error}") from None
+        raise DataError(f"unknown coordinate reference system {crs!r}: {error}") from None
     if parsed.is_geographic or any(axis.unit_name not in ("metre", "meter") for axis in parsed.axis_info[:2]):
         unit = parsed.axis_info[0].unit_name
-        raise ValueError(
+        raise DataError(
             f"{crs} is in {unit}; a map grid needs metres: use the UTM zone of the place "
             "(skyweave.core.geometry.geodesy.utm_crs)"
         )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 
 HORIZON = 1e-6  # rays that fall by less than this per metre of depth never meet the ground
@@ -72,9 +73,9 @@ class ElevationModel:
     def __post_init__(self) -> None:
         heights = np.asarray(self.heights, np.float64)
         if heights.shape != self.grid.shape:
-            raise ValueError(f"heights have shape {heights.shape}, the grid has {self.grid.shape}")
+            raise DataError(f"heights have shape {heights.shape}, the grid has {self.grid.shape}")
         if not np.isfinite(heights).any():
-            raise ValueError("the elevation model has no finite height")
+            raise DataError("the elevation model has no finite height")
         object.__setattr__(self, "heights", heights)
         object.__setattr__(self, "_range", (float(np.nanmin(heights)), float(np.nanmax(heights))))
 

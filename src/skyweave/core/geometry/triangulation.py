@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 
 STEPS = 10
@@ -22,7 +23,7 @@ def triangulate(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[
     """
     pixels = np.asarray(pixels, np.float64)
     if pixels.ndim != 3 or pixels.shape[0] != len(cameras) or pixels.shape[2] != 2:
-        raise ValueError(f"pixels have shape {pixels.shape}; give (cameras, points, 2) for {len(cameras)} cameras")
+        raise DataError(f"pixels have shape {pixels.shape}; give (cameras, points, 2) for {len(cameras)} cameras")
     points = _nearest_to_rays(pixels, cameras)
     known = np.isfinite(pixels).all(-1) & np.isfinite(points).all(-1)
     for _ in range(STEPS):

@@ -1,7 +1,7 @@
 from .band import Band
 from .description import load_sensor, sensor_from_dict, sensor_to_dict
 from .lookup import catalogue, get_sensor
-from .matching import BandMatch, UnknownNameError, find_band, match_bands
+from .matching import BandMatch, find_band, match_bands
 from .sensor import Encoding, Sensor
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "BandMatch",
     "Encoding",
     "Sensor",
-    "UnknownNameError",
     "catalogue",
     "find_band",
     "get_sensor",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from skyweave.core.errors import DataError
+
 BandKind = Literal["optical", "thermal", "radar", "elevation"]
 Unit = Literal["reflectance", "radiance", "db", "uint8", "dn", "kelvin", "metre"]
 
@@ -46,19 +48,19 @@ class Band:
     def __post_init__(self) -> None:
         spectral = self.kind in ("optical", "thermal")
         if spectral and not self.wavelength:
-            raise ValueError(f"band {self.name!r} is {self.kind} and needs a centre wavelength in nanometres")
+            raise DataError(f"band {self.name!r} is {self.kind} and needs a centre wavelength in nanometres")
         if self.kind == "radar" and not (self.frequency and self.polarisation):
-            raise ValueError(
+            raise DataError(
                 f"band {self.name!r} is radar and needs a frequency in GHz (C band: 5.405) and a polarisation (VV, VH)"
             )
         if not spectral and (self.wavelength or self.width):
-            raise ValueError(f"band {self.name!r} is {self.kind}: it has no wavelength; remove it")
+            raise DataError(f"band {self.name!r} is {self.kind}: it has no wavelength; remove it")
         if self.kind != "radar" and (self.frequency or self.polarisation):
-            raise ValueError(f"band {self.name!r} is {self.kind}: frequency and polarisation belong to radar bands")
+            raise DataError(f"band {self.name!r} is {self.kind}: frequency and polarisation belong to radar bands")
         if spectral and self.wavelength is not None and not 100 <= self.wavelength <= 50_000:
-            raise ValueError(
+            raise DataError(
                 f"band {self.name!r}: wavelength {self.wavelength} is outside 100 to 50000 nm; "
                 "wavelengths are in nanometres (red is about 665, not 0.665)"
             )
         if self.std <= 0:
-            raise ValueError(f"band {self.name!r}: std is {self.std}, must be positive")
+            raise DataError(f"band {self.name!r}: std is {self.std}, must be positive")

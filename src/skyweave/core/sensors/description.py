@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 import yaml
 
+from skyweave.core.errors import DataError, did_you_mean, normalise_name
 from skyweave.core.sensors.band import Band, BandKind, Unit
-from skyweave.core.sensors.matching import did_you_mean, normalise
 from skyweave.core.sensors.sensor import Encoding, Sensor
 
 _SENSOR_KEYS = ("name", "title", "ground_sample_distance", "unit", "kind", "encodings", "bands")
@@ -35,7 +35,7 @@ def parse_sensor(text: str, source: str) -> Sensor:
     try:
         content = yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"{source} is not valid YAML: {error}") from error
+        raise DataError(f"{source} is not valid YAML: {error}") from error
     return sensor_from_dict(content, source)
 
 
@@ -54,13 +54,13 @@ def sensor_from_dict(content: Any, source: str = "sensor") -> Sensor:
     name = str(content["name"])
     source = source if name in source else f"{source} ({name})"
     if not isinstance(content["bands"], list) or not content["bands"]:
-        raise ValueError(f"{source}: bands must be a list with at least one band")
+        raise DataError(f"{source}: bands must be a list with at least one band")
     defaults = {key: content[key] for key in ("unit", "kind") if key in content}
     bands = tuple(_band(row, defaults, f"{source}: band {n}") for n, row in enumerate(content["bands"], 1))
     _check_spellings(bands, source)
     stored = content.get("encodings") or {bands[0].unit: {}}
     if not isinstance(stored, Mapping):
-        raise ValueError(f"{source}: encodings must map a word (dn) to how it is scaled ({{scale: 0.0001}})")
+        raise DataError(f"{source}: encodings must map a word (dn) to how it is scaled ({{scale: 0.0001}})")
     encodings = tuple(_encoding(word, entry, bands, f"{source}: encoding {word!r}") for word, entry in stored.items())
     try:
         return Sensor(
@@ -71,7 +71,7 @@ def sensor_from_dict(content: Any, source: str = "sensor") -> Sensor:
             encodings=encodings,
         )
     except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+        raise DataError(f"{source}: {error}") from error
 
 
 def sensor_to_dict(sensor: Sensor) -> dict[str, Any]:
@@ -97,16 +97,16 @@ def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
             values[key] = _number(values[key], f"{source}: {key}")
     aliases = values.get("aliases") or ()
     if isinstance(aliases, str) or not isinstance(aliases, (list, tuple)):
-        raise ValueError(f"{source}: aliases is {aliases!r}, must be a list ([B04, RED])")
+        raise DataError(f"{source}: aliases is {aliases!r}, must be a list ([B04, RED])")
     values |= {"name": name, "aliases": tuple(str(alias) for alias in aliases)}
     try:
         band = Band(**values)
     except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+        raise DataError(f"{source}: {error}") from error
     if band.width is not None and band.width < 0.5:
-        raise ValueError(f"{source}: width {band.width:g} is in nanometres; 0.03 micrometres are 30")
+        raise DataError(f"{source}: width {band.width:g} is in nanometres; 0.03 micrometres are 30")
     if band.width is not None and band.wavelength is not None and band.width > band.wavelength:
-        raise ValueError(f"{source}: width {band.width:g} nm does not go with wavelength {band.wavelength:g} nm")
+        raise DataError(f"{source}: width {band.width:g} nm does not go with wavelength {band.wavelength:g} nm")
     return band
 
 
@@ -115,13 +115,13 @@ def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> En
     _check_keys(entry, _ENCODING_KEYS, source)
     own = entry.get("bands") or {}
     if not isinstance(own, Mapping):
-        raise ValueError(f"{source}: bands must map a band name to its own scaling, is {own!r}")
+        raise DataError(f"{source}: bands must map a band name to its own scaling, is {own!r}")
     names = [band.name for band in bands]
     exceptions = []
     for name, scaling in own.items():
         _check_keys(scaling, _ENCODING_KEYS[:-1], f"{source}: band {name!r}")
         if name not in names:
-            raise ValueError(f"{source}: there is no band {name!r}{did_you_mean(str(name), names)}")
+            raise DataError(f"{source}: there is no band {name!r}{did_you_mean(str(name), names)}")
         exceptions.append((str(name), _scaling(str(word), scaling, f"{source}: band {name!r}")))
     scaling = {key: value for key, value in entry.items() if key != "bands"}
     return _scaling(str(word), scaling, source, tuple(exceptions))
@@ -133,11 +133,11 @@ def _scaling(
     planck = entry.get("planck")
     if planck is not None:
         if not isinstance(planck, (list, tuple)) or len(planck) != 2:
-            raise ValueError(f"{source}: planck is {planck!r}, must be the two constants [K1, K2]")
+            raise DataError(f"{source}: planck is {planck!r}, must be the two constants [K1, K2]")
         planck = (_number(planck[0], f"{source}: planck"), _number(planck[1], f"{source}: planck"))
     scale = _number(entry.get("scale", 1.0), f"{source}: scale")
     if scale == 0:
-        raise ValueError(f"{source}: scale is 0, which would erase every value")
+        raise DataError(f"{source}: scale is 0, which would erase every value")
     return Encoding(
         name=word,
         scale=scale,
@@ -168,18 +168,18 @@ def _plain(band: Band) -> dict[str, Any]:
 
 def _check_keys(content: Any, valid: Collection[str], source: str, required: Collection[str] = ()) -> None:
     if not isinstance(content, Mapping):
-        raise ValueError(f"{source} must be a mapping with the keys {', '.join(valid)}, is {type(content).__name__}")
+        raise DataError(f"{source} must be a mapping with the keys {', '.join(valid)}, is {type(content).__name__}")
     for key in content:
         if key not in valid:
             hint = did_you_mean(str(key), valid)
-            raise ValueError(f"{source}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")
+            raise DataError(f"{source}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")
     if absent := [key for key in required if content.get(key) is None]:
-        raise ValueError(f"{source}: {' and '.join(absent)} must be given")
+        raise DataError(f"{source}: {' and '.join(absent)} must be given")
 
 
 def _check_choice(value: Any, valid: Collection[str], source: str) -> None:
     if value not in valid:
-        raise ValueError(f"{source} is {value!r}{did_you_mean(str(value), valid)}; valid: {', '.join(valid)}")
+        raise DataError(f"{source} is {value!r}{did_you_mean(str(value), valid)}; valid: {', '.join(valid)}")
 
 
 def _check_spellings(bands: tuple[Band, ...], source: str) -> None:
@@ -187,9 +187,9 @@ def _check_spellings(bands: tuple[Band, ...], source: str) -> None:
     owners: dict[str, str] = {}
     for band in bands:
         for spelling in (band.name, *band.aliases):
-            owner = owners.setdefault(normalise(spelling), band.name)
+            owner = owners.setdefault(normalise_name(spelling), band.name)
             if owner != band.name:
-                raise ValueError(f"{source}: {spelling!r} means both {owner!r} and {band.name!r}; remove one alias")
+                raise DataError(f"{source}: {spelling!r} means both {owner!r} and {band.name!r}; remove one alias")
 
 
 def _number(value: Any, source: str) -> float:
@@ -197,7 +197,7 @@ def _number(value: Any, source: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{source} is {value!r}, must be a number") from None
+        raise DataError(f"{source} is {value!r}, must be a number") from None
     if isinstance(value, bool) or number != number or number in (float("inf"), float("-inf")):
-        raise ValueError(f"{source} is {value!r}, must be a finite number")
+        raise DataError(f"{source} is {value!r}, must be a finite number")
     return number

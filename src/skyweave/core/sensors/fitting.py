@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.core.errors import normalise_name
 from skyweave.core.sensors.inspection import FileReport
-from skyweave.core.sensors.matching import BandMatch, match_bands, normalise
+from skyweave.core.sensors.matching import BandMatch, match_bands
 from skyweave.core.sensors.sensor import Sensor
 
 OFFSET_FLOOR = 900  # digital numbers; the +1000 of baseline 04.00 less what noise may take away
@@ -63,7 +64,7 @@ def hints(report: FileReport, fits: Iterable[Fit]) -> list[str]:
         rest = "" if len(scales) == 1 else f" (and {len(scales) - 1} other pairs)"
         found.append(f"tags say value = {scale:g} * stored + {offset:g}{rest}: declare the unit that does this (dn)")
     for band in report.bands:
-        if band.colour == "alpha" and band.name is not None and normalise(band.name) != "alpha":
+        if band.colour == "alpha" and band.name is not None and normalise_name(band.name) != "alpha":
             found.append(
                 f"band {band.number} is called {band.name!r} but tagged as alpha (transparency): "
                 "viewers may hide pixels by it; it is read as a band here"

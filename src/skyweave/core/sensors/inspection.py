@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.sensors.matching import wavelength_in
 
 METRES_PER_DEGREE = 111_320.0  # along a meridian; along a parallel times the cosine of the latitude
@@ -117,13 +118,13 @@ def inspect_raster(
         try:
             dataset = rasterio.open(path)
         except RasterioError as error:
-            raise ValueError(f"{path} is not a raster that GDAL can open (or it is cut short): {error}") from error
+            raise DataError(f"{path} is not a raster that GDAL can open (or it is cut short): {error}") from error
         with dataset:
             report = _declarations(dataset, path)
             try:
                 _values(dataset, report, sample, progress or (lambda share: None))
             except RasterioError as error:
-                raise ValueError(
+                raise DataError(
                     f"{path}: opened, but its pixels cannot be read to the end: the file is truncated or corrupt; "
                     f"fetch it again ({error})"
                 ) from error
@@ -133,7 +134,7 @@ def inspect_raster(
 def _declarations(dataset: Any, path: Path) -> FileReport:
     if not dataset.count:
         names = "; ".join(dataset.subdatasets[:4]) or "none"
-        raise ValueError(f"{path} holds no bands of its own; give one of its subdatasets: {names}")
+        raise DataError(f"{path} holds no bands of its own; give one of its subdatasets: {names}")
     crs = dataset.crs
     georeferenced = not dataset.transform.is_identity
     tags = dataset.tags()

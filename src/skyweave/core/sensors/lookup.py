@@ -4,8 +4,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from skyweave.core.errors import UnknownNameError, did_you_mean, normalise_name
 from skyweave.core.sensors.description import load_sensor, parse_sensor
-from skyweave.core.sensors.matching import UnknownNameError, did_you_mean, normalise
 from skyweave.core.sensors.sensor import Sensor
 
 
@@ -20,7 +20,7 @@ def get_sensor(name: str | Path) -> Sensor:
     if text.endswith((".yaml", ".yml")):
         return load_sensor(text)
     for known in names():
-        if normalise(known) == normalise(text):
+        if normalise_name(known) == normalise_name(text):
             return _read(known)
     raise UnknownNameError(
         f"no sensor is called {text!r}{did_you_mean(text, names())}; valid names: {', '.join(names())}; "

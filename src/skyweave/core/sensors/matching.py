@@ -1,23 +1,15 @@
 """Which band is meant: by name, by alias, or by wavelength. Nothing here is decided by position."""
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from skyweave.core.errors import DataError, UnknownNameError, did_you_mean, normalise_name
 from skyweave.core.sensors.band import Band
 
 if TYPE_CHECKING:
     from skyweave.core.sensors.sensor import Sensor
-
-
-class UnknownNameError(KeyError):
-    """A name that is not among the valid ones. Its text is the message itself (a plain ``KeyError`` shows quotes)."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,7 @@ class BandMatch:
     def file_order(self) -> "Sensor":
         """The sensor with only the matched bands, in file order. Raises ``ValueError`` if nothing matches."""
         if not self.matched:
-            raise ValueError(f"no band of the file matches sensor {self.sensor.name!r}; declare the bands by name")
+            raise DataError(f"no band of the file matches sensor {self.sensor.name!r}; declare the bands by name")
         return self.sensor.select(list(self.matched))
 
 
@@ -74,12 +66,12 @@ def find_band(bands: Sequence[Band], name: str, owner: str) -> int:
     Raises:
         UnknownNameError: (a ``KeyError``) no band has that name; lists the valid names and the nearest one.
     """
-    wanted = normalise(name)
+    wanted = normalise_name(name)
     for index, band in enumerate(bands):
-        if normalise(band.name) == wanted:
+        if normalise_name(band.name) == wanted:
             return index
     for index, band in enumerate(bands):
-        if any(normalise(alias) == wanted for alias in band.aliases):
+        if any(normalise_name(alias) == wanted for alias in band.aliases):
             return index
     spellings = {spelling: band.name for band in bands for spelling in (*band.aliases, band.name)}
     hint = did_you_mean(name, spellings)
@@ -111,7 +103,7 @@ def match_bands(
     given: list[float | None] = list(wavelengths) if wavelengths is not None else [None] * count
     fwhm: list[float | None] = list(widths) if widths is not None else [None] * count
     if len(given) != count or len(fwhm) != count:
-        raise ValueError(f"{count} descriptions, {len(given)} wavelengths and {len(fwhm)} widths: give one per band")
+        raise DataError(f"{count} descriptions, {len(given)} wavelengths and {len(fwhm)} widths: give one per band")
     centres = [value or wavelength_in(text) for value, text in zip(given, texts, strict=True)]
 
     channels: list[int | None] = [None] * len(sensor)
@@ -143,23 +135,6 @@ def match_bands(
     return BandMatch(sensor, tuple(channels), tuple(reasons), extra)
 
 
-@lru_cache(maxsize=65536)  # opening one hyperspectral file asks some hundred thousand times
-def normalise(name: str) -> str:
-    """A spelling without case, punctuation and leading zeros: ``B04``, ``b4`` and ``B_4`` are one name."""
-    letters = re.sub(r"[^0-9a-z]+", "", name.casefold())
-    return re.sub(r"(?<!\d)0+(?=\d)", "", letters)
-
-
-def did_you_mean(name: str, valid: Iterable[str] | dict[str, str]) -> str:
-    """``, did you mean 'red'?`` for the nearest valid spelling (a dict maps spellings to names), or an empty text."""
-    spellings = {normalise(spelling): spelling for spelling in valid}
-    near = difflib.get_close_matches(normalise(name), list(spellings), n=1, cutoff=0.6)
-    if not near:
-        return ""
-    spelling = spellings[near[0]]
-    return f", did you mean {(valid[spelling] if isinstance(valid, dict) else spelling)!r}?"
-
-
 def wavelength_in(text: str) -> float | None:
     """Centre wavelength in nanometres written in a description, ``0.665 um`` or ``665 nm``; None if there is none."""
     found = re.search(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns?|um|µm|μm)\b", text, re.I)
@@ -174,8 +149,8 @@ def _by_name(sensor: "Sensor", texts: list[str]) -> list[tuple[int, int]]:
     spelled: dict[str, int] = {}
     for index, band in enumerate(sensor.bands):
         for spelling in (*band.aliases, band.name):
-            spelled.setdefault(normalise(spelling), index)
-    keys = [normalise(text) for text in texts]
+            spelled.setdefault(normalise_name(spelling), index)
+    keys = [normalise_name(text) for text in texts]
     return [(spelled[key], channel) for channel, key in enumerate(keys) if key in spelled]
 
 

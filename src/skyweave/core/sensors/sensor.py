@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.matching import find_band
 
@@ -42,7 +43,7 @@ class Encoding:
         """
         if self.channels:
             if stored.ndim != 3 or len(stored) != len(self.channels):
-                raise ValueError(
+                raise DataError(
                     f"encoding {self.name!r} differs between bands: decode all {len(self.channels)} of them together "
                     f"as (bands, rows, columns), not {stored.shape}; for one band use sensor.select([name])"
                 )
@@ -91,11 +92,11 @@ class Sensor:
     def __post_init__(self) -> None:
         names = [band.name for band in self.bands]
         if not names:
-            raise ValueError(f"sensor {self.name!r} has no bands")
+            raise DataError(f"sensor {self.name!r} has no bands")
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"sensor {self.name!r} names bands twice: {', '.join(duplicates)}")
+            raise DataError(f"sensor {self.name!r} names bands twice: {', '.join(duplicates)}")
         if self.ground_sample_distance <= 0:
-            raise ValueError(
+            raise DataError(
                 f"sensor {self.name!r}: ground sample distance {self.ground_sample_distance} must be positive metres"
             )
 
@@ -134,7 +135,7 @@ class Sensor:
                 channels = tuple(own.get(band.name, usual) for band in self.bands)
                 return channels[0] if len(set(channels)) == 1 else Encoding(name, channels=channels)
         valid = ", ".join(encoding.name for encoding in self.encodings) or "none declared"
-        raise ValueError(f"sensor {self.name!r} has no unit {name!r}; declare one of: {valid}")
+        raise DataError(f"sensor {self.name!r} has no unit {name!r}; declare one of: {valid}")
 
     def normalised_with(self, means: Sequence[float], stds: Sequence[float]) -> "Sensor":
         """The same sensor with other normalisation statistics, given in band order."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.scores import confusion
 from skyweave.downstream.finetuning.tasks import Prediction
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
@@ -26,7 +27,7 @@ def resampled_scores(task: Task, found: Sequence[Prediction], samples: Sequence[
         likely = np.stack([own.probabilities for own in found if own.probabilities is not None])
         return micro_average_precision(likely, np.stack([np.asarray(own.label) for own in samples]), drawn)
     if task.kind not in ("classification", "segmentation"):
-        raise ValueError(f"{task.kind} has no resampled scores; classification, multilabel and segmentation have")
+        raise ConfigError(f"{task.kind} has no resampled scores; classification, multilabel and segmentation have")
     tables = confusion(task, found, samples)
     totals = (drawn @ tables.reshape(len(samples), -1)).reshape(-1, *tables.shape[1:])
     hits = np.diagonal(totals, axis1=1, axis2=2)

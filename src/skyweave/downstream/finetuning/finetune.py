@@ -10,6 +10,7 @@ from typing import Any
 from skyweave.backbone import load
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.models.weights import save_finetuned
 from skyweave.downstream.finetuning.module import Report
 from skyweave.downstream.finetuning.recipe import HeadConfig, Method, Recipe, Training
@@ -48,7 +49,7 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         if not self.seeds:
-            raise ValueError("seeds is empty; name at least one")
+            raise ConfigError("seeds is empty; name at least one")
 
     @property
     def recipe(self) -> Recipe:
@@ -160,7 +161,7 @@ def _start(output: Path, config: dict[str, Any], resume: bool) -> None:
         before = json.loads(kept.read_text())
         differing = [key for key in now if now[key] != before.get(key)]
         if differing:
-            raise ValueError(
+            raise ConfigError(
                 f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
                 "one, or start a new folder"
             )

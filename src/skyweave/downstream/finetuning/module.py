@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.data_source import Feed, Part, Steps, in_turn
 from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed
 from skyweave.downstream.finetuning.recipe import Training
@@ -58,7 +59,7 @@ class AdaptationModule(lightning.LightningModule):
             targets = standardised(self.model, part.targets)
             total = total + loss(self.model.task, answer, targets, weights, dice) * len(part) / count
         if not torch.isfinite(total):
-            raise ValueError(
+            raise ConfigError(
                 f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning "
                 f"rate {self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels"
             )

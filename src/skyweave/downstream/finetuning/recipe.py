@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.labels.labelled_data import Task
 
 MethodKind = Literal["frozen", "full", "last", "lora", "scratch", "unet"]
@@ -55,7 +56,7 @@ class Method:
         for name in ("blocks", "rank", "alpha", "channels"):
             _positive(f"method.{name}", getattr(self, name))
         if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"method.layer_decay is {self.layer_decay}; use a number above 0 and up to 1 (no decay)")
+            raise ConfigError(f"method.layer_decay is {self.layer_decay}; use a number above 0 and up to 1 (no decay)")
 
     @property
     def starts_with_head(self) -> bool:
@@ -92,7 +93,7 @@ class HeadConfig:
             return "linear" if image else "pyramid"
         valid = IMAGE_HEADS if image else DENSE_HEADS
         if self.kind not in valid:
-            raise ValueError(
+            raise ConfigError(
                 f"head {self.kind!r} cannot serve {task.kind} ({'one answer an image' if image else 'dense answers'}); "
                 f"use one of {', '.join(valid)}"
             )
@@ -151,9 +152,9 @@ class Training:
         for rate in (*self.learning_rates, *self.head_learning_rates):
             _positive("training.learning_rates", rate)
         if self.dice < 0:
-            raise ValueError(f"training.dice is {self.dice}; use 0 (none) or more")
+            raise ConfigError(f"training.dice is {self.dice}; use 0 (none) or more")
         if not 0 < self.sweep_share <= 1:
-            raise ValueError(f"training.sweep_share is {self.sweep_share}; use a share above 0 and up to 1")
+            raise ConfigError(f"training.sweep_share is {self.sweep_share}; use a share above 0 and up to 1")
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class Recipe:
             return self.training.weight_decay
         decay, fastest = self.training.linear_weight_decay, max(self.rates(head=True))
         if not 0 <= decay * fastest < 1:
-            raise ValueError(
+            raise ConfigError(
                 f"training.linear_weight_decay is {decay:g}; with head learning rates up to {fastest:g} use 0 to below "
                 f"{1 / fastest:g}, above which a step would turn the weights round"
             )
@@ -189,9 +190,9 @@ class Recipe:
 
 def _positive(name: str, value: float) -> None:
     if not value > 0:
-        raise ValueError(f"{name} is {value}; use a number above 0")
+        raise ConfigError(f"{name} is {value}; use a number above 0")
 
 
 def _known(name: str, value: str, valid: tuple[str, ...]) -> None:
     if value not in valid:
-        raise ValueError(f"{name} is {value!r}; use one of {', '.join(valid)}")
+        raise ConfigError(f"{name} is {value!r}; use one of {', '.join(valid)}")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from skyweave.backbone import Backbone, build_backbone
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.data_source import Examples, FeatureFeed, Feed, ImageFeed
 from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed, build_model, trained_parameters
 from skyweave.downstream.finetuning.models.lora import add_low_rank, merge_low_rank
@@ -175,10 +176,10 @@ def _parts(
 ) -> tuple[tuple[Examples, Examples, Examples], list[str]]:
     """The three parts, checked."""
     if not 0 < fraction <= 1:
-        raise ValueError(f"fraction is {fraction}; use a share above 0 and up to 1")
+        raise ConfigError(f"fraction is {fraction}; use a share above 0 and up to 1")
     for name in ("train", "validation", "test"):
         if not len(getattr(data, name)):
-            raise ValueError(
+            raise ConfigError(
                 f"{data.task.name}: the {name} part has no sample; check the split and the label files, or give more "
                 "images"
             )
@@ -193,9 +194,9 @@ def _parts(
         wanted = (label_counts(task, validation) + label_counts(task, test)) > 0
         missing = [name for name, here, there in zip(task.classes, seen, wanted, strict=True) if there and not here]
         if not seen.any() and task.kind != "detection":
-            raise ValueError(f"{task.name}: no training sample has a label; check the masks and `ignore`")
+            raise ConfigError(f"{task.name}: no training sample has a label; check the masks and `ignore`")
         if missing and fraction == 1 and absent == "error":
-            raise ValueError(
+            raise ConfigError(
                 f"{task.name}: no training sample shows {', '.join(missing)}, which validation or test contain; split "
                 "otherwise, leave these classes out, or list their values as ignored"
             )
@@ -209,7 +210,7 @@ def _prepared(backbone: nn.Module | None, method: Method, seed: int) -> nn.Modul
     if method.kind == "unet":
         return None
     if backbone is None:
-        raise ValueError(f"the method {method.kind} needs a backbone; give one, or use the method unet")
+        raise ConfigError(f"the method {method.kind} needs a backbone; give one, or use the method unet")
     if method.kind != "scratch":
         return copy.deepcopy(backbone).eval()
     if isinstance(backbone, Backbone):
@@ -255,9 +256,9 @@ def _unfreeze(model: FinetunedModel, method: Method, seed: int) -> None:
     backbone.requires_grad_(False)
     blocks = [module for name, module in backbone.named_modules() if name.rpartition(".")[2] == "blocks"]
     if not blocks or not isinstance(blocks[0], nn.ModuleList):
-        raise ValueError(f"{type(backbone).__name__} has no list of `blocks` of which the last could learn; use full")
+        raise ConfigError(f"{type(backbone).__name__} has no list of `blocks` of which the last could learn; use full")
     if method.blocks > len(blocks[0]):
-        raise ValueError(f"method.blocks is {method.blocks}, the backbone has {len(blocks[0])}; use as many or fewer")
+        raise ConfigError(f"method.blocks is {method.blocks}, the backbone has {len(blocks[0])}; use as many or fewer")
     blocks[0][-method.blocks :].requires_grad_(True)
 
 
@@ -272,6 +273,6 @@ def _head_parameters(model: FinetunedModel) -> int:
 def _fit_target(model: FinetunedModel, train: Examples) -> None:
     values = np.concatenate([np.asarray(own.label, np.float64)[np.isfinite(own.label)] for own in train])
     if not len(values):
-        raise ValueError(f"{model.task.name}: no training pixel has a value; check the masks")
+        raise ConfigError(f"{model.task.name}: no training pixel has a value; check the masks")
     model.target_mean.fill_(float(values.mean()))
     model.target_std.fill_(max(float(values.std()), 1e-6))

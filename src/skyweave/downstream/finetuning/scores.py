@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.models.detection_head import average_precision
 from skyweave.downstream.finetuning.tasks import Prediction
 from skyweave.downstream.labels.labelled_data import IGNORED, LabelledSample, Task
@@ -56,7 +57,7 @@ def _classes(task: Task, found: Sequence[Prediction], samples: Sequence[Labelled
         for metric in (accuracy, recall, harmonic, union):
             metric.update(answer, target)
     if not counted:
-        raise ValueError(f"{task.name}: no sample to score has a label; check masks, `ignore` and the split")
+        raise ConfigError(f"{task.name}: no sample to score has a label; check masks, `ignore` and the split")
     f1, iou = harmonic.compute(), union.compute()
     table = confusion(task, found, samples).sum(0)
     there = torch.from_numpy((table.sum(0) + table.sum(1)) > 0)
@@ -92,7 +93,7 @@ def _regression(found: Sequence[Prediction], samples: Sequence[LabelledSample]) 
         truths.append(np.asarray(sample.label)[known])
     answer, truth = (torch.from_numpy(np.concatenate(own).astype(np.float64)) for own in (answers, truths))
     if len(truth) < 2:
-        raise ValueError(f"{len(truth)} pixels to score have a value, two or more are needed; check the masks")
+        raise ConfigError(f"{len(truth)} pixels to score have a value, two or more are needed; check the masks")
     return {
         "r2": float(r2_score(answer, truth)),
         "mae": float(mean_absolute_error(answer, truth)),

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from skyweave.core.errors import DataError
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options."""
@@ -38,12 +40,12 @@ def run(args: argparse.Namespace) -> int:
     if args.task == ["list"]:
         return _list(args.json)
     if bool(args.task) == args.all:
-        raise ValueError("say which to fetch: --task NAME (may be repeated), or --all; `--task list` lists them")
+        raise DataError("say which to fetch: --task NAME (may be repeated), or --all; `--task list` lists them")
     if args.output is None:
-        raise ValueError("say where to: -o FOLDER")
+        raise DataError("say where to: -o FOLDER")
     chosen = list(list_tasks()) if args.all else [get_task(name).name for name in args.task]
     if len(chosen) > 1 and (args.url or args.sha256):
-        raise ValueError("--url and --sha256 are of one archive: give one --task with them")
+        raise DataError("--url and --sha256 are of one archive: give one --task with them")
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     done = {}
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:

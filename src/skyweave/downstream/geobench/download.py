@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.downstream.geobench.folder import open_task
 from skyweave.downstream.geobench.tasks import GeobenchTask, get_task
 
@@ -103,7 +104,7 @@ def _is_whole(place: Path, task: GeobenchTask) -> bool:
 def _fetch(url: str, path: Path, tell: Progress, pause: float) -> str | None:
     """The file at ``url`` in ``path``, whole; returns the SHA-256 that the server names, if it does."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"{url}: only http and https are fetched")
+        raise DataError(f"{url}: only http and https are fetched")
     failures = 0
     while True:
         before = path.stat().st_size if path.exists() else 0
@@ -209,7 +210,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise ValueError(f"{req.full_url}: it sends on to {newurl}, which is not encrypted; refused")
+            raise DataError(f"{req.full_url}: it sends on to {newurl}, which is not encrypted; refused")
         self.sha256 = _sha256_in(headers) or self.sha256
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -229,7 +230,7 @@ def _check_sum(archive: Path, expected: str | None, tell: Progress, remove: bool
             done += len(piece)
             tell("checking", done, total)
     if digest.hexdigest() != expected.lower():
-        raise ValueError(
+        raise DataError(
             f"{archive}: its SHA-256 is {digest.hexdigest()}, not {expected.lower()}{_removed(archive, remove)}"
         )
 
@@ -257,7 +258,7 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, tell: Progress, remo
             shutil.rmtree(place)
         aside.rename(place)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, FileNotFoundError) as error:
-        raise ValueError(
+        raise DataError(
             f"{archive}: no archive of {task.name}, or damaged ({error}){_removed(archive, remove)}"
         ) from error
     finally:
@@ -272,7 +273,7 @@ def _members(content: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
         if PurePosixPath(member.filename).name == "default_partition.json"
     }
     if len(roots) != 1:
-        raise ValueError(f"{len(roots)} folders with a default_partition.json in it")
+        raise DataError(f"{len(roots)} folders with a default_partition.json in it")
     (root,) = roots
     members = []
     for member in content.infolist():
@@ -280,7 +281,7 @@ def _members(content: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
         if path.parent != root or path.suffix not in UNPACKED or path.name.startswith("."):
             continue
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise ValueError(f"{member.filename} is a link")
+            raise DataError(f"{member.filename} is a link")
         members.append(member)
     return members
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args, overload
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.sensors import Sensor
 from skyweave.data.units import check_unit
 from skyweave.downstream.geobench.partitions import (
@@ -62,7 +63,7 @@ def open_task(
             what `read_sample` raises: samples are read to find out.
     """
     if statistics not in get_args(Statistics):
-        raise ValueError(f"statistics is {statistics!r}; use one of {', '.join(get_args(Statistics))}")
+        raise DataError(f"statistics is {statistics!r}; use one of {', '.join(get_args(Statistics))}")
     place, task = _place(Path(folder), name)
     partition, notes = read_partition(place, task, fraction)
     check_specification(place, task)

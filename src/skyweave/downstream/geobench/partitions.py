@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.geobench.tasks import GeobenchTask
 from skyweave.downstream.geobench.unpickle import MAX_BYTES, Stored, read_pickle
 
@@ -24,7 +25,7 @@ def read_partition(place: Path, task: GeobenchTask, fraction: float) -> tuple[Pa
     """
     if fraction not in FRACTIONS:
         published = ", ".join(f"{value:g}" for value in FRACTIONS)
-        raise ValueError(f"fraction {fraction} of {task.name}: partitions are published for {published}")
+        raise DataError(f"fraction {fraction} of {task.name}: partitions are published for {published}")
     candidates = ["default"] if fraction == 1.0 else []
     candidates.append(f"{fraction:.2f}x_train")
     for candidate in candidates:
@@ -49,10 +50,10 @@ def check_specification(place: Path, task: GeobenchTask) -> None:
         stored = read_pickle(stream.read(MAX_BYTES + 1), str(path))
     label = stored.get("label_type") if isinstance(stored, Stored) else None
     if not isinstance(label, Stored):
-        raise ValueError(f"{path}: it specifies no task of GEO-Bench; download the task again")
+        raise DataError(f"{path}: it specifies no task of GEO-Bench; download the task again")
     classes = label.get("n_classes")
     if classes != len(task.classes):
-        raise ValueError(
+        raise DataError(
             f"{path}: it specifies {classes} classes where {task.name} has {len(task.classes)}; this folder holds "
             "another task or version"
         )
@@ -112,16 +113,16 @@ def _splits(path: Path) -> Partition:
     """A partition file, checked: names that are names of files in this folder."""
     content = _json(path)
     if not isinstance(content, Mapping) or any(split not in content for split in SPLITS):
-        raise ValueError(f"{path}: it has to name the samples of {', '.join(SPLITS)}; download the task again")
+        raise DataError(f"{path}: it has to name the samples of {', '.join(SPLITS)}; download the task again")
     for split in SPLITS:
         names = content[split]
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(f"{path}: {split} is no list of names; download the task again")
+            raise DataError(f"{path}: {split} is no list of names; download the task again")
         for name in names:
             if "/" in name or "\\" in name or "\0" in name or name.startswith(".."):
-                raise ValueError(f"{path}: the sample name {name!r} leads out of the folder; refused")
+                raise DataError(f"{path}: the sample name {name!r} leads out of the folder; refused")
         if not names:
-            raise ValueError(f"{path}: {split} names no samples; download the task again")
+            raise DataError(f"{path}: {split} names no samples; download the task again")
     return {split: tuple(content[split]) for split in SPLITS}
 
 
@@ -129,7 +130,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no JSON, or it breaks off ({error}); download the task again") from error
+        raise DataError(f"{path}: no JSON, or it breaks off ({error}); download the task again") from error
 
 
 def _label_classes(place: Path, classes: int) -> dict[str, set[int]]:
@@ -140,7 +141,7 @@ def _label_classes(place: Path, classes: int) -> dict[str, set[int]]:
             isinstance(row, list) and len(row) == classes and all(isinstance(share, int | float) for share in row)
             for row in rows.values()
         ):
-            raise ValueError(f"{path}: it has to give {classes} numbers for each sample; download the task again")
+            raise DataError(f"{path}: it has to give {classes} numbers for each sample; download the task again")
         return {name: {number for number, share in enumerate(row) if share > 0} for name, row in rows.items()}
     if (path := place / "label_map.json").is_file():
         names_of = _json(path)
@@ -148,7 +149,7 @@ def _label_classes(place: Path, classes: int) -> dict[str, set[int]]:
         if not isinstance(names_of, dict) or not all(
             key.isdigit() and int(key) < classes and isinstance(names, list) for key, names in names_of.items()
         ):
-            raise ValueError(f"{path}: it has to list samples for classes 0 to {classes - 1}; download the task again")
+            raise DataError(f"{path}: it has to list samples for classes 0 to {classes - 1}; download the task again")
         for key, names in names_of.items():
             for name in names:
                 found.setdefault(str(name), set()).add(int(key))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.downstream.geobench.tasks import GeobenchTask, StoredSensor
 from skyweave.downstream.geobench.unpickle import MAX_BYTES, plain, read_pickle
@@ -63,7 +64,7 @@ def read_sample(
         raise OSError(f"{path} is damaged ({error}); download the task again") from error
     if shape is None and len({observation.shape for observation in observations}) > 1:
         sizes = ", ".join(str(observation.shape) for observation in observations)
-        raise ValueError(f"{path}: its pictures have sizes {sizes}; download the file again")
+        raise DataError(f"{path}: its pictures have sizes {sizes}; download the file again")
     return check(LabelledSample(observations, label, str(path)), task.task)
 
 
@@ -85,16 +86,16 @@ def _described(file: "h5py.File", path: Path) -> dict[str, Any]:
         attribute = attribute.tobytes()
     if isinstance(attribute, str):  # the bytes as Python prints them
         if len(attribute) > 4 * MAX_BYTES or not re.fullmatch(r"b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\"", attribute):
-            raise ValueError(f"{path}: its attribute 'pickle' holds no bytes; it is no sample of GEO-Bench")
+            raise DataError(f"{path}: its attribute 'pickle' holds no bytes; it is no sample of GEO-Bench")
         try:
             attribute = ast.literal_eval(attribute)
         except (SyntaxError, ValueError) as error:
-            raise ValueError(f"{path}: its attribute 'pickle' is damaged; download the task again") from error
+            raise DataError(f"{path}: its attribute 'pickle' is damaged; download the task again") from error
     if not isinstance(attribute, bytes):
-        raise ValueError(f"{path}: it has no attribute 'pickle'; it is no sample of GEO-Bench")
+        raise DataError(f"{path}: it has no attribute 'pickle'; it is no sample of GEO-Bench")
     described = read_pickle(attribute, str(path))
     if not isinstance(described, dict):
-        raise ValueError(f"{path}: its attribute 'pickle' describes no bands; it is no sample of GEO-Bench")
+        raise DataError(f"{path}: its attribute 'pickle' describes no bands; it is no sample of GEO-Bench")
     return described
 
 
@@ -103,25 +104,25 @@ def _label(file: "h5py.File", described: dict[str, Any], task: GeobenchTask, pat
     if task.kind == "segmentation":
         mask = _dataset(file, _named(file, "label", path), path)
         if mask.ndim != 2:
-            raise ValueError(f"{path}: its mask has shape {mask.shape}; two dimensions are expected")
+            raise DataError(f"{path}: its mask has shape {mask.shape}; two dimensions are expected")
         if mask.dtype.kind == "f" and not (np.isfinite(mask).all() and (mask % 1 == 0).all()):
-            raise ValueError(f"{path}: its mask holds fractions; class numbers are expected")
+            raise DataError(f"{path}: its mask holds fractions; class numbers are expected")
         return mask.astype(np.int64)
     if "label" not in described:
-        raise ValueError(f"{path}: it has no label; download the task again")
+        raise DataError(f"{path}: it has no label; download the task again")
     value = plain(described["label"], str(path))
     if isinstance(value, int) and task.kind == "classification":
         return value
     numbers = np.asarray(value if isinstance(value, list | np.ndarray) else [value])
     single = task.kind == "classification"
     if numbers.dtype.kind not in "biuf" or numbers.ndim != 1 or (single and len(numbers) != 1):
-        raise ValueError(f"{path}: its label is no {'class number' if single else 'row of yes and no'}")
+        raise DataError(f"{path}: its label is no {'class number' if single else 'row of yes and no'}")
     if (numbers % 1 != 0).any():
-        raise ValueError(f"{path}: its label {numbers.tolist()[:5]} holds fractions")
+        raise DataError(f"{path}: its label {numbers.tolist()[:5]} holds fractions")
     if single:
         return int(numbers[0])
     if not np.isin(numbers, (0, 1)).all():
-        raise ValueError(f"{path}: its label holds {sorted(set(numbers.tolist()) - {0, 1})[:5]}; 0 and 1 are expected")
+        raise DataError(f"{path}: its label holds {sorted(set(numbers.tolist()) - {0, 1})[:5]}; 0 and 1 are expected")
     return numbers.astype(bool)
 
 
@@ -138,13 +139,13 @@ def _observation(
         (name,) = names
         values = _dataset(file, name, path)
         if values.ndim != 3 or values.shape[2] < stored.channels:
-            raise ValueError(f"{path}: {name!r} has shape {values.shape}; {stored.channels} channels last are expected")
+            raise DataError(f"{path}: {name!r} has shape {values.shape}; {stored.channels} channels last are expected")
         values = np.moveaxis(values[:, :, : stored.channels], 2, 0)
     else:
         bands = [_flat(_dataset(file, name, path), name, path) for name in names]
         if len({band.shape for band in bands}) > 1:
             sizes = ", ".join(f"{name!r} {band.shape}" for name, band in zip(names, bands, strict=True))
-            raise ValueError(f"{path}: the bands of {stored.name} have different sizes: {sizes}")
+            raise DataError(f"{path}: the bands of {stored.name} have different sizes: {sizes}")
         values = np.stack(bands)
     distance = stored.ground_sample_distance
     valid = np.ones(values.shape, bool) if stored.nodata is None else values != stored.nodata
@@ -168,8 +169,8 @@ def _named(file: "h5py.File", name: str, path: Path) -> str:
     if len(dated) == 1:
         return dated[0]
     if dated:
-        raise ValueError(f"{path}: {name!r} is there for {len(dated)} dates; samples of one date are expected")
-    raise ValueError(f"{path}: it has no {name!r}; it has {', '.join(there) or 'nothing'}: is it of another task?")
+        raise DataError(f"{path}: {name!r} is there for {len(dated)} dates; samples of one date are expected")
+    raise DataError(f"{path}: it has no {name!r}; it has {', '.join(there) or 'nothing'}: is it of another task?")
 
 
 def _dataset(file: "h5py.File", name: str, path: Path) -> np.ndarray:
@@ -179,11 +180,11 @@ def _dataset(file: "h5py.File", name: str, path: Path) -> np.ndarray:
     link = file.get(name, getlink=True)
     data = file[name] if isinstance(link, h5py.HardLink) else None
     if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-        raise ValueError(f"{path}: {name!r} is no dataset of this file but points elsewhere; refused")
+        raise DataError(f"{path}: {name!r} is no dataset of this file but points elsewhere; refused")
     if data.dtype.kind not in "biuf" or data.ndim not in (2, 3):
-        raise ValueError(f"{path}: {name!r} holds {data.dtype} of shape {data.shape}; pictures are expected")
+        raise DataError(f"{path}: {name!r} holds {data.dtype} of shape {data.shape}; pictures are expected")
     if not 0 < data.size <= MAX_VALUES:
-        raise ValueError(f"{path}: {name!r} has shape {data.shape}; no picture of the benchmark is of that size")
+        raise DataError(f"{path}: {name!r} has shape {data.shape}; no picture of the benchmark is of that size")
     try:
         return np.asarray(data[()])
     except OSError as error:
@@ -195,7 +196,7 @@ def _flat(values: np.ndarray, name: str, path: Path) -> np.ndarray:
     if values.ndim == 3 and values.shape[2] == 1:
         return values[:, :, 0]
     if values.ndim != 2:
-        raise ValueError(f"{path}: {name!r} has shape {values.shape}; one band is expected")
+        raise DataError(f"{path}: {name!r} has shape {values.shape}; one band is expected")
     return values
 
 
@@ -203,7 +204,7 @@ def _times(shape: tuple[int, ...], wanted: tuple[int, int], name: str, path: Pat
     """How often a coarse pixel is repeated to fill the mask's grid."""
     times = wanted[0] // max(1, shape[0])
     if times < 1 or (shape[0] * times, shape[1] * times) != wanted:
-        raise ValueError(f"{path}: the mask has shape {wanted}, the picture of {name} {shape}; they do not fit")
+        raise DataError(f"{path}: the mask has shape {wanted}, the picture of {name} {shape}; they do not fit")
     return times
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from pyproj import CRS
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.downstream.geobench.layouts import CLOUDS, DATED, LANDSAT8, LAYOUTS, NEON_CHANNELS, SENTINEL1, SENTINEL2
 from skyweave.downstream.geobench.partitions import FRACTIONS, SPLITS
 from skyweave.downstream.geobench.pickling import stored_array, stored_date, write_pickle
@@ -55,7 +56,7 @@ def fabricate(
         UnknownNameError: (a ``KeyError``) no such task.
     """
     if min(samples) < 1 or size < 10:
-        raise ValueError(f"{samples} samples of {size} pixels a side: give one of each split at least, and ten pixels")
+        raise DataError(f"{samples} samples of {size} pixels a side: give one of each split at least, and ten pixels")
     chosen = [get_task(name) for name in names] if names is not None else list(list_tasks().values())
     return [_task(Path(folder), task, samples, min(size, task.size), seed) for task in chosen]
 

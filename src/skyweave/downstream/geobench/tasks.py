@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import yaml
 
+from skyweave.core.errors import DataError, UnknownNameError, did_you_mean
 from skyweave.core.sensors import Encoding, Sensor
-from skyweave.core.sensors.matching import UnknownNameError, did_you_mean
 from skyweave.downstream.geobench.sensors import sensor_named
 from skyweave.downstream.labels.labelled_data import Task, TaskKind
 
@@ -97,7 +97,7 @@ class GeobenchTask:
             return self.sensors
         known = {stored.name: stored for stored in self.sensors}
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"{self.name}: name each sensor to read once, out of {', '.join(known)}")
+            raise DataError(f"{self.name}: name each sensor to read once, out of {', '.join(known)}")
         for name in names:
             if name not in known:
                 raise UnknownNameError(f"{self.name} has no sensor {name!r}; it has {', '.join(known)}")

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError
+
 MAX_BYTES = 16 * 2**20
 """Longest pickle read; the largest in the benchmark, a forest's outline in words, has some tens of kilobytes."""
 ALLOWED = {
@@ -73,7 +75,7 @@ def read_pickle(data: bytes, source: str) -> Any:
         ValueError: no pickle, damaged, or longer than `MAX_BYTES`.
     """
     if len(data) > MAX_BYTES:
-        raise ValueError(f"{source}: its pickle has {len(data)} bytes, more than the {MAX_BYTES} that are read")
+        raise DataError(f"{source}: its pickle has {len(data)} bytes, more than the {MAX_BYTES} that are read")
     machine = _Machine(source)
     try:
         for opcode, argument, _ in pickletools.genops(data):
@@ -83,8 +85,8 @@ def read_pickle(data: bytes, source: str) -> Any:
     except UnsafePickleError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{source}: its pickle is damaged ({error}); download the file again") from error
-    raise ValueError(f"{source}: its pickle breaks off; download the file again")
+        raise DataError(f"{source}: its pickle is damaged ({error}); download the file again") from error
+    raise DataError(f"{source}: its pickle breaks off; download the file again")
 
 
 def plain(value: Any, source: str) -> Any:
@@ -110,7 +112,7 @@ def plain(value: Any, source: str) -> Any:
         if name in ("date", "datetime"):
             return _date(*arguments)
     except (ValueError, TypeError, IndexError) as error:
-        raise ValueError(f"{source}: the {name} in its pickle cannot be read: {error}") from error
+        raise DataError(f"{source}: the {name} in its pickle cannot be read: {error}") from error
     return value
 
 
@@ -184,7 +186,7 @@ class _Machine:
             target = target.state
         for key, item in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str | int | float | bytes | None):  # to hash a nest of tuples may take for ever
-                raise ValueError(f"a key of type {type(key).__name__}")
+                raise DataError(f"a key of type {type(key).__name__}")
             target[key] = item
 
     def _name(self, argument: str | None) -> None:
@@ -206,13 +208,13 @@ class _Machine:
         if name == "BUILD":
             target.state = value
         elif not isinstance(value, tuple):
-            raise ValueError("arguments that are no tuple")
+            raise DataError("arguments that are no tuple")
         else:
             self.stack[-1] = Stored(target.name, value)
 
     def _top(self, kind: type | tuple[type, ...]) -> Any:
         if not isinstance(self.stack[-1], kind):
-            raise ValueError(f"a {type(self.stack[-1]).__name__} where something else belongs")
+            raise DataError(f"a {type(self.stack[-1]).__name__} where something else belongs")
         return self.stack[-1]
 
     def _marked(self) -> list[Any]:
@@ -258,15 +260,15 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     """Numbers from their bytes; nothing is allocated that the bytes do not fill."""
     letters = kind.arguments[0] if isinstance(kind, Stored) and kind.arguments else None
     if not (isinstance(letters, str) and re.fullmatch(r"[biuf][1248]", letters)):
-        raise ValueError("it is of something else than numbers")
+        raise DataError("it is of something else than numbers")
     swapped = isinstance(kind.state, tuple) and len(kind.state) > 1 and kind.state[1] == ">"
     dtype = np.dtype((">" if swapped else "<") + letters)
     content = _bytes(*content.arguments or ()) if isinstance(content, Stored) else content
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if not isinstance(content, bytes) or not all(type(size) is int and 0 <= size <= MAX_BYTES for size in sizes):
-        raise ValueError("it has no size")
+        raise DataError("it has no size")
     if len(sizes) > 8 or math.prod(sizes) * dtype.itemsize != len(content):
-        raise ValueError(f"it is of {' x '.join(map(str, sizes[:8]))} in {len(content)} bytes")
+        raise DataError(f"it is of {' x '.join(map(str, sizes[:8]))} in {len(content)} bytes")
     return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
 
 
@@ -274,12 +276,12 @@ def _date(content: Any, *_: Any) -> datetime.date:
     """A date from the bytes in which Python stores it: year in two bytes, month, day, and so on."""
     content = _bytes(*content.arguments or ()) if isinstance(content, Stored) else content
     if not isinstance(content, bytes) or len(content) not in (4, 10):
-        raise ValueError("it is not stored as Python does")
+        raise DataError("it is not stored as Python does")
     return datetime.date(content[0] * 256 + content[1], content[2] & 127, content[3])
 
 
 def _bytes(text: Any = "", encoding: Any = "latin1") -> bytes:
     """Bytes that an old pickle spells as text."""
     if not isinstance(text, str) or encoding != "latin1":
-        raise ValueError("only text in latin1 is known")
+        raise DataError("only text in latin1 is known")
     return text.encode("latin1")

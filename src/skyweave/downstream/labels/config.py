@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.labels.labelled_data import TaskKind
 from skyweave.downstream.labels.probe_config import Source
 from skyweave.downstream.labels.splits import Parts
@@ -68,17 +69,17 @@ class OwnData:
         dense = {"segmentation": "mask", "change": "mask", "regression": "mask", "detection": "boxes"}
         valid = (dense[self.task],) if self.task in dense else ("folder", "pattern", "csv")
         if self.labels.kind not in valid:
-            raise ValueError(f"{self.task} cannot have labels of kind {self.labels.kind!r}; use {', '.join(valid)}")
+            raise ConfigError(f"{self.task} cannot have labels of kind {self.labels.kind!r}; use {', '.join(valid)}")
         if self.labels.kind in ("csv", "mask", "boxes") and not self.labels.files:
-            raise ValueError(f"labels of kind {self.labels.kind!r} need `files`, the table or the masks")
+            raise ConfigError(f"labels of kind {self.labels.kind!r} need `files`, the table or the masks")
         if (self.task == "change") != (self.second is not None):
-            raise ValueError("`second`, the second date's file with {name}, is needed for change and for nothing else")
+            raise ConfigError("`second`, the second date's file with {name}, is needed for change and for nothing else")
         if self.task in ("segmentation", "change") and not isinstance(self.labels.classes, dict):
-            raise ValueError("masks need `classes` as a mapping from stored value to name, such as {0: no, 1: yes}")
+            raise ConfigError("masks need `classes` as a mapping from stored value to name, such as {0: no, 1: yes}")
         if self.split.kind == "blocks":
             if self.tile is None or self.split.block % self.tile:
-                raise ValueError(
+                raise ConfigError(
                     f"split into blocks of {self.split.block} pixels needs a `tile` that divides them, is {self.tile}"
                 )
             if self.task not in ("segmentation", "change", "regression"):
-                raise ValueError("blocks are held out of masks only; split images and boxes by groups")
+                raise ConfigError("blocks are held out of masks only; split images and boxes by groups")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.finetuning.tasks import label_counts
 from skyweave.downstream.labels.config import OwnData
 from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample, Task
@@ -27,7 +28,7 @@ def load_labelled_dataset(data: OwnData, root: Path, name: str) -> LabelledData:
     reader = Reader(data, root, task)
     places = [place for path in find_images(data.source, root) for place in reader.places(path)]
     if not places:
-        raise ValueError(f"{name}: none of the images {data.source.files!r} in {root} has a label; check `labels`")
+        raise DataError(f"{name}: none of the images {data.source.files!r} in {root} has a label; check `labels`")
     counts = _counts(places, reader)
     notes: list[str] = []
     if data.split.kind == "given":

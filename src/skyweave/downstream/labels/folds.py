@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 from sklearn.model_selection import StratifiedGroupKFold
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.labels.probe_config import Split
 from skyweave.downstream.labels.samples import Samples
 
@@ -36,7 +37,7 @@ def make_folds(samples: Samples, split: Split, seed: int) -> list[Fold]:
     testable = everything[samples.testable]
     groups = len(np.unique(samples.group[testable]))
     if groups < split.folds:
-        raise ValueError(
+        raise DataError(
             f"{groups} groups cannot be split into {split.folds} folds; lower split.folds, or use more images or a "
             "split.pattern that tells them apart"
         )

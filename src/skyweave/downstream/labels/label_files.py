@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.labels.probe_config import Labels
 
 
@@ -49,12 +50,12 @@ def load_targets(labels: Labels, root: Path) -> Targets:
     label_of = _label_function(labels, root)
     names = list(labels.classes.values()) if isinstance(labels.classes, dict) else list(labels.classes or [])
     if not names:
-        raise ValueError("labels need `classes`, the list of names in a fixed order")
+        raise DataError("labels need `classes`, the list of names in a fixed order")
 
     def image(path: Path) -> int:
         label = label_of(path)
         if label not in names:
-            raise ValueError(f"{path}: label {label!r} is none of the classes {', '.join(names)}")
+            raise DataError(f"{path}: label {label!r} is none of the classes {', '.join(names)}")
         return names.index(label)
 
     return Targets(names, lambda path: chosen(path) and label_of(path) is not None, image, _no_grid)
@@ -78,7 +79,7 @@ def majority(
     values = list(classes)
     unknown = sorted(set(np.unique(mask).tolist()) - set(values) - set(ignore))
     if unknown:
-        raise ValueError(f"{source}: label values {unknown} are neither classes {values} nor ignored {ignore}")
+        raise DataError(f"{source}: label values {unknown} are neither classes {values} nor ignored {ignore}")
     shares = np.stack([_cell_mean((mask == value).astype(np.float32), cell) for value in values])
     return np.where(shares.max(axis=0) >= minimum_share, shares.argmax(axis=0), np.nan).astype(np.float32)
 
@@ -127,7 +128,7 @@ def _read_table(path: Path, columns: list[str]) -> list[dict[str, str]]:
         reader = csv.DictReader(file)
         missing = [column for column in columns if column not in (reader.fieldnames or [])]
         if missing:
-            raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or [])}")
+            raise DataError(f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or [])}")
         return list(reader)
 
 
@@ -142,7 +143,7 @@ def _read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
         with rasterio.open(path) as dataset:
             mask = dataset.read(1)
     if mask.shape != shape:
-        raise ValueError(
+        raise DataError(
             f"{path}: label raster has {mask.shape[0]} x {mask.shape[1]} pixels, its image {shape[0]} x "
             f"{shape[1]}; bring both to one grid"
         )

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 
 TaskKind = Literal["classification", "multilabel", "segmentation", "regression", "change", "detection"]
@@ -31,12 +32,10 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(TaskKind):
-            raise ValueError(f"task {self.name!r} is of kind {self.kind!r}; use one of {', '.join(get_args(TaskKind))}")
+            raise DataError(f"task {self.name!r} is of kind {self.kind!r}; use one of {', '.join(get_args(TaskKind))}")
         least = {"regression": 0, "multilabel": 1, "detection": 1}.get(self.kind, 2)
         if len(self.classes) < least:
-            raise ValueError(
-                f"task {self.name!r} ({self.kind}) names {len(self.classes)} classes; name {least} or more"
-            )
+            raise DataError(f"task {self.name!r} ({self.kind}) names {len(self.classes)} classes; name {least} or more")
 
 
 @dataclass(frozen=True)
@@ -78,22 +77,22 @@ def check(sample: LabelledSample, task: Task) -> LabelledSample:
     label = np.asarray(sample.label)
     if task.kind == "classification":
         if label.shape != () or not 0 <= int(label) < classes:
-            raise ValueError(f"{where}: label {sample.label!r} is no class of {task.name}; use 0 to {classes - 1}")
+            raise DataError(f"{where}: label {sample.label!r} is no class of {task.name}; use 0 to {classes - 1}")
     elif task.kind == "multilabel":
         if label.shape != (classes,) or label.dtype != bool:
-            raise ValueError(f"{where}: label has shape {label.shape} ({label.dtype}); give ({classes},) bool")
+            raise DataError(f"{where}: label has shape {label.shape} ({label.dtype}); give ({classes},) bool")
     elif task.kind == "detection":
         _check_boxes(label, classes, where)
     else:
         shape = sample.observations[0].pixels.shape[1:]
         if label.shape != shape:
-            raise ValueError(f"{where}: the mask has shape {label.shape}, the picture {shape}; give masks of its size")
+            raise DataError(f"{where}: the mask has shape {label.shape}, the picture {shape}; give masks of its size")
         if task.kind == "regression":
             if np.isinf(label).any():
-                raise ValueError(f"{where}: the mask holds infinity; use NaN where a pixel has no value")
+                raise DataError(f"{where}: the mask holds infinity; use NaN where a pixel has no value")
         elif label.size and (label.min() < IGNORED or label.max() >= classes):
             wrong = sorted(set(np.unique(label).tolist()) - set(range(IGNORED, classes)))[:5]
-            raise ValueError(
+            raise DataError(
                 f"{where}: the mask holds {wrong}, no classes of {task.name} (0 to {classes - 1}); list values without "
                 f"a class as ignored"
             )
@@ -102,8 +101,8 @@ def check(sample: LabelledSample, task: Task) -> LabelledSample:
 
 def _check_boxes(label: np.ndarray, classes: int, where: str) -> None:
     if label.ndim != 2 or label.shape[1] != 5 or not np.isfinite(label).all():
-        raise ValueError(
+        raise DataError(
             f"{where}: boxes have shape {label.shape}; give finite (boxes, 5): left, top, right, bottom, class"
         )
     if len(label) and ((label[:, 2:4] <= label[:, :2]).any() or not set(label[:, 4]) <= set(range(classes))):
-        raise ValueError(f"{where}: a box has no area, or a class outside 0 to {classes - 1}; correct or leave it out")
+        raise DataError(f"{where}: a box has no area, or a class outside 0 to {classes - 1}; correct or leave it out")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from skyweave.core.config import config_from_dict, load_config_file
+from skyweave.core.errors import ConfigError
 
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "r2"]
 Readout = Literal["stem", "quarter", "half", "three_quarters", "last", "normed", "levels"]
@@ -81,11 +82,11 @@ class Labels:
 
     def __post_init__(self) -> None:
         if self.kind in ("csv", "dense", "fraction") and not self.files:
-            raise ValueError(f"labels of kind {self.kind!r} need `files`, the table or the label rasters")
+            raise ConfigError(f"labels of kind {self.kind!r} need `files`, the table or the label rasters")
         if self.kind == "pattern" and "(?P<label>" not in (self.pattern or ""):
-            raise ValueError("labels of kind 'pattern' need a `pattern` with a group named label: (?P<label>...)")
+            raise ConfigError("labels of kind 'pattern' need a `pattern` with a group named label: (?P<label>...)")
         if self.kind == "dense" and not isinstance(self.classes, dict):
-            raise ValueError("labels of kind 'dense' need `classes`, a mapping from stored value to name")
+            raise ConfigError("labels of kind 'dense' need `classes`, a mapping from stored value to name")
 
     @property
     def is_dense(self) -> bool:
@@ -118,7 +119,7 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.folds < 2:
-            raise ValueError(f"split: folds is {self.folds}; at least 2 are needed to hold something out")
+            raise ConfigError(f"split: folds is {self.folds}; at least 2 are needed to hold something out")
 
 
 @dataclass(frozen=True)
@@ -149,25 +150,25 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         if self.labels.is_dense and not self.cell:
-            raise ValueError(
+            raise ConfigError(
                 f"probe {self.name!r}: {self.labels.kind} labels need `cell`, the side of a sample in pixels"
             )
         if not self.labels.is_dense and self.cell:
-            raise ValueError(f"probe {self.name!r}: labels are per image; remove `cell`")
+            raise ConfigError(f"probe {self.name!r}: labels are per image; remove `cell`")
         if (self.metric == "r2") != (self.labels.kind == "fraction"):
-            raise ValueError(
+            raise ConfigError(
                 f"probe {self.name!r}: metric {self.metric!r} does not fit labels of kind {self.labels.kind!r}; "
                 "use r2 with fraction labels, and accuracy, balanced_accuracy or macro_f1 with classes"
             )
         if self.split.kind == "blocks":
             if not self.cell:
-                raise ValueError(f"probe {self.name!r}: blocks are held out of dense labels only; use groups")
+                raise ConfigError(f"probe {self.name!r}: blocks are held out of dense labels only; use groups")
             if self.split.block % self.cell:
-                raise ValueError(f"probe {self.name!r}: block {self.split.block} is no multiple of cell {self.cell}")
+                raise ConfigError(f"probe {self.name!r}: block {self.split.block} is no multiple of cell {self.cell}")
         if self.chip and self.cell and (self.chip.size % self.cell or self.chip.stride % self.cell):
-            raise ValueError(f"probe {self.name!r}: chip size and stride must be multiples of cell {self.cell}")
+            raise ConfigError(f"probe {self.name!r}: chip size and stride must be multiples of cell {self.cell}")
         if not self.readout:
-            raise ValueError(f"probe {self.name!r}: readout is empty; name at least one")
+            raise ConfigError(f"probe {self.name!r}: readout is empty; name at least one")
 
     @property
     def is_regression(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.data.raster import describe_raster
 from skyweave.downstream.labels.config import LabelFiles, OwnData
@@ -114,7 +115,7 @@ class Reader:
         text = self.table[path.stem][0].get(self.data.labels.label_column or "label", "")
         names = [own.strip() for own in text.split(";") if own.strip()] if self.task.kind == "multilabel" else [text]
         if unknown := [own for own in names if own not in self.task.classes]:
-            raise ValueError(
+            raise DataError(
                 f"{path}: label {unknown[0]!r} is none of the classes {', '.join(self.task.classes)}; correct the "
                 "table, or name the class"
             )
@@ -130,7 +131,7 @@ class Reader:
         for row in self.table[path.stem]:
             name = row[column] if column else self.task.classes[0]
             if name not in self.task.classes:
-                raise ValueError(f"{path}: box of {name!r}, none of the classes {', '.join(self.task.classes)}")
+                raise DataError(f"{path}: box of {name!r}, none of the classes {', '.join(self.task.classes)}")
             sides = [row[own].strip() for own in self.data.labels.box_columns]
             if all(sides):  # a row without numbers says that there is nothing
                 boxes.append([*(float(own) for own in sides), self.task.classes.index(name)])
@@ -151,7 +152,7 @@ class Reader:
         stored, valid = _stored_mask(self.mask_path(path))
         shape = _shape(path)
         if stored.shape != shape:
-            raise ValueError(
+            raise DataError(
                 f"{self.mask_path(path)} has {stored.shape[0]} x {stored.shape[1]} pixels, its image {shape[0]} x "
                 f"{shape[1]}; bring both to one grid"
             )
@@ -173,7 +174,7 @@ class Reader:
             return path.stem
         match = re.search(self.data.name, path.name)
         if match is None:
-            raise ValueError(f"name {self.data.name!r} does not match the file name {path.name!r}; correct it")
+            raise DataError(f"name {self.data.name!r} does not match the file name {path.name!r}; correct it")
         return match.group(1) if match.groups() else match.group(0)
 
     def group(self, place: Place) -> str:
@@ -189,11 +190,11 @@ class Reader:
         if self.data.split.column is not None:
             rows = self.table.get(path.stem)
             if not rows or self.data.split.column not in rows[0]:
-                raise ValueError(f"{path}: no column {self.data.split.column!r} in the table of labels says its part")
+                raise DataError(f"{path}: no column {self.data.split.column!r} in the table of labels says its part")
             return given_part(rows[0][self.data.split.column], str(path))
         match = re.search(self.data.split.pattern or "", str(path.relative_to(self.root)))
         if match is None:
-            raise ValueError(f"split.pattern {self.data.split.pattern!r} does not match {path}; correct it")
+            raise DataError(f"split.pattern {self.data.split.pattern!r} does not match {path}; correct it")
         return given_part(match["part"], str(path))
 
 
@@ -201,7 +202,7 @@ def _as_classes(stored: np.ndarray, values: list[int], ignore: list[int], source
     """Stored values to class indices. Raises ``ValueError`` for values that are neither classes nor ignored."""
     unknown = sorted(set(np.unique(stored).tolist()) - set(values) - set(ignore))
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"{source}: values {unknown[:8]} are neither classes {values} nor ignored {ignore}; add them to one of both"
         )
     label = np.full(stored.shape, IGNORED, np.int64)
@@ -257,7 +258,7 @@ def _read_table(path: Path, labels: LabelFiles) -> dict[str, list[dict[str, str]
         reader = csv.DictReader(stream)
         missing = [column for column in wanted if column not in (reader.fieldnames or [])]
         if missing:
-            raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or [])}")
+            raise DataError(f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or [])}")
         rows: dict[str, list[dict[str, str]]] = {}
         for row in reader:
             rows.setdefault(Path(row[labels.file_column]).stem, []).append(row)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
@@ -89,7 +90,7 @@ def load_samples(config: ProbeConfig, data: Path, test_data: Path | None = None)
                         key = f"{place}:{y // config.split.block}:{x // config.split.block}"
                     rows.append((len(images) - 1, row, column, value, key, place, y, x, testable))
     if not rows:
-        raise ValueError(f"probe {config.name!r}: no sample has both a label and valid pixels")
+        raise DataError(f"probe {config.name!r}: no sample has both a label and valid pixels")
     columns = list(zip(*rows, strict=True))
     return Samples(
         images=images,
@@ -114,7 +115,7 @@ def without_rare_classes(samples: Samples, minimum: int) -> Samples:
         return samples
     keep = ~np.isin(samples.target, rare)
     if not (keep & samples.testable).any():
-        raise ValueError(f"no class has {minimum} samples to test; lower minimum_class_samples")
+        raise DataError(f"no class has {minimum} samples to test; lower minimum_class_samples")
     notes = [f"class {samples.classes[i]!r} left out: {count[i]} samples, fewer than {minimum}" for i in rare]
     rows = {name: getattr(samples, name)[keep] for name in PER_SAMPLE}
     return replace(samples, **rows, notes=[*samples.notes, *notes])
@@ -163,7 +164,7 @@ def group_of(config: ProbeConfig, path: Path) -> str:
         return path.stem
     match = re.search(config.split.pattern, path.name)
     if match is None:
-        raise ValueError(f"split pattern {config.split.pattern!r} does not match the file name {path.name!r}")
+        raise DataError(f"split pattern {config.split.pattern!r} does not match the file name {path.name!r}")
     return match.group(1) if match.groups() else match.group(0)
 
 

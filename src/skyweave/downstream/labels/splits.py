@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from skyweave.core.errors import DataError
+
 PARTS = ("train", "validation", "test")
 
 
@@ -38,11 +40,11 @@ class Parts:
 
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
-            raise ValueError(
+            raise DataError(
                 f"split: validation {self.validation} and test {self.test} must be shares whose sum is below 1"
             )
         if self.kind == "given" and not self.column and "(?P<part>" not in (self.pattern or ""):
-            raise ValueError("split: given needs a `column` of the table, or a `pattern` with a group (?P<part>...)")
+            raise DataError("split: given needs a `column` of the table, or a `pattern` with a group (?P<part>...)")
 
 
 def deal(counts: np.ndarray, group: Sequence[str], split: Parts) -> np.ndarray:
@@ -62,7 +64,7 @@ def deal(counts: np.ndarray, group: Sequence[str], split: Parts) -> np.ndarray:
     """
     names, index = np.unique(np.asarray(group), return_inverse=True)
     if len(names) < 3:
-        raise ValueError(
+        raise DataError(
             f"{len(names)} groups cannot be split into training, validation and test; use more images, a split.pattern "
             "that tells more groups apart, or split.kind: blocks"
         )
@@ -94,7 +96,7 @@ def group_of(split: Parts, path: Path) -> str:
         return path.stem
     match = re.search(split.pattern, path.name)
     if match is None:
-        raise ValueError(f"split.pattern {split.pattern!r} does not match the file name {path.name!r}; correct it")
+        raise DataError(f"split.pattern {split.pattern!r} does not match the file name {path.name!r}; correct it")
     return match.group(1) if match.groups() else match.group(0)
 
 
@@ -102,7 +104,7 @@ def given_part(text: str, where: str) -> int:
     """Index into `PARTS` of a name people use. Raises ``ValueError`` for others."""
     known = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
     if text.strip().lower() not in known:
-        raise ValueError(f"{where}: {text!r} is no part; use train, validation or test")
+        raise DataError(f"{where}: {text!r} is no part; use train, validation or test")
     return known[text.strip().lower()]
 
 

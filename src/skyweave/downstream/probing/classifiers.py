@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.labels.folds import grouped_folds
 from skyweave.downstream.probing.logistic import fit_logistic
 
@@ -64,7 +65,7 @@ def _answer(
         if target.dtype.kind == "f":
             return _ridge(train, target, group, test, seed)
         return _logistic(train, target, group, test, balanced, seed)
-    raise ValueError(f"no classifier {classifier!r}; valid: knn, linear, forest")
+    raise DataError(f"no classifier {classifier!r}; valid: knn, linear, forest")
 
 
 def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

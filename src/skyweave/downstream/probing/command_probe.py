@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skyweave.core.errors import DataError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     for option in ("seeds", "patch_size"):
         value = getattr(args, option)
         if value is not None and value < 1:
-            raise ValueError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
+            raise DataError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
     configs = [load_probe_config(path) for path in args.config]
     results: list[dict[str, Any]] = []
     errors = Console(stderr=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.labels.folds import Fold, make_folds
 from skyweave.downstream.labels.probe_config import ProbeConfig, load_probe_config
 from skyweave.downstream.labels.samples import Samples, load_samples, without_rare_classes
@@ -161,7 +162,7 @@ def run_probe(
     """
     if not isinstance(config, Prepared):
         if data is None:
-            raise ValueError("a probe needs the directory of its data")
+            raise DataError("a probe needs the directory of its data")
         config = prepare(config, data, test_data=test_data, seeds=seeds)
     prepared, probe = config, config.config
     say = progress or (lambda name: None)
@@ -264,7 +265,7 @@ def baseline_features(
         known = {name for name, _, _ in rows}
         unknown = set(config.baselines) - known - {"random initialisation"}
         if unknown:
-            raise ValueError(f"no baseline {sorted(unknown)[0]!r}; valid: {', '.join(sorted(known))}")
+            raise DataError(f"no baseline {sorted(unknown)[0]!r}; valid: {', '.join(sorted(known))}")
         rows = [row for row in rows if row[0] in config.baselines]
     return rows
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.link.transport import Heard, Loopback, Priority
 
 SECOND = 10**9
@@ -48,9 +49,9 @@ class LinkConfig:
     def __post_init__(self) -> None:
         for name in ("loss", "reorder", "duplicate"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)} of a link must be a share, 0 to 1")
+                raise FleetError(f"{name} {getattr(self, name)} of a link must be a share, 0 to 1")
         if self.burst < 1 or min(self.delay, self.jitter) < 0 or (self.rate is not None and self.rate <= 0):
-            raise ValueError(f"a link needs burst >= 1 message, delay and jitter >= 0 s, rate > 0: {self}")
+            raise FleetError(f"a link needs burst >= 1 message, delay and jitter >= 0 s, rate > 0: {self}")
 
 
 class Link:

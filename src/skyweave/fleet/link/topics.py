@@ -3,6 +3,8 @@
 import re
 import zlib
 
+from skyweave.core.errors import FleetError
+
 ROOT = "skyweave"
 WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -39,7 +41,7 @@ def platform_of(key: str) -> str | None:
 def check_name(name: str, what: str) -> str:
     """The name, if it can be a word of a key. Raises ``ValueError``."""
     if not WORD.fullmatch(name):
-        raise ValueError(f"{what} {name!r} must be 1 to 64 letters, digits, '_', '-' or '.'")
+        raise FleetError(f"{what} {name!r} must be 1 to 64 letters, digits, '_', '-' or '.'")
     return name
 
 

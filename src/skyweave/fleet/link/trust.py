@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import FleetError
 from skyweave.fleet.link.topics import check_name
 from skyweave.fleet.link.zenoh import Certificates
 
@@ -119,12 +120,12 @@ def load_trust(folder: str | Path, name: str) -> Trust:
         for member, entry in _read_members(folder).items()
     }
     if name not in members:
-        raise ValueError(f"{folder} has no keys for {name!r}; it has {', '.join(sorted(members))}")
+        raise FleetError(f"{folder} has no keys for {name!r}; it has {', '.join(sorted(members))}")
     signing = serialization.load_pem_private_key((folder / name / "signing.key").read_bytes(), None)
     if not isinstance(signing, Ed25519PrivateKey):
-        raise ValueError(f"{folder / name / 'signing.key'} is no Ed25519 key; make keys with `skyweave fleet keys`")
+        raise FleetError(f"{folder / name / 'signing.key'} is no Ed25519 key; make keys with `skyweave fleet keys`")
     if signing.public_key().public_bytes_raw() != members[name].public.public_bytes_raw():
-        raise ValueError(f"{folder / name / 'signing.key'} is not the key that members.json has for {name!r}")
+        raise FleetError(f"{folder / name / 'signing.key'} is not the key that members.json has for {name!r}")
     certificates = Certificates(
         folder / "authority.pem", folder / name / "certificate.pem", folder / name / "certificate.key"
     )
@@ -139,11 +140,11 @@ def _read_members(folder: Path) -> dict[str, dict[str, object]]:
     certificate = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
     public = certificate.public_key()
     if not isinstance(public, ec.EllipticCurvePublicKey):
-        raise ValueError(f"{folder / 'authority.pem'} is not made by `skyweave fleet keys`; an EC key is needed")
+        raise FleetError(f"{folder / 'authority.pem'} is not made by `skyweave fleet keys`; an EC key is needed")
     try:
         public.verify((folder / "members.sig").read_bytes(), content, ec.ECDSA(SIGNATURE_HASH))
     except InvalidSignature:
-        raise ValueError(
+        raise FleetError(
             f"{folder / 'members.json'} is not signed by {folder / 'authority.pem'}; copy all of them together"
         ) from None
     members: dict[str, dict[str, object]] = json.loads(content)
@@ -155,7 +156,7 @@ def _authority(folder: Path, days: int) -> ec.EllipticCurvePrivateKey:
     if path.exists():
         key = serialization.load_pem_private_key(path.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError(f"{path} is no elliptic-curve key; choose another folder")
+            raise FleetError(f"{path} is no elliptic-curve key; choose another folder")
         return key
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "skyweave fleet test authority")])

@@ -19,6 +19,7 @@ from typing import Any
 
 import zenoh
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.link.topics import ALIVE, CAMERA, FRAME, RESULT, ROOT
 from skyweave.fleet.link.transport import Heard, Priority
 
@@ -70,7 +71,7 @@ class ZenohConfig:
 
     def __post_init__(self) -> None:
         if self.mode not in ("peer", "client", "router"):
-            raise ValueError(f"mode {self.mode!r} of the transport must be peer, client or router")
+            raise FleetError(f"mode {self.mode!r} of the transport must be peer, client or router")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class ZenohTransport:
         try:
             self.session = zenoh.open(settings)
         except zenoh.ZError as error:
-            raise ValueError(f"Zenoh does not open {config.listen}: {error}") from None
+            raise FleetError(f"Zenoh does not open {config.listen}: {error}") from None
         self._publishers: dict[tuple[str, Priority], Any] = {}
         self._subscribers: list[Any] = []
         self._lock = threading.Lock()
@@ -273,14 +274,14 @@ def check_secure(config: ZenohConfig, certificates: Certificates | None, allow_c
         protocol, _, rest = endpoint.partition("/")
         if protocol in ("tls", "quic"):
             if certificates is None:
-                raise ValueError(f"{endpoint} needs certificates; make test ones with `skyweave fleet keys`")
+                raise FleetError(f"{endpoint} needs certificates; make test ones with `skyweave fleet keys`")
         elif not allow_clear and not is_loopback(rest):
-            raise ValueError(
+            raise FleetError(
                 f"{endpoint} would send and take messages in the clear; use tls/... with keys (`skyweave fleet keys`), "
                 "or say allow_clear: true if the network itself is trusted"
             )
     if config.discover and not allow_clear and certificates is None:
-        raise ValueError("discover finds anybody on the network; use it with keys, or say allow_clear: true")
+        raise FleetError("discover finds anybody on the network; use it with keys, or say allow_clear: true")
 
 
 def is_loopback(address: str) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from skyweave.core.errors import FleetError
+
 
 @dataclass(frozen=True)
 class BudgetConfig:
@@ -32,7 +34,7 @@ class BudgetConfig:
 
     def __post_init__(self) -> None:
         if not 200 <= self.least <= self.most:
-            raise ValueError(f"a budget from {self.least} to {self.most} bytes a frame must be rising and at least 200")
+            raise FleetError(f"a budget from {self.least} to {self.most} bytes a frame must be rising and at least 200")
 
 
 @dataclass

@@ -17,6 +17,7 @@ from skyweave.collaboration.evaluation import with_boxes
 from skyweave.collaboration.messages import TOGETHER, build_message, decode_received, request_map
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import PoseAligners, PoseError
+from skyweave.core.errors import FleetError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.perception.prediction import ScenePrediction, decode_maps
@@ -63,9 +64,9 @@ class FeaturePerceiver:
     def __init__(self, model: CollaborativeModel) -> None:
         shares = model.strategy.shares
         if shares == "everything":
-            raise ValueError(f"strategy {model.config.strategy!r} sends uncoded features, which do not travel")
+            raise FleetError(f"strategy {model.config.strategy!r} sends uncoded features, which do not travel")
         if model.sends_features and model.tables is None:
-            raise ValueError("the model's entropy tables are not frozen; finish its training")
+            raise FleetError("the model's entropy tables are not frozen; finish its training")
         self.model = model.eval()
         config = model.perception.config
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution

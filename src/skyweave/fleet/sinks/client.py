@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from skyweave.core.errors import FleetError
+
 if TYPE_CHECKING:
     from skyweave.fleet.link.transport import Transport
 
@@ -80,7 +82,7 @@ class Client:
             ValueError: no such form.
         """
         if form not in FORMS:
-            raise ValueError(f"there is no form {form!r} of results; there are {', '.join(FORMS)}")
+            raise FleetError(f"there is no form {form!r} of results; there are {', '.join(FORMS)}")
         yield from self._iterate(form, timeout)
 
     def close(self) -> None:

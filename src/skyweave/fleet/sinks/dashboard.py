@@ -17,6 +17,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.sinks.subscriber import Listener
 
@@ -130,7 +131,7 @@ def serve(
     """
     if not allow_open and not _is_local(host):
         transport.close()
-        raise ValueError(f"{host} lets anybody watch; use 127.0.0.1 (and ssh -L), or say --allow-open")
+        raise FleetError(f"{host} lets anybody watch; use 127.0.0.1 (and ssh -L), or say --allow-open")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(fleet, transport, keys, name, host, port, told))
 
@@ -160,7 +161,7 @@ async def _serve_state(
         try:
             await site.start()
         except OSError as error:
-            raise ValueError(f"the page cannot be served on {host}:{port}: {error.strerror}; try --port") from None
+            raise FleetError(f"the page cannot be served on {host}:{port}: {error.strerror}; try --port") from None
         server: Any = site._server
         told(f"http://{host}:{server.sockets[0].getsockname()[1]}/")
         await stop.wait()

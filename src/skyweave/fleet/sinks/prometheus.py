@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.statistics import BOUNDS, Histogram
 from skyweave.fleet.sinks.publish import pose_content
@@ -81,7 +82,7 @@ def serve_metrics(node: Node, address: str) -> Any:
     try:
         server, thread = start_http_server(int(port), host or "127.0.0.1", registry)
     except (OSError, ValueError) as error:
-        raise ValueError(f"metrics cannot be served on {address}: {error}") from None
+        raise FleetError(f"metrics cannot be served on {address}: {error}") from None
 
     def end() -> None:
         server.shutdown()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.collaboration.pose_alignment import PoseError
+from skyweave.core.errors import FleetError
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.outlines import view_outline
 from skyweave.fleet.link.topics import camera_key, result_key
@@ -38,9 +39,9 @@ class Publisher:
     def __init__(self, node: Node, forms: Sequence[str] = ("picture",), camera_interval: float = 0.0) -> None:
         unknown = set(forms) - {"picture", "geojson", "ros"}
         if unknown:
-            raise ValueError(f"no form {sorted(unknown)[0]!r} of results; there are picture, geojson, ros")
+            raise FleetError(f"no form {sorted(unknown)[0]!r} of results; there are picture, geojson, ros")
         if "geojson" in forms and node.place.crs is None:
-            raise ValueError("GeoJSON needs a place on Earth; give the fleet a crs, or leave out the form geojson")
+            raise FleetError("GeoJSON needs a place on Earth; give the fleet a crs, or leave out the form geojson")
         self.node, self.forms, self.camera_interval = node, tuple(forms), camera_interval
         self.tracker = Tracker(TrackerConfig(start=0.3, keep=3.0))
         self._last_camera = 0

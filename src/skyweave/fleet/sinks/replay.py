@@ -7,6 +7,7 @@ from pathlib import Path
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.envelope import Sealer
 from skyweave.fleet.link.topics import platform_of
@@ -24,12 +25,12 @@ def replay(
         FileNotFoundError: no such file.
     """
     if not speed > 0:
-        raise ValueError(f"speed {speed} must be above 0")
+        raise FleetError(f"speed {speed} must be above 0")
     sealer, count = Sealer(None, wall_clock), 0
     while True:
         played = _play(Path(path), transport, stop, speed, sealer)
         if not played and not stop.is_set():
-            raise ValueError(f"{path} holds no messages of a fleet; `skyweave fleet record` makes such a recording")
+            raise FleetError(f"{path} holds no messages of a fleet; `skyweave fleet record` makes such a recording")
         count += played
         if not loop or stop.is_set():
             return count
@@ -49,5 +50,5 @@ def _play(path: Path, transport: Transport, stop: threading.Event, speed: float,
                 transport.publish(channel.topic, sealer.seal(channel.topic, message.data), Priority.RESULTS)
                 count += 1
     except McapError as error:
-        raise ValueError(f"{path} is no MCAP file, or is cut off: {error}") from None
+        raise FleetError(f"{path} is no MCAP file, or is cut off: {error}") from None
     return count

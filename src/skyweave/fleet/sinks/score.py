@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import FleetError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
 from skyweave.fleet.perceivers.offline import perceive_alone_and_together
@@ -71,7 +72,7 @@ def score(
         ValueError: no pictures, or a scene without truth.
     """
     if not pictures:
-        raise ValueError("the fleet saved no pictures; give its nodes a `save`")
+        raise FleetError("the fleet saved no pictures; give its nodes a `save`")
     place, names = WorldFrame(scene.crs, scene.ground), sorted(perceivers)
     moments: dict[int, dict[str, Mapping[str, Any]]] = {}
     for content in pictures:
@@ -81,7 +82,7 @@ def score(
     for tick in ticks:  # all of them, also where no picture is: perceivers remember the moment before
         frame = scene.frames[tick % len(scene.frames)]
         if frame.annotations is None:
-            raise ValueError(f"scene {scene.name} has no truth to score against")
+            raise FleetError(f"scene {scene.name} has no truth to score against")
         shift = tick * round(interval * 1e9) - frame.time
         captured = {name: moment for name in names if (moment := platform_captures(frame, name, shift)) is not None}
         found = perceive_alone_and_together(perceivers, captured, place, budget_bytes, mtu)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.config import SourceConfig
 from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.perceivers.base import WorldFrame
@@ -79,7 +80,7 @@ class RecordingSource:
         self.place = WorldFrame(scene.crs, scene.ground)
         known = sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})
         if platform not in known:
-            raise ValueError(f"scene {scene.name} has no platform {platform!r}; it has {', '.join(known)}")
+            raise FleetError(f"scene {scene.name} has no platform {platform!r}; it has {', '.join(known)}")
 
     @classmethod
     def open(cls, path: str, scene: str | None, platform: str, interval: float) -> "RecordingSource":
@@ -90,7 +91,7 @@ class RecordingSource:
         chosen = [one for one in scenes if scene in (None, one.name)]
         if not chosen:
             known = ", ".join(one.name for one in scenes[:10])
-            raise ValueError(f"{path} has no scene {scene!r}; it has {known or 'none'}")
+            raise FleetError(f"{path} has no scene {scene!r}; it has {known or 'none'}")
         return cls(chosen[0], platform, interval)
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
@@ -111,7 +112,7 @@ class SimulatorSource:
         self.simulated = World(world, config.seed, config.index)
         known = sorted(one.name for one in self.simulated.platforms)
         if platform not in known:
-            raise ValueError(f"the world {world.name} has no platform {platform!r}; it has {', '.join(known)}")
+            raise FleetError(f"the world {world.name} has no platform {platform!r}; it has {', '.join(known)}")
         self.place = WorldFrame(world.place.crs, self.simulated.world_ground())
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
@@ -62,7 +63,7 @@ class CameraFile:
     def camera(self) -> PinholeCamera:
         """As a camera. Raises ``ValueError`` for neither or both of field of view and intrinsics."""
         if (self.field_of_view is None) == (self.intrinsics is None):
-            raise ValueError("camera.yaml needs field_of_view (degrees) or intrinsics (nine numbers), one of them")
+            raise FleetError("camera.yaml needs field_of_view (degrees) or intrinsics (nine numbers), one of them")
         if self.intrinsics is not None:
             return PinholeCamera(np.array(self.intrinsics).reshape(3, 3), self.rows, self.columns, self.distortion)
         assert self.field_of_view is not None
@@ -92,7 +93,7 @@ class FolderSource:
             load = partial(_observation, path.read_bytes, geometry, said.sensor, str(path))
             self.captures.append(Capture(said.channel, platform, 0, geometry, load))
         if not self.captures:
-            raise ValueError(f"{folder / 'poses.csv'} lists no pictures")
+            raise FleetError(f"{folder / 'poses.csv'} lists no pictures")
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
         """See `skyweave.fleet.sources.base.Source`."""
@@ -176,7 +177,7 @@ class TopicSource:
     def _capture(self, message: bytes) -> Capture:
         said = msgspec.msgpack.decode(message, type=PictureMessage)  # a ValidationError is a ValueError
         if (len(said.intrinsics), len(said.world_from_camera), len(said.distortion)) != (9, 16, 5):
-            raise ValueError("a picture needs 9 intrinsics, 16 numbers of its pose and 5 of distortion")
+            raise FleetError("a picture needs 9 intrinsics, 16 numbers of its pose and 5 of distortion")
         rows, columns = _size(said.image)
         distortion = said.distortion
         camera = PinholeCamera(np.array(said.intrinsics).reshape(3, 3), rows, columns, distortion)  # type: ignore[arg-type]
@@ -198,12 +199,12 @@ def pixels_of(content: bytes, geometry: CameraGeometry, sensor: str, source: str
 
     camera = geometry.camera
     if _size(content) != (camera.rows, camera.columns):
-        raise ValueError(f"{source} is {_size(content)} pixels; its camera has {camera.rows} x {camera.columns}")
+        raise FleetError(f"{source} is {_size(content)} pixels; its camera has {camera.rows} x {camera.columns}")
     try:
         image = Image.open(io.BytesIO(content))
         pixels = np.asarray(image.convert("L" if len(get_sensor(sensor)) == 1 else "RGB"), np.float32)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{source}: no picture: {error}") from None
+        raise FleetError(f"{source}: no picture: {error}") from None
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
@@ -212,7 +213,7 @@ def observation_of(pixels: np.ndarray, geometry: CameraGeometry, sensor: str, so
     bands, camera = get_sensor(sensor), geometry.camera
     if pixels.shape != (len(bands), camera.rows, camera.columns):
         wanted = (len(bands), camera.rows, camera.columns)
-        raise ValueError(f"{source} has shape {pixels.shape}; {sensor} and its camera have {wanted}")
+        raise FleetError(f"{source} has shape {pixels.shape}; {sensor} and its camera have {wanted}")
     height = max(float(geometry.position[2]), 1.0)
     distance = height / float(camera.intrinsics[0, 0])
     return Observation.from_pixels(pixels, bands, distance, geometry=geometry, source=source)
@@ -226,9 +227,9 @@ def _size(content: bytes) -> tuple[int, int]:
         with Image.open(io.BytesIO(content)) as image:
             width, height = image.size
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"no picture: {error}") from None
+        raise FleetError(f"no picture: {error}") from None
     if width * height > MAX_PIXELS:
-        raise ValueError(f"a picture of {width} x {height} pixels is too large")
+        raise FleetError(f"a picture of {width} x {height} pixels is too large")
     return height, width
 
 
@@ -238,7 +239,7 @@ def rows_of(path: Path, columns: Sequence[str]) -> Sequence[dict[str, str]]:
         reader = csv.DictReader(stream)
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(f"{path} has no column {missing[0]!r}; it needs {', '.join(columns)}")
+            raise FleetError(f"{path} has no column {missing[0]!r}; it needs {', '.join(columns)}")
         return list(reader)
 
 
@@ -249,5 +250,5 @@ def numbers(row: dict[str, str], columns: Sequence[str], where: str) -> list[flo
     except (TypeError, ValueError):
         found = [np.nan]
     if not np.isfinite(found).all():
-        raise ValueError(f"{where}: {', '.join(columns[:-1])} and {columns[-1]} must be numbers")
+        raise FleetError(f"{where}: {', '.join(columns[:-1])} and {columns[-1]} must be numbers")
     return found

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose, rotation_from_quaternion, transform
 from skyweave.core.geometry.ground import GroundPlane
@@ -122,7 +123,7 @@ class RosSource:
         said = self._read(message, "sensor_msgs/msg/CameraInfo")
         distortion = np.asarray(said.d, np.float64)
         if said.distortion_model not in ("", "plumb_bob") and distortion.any():
-            raise ValueError(f"distortion model {said.distortion_model!r} is not known; rectify the pictures first")
+            raise FleetError(f"distortion model {said.distortion_model!r} is not known; rectify the pictures first")
         padded = tuple(float(value) for value in np.pad(distortion[:5], (0, 5 - len(distortion[:5]))))
         intrinsics = np.array(said.k, np.float64).reshape(3, 3)
         intrinsics[:2, 2] += 0.5  # ROS has the centre of the first pixel at 0
@@ -134,7 +135,7 @@ class RosSource:
         position = np.array([pose.position.x, pose.position.y, pose.position.z])
         quaternion = np.array([pose.orientation.w, pose.orientation.x, pose.orientation.y, pose.orientation.z])
         if not np.isfinite(position).all():
-            raise ValueError("a position is not finite")
+            raise FleetError("a position is not finite")
         rotation_from_quaternion(quaternion)  # raises for what is none
         with self._arrived:
             stamp = _stamp(said.header)
@@ -151,7 +152,7 @@ class RosSource:
             return None
         camera, body = self._info, self._pose_at(time)
         if camera is None or body is None:
-            raise ValueError("no intrinsics have come" if camera is None else "no pose near its time has come")
+            raise FleetError("no intrinsics have come" if camera is None else "no pose near its time has come")
         pose = body if self.config.mount is None else body @ mounted(self.config.mount)
         pose[:3, 3] += self.config.origin
         geometry = CameraGeometry(camera, pose, self.crs, self.platform)
@@ -190,10 +191,10 @@ def _stamp(header: Any) -> int:
 def _raw_pixels(said: Any) -> np.ndarray:
     """(bands, rows, columns) of a sensor_msgs/msg/Image. Raises ``ValueError``."""
     if said.encoding not in ENCODINGS:
-        raise ValueError(f"encoding {said.encoding!r} is not read; there are {', '.join(ENCODINGS)}")
+        raise FleetError(f"encoding {said.encoding!r} is not read; there are {', '.join(ENCODINGS)}")
     channels, order = ENCODINGS[said.encoding]
     data = np.asarray(said.data, np.uint8)
     if said.step < said.width * channels or len(data) < said.step * said.height:
-        raise ValueError(f"{len(data)} bytes are no picture of {said.height} x {said.width} {said.encoding}")
+        raise FleetError(f"{len(data)} bytes are no picture of {said.height} x {said.width} {said.encoding}")
     rows = data[: said.step * said.height].reshape(said.height, said.step)[:, : said.width * channels]
     return rows.reshape(said.height, said.width, channels)[..., list(order)].transpose(2, 0, 1).astype(np.float32)

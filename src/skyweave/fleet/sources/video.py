@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
@@ -38,11 +39,11 @@ class VideoSource:
         ]
         self.poses = np.array(table, np.float64).reshape(-1, len(COLUMNS))
         if len(self.poses) < 2 or not (np.diff(self.poses[:, 0]) > 0).all():
-            raise ValueError(f"{path} needs two poses or more, of growing times in seconds from the video's beginning")
+            raise FleetError(f"{path} needs two poses or more, of growing times in seconds from the video's beginning")
         self.poses[:, 4:] = np.unwrap(np.radians(self.poses[:, 4:]), axis=0)
         self.video = Video(folder / said.video)
         if self.video.size != (said.rows, said.columns):
-            raise ValueError(
+            raise FleetError(
                 f"{folder / said.video} is {self.video.size} pixels; camera.yaml says {said.rows} x {said.columns}"
             )
 
@@ -90,7 +91,7 @@ class Video:
         except FileNotFoundError:
             raise FileNotFoundError(f"there is no video {path}") from None
         except (av.FFmpegError, IndexError) as error:
-            raise ValueError(f"{path} is no video: {error}") from None
+            raise FleetError(f"{path} is no video: {error}") from None
         self.size = self._stream.height, self._stream.width
         self._base = float(self._stream.time_base or 1)
         self._start = (self._stream.start_time or 0) * self._base
@@ -112,7 +113,7 @@ class Video:
                 self._shown, self._next = self._next, next(self._frames, None)
             pixels: np.ndarray = self._shown.to_ndarray(format="rgb24")
         except av.FFmpegError as error:
-            raise ValueError(f"{self.path} cannot be decoded at {seconds:.2f} s: {error}") from None
+            raise FleetError(f"{self.path} cannot be decoded at {seconds:.2f} s: {error}") from None
         return pixels
 
     def _seek(self, seconds: float) -> None:
@@ -124,7 +125,7 @@ class Video:
             self._frames = self._container.decode(self._stream)
             self._shown = next(self._frames, None)
         if self._shown is None:
-            raise ValueError(f"{self.path} holds no pictures")
+            raise FleetError(f"{self.path} holds no pictures")
         self._next = next(self._frames, None)
 
     def _time(self, frame: Any) -> float:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.transport import Heard
@@ -109,7 +110,7 @@ def make_node(config: NodeConfig) -> tuple[Node, Source]:
     certificates = None if trust is None else trust.certificates
     check_secure(config.transport, certificates, config.allow_clear)
     if trust is not None and config.source.kind in ("topic", "ros2") and not config.source.connect:
-        raise ValueError(
+        raise FleetError(
             "with keys the fleet's session carries nothing but the fleet's messages: say where the pictures come from, "
             "such as source.connect: [tcp/127.0.0.1:7447]"
         )

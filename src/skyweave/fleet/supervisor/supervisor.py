@@ -25,6 +25,7 @@ import yaml
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import config_from_dict
+from skyweave.core.errors import FleetError
 from skyweave.fleet.config import FleetConfig, NodeConfig
 from skyweave.fleet.supervisor.process import start
 
@@ -188,7 +189,7 @@ def node_contents(config: FleetConfig, folder: Path) -> dict[str, dict[str, Any]
         try:
             config_from_dict(content, NodeConfig)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"node {name}: {error}") from None
+            raise FleetError(f"node {name}: {error}") from None
         contents[name] = content
     return contents
 
@@ -251,7 +252,7 @@ def _take_lock(path: Path, fleet: str) -> Any:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         stream.close()
-        raise ValueError(f"the fleet {fleet} runs already; `skyweave fleet down` ends it") from None
+        raise FleetError(f"the fleet {fleet} runs already; `skyweave fleet down` ends it") from None
     stream.seek(0)
     stream.truncate()
     stream.write(str(os.getpid()))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import rotation_from_quaternion, transform
@@ -71,7 +72,7 @@ class PictureFile:
             pixels = rasters.read_image(self.path).transpose(2, 0, 1)
         camera = self.geometry.camera
         if pixels.shape[1:] != (camera.rows, camera.columns):
-            raise ValueError(
+            raise DataError(
                 f"{self.path} has {pixels.shape[1]} x {pixels.shape[2]} pixels, but its table says {camera.rows} x "
                 f"{camera.columns}; the camera matrix would not fit: repair the table, or put the original back"
             )

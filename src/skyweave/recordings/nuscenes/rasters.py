@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.core.observation import Observation
@@ -46,7 +47,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.height, image.width
     except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(_damaged(path, error)) from None
+        raise DataError(_damaged(path, error)) from None
 
 
 def write_pixels(path: Path, observation: Observation) -> None:
@@ -68,7 +69,7 @@ def read_pixels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         with np.load(path, allow_pickle=False) as content:
             return content["pixels"].astype(np.float32), content.get("valid")
     except (OSError, KeyError, ValueError, EOFError) as error:
-        raise ValueError(_damaged(path, error)) from None
+        raise DataError(_damaged(path, error)) from None
 
 
 def write_depth(path: Path, depth: np.ndarray) -> None:
@@ -91,7 +92,7 @@ def read_depth(path: Path) -> np.ndarray:
     try:
         step = float(image.info["metres_per_unit"])
     except (KeyError, ValueError):
-        raise ValueError(f"{path} does not say its metres_per_unit; it is no depth image of a recording") from None
+        raise DataError(f"{path} does not say its metres_per_unit; it is no depth image of a recording") from None
     units = np.asarray(image)
     return np.where(units == INFINITE, np.float32(np.inf), units * np.float32(step)).astype(np.float32)
 
@@ -100,7 +101,7 @@ def write_instances(path: Path, instances: np.ndarray) -> None:
     """(rows, columns) index into the frame's annotations, -1 for none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if instances.max(initial=-1) >= 65535:
-        raise ValueError(f"{path}: {int(instances.max())} is more objects than a frame can hold (65535)")
+        raise DataError(f"{path}: {int(instances.max())} is more objects than a frame can hold (65535)")
     Image.fromarray((instances + 1).astype(np.uint16)).save(path, compress_level=1)
 
 
@@ -129,7 +130,7 @@ def write_ground(folder: Path, file: str, scene: RecordedScene) -> SceneExtras:
     if isinstance(scene.ground, GroundPlane):
         return SceneExtras(scene.crs, scene.ground.z)
     if not isinstance(scene.ground, ElevationModel):
-        raise ValueError(f"scene {scene.name}: a ground of type {type(scene.ground).__name__} cannot be stored")
+        raise DataError(f"scene {scene.name}: a ground of type {type(scene.ground).__name__} cannot be stored")
     (folder / file).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / file, heights=scene.ground.heights)
     grid = scene.ground.grid
@@ -145,7 +146,7 @@ def read_ground(folder: Path, known: SceneExtras) -> Ground:
         with np.load(path, allow_pickle=False) as content:
             heights = content["heights"]
     except (OSError, KeyError, ValueError, EOFError) as error:
-        raise ValueError(_damaged(path, error)) from None
+        raise DataError(_damaged(path, error)) from None
     rows, columns = heights.shape
     return ElevationModel(heights, MapGrid(known.west, known.north, known.resolution, rows, columns, known.crs))
 
@@ -156,7 +157,7 @@ def _opened(path: Path, mode: str | None) -> Image.Image:
             image.load()
             return image if mode is None or image.mode == mode else image.convert(mode)
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise ValueError(_damaged(path, error)) from None
+        raise DataError(_damaged(path, error)) from None
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import overload
 
+from skyweave.core.errors import DataError
 from skyweave.recordings.nuscenes.frames import Context, build_frame
 from skyweave.recordings.nuscenes.layouts import NUSCENES, recognise
 from skyweave.recordings.nuscenes.link import LinkedScene, link
@@ -45,7 +46,7 @@ def load_recording(folder: str | Path, version: str | None = None, split: str | 
     if not splits and names:
         notes.append("the scenes are in none of the published splits; it has no splits")
     if split is not None and split not in splits:
-        raise ValueError(f"{root} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+        raise DataError(f"{root} has no split {split!r}; it has {', '.join(splits) or 'none'}")
     context = Context(root, layout, extras, linked.annotated)
     scenes = [_scene(row, context) for row in linked.scenes if split is None or row.row.name in splits[split]]
     categories = [ours for ours, _ in extras.categories] if extras else map(layout.category, linked.categories)
@@ -69,12 +70,12 @@ def find_version(folder: str | Path, version: str | None = None) -> tuple[Path, 
     found = sorted(path.parent.name for path in folder.glob("*/scene.json") if not path.parent.name.startswith("."))
     if version is not None:
         if version not in found:
-            raise ValueError(f"{folder} has no version {version!r}; it has {', '.join(found) or 'none'}")
+            raise DataError(f"{folder} has no version {version!r}; it has {', '.join(found) or 'none'}")
         return folder, version
     if len(found) == 1:
         return folder, found[0]
     if found:
-        raise ValueError(f"{folder} has the versions {', '.join(found)}; choose one of them")
+        raise DataError(f"{folder} has the versions {', '.join(found)}; choose one of them")
     below = sorted(path.parent.parent.name for path in folder.glob("*/*/scene.json"))
     hint = f"did you mean {folder / below[0]}?" if below else "one has a folder v1.0-... with scene.json in it"
     raise FileNotFoundError(f"{folder} is a folder, but holds no recording; {hint}")

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from skyweave.core.errors import DataError
+
 TABLES = (
     "attribute",
     "calibrated_sensor",
@@ -237,7 +239,7 @@ def read_extras(path: Path) -> Extras:
     """``skyweave.json``. Raises ``ValueError`` for a file of another format."""
     extras: Extras = _decode(path, Extras)
     if extras.format != FORMAT:
-        raise ValueError(f"{path} has format {extras.format}; this version of skyweave reads {FORMAT}; update it")
+        raise DataError(f"{path} has format {extras.format}; this version of skyweave reads {FORMAT}; update it")
     return extras
 
 
@@ -251,4 +253,4 @@ def _decode(path: Path, kind: Any) -> Any:
         except msgspec.DecodeError:  # Python writes NaN and Infinity, which JSON does not have
             return msgspec.convert(json.loads(content), kind)
     except (msgspec.ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no such table: {error}") from None
+        raise DataError(f"{path} is no such table: {error}") from None

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.images.true_color import display_bands, true_color_image
 from skyweave.core.observation import Observation
@@ -138,9 +139,9 @@ def finish_recording(
     folder = Path(folder)
     scenes = sorted({scene for names in splits.values() for scene in names})
     if not scenes:
-        raise ValueError(f"the splits of {name} name no scene; a recording needs one")
+        raise DataError(f"the splits of {name} name no scene; a recording needs one")
     if absent := [scene for scene in scenes if not _fragment_path(folder, scene).exists()]:
-        raise ValueError(f"{folder} lacks {len(absent)} of {len(scenes)} scenes ({absent[0]}, ...); write them first")
+        raise DataError(f"{folder} lacks {len(absent)} of {len(scenes)} scenes ({absent[0]}, ...); write them first")
     tables: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     extras = Extras(FORMAT, name, {k: list(v) for k, v in splits.items()}, [], list(surfaces), {}, {}, {}, {})
     extras.world = dict(world or {})
@@ -150,7 +151,7 @@ def finish_recording(
         content = _read_fragment(_fragment_path(folder, scene))
         categories = categories or content["categories"]
         if content["categories"] != categories:
-            raise ValueError(f"scene {scene} has the categories {content['categories']}, others have {categories}")
+            raise DataError(f"scene {scene} has the categories {content['categories']}, others have {categories}")
         _start_alone(content["tables"], starts)
         for table, rows in content["tables"].items():
             tables[table].update((row["token"], row) for row in rows)
@@ -205,7 +206,7 @@ def _write_capture(
         _check_shape(where, "instances", instances.shape, capture)
         count = len(frame.annotations.boxes) if frame.annotations else 0
         if instances.max(initial=-1) >= count:
-            raise ValueError(f"{where}: instances count to {int(instances.max())}, but {count} objects are annotated")
+            raise DataError(f"{where}: instances count to {int(instances.max())}, but {count} objects are annotated")
         shown.append(np.bincount(instances[instances >= 0], minlength=count))
         rasters.write_instances(folder / extras.instances, instances)
     if capture.load_classes:
@@ -242,35 +243,35 @@ def _is_plain_colour(observation: Observation) -> bool:
 def _check_scene(scene: RecordedScene, categories: Sequence[str]) -> None:
     for name in (scene.name, *{channel for frame in scene.frames for channel in frame.captures}):
         if not NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot be part of a file name; use letters, digits and . _ + -")
+            raise DataError(f"{name!r} cannot be part of a file name; use letters, digits and . _ + -")
     if not scene.frames:
-        raise ValueError(f"scene {scene.name} has no frames; leave it out")
+        raise DataError(f"scene {scene.name} has no frames; leave it out")
     for number, frame in enumerate(scene.frames):
         where = f"scene {scene.name}, frame {number}"
         if number and frame.time <= scene.frames[number - 1].time:
-            raise ValueError(f"{where}: time {frame.time} is not after the frame before it; order the frames by time")
+            raise DataError(f"{where}: time {frame.time} is not after the frame before it; order the frames by time")
         for channel, capture in frame.captures.items():
             if channel != capture.channel:
-                raise ValueError(f"{where}: the capture listed as {channel} calls its channel {capture.channel}")
+                raise DataError(f"{where}: the capture listed as {channel} calls its channel {capture.channel}")
             if capture.geometry.crs != scene.crs:
-                raise ValueError(f"{where}, {channel}: the camera is in {capture.geometry.crs}, not in {scene.crs}")
+                raise DataError(f"{where}, {channel}: the camera is in {capture.geometry.crs}, not in {scene.crs}")
         if frame.annotations is None:
             continue
         if unknown := set(frame.annotations.categories) - set(categories):
-            raise ValueError(f"{where}: {sorted(unknown)[0]!r} is none of the categories {', '.join(categories)}")
+            raise DataError(f"{where}: {sorted(unknown)[0]!r} is none of the categories {', '.join(categories)}")
         if len(set(frame.annotations.instances)) < len(frame.annotations.instances):
-            raise ValueError(f"{where}: two objects have the same identifier; give each instance its own")
+            raise DataError(f"{where}: two objects have the same identifier; give each instance its own")
 
 
 def _check_shape(where: str, what: str, shape: tuple[int, ...], capture: Capture) -> None:
     camera = capture.geometry.camera
     if tuple(shape) != (camera.rows, camera.columns):
-        raise ValueError(f"{where}: {what} of {shape} does not fit the camera of {camera.rows} x {camera.columns}")
+        raise DataError(f"{where}: {what} of {shape} does not fit the camera of {camera.rows} x {camera.columns}")
 
 
 def _add_sensor(sensors: dict[str, dict[str, Any]], name: str, described: dict[str, Any], where: str) -> None:
     if sensors.setdefault(name, described) != described:
-        raise ValueError(f"{where}: there is another sensor called {name!r}; give the two of them two names")
+        raise DataError(f"{where}: there is another sensor called {name!r}; give the two of them two names")
 
 
 def _start_alone(tables: dict[str, list[dict[str, Any]]], starts: set[int]) -> None:
@@ -296,7 +297,7 @@ def _read_fragment(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = msgspec.json.decode(gzip.decompress(path.read_bytes()))
         return content
     except (OSError, EOFError, msgspec.DecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it and write the scene again") from None
+        raise DataError(f"{path} is damaged ({error}); remove it and write the scene again") from None
 
 
 def _replace_tables(target: Path, tables: dict[str, list[dict[str, Any]]], extras: Extras) -> Path:

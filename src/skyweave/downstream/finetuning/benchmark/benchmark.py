@@ -14,6 +14,7 @@ from torch import nn
 
 from skyweave.backbone import Backbone
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, PATCH
 from skyweave.downstream.finetuning.benchmark.patch_size import Enlarged
 from skyweave.downstream.finetuning.bootstrap import resampled_scores
@@ -64,9 +65,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if unknown := [method for method in self.methods if method not in METHODS]:
-            raise ValueError(f"there is no method {unknown[0]!r}; use {', '.join(METHODS)}")
+            raise ConfigError(f"there is no method {unknown[0]!r}; use {', '.join(METHODS)}")
         if not self.methods or self.seeds < 1 or not self.fractions or self.limit < 0:
-            raise ValueError("give one method, one seed and one fraction at least, and a limit of 0 (all) or more")
+            raise ConfigError("give one method, one seed and one fraction at least, and a limit of 0 (all) or more")
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def run_benchmark(
     """
     say = report or (lambda line: None)
     if backbone is None and (needing := [m for m in plan.methods if m not in (*BASELINES, "unet")]):
-        raise ValueError(f"the method {needing[0]!r} needs a backbone; give --weights, or only floors")
+        raise ConfigError(f"the method {needing[0]!r} needs a backbone; give --weights, or only floors")
     if backbone is not None and not isinstance(backbone, Backbone):
         backbone = Enlarged(backbone)
     names = [get_task(name).name for name in plan.tasks] or list(find_tasks(folder))
@@ -294,7 +295,7 @@ def _read(path: Path) -> Run:
     try:
         return Run(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no run of this benchmark ({error}); remove it to make the run again") from error
+        raise ConfigError(f"{path} is no run of this benchmark ({error}); remove it to make the run again") from error
 
 
 def _device_name(device: str | torch.device) -> str:

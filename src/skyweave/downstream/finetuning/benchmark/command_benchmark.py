@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skyweave.core.errors import ConfigError
+
 if TYPE_CHECKING:
     from rich.table import Table
     from torch import nn
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.fabricate:
         if find_tasks(args.data):
-            raise ValueError(f"{args.data} has tasks already; give a folder without, or leave --fabricate out")
+            raise ConfigError(f"{args.data} has tasks already; give a folder without, or leave --fabricate out")
         fabricate(args.data, args.task or None)
     backbone, weights = _backbone(args.weights, args.device)
     with Console(stderr=True).status("reading") as status:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.batch import SensorBatch, stack_observations
@@ -107,14 +108,14 @@ class FinetunedModel(nn.Module):
 
     def _check(self, observations: Sequence[Observation]) -> None:
         if len(observations) != len(self.sensors):
-            raise ValueError(
+            raise ConfigError(
                 f"this model of {self.task.name} reads {len(self.sensors)} observations of a place "
                 f"({', '.join(sensor.name for sensor in self.sensors)}), got {len(observations)}"
             )
         for own, sensor in zip(observations, self.sensors, strict=True):
             names = [band.name for band in own.sensor.bands], [band.name for band in sensor.bands]
             if own.sensor.name != sensor.name or names[0] != names[1]:
-                raise ValueError(
+                raise ConfigError(
                     f"{own.source}: {own.sensor.name} with bands {', '.join(names[0])}, but the model was trained on "
                     f"{sensor.name} with {', '.join(names[1])}; select those bands"
                 )

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.core.errors import ConfigError
+
 TARGETS = {"attention": ("qkv", "proj"), "all": ("qkv", "proj", "fc1", "fc2")}
 """Names of the linear layers inside blocks, as in published ViTs."""
 
@@ -54,7 +56,7 @@ def add_low_rank(network: nn.Module, rank: int, alpha: float, targets: Literal["
         if isinstance(module, nn.Linear) and "blocks." in name and name.rpartition(".")[2] in TARGETS[targets]
     ]
     if not names:
-        raise ValueError(
+        raise ConfigError(
             f"{type(network).__name__} has no blocks with layers named {', '.join(TARGETS[targets])}, so there is "
             "nothing to add low-rank matrices to; use the method full or last"
         )

@@ -12,6 +12,7 @@ from skyweave.backbone import Backbone, BackboneConfig, Card, build_backbone, re
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import config_from_dict
+from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
 from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed, build_model
 from skyweave.downstream.finetuning.recipe import HeadConfig, Method, Recipe, Training
@@ -35,7 +36,7 @@ def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: 
     parts = {PART: _described(model)}
     if isinstance(network, Headed):
         if not isinstance(network.backbone, Backbone):
-            raise ValueError(
+            raise WeightsError(
                 f"a {type(network.backbone).__name__} with a head cannot be saved here: only Skyweave's own backbones "
                 "are rebuilt from a card; keep its weights and train the head again"
             )
@@ -57,7 +58,9 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
     """
     state, card = read_checkpoint(path)
     if PART not in card.parts:
-        raise ValueError(f"{path} is no adapted model (its card has no part {PART!r}); make one with skyweave finetune")
+        raise WeightsError(
+            f"{path} is no adapted model (its card has no part {PART!r}); make one with skyweave finetune"
+        )
     part = card.parts[PART]
     task = Task(part["task"]["name"], part["task"]["kind"], tuple(part["task"]["classes"]))
     sensors = [sensor_from_dict(own) for own in part["sensors"]]

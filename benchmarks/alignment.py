@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--scenes", type=int, nargs=2, default=(50, 30), help="to work out, and to compare on, at most")
     arguments = parser.parse_args()
-    model, card = load_perception(arguments.perception)
+    model = load_perception(arguments.perception)
+    card = model.card
     scenes = load_scenes([arguments.data / arguments.recording], None)[: arguments.scenes[0]]
     cache = build_feature_cache(
         arguments.output / "cache_train", model, str(card.parts["perception_fingerprint"]), scenes

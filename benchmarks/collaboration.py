@@ -90,7 +90,8 @@ class Bench:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments, self.output = arguments, arguments.output
-        self.perception, card = load_perception(arguments.perception)
+        self.perception = load_perception(arguments.perception)
+        card = self.perception.card
         self.fingerprint = str(card.parts["perception_fingerprint"])
         self.train_scenes, self.test_scenes = (
             load_scenes([arguments.data / name], None)[:most]
@@ -115,7 +116,7 @@ class Bench:
             model = CollaborativeModel(copy.deepcopy(self.perception), config.collaboration, seed)
             samples = CachedDataset(self.train_scenes, self.perception.config, self.train_cache)
             train_on(folder, config, model, samples, self.train_cache, progress=False)
-        return load_collaboration(folder / WEIGHTS)[0]
+        return load_collaboration(folder / WEIGHTS)
 
     def scores(
         self, strategy: str, seed: int, conditions: EvaluationConditions, cache: FeatureCache, name: str

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from skyweave.fleet import Client
+from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
 
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measure(state: str, port: int, frozen: float, interval: float) -> dict[str, Any]:
-    with Client("faults", [f"tcp/127.0.0.1:{port + i}" for i in range(len(NAMES))]) as client:
+    with FleetClient("faults", [f"tcp/127.0.0.1:{port + i}" for i in range(len(NAMES))]) as client:
         watch = Watch(client, interval)
         watch.until(lambda: all(watch.sees_all(name) for name in NAMES), 120)
         time.sleep(3)
@@ -110,7 +110,7 @@ def measure(state: str, port: int, frozen: float, interval: float) -> dict[str, 
 class Watch:
     """Hears all pictures and remembers when they came."""
 
-    def __init__(self, client: Client, interval: float) -> None:
+    def __init__(self, client: FleetClient, interval: float) -> None:
         self.client, self.interval = client, interval
         self.times: dict[str, list[float]] = {name: [] for name in NAMES}
         self.moments: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}  # heard, captured

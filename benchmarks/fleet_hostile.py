@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from skyweave.fleet import Client
+from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.link.clocks import offset_clock, wall_clock
 from skyweave.fleet.link.envelope import Sealer
@@ -76,7 +76,7 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
         thread = threading.Thread(target=supervisor.run, args=(stop,))
         thread.start()
         try:
-            with Client("hostile", [f"tls/127.0.0.1:{port + i}" for i in range(3)], keys) as client:
+            with FleetClient("hostile", [f"tls/127.0.0.1:{port + i}" for i in range(3)], keys) as client:
                 end = time.monotonic() + 90
                 while not all(len((client.latest(name) or {}).get("sources", {})) == 2 for name in HONEST):
                     if time.monotonic() > end:
@@ -110,7 +110,7 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
     }
 
 
-def period(client: Client, state: str, seconds: float) -> dict[str, float]:
+def period(client: FleetClient, state: str, seconds: float) -> dict[str, float]:
     """What an honest node does in so many seconds."""
     found: int | None = fleet_state(state)["nodes"]["UAV_1"]["pid"]
     process = psutil.Process(found)

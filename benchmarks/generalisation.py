@@ -92,7 +92,7 @@ def scores_of(output: Path, bins: str, seed: int, steps: int) -> dict[str, dict[
     ]
     resume = (folder / "last.ckpt").exists()
     weights = train(MODEL, output / "recordings", folder, changes, resume=resume, progress=False)
-    model, _ = load_perception(weights)
+    model = load_perception(weights)
     result = {}
     for view in (TRAINED, *OTHERS):
         samples = PerceptionDataset(

@@ -89,7 +89,7 @@ def scores(args: argparse.Namespace, seed: int) -> dict[str, dict[str, dict[str,
     changes = ["recordings=[train]", "split=null", f"seed={seed}", f"optimiser.steps={args.steps}"]
     resume = (folder / "last.ckpt").exists()
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
-    model, _ = load_perception(weights)
+    model = load_perception(weights)
     result: dict[str, dict[str, dict[str, float]]] = {}
     for light in ("day", "night"):
         scenes = load_scenes([args.output / "recordings" / light], None)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from contest import measure, serve, table
 
-from skyweave.backbone import Backbone, load
+from skyweave.backbone import Backbone, load_backbone
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
 def written(arguments: argparse.Namespace) -> None:
     from skyweave.interop.export import export
 
-    export(load(arguments.weights), arguments.file, get_sensor(arguments.sensor), opset=arguments.opset)
+    export(load_backbone(arguments.weights), arguments.file, get_sensor(arguments.sensor), opset=arguments.opset)
 
 
 def worker(arguments: argparse.Namespace) -> None:
@@ -89,7 +89,7 @@ def pixels(arguments: argparse.Namespace, size: int) -> np.ndarray:
 
 
 def eager(arguments: argparse.Namespace) -> Callable[[np.ndarray], Any]:
-    backbone: Backbone = load(arguments.weights)
+    backbone: Backbone = load_backbone(arguments.weights)
     sensor: Sensor = get_sensor(arguments.sensor)
 
     @torch.inference_mode()

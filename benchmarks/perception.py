@@ -93,7 +93,7 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     changes.append(f"machine.workers={args.workers}")
     resume = (folder / "last.ckpt").exists()
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
-    model, _ = load_perception(weights)
+    model = load_perception(weights)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     samples = PerceptionDataset(load_scenes([args.output / "recordings" / "test"], None), model.config)
     score = partial(evaluate, model, batch=2, every=args.every)

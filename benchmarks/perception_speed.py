@@ -34,7 +34,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
-    model, _ = load_perception(args.weights)
+    model = load_perception(args.weights)
     drones = PlatformConfig(count=4, cameras=[CameraConfig(rows=256, columns=448, field_of_view=(60.0, 75.0))])
     scene = simulate_scene(WorldConfig(frames=3, platforms=[drones]), 0)
     samples = PerceptionDataset([scene], model.config)

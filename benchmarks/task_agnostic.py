@@ -77,7 +77,7 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     weights = perception_for_two(args, folder, held_out)
     shared = args.perception and held_out != "detection"  # features and boxes are the given model's: one cache for all
     caches, cached = (args.output, args.perception) if shared else (folder, weights)
-    perception, _ = load_perception(weights)
+    perception = load_perception(weights)
     fingerprint = str(read_checkpoint(cached)[1].parts["perception_fingerprint"])
     trained, test = (
         load_scenes([args.data / which], None)[:most]
@@ -85,7 +85,7 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     )
     cache = build_feature_cache(caches / "cache_train", perception, fingerprint, trained)
     samples = CachedDataset(trained, perception.config, cache)
-    model, _ = load_collaboration(collaboration(args, folder, weights, samples, held_out))
+    model = load_collaboration(collaboration(args, folder, weights, samples, held_out))
     cache = build_feature_cache(caches / "cache_test", perception, fingerprint, test)
     found, _ = evaluate_collaboration(
         model, CachedDataset(test, model.perception.config, cache), EvaluationConditions(args.budget), args.every
@@ -101,7 +101,8 @@ def perception_for_two(args: argparse.Namespace, folder: Path, held_out: str | N
     if weights.exists():
         return weights
     if args.perception:
-        given, card = load_perception(args.perception)
+        given = load_perception(args.perception)
+        card = given.card
         save_perception(weights, without_head(given, held_out), card.name)
         return weights
     tasks = ",".join(task for task in TASKS if task != held_out)
@@ -119,13 +120,13 @@ def collaboration(
     config = load_config_file(SHARING, CollaborationTrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
     path, headed = folder / "ours" / WEIGHTS, folder / "head" / WEIGHTS
     if not path.exists():
-        model = CollaborativeModel(load_perception(weights)[0], config.collaboration, config.seed)
+        model = CollaborativeModel(load_perception(weights), config.collaboration, config.seed)
         train_on(path.parent, config, model, samples, samples.cache, progress=False)
     if held_out is None:
         return path
     if not headed.exists():
-        model, _ = load_collaboration(path)
-        start = load_perception(args.perception)[0].heads[held_out] if args.perception else None
+        model = load_collaboration(path)
+        start = load_perception(args.perception).heads[held_out] if args.perception else None
         config = replace(config, optimiser=replace(config.optimiser, steps=args.steps[2]))
         train_head(headed.parent, config, model, held_out, samples, start)
     return headed

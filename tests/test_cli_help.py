@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from skyweave.cli import main as cli
+from skyweave.core.errors import DataError, UnknownNameError
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -88,17 +89,34 @@ def test_debug_shows_the_traceback(
             OSError(errno.ENOSPC, "No space left on device", "out.tif"),
             "no space left on the disk while writing out.tif",
         ),
-        (KeyError("sensor 'x' has no band 'rde'; nearest: red"), "sensor 'x' has no band 'rde'; nearest: red"),
-        (ModuleNotFoundError("No module named 'rasterio'", name="rasterio"), "pip install 'skyweave[geo]'"),
+        (UnknownNameError("sensor 'x' has no band 'rde'; nearest: red"), "sensor 'x' has no band 'rde'; nearest: red"),
+        (ModuleNotFoundError("No module named 'rasterio'", name="rasterio.windows"), "pip install 'skyweave[geo]'"),
         (FileNotFoundError(2, "No such file or directory", "a.tif"), "a.tif: No such file or directory"),
-        (ValueError("two\nlines"), "two lines"),
+        (DataError("two\nlines"), "two lines"),
     ],
 )
-def test_errors_say_what_helps(error: Exception, expected: str) -> None:
-    assert cli.is_user_error(error)
-    assert expected in cli.describe(error)
+def test_errors_say_what_helps(
+    error: Exception, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_a_command_that_raises(error, monkeypatch) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and expected in printed and printed.count("\n") == 1
 
 
-def test_a_bug_is_not_a_user_error() -> None:
-    assert not cli.is_user_error(TypeError("NoneType"))
-    assert not cli.is_user_error(AttributeError("x"))
+@pytest.mark.parametrize("error", [TypeError("NoneType"), ValueError("bad axis"), KeyError("width")], ids=repr)
+def test_a_fault_of_ours_is_not_the_users_mistake(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_a_command_that_raises(error, monkeypatch) == 1
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed and "fault of skyweave" in printed and "report it" in printed
+
+
+def run_a_command_that_raises(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
+    from skyweave.core.sensors import command_sensors
+
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(command_sensors, "run", fail)
+    return cli.main(["sensors"])

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import skyweave
-from skyweave.backbone import fingerprint, read_checkpoint, shipped
+from skyweave.backbone import fingerprint, list_weights, load_backbone, read_checkpoint
 from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
+from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch, stack_observations
@@ -24,8 +25,8 @@ DATA = Path(__file__).resolve().parents[1] / "configs" / "data" / "shared_sample
 
 
 def test_the_shipped_weights_are_what_their_card_says() -> None:
-    assert "tiny" in shipped()
-    assert sum(path.stat().st_size for path in shipped().values()) < 25e6
+    assert "tiny" in list_weights()
+    assert sum(path.stat().st_size for path in list_weights().values()) < 25e6
     model = skyweave.load("tiny")
     _, card = read_checkpoint("tiny")
     assert card.fingerprint == fingerprint(model)
@@ -35,15 +36,25 @@ def test_the_shipped_weights_are_what_their_card_says() -> None:
 
 
 def test_the_shipped_perception_weights_are_what_their_card_says() -> None:
-    model, card = load_perception("crossing")
+    model = load_perception("crossing")
+    card = model.card
     assert card.parts["perception_fingerprint"] == perception_fingerprint(model, torch.int8)
-    assert card.fingerprint == fingerprint(skyweave.load("crossing"), torch.int8)
+    assert card.fingerprint == fingerprint(load_backbone("crossing"), torch.int8)
     assert model.config.categories == ("car", "truck", "bus", "bicycle", "pedestrian")
     assert card.training["steps"] > 1000 and card.metrics
 
 
+def test_load_returns_what_the_card_says() -> None:
+    assert set(skyweave.list_weights()) == {"crossing", "tiny"}
+    assert isinstance(skyweave.load("tiny"), Backbone)
+    assert isinstance(skyweave.load("crossing"), CollaborativeModel)
+    with pytest.raises(FileNotFoundError, match="give a shipped name .crossing, tiny."):
+        skyweave.load("large")
+
+
 def test_a_kilobyte_of_the_shipped_codec_shows_what_others_see(tmp_path: Path) -> None:
-    model, card = load_collaboration("crossing")
+    model = load_collaboration("crossing")
+    card = model.card
     assert model.tables is not None and model.config.strategy == "ours"
     scenes = unseen_scenes(1, 5)
     cache = build_feature_cache(tmp_path, model.perception, str(card.parts["perception_fingerprint"]), scenes)

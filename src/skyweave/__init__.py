@@ -1,24 +1,11 @@
 """Skyweave: one model family for everything that looks at the Earth, and one map where what it sees comes together.
 
-``skyweave.load(name_or_path)`` returns a ready backbone. Importing this package imports nothing heavy.
+The names below are the front door; each is imported when it is asked for, so that ``import skyweave`` stays light. The
+rooms behind it (``skyweave.mapping``, ``skyweave.wire``, ...) offer more: see the reference in the documentation.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from skyweave.backbone import load
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "load":  # torch is imported when a model is asked for, not when the package is
-        from skyweave.backbone import load
-
-        return load
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), "load"])
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

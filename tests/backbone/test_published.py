@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from skyweave.backbone import fingerprint, load
+from skyweave.backbone import fingerprint, load_backbone
 from skyweave.backbone.pretrained.clay import Clay
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
@@ -231,7 +231,7 @@ def elevation() -> Sensor:
 def test_load_reads_them_too(tmp_path: Path) -> None:
     """One name for all weights: what the commands pass on."""
     path = write(prithvi_state(), tmp_path / "prithvi.pt")
-    encoder = load(path)
+    encoder = load_backbone(path)
     assert encoder.embed(seen(SENTINEL2, 32, 32)).tokens.shape == (1, 4, 192)
     assert len(fingerprint(encoder)) == 16
 

@@ -53,9 +53,10 @@ def test_from_a_simulation_to_scores_at_a_budget(
     command = ["train", str(tmp_path / "collaboration.yaml"), "--data", str(tmp_path), "-o", str(shared)]
     assert main([*command, "--set", f"perception={weights}"]) == 0
     trained = str(shared / "weights.safetensors")
-    model, card = load_collaboration(trained)
+    model = load_collaboration(trained)
+    card = model.card
     assert card.parts["collaboration"]["strategy"] == "ours" and model.tables is not None
-    assert torch.equal(load_perception(trained)[0].lift.head.weight, load_perception(weights)[0].lift.head.weight)
+    assert torch.equal(load_perception(trained).lift.head.weight, load_perception(weights).lift.head.weight)
     capsys.readouterr()
     cache = str(tmp_path / "cache")
     for more, limit in ((["--strategy", "ours", "--budget", "500"], 500), (["--strategy", "late"], 10_000)):

@@ -35,7 +35,8 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
     samples = CachedDataset(scenes[:1], config, cache)
     quantised, noisy = DualBranchCodec.quantised, []
     monkeypatch.setattr(DualBranchCodec, "quantised", lambda *given: noisy.append(given[-1]) or quantised(*given))
-    longer, card = load_collaboration(train_head(tmp_path / "run", settings, model, "instances", samples))
+    longer = load_collaboration(train_head(tmp_path / "run", settings, model, "instances", samples))
+    card = longer.card
     assert noisy and not any(noisy), "it learns from what comes over the wire, not from quantisation noise"
     assert longer.perception.config.tasks == ("detection", "instances", "trajectories")
     assert card.training["head"] == "instances" and longer.tables is not None
@@ -46,7 +47,7 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
     start = with_head(perception, "instances", seed=7).heads["instances"]
     settings = replace(settings, optimiser=PerceptionOptimiserConfig(steps=1, batch=1, learning_rate=0.0))
     path = train_head(tmp_path / "again", settings, model, "instances", samples, start)
-    begun = load_collaboration(path)[0].perception.heads["instances"]
+    begun = load_collaboration(path).perception.heads["instances"]
     for (name, value), (_, other) in zip(start.named_parameters(), begun.named_parameters(), strict=True):
         assert torch.equal(value, other), f"{name} does not start where it should"
 

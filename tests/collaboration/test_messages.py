@@ -136,7 +136,7 @@ def test_a_model_stored_in_int8_says_the_same(
     save_collaboration(tmp_path / "small.safetensors", model, "small", torch.int8)
     save_collaboration(tmp_path / "large.safetensors", model, "large")
     for name in ("small", "large"):
-        found, _ = load_collaboration(tmp_path / f"{name}.safetensors")
+        found = load_collaboration(tmp_path / f"{name}.safetensors")
         assert sent(found, own, 3000) == sent(model, own, 3000)
         assert found.tables is not None and found.tables.model == model.tables.model
     small, large = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("small", "large"))

@@ -53,7 +53,7 @@ def collaboration(perception: Path) -> Path:
     """The same with a codec, frozen on a few moments."""
     folder = perception.parent
     config = CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))
-    model = CollaborativeModel(load_perception(perception)[0], config).eval()
+    model = CollaborativeModel(load_perception(perception), config).eval()
     freeze(model, build_feature_cache(folder / "cache", model.perception, "small", unseen_scenes(1, 2)))
     save_collaboration(folder / "collaboration.safetensors", model, "small")
     return folder / "collaboration.safetensors"

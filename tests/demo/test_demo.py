@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import skyweave
-from skyweave.backbone import build_backbone, save_checkpoint
+from skyweave.backbone import build_backbone, load_backbone, save_checkpoint
 from skyweave.cli.main import main
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import get_sensor
@@ -119,7 +118,7 @@ def test_pictures_ask_the_sensor_not_the_channel_order() -> None:
 
 
 def test_the_crossing_puts_every_platform_on_one_map(weights: Path) -> None:
-    crossing = make_crossing(simulated_crossing(), skyweave.load(weights))
+    crossing = make_crossing(simulated_crossing(), load_backbone(weights))
     assert len(crossing.names) == 4 and crossing.objects > 50
     assert all(0 < seen < crossing.objects for seen in crossing.seen.values())
     paper = (crossing.fused == PAPER).all(-1)
@@ -131,7 +130,7 @@ def test_the_crossing_puts_every_platform_on_one_map(weights: Path) -> None:
 
 
 def test_shipped_weights_see_more_together_than_alone() -> None:
-    perceived = make_perceived(unseen_scenes(1), load_perception("crossing")[0])
+    perceived = make_perceived(unseen_scenes(1), load_perception("crossing"))
     assert len(perceived.views) == 4 and perceived.samples == 8
     assert all(image.shape == perceived.truth.shape for image in (perceived.own, perceived.together))
     assert (perceived.own != perceived.together).any()

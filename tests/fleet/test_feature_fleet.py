@@ -124,7 +124,7 @@ def test_processes_that_exchange_features_give_what_a_batch_gives(folder: Path) 
     torch.set_num_threads(1)  # as the nodes: sums in another order round differently
     try:
         perceivers = {
-            name: FeaturePerceiver(load_collaborative_model(folder / "model.safetensors", None)[0]) for name in NAMES
+            name: FeaturePerceiver(load_collaborative_model(folder / "model.safetensors", None)) for name in NAMES
         }
         for number, (tick, pictures) in enumerate(moments.items()):
             frame = scene.frames[tick % len(scene.frames)]

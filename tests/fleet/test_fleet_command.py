@@ -23,7 +23,7 @@ from aiohttp import ClientSession
 
 from skyweave.cli.main import main
 from skyweave.core.config import load_config_file
-from skyweave.fleet import Client
+from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state, node_contents, supervisor_of
 
@@ -106,7 +106,7 @@ def test_a_fleet_starts_and_every_node_hears_the_other(folder: Path, capsys: pyt
 
 def test_a_killed_node_is_started_again_and_the_other_goes_on(folder: Path) -> None:
     config = yaml.safe_load((folder / "fleet.yaml").read_text())
-    with Client("pair", [f"tcp/127.0.0.1:{config['port']}", f"tcp/127.0.0.1:{config['port'] + 1}"]) as client:
+    with FleetClient("pair", [f"tcp/127.0.0.1:{config['port']}", f"tcp/127.0.0.1:{config['port'] + 1}"]) as client:
         until(lambda: len(client.platforms()) == 2, "both publish")
         before = fleet_state(folder / "state")["nodes"]["UAV_2"]
         os.kill(before["pid"], signal.SIGKILL)
@@ -145,7 +145,7 @@ def test_record_and_replay(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     command = [sys.executable, "-m", "skyweave", "fleet", "replay", str(file), "--listen", endpoint, "--loop"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
-        with Client("pair", [endpoint]) as client:
+        with FleetClient("pair", [endpoint]) as client:
             until(lambda: client.platforms() == ["UAV_1", "UAV_2"], "both are played")
     finally:
         process.terminate()

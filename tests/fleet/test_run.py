@@ -17,7 +17,7 @@ from PIL import Image
 import fabricated_fleet as fleet
 import fabricated_scene as toy
 from fabricated_world import small_world
-from skyweave.fleet import Client
+from skyweave.fleet import FleetClient
 from skyweave.fleet.config import SourceConfig
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.transport import Loopback
@@ -59,7 +59,7 @@ def start(
 def test_nodes_run_together_and_a_client_reads_them() -> None:
     hub, stop = Loopback(), threading.Event()
     made: dict[str, list[Picture]] = {name: [] for name in NAMES}
-    client = Client("test", transport=hub.join())
+    client = FleetClient("test", transport=hub.join())
     running = [start(name, hub, stop, made[name]) for name in NAMES]
     try:
         seen: set[str] = set()

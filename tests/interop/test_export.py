@@ -174,9 +174,9 @@ def test_the_command_exports_shipped_weights(tmp_path: Path, capsys: pytest.Capt
     assert code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["outputs"] == {"embedding": [-1, 192], "features": [-1, 192, -1, -1]}
-    from skyweave.backbone import load
+    from skyweave.backbone import load_backbone
 
-    backbone, sensor = load("tiny"), SENTINEL2.select(["B04", "B08"])
+    backbone, sensor = load_backbone("tiny"), SENTINEL2.select(["B04", "B08"])
     for shape in ((1, 32, 32), (2, 64, 128)):
         pixels = example(SensorGraph(backbone, sensor), *shape)
         assert_same(run_onnx(path, pixels), expected(backbone, sensor, pixels))

@@ -14,7 +14,7 @@ from terratorch.registry import BACKBONE_REGISTRY
 from terratorch.tasks import ClassificationTask, SemanticSegmentationTask
 from torch.utils.data import DataLoader, Dataset
 
-from skyweave.backbone import Backbone, load
+from skyweave.backbone import Backbone, load_backbone
 from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.interop.terratorch import register
@@ -54,7 +54,7 @@ class Stored(Dataset[dict[str, Any]]):
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     register()
-    return load("tiny")
+    return load_backbone("tiny")
 
 
 def epoch(task: Any, key: str) -> dict[str, float]:

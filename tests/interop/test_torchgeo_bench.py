@@ -19,7 +19,7 @@ from torchgeo_bench.main import evaluate_knn
 from torchgeo_bench.segmentation_probe import SegmentationProbe
 from torchgeo_bench.segmentation_task import SegmentationSolver
 
-from skyweave.backbone import load
+from skyweave.backbone import load_backbone
 from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.interop.torchgeo_bench import SkyweaveBench
@@ -49,7 +49,7 @@ def test_features_are_ours_with_a_unit() -> None:
     images = torch.randint(0, 5000, (2, 4, 64, 64)).float()
     sensor = get_sensor("sentinel2-l2a").select(["B02", "B03", "B04", "B08"])
     batch = SensorBatch(images * 1e-4, torch.ones_like(images, dtype=torch.bool), sensor, torch.full((2,), 10.0))
-    torch.testing.assert_close(model(images), load("tiny")(batch).pooled, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model(images), load_backbone("tiny")(batch).pooled, rtol=0, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -61,7 +61,7 @@ def test_features_are_ours_standardised() -> None:
     names = [band.source_name.split(" - ")[0].lstrip("0") for band in MEurosat.bands]
     sensor = get_sensor("sentinel2-l1c").select([f"B{name.rjust(2, '0') if name != '8A' else name}" for name in names])
     own = sensor.normalised_with(mean.flatten().tolist(), std.flatten().tolist())
-    backbone = load("tiny")
+    backbone = load_backbone("tiny")
     backbone.sensors.pop("sentinel2-l1c", None)  # the dataset's statistics, not the model's
     batch = SensorBatch(images, torch.ones_like(images, dtype=torch.bool), own, torch.full((2,), 10.0))
     torch.testing.assert_close(model(images), backbone(batch).pooled, rtol=0, atol=1e-5)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torchgeo.datasets import NonGeoDataset
 from torchgeo.trainers import ClassificationTask, SemanticSegmentationTask
 
-from skyweave.backbone import Backbone, load
+from skyweave.backbone import Backbone, load_backbone
 from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.interop.torchgeo import register, to_batch
@@ -48,7 +48,7 @@ class Stored(NonGeoDataset):
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     register("skyweave_tiny_rgbn", "tiny", SENSOR, unit="dn")
-    return load("tiny")
+    return load_backbone("tiny")
 
 
 def epoch(task: torch.nn.Module, key: str) -> dict[str, float]:

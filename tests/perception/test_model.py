@@ -235,7 +235,8 @@ def test_training_learns_where_the_cars_are() -> None:
 def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
     model = small_model().eval()
     card = save_perception(tmp_path / "model.safetensors", model, "toy", metrics={"mAP": 0.5})
-    again, read = load_perception(tmp_path / "model.safetensors")
+    again = load_perception(tmp_path / "model.safetensors")
+    read = again.card
     assert read.parts["perception_fingerprint"] == card.parts["perception_fingerprint"]
     assert again.config == model.config
     batch = collate([PerceptionDataset([toy.scene(2)], toy.config())[1]])

@@ -67,7 +67,7 @@ def test_a_resumed_training_ends_where_the_uninterrupted_one_does(streets: Path,
     assert (
         main(["train", str(config), "--data", str(streets), "-o", parts, "--resume", "--set", "machine.workers=1"]) == 0
     )
-    one, other = (load_perception(Path(run) / "weights.safetensors")[0] for run in (whole, parts))
+    one, other = (load_perception(Path(run) / "weights.safetensors") for run in (whole, parts))
     for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 

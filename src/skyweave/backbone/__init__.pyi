@@ -1,8 +1,9 @@
 from .backbone import Backbone
 from .builder import SIZES, build_backbone
-from .checkpoint import Card, fingerprint, load, read_checkpoint, save_checkpoint, shipped
+from .checkpoint import Card, fingerprint, list_weights, load_backbone, read_card, read_checkpoint, save_checkpoint
 from .config import BackboneConfig
 from .features import Features
+from .loading import load
 
 __all__ = [
     "SIZES",
@@ -12,8 +13,10 @@ __all__ = [
     "Features",
     "build_backbone",
     "fingerprint",
+    "list_weights",
     "load",
+    "load_backbone",
+    "read_card",
     "read_checkpoint",
     "save_checkpoint",
-    "shipped",
 ]

@@ -52,7 +52,7 @@ class Card:
     format: int = FORMAT
 
 
-def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Backbone:
+def load_backbone(name_or_path: str | Path, device: str | torch.device = "cpu") -> Backbone:
     """A backbone with its weights, ready to use (in evaluation mode).
 
     Args:
@@ -102,7 +102,25 @@ def save_checkpoint(
 
 
 def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], Card]:
-    """The tensors (float32) and the card of a checkpoint. Raises as ``load``."""
+    """The tensors (float32) and the card of a checkpoint. Raises as ``load_backbone``."""
+    path, card = _locate(name_or_path), read_card(name_or_path)
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
+    return unpacked(state), card
+
+
+def read_card(name_or_path: str | Path) -> Card:
+    """Return the card of a checkpoint, without reading its weights.
+
+    Args:
+        name_or_path: as of `load_backbone`.
+
+    Raises:
+        FileNotFoundError: no such weights, or they have no card beside them.
+        WeightsError: the card is not that of a Skyweave checkpoint, or of a format that this version does not read.
+    """
     path = _locate(name_or_path)
     card_path = path.with_suffix(".json")
     if not card_path.exists():
@@ -113,11 +131,7 @@ def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], Card]:
         raise WeightsError(f"{card_path} is not the card of a Skyweave checkpoint: {error}") from error
     if card.format != FORMAT:
         raise WeightsError(f"{card_path}: format {card.format} is not supported (this version reads {FORMAT})")
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
-    return unpacked(state), card
+    return card
 
 
 def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -147,14 +161,14 @@ def fingerprint(backbone: Backbone, dtype: torch.dtype = torch.float32) -> str:
     return digest.hexdigest()[:16]
 
 
-def shipped() -> dict[str, Path]:
+def list_weights() -> dict[str, Path]:
     """Names and files of the weights that come with the package."""
     folder = Path(str(resources.files("skyweave"))) / "weights"
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _locate(name_or_path: str | Path) -> Path:
-    available = shipped()
+    available = list_weights()
     if str(name_or_path) in available:
         return available[str(name_or_path)]
     path = Path(name_or_path)

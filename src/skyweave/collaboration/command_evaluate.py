@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         return _collaborative(args)
     if args.lost or args.late or args.cache:
         raise ConfigError("--lost, --late and --cache are about messages; add --strategy")
-    model, card = load_perception(args.model, args.device)
+    model = load_perception(args.model, args.device)
+    card = model.card
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
     samples = PerceptionDataset(scenes, model.config, None, args.platforms, true_geometry=args.true_poses)
     with Console(stderr=True).status("evaluating") as status:
@@ -88,7 +89,8 @@ def _collaborative(args: argparse.Namespace) -> int:
     from skyweave.collaboration.weights import load_collaborative_model
     from skyweave.perception.train import load_scenes
 
-    model, card = load_collaborative_model(args.model, args.strategy)
+    model = load_collaborative_model(args.model, args.strategy)
+    card = model.card
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
     conditions = EvaluationConditions(args.budget, args.lost, args.late, args.platforms - 1)
     with Console(stderr=True).status("observing") as status, tempfile.TemporaryDirectory() as folder:

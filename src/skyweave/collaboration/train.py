@@ -81,7 +81,8 @@ def train(
     """
     config = load_config_file(file, CollaborationTrainConfig, changes)
     prepare_run_dir(output, asdict(config), resume)
-    perception, card = load_perception(config.perception)
+    perception = load_perception(config.perception)
+    card = perception.card
     scenes = load_scenes([data / name for name in config.recordings], config.split)[: config.scenes]
     cache = build_feature_cache(output / "cache", perception, str(card.parts["perception_fingerprint"]), scenes)
     model = CollaborativeModel(perception, config.collaboration, config.seed)

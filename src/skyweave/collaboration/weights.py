@@ -52,8 +52,8 @@ def holds_collaboration(name_or_path: str | Path) -> bool:
     return "collaboration" in read_checkpoint(name_or_path)[1].parts
 
 
-def load_collaboration(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[CollaborativeModel, Card]:
-    """A collaborative model in evaluation mode, and its card.
+def load_collaboration(name_or_path: str | Path, device: str | torch.device = "cpu") -> CollaborativeModel:
+    """A collaborative model in evaluation mode, with its card as ``card``.
 
     Raises:
         FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds no collaborative model.
@@ -63,7 +63,7 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
         raise WeightsError(
             f"{name_or_path} holds no collaborative model; train one with `skyweave train configs/collaboration/...`"
         )
-    perception, _ = load_perception(name_or_path)
+    perception = load_perception(name_or_path)
     model = CollaborativeModel(perception, config_from_dict(card.parts["collaboration"], CollaborationConfig))
     mine = {key.removeprefix(PART): value for key, value in state.items() if key.startswith(PART)}
     arrays = {key.removeprefix(TABLES): value.numpy() for key, value in mine.items() if key.startswith(TABLES)}
@@ -73,10 +73,11 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
     if arrays:
         tables = EntropyTables.from_arrays({key: np.asarray(value, np.int64) for key, value in arrays.items()})
         model.tables = replace(tables, fingerprint=fingerprint_of(model))
-    return model.eval().to(device), card
+    model.card = card
+    return model.eval().to(device)
 
 
-def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> tuple[CollaborativeModel, Card]:
+def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> CollaborativeModel:
     """A model for a strategy: what was trained, or one that needs no training around any perception model.
 
     Raises:
@@ -89,8 +90,10 @@ def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> 
     if trained is not None and strategy in (None, trained.strategy):
         return load_collaboration(name_or_path)
     if strategy in UNTRAINED:
-        perception, card = load_perception(name_or_path)
-        return CollaborativeModel(perception, CollaborationConfig(strategy)).eval(), card
+        perception = load_perception(name_or_path)
+        model = CollaborativeModel(perception, CollaborationConfig(strategy)).eval()
+        model.card = perception.card
+        return model
     there = "holds no collaborative model" if trained is None else f"was trained for {trained.strategy!r}"
     raise WeightsError(
         f"{name_or_path} {there}; without training there are {', '.join(UNTRAINED)}. For {strategy or 'others'}, run "

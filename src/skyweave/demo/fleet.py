@@ -177,9 +177,9 @@ def _write(folder: Path, scene: RecordedScene) -> None:
 def _perceivers(weights: str | Path, features: bool) -> Callable[[], Perceiver[Any]]:
     """Makes new ones of a model that is read once."""
     if features:
-        collaborative, _ = load_collaboration(weights)
+        collaborative = load_collaboration(weights)
         return lambda: FeaturePerceiver(collaborative)
-    model, _ = load_perception(weights)
+    model = load_perception(weights)
     return lambda: BoxPerceiver(model)
 
 

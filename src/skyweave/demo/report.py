@@ -84,7 +84,7 @@ def write_report(
     crossing = make_crossing(simulated_crossing(), model.backbone)
     if progress is not None:
         progress("three tasks", len(chapters) + 1, total)
-    perceived = make_perceived(unseen_scenes(), load_perception(perception)[0])
+    perceived = make_perceived(unseen_scenes(), load_perception(perception))
     fleet = None
     if fleet_seconds:
         if progress is not None:

@@ -1,5 +1,5 @@
-from .sinks.client import Client
+from .sinks.client import FleetClient
 
 __all__ = [
-    "Client",
+    "FleetClient",
 ]

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Export and say what was written; returns 0."""
     from rich.console import Console
 
-    from skyweave.backbone import load
+    from skyweave.backbone import load_backbone
     from skyweave.core.sensors import get_sensor
     from skyweave.interop.export import export
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, option)
         if value is not None and value <= 0:
             raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
-    backbone = load(args.model)
+    backbone = load_backbone(args.model)
     with Console(stderr=True).status("exporting; this takes a minute"):
         written = export(
             backbone,

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skyweave.backbone import Backbone, build_backbone, load
+from skyweave.backbone import Backbone, build_backbone, load_backbone
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule, pyramid
@@ -47,7 +47,7 @@ def register(
 
     if not name.isidentifier():
         raise ConfigError(f"{name!r} cannot be a timm model's name; use letters, digits and underscores")
-    loaded = load(encoder) if isinstance(encoder, str | Path) else encoder
+    loaded = load_backbone(encoder) if isinstance(encoder, str | Path) else encoder
 
     def create(pretrained: bool = False, **options: Any) -> nn.Module:
         for ignored in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "output_stride"):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from skyweave.backbone import load
+from skyweave.backbone import load_backbone
 from skyweave.core.config import load_config_file
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.model import PerceptionModel
@@ -89,7 +89,7 @@ def train(
 
 def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
     """The model of a configuration, its backbone pretrained where the configuration says so."""
-    backbone = load(config.weights).train() if config.weights else None
+    backbone = load_backbone(config.weights).train() if config.weights else None
     model = PerceptionModel(config.model, backbone, config.seed)
     if config.frozen:
         model.backbone.requires_grad_(False)

@@ -44,8 +44,8 @@ def save_perception(
     return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
 
 
-def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[PerceptionModel, Card]:
-    """A perception model in evaluation mode, and its card.
+def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu") -> PerceptionModel:
+    """A perception model in evaluation mode, with its card as ``card``.
 
     Raises:
         FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds a backbone only.
@@ -65,7 +65,8 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
     load_strictly(
         model, {key: value.to(kinds.get(key, value.dtype)) for key, value in whole.items()}, str(name_or_path)
     )
-    return model.eval().to(device), card
+    model.card = card
+    return model.eval().to(device)
 
 
 def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from skyweave.backbone import Card, load, read_checkpoint, save_checkpoint
+from skyweave.backbone import Card, load_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.core.errors import WeightsError
 from skyweave.pretraining.decoder import DecoderConfig
@@ -34,6 +34,6 @@ def load_autoencoder(name_or_path: str | Path) -> tuple[MaskedAutoencoder, Card]
             f"{name_or_path} holds no pretraining decoder, so it cannot reconstruct; choose other weights"
         )
     objective = ObjectiveConfig(**card.parts.get("objective", {}))
-    autoencoder = MaskedAutoencoder(load(name_or_path), DecoderConfig(**card.parts["decoder"]), objective)
+    autoencoder = MaskedAutoencoder(load_backbone(name_or_path), DecoderConfig(**card.parts["decoder"]), objective)
     load_strictly(autoencoder.decoder, decoder, str(name_or_path))
     return autoencoder.eval(), card

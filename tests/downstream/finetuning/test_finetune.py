@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fabricated_labels import fabricated_data, fabricated_sample, small_backbone, write_raster
-from skyweave.backbone import load, save_checkpoint
+from skyweave.backbone import load_backbone, save_checkpoint
 from skyweave.cli.main import main
 from skyweave.core.config import load_config_file
 from skyweave.core.sensors import get_sensor
@@ -61,7 +61,7 @@ def test_from_files_to_weights_scores_and_report(folder: Path, capsys: pytest.Ca
     model = load_finetuned(folder / "out" / "weights.safetensors")
     sample = fabricated_sample("segmentation", 3)
     assert model.predict(*sample.observations).label.shape == (24, 24)
-    load(folder / "out" / "weights.safetensors")  # the adapted backbone, for any other use
+    load_backbone(folder / "out" / "weights.safetensors")  # the adapted backbone, for any other use
     assert main(command) == 2
     assert "holds a run already; add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 2
@@ -110,7 +110,9 @@ def test_hiding_the_bands_that_tell_costs_the_most() -> None:
     """Red and green squares are told apart by red and green; blue is noise."""
     data = fabricated_data("classification", train=16)
     training = Training(head_steps=60, batch=8, head_learning_rates=[1e-2])
-    found = finetune_model(data, load("tiny"), Recipe(Method(), HeadConfig("attentive", channels=16), training))
+    found = finetune_model(
+        data, load_backbone("tiny"), Recipe(Method(), HeadConfig("attentive", channels=16), training)
+    )
     losses = {own.bands[0]: own.loss for own in band_importance(found.model, data.test)}
     assert max(losses["red"], losses["green"]) > 0.1
     assert losses["blue"] < max(losses["red"], losses["green"])

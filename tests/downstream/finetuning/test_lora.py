@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fabricated_labels import small_backbone
-from skyweave.backbone import load
+from skyweave.backbone import load_backbone
 from skyweave.downstream.finetuning.models.adapted_model import trained_parameters
 from skyweave.downstream.finetuning.models.lora import LowRank, add_low_rank, merge_low_rank
 
@@ -40,7 +40,7 @@ def test_only_the_additions_learn_and_merging_restores_the_layout() -> None:
 
 
 def test_default_rank_trains_under_two_percent_of_the_shipped_weights() -> None:
-    backbone = load("tiny")
+    backbone = load_backbone("tiny")
     whole = sum(own.numel() for own in backbone.parameters())
     add_low_rank(backbone, 4, 8.0, "attention")
     assert 0 < trained_parameters(backbone) < 0.02 * whole

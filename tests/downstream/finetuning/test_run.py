@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fabricated_labels import fabricated_data, fabricated_sample, small_backbone
-from skyweave.backbone import load
+from skyweave.backbone import load_backbone
 from skyweave.downstream.finetuning import MAIN_METRIC, HeadConfig, Method, Recipe, Training, finetune_model, with_rates
 from skyweave.downstream.finetuning.data_source import Examples, FeatureFeed, ImageFeed
 from skyweave.downstream.finetuning.models.adapted_model import build_model
@@ -28,7 +28,7 @@ def recipe(kind: MethodKind = "frozen", head: str = "auto", **changes: Any) -> R
 @pytest.mark.parametrize("kind", ["classification", "multilabel", "segmentation", "regression", "change", "detection"])
 def test_every_task_is_learned_from_frozen_features(kind: TaskKind) -> None:
     data = fabricated_data(kind)
-    found = finetune_model(data, load("tiny"), recipe(head_steps=50), seed=1)
+    found = finetune_model(data, load_backbone("tiny"), recipe(head_steps=50), seed=1)
     least = {"regression": 0.5, "segmentation": 0.6, "detection": 0.3}.get(kind, 0.7)
     assert found.scores[MAIN_METRIC[kind]] > least
     assert next(iter(found.scores)) == MAIN_METRIC[kind]

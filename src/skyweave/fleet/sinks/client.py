@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FORMS = ("picture", "geojson", "ros")
 
 
-class Client:
+class FleetClient:
     """Listens to a fleet. Queues are bounded, newest first: who reads slowly misses the oldest.
 
     Args:

@@ -90,8 +90,8 @@ def make_perceiver(config: NodeConfig) -> "Perceiver[object]":
         from skyweave.collaboration.weights import load_collaborative_model
         from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
 
-        return FeaturePerceiver(load_collaborative_model(said.weights, said.strategy)[0])  # type: ignore[return-value]
-    model, _ = load_perception(said.weights)
+        return FeaturePerceiver(load_collaborative_model(said.weights, said.strategy))  # type: ignore[return-value]
+    model = load_perception(said.weights)
     return BoxPerceiver(model)  # type: ignore[return-value]
 
 

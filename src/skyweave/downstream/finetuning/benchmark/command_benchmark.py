@@ -164,9 +164,9 @@ def _backbone(weights: str, device: str) -> "tuple[nn.Module | None, str]":
         return None, ""
     import hashlib
 
-    from skyweave.backbone import load
+    from skyweave.backbone import load_backbone
 
-    backbone = load(weights, device)
+    backbone = load_backbone(weights, device)
     digest = hashlib.sha256()
     for key, value in sorted(backbone.state_dict().items()):
         digest.update(key.encode())

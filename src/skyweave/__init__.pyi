@@ -1,0 +1,26 @@
+from .backbone import list_weights, load
+from .core.errors import SkyweaveError
+from .core.geometry.grid import MapGrid
+from .core.observation import Observation
+from .core.sensors import Sensor, get_sensor
+from .data.raster import read_observation
+from .downstream.finetuning.finetune import finetune
+from .embedding import embed_scene
+from .fleet.sinks.client import FleetClient
+from .recordings.nuscenes import load_recording
+
+__all__ = [
+    "FleetClient",
+    "MapGrid",
+    "Observation",
+    "Sensor",
+    "SkyweaveError",
+    "embed_scene",
+    "finetune",
+    "get_sensor",
+    "list_weights",
+    "load",
+    "load_recording",
+    "read_observation",
+]
+__version__: str

@@ -121,12 +121,12 @@ def _size_measures(code: Code) -> dict[str, Value]:
     return {
         "files": len(files),
         "lines": sum(files),
-        **_spread("file lines", files),
-        **_spread("function lines", lengths),
+        **_distribution("file lines", files),
+        **_distribution("function lines", lengths),
         f"functions > {LONG_FUNCTION_LINES} lines, %": _percent([length > LONG_FUNCTION_LINES for length in lengths]),
         "typed returns, %": _percent([function.returns_typed for function in code.functions]),
         "typed arguments, %": _round(100 * sum(function.annotated for function in code.functions) / max(1, parameters)),
-        **_spread("parameters", [len(function.parameters) for function in code.functions]),
+        **_distribution("parameters", [len(function.parameters) for function in code.functions]),
     }
 
 
@@ -280,7 +280,7 @@ def print_missed(missed: dict[str, dict[str, list[str]]]) -> None:
             print("\n".join(f"  {offender}" for offender in offenders))
 
 
-def _spread(name: str, values: Sequence[int]) -> dict[str, Value]:
+def _distribution(name: str, values: Sequence[int]) -> dict[str, Value]:
     median, high = np.percentile(values, [50, 95]) if len(values) else (0.0, 0.0)
     return {f"{name}, median / p95 / max": f"{median:.4g} / {high:.4g} / {max(values, default=0)}"}
 

@@ -24,6 +24,7 @@ from language_rules import (
     identifiers,
     package_identifiers,
     repeated_classes,
+    room_of,
     weak_docstrings,
     yaml_keys,
 )
@@ -74,7 +75,9 @@ def test_every_entry_of_the_glossary_is_whole() -> None:
 def class_findings() -> list[Finding]:
     return [
         Finding(
-            place.split("/")[0], place, f"class {name} is also at {', '.join(other for other in at if other != place)}"
+            room_of(Path(place.split(":")[0])),
+            place,
+            f"class {name} is also at {', '.join(other for other in at if other != place)}",
         )
         for name, at in repeated_classes(PACKAGE).items()
         for place in at

@@ -166,8 +166,11 @@ def _import_measures(graph: ImportGraph) -> dict[str, Value]:
         "rooms": len(graph.rooms),
         "arrows between rooms": len(graph.arrows),
         "arrows a room": _round(graph.arrows_per_room),
+        "rooms named in strings only": len(graph.named),
+        "arrows a room, with those": _round(graph.arrows_per_room_with_names),
         "circles between rooms": len(graph.room_circles),
         "rooms in circles": sum(map(len, graph.room_circles)),
+        "circles between rooms, with names in strings": len(graph.named_circles),
         "circles between files of a room": len(graph.file_circles),
     }
 

@@ -4,6 +4,10 @@ A room is a direct child of the package, a folder or a file, without ``__init__`
 of rooms of which the first imports the second, counted once. Every import counts: at the top of a file, inside a
 function, under ``TYPE_CHECKING``, by ``import_module`` with a literal name, and by attributes of a plain ``import
 package``. A name taken from the package itself counts for the room that it comes from. Stubs (``.pyi``) do not count.
+
+A room that is only named, by a string that is a module of it (``"package.room.module"``, with or without
+``:attribute``), as tables of commands and plug-ins do, is no arrow, but counted beside them: such a name is followed at
+run time as an import is, and no tool sees it.
 """
 
 import ast
@@ -23,18 +27,26 @@ class ImportGraph:
     Attributes:
         rooms: names of the rooms, sorted.
         arrows: (importing room, imported room) to the places ``file:line`` where that happens.
+        named: the same for rooms that are named in strings and not imported.
         room_circles: rooms that import each other, directly or through others.
+        named_circles: rooms that import or name each other.
         file_circles: files of one room that import each other, relative to the package.
     """
 
     rooms: list[str]
     arrows: dict[tuple[str, str], list[str]]
+    named: dict[tuple[str, str], list[str]]
     room_circles: list[list[str]]
+    named_circles: list[list[str]]
     file_circles: list[list[str]]
 
     @property
     def arrows_per_room(self) -> float:
         return len(self.arrows) / max(1, len(self.rooms))
+
+    @property
+    def arrows_per_room_with_names(self) -> float:
+        return (len(self.arrows) + len(self.named)) / max(1, len(self.rooms))
 
 
 def import_graph(package: Path, trees: dict[Path, ast.Module]) -> ImportGraph:
@@ -46,6 +58,7 @@ def import_graph(package: Path, trees: dict[Path, ast.Module]) -> ImportGraph:
     """
     resolver = _Resolver(package, trees)
     arrows: dict[tuple[str, str], list[str]] = {}
+    named: dict[tuple[str, str], list[str]] = {}
     edges: list[tuple[str, str]] = []
     for path, tree in trees.items():
         room, source = _room_of(package, path), str(path.relative_to(package))
@@ -57,8 +70,13 @@ def import_graph(package: Path, trees: dict[Path, ast.Module]) -> ImportGraph:
                 edges.append((source, str(target.relative_to(package))))
             elif target_room not in ENTRIES:
                 arrows.setdefault((room, target_room), []).append(f"{source}:{line}")
+        for target, line in resolver.names(tree):
+            pair = room, _room_of(package, target)
+            if pair[1] not in {room, *ENTRIES}:
+                named.setdefault(pair, []).append(f"{source}:{line}")
+    named = {pair: places for pair, places in named.items() if pair not in arrows}
     rooms = sorted({_room_of(package, path) for path in trees} - ENTRIES)
-    return ImportGraph(rooms, arrows, circles(arrows), circles(edges))
+    return ImportGraph(rooms, arrows, named, circles(arrows), circles([*arrows, *named]), circles(edges))
 
 
 def circles(edges: "dict[tuple[str, str], list[str]] | list[tuple[str, str]]") -> list[list[str]]:
@@ -109,6 +127,18 @@ class _Resolver:
                 target = self.resolve(module)
                 if target is not None and target != path:
                     yield target, getattr(node, "lineno", 0)
+
+    def names(self, tree: ast.Module) -> Iterator[tuple[Path, int]]:
+        """Yield (file, line) for every string that is a module of the package.
+
+        Args:
+            tree: a file's syntax tree.
+        """
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                module = node.value.split(":")[0]
+                if module in self.files and module != self.package.name:
+                    yield self.files[module], node.lineno
 
     def resolve(self, name: str) -> Path | None:
         """Return the file of the longest prefix of a dotted name that is a module, or None for other packages.

@@ -76,6 +76,17 @@ def test_a_stub_is_no_arrow(tmp_path: Path) -> None:
     assert read_package(package).graph.arrows == {}
 
 
+def test_rooms_named_in_strings_are_counted_beside_the_arrows(tmp_path: Path) -> None:
+    text = (
+        'import pack.b\nTABLE = {"x": "pack.c.d:run", "y": ("pack.b", "pack.c"), "z": "pack.e is prose", "w": "pack"}\n'
+    )
+    graph = graph_of(tmp_path, **{"a": text, "b": "", "c/d": "import pack.a", "e": ""})
+    assert list(graph.arrows) == [("a", "b"), ("c", "a")]
+    assert graph.named == {("a", "c"): ["a.py:2"]}
+    assert (graph.arrows_per_room, graph.arrows_per_room_with_names) == (0.5, 0.75)
+    assert (graph.room_circles, graph.named_circles) == ([], [["a", "c"]])
+
+
 def test_an_arrow_counts_once(tmp_path: Path) -> None:
     graph = graph_of(tmp_path, **{"a/x": "import pack.b", "a/y": "import pack.b\nfrom pack.b import x", "b": ""})
     assert graph.arrows == {("a", "b"): ["a/x.py:1", "a/y.py:1", "a/y.py:2"]}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import skyweave
-from skyweave.backbone import fingerprint, list_weights, load_backbone, read_checkpoint
+from skyweave.backbone import Backbone, fingerprint, list_weights, load_backbone, read_checkpoint
 from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration

@@ -21,7 +21,7 @@ from skyweave.fleet.node.node import Node, NodeOptions
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
 from skyweave.fleet.sources.base import platform_captures
-from skyweave.perception.metrics import evaluate_detection, seen
+from skyweave.perception.metrics import evaluate_detection, visible_objects
 from skyweave.recordings.nuscenes import load_recording
 from skyweave.recordings.recording import RecordedScene
 
@@ -112,7 +112,7 @@ def run(scene: RecordedScene, config: LinkConfig, offset: float, seed: int) -> d
             ages += [-source.apart for source in picture.sources]
         true[0] = start + 480_000_000
         network.advance(true[0])
-    counted = [seen(one) for one in truth]
+    counted = [visible_objects(one) for one in truth]
     return {
         "own": evaluate_detection(truth, alone, counted=counted).mean_ap,
         "fused": evaluate_detection(truth, [one for one in fused if one is not None], counted=counted).mean_ap,

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import evaluate
-from skyweave.perception.samples import PerceptionDataset
 from skyweave.perception.train import load_scenes, train
 from skyweave.perception.weights import load_perception
 

@@ -315,8 +315,8 @@ GOLDEN: dict[Callable[..., Columns], int] = {detection_case: len(CHANGES) + 5, t
 
 def our_detection(case: Columns) -> Columns:
     from skyweave.core.geometry.boxes import Boxes
-    from skyweave.perception.metrics import NDS, NUSCENES_RANGES, DetectionConfig, evaluate_detection
-    from skyweave.perception.metrics.detection import ERRORS
+    from skyweave.perception.metrics import NDS_DEFINITIONS, NUSCENES_RANGES, DetectionConfig, evaluate_detection
+    from skyweave.perception.metrics.detection import TP_METRICS
     from skyweave.perception.results import Detections
     from skyweave.recordings.recording import Annotations
 
@@ -343,12 +343,12 @@ def our_detection(case: Columns) -> Columns:
     found = evaluate_detection(
         truth, predicted, NAMES, config, np.array(case["origins"]), attributes=[c["attribute"] for c in case["truth"]]
     )
-    figures = {"mAP": found.mean_ap, "NDS": found.nds}
-    figures |= {short: found.errors[name] for name, short in ERRORS.items()}
+    figures = {"mAP": found.mean_ap, "NDS_DEFINITIONS": found.nds}
+    figures |= {short: found.errors[name] for name, short in TP_METRICS.items()}
     for name, score in found.classes.items():
         figures |= {f"AP/{name}/{threshold}": value for threshold, value in score.ap.items()}
-        figures |= {f"{ERRORS[error][1:]}/{name}": value for error, value in score.errors.items()}
-    assert set(NDS["nuscenes"]) == set(ERRORS)
+        figures |= {f"{TP_METRICS[error][1:]}/{name}": value for error, value in score.errors.items()}
+    assert set(NDS_DEFINITIONS["nuscenes"]) == set(TP_METRICS)
     return figures
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skyweave.perception import PerceptionDataset, evaluate, evaluate_ego_only, load_perception, predict
+from skyweave.perception import PerceptionDataset, ego_only_dataset, evaluate, load_perception, predict
 from skyweave.perception.config import TASKS
 from skyweave.perception.train import load_scenes, train
 
@@ -99,7 +99,7 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     score = partial(evaluate, model, batch=2, every=args.every)
     result = {"all": dict(score(samples).values)}
     if run in ("joint", "random"):
-        result["own"] = dict(score(evaluate_ego_only(samples)).values)
+        result["own"] = dict(score(ego_only_dataset(samples)).values)
     if "trajectories" in model.config.tasks:
         result["true boxes"] = dict(score(samples, run=partial(predict, true_boxes=True)).values)
     kept.write_text(json.dumps(result, indent=1))

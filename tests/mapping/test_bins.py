@@ -18,9 +18,9 @@ from skyweave.mapping import (
     HeightBins,
     OffsetBins,
     RatioBins,
+    build_bins,
     depth_targets,
     ground_rays,
-    make_bins,
 )
 
 SHAPE = (6, 9)
@@ -153,11 +153,11 @@ def test_terrain_of_another_kind_is_named() -> None:
 )
 def test_options_that_make_no_sense_are_named(kind: str, options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_bins(kind, **options)
+        build_bins(kind, **options)
 
 
 def test_bins_have_names() -> None:
-    assert {name: make_bins(name) for name in BINS} == {name: kind() for name, kind in BINS.items()}
+    assert {name: build_bins(name) for name in BINS} == {name: kind() for name, kind in BINS.items()}
 
 
 @pytest.mark.parametrize(

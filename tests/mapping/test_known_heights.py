@@ -8,7 +8,7 @@ from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import GroundPlane
-from skyweave.mapping import HeightBins, RatioBins, depth_targets, ground_rays, lift_features, place, plan_lift
+from skyweave.mapping import HeightBins, RatioBins, depth_targets, ground_rays, lift_features, plan_lift, project_to_bev
 
 BINS = HeightBins(ceiling=15, count=151)  # a node every 0.1 m; the same for all of what follows
 ALTITUDES = range(20, 121, 10)
@@ -71,8 +71,8 @@ def test_the_flat_ground_puts_tall_things_behind_themselves() -> None:
     features = torch.zeros(1, *SHAPE)
     features.view(-1)[middle] = 1
     weights = depth_targets(BINS.depths(rays), truth)[0].t().reshape(151, *SHAPE).float()
-    lifted = place(features, geometry, grid, weights=weights, bins=BINS).features[0].numpy()
-    flat = place(features, geometry, grid).features[0].numpy()
+    lifted = project_to_bev(features, geometry, grid, weights=weights, bins=BINS).features[0].numpy()
+    flat = project_to_bev(features, geometry, grid).features[0].numpy()
     off = [np.linalg.norm(grid.cell_centres()[m > 0.5][0] - thing[:2]) for m in (lifted, flat)]
     assert off[0] < 0.36 and off[1] == pytest.approx(10, abs=0.5)
 

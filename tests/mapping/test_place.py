@@ -18,13 +18,13 @@ from skyweave.mapping import (
     depth_loss,
     depth_targets,
     ground_rays,
+    lift_cameras,
     lift_features,
-    place,
-    place_cameras,
-    place_raster,
     plan_lift,
     plan_raster,
-    stack,
+    project_to_bev,
+    resample_raster,
+    stack_bev_features,
 )
 
 SHAPE, BINS = (10, 16), HeightBins(8, 17)
@@ -48,9 +48,9 @@ def test_the_order_of_cameras_does_not_matter() -> None:
     cameras = [camera(yaw) for yaw in (0, 1.5, 3.0)]
     weights, features = inputs(3)
     order = [2, 0, 1]
-    one = place_cameras(features, plan_lift(cameras, GRID, BINS, SHAPE), weights=weights)
+    one = lift_cameras(features, plan_lift(cameras, GRID, BINS, SHAPE), weights=weights)
     plan = plan_lift([cameras[i] for i in order], GRID, BINS, SHAPE)
-    two = place_cameras(features[order], plan, weights=weights[order])
+    two = lift_cameras(features[order], plan, weights=weights[order])
     torch.testing.assert_close(one.features, two.features)
     torch.testing.assert_close(one.weight, two.weight)
     assert torch.equal(one.visible, two.visible)
@@ -59,13 +59,15 @@ def test_the_order_of_cameras_does_not_matter() -> None:
 def test_several_cameras_are_the_sum_of_each() -> None:
     cameras = [camera(yaw) for yaw in (0, 1.5, 3.0)]
     weights, features = inputs(3)
-    together = place_cameras(features, plan_lift(cameras, GRID, BINS, SHAPE), weights=weights)
-    each = [place(f, c, GRID, weights=w, bins=BINS) for f, w, c in zip(features, weights, cameras, strict=True)]
+    together = lift_cameras(features, plan_lift(cameras, GRID, BINS, SHAPE), weights=weights)
+    each = [
+        project_to_bev(f, c, GRID, weights=w, bins=BINS) for f, w, c in zip(features, weights, cameras, strict=True)
+    ]
     torch.testing.assert_close(together.features[0], sum(p.features for p in each))
     assert torch.equal(together.visible[0], each[0].visible | each[1].visible | each[2].visible)
-    batch = place_cameras(features, plan_lift(cameras, [GRID] * 3, BINS, SHAPE, maps=[0, 1, 2]), weights=weights)
+    batch = lift_cameras(features, plan_lift(cameras, [GRID] * 3, BINS, SHAPE, maps=[0, 1, 2]), weights=weights)
     for alone, of_batch in (("features", batch.features), ("visible", batch.visible), ("weight", batch.weight)):
-        torch.testing.assert_close(of_batch, getattr(stack(each), alone))
+        torch.testing.assert_close(of_batch, getattr(stack_bev_features(each), alone))
 
 
 def test_the_mean_of_one_feature_is_that_feature() -> None:
@@ -95,8 +97,8 @@ def test_invalid_pixels_place_nothing_not_even_nan() -> None:
     valid[:, :, 8:] = False
     broken = torch.where(valid[:, None], features, torch.nan)
     plan = plan_lift([camera()], GRID, BINS, SHAPE)
-    placed = place_cameras(broken, plan, weights=weights, valid=valid)
-    expected = place_cameras(torch.where(valid[:, None], features, 0), plan, weights=weights)
+    placed = lift_cameras(broken, plan, weights=weights, valid=valid)
+    expected = lift_cameras(torch.where(valid[:, None], features, 0), plan, weights=weights)
     torch.testing.assert_close(placed.features, expected.features)
     assert placed.visible.sum() < expected.visible.sum() and placed.weight.sum() < expected.weight.sum()
 
@@ -110,8 +112,8 @@ def test_a_flat_scene_seen_by_an_aircraft_and_a_uav_is_one_map() -> None:
     rays = ground_rays(geometry, GroundPlane(), (320, 512))
     points = (rays.position + rays.ground_depth[:, None] * rays.directions).numpy()
     picture = torch.as_tensor((np.floor(points[:, 0] / 10) + np.floor(points[:, 1] / 10)) % 2).reshape(1, 320, 512)
-    above = place(photo, GeoTransform(None, squares.affine), GRID)
-    oblique = place(picture, geometry, GRID, normalisation="mean")
+    above = project_to_bev(photo, GeoTransform(None, squares.affine), GRID)
+    oblique = project_to_bev(picture, geometry, GRID, normalisation="mean")
     both = above.visible & oblique.visible & (oblique.weight > 3)
     assert both.double().mean() > 0.3
     assert ((above.features - oblique.features).abs()[0][both] < 0.02).double().mean() > 0.9
@@ -162,13 +164,15 @@ def test_what_does_not_fit_is_named() -> None:
         r"weights have shape \(1, 16,": lambda: lift_features(features, plan, weights=weights[:, 1:]),
         "normalisation 'max'": lambda: lift_features(features, plan, weights=weights, normalisation="max"),  # type: ignore[arg-type]
         r"valid has shape \(10, 16\)": lambda: lift_features(features, plan, weights=weights, valid=torch.ones(SHAPE)),
-        r"give \(channels, rows, columns\)": lambda: place(features, camera(), GRID),
-        "no depth": lambda: place(features[0], GeoTransform(None, GRID.affine), GRID, bins=BINS),
-        r"the plan is for \(channels, 4, 4\)": lambda: place_raster(
+        r"give \(channels, rows, columns\)": lambda: project_to_bev(features, camera(), GRID),
+        "no depth": lambda: project_to_bev(features[0], GeoTransform(None, GRID.affine), GRID, bins=BINS),
+        r"the plan is for \(channels, 4, 4\)": lambda: resample_raster(
             features[0], plan_raster(GeoTransform(None, GRID.affine), (4, 4), GRID)
         ),
         "this lift predicts": lambda: Lift(5, 2, RatioBins())(features, plan),
-        "maps of one shape": lambda: stack([place(features[0], camera(), g) for g in (GRID, GRID.subgrid(0, 0, 5, 5))]),
+        "maps of one shape": lambda: stack_bev_features(
+            [project_to_bev(features[0], camera(), g) for g in (GRID, GRID.subgrid(0, 0, 5, 5))]
+        ),
     }.items():
         with pytest.raises(ValueError, match=message):
             call()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skyweave.mapping.pooling import Pattern, Runs, pool, weigh
+from skyweave.mapping.pooling import CSRPattern, PoolingPlan, pool_features, weighted_sum
 
 
 def example(seed: int, pixels: int, bins: int, cells: int, channels: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -39,43 +39,46 @@ def naive(index: Tensor, weights: Tensor, features: Tensor, cells: int) -> tuple
 )
 def test_it_is_the_naive_loop(seed: int, pixels: int, bins: int, cells: int, channels: int) -> None:
     index, weights, features = example(seed, pixels, bins, cells, channels)
-    out, weight = pool(weights, features, Runs.from_cells(index, cells))
+    out, weight = pool_features(weights, features, PoolingPlan.from_cells(index, cells))
     for found, expected in zip((out, weight), naive(index, weights, features, cells), strict=True):
         torch.testing.assert_close(found, expected)
 
 
 def test_its_gradients_are_right() -> None:
     index, weights, features = example(3, 7, 6, 9, 4)
-    runs = Runs.from_cells(index, 9)
+    runs = PoolingPlan.from_cells(index, 9)
     weights.requires_grad_()
     features.requires_grad_()
-    assert torch.autograd.gradcheck(lambda w, f: pool(w, f, runs), (weights, features))
-    assert torch.autograd.gradcheck(lambda w: pool(w, features.detach(), runs)[1], (weights,))
-    assert torch.autograd.gradcheck(lambda f: pool(weights.detach(), f, runs)[0], (features,))
+    assert torch.autograd.gradcheck(lambda w, f: pool_features(w, f, runs), (weights, features))
+    assert torch.autograd.gradcheck(lambda w: pool_features(w, features.detach(), runs)[1], (weights,))
+    assert torch.autograd.gradcheck(lambda f: pool_features(weights.detach(), f, runs)[0], (features,))
 
 
 def test_its_gradients_are_those_of_single_precision_also_under_autocast() -> None:
     index, weights, features = example(4, 7, 6, 9, 4)
-    runs, inputs = Runs.from_cells(index, 9), (weights.float().requires_grad_(), features.float().requires_grad_())
-    expected = torch.autograd.grad(pool(*inputs, runs)[0].square().sum(), inputs)
+    runs, inputs = (
+        PoolingPlan.from_cells(index, 9),
+        (weights.float().requires_grad_(), features.float().requires_grad_()),
+    )
+    expected = torch.autograd.grad(pool_features(*inputs, runs)[0].square().sum(), inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        found = torch.autograd.grad(pool(*inputs, runs)[0].square().sum(), inputs)
+        found = torch.autograd.grad(pool_features(*inputs, runs)[0].square().sum(), inputs)
     torch.testing.assert_close(found, expected)
 
 
 def test_fixed_weights_have_the_gradient_of_the_features() -> None:
-    pattern = Pattern.from_entries(torch.tensor([0, 0, 1, 3]), torch.tensor([1, 2, 1, 0]), 4, 3)
+    pattern = CSRPattern.from_entries(torch.tensor([0, 0, 1, 3]), torch.tensor([1, 2, 1, 0]), 4, 3)
     values, features = torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64), torch.randn(4, 2).double()
     expected = torch.stack([3 * features[3], 0.5 * features[0] + 2 * features[1], features[0]])
-    torch.testing.assert_close(weigh(values, features, pattern), expected)
+    torch.testing.assert_close(weighted_sum(values, features, pattern), expected)
     features.requires_grad_()
-    assert torch.autograd.gradcheck(lambda f: weigh(values, f, pattern), (features,))
+    assert torch.autograd.gradcheck(lambda f: weighted_sum(values, f, pattern), (features,))
 
 
 def test_a_plan_of_nothing_gives_nothing() -> None:
-    runs = Runs.from_cells(torch.full((4, 3), -1, dtype=torch.int32), 5)
+    runs = PoolingPlan.from_cells(torch.full((4, 3), -1, dtype=torch.int32), 5)
     weights, features = torch.rand(4, 3, requires_grad=True), torch.rand(4, 2, requires_grad=True)
-    out, weight = pool(weights, features, runs)
+    out, weight = pool_features(weights, features, runs)
     (out.sum() + weight.sum()).backward()
     assert out.shape == (5, 2) and not out.any() and not weight.any()
     assert weights.grad is not None and not weights.grad.any()
@@ -84,11 +87,11 @@ def test_a_plan_of_nothing_gives_nothing() -> None:
 
 def test_the_same_twice() -> None:
     index, weights, features = example(1, 200, 40, 60, 16)
-    runs = Runs.from_cells(index, 60)
+    runs = PoolingPlan.from_cells(index, 60)
     results = []
     for _ in range(3):
         w, f = weights.float().requires_grad_(), features.float().requires_grad_()
-        out, weight = pool(w, f, runs)
+        out, weight = pool_features(w, f, runs)
         (out.square().sum() + weight.sum()).backward()
         results.append((out, weight, w.grad, f.grad))
     for again in results[1:]:
@@ -98,19 +101,19 @@ def test_the_same_twice() -> None:
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_half_precision_is_summed_in_single(kind: torch.dtype) -> None:
     index, weights, features = example(2, 30, 8, 20, 6)
-    runs = Runs.from_cells(index, 20)
+    runs = PoolingPlan.from_cells(index, 20)
     w, f = weights.to(kind).requires_grad_(), features.to(kind).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        out, weight = pool(w, f, runs)
+        out, weight = pool_features(w, f, runs)
     assert out.dtype == weight.dtype == torch.float32
-    torch.testing.assert_close(out, pool(w.double(), f.double(), runs)[0].float())
+    torch.testing.assert_close(out, pool_features(w.double(), f.double(), runs)[0].float())
     out.sum().backward()
     assert w.grad is not None and w.grad.dtype == kind
 
 
 def test_never_pixels_times_bins_times_channels() -> None:
     index, weights, features = example(5, 300, 64, 100, 48)
-    runs = Runs.from_cells(index, 100)
+    runs = PoolingPlan.from_cells(index, 100)
     w, f = weights.float().requires_grad_(), features.float().requires_grad_()
     sizes = []
 
@@ -121,16 +124,16 @@ def test_never_pixels_times_bins_times_channels() -> None:
             return result
 
     with Watch():
-        pool(w, f, runs)[0].sum().backward()
+        pool_features(w, f, runs)[0].sum().backward()
     assert sizes and max(sizes) <= 300 * 64
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
-    runs = Runs.from_cells(torch.zeros(4, 3, dtype=torch.int32), 5)
+    runs = PoolingPlan.from_cells(torch.zeros(4, 3, dtype=torch.int32), 5)
     with pytest.raises(ValueError, match=r"weights \(4, 2\).*4 pixels x 3 bins"):
-        pool(torch.rand(4, 2), torch.rand(4, 2), runs)
+        pool_features(torch.rand(4, 2), torch.rand(4, 2), runs)
     with pytest.raises(ValueError, match=r"features \(3, 2\)"):
-        pool(torch.rand(4, 3), torch.rand(3, 2), runs)
+        pool_features(torch.rand(4, 3), torch.rand(3, 2), runs)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -139,7 +142,7 @@ def test_the_same_on_a_gpu() -> None:
     results = []
     for device in ("cpu", "cuda"):
         w, f = weights.float().to(device).requires_grad_(), features.float().to(device).requires_grad_()
-        out, weight = pool(w, f, Runs.from_cells(index.to(device), 60))
+        out, weight = pool_features(w, f, PoolingPlan.from_cells(index.to(device), 60))
         (out.square().sum() + weight.sum()).backward()
         results.append([t.detach().cpu() for t in (out, weight, w.grad, f.grad) if t is not None])
     for a, b in zip(*results, strict=True):

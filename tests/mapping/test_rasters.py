@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.observation import GeoTransform
-from skyweave.mapping import place, plan_raster
+from skyweave.mapping import plan_raster, project_to_bev
 
 UTM = "EPSG:32633"
 WEST, NORTH = 500_000.0, 5_800_000.0
@@ -42,7 +42,7 @@ def warped(
 
 def test_bilinear_is_that_of_gdal() -> None:
     values, geometry = raster(30, 40), GeoTransform(UTM, (2.0, 0, WEST + 3.7, 0, -2.0, NORTH - 4.2))
-    placed = place(torch.as_tensor(values), geometry, GRID)
+    placed = project_to_bev(torch.as_tensor(values), geometry, GRID)
     expected = warped(values, geometry, GRID, "bilinear")
     seen = placed.visible.numpy()
     assert (seen == np.isfinite(expected[0])).all() and 0.5 < seen.mean() < 1
@@ -54,7 +54,7 @@ def test_bilinear_is_that_of_gdal() -> None:
 def test_area_means_are_exact_where_pixels_fit_cells(size: float) -> None:
     per = round(1 / size)
     values = raster(60 * per, 80 * per)
-    placed = place(torch.as_tensor(values), GeoTransform(UTM, (size, 0, WEST, 0, -size, NORTH)), GRID)
+    placed = project_to_bev(torch.as_tensor(values), GeoTransform(UTM, (size, 0, WEST, 0, -size, NORTH)), GRID)
     expected = values.reshape(3, 60, per, 80, per).mean((2, 4))
     np.testing.assert_allclose(placed.features.numpy(), expected, atol=1e-12)
     assert placed.visible.all() and torch.allclose(placed.weight, torch.ones(()).double())
@@ -62,7 +62,7 @@ def test_area_means_are_exact_where_pixels_fit_cells(size: float) -> None:
 
 def test_area_means_are_those_of_gdal() -> None:
     values, geometry = raster(150, 190), GeoTransform(UTM, (0.37, 0, WEST + 5.11, 0, -0.37, NORTH - 2.03))
-    placed = place(torch.as_tensor(values), geometry, GRID)
+    placed = project_to_bev(torch.as_tensor(values), geometry, GRID)
     expected = warped(values, geometry, GRID, "average")
     inner = (placed.weight > 0.99).numpy()
     assert inner.mean() > 0.5
@@ -74,7 +74,7 @@ def test_invalid_pixels_take_no_part() -> None:
     values, geometry = raster(30, 40), GeoTransform(UTM, (2.0, 0, WEST, 0, -2.0, NORTH))
     valid = np.random.default_rng(1).random((30, 40)) > 0.3
     stored = np.where(valid, values, np.nan)
-    placed = place(torch.as_tensor(stored), geometry, GRID, valid=torch.as_tensor(valid))
+    placed = project_to_bev(torch.as_tensor(stored), geometry, GRID, valid=torch.as_tensor(valid))
     assert torch.isfinite(placed.features).all() and 0.4 < placed.visible.double().mean() < 0.95
     expected = warped(np.where(valid, values, -99), geometry, GRID, "bilinear", nodata=-99)
     both = placed.visible.numpy() & np.isfinite(expected[0])
@@ -93,7 +93,7 @@ def test_another_zone_is_reprojected(method: str) -> None:
     count = int(1100 / size)
     geometry = GeoTransform("EPSG:32634", (size, 0, east - 60, 0, -size, north + 60))
     values = raster(count, count)
-    placed = place(torch.as_tensor(values), geometry, grid)
+    placed = project_to_bev(torch.as_tensor(values), geometry, grid)
     expected = warped(values, geometry, grid, "average" if method == "area" else "bilinear")
     inner = ((placed.weight > 0.99).numpy()) & np.isfinite(expected[0])
     assert inner.mean() > 0.6
@@ -108,7 +108,7 @@ def test_degrees_are_reprojected_to_the_place_they_mean() -> None:
     geometry = GeoTransform("EPSG:4326", (step, 0, lon - 100 * step, 0, -step, lat + 100 * step))
     index = torch.arange(200.0, dtype=torch.float64)
     features = torch.stack([index[:, None].expand(200, 200), index.expand(200, 200)]) + 0.5  # row and column
-    placed = place(features, geometry, GRID, resampling="bilinear")
+    placed = project_to_bev(features, geometry, GRID, resampling="bilinear")
     assert placed.visible.all()
     x, y = np.moveaxis(GRID.cell_centres(), -1, 0)
     back = Transformer.from_crs(UTM, "EPSG:4326", always_xy=True).transform(x, y)
@@ -128,31 +128,31 @@ def test_a_plane_stays_a_plane(angle: float, size: float, x: float, y: float) ->
     expected = np.moveaxis(GRID.cell_centres(), -1, 0) - np.array([WEST, NORTH])[:, None, None]
     middle = torch.zeros(40, 40)
     middle[1:-1, 1:-1] = 1  # at the raster's edge half a pixel is repeated
-    inner = (place(middle[None], geometry, GRID, resampling="bilinear").features[0] > 0.999).numpy()
-    bilinear = place(world, geometry, GRID, resampling="bilinear").features.numpy()
+    inner = (project_to_bev(middle[None], geometry, GRID, resampling="bilinear").features[0] > 0.999).numpy()
+    bilinear = project_to_bev(world, geometry, GRID, resampling="bilinear").features.numpy()
     np.testing.assert_allclose(bilinear[:, inner], expected[:, inner], atol=1e-6)
-    area = place(world, geometry, GRID, resampling="area").features.numpy()
+    area = project_to_bev(world, geometry, GRID, resampling="area").features.numpy()
     assert np.abs(area - expected).max(0)[inner].max(initial=0) < 0.72 * size + 0.08  # it takes pixels as they are
 
 
 def test_a_raster_elsewhere_is_not_seen() -> None:
-    placed = place(torch.ones(2, 20, 20), GeoTransform(UTM, (1.0, 0, WEST + 5000, 0, -1.0, NORTH)), GRID)
+    placed = project_to_bev(torch.ones(2, 20, 20), GeoTransform(UTM, (1.0, 0, WEST + 5000, 0, -1.0, NORTH)), GRID)
     assert not placed.visible.any() and not placed.features.any() and not placed.weight.any()
-    placed = place(torch.ones(2, 20, 20), GeoTransform(UTM, (0.1, 0, WEST + 5000, 0, -0.1, NORTH)), GRID)
+    placed = project_to_bev(torch.ones(2, 20, 20), GeoTransform(UTM, (0.1, 0, WEST + 5000, 0, -0.1, NORTH)), GRID)
     assert not placed.visible.any()
 
 
 def test_gradients_reach_the_pixels() -> None:
     features = torch.randn(2, 6, 7, dtype=torch.float64, requires_grad=True)
     geometry, grid = GeoTransform(UTM, (3.0, 0.2, WEST, 0.1, -3.0, NORTH)), GRID.subgrid(0, 0, 9, 8)
-    assert torch.autograd.gradcheck(lambda f: place(f, geometry, grid).features, (features,))
+    assert torch.autograd.gradcheck(lambda f: project_to_bev(f, geometry, grid).features, (features,))
 
 
 def test_features_coarser_than_the_picture() -> None:
     geometry = GeoTransform(UTM, (0.5, 0, WEST, 0, -0.5, NORTH))
     features = torch.randn(3, 15, 20)
-    coarse = place(features, geometry, GRID, image_shape=(120, 160))
-    direct = place(features, GeoTransform(UTM, (4.0, 0, WEST, 0, -4.0, NORTH)), GRID)
+    coarse = project_to_bev(features, geometry, GRID, image_shape=(120, 160))
+    direct = project_to_bev(features, GeoTransform(UTM, (4.0, 0, WEST, 0, -4.0, NORTH)), GRID)
     assert torch.equal(coarse.features, direct.features) and coarse.visible.all()
 
 
@@ -172,9 +172,9 @@ def test_a_plan_is_kept() -> None:
 )
 def test_what_cannot_be_placed_is_named(geometry: GeoTransform, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        place(torch.ones(1, 4, 4), geometry, GRID)
+        project_to_bev(torch.ones(1, 4, 4), geometry, GRID)
 
 
 def test_local_frames_match() -> None:
     grid = replace(GRID, crs=None)
-    assert place(torch.ones(1, 40, 40), GeoTransform(None, (2.0, 0, WEST, 0, -2.0, NORTH)), grid).visible.any()
+    assert project_to_bev(torch.ones(1, 40, 40), GeoTransform(None, (2.0, 0, WEST, 0, -2.0, NORTH)), grid).visible.any()

@@ -10,10 +10,10 @@ import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.evaluation import evaluate, evaluate_ego_only
+from skyweave.perception.dataset import AugmentationConfig, PerceptionDataset, collate
+from skyweave.perception.evaluation import ego_only_dataset, evaluate
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, PerceptionModule, PerceptionOptimiserConfig
-from skyweave.perception.samples import Augmentation, PerceptionDataset, collate
+from skyweave.perception.module import PerceptionLossConfig, PerceptionModule, PerceptionOptimiserConfig
 from skyweave.recordings.recording import Annotations, RecordedScene
 
 SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
@@ -33,11 +33,11 @@ def without_objects(scene: RecordedScene) -> RecordedScene:
 
 
 def module(own: PerceptionModel) -> PerceptionModule:
-    return PerceptionModule(own, PerceptionOptimiserConfig(), LossConfig())
+    return PerceptionModule(own, PerceptionOptimiserConfig(), PerceptionLossConfig())
 
 
 def test_a_recording_without_objects_trains_and_is_scored() -> None:
-    own, samples = model(), PerceptionDataset([without_objects(toy.scene())], toy.config(), Augmentation())
+    own, samples = model(), PerceptionDataset([without_objects(toy.scene())], toy.config(), AugmentationConfig())
     total, parts = module(own).loss(collate([samples[1], samples[2]]))
     total.backward()
     assert torch.isfinite(total) and all(torch.isfinite(value) for value in parts.values())
@@ -50,7 +50,7 @@ def test_one_platform_alone_is_enough() -> None:
     own, samples = model(), PerceptionDataset([toy.scene(platforms=1)], toy.config())
     total, _ = module(own).loss(collate([samples[1]]))
     assert torch.isfinite(total)
-    together, lonely = evaluate(own, samples), evaluate(own, evaluate_ego_only(samples))
+    together, lonely = evaluate(own, samples), evaluate(own, ego_only_dataset(samples))
     assert together.values["mAP"] == lonely.values["mAP"]
 
 

@@ -14,16 +14,16 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, GroundPlane
 from skyweave.perception.bev_encoder import TemporalFusion
 from skyweave.perception.config import LiftConfig, PerceptionConfig
+from skyweave.perception.dataset import PerceptionDataset, collate
 from skyweave.perception.evaluation import evaluate
 from skyweave.perception.fusion import make_fusion
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead
 from skyweave.perception.heads.trajectories import TrajectoryHead
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, PerceptionModule, PerceptionOptimiserConfig, lift_loss
+from skyweave.perception.module import PerceptionLossConfig, PerceptionModule, PerceptionOptimiserConfig, lift_loss
 from skyweave.perception.prediction import predict
-from skyweave.perception.samples import PerceptionDataset, collate
-from skyweave.perception.targets import gaussians, rasterise
+from skyweave.perception.targets import gaussian_heatmap, rasterise
 from skyweave.perception.weights import load_perception, save_perception
 
 SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
@@ -75,7 +75,7 @@ def test_rasterise_covers_cell_centres_and_keeps_small_things() -> None:
 
 
 def test_gaussians_peak_at_one_in_their_cell() -> None:
-    heat = gaussians((8, 9), np.array([[2.7, 3.2], [7.9, 8.9]]), np.array([1.0, 2.0]))
+    heat = gaussian_heatmap((8, 9), np.array([[2.7, 3.2], [7.9, 8.9]]), np.array([1.0, 2.0]))
     assert heat[2, 3] == 1 and heat[7, 8] == 1
     assert heat[3, 3] == pytest.approx(np.exp(-0.5))
 
@@ -209,7 +209,7 @@ def test_training_learns_where_the_cars_are() -> None:
     torch.manual_seed(0)
     model = small_model()
     samples = PerceptionDataset([toy.scene()], toy.config())
-    module = PerceptionModule(model, PerceptionOptimiserConfig(), LossConfig())
+    module = PerceptionModule(model, PerceptionOptimiserConfig(), PerceptionLossConfig())
     batch = collate([samples[1], samples[3]])
     optimiser = torch.optim.Adam(module.parameters(), 3e-3)
     first = {}
@@ -334,4 +334,4 @@ def test_a_share_of_a_tasks_gradient_reaches_what_tasks_share() -> None:
     assert not gradients(0.0)[1].any()
     for wrong in ({"boxes": 0.5}, {"detection": 1.5}):
         with pytest.raises(ValueError, match=r"losses\.shared"):
-            LossConfig(shared=wrong)
+            PerceptionLossConfig(shared=wrong)

@@ -5,8 +5,8 @@ import pytest
 
 import fabricated_scene as toy
 from skyweave.core.geometry.frames import look_at
-from skyweave.perception.metrics import seen
-from skyweave.perception.samples import Augmentation, PerceptionDataset, collate, map_centre
+from skyweave.perception.dataset import AugmentationConfig, PerceptionDataset, collate, map_centre
+from skyweave.perception.metrics import visible_objects
 from skyweave.recordings.recording import Annotations, RecordedScene
 
 
@@ -61,7 +61,7 @@ def test_the_first_frame_has_no_past_and_the_last_no_future() -> None:
 @pytest.mark.parametrize("number", range(8))
 def test_augmentation_moves_cameras_objects_and_pictures_together(number: int) -> None:
     """Every car's roof is where its box projects to, in every augmented picture."""
-    augmentation = Augmentation(gain=0, zoom=1.5 if number % 2 else 1)
+    augmentation = AugmentationConfig(gain=0, zoom=1.5 if number % 2 else 1)
     sample = PerceptionDataset([toy.scene(8)], toy.config(), augmentation, seed=number)[number]
     boxes = sample.objects.boxes.select(sample.objects.labels == 0)
     roofs = boxes.centres + np.array([0, 0, 0.8])
@@ -81,8 +81,8 @@ def test_augmentation_moves_cameras_objects_and_pictures_together(number: int) -
 
 def test_augmentation_is_a_function_of_seed_and_index() -> None:
     scenes = [toy.scene()]
-    first, again = (PerceptionDataset(scenes, toy.config(), Augmentation(), seed=3)[9] for _ in range(2))
-    other = PerceptionDataset(scenes, toy.config(), Augmentation(), seed=4)[9]
+    first, again = (PerceptionDataset(scenes, toy.config(), AugmentationConfig(), seed=3)[9] for _ in range(2))
+    other = PerceptionDataset(scenes, toy.config(), AugmentationConfig(), seed=4)[9]
     assert first.objects.boxes.centres == pytest.approx(again.objects.boxes.centres)
     assert first.platforms == again.platforms
     assert not np.allclose(first.objects.boxes.yaws, other.objects.boxes.yaws)
@@ -109,14 +109,14 @@ def test_an_object_counts_as_seen_if_any_platform_sees_it() -> None:
     boxes = toy.frame(0).annotations.boxes.select(np.arange(3))  # type: ignore[union-attr]
     shares = {"a": np.array([0, 0.2, 0]), "b": np.array([0, 0, np.nan])}
     annotations = Annotations(boxes, np.zeros((3, 2)), ("car",) * 3, ("x", "y", "z"), shares)
-    assert seen(annotations).tolist() == [False, True, True]
+    assert visible_objects(annotations).tolist() == [False, True, True]
     nothing = Annotations(boxes, np.zeros((3, 2)), ("car",) * 3, ("x", "y", "z"))
-    assert seen(nothing).all()
+    assert visible_objects(nothing).all()
 
 
 @pytest.mark.parametrize("number", range(6))
 def test_known_depths_move_with_their_pictures(number: int) -> None:
-    augmentation = Augmentation(zoom=1.5 if number % 2 else 1)
+    augmentation = AugmentationConfig(zoom=1.5 if number % 2 else 1)
     sample = PerceptionDataset([toy.scene(8)], toy.config(), augmentation, seed=number, depth=True)[number]
     assert all(view.depth is None for view in sample.moments[0])
     for view in sample.moments[-1]:

@@ -14,7 +14,7 @@ from skyweave.collaboration.cell_selection import worth_telling
 from skyweave.collaboration.config import ImpairmentConfig
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.samples import PerceptionDataset, PerceptionSample
+from skyweave.perception.dataset import PerceptionDataset, PerceptionSample
 from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import BoxList
 

@@ -19,9 +19,9 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.perception.dataset import map_centre
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import decode_maps
-from skyweave.perception.samples import map_centre
 from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.wire import BoxList, Pose

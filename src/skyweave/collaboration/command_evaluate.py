@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the scores; returns 0."""
     from rich.console import Console
 
-    from skyweave.perception.evaluation import evaluate, evaluate_ego_only
-    from skyweave.perception.samples import PerceptionDataset
+    from skyweave.perception.dataset import PerceptionDataset
+    from skyweave.perception.evaluation import ego_only_dataset, evaluate
     from skyweave.perception.train import load_scenes
     from skyweave.perception.weights import load_perception
 
@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     with Console(stderr=True).status("evaluating") as status:
         scores = evaluate(
             model,
-            evaluate_ego_only(samples) if args.alone else samples,
+            ego_only_dataset(samples) if args.alone else samples,
             every=args.every,
             progress=lambda done, every: status.update(f"{done} of {every} samples"),
         )
     content = {"model": card.name, "fingerprint": card.parts["perception_fingerprint"], "split": args.split}
-    _report(args, {**content, "evaluate_ego_only": args.alone}, scores)
+    _report(args, {**content, "alone": args.alone}, scores)
     return 0
 
 

@@ -21,11 +21,11 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import PoseAligner, PoseError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.perception.dataset import PerceptionBatch, PerceptionSample
 from skyweave.perception.evaluation import PerceptionScores, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import MIN_FORECAST_SCORE, ScenePrediction, decode_maps, forecast_trajectories
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
-from skyweave.perception.samples import PerceptionBatch, PerceptionSample
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, FrameContent, WireGrid, decode
 

@@ -13,7 +13,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.images.principal_components import PrincipalColours, RunningCovariance
 from skyweave.demo.figures import PAPER, feature_map
-from skyweave.mapping import place
+from skyweave.mapping import project_to_bev
 from skyweave.recordings.recording import RecordedScene
 from skyweave.viewing.contact_sheet import draw_map, draw_picture
 
@@ -57,7 +57,7 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
         moments.add(maps[-1].flatten(1).T.numpy())
     colours = moments.principal_colours()
     placed = [
-        place(
+        project_to_bev(
             functional.interpolate(features[None], scale_factor=SPREAD, mode="bilinear")[0],
             frame.captures[name].geometry,
             grid,

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from skyweave.core.geometry.outlines import colour_of
-from skyweave.perception.evaluation import evaluate, evaluate_ego_only
+from skyweave.perception.dataset import PerceptionDataset, PerceptionSample, collate
+from skyweave.perception.evaluation import ego_only_dataset, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import ScenePrediction, predict
-from skyweave.perception.samples import PerceptionDataset, PerceptionSample, collate
 from skyweave.recordings.recording import Annotations, RecordedScene
 from skyweave.viewing.contact_sheet import draw_map, draw_picture
 
@@ -47,7 +47,7 @@ class Perceived:
 def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> Perceived:
     """Perceive every moment of some scenes, and draw one of them."""
     samples = PerceptionDataset(scenes, model.config)
-    single = evaluate_ego_only(samples)
+    single = ego_only_dataset(samples)
     shown = FRAMES // 2
     sample = samples[shown]
     started = time.perf_counter()

@@ -7,12 +7,12 @@ from .bins import (
     HeightBins,
     OffsetBins,
     RatioBins,
+    build_bins,
     depth_targets,
     ground_rays,
-    make_bins,
 )
 from .lift import Lift, depth_loss
-from .placement import BEVFeatures, lift_features, place, place_cameras, place_raster, stack
+from .placement import BEVFeatures, lift_cameras, lift_features, project_to_bev, resample_raster, stack_bev_features
 from .plan import LiftPlan, plan_lift
 from .rasters import RasterPlan, plan_raster
 
@@ -29,15 +29,15 @@ __all__ = [
     "OffsetBins",
     "RasterPlan",
     "RatioBins",
+    "build_bins",
     "depth_loss",
     "depth_targets",
     "ground_rays",
+    "lift_cameras",
     "lift_features",
-    "make_bins",
-    "place",
-    "place_cameras",
-    "place_raster",
     "plan_lift",
     "plan_raster",
-    "stack",
+    "project_to_bev",
+    "resample_raster",
+    "stack_bev_features",
 ]

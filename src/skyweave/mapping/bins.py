@@ -15,7 +15,7 @@ from torch import Tensor
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 
-TERRAIN_KNOTS = 9  # surfaces that are really intersected above relief; depths between them are interpolated
+MAX_TERRAIN_SURFACES = 9  # surfaces that are really intersected above relief; depths between them are interpolated
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +266,7 @@ def depth_targets(depths: Tensor, truth: Tensor, soft: bool = True) -> tuple[Ten
 
 def _terrain_depths(rays: GroundRays, heights: np.ndarray) -> Tensor:
     """Depths at which rays first meet the terrain raised by each height; a higher surface is always met earlier."""
-    knots = np.linspace(heights[0], heights[-1], min(TERRAIN_KNOTS, len(heights)))
+    knots = np.linspace(heights[0], heights[-1], min(MAX_TERRAIN_SURFACES, len(heights)))
     position, directions = rays.position.cpu().numpy(), rays.directions.cpu().numpy()
     met = np.stack([_raised(rays.ground, float(h)).depth(position, directions) for h in knots], -1)
     met[np.isnan(rays.ground_depth.cpu().numpy())] = np.nan
@@ -319,8 +319,8 @@ BINS: dict[str, Any] = {
 }
 
 
-def make_bins(kind: str, **options: Any) -> Bins:
-    """Bins by the name they have in configurations: ``make_bins("height", ceiling=10, count=100)``.
+def build_bins(kind: str, **options: Any) -> Bins:
+    """Bins by the name they have in configurations: ``build_bins("height", ceiling=10, count=100)``.
 
     Raises:
         ValueError: no such kind, or an option it does not have.

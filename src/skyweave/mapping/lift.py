@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.mapping.bins import Bins
-from skyweave.mapping.placement import BEVFeatures, Normalisation, place_cameras
+from skyweave.mapping.placement import BEVFeatures, Normalisation, lift_cameras
 from skyweave.mapping.plan import LiftPlan
 
 
@@ -38,7 +38,7 @@ class Lift(nn.Module):
             raise ValueError(f"the plan is for {plan.bins}, this lift predicts {self.bins}")
         logits, context = self.head(features).split([self.bins.count, self.channels], 1)
         weights = logits.float().softmax(1)
-        placed = place_cameras(context, plan, weights=weights, valid=valid, normalisation=self.normalisation)
+        placed = lift_cameras(context, plan, weights=weights, valid=valid, normalisation=self.normalisation)
         return placed, logits
 
 

@@ -13,11 +13,11 @@ from skyweave.core.geometry.ground import Ground
 from skyweave.core.observation import GeoTransform
 from skyweave.mapping.bins import Bins, FlatGround
 from skyweave.mapping.plan import LiftPlan, plan_lift
-from skyweave.mapping.pooling import pool, weigh
-from skyweave.mapping.rasters import COVERED, RasterPlan, Resampling, plan_raster
+from skyweave.mapping.pooling import pool_features, weighted_sum
+from skyweave.mapping.rasters import MIN_VALID_SHARE, RasterPlan, Resampling, plan_raster
 
 Normalisation = Literal["sum", "mean"]
-LEAST_WEIGHT = 1e-3  # added to a cell's weight for the mean, so that a breath of weight does not become a full feature
+MEAN_EPSILON = 1e-3  # added to a cell's weight for the mean, so that a breath of weight does not become a full feature
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class BEVFeatures:
     grid: MapGrid | tuple[MapGrid, ...]
 
 
-def place(
+def project_to_bev(
     features: Tensor,
     geometry: GeoTransform | CameraGeometry,
     grid: MapGrid,
@@ -76,10 +76,10 @@ def place(
     if isinstance(geometry, GeoTransform):
         if weights is not None or bins is not None:
             raise ValueError("an orthorectified raster has no depth; leave weights and bins out")
-        geometry = rescaled(geometry, image_shape or shape, shape)
-        return place_raster(features, plan_raster(geometry, shape, grid, resampling, features.device), valid)
+        geometry = scale_geotransform(geometry, image_shape or shape, shape)
+        return resample_raster(features, plan_raster(geometry, shape, grid, resampling, features.device), valid)
     plan = plan_lift([geometry], grid, bins or FlatGround(), shape, ground, device=features.device)
-    batch = place_cameras(
+    batch = lift_cameras(
         features[None],
         plan,
         weights=None if weights is None else weights[None],
@@ -89,7 +89,7 @@ def place(
     return BEVFeatures(batch.features[0], batch.visible[0], batch.weight[0], grid)
 
 
-def place_cameras(
+def lift_cameras(
     features: Tensor,
     plan: LiftPlan,
     *,
@@ -104,7 +104,7 @@ def place_cameras(
         plan: of these cameras.
         weights: (cameras, bins, rows, columns) depth weights; may be left out where the plan has one bin.
         valid: (cameras, rows, columns) bool.
-        normalisation: see `place`.
+        normalisation: see `project_to_bev`.
     """
     lifted, weight = lift_features(features, plan, weights=weights, valid=valid, normalisation=normalisation)
     return BEVFeatures(lifted, plan.visible(valid), weight, plan.grids)
@@ -118,7 +118,7 @@ def lift_features(
     valid: Tensor | None = None,
     normalisation: Normalisation = "sum",
 ) -> tuple[Tensor, Tensor]:
-    """`place_cameras` without the mask: (maps, channels, rows, columns) features and (maps, rows, columns) weight."""
+    """`lift_cameras` without the mask: (maps, channels, rows, columns) features and (maps, rows, columns) weight."""
     cameras, channels = len(plan.cameras), features.shape[1] if features.ndim == 4 else -1
     if features.shape != (cameras, channels, *plan.feature_shape):
         raise ValueError(
@@ -139,16 +139,16 @@ def lift_features(
         keep = valid[:, None].to(weights.device, torch.bool)
         weights = torch.where(keep, weights, 0)
         features = torch.where(keep, features, 0)  # 0 times NaN is NaN
-    pooled, weight = pool(_by_pixel(weights), _by_pixel(features), plan.runs)
+    pooled, weight = pool_features(_by_pixel(weights), _by_pixel(features), plan.runs)
     lifted, weight = pooled.reshape(*plan.shape, channels).permute(0, 3, 1, 2), weight.reshape(plan.shape)
     if normalisation == "mean":
-        lifted = lifted / (weight[:, None] + LEAST_WEIGHT)
+        lifted = lifted / (weight[:, None] + MEAN_EPSILON)
     elif normalisation != "sum":
         raise ValueError(f"normalisation {normalisation!r} must be 'sum' or 'mean'")
     return lifted, weight.detach() if normalisation == "sum" else weight
 
 
-def place_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None) -> BEVFeatures:
+def resample_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None) -> BEVFeatures:
     """Resample features (channels, rows, columns); pixels that are not valid take no part."""
     if features.ndim != 3 or features.shape[1:] != plan.shape:
         raise ValueError(
@@ -158,26 +158,28 @@ def place_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None
         _check_valid(valid, plan.shape)
     mask = torch.ones_like(features[:1]) if valid is None else valid[None].to(features.device, features.dtype)
     flat = torch.cat([torch.where(mask > 0, features, 0), mask]).flatten(1).t()
-    summed = weigh(plan.values, flat, plan.pattern)
+    summed = weighted_sum(plan.values, flat, plan.pattern)
     weight = summed[:, -1].detach()
     placed = torch.where(weight[:, None] > 0, summed[:, :-1] / weight.clamp(min=1e-6)[:, None], 0)
     rows, columns = plan.grid.shape
     weight = weight.reshape(rows, columns).clamp(max=1)
-    return BEVFeatures(placed.reshape(rows, columns, -1).permute(2, 0, 1), weight >= COVERED - 1e-6, weight, plan.grid)
+    return BEVFeatures(
+        placed.reshape(rows, columns, -1).permute(2, 0, 1), weight >= MIN_VALID_SHARE - 1e-6, weight, plan.grid
+    )
 
 
-def stack(placed: Sequence[BEVFeatures]) -> BEVFeatures:
+def stack_bev_features(placed: Sequence[BEVFeatures]) -> BEVFeatures:
     """Several platforms' maps of one shape as a batch (maps, channels, rows, columns)."""
     grids = tuple(p.grid for p in placed if isinstance(p.grid, MapGrid))
     if len(grids) != len(placed) or len({grid.shape for grid in grids}) != 1:
-        raise ValueError("stack takes single maps of one shape, such as `place` gives")
+        raise ValueError("stack takes single maps of one shape, such as `project_to_bev` gives")
     features, visible, weight = (
         torch.stack([getattr(p, n) for p in placed]) for n in ("features", "visible", "weight")
     )
     return BEVFeatures(features, visible, weight, grids)
 
 
-def rescaled(geometry: GeoTransform, image_shape: tuple[int, int], shape: tuple[int, int]) -> GeoTransform:
+def scale_geotransform(geometry: GeoTransform, image_shape: tuple[int, int], shape: tuple[int, int]) -> GeoTransform:
     """The geotransform of a feature map of ``shape`` over an image of ``image_shape``."""
     a, b, c, d, e, f = geometry.affine
     x, y = image_shape[1] / shape[1], image_shape[0] / shape[0]

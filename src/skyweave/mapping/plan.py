@@ -14,10 +14,10 @@ from skyweave.core.geometry.camera import NEAR_PLANE_M, CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.mapping.bins import Bins, ground_rays
-from skyweave.mapping.pooling import Runs
-from skyweave.mapping.visibility import seen_pixels
+from skyweave.mapping.pooling import PoolingPlan
+from skyweave.mapping.visibility import project_cells
 
-PLANS_KEPT, BYTES_KEPT = 32, 256 * 2**20
+MAX_CACHED_PLANS, MAX_CACHED_BYTES = 32, 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class LiftPlan:
     bins: Bins
     feature_shape: tuple[int, int]
     device: torch.device
-    runs: Runs
+    runs: PoolingPlan
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,7 +62,7 @@ class LiftPlan:
         """
         return torch.stack(
             [
-                seen_pixels(camera, self.grids[m], ground, self.bins, self.feature_shape, self.device)
+                project_cells(camera, self.grids[m], ground, self.bins, self.feature_shape, self.device)
                 for camera, m, ground in zip(self.cameras, self.maps, self.grounds, strict=True)
             ]
         )
@@ -123,7 +123,7 @@ def plan_lift(
         for camera, m, ground in zip(cameras, maps_, grounds_, strict=True):
             of_camera = cell_index(camera, grids_[m], ground, bins, feature_shape, device)
             index.append(torch.where(of_camera < 0, -1, of_camera + m * cells) if m else of_camera)
-        runs = Runs.from_cells(torch.cat(index), cells * len(grids_))
+        runs = PoolingPlan.from_cells(torch.cat(index), cells * len(grids_))
         return LiftPlan(cameras, maps_, grids_, grounds_, bins, feature_shape, device, runs)
 
     if not keep:
@@ -141,7 +141,7 @@ def cell_index(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """(pixels, bins) int32 flat cell index of every node; -1 outside the grid and where the ray has no node."""
-    check_same_frame(camera.crs, grid.crs, f"camera {camera.name}")
+    check_same_crs(camera.crs, grid.crs, f"camera {camera.name}")
     rays = ground_rays(camera, ground, feature_shape, device)
     depths = bins.depths(rays)
     # fractional row and column are linear in depth, and relative to the grid's corner: exact to nanometres even for
@@ -157,7 +157,7 @@ def cell_index(
     return flat.masked_fill_(~inside, -1).int()
 
 
-def check_same_frame(crs: str | None, grid_crs: str | None, what: str) -> None:
+def check_same_crs(crs: str | None, grid_crs: str | None, what: str) -> None:
     """Refuse to mix reference systems.
 
     Raises:
@@ -204,7 +204,7 @@ class PlanCache:
             self.plans.clear()
 
 
-PLANS = PlanCache(PLANS_KEPT, BYTES_KEPT)
+PLANS = PlanCache(MAX_CACHED_PLANS, MAX_CACHED_BYTES)
 
 
 def _resolve(

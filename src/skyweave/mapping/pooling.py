@@ -20,7 +20,7 @@ with warnings.catch_warnings():  # torch says once a process that its compressed
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class CSRPattern:
     """Where the values of a sparse matrix (cells x pixels) lie, in both orders, so that no product transposes it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Pattern:
     order: Tensor
 
     @classmethod
-    def from_entries(cls, pixel: Tensor, cell: Tensor, pixels: int, cells: int) -> "Pattern":
+    def from_entries(cls, pixel: Tensor, cell: Tensor, pixels: int, cells: int) -> "CSRPattern":
         """From the (values,) integer pixel and cell of each value, ordered by pixel."""
         if max(cells, pixels, len(cell)) >= 2**31:
             raise ValueError(f"{cells} cells x {pixels} pixels with {len(cell)} values; place fewer cameras at once")
@@ -65,7 +65,7 @@ class Pattern:
 
 
 @dataclass(frozen=True, eq=False)
-class Runs:
+class PoolingPlan:
     """How weights (pixels x bins) become values of a pattern.
 
     Attributes:
@@ -78,7 +78,7 @@ class Runs:
     bins: int
     offsets: Tensor
     kept: Tensor
-    pattern: Pattern
+    pattern: CSRPattern
 
     @property
     def nbytes(self) -> int:
@@ -86,7 +86,7 @@ class Runs:
         return self.pattern.nbytes + self.offsets.nbytes + self.kept.nbytes
 
     @classmethod
-    def from_cells(cls, index: Tensor, cells: int) -> "Runs":
+    def from_cells(cls, index: Tensor, cells: int) -> "PoolingPlan":
         """From the (pixels, bins) int32 flat cell index of each node, -1 for nowhere."""
         pixels, bins = index.shape
         begins = torch.ones_like(index, dtype=torch.bool)
@@ -94,11 +94,11 @@ class Runs:
         offsets = begins.reshape(-1).nonzero()[:, 0]
         cell = index.reshape(-1)[offsets]
         kept = (cell >= 0).nonzero()[:, 0]
-        pattern = Pattern.from_entries(offsets[kept] // bins, cell[kept], pixels, cells)
+        pattern = CSRPattern.from_entries(offsets[kept] // bins, cell[kept], pixels, cells)
         return cls(bins, torch.cat([offsets, offsets.new_tensor([pixels * bins])]), kept, pattern)
 
 
-def pool(weights: Tensor, features: Tensor, runs: Runs) -> tuple[Tensor, Tensor]:
+def pool_features(weights: Tensor, features: Tensor, runs: PoolingPlan) -> tuple[Tensor, Tensor]:
     """Sum weighted features over cells, and the weights themselves.
 
     Args:
@@ -125,7 +125,7 @@ def pool(weights: Tensor, features: Tensor, runs: Runs) -> tuple[Tensor, Tensor]
     return pooled, weight
 
 
-def weigh(values: Tensor, features: Tensor, pattern: Pattern) -> Tensor:
+def weighted_sum(values: Tensor, features: Tensor, pattern: CSRPattern) -> Tensor:
     """(cells, channels) sums of features (pixels, channels) with fixed values (values,); gradients to the features."""
     _, features = _one_type(features, features)
     with torch.autocast(features.device.type, enabled=False):
@@ -135,7 +135,7 @@ def weigh(values: Tensor, features: Tensor, pattern: Pattern) -> Tensor:
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, features: Tensor, runs: Runs) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, weights: Tensor, features: Tensor, runs: PoolingPlan) -> tuple[Tensor, Tensor]:
         sums = torch.segment_reduce(weights.contiguous().reshape(-1), "sum", offsets=runs.offsets, unsafe=True)
         values = sums[runs.kept]
         features = features.contiguous()
@@ -156,7 +156,7 @@ class _Pool(torch.autograd.Function):
 
 class _Weigh(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, features: Tensor, pattern: Pattern) -> Tensor:
+    def forward(ctx: Any, values: Tensor, features: Tensor, pattern: CSRPattern) -> Tensor:
         ctx.save_for_backward(values)
         ctx.pattern = pattern
         return pattern.matrix(values) @ features.contiguous()
@@ -173,7 +173,7 @@ def _pool_gradients(
     ctx: Any, pooled: Tensor | None, weight: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None, None]:
     values, features = ctx.saved_tensors
-    runs: Runs = ctx.runs
+    runs: PoolingPlan = ctx.runs
     pooled = None if pooled is None else pooled.contiguous()
     to_weights = to_features = None
     if ctx.needs_input_grad[0]:

@@ -12,13 +12,13 @@ from torch import Tensor
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.observation import GeoTransform
 from skyweave.mapping.plan import PLANS
-from skyweave.mapping.pooling import Pattern
+from skyweave.mapping.pooling import CSRPattern
 
 Resampling = Literal["bilinear", "area"]
-SUBPIXELS = 8  # least number of sample points across a cell for area means
-LATTICE_ERROR = 0.02  # of a cell or pixel, that interpolating a reprojection may add
-LATTICE_START = 17  # points a side
-COVERED = 0.5  # of a cell's weight must be valid pixels
+MIN_SAMPLES_PER_CELL = 8  # least number of sample points across a cell for area means
+MAX_LATTICE_ERROR = 0.02  # of a cell or pixel, that interpolating a reprojection may add
+MIN_LATTICE_POINTS = 17  # points a side
+MIN_VALID_SHARE = 0.5  # of a cell's weight must be valid pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class RasterPlan:
 
     grid: MapGrid
     shape: tuple[int, int]
-    pattern: Pattern
+    pattern: CSRPattern
     values: Tensor
 
     @property
@@ -83,14 +83,14 @@ def _make(
         pixel, cell, value = _area(to_pixels, to_cells, shape, grid)
     order = np.argsort(pixel, kind="stable")
     entries = [torch.as_tensor(np.ascontiguousarray(array[order]), device=device) for array in (pixel, cell, value)]
-    pattern = Pattern.from_entries(entries[0], entries[1], shape[0] * shape[1], grid.rows * grid.columns)
+    pattern = CSRPattern.from_entries(entries[0], entries[1], shape[0] * shape[1], grid.rows * grid.columns)
     return RasterPlan(grid, shape, pattern, entries[2])
 
 
-Mapping = Callable[[np.ndarray], np.ndarray]
+PointTransform = Callable[[np.ndarray], np.ndarray]
 
 
-def _mappings(geometry: GeoTransform, grid: MapGrid) -> tuple[Mapping, Mapping]:
+def _mappings(geometry: GeoTransform, grid: MapGrid) -> tuple[PointTransform, PointTransform]:
     """From fractional (row, column) of the grid to those of the raster, and back."""
     a, b, c, d, e, f = geometry.affine
     determinant = a * e - b * d
@@ -116,7 +116,7 @@ def _mappings(geometry: GeoTransform, grid: MapGrid) -> tuple[Mapping, Mapping]:
     return to_pixels, to_cells
 
 
-def _transforms(grid_crs: str | None, crs: str | None) -> tuple[Mapping, Mapping]:
+def _transforms(grid_crs: str | None, crs: str | None) -> tuple[PointTransform, PointTransform]:
     """World coordinates of the grid to those of the raster, and back."""
     if crs == grid_crs:
         return (lambda points: points), (lambda points: points)
@@ -125,7 +125,7 @@ def _transforms(grid_crs: str | None, crs: str | None) -> tuple[Mapping, Mapping
     if CRS.from_user_input(crs) == CRS.from_user_input(grid_crs):
         return (lambda points: points), (lambda points: points)
 
-    def mapping(source: str | None, target: str | None) -> Mapping:
+    def mapping(source: str | None, target: str | None) -> PointTransform:
         transformer = Transformer.from_crs(source, target, always_xy=True)
 
         def transform(points: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def _transforms(grid_crs: str | None, crs: str | None) -> tuple[Mapping, Mapping
     return mapping(grid_crs, crs), mapping(crs, grid_crs)
 
 
-def _pixels_per_cell(to_pixels: Mapping, grid: MapGrid) -> float:
+def _pixels_per_cell(to_pixels: PointTransform, grid: MapGrid) -> float:
     """Number of pixels along a cell's side, at the middle of the grid."""
     middle = np.array([grid.rows / 2, grid.columns / 2])
     ends = to_pixels(middle + np.array([[0, 0], [1, 0], [0, 1.0]]))
@@ -145,7 +145,9 @@ def _pixels_per_cell(to_pixels: Mapping, grid: MapGrid) -> float:
     return float(np.sqrt(abs(np.linalg.det(sides)))) if np.isfinite(sides).all() else 0.0
 
 
-def _bilinear(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bilinear(
+    to_pixels: PointTransform, shape: tuple[int, int], grid: MapGrid
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels, cells and weights: four pixels around each cell's centre, fewer at the raster's edge."""
     rows, columns = np.arange(grid.rows) + 0.5, np.arange(grid.columns) + 0.5
     place = _on_lattice(to_pixels, rows, columns).reshape(-1, 2)
@@ -165,14 +167,14 @@ def _bilinear(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) -> tupl
 
 
 def _area(
-    to_pixels: Mapping, to_cells: Mapping, shape: tuple[int, int], grid: MapGrid
+    to_pixels: PointTransform, to_cells: PointTransform, shape: tuple[int, int], grid: MapGrid
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels, cells and weights: every pixel cut into equal parts, each given to the cell its centre is in."""
     top, left, bottom, right = _window(to_pixels, shape, grid)
     if bottom <= top or right <= left:
         nothing = np.zeros(0, np.int64)
         return nothing, nothing, np.zeros(0)
-    parts = max(1, math.ceil(SUBPIXELS / max(_pixels_per_cell(to_pixels, grid), 1e-6)))
+    parts = max(1, math.ceil(MIN_SAMPLES_PER_CELL / max(_pixels_per_cell(to_pixels, grid), 1e-6)))
     rows = top + (np.arange((bottom - top) * parts) + 0.5) / parts
     columns = left + (np.arange((right - left) * parts) + 0.5) / parts
     place = _on_lattice(to_cells, rows, columns)
@@ -190,7 +192,7 @@ def _area(
     return pixel, cell, count / whole[cell]
 
 
-def _wholly_inside(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) -> np.ndarray:
+def _wholly_inside(to_pixels: PointTransform, shape: tuple[int, int], grid: MapGrid) -> np.ndarray:
     """(rows x columns,) bool: cells with all four corners in the raster."""
     corners = _on_lattice(to_pixels, np.arange(grid.rows + 1.0), np.arange(grid.columns + 1.0))
     with np.errstate(invalid="ignore"):
@@ -199,7 +201,7 @@ def _wholly_inside(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) ->
     return whole
 
 
-def _window(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) -> tuple[int, int, int, int]:
+def _window(to_pixels: PointTransform, shape: tuple[int, int], grid: MapGrid) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) of the raster's pixels that the grid can cover, from points along its edges."""
     rows, columns = np.linspace(0, grid.rows, 21), np.linspace(0, grid.columns, 21)
     place = to_pixels(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1))
@@ -211,9 +213,9 @@ def _window(to_pixels: Mapping, shape: tuple[int, int], grid: MapGrid) -> tuple[
     return int(top), int(left), int(bottom), int(right)
 
 
-def _on_lattice(mapping: Mapping, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _on_lattice(mapping: PointTransform, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(rows, columns, 2) of the mapping, which is smooth: computed on a lattice fine enough, interpolated between."""
-    size = LATTICE_START
+    size = MIN_LATTICE_POINTS
     while size < max(len(rows), len(columns)):
         knots = [np.linspace(axis[0], axis[-1], min(size, len(axis))) for axis in (rows, columns)]
         exact = mapping(np.stack(np.meshgrid(*knots, indexing="ij"), -1))
@@ -221,7 +223,7 @@ def _on_lattice(mapping: Mapping, rows: np.ndarray, columns: np.ndarray) -> np.n
         if all(len(axis) for axis in between):
             truth = mapping(np.stack(np.meshgrid(*between, indexing="ij"), -1))
             guess = (exact[1:, 1:] + exact[1:, :-1] + exact[:-1, 1:] + exact[:-1, :-1]) / 4
-            if np.isfinite(exact).all() and np.abs(truth - guess).max() < LATTICE_ERROR:
+            if np.isfinite(exact).all() and np.abs(truth - guess).max() < MAX_LATTICE_ERROR:
                 return _interpolate(exact, knots, rows, columns)
         size = size * 2 - 1
     return mapping(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1))

@@ -10,11 +10,13 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.mapping.bins import Bins
 
-HEIGHTS = 4  # points over a cell's centre that are looked for, from the ground to the bins' reach
-FOLD = 1e-3  # a lens model that folds over maps points outside its field back into the picture; relative
+NUM_HEIGHTS = 4  # points over a cell's centre that are looked for, from the ground to the bins' reach
+MAX_DISTORTION_ERROR = (
+    1e-3  # a lens model that folds over maps points outside its field back into the picture; relative
+)
 
 
-def seen_pixels(
+def project_cells(
     camera: CameraGeometry,
     grid: MapGrid,
     ground: Ground,
@@ -32,7 +34,9 @@ def seen_pixels(
     """
     base, clearance = _base(camera, grid, ground, device)
     reach = bins.reach(clearance) if np.isfinite(clearance) else 0.0
-    rises = torch.linspace(0, reach, HEIGHTS, dtype=torch.float64, device=device) if reach > 0 else base.new_zeros(1)
+    rises = (
+        torch.linspace(0, reach, NUM_HEIGHTS, dtype=torch.float64, device=device) if reach > 0 else base.new_zeros(1)
+    )
     heights = base + rises[:, None, None]  # (heights, rows or 1, columns or 1)
     u, v = _project(camera, grid, heights, device)
     rows, columns = feature_shape
@@ -79,6 +83,6 @@ def _project_distorted(camera: CameraGeometry, centres: np.ndarray, heights: Ten
     error = np.abs(camera.world_rays(pixels[near]) - true).max(-1)
     good = np.zeros(near.shape, bool)
     with np.errstate(invalid="ignore"):
-        good[near] = error < FOLD * np.linalg.norm(true, axis=-1)
+        good[near] = error < MAX_DISTORTION_ERROR * np.linalg.norm(true, axis=-1)
     u, v = (torch.as_tensor(np.where(good, pixels[..., i], np.nan), device=heights.device) for i in (0, 1))
     return u, v

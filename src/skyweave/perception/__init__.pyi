@@ -1,15 +1,15 @@
 from .config import LiftConfig, MapConfig, PerceptionConfig
-from .evaluation import PerceptionScores, evaluate, evaluate_ego_only
+from .dataset import AugmentationConfig, PerceptionDataset, collate
+from .evaluation import PerceptionScores, ego_only_dataset, evaluate
 from .model import PerceptionModel, PlatformMaps
 from .prediction import ScenePrediction, decode_maps, predict
 from .results import Detections, InstanceMap, Trajectories
-from .samples import Augmentation, PerceptionDataset, collate
 from .tracking import Tracker, TrackerConfig
 from .views import View, Views
 from .weights import load_perception, save_perception
 
 __all__ = [
-    "Augmentation",
+    "AugmentationConfig",
     "Detections",
     "InstanceMap",
     "LiftConfig",
@@ -27,8 +27,8 @@ __all__ = [
     "Views",
     "collate",
     "decode_maps",
+    "ego_only_dataset",
     "evaluate",
-    "evaluate_ego_only",
     "load_perception",
     "predict",
     "save_perception",

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from skyweave.core.errors import ConfigError
-from skyweave.mapping import Bins, make_bins
+from skyweave.mapping import Bins, build_bins
 
 FusionKind = Literal["own", "mean", "max", "attention"]
 Task = Literal["detection", "instances", "trajectories"]
@@ -48,7 +48,7 @@ class LiftConfig:
 
     def make(self) -> Bins:
         """The bins."""
-        return make_bins(self.bins, **self.options)
+        return build_bins(self.bins, **self.options)
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.perception.dataset import PerceptionBatch, PerceptionDataset, collate
 from skyweave.perception.metrics import (
     DetectionConfig,
     TrackedScene,
     TrackingConfig,
-    constant_velocity,
+    constant_velocity_trajectories,
+    evaluate_bev_ap,
     evaluate_detection,
-    evaluate_overlap,
     evaluate_tracking,
     evaluate_trajectories,
     match_objects,
-    total,
+    sum_instance_metrics,
     video_panoptic_quality,
 )
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import ScenePrediction, predict
 from skyweave.perception.results import Detections
-from skyweave.perception.samples import PerceptionBatch, PerceptionDataset, collate
 from skyweave.perception.targets import ObjectTargets, rasterise
 from skyweave.perception.tracking import Tracker
 from skyweave.recordings.recording import Annotations
@@ -98,7 +98,7 @@ def evaluate(
         where = [samples.index[number][0] for number in numbers]
         values |= _tracking(where, truth, counted, scenes, samples.config.interval)
     if instance_parts:
-        summed = total(instance_parts)
+        summed = sum_instance_metrics(instance_parts)
         values |= {"IoU": summed.iou, "VPQ": summed.quality, "identity_switches": float(summed.switches)}
     if paths:
         values |= _trajectories(paths)
@@ -128,7 +128,7 @@ def _detection(
         return {}, ["no object of the model's categories was seen on the map"]
     config = DetectionConfig(nds="without_attributes")
     result = evaluate_detection(truth, found, classes, config, counted=counted)
-    overlap = evaluate_overlap(truth, found, classes, counted=counted)
+    overlap = evaluate_bev_ap(truth, found, classes, counted=counted)
     values = {"mAP": result.mean_ap, "NDS": result.nds}
     values |= {name: value for name, value in result.errors.items() if name != "mAAE"}
     values |= {f"AP/{name}": score.mean_ap for name, score in result.classes.items()}
@@ -175,7 +175,9 @@ def _paths(
     count = len(scene.trajectories)
     boxes = scene.detections.select(np.arange(count))  # best first, so the first are those with trajectories
     rows, columns = match_objects(annotations, boxes, classes=list(categories), counted=wanted)
-    still, _ = constant_velocity(boxes.boxes.centres[columns], boxes.velocities[columns], scene.trajectories.times)
+    still, _ = constant_velocity_trajectories(
+        boxes.boxes.centres[columns], boxes.velocities[columns], scene.trajectories.times
+    )
     modes, shares = scene.trajectories.modes[columns], scene.trajectories.probabilities[columns]
     return (objects.future[rows], modes, shares, still), len(rows)
 
@@ -195,6 +197,6 @@ def _trajectories(paths: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     }
 
 
-def evaluate_ego_only(samples: PerceptionDataset) -> PerceptionDataset:
+def ego_only_dataset(samples: PerceptionDataset) -> PerceptionDataset:
     """The same samples, every platform by itself; the objects to be found stay those that any platform saw."""
     return PerceptionDataset(samples.scenes, samples.config, None, 1, samples.seed, samples.true_geometry)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skyweave.perception.config import FusionKind
 
 
-class OwnFusion(nn.Module):
+class EgoOnlyFusion(nn.Module):
     """The first platform alone."""
 
     def forward(self, features: Tensor, visible: Tensor) -> Tensor:
@@ -77,4 +77,4 @@ def make_fusion(kind: FusionKind, channels: int) -> nn.Module:
     """A fusion by its name in configurations."""
     if kind == "attention":
         return AttentionFusion(channels)
-    return {"own": OwnFusion, "mean": MeanFusion, "max": MaxFusion}[kind]()
+    return {"own": EgoOnlyFusion, "mean": MeanFusion, "max": MaxFusion}[kind]()

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from skyweave.mapping import Bins, depth_loss, depth_targets, ground_rays
 from skyweave.perception.config import TASKS
-from skyweave.perception.heads.detection import PLACES
+from skyweave.perception.dataset import PerceptionBatch, PerceptionDataset, collate
+from skyweave.perception.heads.detection import BOX_OFFSETS
 from skyweave.perception.model import PerceptionModel, PlatformMaps
-from skyweave.perception.samples import PerceptionBatch, PerceptionDataset, collate
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import Views
 from skyweave.training.trainer import ResumableSampler, log_loss, make_optimiser
@@ -43,7 +43,7 @@ class PerceptionOptimiserConfig:
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class PerceptionLossConfig:
     """Weights of the losses before the learned ones.
 
     Attributes:
@@ -67,7 +67,7 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
-class PlatformDropout:
+class PlatformDropoutConfig:
     """Every step reads its maps twice: with all platforms, and with some of them, so that any number works later.
 
     Attributes:
@@ -86,14 +86,14 @@ class PerceptionModule(lightning.LightningModule):
         self,
         model: PerceptionModel,
         optimiser: PerceptionOptimiserConfig,
-        losses: LossConfig,
+        losses: PerceptionLossConfig,
         samples: PerceptionDataset | None = None,
-        dropout: PlatformDropout | None = None,
+        dropout: PlatformDropoutConfig | None = None,
         workers: int = 0,
     ) -> None:
         super().__init__()
         self.model, self.optimiser, self.losses, self.samples = model, optimiser, losses, samples
-        self.dropout = dropout or PlatformDropout()
+        self.dropout = dropout or PlatformDropoutConfig()
         self.workers = workers
         self.log_variance = nn.ParameterDict({task: torch.zeros(()) for task in model.config.tasks})
 
@@ -221,5 +221,5 @@ def _velocities(outputs: dict[str, Any], targets: dict[str, Tensor]) -> Tensor:
     if "detection" not in outputs:
         return cells.new_zeros(len(cells), 2)
     sample, row, column = cells.long().T
-    velocity: Tensor = outputs["detection"]["box"][sample, PLACES["velocity"] :, row, column].detach()
+    velocity: Tensor = outputs["detection"]["box"][sample, BOX_OFFSETS["velocity"] :, row, column].detach()
     return velocity

@@ -16,7 +16,7 @@ from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_about_z, rotation_from_quaternion, yaw_of
 from skyweave.perception.results import Detections
 
-MOST = 500  # boxes a sample that the benchmark allows
+MAX_BOXES_PER_SAMPLE = 500  # boxes a sample that the benchmark allows
 DETECTION_NAMES = {  # of the benchmark, by our classes
     **{
         name: name
@@ -96,8 +96,10 @@ def read_nuscenes(path: str | Path) -> dict[str, Detections]:
 def _rows(
     token: str, found: Detections, names: Mapping[str, str], unknown_velocity: float | None
 ) -> list[dict[str, Any]]:
-    if len(found) > MOST:
-        raise DataError(f"sample {token} has {len(found)} boxes, the benchmark allows {MOST}; keep the best")
+    if len(found) > MAX_BOXES_PER_SAMPLE:
+        raise DataError(
+            f"sample {token} has {len(found)} boxes, the benchmark allows {MAX_BOXES_PER_SAMPLE}; keep the best"
+        )
     strange = sorted(set(found.categories) - set(names))
     if strange:
         raise DataError(f"sample {token}: the benchmark has no class {strange[0]!r}; give its name there with names=")

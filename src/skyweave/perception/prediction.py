@@ -8,12 +8,12 @@ import torch
 
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
-from skyweave.perception.heads.detection import PLACES
+from skyweave.perception.dataset import PerceptionBatch
+from skyweave.perception.heads.detection import BOX_OFFSETS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
-from skyweave.perception.samples import PerceptionBatch
 
-THRESHOLD = 0.05
+MIN_SCORE = 0.05
 MIN_FORECAST_SCORE = 0.15  # score of a box from which its trajectory is predicted
 
 
@@ -34,7 +34,7 @@ class ScenePrediction:
 
 @torch.inference_mode()
 def predict(
-    model: PerceptionModel, batch: PerceptionBatch, threshold: float = THRESHOLD, true_boxes: bool = False
+    model: PerceptionModel, batch: PerceptionBatch, threshold: float = MIN_SCORE, true_boxes: bool = False
 ) -> list[ScenePrediction]:
     """Run the model over a batch, one result a sample; in bfloat16 where the processor has it.
 
@@ -46,14 +46,14 @@ def predict(
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         outputs = model([views.to(device) for views in batch.frames], torch.from_numpy(batch.present).to(device))
-    return read(model, outputs, batch, threshold, true_boxes)
+    return decode_batch(model, outputs, batch, threshold, true_boxes)
 
 
-def read(
+def decode_batch(
     model: PerceptionModel,
     outputs: dict[str, dict[str, torch.Tensor]],
     batch: PerceptionBatch,
-    threshold: float = THRESHOLD,
+    threshold: float = MIN_SCORE,
     true_boxes: bool = False,
 ) -> list[ScenePrediction]:
     """Raw outputs to results; see ``predict``."""
@@ -69,7 +69,7 @@ def decode_maps(
     grids: Sequence[MapGrid],
     grounds: Sequence[Ground],
     times: Sequence[int],
-    threshold: float = THRESHOLD,
+    threshold: float = MIN_SCORE,
     known: Sequence[Detections] | None = None,
 ) -> list[ScenePrediction]:
     """Raw outputs to results, for maps that come from no recording: their grids, the ground under them, and their times
@@ -126,7 +126,7 @@ def _true_boxes(
         velocities = np.zeros((len(objects.boxes), 2))
         if "detection" in outputs:
             row, column = np.floor(sample.grid.cells_from_world(objects.boxes.centres)).astype(int).T
-            box = outputs["detection"]["box"][number, PLACES["velocity"] :, row, column]
+            box = outputs["detection"]["box"][number, BOX_OFFSETS["velocity"] :, row, column]
             velocities = box.T.double().cpu().numpy()
         names = tuple(model.config.categories[label] for label in objects.labels)
         found.append(Detections(objects.boxes, velocities, names, np.ones(len(names)), sample.grid.crs))

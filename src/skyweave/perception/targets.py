@@ -110,7 +110,7 @@ def rasterise(footprints: np.ndarray, identities: np.ndarray, grid: MapGrid) -> 
     return result
 
 
-def gaussians(shape: tuple[int, int], cells: np.ndarray, deviations: np.ndarray) -> np.ndarray:
+def gaussian_heatmap(shape: tuple[int, int], cells: np.ndarray, deviations: np.ndarray) -> np.ndarray:
     """(rows, columns) float32 heatmap: a Gaussian of peak 1 at each (row, column) of (n, 2), the largest counts.
 
     Peaks are moved to the centre of their cell, so that the largest value is 1 (CenterNet, arXiv 1904.07850).
@@ -126,6 +126,6 @@ def gaussians(shape: tuple[int, int], cells: np.ndarray, deviations: np.ndarray)
     return heat
 
 
-def stacked(arrays: list[np.ndarray], device: torch.device) -> Tensor:
+def stack_arrays(arrays: list[np.ndarray], device: torch.device) -> Tensor:
     """Arrays of one shape as one tensor."""
     return torch.from_numpy(np.stack(arrays)).to(device)

@@ -12,15 +12,20 @@ from lightning.pytorch.callbacks import Callback
 from skyweave.backbone import load_backbone
 from skyweave.core.config import load_config_file
 from skyweave.perception.config import PerceptionConfig
+from skyweave.perception.dataset import AugmentationConfig, PerceptionDataset
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.module import LossConfig, PerceptionModule, PerceptionOptimiserConfig, PlatformDropout
-from skyweave.perception.samples import Augmentation, PerceptionDataset
+from skyweave.perception.module import (
+    PerceptionLossConfig,
+    PerceptionModule,
+    PerceptionOptimiserConfig,
+    PlatformDropoutConfig,
+)
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import load_recording
 from skyweave.recordings.recording import RecordedScene
 from skyweave.training.trainer import TrainerConfig, fit, prepare_run_dir
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,10 @@ class PerceptionTrainConfig:
     weights: str | None = "tiny"
     split: str | None = "train"
     model: PerceptionConfig = field(default_factory=PerceptionConfig)
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optimiser: PerceptionOptimiserConfig = field(default_factory=PerceptionOptimiserConfig)
-    dropout: PlatformDropout = field(default_factory=PlatformDropout)
-    losses: LossConfig = field(default_factory=LossConfig)
+    dropout: PlatformDropoutConfig = field(default_factory=PlatformDropoutConfig)
+    losses: PerceptionLossConfig = field(default_factory=PerceptionLossConfig)
     machine: TrainerConfig = field(default_factory=TrainerConfig)
     platforms: int = 4
     frozen: bool = False
@@ -81,10 +86,10 @@ def train(
     module = PerceptionModule(
         build_model(config), config.optimiser, config.losses, samples, config.dropout, config.machine.workers
     )
-    export = ExportWeights(output / WEIGHTS, config, len(samples))
+    export = ExportWeights(output / WEIGHTS_FILE, config, len(samples))
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [export], resume, progress)
     export.write(module, steps)
-    return output / WEIGHTS
+    return output / WEIGHTS_FILE
 
 
 def build_model(config: PerceptionTrainConfig) -> PerceptionModel:

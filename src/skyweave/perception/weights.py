@@ -18,8 +18,8 @@ from skyweave.core.sensors import sensor_from_dict
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.model import PerceptionModel
 
-PART = "perception."
-BEYOND = "collaboration."  # of what is built on perception and stored beside it
+STATE_PREFIX = "perception."
+COLLABORATION_PREFIX = "collaboration."  # of what is built on perception and stored beside it
 
 
 def save_perception(
@@ -34,11 +34,11 @@ def save_perception(
     """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_perception`` all.
 
     Args:
-        more: tensors of a model around this one, named as ``BEYOND`` says, which ``load_perception`` leaves aside.
+        more: tensors of a model around this one, named as ``COLLABORATION_PREFIX`` says, which ``load_perception`` leaves aside.
         more_parts: their entries in the card.
         card_fields: ``training``, ``metrics``, ``licence`` of the card.
     """
-    extra = {PART + key: value for key, value in _own_state(model).items()} | dict(more or {})
+    extra = {STATE_PREFIX + key: value for key, value in _own_state(model).items()} | dict(more or {})
     parts = {"perception": model.config.to_dict(), "perception_fingerprint": fingerprint(model, dtype)}
     parts |= dict(more_parts or {})
     return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
@@ -51,16 +51,16 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
         FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds a backbone only.
     """
     state, card = read_checkpoint(name_or_path)
-    state = {key: value for key, value in state.items() if not key.startswith(BEYOND)}
+    state = {key: value for key, value in state.items() if not key.startswith(COLLABORATION_PREFIX)}
     if "perception" not in card.parts:
         raise WeightsError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
     config = config_from_dict(card.parts["perception"], PerceptionConfig)
     sensors = [sensor_from_dict(entry) for entry in card.sensors]
     backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
     model = PerceptionModel(config, backbone)
-    whole = {key: value for key, value in state.items() if not key.startswith(PART)}
+    whole = {key: value for key, value in state.items() if not key.startswith(STATE_PREFIX)}
     whole = {f"backbone.{key}": value for key, value in whole.items()}
-    whole |= {key.removeprefix(PART): value for key, value in state.items() if key.startswith(PART)}
+    whole |= {key.removeprefix(STATE_PREFIX): value for key, value in state.items() if key.startswith(STATE_PREFIX)}
     kinds = {key: value.dtype for key, value in model.state_dict().items()}
     load_strictly(
         model, {key: value.to(kinds.get(key, value.dtype)) for key, value in whole.items()}, str(name_or_path)

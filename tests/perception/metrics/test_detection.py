@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.perception.metrics import NUSCENES_RANGES, DetectionConfig, evaluate_detection, seen
+from skyweave.perception.metrics import NUSCENES_RANGES, DetectionConfig, evaluate_detection, visible_objects
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
@@ -93,8 +93,8 @@ def test_the_score_says_its_definition_and_divisor(name: str, count: int) -> Non
 def test_objects_that_nobody_sees_are_left_out_and_do_not_excuse_predictions() -> None:
     visibility = {"UAV_1": np.array([0.0, 0.4, np.nan]), "UAV_2": np.array([0.0, 0.0, 0.0])}
     truth = objects([[0, 0], [10, 0], [20, 0]], visibility=visibility)
-    assert seen(truth).tolist() == [False, True, True]
-    assert seen(objects([[0, 0]])).tolist() == [True]
+    assert visible_objects(truth).tolist() == [False, True, True]
+    assert visible_objects(objects([[0, 0]])).tolist() == [True]
     predicted = [found([[0, 0], [10, 0], [20, 0]], [0.9, 0.8, 0.7])]
     result = evaluate_detection([truth], predicted)
     assert result.classes["car"].objects == 2

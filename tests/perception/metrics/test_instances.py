@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from skyweave.perception.metrics import InstanceMetrics, panoptic_quality, total, video_panoptic_quality
+from skyweave.perception.metrics import InstanceMetrics, panoptic_quality, sum_instance_metrics, video_panoptic_quality
 
 
 def plain_rule(truth: np.ndarray, predicted: np.ndarray, follow: bool) -> tuple[float, int, int, int]:
@@ -99,7 +99,7 @@ def test_cells_that_do_not_count_are_nowhere() -> None:
 def test_sequences_are_added_up() -> None:
     one = video_panoptic_quality(sequence([1, 0]), sequence([1, 0]))
     two = video_panoptic_quality(sequence([1, 1]), sequence([0, 0]))
-    both = total([one, two])
+    both = sum_instance_metrics([one, two])
     assert both == one + two
     assert both.quality == pytest.approx(1 / 1.5)
     assert both.iou == pytest.approx(1 / 3)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.perception.metrics import evaluate_overlap
-from skyweave.perception.metrics.overlap import area
+from skyweave.perception.metrics import evaluate_bev_ap
+from skyweave.perception.metrics.bev_ap import average_precision
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
@@ -35,51 +35,51 @@ def found(places: Any, scores: Any, name: str = "car", yaw: float = 0.0) -> Dete
 def test_by_hand(yaw: float) -> None:
     """Moved by 1 of 4 m, the overlap is 3/5: enough at 0.5, too little at 0.7."""
     truth, predicted = [objects([0, 10], yaw=yaw)], [found([1, 10, 20], [0.9, 0.8, 0.7], yaw=yaw)]
-    result = evaluate_overlap(truth, predicted)
+    result = evaluate_bev_ap(truth, predicted)
     assert result.ap["car"] == {0.5: pytest.approx(1), 0.7: pytest.approx(0.25)}  # second of two, at precision 1/2
     assert result.mean(0.5) == pytest.approx(1)
 
 
 def test_the_area_is_under_the_envelope() -> None:
-    assert area(np.array([True, False, True]), 2) == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert area(np.array([False, True, True]), 2) == pytest.approx(2 / 3)  # precision rises again
-    assert area(np.zeros(0, bool), 3) == 0
-    assert np.isnan(area(np.zeros(0, bool), 0))
+    assert average_precision(np.array([True, False, True]), 2) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert average_precision(np.array([False, True, True]), 2) == pytest.approx(2 / 3)  # precision rises again
+    assert average_precision(np.zeros(0, bool), 3) == 0
+    assert np.isnan(average_precision(np.zeros(0, bool), 0))
 
 
 def test_predictions_of_all_frames_are_sorted_together() -> None:
     truth = [objects([0]), objects([0])]
     predicted = [found([50], [0.5]), found([0], [0.9])]
-    assert evaluate_overlap(truth, predicted).ap["car"][0.5] == pytest.approx(0.5)
+    assert evaluate_bev_ap(truth, predicted).ap["car"][0.5] == pytest.approx(0.5)
     worse = [found([50], [0.95]), found([0], [0.9])]
-    assert evaluate_overlap(truth, worse).ap["car"][0.5] == pytest.approx(0.25)
+    assert evaluate_bev_ap(truth, worse).ap["car"][0.5] == pytest.approx(0.25)
 
 
 def test_an_object_is_found_once_and_the_next_takes_what_is_free() -> None:
-    result = evaluate_overlap([objects([0, 1])], [found([0.4, 0.4], [0.9, 0.8])])
+    result = evaluate_bev_ap([objects([0, 1])], [found([0.4, 0.4], [0.9, 0.8])])
     assert result.ap["car"][0.5] == pytest.approx(1)
-    twice = evaluate_overlap([objects([0, 50])], [found([0, 0], [0.9, 0.8])])
+    twice = evaluate_bev_ap([objects([0, 50])], [found([0, 0], [0.9, 0.8])])
     assert twice.ap["car"][0.5] == pytest.approx(0.5)
 
 
 def test_nothing_to_measure_is_said() -> None:
-    result = evaluate_overlap([objects([])], [found([0], [0.9])], ("car",))
+    result = evaluate_bev_ap([objects([])], [found([0], [0.9])], ("car",))
     assert np.isnan(result.mean(0.5))
     assert result.to_dict()["AP@0.5"] is None
     assert "class 'car' has no objects" in result.notes[0]
-    assert evaluate_overlap([objects([0])], [found([], [])]).ap["car"][0.7] == 0
-    hidden = evaluate_overlap([objects([0, 10], visibility={"UAV_1": np.array([1, 0.0])})], [found([0], [0.9])])
+    assert evaluate_bev_ap([objects([0])], [found([], [])]).ap["car"][0.7] == 0
+    hidden = evaluate_bev_ap([objects([0, 10], visibility={"UAV_1": np.array([1, 0.0])})], [found([0], [0.9])])
     assert hidden.ap["car"][0.5] == pytest.approx(1)
-    assert evaluate_overlap([], []).to_dict() == {"classes": {}, "notes": []}
+    assert evaluate_bev_ap([], []).to_dict() == {"classes": {}, "notes": []}
 
 
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="1 frames of truth"):
-        evaluate_overlap([objects([])], [])
+        evaluate_bev_ap([objects([])], [])
     with pytest.raises(ValueError, match="in \\(0, 1\\]"):
-        evaluate_overlap([], [], thresholds=(0.5, 70))
+        evaluate_bev_ap([], [], thresholds=(0.5, 70))
     with pytest.raises(ValueError, match="give origins"):
-        evaluate_overlap([objects([])], [found([], [])], ("car",), ranges={"car": 1})
+        evaluate_bev_ap([objects([])], [found([], [])], ("car",), ranges={"car": 1})
 
 
 frame = st.tuples(
@@ -93,7 +93,7 @@ frame = st.tuples(
 def test_it_is_that_of_a_plain_reading(frames: list[Any]) -> None:
     truth = [objects(places) for places, _ in frames]
     predicted = [found([p for p, _ in said], [s for _, s in said]) for _, said in frames]
-    result = evaluate_overlap(truth, predicted, ("car",), thresholds=(0.45, 0.55))
+    result = evaluate_bev_ap(truth, predicted, ("car",), thresholds=(0.45, 0.55))
     turns = sorted((s, f, i, p) for f, (_, said) in enumerate(frames) for i, (p, s) in enumerate(said))[::-1]
     for threshold in (0.45, 0.55):  # overlaps of boxes on a line: max(4 - d, 0) / (4 + d), never near these
         free = [list(places) for places, _ in frames]

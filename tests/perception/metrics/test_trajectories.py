@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.perception.metrics import constant_velocity, evaluate_trajectories, match_objects
+from skyweave.perception.metrics import constant_velocity_trajectories, evaluate_trajectories, match_objects
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
@@ -72,7 +72,7 @@ def test_unknown_futures_are_said() -> None:
 
 
 def test_constant_velocity_keeps_going() -> None:
-    modes, probabilities = constant_velocity(
+    modes, probabilities = constant_velocity_trajectories(
         np.array([[1.0, 2, 0], [0, 0, 0]]), np.array([[2.0, 0], [np.nan, np.nan]]), np.array([0.5, 1.0])
     )
     assert modes.tolist() == [[[[2, 2], [3, 2]]], [[[0, 0], [0, 0]]]]

@@ -14,11 +14,11 @@ from skyweave.collaboration.pose_alignment import PoseAligners, PoseError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.perceivers.base import WorldFrame, moved_boxes
-from skyweave.perception.metrics import seen
+from skyweave.perception.dataset import map_centre
+from skyweave.perception.metrics import visible_objects
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import ScenePrediction, decode_maps
 from skyweave.perception.results import Detections, Trajectories
-from skyweave.perception.samples import map_centre
 from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent, WireGrid
@@ -165,7 +165,7 @@ class TruthPerceiver:
             return OwnScene(frame.time, grid, ScenePrediction(Detections.empty(place.crs, frame.time)))
         objects = frame.annotations
         known = np.array([name in self.categories for name in objects.categories], bool)
-        there = seen(objects, list(frame.captures)) & known & (grid.index(objects.boxes.centres) >= 0)
+        there = visible_objects(objects, list(frame.captures)) & known & (grid.index(objects.boxes.centres) >= 0)
         generator = np.random.default_rng([self.seed, frame.time % 2**32])
         there &= generator.random(len(there)) >= self.missed
         shift = generator.normal(0, self.noise, (len(there), 2))

@@ -17,7 +17,7 @@ from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
 from skyweave.fleet.perceivers.offline import perceive_alone_and_together
 from skyweave.fleet.sinks.publish import SHOWN
 from skyweave.fleet.sources.base import platform_captures
-from skyweave.perception.metrics import evaluate_detection, seen
+from skyweave.perception.metrics import evaluate_detection, visible_objects
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import RecordedScene
 
@@ -94,7 +94,7 @@ def score(
             own.append(_shown(perceivers[name].alone(observed)))
             sources = content["sources"].values()
             whole.append(sum(one["complete"] and abs(one["apart"]) < SAME * interval for one in sources))
-    counted = [seen(one) for one in truth]
+    counted = [visible_objects(one) for one in truth]
     return FleetScore(
         pictures=len(live),
         expected=len(ticks) * len(names),

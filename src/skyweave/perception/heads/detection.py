@@ -15,16 +15,18 @@ from skyweave.core.geometry.ground import Ground
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.neck import convolution
 from skyweave.perception.results import Detections
-from skyweave.perception.targets import ObjectTargets, gaussians, stacked
+from skyweave.perception.targets import ObjectTargets, gaussian_heatmap, stack_arrays
 
-PARTS = {"offset": 2, "height": 1, "size": 3, "axis": 2, "heading": 2, "velocity": 2}
+BOX_CHANNELS = {"offset": 2, "height": 1, "size": 3, "axis": 2, "heading": 2, "velocity": 2}
 """Channels of the regression, in order. Offset: rows and columns from the middle of the cell. Height: of the box's
 middle above the ground under it, metres. Size: logarithm of metres. Axis: cosine and sine of twice the yaw; heading:
 cosine and sine of yaw, which only tells the two ways along the axis apart. (A heading alone is no good: where front and
 back look alike its best guess is 0, and the axis is lost with it.) Velocity: metres per second."""
-PLACES = dict(zip(PARTS, np.cumsum([0, *PARTS.values()]), strict=False))
-WEIGHTS = [w for part, width in PARTS.items() for w in [0.3 if part == "velocity" else 1.0] * width]
-PRIOR = 0.02  # probability of a peak that the untrained head says, so that the first losses are not of background alone
+BOX_OFFSETS = dict(zip(BOX_CHANNELS, np.cumsum([0, *BOX_CHANNELS.values()]), strict=False))
+BOX_LOSS_WEIGHTS = [w for part, width in BOX_CHANNELS.items() for w in [0.3 if part == "velocity" else 1.0] * width]
+PRIOR_PROBABILITY = (
+    0.02  # probability of a peak that the untrained head says, so that the first losses are not of background alone
+)
 
 
 class DetectionHead(nn.Module):
@@ -36,8 +38,8 @@ class DetectionHead(nn.Module):
         self.categories = config.categories
         self.shared = convolution(channels, channels)
         self.heatmap = nn.Conv2d(channels, len(config.categories), 1)
-        self.box = nn.Conv2d(channels, sum(PARTS.values()), 1)
-        nn.init.constant_(self.heatmap.bias, float(np.log(PRIOR / (1 - PRIOR))))  # type: ignore[arg-type]
+        self.box = nn.Conv2d(channels, sum(BOX_CHANNELS.values()), 1)
+        nn.init.constant_(self.heatmap.bias, float(np.log(PRIOR_PROBABILITY / (1 - PRIOR_PROBABILITY))))  # type: ignore[arg-type]
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         """(batch, channels, rows, columns) to the outputs."""
@@ -54,7 +56,7 @@ class DetectionHead(nn.Module):
             heats.append(
                 np.stack(
                     [
-                        gaussians(grid.shape, at[objects.labels == label], spread[objects.labels == label])
+                        gaussian_heatmap(grid.shape, at[objects.labels == label], spread[objects.labels == label])
                         for label in range(len(self.categories))
                     ]
                 )
@@ -62,7 +64,7 @@ class DetectionHead(nn.Module):
             cells.append(np.concatenate([np.full((len(at), 1), number), np.floor(at)], 1).astype(np.int64))
             boxes.append(_encoded(objects, at))
         return {
-            "heatmap": stacked(heats, device),
+            "heatmap": stack_arrays(heats, device),
             "cell": torch.from_numpy(np.concatenate(cells)).to(device),
             "box": torch.from_numpy(np.concatenate(boxes)).float().to(device),
         }
@@ -76,9 +78,9 @@ class DetectionHead(nn.Module):
         wanted = targets["box"]
         known = torch.isfinite(wanted)
         error = torch.where(known, (predicted - wanted.nan_to_num()).abs(), 0)
-        weight = error.new_tensor(WEIGHTS)
+        weight = error.new_tensor(BOX_LOSS_WEIGHTS)
         box = (error * weight).sum() / max(len(wanted), 1)
-        return {"heatmap": focal(outputs["heatmap"], targets["heatmap"]), "box": box}
+        return {"heatmap": focal_loss(outputs["heatmap"], targets["heatmap"]), "box": box}
 
     @torch.no_grad()
     def decode(
@@ -115,7 +117,7 @@ class DetectionHead(nn.Module):
         return results
 
 
-def focal(logits: Tensor, wanted: Tensor) -> Tensor:
+def focal_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """Focal loss of heatmaps, easier near a peak (CornerNet, arXiv 1808.01244), per peak."""
     probability = logits.sigmoid().clamp(1e-5, 1 - 1e-5)
     peak = wanted >= 1 - 1e-6
@@ -139,7 +141,7 @@ def _encoded(objects: ObjectTargets, at: np.ndarray) -> np.ndarray:
 
 
 def _decoded(box: np.ndarray, at: np.ndarray, grid: MapGrid, ground: Ground) -> tuple[Boxes, np.ndarray]:
-    axis, heading = box[:, PLACES["axis"] :][:, :2], box[:, PLACES["heading"] :][:, :2]
+    axis, heading = box[:, BOX_OFFSETS["axis"] :][:, :2], box[:, BOX_OFFSETS["heading"] :][:, :2]
     yaws = np.arctan2(axis[:, 1], axis[:, 0]) / 2
     backwards = heading[:, 0] * np.cos(yaws) + heading[:, 1] * np.sin(yaws) < 0
     yaws = np.where(backwards, yaws + np.pi, yaws)
@@ -149,4 +151,4 @@ def _decoded(box: np.ndarray, at: np.ndarray, grid: MapGrid, ground: Ground) -> 
         np.exp(np.clip(box[:, 3:6], -3, 4)),
         yaws,
     )
-    return boxes, box[:, PLACES["velocity"] :]
+    return boxes, box[:, BOX_OFFSETS["velocity"] :]

@@ -7,6 +7,7 @@ identities forward.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,19 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.heads.detection import PRIOR, focal
+from skyweave.perception.heads.detection import PRIOR_PROBABILITY, focal_loss
 from skyweave.perception.neck import convolution
-from skyweave.perception.targets import ObjectTargets, gaussians, rasterise, stacked
+from skyweave.perception.targets import ObjectTargets, gaussian_heatmap, rasterise, stack_arrays
 
 FOREGROUND_WEIGHT = 2.0
-HARDEST = 0.25  # share of the cells that count in the segmentation loss (as in FIERY)
-DISCOUNT = 0.95  # of each future step's loss
-THRESHOLDS = (0.4, 0.3)
+HARD_CELL_SHARE = 0.25  # share of the cells that count in the segmentation loss (as in FIERY)
+STEP_DISCOUNT = 0.95  # of each future step's loss
+SEGMENTATION_THRESHOLDS = (0.4, 0.3)
 """Probabilities above which a cell is foreground, at the present and at the last step; even steps between. The best
 overlap comes from a threshold of half the F1 that is reached (Lipton et al., arXiv 1402.1892), so it falls where the
 future is less sure; `FOREGROUND_WEIGHT` doubles the odds. Best on scenes that are in no training and no test."""
 CENTRE_THRESHOLD = 0.2
-APART = 1.0  # metres, along either axis, within which one centre suppresses another
+SUPPRESSION_RADIUS_M = 1.0  # metres, along either axis, within which one centre suppresses another
 
 
 class InstanceHead(nn.Module):
@@ -39,10 +40,11 @@ class InstanceHead(nn.Module):
         super().__init__()
         channels = config.trunk[0]
         self.steps, self.labels = config.horizon + 1, config.segmented_labels
-        self.apart = max(1, round(APART / config.map.resolution))
+        self.apart = max(1, round(SUPPRESSION_RADIUS_M / config.map.resolution))
         self.shared = convolution(channels, channels)
         self.outputs = nn.Conv2d(channels, 1 + 3 * self.steps, 1)
-        nn.init.constant_(self.outputs.bias[: 1 + self.steps], float(np.log(PRIOR / (1 - PRIOR))))  # type: ignore[index]
+        with torch.no_grad():
+            cast(Tensor, self.outputs.bias)[: 1 + self.steps] = float(np.log(PRIOR_PROBABILITY / (1 - PRIOR_PROBABILITY)))
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         """(batch, channels, rows, columns) to the outputs."""
@@ -65,12 +67,12 @@ class InstanceHead(nn.Module):
             cells = grid.cells_from_world(objects.centres_at(0))
             inside = grid.index(objects.centres_at(0)) >= 0
             spread = np.maximum(objects.boxes.sizes[:, :2].min(1) / grid.resolution / 4, 0.8)
-            centres.append(gaussians(grid.shape, cells[inside], spread[inside]))
+            centres.append(gaussian_heatmap(grid.shape, cells[inside], spread[inside]))
             flows.append(_flow(objects, maps))
         return {
-            "identity": stacked(identities, device),
-            "centre": stacked(centres, device),
-            "flow": stacked(flows, device),
+            "identity": stack_arrays(identities, device),
+            "centre": stack_arrays(centres, device),
+            "flow": stack_arrays(flows, device),
         }
 
     def loss(self, outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -78,18 +80,18 @@ class InstanceHead(nn.Module):
         the cells of instances. Later steps count less.
         """
         foreground = targets["identity"] > 0
-        discount = DISCOUNT ** torch.arange(self.steps, device=foreground.device)
+        discount = STEP_DISCOUNT ** torch.arange(self.steps, device=foreground.device)
         entropy = functional.binary_cross_entropy_with_logits(
             outputs["segmentation"], foreground.float(), reduction="none"
         )
         entropy = torch.where(foreground, FOREGROUND_WEIGHT * entropy, entropy).flatten(2)
-        hardest = entropy.topk(int(HARDEST * entropy.shape[-1]), dim=-1).values.mean((0, 2))
+        hardest = entropy.topk(int(HARD_CELL_SHARE * entropy.shape[-1]), dim=-1).values.mean((0, 2))
         known = foreground.unsqueeze(2) & torch.isfinite(targets["flow"])
         error = functional.smooth_l1_loss(outputs["flow"], targets["flow"].nan_to_num(), reduction="none")
         error = torch.where(known, error, 0).sum((0, 2, 3, 4)) / known.sum((0, 2, 3, 4)).clamp(min=1)
         return {
             "segmentation": (hardest * discount).mean(),
-            "centre": focal(outputs["centre"], targets["centre"]),
+            "centre": focal_loss(outputs["centre"], targets["centre"]),
             "flow": (error * discount).mean(),
         }
 
@@ -97,7 +99,7 @@ class InstanceHead(nn.Module):
     def decode(self, outputs: dict[str, Tensor]) -> np.ndarray:
         """(batch, steps, rows, columns) int64 identities, 0 for none; an instance keeps its identity over the steps."""
         segmentation = outputs["segmentation"].sigmoid()
-        thresholds = torch.linspace(*THRESHOLDS, self.steps, device=segmentation.device)
+        thresholds = torch.linspace(*SEGMENTATION_THRESHOLDS, self.steps, device=segmentation.device)
         foreground = (segmentation > thresholds[:, None, None]).cpu().numpy()
         heat = outputs["centre"].sigmoid()
         highest = functional.max_pool2d(heat[:, None], 2 * self.apart + 1, 1, self.apart)[:, 0]

@@ -15,7 +15,7 @@ from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.neck import convolution
 from skyweave.perception.targets import ObjectTargets
 
-NEIGHBOURS = ((0, 0), (0, 3), (0, -3), (3, 0), (-3, 0))  # cells about an object that are read with it
+NEIGHBOUR_CELLS = ((0, 0), (0, 3), (0, -3), (3, 0), (-3, 0))  # cells about an object that are read with it
 
 
 class TrajectoryHead(nn.Module):
@@ -28,7 +28,7 @@ class TrajectoryHead(nn.Module):
         channels = config.trunk[0]
         self.modes, self.horizon, self.interval = config.modes, config.horizon, config.interval
         self.shared = convolution(channels, channels)
-        inputs = len(NEIGHBOURS) * channels + len(config.categories) + 4
+        inputs = len(NEIGHBOUR_CELLS) * channels + len(config.categories) + 4
         self.categories = len(config.categories)
         self.predict = nn.Sequential(
             nn.Linear(inputs, 128),
@@ -140,8 +140,8 @@ def _read(shared: Tensor, cells: Tensor) -> Tensor:
     batch, _, rows, columns = shared.shape
     sample = cells[:, 0].long()
     within = functional.one_hot(sample, batch).cumsum(0).gather(1, sample[:, None])[:, 0] - 1  # number in its sample
-    place = cells.new_zeros(batch, int(within.max()) + 1 if len(within) else 0, len(NEIGHBOURS), 2)
-    place[sample, within] = cells[:, None, 1:] + cells.new_tensor(NEIGHBOURS)
+    place = cells.new_zeros(batch, int(within.max()) + 1 if len(within) else 0, len(NEIGHBOUR_CELLS), 2)
+    place[sample, within] = cells[:, None, 1:] + cells.new_tensor(NEIGHBOUR_CELLS)
     place = (place / cells.new_tensor([rows, columns]) * 2 - 1).flip(-1)
     read = functional.grid_sample(shared, place, padding_mode="border", align_corners=False)
     return read.permute(0, 2, 3, 1)[sample, within].flatten(1)

@@ -1,48 +1,53 @@
 """What perception is worth, as the field computes it. Each file says which definition it follows; `docs/metrics.md`.
 
-Objects that no platform sees are left out of the truth (`seen`). Nothing is divided by zero in silence: a figure that
+Objects that no platform sees are left out of the truth (`visible_objects`). Nothing is divided by zero in silence: a figure that
 has no meaning is NaN, one that the standard defines is that, and ``notes`` of each result say which.
 """
 
+from skyweave.perception.metrics.bev_ap import BEVAPMetrics, evaluate_bev_ap
 from skyweave.perception.metrics.detection import (
-    NDS,
+    NDS_DEFINITIONS,
     NUSCENES_RANGES,
     UAV3D_RANGES,
     DetectionConfig,
     DetectionMetrics,
     evaluate_detection,
 )
-from skyweave.perception.metrics.instances import InstanceMetrics, panoptic_quality, total, video_panoptic_quality
-from skyweave.perception.metrics.overlap import OverlapMetrics, evaluate_overlap
-from skyweave.perception.metrics.tables import seen
+from skyweave.perception.metrics.instances import (
+    InstanceMetrics,
+    panoptic_quality,
+    sum_instance_metrics,
+    video_panoptic_quality,
+)
+from skyweave.perception.metrics.tables import visible_objects
 from skyweave.perception.metrics.tracking import TrackedScene, TrackingConfig, TrackingMetrics, evaluate_tracking
 from skyweave.perception.metrics.trajectories import (
     TrajectoryMetrics,
-    constant_velocity,
+    constant_velocity_trajectories,
     evaluate_trajectories,
     match_objects,
 )
 
 __all__ = [
-    "NDS",
+    "NDS_DEFINITIONS",
     "NUSCENES_RANGES",
     "UAV3D_RANGES",
+    "BEVAPMetrics",
     "DetectionConfig",
     "DetectionMetrics",
     "InstanceMetrics",
-    "OverlapMetrics",
     "TrackedScene",
     "TrackingConfig",
     "TrackingMetrics",
     "TrajectoryMetrics",
-    "constant_velocity",
+    "constant_velocity_trajectories",
+    "evaluate_bev_ap",
     "evaluate_detection",
-    "evaluate_overlap",
     "evaluate_tracking",
     "evaluate_trajectories",
     "match_objects",
     "panoptic_quality",
-    "seen",
-    "total",
+    "sum_instance_metrics",
     "video_panoptic_quality",
+    "visible_objects",
 ]

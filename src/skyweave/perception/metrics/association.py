@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.perception.metrics.matching import lengths
+from skyweave.perception.metrics.matching import vector_norms
 from skyweave.perception.metrics.tables import BoxTable
 
 
 @dataclass(frozen=True)
-class Frame:
+class AssociationFrame:
     """Objects and tracks of one class in one frame.
 
     Attributes:
@@ -32,10 +32,10 @@ class Frame:
     distance: np.ndarray
 
     @classmethod
-    def between(cls, truth: BoxTable, predicted: BoxTable, farthest: float, scene: int) -> "Frame":
+    def between(cls, truth: BoxTable, predicted: BoxTable, farthest: float, scene: int) -> "AssociationFrame":
         """From the boxes of one class in one frame."""
         offset = predicted.centres[None, :, :2] - truth.centres[:, None, :2]
-        distance = lengths(offset.reshape(-1, 2)).reshape(offset.shape[:2])
+        distance = vector_norms(offset.reshape(-1, 2)).reshape(offset.shape[:2])
         return cls(
             scene,
             tuple(truth.instances.tolist()),
@@ -75,7 +75,7 @@ class Association:
         return self.matches + self.switches + self.misses
 
 
-def associate(frames: Sequence[Frame], least: float | None = None) -> Association:
+def associate_frames(frames: Sequence[AssociationFrame], least: float | None = None) -> Association:
     """Associate the frames of all scenes.
 
     Args:
@@ -110,7 +110,7 @@ def associate(frames: Sequence[Frame], least: float | None = None) -> Associatio
 
 
 def _associate(
-    frame: Frame, tracks: list[str], distance: np.ndarray, last: dict[tuple[int, str], str]
+    frame: AssociationFrame, tracks: list[str], distance: np.ndarray, last: dict[tuple[int, str], str]
 ) -> tuple[dict[int, int], set[int]]:
     """Index of the track by index of the object, and the objects that switched; ``last`` is brought up to date."""
     from scipy.optimize import linear_sum_assignment  # here: who scores no tracks needs no SciPy

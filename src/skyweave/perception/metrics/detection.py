@@ -13,23 +13,29 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.perception.metrics.matching import assign, by_score, lengths, near_pairs
-from skyweave.perception.metrics.tables import BoxTable, evaluated_classes, prediction_table, truth_table, within
+from skyweave.perception.metrics.matching import candidate_pairs, greedy_match, rank_by_score, vector_norms
+from skyweave.perception.metrics.tables import (
+    BoxTable,
+    evaluated_classes,
+    filter_by_range,
+    prediction_table,
+    truth_table,
+)
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
-LEVELS = np.linspace(0, 1, 101)  # of recall
+RECALL_LEVELS = np.linspace(0, 1, 101)  # of recall
 AP_WEIGHT = 5  # of mAP in every NDS
-MOST = 500  # predictions a frame that nuScenes allows
+MAX_BOXES_PER_SAMPLE = 500  # predictions a frame that nuScenes allows
 
-ERRORS = {
+TP_METRICS = {
     "translation": "mATE",  # metres on the ground
     "scale": "mASE",  # 1 - intersection over union of the boxes, moved and turned onto each other
     "orientation": "mAOE",  # radians
     "velocity": "mAVE",  # metres per second
     "attribute": "mAAE",  # 1 - accuracy
 }
-NDS = {
+NDS_DEFINITIONS = {
     "nuscenes": ("translation", "scale", "orientation", "velocity", "attribute"),
     "without_attributes": ("translation", "scale", "orientation", "velocity"),
     "uav3d": ("translation", "scale", "orientation"),
@@ -56,7 +62,7 @@ class DetectionConfig:
         min_recall: recall up to which nothing counts.
         min_precision: precision that counts as none.
         ranges: metres from the frame's origin by class; None for no limit.
-        nds: a definition in `NDS`.
+        nds: a definition in `NDS_DEFINITIONS`.
         half_turn: classes whose front and back look alike: yaw is compared modulo pi.
         without: errors that a class has none of, by class.
     """
@@ -82,8 +88,8 @@ class DetectionConfig:
             )
         if not (0 <= self.min_recall < 1 and 0 <= self.min_precision < 1):
             raise ValueError(f"min_recall {self.min_recall} and min_precision {self.min_precision} must be in [0, 1)")
-        if self.nds not in NDS:
-            raise ValueError(f"unknown definition of NDS {self.nds!r}; choose one of {', '.join(NDS)}")
+        if self.nds not in NDS_DEFINITIONS:
+            raise ValueError(f"unknown definition of NDS {self.nds!r}; choose one of {', '.join(NDS_DEFINITIONS)}")
 
 
 @dataclass(frozen=True)
@@ -123,12 +129,15 @@ class DetectionMetrics:
     @property
     def errors(self) -> dict[str, float]:
         """Mean over the classes that have an error; NaN where none has."""
-        return {name: _mean([score.errors[name] for score in self.classes.values()]) for name in ERRORS}
+        return {name: _mean([score.errors[name] for score in self.classes.values()]) for name in TP_METRICS}
 
     def score(self, definition: str | None = None) -> float:
-        """NDS by a definition in `NDS`; default: the configured one. An error that no class has counts as 1."""
+        """NDS by a definition in `NDS_DEFINITIONS`; default: the configured one. An error that no class has counts as 1."""
         errors = self.errors
-        parts = [max(0.0, 1 - np.nan_to_num(errors[name], nan=1.0)) for name in NDS[definition or self.config.nds]]
+        parts = [
+            max(0.0, 1 - np.nan_to_num(errors[name], nan=1.0))
+            for name in NDS_DEFINITIONS[definition or self.config.nds]
+        ]
         return float((AP_WEIGHT * self.mean_ap + sum(parts)) / (AP_WEIGHT + len(parts)))
 
     @property
@@ -139,22 +148,22 @@ class DetectionMetrics:
     @property
     def nds_definition(self) -> str:
         """In words, with the divisor."""
-        names = NDS[self.config.nds]
-        parts = ", ".join(ERRORS[name] for name in names)
+        names = NDS_DEFINITIONS[self.config.nds]
+        parts = ", ".join(TP_METRICS[name] for name in names)
         return f"(5 mAP + sum of max(0, 1 - error) over {parts}) / {AP_WEIGHT + len(names)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON; None stands for NaN."""
         return {
             "mAP": _plain(self.mean_ap),
-            "NDS": _plain(self.nds),
+            "NDS_DEFINITIONS": _plain(self.nds),
             "NDS_definition": self.nds_definition,
-            **{ERRORS[name]: _plain(value) for name, value in self.errors.items()},
+            **{TP_METRICS[name]: _plain(value) for name, value in self.errors.items()},
             "classes": {
                 name: {
                     "AP": {str(threshold): _plain(ap) for threshold, ap in score.ap.items()},
                     "mAP": _plain(score.mean_ap),
-                    **{ERRORS[error][1:]: _plain(value) for error, value in score.errors.items()},
+                    **{TP_METRICS[error][1:]: _plain(value) for error, value in score.errors.items()},
                     "objects": score.objects,
                     "predictions": score.predictions,
                 }
@@ -183,7 +192,7 @@ def evaluate_detection(
         config: thresholds, ranges and the definition of NDS; default: nuScenes', without ranges.
         origins: (frames, 2) from where ranges are measured; needed with ``config.ranges`` only.
         counted: for each frame (objects,) bool, which objects are to be found; default: those that a platform sees
-            (`skyweave.perception.metrics.seen`). The others are left out before matching, as nuScenes leaves out
+            (`skyweave.perception.metrics.visible_objects`). The others are left out before matching, as nuScenes leaves out
             objects without points: a prediction there is a false positive.
         attributes: for each frame the nuScenes attribute of each object, "" for none; without any, mAAE is 1.
 
@@ -200,14 +209,14 @@ def evaluate_detection(
     if config.ranges is not None:
         if origins is None or np.shape(origins)[:1] != (len(truth),):
             raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects, found = (within(table, origins, config.ranges, classes) for table in (objects, found))
+        objects, found = (filter_by_range(table, origins, config.ranges, classes) for table in (objects, found))
     notes += _remarks(objects, found, classes, len(truth), attributes is not None)
-    p, t, distance = near_pairs(objects, found, max(config.thresholds))
+    p, t, distance = candidate_pairs(objects, found, max(config.thresholds))
     matches = {}
     for threshold in config.thresholds:
         close = distance < threshold
-        matches[threshold] = assign(p[close], t[close], distance[close], found.scores)
-    order = by_score(found.scores)
+        matches[threshold] = greedy_match(p[close], t[close], distance[close], found.scores)
+    order = rank_by_score(found.scores)
     scores = {}
     for label, name in enumerate(classes):
         mine = order[found.labels[order] == label]
@@ -226,7 +235,7 @@ def _score_class(
 ) -> ClassScore:
     """``mine`` are the predictions of the class, best first."""
     start = round(100 * config.min_recall) + 1
-    ap, errors = {}, dict.fromkeys(ERRORS, 1.0)
+    ap, errors = {}, dict.fromkeys(TP_METRICS, 1.0)
     for threshold, match in matches.items():
         hit = match[mine] >= 0
         if not hit.any():
@@ -234,8 +243,8 @@ def _score_class(
             continue
         true = np.cumsum(hit)
         recall = true / count
-        precision = np.interp(LEVELS, recall, true / np.arange(1, len(hit) + 1), right=0)
-        confidence = np.interp(LEVELS, recall, found.scores[mine], right=0)
+        precision = np.interp(RECALL_LEVELS, recall, true / np.arange(1, len(hit) + 1), right=0)
+        confidence = np.interp(RECALL_LEVELS, recall, found.scores[mine], right=0)
         above = np.maximum(precision[start:] - config.min_precision, 0)
         ap[threshold] = float(above.mean() / (1 - config.min_precision))
         if threshold == config.error_threshold:
@@ -259,7 +268,7 @@ def _errors(objects: BoxTable, t: np.ndarray, found: BoxTable, p: np.ndarray, ha
     known = objects.attributes[t] != ""
     wrong = (objects.attributes[t] != found.attributes[p]).astype(float)
     return {
-        "translation": lengths(found.centres[p, :2] - objects.centres[t, :2]),
+        "translation": vector_norms(found.centres[p, :2] - objects.centres[t, :2]),
         "scale": 1 - smaller / (objects.sizes[t].prod(1) + found.sizes[p].prod(1) - smaller),
         "orientation": np.abs(turn),
         "velocity": np.linalg.norm(found.velocities[p] - objects.velocities[t], axis=1),
@@ -288,9 +297,9 @@ def _remarks(objects: BoxTable, found: BoxTable, classes: Sequence[str], frames:
             notes.append(f"class {name!r} has no predictions: AP 0 and errors of 1")
     if classes and not attributes:
         notes.append("no attributes are known: mAAE is 1, as in nuScenes; NDS 'without_attributes' leaves it out")
-    crowded = int((np.bincount(found.frames, minlength=frames) > MOST).sum())
+    crowded = int((np.bincount(found.frames, minlength=frames) > MAX_BOXES_PER_SAMPLE).sum())
     if crowded:
-        notes.append(f"{crowded} frames have more than the {MOST} predictions that nuScenes allows")
+        notes.append(f"{crowded} frames have more than the {MAX_BOXES_PER_SAMPLE} predictions that nuScenes allows")
     if np.isnan(objects.velocities).any():
         notes.append("objects of unknown velocity do not count in mAVE")
     return notes

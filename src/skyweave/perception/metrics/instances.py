@@ -105,7 +105,7 @@ def video_panoptic_quality(
 ) -> InstanceMetrics:
     """One sequence (moments, rows, columns), whose identities are constant over time, by the identity-switch rule.
 
-    Add the sequences up with `total`. Objects that no platform sees belong neither into the truth of the present nor of
+    Add the sequences up with `sum_instance_metrics`. Objects that no platform sees belong neither into the truth of the present nor of
     the future; leave out those never seen in the frames that a model is given, as DHD does, before rasterising.
 
     Args and errors: as `panoptic_quality`.
@@ -115,7 +115,7 @@ def video_panoptic_quality(
     return _measured(truth, predicted, counted, follow=True)
 
 
-def total(parts: Iterable[InstanceMetrics]) -> InstanceMetrics:
+def sum_instance_metrics(parts: Iterable[InstanceMetrics]) -> InstanceMetrics:
     """All sums added up: the quality of a data set is that of its sums, not the mean of qualities."""
     return sum(parts, InstanceMetrics())
 

@@ -7,15 +7,15 @@ import numpy as np
 from skyweave.perception.metrics.tables import BoxTable
 
 
-def by_score(scores: np.ndarray) -> np.ndarray:
+def rank_by_score(scores: np.ndarray) -> np.ndarray:
     """(n,) indices, the highest score first; of equal scores the later one first, as the nuScenes devkit sorts."""
     return np.argsort(scores, kind="stable")[::-1]
 
 
-def assign(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def greedy_match(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """(n,) index of the object that each prediction takes, -1 for none.
 
-    Predictions take their turn `by_score`; each takes the free object of least cost, of equal ones the first.
+    Predictions take their turn `rank_by_score`; each takes the free object of least cost, of equal ones the first.
 
     Args:
         predicted: (pairs,) index of the prediction of each pair that may match.
@@ -24,7 +24,7 @@ def assign(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, scores: n
         scores: (n,) of all predictions.
     """
     turn = np.empty(len(scores), np.int64)
-    turn[by_score(scores)] = np.arange(len(scores))
+    turn[rank_by_score(scores)] = np.arange(len(scores))
     order = np.lexsort((truth, cost, turn[predicted]))
     found: dict[int, int] = {}
     taken: set[int] = set()
@@ -37,20 +37,20 @@ def assign(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, scores: n
     return result
 
 
-def near_pairs(truth: BoxTable, predicted: BoxTable, farthest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def candidate_pairs(truth: BoxTable, predicted: BoxTable, farthest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices (predicted, truth) and ground distances of all pairs of one frame and class nearer than ``farthest``."""
     parts = []
-    for p, t in groups(truth, predicted):
+    for p, t in group_by_frame_and_class(truth, predicted):
         offset = np.abs(predicted.centres[p][:, None, :2] - truth.centres[t][None, :, :2])
         i, j = np.nonzero((offset <= farthest).all(-1))
         parts.append((p[i], t[j]))
     p, t = _joined(parts)
-    distance = lengths(predicted.centres[p, :2] - truth.centres[t, :2])
+    distance = vector_norms(predicted.centres[p, :2] - truth.centres[t, :2])
     near = distance < farthest
     return p[near], t[near], distance[near]
 
 
-def groups(truth: BoxTable, predicted: BoxTable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def group_by_frame_and_class(truth: BoxTable, predicted: BoxTable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Indices of the predictions and of the objects of each frame and class that has both."""
     classes = 1 + max(truth.labels.max(initial=0), predicted.labels.max(initial=0))
     truths = _split(truth.frames * classes + truth.labels)
@@ -59,7 +59,7 @@ def groups(truth: BoxTable, predicted: BoxTable) -> Iterator[tuple[np.ndarray, n
             yield p, truths[key]
 
 
-def lengths(vectors: np.ndarray) -> np.ndarray:
+def vector_norms(vectors: np.ndarray) -> np.ndarray:
     """(n,) lengths of (n, 2) vectors, to the last bit as ``np.linalg.norm`` of each alone gives them.
 
     That one is a dot product with fused multiply-add where the machine has it, so that the square of the sum of squares

@@ -58,10 +58,10 @@ def truth_table(
     Args:
         truth: the objects of each frame.
         classes: that are evaluated; objects of others are left out.
-        counted: for each frame (objects,) bool; default: `seen`.
+        counted: for each frame (objects,) bool; default: `visible_objects`.
         attributes: for each frame, the attribute of each object, "" for none.
     """
-    counted = [seen(a) for a in truth] if counted is None else [np.asarray(mask, bool) for mask in counted]
+    counted = [visible_objects(a) for a in truth] if counted is None else [np.asarray(mask, bool) for mask in counted]
     sizes = [len(a.boxes) for a in truth]
     for what, found in (("masks of counted objects", counted), ("attributes", attributes)):
         if found is not None and [len(part) for part in found] != sizes:
@@ -99,7 +99,9 @@ def prediction_table(predicted: Sequence[Detections], classes: Sequence[str]) ->
     return table.select(table.labels >= 0), notes
 
 
-def within(table: BoxTable, origins: np.ndarray, ranges: Mapping[str, float], classes: Sequence[str]) -> BoxTable:
+def filter_by_range(
+    table: BoxTable, origins: np.ndarray, ranges: Mapping[str, float], classes: Sequence[str]
+) -> BoxTable:
     """Boxes nearer to their frame's origin than their class's range.
 
     Args:
@@ -120,7 +122,7 @@ def within(table: BoxTable, origins: np.ndarray, ranges: Mapping[str, float], cl
     return table.select(distance < farthest[table.labels])
 
 
-def seen(annotations: Annotations, channels: Collection[str] | None = None) -> np.ndarray:
+def visible_objects(annotations: Annotations, channels: Collection[str] | None = None) -> np.ndarray:
     """(n,) bool: some camera, of these or of all platforms, sees the object.
 
     That is: a share of it that is not hidden is above 0 in some channel. Where the share is unknown (NaN) it counts as

@@ -22,9 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.perception.metrics.association import Association, Frame, associate
-from skyweave.perception.metrics.tables import evaluated_classes, prediction_table, truth_table, within
-from skyweave.perception.metrics.tracks import Fill, by_frame, filled, with_track_scores
+from skyweave.perception.metrics.association import Association, AssociationFrame, associate_frames
+from skyweave.perception.metrics.interpolation import (
+    Interpolation,
+    interpolate_tracks,
+    iterate_frames,
+    with_track_scores,
+)
+from skyweave.perception.metrics.tables import evaluated_classes, filter_by_range, prediction_table, truth_table
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
@@ -48,7 +53,7 @@ class TrackingConfig:
     farthest: float = 2.0
     levels: int = 40
     min_recall: float = 0.1
-    fill: Fill | None = "devkit"
+    fill: Interpolation | None = "devkit"
     ranges: Mapping[str, float] | None = None
     period: float = 0.5
 
@@ -152,16 +157,18 @@ def evaluate_tracking(
         if config.ranges is not None:
             if scene.origins is None:
                 raise ValueError("ranges are measured from somewhere: give each scene origins, (frames, 2) in metres")
-            objects, found = (within(t, scene.origins, config.ranges, classes) for t in (objects, found))
+            objects, found = (filter_by_range(t, scene.origins, config.ranges, classes) for t in (objects, found))
         found = with_track_scores(found)
         times = np.asarray(scene.times)
-        prepared.append((filled(objects, times, config.fill), filled(found, times, config.fill)))
+        prepared.append(
+            (interpolate_tracks(objects, times, config.fill), interpolate_tracks(found, times, config.fill))
+        )
     figures = {}
     for label, name in enumerate(classes):
         frames = [
-            Frame.between(objects, found, config.farthest, number)
+            AssociationFrame.between(objects, found, config.farthest, number)
             for number, tables in enumerate(prepared)
-            for objects, found in by_frame(*tables, label)
+            for objects, found in iterate_frames(*tables, label)
         ]
         figures[name] = _score_class(frames, config)
         if not figures[name]["gt"] > 0:
@@ -171,7 +178,7 @@ def evaluate_tracking(
     return TrackingMetrics(figures, config, tuple(notes))
 
 
-def _score_class(frames: Sequence[Frame], config: TrackingConfig) -> dict[str, float]:
+def _score_class(frames: Sequence[AssociationFrame], config: TrackingConfig) -> dict[str, float]:
     count = sum(len(frame.objects) for frame in frames)
     if not count:
         return dict.fromkeys(("amota", "amotp", *_worst(0, 0)), np.nan)
@@ -181,7 +188,9 @@ def _score_class(frames: Sequence[Frame], config: TrackingConfig) -> dict[str, f
         objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
         levels = [_worst(count, objects)]
     else:
-        once = {least: _figures(associate(frames, least), config.period) for least in np.unique(achieved).tolist()}
+        once = {
+            least: _figures(associate_frames(frames, least), config.period) for least in np.unique(achieved).tolist()
+        }
         levels = [once[least] for least in achieved.tolist()]
     missing = np.full(config.levels - len(levels) if len(achieved) else 0, np.nan)
     motar = np.append(missing, [level["motar"] for level in levels])
@@ -194,9 +203,9 @@ def _score_class(frames: Sequence[Frame], config: TrackingConfig) -> dict[str, f
     }
 
 
-def _thresholds(frames: Sequence[Frame], count: int, config: TrackingConfig) -> np.ndarray:
+def _thresholds(frames: Sequence[AssociationFrame], count: int, config: TrackingConfig) -> np.ndarray:
     """(levels,) scores at which each recall level is reached, of falling recall; NaN where it is not."""
-    scores = np.sort(associate(frames).scores)[::-1]
+    scores = np.sort(associate_frames(frames).scores)[::-1]
     if not len(scores):
         return np.full(config.levels, np.nan)
     recall = np.arange(1, len(scores) + 1) / count

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.perception.metrics.matching import assign, near_pairs
-from skyweave.perception.metrics.tables import evaluated_classes, prediction_table, seen, truth_table
+from skyweave.perception.metrics.matching import candidate_pairs, greedy_match
+from skyweave.perception.metrics.tables import evaluated_classes, prediction_table, truth_table, visible_objects
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
-MISS = 2.0  # metres
+MISS_THRESHOLD_M = 2.0  # metres
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def evaluate_trajectories(
     modes: np.ndarray,
     probabilities: np.ndarray,
     ks: Sequence[int] = (1, 5, 10),
-    miss: float = MISS,
+    miss: float = MISS_THRESHOLD_M,
 ) -> TrajectoryMetrics:
     """Score the predicted futures of n objects.
 
@@ -111,7 +111,9 @@ def evaluate_trajectories(
     )
 
 
-def constant_velocity(centres: np.ndarray, velocities: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def constant_velocity_trajectories(
+    centres: np.ndarray, velocities: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The baseline: everything keeps going as it does. Returns modes (n, 1, steps, 2) and probabilities (n, 1).
 
     Args:
@@ -127,7 +129,7 @@ def constant_velocity(centres: np.ndarray, velocities: np.ndarray, times: np.nda
 def match_objects(
     truth: Annotations,
     predicted: Detections,
-    farthest: float = MISS,
+    farthest: float = MISS_THRESHOLD_M,
     classes: Sequence[str] | None = None,
     counted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -144,10 +146,10 @@ def match_objects(
         counted: (objects,) bool; default: those that a platform sees.
     """
     classes = evaluated_classes([truth], classes)
-    counted = seen(truth) if counted is None else np.asarray(counted, bool)
+    counted = visible_objects(truth) if counted is None else np.asarray(counted, bool)
     objects, _ = truth_table([truth], classes, [counted])
     found, _ = prediction_table([predicted], classes)
-    match = assign(*near_pairs(objects, found, farthest), scores=found.scores)
+    match = greedy_match(*candidate_pairs(objects, found, farthest), scores=found.scores)
     rows = np.flatnonzero(counted & np.isin(np.array(truth.categories, object), classes))
     of = np.flatnonzero(np.isin(np.array(predicted.categories, object), classes))
     return rows[match[match >= 0]], of[match >= 0]

@@ -15,17 +15,17 @@ from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.observation import Observation
 from skyweave.data.resampling import resample
 from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.metrics import seen
+from skyweave.perception.metrics import visible_objects
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
 
-TOLERANCE = 0.25  # of the interval between frames, by which a frame's time may be off
-FARTHEST = 2.0  # map sizes from the platform to the centre of its map at most
+MAX_TIME_OFFSET = 0.25  # of the interval between frames, by which a frame's time may be off
+MAX_CENTRE_DISTANCE = 2.0  # map sizes from the platform to the centre of its map at most
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class AugmentationConfig:
     """Random changes that keep the geometry right.
 
     Attributes:
@@ -86,7 +86,7 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         self,
         scenes: Sequence[RecordedScene],
         config: PerceptionConfig,
-        augmentation: Augmentation | None = None,
+        augmentation: AugmentationConfig | None = None,
         platforms: int = 4,
         seed: int = 0,
         true_geometry: bool = False,
@@ -169,7 +169,9 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         for past in self._past(s, frame.time):
             if past is None or (annotations := scene.frames[past].annotations) is None:
                 continue
-            masks = [seen(annotations)] + [seen(annotations, scene.frames[past].channels(name)) for name in platforms]
+            masks = [visible_objects(annotations)] + [
+                visible_objects(annotations, scene.frames[past].channels(name)) for name in platforms
+            ]
             for name, there in zip(annotations.instances, np.stack(masks, 1), strict=True):
                 if name in row:
                     observed[row[name]] |= there
@@ -242,13 +244,13 @@ def collate(samples: Sequence[PerceptionSample]) -> PerceptionBatch:
 
 
 def map_centre(geometry: CameraGeometry, ground: Ground, size: float) -> np.ndarray:
-    """(2,) world position about which a platform maps: where it looks, at most ``FARTHEST`` map sizes away."""
+    """(2,) world position about which a platform maps: where it looks, at most ``MAX_CENTRE_DISTANCE`` map sizes away."""
     middle = np.array([[geometry.camera.columns / 2, geometry.camera.rows / 2]])
     ray = geometry.world_rays(middle)
     depth = float(np.asarray(ground.depth(geometry.position, ray))[0])
     offset = ray[0, :2] * np.nan_to_num(depth)
-    if not np.isfinite(depth) or float(np.hypot(*offset)) > FARTHEST * size:
-        offset = ray[0, :2] / max(float(np.hypot(*ray[0, :2])), 1e-9) * FARTHEST * size
+    if not np.isfinite(depth) or float(np.hypot(*offset)) > MAX_CENTRE_DISTANCE * size:
+        offset = ray[0, :2] / max(float(np.hypot(*ray[0, :2])), 1e-9) * MAX_CENTRE_DISTANCE * size
     return np.asarray(geometry.position[:2] + offset)
 
 
@@ -266,7 +268,7 @@ class _Placement:
 
     @classmethod
     def random(
-        cls, augmentation: Augmentation, centre: np.ndarray, ground: Ground, generator: np.random.Generator
+        cls, augmentation: AugmentationConfig, centre: np.ndarray, ground: Ground, generator: np.random.Generator
     ) -> "_Placement":
         """About the map's centre, which comes to lie at the origin. Terrain cannot be turned with the rest: kept."""
         if not isinstance(ground, GroundPlane):
@@ -335,4 +337,4 @@ def _usable(scene: RecordedScene, index: int) -> bool:
 def _at(times: np.ndarray, time: int, interval: float) -> int | None:
     """The frame at a time, if one is near enough."""
     nearest = int(np.abs(times - time).argmin())
-    return nearest if abs(int(times[nearest]) - time) <= TOLERANCE * 1e9 * interval else None
+    return nearest if abs(int(times[nearest]) - time) <= MAX_TIME_OFFSET * 1e9 * interval else None

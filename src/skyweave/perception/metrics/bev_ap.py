@@ -12,14 +12,20 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.geometry.boxes import intersection_over_union_bev
-from skyweave.perception.metrics.matching import assign, by_score, groups
-from skyweave.perception.metrics.tables import BoxTable, evaluated_classes, prediction_table, truth_table, within
+from skyweave.perception.metrics.matching import greedy_match, group_by_frame_and_class, rank_by_score
+from skyweave.perception.metrics.tables import (
+    BoxTable,
+    evaluated_classes,
+    filter_by_range,
+    prediction_table,
+    truth_table,
+)
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
 
 @dataclass(frozen=True)
-class OverlapMetrics:
+class BEVAPMetrics:
     """``ap`` by class, then by threshold; NaN for a class without objects. ``notes`` say what was left out."""
 
     ap: dict[str, dict[float, float]]
@@ -38,7 +44,7 @@ class OverlapMetrics:
         return {**means, "classes": classes, "notes": list(self.notes)}
 
 
-def evaluate_overlap(
+def evaluate_bev_ap(
     truth: Sequence[Annotations],
     predicted: Sequence[Detections],
     classes: Sequence[str] | None = None,
@@ -46,7 +52,7 @@ def evaluate_overlap(
     ranges: dict[str, float] | None = None,
     origins: np.ndarray | None = None,
     counted: Sequence[np.ndarray] | None = None,
-) -> OverlapMetrics:
+) -> BEVAPMetrics:
     """Score detections by overlap. Arguments are those of `evaluate_detection`; ``thresholds`` are in (0, 1].
 
     Raises:
@@ -62,21 +68,21 @@ def evaluate_overlap(
     if ranges is not None:
         if origins is None or np.shape(origins)[:1] != (len(truth),):
             raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects, found = (within(table, origins, ranges, classes) for table in (objects, found))
+        objects, found = (filter_by_range(table, origins, ranges, classes) for table in (objects, found))
     p, t, overlap = _overlapping(objects, found, min(thresholds))
-    order = by_score(found.scores)
+    order = rank_by_score(found.scores)
     ap: dict[str, dict[float, float]] = {name: {} for name in classes}
     for threshold in thresholds:
         enough = overlap >= threshold
-        match = assign(p[enough], t[enough], -overlap[enough], found.scores)
+        match = greedy_match(p[enough], t[enough], -overlap[enough], found.scores)
         for label, name in enumerate(classes):
             hits = match[order[found.labels[order] == label]] >= 0
-            ap[name][threshold] = area(hits, int((objects.labels == label).sum()))
+            ap[name][threshold] = average_precision(hits, int((objects.labels == label).sum()))
     empty = [f"class {name!r} has no objects: its AP is NaN and not in the mean" for name in classes if _none(ap[name])]
-    return OverlapMetrics(ap, tuple([*notes, *more, *empty]))
+    return BEVAPMetrics(ap, tuple([*notes, *more, *empty]))
 
 
-def area(hits: np.ndarray, objects: int) -> float:
+def average_precision(hits: np.ndarray, objects: int) -> float:
     """Area under the precision envelope at every recall (VOC 2010).
 
     Args:
@@ -95,7 +101,7 @@ def _overlapping(objects: BoxTable, found: BoxTable, least: float) -> tuple[np.n
     """Indices (predicted, truth) and overlap of all pairs of one frame and class that overlap enough."""
     none = np.zeros(0, np.int64)
     parts = [(none, none, np.zeros(0))]
-    for p, t in groups(objects, found):
+    for p, t in group_by_frame_and_class(objects, found):
         overlap = intersection_over_union_bev(found.select(p).boxes(), objects.select(t).boxes())
         i, j = np.nonzero(overlap >= least)
         parts.append((p[i], t[j], overlap[i, j]))

@@ -8,7 +8,7 @@ import numpy as np
 
 from skyweave.perception.metrics.tables import BoxTable
 
-Fill = Literal["devkit", "linear"]
+Interpolation = Literal["devkit", "linear"]
 
 
 def with_track_scores(table: BoxTable) -> BoxTable:
@@ -19,7 +19,7 @@ def with_track_scores(table: BoxTable) -> BoxTable:
     return replace(table, scores=scores)
 
 
-def filled(table: BoxTable, times: np.ndarray, how: Fill | None) -> BoxTable:
+def interpolate_tracks(table: BoxTable, times: np.ndarray, how: Interpolation | None) -> BoxTable:
     """Boxes between two of a track put where it has none, at the end of their frame.
 
     Args:
@@ -56,7 +56,7 @@ def filled(table: BoxTable, times: np.ndarray, how: Fill | None) -> BoxTable:
     return BoxTable(*columns).select(np.argsort(np.append(table.frames, new.frames), kind="stable"))
 
 
-def by_frame(objects: BoxTable, found: BoxTable, label: int) -> Iterator[tuple[BoxTable, BoxTable]]:
+def iterate_frames(objects: BoxTable, found: BoxTable, label: int) -> Iterator[tuple[BoxTable, BoxTable]]:
     """The boxes of one class of each frame that has any, in order."""
     objects, found = objects.select(objects.labels == label), found.select(found.labels == label)
     for frame in np.union1d(objects.frames, found.frames):

@@ -339,7 +339,7 @@ def our_detection(case: Columns) -> Columns:
         )
         for c in case["predicted"]
     ]
-    config = DetectionConfig(ranges=NUSCENES_RANGES if case["ranges"] else None)
+    config = DetectionConfig(class_ranges=NUSCENES_RANGES if case["ranges"] else None)
     found = evaluate_detection(
         truth, predicted, NAMES, config, np.array(case["origins"]), attributes=[c["attribute"] for c in case["truth"]]
     )
@@ -392,7 +392,7 @@ def our_instances(case: Columns) -> Columns:
     figures: Columns = {}
     for name, measure in (("V", video_panoptic_quality), ("", panoptic_quality)):
         found = measure(np.array(case["truth"]), np.array(case["predicted"]))
-        values = {"PQ": found.quality, "SQ": found.segmentation, "RQ": found.recognition}
+        values = {"PQ": found.pq, "SQ": found.sq, "RQ": found.rq}
         figures |= {name + key: float(np.nan_to_num(value)) for key, value in values.items()}  # FIERY's are 0
     return figures
 
@@ -460,11 +460,11 @@ def their_detection(case: Columns) -> Columns:
     evaluation = DetectionEval.__new__(DetectionEval)
     evaluation.verbose, evaluation.cfg = False, config_factory("detection_cvpr_2019")
     tables = Tables([case["origins"]])
-    ranges = evaluation.cfg.class_range if case["ranges"] else dict.fromkeys(NAMES, np.inf)
+    class_ranges = evaluation.cfg.class_range if case["ranges"] else dict.fromkeys(NAMES, np.inf)
     evaluation.gt_boxes, evaluation.pred_boxes = (boxes(case[side]) for side in ("truth", "predicted"))
     for side in (evaluation.gt_boxes, evaluation.pred_boxes):
         if side.all:
-            filter_eval_boxes(tables, add_center_dist(tables, side), ranges)
+            filter_eval_boxes(tables, add_center_dist(tables, side), class_ranges)
     found = evaluation.evaluate()[0]
     short = {"trans_err": "ATE", "scale_err": "ASE", "orient_err": "AOE", "vel_err": "AVE", "attr_err": "AAE"}
     figures = {"mAP": found.mean_ap, "NDS": found.nd_score}

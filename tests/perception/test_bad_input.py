@@ -32,25 +32,25 @@ def without_objects(scene: RecordedScene) -> RecordedScene:
     return replace(scene, frames=frames)
 
 
-def module(own: PerceptionModel) -> PerceptionModule:
-    return PerceptionModule(own, PerceptionOptimiserConfig(), PerceptionLossConfig())
+def module(ego: PerceptionModel) -> PerceptionModule:
+    return PerceptionModule(ego, PerceptionOptimiserConfig(), PerceptionLossConfig())
 
 
 def test_a_recording_without_objects_trains_and_is_scored() -> None:
-    own, samples = model(), PerceptionDataset([without_objects(toy.scene())], toy.config(), AugmentationConfig())
-    total, parts = module(own).loss(collate([samples[1], samples[2]]))
+    ego, samples = model(), PerceptionDataset([without_objects(toy.scene())], toy.config(), AugmentationConfig())
+    total, parts = module(ego).loss(collate([samples[1], samples[2]]))
     total.backward()
     assert torch.isfinite(total) and all(torch.isfinite(value) for value in parts.values())
-    scores = evaluate(own, PerceptionDataset(samples.scenes, toy.config()))
+    scores = evaluate(ego, PerceptionDataset(samples.scenes, toy.config()))
     assert "no object of the model's categories was seen on the map" in scores.notes
     assert "mAP" not in scores.to_dict()
 
 
 def test_one_platform_alone_is_enough() -> None:
-    own, samples = model(), PerceptionDataset([toy.scene(platforms=1)], toy.config())
-    total, _ = module(own).loss(collate([samples[1]]))
+    ego, samples = model(), PerceptionDataset([toy.scene(platforms=1)], toy.config())
+    total, _ = module(ego).loss(collate([samples[1]]))
     assert torch.isfinite(total)
-    together, lonely = evaluate(own, samples), evaluate(own, ego_only_dataset(samples))
+    together, lonely = evaluate(ego, samples), evaluate(ego, ego_only_dataset(samples))
     assert together.values["mAP"] == lonely.values["mAP"]
 
 
@@ -59,17 +59,17 @@ def test_missing_pictures_and_frames() -> None:
     frames = [f for number, f in enumerate(scene.frames) if number != 2]
     frames[3] = replace(frames[3], captures=dict(list(frames[3].captures.items())[:2]))
     samples = PerceptionDataset([replace(scene, frames=frames)], toy.config())
-    assert not samples[2].moments[0]  # the frame before is missing
-    own = model()
-    total, _ = module(own).loss(collate([samples[2], samples[3]]))
+    assert not samples[2].frames[0]  # the frame before is missing
+    ego = model()
+    total, _ = module(ego).loss(collate([samples[2], samples[3]]))
     assert torch.isfinite(total)
-    assert evaluate(own, samples).samples == 5
+    assert evaluate(ego, samples).samples == 5
 
 
 def test_unknown_classes_are_left_out_and_a_class_that_is_not_there_is_noted() -> None:
     samples = PerceptionDataset([toy.scene()], toy.config(categories=("car", "tram")))
-    own = PerceptionModel(toy.config(categories=("car", "tram")), build_backbone(SMALL, [toy.RGB], seed=0))
-    scores = evaluate(own, samples)
+    ego = PerceptionModel(toy.config(categories=("car", "tram")), build_backbone(SMALL, [toy.RGB], seed=0))
+    scores = evaluate(ego, samples)
     assert "AP/car" in scores.values and "AP/tram" not in scores.values
     assert np.isfinite(scores.values["mAP"])
 

@@ -91,11 +91,11 @@ def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
     found = head.decode(outputs, [objects.grid], [objects.ground], threshold=0.9)[0]
     assert len(found.scores) == len(objects.boxes) >= 6
     order = np.argsort(found.boxes.centres[:, 1])
-    wanted = np.argsort(objects.boxes.centres[:, 1])
-    assert found.boxes.centres[order] == pytest.approx(objects.boxes.centres[wanted], abs=1e-4)
-    assert found.boxes.sizes[order] == pytest.approx(objects.boxes.sizes[wanted], rel=1e-4)
-    assert found.boxes.yaws[order] == pytest.approx(objects.boxes.yaws[wanted], abs=1e-5)
-    assert found.velocities[order] == pytest.approx(objects.velocities[wanted], abs=1e-5)
+    expected = np.argsort(objects.boxes.centres[:, 1])
+    assert found.boxes.centres[order] == pytest.approx(objects.boxes.centres[expected], abs=1e-4)
+    assert found.boxes.sizes[order] == pytest.approx(objects.boxes.sizes[expected], rel=1e-4)
+    assert found.boxes.yaws[order] == pytest.approx(objects.boxes.yaws[expected], abs=1e-5)
+    assert found.velocities[order] == pytest.approx(objects.velocities[expected], abs=1e-5)
     losses = head.loss(outputs, targets)
     assert float(losses["box"]) < 1e-5
 
@@ -128,10 +128,10 @@ def test_instances_keep_their_identity_over_the_steps() -> None:
         "centre": torch.logit(targets["centre"].clamp(1e-4, 1 - 1e-4)),
         "flow": targets["flow"].nan_to_num(),
     }
-    found, wanted = head.decode(outputs)[0], targets["identity"][0].numpy()
-    assert (found > 0).sum() == (wanted > 0).sum()
-    for identity in np.unique(wanted[wanted > 0]):
-        where = [np.unique(found[step][wanted[step] == identity]) for step in range(head.steps)]
+    found, expected = head.decode(outputs)[0], targets["identity"][0].numpy()
+    assert (found > 0).sum() == (expected > 0).sum()
+    for identity in np.unique(expected[expected > 0]):
+        where = [np.unique(found[step][expected[step] == identity]) for step in range(head.steps)]
         assert len(np.unique(np.concatenate(where))) == 1, f"object {identity} changed its identity: {where}"
     assert float(head.loss(outputs, targets)["flow"]) < 1e-6
 

@@ -12,7 +12,7 @@ from skyweave.recordings.recording import Annotations, RecordedScene
 
 def test_a_sample_holds_the_past_the_present_and_the_future() -> None:
     sample = PerceptionDataset([toy.scene()], toy.config())[2]
-    assert [len(views) for views in sample.moments] == [4, 4]
+    assert [len(views) for views in sample.frames] == [4, 4]
     assert sample.platforms[0] == sample.ego and len(sample.platforms) == 4
     cars = sample.objects.labels == 0
     moved = sample.objects.future[cars] - sample.objects.boxes.centres[cars, None, :2]
@@ -27,15 +27,15 @@ def test_an_object_has_the_same_number_in_every_sample_and_knows_who_saw_it() ->
     for number, frame in enumerate(scene.frames):
         assert frame.annotations is not None
         order = np.roll(np.arange(len(frame.annotations.boxes)), number)
-        own = frame.annotations
+        ego = frame.annotations
         frames.append(
             replace(
                 frame,
                 annotations=Annotations(
-                    own.boxes.select(order),
-                    own.velocities[order],
-                    tuple(own.categories[i] for i in order),
-                    tuple(own.instances[i] for i in order),
+                    ego.boxes.select(order),
+                    ego.velocities[order],
+                    tuple(ego.categories[i] for i in order),
+                    tuple(ego.instances[i] for i in order),
                     {channel: (order % 4 == k).astype(float) for k, channel in enumerate(channels.values())},
                 ),
             )
@@ -53,7 +53,7 @@ def test_an_object_has_the_same_number_in_every_sample_and_knows_who_saw_it() ->
 
 def test_the_first_frame_has_no_past_and_the_last_no_future() -> None:
     samples = PerceptionDataset([toy.scene()], toy.config())
-    assert not samples[0].moments[0] and samples[0].moments[1]
+    assert not samples[0].frames[0] and samples[0].frames[1]
     assert np.isnan(samples[5].objects.future).all()
     assert collate([samples[0], samples[3]]).present.tolist() == [[False, True], [True, True]]
 
@@ -66,7 +66,7 @@ def test_augmentation_moves_cameras_objects_and_pictures_together(number: int) -
     boxes = sample.objects.boxes.select(sample.objects.labels == 0)
     roofs = boxes.centres + np.array([0, 0, 0.8])
     found, blur = 0, 30 if number % 2 else 1e-3  # resampling mixes a roof's edge with what is beside it
-    for view in sample.moments[-1]:
+    for view in sample.frames[-1]:
         pixels, _ = view.geometry.project(roofs)
         for u, v in pixels[view.geometry.camera.inside(pixels)]:
             assert view.observation.pixels[:, int(v), int(u)] == pytest.approx([230, 60, 40], abs=blur)
@@ -118,8 +118,8 @@ def test_an_object_counts_as_seen_if_any_platform_sees_it() -> None:
 def test_known_depths_move_with_their_pictures(number: int) -> None:
     augmentation = AugmentationConfig(zoom=1.5 if number % 2 else 1)
     sample = PerceptionDataset([toy.scene(8)], toy.config(), augmentation, seed=number, depth=True)[number]
-    assert all(view.depth is None for view in sample.moments[0])
-    for view in sample.moments[-1]:
+    assert all(view.depth is None for view in sample.frames[0])
+    for view in sample.frames[-1]:
         assert view.depth is not None
         expected = toy.ground_depth(view.geometry)
         assert view.depth.shape == view.observation.shape

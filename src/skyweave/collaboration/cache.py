@@ -198,7 +198,7 @@ def _observe(
     grid = ego_grid(model, geometries[0], scene)
     views = [View(c.load(), geometry, 0, 0) for c, geometry in zip(captures, geometries, strict=True)]
     with torch.autocast("cpu", torch.bfloat16):
-        found = model.observe(Views.gather(views, [grid], 1, [scene.ground]))
+        found = model.observe(Views.from_views(views, [grid], 1, [scene.ground]))
     return grid, found.features[0, 0].float(), found.visible[0, 0], platform_pose(geometries[0])
 
 

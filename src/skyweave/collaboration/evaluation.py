@@ -103,7 +103,7 @@ class Exchange:
 
     def _one(self, sample: PerceptionSample) -> ScenePrediction:
         model, grid = self.model, sample.grid
-        number = self.numbers[sample.scene, sample.frame]
+        number = self.numbers[sample.scene, sample.frame_index]
         others = [name for name in sample.platforms if name != sample.ego][: self.conditions.peers]
         channels = model.perception.config.lift.channels
         fused, present = [], []

@@ -55,9 +55,9 @@ def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> P
     seconds = time.perf_counter() - started
     lonely = predict(model, collate([single[shown]]))[0]
     scene = scenes[0]
-    truth = np.asarray(draw_map(scene, sample.frame, sample.grid))
+    truth = np.asarray(draw_map(scene, sample.frame_index, sample.grid))
     with_boxes = _with_boxes(scene, sample, found)
-    frame = with_boxes.frames[sample.frame]
+    frame = with_boxes.frames[sample.frame_index]
     by_platform = {capture.platform: name for name, capture in frame.captures.items()}
     every, own = (evaluate(model, one, batch=2, tracks=False).values for one in (samples, single))
     return Perceived(
@@ -111,13 +111,13 @@ def _with_boxes(scene: RecordedScene, sample: PerceptionSample, found: ScenePred
     names = tuple(str(number) for number in range(len(sure)))
     boxes = Annotations(sure.boxes, sure.velocities, sure.categories, names)
     frames = list(scene.frames)
-    frames[sample.frame] = replace(frames[sample.frame], annotations=boxes)
+    frames[sample.frame_index] = replace(frames[sample.frame], annotations=boxes)
     return replace(scene, frames=frames)
 
 
 def _drawn(scene: RecordedScene, sample: PerceptionSample, found: ScenePrediction) -> np.ndarray:
     """The map with boxes, instances and forecasts."""
-    image = draw_map(_with_boxes(scene, sample, found), sample.frame, sample.grid)
+    image = draw_map(_with_boxes(scene, sample, found), sample.frame_index, sample.grid)
     if found.instances is not None:
         cells = found.instances[0].identities
         colours = np.array([(0, 0, 0), *(colour_of(f"object {i}") for i in range(1, int(cells.max()) + 1))], np.uint8)

@@ -48,21 +48,21 @@ class PerceptionSample:
     """One sample before it is batched.
 
     Attributes:
-        moments: for each of the model's frames, the oldest first, its views; empty where the frame is missing.
+        frames: for each of the model's frames, the oldest first, its views; empty where the frame is missing.
         grid: the map.
         ground: under it.
         objects: with their future.
-        scene: name; frame: index in the scene; ego: platform whose map it is.
+        scene: name; frame_index: index in the scene; ego: platform whose map it is.
         platforms: names, the ego first.
         time: UTC nanoseconds of the present frame.
     """
 
-    moments: list[list[View]]
+    frames: list[list[View]]
     grid: MapGrid
     ground: Ground
     objects: ObjectTargets
     scene: str
-    frame: int
+    frame_index: int
     ego: str
     platforms: tuple[str, ...]
     time: int = 0
@@ -120,12 +120,12 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         size, resolution = self.config.map.size, self.config.map.resolution
         middle = world.points(np.append(centre, 0.0)[None])[0]
         grid = MapGrid.around(middle[0], middle[1], size, resolution, None if world.moved else scene.crs)
-        moments = [
+        frames = [
             self._views(scene.frames[i], names, world, generator, self.depth and i == f) if i is not None else []
             for i in self._past(s, frame.time)
         ]
         objects = world.objects(self._objects(s, f, grid, names))
-        return PerceptionSample(moments, grid, ground, objects, scene.name, f, ego, tuple(names), frame.time)
+        return PerceptionSample(frames, grid, ground, objects, scene.name, f, ego, tuple(names), frame.time)
 
     def _geometry(self, frame: Frame, platform: str) -> CameraGeometry:
         capture = next(c for c in frame.captures.values() if c.platform == platform)
@@ -236,10 +236,10 @@ def collate(samples: Sequence[PerceptionSample]) -> PerceptionBatch:
     """A batch of samples."""
     platforms = max(len(sample.platforms) for sample in samples)
     frames = []
-    for moment in range(len(samples[0].moments)):
-        views = [replace(view, sample=n) for n, sample in enumerate(samples) for view in sample.moments[moment]]
-        frames.append(Views.gather(views, [s.grid for s in samples], platforms, [s.ground for s in samples]))
-    present = np.array([[bool(views) for views in sample.moments] for sample in samples])
+    for frame_number in range(len(samples[0].frames)):
+        views = [replace(view, sample=n) for n, sample in enumerate(samples) for view in sample.frames[frame_number]]
+        frames.append(Views.from_views(views, [s.grid for s in samples], platforms, [s.ground for s in samples]))
+    present = np.array([[bool(views) for views in sample.frames] for sample in samples])
     return PerceptionBatch(frames, present, list(samples))
 
 

@@ -99,7 +99,7 @@ def evaluate(
         values |= _tracking(where, truth, counted, scenes, samples.config.interval)
     if instance_parts:
         summed = sum_instance_metrics(instance_parts)
-        values |= {"IoU": summed.iou, "VPQ": summed.quality, "identity_switches": float(summed.switches)}
+        values |= {"IoU": summed.iou, "VPQ": summed.pq, "identity_switches": float(summed.identity_switches)}
     if paths:
         values |= _trajectories(paths)
         values["trajectory_recall"] = objects_found / known if known else np.nan
@@ -151,7 +151,7 @@ def _tracking(
         found = [tracker.update(one) for i in rows if (one := scenes[i].detections) is not None]
         times = np.array([one.time for one in found], np.float64) * 1e-9
         tracked.append(TrackedScene([truth[i] for i in rows], found, times, counted=[counted[i] for i in rows]))
-    result = evaluate_tracking(tracked, config=TrackingConfig(fill="linear", period=interval))
+    result = evaluate_tracking(tracked, config=TrackingConfig(interpolation="linear", frame_interval=interval))
     return {"AMOTA": result.amota, "AMOTP": result.amotp, "IDS": result.overall("ids")}
 
 

@@ -71,11 +71,11 @@ class PlatformDropoutConfig:
     """Every step reads its maps twice: with all platforms, and with some of them, so that any number works later.
 
     Attributes:
-        own_only: probability that the second reading of a sample is its own platform's alone.
+        ego_only: probability that the second reading of a sample is its own platform's alone.
         drop: probability of each other platform to be left out of it otherwise.
     """
 
-    own_only: float = 0.5
+    ego_only: float = 0.5
     drop: float = 0.4
 
 
@@ -149,7 +149,7 @@ class PerceptionModule(lightning.LightningModule):
         seed = self.samples.seed if self.samples else 0
         generator = np.random.default_rng([seed, self.global_step, self.global_rank])
         kept = generator.random(shape) >= self.dropout.drop
-        kept &= generator.random((shape[0], 1)) >= self.dropout.own_only
+        kept &= generator.random((shape[0], 1)) >= self.dropout.ego_only
         kept[:, 0] = True
         return kept
 

@@ -56,7 +56,7 @@ class Views:
     depths: tuple[tuple[np.ndarray | None, ...], ...] = ()
 
     @classmethod
-    def gather(
+    def from_views(
         cls,
         views: Sequence[View],
         grids: Sequence[MapGrid],

@@ -107,13 +107,13 @@ def test_objects_that_nobody_sees_are_left_out_and_do_not_excuse_predictions() -
 def test_ranges_are_about_the_origin_of_each_frame() -> None:
     truth = [objects([[0, 0], [60, 0]]), objects([[0, 0], [60, 0]])]
     predicted = [found([[0, 0]], [0.9]), found([[60, 0]], [0.9])]
-    config = DetectionConfig(ranges={"car": 50.0})
+    config = DetectionConfig(class_ranges={"car": 50.0})
     result = evaluate_detection(truth, predicted, config=config, origins=np.array([[0, 0], [60.0, 0]]))
     assert result.mean_ap == pytest.approx(1)
     with pytest.raises(ValueError, match="give origins"):
         evaluate_detection(truth, predicted, config=config)
     with pytest.raises(ValueError, match="no range for class 'car'"):
-        evaluate_detection(truth, predicted, config=DetectionConfig(ranges={"bus": 1}), origins=np.zeros((2, 2)))
+        evaluate_detection(truth, predicted, config=DetectionConfig(class_ranges={"bus": 1}), origins=np.zeros((2, 2)))
     assert NUSCENES_RANGES["pedestrian"] == 40
 
 
@@ -151,7 +151,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown definition of NDS 'x'"):
         DetectionConfig(nds="x")
     with pytest.raises(ValueError, match=r"error_threshold 2.0"):
-        DetectionConfig(thresholds=(0.5,))
+        DetectionConfig(distance_thresholds=(0.5,))
     with pytest.raises(ValueError, match="given twice"):
         evaluate_detection([], [], ("car", "car"))
     with pytest.raises(ValueError, match="one entry an object"):

@@ -11,7 +11,7 @@ from skyweave.perception.metrics import InstanceMetrics, panoptic_quality, sum_i
 
 def plain_rule(truth: np.ndarray, predicted: np.ndarray, follow: bool) -> tuple[float, int, int, int]:
     """Sum of IoU, TP, FP, FN of (moments, rows, columns), as FIERY's paper and released metric have it."""
-    overlap, hits, false, missed = 0.0, 0, 0, 0
+    iou_sum, hits, false, missed = 0.0, 0, 0, 0
     remembered: dict[int, int] = {}
     for t, p in zip(truth, predicted, strict=True):
         objects, names = set(t[t > 0].tolist()), set(p[p > 0].tolist())
@@ -27,11 +27,11 @@ def plain_rule(truth: np.ndarray, predicted: np.ndarray, follow: bool) -> tuple[
                 if follow and remembered.get(identity, name) != name:
                     false, missed = false + 1, missed + 1
                 else:
-                    hits, overlap = hits + 1, overlap + shared / union
+                    hits, iou_sum = hits + 1, iou_sum + shared / union
                 remembered[identity] = name
         missed += len(objects - matched_objects)
         false += len(names - matched_names)
-    return overlap, hits, false, missed
+    return iou_sum, hits, false, missed
 
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
@@ -48,52 +48,52 @@ def test_sums_are_those_of_the_plain_rule(pair: tuple[np.ndarray, np.ndarray], a
         predicted = np.where(predicted == 7, truth, np.where(truth > 0, truth + (predicted == 2), 0))
     for follow, measure in ((True, video_panoptic_quality), (False, panoptic_quality)):
         found = measure(truth, predicted)
-        overlap, hits, false, missed = plain_rule(truth, predicted, follow)
+        iou_sum, hits, false, missed = plain_rule(truth, predicted, follow)
         assert (found.true_positives, found.false_positives, found.false_negatives) == (hits, false, missed)
-        assert found.overlap == pytest.approx(overlap)
+        assert found.iou_sum == pytest.approx(iou_sum)
         size = hits + false / 2 + missed / 2
-        assert found.quality == pytest.approx(overlap / size if size else np.nan, nan_ok=True)
-        assert found.quality == pytest.approx(found.segmentation * found.recognition, nan_ok=True)
+        assert found.pq == pytest.approx(iou_sum / size if size else np.nan, nan_ok=True)
+        assert found.pq == pytest.approx(found.sq * found.rq, nan_ok=True)
         both, either = ((truth > 0) & (predicted > 0)).sum(), ((truth > 0) | (predicted > 0)).sum()
         assert found.iou == pytest.approx(both / either if either else np.nan, nan_ok=True)
 
 
-def sequence(*moments: list[int]) -> np.ndarray:
-    return np.array(moments, np.int32)[:, None]
+def sequence(*frames: list[int]) -> np.ndarray:
+    return np.array(frames, np.int32)[:, None]
 
 
 def test_a_switch_is_a_false_alarm_and_a_miss_and_then_the_new_name_holds() -> None:
     truth = sequence([1, 1, 0], [1, 1, 0], [1, 1, 0], [1, 1, 0])
     named = sequence([5, 5, 0], [6, 6, 0], [6, 6, 0], [5, 5, 0])
     found = video_panoptic_quality(truth, named)
-    assert (found.true_positives, found.false_positives, found.false_negatives, found.switches) == (2, 2, 2, 2)
-    assert found.quality == pytest.approx(0.5)
-    assert panoptic_quality(truth, named).quality == 1
+    assert (found.true_positives, found.false_positives, found.false_negatives, found.identity_switches) == (2, 2, 2, 2)
+    assert found.pq == pytest.approx(0.5)
+    assert panoptic_quality(truth, named).pq == 1
 
 
 def test_a_gap_does_not_break_the_memory() -> None:
     truth = sequence([1, 1], [1, 1], [1, 1])
-    assert video_panoptic_quality(truth, sequence([5, 5], [0, 0], [6, 6])).switches == 1
+    assert video_panoptic_quality(truth, sequence([5, 5], [0, 0], [6, 6])).identity_switches == 1
     gone = sequence([1, 1], [0, 0], [1, 1])
-    assert video_panoptic_quality(gone, sequence([5, 5], [0, 0], [6, 6])).switches == 1
+    assert video_panoptic_quality(gone, sequence([5, 5], [0, 0], [6, 6])).identity_switches == 1
 
 
 def test_two_objects_may_be_given_one_name_in_turn() -> None:
     """The rule asks of each object what it was called; that another had the name before does not matter."""
     found = video_panoptic_quality(sequence([1, 1, 0], [0, 2, 2]), sequence([5, 5, 0], [0, 5, 5]))
-    assert (found.true_positives, found.switches) == (2, 0)
+    assert (found.true_positives, found.identity_switches) == (2, 0)
 
 
 def test_exactly_half_is_no_match() -> None:
     found = panoptic_quality(np.array([[1, 1]]), np.array([[1, 0]]))
-    assert (found.true_positives, found.quality) == (0, 0)
-    assert panoptic_quality(np.array([[1, 1, 1]]), np.array([[1, 1, 0]])).quality == pytest.approx(2 / 3)
+    assert (found.true_positives, found.pq) == (0, 0)
+    assert panoptic_quality(np.array([[1, 1, 1]]), np.array([[1, 1, 0]])).pq == pytest.approx(2 / 3)
 
 
 def test_cells_that_do_not_count_are_nowhere() -> None:
     truth, predicted = np.array([[1, 1, 2]]), np.array([[1, 1, 0]])
-    assert panoptic_quality(truth, predicted).quality == pytest.approx(1 / 1.5)
-    assert panoptic_quality(truth, predicted, np.array([[True, True, False]])).quality == 1
+    assert panoptic_quality(truth, predicted).pq == pytest.approx(1 / 1.5)
+    assert panoptic_quality(truth, predicted, np.array([[True, True, False]])).pq == 1
 
 
 def test_sequences_are_added_up() -> None:
@@ -101,23 +101,23 @@ def test_sequences_are_added_up() -> None:
     two = video_panoptic_quality(sequence([1, 1]), sequence([0, 0]))
     both = sum_instance_metrics([one, two])
     assert both == one + two
-    assert both.quality == pytest.approx(1 / 1.5)
+    assert both.pq == pytest.approx(1 / 1.5)
     assert both.iou == pytest.approx(1 / 3)
 
 
 def test_nothing_is_nan_and_said() -> None:
     nothing = panoptic_quality(np.zeros((2, 2), int), np.zeros((2, 2), int))
-    assert np.isnan([nothing.quality, nothing.segmentation, nothing.recognition, nothing.iou]).all()
+    assert np.isnan([nothing.pq, nothing.sq, nothing.rq, nothing.iou]).all()
     assert "no objects and no predictions" in nothing.notes[0]
     assert nothing.to_dict("V")["VPQ"] is None
     assert "no moment" in InstanceMetrics().notes[0]
     missed = panoptic_quality(np.ones((2, 2), int), np.zeros((2, 2), int))
-    assert (missed.quality, missed.segmentation, missed.recognition, missed.notes) == (0, 0, 0, ())
+    assert (missed.pq, missed.sq, missed.rq, missed.notes) == (0, 0, 0, ())
 
 
 def test_large_names_are_names() -> None:
     big = 2**31 - 1
-    assert panoptic_quality(np.array([[big, 0]]), np.array([[big - 1, 0]])).quality == 1
+    assert panoptic_quality(np.array([[big, 0]]), np.array([[big - 1, 0]])).pq == 1
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,9 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="1 frames of truth"):
         evaluate_bev_ap([objects([])], [])
     with pytest.raises(ValueError, match="in \\(0, 1\\]"):
-        evaluate_bev_ap([], [], thresholds=(0.5, 70))
+        evaluate_bev_ap([], [], iou_thresholds=(0.5, 70))
     with pytest.raises(ValueError, match="give origins"):
-        evaluate_bev_ap([objects([])], [found([], [])], ("car",), ranges={"car": 1})
+        evaluate_bev_ap([objects([])], [found([], [])], ("car",), class_ranges={"car": 1})
 
 
 frame = st.tuples(
@@ -93,7 +93,7 @@ frame = st.tuples(
 def test_it_is_that_of_a_plain_reading(frames: list[Any]) -> None:
     truth = [objects(places) for places, _ in frames]
     predicted = [found([p for p, _ in said], [s for _, s in said]) for _, said in frames]
-    result = evaluate_bev_ap(truth, predicted, ("car",), thresholds=(0.45, 0.55))
+    result = evaluate_bev_ap(truth, predicted, ("car",), iou_thresholds=(0.45, 0.55))
     turns = sorted((s, f, i, p) for f, (_, said) in enumerate(frames) for i, (p, s) in enumerate(said))[::-1]
     for threshold in (0.45, 0.55):  # overlaps of boxes on a line: max(4 - d, 0) / (4 + d), never near these
         free = [list(places) for places, _ in frames]

@@ -39,8 +39,8 @@ def test_everything_is_followed() -> None:
     result = evaluate_tracking([scene(truth, predicted)])
     assert result.amota == 1
     # between recall 4/8 and 5/8 the score falls from 0.9 to 0.8: only from there on the second track counts
-    levels = np.linspace(0.1, 1, 40)
-    assert result.amotp == pytest.approx(np.where(levels < 5 / 8, 0, 0.25).mean())
+    num_recall_levels = np.linspace(0.1, 1, 40)
+    assert result.amotp == pytest.approx(np.where(num_recall_levels < 5 / 8, 0, 0.25).mean())
     figures = result.classes["car"]
     assert (figures["mota"], figures["tp"], figures["ids"], figures["mt"], figures["tid"]) == (1, 8, 0, 2, 0)
     assert result.notes == ()
@@ -67,15 +67,17 @@ def test_gaps_are_filled_as_the_devkit_does_or_rightly_or_not() -> None:
     truth = [objects(("a", 3.0 * x)) for x in range(4)]
     predicted = [tracks(("1", 0, 0.9)), tracks(), tracks(), tracks(("1", 9, 0.9))]
 
-    def motp(fill: Any) -> tuple[float, float]:
-        figures = evaluate_tracking([scene(truth, predicted)], config=TrackingConfig(fill=fill)).classes["car"]
+    def motp(interpolation: Any) -> tuple[float, float]:
+        figures = evaluate_tracking(
+            [scene(truth, predicted)], config=TrackingConfig(interpolation=interpolation)
+        ).classes["car"]
         return figures["recall"], figures["motp"]
 
     assert motp("linear") == (1, pytest.approx(0))
     assert motp(None) == (0.5, pytest.approx(0))
     assert motp("devkit") == (0.5, pytest.approx(0))  # the weights are exchanged: 3 m off in both frames
     hidden = [*truth[:1], objects(("a", 3), visibility={"UAV_1": np.zeros(1)}), *truth[2:]]
-    refilled = evaluate_tracking([scene(hidden, predicted)], config=TrackingConfig(fill="linear"))
+    refilled = evaluate_tracking([scene(hidden, predicted)], config=TrackingConfig(interpolation="linear"))
     assert refilled.classes["car"]["gt"] == 4  # hidden in between comes back
 
 
@@ -96,7 +98,7 @@ def test_identities_belong_to_their_scene() -> None:
 def test_durations_and_fragments() -> None:
     truth = [objects(("a", 0)) for _ in range(7)]
     predicted = [tracks(*[("1", 0, 0.9)] * there) for there in (0, 0, 1, 0, 0, 1, 0)]
-    config = TrackingConfig(fill=None)
+    config = TrackingConfig(interpolation=None)
     figures = evaluate_tracking([scene(truth, predicted)], config=config).classes["car"]
     assert (figures["tid"], figures["lgd"], figures["frag"], figures["mt"], figures["ml"]) == (1, 1, 1, 0, 0)
 
@@ -104,7 +106,7 @@ def test_durations_and_fragments() -> None:
 def test_ranges_leave_out_what_is_far() -> None:
     options = {"origins": np.zeros((1, 2))}
     far = scene([objects(("a", 0), ("b", 60))], [tracks(("1", 0, 0.9))], **options)
-    config = TrackingConfig(ranges={"car": 50.0})
+    config = TrackingConfig(class_ranges={"car": 50.0})
     assert evaluate_tracking([far], config=config).amota == 1
     with pytest.raises(ValueError, match="give each scene origins"):
         evaluate_tracking([scene([objects()], [tracks()])], ("car",), config)

@@ -42,19 +42,19 @@ def test_errors_are_those_of_a_plain_reading(seed: int) -> None:
     truth[random.random((n, steps)) < 0.2] = np.nan
     result = evaluate_trajectories(truth, modes, probabilities, ks=(1, 2, 9))
     for k in (1, 2, 9):
-        ade, fde, miss = [], [], []
+        ade, fde, miss_threshold = [], [], []
         for path, of, chance in zip(truth, modes, probabilities, strict=True):
             best = [of[i] for i in np.argsort(-chance)[:k]]
             known = [step for step in range(steps) if not np.isnan(path[step]).any()]
             off = [[float(np.hypot(*(mode[step] - path[step]))) for step in known] for mode in best]
             if known:
                 ade.append(min(np.mean(distances) for distances in off))
-                miss.append(all(max(distances) >= 2 for distances in off))
+                miss_threshold.append(all(max(distances) >= 2 for distances in off))
             if steps - 1 in known:
                 fde.append(min(distances[-1] for distances in off))
         assert result.min_ade[k] == pytest.approx(np.mean(ade) if ade else np.nan, nan_ok=True)
         assert result.min_fde[k] == pytest.approx(np.mean(fde) if fde else np.nan, nan_ok=True)
-        assert result.miss_rate[k] == pytest.approx(np.mean(miss) if miss else np.nan, nan_ok=True)
+        assert result.miss_rate[k] == pytest.approx(np.mean(miss_threshold) if miss_threshold else np.nan, nan_ok=True)
         assert (result.objects, result.complete) == (len(ade), len(fde))
 
 

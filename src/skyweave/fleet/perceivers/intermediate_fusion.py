@@ -92,7 +92,7 @@ class FeaturePerceiver:
         grid = ego_grid(perception, captures[0].geometry, scene)
         views = [View(capture.load(), capture.geometry, 0, 0) for capture in captures]
         with torch.autocast("cpu", torch.bfloat16):
-            found = perception.observe(Views.gather(views, [grid], 1, [place.ground]))
+            found = perception.observe(Views.from_views(views, [grid], 1, [place.ground]))
         features, visible = found.features[0, 0].float(), found.visible[0, 0]
         alone = perception.fusion(features[None, None], visible[None, None])
         own = OwnMap(frame.time, grid, features, visible, alone, BoxList(*_no_boxes()), place)

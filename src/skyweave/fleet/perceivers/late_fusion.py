@@ -73,7 +73,7 @@ class BoxPerceiver:
         views = [View(capture.load(), capture.geometry, 0, 0) for capture in frame.captures.values()]
         device = next(model.parameters()).device
         with torch.autocast(device.type, torch.bfloat16):
-            maps = model.observe(Views.gather(views, [grid], 1, [place.ground]).to(device))
+            maps = model.observe(Views.from_views(views, [grid], 1, [place.ground]).to(device))
             self._past.append((frame.time, grid, model.fuse(maps)))
             moments = [self._at(frame.time, back, grid) for back in range(model.config.history)][::-1]
             present = torch.tensor([[moment is not None for moment in moments]], device=device)

@@ -44,7 +44,9 @@ class InstanceHead(nn.Module):
         self.shared = convolution(channels, channels)
         self.outputs = nn.Conv2d(channels, 1 + 3 * self.steps, 1)
         with torch.no_grad():
-            cast(Tensor, self.outputs.bias)[: 1 + self.steps] = float(np.log(PRIOR_PROBABILITY / (1 - PRIOR_PROBABILITY)))
+            cast(Tensor, self.outputs.bias)[: 1 + self.steps] = float(
+                np.log(PRIOR_PROBABILITY / (1 - PRIOR_PROBABILITY))
+            )
 
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         """(batch, channels, rows, columns) to the outputs."""

@@ -32,7 +32,7 @@ class AssociationFrame:
     distance: np.ndarray
 
     @classmethod
-    def between(cls, truth: BoxTable, predicted: BoxTable, farthest: float, scene: int) -> "AssociationFrame":
+    def between(cls, truth: BoxTable, predicted: BoxTable, max_distance: float, scene: int) -> "AssociationFrame":
         """From the boxes of one class in one frame."""
         offset = predicted.centres[None, :, :2] - truth.centres[:, None, :2]
         distance = vector_norms(offset.reshape(-1, 2)).reshape(offset.shape[:2])
@@ -41,7 +41,7 @@ class AssociationFrame:
             tuple(truth.instances.tolist()),
             tuple(predicted.instances.tolist()),
             predicted.scores,
-            np.where(distance < farthest, distance, np.inf),
+            np.where(distance < max_distance, distance, np.inf),
         )
 
 
@@ -75,12 +75,12 @@ class Association:
         return self.matches + self.switches + self.misses
 
 
-def associate_frames(frames: Sequence[AssociationFrame], least: float | None = None) -> Association:
+def associate_frames(frames: Sequence[AssociationFrame], min_score: float | None = None) -> Association:
     """Associate the frames of all scenes.
 
     Args:
         frames: in order, scene by scene.
-        least: score that a track must have; None for all. A frame without objects and such tracks is passed over and
+        min_score: score that a track must have; None for all. A frame without objects and such tracks is passed over and
             takes no time.
     """
     matches = switches = misses = false = counted = 0
@@ -89,7 +89,7 @@ def associate_frames(frames: Sequence[AssociationFrame], least: float | None = N
     followed: dict[tuple[int, str], tuple[list[int], list[bool]]] = {}
     last: dict[tuple[int, str], str] = {}
     for frame in frames:
-        kept = np.arange(len(frame.tracks)) if least is None else np.flatnonzero(frame.scores >= least)
+        kept = np.arange(len(frame.tracks)) if min_score is None else np.flatnonzero(frame.scores >= min_score)
         if not frame.objects and not len(kept):
             continue
         tracks = [frame.tracks[j] for j in kept]

@@ -38,8 +38,8 @@ class BEVAPMetrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON; None stands for NaN."""
-        thresholds = list(next(iter(self.ap.values()), {}))
-        means = {f"AP@{threshold}": _plain(self.mean(threshold)) for threshold in thresholds}
+        iou_thresholds = list(next(iter(self.ap.values()), {}))
+        means = {f"AP@{threshold}": _plain(self.mean(threshold)) for threshold in iou_thresholds}
         classes = {name: {f"AP@{t}": _plain(ap) for t, ap in values.items()} for name, values in self.ap.items()}
         return {**means, "classes": classes, "notes": list(self.notes)}
 
@@ -48,31 +48,31 @@ def evaluate_bev_ap(
     truth: Sequence[Annotations],
     predicted: Sequence[Detections],
     classes: Sequence[str] | None = None,
-    thresholds: Sequence[float] = (0.5, 0.7),
-    ranges: dict[str, float] | None = None,
+    iou_thresholds: Sequence[float] = (0.5, 0.7),
+    class_ranges: dict[str, float] | None = None,
     origins: np.ndarray | None = None,
     counted: Sequence[np.ndarray] | None = None,
 ) -> BEVAPMetrics:
-    """Score detections by overlap. Arguments are those of `evaluate_detection`; ``thresholds`` are in (0, 1].
+    """Score detections by overlap. Arguments are those of `evaluate_detection`; ``iou_thresholds`` are in (0, 1].
 
     Raises:
         ValueError: another number of frames, ranges without origins, or a threshold that is no overlap.
     """
     if len(truth) != len(predicted):
         raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
-    if not all(0 < threshold <= 1 for threshold in thresholds):
-        raise ValueError(f"thresholds {tuple(thresholds)} must be intersections over union in (0, 1]")
+    if not all(0 < threshold <= 1 for threshold in iou_thresholds):
+        raise ValueError(f"thresholds {tuple(iou_thresholds)} must be intersections over union in (0, 1]")
     classes = evaluated_classes(truth, classes)
     objects, notes = truth_table(truth, classes, counted)
     found, more = prediction_table(predicted, classes)
-    if ranges is not None:
+    if class_ranges is not None:
         if origins is None or np.shape(origins)[:1] != (len(truth),):
             raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects, found = (filter_by_range(table, origins, ranges, classes) for table in (objects, found))
-    p, t, overlap = _overlapping(objects, found, min(thresholds))
+        objects, found = (filter_by_range(table, origins, class_ranges, classes) for table in (objects, found))
+    p, t, overlap = _overlapping(objects, found, min(iou_thresholds))
     order = rank_by_score(found.scores)
     ap: dict[str, dict[float, float]] = {name: {} for name in classes}
-    for threshold in thresholds:
+    for threshold in iou_thresholds:
         enough = overlap >= threshold
         match = greedy_match(p[enough], t[enough], -overlap[enough], found.scores)
         for label, name in enumerate(classes):
@@ -97,13 +97,13 @@ def average_precision(hits: np.ndarray, objects: int) -> float:
     return float(envelope[hits].sum() / objects)  # recall rises by 1 / objects at each hit
 
 
-def _overlapping(objects: BoxTable, found: BoxTable, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _overlapping(objects: BoxTable, found: BoxTable, min_score: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices (predicted, truth) and overlap of all pairs of one frame and class that overlap enough."""
     none = np.zeros(0, np.int64)
     parts = [(none, none, np.zeros(0))]
     for p, t in group_by_frame_and_class(objects, found):
         overlap = intersection_over_union_bev(found.select(p).boxes(), objects.select(t).boxes())
-        i, j = np.nonzero(overlap >= least)
+        i, j = np.nonzero(overlap >= min_score)
         parts.append((p[i], t[j], overlap[i, j]))
     first, second, third = zip(*parts, strict=True)
     return np.concatenate(first), np.concatenate(second), np.concatenate(third)

@@ -57,24 +57,24 @@ class DetectionConfig:
     """How detections are scored. The defaults are nuScenes' ``detection_cvpr_2019``.
 
     Attributes:
-        thresholds: metres on the ground below which a prediction may match.
-        error_threshold: the one at which errors are measured; one of ``thresholds``.
+        distance_thresholds: metres on the ground below which a prediction may match.
+        tp_distance_threshold: the one at which errors are measured; one of ``distance_thresholds``.
         min_recall: recall up to which nothing counts.
         min_precision: precision that counts as none.
-        ranges: metres from the frame's origin by class; None for no limit.
+        class_ranges: metres from the frame's origin by class; None for no limit.
         nds: a definition in `NDS_DEFINITIONS`.
-        half_turn: classes whose front and back look alike: yaw is compared modulo pi.
-        without: errors that a class has none of, by class.
+        half_turn_symmetric: classes whose front and back look alike: yaw is compared modulo pi.
+        undefined_errors: errors that a class has none of, by class.
     """
 
-    thresholds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    error_threshold: float = 2.0
+    distance_thresholds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    tp_distance_threshold: float = 2.0
     min_recall: float = 0.1
     min_precision: float = 0.1
-    ranges: Mapping[str, float] | None = None
+    class_ranges: Mapping[str, float] | None = None
     nds: str = "nuscenes"
-    half_turn: tuple[str, ...] = ("barrier",)
-    without: Mapping[str, tuple[str, ...]] = field(
+    half_turn_symmetric: tuple[str, ...] = ("barrier",)
+    undefined_errors: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {
             "traffic_cone": ("orientation", "velocity", "attribute"),
             "barrier": ("velocity", "attribute"),
@@ -82,9 +82,13 @@ class DetectionConfig:
     )
 
     def __post_init__(self) -> None:
-        if not self.thresholds or min(self.thresholds) <= 0 or self.error_threshold not in self.thresholds:
+        if (
+            not self.distance_thresholds
+            or min(self.distance_thresholds) <= 0
+            or self.tp_distance_threshold not in self.distance_thresholds
+        ):
             raise ValueError(
-                f"thresholds {self.thresholds} must be metres > 0, with error_threshold {self.error_threshold} in them"
+                f"thresholds {self.distance_thresholds} must be metres > 0, with error_threshold {self.tp_distance_threshold} in them"
             )
         if not (0 <= self.min_recall < 1 and 0 <= self.min_precision < 1):
             raise ValueError(f"min_recall {self.min_recall} and min_precision {self.min_precision} must be in [0, 1)")
@@ -206,14 +210,14 @@ def evaluate_detection(
     objects, notes = truth_table(truth, classes, counted, attributes)
     found, more = prediction_table(predicted, classes)
     notes += more
-    if config.ranges is not None:
+    if config.class_ranges is not None:
         if origins is None or np.shape(origins)[:1] != (len(truth),):
             raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects, found = (filter_by_range(table, origins, config.ranges, classes) for table in (objects, found))
+        objects, found = (filter_by_range(table, origins, config.class_ranges, classes) for table in (objects, found))
     notes += _remarks(objects, found, classes, len(truth), attributes is not None)
-    p, t, distance = candidate_pairs(objects, found, max(config.thresholds))
+    p, t, distance = candidate_pairs(objects, found, max(config.distance_thresholds))
     matches = {}
-    for threshold in config.thresholds:
+    for threshold in config.distance_thresholds:
         close = distance < threshold
         matches[threshold] = greedy_match(p[close], t[close], distance[close], found.scores)
     order = rank_by_score(found.scores)
@@ -247,23 +251,25 @@ def _score_class(
         confidence = np.interp(RECALL_LEVELS, recall, found.scores[mine], right=0)
         above = np.maximum(precision[start:] - config.min_precision, 0)
         ap[threshold] = float(above.mean() / (1 - config.min_precision))
-        if threshold == config.error_threshold:
+        if threshold == config.tp_distance_threshold:
             reached = np.flatnonzero(confidence)
             last = int(reached[-1]) if len(reached) else 0
             if last >= start:
-                curves = _errors(objects, match[mine[hit]], found, mine[hit], name in config.half_turn)
+                curves = _errors(objects, match[mine[hit]], found, mine[hit], name in config.half_turn_symmetric)
                 errors = {
                     error: float(_at(confidence, found.scores[mine[hit]], values)[start : last + 1].mean())
                     for error, values in curves.items()
                 }
-    errors |= dict.fromkeys(config.without.get(name, ()), np.nan)
+    errors |= dict.fromkeys(config.undefined_errors.get(name, ()), np.nan)
     return ClassScore(ap, errors, count, len(mine))
 
 
-def _errors(objects: BoxTable, t: np.ndarray, found: BoxTable, p: np.ndarray, half_turn: bool) -> dict[str, np.ndarray]:
+def _errors(
+    objects: BoxTable, t: np.ndarray, found: BoxTable, p: np.ndarray, half_turn_symmetric: bool
+) -> dict[str, np.ndarray]:
     """Errors of matched pairs, in their order."""
     smaller = np.minimum(objects.sizes[t], found.sizes[p]).prod(1)
-    period = np.pi if half_turn else 2 * np.pi
+    period = np.pi if half_turn_symmetric else 2 * np.pi
     turn = (objects.yaws[t] - found.yaws[p] + period / 2) % period - period / 2
     known = objects.attributes[t] != ""
     wrong = (objects.attributes[t] != found.attributes[p]).astype(float)

@@ -24,22 +24,22 @@ class InstanceMetrics:
     Attributes:
         intersection: cells that are foreground in both.
         union: cells that are foreground in either.
-        overlap: sum of the IoU of the true positives.
+        iou_sum: sum of the IoU of the true positives.
         true_positives: matches.
         false_positives: predictions without a match, and identity switches.
         false_negatives: objects without a match, and identity switches.
-        switches: matches that the rule refused (0 where identities are not followed).
-        moments: how many were added up.
+        identity_switches: matches that the rule refused (0 where identities are not followed).
+        frames: how many were added up.
     """
 
     intersection: int = 0
     union: int = 0
-    overlap: float = 0.0
+    iou_sum: float = 0.0
     true_positives: int = 0
     false_positives: int = 0
     false_negatives: int = 0
-    switches: int = 0
-    moments: int = 0
+    identity_switches: int = 0
+    frames: int = 0
 
     def __add__(self, other: "InstanceMetrics") -> "InstanceMetrics":
         return InstanceMetrics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -50,19 +50,19 @@ class InstanceMetrics:
         return self.intersection / self.union if self.union else np.nan
 
     @property
-    def quality(self) -> float:
+    def pq(self) -> float:
         """PQ, or VPQ where identities were followed."""
-        return self.overlap / self._size if self._size else np.nan
+        return self.iou_sum / self._size if self._size else np.nan
 
     @property
-    def segmentation(self) -> float:
+    def sq(self) -> float:
         """SQ: mean IoU of the true positives; 0 where there are none but should or could be."""
         if not self.true_positives:
             return 0.0 if self._size else np.nan
-        return self.overlap / self.true_positives
+        return self.iou_sum / self.true_positives
 
     @property
-    def recognition(self) -> float:
+    def rq(self) -> float:
         """RQ: F1 of finding objects."""
         return self.true_positives / self._size if self._size else np.nan
 
@@ -73,13 +73,13 @@ class InstanceMetrics:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know."""
-        if not self.moments:
+        if not self.frames:
             return ("no moment was evaluated: every quality is NaN",)
         return () if self._size else ("no objects and no predictions: every quality is NaN",)
 
     def to_dict(self, prefix: str = "") -> dict[str, Any]:
         """Plain numbers for JSON (``prefix`` "V" for VPQ); None stands for NaN."""
-        named = {"PQ": self.quality, "SQ": self.segmentation, "RQ": self.recognition}
+        named = {"PQ": self.pq, "SQ": self.sq, "RQ": self.rq}
         sums = {f.name: getattr(self, f.name) for f in fields(self)}
         values = {"IoU": self.iou, **{prefix + name: value for name, value in named.items()}}
         return {**{k: None if np.isnan(v) else float(v) for k, v in values.items()}, **sums, "notes": list(self.notes)}
@@ -130,11 +130,11 @@ def _measured(truth: np.ndarray, predicted: np.ndarray, counted: np.ndarray | No
     moment, row, column = np.nonzero((truth > 0) | (predicted > 0))
     t, objects = _numbered(truth[moment, row, column])
     p, found = _numbered(predicted[moment, row, column])
-    moments, both = len(truth), (t > 0) & (p > 0)
-    object_cells = np.bincount(moment * objects + t, minlength=moments * objects).reshape(moments, objects)
-    found_cells = np.bincount(moment * found + p, minlength=moments * found).reshape(moments, found)
-    pairs, shared = np.unique(((t * moments + moment) * found + p)[both], return_counts=True)
-    t, when, p = pairs // (moments * found), pairs // found % moments, pairs % found
+    frames, both = len(truth), (t > 0) & (p > 0)
+    object_cells = np.bincount(moment * objects + t, minlength=frames * objects).reshape(frames, objects)
+    found_cells = np.bincount(moment * found + p, minlength=frames * found).reshape(frames, found)
+    pairs, shared = np.unique(((t * frames + moment) * found + p)[both], return_counts=True)
+    t, when, p = pairs // (frames * found), pairs // found % frames, pairs % found
     union = object_cells[when, t] + found_cells[when, p] - shared
     matched = 2 * shared > union  # exactly half does not match
     t, p = t[matched], p[matched]
@@ -145,12 +145,12 @@ def _measured(truth: np.ndarray, predicted: np.ndarray, counted: np.ndarray | No
     return InstanceMetrics(
         intersection=int(both.sum()),
         union=len(both),
-        overlap=float((shared[matched] / union[matched])[~switch].sum()),
+        iou_sum=float((shared[matched] / union[matched])[~switch].sum()),
         true_positives=hits,
         false_positives=int((found_cells[:, 1:] > 0).sum()) - hits,
         false_negatives=int((object_cells[:, 1:] > 0).sum()) - hits,
-        switches=int(switch.sum()),
-        moments=moments,
+        identity_switches=int(switch.sum()),
+        frames=frames,
     )
 
 

@@ -26,27 +26,29 @@ def greedy_match(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, sco
     turn = np.empty(len(scores), np.int64)
     turn[rank_by_score(scores)] = np.arange(len(scores))
     order = np.lexsort((truth, cost, turn[predicted]))
-    found: dict[int, int] = {}
-    taken: set[int] = set()
-    for prediction, thing in zip(predicted[order].tolist(), truth[order].tolist(), strict=True):
-        if prediction not in found and thing not in taken:
-            found[prediction] = thing
-            taken.add(thing)
+    matched: dict[int, int] = {}
+    used: set[int] = set()
+    for prediction, object_index in zip(predicted[order].tolist(), truth[order].tolist(), strict=True):
+        if prediction not in matched and object_index not in used:
+            matched[prediction] = object_index
+            used.add(object_index)
     result = np.full(len(scores), -1)
-    result[list(found.keys())] = list(found.values())
+    result[list(matched.keys())] = list(matched.values())
     return result
 
 
-def candidate_pairs(truth: BoxTable, predicted: BoxTable, farthest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices (predicted, truth) and ground distances of all pairs of one frame and class nearer than ``farthest``."""
+def candidate_pairs(
+    truth: BoxTable, predicted: BoxTable, max_distance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices (predicted, truth) and ground distances of all pairs of one frame and class nearer than ``max_distance``."""
     parts = []
     for p, t in group_by_frame_and_class(truth, predicted):
         offset = np.abs(predicted.centres[p][:, None, :2] - truth.centres[t][None, :, :2])
-        i, j = np.nonzero((offset <= farthest).all(-1))
+        i, j = np.nonzero((offset <= max_distance).all(-1))
         parts.append((p[i], t[j]))
     p, t = _joined(parts)
     distance = vector_norms(predicted.centres[p, :2] - truth.centres[t, :2])
-    near = distance < farthest
+    near = distance < max_distance
     return p[near], t[near], distance[near]
 
 
@@ -71,8 +73,8 @@ def vector_norms(vectors: np.ndarray) -> np.ndarray:
 def _split(keys: np.ndarray) -> dict[int, np.ndarray]:
     """Indices by key, each ascending."""
     order = np.argsort(keys, kind="stable")
-    found, starts = np.unique(keys[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True)) if len(found) else {}
+    matched, starts = np.unique(keys[order], return_index=True)
+    return dict(zip(matched.tolist(), np.split(order, starts[1:]), strict=True)) if len(matched) else {}
 
 
 def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

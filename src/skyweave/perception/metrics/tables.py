@@ -100,26 +100,26 @@ def prediction_table(predicted: Sequence[Detections], classes: Sequence[str]) ->
 
 
 def filter_by_range(
-    table: BoxTable, origins: np.ndarray, ranges: Mapping[str, float], classes: Sequence[str]
+    table: BoxTable, origins: np.ndarray, class_ranges: Mapping[str, float], classes: Sequence[str]
 ) -> BoxTable:
     """Boxes nearer to their frame's origin than their class's range.
 
     Args:
         table: boxes.
         origins: (frames, 2) world positions in metres.
-        ranges: metres by class.
+        class_ranges: metres by class.
         classes: that the labels index.
 
     Raises:
         ValueError: a class without a range.
     """
-    missing = [name for name in classes if name not in ranges]
+    missing = [name for name in classes if name not in class_ranges]
     if missing:
         raise ValueError(f"no range for class {missing[0]!r}; add it to ranges, infinity for none")
-    farthest = np.array([ranges[name] for name in classes], np.float64)
+    max_distance = np.array([class_ranges[name] for name in classes], np.float64)
     origins = np.asarray(origins, np.float64)
     distance = np.sqrt(((table.centres[:, :2] - origins[table.frames, :2]) ** 2).sum(1))
-    return table.select(distance < farthest[table.labels])
+    return table.select(distance < max_distance[table.labels])
 
 
 def visible_objects(annotations: Annotations, channels: Collection[str] | None = None) -> np.ndarray:

@@ -12,8 +12,8 @@ are those at the level of the best MOTA, of equal ones that of most recall. Numb
 motmetrics 1.4 (``benchmarks/metric_parity.py``).
 
 Its interpolation weighs the two ends of a gap the wrong way round (the box after the gap counts more the nearer the
-time is to the box before it), which matters for gaps of more than one frame only. ``fill="devkit"`` does the same, to
-be comparable; ``fill="linear"`` does it right; ``fill=None`` leaves gaps.
+time is to the box before it), which matters for gaps of more than one frame only. ``interpolation="devkit"`` does the same, to
+be comparable; ``interpolation="linear"`` does it right; ``interpolation=None`` leaves gaps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,20 +42,20 @@ class TrackingConfig:
     """How tracks are scored. The defaults are nuScenes' ``tracking_nips_2019``.
 
     Attributes:
-        farthest: metres on the ground from which an object and a track are apart.
-        levels: number of recall levels.
+        max_distance: metres on the ground from which an object and a track are apart.
+        num_recall_levels: number of recall levels.
         min_recall: the lowest of them.
-        fill: how gaps are filled.
-        ranges: metres from the frame's origin by class; None for no limit.
-        period: seconds between frames, for the durations ``tid`` and ``lgd``.
+        interpolation: how gaps are filled.
+        class_ranges: metres from the frame's origin by class; None for no limit.
+        frame_interval: seconds between frames, for the durations ``tid`` and ``lgd``.
     """
 
-    farthest: float = 2.0
-    levels: int = 40
+    max_distance: float = 2.0
+    num_recall_levels: int = 40
     min_recall: float = 0.1
-    fill: Interpolation | None = "devkit"
-    ranges: Mapping[str, float] | None = None
-    period: float = 0.5
+    interpolation: Interpolation | None = "devkit"
+    class_ranges: Mapping[str, float] | None = None
+    frame_interval: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -154,19 +154,22 @@ def evaluate_tracking(
         objects, left_out = truth_table(scene.truth, classes, scene.counted)
         found, unknown = prediction_table(scene.predicted, classes)
         notes += [note for note in (*left_out, *unknown) if note not in notes]
-        if config.ranges is not None:
+        if config.class_ranges is not None:
             if scene.origins is None:
                 raise ValueError("ranges are measured from somewhere: give each scene origins, (frames, 2) in metres")
-            objects, found = (filter_by_range(t, scene.origins, config.ranges, classes) for t in (objects, found))
+            objects, found = (filter_by_range(t, scene.origins, config.class_ranges, classes) for t in (objects, found))
         found = with_track_scores(found)
         times = np.asarray(scene.times)
         prepared.append(
-            (interpolate_tracks(objects, times, config.fill), interpolate_tracks(found, times, config.fill))
+            (
+                interpolate_tracks(objects, times, config.interpolation),
+                interpolate_tracks(found, times, config.interpolation),
+            )
         )
     figures = {}
     for label, name in enumerate(classes):
         frames = [
-            AssociationFrame.between(objects, found, config.farthest, number)
+            AssociationFrame.between(objects, found, config.max_distance, number)
             for number, tables in enumerate(prepared)
             for objects, found in iterate_frames(*tables, label)
         ]
@@ -186,16 +189,17 @@ def _score_class(frames: Sequence[AssociationFrame], config: TrackingConfig) -> 
     achieved = thresholds[~np.isnan(thresholds)]
     if not len(achieved):
         objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
-        levels = [_worst(count, objects)]
+        num_recall_levels = [_worst(count, objects)]
     else:
         once = {
-            least: _figures(associate_frames(frames, least), config.period) for least in np.unique(achieved).tolist()
+            min_score: _figures(associate_frames(frames, min_score), config.frame_interval)
+            for min_score in np.unique(achieved).tolist()
         }
-        levels = [once[least] for least in achieved.tolist()]
-    missing = np.full(config.levels - len(levels) if len(achieved) else 0, np.nan)
-    motar = np.append(missing, [level["motar"] for level in levels])
-    motp = np.append(missing, [level["motp"] for level in levels])
-    best = max(levels, key=lambda level: level["mota"])  # the first, of most recall
+        num_recall_levels = [once[min_score] for min_score in achieved.tolist()]
+    missing = np.full(config.num_recall_levels - len(num_recall_levels) if len(achieved) else 0, np.nan)
+    motar = np.append(missing, [level["motar"] for level in num_recall_levels])
+    motp = np.append(missing, [level["motp"] for level in num_recall_levels])
+    best = max(num_recall_levels, key=lambda level: level["mota"])  # the first, of most recall
     return {
         "amota": np.nan if np.isnan(motar).all() else float(np.nan_to_num(motar, nan=0.0).mean()),
         "amotp": np.nan if np.isnan(motp).all() else float(np.nan_to_num(motp, nan=WORST_DISTANCE).mean()),
@@ -207,14 +211,14 @@ def _thresholds(frames: Sequence[AssociationFrame], count: int, config: Tracking
     """(levels,) scores at which each recall level is reached, of falling recall; NaN where it is not."""
     scores = np.sort(associate_frames(frames).scores)[::-1]
     if not len(scores):
-        return np.full(config.levels, np.nan)
+        return np.full(config.num_recall_levels, np.nan)
     recall = np.arange(1, len(scores) + 1) / count
-    levels = np.linspace(config.min_recall, 1, config.levels).round(12)
-    thresholds = np.interp(levels, recall, scores, right=0)
-    return np.where(levels > recall[-1], np.nan, thresholds)[::-1]
+    num_recall_levels = np.linspace(config.min_recall, 1, config.num_recall_levels).round(12)
+    thresholds = np.interp(num_recall_levels, recall, scores, right=0)
+    return np.where(num_recall_levels > recall[-1], np.nan, thresholds)[::-1]
 
 
-def _figures(found: Association, period: float) -> dict[str, float]:
+def _figures(found: Association, frame_interval: float) -> dict[str, float]:
     """Everything but the averages, at one level."""
     count, paired = found.objects, found.matches + found.switches
     wrong = found.misses + found.switches + found.false
@@ -235,8 +239,8 @@ def _figures(found: Association, period: float) -> dict[str, float]:
         "fn": float(found.misses),
         "ids": float(found.switches),
         "frag": float(sum(_fragments(there) for _, there in met)),
-        "tid": _mean([(times[there][0] - times[0]) * period for times, there in met]),
-        "lgd": _mean([_longest_gap(times, there) * period for times, there in met]),
+        "tid": _mean([(times[there][0] - times[0]) * frame_interval for times, there in met]),
+        "lgd": _mean([_longest_gap(times, there) * frame_interval for times, there in met]),
     }
 
 

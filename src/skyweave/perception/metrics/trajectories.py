@@ -57,7 +57,7 @@ def evaluate_trajectories(
     modes: np.ndarray,
     probabilities: np.ndarray,
     ks: Sequence[int] = (1, 5, 10),
-    miss: float = MISS_THRESHOLD_M,
+    miss_threshold: float = MISS_THRESHOLD_M,
 ) -> TrajectoryMetrics:
     """Score the predicted futures of n objects.
 
@@ -67,7 +67,7 @@ def evaluate_trajectories(
         modes: (n, modes, steps, 2) predicted positions of the same objects.
         probabilities: (n, modes).
         ks: how many of the most probable modes are tried. More than there are is all.
-        miss: metres.
+        miss_threshold: metres.
 
     Raises:
         ValueError: shapes that do not fit together, or a k below 1.
@@ -90,8 +90,8 @@ def evaluate_trajectories(
     rank = np.argsort(probabilities, axis=1, kind="stable")[:, ::-1]
     steps = np.where(known[:, None], distance, 0)
     mean = steps.sum(2) / np.maximum(known.sum(1), 1)[:, None]
-    measures = {"mean": mean[some], "far": (steps.max(2, initial=0) >= miss)[some]}
-    measures |= {"end": distance[last, :, -1], "far_end": distance[last, :, -1] > miss}
+    measures = {"mean": mean[some], "far": (steps.max(2, initial=0) >= miss_threshold)[some]}
+    measures |= {"end": distance[last, :, -1], "far_end": distance[last, :, -1] > miss_threshold}
     ranks = {"mean": rank[some], "far": rank[some], "end": rank[last], "far_end": rank[last]}
     best = {
         name: np.minimum.accumulate(np.take_along_axis(values.astype(float), ranks[name], 1), axis=1)
@@ -129,19 +129,19 @@ def constant_velocity_trajectories(
 def match_objects(
     truth: Annotations,
     predicted: Detections,
-    farthest: float = MISS_THRESHOLD_M,
+    max_distance: float = MISS_THRESHOLD_M,
     classes: Sequence[str] | None = None,
     counted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whose prediction is whose: (m,) indices into the truth and (m,) into the predictions of one moment.
 
-    As in detection: best score first, each takes the nearest free object of its class nearer than ``farthest`` metres.
+    As in detection: best score first, each takes the nearest free object of its class nearer than ``max_distance`` metres.
     The share of objects that found one is the recall that belongs beside every error of trajectories.
 
     Args:
         truth: objects now.
         predicted: boxes now.
-        farthest: metres on the ground.
+        max_distance: metres on the ground.
         classes: that count; default: those of the truth.
         counted: (objects,) bool; default: those that a platform sees.
     """
@@ -149,7 +149,7 @@ def match_objects(
     counted = visible_objects(truth) if counted is None else np.asarray(counted, bool)
     objects, _ = truth_table([truth], classes, [counted])
     found, _ = prediction_table([predicted], classes)
-    match = greedy_match(*candidate_pairs(objects, found, farthest), scores=found.scores)
+    match = greedy_match(*candidate_pairs(objects, found, max_distance), scores=found.scores)
     rows = np.flatnonzero(counted & np.isin(np.array(truth.categories, object), classes))
     of = np.flatnonzero(np.isin(np.array(predicted.categories, object), classes))
     return rows[match[match >= 0]], of[match >= 0]

@@ -343,7 +343,7 @@ def our_detection(case: Columns) -> Columns:
     found = evaluate_detection(
         truth, predicted, NAMES, config, np.array(case["origins"]), attributes=[c["attribute"] for c in case["truth"]]
     )
-    figures = {"mAP": found.mean_ap, "NDS_DEFINITIONS": found.nds}
+    figures = {"mAP": found.mean_ap, "NDS": found.nds}
     figures |= {short: found.errors[name] for name, short in TP_METRICS.items()}
     for name, score in found.classes.items():
         figures |= {f"AP/{name}/{threshold}": value for threshold, value in score.ap.items()}

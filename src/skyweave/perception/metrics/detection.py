@@ -160,7 +160,7 @@ class DetectionMetrics:
         """Plain numbers for JSON; None stands for NaN."""
         return {
             "mAP": _plain(self.mean_ap),
-            "NDS_DEFINITIONS": _plain(self.nds),
+            "NDS": _plain(self.nds),
             "NDS_definition": self.nds_definition,
             **{TP_METRICS[name]: _plain(value) for name, value in self.errors.items()},
             "classes": {

@@ -111,7 +111,7 @@ def _with_boxes(scene: RecordedScene, sample: PerceptionSample, found: ScenePred
     names = tuple(str(number) for number in range(len(sure)))
     boxes = Annotations(sure.boxes, sure.velocities, sure.categories, names)
     frames = list(scene.frames)
-    frames[sample.frame_index] = replace(frames[sample.frame], annotations=boxes)
+    frames[sample.frame_index] = replace(frames[sample.frame_index], annotations=boxes)
     return replace(scene, frames=frames)
 
 

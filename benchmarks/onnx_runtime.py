@@ -66,9 +66,9 @@ def parse() -> argparse.Namespace:
 
 
 def written(arguments: argparse.Namespace) -> None:
-    from skyweave.interop.export import export
+    from skyweave.interop.export import export_model
 
-    export(load_backbone(arguments.weights), arguments.file, get_sensor(arguments.sensor), opset=arguments.opset)
+    export_model(load_backbone(arguments.weights), arguments.file, get_sensor(arguments.sensor), opset=arguments.opset)
 
 
 def worker(arguments: argparse.Namespace) -> None:

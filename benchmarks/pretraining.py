@@ -208,11 +208,11 @@ def profiled(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
                 with timed(seconds, "patchify and mask"):
                     group = model.mask(images, 16, generator)
                 with timed(seconds, "encoder, the rest"), inner_times(model.backbone.encoder, seconds):
-                    encoded, seen = model.forward_encoder([group])
+                    encoded, visible_valid = model.forward_encoder([group])
                 seconds["encoder, the rest"] -= seconds["encoder attention"] + seconds["encoder feed-forward"]
                 memory = [tokens.detach().requires_grad_() for tokens in encoded]
                 with timed(seconds, "decoder"):
-                    decoded = model.forward_decoder([group], memory, seen)
+                    decoded = model.forward_decoder([group], memory, visible_valid)
                 with timed(seconds, "prediction and loss"):
                     loss = model.forward_loss(group, decoded[0])
             with timed(seconds, "backward: loss and decoder"):

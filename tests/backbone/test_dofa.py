@@ -13,9 +13,9 @@ from skyweave.backbone.pretrained.dofa import (
     DOFA,
     VARIANTS,
     DOFAConfig,
+    dofa_wavelengths,
     encode_wavelengths,
     resize_positions,
-    wavelengths_in_micrometres,
 )
 from skyweave.backbone.pretrained.dofa_weights import dofa_from_state_dict, load_dofa
 from skyweave.core.sensors.band import Band
@@ -135,8 +135,8 @@ def test_invalid_pixels_change_nothing(small: DOFA) -> None:
 def test_radar_needs_an_explicit_number() -> None:
     radar = Sensor("sar", "sar", (Band("vv", "radar", frequency=5.405, polarisation="VV", unit="db"),), 10)
     with pytest.raises(ValueError, match=r"'sar', band 'vv' is radar.*radar_wavelength=5\.405"):
-        wavelengths_in_micrometres(radar)
-    assert wavelengths_in_micrometres(radar, 3.75) == [3.75]
+        dofa_wavelengths(radar)
+    assert dofa_wavelengths(radar, 3.75) == [3.75]
     model = DOFA(SMALL[1], radar_wavelength=5.405)
     assert model(batch_of(radar, 32, 32)).tokens.isfinite().all()
 
@@ -144,7 +144,7 @@ def test_radar_needs_an_explicit_number() -> None:
 def test_elevation_is_refused() -> None:
     terrain = Sensor("dem", "dem", (Band("height", "elevation", unit="metre"),), 30)
     with pytest.raises(ValueError, match="'height' is elevation"):
-        wavelengths_in_micrometres(terrain, 5.405)
+        dofa_wavelengths(terrain, 5.405)
 
 
 def test_wrong_calls(small: DOFA) -> None:

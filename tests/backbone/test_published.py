@@ -17,7 +17,7 @@ from skyweave.backbone.pretrained.clay import Clay
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
 from skyweave.backbone.pretrained.vit import MAE, Prithvi, SatMAE
-from skyweave.backbone.pretrained.weights import from_state_dict, load_published
+from skyweave.backbone.pretrained.weights import encoder_from_state_dict, load_published
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
@@ -160,18 +160,18 @@ def test_what_does_not_fit_is_named(name: str) -> None:
     block = next(key for key in state if key.endswith(("blocks.2.norm1.weight", "layers.2.0.norm.weight")))
     short = {key: value for key, value in state.items() if key != block}
     with pytest.raises(ValueError, match=r"missing keys: blocks\.2\.norm1\.weight"):
-        from_state_dict(short)
+        encoder_from_state_dict(short)
     prefix = block[: block.index("blocks" if "blocks" in block else "transformer")]
     with pytest.raises(ValueError, match="unexpected keys: surprise"):
-        from_state_dict(state | {f"{prefix}surprise": torch.zeros(1)})
+        encoder_from_state_dict(state | {f"{prefix}surprise": torch.zeros(1)})
     wrong = state | {block: torch.zeros(7)}
     with pytest.raises(ValueError, match=r"blocks.2.norm1.weight has shape \(7,\), the model needs \(192,\)"):
-        from_state_dict(wrong)
+        encoder_from_state_dict(wrong)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="none of MAE, SatMAE, Prithvi, Clay and DOFA; its 1 keys"):
-        from_state_dict({"conv1.weight": torch.zeros(3, 3)})
+        encoder_from_state_dict({"conv1.weight": torch.zeros(3, 3)})
     with pytest.raises(FileNotFoundError, match=r"hub:OWNER/REPOSITORY/FILE or one of: prithvi"):
         load_published(tmp_path / "absent.pth")
     with pytest.raises(ValueError, match="write hub:OWNER/REPOSITORY/FILE"):
@@ -182,19 +182,19 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         load_published(path)
     with pytest.raises(ValueError, match="width 200 is no published size"):
         state = filled(MAE(PublishedConfig("x", 200, 1, 5, 8, 2), get_sensor("rgb"))).state_dict()
-        from_state_dict(state)
+        encoder_from_state_dict(state)
     with pytest.raises(ValueError, match=r"13 channels and do not say which; none was given"):
-        from_state_dict(filled(MAE(CONFIG, get_sensor("sentinel2-l1c"))).state_dict())
+        encoder_from_state_dict(filled(MAE(CONFIG, get_sensor("sentinel2-l1c"))).state_dict())
     with pytest.raises(ValueError, match="not for frames of 224"):
-        from_state_dict(prithvi_state() | {"encoder.pos_embed": torch.zeros(1, 100, 192)})
+        encoder_from_state_dict(prithvi_state() | {"encoder.pos_embed": torch.zeros(1, 100, 192)})
 
 
 def test_bands_and_units_are_checked() -> None:
-    encoder = from_state_dict(prithvi_state())
+    encoder = encoder_from_state_dict(prithvi_state())
     with pytest.raises(ValueError, match="Prithvi needs nir08; sentinel2-l2a has red, green, blue"):
         encoder.embed(seen(SENTINEL2.select(["B04", "B03", "B02"]), 16, 16))
     with pytest.raises(ValueError, match="normalises red in uint8, sentinel2-l2a has it in reflectance"):
-        from_state_dict(mae_state()).embed(seen(SENTINEL2, 16, 16))
+        encoder_from_state_dict(mae_state()).embed(seen(SENTINEL2, 16, 16))
     with pytest.raises(ValueError, match="patches of 16 pixels only, got patch_size=8"):
         encoder.embed(seen(SENTINEL2, 16, 16), patch_size=8)
 
@@ -202,9 +202,9 @@ def test_bands_and_units_are_checked() -> None:
 def test_normalisation_is_the_published_one() -> None:
     """Prithvi 1 and 2 and SatMAE, by hand from the numbers of the product."""
     for frames, mean, std in ((3, 775.0, 1282.0), (4, 1087.0, 2248.0)):
-        sensor = from_state_dict(prithvi_state(frames)).sensor
+        sensor = encoder_from_state_dict(prithvi_state(frames)).sensor
         assert sensor.means[0] == pytest.approx(mean / 1e4) and sensor.stds[0] == pytest.approx(std / 1e4)
-    encoder = from_state_dict(satmae_state())
+    encoder = encoder_from_state_dict(satmae_state())
     pixels = torch.tensor([0.0, 1184.38, 1184.38 + 2 * 650.28, 9000.0]).view(1, 1, 1, 4).expand(1, 10, 1, 4) / 1e4
     values = encoder.normalise(pixels, torch.ones_like(pixels, dtype=torch.bool), encoder.sensor)
     expected = torch.tensor([0.0447, 0.5, 1.0, 1.0])
@@ -212,7 +212,7 @@ def test_normalisation_is_the_published_one() -> None:
 
 
 def test_clay_places_by_metres() -> None:
-    encoder = from_state_dict(clay_state())
+    encoder = encoder_from_state_dict(clay_state())
     observation = seen(SENTINEL2, 16, 16)
     batch = stack_observations([observation])
     other = SensorBatch(batch.pixels, batch.valid, batch.sensor, batch.ground_sample_distance * 3)
@@ -238,4 +238,4 @@ def test_load_reads_them_too(tmp_path: Path) -> None:
 
 def test_dofa_comes_the_same_way() -> None:
     state = DOFA(VARIANTS["dofa-v1-base"]).state_dict()
-    assert isinstance(from_state_dict({k: v for k, v in state.items() if not k.startswith("norm.")}), DOFA)
+    assert isinstance(encoder_from_state_dict({k: v for k, v in state.items() if not k.startswith("norm.")}), DOFA)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.backbone.storage import packed, rounded, unpacked
+from skyweave.backbone.storage import pack_state, round_to_storage, unpack_state
 
 
 @settings(max_examples=40, deadline=None)
@@ -11,8 +11,8 @@ from skyweave.backbone.storage import packed, rounded, unpacked
 def test_int8_is_near_and_storing_it_again_changes_nothing(seed: int, size: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     value = torch.randn(40, 8, 5, generator=generator) * 2.0**size
-    once = rounded(value, torch.int8)
-    assert torch.equal(rounded(once, torch.int8), once)
+    once = round_to_storage(value, torch.int8)
+    assert torch.equal(round_to_storage(once, torch.int8), once)
     largest = value.abs().flatten(1).amax(1)[:, None, None]
     assert ((once - value).abs() <= largest / 127 + 1e-30).all()
 
@@ -20,18 +20,18 @@ def test_int8_is_near_and_storing_it_again_changes_nothing(seed: int, size: floa
 def test_rows_of_zeros_and_the_limits() -> None:
     value = torch.zeros(64, 32)
     value[1], value[2] = 127.0, -1e-8
-    stored = packed({"w": value}, torch.int8)
+    stored = pack_state({"w": value}, torch.int8)
     assert stored["w"].dtype is torch.int8 and stored["w"][1].eq(127).all()
-    assert torch.equal(unpacked(stored)["w"][:2], value[:2])
+    assert torch.equal(unpack_state(stored)["w"][:2], value[:2])
 
 
 def test_vectors_stay_in_half_precision() -> None:
-    stored = packed({"bias": torch.randn(5000), "small": torch.randn(4, 4), "w": torch.randn(64, 64)}, torch.int8)
+    stored = pack_state({"bias": torch.randn(5000), "small": torch.randn(4, 4), "w": torch.randn(64, 64)}, torch.int8)
     assert stored["bias"].dtype is stored["small"].dtype is torch.float16
     assert sorted(stored) == ["bias", "small", "w", "w.scale"]
-    assert sorted(unpacked(stored)) == ["bias", "small", "w"]
+    assert sorted(unpack_state(stored)) == ["bias", "small", "w"]
 
 
 def test_a_missing_scale_is_named() -> None:
     with pytest.raises(ValueError, match="w is int8"):
-        unpacked({"w": torch.zeros(3, 3, dtype=torch.int8)})
+        unpack_state({"w": torch.zeros(3, 3, dtype=torch.int8)})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+pytest.importorskip("onnxruntime", reason="the extra `export_model` is not installed")
 
 import onnx
 import onnxruntime
@@ -19,7 +19,7 @@ from skyweave.cli.main import main
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
-from skyweave.interop.export import Exported, example, export
+from skyweave.interop.export import ExportedModel, example_input, export_model
 from skyweave.interop.graph import SensorGraph
 
 pytestmark = pytest.mark.timeout(600)  # tracing takes seconds of a free core, and minutes of a busy one
@@ -76,19 +76,19 @@ SLOW = ["more bands than response functions"]
 )
 def written(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Exported, Backbone, Sensor, dict[str, bool]]:
+) -> tuple[ExportedModel, Backbone, Sensor, dict[str, bool]]:
     sensor, tokenizer, options = CASES[request.param]
     backbone = small(sensor, tokenizer)
-    path = tmp_path_factory.mktemp("export") / "model.onnx"
-    return export(backbone, path, sensor, **options), backbone, sensor, options
+    path = tmp_path_factory.mktemp("export_model") / "model.onnx"
+    return export_model(backbone, path, sensor, **options), backbone, sensor, options
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 64, 40), (2, 24, 96), (1, 8, 8)], ids=str)
 def test_onnx_is_the_backbone(
-    written: tuple[Exported, Backbone, Sensor, dict[str, bool]], shape: tuple[int, int, int]
+    written: tuple[ExportedModel, Backbone, Sensor, dict[str, bool]], shape: tuple[int, int, int]
 ) -> None:
     exported, backbone, sensor, options = written
-    pixels = example(SensorGraph(backbone, sensor), *shape, seed=shape[1])
+    pixels = example_input(SensorGraph(backbone, sensor), *shape, seed=shape[1])
     if options.get("nodata"):
         pixels[0, :, :8, :8] = torch.nan
         pixels[-1, 1:4, 3:9, 5:] = torch.nan
@@ -106,7 +106,7 @@ def fine(backbone: Backbone, sensor: Sensor, pixels: torch.Tensor, patch: int) -
     return {"embedding": features.pooled.numpy(), "features": features.dense().numpy()}
 
 
-def test_a_file_says_what_to_feed(written: tuple[Exported, Backbone, Sensor, dict[str, bool]]) -> None:
+def test_a_file_says_what_to_feed(written: tuple[ExportedModel, Backbone, Sensor, dict[str, bool]]) -> None:
     exported, backbone, sensor, _ = written
     item = pystac.Item.from_file(str(exported.card))
     card = MLMExtension.ext(item)
@@ -129,9 +129,9 @@ def test_a_file_says_what_to_feed(written: tuple[Exported, Backbone, Sensor, dic
 def test_a_program_is_the_backbone(tmp_path: Path) -> None:
     sensor = SENTINEL2.select(["blue", "nir"])
     backbone = small(sensor)
-    exported = export(backbone, tmp_path / "model.pt2", sensor)
+    exported = export_model(backbone, tmp_path / "model.pt2", sensor)
     for shape in ((1, 16, 16), (3, 64, 40)):
-        pixels = example(SensorGraph(backbone, sensor), *shape)
+        pixels = example_input(SensorGraph(backbone, sensor), *shape)
         got = dict(zip(exported.outputs, run_program(exported.path, pixels), strict=True))
         assert_same(got, expected(backbone, sensor, pixels))
     assert MLMExtension.ext(pystac.Item.from_file(str(exported.card))).framework == "PyTorch"
@@ -141,19 +141,19 @@ def test_exporting_leaves_the_backbone_as_it_was(tmp_path: Path) -> None:
     """What a backbone computes once and keeps must not become a symbol of the trace."""
     sensor = SENTINEL2.select(["green"])
     backbone = small(sensor)
-    export(backbone, tmp_path / "model.pt2", sensor, size=16)
-    pixels = example(SensorGraph(backbone, sensor), 1, 16, 16)
+    export_model(backbone, tmp_path / "model.pt2", sensor, size=16)
+    pixels = example_input(SensorGraph(backbone, sensor), 1, 16, 16)
     assert_same(expected(backbone, sensor, pixels), expected(small(sensor), sensor, pixels))
 
 
 def test_mistakes_are_named_before_any_work(tmp_path: Path) -> None:
     backbone = small(SENTINEL2)
     with pytest.raises(ValueError, match=r"\.onnx or \.pt2"):
-        export(backbone, tmp_path / "model.bin", SENTINEL2)
+        export_model(backbone, tmp_path / "model.bin", SENTINEL2)
     with pytest.raises(ValueError, match=r"size 20 is no multiple .* use 16"):
-        export(backbone, tmp_path / "model.onnx", SENTINEL2, size=20)
+        export_model(backbone, tmp_path / "model.onnx", SENTINEL2, size=20)
     with pytest.raises(ValueError, match="Linear cannot be exported"):
-        export(torch.nn.Linear(1, 1), tmp_path / "model.onnx", SENTINEL2)  # type: ignore[arg-type]
+        export_model(torch.nn.Linear(1, 1), tmp_path / "model.onnx", SENTINEL2)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -163,14 +163,14 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(torch.export, "save", full)
     with pytest.raises(OSError, match="No space"):
-        export(small(SENTINEL2), tmp_path / "model.pt2", SENTINEL2, size=16)
+        export_model(small(SENTINEL2), tmp_path / "model.pt2", SENTINEL2, size=16)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 def test_the_command_exports_shipped_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "tiny.onnx"
-    code = main(["export", "tiny", "-o", str(path), "--sensor", "sentinel2-l2a", "--bands", "B04,B08", "--json"])
+    code = main(["export_model", "tiny", "-o", str(path), "--sensor", "sentinel2-l2a", "--bands", "B04,B08", "--json"])
     assert code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["outputs"] == {"embedding": [-1, 192], "features": [-1, 192, -1, -1]}
@@ -178,15 +178,15 @@ def test_the_command_exports_shipped_weights(tmp_path: Path, capsys: pytest.Capt
 
     backbone, sensor = load_backbone("tiny"), SENTINEL2.select(["B04", "B08"])
     for shape in ((1, 32, 32), (2, 64, 128)):
-        pixels = example(SensorGraph(backbone, sensor), *shape)
+        pixels = example_input(SensorGraph(backbone, sensor), *shape)
         assert_same(run_onnx(path, pixels), expected(backbone, sensor, pixels))
 
 
 def test_the_command_names_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["-o", str(tmp_path / "x.onnx"), "--sensor", "sentinel2-l2a"]
-    assert main(["export", "tiny", *out, "--bands", "B04,B99"]) == 2
+    assert main(["export_model", "tiny", *out, "--bands", "B04,B99"]) == 2
     assert "B99" in capsys.readouterr().err
-    assert main(["export", "tiny", *out, "--gsd", "-1"]) == 2
+    assert main(["export_model", "tiny", *out, "--gsd", "-1"]) == 2
     assert "--gsd is -1" in capsys.readouterr().err
-    assert main(["export", "nothing", *out]) == 2
+    assert main(["export_model", "nothing", *out]) == 2
     assert "no weights 'nothing'" in capsys.readouterr().err

@@ -159,18 +159,18 @@ def test_clay_1_is_terratorchs(tmp_path: Path) -> None:
 
 
 def check_clay(ours: PublishedEncoder, theirs: torch.nn.Module, name: str, run: Any) -> None:
-    from skyweave.backbone.pretrained.clay import micrometres
+    from skyweave.backbone.pretrained.clay import clay_wavelengths
 
     sensor = get_sensor(name)
     if name == "sentinel2-l2a":
         sensor = sensor.select(["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"])
     batch = batch_of(sensor, 64, 64)
     cube = {
-        "pixels": standardised(batch, ours.own_bands(batch).sensor),
+        "pixels": standardised(batch, ours.select_bands(batch).sensor),
         "time": torch.zeros(2, 4),
         "latlon": torch.zeros(2, 4),
         "gsd": torch.tensor(sensor.ground_sample_distance),
-        "waves": torch.tensor(micrometres(sensor)),
+        "waves": torch.tensor(clay_wavelengths(sensor)),
     }
     features, reference = ours(batch), run(cube)
     same(features.tokens, reference[:, 1:])
@@ -206,7 +206,7 @@ def test_satmae_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool
     ours = load_published(saved(theirs.state_dict(), tmp_path))
     assert ours.sensor is not None
     batch = batch_of(get_sensor("sentinel2-l1c"), 96, 96)
-    own = ours.own_bands(batch)
+    own = ours.select_bands(batch)
     images = standardised(own).clamp(-2, 2) / 4 + 0.5
     features = ours(batch)
     same(features.embedding if pool else features.class_token, theirs.forward_features(images))

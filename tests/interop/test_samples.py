@@ -12,8 +12,8 @@ from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import catalogue, get_sensor
 from skyweave.data.batch import stack_observations
 from skyweave.downstream.labels.labelled_data import IGNORED
-from skyweave.interop.sensor_module import SensorModule, decode, pyramid
-from skyweave.interop.timm_model import Classifier, FeaturePyramid, with_weights
+from skyweave.interop.sensor_module import SensorModule, decode_stored, resample_pyramid
+from skyweave.interop.timm_model import Classifier, FeaturePyramid, initialised_encoder
 from skyweave.interop.torchgeo import from_sample, label_of, to_batch, to_sample
 
 SENTINEL2 = get_sensor("sentinel2-l2a").select(["B04", "B03", "B02"])
@@ -69,7 +69,7 @@ def test_tensors_are_decoded_as_arrays_are(name: str) -> None:
     stored = np.random.default_rng(1).uniform(-5, 20_000, (len(sensor), 4, 5)).astype(np.float32)
     for encoding in sensor.encodings:
         resolved = sensor.encoding(encoding.name)
-        got = decode(torch.from_numpy(stored).unsqueeze(0), resolved)[0].numpy()
+        got = decode_stored(torch.from_numpy(stored).unsqueeze(0), resolved)[0].numpy()
         np.testing.assert_allclose(got, resolved.decode(stored), rtol=1e-5, atol=1e-5)
 
 
@@ -127,7 +127,7 @@ def test_encoders_by_others_go_the_same_ways() -> None:
     torch.testing.assert_close(got, encoder.embed(observation).pooled, rtol=0, atol=1e-5)
     assert model.patch_size == 16 and model.num_features == 768
     with pytest.raises(ValueError, match="DOFA comes with its weights only"):
-        with_weights(encoder, pretrained=False)
+        initialised_encoder(encoder, pretrained=False)
 
 
 def test_a_pyramid_halves() -> None:
@@ -144,6 +144,8 @@ def test_a_pyramid_halves() -> None:
 @settings(max_examples=20, deadline=None)
 def test_a_pyramid_of_a_constant_is_that_constant(rows: int, columns: int, patch: int, value: float) -> None:
     level = torch.full((1, 2, -(-rows // patch), -(-columns // patch)), value)
-    for stride, resized in zip((4, 8, 16, 32), pyramid([level] * 4, (rows, columns), (4, 8, 16, 32)), strict=True):
+    for stride, resized in zip(
+        (4, 8, 16, 32), resample_pyramid([level] * 4, (rows, columns), (4, 8, 16, 32)), strict=True
+    ):
         assert resized.shape == (1, 2, rows // stride, columns // stride)
         torch.testing.assert_close(resized, torch.full_like(resized, value))

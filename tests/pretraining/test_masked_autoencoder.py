@@ -36,8 +36,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 def test_the_mask_has_its_ratio(ratio: float) -> None:
     group = model(mask_ratio=ratio, predicted=1.0).mask(batch("naip"), 4, seeded())
     assert group.visible.shape == (3, round(16 * (1 - ratio)))
-    for visible, asked in zip(group.visible.tolist(), group.asked.tolist(), strict=True):
-        assert sorted(visible + asked) == list(range(16))
+    for visible, queries in zip(group.visible.tolist(), group.queries.tolist(), strict=True):
+        assert sorted(visible + queries) == list(range(16))
 
 
 def test_unusable_patches_are_neither_seen_nor_counted() -> None:
@@ -45,9 +45,11 @@ def test_unusable_patches_are_neither_seen_nor_counted() -> None:
     images.valid[0, :, :8] = False  # the upper half: patches 0 to 7
     images.valid[1] = False
     group = model(mask_ratio=0.75, predicted=1.0).mask(images, 4, seeded())
-    assert group.seen.sum(1).tolist() == [2, 0, 4]
-    assert (group.visible[0][group.seen[0]] >= 8).all()
-    assert set(group.asked[0, :6].tolist()) | set(group.visible[0][group.seen[0]].tolist()) == set(range(8, 16))
+    assert group.visible_valid.sum(1).tolist() == [2, 0, 4]
+    assert (group.visible[0][group.visible_valid[0]] >= 8).all()
+    assert set(group.queries[0, :6].tolist()) | set(group.visible[0][group.visible_valid[0]].tolist()) == set(
+        range(8, 16)
+    )
 
 
 def test_values_under_the_mask_do_not_matter() -> None:
@@ -78,17 +80,17 @@ def test_hidden_pixels_do_not_reach_the_encoder() -> None:
     encoded = network.forward_encoder([group])[0][0]
     hidden = torch.ones(3, 16, dtype=torch.bool).scatter(1, group.visible, False)
     values = torch.where(hidden[..., None, None, None], torch.full((), 7.0), group.patches.values)
-    changed = replace(group, shown=replace(group.shown, values=values))
+    changed = replace(group, input_patches=replace(group.input_patches, values=values))
     assert torch.equal(encoded, network.forward_encoder([changed])[0][0])
 
 
 def test_hidden_bands_do_not_reach_the_encoder_but_are_asked_for() -> None:
     network, images = model(band_dropout=0.9), batch("sentinel2-l2a")
     group = network.mask(images, 4, seeded(3))
-    assert 1 <= len(group.shown.sensor) < len(group.patches.sensor) == 12
+    assert 1 <= len(group.input_patches.sensor) < len(group.patches.sensor) == 12
     names = [band.name for band in group.patches.sensor.bands]
-    kept = [names.index(band.name) for band in group.shown.sensor.bands]
-    assert torch.equal(group.shown.values, group.patches.values[:, :, kept])
+    kept = [names.index(band.name) for band in group.input_patches.sensor.bands]
+    assert torch.equal(group.input_patches.values, group.patches.values[:, :, kept])
 
 
 def test_a_mix_costs_what_its_parts_cost() -> None:
@@ -113,11 +115,13 @@ def test_the_loss_is_the_mean_square_of_what_was_asked() -> None:
     )[:, None, None]
     total = 0.0
     for image in range(3):
-        for place, patch in enumerate(group.asked[image].tolist()):
+        for place, patch in enumerate(group.queries[image].tolist()):
             row, column = divmod(patch, 4)
             target = normalised[image, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].flatten(1)
             total += float((predicted[image, place] - target).square().mean())
-    assert float(network.forward_loss(group, decoded).detach()) == pytest.approx(total / group.asked.numel(), rel=1e-4)
+    assert float(network.forward_loss(group, decoded).detach()) == pytest.approx(
+        total / group.queries.numel(), rel=1e-4
+    )
 
 
 def test_halves_of_an_image_agree_after_training_on_it() -> None:

@@ -1,6 +1,6 @@
 from .backbone import Backbone
 from .builder import SIZES, build_backbone
-from .checkpoint import Card, fingerprint, list_weights, load_backbone, read_card, read_checkpoint, save_checkpoint
+from .checkpoint import ModelCard, fingerprint, list_weights, load_backbone, read_card, read_checkpoint, save_checkpoint
 from .config import BackboneConfig
 from .features import Features
 from .loading import load
@@ -9,8 +9,8 @@ __all__ = [
     "SIZES",
     "Backbone",
     "BackboneConfig",
-    "Card",
     "Features",
+    "ModelCard",
     "build_backbone",
     "fingerprint",
     "list_weights",

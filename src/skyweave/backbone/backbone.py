@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone.config import BackboneConfig
-from skyweave.backbone.encoder import Encoder, pad_and_join
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import Tokenizer
+from skyweave.backbone.transformer import TransformerEncoder, pad_and_concatenate
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch, stack_observations
 
-CLIP = 8.0
+MAX_DEVIATIONS = 8.0
 """Normalised pixels are limited to this many standard deviations, so that one broken pixel cannot drown an image."""
 
 
@@ -57,7 +57,7 @@ class Backbone(nn.Module):
         self,
         tokenizer: Tokenizer,
         positions: Positions,
-        encoder: Encoder,
+        encoder: TransformerEncoder,
         config: BackboneConfig,
         sensors: Sequence[Sensor] = (),
     ) -> None:
@@ -98,14 +98,16 @@ class Backbone(nn.Module):
             if detail is None:
                 stems.append(self.patch_embed(group.values, group.valid, group.sensor))
             else:
-                stem, parts = self.patch_embed.nested(group.values, group.valid, group.sensor, detail)
+                stem, parts = self.patch_embed.forward_nested(group.values, group.valid, group.sensor, detail)
                 rows, columns = (-(-extent // detail) for extent in batch.pixels.shape[-2:])
                 details[number] = _as_fine_map(parts, group.grid, size // detail)[..., :rows, :columns]
                 stems.append(stem)
         sequences = [stem + self.positions(group.metres) for stem, group in zip(stems, groups, strict=True)]
-        tokens, valid = pad_and_join(sequences, [group.usable for group in groups])
-        places, _ = pad_and_join([self.places(group) for group in groups], [group.usable for group in groups])
-        encoded, levels = self.encoder(tokens, valid, places)
+        tokens, valid = pad_and_concatenate(sequences, [group.usable for group in groups])
+        coordinates, _ = pad_and_concatenate(
+            [self.coordinates(group) for group in groups], [group.usable for group in groups]
+        )
+        encoded, levels = self.encoder(tokens, valid, coordinates)
         features, start = [], 0
         for group, stem, fine in zip(groups, stems, details, strict=True):
             stop, length = start + len(group.usable), group.usable.shape[1]
@@ -128,7 +130,7 @@ class Backbone(nn.Module):
         means, stds = self.statistics(batch.sensor)
         pixels, valid, grid = pad_to_patches(batch, patch_size)
         complete = bool(valid.all())
-        values = ((pixels - means.to(pixels)) / stds.to(pixels)).clamp(-CLIP, CLIP)
+        values = ((pixels - means.to(pixels)) / stds.to(pixels)).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
         masks = None if complete else patchify(valid, patch_size)
         values = patchify(values if complete else values * valid, patch_size)
         if masks is None:
@@ -139,12 +141,14 @@ class Backbone(nn.Module):
 
     def tokens(self, patches: Patches, keep: Tensor) -> Tensor:
         """Some patches embedded, without their places: (batch, kept, width) for (batch, kept) indices."""
-        valid = None if patches.valid is None else take(patches.valid, keep)
-        return self.patch_embed(take(patches.values, keep), valid, patches.sensor) + self.positions(patches.metres)
+        valid = None if patches.valid is None else gather_patches(patches.valid, keep)
+        return self.patch_embed(gather_patches(patches.values, keep), valid, patches.sensor) + self.positions(
+            patches.metres
+        )
 
-    def places(self, patches: Patches) -> Tensor:
+    def coordinates(self, patches: Patches) -> Tensor:
         """(batch, number, 2) row and column of every patch."""
-        return self.positions.places(patches.grid, patches.metres)
+        return self.positions.coordinates(patches.grid, patches.metres)
 
     def statistics(self, sensor: Sensor) -> tuple[Tensor, Tensor]:
         """Means and spreads, each (bands, 1, 1): the model's own for a sensor it knows, else the sensor's."""
@@ -168,7 +172,7 @@ def _as_fine_map(parts: Tensor, grid: tuple[int, int], factor: int) -> Tensor:
     return cells.reshape(len(parts), -1, rows * factor, columns * factor)
 
 
-def take(values: Tensor, indices: Tensor) -> Tensor:
+def gather_patches(values: Tensor, indices: Tensor) -> Tensor:
     """``values[b, indices[b]]``: (batch, number, ...) and (batch, kept) to (batch, kept, ...)."""
     rows = torch.arange(len(values), device=values.device).unsqueeze(1)
     return values[rows, indices]

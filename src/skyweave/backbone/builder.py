@@ -8,9 +8,9 @@ import torch
 
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.backbone.encoder import Encoder, initialise
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import PerSensorTokenizer, SpectralTokenizer, Tokenizer
+from skyweave.backbone.transformer import TransformerEncoder, initialise_weights
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
 
@@ -47,11 +47,11 @@ def build_backbone(
         backbone = Backbone(
             _tokenizer(config, sensors),
             Positions(config.width, config.ground_sample_distance),
-            Encoder(config.width, config.depth, config.heads),
+            TransformerEncoder(config.width, config.depth, config.heads),
             config,
             sensors,
         )
-        initialise(backbone)
+        initialise_weights(backbone)
     return backbone
 
 

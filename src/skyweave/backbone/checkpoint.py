@@ -16,18 +16,18 @@ from torch import Tensor
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.builder import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.backbone.storage import packed, rounded, unpacked
+from skyweave.backbone.storage import pack_state, round_to_storage, unpack_state
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
 
-FORMAT = 1
+CARD_FORMAT = 1
 EXTRA_PARTS = ("decoder.", "perception.", "collaboration.", "adaptation.")
 """Parts of a checkpoint that a backbone does not need; anything else unexpected is an error."""
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """What a checkpoint says of itself.
 
     Attributes:
@@ -49,7 +49,7 @@ class Card:
     licence: str = "Apache-2.0"
     fingerprint: str = ""
     parts: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = CARD_FORMAT
 
 
 def load_backbone(name_or_path: str | Path, device: str | torch.device = "cpu") -> Backbone:
@@ -82,7 +82,7 @@ def save_checkpoint(
     extra: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
     **card_fields: Any,
-) -> Card:
+) -> ModelCard:
     """Write ``path`` (``.safetensors``) and its card (``.json``), each aside and then renamed.
 
     Args:
@@ -93,25 +93,25 @@ def save_checkpoint(
     state = {**backbone.state_dict(), **(extra or {})}
     architecture = backbone.config.to_dict()
     sensors = [sensor_to_dict(sensor) for sensor in backbone.sensors.values()]
-    card = Card(name, architecture, sensors, fingerprint=fingerprint(backbone, dtype), **card_fields)
+    card = ModelCard(name, architecture, sensors, fingerprint=fingerprint(backbone, dtype), **card_fields)
     with write_aside(path) as aside:
-        aside.write_bytes(save(packed(state, dtype)))
+        aside.write_bytes(save(pack_state(state, dtype)))
     with write_aside(path.with_suffix(".json")) as aside:
         aside.write_text(json.dumps(vars(card), indent=1) + "\n")
     return card
 
 
-def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], Card]:
+def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], ModelCard]:
     """The tensors (float32) and the card of a checkpoint. Raises as ``load_backbone``."""
     path, card = _locate(name_or_path), read_card(name_or_path)
     try:
         state = load_file(path)
     except SafetensorError as error:
         raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
-    return unpacked(state), card
+    return unpack_state(state), card
 
 
-def read_card(name_or_path: str | Path) -> Card:
+def read_card(name_or_path: str | Path) -> ModelCard:
     """Return the card of a checkpoint, without reading its weights.
 
     Args:
@@ -126,11 +126,11 @@ def read_card(name_or_path: str | Path) -> Card:
     if not card_path.exists():
         raise FileNotFoundError(f"{path} has no card: {card_path} is missing; both files belong together")
     try:
-        card = Card(**json.loads(card_path.read_text()))
+        card = ModelCard(**json.loads(card_path.read_text()))
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{card_path} is not the card of a Skyweave checkpoint: {error}") from error
-    if card.format != FORMAT:
-        raise WeightsError(f"{card_path}: format {card.format} is not supported (this version reads {FORMAT})")
+    if card.format != CARD_FORMAT:
+        raise WeightsError(f"{card_path}: format {card.format} is not supported (this version reads {CARD_FORMAT})")
     return card
 
 
@@ -157,7 +157,7 @@ def fingerprint(backbone: Backbone, dtype: torch.dtype = torch.float32) -> str:
         digest.update(json.dumps(sensor_to_dict(sensor), sort_keys=True).encode())
     for key, value in sorted(backbone.state_dict().items()):
         digest.update(key.encode())
-        digest.update(rounded(value, dtype).numpy().tobytes())
+        digest.update(round_to_storage(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

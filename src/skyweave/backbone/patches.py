@@ -60,10 +60,10 @@ def resize_matrix(source: int, target: int) -> Tensor:
     return resized.view(source * source, target * target).T.contiguous()
 
 
-def shrink(pixels: Tensor, factor: int) -> Tensor:
+def downsample_pixels(pixels: Tensor, factor: int) -> Tensor:
     """(batch, number, p, p, channels) to (batch, number, p / factor, p / factor, channels).
 
-    Times ``shrunk_edges`` this is ``resize_matrix``, as a small convolution of every channel instead of a product.
+    Times ``edge_correction`` this is ``resize_matrix``, as a small convolution of every channel instead of a product.
     """
     channels = pixels.shape[-1]
     taps = _taps(factor).to(pixels)
@@ -75,8 +75,8 @@ def shrink(pixels: Tensor, factor: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def shrunk_edges(factor: int, size: int) -> Tensor:
-    """(size**2,) what ``shrink`` has to be multiplied with: more at the edges, where its filter lacks pixels."""
+def edge_correction(factor: int, size: int) -> Tensor:
+    """(size**2,) what ``downsample_pixels`` has to be multiplied with: more at the edges, where its filter lacks pixels."""
     taps = _taps(factor)
     around = (len(taps) - factor) // 2
     there = functional.pad(torch.ones(factor * size), (around, around)).unfold(0, len(taps), factor)

@@ -29,27 +29,27 @@ class Positions(nn.Module):
         self.mode = mode
         self.ground = nn.Linear(32, width) if mode == "embedded" else None
 
-    def places(self, grid: tuple[int, int], metres_per_patch: Tensor) -> Tensor:
+    def coordinates(self, grid: tuple[int, int], metres_per_patch: Tensor) -> Tensor:
         """(batch, rows * columns, 2) row and column of each patch of (batch,) metres on the ground."""
         rows, columns = grid
         device = metres_per_patch.device
         row = torch.arange(rows, device=device, dtype=torch.float32).unsqueeze(1).expand(rows, columns)
         column = torch.arange(columns, device=device, dtype=torch.float32).expand(rows, columns)
-        places = torch.stack([row, column], dim=-1).flatten(0, 1).expand(metres_per_patch.shape[0], -1, -1)
+        coordinates = torch.stack([row, column], dim=-1).flatten(0, 1).expand(metres_per_patch.shape[0], -1, -1)
         if self.mode == "scaled":
-            places = places * (metres_per_patch / REFERENCE_PATCH_METRES).view(-1, 1, 1)
-        return places
+            coordinates = coordinates * (metres_per_patch / REFERENCE_PATCH_METRES).view(-1, 1, 1)
+        return coordinates
 
     def forward(self, metres_per_patch: Tensor) -> Tensor:
         """(batch, 1, width) to add to every token of an image of (batch,) metres per patch."""
         if self.ground is None:
             return metres_per_patch.new_zeros(metres_per_patch.shape[0], 1, self.width)
         octaves = torch.log2(metres_per_patch.clamp(min=1e-3))
-        added: Tensor = self.ground(sine_cosine(octaves, 32, longest=64.0, shortest=2.0))
+        added: Tensor = self.ground(sinusoidal_encoding(octaves, 32, longest=64.0, shortest=2.0))
         return added.unsqueeze(1)
 
 
-def sine_cosine(values: Tensor, width: int, longest: float, shortest: float = 1.0) -> Tensor:
+def sinusoidal_encoding(values: Tensor, width: int, longest: float, shortest: float = 1.0) -> Tensor:
     """(..., width) sines and cosines of (...) values, scales geometric from ``shortest`` to ``longest``."""
     steps = torch.arange(width // 2, device=values.device, dtype=torch.float32) / (width // 2)
     angles = values.unsqueeze(-1).float() / (shortest * (longest / shortest) ** steps)

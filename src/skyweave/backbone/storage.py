@@ -11,12 +11,14 @@ from torch import Tensor
 
 from skyweave.core.errors import WeightsError
 
-SCALE = ".scale"
-LEAST = 1024  # numbers of a tensor from which int8 is worth it; smaller ones, and vectors, stay in half precision
-LARGEST = 127
+SCALE_SUFFIX = ".scale"
+MIN_INT8_NUMEL = (
+    1024  # numbers of a tensor from which int8 is worth it; smaller ones, and vectors, stay in half precision
+)
+MAX_INT8 = 127
 
 
-def packed(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+def pack_state(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """The tensors as they are stored."""
     result: dict[str, Tensor] = {}
     for key, value in state.items():
@@ -24,7 +26,7 @@ def packed(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]
         if dtype is torch.int8 and _worth_it(value):
             scale = _scale(value.float())
             result[key] = (value.float() / scale).round().to(torch.int8).contiguous()
-            result[key + SCALE] = scale.flatten().contiguous()
+            result[key + SCALE_SUFFIX] = scale.flatten().contiguous()
         elif value.is_floating_point():
             result[key] = value.to(_small(dtype)).contiguous()
         else:  # whole numbers, such as entropy tables, stay what they are
@@ -32,14 +34,14 @@ def packed(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]
     return result
 
 
-def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unpack_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """float32 again. Raises ``ValueError`` for int8 weights without their scale."""
     result = {}
     for key, value in stored.items():
-        if key.endswith(SCALE) and key.removesuffix(SCALE) in stored:
+        if key.endswith(SCALE_SUFFIX) and key.removesuffix(SCALE_SUFFIX) in stored:
             continue
         if value.dtype is torch.int8:
-            scale = stored.get(key + SCALE)
+            scale = stored.get(key + SCALE_SUFFIX)
             if scale is None or scale.shape != value.shape[:1]:
                 raise WeightsError(f"{key} is int8 and has no scale for each of its {len(value)} rows; fetch it again")
             result[key] = value.float() * scale.float().view(-1, *[1] * (value.ndim - 1))
@@ -48,13 +50,13 @@ def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def rounded(value: Tensor, dtype: torch.dtype) -> Tensor:
+def round_to_storage(value: Tensor, dtype: torch.dtype) -> Tensor:
     """float32: what is read back after storing."""
-    return unpacked(packed({"value": value}, dtype))["value"]
+    return unpack_state(pack_state({"value": value}, dtype))["value"]
 
 
 def _worth_it(value: Tensor) -> bool:
-    return value.is_floating_point() and value.ndim > 1 and value.numel() >= LEAST
+    return value.is_floating_point() and value.ndim > 1 and value.numel() >= MIN_INT8_NUMEL
 
 
 def _small(dtype: torch.dtype) -> torch.dtype:
@@ -64,6 +66,6 @@ def _small(dtype: torch.dtype) -> torch.dtype:
 def _scale(value: Tensor) -> Tensor:
     """(rows, 1, ...) powers of two."""
     largest = value.flatten(1).abs().amax(1).clamp(min=2.0**-100)
-    mantissa, exponent = torch.frexp(largest / LARGEST)  # mantissa in [0.5, 1)
+    mantissa, exponent = torch.frexp(largest / MAX_INT8)  # mantissa in [0.5, 1)
     exponent = torch.where(mantissa == 0.5, exponent - 1, exponent)
     return torch.ldexp(torch.ones_like(largest), exponent).view(-1, *[1] * (value.ndim - 1))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.band_code import BandCode
-from skyweave.backbone.patches import resize_matrix, shrink, shrunk_edges
+from skyweave.backbone.band_encoder import BandEncoder
+from skyweave.backbone.patches import downsample_pixels, edge_correction, resize_matrix
 from skyweave.core.errors import DataError
 from skyweave.core.sensors.sensor import Sensor
 
@@ -45,7 +45,7 @@ class Tokenizer(nn.Module, ABC):
             (batch, number, width).
         """
 
-    def nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
+    def forward_nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
         """Tokens of patches, and of the smaller ones that they consist of.
 
         Args:
@@ -56,7 +56,7 @@ class Tokenizer(nn.Module, ABC):
             (batch, number, width), and (batch, number * (p / size)**2, width): one after the other for every patch,
             row-major inside it.
         """
-        parts = cut(patches, size), None if valid is None else cut(valid, size)
+        parts = split_patches(patches, size), None if valid is None else split_patches(valid, size)
         return self(patches, valid, sensor), self(*parts, sensor)
 
     def _resampled(self, kernel: Tensor, size: int) -> Tensor:
@@ -109,7 +109,7 @@ class SpectralTokenizer(Tokenizer):
     def __init__(self, width: int, patch_size: int, mixes: int = 32) -> None:
         super().__init__(width, patch_size)
         self.mixes = mixes
-        self.band_code = BandCode(outputs=2 * mixes)
+        self.band_code = BandEncoder(outputs=2 * mixes)
         self.pixel = nn.Linear(mixes, mixes)
         self.proj = nn.Linear(2 * mixes * patch_size**2, width)
 
@@ -117,7 +117,7 @@ class SpectralTokenizer(Tokenizer):
         """See ``Tokenizer``."""
         return self._tokens(patches, valid, sensor, [patches.shape[-1]])[0]
 
-    def nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
+    def forward_nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
         """See ``Tokenizer``; what is made of every pixel is made once."""
         whole, parts = self._tokens(patches, valid, sensor, [patches.shape[-1], size])
         return whole, parts
@@ -164,13 +164,16 @@ class SpectralTokenizer(Tokenizer):
         pixels = _cut(pixels, size)
         factor, rest = divmod(size, self.patch_size)
         if factor > 1 and not rest and not pixels.requires_grad:
-            pixels, kernel = shrink(pixels, factor), kernel * shrunk_edges(factor, self.patch_size).to(kernel)
+            pixels, kernel = (
+                downsample_pixels(pixels, factor),
+                kernel * edge_correction(factor, self.patch_size).to(kernel),
+            )
         else:
             kernel = self._resampled(kernel, size)
         return functional.linear(pixels.flatten(2), kernel.transpose(1, 2).flatten(1), bias)
 
 
-def cut(patches: Tensor, size: int) -> Tensor:
+def split_patches(patches: Tensor, size: int) -> Tensor:
     """(batch, number, channels, p, p) to (batch, number * parts, channels, size, size), row-major inside a patch."""
     return _cut(patches.movedim(2, -1), size).movedim(-1, 2)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skyweave.backbone import Card
+from skyweave.backbone import ModelCard
 from skyweave.collaboration.batches import CollaborationBatch
 from skyweave.collaboration.boxes import CERTAINTY, DRAWN
 from skyweave.collaboration.cell_selection import HEADER, POSE, select
@@ -47,7 +47,7 @@ class CollaborativeModel(nn.Module):
         card: what is known of the weights; set where they were loaded from a file.
     """
 
-    card: Card
+    card: ModelCard
 
     def __init__(self, perception: PerceptionModel, config: CollaborationConfig, seed: int = 0) -> None:
         super().__init__()

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from skyweave.backbone import Card, read_checkpoint
+from skyweave.backbone import ModelCard, read_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
-from skyweave.backbone.storage import rounded
+from skyweave.backbone.storage import round_to_storage
 from skyweave.collaboration.config import CollaborationConfig
 from skyweave.collaboration.entropy_tables import fingerprint_of
 from skyweave.collaboration.model import CollaborativeModel
@@ -24,7 +24,7 @@ UNTRAINED = ("own", "late", "all")  # strategies that use what the perception mo
 
 def save_collaboration(
     path: Path, model: CollaborativeModel, name: str, dtype: torch.dtype = torch.float32, **card_fields: Any
-) -> Card:
+) -> ModelCard:
     """Write one file that ``load_collaboration`` reads whole, ``load_perception`` and ``skyweave.load`` in part.
 
     Args:
@@ -43,7 +43,7 @@ def as_stored(model: CollaborativeModel, dtype: torch.dtype) -> None:
     """Give a model the weights that are read back after storing; its tables are to be frozen after that."""
     for value in model.state_dict().values():
         if value.is_floating_point():
-            value.copy_(rounded(value, dtype))
+            value.copy_(round_to_storage(value, dtype))
     model.tables = None
 
 

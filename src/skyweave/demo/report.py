@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import skyweave
-from skyweave.backbone import Card
+from skyweave.backbone import ModelCard
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.images.png import encode_png
 from skyweave.demo.collection import collect, find_data
@@ -105,7 +105,7 @@ def write_report(
 
 def render(
     pages: list[Pages],
-    card: Card,
+    card: ModelCard,
     parameters: int,
     crossing: Crossing,
     perceived: Perceived,

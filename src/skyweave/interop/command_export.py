@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     from skyweave.backbone import load_backbone
     from skyweave.core.sensors import get_sensor
-    from skyweave.interop.export import export
+    from skyweave.interop.export import export_model
 
     sensor = get_sensor(args.sensor)
     if args.bands is not None:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
     backbone = load_backbone(args.model)
     with Console(stderr=True).status("exporting; this takes a minute"):
-        written = export(
+        written = export_model(
             backbone,
             args.output,
             sensor,

@@ -18,7 +18,7 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import sensor_to_dict
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.graph import SensorGraph
-from skyweave.interop.model_card import describe
+from skyweave.interop.stac_item import build_stac_item
 
 Format = Literal["onnx", "pt2"]
 SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".pt2": "pt2"}
@@ -32,7 +32,7 @@ PROTOBUF_LIMIT = 2**31 - 2**20
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedModel:
     """What was written.
 
     Attributes:
@@ -50,7 +50,7 @@ class Exported:
     size: int
 
 
-def export(
+def export_model(
     backbone: Backbone,
     path: str | Path,
     sensor: Sensor,
@@ -59,7 +59,7 @@ def export(
     format: Format | None = None,
     opset: int = OPSET,
     **graph: Any,
-) -> Exported:
+) -> ExportedModel:
     """Write the model for one sensor, and beside it (``.json``) what a user or a catalogue must know to feed it.
 
     Args:
@@ -89,7 +89,7 @@ def export(
     patch = module.patch_size
     if size is not None and (size < patch or size % patch):
         raise ConfigError(f"size {size} is no multiple of the model's patch size; use {max(size // patch, 1) * patch}")
-    program = trace(module, size)
+    program = trace_model(module, size)
     identity = {
         "fingerprint": fingerprint(backbone),
         "sensor": json.dumps(sensor_to_dict(sensor)),
@@ -102,15 +102,15 @@ def export(
             _write_onnx(program, aside, module, identity, opset)
         else:
             torch.export.save(program, aside, extra_files={"skyweave.json": json.dumps(identity)})
-    outputs = shapes(module, size)
+    outputs = dynamic_shapes(module, size)
     card = path.with_suffix(".json")
-    item = describe(module, path, chosen, name, identity["fingerprint"], size, outputs)
+    item = build_stac_item(module, path, chosen, name, identity["fingerprint"], size, outputs)
     with write_aside(card) as aside:
         aside.write_text(json.dumps(item, indent=1) + "\n")
-    return Exported(path, card, chosen, outputs, path.stat().st_size)
+    return ExportedModel(path, card, chosen, outputs, path.stat().st_size)
 
 
-def trace(module: SensorGraph, size: int | None = None) -> torch.export.ExportedProgram:
+def trace_model(module: SensorGraph, size: int | None = None) -> torch.export.ExportedProgram:
     """The module as a graph; batch free, rows and columns free in whole patches unless ``size`` is given."""
     patch = module.patch_size
     sides = size or 4 * patch, size or 6 * patch
@@ -124,7 +124,7 @@ def trace(module: SensorGraph, size: int | None = None) -> torch.export.Exported
         return torch.export.export(module, (pixels,), dynamic_shapes={"pixels": free}, strict=False)
 
 
-def shapes(module: SensorGraph, size: int | None) -> dict[str, list[int]]:
+def dynamic_shapes(module: SensorGraph, size: int | None) -> dict[str, list[int]]:
     """Name and shape of every output, -1 where free."""
     side = -1 if size is None else size // module.patch_size
     width = module.backbone.config.width
@@ -173,7 +173,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def example(module: SensorGraph, batch: int, rows: int, columns: int, seed: int = 0) -> Tensor:
+def example_input(module: SensorGraph, batch: int, rows: int, columns: int, seed: int = 0) -> Tensor:
     """(batch, bands, rows, columns) pixels that this sensor could have seen, for checks and measurements."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(batch, len(module.sensor), rows, columns, generator=generator)

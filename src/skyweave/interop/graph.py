@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone
-from skyweave.backbone.backbone import CLIP
-from skyweave.backbone.encoder import rotations
+from skyweave.backbone.backbone import MAX_DEVIATIONS
 from skyweave.backbone.patches import patchify
+from skyweave.backbone.transformer import rotary_factors
 from skyweave.core.sensors.sensor import Sensor
 
 
@@ -66,7 +66,7 @@ class SensorGraph(nn.Module):
         """
         rows, columns = pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size
         valid = ~pixels.isnan() if self.nodata else None
-        values = ((pixels - self.means) / self.stds).clamp(-CLIP, CLIP)
+        values = ((pixels - self.means) / self.stds).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
         if valid is None:
             patches, masks = patchify(values, self.patch_size), None
             usable = None
@@ -77,7 +77,7 @@ class SensorGraph(nn.Module):
         metres = pixels.new_full((pixels.shape[0],), self.ground_sample_distance * self.patch_size)
         positions = self.backbone.positions
         tokens = self.backbone.patch_embed(patches, masks, self.sensor) + positions(metres)
-        tokens, levels = self._encode(tokens, usable, positions.places((rows, columns), metres))
+        tokens, levels = self._encode(tokens, usable, positions.coordinates((rows, columns), metres))
 
         maps = [tokens, *(levels if self.levels else [])]
         if usable is None:
@@ -91,15 +91,15 @@ class SensorGraph(nn.Module):
             outputs.append(usable.unflatten(1, (rows, columns)))
         return tuple(outputs)
 
-    def _encode(self, tokens: Tensor, usable: Tensor | None, places: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _encode(self, tokens: Tensor, usable: Tensor | None, coordinates: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As ``Encoder.forward``, whose mask depends on whether the values at hand need one: a graph always has it."""
         encoder = self.backbone.encoder
         if usable is None:
-            encoded: tuple[Tensor, list[Tensor]] = encoder(tokens, None, places)
+            encoded: tuple[Tensor, list[Tensor]] = encoder(tokens, None, coordinates)
             return encoded
         mask = (usable | ~usable.any(dim=1, keepdim=True))[:, None, None, :]
         mask = mask.expand(-1, -1, tokens.shape[1], -1)  # ONNX Runtime takes a mask with all its queries only
-        turns = rotations(places, tokens.shape[-1] // encoder.heads)
+        turns = rotary_factors(coordinates, tokens.shape[-1] // encoder.heads)
         levels = []
         for number, block in enumerate(encoder.blocks, start=1):
             tokens = block(tokens, mask, turns)

@@ -41,7 +41,7 @@ class SensorModule(nn.Module):
         self.encoding = None if unit is None else sensor.encoding(unit)
         self.ground_sample_distance = ground_sample_distance or sensor.ground_sample_distance
         self.patch_size = patch_size or nominal_patch_size(encoder)
-        self.width = width_of(encoder)
+        self.width = encoder_width(encoder)
 
     def forward(self, images: Tensor) -> Features:
         """Features of (batch, bands, rows, columns) of any real dtype; NaN and infinity are nodata, seen by nobody.
@@ -59,7 +59,7 @@ class SensorModule(nn.Module):
                 f"{self.sensor.name} ({', '.join(band.name for band in self.sensor.bands)}); give (batch, "
                 f"{len(self.sensor)}, rows, columns)"
             )
-        values = images.float() if self.encoding is None else decode(images, self.encoding)
+        values = images.float() if self.encoding is None else decode_stored(images, self.encoding)
         valid = values.isfinite()
         metres = values.new_full((len(values),), self.ground_sample_distance)
         features: Features = self.encoder(
@@ -68,7 +68,7 @@ class SensorModule(nn.Module):
         return features
 
 
-def decode(stored: Tensor, encoding: Encoding) -> Tensor:
+def decode_stored(stored: Tensor, encoding: Encoding) -> Tensor:
     """``Encoding.decode`` for a (batch, bands, rows, columns) tensor; what has no logarithm becomes NaN."""
     if not encoding.channels:
         return _decode(stored, encoding)
@@ -86,7 +86,7 @@ def _decode(stored: Tensor, encoding: Encoding) -> Tensor:
     return values
 
 
-def pyramid(maps: Sequence[Tensor], image: tuple[int, int], strides: Sequence[int]) -> list[Tensor]:
+def resample_pyramid(maps: Sequence[Tensor], image: tuple[int, int], strides: Sequence[int]) -> list[Tensor]:
     """Level maps at other resolutions, shallow to deep, as decoders made for convolutional networks want them.
 
     Args:
@@ -106,7 +106,7 @@ def pyramid(maps: Sequence[Tensor], image: tuple[int, int], strides: Sequence[in
     return resized
 
 
-def width_of(encoder: Any) -> int:
+def encoder_width(encoder: Any) -> int:
     """Channels of an encoder's tokens."""
     return int(encoder.config.width if isinstance(encoder, Backbone) else encoder.width)
 

@@ -19,7 +19,7 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule
-from skyweave.interop.timm_model import with_weights
+from skyweave.interop.timm_model import initialised_encoder
 
 
 class TerraTorchBackbone(nn.Module):
@@ -96,5 +96,5 @@ def build(
     if bands is not None:
         own = own.select([str(getattr(band, "value", band)) for band in bands])
     encoder = load_backbone(weights) if isinstance(weights, str | Path) else weights
-    module = SensorModule(with_weights(encoder, pretrained), own, unit, ground_sample_distance, patch_size)
+    module = SensorModule(initialised_encoder(encoder, pretrained), own, unit, ground_sample_distance, patch_size)
     return TerraTorchBackbone(module)

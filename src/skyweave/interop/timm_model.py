@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from skyweave.backbone import Backbone, build_backbone, load_backbone
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.interop.sensor_module import SensorModule, pyramid
+from skyweave.interop.sensor_module import SensorModule, resample_pyramid
 
 STRIDES = (4, 8, 16, 32)
 """Of the four feature maps that decoders for convolutional networks expect."""
@@ -52,7 +52,7 @@ def register(
     def create(pretrained: bool = False, **options: Any) -> nn.Module:
         for ignored in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "output_stride"):
             options.pop(ignored, None)
-        module = SensorModule(with_weights(loaded, pretrained), sensor, unit, ground_sample_distance, patch_size)
+        module = SensorModule(initialised_encoder(loaded, pretrained), sensor, unit, ground_sample_distance, patch_size)
         if options.pop("features_only", False):
             return FeaturePyramid(module, **options)
         return Classifier(module, **options)
@@ -175,10 +175,10 @@ class FeaturePyramid(nn.Module):
         """(batch, bands, rows, columns) to (batch, channels, rows / stride, columns / stride) each."""
         maps = self.features.encode(images).level_maps()
         size = (images.shape[2], images.shape[3])
-        return pyramid([maps[i] for i in self.out_indices], size, [STRIDES[i] for i in self.out_indices])
+        return resample_pyramid([maps[i] for i in self.out_indices], size, [STRIDES[i] for i in self.out_indices])
 
 
-def with_weights(encoder: nn.Module, pretrained: bool) -> nn.Module:
+def initialised_encoder(encoder: nn.Module, pretrained: bool) -> nn.Module:
     """A copy of the encoder, or the same architecture at random."""
     if pretrained:
         return copy.deepcopy(encoder)

@@ -18,7 +18,7 @@ from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
 from skyweave.downstream.labels.labelled_data import IGNORED, Label
-from skyweave.interop.sensor_module import decode
+from skyweave.interop.sensor_module import decode_stored
 from skyweave.interop.timm_model import register
 
 __all__ = ["from_sample", "label_of", "register", "to_batch", "to_sample"]
@@ -68,7 +68,7 @@ def from_sample(
             "select the dataset's bands with sensor.select([...])"
         )
     if unit is not None:
-        image = decode(image.unsqueeze(0), sensor.encoding(unit)).squeeze(0)
+        image = decode_stored(image.unsqueeze(0), sensor.encoding(unit)).squeeze(0)
     geometry, metres, time = _location(sample)
     return Observation.from_pixels(
         image.numpy(),
@@ -85,7 +85,7 @@ def to_batch(
 ) -> SensorBatch:
     """A `SensorBatch` of a collated TorchGeo batch, ``image`` (batch, bands, rows, columns); see `from_sample`."""
     images = batch["image"]
-    values = images.float() if unit is None else decode(images, sensor.encoding(unit))
+    values = images.float() if unit is None else decode_stored(images, sensor.encoding(unit))
     valid = values.isfinite()
     metres = values.new_full((len(values),), ground_sample_distance or sensor.ground_sample_distance)
     return SensorBatch(torch.where(valid, values, 0.0), valid, sensor, metres)

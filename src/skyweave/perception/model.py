@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skyweave.backbone import Backbone, Card, build_backbone
+from skyweave.backbone import Backbone, ModelCard, build_backbone
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.data.batch import SensorBatch
 from skyweave.mapping import Lift, plan_lift
@@ -57,7 +57,7 @@ class PerceptionModel(nn.Module):
         card: what is known of the weights; set where they were loaded from a file.
     """
 
-    card: Card
+    card: ModelCard
 
     def __init__(self, config: PerceptionConfig, backbone: Backbone | None = None, seed: int = 0) -> None:
         super().__init__()

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skyweave.backbone import BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone import BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
-from skyweave.backbone.storage import rounded
+from skyweave.backbone.storage import round_to_storage
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import sensor_from_dict
@@ -30,7 +30,7 @@ def save_perception(
     more: Mapping[str, Tensor] | None = None,
     more_parts: Mapping[str, Any] | None = None,
     **card_fields: Any,
-) -> Card:
+) -> ModelCard:
     """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_perception`` all.
 
     Args:
@@ -78,7 +78,7 @@ def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> s
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
-        digest.update(rounded(value, dtype).numpy().tobytes())
+        digest.update(round_to_storage(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -17,7 +17,7 @@ from skyweave.pretraining.masked_autoencoder import ObjectiveConfig
 
 
 @dataclass(frozen=True)
-class BackboneChoice:
+class BackboneSizeConfig:
     """A size and what differs from it."""
 
     size: str = "tiny"
@@ -94,7 +94,7 @@ class PretrainConfig:
 
     name: str
     data: str
-    backbone: BackboneChoice = field(default_factory=BackboneChoice)
+    backbone: BackboneSizeConfig = field(default_factory=BackboneSizeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -6,10 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skyweave.backbone.band_code import BandCode
-from skyweave.backbone.encoder import Mlp, Turns, attend, attention_mask, rotate, rotations
+from skyweave.backbone.band_encoder import BandEncoder
 from skyweave.backbone.patches import resize_matrix
 from skyweave.backbone.positions import GroundSampleDistanceMode, Positions
+from skyweave.backbone.transformer import (
+    Mlp,
+    RotaryFactors,
+    apply_rotary,
+    attention_mask,
+    dot_product_attention,
+    rotary_factors,
+)
 from skyweave.core.sensors.sensor import Sensor
 
 
@@ -64,18 +71,20 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(CrossBlock(config.width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.maps = nn.Linear(config.width, config.mixes * patch_size**2)
-        self.band_code = BandCode(outputs=config.mixes + 1)
+        self.band_code = BandEncoder(outputs=config.mixes + 1)
         self.texture_maps = nn.Linear(config.width, config.mixes * patch_size**2)
-        self.texture_code = BandCode(outputs=config.mixes + 1)
+        self.texture_code = BandEncoder(outputs=config.mixes + 1)
 
-    def forward(self, encoded: Tensor, valid: Tensor | None, places: Tensor, asked: Tensor, metres: Tensor) -> Tensor:
+    def forward(
+        self, encoded: Tensor, valid: Tensor | None, coordinates: Tensor, query_coordinates: Tensor, metres: Tensor
+    ) -> Tensor:
         """Decode queries.
 
         Args:
             encoded: (batch, visible, encoder width).
             valid: (batch, visible) bool or None.
-            places: (batch, visible, 2) row and column of the encoded patches.
-            asked: (batch, queries, 2) row and column of the patches to predict.
+            coordinates: (batch, visible, 2) row and column of the encoded patches.
+            query_coordinates: (batch, queries, 2) row and column of the patches to predict.
             metres: (batch,) ground size of a patch.
 
         Returns:
@@ -84,8 +93,8 @@ class Decoder(nn.Module):
         memory = self.embed(encoded)
         mask = attention_mask(valid)
         head = self.config.width // self.config.heads
-        turns = rotations(asked, head), rotations(places, head)
-        queries = (self.mask_token + self.positions(metres)).expand(-1, asked.shape[1], -1)
+        turns = rotary_factors(query_coordinates, head), rotary_factors(coordinates, head)
+        queries = (self.mask_token + self.positions(metres)).expand(-1, query_coordinates.shape[1], -1)
         for block in self.blocks:
             queries = block(queries, memory, mask, turns)
         return self.norm(queries)
@@ -120,11 +129,13 @@ class CrossBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None, turns: tuple[Turns, Turns]) -> Tensor:
+    def forward(
+        self, queries: Tensor, memory: Tensor, mask: Tensor | None, turns: tuple[RotaryFactors, RotaryFactors]
+    ) -> Tensor:
         """(batch, queries, width) to the same; ``memory`` is (batch, visible, width); ``turns`` of both."""
         query = self.query(self.norm1(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key_value = self.key_value(self.norm_memory(memory)).unflatten(-1, (2, self.heads, -1))
         key, value = key_value.permute(2, 0, 3, 1, 4)
-        mixed = attend(rotate(query, turns[0]), rotate(key, turns[1]), value, mask)
+        mixed = dot_product_attention(apply_rotary(query, turns[0]), apply_rotary(key, turns[1]), value, mask)
         queries = queries + self.proj(mixed.transpose(1, 2).flatten(2))
         return queries + self.mlp(self.norm2(queries))

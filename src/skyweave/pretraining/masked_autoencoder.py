@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.backbone import Backbone, Patches, take
-from skyweave.backbone.encoder import initialise, pad_and_join
+from skyweave.backbone.backbone import Backbone, Patches, gather_patches
 from skyweave.backbone.patches import unpatchify
+from skyweave.backbone.transformer import initialise_weights, pad_and_concatenate
 from skyweave.data.batch import SensorBatch
 from skyweave.pretraining.decoder import Decoder, DecoderConfig
 
@@ -43,22 +43,22 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedPatches:
     """One sensor's patches and which are seen and asked for.
 
     Attributes:
         patches: all of them, with every band (the target).
-        shown: the same, with hidden bands removed (the encoder's input).
+        input_patches: the same, with hidden bands removed (the encoder's input).
         visible: (batch, visible) indices the encoder sees.
-        seen: (batch, visible) bool; False fills up the rows of images with few usable patches.
-        asked: (batch, asked) indices the decoder predicts.
+        visible_valid: (batch, visible) bool; False fills up the rows of images with few usable patches.
+        queries: (batch, queries) indices the decoder predicts.
     """
 
     patches: Patches
-    shown: Patches
+    input_patches: Patches
     visible: Tensor
-    seen: Tensor
-    asked: Tensor
+    visible_valid: Tensor
+    queries: Tensor
 
 
 class MaskedAutoencoder(nn.Module):
@@ -83,7 +83,7 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = Decoder(
             config.width, config.patch_size, decoder_config or DecoderConfig(), config.ground_sample_distance
         )
-        initialise(self.decoder)
+        initialise_weights(self.decoder)
         nn.init.normal_(self.decoder.mask_token, std=0.02)
         self.agreement_head = nn.Linear(config.width, 128) if self.objective.agreement > 0 else None
 
@@ -113,41 +113,43 @@ class MaskedAutoencoder(nn.Module):
             losses = [loss + self.objective.agreement * own for loss, own in zip(losses, agreement, strict=True)]
         return losses
 
-    def mask(self, batch: SensorBatch, patch_size: int, generator: torch.Generator) -> Masked:
+    def mask(self, batch: SensorBatch, patch_size: int, generator: torch.Generator) -> MaskedPatches:
         """Choose at random which patches (and bands) are seen and which are asked for."""
         patches = self.backbone.patches(batch, patch_size)
         usable = patches.usable
         # Usable patches in random order, then those without any valid pixel, which nobody sees or asks for.
         order = (torch.rand(usable.shape, generator=generator).to(usable.device) + 2.0 * ~usable).argsort(dim=1)
-        shown = (usable.sum(1) * (1 - self.objective.mask_ratio)).round().clamp(min=1).long()
-        hidden = int((usable.sum(1) - shown).max())
-        longest = torch.arange(int(shown.max()), device=order.device)
+        visible_count = (usable.sum(1) * (1 - self.objective.mask_ratio)).round().clamp(min=1).long()
+        hidden = int((usable.sum(1) - visible_count).max())
+        longest = torch.arange(int(visible_count.max()), device=order.device)
         slots = torch.arange(max(1, round(hidden * self.objective.predicted)), device=order.device)
-        asked = order.gather(1, (shown[:, None] + slots).clamp(max=order.shape[1] - 1))
+        queries = order.gather(1, (visible_count[:, None] + slots).clamp(max=order.shape[1] - 1))
         visible = order[:, : len(longest)]
-        seen = (longest < shown[:, None]) & usable.gather(1, visible)
-        return Masked(patches, self._drop_bands(patches, generator), visible, seen, asked)
+        visible_valid = (longest < visible_count[:, None]) & usable.gather(1, visible)
+        return MaskedPatches(patches, self._drop_bands(patches, generator), visible, visible_valid, queries)
 
-    def forward_encoder(self, groups: Sequence[Masked]) -> tuple[list[Tensor], list[Tensor]]:
+    def forward_encoder(self, groups: Sequence[MaskedPatches]) -> tuple[list[Tensor], list[Tensor]]:
         """Encoded visible tokens of each group, and their validity."""
-        tokens = [self.backbone.tokens(group.shown, keep=group.visible) for group in groups]
-        seen = [group.seen for group in groups]
-        joined, valid = pad_and_join(tokens, seen)
-        places, _ = pad_and_join([take(self.backbone.places(g.patches), g.visible) for g in groups], seen)
+        tokens = [self.backbone.tokens(group.input_patches, keep=group.visible) for group in groups]
+        visible_valid = [group.visible_valid for group in groups]
+        joined, valid = pad_and_concatenate(tokens, visible_valid)
+        coordinates, _ = pad_and_concatenate(
+            [gather_patches(self.backbone.coordinates(g.patches), g.visible) for g in groups], visible_valid
+        )
         if self.agreement_head is None:
-            encoded, _ = self.backbone.encoder(joined, valid, places)
+            encoded, _ = self.backbone.encoder(joined, valid, coordinates)
         else:  # the even and the odd visible patches, as images of their own
-            halves = [torch.cat([part[:, 0::2], part[:, 1::2]]) for part in map(_even, (joined, valid, places))]
+            halves = [torch.cat([part[:, 0::2], part[:, 1::2]]) for part in map(_even, (joined, valid, coordinates))]
             encoded, _ = self.backbone.encoder(*halves)
             encoded = torch.stack(encoded.chunk(2), dim=2).flatten(1, 2)[:, : joined.shape[1]]
-        return _split(encoded, tokens), seen
+        return _split(encoded, tokens), visible_valid
 
-    def forward_agreement(self, groups: Sequence[Masked], encoded: Sequence[Tensor]) -> list[Tensor]:
+    def forward_agreement(self, groups: Sequence[MaskedPatches], encoded: Sequence[Tensor]) -> list[Tensor]:
         """How badly the halves of an image find each other among the images of their sensor, a scalar per group."""
         assert self.agreement_head is not None
         codes: dict[str, list[Tensor]] = {}
         for group, tokens in zip(groups, encoded, strict=True):
-            weight = group.seen.unsqueeze(-1).float()
+            weight = group.visible_valid.unsqueeze(-1).float()
             halves = [
                 (tokens[:, start::2] * weight[:, start::2]).sum(1) / weight[:, start::2].sum(1).clamp(min=1)
                 for start in (0, 1)
@@ -158,24 +160,28 @@ class MaskedAutoencoder(nn.Module):
         return [losses[group.patches.sensor.name] for group in groups]
 
     def forward_decoder(
-        self, groups: Sequence[Masked], encoded: Sequence[Tensor], valid: Sequence[Tensor]
+        self, groups: Sequence[MaskedPatches], encoded: Sequence[Tensor], valid: Sequence[Tensor]
     ) -> list[Tensor]:
         """Decoded queries of each group, (batch, asked, decoder width)."""
-        places = [self.backbone.places(group.patches) for group in groups]
-        asked = [take(own, group.asked) for own, group in zip(places, groups, strict=True)]
-        visible = [take(own, group.visible) for own, group in zip(places, groups, strict=True)]
-        filled = [torch.ones_like(group.asked, dtype=torch.bool) for group in groups]
-        memory, memory_valid = pad_and_join(encoded, valid)
+        coordinates = [self.backbone.coordinates(group.patches) for group in groups]
+        queries = [gather_patches(grid, group.queries) for grid, group in zip(coordinates, groups, strict=True)]
+        visible = [gather_patches(grid, group.visible) for grid, group in zip(coordinates, groups, strict=True)]
+        filled = [torch.ones_like(group.queries, dtype=torch.bool) for group in groups]
+        memory, memory_valid = pad_and_concatenate(encoded, valid)
         metres = torch.cat([group.patches.metres for group in groups])
         decoded = self.decoder(
-            memory, memory_valid, pad_and_join(visible, valid)[0], pad_and_join(asked, filled)[0], metres
+            memory,
+            memory_valid,
+            pad_and_concatenate(visible, valid)[0],
+            pad_and_concatenate(queries, filled)[0],
+            metres,
         )
-        return _split(decoded, asked)
+        return _split(decoded, queries)
 
-    def forward_loss(self, group: Masked, decoded: Tensor) -> Tensor:
+    def forward_loss(self, group: MaskedPatches, decoded: Tensor) -> Tensor:
         """Mean squared error over valid pixels of the patches asked for."""
-        target = take(group.patches.values, group.asked).flatten(3)
-        weight = None if group.patches.valid is None else take(group.patches.valid, group.asked).flatten(3)
+        target = gather_patches(group.patches.values, group.queries).flatten(3)
+        weight = None if group.patches.valid is None else gather_patches(group.patches.valid, group.queries).flatten(3)
         size = group.patches.values.shape[-1]
         predicted = self.decoder.pixels(decoded, group.patches.sensor, size)
         loss = _mean_square(predicted.float() - target, weight)
@@ -220,8 +226,8 @@ class MaskedAutoencoder(nn.Module):
         predicted = self.decoder.pixels(decoded, batch.sensor, size).float().unflatten(-1, (size, size))
         patches = group.patches.values.clone()
         rows = torch.arange(len(patches), device=patches.device).unsqueeze(1)
-        patches[rows, group.asked] = predicted
-        hidden = torch.zeros_like(group.patches.usable).scatter(1, group.asked, True)
+        patches[rows, group.queries] = predicted
+        hidden = torch.zeros_like(group.patches.usable).scatter(1, group.queries, True)
         image = unpatchify(patches, group.patches.grid)
         hidden_pixels = hidden[:, :, None, None, None].expand(-1, -1, 1, size, size)
         mask = unpatchify(hidden_pixels.contiguous(), group.patches.grid)[:, 0]
@@ -232,7 +238,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 def _split(joined: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
-    """Undo ``pad_and_join`` on a result of the same batch and lengths."""
+    """Undo ``pad_and_concatenate`` on a result of the same batch and lengths."""
     pieces = joined.split([len(part) for part in parts])
     return [piece[:, : part.shape[1]] for piece, part in zip(pieces, parts, strict=True)]
 

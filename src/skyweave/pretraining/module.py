@@ -18,7 +18,7 @@ from skyweave.training.trainer import make_optimiser
 
 
 @dataclass
-class Step:
+class PretrainingStep:
     """One micro step's input.
 
     Attributes:
@@ -60,7 +60,7 @@ class PretrainingModule(lightning.LightningModule):
             world_size=world_size,
         )
 
-    def training_step(self, step: Step, index: int) -> Tensor:
+    def training_step(self, step: PretrainingStep, index: int) -> Tensor:
         """The loss of a mix of sensors: the mean over images of each sensor's loss, weighted."""
         generator = torch.Generator().manual_seed(hash((self.config.seed, step.number, self.global_rank)) % 2**63)
         sizes = [batch.pixels.shape[-1] // self.config.patches for batch in step.batches]
@@ -89,7 +89,7 @@ class PretrainingModule(lightning.LightningModule):
         """Clip by norm here: Lightning refuses to clip for fused optimisers."""
         torch.nn.utils.clip_grad_norm_(self.parameters(), self.config.optimiser.clip)
 
-    def train_dataloader(self) -> "DataLoader[Step]":
+    def train_dataloader(self) -> "DataLoader[PretrainingStep]":
         """The micro steps from where the run stands."""
         start = self.global_step * self.config.accumulate
         workers = self.config.workers
@@ -102,17 +102,19 @@ class PretrainingModule(lightning.LightningModule):
             persistent_workers=workers > 0,
         )
 
-    def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
+    def transfer_batch_to_device(
+        self, batch: PretrainingStep, device: torch.device, dataloader_idx: int
+    ) -> PretrainingStep:
         """Move the tensors."""
-        return Step(batch.number, [part.to(device) for part in batch.batches])
+        return PretrainingStep(batch.number, [part.to(device) for part in batch.batches])
 
 
-class _Steps(Dataset[Step]):
+class _Steps(Dataset[PretrainingStep]):
     def __init__(self, batches: MixedBatches) -> None:
         self.batches = batches
 
-    def __getitem__(self, number: int) -> Step:
-        return Step(number, self.batches[number])
+    def __getitem__(self, number: int) -> PretrainingStep:
+        return PretrainingStep(number, self.batches[number])
 
 
 class _Range(Sampler[int]):

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from skyweave.backbone import Card, load_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone import ModelCard, load_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.core.errors import WeightsError
 from skyweave.pretraining.decoder import DecoderConfig
@@ -14,14 +14,14 @@ from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder, Objective
 
 def save_autoencoder(
     path: Path, model: MaskedAutoencoder, name: str, dtype: torch.dtype = torch.float32, **card_fields: Any
-) -> Card:
+) -> ModelCard:
     """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_autoencoder`` all."""
     parts = {"decoder": model.decoder.config.to_dict(), "objective": model.objective.to_dict()}
     extra = {f"decoder.{key}": value for key, value in model.decoder.state_dict().items()}
     return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
 
 
-def load_autoencoder(name_or_path: str | Path) -> tuple[MaskedAutoencoder, Card]:
+def load_autoencoder(name_or_path: str | Path) -> tuple[MaskedAutoencoder, ModelCard]:
     """A masked autoencoder in evaluation mode, and its card.
 
     Raises:

@@ -9,9 +9,9 @@ from skyweave.core.errors import WeightsError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
 
-UNKNOWN_TIME_AND_PLACE = 8
+METADATA_CHANNELS = 8
 """Channels of a token that tell week, hour, latitude and longitude: zero, as in a fifth of its training."""
-RADAR = {"VV": 3.5, "VH": 4.0}
+RADAR_MICROMETRES = {"VV": 3.5, "VH": 4.0}
 """Micrometres that Clay's own metadata gives to radar's polarisations."""
 STATISTICS: dict[str, dict[str, tuple[float, float]]] = {
     "sentinel2-l2a": {
@@ -46,9 +46,9 @@ class Clay(PublishedEncoder):
 
     def __init__(self, config: PublishedConfig) -> None:
         super().__init__(config, None)
-        self.patch_embedding = WavelengthEmbedding(config)
+        self.patch_embedding = ClayPatchEmbedding(config)
 
-    def own_bands(self, batch: SensorBatch) -> SensorBatch:
+    def select_bands(self, batch: SensorBatch) -> SensorBatch:
         """The batch itself, with Clay's statistics where it has them."""
         known = STATISTICS.get(batch.sensor.name, {})
         pairs = [known.get(band.name, (band.mean, band.std)) for band in batch.sensor.bands]
@@ -61,12 +61,12 @@ class Clay(PublishedEncoder):
         """See `PublishedEncoder`; needs the batch, for wavelengths and ground sample distance."""
         if batch is None:
             raise WeightsError("Clay asks for wavelengths and ground sample distance: give the batch")
-        stem = self.patch_embedding(images, micrometres(batch.sensor))
-        return stem, self.places(grid, batch.ground_sample_distance), self.cls_token
+        stem = self.patch_embedding(images, clay_wavelengths(batch.sensor))
+        return stem, self.coordinates(grid, batch.ground_sample_distance), self.cls_token
 
-    def places(self, grid: tuple[int, int], ground_sample_distance: Tensor) -> Tensor:
+    def coordinates(self, grid: tuple[int, int], ground_sample_distance: Tensor) -> Tensor:
         """(batch, patches, width) of (batch,) metres per pixel."""
-        width = self.config.width - UNKNOWN_TIME_AND_PLACE
+        width = self.config.width - METADATA_CHANNELS
         rows, columns = grid
         device = ground_sample_distance.device
         steps = torch.arange(width // 4, device=device) / (width // 4 - 1)
@@ -75,17 +75,17 @@ class Clay(PublishedEncoder):
         row = torch.arange(rows, device=device).repeat_interleave(columns).unsqueeze(1)
         column = torch.arange(columns, device=device).repeat(rows).unsqueeze(1)
         x, y = column * frequencies, row * frequencies
-        return functional.pad(torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], -1), (0, UNKNOWN_TIME_AND_PLACE))
+        return functional.pad(torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], -1), (0, METADATA_CHANNELS))
 
 
-class WavelengthEmbedding(nn.Module):
+class ClayPatchEmbedding(nn.Module):
     """A convolution whose kernels a small Transformer makes from wavelengths."""
 
     def __init__(self, config: PublishedConfig, channels: int = 128) -> None:
         super().__init__()
         self.channels = channels
-        self.fclayer = Residual(channels)
-        self.weight_generator = Generator(config, channels)
+        self.fclayer = ClayResidualMlp(channels)
+        self.weight_generator = ClayKernelGenerator(config, channels)
 
     def forward(self, images: Tensor, wavelengths: list[float]) -> Tensor:
         """(batch, channels, rows, columns) and micrometres to (batch, patches, width)."""
@@ -96,7 +96,7 @@ class WavelengthEmbedding(nn.Module):
         return functional.conv2d(images, weight, bias, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
 
 
-class Residual(nn.Module):
+class ClayResidualMlp(nn.Module):
     """Two layers with a GELU each, around a residual."""
 
     def __init__(self, channels: int) -> None:
@@ -109,7 +109,7 @@ class Residual(nn.Module):
         return codes + functional.gelu(self.l2(functional.gelu(self.l1(codes))))
 
 
-class Generator(nn.Module):
+class ClayKernelGenerator(nn.Module):
     """A Transformer layer over learned queries, one token a band, and a bias token; tokens become kernels."""
 
     def __init__(self, config: PublishedConfig, channels: int, queries: int = 128, scale: float = 0.02) -> None:
@@ -131,14 +131,14 @@ class Generator(nn.Module):
         return kernels * self.scale, self.fc_bias(tokens[-1])
 
 
-def micrometres(sensor: Sensor) -> list[float]:
+def clay_wavelengths(sensor: Sensor) -> list[float]:
     """What Clay is told about each band. Raises ``ValueError`` for a band it has no number for."""
     told = []
     for band in sensor.bands:
         if band.wavelength is not None:
             told.append(band.wavelength / 1000)
-        elif band.polarisation in RADAR:
-            told.append(RADAR[band.polarisation])
+        elif band.polarisation in RADAR_MICROMETRES:
+            told.append(RADAR_MICROMETRES[band.polarisation])
         else:
             raise WeightsError(
                 f"sensor {sensor.name!r}, band {band.name!r} is {band.kind}: Clay knows optical bands, VV and VH; "

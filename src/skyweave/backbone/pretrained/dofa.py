@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.encoder import Block, Turns, attention_mask
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
-from skyweave.backbone.positions import sine_cosine
+from skyweave.backbone.positions import sinusoidal_encoding
+from skyweave.backbone.transformer import Block, RotaryFactors, attention_mask
 from skyweave.core.errors import WeightsError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
@@ -127,7 +127,7 @@ class DOFA(nn.Module):
         """
         if patch_size not in (None, self.config.patch_size):
             raise WeightsError(f"DOFA has patches of {self.config.patch_size} pixels only, got patch_size={patch_size}")
-        wavelengths = wavelengths_in_micrometres(batch.sensor, self.radar_wavelength)
+        wavelengths = dofa_wavelengths(batch.sensor, self.radar_wavelength)
         pixels, valid, _ = pad_to_patches(batch, self.config.patch_size)
         mean = torch.as_tensor(batch.sensor.means, device=pixels.device).view(-1, 1, 1)
         std = torch.as_tensor(batch.sensor.stds, device=pixels.device).view(-1, 1, 1)
@@ -254,7 +254,7 @@ class LayerScaleBlock(Block):
         self.ls1 = LayerScale(width)
         self.ls2 = LayerScale(width)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: RotaryFactors | None = None) -> Tensor:
         """(batch, length, width) to the same shape; see ``attention_mask`` and ``rotations``."""
         tokens = tokens + self.ls1(self.attn(self.norm1(tokens), mask, turns))
         return tokens + self.ls2(self.mlp(self.norm2(tokens)))
@@ -272,7 +272,7 @@ class LayerScale(nn.Module):
         return tokens * self.gamma
 
 
-def wavelengths_in_micrometres(sensor: Sensor, radar_wavelength: float | None = None) -> list[float]:
+def dofa_wavelengths(sensor: Sensor, radar_wavelength: float | None = None) -> list[float]:
     """What DOFA is told about each band.
 
     Raises:
@@ -312,7 +312,7 @@ def fixed_positions(side: int, width: int) -> Tensor:
     """(1, 1 + side * side, width): zeros for the class token, then column and row codes (MAE, arXiv 2111.06377)."""
     row = torch.arange(side, dtype=torch.float32).repeat_interleave(side)
     column = torch.arange(side, dtype=torch.float32).repeat(side)
-    codes = [sine_cosine(place, width // 2, longest=10_000.0) for place in (column, row)]
+    codes = [sinusoidal_encoding(place, width // 2, longest=10_000.0) for place in (column, row)]
     return torch.cat([torch.zeros(1, width), torch.cat(codes, dim=1)]).unsqueeze(0)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS, DOFAConfig, LoadReport
 from skyweave.core.errors import WeightsError
 
-UNUSED = ("head.", "norm.", "mask_token", "projector.", "decoder_")
+UNUSED_PREFIXES = ("head.", "norm.", "mask_token", "projector.", "decoder_")
 """Published keys (or beginnings of keys) that the encoder's function does not use: the class head, and what belongs to
 pretraining: its mask token, decoder, distillation projector and the norm in front of its decoder."""
 
@@ -42,8 +42,8 @@ def dofa_from_state_dict(
     state: Mapping[str, Tensor], radar_wavelength: float | None = None, source: str = "state dict"
 ) -> DOFA:
     """The same from tensors in memory. ``source`` names them in errors."""
-    config = recognise(state, source)
-    own, dropped = rename(state, config.version)
+    config = identify_dofa(state, source)
+    own, dropped = rename_dofa_keys(state, config.version)
     defaulted = tuple(key for key in IDENTITY_NORM if config.version == 1 and key not in own)
     with torch.device("meta"):  # shapes only: the file brings the numbers
         model = DOFA(config, radar_wavelength)
@@ -93,7 +93,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def recognise(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
+def identify_dofa(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
     """Version and size of published weights, from their keys and shapes.
 
     Raises:
@@ -116,7 +116,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
     )
 
 
-def rename(state: Mapping[str, Tensor], version: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def rename_dofa_keys(state: Mapping[str, Tensor], version: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Published keys to ours; the second result names those dropped.
 
     Version 1 calls the norm of the embedding ``fc_norm``; version 2 keeps its Transformer under ``model.``.
@@ -125,7 +125,7 @@ def rename(state: Mapping[str, Tensor], version: int) -> tuple[dict[str, Tensor]
     own: dict[str, Tensor] = {}
     dropped = []
     for key, value in state.items():
-        if key.startswith(UNUSED):
+        if key.startswith(UNUSED_PREFIXES):
             dropped.append(key)
         else:
             own[replacement + key.removeprefix(prefix) if key.startswith(prefix) else key] = value

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.encoder import Block, attention_mask
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.pretrained.dofa import LoadReport
+from skyweave.backbone.transformer import Block, attention_mask
 from skyweave.core.errors import UnknownNameError, WeightsError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
@@ -117,7 +117,7 @@ class PublishedEncoder(nn.Module):
         own_size = self.config.patch_size
         if patch_size not in (None, own_size):
             raise WeightsError(f"{self.config.name} has patches of {own_size} pixels only, got patch_size={patch_size}")
-        batch = self.own_bands(batch)
+        batch = self.select_bands(batch)
         pixels, valid, grid = pad_to_patches(batch, own_size)
         seen = patchify(valid.any(1, keepdim=True), own_size).flatten(2).any(-1)
         return self.forward_features(self.normalise(pixels, valid, batch.sensor), grid, seen, batch)
@@ -131,7 +131,7 @@ class PublishedEncoder(nn.Module):
         """Features of one image, without gradients."""
         return self(stack_observations([observation]).to(self.cls_token.device), patch_size)
 
-    def own_bands(self, batch: SensorBatch) -> SensorBatch:
+    def select_bands(self, batch: SensorBatch) -> SensorBatch:
         """The encoder's bands of a batch, in its order, with its statistics."""
         if self.sensor is None:
             return batch

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.positions import sine_cosine
+from skyweave.backbone.positions import sinusoidal_encoding
 from skyweave.backbone.pretrained.dofa import resize_positions
 from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
 from skyweave.core.sensors.sensor import Sensor
@@ -80,10 +80,10 @@ class SatMAE(PublishedEncoder):
         """See `PublishedEncoder`."""
         stems = [embed(images[:, list(group)]) for embed, group in zip(self.patch_embed, self.groups, strict=True)]
         positions = resize_positions(self.pos_embed, self.config.side, grid)
-        places = positions[:, 1:].repeat(1, len(self.groups), 1)
+        coordinates = positions[:, 1:].repeat(1, len(self.groups), 1)
         kinds = self.channel_embed.repeat_interleave(grid[0] * grid[1], dim=1)
         start = self.cls_token + torch.cat([positions[:, :1], self.channel_cls_embed], dim=-1)
-        return torch.cat(stems, dim=1), torch.cat([places, kinds], dim=-1), start
+        return torch.cat(stems, dim=1), torch.cat([coordinates, kinds], dim=-1), start
 
 
 class Prithvi(PublishedEncoder):
@@ -117,7 +117,7 @@ def first_frame_positions(side: int, width: int) -> Tensor:
     column = torch.arange(side, dtype=torch.float32).repeat(side)
     part = width // 16
     codes = [
-        sine_cosine(place, part * share, longest=10_000.0)
+        sinusoidal_encoding(place, part * share, longest=10_000.0)
         for place, share in ((column, 6), (row, 6), (torch.zeros_like(row), 4))
     ]
     return torch.cat(codes, dim=1).unsqueeze(0)

@@ -26,9 +26,9 @@ from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
 
-HEADS = {192: 3, 256: 4, 384: 6, 768: 12, 1024: 16, 1280: 16}
+HEADS_BY_WIDTH = {192: 3, 256: 4, 384: 6, 768: 12, 1024: 16, 1280: 16}
 """Attention heads by width: tensors do not tell."""
-HUB = {
+HUB_FILES = {
     "prithvi-eo-1.0-100m": "hub:ibm-nasa-geospatial/Prithvi-EO-1.0-100M/Prithvi_EO_V1_100M.pt",
     "prithvi-eo-2.0-300m": "hub:ibm-nasa-geospatial/Prithvi-EO-2.0-300M/Prithvi_EO_V2_300M.pt",
     "prithvi-eo-2.0-300m-tl": "hub:ibm-nasa-geospatial/Prithvi-EO-2.0-300M-TL/Prithvi_EO_V2_300M_TL.pt",
@@ -37,7 +37,7 @@ HUB = {
     "clay-v1": "hub:made-with-clay/Clay-legacy/v1/clay-v1-base.ckpt",
     "clay-v1.5": "hub:made-with-clay/Clay/v1.5/clay-v1.5.ckpt",
 }
-IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of red, green and blue from 0 to 255
+IMAGENET_STATISTICS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of red, green and blue from 0 to 255
 SATMAE_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 SATMAE_STATISTICS = (
     (1184.38, 1120.77, 1136.26, 1263.74, 1645.40, 1846.87, 1762.60, 1972.62, 1732.16, 1247.92),
@@ -48,7 +48,7 @@ PRITHVI_STATISTICS = {
     1: ((775.0, 1081.0, 1229.0, 2497.0, 2204.0, 1611.0), (1282.0, 1270.0, 1399.0, 1368.0, 1292.0, 1155.0)),
     2: ((1087.0, 1342.0, 1433.0, 2734.0, 1958.0, 1363.0), (2248.0, 2179.0, 2178.0, 1850.0, 1242.0, 1049.0)),
 }
-DN = 10_000.0
+REFLECTANCE_SCALE = 10_000.0
 """SatMAE and Prithvi were trained on reflectance times this."""
 
 
@@ -77,7 +77,7 @@ def load_published(
 
     Args:
         source: a local file (``.pth``, ``.pt``, ``.ckpt``, ``.safetensors``), ``hub:OWNER/REPOSITORY/FILE``, or a name
-            in `HUB`. The hub needs huggingface_hub.
+            in `HUB_FILES`. The hub needs huggingface_hub.
         sensor: what the channels of the weights are and how they were normalised; default: as published for SatMAE and
             Prithvi, ImageNet's for MAE with three channels. Clay and DOFA take any bands and none is needed.
         heads: attention heads; default: of the published sizes, by width.
@@ -89,10 +89,10 @@ def load_published(
         ValueError: not weights that can be read safely, an unknown family, or keys and shapes that do not fit.
     """
     path = _fetched(str(source))
-    return from_state_dict(_read(path), sensor, heads, radar_wavelength, str(source))
+    return encoder_from_state_dict(_read(path), sensor, heads, radar_wavelength, str(source))
 
 
-def from_state_dict(
+def encoder_from_state_dict(
     state: Mapping[str, Tensor],
     sensor: Sensor | None = None,
     heads: int | None = None,
@@ -100,7 +100,7 @@ def from_state_dict(
     source: str = "state dict",
 ) -> nn.Module:
     """The same from tensors in memory; ``source`` names them in errors."""
-    name = recognise(state, source)
+    name = identify_family(state, source)
     if name == "dofa":
         return dofa_from_state_dict(state, radar_wavelength, source)
     family = FAMILIES[name]
@@ -127,12 +127,12 @@ def from_state_dict(
 def is_published(source: str | Path) -> bool:
     """Whether weights are to be read here: by their ending, as ours are always ``.safetensors`` with a card."""
     text = str(source)
-    if text in HUB or text.startswith("hub:"):
+    if text in HUB_FILES or text.startswith("hub:"):
         return True
     return text.endswith((".pth", ".pt", ".ckpt", ".bin"))
 
 
-def recognise(state: Mapping[str, Tensor], source: str) -> str:
+def identify_family(state: Mapping[str, Tensor], source: str) -> str:
     """The family of a state dict. Raises ``ValueError`` if it is none of those known."""
     patches = next((state[key] for key in state if key.endswith("patch_embed.proj.weight")), None)
     if any(key.endswith("patch_embedding.weight_generator.fc_weight.weight") for key in state):
@@ -152,7 +152,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> str:
 def _mae(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, source: str) -> PublishedEncoder:
     channels, patch_size = own["patch_embed.proj.weight"].shape[1:3]
     if sensor is None and channels == 3:
-        sensor = get_sensor("rgb").normalised_with(*IMAGENET)
+        sensor = get_sensor("rgb").normalised_with(*IMAGENET_STATISTICS)
     sensor = _of_channels(sensor, channels, source)
     after = _norm_after_mean(own)
     return MAE(_config("MAE", own, heads, patch_size, _side(own, source), source), sensor, after)
@@ -164,7 +164,7 @@ def _satmae(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, so
     if counts != tuple(len(group) for group in SATMAE_GROUPS):
         raise WeightsError(f"{source}: SatMAE with groups of {counts} channels; only the published (4, 4, 2) is known")
     if sensor is None:
-        means, stds = ([value / DN for value in values] for values in SATMAE_STATISTICS)
+        means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in SATMAE_STATISTICS)
         sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).normalised_with(means, stds)
     sensor = _of_channels(sensor, sum(counts), source)
     after = _norm_after_mean(own)
@@ -184,7 +184,7 @@ def _prithvi(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, s
         raise WeightsError(f"{source}: a position table of {table.shape[1]} rows is not for frames of 224 pixels")
     if sensor is None:
         version = 1 if frames == 3 else 2  # version 1 was trained on three dates, version 2 on four
-        means, stds = ([value / DN for value in values] for values in PRITHVI_STATISTICS[version])
+        means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in PRITHVI_STATISTICS[version])
         sensor = get_sensor("sentinel2-l2a").select(PRITHVI_BANDS).normalised_with(means, stds)
     sensor = _of_channels(sensor, kernel.shape[1], source)
     return Prithvi(_config("Prithvi", own, heads, patch_size, side, source, epsilon=1e-5), sensor)
@@ -230,7 +230,7 @@ def _config(
 ) -> PublishedConfig:
     width = own["cls_token"].shape[-1]
     depth = len({key.split(".")[1] for key in own if key.startswith("blocks.")})
-    heads = heads or HEADS.get(width)
+    heads = heads or HEADS_BY_WIDTH.get(width)
     if heads is None:
         raise WeightsError(f"{source}: width {width} is no published size; give its number of attention heads")
     return PublishedConfig(name, width, depth, heads, int(patch_size), side, epsilon)
@@ -263,12 +263,12 @@ def _of_channels(sensor: Sensor | None, channels: int, source: str) -> Sensor:
 
 
 def _fetched(source: str) -> Path:
-    source = HUB.get(source, source)
+    source = HUB_FILES.get(source, source)
     if not source.startswith("hub:"):
         path = Path(source)
         if not path.is_file():
             raise FileNotFoundError(
-                f"no weights at {path}; give a file, hub:OWNER/REPOSITORY/FILE or one of: {', '.join(HUB)}"
+                f"no weights at {path}; give a file, hub:OWNER/REPOSITORY/FILE or one of: {', '.join(HUB_FILES)}"
             )
         return path
     parts = source.removeprefix("hub:").split("/", 2)

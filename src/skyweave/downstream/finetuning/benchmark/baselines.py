@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone import Features
-from skyweave.backbone.backbone import CLIP
+from skyweave.backbone.backbone import MAX_DEVIATIONS
 from skyweave.backbone.patches import pad_to_patches
 from skyweave.data.batch import SensorBatch
 
@@ -36,7 +36,7 @@ class Floor(nn.Module):
         pixels, valid, grid = pad_to_patches(batch, size)
         means = torch.as_tensor(batch.sensor.means).view(-1, 1, 1).to(pixels)
         stds = torch.as_tensor(batch.sensor.stds).view(-1, 1, 1).to(pixels)
-        values = ((pixels - means) / stds).clamp(-CLIP, CLIP) * valid
+        values = ((pixels - means) / stds).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS) * valid
         maps = self.features(values, valid, size)
         usable = functional.max_pool2d(valid.any(1, keepdim=True).to(values), size)[:, 0].flatten(1) > 0
         tokens = maps.flatten(2).transpose(1, 2)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.backbone import CLIP
+from skyweave.backbone.backbone import MAX_DEVIATIONS
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
 
@@ -58,7 +58,7 @@ class UNet(nn.Module):
 def _normalised(batch: SensorBatch) -> Tensor:
     means = torch.from_numpy(batch.sensor.means).view(-1, 1, 1).to(batch.pixels)
     stds = torch.from_numpy(batch.sensor.stds).view(-1, 1, 1).to(batch.pixels)
-    return ((batch.pixels - means) / stds).clamp(-CLIP, CLIP) * batch.valid
+    return ((batch.pixels - means) / stds).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS) * batch.valid
 
 
 def _double(inputs: int, outputs: int) -> nn.Sequential:

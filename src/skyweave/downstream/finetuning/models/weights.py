@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from skyweave.backbone import Backbone, BackboneConfig, Card, build_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone import Backbone, BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import config_from_dict
@@ -22,7 +22,7 @@ PART = "adaptation"
 BACKBONE = "network.backbone."
 
 
-def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: Any) -> Card:
+def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: Any) -> ModelCard:
     """Write ``path`` (``.safetensors``) and its card (``.json``).
 
     Args:
@@ -41,7 +41,7 @@ def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: 
                 "are rebuilt from a card; keep its weights and train the head again"
             )
         return save_checkpoint(path, network.backbone, name, rest, parts=parts, **card_fields)
-    card = Card(name, {}, [], parts=parts, **card_fields)
+    card = ModelCard(name, {}, [], parts=parts, **card_fields)
     with write_aside(path) as aside:
         aside.write_bytes(save({key: own.cpu().contiguous() for key, own in rest.items()}))
     with write_aside(path.with_suffix(".json")) as aside:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skyweave.backbone.positions import sine_cosine
+from skyweave.backbone.positions import sinusoidal_encoding
 from skyweave.core.errors import DataError
 from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.sensor import Sensor
@@ -15,7 +15,7 @@ KINDS = ("optical", "thermal", "radar", "elevation")
 SPECTRAL_FEATURES = 64
 
 
-class BandCode(nn.Module):
+class BandEncoder(nn.Module):
     """A learned function of what a band is: wavelength and width, or radar frequency and polarisation, or its kind.
 
     Optical and thermal wavelengths share one axis (the logarithm of the wavelength, so that the visible is resolved as
@@ -42,13 +42,13 @@ class BandCode(nn.Module):
         """(bands, outputs)."""
         if sensor not in self._described:
             with torch.inference_mode(False):  # or training could not use what embedding kept
-                self._described[sensor] = torch.stack([describe(band) for band in sensor.bands])
+                self._described[sensor] = torch.stack([encode_band(band) for band in sensor.bands])
         device = next(self.parameters()).device
         described: Tensor = self.layers(self._described[sensor].to(device))
         return described
 
 
-def describe(band: Band) -> Tensor:
+def encode_band(band: Band) -> Tensor:
     """A band's fixed features, float32: wavelength or frequency in sines and cosines, one-hot polarisation and kind."""
     spectral = torch.zeros(SPECTRAL_FEATURES)
     extra = torch.zeros(16)
@@ -57,11 +57,13 @@ def describe(band: Band) -> Tensor:
     kind[KINDS.index(band.kind)] = 1.0
     if band.wavelength is not None:
         octaves = torch.tensor(math.log2(band.wavelength / 400.0))
-        spectral = sine_cosine(octaves, SPECTRAL_FEATURES, longest=4.0, shortest=0.03)
-        extra = sine_cosine(torch.tensor(math.log2(max(band.width or 50.0, 1.0))), 16, longest=16.0, shortest=1.0)
+        spectral = sinusoidal_encoding(octaves, SPECTRAL_FEATURES, longest=4.0, shortest=0.03)
+        extra = sinusoidal_encoding(
+            torch.tensor(math.log2(max(band.width or 50.0, 1.0))), 16, longest=16.0, shortest=1.0
+        )
     if band.kind == "radar":
         assert band.frequency is not None and band.polarisation is not None  # checked by Band
-        extra = sine_cosine(torch.tensor(math.log2(band.frequency)), 16, longest=16.0, shortest=0.5)
+        extra = sinusoidal_encoding(torch.tensor(math.log2(band.frequency)), 16, longest=16.0, shortest=0.5)
         if band.polarisation not in POLARISATIONS:
             raise DataError(
                 f"band {band.name!r}: polarisation {band.polarisation!r} is not one of {', '.join(POLARISATIONS)}"

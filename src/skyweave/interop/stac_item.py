@@ -13,11 +13,11 @@ from skyweave.core.sensors import sensor_to_dict
 from skyweave.core.sensors.band import Band
 from skyweave.interop.graph import SensorGraph
 
-EO = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
+EO_EXTENSION = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
 UNITS = {"reflectance": "1", "radiance": "W m-2 sr-1 um-1", "db": "dB", "kelvin": "K", "metre": "m"}
 """How STAC writes our units; the others are what a file stores."""
 MEDIA_TYPES = {"onnx": "application/onnx", "pt2": "application/zip; application=pytorch"}
-EARTH = {"type": "Polygon", "coordinates": [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]}
+GLOBAL_EXTENT = {"type": "Polygon", "coordinates": [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]}
 DESCRIPTIONS = {
     "embedding": "mean of the last output over patches",
     "features": "last output, one vector a patch; row 0 is the first row of the input",
@@ -25,7 +25,7 @@ DESCRIPTIONS = {
 }
 
 
-def describe(
+def build_stac_item(
     module: SensorGraph,
     path: Path,
     format: str,
@@ -55,7 +55,9 @@ def describe(
 
     sensor, side = module.sensor, -1 if size is None else size
     when = created or datetime.now(UTC)
-    item = pystac.Item(path.stem, EARTH, [-180.0, -90.0, 180.0, 90.0], when, {"description": _summary(module, name)})
+    item = pystac.Item(
+        path.stem, GLOBAL_EXTENT, [-180.0, -90.0, 180.0, 90.0], when, {"description": _summary(module, name)}
+    )
     extension = MLMExtension.ext(item, add_if_missing=True)
     entry = ModelInput.create(
         "pixels",
@@ -80,7 +82,7 @@ def describe(
             sensor=sensor_to_dict(sensor),  # the whole record: radar bands have no place of their own in STAC bands
         ),
     )
-    item.stac_extensions += [EO] * any(band.wavelength is not None for band in sensor.bands)
+    item.stac_extensions += [EO_EXTENSION] * any(band.wavelength is not None for band in sensor.bands)
     asset = pystac.Asset(path.name, title=name, media_type=MEDIA_TYPES[format], roles=["mlm:model"])
     asset.extra_fields["bands"] = [_band(band, module.ground_sample_distance) for band in sensor.bands]
     item.add_asset("model", asset)

@@ -8,11 +8,11 @@ from torch.nn import functional
 
 from skyweave.core.errors import DataError
 
-Turns = tuple[Tensor, Tensor]
-"""Cosines and signed sines of rotary positions; see ``rotations``."""
+RotaryFactors = tuple[Tensor, Tensor]
+"""Cosines and signed sines of rotary positions; see ``rotary_factors``."""
 
 
-class Encoder(nn.Module):
+class TransformerEncoder(nn.Module):
     """Pre-norm Vision Transformer (arXiv 2010.11929) on fused attention, parameter names as in published ViTs.
 
     Args:
@@ -30,20 +30,20 @@ class Encoder(nn.Module):
         self.taps = tuple(sorted({max(1, round(depth * part / 4)) for part in (1, 2, 3, 4)}))
 
     def forward(
-        self, tokens: Tensor, valid: Tensor | None = None, places: Tensor | None = None
+        self, tokens: Tensor, valid: Tensor | None = None, coordinates: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """Encode a batch of token sequences.
 
         Args:
             tokens: (batch, length, width).
             valid: (batch, length) bool; tokens that are False are seen by nobody. None when all are valid.
-            places: (batch, length, 2) row and column of every token, for rotary positions; None for none.
+            coordinates: (batch, length, 2) row and column of every token, for rotary positions; None for none.
 
         Returns:
             The normalised last output (batch, length, width), and the outputs at the tapped depths.
         """
         mask = attention_mask(valid)
-        turns = None if places is None else rotations(places, tokens.shape[-1] // self.heads)
+        turns = None if coordinates is None else rotary_factors(coordinates, tokens.shape[-1] // self.heads)
         levels = []
         for number, block in enumerate(self.blocks, start=1):
             tokens = block(tokens, mask, turns)
@@ -62,8 +62,8 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
-        """(batch, length, width) to the same; see ``attention_mask`` and ``rotations``."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: RotaryFactors | None = None) -> Tensor:
+        """(batch, length, width) to the same; see ``attention_mask`` and ``rotary_factors``."""
         tokens = tokens + self.attn(self.norm1(tokens), mask, turns)
         return tokens + self.mlp(self.norm2(tokens))
 
@@ -79,13 +79,13 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
-        """(batch, length, width) to the same; see ``attention_mask`` and ``rotations``."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: RotaryFactors | None = None) -> Tensor:
+        """(batch, length, width) to the same; see ``attention_mask`` and ``rotary_factors``."""
         parts = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query_key, value = parts[:2], parts[2]
         if turns is not None:
-            query_key = rotate(query_key, turns)
-        mixed = attend(query_key[0], query_key[1], value, mask)
+            query_key = apply_rotary(query_key, turns)
+        mixed = dot_product_attention(query_key[0], query_key[1], value, mask)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -102,7 +102,7 @@ class Mlp(nn.Module):
         return self.fc2(functional.gelu(self.fc1(tokens)))
 
 
-def rotations(places: Tensor, width: int, longest: float = 100.0) -> Turns:
+def rotary_factors(coordinates: Tensor, width: int, longest: float = 100.0) -> RotaryFactors:
     """Cosines and sines, (batch, 1, length, width) each, of rotary positions in two dimensions.
 
     Half of the pairs of channels turn with the row, half with the column (RoPE, arXiv 2104.09864, axial as in
@@ -110,23 +110,23 @@ def rotations(places: Tensor, width: int, longest: float = 100.0) -> Turns:
     Channel i pairs with channel i + width / 2; the sines of the first half are negative.
 
     Args:
-        places: (batch, length, 2) rows and columns, in patches.
+        coordinates: (batch, length, 2) rows and columns, in patches.
         width: channels of a head, a multiple of 4.
     """
-    steps = torch.arange(width // 4, device=places.device, dtype=torch.float32) / (width // 4)
-    angles = (places.float().unsqueeze(-1) * longest**-steps).flatten(2).unsqueeze(1)
+    steps = torch.arange(width // 4, device=coordinates.device, dtype=torch.float32) / (width // 4)
+    angles = (coordinates.float().unsqueeze(-1) * longest**-steps).flatten(2).unsqueeze(1)
     cosine, sine = angles.cos(), angles.sin()
     return torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)
 
 
-def rotate(vectors: Tensor, turns: Turns) -> Tensor:
+def apply_rotary(vectors: Tensor, turns: RotaryFactors) -> Tensor:
     """(..., batch, heads, length, width) turned, pair by pair."""
     cosine, sine = (part.to(vectors.dtype) for part in turns)
     others = vectors.roll(vectors.shape[-1] // 2, -1)
     return torch.addcmul(vectors * cosine, others, sine)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+def dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention of (batch, heads, length, channels), fused except where that is slower.
 
     On a CPU in bfloat16, the fused kernel was 3 to 5 times slower forward and backward than plain products for
@@ -152,7 +152,7 @@ def attention_mask(valid: Tensor | None) -> Tensor | None:
     return (valid | empty)[:, None, None, :]
 
 
-def pad_and_join(sequences: Sequence[Tensor], valids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def pad_and_concatenate(sequences: Sequence[Tensor], valids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Sequences of several lengths as one batch: (sum of batches, longest, width) and their validity."""
     longest = max(sequence.shape[1] for sequence in sequences)
     tokens = [functional.pad(s, (0, 0, 0, longest - s.shape[1])) for s in sequences]
@@ -160,7 +160,7 @@ def pad_and_join(sequences: Sequence[Tensor], valids: Sequence[Tensor]) -> tuple
     return torch.cat(tokens), torch.cat(masks)
 
 
-def initialise(module: nn.Module) -> None:
+def initialise_weights(module: nn.Module) -> None:
     """Initialisation of the MAE paper (arXiv 2111.06377): Xavier uniform weights, zero biases."""
     for part in module.modules():
         if isinstance(part, nn.Linear):

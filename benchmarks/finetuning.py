@@ -77,9 +77,9 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     from skyweave.core.atomic_write import write_aside
     from skyweave.core.config import load_config_file
     from skyweave.downstream.finetuning import finetune_model, with_rates
-    from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, PATCH
+    from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, DEFAULT_PATCH_SIZE
     from skyweave.downstream.finetuning.finetune import FinetuneConfig
-    from skyweave.downstream.finetuning.scores import MAIN_METRIC, confusion
+    from skyweave.downstream.finetuning.scores import MAIN_METRIC, confusion_tables
     from skyweave.downstream.labels.dataset import load_labelled_dataset
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     if seed != args.seeds[0] and first.exists():
         recipe = with_rates(recipe, json.loads(first.read_text())["rates"])
     started = time.perf_counter()
-    backbone = BASELINES[row](config.patch_size or PATCH) if row in BASELINES else load_backbone(args.weights)
+    backbone = BASELINES[row](config.patch_size or DEFAULT_PATCH_SIZE) if row in BASELINES else load_backbone(args.weights)
     found = finetune_model(data, backbone, recipe, seed=seed, fraction=fraction, absent="note")
     units = [sample.name for sample in data.test]
     files = [name.partition("[")[0] for name in units]
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
         **found.to_dict(),
         "main": MAIN_METRIC[own.task],
         "units": files if len(set(files)) >= 8 else units,
-        "confusion": confusion(data.task, found.predictions, data.test).astype(int).tolist(),
+        "confusion": confusion_tables(data.task, found.predictions, data.test).astype(int).tolist(),
         "wall": time.perf_counter() - started,
     }
     with write_aside(path) as aside:

@@ -17,7 +17,7 @@ import numpy as np
 
 import skyweave
 from skyweave.backbone import Backbone, build_backbone
-from skyweave.downstream.probing.probe import Prepared, prepare, run_probe
+from skyweave.downstream.probing.probe import PreparedProbe, prepare_probe, run_probe
 from skyweave.pretraining.train import pretrain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ def main() -> None:
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     probes = {
-        sensor: prepare(ROOT / "configs" / "probe" / f"{name}.yaml", args.data, seeds=1)
+        sensor: prepare_probe(ROOT / "configs" / "probe" / f"{name}.yaml", args.data, seeds=1)
         for sensor, name in PROBES.items()
     }
     scores: dict[tuple[str, str], list[float]] = {}
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _scores(
-    args: argparse.Namespace, run: str, seed: int, images: dict[str, int] | None, probes: dict[str, Prepared]
+    args: argparse.Namespace, run: str, seed: int, images: dict[str, int] | None, probes: dict[str, PreparedProbe]
 ) -> dict[str, float]:
     """Probe score by sensor of one run, from the file of an earlier call where there is one."""
     file = args.output / f"{run}_{args.steps}_{seed}.json"

@@ -24,7 +24,7 @@ from torch.nn import functional
 import pretraining
 from skyweave.data.augment import RandomView
 from skyweave.data.batch import SensorBatch, stack_observations
-from skyweave.downstream.probing.probe import Prepared, prepare, score
+from skyweave.downstream.probing.probe import PreparedProbe, prepare_probe, score_features
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE, PATCH = 64, 8
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    prepared = prepare(ROOT / "configs" / "probe" / "neon_site.yaml", args.data, seeds=1)
+    prepared = prepare_probe(ROOT / "configs" / "probe" / "neon_site.yaml", args.data, seeds=1)
     table: dict[tuple[str, str], list[float]] = {}
     for seed in range(args.seeds):
         for name in ("untrained", "skyweave", "reference"):
@@ -63,7 +63,7 @@ def main() -> None:
 _KINDS = ("linear", "knn")
 
 
-def _views(prepared: Prepared, seed: int, step: int, batch: int) -> SensorBatch:
+def _views(prepared: PreparedProbe, seed: int, step: int, batch: int) -> SensorBatch:
     """The images of a step: the same for both contenders."""
     generator = np.random.default_rng([seed, step])
     view = RandomView(SIDE, scale=(0.75, 1.25))
@@ -71,7 +71,7 @@ def _views(prepared: Prepared, seed: int, step: int, batch: int) -> SensorBatch:
     return stack_observations([view(images[int(generator.integers(len(images)))], generator) for _ in range(batch)])
 
 
-def _skyweave(args: argparse.Namespace, prepared: Prepared, seed: int, steps: int) -> Features:
+def _skyweave(args: argparse.Namespace, prepared: PreparedProbe, seed: int, steps: int) -> Features:
     from skyweave.backbone.builder import build_backbone
     from skyweave.backbone.config import BackboneConfig
     from skyweave.pretraining import MaskedAutoencoder, ObjectiveConfig
@@ -93,7 +93,7 @@ def _skyweave(args: argparse.Namespace, prepared: Prepared, seed: int, steps: in
     return features
 
 
-def _reference(args: argparse.Namespace, prepared: Prepared, seed: int, steps: int) -> Features:
+def _reference(args: argparse.Namespace, prepared: PreparedProbe, seed: int, steps: int) -> Features:
     torch.manual_seed(seed)
     arguments = argparse.Namespace(reference=args.reference, reference_attention="fused", size="tiny")
     model = pretraining.reference_model(arguments, image_size=SIDE, patch_size=PATCH)
@@ -118,7 +118,7 @@ def _reference(args: argparse.Namespace, prepared: Prepared, seed: int, steps: i
 
 def _train(
     args: argparse.Namespace,
-    prepared: Prepared,
+    prepared: PreparedProbe,
     seed: int,
     steps: int,
     model: torch.nn.Module,
@@ -142,7 +142,7 @@ def _train(
 
 
 @torch.no_grad()
-def _probe(prepared: Prepared, features: Features) -> dict[str, float]:
+def _probe(prepared: PreparedProbe, features: Features) -> dict[str, float]:
     images = prepared.samples.images
     rows = []
     for start in range(0, len(images), 64):
@@ -153,7 +153,7 @@ def _probe(prepared: Prepared, features: Features) -> dict[str, float]:
     every = torch.cat(rows).numpy()[prepared.samples.image]
     one = replace(prepared, folds=prepared.folds[:1])
     metric = prepared.config.metric
-    return {kind: score(one, "features", [[every]], kind, False).scores[metric].mean for kind in _KINDS}
+    return {kind: score_features(one, "features", [[every]], kind, False).scores[metric].mean for kind in _KINDS}
 
 
 def _normalised(pixels: Tensor, sensor: object) -> Tensor:

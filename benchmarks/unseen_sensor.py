@@ -14,7 +14,7 @@ from pathlib import Path
 import joint_pretraining
 import numpy as np
 
-from skyweave.downstream.probing.probe import prepare, run_probe
+from skyweave.downstream.probing.probe import prepare_probe, run_probe
 
 ALIKE = {
     "sentinel2-l2a": ("sentinel2-l2a", "sentinel2-l1c"),
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     images = {name: count for name, count in joint_pretraining.JOINT.items() if name not in ALIKE[args.sensor]}
     name = joint_pretraining.PROBES[args.sensor]
-    prepared = prepare(joint_pretraining.ROOT / "configs" / "probe" / f"{name}.yaml", args.data, seeds=1)
+    prepared = prepare_probe(joint_pretraining.ROOT / "configs" / "probe" / f"{name}.yaml", args.data, seeds=1)
     prepared = replace(prepared, config=replace(prepared.config, baselines=BASELINES))
     leads: dict[str, list[float]] = {}
     for seed in range(args.seeds):

@@ -11,7 +11,7 @@ from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import catalogue, get_sensor
 from skyweave.data.batch import stack_observations
-from skyweave.downstream.labels.labelled_data import IGNORED
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX
 from skyweave.interop.sensor_module import SensorModule, decode_stored, resample_pyramid
 from skyweave.interop.timm_model import Classifier, FeaturePyramid, initialised_encoder
 from skyweave.interop.torchgeo import from_sample, label_of, to_batch, to_sample
@@ -77,7 +77,7 @@ def test_labels_and_back() -> None:
     observation = seen()
     mask = np.random.default_rng(2).integers(-1, 4, observation.shape)
     sample = to_sample(observation, mask, ignore_index=255)
-    assert sample["mask"].dtype == torch.int64 and int((sample["mask"] == 255).sum()) == int((mask == IGNORED).sum())
+    assert sample["mask"].dtype == torch.int64 and int((sample["mask"] == 255).sum()) == int((mask == IGNORE_INDEX).sum())
     np.testing.assert_array_equal(label_of(sample, ignore_index=255), mask)
     assert label_of(to_sample(observation, 3)) == 3
     several = np.array([True, False, True])

@@ -17,14 +17,14 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
-from skyweave.downstream.labels.labelled_data import IGNORED, Label
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, Label
 from skyweave.interop.sensor_module import decode_stored
 from skyweave.interop.timm_model import register
 
 __all__ = ["from_sample", "label_of", "register", "to_batch", "to_sample"]
 
 
-def to_sample(observation: Observation, label: Label | None = None, ignore_index: int = IGNORED) -> dict[str, Any]:
+def to_sample(observation: Observation, label: Label | None = None, ignore_index: int = IGNORE_INDEX) -> dict[str, Any]:
     """A TorchGeo sample of an observation: values in the bands' units, NaN where invalid.
 
     Args:
@@ -42,7 +42,7 @@ def to_sample(observation: Observation, label: Label | None = None, ignore_index
         return sample | {"bbox_xyxy": values[:, :4].float(), "label": values[:, 4].long()}
     if values.ndim == 2:
         if not values.is_floating_point():
-            values = torch.where(values == IGNORED, ignore_index, values.long())
+            values = torch.where(values == IGNORE_INDEX, ignore_index, values.long())
         return sample | {"mask": values}
     return sample | {"label": values.long()}
 
@@ -92,7 +92,7 @@ def to_batch(
 
 
 def label_of(sample: Mapping[str, Any], ignore_index: int | None = None) -> Label | None:
-    """The label as `LabelledSample` has it, or None; ``ignore_index`` in a mask becomes `IGNORED`."""
+    """The label as `LabelledSample` has it, or None; ``ignore_index`` in a mask becomes `IGNORE_INDEX`."""
     if "bbox_xyxy" in sample:
         boxes = torch.cat([sample["bbox_xyxy"].float(), sample["label"].float().unsqueeze(1)], dim=1)
         return boxes.numpy()
@@ -101,7 +101,7 @@ def label_of(sample: Mapping[str, Any], ignore_index: int | None = None) -> Labe
         if mask.is_floating_point():
             return mask.float().numpy()
         return (
-            torch.where(mask == ignore_index, IGNORED, mask.long()).numpy()
+            torch.where(mask == ignore_index, IGNORE_INDEX, mask.long()).numpy()
             if ignore_index is not None
             else (mask.long().numpy())
         )

@@ -8,8 +8,13 @@ from torch.nn import functional
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import stack_observations
-from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, STEADY, BandStatistics, RandomConvolutions
-from skyweave.downstream.finetuning.models.encoder_features import encode
+from skyweave.downstream.finetuning.benchmark.baselines import (
+    BASELINES,
+    NORM_CONSTANT,
+    BandStatistics,
+    RandomConvolutions,
+)
+from skyweave.downstream.finetuning.models.encoder_features import encode_observations
 
 SENSOR = get_sensor("naip")
 
@@ -26,7 +31,7 @@ def test_statistics_are_those_of_the_patch() -> None:
     patch, token = pixels[:, 8:, 16:], features.tokens[0, 5].numpy()
     assert token[:4] == pytest.approx(patch.mean((1, 2)), abs=1e-4)
     assert token[4:8] == pytest.approx(patch.std((1, 2)), abs=1e-4)
-    assert token[8:16] == pytest.approx(-token[:8]) and token[16:].tolist() == [STEADY, -STEADY]
+    assert token[8:16] == pytest.approx(-token[:8]) and token[16:].tolist() == [NORM_CONSTANT, -NORM_CONSTANT]
 
 
 def test_pixels_that_are_not_valid_do_not_count() -> None:
@@ -48,7 +53,7 @@ def test_the_heads_normalisation_leaves_them_as_they_are(name: str) -> None:
     floor = BASELINES[name]()
     batch = stack_observations([picture(bright), picture(bright * 0.5 + 1)])
     own = floor(batch, 8).tokens
-    seen = encode(floor, [batch], 8, "levels").maps
+    seen = encode_observations(floor, [batch], 8, "levels").maps
     assert len(seen) == 1
     tokens = seen[0].flatten(2).transpose(1, 2)
     ratio = (tokens / own)[own.abs() > 0.05]

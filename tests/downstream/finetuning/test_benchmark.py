@@ -17,16 +17,24 @@ from skyweave.backbone.pretrained.vit import MAE
 from skyweave.cli.main import main
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.downstream.finetuning.benchmark.benchmark import Plan, Run, _recipe, read_runs, run_benchmark
-from skyweave.downstream.finetuning.benchmark.table import as_markdown, published_rows, summarise
-from skyweave.downstream.finetuning.bootstrap import RESAMPLES, interval, micro_average_precision, resampled_scores
-from skyweave.downstream.finetuning.recipe import Recipe, Training
-from skyweave.downstream.finetuning.scores import scores
+from skyweave.downstream.finetuning.benchmark.benchmark import (
+    BenchmarkConfig,
+    BenchmarkRun,
+    _recipe,
+    read_runs,
+    run_benchmark,
+)
+from skyweave.downstream.finetuning.benchmark.table import as_markdown, published_rows, summarise_runs
+from skyweave.downstream.finetuning.bootstrap import RESAMPLES, micro_average_precision, resampled_scores, seed_interval
+from skyweave.downstream.finetuning.config import RecipeConfig, TrainingConfig
+from skyweave.downstream.finetuning.scores import compute_scores
 from skyweave.downstream.finetuning.tasks import Prediction
 from skyweave.downstream.geobench import get_task, list_tasks
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
 
-QUICK = Training(steps=2, head_steps=30, batch=4, learning_rates=[1e-3], head_learning_rates=[1e-2], evaluations=1)
+QUICK = TrainingConfig(
+    steps=2, head_steps=30, batch=4, learning_rates=[1e-3], head_learning_rates=[1e-2], evaluations=1
+)
 COMMAND = [
     "--seeds",
     "1",
@@ -68,11 +76,11 @@ def test_all_twelve_tasks_train_and_score_with_the_users_command(
 
 
 def test_every_method_on_an_image_and_a_dense_task(archive: Path, tmp_path: Path, backbone: Backbone) -> None:
-    plan = Plan(
+    plan = BenchmarkConfig(
         ["m-eurosat", "m-chesapeake"],
         ("statistics", "random-convolutions", "unet", "scratch", "frozen", "lora", "last", "full"),
         seeds=1,
-        recipe=Recipe(training=QUICK),
+        recipe=RecipeConfig(training=QUICK),
         patch_size=4,
     )
     runs, failures = run_benchmark(archive, plan, tmp_path, backbone, "own (1)")
@@ -86,7 +94,9 @@ def test_every_method_on_an_image_and_a_dense_task(archive: Path, tmp_path: Path
 
 
 def test_runs_are_not_made_twice(archive: Path, tmp_path: Path, backbone: Backbone) -> None:
-    plan = Plan(["m-pv4ger"], ("statistics", "frozen"), seeds=2, fractions=(1.0, 0.5), recipe=Recipe(training=QUICK))
+    plan = BenchmarkConfig(
+        ["m-pv4ger"], ("statistics", "frozen"), seeds=2, fractions=(1.0, 0.5), recipe=RecipeConfig(training=QUICK)
+    )
     said: list[str] = []
     first, _ = run_benchmark(archive, plan, tmp_path, backbone, "own", report=said.append)
     assert sum("starts" in line for line in said) == len(first) == 8
@@ -109,7 +119,9 @@ def test_runs_are_not_made_twice(archive: Path, tmp_path: Path, backbone: Backbo
 
 
 def test_a_run_that_was_stopped_goes_on(archive: Path, tmp_path: Path, backbone: Backbone) -> None:
-    plan = Plan(["m-pv4ger"], ("lora",), seeds=1, recipe=Recipe(training=replace(QUICK, steps=6, evaluations=3)))
+    plan = BenchmarkConfig(
+        ["m-pv4ger"], ("lora",), seeds=1, recipe=RecipeConfig(training=replace(QUICK, steps=6, evaluations=3))
+    )
     (whole,), _ = run_benchmark(archive, plan, tmp_path / "whole", backbone)
 
     def stop(line: str) -> None:
@@ -136,7 +148,7 @@ def test_a_run_that_cannot_be_made_stops_no_other(tmp_path: Path, capsys: pytest
 
 
 def test_sensors_first_or_all(archive: Path, tmp_path: Path, backbone: Backbone) -> None:
-    plan = Plan(["m-so2sat"], ("frozen",), seeds=1, recipe=Recipe(training=QUICK), limit=5)
+    plan = BenchmarkConfig(["m-so2sat"], ("frozen",), seeds=1, recipe=RecipeConfig(training=QUICK), limit=5)
     (one,), _ = run_benchmark(archive, plan, tmp_path / "first", backbone)
     (two,), _ = run_benchmark(archive, replace(plan, sensors="all"), tmp_path / "all", backbone)
     assert two.trained > one.trained and one.samples == [5, 4, 4]
@@ -161,11 +173,11 @@ def test_published_encoders_run_through_the_same_harness(
 
 
 def test_every_picture_has_enough_patches(backbone: Backbone) -> None:
-    sizes = {name: _recipe(Plan(), "frozen", name, backbone).patch_size or 0 for name in list_tasks()}
+    sizes = {name: _recipe(BenchmarkConfig(), "frozen", name, backbone).patch_size or 0 for name in list_tasks()}
     assert sizes["m-so2sat"] == 2 and sizes["m-eurosat"] == 4 and sizes["m-nz-cattle"] == 16
     for name, patch in sizes.items():
         assert 15 <= get_task(name).size / patch <= 32
-    assert _recipe(Plan(patch_size=8), "frozen", "m-so2sat", backbone).patch_size == 8
+    assert _recipe(BenchmarkConfig(patch_size=8), "frozen", "m-so2sat", backbone).patch_size == 8
 
 
 @pytest.mark.parametrize(
@@ -224,11 +236,11 @@ def made_up(
 @pytest.mark.parametrize("kind", ["classification", "segmentation", "multilabel"])
 def test_resampled_scores_surround_the_score(kind: str) -> None:
     task, found, samples = made_up(kind, 4, 60, np.random.default_rng(1))
-    main_score = next(iter(scores(task, found, samples).values()))
+    main_score = next(iter(compute_scores(task, found, samples).values()))
     drawn = resampled_scores(task, found, samples)
     assert drawn.shape == (RESAMPLES,) and drawn.std() > 0.001
     assert main_score == pytest.approx(drawn.mean(), abs=0.03)
-    low, high = interval([drawn.tolist()])
+    low, high = seed_interval([drawn.tolist()])
     assert low < main_score < high
     with pytest.raises(ValueError, match=r"has no resampled scores"):
         resampled_scores(Task("t", "regression"), found, samples)
@@ -247,8 +259,8 @@ def test_average_precision_is_scikit_learns() -> None:
     assert micro_average_precision(likely, np.zeros((15, 4), bool), weights).tolist() == [0, 0, 0]
 
 
-def run_of(method: str, seed: int, values: np.ndarray, notes: list[str] | None = None) -> Run:
-    return Run(
+def run_of(method: str, seed: int, values: np.ndarray, notes: list[str] | None = None) -> BenchmarkRun:
+    return BenchmarkRun(
         "m-eurosat",
         method,
         1.0,
@@ -274,7 +286,7 @@ def test_leads_are_over_the_best_floor_and_paired() -> None:
     runs = [run_of("frozen", seed, 0.9 + luck + rng.normal(0, 0.002, RESAMPLES)) for seed in range(3)]
     runs += [run_of("unet", seed, 0.86 + luck + rng.normal(0, 0.002, RESAMPLES)) for seed in range(3)]
     runs += [run_of("statistics", 0, 0.7 + luck)]
-    rows = {row.method: row for row in summarise(runs)}
+    rows = {row.method: row for row in summarise_runs(runs)}
     assert list(rows) == ["statistics", "unet", "frozen"]
     lead = rows["frozen"].lead
     assert rows["frozen"].floor == "unet" and lead is not None and rows["unet"].lead is None
@@ -285,7 +297,7 @@ def test_leads_are_over_the_best_floor_and_paired() -> None:
     assert "| 100% | frozen | " in table and "*OFA-Net ViT-B, linear probe, 50 epochs* (recalled)" in table
     assert "do not compare" not in table.split("## m-eurosat")[1]
     other = replace(runs[0], method="full", settings="other")
-    assert "different recipes or options" in as_markdown(summarise([*runs, other]))
+    assert "different recipes or options" in as_markdown(summarise_runs([*runs, other]))
 
 
 def test_published_rows_are_of_our_tasks_and_marked() -> None:

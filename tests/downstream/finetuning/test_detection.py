@@ -6,20 +6,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.downstream.finetuning.data_source import turned_boxes
+from skyweave.downstream.finetuning.batches import dihedral_boxes
 from skyweave.downstream.finetuning.models.detection_head import (
-    EXTRA,
+    BOX_CHANNELS,
     STRIDE,
     average_precision,
+    box_iou,
     decode_boxes,
     detection_loss,
-    overlaps,
 )
 
 
 def perfect_answer(boxes: np.ndarray, classes: int, rows: int, columns: int) -> torch.Tensor:
     """An answer that says exactly these boxes."""
-    answer = torch.zeros(1, classes + EXTRA, rows, columns)
+    answer = torch.zeros(1, classes + BOX_CHANNELS, rows, columns)
     answer[:, :classes] = -8
     for left, top, right, bottom, kind in boxes.tolist():
         x, y = (left + right) / 2 / STRIDE, (top + bottom) / 2 / STRIDE
@@ -35,7 +35,7 @@ def test_a_perfect_answer_is_decoded_to_its_boxes_and_costs_little() -> None:
     answer = perfect_answer(boxes, 2, 48, 48)
     found = decode_boxes(answer)[0]
     assert average_precision([found], [boxes], 2) == 1.0
-    shared = overlaps(boxes, found).max(1)
+    shared = box_iou(boxes, found).max(1)
     np.testing.assert_allclose(shared, 1, atol=1e-4)
     blank = torch.zeros_like(answer)
     assert float(detection_loss(answer, [torch.from_numpy(boxes)])) < 0.2 * float(
@@ -44,7 +44,7 @@ def test_a_perfect_answer_is_decoded_to_its_boxes_and_costs_little() -> None:
 
 
 def test_images_without_boxes_cost_and_are_decoded() -> None:
-    answer = torch.zeros(1, 1 + EXTRA, 10, 14)
+    answer = torch.zeros(1, 1 + BOX_CHANNELS, 10, 14)
     assert torch.isfinite(detection_loss(answer, [torch.zeros(0, 5)]))
     answer[:, 0] = -9
     assert decode_boxes(answer)[0].shape == (0, 6)
@@ -71,7 +71,7 @@ def test_boxes_turn_with_their_image(rows: int, columns: int, mirrored: bool, tu
     mask = np.zeros((rows, columns), bool)
     mask[top:bottom, left:right] = True
     image = np.rot90(mask[:, ::-1] if mirrored else mask, turns)
-    box = turned_boxes(np.array([[left, top, right, bottom, 1]], np.float32), rows, columns, mirrored, turns)[0]
+    box = dihedral_boxes(np.array([[left, top, right, bottom, 1]], np.float32), rows, columns, mirrored, turns)[0]
     expected = np.zeros(image.shape, bool)
     expected[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
     assert np.array_equal(image, expected)

@@ -12,9 +12,9 @@ from skyweave.backbone import load_backbone, save_checkpoint
 from skyweave.cli.main import main
 from skyweave.core.config import load_config_file
 from skyweave.core.sensors import get_sensor
-from skyweave.downstream.finetuning import HeadConfig, Method, Recipe, Training, finetune_model
+from skyweave.downstream.finetuning import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig, finetune_model
 from skyweave.downstream.finetuning.finetune import FinetuneConfig
-from skyweave.downstream.finetuning.models.weights import load_finetuned, save_finetuned
+from skyweave.downstream.finetuning.models.checkpoint import load_finetuned, save_finetuned
 from skyweave.downstream.finetuning.report.explain import attention_maps, band_groups, band_importance
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "finetune"
@@ -61,7 +61,7 @@ def test_from_files_to_weights_scores_and_report(folder: Path, capsys: pytest.Ca
     model = load_finetuned(folder / "out" / "weights.safetensors")
     sample = fabricated_sample("segmentation", 3)
     assert model.predict(*sample.observations).label.shape == (24, 24)
-    load_backbone(folder / "out" / "weights.safetensors")  # the adapted backbone, for any other use
+    load(folder / "out" / "weights.safetensors")  # the adapted backbone, for any other use
     assert main(command) == 2
     assert "holds a run already; add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 2
@@ -90,8 +90,12 @@ def test_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("kind", ["frozen", "unet"])
 def test_weights_answer_as_the_model_did(tmp_path: Path, kind: str) -> None:
     data = fabricated_data("regression")
-    training = Training(steps=3, head_steps=5, learning_rates=[1e-3], head_learning_rates=[1e-2], test_time_flips=True)
-    found = finetune_model(data, small_backbone(), Recipe(Method(kind, channels=8), HeadConfig(channels=16), training))  # type: ignore[arg-type]
+    training = TrainingConfig(
+        steps=3, head_steps=5, learning_rates=[1e-3], head_learning_rates=[1e-2], test_time_flips=True
+    )
+    found = finetune_model(
+        data, small_backbone(), RecipeConfig(MethodConfig(kind, channels=8), HeadConfig(channels=16), training)
+    )  # type: ignore[arg-type]
     save_finetuned(tmp_path / "w.safetensors", found.model, "squares")
     again = load_finetuned(tmp_path / "w.safetensors")
     observations = data.test[0].observations
@@ -109,9 +113,9 @@ def test_plain_weights_are_no_adapted_model(tmp_path: Path) -> None:
 def test_hiding_the_bands_that_tell_costs_the_most() -> None:
     """Red and green squares are told apart by red and green; blue is noise."""
     data = fabricated_data("classification", train=16)
-    training = Training(head_steps=60, batch=8, head_learning_rates=[1e-2])
+    training = TrainingConfig(head_steps=60, batch=8, head_learning_rates=[1e-2])
     found = finetune_model(
-        data, load_backbone("tiny"), Recipe(Method(), HeadConfig("attentive", channels=16), training)
+        data, load_backbone("tiny"), RecipeConfig(MethodConfig(), HeadConfig("attentive", channels=16), training)
     )
     losses = {own.bands[0]: own.loss for own in band_importance(found.model, data.test)}
     assert max(losses["red"], losses["green"]) > 0.1

@@ -13,8 +13,8 @@ from fabricated_labels import CLASSES, small_backbone
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch, stack_observations
-from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, build_model
-from skyweave.downstream.finetuning.recipe import HeadConfig, HeadKind, Method, Recipe
+from skyweave.downstream.finetuning.config import HeadConfig, HeadKind, MethodConfig, RecipeConfig
+from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel, build_model
 from skyweave.downstream.labels.labelled_data import Task, TaskKind
 
 RGB = get_sensor("rgb")
@@ -27,7 +27,7 @@ def images(rows: int, columns: int, batch: int = 2) -> SensorBatch:
 
 
 def model_of(kind: TaskKind, head: str, dates: int = 1, patch_size: int | None = None) -> FinetunedModel:
-    recipe = Recipe(Method(), HeadConfig(cast(HeadKind, head), channels=16), patch_size=patch_size)
+    recipe = RecipeConfig(MethodConfig(), HeadConfig(cast(HeadKind, head), channels=16), patch_size=patch_size)
     return build_model(Task("squares", kind, CLASSES[kind]), small_backbone(), [RGB] * dates, recipe, seed=0)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from fabricated_labels import small_backbone
 from skyweave.backbone import load_backbone
-from skyweave.downstream.finetuning.models.adapted_model import trained_parameters
+from skyweave.downstream.finetuning.models.finetuned_model import count_trainable
 from skyweave.downstream.finetuning.models.lora import LowRank, add_low_rank, merge_low_rank
 
 
@@ -34,7 +34,7 @@ def test_only_the_additions_learn_and_merging_restores_the_layout() -> None:
     learning = [name for name, own in backbone.named_parameters() if own.requires_grad]
     assert learning
     assert all(name.endswith((".down", ".up")) for name in learning)
-    assert trained_parameters(backbone) == 4 * 2 * ((24 + 72) + (24 + 24))
+    assert count_trainable(backbone) == 4 * 2 * ((24 + 72) + (24 + 24))
     merge_low_rank(backbone)
     assert list(backbone.state_dict()) == keys
 
@@ -43,7 +43,7 @@ def test_default_rank_trains_under_two_percent_of_the_shipped_weights() -> None:
     backbone = load_backbone("tiny")
     whole = sum(own.numel() for own in backbone.parameters())
     add_low_rank(backbone, 4, 8.0, "attention")
-    assert 0 < trained_parameters(backbone) < 0.02 * whole
+    assert 0 < count_trainable(backbone) < 0.02 * whole
 
 
 def test_a_network_without_blocks_is_told() -> None:

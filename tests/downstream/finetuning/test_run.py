@@ -11,18 +11,30 @@ import torch
 
 from fabricated_labels import fabricated_data, fabricated_sample, small_backbone
 from skyweave.backbone import load_backbone
-from skyweave.downstream.finetuning import MAIN_METRIC, HeadConfig, Method, Recipe, Training, finetune_model, with_rates
-from skyweave.downstream.finetuning.data_source import Examples, FeatureFeed, ImageFeed
-from skyweave.downstream.finetuning.models.adapted_model import build_model
-from skyweave.downstream.finetuning.module import answers
-from skyweave.downstream.finetuning.recipe import MethodKind
+from skyweave.downstream.finetuning import (
+    MAIN_METRIC,
+    HeadConfig,
+    MethodConfig,
+    RecipeConfig,
+    TrainingConfig,
+    finetune_model,
+    with_rates,
+)
+from skyweave.downstream.finetuning.batches import FeatureBatches, ImageBatches, SampleCache
+from skyweave.downstream.finetuning.config import MethodKind
+from skyweave.downstream.finetuning.models.finetuned_model import build_model
+from skyweave.downstream.finetuning.module import predict_samples
 from skyweave.downstream.labels.labelled_data import LabelledData, TaskKind
 
-QUICK = Training(steps=6, head_steps=25, batch=6, learning_rates=[2e-3], head_learning_rates=[1e-2], evaluations=3)
+QUICK = TrainingConfig(
+    steps=6, head_steps=25, batch=6, learning_rates=[2e-3], head_learning_rates=[1e-2], evaluations=3
+)
 
 
-def recipe(kind: MethodKind = "frozen", head: str = "auto", **changes: Any) -> Recipe:
-    return Recipe(Method(kind, blocks=1, rank=2, channels=8), HeadConfig(head, channels=16), replace(QUICK, **changes))  # type: ignore[arg-type]
+def recipe(kind: MethodKind = "frozen", head: str = "auto", **changes: Any) -> RecipeConfig:
+    return RecipeConfig(
+        MethodConfig(kind, blocks=1, rank=2, channels=8), HeadConfig(head, channels=16), replace(QUICK, **changes)
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["classification", "multilabel", "segmentation", "regression", "change", "detection"])
@@ -82,10 +94,10 @@ def test_a_decay_that_would_turn_weights_round_is_refused() -> None:
 
 def test_features_that_are_kept_answer_as_images_do() -> None:
     data = fabricated_data("segmentation")
-    examples = Examples(data.test, data.task)
+    examples = SampleCache(data.test, data.task)
     model = build_model(data.task, small_backbone(), [data.test[0].observations[0].sensor], recipe(), seed=0)
-    direct = answers(model, ImageFeed(examples, False), 4)
-    kept = answers(model, FeatureFeed(examples, model.network, 4, torch.device("cpu")), 4)  # type: ignore[arg-type]
+    direct = predict_samples(model, ImageBatches(examples, False), 4)
+    kept = predict_samples(model, FeatureBatches(examples, model.network, 4, torch.device("cpu")), 4)  # type: ignore[arg-type]
     for one, other in zip(direct, kept, strict=True):
         assert one.probabilities is not None and other.probabilities is not None
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=2e-3)
@@ -181,10 +193,10 @@ def test_luck_before_training_is_no_merit(kind: MethodKind) -> None:
 
 def test_a_share_of_dice_below_nothing() -> None:
     with pytest.raises(ValueError, match=r"training.dice is -1; use 0 \(none\) or more"):
-        Training(dice=-1)
+        TrainingConfig(dice=-1)
 
 
 @pytest.mark.parametrize(("field", "value"), [("steps", 0), ("batch", -1), ("learning_rates", [0.0]), ("clip", 0)])
 def test_numbers_that_make_no_sense(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"training.{field} is .*use a number above 0"):
-        Training(**{field: value})
+        TrainingConfig(**{field: value})

@@ -14,7 +14,7 @@ import pytest
 from fabricated_geobench import miniature, place_of
 from skyweave.cli.main import main
 from skyweave.downstream.geobench import open_task
-from skyweave.downstream.geobench.download import ATTEMPTS, download
+from skyweave.downstream.geobench.download import MAX_STALLED_ATTEMPTS, download
 
 NAME = "m-eurosat"
 
@@ -132,7 +132,7 @@ def test_what_breaks_off_is_gone_on_with(server: Server, tmp_path: Path) -> None
 
 
 def test_the_next_run_goes_on_too(server: Server, tmp_path: Path) -> None:
-    server.breaks = [5000] + [0] * ATTEMPTS
+    server.breaks = [5000] + [0] * MAX_STALLED_ATTEMPTS
     with pytest.raises(OSError, match=r"breaks off after 5000 of \d+ bytes; 5000 bytes are kept, try again later"):
         download(NAME, tmp_path, url=server.url, pause=0)
     assert not (tmp_path / "classification_v1.0" / NAME).exists()
@@ -142,7 +142,7 @@ def test_the_next_run_goes_on_too(server: Server, tmp_path: Path) -> None:
 
 
 def test_another_file_on_the_server_begins_anew(server: Server, tmp_path: Path) -> None:
-    server.breaks = [5000] + [0] * ATTEMPTS
+    server.breaks = [5000] + [0] * MAX_STALLED_ATTEMPTS
     with pytest.raises(OSError):
         download(NAME, tmp_path, url=server.url, pause=0)
     server.etag = '"second"'
@@ -161,7 +161,7 @@ def test_a_part_of_the_wrong_place_is_never_joined(server: Server, tmp_path: Pat
 
 
 def test_an_archive_that_was_whole_is_not_fetched_again(server: Server, tmp_path: Path, archive: bytes) -> None:
-    server.breaks = [5000] + [0] * ATTEMPTS
+    server.breaks = [5000] + [0] * MAX_STALLED_ATTEMPTS
     with pytest.raises(OSError):
         download(NAME, tmp_path, url=server.url, pause=0)
     part = tmp_path / "classification_v1.0" / f".{NAME}.zip.part"
@@ -177,7 +177,7 @@ def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(server: Server, 
     server.codes = [404]
     with pytest.raises(OSError, match="the server answers 404"):
         download(NAME, tmp_path / "b", url=server.url, pause=0)
-    server.codes = [500] * ATTEMPTS
+    server.codes = [500] * MAX_STALLED_ATTEMPTS
     with pytest.raises(OSError, match=r"the server answers 500 [^;]*; 0 bytes are kept"):
         download(NAME, tmp_path / "c", url=server.url, pause=0)
 

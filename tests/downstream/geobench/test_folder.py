@@ -14,8 +14,8 @@ from skyweave.downstream.geobench.folder import find_tasks, open_task
 from skyweave.downstream.geobench.pickling import stored_array, write_pickle
 from skyweave.downstream.geobench.sample import read_sample
 from skyweave.downstream.geobench.tasks import get_task, list_tasks
-from skyweave.downstream.geobench.unpickle import Stored, read_pickle
-from skyweave.downstream.labels.labelled_data import IGNORED, check
+from skyweave.downstream.geobench.unpickle import PickledObject, read_pickle
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, check_sample
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_every_task_loads(archive: Path, name: str) -> None:
     assert (len(data.train), len(data.validation), len(data.test)) == (6, 3, 3)
     assert data.task == task.task
     for sample in (data.train[0], data.validation[-1], data.test[2]):
-        check(sample, data.task)
+        check_sample(sample, data.task)
         measured = f" of {name}" * (task.statistics == "task")
         names = [stored.sensor.name + measured for stored in task.sensors]
         assert [observation.sensor.name for observation in sample.observations] == names
@@ -125,7 +125,9 @@ def test_unlabelled_pixels_count_or_are_ignored(archive: Path) -> None:
     assert with_unknown
     for index in with_unknown:
         before, after = np.asarray(counted.train[index].label), np.asarray(ignored.train[index].label)
-        assert ((after == IGNORED) == np.isin(before, (0, 6))).all() and (after == before)[after != IGNORED].all()
+        assert ((after == IGNORE_INDEX) == np.isin(before, (0, 6))).all() and (after == before)[
+            after != IGNORE_INDEX
+        ].all()
 
 
 def test_statistics_of_the_task_normalise_it(archive: Path) -> None:
@@ -267,7 +269,7 @@ def test_labels_outside_the_classes(eurosat: Path, label: int) -> None:
         read_sample(path, get_task("m-eurosat"))
 
 
-@pytest.mark.parametrize("label", ["Forest", None, 1.5, [1, 2], Stored("affine.Affine", (1.0,)), {}])
+@pytest.mark.parametrize("label", ["Forest", None, 1.5, [1, 2], PickledObject("affine.Affine", (1.0,)), {}])
 def test_labels_that_are_no_class_number(eurosat: Path, label: object) -> None:
     path = first_sample(eurosat, "m-eurosat")
     redescribe(path, lambda described: described.update(label=label))
@@ -335,10 +337,10 @@ def test_two_dates_are_not_mixed(cashew: Path) -> None:
 
 def test_another_version_of_the_task(eurosat: Path) -> None:
     place = place_of(eurosat, "m-eurosat")
-    other = Stored(
+    other = PickledObject(
         "geobench.task.TaskSpecifications",
         (),
-        {"label_type": Stored("geobench.label.Classification", (), {"n_classes": 12})},
+        {"label_type": PickledObject("geobench.label.Classification", (), {"n_classes": 12})},
     )
     (place / "task_specs.pkl").write_bytes(write_pickle(other))
     with pytest.raises(ValueError, match="specifies 12 classes where m-eurosat has 10"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skyweave.downstream.geobench.layouts import LAYOUTS
-from skyweave.downstream.geobench.sensors import sensor_named
+from skyweave.downstream.geobench.sensors import get_stored_sensor
 from skyweave.downstream.geobench.tasks import get_task, list_tasks
 
 # Image classification and segmentation tasks of the paper, with their numbers of classes.
@@ -47,7 +47,8 @@ def test_bands_are_the_sensors_and_come_from_the_files(name: str) -> None:
         assert np.isfinite(decoded).all()
         if not stored.channels:
             assert (
-                stored.sensor.bands == sensor_named(stored.sensor_name).select([our for our, _ in stored.bands]).bands
+                stored.sensor.bands
+                == get_stored_sensor(stored.sensor_name).select([our for our, _ in stored.bands]).bands
             )
 
 
@@ -57,7 +58,7 @@ def test_bands_are_in_the_order_of_their_sensor() -> None:
         for stored in task.sensors:
             if stored.channels or stored.sensor_name in ("landsat8-l2",):
                 continue
-            whole = [band.name for band in sensor_named(stored.sensor_name).bands]
+            whole = [band.name for band in get_stored_sensor(stored.sensor_name).bands]
             ours = [our for our, _ in stored.bands]
             assert sorted(ours, key=whole.index) == ours, task.name
 
@@ -70,7 +71,7 @@ def test_swapped_band_names_are_put_right() -> None:
 
 
 def test_the_spectrometer_stops_before_the_water_vapour() -> None:
-    sensor = sensor_named("neon-ais")
+    sensor = get_stored_sensor("neon-ais")
     wavelengths = [band.wavelength for band in sensor.bands]
     assert len(sensor) == 191 and wavelengths[0] == 383.5 and 1330 < wavelengths[-1] < 1340
     assert sensor.encoding("dn").decode(np.array([2500], np.float32)) == pytest.approx(0.25)

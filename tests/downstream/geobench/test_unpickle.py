@@ -13,7 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.downstream.geobench.unpickle import MAX_BYTES, Stored, UnsafePickleError, plain, read_pickle
+from skyweave.downstream.geobench.unpickle import (
+    MAX_PICKLE_BYTES,
+    PickledObject,
+    UnsafePickleError,
+    decode_stored,
+    read_pickle,
+)
 
 TOUCHED: list[str] = []
 
@@ -104,7 +110,7 @@ def test_allowed_names_are_not_called_either() -> None:
     with pytest.raises(UnsafePickleError, match="touch"):
         read_pickle(pickle.dumps(objects), "a")
     date = read_pickle(pickle.dumps(datetime.date(2019, 11, 5)), "a")
-    assert isinstance(date, Stored) and plain(date, "a") == datetime.date(2019, 11, 5)
+    assert isinstance(date, PickledObject) and decode_stored(date, "a") == datetime.date(2019, 11, 5)
     assert TOUCHED == []
 
 
@@ -131,7 +137,7 @@ def test_damaged_and_oversized_pickles_are_one_line_errors(name: str) -> None:
 
 def test_longer_pickles_than_any_of_the_benchmark_are_not_read() -> None:
     with pytest.raises(ValueError, match="more than"):
-        read_pickle(bytes(MAX_BYTES + 1), "a")
+        read_pickle(bytes(MAX_PICKLE_BYTES + 1), "a")
 
 
 @pytest.mark.timeout(5)
@@ -148,21 +154,21 @@ def test_a_nest_of_shared_tuples_costs_nothing() -> None:
 def test_an_array_allocates_no_more_than_it_brought() -> None:
     honest = pickle.dumps(np.zeros(3, np.int64))
     stored = read_pickle(honest, "a")
-    assert isinstance(stored, Stored)
+    assert isinstance(stored, PickledObject)
     version, _, kind, fortran, content = stored.state
     for shape in [(2**40,), (3, 2**62), (-1,), (True,), "many", (3,) * 20, ((3,),)]:
         stored.state = version, shape, kind, fortran, content
         with pytest.raises(ValueError, match="cannot be read"):
-            plain(stored, "a")
+            decode_stored(stored, "a")
 
 
 def test_arrays_of_objects_and_odd_states_are_refused() -> None:
     for value in (np.array(["a"]), np.array([None]), np.zeros(2, [("a", "i4")]), np.zeros(2, "M8[s]")):
         with pytest.raises(ValueError, match="cannot be read"):
-            plain(read_pickle(pickle.dumps(value), "a"), "a")
-    for stored in (Stored("numpy.core.multiarray._reconstruct"), Stored("datetime.date")):
+            decode_stored(read_pickle(pickle.dumps(value), "a"), "a")
+    for stored in (PickledObject("numpy.core.multiarray._reconstruct"), PickledObject("datetime.date")):
         with pytest.raises(ValueError, match="cannot be read"):
-            plain(stored, "a")
+            decode_stored(stored, "a")
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -196,17 +202,17 @@ def test_text_protocols_read_too() -> None:
 def test_arrays_read_as_numpy_reads_them(kind: str, shape: tuple[int, ...], protocol: int, fortran: bool) -> None:
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(kind)
     array = np.asfortranarray(array) if fortran else array
-    read = plain(read_pickle(pickle.dumps(array, protocol), "a"), "a")
+    read = decode_stored(read_pickle(pickle.dumps(array, protocol), "a"), "a")
     assert read.shape == array.shape and (read == array).all() and read.dtype == array.dtype
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_numbers_of_numpy_and_dates(protocol: int) -> None:
     for number in (np.int64(7), np.float32(0.5), np.bool_(True)):
-        read = plain(read_pickle(pickle.dumps(number, protocol), "a"), "a")
+        read = decode_stored(read_pickle(pickle.dumps(number, protocol), "a"), "a")
         assert read == number and isinstance(read, type(number.item()))
     for day in (datetime.date(2020, 2, 29), datetime.datetime(1999, 12, 31, 23, 59)):
-        read = plain(read_pickle(pickle.dumps(day, protocol), "a"), "a")
+        read = decode_stored(read_pickle(pickle.dumps(day, protocol), "a"), "a")
         assert (read.year, read.month, read.day) == (day.year, day.month, day.day)
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from fabricated_labels import write_raster
 from skyweave.core.config import config_from_dict
-from skyweave.downstream.finetuning.tasks import label_counts
-from skyweave.downstream.labels.config import OwnData
+from skyweave.downstream.finetuning.tasks import count_classes
+from skyweave.downstream.labels.config import LabelledDataConfig
 from skyweave.downstream.labels.dataset import load_labelled_dataset
-from skyweave.downstream.labels.labelled_data import IGNORED, LabelledData
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, LabelledData
 
 SOURCE = {"sensor": "rgb", "files": "images/*.tif", "bands": "sensor", "unit": "uint8", "nodata": None}
 
@@ -22,7 +22,7 @@ def image(folder: Path, name: str, side: int = 16, value: int = 90) -> None:
 
 
 def own(folder: Path, **content: Any) -> LabelledData:
-    return load_labelled_dataset(config_from_dict({"source": SOURCE, **content}, OwnData), folder, "mine")
+    return load_labelled_dataset(config_from_dict({"source": SOURCE, **content}, LabelledDataConfig), folder, "mine")
 
 
 def table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -49,7 +49,7 @@ def test_masks_are_read_by_their_values(tmp_path: Path) -> None:
     data = own(tmp_path, task="segmentation", labels=LAND)
     assert (len(data.train), len(data.validation), len(data.test)) == (4, 1, 1)
     label = np.asarray(data.train[0].label)
-    assert label[0, 0] == IGNORED
+    assert label[0, 0] == IGNORE_INDEX
     assert label[0, 1] == 1
     assert label[-1, -1] == 0
     assert data.train[0].observations[0].ground_sample_distance == pytest.approx(0.1)
@@ -69,7 +69,7 @@ def test_large_rasters_are_cut_into_tiles_and_blocks_do_not_leak(tmp_path: Path)
     assert all(len(set(block)) == 1 for block in blocks)  # a block is of one part
     for number in range(len(parts["train"])):
         place, label = parts["train"].places[number], np.asarray(parts["train"][number].label)
-        for row, column in np.argwhere(label != IGNORED):
+        for row, column in np.argwhere(label != IGNORE_INDEX):
             y, x = place.window[0] + row, place.window[1] + column
             assert (owner[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] <= 0).all()
 
@@ -179,8 +179,8 @@ def test_rare_classes_are_left_out_with_a_note(tmp_path: Path) -> None:
     data = own(tmp_path, task="segmentation", labels=labels, split={"minimum_groups": 3})
     assert data.notes == ("class 'road' left out: 1 groups show it, fewer than 3",)
     parts = [*data.train, *data.validation, *data.test]
-    assert label_counts(data.task, parts)[2] == 0
-    assert sum(int((np.asarray(own.label) == IGNORED).sum()) for own in parts) == 4 + 16
+    assert count_classes(data.task, parts)[2] == 0
+    assert sum(int((np.asarray(own.label) == IGNORE_INDEX).sum()) for own in parts) == 4 + 16
 
 
 @pytest.mark.parametrize(
@@ -196,4 +196,4 @@ def test_rare_classes_are_left_out_with_a_note(tmp_path: Path) -> None:
 )
 def test_configurations_that_cannot_work(content: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        config_from_dict({"source": SOURCE, **content}, OwnData)
+        config_from_dict({"source": SOURCE, **content}, LabelledDataConfig)

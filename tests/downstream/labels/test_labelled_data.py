@@ -5,10 +5,10 @@ import pytest
 
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.downstream.labels.labelled_data import IGNORED, LabelledSample, Task, check
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, LabelledSample, Task, check_sample
 
 PICTURE = Observation.from_pixels(np.zeros((3, 4, 5), np.float32), get_sensor("rgb"), 1.0)
-MASK = np.full((4, 5), IGNORED)
+MASK = np.full((4, 5), IGNORE_INDEX)
 GOOD = {
     "classification": 1,
     "multilabel": np.array([True, False]),
@@ -22,7 +22,7 @@ GOOD = {
 @pytest.mark.parametrize("kind", list(GOOD))
 def test_labels_that_fit_pass(kind: str) -> None:
     sample = LabelledSample((PICTURE,), GOOD[kind], "s1")
-    assert check(sample, Task("t", kind, ("a", "b"))) is sample  # type: ignore[arg-type]
+    assert check_sample(sample, Task("t", kind, ("a", "b"))) is sample  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_labels_that_fit_pass(kind: str) -> None:
 )
 def test_labels_that_do_not_fit_are_refused(kind: str, label: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check(LabelledSample((PICTURE,), label, "s1"), Task("t", kind, ("a", "b")))  # type: ignore[arg-type]
+        check_sample(LabelledSample((PICTURE,), label, "s1"), Task("t", kind, ("a", "b")))  # type: ignore[arg-type]
 
 
 def test_a_task_names_its_classes() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
-from skyweave.downstream.labels.splits import Parts, deal, given_part, group_of, near_held_out
-from skyweave.downstream.labels.subset import chosen_share
+from skyweave.downstream.labels.splits import HoldoutConfig, gap_mask, group_name, parse_part, stratified_group_split
+from skyweave.downstream.labels.subset import stratified_subset
 
 
 @settings(max_examples=50, deadline=None)
@@ -18,11 +18,11 @@ def test_groups_stay_whole_and_no_part_is_empty(groups: int, classes: int, seed:
     random = np.random.default_rng(seed)
     group = [f"g{own}" for own in random.integers(0, groups, 60)] + [f"g{own}" for own in range(3)]
     counts = random.poisson(0.7, (63, classes)).astype(float)
-    part = deal(counts, group, Parts(seed=seed))
+    part = stratified_group_split(counts, group, HoldoutConfig(seed=seed))
     assert set(part) == {0, 1, 2}
     for name in set(group):
         assert len({part[i] for i, own in enumerate(group) if own == name}) == 1
-    assert np.array_equal(part, deal(counts, group, Parts(seed=seed)))
+    assert np.array_equal(part, stratified_group_split(counts, group, HoldoutConfig(seed=seed)))
 
 
 @settings(max_examples=50, deadline=None)
@@ -31,7 +31,7 @@ def test_rare_classes_are_in_every_part(seed: int) -> None:
     """Thirty groups of one class each, the rarest class in five."""
     kinds = np.repeat([0, 1, 2], [15, 10, 5])
     counts = np.eye(3)[np.random.default_rng(seed).permutation(kinds)]
-    part = deal(counts, [str(i) for i in range(30)], Parts(seed=seed))
+    part = stratified_group_split(counts, [str(i) for i in range(30)], HoldoutConfig(seed=seed))
     for kind in range(3):
         shares = np.array([counts[part == number, kind].sum() for number in range(3)])
         assert (shares >= 1).all()
@@ -40,26 +40,26 @@ def test_rare_classes_are_in_every_part(seed: int) -> None:
 
 def test_too_few_groups_are_told() -> None:
     with pytest.raises(ValueError, match=r"2 groups cannot be split .*split.kind: blocks"):
-        deal(np.ones((4, 1)), ["a", "a", "b", "b"], Parts())
+        stratified_group_split(np.ones((4, 1)), ["a", "a", "b", "b"], HoldoutConfig())
 
 
 def test_near_held_out_by_hand() -> None:
     """A window of 4 x 4 right of a held-out one: with a gap of 2 its first two columns are near."""
-    near = near_held_out((0, 4, 4, 4), [(0, 0, 4, 4)], gap=2)
+    near = gap_mask((0, 4, 4, 4), [(0, 0, 4, 4)], gap=2)
     assert near[:, :2].all()
     assert not near[:, 2:].any()
-    assert not near_held_out((8, 8, 4, 4), [(0, 0, 4, 4)], gap=2).any()
+    assert not gap_mask((8, 8, 4, 4), [(0, 0, 4, 4)], gap=2).any()
 
 
 def test_names_of_parts_and_groups() -> None:
-    assert [given_part(name, "x") for name in ("Train", "val", "testing")] == [0, 1, 2]
+    assert [parse_part(name, "x") for name in ("Train", "val", "testing")] == [0, 1, 2]
     with pytest.raises(ValueError, match=r"row 3: 'holdout' is no part; use train, validation or test"):
-        given_part("holdout", "row 3")
-    assert group_of(Parts(pattern="^([A-Z]+)_"), Path("AB_12.tif")) == "AB"
+        parse_part("holdout", "row 3")
+    assert group_name(HoldoutConfig(pattern="^([A-Z]+)_"), Path("AB_12.tif")) == "AB"
     with pytest.raises(ValueError, match=r"does not match the file name 'x.tif'"):
-        group_of(Parts(pattern="^([A-Z]+)_"), Path("x.tif"))
+        group_name(HoldoutConfig(pattern="^([A-Z]+)_"), Path("x.tif"))
     with pytest.raises(ValueError, match=r"shares whose sum is below 1"):
-        Parts(validation=0.5, test=0.5)
+        HoldoutConfig(validation=0.5, test=0.5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -68,7 +68,7 @@ def test_a_share_has_its_size_and_every_class_while_there_is_room(seed: int, fra
     task = Task("t", "classification", ("a", "b", "c"))
     labels = np.random.default_rng(seed).choice(3, count, p=[0.8, 0.15, 0.05])
     samples = [LabelledSample((), int(own), str(i)) for i, own in enumerate(labels)]
-    chosen = chosen_share(samples, task, fraction, seed)
+    chosen = stratified_subset(samples, task, fraction, seed)
     assert len(chosen) == max(1, round(fraction * count))
     assert len({own.name for own in chosen}) == len(chosen)
     if len(chosen) >= 3:

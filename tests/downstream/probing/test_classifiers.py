@@ -19,7 +19,7 @@ def predict(
     seed: int,
 ) -> np.ndarray:
     """With one candidate of features."""
-    return classifiers.predict(classifier, [train], target, group, [test], balanced, seed)
+    return classifiers.fit_predict(classifier, [train], target, group, [test], balanced, seed)
 
 
 def _clusters(seed: int = 0, count: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,6 +116,6 @@ def test_the_better_features_are_chosen_inside_the_training_part(classifier: str
     betraying = noise.copy()
     betraying[160:, 0] = 100 * target[160:]
     train, test = ([part[rows] for part in (betraying, features)] for rows in (slice(0, 160), slice(160, None)))
-    chosen = classifiers.predict(classifier, train, target[:160], group[:160], test, True, 0)
+    chosen = classifiers.fit_predict(classifier, train, target[:160], group[:160], test, True, 0)
     alone = predict(classifier, features[:160], target[:160], group[:160], features[160:], True, 0)
     assert (chosen == alone).all()

@@ -11,9 +11,9 @@ from rasterio.transform import Affine
 from skyweave.backbone import build_backbone
 from skyweave.downstream.labels.label_files import majority, share_of_positive
 from skyweave.downstream.labels.probe_config import ProbeConfig, load_probe_config, probe_config_from_dict
-from skyweave.downstream.probing import prepare, run_probe
-from skyweave.downstream.probing.baselines import random_convolutions, statistics
-from skyweave.downstream.probing.features import backbone_features
+from skyweave.downstream.probing import prepare_probe, run_probe
+from skyweave.downstream.probing.baselines import band_statistics, random_convolutions
+from skyweave.downstream.probing.features import encode_probe_samples
 
 DENSE = {
     "name": "dense",
@@ -71,7 +71,7 @@ def changed(raw: dict, **changes: object) -> ProbeConfig:
 
 
 def test_dense_probe_holds_blocks_out_and_keeps_the_gap(tmp_path: Path) -> None:
-    prepared = prepare(probe_config_from_dict(DENSE), make(tmp_path))
+    prepared = prepare_probe(probe_config_from_dict(DENSE), make(tmp_path))
     samples = prepared.samples
     assert len(samples) == 4 * 64
     for folds in prepared.folds:
@@ -101,7 +101,7 @@ def test_rows_share_samples_and_easy_classes_are_solved(tmp_path: Path) -> None:
 
 
 def test_earlier_baseline_rows_can_be_reused(tmp_path: Path) -> None:
-    prepared = prepare(changed(WHOLE, baselines=["random convolutions"]), make(tmp_path))
+    prepared = prepare_probe(changed(WHOLE, baselines=["random convolutions"]), make(tmp_path))
     first = run_probe(prepared)
     again = run_probe(prepared, backbone=build_backbone("tiny", seed=0, depth=1), baseline_rows=first.rows)
     assert [row.name for row in again.rows if row.baseline] == [row.name for row in first.rows]
@@ -120,7 +120,7 @@ def test_results_repeat_exactly(tmp_path: Path) -> None:
 def test_groups_stay_together_by_pattern(tmp_path: Path) -> None:
     make(tmp_path, ("dark_1_a", "dark_1_b", "dark_2_a", "bright_1_a", "bright_1_b", "bright_2_a"))
     config = changed(WHOLE, split={"kind": "groups", "folds": 2, "pattern": "^([a-z]+_[0-9]+)"})
-    prepared = prepare(config, tmp_path)
+    prepared = prepare_probe(config, tmp_path)
     assert len(np.unique(prepared.samples.group)) == 4
     for fold in prepared.folds[0]:
         assert not set(prepared.samples.group[fold.train]) & set(prepared.samples.group[fold.test])
@@ -128,7 +128,7 @@ def test_groups_stay_together_by_pattern(tmp_path: Path) -> None:
 
 def test_test_data_is_never_trained_on_in_groups(tmp_path: Path) -> None:
     train, test = make(tmp_path / "train"), make(tmp_path / "test", seed=1)
-    prepared = prepare(probe_config_from_dict(WHOLE), train, test_data=test)
+    prepared = prepare_probe(probe_config_from_dict(WHOLE), train, test_data=test)
     (fold,) = prepared.folds[0]
     assert not prepared.samples.testable[fold.train].any()
     assert prepared.samples.testable[fold.test].all()
@@ -137,7 +137,7 @@ def test_test_data_is_never_trained_on_in_groups(tmp_path: Path) -> None:
 
 def test_test_data_blocks_are_held_out_inside_its_places(tmp_path: Path) -> None:
     train, test = make(tmp_path / "train"), make(tmp_path / "test", seed=1)
-    prepared = prepare(probe_config_from_dict(DENSE), train, test_data=test)
+    prepared = prepare_probe(probe_config_from_dict(DENSE), train, test_data=test)
     testable = prepared.samples.testable
     for fold in prepared.folds[0]:
         assert testable[fold.test].all()
@@ -177,13 +177,13 @@ def test_nodata_cells_are_left_out(tmp_path: Path) -> None:
         pixels = np.maximum(source.read(), 1)
     pixels[:, :16] = 0
     write(path, pixels, nodata=0)
-    prepared = prepare(probe_config_from_dict(DENSE), tmp_path)
+    prepared = prepare_probe(probe_config_from_dict(DENSE), tmp_path)
     assert len(prepared.samples) == 4 * 64 - 16
 
 
 def test_statistics_are_those_of_the_cell(tmp_path: Path) -> None:
-    samples = prepare(probe_config_from_dict(DENSE), make(tmp_path)).samples
-    features = statistics(samples, extended=True)
+    samples = prepare_probe(probe_config_from_dict(DENSE), make(tmp_path)).samples
+    features = band_statistics(samples, extended=True)
     image, (row, column) = samples.images[samples.image[77]], samples.cell[77] * 8
     cell = image.pixels[:, row : row + 8, column : column + 8].reshape(3, -1)
     wanted = [cell.mean(1), cell.std(1), cell.min(1), cell.max(1), *np.percentile(cell, (10, 25, 50, 75, 90), axis=1)]
@@ -191,7 +191,7 @@ def test_statistics_are_those_of_the_cell(tmp_path: Path) -> None:
 
 
 def test_random_convolutions_differ_by_seed_only(tmp_path: Path) -> None:
-    samples = prepare(probe_config_from_dict(DENSE), make(tmp_path)).samples
+    samples = prepare_probe(probe_config_from_dict(DENSE), make(tmp_path)).samples
     first = random_convolutions(samples, 8, 3, seed=0)
     assert first.shape == (len(samples), 16)
     np.testing.assert_array_equal(first, random_convolutions(samples, 8, 3, seed=0))
@@ -200,9 +200,9 @@ def test_random_convolutions_differ_by_seed_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("patch_size", [4, 8, 16])
 def test_features_reach_the_cells_from_any_patch_size(tmp_path: Path, patch_size: int) -> None:
-    samples = prepare(probe_config_from_dict(DENSE), make(tmp_path)).samples
+    samples = prepare_probe(probe_config_from_dict(DENSE), make(tmp_path)).samples
     backbone = build_backbone("tiny", seed=0, depth=1)
-    features, stem = backbone_features(backbone, samples, ["normed", "stem"], patch_size)
+    features, stem = encode_probe_samples(backbone, samples, ["normed", "stem"], patch_size)
     assert features.shape == stem.shape == (len(samples), 192) and np.isfinite(features).all()
     if patch_size == 8:
         direct = backbone.embed(samples.images[0], 8).dense()[0, :, 3, 5].numpy()
@@ -212,14 +212,14 @@ def test_features_reach_the_cells_from_any_patch_size(tmp_path: Path, patch_size
 
 def test_a_class_missing_from_training_is_noted(tmp_path: Path) -> None:
     make(tmp_path, ("dark_1", "dark_2", "dark_3", "bright_1"))
-    prepared = prepare(changed(WHOLE, baselines=["random convolutions"]), tmp_path)
+    prepared = prepare_probe(changed(WHOLE, baselines=["random convolutions"]), tmp_path)
     assert any("'bright' is tested but never trained" in note for note in prepared.notes)
     assert run_probe(prepared, classifiers=("knn",)).class_counts == {"dark": 12, "bright": 4}
 
 
 def test_rare_classes_are_left_out_and_noted(tmp_path: Path) -> None:
     make(tmp_path, ("dark_1", "dark_2", "dark_3", "bright_1"))
-    prepared = prepare(changed(WHOLE, minimum_class_samples=5), tmp_path)
+    prepared = prepare_probe(changed(WHOLE, minimum_class_samples=5), tmp_path)
     assert len(prepared.samples) == 12
     assert any("'bright' left out: 4 samples" in note for note in prepared.notes)
 
@@ -230,7 +230,7 @@ def test_a_declared_rule_decides_the_unit_and_says_so(tmp_path: Path) -> None:
     for path in (tmp_path / "images").iterdir():
         dark = path.stem == "dark_1"
         write(path, np.full((3, 64, 64), 0.5 if dark else 90, np.float32))
-    prepared = prepare(changed(DENSE, source={**source, "unit": "unit_interval"}), tmp_path)
+    prepared = prepare_probe(changed(DENSE, source={**source, "unit": "unit_interval"}), tmp_path)
     assert len([note for note in prepared.notes if "read as uint8" in note]) == 3
     assert sorted({float(image.pixels.max()) for image in prepared.samples.images}) == [90.0, 127.5]
 
@@ -238,21 +238,21 @@ def test_a_declared_rule_decides_the_unit_and_says_so(tmp_path: Path) -> None:
 def test_too_few_groups_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     make(tmp_path, ("dark_1", "bright_1"))
     with pytest.raises(ValueError, match="2 groups cannot be split into 5 folds"):
-        prepare(changed(WHOLE, split={"kind": "groups", "folds": 5}), tmp_path)
+        prepare_probe(changed(WHOLE, split={"kind": "groups", "folds": 5}), tmp_path)
 
 
 def test_label_values_outside_the_classes_name_file_and_value(tmp_path: Path) -> None:
     make(tmp_path)
     write(tmp_path / "labels/dark_2.tif", np.full((1, 64, 64), 9, np.uint8))
     with pytest.raises(ValueError, match=r"dark_2\.tif: label values \[9\]"):
-        prepare(probe_config_from_dict(DENSE), tmp_path)
+        prepare_probe(probe_config_from_dict(DENSE), tmp_path)
 
 
 def test_a_mask_of_another_size_is_an_error(tmp_path: Path) -> None:
     make(tmp_path)
     write(tmp_path / "labels/dark_2.tif", np.ones((1, 32, 64), np.uint8))
     with pytest.raises(ValueError, match=r"dark_2\.tif: label raster has 32 x 64 pixels"):
-        prepare(probe_config_from_dict(DENSE), tmp_path)
+        prepare_probe(probe_config_from_dict(DENSE), tmp_path)
 
 
 def test_csv_labels_select_and_check(tmp_path: Path) -> None:
@@ -260,12 +260,12 @@ def test_csv_labels_select_and_check(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("file,label,good\ndark_1.tif,dark,1\ndark_2.tif,dark,0\nbright_1,bright,1\nbright_2,grey,0\n")
     labels = {"kind": "csv", "files": "table.csv", "classes": ["dark", "bright"], "where": {"good": ["1"]}}
-    prepared = prepare(changed(WHOLE, labels=labels), tmp_path)
+    prepared = prepare_probe(changed(WHOLE, labels=labels), tmp_path)
     assert len(prepared.samples) == 8
     with pytest.raises(ValueError, match=r"bright_2\.tif: label 'grey' is none of the classes dark, bright"):
-        prepare(changed(WHOLE, labels={**labels, "where": None}), tmp_path)
+        prepare_probe(changed(WHOLE, labels={**labels, "where": None}), tmp_path)
     with pytest.raises(ValueError, match="no column 'nothing'; it has file, label, good"):
-        prepare(changed(WHOLE, labels={**labels, "label_column": "nothing"}), tmp_path)
+        prepare_probe(changed(WHOLE, labels={**labels, "label_column": "nothing"}), tmp_path)
 
 
 def test_folder_labels(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_folder_labels(tmp_path: Path) -> None:
         labels={"kind": "folder", "classes": ["dark", "bright"]},
         split={"kind": "groups", "folds": 2},
     )
-    samples = prepare(config, tmp_path).samples
+    samples = prepare_probe(config, tmp_path).samples
     assert np.bincount(samples.target).tolist() == [2, 2]
 
 
@@ -301,7 +301,7 @@ def test_a_wrong_configuration_says_what_is_wrong(changes: dict, message: str) -
 
 def test_missing_images_name_the_pattern(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file matches 'images/\*\.tif'"):
-        prepare(probe_config_from_dict(DENSE), tmp_path)
+        prepare_probe(probe_config_from_dict(DENSE), tmp_path)
 
 
 def test_shared_configurations_are_valid(repository: Path) -> None:
@@ -314,7 +314,7 @@ def test_rgb_statistics_score_below_all_bands(repository: Path, data_dir: Path) 
     scores = []
     for name in ("terramesh_s2", "terramesh_s2_rgb"):
         config = replace(
-            load_probe_config(repository / f"configs/probe/{name}.yaml"), baselines=["statistics"], seeds=1
+            load_probe_config(repository / f"configs/probe/{name}.yaml"), baselines=["band_statistics"], seeds=1
         )
         rows = run_probe(config, data_dir, classifiers=("linear",)).rows
         scores.append(rows[0].scores["balanced_accuracy"].mean)
@@ -323,5 +323,5 @@ def test_rgb_statistics_score_below_all_bands(repository: Path, data_dir: Path) 
 
 @pytest.mark.realdata
 def test_both_years_of_a_plot_are_on_one_side(repository: Path, data_dir: Path) -> None:
-    samples = prepare(repository / "configs/probe/neon_site.yaml", data_dir, seeds=1).samples
+    samples = prepare_probe(repository / "configs/probe/neon_site.yaml", data_dir, seeds=1).samples
     assert len(np.unique(samples.group)) == 90  # 114 images, 24 plots seen in two years

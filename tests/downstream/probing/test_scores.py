@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, mean_absolute_error, r2_score
 
-from skyweave.downstream.probing.scores import group_totals, interval, metrics, resample_weights
+from skyweave.downstream.probing.scores import group_totals, metrics_from_totals, percentile_interval, resample_weights
 
 
 def test_class_metrics_match_scikit_learn() -> None:
@@ -12,7 +12,7 @@ def test_class_metrics_match_scikit_learn() -> None:
     target = random.integers(0, 4, 300)
     predicted = np.where(random.random(300) < 0.6, target, random.integers(0, 4, 300))
     totals = group_totals(target, predicted.astype(float), random.integers(0, 20, 300), classes=4)
-    values = metrics(totals.sum(axis=0), 4)
+    values = metrics_from_totals(totals.sum(axis=0), 4)
     assert values["accuracy"] == pytest.approx(accuracy_score(target, predicted))
     assert values["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(target, predicted))
     assert values["macro_f1"] == pytest.approx(f1_score(target, predicted, average="macro"))
@@ -21,14 +21,14 @@ def test_class_metrics_match_scikit_learn() -> None:
 def test_a_class_that_never_occurs_does_not_count() -> None:
     target = np.array([0, 0, 1, 1])
     totals = group_totals(target, np.array([0.0, 0, 1, 0]), np.arange(4), classes=5)
-    assert metrics(totals.sum(axis=0), 5)["balanced_accuracy"] == pytest.approx(0.75)
+    assert metrics_from_totals(totals.sum(axis=0), 5)["balanced_accuracy"] == pytest.approx(0.75)
 
 
 def test_regression_metrics_match_scikit_learn() -> None:
     random = np.random.default_rng(1)
     target = random.random(200).astype(np.float32)
     predicted = target + random.normal(0, 0.1, 200)
-    values = metrics(group_totals(target, predicted, random.integers(0, 9, 200), 0).sum(axis=0), 0)
+    values = metrics_from_totals(group_totals(target, predicted, random.integers(0, 9, 200), 0).sum(axis=0), 0)
     assert values["r2"] == pytest.approx(r2_score(target, predicted), abs=1e-6)
     assert values["mae"] == pytest.approx(mean_absolute_error(target, predicted), abs=1e-6)
 
@@ -40,8 +40,8 @@ def test_resampling_whole_groups_is_wider_than_resampling_samples() -> None:
     widths = []
     for group in (np.repeat(np.arange(12), 100), np.arange(1200)):
         totals = group_totals(target, right, group, 2)
-        drawn = metrics(resample_weights(len(totals)) @ totals, 2)["accuracy"]
-        found = interval(right.mean(), drawn)
+        drawn = metrics_from_totals(resample_weights(len(totals)) @ totals, 2)["accuracy"]
+        found = percentile_interval(right.mean(), drawn)
         assert found.low < found.mean < found.high
         widths.append(found.high - found.low)
     assert widths[0] > 5 * widths[1]

@@ -1,6 +1,6 @@
+from .config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
 from .models.adapted_model import FinetunedModel
 from .models.weights import load_finetuned, save_finetuned
-from .recipe import HeadConfig, Method, Recipe, Training
 from .run import FinetuneResult, finetune_model, with_rates
 from .scores import MAIN_METRIC
 from .tasks import Prediction
@@ -10,10 +10,10 @@ __all__ = [
     "FinetuneResult",
     "FinetunedModel",
     "HeadConfig",
-    "Method",
+    "MethodConfig",
     "Prediction",
-    "Recipe",
-    "Training",
+    "RecipeConfig",
+    "TrainingConfig",
     "finetune_model",
     "load_finetuned",
     "save_finetuned",

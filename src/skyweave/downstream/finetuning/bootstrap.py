@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from skyweave.core.errors import ConfigError
-from skyweave.downstream.finetuning.scores import confusion
+from skyweave.downstream.finetuning.scores import confusion_tables
 from skyweave.downstream.finetuning.tasks import Prediction
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
 
@@ -28,7 +28,7 @@ def resampled_scores(task: Task, found: Sequence[Prediction], samples: Sequence[
         return micro_average_precision(likely, np.stack([np.asarray(own.label) for own in samples]), drawn)
     if task.kind not in ("classification", "segmentation"):
         raise ConfigError(f"{task.kind} has no resampled scores; classification, multilabel and segmentation have")
-    tables = confusion(task, found, samples)
+    tables = confusion_tables(task, found, samples)
     totals = (drawn @ tables.reshape(len(samples), -1)).reshape(-1, *tables.shape[1:])
     hits = np.diagonal(totals, axis1=1, axis2=2)
     if task.kind == "classification":
@@ -62,7 +62,7 @@ def micro_average_precision(likely: np.ndarray, truth: np.ndarray, weights: np.n
     return scores
 
 
-def interval(runs: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
+def seed_interval(runs: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
     """95 % interval of the mean over seeds: of each seed its resampled scores; seeds are drawn anew too."""
     values = np.array(runs)
     drawn = np.random.default_rng(seed).integers(len(values), size=(values.shape[1], len(values)))

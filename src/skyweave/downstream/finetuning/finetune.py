@@ -11,19 +11,19 @@ from skyweave.backbone import load_backbone
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
-from skyweave.downstream.finetuning.models.weights import save_finetuned
-from skyweave.downstream.finetuning.module import Report
-from skyweave.downstream.finetuning.recipe import HeadConfig, Method, Recipe, Training
+from skyweave.downstream.finetuning.config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
+from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
+from skyweave.downstream.finetuning.module import Log
 from skyweave.downstream.finetuning.run import FinetuneResult, finetune_model, with_rates
 from skyweave.downstream.finetuning.scores import MAIN_METRIC
-from skyweave.downstream.labels.config import OwnData
+from skyweave.downstream.labels.config import LabelledDataConfig
 from skyweave.downstream.labels.dataset import load_labelled_dataset
 from skyweave.downstream.labels.labelled_data import LabelledData
 from skyweave.training.trainer import CONFIG_FILE
 
-WEIGHTS = "weights.safetensors"
-SCORES = "scores.json"
-REPORT = "report.html"
+WEIGHTS_FILE = "weights.safetensors"
+SCORES_FILE = "scores.json"
+REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class FinetuneConfig:
     """
 
     name: str
-    data: OwnData
+    data: LabelledDataConfig
     weights: str = "tiny"
-    method: Method = field(default_factory=Method)
+    method: MethodConfig = field(default_factory=MethodConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
-    training: Training = field(default_factory=Training)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     patch_size: int | None = None
     fraction: float = 1.0
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -52,13 +52,13 @@ class FinetuneConfig:
             raise ConfigError("seeds is empty; name at least one")
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> RecipeConfig:
         """How to adapt."""
-        return Recipe(self.method, self.head, self.training, self.patch_size)
+        return RecipeConfig(self.method, self.head, self.training, self.patch_size)
 
 
 @dataclass(frozen=True)
-class Finetuned:
+class FinetuneOutput:
     """What was written, and the scores: a run's by seed, and their mean."""
 
     weights: Path
@@ -74,8 +74,8 @@ def finetune(
     resume: bool = False,
     with_report: bool = False,
     device: str = "cpu",
-    report: Report | None = None,
-) -> Finetuned:
+    report: Log | None = None,
+) -> FinetuneOutput:
     """Adapt a backbone to the data that a configuration names.
 
     Args:
@@ -116,10 +116,12 @@ def finetune(
     best = max(runs, key=lambda seed: runs[seed].validation)
     written = _scores(config, runs, best)
     training = {"config": asdict(config), "seed": best, "seconds": round(runs[best].seconds)}
-    save_finetuned(output / WEIGHTS, runs[best].model, config.name, training=training, metrics=runs[best].scores)
-    with write_aside(output / SCORES) as aside:
+    save_finetuned(output / WEIGHTS_FILE, runs[best].model, config.name, training=training, metrics=runs[best].scores)
+    with write_aside(output / SCORES_FILE) as aside:
         aside.write_text(json.dumps(written, indent=1) + "\n")
-    return Finetuned(output / WEIGHTS, _report(output, config, labelled, runs[best], written, with_report), written)
+    return FinetuneOutput(
+        output / WEIGHTS_FILE, _report(output, config, labelled, runs[best], written, with_report), written
+    )
 
 
 def _scores(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def _report(
         return None
     from skyweave.downstream.finetuning.report.report import write_report
 
-    return write_report(output / REPORT, data, run, written)
+    return write_report(output / REPORT_FILE, data, run, written)
 
 
 def _start(output: Path, config: dict[str, Any], resume: bool) -> None:

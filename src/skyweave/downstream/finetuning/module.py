@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from skyweave.core.errors import ConfigError
-from skyweave.downstream.finetuning.data_source import Feed, Part, Steps, in_turn
-from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed
-from skyweave.downstream.finetuning.recipe import Training
-from skyweave.downstream.finetuning.scores import MAIN_METRIC, scores
-from skyweave.downstream.finetuning.tasks import Prediction, likelihoods, loss
+from skyweave.downstream.finetuning.batches import BatchSource, LabelledBatch, StepDataset, iterate_batches
+from skyweave.downstream.finetuning.config import TrainingConfig
+from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel
+from skyweave.downstream.finetuning.scores import MAIN_METRIC, compute_scores
+from skyweave.downstream.finetuning.tasks import Prediction, compute_loss, probabilities
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
 
-Report = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,31 +39,36 @@ class Schedule:
     seed: int = 0
 
 
-class AdaptationModule(lightning.LightningModule):
+class FinetuneModule(lightning.LightningModule):
     """A model under Lightning."""
 
     def __init__(
-        self, model: FinetunedModel, feed: Feed, training: Training, schedule: Schedule, weights: Tensor | None
+        self,
+        model: FinetunedModel,
+        feed: BatchSource,
+        training: TrainingConfig,
+        schedule: Schedule,
+        weights: Tensor | None,
     ) -> None:
         super().__init__()
         self.model, self.feed, self.training_config, self.schedule = model, feed, training, schedule
         self.class_weights = weights
 
-    def training_step(self, batch: list[Part], index: int) -> Tensor:
+    def training_step(self, batch: list[LabelledBatch], index: int) -> Tensor:
         """The mean loss of a batch. Raises ``ValueError`` where it is not finite."""
         count, dice = sum(len(part) for part in batch), self.training_config.dice
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         total = torch.zeros((), device=self.device)
         for part in batch:
-            answer = answer_of(self.model, part)
-            targets = standardised(self.model, part.targets)
-            total = total + loss(self.model.task, answer, targets, weights, dice) * len(part) / count
+            answer = batch_logits(self.model, part)
+            targets = standardise_targets(self.model, part.targets)
+            total = total + compute_loss(self.model.task, answer, targets, weights, dice) * len(part) / count
         if not torch.isfinite(total):
             raise ConfigError(
                 f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning "
                 f"rate {self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels"
             )
-        self.log("loss", total.detach(), prog_bar=True, batch_size=count)
+        self.log("compute_loss", total.detach(), prog_bar=True, batch_size=count)
         return total
 
     def configure_optimizers(self) -> Any:
@@ -96,10 +101,12 @@ class AdaptationModule(lightning.LightningModule):
 
     def train_dataloader(self) -> "DataLoader[Any]":
         """Batches from where the run stands, so that a resumed run sees what it would have seen."""
-        steps = Steps(self.feed, self.training_config.batch, self.schedule.seed)
+        steps = StepDataset(self.feed, self.training_config.batch, self.schedule.seed)
         return DataLoader(steps, batch_size=None, sampler=_Going(self.global_step, self.schedule.steps))
 
-    def transfer_batch_to_device(self, batch: list[Part], device: torch.device, dataloader_idx: int) -> list[Part]:
+    def transfer_batch_to_device(
+        self, batch: list[LabelledBatch], device: torch.device, dataloader_idx: int
+    ) -> list[LabelledBatch]:
         """Every part moves itself."""
         return [part.to(device) for part in batch]
 
@@ -117,7 +124,7 @@ class _Going(Sampler[int]):
         return self.stop
 
 
-class KeepBest(Callback):
+class BestWeightsCallback(Callback):
     """Scores validation now and then, keeps the best weights, and stops where they no longer get better.
 
     Args:
@@ -127,12 +134,12 @@ class KeepBest(Callback):
 
     def __init__(
         self,
-        validation: "Validation",
+        validation: "Validator",
         start: tuple[tuple[float, float], dict[str, Tensor]] | None,
         every: int,
         last: int,
         patience: int,
-        report: Report,
+        report: Log,
     ) -> None:
         self.validation, self.every, self.last, self.patience, self.report = validation, every, last, patience, report
         self.best, self.weights = start or ((-math.inf, -math.inf), {})
@@ -170,11 +177,11 @@ class KeepBest(Callback):
 
 
 @dataclass(frozen=True)
-class Validation:
+class Validator:
     """Samples to choose by, with the labels."""
 
     task: Task
-    feed: Feed
+    feed: BatchSource
     samples: Sequence[LabelledSample]
     batch: int
 
@@ -193,48 +200,48 @@ class Validation:
         device = model.target_mean.device
         found: dict[int, Prediction] = {}
         total = 0.0
-        for part in in_turn(self.feed, self.batch):
+        for part in iterate_batches(self.feed, self.batch):
             part = part.to(device)
-            answer = answer_of(model, part)
-            total += float(loss(self.task, answer, standardised(model, part.targets))) * len(part)
-            own = model.predictions(likelihoods(self.task, answer))
+            answer = batch_logits(model, part)
+            total += float(compute_loss(self.task, answer, standardise_targets(model, part.targets))) * len(part)
+            own = model.predictions(probabilities(self.task, answer))
             found.update(zip(part.indices, own, strict=True))
         model.train()
-        score = scores(self.task, [found[index] for index in range(len(found))], self.samples)[self.name]
+        score = compute_scores(self.task, [found[index] for index in range(len(found))], self.samples)[self.name]
         return (score if math.isfinite(score) else 0.0), -total / len(found)
 
 
 @torch.no_grad()
-def answers(model: FinetunedModel, feed: Feed, batch: int) -> list[Prediction]:
+def predict_samples(model: FinetunedModel, feed: BatchSource, batch: int) -> list[Prediction]:
     """A prediction for every sample of a feed, in order."""
     training = model.training
     model.eval()
     device = model.target_mean.device
     found: dict[int, Prediction] = {}
-    for part in in_turn(feed, batch):
+    for part in iterate_batches(feed, batch):
         part = part.to(device)
         if part.gathered is None:
             assert part.inputs is not None
             own = model.predictions(model.likelihoods(part.inputs))
         else:
-            own = model.predictions(likelihoods(model.task, answer_of(model, part)))
+            own = model.predictions(probabilities(model.task, batch_logits(model, part)))
         found.update(zip(part.indices, own, strict=True))
     model.train(training)
     return [found[index] for index in range(len(feed))]
 
 
-def answer_of(model: FinetunedModel, part: Part) -> Tensor:
+def batch_logits(model: FinetunedModel, part: LabelledBatch) -> Tensor:
     """From images, or from what was gathered of them before."""
     if part.gathered is None:
         assert part.inputs is not None
         answer: Tensor = model(part.inputs)
         return answer
-    assert isinstance(model.network, Headed)
+    assert isinstance(model.network, EncoderWithHead)
     gathered = tuple(own.float() if own.is_floating_point() else own for own in part.gathered)
     return model.network.answer(gathered, part.shape)
 
 
-def standardised(model: FinetunedModel, targets: Any) -> Any:
+def standardise_targets(model: FinetunedModel, targets: Any) -> Any:
     """Values of a regression as the network answers them; other targets as they are."""
     return (targets - model.target_mean) / model.target_std if model.task.kind == "regression" else targets
 

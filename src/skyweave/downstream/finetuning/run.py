@@ -13,16 +13,21 @@ from torch import nn
 
 from skyweave.backbone import Backbone, build_backbone
 from skyweave.core.errors import ConfigError
-from skyweave.downstream.finetuning.data_source import Examples, FeatureFeed, Feed, ImageFeed
-from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed, build_model, trained_parameters
+from skyweave.downstream.finetuning.batches import BatchSource, FeatureBatches, ImageBatches, SampleCache
+from skyweave.downstream.finetuning.config import MethodConfig, RecipeConfig
+from skyweave.downstream.finetuning.models.finetuned_model import (
+    EncoderWithHead,
+    FinetunedModel,
+    build_model,
+    count_trainable,
+)
 from skyweave.downstream.finetuning.models.lora import add_low_rank, merge_low_rank
-from skyweave.downstream.finetuning.module import Report, answers
-from skyweave.downstream.finetuning.recipe import Method, Recipe
-from skyweave.downstream.finetuning.scores import scores
-from skyweave.downstream.finetuning.stages import Stage, train_stage
-from skyweave.downstream.finetuning.tasks import Prediction, label_counts, label_weights
+from skyweave.downstream.finetuning.module import Log, predict_samples
+from skyweave.downstream.finetuning.scores import compute_scores
+from skyweave.downstream.finetuning.stages import TrainingStage, train_stage
+from skyweave.downstream.finetuning.tasks import Prediction, class_weights, count_classes
 from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample
-from skyweave.downstream.labels.subset import chosen_share
+from skyweave.downstream.labels.subset import stratified_subset
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class FinetuneResult:
 
     Attributes:
         model: ready to predict, low-rank additions merged.
-        scores: on the test part, the main score first (`skyweave.downstream.finetuning.scores.scores`).
+        scores: on the test part, the main score first (`skyweave.downstream.finetuning.scores.compute_scores`).
         validation: the best main score on the validation part.
         rates: learning rates that were used: of the ``head`` on frozen features, of the ``network``.
         parameters: of the whole model; ``trained``: of those that learned, in the largest stage; ``trained_backbone``:
@@ -57,21 +62,30 @@ class FinetuneResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without model and predictions."""
-        kept = ("scores", "validation", "rates", "parameters", "trained", "trained_backbone", "samples", "seconds")
+        kept = (
+            "scores",
+            "validation",
+            "rates",
+            "parameters",
+            "trained",
+            "trained_backbone",
+            "samples",
+            "seconds",
+        )
         return {name: getattr(self, name) for name in (*kept, "notes", "history")}
 
 
 def finetune_model(
     data: LabelledData,
     backbone: nn.Module | None,
-    recipe: Recipe,
+    recipe: RecipeConfig,
     *,
     seed: int = 0,
     fraction: float = 1.0,
     device: str | torch.device = "cpu",
     output: Path | None = None,
     absent: Literal["error", "note"] = "error",
-    report: Report | None = None,
+    report: Log | None = None,
 ) -> FinetuneResult:
     """Adapt a backbone to a task and score it on the test part.
 
@@ -105,13 +119,13 @@ def finetune_model(
     model = build_model(task, own_backbone, sensors, recipe, seed, tile).to(device)
     if task.kind == "regression":
         _fit_target(model, train)
-    weights = label_weights(task, train, training.class_weights)
-    stage = Stage(training, weights, seed, output, say)
+    weights = class_weights(task, train, training.class_weights)
+    stage = TrainingStage(training, weights, seed, output, say)
     rates: dict[str, float] = {}
     history: dict[str, list[list[float]]] = {}
     best, trained = float("nan"), (0, 0)
 
-    if isinstance(model.network, Headed):
+    if isinstance(model.network, EncoderWithHead):
         feeds = _frozen_feeds(model, train, validation, training.batch, recipe.method.starts_with_head, say)
         if recipe.method.starts_with_head:
             model.network.backbone.requires_grad_(False)
@@ -125,11 +139,11 @@ def finetune_model(
                 recipe.rates(head=True),
                 training.head_steps,
             )
-            trained = trained_parameters(model), 0
+            trained = count_trainable(model), 0
     if recipe.method.kind != "frozen":
         _unfreeze(model, recipe.method, seed)
-        trained = trained_parameters(model), trained_parameters(model) - _head_parameters(model)
-        images = ImageFeed(train, training.augment), ImageFeed(validation, False)
+        trained = count_trainable(model), count_trainable(model) - _head_parameters(model)
+        images = ImageBatches(train, training.augment), ImageBatches(validation, False)
         rates["network"], best, history["network"] = train_stage(
             stage,
             model,
@@ -141,13 +155,13 @@ def finetune_model(
             _decay(recipe.method),
             able=recipe.method.starts_with_head,
         )
-        if isinstance(model.network, Headed):
+        if isinstance(model.network, EncoderWithHead):
             merge_low_rank(model.network.backbone)
     say("scoring the test part")
-    found = answers(model, ImageFeed(test, False), training.batch)
+    found = predict_samples(model, ImageBatches(test, False), training.batch)
     return FinetuneResult(
         model=model.eval().requires_grad_(False),
-        scores=scores(task, found, test),
+        scores=compute_scores(task, found, test),
         validation=best,
         rates=rates,
         parameters=sum(own.numel() for own in model.parameters()),
@@ -161,7 +175,7 @@ def finetune_model(
     )
 
 
-def with_rates(recipe: Recipe, rates: dict[str, float]) -> Recipe:
+def with_rates(recipe: RecipeConfig, rates: dict[str, float]) -> RecipeConfig:
     """The recipe without a sweep: further seeds use what the first chose."""
     training = replace(
         recipe.training,
@@ -173,7 +187,7 @@ def with_rates(recipe: Recipe, rates: dict[str, float]) -> Recipe:
 
 def _parts(
     data: LabelledData, fraction: float, seed: int, cache_gib: float, absent: str
-) -> tuple[tuple[Examples, Examples, Examples], list[str]]:
+) -> tuple[tuple[SampleCache, SampleCache, SampleCache], list[str]]:
     """The three parts, checked."""
     if not 0 < fraction <= 1:
         raise ConfigError(f"fraction is {fraction}; use a share above 0 and up to 1")
@@ -184,14 +198,14 @@ def _parts(
                 "images"
             )
     task = data.task
-    train, validation, test = (Examples(own, task, cache_gib) for own in (data.train, data.validation, data.test))
+    train, validation, test = (SampleCache(own, task, cache_gib) for own in (data.train, data.validation, data.test))
     notes = []
     if fraction < 1:
-        train = Examples(chosen_share(train, task, fraction, seed), task, cache_gib)
+        train = SampleCache(stratified_subset(train, task, fraction, seed), task, cache_gib)
         notes.append(f"{len(train)} of {len(data.train)} training samples")
     if task.kind != "regression":
-        seen = label_counts(task, train) > 0
-        wanted = (label_counts(task, validation) + label_counts(task, test)) > 0
+        seen = count_classes(task, train) > 0
+        wanted = (count_classes(task, validation) + count_classes(task, test)) > 0
         missing = [name for name, here, there in zip(task.classes, seen, wanted, strict=True) if there and not here]
         if not seen.any() and task.kind != "detection":
             raise ConfigError(f"{task.name}: no training sample has a label; check the masks and `ignore`")
@@ -205,7 +219,7 @@ def _parts(
     return (train, validation, test), notes
 
 
-def _prepared(backbone: nn.Module | None, method: Method, seed: int) -> nn.Module | None:
+def _prepared(backbone: nn.Module | None, method: MethodConfig, seed: int) -> nn.Module | None:
     """A copy to change: as it is, with random weights, or none."""
     if method.kind == "unet":
         return None
@@ -225,27 +239,27 @@ def _prepared(backbone: nn.Module | None, method: Method, seed: int) -> nn.Modul
 
 
 def _frozen_feeds(
-    model: FinetunedModel, train: Examples, validation: Examples, batch: int, keep: bool, say: Report
-) -> tuple[Feed, Feed]:
+    model: FinetunedModel, train: SampleCache, validation: SampleCache, batch: int, keep: bool, say: Log
+) -> tuple[BatchSource, BatchSource]:
     """What the head reads of training and validation; its scale is fitted on the way."""
     network = model.network
-    assert isinstance(network, Headed)
+    assert isinstance(network, EncoderWithHead)
     device = model.target_mean.device
     some: Sequence[LabelledSample] = [train[i] for i in np.linspace(0, len(train) - 1, min(64, len(train))).astype(int)]
-    sampled = FeatureFeed(Examples(some, train.task), network, batch, device)
+    sampled = FeatureBatches(SampleCache(some, train.task), network, batch, device)
     network.head.fit_scale([tuple(own[None].float() for own in kept) for kept in sampled.kept])
     if not keep:
-        return ImageFeed(train, False), ImageFeed(validation, False)
+        return ImageBatches(train, False), ImageBatches(validation, False)
     size = sum(own.nbytes for kept in sampled.kept for own in kept) / len(sampled) * (len(train) + len(validation))
     if size > train.cache_limit:
-        return ImageFeed(train, False), ImageFeed(validation, False)
+        return ImageBatches(train, False), ImageBatches(validation, False)
     say(f"features of {len(train)} training and {len(validation)} validation samples")
-    return FeatureFeed(train, network, batch, device), FeatureFeed(validation, network, batch, device)
+    return FeatureBatches(train, network, batch, device), FeatureBatches(validation, network, batch, device)
 
 
-def _unfreeze(model: FinetunedModel, method: Method, seed: int) -> None:
+def _unfreeze(model: FinetunedModel, method: MethodConfig, seed: int) -> None:
     model.requires_grad_(True)
-    if not isinstance(model.network, Headed) or method.kind in ("full", "scratch"):
+    if not isinstance(model.network, EncoderWithHead) or method.kind in ("full", "scratch"):
         return
     backbone = model.network.backbone
     if method.kind == "lora":
@@ -262,15 +276,15 @@ def _unfreeze(model: FinetunedModel, method: Method, seed: int) -> None:
     blocks[0][-method.blocks :].requires_grad_(True)
 
 
-def _decay(method: Method) -> float:
+def _decay(method: MethodConfig) -> float:
     return method.layer_decay if method.kind in ("full", "last") else 1.0
 
 
 def _head_parameters(model: FinetunedModel) -> int:
-    return trained_parameters(model.network.head) if isinstance(model.network, Headed) else 0
+    return count_trainable(model.network.head) if isinstance(model.network, EncoderWithHead) else 0
 
 
-def _fit_target(model: FinetunedModel, train: Examples) -> None:
+def _fit_target(model: FinetunedModel, train: SampleCache) -> None:
     values = np.concatenate([np.asarray(own.label, np.float64)[np.isfinite(own.label)] for own in train])
     if not len(values):
         raise ConfigError(f"{model.task.name}: no training pixel has a value; check the masks")

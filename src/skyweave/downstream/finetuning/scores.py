@@ -9,7 +9,7 @@ import torch
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.models.detection_head import average_precision
 from skyweave.downstream.finetuning.tasks import Prediction
-from skyweave.downstream.labels.labelled_data import IGNORED, LabelledSample, Task
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, LabelledSample, Task
 
 MAIN_METRIC = {
     "classification": "accuracy",
@@ -22,7 +22,7 @@ MAIN_METRIC = {
 """The score by which learning rates and the best weights are chosen."""
 
 
-def scores(task: Task, found: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
+def compute_scores(task: Task, found: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
     """Scores by name, the main one first.
 
     classification: accuracy, balanced_accuracy, macro_f1. multilabel: micro_map (micro-averaged average precision),
@@ -43,14 +43,14 @@ def _classes(task: Task, found: Sequence[Prediction], samples: Sequence[Labelled
     from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassJaccardIndex
 
     count = len(task.classes)
-    accuracy = MulticlassAccuracy(count, average="micro", ignore_index=IGNORED, validate_args=False)
-    recall = MulticlassAccuracy(count, average="macro", ignore_index=IGNORED, validate_args=False)
-    harmonic = MulticlassF1Score(count, average=None, ignore_index=IGNORED, validate_args=False)
-    union = MulticlassJaccardIndex(count, average=None, ignore_index=IGNORED, validate_args=False)
+    accuracy = MulticlassAccuracy(count, average="micro", ignore_index=IGNORE_INDEX, validate_args=False)
+    recall = MulticlassAccuracy(count, average="macro", ignore_index=IGNORE_INDEX, validate_args=False)
+    harmonic = MulticlassF1Score(count, average=None, ignore_index=IGNORE_INDEX, validate_args=False)
+    union = MulticlassJaccardIndex(count, average=None, ignore_index=IGNORE_INDEX, validate_args=False)
     counted = False
     for own, sample in zip(found, samples, strict=True):
         target = torch.from_numpy(np.asarray(sample.label).astype(np.int64)).reshape(-1)
-        if not bool((target != IGNORED).any()):
+        if not bool((target != IGNORE_INDEX).any()):
             continue
         counted = True
         answer = torch.from_numpy(np.asarray(own.label).astype(np.int64)).reshape(-1)
@@ -59,7 +59,7 @@ def _classes(task: Task, found: Sequence[Prediction], samples: Sequence[Labelled
     if not counted:
         raise ConfigError(f"{task.name}: no sample to score has a label; check masks, `ignore` and the split")
     f1, iou = harmonic.compute(), union.compute()
-    table = confusion(task, found, samples).sum(0)
+    table = confusion_tables(task, found, samples).sum(0)
     there = torch.from_numpy((table.sum(0) + table.sum(1)) > 0)
     right = float(accuracy.compute())
     if task.kind == "change":
@@ -101,20 +101,20 @@ def _regression(found: Sequence[Prediction], samples: Sequence[LabelledSample]) 
     }
 
 
-def confusion(task: Task, found: Sequence[Prediction], samples: Sequence[LabelledSample]) -> np.ndarray:
+def confusion_tables(task: Task, found: Sequence[Prediction], samples: Sequence[LabelledSample]) -> np.ndarray:
     """(samples, classes, classes) counts of pixels or images, true class first."""
     count = len(task.classes)
     tables = np.zeros((len(samples), count, count))
     for number, (own, sample) in enumerate(zip(found, samples, strict=True)):
         truth = np.asarray(sample.label).ravel()
-        known = truth != IGNORED
+        known = truth != IGNORE_INDEX
         flat = truth[known].astype(int) * count + np.asarray(own.label).ravel()[known].astype(int)
         tables[number] = np.bincount(flat, minlength=count**2).reshape(count, count)
     return tables
 
 
 @dataclass(frozen=True)
-class PerClass:
+class ClassScores:
     """One line of the table of classes: share of the labels, precision, recall, F1, intersection over union."""
 
     name: str
@@ -125,13 +125,13 @@ class PerClass:
     iou: float
 
 
-def per_class(task: Task, table: np.ndarray) -> list[PerClass]:
+def class_scores(task: Task, table: np.ndarray) -> list[ClassScores]:
     """Lines from a (classes, classes) confusion table; NaN where a class is neither there nor predicted."""
     hits, true, said = np.diag(table), table.sum(1), table.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = hits / said, hits / true
         f1, iou = 2 * hits / (true + said), hits / (true + said - hits)
     return [
-        PerClass(name, int(true[i]), float(precision[i]), float(recall[i]), float(f1[i]), float(iou[i]))
+        ClassScores(name, int(true[i]), float(precision[i]), float(recall[i]), float(f1[i]), float(iou[i]))
         for i, name in enumerate(task.classes)
     ]

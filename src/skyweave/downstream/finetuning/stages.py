@@ -9,27 +9,27 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from skyweave.core.atomic_write import write_aside
-from skyweave.downstream.finetuning.data_source import Feed
-from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel
+from skyweave.downstream.finetuning.batches import BatchSource
+from skyweave.downstream.finetuning.config import TrainingConfig
+from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
 from skyweave.downstream.finetuning.module import (
-    AdaptationModule,
-    KeepBest,
-    Report,
+    BestWeightsCallback,
+    FinetuneModule,
+    Log,
     Schedule,
-    Validation,
+    Validator,
     load_trained,
     trained_state,
 )
-from skyweave.downstream.finetuning.recipe import Training
 from skyweave.downstream.labels.labelled_data import LabelledSample
 from skyweave.training.trainer import LAST_CHECKPOINT, TrainerConfig, fit
 
-DONE = "done.json"
-BEST = "best.safetensors"
+DONE_FILE = "done.json"
+BEST_FILE = "best.safetensors"
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """What the trainings of an adaptation share.
 
     Attributes:
@@ -37,17 +37,17 @@ class Stage:
         output: folder of checkpoints; trainings that are done are not done again, and one that was stopped goes on.
     """
 
-    training: Training
+    training: TrainingConfig
     weights: Tensor | None
     seed: int
     output: Path | None
-    say: Report
+    say: Log
 
 
 def train_stage(
-    stage: Stage,
+    stage: TrainingStage,
     model: FinetunedModel,
-    feeds: tuple[Feed, Feed],
+    feeds: tuple[BatchSource, BatchSource],
     validation: Sequence[LabelledSample],
     name: str,
     rates: Sequence[float],
@@ -66,7 +66,7 @@ def train_stage(
         The learning rate, its best validation score, and (step, score) of the whole training.
     """
     start = trained_state(model)
-    scorer = Validation(model.task, feeds[1], validation, stage.training.batch)
+    scorer = Validator(model.task, feeds[1], validation, stage.training.batch)
     rate = rates[0]
     if len(rates) > 1:
         short = max(1, round(stage.training.sweep_share * steps))
@@ -83,20 +83,26 @@ def train_stage(
 
 
 def _train(
-    stage: Stage, model: FinetunedModel, feed: Feed, scorer: Validation, schedule: Schedule, name: str, able: bool
+    stage: TrainingStage,
+    model: FinetunedModel,
+    feed: BatchSource,
+    scorer: Validator,
+    schedule: Schedule,
+    name: str,
+    able: bool,
 ) -> tuple[tuple[float, float], list[list[float]]]:
     folder = None if stage.output is None else stage.output / name
-    if folder is not None and (folder / DONE).exists():
-        load_trained(model, load_file(folder / BEST))
-        done = json.loads((folder / DONE).read_text())
+    if folder is not None and (folder / DONE_FILE).exists():
+        load_trained(model, load_file(folder / BEST_FILE))
+        done = json.loads((folder / DONE_FILE).read_text())
         return tuple(done["best"]), done["history"]
     training = stage.training
     every = max(1, schedule.steps // training.evaluations)
     start = (scorer.measure(model), trained_state(model)) if able else None
-    keeper = KeepBest(
+    keeper = BestWeightsCallback(
         scorer, start, every, schedule.steps, training.patience, lambda line: stage.say(f"{name}: {line}")
     )
-    module = AdaptationModule(model, feed, training, schedule, stage.weights)
+    module = FinetuneModule(model, feed, training, schedule, stage.weights)
     accelerator = "gpu" if model.target_mean.is_cuda else "cpu"
     machine = TrainerConfig(training.precision, checkpoint_every=every, log_every=every, accelerator=accelerator)
     resume = folder is not None and (folder / LAST_CHECKPOINT).exists()
@@ -105,9 +111,9 @@ def _train(
     load_trained(model, keeper.weights)
     model.eval()
     if folder is not None:
-        with write_aside(folder / BEST) as aside:
+        with write_aside(folder / BEST_FILE) as aside:
             aside.write_bytes(save({key: own.cpu().contiguous() for key, own in keeper.weights.items()}))
-        with write_aside(folder / DONE) as aside:
+        with write_aside(folder / DONE_FILE) as aside:
             aside.write_text(json.dumps({"best": keeper.best, "history": keeper.history}))
         (folder / LAST_CHECKPOINT).unlink(missing_ok=True)
     return keeper.best, keeper.history

@@ -24,9 +24,9 @@ URL = "https://huggingface.co/datasets/recursix/geo-bench-1.0/resolve/main/{coll
 """Where the benchmark's authors publish it."""
 Progress = Callable[[str, int, int], None]
 """Called with what is going on (``fetching``, ``checking``, ``unpacking``), how many bytes are done, of how many."""
-ATTEMPTS = 6
+MAX_STALLED_ATTEMPTS = 6
 """Tries without a single new byte before giving up."""
-PIECE = 2**20
+CHUNK_BYTES = 2**20
 UNPACKED = (".hdf5", ".json", ".pkl", ".csv")
 
 
@@ -113,7 +113,7 @@ def _fetch(url: str, path: Path, tell: Progress, pause: float) -> str | None:
         except _BrokenOff as error:
             now = path.stat().st_size if path.exists() else 0
             failures = 0 if now > before else failures + 1
-            if failures >= ATTEMPTS:
+            if failures >= MAX_STALLED_ATTEMPTS:
                 raise OSError(f"{url}: {error}; {now} bytes are kept, try again later") from error
         time.sleep(pause * 2**failures)
 
@@ -167,7 +167,7 @@ def _fetch_once(url: str, path: Path, tell: Progress) -> str | None:
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
     while True:
         try:
-            piece = response.read(PIECE)
+            piece = response.read(CHUNK_BYTES)
         except http.client.IncompleteRead as error:
             piece = error.partial
         except (OSError, http.client.HTTPException) as error:
@@ -225,7 +225,7 @@ def _check_sum(archive: Path, expected: str | None, tell: Progress, remove: bool
         return
     digest, done, total = hashlib.sha256(), 0, archive.stat().st_size
     with archive.open("rb") as stream:
-        while piece := stream.read(PIECE):
+        while piece := stream.read(CHUNK_BYTES):
             digest.update(piece)
             done += len(piece)
             tell("checking", done, total)
@@ -250,7 +250,7 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, tell: Progress, remo
             done = 0
             for member in members:
                 with content.open(member) as packed, (aside / PurePosixPath(member.filename).name).open("wb") as stream:
-                    shutil.copyfileobj(packed, stream, PIECE)
+                    shutil.copyfileobj(packed, stream, CHUNK_BYTES)
                 done += member.file_size
                 tell("unpacking", done, total)
         open_task(aside, task.name)

@@ -12,19 +12,19 @@ from skyweave.core.sensors import Sensor
 from skyweave.data.units import check_unit
 from skyweave.downstream.geobench.partitions import (
     SPLITS,
-    absent_classes,
+    available_samples,
     check_specification,
-    fewer_than_published,
-    present,
+    missing_class_notes,
     read_partition,
+    sample_count_notes,
 )
 from skyweave.downstream.geobench.sample import Unlabelled, read_sample
 from skyweave.downstream.geobench.tasks import GeobenchTask, get_task, list_tasks
 from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample
 
-MEASURED = 64
+MAX_STATISTICS_SAMPLES = 64
 """Samples from which statistics are measured."""
-LOOKED_AT = 5
+MAX_UNIT_CHECK_SAMPLES = 5
 """Samples that are read when a task is opened, until one has values of the declared unit."""
 Statistics = Literal["auto", "sensor", "task"]
 
@@ -67,12 +67,12 @@ def open_task(
     place, task = _place(Path(folder), name)
     partition, notes = read_partition(place, task, fraction)
     check_specification(place, task)
-    partition, missing = present(partition, place, task, partial)
+    partition, missing = available_samples(partition, place, task, partial)
     notes = [*task.notes, *notes, *missing]
-    notes += [*fewer_than_published(partition, task, fraction), *absent_classes(partition, place, task)]
+    notes += [*sample_count_notes(partition, task, fraction), *missing_class_notes(partition, place, task)]
 
     selected = tuple(stored.name for stored in task.select(list(sensors) if sensors is not None else None))
-    samples = {split: Samples(place, task, partition[split], selected, unlabelled) for split in SPLITS}
+    samples = {split: GeobenchSamples(place, task, partition[split], selected, unlabelled) for split in SPLITS}
     _check_units(samples["train"])
     if "task" in (statistics, task.statistics if statistics == "auto" else ""):
         normalised = _measured(samples["train"])
@@ -93,7 +93,7 @@ def find_tasks(folder: str | Path) -> dict[str, Path]:
 
 
 @dataclass(frozen=True)
-class Samples(Sequence[LabelledSample]):
+class GeobenchSamples(Sequence[LabelledSample]):
     """Samples of one split, read from their files one by one.
 
     Attributes:
@@ -118,8 +118,8 @@ class Samples(Sequence[LabelledSample]):
     @overload
     def __getitem__(self, index: int) -> LabelledSample: ...
     @overload
-    def __getitem__(self, index: slice) -> "Samples": ...
-    def __getitem__(self, index: int | slice) -> "LabelledSample | Samples":
+    def __getitem__(self, index: slice) -> "GeobenchSamples": ...
+    def __getitem__(self, index: int | slice) -> "LabelledSample | GeobenchSamples":
         if isinstance(index, slice):
             return replace(self, names=self.names[index])
         sample = read_sample(self.folder / f"{self.names[index]}.hdf5", self.task, self.sensors, self.unlabelled)
@@ -129,13 +129,13 @@ class Samples(Sequence[LabelledSample]):
         return replace(sample, observations=tuple(observations))
 
 
-def _check_units(samples: Samples) -> None:
+def _check_units(samples: GeobenchSamples) -> None:
     """Of a few samples one at least has to look as the table says: a picture of open water may not look like much.
 
     Raises:
         ValueError: a sample that cannot be read, or none that looks right.
     """
-    indices = _spread(len(samples), LOOKED_AT)
+    indices = _spread(len(samples), MAX_UNIT_CHECK_SAMPLES)
     for index in indices:
         observations = samples[index].observations
         try:
@@ -168,11 +168,11 @@ def _place(folder: Path, name: str | None) -> tuple[Path, GeobenchTask]:
     )
 
 
-def _measured(samples: Samples) -> tuple[Sensor, ...]:
-    """The samples' sensors with mean and spread of what up to `MEASURED` of them hold, evenly spaced."""
+def _measured(samples: GeobenchSamples) -> tuple[Sensor, ...]:
+    """The samples' sensors with mean and spread of what up to `MAX_STATISTICS_SAMPLES` of them hold, evenly spaced."""
     sums: list[np.ndarray] = []
     sensors: list[Sensor] = []
-    for index in _spread(len(samples), MEASURED):
+    for index in _spread(len(samples), MAX_STATISTICS_SAMPLES):
         observations = samples[index].observations
         sensors = sensors or [observation.sensor for observation in observations]
         sums = sums or [np.zeros((3, len(sensor))) for sensor in sensors]

@@ -7,7 +7,7 @@ from typing import Any
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.geobench.tasks import GeobenchTask
-from skyweave.downstream.geobench.unpickle import MAX_BYTES, Stored, read_pickle
+from skyweave.downstream.geobench.unpickle import MAX_PICKLE_BYTES, PickledObject, read_pickle
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Of the training samples, for which the benchmark publishes partitions."""
@@ -47,9 +47,9 @@ def check_specification(place: Path, task: GeobenchTask) -> None:
     if not path.is_file():
         return
     with path.open("rb") as stream:
-        stored = read_pickle(stream.read(MAX_BYTES + 1), str(path))
-    label = stored.get("label_type") if isinstance(stored, Stored) else None
-    if not isinstance(label, Stored):
+        stored = read_pickle(stream.read(MAX_PICKLE_BYTES + 1), str(path))
+    label = stored.get("label_type") if isinstance(stored, PickledObject) else None
+    if not isinstance(label, PickledObject):
         raise DataError(f"{path}: it specifies no task of GEO-Bench; download the task again")
     classes = label.get("n_classes")
     if classes != len(task.classes):
@@ -59,7 +59,9 @@ def check_specification(place: Path, task: GeobenchTask) -> None:
         )
 
 
-def present(partition: Partition, place: Path, task: GeobenchTask, partial: bool) -> tuple[Partition, list[str]]:
+def available_samples(
+    partition: Partition, place: Path, task: GeobenchTask, partial: bool
+) -> tuple[Partition, list[str]]:
     """The partition without samples whose files are missing, if that is allowed, and a note of them.
 
     Raises:
@@ -82,7 +84,7 @@ def present(partition: Partition, place: Path, task: GeobenchTask, partial: bool
     return kept, [f"{what} and are left out"]
 
 
-def fewer_than_published(partition: Partition, task: GeobenchTask, fraction: float) -> list[str]:
+def sample_count_notes(partition: Partition, task: GeobenchTask, fraction: float) -> list[str]:
     """Scores on fewer samples than published are not the benchmark's."""
     published = dict(zip(SPLITS, task.samples, strict=True))
     published["train"] = int(published["train"] * fraction)
@@ -92,7 +94,7 @@ def fewer_than_published(partition: Partition, task: GeobenchTask, fraction: flo
     return [f"not the published samples: {', '.join(fewer)}; scores do not compare with published ones"]
 
 
-def absent_classes(partition: Partition, place: Path, task: GeobenchTask) -> list[str]:
+def missing_class_notes(partition: Partition, place: Path, task: GeobenchTask) -> list[str]:
     """Notes of classes that a split has no sample of, as far as the folder's own label statistics tell.
 
     Raises:

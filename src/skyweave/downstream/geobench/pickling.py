@@ -1,4 +1,4 @@
-"""The inverse of `unpickle`: data and `Stored` records as the bytes that Python's pickle would have written."""
+"""The inverse of `unpickle`: data and `PickledObject` records as the bytes that Python's pickle would have written."""
 
 import datetime
 import pickle
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.downstream.geobench.unpickle import Stored
+from skyweave.downstream.geobench.unpickle import PickledObject
 
 
 def write_pickle(value: Any) -> bytes:
-    """A pickle (protocol 4) of numbers, text, bytes, lists, tuples, mappings and `Stored` records.
+    """A pickle (protocol 4) of numbers, text, bytes, lists, tuples, mappings and `PickledObject` records.
 
     Classes that a record names need not exist here: Python's own writer would insist on importing them. Records whose
     name starts with a capital are written as objects, others as calls, as the real files have it.
@@ -22,17 +22,17 @@ def write_pickle(value: Any) -> bytes:
     return pickle.PROTO + b"\x04" + _item(value) + pickle.STOP
 
 
-def stored_array(array: np.ndarray) -> Stored:
+def stored_array(array: np.ndarray) -> PickledObject:
     """An array of numbers as numpy 1 pickles it."""
-    kind = Stored("numpy.dtype", (array.dtype.str[1:], False, True), (3, "<", None, None, None, -1, -1, 0))
+    kind = PickledObject("numpy.dtype", (array.dtype.str[1:], False, True), (3, "<", None, None, None, -1, -1, 0))
     content = np.ascontiguousarray(array).tobytes()
-    empty = (Stored("numpy.ndarray"), (0,), b"b")
-    return Stored("numpy.core.multiarray._reconstruct", empty, (1, array.shape, kind, False, content))
+    empty = (PickledObject("numpy.ndarray"), (0,), b"b")
+    return PickledObject("numpy.core.multiarray._reconstruct", empty, (1, array.shape, kind, False, content))
 
 
-def stored_date(day: datetime.date) -> Stored:
+def stored_date(day: datetime.date) -> PickledObject:
     """A date as Python pickles it."""
-    return Stored("datetime.date", (bytes([*divmod(day.year, 256), day.month, day.day]),))
+    return PickledObject("datetime.date", (bytes([*divmod(day.year, 256), day.month, day.day]),))
 
 
 def _item(value: Any) -> bytes:
@@ -59,12 +59,12 @@ def _item(value: Any) -> bytes:
     if isinstance(value, dict):
         pairs = b"".join(_item(key) + _item(item) for key, item in value.items())
         return pickle.EMPTY_DICT + pickle.MARK + pairs + pickle.SETITEMS
-    if isinstance(value, Stored):
+    if isinstance(value, PickledObject):
         return _record(value)
     raise TypeError(f"{type(value).__name__} cannot be written as a pickle here")
 
 
-def _record(value: Stored) -> bytes:
+def _record(value: PickledObject) -> bytes:
     module, name = value.name.rsplit(".", 1)
     data = _item(module) + _item(name) + pickle.STACK_GLOBAL
     if value.arguments is not None:

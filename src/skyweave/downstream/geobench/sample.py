@@ -12,8 +12,8 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.downstream.geobench.tasks import GeobenchTask, StoredSensor
-from skyweave.downstream.geobench.unpickle import MAX_BYTES, plain, read_pickle
-from skyweave.downstream.labels.labelled_data import IGNORED, Label, LabelledSample, check
+from skyweave.downstream.geobench.unpickle import MAX_PICKLE_BYTES, decode_stored, read_pickle
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, Label, LabelledSample, check_sample
 
 if TYPE_CHECKING:
     import h5py
@@ -54,7 +54,7 @@ def read_sample(
             described = _described(file, path)
             label = _label(file, described, task, path)
             if isinstance(label, np.ndarray) and unlabelled == "ignore" and task.kind == "segmentation":
-                label = np.where(np.isin(label, task.unlabelled), IGNORED, label)
+                label = np.where(np.isin(label, task.unlabelled), IGNORE_INDEX, label)
             shape = label.shape if isinstance(label, np.ndarray) and label.ndim == 2 else None
             observations = tuple(_observation(file, one, described, shape, path) for one in stored)
     except (KeyError, RuntimeError, OSError, ValueError) as error:
@@ -65,7 +65,7 @@ def read_sample(
     if shape is None and len({observation.shape for observation in observations}) > 1:
         sizes = ", ".join(str(observation.shape) for observation in observations)
         raise DataError(f"{path}: its pictures have sizes {sizes}; download the file again")
-    return check(LabelledSample(observations, label, str(path)), task.task)
+    return check_sample(LabelledSample(observations, label, str(path)), task.task)
 
 
 def _opened(path: Path) -> "h5py.File":
@@ -85,7 +85,9 @@ def _described(file: "h5py.File", path: Path) -> dict[str, Any]:
     if isinstance(attribute, np.void):
         attribute = attribute.tobytes()
     if isinstance(attribute, str):  # the bytes as Python prints them
-        if len(attribute) > 4 * MAX_BYTES or not re.fullmatch(r"b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\"", attribute):
+        if len(attribute) > 4 * MAX_PICKLE_BYTES or not re.fullmatch(
+            r"b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\"", attribute
+        ):
             raise DataError(f"{path}: its attribute 'pickle' holds no bytes; it is no sample of GEO-Bench")
         try:
             attribute = ast.literal_eval(attribute)
@@ -110,7 +112,7 @@ def _label(file: "h5py.File", described: dict[str, Any], task: GeobenchTask, pat
         return mask.astype(np.int64)
     if "label" not in described:
         raise DataError(f"{path}: it has no label; download the task again")
-    value = plain(described["label"], str(path))
+    value = decode_stored(described["label"], str(path))
     if isinstance(value, int) and task.kind == "classification":
         return value
     numbers = np.asarray(value if isinstance(value, list | np.ndarray) else [value])
@@ -210,7 +212,7 @@ def _times(shape: tuple[int, ...], wanted: tuple[int, int], name: str, path: Pat
 
 def _time(described: Any, path: Path) -> int | None:
     """The day of a band in UTC nanoseconds, if it is known."""
-    day = plain(described.get("date"), str(path)) if isinstance(described, dict) else None
+    day = decode_stored(described.get("date"), str(path)) if isinstance(described, dict) else None
     if not isinstance(day, datetime.date):
         return None
     midnight = datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC)

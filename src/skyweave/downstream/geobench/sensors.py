@@ -9,7 +9,7 @@ FIRST, STEP, CHANNELS = 383.5, 5.008, 191
 
 
 @cache
-def sensor_named(name: str) -> Sensor:
+def get_stored_sensor(name: str) -> Sensor:
     """A sensor of the catalogue, or one of the two below. Raises ``UnknownNameError`` with the valid names."""
     own = {"neon-ais": _neon, "canopy-height": _canopy}
     return own[name]() if name in own else get_sensor(name)

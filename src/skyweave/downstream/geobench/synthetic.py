@@ -21,12 +21,12 @@ from skyweave.downstream.geobench.layouts import CLOUDS, DATED, LANDSAT8, LAYOUT
 from skyweave.downstream.geobench.partitions import FRACTIONS, SPLITS
 from skyweave.downstream.geobench.pickling import stored_array, stored_date, write_pickle
 from skyweave.downstream.geobench.tasks import GeobenchTask, StoredSensor, get_task, list_tasks
-from skyweave.downstream.geobench.unpickle import Stored
+from skyweave.downstream.geobench.unpickle import PickledObject
 from skyweave.downstream.labels.labelled_data import Label
 
-SAMPLES = (40, 20, 20)
+SAMPLES_PER_SPLIT = (40, 20, 20)
 """Of training, validation and test."""
-SIZE = 32
+MAX_IMAGE_SIDE = 32
 """Pixels a side, where a task's pictures are larger."""
 CONTRAST, NOISE = 0.8, 0.3
 """How far classes lie apart and how much a pixel varies, in the standard deviations of a band."""
@@ -35,8 +35,8 @@ CONTRAST, NOISE = 0.8, 0.3
 def fabricate(
     folder: str | Path,
     names: Sequence[str] | None = None,
-    samples: tuple[int, int, int] = SAMPLES,
-    size: int = SIZE,
+    samples: tuple[int, int, int] = SAMPLES_PER_SPLIT,
+    size: int = MAX_IMAGE_SIDE,
     seed: int = 0,
 ) -> list[Path]:
     """Write miniature tasks below ``folder``, in the folders of the published archive.
@@ -183,15 +183,15 @@ def _write_sample(path: Path, task: GeobenchTask, bands: dict[str, np.ndarray], 
         file.attrs["pickle"] = str(write_pickle(described))
 
 
-def _band(task: GeobenchTask, info: Stored, date: Stored | None) -> dict[str, Any]:
+def _band(task: GeobenchTask, info: PickledObject, date: PickledObject | None) -> dict[str, Any]:
     return {
         "date": date,
         "date_id": date,
         "spatial_resolution": task.sensors[0].ground_sample_distance,
         "band_info": info,
         "meta_info": None,
-        "transform": Stored("affine.Affine", (10.0, 0.0, 600000.0, 0.0, -10.0, 5000000.0)),
-        "crs": Stored("rasterio.crs.CRS", (), _utm()),
+        "transform": PickledObject("affine.Affine", (10.0, 0.0, 600000.0, 0.0, -10.0, 5000000.0)),
+        "crs": PickledObject("rasterio.crs.CRS", (), _utm()),
     }
 
 
@@ -201,7 +201,7 @@ def _utm() -> str:
     return CRS.from_epsg(32633).to_wkt("WKT1_GDAL")
 
 
-def _band_info(task: GeobenchTask, name: str) -> Stored:
+def _band_info(task: GeobenchTask, name: str) -> PickledObject:
     """What the benchmark's own classes hold about a band."""
     state: dict[str, Any] = {
         "name": name,
@@ -210,33 +210,35 @@ def _band_info(task: GeobenchTask, name: str) -> Stored:
     }
     if name == "Neon":
         state |= {"n_bands": NEON_CHANNELS, "wavelength_range": None}
-        return Stored("geobench.dataset.HyperSpectralBands", (), state)
+        return PickledObject("geobench.dataset.HyperSpectralBands", (), state)
     if name in (CLOUDS, "Canopy Height Model"):
-        return Stored(f"geobench.dataset.{'CloudProbability' if name == CLOUDS else 'ElevationBand'}", (), state)
+        return PickledObject(f"geobench.dataset.{'CloudProbability' if name == CLOUDS else 'ElevationBand'}", (), state)
     kinds = {"Sentinel2": SENTINEL2, "Sentinel1": SENTINEL1, "Landsat8": LANDSAT8}
     kind = next(
         (kind for kind, known in kinds.items() if name in known and kind.lower() in _sensors(task)), "SpectralBand"
     )
-    return Stored(f"geobench.dataset.{kind}", (), state | {"wavelength": None})
+    return PickledObject(f"geobench.dataset.{kind}", (), state | {"wavelength": None})
 
 
 def _sensors(task: GeobenchTask) -> set[str]:
     return {stored.name for stored in task.sensors}
 
 
-def _label_type(task: GeobenchTask) -> Stored:
+def _label_type(task: GeobenchTask) -> PickledObject:
     names = list(task.classes)
     if task.kind == "segmentation":
         state = {"name": "label", "alt_names": (), "spatial_resolution": task.sensors[0].ground_sample_distance}
-        return Stored(
+        return PickledObject(
             "geobench.dataset.SegmentationClasses", (), {**state, "n_classes": len(names), "_class_names": names}
         )
     if task.kind == "multilabel":
-        return Stored("geobench.label.MultiLabelClassification", (), {"n_classes": len(names), "class_name": names})
-    return Stored("geobench.label.Classification", (), {"n_classes": len(names), "_class_names": names})
+        return PickledObject(
+            "geobench.label.MultiLabelClassification", (), {"n_classes": len(names), "class_name": names}
+        )
+    return PickledObject("geobench.label.Classification", (), {"n_classes": len(names), "_class_names": names})
 
 
-def _specification(task: GeobenchTask, size: int) -> Stored:
+def _specification(task: GeobenchTask, size: int) -> PickledObject:
     state = {
         "dataset_name": task.name,
         "benchmark_name": task.collection,
@@ -246,7 +248,7 @@ def _specification(task: GeobenchTask, size: int) -> Stored:
         "label_type": _label_type(task),
         "spatial_resolution": task.sensors[0].ground_sample_distance,
     }
-    return Stored("geobench.task.TaskSpecifications", (), state)
+    return PickledObject("geobench.task.TaskSpecifications", (), state)
 
 
 def _sample_name(task: GeobenchTask, number: int) -> str:

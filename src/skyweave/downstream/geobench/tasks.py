@@ -9,7 +9,7 @@ import yaml
 
 from skyweave.core.errors import DataError, UnknownNameError, did_you_mean
 from skyweave.core.sensors import Encoding, Sensor
-from skyweave.downstream.geobench.sensors import sensor_named
+from skyweave.downstream.geobench.sensors import get_stored_sensor
 from skyweave.downstream.labels.labelled_data import Task, TaskKind
 
 
@@ -38,7 +38,7 @@ class StoredSensor:
     @cached_property
     def sensor(self) -> Sensor:
         """Its bands are those read, in the order read."""
-        sensor = sensor_named(self.sensor_name)
+        sensor = get_stored_sensor(self.sensor_name)
         return sensor if self.channels else sensor.select([ours for ours, _ in self.bands])
 
     @cached_property

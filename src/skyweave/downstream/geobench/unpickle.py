@@ -3,7 +3,7 @@
 GEO-Bench keeps labels and band descriptions in pickles. Python's own reader imports and calls whatever a pickle names,
 so opening a downloaded sample could run anything. Here the standard library only splits the bytes into instructions
 (``pickletools.genops``); this module carries out the few that build data. What a pickle names is neither imported nor
-called: it becomes a `Stored` record, and only if it is on the list below.
+called: it becomes a `PickledObject` record, and only if it is on the list below.
 """
 
 import datetime
@@ -18,7 +18,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 
-MAX_BYTES = 16 * 2**20
+MAX_PICKLE_BYTES = 16 * 2**20
 """Longest pickle read; the largest in the benchmark, a forest's outline in words, has some tens of kilobytes."""
 ALLOWED = {
     "numpy": {"dtype", "ndarray"},
@@ -40,7 +40,7 @@ _OWN_CLASS = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 
 @dataclass
-class Stored:
+class PickledObject:
     """Something that a pickle names: what it is called, what it was made with, and what it held.
 
     Attributes:
@@ -63,7 +63,7 @@ class UnsafePickleError(ValueError):
 
 
 def read_pickle(data: bytes, source: str) -> Any:
-    """The content of a pickle as numbers, text, lists, tuples, mappings and `Stored` records.
+    """The content of a pickle as numbers, text, lists, tuples, mappings and `PickledObject` records.
 
     Args:
         data: the pickle's bytes.
@@ -72,10 +72,10 @@ def read_pickle(data: bytes, source: str) -> Any:
     Raises:
         UnsafePickleError: (a ``ValueError``) it names something that is not on the list, or uses an instruction that
             plain data does not need; the message names the file and the thing. Nothing of it was called.
-        ValueError: no pickle, damaged, or longer than `MAX_BYTES`.
+        ValueError: no pickle, damaged, or longer than `MAX_PICKLE_BYTES`.
     """
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{source}: its pickle has {len(data)} bytes, more than the {MAX_BYTES} that are read")
+    if len(data) > MAX_PICKLE_BYTES:
+        raise DataError(f"{source}: its pickle has {len(data)} bytes, more than the {MAX_PICKLE_BYTES} that are read")
     machine = _Machine(source)
     try:
         for opcode, argument, _ in pickletools.genops(data):
@@ -89,13 +89,13 @@ def read_pickle(data: bytes, source: str) -> Any:
     raise DataError(f"{source}: its pickle breaks off; download the file again")
 
 
-def plain(value: Any, source: str) -> Any:
-    """A `Stored` array, number, date or text as what it stands for; anything else as it is.
+def decode_stored(value: Any, source: str) -> Any:
+    """A `PickledObject` array, number, date or text as what it stands for; anything else as it is.
 
     Raises:
         ValueError: an array of another type than numbers, or whose bytes do not fit its shape.
     """
-    if not isinstance(value, Stored):
+    if not isinstance(value, PickledObject):
         return value
     name, arguments = value.name.rsplit(".", 1)[-1], value.arguments or ()
     try:
@@ -180,8 +180,8 @@ class _Machine:
 
     def _fill(self, items: list[Any]) -> None:
         """Keys and values, in turn, into the mapping on top of the stack."""
-        target = self._top((dict, Stored))
-        if isinstance(target, Stored):  # an ordered mapping, filled item by item
+        target = self._top((dict, PickledObject))
+        if isinstance(target, PickledObject):  # an ordered mapping, filled item by item
             target.state = target.state if isinstance(target.state, dict) else {}
             target = target.state
         for key, item in zip(items[::2], items[1::2], strict=True):
@@ -200,17 +200,17 @@ class _Machine:
                 f"{self.source}: its pickle asks for {module}.{name}, which is not among the types that GEO-Bench "
                 "stores; refused, and nothing of it was run: get the file from its publisher"
             )
-        self.stack.append(Stored(f"{module}.{name}"))
+        self.stack.append(PickledObject(f"{module}.{name}"))
 
     def _stored(self, name: str) -> None:
         value = self.stack.pop()
-        target = self._top(Stored)
+        target = self._top(PickledObject)
         if name == "BUILD":
             target.state = value
         elif not isinstance(value, tuple):
             raise DataError("arguments that are no tuple")
         else:
-            self.stack[-1] = Stored(target.name, value)
+            self.stack[-1] = PickledObject(target.name, value)
 
     def _top(self, kind: type | tuple[type, ...]) -> Any:
         if not isinstance(self.stack[-1], kind):
@@ -258,14 +258,14 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 
 def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     """Numbers from their bytes; nothing is allocated that the bytes do not fill."""
-    letters = kind.arguments[0] if isinstance(kind, Stored) and kind.arguments else None
+    letters = kind.arguments[0] if isinstance(kind, PickledObject) and kind.arguments else None
     if not (isinstance(letters, str) and re.fullmatch(r"[biuf][1248]", letters)):
         raise DataError("it is of something else than numbers")
     swapped = isinstance(kind.state, tuple) and len(kind.state) > 1 and kind.state[1] == ">"
     dtype = np.dtype((">" if swapped else "<") + letters)
-    content = _bytes(*content.arguments or ()) if isinstance(content, Stored) else content
+    content = _bytes(*content.arguments or ()) if isinstance(content, PickledObject) else content
     sizes = shape if isinstance(shape, tuple) else (shape,)
-    if not isinstance(content, bytes) or not all(type(size) is int and 0 <= size <= MAX_BYTES for size in sizes):
+    if not isinstance(content, bytes) or not all(type(size) is int and 0 <= size <= MAX_PICKLE_BYTES for size in sizes):
         raise DataError("it has no size")
     if len(sizes) > 8 or math.prod(sizes) * dtype.itemsize != len(content):
         raise DataError(f"it is of {' x '.join(map(str, sizes[:8]))} in {len(content)} bytes")
@@ -274,7 +274,7 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
 
 def _date(content: Any, *_: Any) -> datetime.date:
     """A date from the bytes in which Python stores it: year in two bytes, month, day, and so on."""
-    content = _bytes(*content.arguments or ()) if isinstance(content, Stored) else content
+    content = _bytes(*content.arguments or ()) if isinstance(content, PickledObject) else content
     if not isinstance(content, bytes) or len(content) not in (4, 10):
         raise DataError("it is not stored as Python does")
     return datetime.date(content[0] * 256 + content[1], content[2] & 127, content[3])

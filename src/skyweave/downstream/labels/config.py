@@ -5,14 +5,14 @@ from typing import Literal
 
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.labels.labelled_data import TaskKind
-from skyweave.downstream.labels.probe_config import Source
-from skyweave.downstream.labels.splits import Parts
+from skyweave.downstream.labels.probe_config import ImageSourceConfig
+from skyweave.downstream.labels.splits import HoldoutConfig
 
 BOX_COLUMNS = ["xmin", "ymin", "xmax", "ymax"]
 
 
 @dataclass(frozen=True)
-class LabelFiles:
+class LabelConfig:
     """Where the labels are.
 
     Attributes:
@@ -46,7 +46,7 @@ class LabelFiles:
 
 
 @dataclass(frozen=True)
-class OwnData:
+class LabelledDataConfig:
     """Images and labels below a data folder.
 
     Attributes:
@@ -58,9 +58,9 @@ class OwnData:
     """
 
     task: TaskKind
-    source: Source
-    labels: LabelFiles
-    split: Parts = field(default_factory=Parts)
+    source: ImageSourceConfig
+    labels: LabelConfig
+    split: HoldoutConfig = field(default_factory=HoldoutConfig)
     second: str | None = None
     name: str | None = None
     tile: int | None = None

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.downstream.finetuning.tasks import label_counts
-from skyweave.downstream.labels.config import OwnData
+from skyweave.downstream.finetuning.tasks import count_classes
+from skyweave.downstream.labels.config import LabelledDataConfig
 from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample, Task
-from skyweave.downstream.labels.reader import Place, Reader, Window, named
+from skyweave.downstream.labels.reader import LabelledImageReader, TileLocation, Window, location_name
 from skyweave.downstream.labels.samples import find_images
-from skyweave.downstream.labels.splits import deal
+from skyweave.downstream.labels.splits import stratified_group_split
 
 
-def load_labelled_dataset(data: OwnData, root: Path, name: str) -> LabelledData:
+def load_labelled_dataset(data: LabelledDataConfig, root: Path, name: str) -> LabelledData:
     """The samples below ``root``; pixels are read when asked for.
 
     Raises:
@@ -25,7 +25,7 @@ def load_labelled_dataset(data: OwnData, root: Path, name: str) -> LabelledData:
         ValueError: labels that do not fit images or classes, groups too few to split; named, with the remedy.
     """
     task = Task(name, data.task, data.labels.names)
-    reader = Reader(data, root, task)
+    reader = LabelledImageReader(data, root, task)
     places = [place for path in find_images(data.source, root) for place in reader.places(path)]
     if not places:
         raise DataError(f"{name}: none of the images {data.source.files!r} in {root} has a label; check `labels`")
@@ -41,19 +41,19 @@ def load_labelled_dataset(data: OwnData, root: Path, name: str) -> LabelledData:
         keep = np.asarray(counts.any(1)) | (task.kind in ("regression", "detection", "multilabel"))
         chosen = np.flatnonzero(keep).tolist()
         places = [places[i] for i in chosen]
-        part = deal(counts[chosen], [group[i] for i in chosen], data.split)
+        part = stratified_group_split(counts[chosen], [group[i] for i in chosen], data.split)
     if data.split.kind == "blocks":
         places = _with_gaps(places, part, data.split.gap)
     train, validation, test = (
-        Tiles([places[i] for i in np.flatnonzero(part == number)], reader) for number in range(3)
+        TileSequence([places[i] for i in np.flatnonzero(part == number)], reader) for number in range(3)
     )
     return LabelledData(task, train, validation, test, notes=tuple(notes))
 
 
-class Tiles(Sequence[LabelledSample]):
+class TileSequence(Sequence[LabelledSample]):
     """Samples that are read when asked for."""
 
-    def __init__(self, places: Sequence[Place], reader: "Reader") -> None:
+    def __init__(self, places: Sequence[TileLocation], reader: "LabelledImageReader") -> None:
         self.places, self.reader = places, reader
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Tiles(Sequence[LabelledSample]):
         return self.reader.sample(self.places[index])
 
 
-def _counts(places: Sequence[Place], reader: Reader) -> np.ndarray:
+def _counts(places: Sequence[TileLocation], reader: LabelledImageReader) -> np.ndarray:
     """(samples, classes) how much of each class a sample shows; quarters of the mean for regression."""
     task = reader.task
     if task.kind == "regression":
@@ -76,7 +76,7 @@ def _counts(places: Sequence[Place], reader: Reader) -> np.ndarray:
             means = np.array([np.nanmean(reader.label(place)) for place in places])
         quarter = np.digitize(means, np.nanquantile(means, [0.25, 0.5, 0.75]))
         return np.eye(4)[quarter]
-    counts = [label_counts(task, [LabelledSample((), reader.label(place), named(place))]) for place in places]
+    counts = [count_classes(task, [LabelledSample((), reader.label(place), location_name(place))]) for place in places]
     return np.stack(counts)
 
 
@@ -95,7 +95,7 @@ def _rare(counts: np.ndarray, group: Sequence[str], minimum: int, task: Task) ->
     return rare, notes
 
 
-def _with_gaps(places: list[Place], part: np.ndarray, gap: int) -> list[Place]:
+def _with_gaps(places: list[TileLocation], part: np.ndarray, gap: int) -> list[TileLocation]:
     """Training and validation places that know which windows around them are kept from them."""
     kept: dict[tuple[Path, int], list[Window]] = {}
     for place, own in zip(places, part, strict=True):

@@ -8,8 +8,8 @@ from scipy.ndimage import binary_dilation
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skyweave.core.errors import DataError
-from skyweave.downstream.labels.probe_config import Split
-from skyweave.downstream.labels.samples import Samples
+from skyweave.downstream.labels.probe_config import FoldConfig
+from skyweave.downstream.labels.samples import ProbeSamples
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Fold:
     test: np.ndarray
 
 
-def make_folds(samples: Samples, split: Split, seed: int) -> list[Fold]:
+def make_folds(samples: ProbeSamples, split: FoldConfig, seed: int) -> list[Fold]:
     """Folds in which every testable sample is tested once.
 
     Groups are dealt to folds so that classes and, for blocks, places are spread evenly. If some samples are only for
@@ -41,9 +41,9 @@ def make_folds(samples: Samples, split: Split, seed: int) -> list[Fold]:
             f"{groups} groups cannot be split into {split.folds} folds; lower split.folds, or use more images or a "
             "split.pattern that tells them apart"
         )
-    strata = stratum(samples, split)[testable]
+    strata = fold_strata(samples, split)[testable]
     folds = []
-    for rest, held_out in grouped_folds(strata, samples.group[testable], split.folds, seed):
+    for rest, held_out in stratified_group_folds(strata, samples.group[testable], split.folds, seed):
         test, train = testable[held_out], np.concatenate([training_only, testable[rest]])
         if split.kind == "blocks" and split.gap > 0:
             train = _outside_gap(samples, train, test, split.gap)
@@ -51,7 +51,7 @@ def make_folds(samples: Samples, split: Split, seed: int) -> list[Fold]:
     return folds
 
 
-def stratum(samples: Samples, split: Split) -> np.ndarray:
+def fold_strata(samples: ProbeSamples, split: FoldConfig) -> np.ndarray:
     """(N,) int, what folds are balanced over: the class (or the quartile of the target), and the place for blocks."""
     target = samples.target
     if not samples.classes:
@@ -60,7 +60,9 @@ def stratum(samples: Samples, split: Split) -> np.ndarray:
     return np.unique(place * (int(target.max()) + 1) + target, return_inverse=True)[1]
 
 
-def grouped_folds(strata: np.ndarray, group: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def stratified_group_folds(
+    strata: np.ndarray, group: np.ndarray, folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """(train, test) indices of stratified folds that keep groups whole."""
     if np.bincount(strata).max() < folds:  # nothing to balance
         strata = np.zeros_like(strata)
@@ -71,7 +73,7 @@ def grouped_folds(strata: np.ndarray, group: np.ndarray, folds: int, seed: int) 
     return [(train, test) for train, test in parts if len(test) and len(train)]
 
 
-def _outside_gap(samples: Samples, train: np.ndarray, test: np.ndarray, gap: int) -> np.ndarray:
+def _outside_gap(samples: ProbeSamples, train: np.ndarray, test: np.ndarray, gap: int) -> np.ndarray:
     cell = samples.cell_size
     assert cell is not None
     reach = -(-gap // cell)

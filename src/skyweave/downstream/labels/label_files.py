@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.downstream.labels.probe_config import Labels
+from skyweave.downstream.labels.probe_config import ProbeLabelConfig
 
 
 @dataclass(frozen=True)
-class Targets:
+class LabelLookup:
     """Labels of one data directory.
 
     Attributes:
@@ -29,7 +29,7 @@ class Targets:
     grid: Callable[[Path, tuple[int, int], int], np.ndarray]
 
 
-def load_targets(labels: Labels, root: Path) -> Targets:
+def load_labels(labels: ProbeLabelConfig, root: Path) -> LabelLookup:
     """The labels below ``root``. Raises ``ValueError`` naming the file and the value that does not fit."""
     chosen = _where(labels, root)
     if labels.kind in ("dense", "fraction"):
@@ -46,7 +46,7 @@ def load_targets(labels: Labels, root: Path) -> Targets:
             return majority(mask, cell, labels.classes, labels.ignore, labels.minimum_share, str(raster(path)))
 
         names = list(labels.classes.values()) if isinstance(labels.classes, dict) else []
-        return Targets(names, lambda path: chosen(path) and raster(path).is_file(), _no_image_label, grid)
+        return LabelLookup(names, lambda path: chosen(path) and raster(path).is_file(), _no_image_label, grid)
     label_of = _label_function(labels, root)
     names = list(labels.classes.values()) if isinstance(labels.classes, dict) else list(labels.classes or [])
     if not names:
@@ -58,7 +58,7 @@ def load_targets(labels: Labels, root: Path) -> Targets:
             raise DataError(f"{path}: label {label!r} is none of the classes {', '.join(names)}")
         return names.index(label)
 
-    return Targets(names, lambda path: chosen(path) and label_of(path) is not None, image, _no_grid)
+    return LabelLookup(names, lambda path: chosen(path) and label_of(path) is not None, image, _no_grid)
 
 
 def majority(
@@ -94,7 +94,7 @@ def _cell_mean(values: np.ndarray, cell: int) -> np.ndarray:
     return values[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell).mean(axis=(1, 3))
 
 
-def _label_function(labels: Labels, root: Path) -> Callable[[Path], str | None]:
+def _label_function(labels: ProbeLabelConfig, root: Path) -> Callable[[Path], str | None]:
     if labels.kind == "folder":
         return lambda path: path.parent.name
     if labels.kind == "pattern":
@@ -110,7 +110,7 @@ def _label_function(labels: Labels, root: Path) -> Callable[[Path], str | None]:
     return lambda path: by_name.get(path.stem)
 
 
-def _where(labels: Labels, root: Path) -> Callable[[Path], bool]:
+def _where(labels: ProbeLabelConfig, root: Path) -> Callable[[Path], bool]:
     if not labels.where:
         return lambda path: True
     table_path = root / (labels.where_files or labels.files or "")

@@ -11,7 +11,7 @@ from skyweave.core.observation import Observation
 
 TaskKind = Literal["classification", "multilabel", "segmentation", "regression", "change", "detection"]
 Label = int | np.ndarray
-IGNORED = -1  # in masks: this pixel has no label
+IGNORE_INDEX = -1  # in masks: this pixel has no label
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LabelledSample:
         observations: one for most tasks; two dates for ``change``; several sensors where a task has them. All cover
             the same ground; those of other than ``detection`` and image-level tasks have the label's rows and columns.
         label: by the task's kind: class index (classification); (classes,) bool (multilabel); (rows, columns) int64
-            class indices with `IGNORED` where unknown (segmentation, change); (rows, columns) float32 with NaN where
+            class indices with `IGNORE_INDEX` where unknown (segmentation, change); (rows, columns) float32 with NaN where
             unknown (regression); (boxes, 5) float32 of left, top, right, bottom in pixels, and class (detection).
         name: of the sample, for messages.
     """
@@ -67,7 +67,7 @@ class LabelledData:
     notes: tuple[str, ...] = field(default=())
 
 
-def check(sample: LabelledSample, task: Task) -> LabelledSample:
+def check_sample(sample: LabelledSample, task: Task) -> LabelledSample:
     """The sample, if its label fits task and pictures.
 
     Raises:
@@ -90,8 +90,8 @@ def check(sample: LabelledSample, task: Task) -> LabelledSample:
         if task.kind == "regression":
             if np.isinf(label).any():
                 raise DataError(f"{where}: the mask holds infinity; use NaN where a pixel has no value")
-        elif label.size and (label.min() < IGNORED or label.max() >= classes):
-            wrong = sorted(set(np.unique(label).tolist()) - set(range(IGNORED, classes)))[:5]
+        elif label.size and (label.min() < IGNORE_INDEX or label.max() >= classes):
+            wrong = sorted(set(np.unique(label).tolist()) - set(range(IGNORE_INDEX, classes)))[:5]
             raise DataError(
                 f"{where}: the mask holds {wrong}, no classes of {task.name} (0 to {classes - 1}); list values without "
                 f"a class as ignored"

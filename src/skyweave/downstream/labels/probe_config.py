@@ -12,7 +12,7 @@ Readout = Literal["stem", "quarter", "half", "three_quarters", "last", "normed",
 
 
 @dataclass(frozen=True)
-class Override:
+class FileOverride:
     """Files (a glob on the file name) that are stored otherwise than the rest of the source."""
 
     files: str
@@ -21,7 +21,7 @@ class Override:
 
 
 @dataclass(frozen=True)
-class OffsetRule:
+class UnitRule:
     """A declared rule for files whose storage differs and cannot be listed beforehand.
 
     A file in which every band's ``percentile`` lies at or above ``at_least`` (stored values) is read with ``unit``.
@@ -34,7 +34,7 @@ class OffsetRule:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSourceConfig:
     """Images: a glob below the data directory, and how the files store the sensor's values.
 
     ``bands`` names the file's bands in file order, or ``sensor`` for the sensor's own order; None matches by the
@@ -51,12 +51,12 @@ class Source:
     nodata: float | Literal["file"] | None = "file"
     ground_sample_distance: float | None = None
     exclude: list[str] = field(default_factory=list)
-    overrides: list[Override] = field(default_factory=list)
-    unit_rule: OffsetRule | None = None
+    overrides: list[FileOverride] = field(default_factory=list)
+    unit_rule: UnitRule | None = None
 
 
 @dataclass(frozen=True)
-class Labels:
+class ProbeLabelConfig:
     """What is to be predicted.
 
     ``folder``: the class is the name of the image's folder. ``pattern``: the class is the group ``label`` of a regular
@@ -95,7 +95,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Chip:
+class ChipConfig:
     """Cut images into squares of ``size`` pixels, every ``stride`` pixels; what does not fit is left out."""
 
     size: int
@@ -103,7 +103,7 @@ class Chip:
 
 
 @dataclass(frozen=True)
-class Split:
+class FoldConfig:
     """How training and test parts are kept apart.
 
     ``groups``: whole groups are left out, stratified over ``folds``; a group is what ``pattern`` (a regular expression
@@ -133,12 +133,12 @@ class ProbeConfig:
     """
 
     name: str
-    source: Source
-    labels: Labels
-    split: Split = Split()
+    source: ImageSourceConfig
+    labels: ProbeLabelConfig
+    split: FoldConfig = FoldConfig()
     metric: Metric = "balanced_accuracy"
     readout: list[Readout] = field(default_factory=lambda: ["normed"])
-    chip: Chip | None = None
+    chip: ChipConfig | None = None
     cell: int | None = None
     patch_size: int | None = None
     samples_per_image: int | None = None

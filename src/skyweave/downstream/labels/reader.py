@@ -13,21 +13,21 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.data.raster import describe_raster
-from skyweave.downstream.labels.config import LabelFiles, OwnData
-from skyweave.downstream.labels.label_files import load_targets
-from skyweave.downstream.labels.labelled_data import IGNORED, LabelledSample, Task, check
-from skyweave.downstream.labels.probe_config import Labels, Source
+from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
+from skyweave.downstream.labels.label_files import load_labels
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, LabelledSample, Task, check_sample
+from skyweave.downstream.labels.probe_config import ImageSourceConfig, ProbeLabelConfig
 from skyweave.downstream.labels.samples import read_image
-from skyweave.downstream.labels.splits import given_part, group_of, near_held_out
+from skyweave.downstream.labels.splits import gap_mask, group_name, parse_part
 
 Window = tuple[int, int, int, int]
 """Top, left, rows, columns."""
-LEAST_SIDE = 8
+MIN_TILE_SIDE = 8
 """Pixels below which what is left at an image's edge makes no tile."""
 
 
 @dataclass(frozen=True)
-class Place:
+class TileLocation:
     """A sample that was not read yet: a window of a file (None: all of it); ``near``: held-out windows around it."""
 
     path: Path
@@ -36,16 +36,16 @@ class Place:
     gap: int = 0
 
 
-class Reader:
+class LabelledImageReader:
     """Images and labels of places."""
 
-    def __init__(self, data: OwnData, root: Path, task: Task) -> None:
+    def __init__(self, data: LabelledDataConfig, root: Path, task: Task) -> None:
         self.data, self.root, self.task = data, root, task
         self.left_out: np.ndarray = np.zeros(len(task.classes), bool)
         self.values = list(data.labels.classes) if isinstance(data.labels.classes, dict) else []
         labels = data.labels
         self.table = _read_table(root / (labels.files or ""), labels) if labels.kind in ("csv", "boxes") else {}
-        plain = Labels(
+        plain = ProbeLabelConfig(
             "pattern" if labels.kind != "folder" else "folder",
             pattern=labels.pattern or "(?P<label>)",
             file_column=labels.file_column,
@@ -53,9 +53,9 @@ class Reader:
             where=labels.where,
             where_files=labels.where_files or labels.files,
         )
-        self.targets = load_targets(plain, root)
+        self.targets = load_labels(plain, root)
 
-    def places(self, path: Path) -> list[Place]:
+    def places(self, path: Path) -> list[TileLocation]:
         """The tiles of a file, none where it has no label."""
         labels = self.data.labels
         if not self.targets.has(path):
@@ -67,15 +67,15 @@ class Reader:
         tile = self.data.tile
         rows, columns = _shape(path)
         if tile is None or max(rows, columns) <= tile:
-            return [Place(path, None)]
+            return [TileLocation(path, None)]
         return [
-            Place(path, (top, left, min(tile, rows - top), min(tile, columns - left)))
+            TileLocation(path, (top, left, min(tile, rows - top), min(tile, columns - left)))
             for top in range(0, rows, tile)
             for left in range(0, columns, tile)
-            if min(rows - top, columns - left) >= LEAST_SIDE
+            if min(rows - top, columns - left) >= MIN_TILE_SIDE
         ]
 
-    def sample(self, place: Place) -> LabelledSample:
+    def sample(self, place: TileLocation) -> LabelledSample:
         """Images and label of a place."""
         paths = [place.path]
         if self.data.second is not None:
@@ -84,20 +84,22 @@ class Reader:
         for path in paths:
             whole = _image(self.data.source, path)
             observations.append(whole if place.window is None else whole.window(*place.window))
-        sample = LabelledSample(tuple(observations), self.label(place), named(place))
-        return check(self._without(sample, place), self.task)
+        sample = LabelledSample(tuple(observations), self.label(place), location_name(place))
+        return check_sample(self._without(sample, place), self.task)
 
-    def _without(self, sample: LabelledSample, place: Place) -> LabelledSample:
+    def _without(self, sample: LabelledSample, place: TileLocation) -> LabelledSample:
         """The label without rare classes and without what is near held-out blocks."""
         label = np.asarray(sample.label)
         if self.task.kind in ("segmentation", "change"):
-            label = np.where(np.isin(label, np.flatnonzero(self.left_out)), IGNORED, label)
+            label = np.where(np.isin(label, np.flatnonzero(self.left_out)), IGNORE_INDEX, label)
         if place.near and place.window is not None:
-            near = near_held_out(place.window, place.near, place.gap)
-            label = np.where(near, np.nan if self.task.kind == "regression" else IGNORED, label).astype(label.dtype)
+            near = gap_mask(place.window, place.near, place.gap)
+            label = np.where(near, np.nan if self.task.kind == "regression" else IGNORE_INDEX, label).astype(
+                label.dtype
+            )
         return replace(sample, label=label if label.ndim else sample.label)
 
-    def label(self, place: Place) -> Any:
+    def label(self, place: TileLocation) -> Any:
         """Of a place, as `LabelledSample` wants it."""
         labels, path = self.data.labels, place.path
         if labels.kind in ("folder", "pattern"):
@@ -177,13 +179,13 @@ class Reader:
             raise DataError(f"name {self.data.name!r} does not match the file name {path.name!r}; correct it")
         return match.group(1) if match.groups() else match.group(0)
 
-    def group(self, place: Place) -> str:
+    def group(self, place: TileLocation) -> str:
         """What must stay together."""
         if self.data.split.kind == "blocks":
             top, left = place.window[:2] if place.window else (0, 0)
             return f"{place.path}:{top // self.data.split.block}:{left // self.data.split.block}"
         folder = place.path.parent.name if self.data.split.pattern is None else ""
-        return f"{folder}:{group_of(self.data.split, place.path)}"
+        return f"{folder}:{group_name(self.data.split, place.path)}"
 
     def given(self, path: Path) -> int:
         """The part that a column or the path names."""
@@ -191,11 +193,11 @@ class Reader:
             rows = self.table.get(path.stem)
             if not rows or self.data.split.column not in rows[0]:
                 raise DataError(f"{path}: no column {self.data.split.column!r} in the table of labels says its part")
-            return given_part(rows[0][self.data.split.column], str(path))
+            return parse_part(rows[0][self.data.split.column], str(path))
         match = re.search(self.data.split.pattern or "", str(path.relative_to(self.root)))
         if match is None:
             raise DataError(f"split.pattern {self.data.split.pattern!r} does not match {path}; correct it")
-        return given_part(match["part"], str(path))
+        return parse_part(match["part"], str(path))
 
 
 def _as_classes(stored: np.ndarray, values: list[int], ignore: list[int], source: str) -> np.ndarray:
@@ -205,7 +207,7 @@ def _as_classes(stored: np.ndarray, values: list[int], ignore: list[int], source
         raise DataError(
             f"{source}: values {unknown[:8]} are neither classes {values} nor ignored {ignore}; add them to one of both"
         )
-    label = np.full(stored.shape, IGNORED, np.int64)
+    label = np.full(stored.shape, IGNORE_INDEX, np.int64)
     for index, value in enumerate(values):
         label[stored == value] = index
     return label
@@ -233,7 +235,7 @@ def _stored_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:
 _IMAGES: dict[tuple[str, Path], Observation] = {}
 
 
-def _image(source: Source, path: Path) -> Observation:
+def _image(source: ImageSourceConfig, path: Path) -> Observation:
     """A whole image; the last few are kept, since their tiles are read one after the other."""
     key = (repr(source), path)
     if key not in _IMAGES:
@@ -245,7 +247,7 @@ def _image(source: Source, path: Path) -> Observation:
     return _IMAGES[key]
 
 
-def _read_table(path: Path, labels: LabelFiles) -> dict[str, list[dict[str, str]]]:
+def _read_table(path: Path, labels: LabelConfig) -> dict[str, list[dict[str, str]]]:
     """Rows by the name of their file."""
     if not path.is_file():
         raise FileNotFoundError(f"no table of labels {path}; check labels.files")
@@ -265,6 +267,6 @@ def _read_table(path: Path, labels: LabelFiles) -> dict[str, list[dict[str, str]
     return rows
 
 
-def named(place: Place) -> str:
+def location_name(place: TileLocation) -> str:
     """For messages."""
     return place.path.name if place.window is None else f"{place.path.name}[{place.window[0]}:{place.window[1]}]"

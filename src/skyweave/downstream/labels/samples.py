@@ -11,18 +11,18 @@ from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
-from skyweave.downstream.labels.label_files import Targets, load_targets
-from skyweave.downstream.labels.probe_config import ProbeConfig, Source
+from skyweave.downstream.labels.label_files import LabelLookup, load_labels
+from skyweave.downstream.labels.probe_config import ImageSourceConfig, ProbeConfig
 
 MINIMUM_VALID_SHARE = 0.5
 """A sample needs at least this share of pixels with a valid band."""
 
 
-PER_SAMPLE = ("image", "cell", "target", "group", "place", "position", "testable")
+SAMPLE_FIELDS = ("image", "cell", "target", "group", "place", "position", "testable")
 
 
 @dataclass(frozen=True)
-class Samples:
+class ProbeSamples:
     """Everything a row of the table needs, whichever features it uses.
 
     Attributes:
@@ -55,7 +55,7 @@ class Samples:
         return len(self.target)
 
 
-def load_samples(config: ProbeConfig, data: Path, test_data: Path | None = None) -> Samples:
+def load_probe_samples(config: ProbeConfig, data: Path, test_data: Path | None = None) -> ProbeSamples:
     """Read all images and labels of a probe.
 
     With ``test_data`` (same layout), everything below ``data`` is training only and tests come from ``test_data``.
@@ -68,7 +68,7 @@ def load_samples(config: ProbeConfig, data: Path, test_data: Path | None = None)
     rows: list[tuple[int, int, int, float, str, str, int, int, bool]] = []
     notes: list[str] = []
     for root, testable in [(data, True)] if test_data is None else [(data, False), (test_data, True)]:
-        targets = load_targets(config.labels, root)
+        targets = load_labels(config.labels, root)
         paths = [path for path in find_images(config.source, root) if targets.has(path)]
         if not paths:
             raise FileNotFoundError(
@@ -77,7 +77,7 @@ def load_samples(config: ProbeConfig, data: Path, test_data: Path | None = None)
         for path in paths:
             observation, note = read_image(config.source, path)
             notes += [note] if note else []
-            place, group = f"{root}:{path.relative_to(root)}", f"{root}:{group_of(config, path)}"
+            place, group = f"{root}:{path.relative_to(root)}", f"{root}:{probe_group_name(config, path)}"
             found = _image_samples(observation, targets, path, config)
             if not found:
                 notes.append(f"{path.name}: no labelled, valid sample in it")
@@ -92,7 +92,7 @@ def load_samples(config: ProbeConfig, data: Path, test_data: Path | None = None)
     if not rows:
         raise DataError(f"probe {config.name!r}: no sample has both a label and valid pixels")
     columns = list(zip(*rows, strict=True))
-    return Samples(
+    return ProbeSamples(
         images=images,
         image=np.array(columns[0]),
         cell=np.stack([columns[1], columns[2]], 1),
@@ -107,7 +107,7 @@ def load_samples(config: ProbeConfig, data: Path, test_data: Path | None = None)
     )
 
 
-def without_rare_classes(samples: Samples, minimum: int) -> Samples:
+def without_rare_classes(samples: ProbeSamples, minimum: int) -> ProbeSamples:
     """Leave out classes with fewer than ``minimum`` samples to test, each with a note; classes keep their index."""
     count = [int((samples.target[samples.testable] == index).sum()) for index in range(len(samples.classes))]
     rare = [index for index, number in enumerate(count) if number < minimum]
@@ -117,11 +117,11 @@ def without_rare_classes(samples: Samples, minimum: int) -> Samples:
     if not (keep & samples.testable).any():
         raise DataError(f"no class has {minimum} samples to test; lower minimum_class_samples")
     notes = [f"class {samples.classes[i]!r} left out: {count[i]} samples, fewer than {minimum}" for i in rare]
-    rows = {name: getattr(samples, name)[keep] for name in PER_SAMPLE}
+    rows = {name: getattr(samples, name)[keep] for name in SAMPLE_FIELDS}
     return replace(samples, **rows, notes=[*samples.notes, *notes])
 
 
-def find_images(source: Source, root: Path) -> list[Path]:
+def find_images(source: ImageSourceConfig, root: Path) -> list[Path]:
     """The source's files in name order. Raises ``FileNotFoundError`` naming pattern and directory."""
     if not root.is_dir():
         raise FileNotFoundError(f"data directory {root} does not exist")
@@ -132,7 +132,7 @@ def find_images(source: Source, root: Path) -> list[Path]:
     return paths
 
 
-def read_image(source: Source, path: Path) -> tuple[Observation, str | None]:
+def read_image(source: ImageSourceConfig, path: Path) -> tuple[Observation, str | None]:
     """One image as the source declares it, and a note if the source's rule decided its unit."""
     sensor = get_sensor(source.sensor)
     unit, offset, note = source.unit, source.offset, None
@@ -158,7 +158,7 @@ def read_image(source: Source, path: Path) -> tuple[Observation, str | None]:
     return (observation.select(source.select) if source.select else observation), note
 
 
-def group_of(config: ProbeConfig, path: Path) -> str:
+def probe_group_name(config: ProbeConfig, path: Path) -> str:
     """The part of the file name that must stay on one side of a split."""
     if config.split.pattern is None:
         return path.stem
@@ -168,7 +168,7 @@ def group_of(config: ProbeConfig, path: Path) -> str:
     return match.group(1) if match.groups() else match.group(0)
 
 
-def cut(observation: Observation, config: ProbeConfig) -> list[tuple[int, int, Observation]]:
+def cut_chips(observation: Observation, config: ProbeConfig) -> list[tuple[int, int, Observation]]:
     """(top, left, chip) for every chip that fits; the whole image where no chip size is given."""
     if config.chip is None:
         return [(0, 0, observation)]
@@ -186,11 +186,11 @@ Cell = tuple[int, int, float]
 
 
 def _image_samples(
-    observation: Observation, targets: Targets, path: Path, config: ProbeConfig
+    observation: Observation, targets: LabelLookup, path: Path, config: ProbeConfig
 ) -> list[tuple[Observation, tuple[int, int], list[Cell]]]:
     """(chip, its upper left pixel, its samples) for every chip of an image that has a sample."""
     grid = targets.grid(path, observation.shape, config.cell) if config.cell else None
-    chips = cut(observation, config)
+    chips = cut_chips(observation, config)
     found = []
     for top, left, chip in chips:
         seen = np.asarray(chip.valid.any(axis=0))

@@ -14,7 +14,7 @@ PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Parts:
+class HoldoutConfig:
     """How samples are dealt to training, validation and test.
 
     Attributes:
@@ -47,7 +47,7 @@ class Parts:
             raise DataError("split: given needs a `column` of the table, or a `pattern` with a group (?P<part>...)")
 
 
-def deal(counts: np.ndarray, group: Sequence[str], split: Parts) -> np.ndarray:
+def stratified_group_split(counts: np.ndarray, group: Sequence[str], split: HoldoutConfig) -> np.ndarray:
     """Deal whole groups so that every class is spread by the shares: iterative stratification, rarest class first.
 
     After Sechidis et al. 2011 (doi:10.1007/978-3-642-23808-6_10), with groups instead of samples.
@@ -90,7 +90,7 @@ def deal(counts: np.ndarray, group: Sequence[str], split: Parts) -> np.ndarray:
     return dealt
 
 
-def group_of(split: Parts, path: Path) -> str:
+def group_name(split: HoldoutConfig, path: Path) -> str:
     """The part of the file name that must stay together. Raises ``ValueError`` where the pattern does not match."""
     if split.pattern is None:
         return path.stem
@@ -100,7 +100,7 @@ def group_of(split: Parts, path: Path) -> str:
     return match.group(1) if match.groups() else match.group(0)
 
 
-def given_part(text: str, where: str) -> int:
+def parse_part(text: str, where: str) -> int:
     """Index into `PARTS` of a name people use. Raises ``ValueError`` for others."""
     known = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
     if text.strip().lower() not in known:
@@ -108,9 +108,7 @@ def given_part(text: str, where: str) -> int:
     return known[text.strip().lower()]
 
 
-def near_held_out(
-    window: tuple[int, int, int, int], held_out: Sequence[tuple[int, int, int, int]], gap: int
-) -> np.ndarray:
+def gap_mask(window: tuple[int, int, int, int], held_out: Sequence[tuple[int, int, int, int]], gap: int) -> np.ndarray:
     """Pixels of a training window that lie nearer than ``gap`` to a held-out window of the same image.
 
     Args:

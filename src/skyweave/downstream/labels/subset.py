@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skyweave.downstream.finetuning.tasks import label_counts
+from skyweave.downstream.finetuning.tasks import count_classes
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
 
 
-def chosen_share(samples: Sequence[LabelledSample], task: Task, fraction: float, seed: int) -> list[LabelledSample]:
+def stratified_subset(
+    samples: Sequence[LabelledSample], task: Task, fraction: float, seed: int
+) -> list[LabelledSample]:
     """A random share of the samples, at least one, in which every class occurs while there is room for it.
 
     Rare classes come first: for each class that is still missing, rarest first, a random sample that shows it is
@@ -18,7 +20,7 @@ def chosen_share(samples: Sequence[LabelledSample], task: Task, fraction: float,
     order = np.random.default_rng([seed, 3]).permutation(len(samples)).tolist()
     if task.kind == "regression":
         return [samples[i] for i in sorted(order[:count])]
-    shows = np.stack([label_counts(task, [own]) > 0 for own in samples])
+    shows = np.stack([count_classes(task, [own]) > 0 for own in samples])
     taken: list[int] = []
     for kind in np.argsort(shows.sum(0)):
         if len(taken) < count and not shows[taken, kind].any():

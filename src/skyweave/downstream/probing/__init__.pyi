@@ -1,7 +1,7 @@
-from .probe import ProbeResult, prepare, run_probe
+from .probe import ProbeResult, prepare_probe, run_probe
 
 __all__ = [
     "ProbeResult",
-    "prepare",
+    "prepare_probe",
     "run_probe",
 ]

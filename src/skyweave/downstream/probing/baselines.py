@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from skyweave.downstream.labels.samples import Samples
+from skyweave.downstream.labels.samples import ProbeSamples
 
 PERCENTILES = (10, 25, 50, 75, 90)
 
 
-def statistics(samples: Samples, extended: bool = False, around: bool = False) -> np.ndarray:
+def band_statistics(samples: ProbeSamples, extended: bool = False, around: bool = False) -> np.ndarray:
     """Per-band mean and standard deviation of every sample's valid pixels.
 
     Args:
@@ -18,19 +18,19 @@ def statistics(samples: Samples, extended: bool = False, around: bool = False) -
     Returns:
         (N, bands * statistics) float32, NaN where a band has no valid pixel.
     """
-    return from_maps(samples, [_statistics_map(samples, i, extended, around) for i in range(len(samples.images))])
+    return gather_cells(samples, [_statistics_map(samples, i, extended, around) for i in range(len(samples.images))])
 
 
-def from_maps(samples: Samples, maps: list[np.ndarray]) -> np.ndarray:
+def gather_cells(samples: ProbeSamples, maps: list[np.ndarray]) -> np.ndarray:
     """(N, D): each sample's row out of its image's (D, rows, columns) map of cells."""
     stacked = [maps[i][:, r, c] for i, (r, c) in zip(samples.image, samples.cell, strict=True)]
     return np.stack(stacked).astype(np.float32)
 
 
-def _statistics_map(samples: Samples, image: int, extended: bool, around: bool) -> np.ndarray:
+def _statistics_map(samples: ProbeSamples, image: int, extended: bool, around: bool) -> np.ndarray:
     observation = samples.images[image]
     values = np.where(observation.valid, observation.pixels, np.nan)
-    blocks = in_cells(values, samples.cell_size)
+    blocks = split_cells(values, samples.cell_size)
     with np.errstate(all="ignore"):
         count = np.isfinite(blocks).sum(axis=-1)
         filled = np.where(np.isfinite(blocks), blocks, 0.0)
@@ -48,7 +48,7 @@ def _statistics_map(samples: Samples, image: int, extended: bool, around: bool) 
     return np.concatenate(parts).astype(np.float32)
 
 
-def random_convolutions(samples: Samples, filters: int, size: int, seed: int) -> np.ndarray:
+def random_convolutions(samples: ProbeSamples, filters: int, size: int, seed: int) -> np.ndarray:
     """Random convolutional features (MOSAIKS, Rolf et al. 2021, doi:10.1038/s41467-021-24638-z).
 
     Filters are whitened patches drawn from the images; the positive and the negative part of each normalised response
@@ -81,15 +81,15 @@ def random_convolutions(samples: Samples, filters: int, size: int, seed: int) ->
             padded = np.pad(image, ((0, 0), (size // 2, size // 2), (size // 2, size // 2)), mode="reflect")
             response = functional.conv2d(torch.from_numpy(padded)[None], weight, bias, stride=stride)[0].numpy()
             visible = np.asarray(observation.valid.any(axis=0))[None, ::stride, ::stride]
-            seen = in_cells(visible.astype(np.float32), strided)
+            seen = split_cells(visible.astype(np.float32), strided)
             share = np.maximum(seen.sum(axis=-1), 1)
-            positive = in_cells(np.maximum(response, 0) * visible, strided).sum(axis=-1) / share
-            total = in_cells(response * visible, strided).sum(axis=-1) / share
+            positive = split_cells(np.maximum(response, 0) * visible, strided).sum(axis=-1) / share
+            total = split_cells(response * visible, strided).sum(axis=-1) / share
             maps.append(np.concatenate([positive, positive - total]))
-    return from_maps(samples, maps)
+    return gather_cells(samples, maps)
 
 
-def in_cells(values: np.ndarray, cell: int | None) -> np.ndarray:
+def split_cells(values: np.ndarray, cell: int | None) -> np.ndarray:
     """(channels, rows, columns) to (channels, cell rows, cell columns, pixels); one cell where ``cell`` is None."""
     channels, height, width = values.shape
     if cell is None:
@@ -110,7 +110,7 @@ def _box(values: np.ndarray) -> np.ndarray:
     return total
 
 
-def _normalised(samples: Samples) -> list[np.ndarray]:
+def _normalised(samples: ProbeSamples) -> list[np.ndarray]:
     """Images with zero mean and unit variance per band over all valid pixels; invalid pixels are zero."""
     count = sum(o.valid.sum(axis=(1, 2)).astype(float) for o in samples.images)
     count = np.maximum(count, 1)

@@ -6,18 +6,18 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from skyweave.core.errors import DataError
-from skyweave.downstream.labels.folds import grouped_folds
+from skyweave.downstream.labels.folds import stratified_group_folds
 from skyweave.downstream.probing.logistic import fit_logistic
 
-NEIGHBOURS = (1, 3, 5, 10, 20, 50)
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+NEIGHBOUR_COUNTS = (1, 3, 5, 10, 20, 50)
+INVERSE_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse L2 strengths of the logistic regression, on standardised features."""
-PENALTIES = tuple(10.0**power for power in range(-1, 6))
+RIDGE_PENALTIES = tuple(10.0**power for power in range(-1, 6))
 """L2 strengths of the ridge regression, on standardised features."""
 INNER_FOLDS = 3
 
 
-def predict(
+def fit_predict(
     classifier: str,
     train: Sequence[np.ndarray],
     target: np.ndarray,
@@ -89,31 +89,31 @@ def _inner(target: np.ndarray, group: np.ndarray, seed: int) -> list[tuple[np.nd
     if folds < 2:
         return []
     strata = target if target.dtype.kind != "f" else np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75]))
-    return grouped_folds(strata, group, folds, seed)
+    return stratified_group_folds(strata, group, folds, seed)
 
 
 def _logistic(
     train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
 ) -> tuple[float, np.ndarray]:
-    score = np.zeros(len(STRENGTHS))
+    score = np.zeros(len(INVERSE_PENALTIES))
     for fit, check in _inner(target, group, seed):
         if len(np.unique(target[fit])) < 2:
             continue
-        for i, model in enumerate(fit_logistic(train[fit], target[fit], STRENGTHS, balanced)):
+        for i, model in enumerate(fit_logistic(train[fit], target[fit], INVERSE_PENALTIES, balanced)):
             score[i] += _score(target[check], model.predict(train[check]), balanced)
     best = int(score.argmax())
-    model = fit_logistic(train, target, STRENGTHS[best : best + 1], balanced)[0]
+    model = fit_logistic(train, target, INVERSE_PENALTIES[best : best + 1], balanced)[0]
     return float(score[best]), model.predict(test)
 
 
 def _ridge(
     train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, seed: int
 ) -> tuple[float, np.ndarray]:
-    error = np.zeros(len(PENALTIES))
+    error = np.zeros(len(RIDGE_PENALTIES))
     for fit, check in _inner(target, group, seed):
-        for i, predicted in enumerate(_ridge_path(train[fit], target[fit], train[check], PENALTIES)):
+        for i, predicted in enumerate(_ridge_path(train[fit], target[fit], train[check], RIDGE_PENALTIES)):
             error[i] += ((predicted - target[check]) ** 2).sum()
-    return -float(error.min()), _ridge_path(train, target, test, [PENALTIES[int(error.argmin())]])[0]
+    return -float(error.min()), _ridge_path(train, target, test, [RIDGE_PENALTIES[int(error.argmin())]])[0]
 
 
 def _ridge_path(
@@ -132,11 +132,11 @@ def _neighbours(
 ) -> tuple[float, np.ndarray]:
     """Cosine neighbours; k is the one that predicts each training group best from the other groups."""
     train, test = _unit(train), _unit(test)
-    most = min(max(NEIGHBOURS), len(train))
+    most = min(max(NEIGHBOUR_COUNTS), len(train))
     inside = train @ train.T
     inside[group[:, None] == group[None, :]] = -2.0
     near_train, near_test = _nearest(inside, most), _nearest(test @ train.T, most)
-    options = [k for k in NEIGHBOURS if k <= most]
+    options = [k for k in NEIGHBOUR_COUNTS if k <= most]
     votes = [_vote(target, near_train, k, balanced) for k in options]
     scores = [_score(target, vote, balanced) for vote in votes]
     best = int(np.argmax(scores))

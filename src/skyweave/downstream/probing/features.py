@@ -9,8 +9,8 @@ from torch.nn import functional
 from skyweave.backbone import Backbone, Features
 from skyweave.data.batch import stack_observations
 from skyweave.downstream.labels.probe_config import Readout
-from skyweave.downstream.labels.samples import Samples
-from skyweave.downstream.probing.baselines import from_maps
+from skyweave.downstream.labels.samples import ProbeSamples
+from skyweave.downstream.probing.baselines import gather_cells
 
 DEPTHS: tuple[Readout, ...] = ("quarter", "half", "three_quarters", "last")
 TOKENS_PER_BATCH = 4096
@@ -18,8 +18,8 @@ TOKENS_PER_BATCH = 4096
 
 
 @torch.inference_mode()
-def backbone_features(
-    backbone: Backbone, samples: Samples, readout: Sequence[Readout], patch_size: int | None = None
+def encode_probe_samples(
+    backbone: Backbone, samples: ProbeSamples, readout: Sequence[Readout], patch_size: int | None = None
 ) -> list[np.ndarray]:
     """Encode every image once and read its samples, once for each readout.
 
@@ -46,7 +46,7 @@ def backbone_features(
             for i, values in zip(members, part, strict=True):
                 maps[place][i] = values
     backbone.train(training)
-    return [from_maps(samples, values) for values in maps]
+    return [gather_cells(samples, values) for values in maps]
 
 
 def _read(features: Features, kind: Readout, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:
@@ -91,7 +91,7 @@ def _positions(cells: int, cell: int, patch: int, patches: int) -> torch.Tensor:
     return (torch.arange(cells) + 0.5) * cell / patch / patches * 2 - 1
 
 
-def _batches(samples: Samples, patch_size: int) -> list[list[int]]:
+def _batches(samples: ProbeSamples, patch_size: int) -> list[list[int]]:
     """Indices of images of one sensor and size, few enough to encode together."""
     groups: dict[tuple[object, tuple[int, int]], list[int]] = {}
     for i, image in enumerate(samples.images):

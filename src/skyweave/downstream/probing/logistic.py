@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-NEGLIGIBLE = 1e-9
+MIN_VARIANCE_SHARE = 1e-9
 """Axes with less than this share of the largest variance hold rounding errors only."""
 
 
@@ -53,7 +53,7 @@ def fit_logistic(
     share = (count / (len(classes) * np.bincount(index)))[index] if balanced else np.ones(count)
     weight = (share / count).astype(np.float32)[:, None]
     variance, axes = np.linalg.eigh((features.T @ (features * weight)).astype(np.float64))
-    keep = variance > NEGLIGIBLE * variance[-1]
+    keep = variance > MIN_VARIANCE_SHARE * variance[-1]
     variance, axes = variance[keep], axes[:, keep].astype(np.float32)
     turned = features @ axes
     curvature = 1 / len(classes)

@@ -10,20 +10,26 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.folds import Fold, make_folds
 from skyweave.downstream.labels.probe_config import ProbeConfig, load_probe_config
-from skyweave.downstream.labels.samples import Samples, load_samples, without_rare_classes
-from skyweave.downstream.probing.baselines import random_convolutions, statistics
-from skyweave.downstream.probing.classifiers import predict
-from skyweave.downstream.probing.scores import Interval, group_totals, interval, metrics, resample_weights
+from skyweave.downstream.labels.samples import ProbeSamples, load_probe_samples, without_rare_classes
+from skyweave.downstream.probing.baselines import band_statistics, random_convolutions
+from skyweave.downstream.probing.classifiers import fit_predict
+from skyweave.downstream.probing.scores import (
+    Interval,
+    group_totals,
+    metrics_from_totals,
+    percentile_interval,
+    resample_weights,
+)
 
 if TYPE_CHECKING:
     from skyweave.backbone import Backbone
 
 CLASSIFIERS = ("linear", "knn")
-MODEL = "backbone"
+MODEL_ROW = "backbone"
 
 
 @dataclass(frozen=True)
-class Row:
+class ProbeRow:
     """One line of the table.
 
     Attributes:
@@ -51,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BaselineComparison:
     """The model's best row minus a baseline, on the same resampled groups."""
 
     baseline: str
@@ -69,8 +75,8 @@ class ProbeResult:
     """The table of one probe."""
 
     config: ProbeConfig
-    rows: list[Row]
-    comparisons: list[Comparison]
+    rows: list[ProbeRow]
+    comparisons: list[BaselineComparison]
     samples: int
     groups: int
     class_counts: dict[str, int]
@@ -79,7 +85,7 @@ class ProbeResult:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def model_rows(self) -> list[Row]:
+    def model_rows(self) -> list[ProbeRow]:
         """The rows of the model under test, best first."""
         rows = [row for row in self.rows if not row.baseline]
         return sorted(rows, key=lambda row: -row.scores[self.config.metric].mean)
@@ -121,17 +127,17 @@ class ProbeResult:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedProbe:
     """Samples and folds of a probe, read once and used for any number of backbones."""
 
     config: ProbeConfig
-    samples: Samples
+    samples: ProbeSamples
     folds: list[list[Fold]]
     notes: list[str]
 
 
 def run_probe(
-    config: ProbeConfig | str | Path | Prepared,
+    config: ProbeConfig | str | Path | PreparedProbe,
     data: str | Path | None = None,
     backbone: "Backbone | None" = None,
     *,
@@ -139,7 +145,7 @@ def run_probe(
     seeds: int | None = None,
     patch_size: int | None = None,
     with_baselines: bool = True,
-    baseline_rows: Sequence[Row] | None = None,
+    baseline_rows: Sequence[ProbeRow] | None = None,
     weights: str | None = None,
     classifiers: Sequence[str] = CLASSIFIERS,
     progress: Callable[[str], None] | None = None,
@@ -147,7 +153,7 @@ def run_probe(
     """Run one probe.
 
     Args:
-        config: a probe, its YAML file, or the result of :func:`prepare`, which saves reading the data again.
+        config: a probe, its YAML file, or the result of :func:`prepare_probe`, which saves reading the data again.
         data: directory that the configuration's paths are relative to.
         backbone: the model under test; None scores the baselines alone.
         test_data: directory of the same layout to test on; ``data`` is then only trained on.
@@ -158,29 +164,29 @@ def run_probe(
         progress: called with the name of each row before it is computed.
 
     Raises:
-        ValueError, FileNotFoundError: see :func:`load_samples` and :func:`make_folds`.
+        ValueError, FileNotFoundError: see :func:`load_probe_samples` and :func:`make_folds`.
     """
-    if not isinstance(config, Prepared):
+    if not isinstance(config, PreparedProbe):
         if data is None:
             raise DataError("a probe needs the directory of its data")
-        config = prepare(config, data, test_data=test_data, seeds=seeds)
+        config = prepare_probe(config, data, test_data=test_data, seeds=seeds)
     prepared, probe = config, config.config
     say = progress or (lambda name: None)
-    rows: list[Row] = []
+    rows: list[ProbeRow] = []
     if backbone is not None:
-        from skyweave.downstream.probing.features import backbone_features
+        from skyweave.downstream.probing.features import encode_probe_samples
 
         size = patch_size or probe.patch_size
-        say(MODEL)
-        model = backbone_features(backbone, prepared.samples, probe.readout, size)
-        rows += [score(prepared, MODEL, [model], kind, baseline=False) for kind in classifiers]
+        say(MODEL_ROW)
+        model = encode_probe_samples(backbone, prepared.samples, probe.readout, size)
+        rows += [score_features(prepared, MODEL_ROW, [model], kind, baseline=False) for kind in classifiers]
     if baseline_rows is not None:
         rows += list(baseline_rows)
     elif with_baselines:
         for name, kinds, compute in baseline_features(prepared, backbone, patch_size):
             say(name)
             features = [compute(seed) for seed in range(len(prepared.folds) if "random" in name else 1)]
-            rows += [score(prepared, name, features, kind, baseline=True) for kind in kinds]
+            rows += [score_features(prepared, name, features, kind, baseline=True) for kind in kinds]
     fingerprint = None
     if backbone is not None:
         from skyweave.backbone import fingerprint as fingerprint_of
@@ -190,7 +196,7 @@ def run_probe(
     return ProbeResult(
         config=probe,
         rows=rows,
-        comparisons=compare(prepared, rows),
+        comparisons=compare_to_baselines(prepared, rows),
         samples=len(target),
         groups=len(np.unique(prepared.samples.group)),
         class_counts={name: int((target == i).sum()) for i, name in enumerate(prepared.samples.classes)},
@@ -200,17 +206,17 @@ def run_probe(
     )
 
 
-def prepare(
+def prepare_probe(
     config: ProbeConfig | str | Path,
     data: str | Path,
     *,
     test_data: str | Path | None = None,
     seeds: int | None = None,
-) -> Prepared:
+) -> PreparedProbe:
     """Read the samples of a probe and draw its folds."""
     if not isinstance(config, ProbeConfig):
         config = load_probe_config(config)
-    samples = load_samples(config, Path(data), Path(test_data) if test_data else None)
+    samples = load_probe_samples(config, Path(data), Path(test_data) if test_data else None)
     samples = without_rare_classes(samples, config.minimum_class_samples)
     folds = [make_folds(samples, config.split, seed) for seed in range(seeds or config.seeds)]
     notes = list(samples.notes)
@@ -226,24 +232,24 @@ def prepare(
         )
         if missing:
             notes.append(f"class {name!r} is tested but never trained in {missing} folds; it counts as wrong there")
-    return Prepared(config, samples, folds, notes)
+    return PreparedProbe(config, samples, folds, notes)
 
 
 Compute = Callable[[int], list[np.ndarray]]
 
 
 def baseline_features(
-    prepared: Prepared, backbone: "Backbone | None", patch_size: int | None
+    prepared: PreparedProbe, backbone: "Backbone | None", patch_size: int | None
 ) -> list[tuple[str, tuple[str, ...], Compute]]:
     """(name, classifiers, features by seed) of every baseline row."""
     config, samples = prepared.config, prepared.samples
     rows: list[tuple[str, tuple[str, ...], Compute]] = [
-        ("statistics", (*CLASSIFIERS, "forest"), lambda seed: [statistics(samples)]),
+        ("band_statistics", (*CLASSIFIERS, "forest"), lambda seed: [band_statistics(samples)]),
     ]
     if samples.cell_size != 1:  # of a single pixel, every statistic is its value
-        rows.append(("statistics+", (*CLASSIFIERS, "forest"), lambda seed: [statistics(samples, extended=True)]))
+        rows.append(("statistics+", (*CLASSIFIERS, "forest"), lambda seed: [band_statistics(samples, extended=True)]))
     if samples.cell_size:
-        rows.append(("statistics 3x3 cells", CLASSIFIERS, lambda seed: [statistics(samples, around=True)]))
+        rows.append(("statistics 3x3 cells", CLASSIFIERS, lambda seed: [band_statistics(samples, around=True)]))
 
     def convolutions(seed: int) -> list[np.ndarray]:
         return [random_convolutions(samples, config.random_filters, config.random_filter_size, seed)]
@@ -251,13 +257,13 @@ def baseline_features(
     rows.append(("random convolutions", CLASSIFIERS, convolutions))
     if backbone is not None:
         from skyweave.backbone import Backbone, build_backbone
-        from skyweave.downstream.probing.features import backbone_features
+        from skyweave.downstream.probing.features import encode_probe_samples
 
         sensors = list(backbone.sensors.values())
 
         def initial(seed: int) -> list[np.ndarray]:
             fresh = build_backbone(backbone.config, sensors, seed=1000 + seed).to(next(backbone.parameters()).device)
-            return backbone_features(fresh, samples, config.readout, patch_size or config.patch_size)
+            return encode_probe_samples(fresh, samples, config.readout, patch_size or config.patch_size)
 
         if isinstance(backbone, Backbone):  # weights by others come without their initialisation
             rows.append(("random initialisation", CLASSIFIERS, initial))
@@ -270,7 +276,9 @@ def baseline_features(
     return rows
 
 
-def score(prepared: Prepared, name: str, features: Sequence[list[np.ndarray]], classifier: str, baseline: bool) -> Row:
+def score_features(
+    prepared: PreparedProbe, name: str, features: Sequence[list[np.ndarray]], classifier: str, baseline: bool
+) -> ProbeRow:
     """Fit and test one classifier on all folds of all seeds; ``features`` holds candidates, once or for each seed."""
     samples = prepared.samples
     balanced = prepared.config.metric in ("balanced_accuracy", "macro_f1")
@@ -278,7 +286,7 @@ def score(prepared: Prepared, name: str, features: Sequence[list[np.ndarray]], c
     for seed, folds in enumerate(prepared.folds):
         values = features[seed % len(features)]
         for fold in folds:
-            predictions[seed, fold.test] = predict(
+            predictions[seed, fold.test] = fit_predict(
                 classifier,
                 [candidate[fold.train] for candidate in values],
                 samples.target[fold.train],
@@ -288,13 +296,13 @@ def score(prepared: Prepared, name: str, features: Sequence[list[np.ndarray]], c
                 seed,
             )
     means, distributions, per_seed = _evaluate(prepared, predictions)
-    scores = {key: interval(means[key], distributions[key]) for key in means}
-    return Row(
+    scores = {key: percentile_interval(means[key], distributions[key]) for key in means}
+    return ProbeRow(
         name, classifier, baseline, predictions, scores, per_seed, max(values.shape[1] for values in features[0])
     )
 
 
-def compare(prepared: Prepared, rows: Sequence[Row]) -> list[Comparison]:
+def compare_to_baselines(prepared: PreparedProbe, rows: Sequence[ProbeRow]) -> list[BaselineComparison]:
     """The model's best row against every baseline row, paired over resampled groups."""
     metric = prepared.config.metric
     models = [row for row in rows if not row.baseline]
@@ -306,13 +314,13 @@ def compare(prepared: Prepared, rows: Sequence[Row]) -> list[Comparison]:
     for row in rows:
         if row.baseline:
             other, others, _ = _evaluate(prepared, row.predictions)
-            difference = interval(mean[metric] - other[metric], distribution[metric] - others[metric])
-            comparisons.append(Comparison(row.name, best.name, difference))
+            difference = percentile_interval(mean[metric] - other[metric], distribution[metric] - others[metric])
+            comparisons.append(BaselineComparison(row.name, best.name, difference))
     return comparisons
 
 
 def _evaluate(
-    prepared: Prepared, predictions: np.ndarray
+    prepared: PreparedProbe, predictions: np.ndarray
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, list[float]]]:
     """Mean over seeds, resampled means, and the value of each seed, per metric."""
     samples = prepared.samples
@@ -328,8 +336,8 @@ def _evaluate(
     resampled: dict[str, list[np.ndarray]] = {}
     for one in predictions:
         totals = group_totals(samples.target[tested], one[tested], index, classes)
-        drawn = metrics(weights @ totals, classes)
-        for name, value in metrics(totals.sum(axis=0), classes).items():
+        drawn = metrics_from_totals(weights @ totals, classes)
+        for name, value in metrics_from_totals(totals.sum(axis=0), classes).items():
             values.setdefault(name, []).append(float(value))
             resampled.setdefault(name, []).append(drawn[name])
     means = {name: float(np.mean(value)) for name, value in values.items()}

@@ -41,7 +41,7 @@ def group_totals(target: np.ndarray, predicted: np.ndarray, group: np.ndarray, c
     return np.stack([np.bincount(index, column, groups) for column in columns], axis=1)
 
 
-def metrics(totals: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+def metrics_from_totals(totals: np.ndarray, classes: int) -> dict[str, np.ndarray]:
     """Metrics of summed totals.
 
     Args:
@@ -74,7 +74,7 @@ def resample_weights(groups: int, strata: np.ndarray | None = None, seed: int = 
     return weights
 
 
-def interval(value: float, distribution: np.ndarray) -> Interval:
+def percentile_interval(value: float, distribution: np.ndarray) -> Interval:
     """The value with the percentiles of its resampled distribution."""
     low, high = np.nanpercentile(distribution, [2.5, 97.5])
     return Interval(float(value), float(low), float(high))

@@ -13,19 +13,19 @@ from skyweave.backbone.backbone import MAX_DEVIATIONS
 from skyweave.backbone.patches import pad_to_patches
 from skyweave.data.batch import SensorBatch
 
-STEADY = 30.0
+NORM_CONSTANT = 30.0
 """Heads normalise each token over its channels. Beside two constants of this size, values pass that unchanged."""
-PATCH = 8
+DEFAULT_PATCH_SIZE = 8
 
 
-class Floor(nn.Module):
+class Baseline(nn.Module):
     """A map of simple features of every patch, in the form that backbones have.
 
     Args:
         patch_size: pixels per patch side where none is asked for.
     """
 
-    def __init__(self, patch_size: int = PATCH) -> None:
+    def __init__(self, patch_size: int = DEFAULT_PATCH_SIZE) -> None:
         super().__init__()
         self.patch_size = patch_size
         self.place = nn.Parameter(torch.zeros(1), requires_grad=False)  # says which device it is on
@@ -40,7 +40,7 @@ class Floor(nn.Module):
         maps = self.features(values, valid, size)
         usable = functional.max_pool2d(valid.any(1, keepdim=True).to(values), size)[:, 0].flatten(1) > 0
         tokens = maps.flatten(2).transpose(1, 2)
-        constant = tokens.new_tensor([STEADY, -STEADY]).expand(*tokens.shape[:2], 2)
+        constant = tokens.new_tensor([NORM_CONSTANT, -NORM_CONSTANT]).expand(*tokens.shape[:2], 2)
         tokens = torch.cat([tokens, -tokens, constant], dim=-1) * usable.unsqueeze(-1)
         return Features(tokens, usable, grid, (), tokens, size)
 
@@ -49,18 +49,18 @@ class Floor(nn.Module):
         raise NotImplementedError
 
 
-class BandStatistics(Floor):
+class BandStatistics(Baseline):
     """Mean and standard deviation of each band over a patch's valid pixels."""
 
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
-        """See `Floor`."""
+        """See `Baseline`."""
         share = functional.avg_pool2d(valid.to(values), size).clamp(min=1e-6)
         mean = functional.avg_pool2d(values, size) / share
         square = functional.avg_pool2d(values**2, size) / share
         return torch.cat([mean, (square - mean**2).clamp(min=0).sqrt()], dim=1)
 
 
-class RandomConvolutions(Floor):
+class RandomConvolutions(Baseline):
     """Random filters of 5 x 5 pixels over all bands, rectified and averaged over a patch, both signs.
 
     Args:
@@ -68,12 +68,12 @@ class RandomConvolutions(Floor):
         seed: of the filters.
     """
 
-    def __init__(self, patch_size: int = PATCH, filters: int = 128, seed: int = 0) -> None:
+    def __init__(self, patch_size: int = DEFAULT_PATCH_SIZE, filters: int = 128, seed: int = 0) -> None:
         super().__init__(patch_size)
         self.filters, self.seed = filters, seed
 
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
-        """See `Floor`."""
+        """See `Baseline`."""
         bands = values.shape[1]
         generator = torch.Generator().manual_seed(self.seed * 1009 + bands)
         weight = torch.randn(self.filters, bands, 5, 5, generator=generator).to(values) / (25 * bands) ** 0.5
@@ -83,5 +83,5 @@ class RandomConvolutions(Floor):
         return torch.cat([functional.avg_pool2d(answer.relu(), size), functional.avg_pool2d((-answer).relu(), size)], 1)
 
 
-BASELINES: dict[str, type[Floor]] = {"statistics": BandStatistics, "random-convolutions": RandomConvolutions}
+BASELINES: dict[str, type[Baseline]] = {"statistics": BandStatistics, "random-convolutions": RandomConvolutions}
 """Floors by the names that tables give them."""

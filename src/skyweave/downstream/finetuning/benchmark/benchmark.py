@@ -15,11 +15,11 @@ from torch import nn
 from skyweave.backbone import Backbone
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import ConfigError
-from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, PATCH
-from skyweave.downstream.finetuning.benchmark.patch_size import Enlarged
+from skyweave.downstream.finetuning.batches import SampleCache
+from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, DEFAULT_PATCH_SIZE
+from skyweave.downstream.finetuning.benchmark.patch_size_adapter import PatchSizeAdapter
 from skyweave.downstream.finetuning.bootstrap import resampled_scores
-from skyweave.downstream.finetuning.data_source import Examples
-from skyweave.downstream.finetuning.recipe import Method, MethodKind, Recipe
+from skyweave.downstream.finetuning.config import MethodConfig, MethodKind, RecipeConfig
 from skyweave.downstream.finetuning.run import finetune_model, with_rates
 from skyweave.downstream.geobench import find_tasks, get_task, open_task
 from skyweave.downstream.geobench.folder import Statistics
@@ -28,14 +28,14 @@ from skyweave.downstream.labels.labelled_data import LabelledData
 
 METHODS = (*BASELINES, "unet", "scratch", "frozen", "lora", "last", "full")
 """Floors first: features that nothing was learnt for, a small U-Net and the same network from random weights."""
-USUAL = ("statistics", "random-convolutions", "unet", "scratch", "frozen", "lora", "full")
+DEFAULT_METHODS = ("statistics", "random-convolutions", "unet", "scratch", "frozen", "lora", "full")
 PATCHES_A_SIDE = 15, 32
 """Patches a side that pictures are cut into, at least and at most, where no patch size is asked for."""
-Report = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkConfig:
     """What is run.
 
     Attributes:
@@ -52,10 +52,10 @@ class Plan:
     """
 
     tasks: Sequence[str] = ()
-    methods: Sequence[str] = USUAL
+    methods: Sequence[str] = DEFAULT_METHODS
     seeds: int = 3
     fractions: Sequence[float] = (1.0,)
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
     patch_size: int | None = None
     sensors: Literal["first", "all"] = "first"
     statistics: Statistics = "auto"
@@ -71,7 +71,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """One adaptation, as its JSON file holds it.
 
     Attributes:
@@ -104,7 +104,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedRun:
     """A run that could not be made, and why."""
 
     task: str
@@ -116,13 +116,13 @@ class Failure:
 
 def run_benchmark(
     folder: str | Path,
-    plan: Plan,
+    plan: BenchmarkConfig,
     output: str | Path,
     backbone: nn.Module | None,
     weights: str = "",
     device: str | torch.device = "cpu",
-    report: Report | None = None,
-) -> tuple[list[Run], list[Failure]]:
+    report: Log | None = None,
+) -> tuple[list[BenchmarkRun], list[FailedRun]]:
     """Make the runs of a plan that are not in ``output`` yet, one after the other.
 
     Args:
@@ -130,7 +130,7 @@ def run_benchmark(
         output: gets ``runs/TASK/METHOD-FRACTION-SEED.json``, each written when it is done; a run that is stopped goes
             on from its last checkpoint in ``unfinished``. Processes with different tasks may share it.
         backbone: that is adapted: ours, or a published encoder behind the same interface, for which pictures are
-            enlarged until its patches fit (`Enlarged`). None where only the floors without one are run.
+            enlarged until its patches fit (`PatchSizeAdapter`). None where only the floors without one are run.
         weights: its name and fingerprint, for the files.
         report: called with a line now and then.
 
@@ -144,25 +144,25 @@ def run_benchmark(
     if backbone is None and (needing := [m for m in plan.methods if m not in (*BASELINES, "unet")]):
         raise ConfigError(f"the method {needing[0]!r} needs a backbone; give --weights, or only floors")
     if backbone is not None and not isinstance(backbone, Backbone):
-        backbone = Enlarged(backbone)
+        backbone = PatchSizeAdapter(backbone)
     names = [get_task(name).name for name in plan.tasks] or list(find_tasks(folder))
     if not names:
         raise FileNotFoundError(f"{folder} has no task of GEO-Bench; run: skyweave download geobench --all -o {folder}")
-    runs: list[Run] = []
-    failures: list[Failure] = []
+    runs: list[BenchmarkRun] = []
+    failures: list[FailedRun] = []
     for name in names:
         for fraction in plan.fractions:
             opened = _Opened(folder, name, fraction, plan)
             for method in plan.methods:
                 for found in _runs_of(opened, method, plan, Path(output), backbone, weights, device, say):
-                    if isinstance(found, Run):
+                    if isinstance(found, BenchmarkRun):
                         runs.append(found)
                     else:
                         failures.append(found)
     return runs, failures
 
 
-def read_runs(output: str | Path) -> list[Run]:
+def read_runs(output: str | Path) -> list[BenchmarkRun]:
     """All runs in a folder, whoever made them. Raises ``ValueError`` for one that is damaged."""
     return [_read(path) for path in sorted((Path(output) / "runs").glob("*/*.json"))]
 
@@ -170,13 +170,13 @@ def read_runs(output: str | Path) -> list[Run]:
 def _runs_of(
     opened: "_Opened",
     method: str,
-    plan: Plan,
+    plan: BenchmarkConfig,
     output: Path,
     backbone: nn.Module | None,
     weights: str,
     device: str | torch.device,
-    say: Report,
-) -> Iterator[Run | Failure]:
+    say: Log,
+) -> Iterator[BenchmarkRun | FailedRun]:
     """A method's seeds; the learning rates of the first serve the others."""
     used = weights if method not in (*BASELINES, "unet") else ""
     rates: dict[str, float] = {}
@@ -189,7 +189,7 @@ def _runs_of(
         if run is None or run.digest != digest:
             say(f"{where}: starts")
             unfinished = output / "unfinished" / digest  # where a run that is stopped goes on
-            module = BASELINES[method](recipe.patch_size or PATCH) if method in BASELINES else backbone
+            module = BASELINES[method](recipe.patch_size or DEFAULT_PATCH_SIZE) if method in BASELINES else backbone
             try:
                 data = opened.data
                 done = finetune_model(
@@ -203,9 +203,9 @@ def _runs_of(
                     report=lambda line, where=where: say(f"{where}: {line}"),  # type: ignore[misc]
                 )
             except (ValueError, OSError) as error:
-                yield Failure(opened.name, method, opened.fraction, seed, str(error))
+                yield FailedRun(opened.name, method, opened.fraction, seed, str(error))
                 continue
-            run = Run(
+            run = BenchmarkRun(
                 task=opened.name,
                 method=method,
                 fraction=opened.fraction,
@@ -235,7 +235,7 @@ def _runs_of(
 class _Opened:
     """A task at a fraction of its labels; opened when a run needs it, and kept in memory as far as it fits."""
 
-    def __init__(self, folder: str | Path, name: str, fraction: float, plan: Plan) -> None:
+    def __init__(self, folder: str | Path, name: str, fraction: float, plan: BenchmarkConfig) -> None:
         self.folder, self.name, self.fraction, self.plan = folder, name, fraction, plan
         self._data: LabelledData | None = None
 
@@ -260,30 +260,30 @@ class _Opened:
                     notes = (*notes, f"{plan.limit} of {len(samples)} {part} samples, by --limit")
                     chosen = np.linspace(0, len(samples) - 1, plan.limit).astype(int)
                     samples = replace(samples, names=tuple(samples.names[i] for i in chosen))
-                parts[part] = Examples(samples, data.task, plan.recipe.training.cache_gib)
+                parts[part] = SampleCache(samples, data.task, plan.recipe.training.cache_gib)
             self._data = LabelledData(data.task, **parts, notes=notes)
         return self._data
 
 
-def _recipe(plan: Plan, method: str, name: str, backbone: nn.Module | None) -> Recipe:
+def _recipe(plan: BenchmarkConfig, method: str, name: str, backbone: nn.Module | None) -> RecipeConfig:
     """The plan's recipe with this method and a patch size that suits the task's pictures."""
     kind: MethodKind = "frozen" if method in BASELINES else method  # type: ignore[assignment]
-    own = replace(plan.recipe.method, kind=kind) if plan.recipe.method != Method() else Method(kind=kind)
+    own = replace(plan.recipe.method, kind=kind) if plan.recipe.method != MethodConfig() else MethodConfig(kind=kind)
     size = plan.patch_size
     if size is None:
-        native = int(backbone.config.patch_size) if backbone is not None else PATCH  # type: ignore[arg-type, union-attr]
+        native = int(backbone.config.patch_size) if backbone is not None else DEFAULT_PATCH_SIZE  # type: ignore[arg-type, union-attr]
         side = get_task(name).size
         least, most = PATCHES_A_SIDE
         size = max(2, min(max(native, -(-side // most)), side // least))
     return replace(plan.recipe, method=own, patch_size=size)
 
 
-def _digest(recipe: Recipe, plan: Plan, opened: _Opened, method: str, weights: str, seed: int) -> str:
+def _digest(recipe: RecipeConfig, plan: BenchmarkConfig, opened: _Opened, method: str, weights: str, seed: int) -> str:
     """Changes with anything that changes the run, and not with what other runs there are."""
     return _hash([asdict(recipe), _options(plan), opened.name, opened.fraction, method, weights, seed])
 
 
-def _options(plan: Plan) -> list[Any]:
+def _options(plan: BenchmarkConfig) -> list[Any]:
     return [plan.sensors, plan.statistics, plan.unlabelled, plan.partial, plan.limit]
 
 
@@ -291,9 +291,9 @@ def _hash(what: list[Any]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read(path: Path) -> Run:
+def _read(path: Path) -> BenchmarkRun:
     try:
-        return Run(**json.loads(path.read_text(encoding="utf-8")))
+        return BenchmarkRun(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} is no run of this benchmark ({error}); remove it to make the run again") from error
 

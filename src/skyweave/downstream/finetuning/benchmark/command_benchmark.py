@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import nn
 
-    from skyweave.downstream.finetuning.benchmark.table import Row
+    from skyweave.downstream.finetuning.benchmark.table import BenchmarkRow
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,20 +63,25 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from skyweave.core.config import apply_override, config_from_dict
-    from skyweave.downstream.finetuning.benchmark.benchmark import USUAL, Plan, read_runs, run_benchmark
-    from skyweave.downstream.finetuning.benchmark.table import summarise
-    from skyweave.downstream.finetuning.recipe import Recipe
+    from skyweave.downstream.finetuning.benchmark.benchmark import (
+        DEFAULT_METHODS,
+        BenchmarkConfig,
+        read_runs,
+        run_benchmark,
+    )
+    from skyweave.downstream.finetuning.benchmark.table import summarise_runs
+    from skyweave.downstream.finetuning.config import RecipeConfig
     from skyweave.downstream.geobench import fabricate, find_tasks
 
     content: dict[str, Any] = {}
     for change in args.set:
         apply_override(content, change)
-    plan = Plan(
+    plan = BenchmarkConfig(
         tasks=args.task,
-        methods=args.method or USUAL,
+        methods=args.method or DEFAULT_METHODS,
         seeds=args.seeds,
         fractions=args.fraction or [1.0],
-        recipe=config_from_dict(content, Recipe),
+        recipe=config_from_dict(content, RecipeConfig),
         patch_size=args.patch_size,
         sensors=args.sensors,
         statistics=args.statistics,
@@ -93,8 +98,8 @@ def run(args: argparse.Namespace) -> int:
         runs, failures = run_benchmark(
             args.data, plan, args.output, backbone, weights, args.device, report=lambda line: status.update(line)
         )
-    rows = summarise(runs)
-    _write(args.output, summarise(read_runs(args.output)))
+    rows = summarise_runs(runs)
+    _write(args.output, summarise_runs(read_runs(args.output)))
     if args.json:
         json.dump(
             {"rows": [_plain(row) for row in rows], "failures": [vars(f) for f in failures]}, sys.stdout, indent=1
@@ -111,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def make_table(rows: "list[Row]") -> "Table":
+def make_table(rows: "list[BenchmarkRow]") -> "Table":
     """One task: our rows, and published ones below."""
     from rich import box
     from rich.table import Table
@@ -142,7 +147,7 @@ def make_table(rows: "list[Row]") -> "Table":
     return table
 
 
-def _write(output: Path, rows: "list[Row]") -> None:
+def _write(output: Path, rows: "list[BenchmarkRow]") -> None:
     from skyweave.core.atomic_write import write_aside
     from skyweave.downstream.finetuning.benchmark.table import as_markdown
 
@@ -152,7 +157,7 @@ def _write(output: Path, rows: "list[Row]") -> None:
         aside.write_text(json.dumps({"rows": [_plain(row) for row in rows]}, indent=1) + "\n", encoding="utf-8")
 
 
-def _plain(row: "Row") -> dict[str, Any]:
+def _plain(row: "BenchmarkRow") -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(row)

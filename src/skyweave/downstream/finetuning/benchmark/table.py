@@ -10,15 +10,15 @@ import numpy as np
 import yaml
 
 from skyweave.downstream.finetuning.benchmark.baselines import BASELINES
-from skyweave.downstream.finetuning.benchmark.benchmark import METHODS, Run
-from skyweave.downstream.finetuning.bootstrap import interval
+from skyweave.downstream.finetuning.benchmark.benchmark import METHODS, BenchmarkRun
+from skyweave.downstream.finetuning.bootstrap import seed_interval
 from skyweave.downstream.geobench import list_tasks
 
-FLOOR_METHODS = (*BASELINES, "unet", "scratch")
+BASELINE_METHODS = (*BASELINES, "unet", "scratch")
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchmarkRow:
     """One method on one task at one fraction of the labels.
 
     Attributes:
@@ -56,7 +56,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRow:
     """A published row, see ``published.yaml``."""
 
     row: str
@@ -67,9 +67,9 @@ class Published:
     fraction: float = 1.0
 
 
-def summarise(runs: Sequence[Run]) -> list[Row]:
+def summarise_runs(runs: Sequence[BenchmarkRun]) -> list[BenchmarkRow]:
     """Rows in the order of tasks, fractions (whole first) and methods (floors first)."""
-    groups: dict[tuple[str, float, str], list[Run]] = {}
+    groups: dict[tuple[str, float, str], list[BenchmarkRun]] = {}
     for run in runs:
         groups.setdefault((run.task, run.fraction, run.method), []).append(run)
     order = list(list_tasks())
@@ -77,12 +77,12 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
     rows = []
     for task, fraction, method in keys:
         own = groups[task, fraction, method]
-        floors = [groups[task, fraction, floor] for floor in FLOOR_METHODS if (task, fraction, floor) in groups]
-        best = max(floors, key=_mean, default=None) if method not in FLOOR_METHODS else None
-        low, high = interval([run.resampled for run in own])
+        floors = [groups[task, fraction, floor] for floor in BASELINE_METHODS if (task, fraction, floor) in groups]
+        best = max(floors, key=_mean, default=None) if method not in BASELINE_METHODS else None
+        low, high = seed_interval([run.resampled for run in own])
         metric = next(iter(own[0].scores))
         rows.append(
-            Row(
+            BenchmarkRow(
                 task=task,
                 method=method,
                 fraction=fraction,
@@ -109,9 +109,9 @@ def summarise(runs: Sequence[Run]) -> list[Row]:
     return rows
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
+def as_markdown(rows: Sequence[BenchmarkRow]) -> str:
     """One table a task: measured rows, then published ones, with what to know of them below."""
-    parts = ["# GEO-Bench\n", EXPLAINED]
+    parts = ["# GEO-Bench\n", TABLE_CAPTION]
     for task in dict.fromkeys(row.task for row in rows):
         own = [row for row in rows if row.task == task]
         lines = [
@@ -151,7 +151,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-EXPLAINED = (
+TABLE_CAPTION = (
     "Means over seeds; intervals are 95 %, over seeds and test samples together. The lead is over the best floor "
     "(statistics, random convolutions, U-Net or the same network from random weights) on the same resampled test "
     "samples. Rows in italics are published by others, with other protocols; those marked as recalled were not checked "
@@ -159,7 +159,7 @@ EXPLAINED = (
 )
 
 
-def lead_text(row: Row) -> str:
+def lead_text(row: BenchmarkRow) -> str:
     """The lead in words: number, interval and over which floor."""
     if row.lead is None:
         return ""
@@ -168,26 +168,26 @@ def lead_text(row: Row) -> str:
 
 
 @cache
-def published_rows() -> tuple[Published, ...]:
+def published_rows() -> tuple[PublishedRow, ...]:
     """Rows that others have published."""
     text = (files("skyweave.downstream.finetuning.benchmark") / "published.yaml").read_text(encoding="utf-8")
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return tuple(Published(**row) for row in yaml.load(text, Loader=loader))
+    return tuple(PublishedRow(**row) for row in yaml.load(text, Loader=loader))
 
 
-def _mean(runs: Sequence[Run]) -> float:
+def _mean(runs: Sequence[BenchmarkRun]) -> float:
     return float(np.mean([next(iter(run.scores.values())) for run in runs]))
 
 
-def _lead(own: Sequence[Run], floor: Sequence[Run]) -> tuple[float, float, float]:
+def _lead(own: Sequence[BenchmarkRun], floor: Sequence[BenchmarkRun]) -> tuple[float, float, float]:
     """Difference of means, and its interval; seed by seed where both have as many, else of the mean floor."""
     if len(own) == len(floor):
         pairs = [np.subtract(a.resampled, b.resampled).tolist() for a, b in zip(own, floor, strict=True)]
     else:
         level = np.mean([run.resampled for run in floor], axis=0)
         pairs = [np.subtract(run.resampled, level).tolist() for run in own]
-    return (_mean(own) - _mean(floor), *interval(pairs))
+    return (_mean(own) - _mean(floor), *seed_interval(pairs))
 
 
-def _others(row: Row) -> str:
+def _others(row: BenchmarkRow) -> str:
     return " / ".join(list(row.scores)[1:])

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.downstream.finetuning.models.encoder_features import Encoded
-from skyweave.downstream.finetuning.models.heads import Gathered, Head, Standardise
+from skyweave.downstream.finetuning.models.encoder_features import EncodedMaps
+from skyweave.downstream.finetuning.models.heads import Head, HeadInputs, Standardise
 
 POOLED_SIDES = (1, 2, 3, 6)
 """Sides of the pooled maps of pyramid pooling, as published."""
@@ -25,11 +25,11 @@ class DenseHead(Head):
         self.levels, self.patch = levels, patch
         self.scale = Standardise(channels * levels)
 
-    def gather(self, encoded: Encoded) -> Gathered:
+    def gather(self, encoded: EncodedMaps) -> HeadInputs:
         """(batch, levels * channels, rows, columns) of patches."""
         return (encoded.side_by_side(),)
 
-    def fit_scale(self, samples: list[Gathered]) -> None:
+    def fit_scale(self, samples: list[HeadInputs]) -> None:
         """See ``Head``."""
         self.scale.fit([own[0] for own in samples])
 
@@ -50,7 +50,7 @@ class LinearDense(DenseHead):
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)  # type: ignore[arg-type]
 
-    def forward(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
+    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
         """(batch, outputs, rows, columns)."""
         return self.to_pixels(self.linear(self.scale(gathered[0])), shape, gathered[0].shape)
 
@@ -77,7 +77,7 @@ class Pyramid(DenseHead):
         self.answer = nn.Conv2d(widths[-1], outputs, 1)
         nn.init.normal_(self.answer.weight, std=0.01)
 
-    def forward(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
+    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
         """(batch, outputs, rows, columns)."""
         maps = self.scale(gathered[0]).chunk(self.levels, dim=1)
         laterals = [layer(own) for layer, own in zip(self.laterals, maps, strict=True)]
@@ -113,7 +113,7 @@ class UPerNet(DenseHead):
         self.answer = nn.Conv2d(width, outputs, 1)
         nn.init.normal_(self.answer.weight, std=0.01)
 
-    def forward(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
+    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
         """(batch, outputs, rows, columns)."""
         maps = self.scale(gathered[0]).chunk(self.levels, dim=1)[-self.used :]
         scaled = [layer(own) for layer, own in zip(self.rescale, maps, strict=True)]

@@ -7,15 +7,15 @@ from torch.nn import functional
 
 STRIDE = 4
 """Pixels per cell of the heatmap."""
-EXTRA = 4
+BOX_CHANNELS = 4
 """Numbers beside the heatmaps: offset of the centre (x, y, in cells) and logarithm of the size (in cells)."""
-NEIGHBOURHOOD = 5
-MOST = 300
-LEAST_SCORE = 0.05
-OVERLAP = 0.5
+PEAK_WINDOW = 5
+MAX_BOXES = 300
+MIN_BOX_SCORE = 0.05
+NMS_IOU = 0.5
 
 
-def to_cells(answer: Tensor) -> Tensor:
+def pool_to_cells(answer: Tensor) -> Tensor:
     """(batch, classes + 4, rows, columns) of pixels to the same of cells."""
     return functional.avg_pool2d(answer, STRIDE, ceil_mode=True)
 
@@ -27,8 +27,11 @@ def detection_loss(answer: Tensor, boxes: list[Tensor]) -> Tensor:
         answer: (batch, classes + 4, rows, columns) of pixels.
         boxes: an image's (number, 5): left, top, right, bottom in pixels, class.
     """
-    cells = to_cells(answer)
-    heat, places = cells[:, :-EXTRA] - 2.2, cells[:, -EXTRA:]  # one in ten cells is a thing's, at the start
+    cells = pool_to_cells(answer)
+    heat, places = (
+        cells[:, :-BOX_CHANNELS] - 2.2,
+        cells[:, -BOX_CHANNELS:],
+    )  # one in ten cells is a thing's, at the start
     target = torch.zeros_like(heat)
     errors, number = places.sum() * 0.0, 0
     for image, own in enumerate(boxes):
@@ -53,15 +56,15 @@ def decode_boxes(answer: Tensor) -> list[np.ndarray]:
     Returns:
         An image's (number, 6) float32: left, top, right, bottom in pixels, class, score; best first.
     """
-    cells = to_cells(answer.float())
-    heat = (cells[:, :-EXTRA] - 2.2).sigmoid()
-    peaks = functional.max_pool2d(heat, NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2)
+    cells = pool_to_cells(answer.float())
+    heat = (cells[:, :-BOX_CHANNELS] - 2.2).sigmoid()
+    peaks = functional.max_pool2d(heat, PEAK_WINDOW, stride=1, padding=PEAK_WINDOW // 2)
     heat = heat * (heat == peaks)
     found = []
-    for own, places in zip(heat, cells[:, -EXTRA:], strict=True):
-        scores, index = own.flatten().topk(min(MOST, own.numel()))
-        index = index[scores > LEAST_SCORE]
-        scores = scores[scores > LEAST_SCORE]
+    for own, places in zip(heat, cells[:, -BOX_CHANNELS:], strict=True):
+        scores, index = own.flatten().topk(min(MAX_BOXES, own.numel()))
+        index = index[scores > MIN_BOX_SCORE]
+        scores = scores[scores > MIN_BOX_SCORE]
         kind = index // own[0].numel()
         row, column = index % own[0].numel() // own.shape[2], index % own.shape[2]
         dx, dy, width, height = places[:, row, column]
@@ -72,7 +75,7 @@ def decode_boxes(answer: Tensor) -> list[np.ndarray]:
     return found
 
 
-def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(boxes, others) intersection over union of (number, 4 or more) boxes."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:4], others[None, :, 2:4])
@@ -110,7 +113,7 @@ def average_precision(found: list[np.ndarray], truth: list[np.ndarray], classes:
 
 def _hits(boxes: np.ndarray, truth: np.ndarray, overlap: float) -> np.ndarray:
     """(number,) bool: each box, best score first, takes the free true box it covers most."""
-    shared = overlaps(boxes, truth)
+    shared = box_iou(boxes, truth)
     free = np.ones(len(truth), bool)
     hits = np.zeros(len(boxes), bool)
     for number in np.argsort(-boxes[:, 5], kind="stable"):
@@ -124,10 +127,10 @@ def _hits(boxes: np.ndarray, truth: np.ndarray, overlap: float) -> np.ndarray:
 
 def _without_doubles(boxes: np.ndarray) -> np.ndarray:
     """Leave out boxes that a better one of the same class covers."""
-    shared = overlaps(boxes, boxes) * (boxes[:, None, 4] == boxes[None, :, 4])
+    shared = box_iou(boxes, boxes) * (boxes[:, None, 4] == boxes[None, :, 4])
     keep: list[int] = []
     for number in range(len(boxes)):
-        if not keep or shared[number, keep].max() < OVERLAP:
+        if not keep or shared[number, keep].max() < NMS_IOU:
             keep.append(number)
     return boxes[keep]
 

@@ -12,7 +12,7 @@ from skyweave.backbone import Features
 from skyweave.data.batch import SensorBatch
 
 
-class AnyBackbone(Protocol):
+class BatchEncoder(Protocol):
     """Whatever encodes images of a sensor: ours, or published encoders behind the same interface."""
 
     def __call__(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
@@ -21,7 +21,7 @@ class AnyBackbone(Protocol):
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedMaps:
     """Maps of a batch.
 
     Attributes:
@@ -41,13 +41,13 @@ class Encoded:
         return torch.cat(self.maps, dim=1)
 
 
-def encode(
-    backbone: AnyBackbone,
+def encode_observations(
+    backbone: BatchEncoder,
     batches: Sequence[SensorBatch],
     patch_size: int | None,
     readout: Literal["levels", "last"],
     dates: bool = False,
-) -> Encoded:
+) -> EncodedMaps:
     """Encode every observation of a sample with the same weights and lay the maps side by side.
 
     Args:
@@ -64,21 +64,21 @@ def encode(
         levels.append(torch.cat([*maps, (maps[1] - maps[0]).abs()] if dates else maps, dim=1))
     valid = torch.stack([part.valid for part in parts]).any(dim=0)
     shape = (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1])
-    return Encoded(tuple(levels), valid, shape, parts[0].patch)
+    return EncodedMaps(tuple(levels), valid, shape, parts[0].patch)
 
 
-def _maps(features: Features, readout: str) -> Encoded:
+def _maps(features: Features, readout: str) -> EncodedMaps:
     tokens = [features.tokens] if readout == "last" else [features.stem, *features.levels]
     shape = (-1, *features.grid)
     maps = []
     for own in tokens:
         normed = functional.layer_norm(own, (own.shape[-1],)) * features.valid.unsqueeze(-1)
         maps.append(normed.transpose(1, 2).unflatten(2, features.grid))
-    return Encoded(tuple(maps), features.valid.view(shape), features.grid, features.patch_size)
+    return EncodedMaps(tuple(maps), features.valid.view(shape), features.grid, features.patch_size)
 
 
-def _resized(part: Encoded, like: Encoded) -> Encoded:
+def _resized(part: EncodedMaps, like: EncodedMaps) -> EncodedMaps:
     size = like.maps[0].shape[-2:]
     maps = tuple(functional.interpolate(own, size=size, mode="bilinear", align_corners=False) for own in part.maps)
     valid = functional.interpolate(part.valid[:, None].float(), size=size, mode="nearest")[:, 0] > 0
-    return Encoded(maps, valid, like.shape, like.patch)
+    return EncodedMaps(maps, valid, like.shape, like.patch)

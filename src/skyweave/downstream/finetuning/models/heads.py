@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from skyweave.downstream.finetuning.models.encoder_features import Encoded
+from skyweave.downstream.finetuning.models.encoder_features import EncodedMaps
 
-Gathered = tuple[Tensor, ...]
+HeadInputs = tuple[Tensor, ...]
 """What a head needs of an image, before any trained weight; of frozen backbones it is computed once and kept."""
 
 
@@ -15,15 +15,15 @@ class Head(nn.Module, ABC):
     """Features to an answer, in two steps: what needs no weights, and what does."""
 
     @abstractmethod
-    def gather(self, encoded: Encoded) -> Gathered:
+    def gather(self, encoded: EncodedMaps) -> HeadInputs:
         """Tensors (batch, ...) that `forward` reads."""
 
     @abstractmethod
-    def forward(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
+    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
         """(batch, outputs) an image, or (batch, outputs, rows, columns); ``shape`` is the image's in pixels."""
 
     @abstractmethod
-    def fit_scale(self, samples: list[Gathered]) -> None:
+    def fit_scale(self, samples: list[HeadInputs]) -> None:
         """Take means and spreads of the features from training samples, each with a batch of one or more."""
 
 
@@ -66,7 +66,7 @@ class LinearPooled(Head):
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
 
-    def gather(self, encoded: Encoded) -> Gathered:
+    def gather(self, encoded: EncodedMaps) -> HeadInputs:
         """(batch, 2 * channels): mean and deviation over valid patches."""
         values = encoded.side_by_side().flatten(2)
         weight = encoded.valid.flatten(1).unsqueeze(1).to(values.dtype)
@@ -75,11 +75,11 @@ class LinearPooled(Head):
         variance = ((values - mean.unsqueeze(-1)) * weight).square().sum(-1) / count
         return (torch.cat([mean, (variance + 1e-8).sqrt()], dim=1),)  # a root of zero has no gradient
 
-    def fit_scale(self, samples: list[Gathered]) -> None:
+    def fit_scale(self, samples: list[HeadInputs]) -> None:
         """See ``Head``."""
         self.scale.fit([own[0] for own in samples])
 
-    def forward(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
+    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
         """(batch, outputs)."""
         answer: Tensor = self.linear(self.scale(gathered[0]))
         return answer
@@ -103,25 +103,25 @@ class AttentivePooled(Head):
         self.norm = nn.LayerNorm(queries * width)
         self.linear = nn.Linear(queries * width, outputs)
 
-    def gather(self, encoded: Encoded) -> Gathered:
+    def gather(self, encoded: EncodedMaps) -> HeadInputs:
         """The patches (batch, channels, number) and which of them are valid (batch, number)."""
         valid = encoded.valid.flatten(1)
         return encoded.side_by_side().flatten(2), valid | ~valid.any(1, keepdim=True)
 
-    def fit_scale(self, samples: list[Gathered]) -> None:
+    def fit_scale(self, samples: list[HeadInputs]) -> None:
         """See ``Head``."""
         self.scale.fit([own[0] for own in samples])
 
-    def forward(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
+    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
         """(batch, outputs)."""
         answer: Tensor = self.linear(self.norm(self._pooled(gathered, False)[0].flatten(1)))
         return answer
 
-    def attention_weights(self, gathered: Gathered) -> Tensor:
+    def attention_weights(self, gathered: HeadInputs) -> Tensor:
         """(batch, queries, patches): where each query looks."""
         return self._pooled(gathered, True)[1]
 
-    def _pooled(self, gathered: Gathered, weights: bool) -> tuple[Tensor, Tensor]:
+    def _pooled(self, gathered: HeadInputs, weights: bool) -> tuple[Tensor, Tensor]:
         tokens = self.narrow(self.scale(gathered[0]).transpose(1, 2))
         queries = self.queries.expand(len(tokens), -1, -1)
         found: tuple[Tensor, Tensor] = self.attention(

@@ -4,7 +4,7 @@ import numpy as np
 
 from skyweave.core.images.true_color import NODATA_GREY, true_color_image
 from skyweave.core.observation import Observation
-from skyweave.downstream.labels.labelled_data import IGNORED, Task
+from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, Task
 
 COLOURS = np.array(
     [
@@ -16,14 +16,14 @@ COLOURS = np.array(
 """Of the classes, told apart by people who see colours otherwise (after Tol, personal.sron.nl/~pault)."""
 
 
-def label_picture(task: Task, observation: Observation, label: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, str]:
+def label_image(task: Task, observation: Observation, label: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, str]:
     """A label or an answer as (rows, columns, 3) uint8, and words for the caption.
 
     Args:
         scale: of regression, the values whose range is shown from black to white.
     """
     if task.kind in ("segmentation", "change"):
-        return class_colours(label), ""
+        return colour_classes(label), ""
     if task.kind == "regression":
         known = scale[np.isfinite(scale)]
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
@@ -33,21 +33,21 @@ def label_picture(task: Task, observation: Observation, label: np.ndarray, scale
         return image, f" ({low:.3g} to {high:.3g})"
     image = true_color_image(observation)
     if task.kind == "detection":
-        return outlined(image, label), f" ({len(label)} boxes)"
+        return draw_boxes(image, label), f" ({len(label)} boxes)"
     if task.kind == "multilabel":
         names = [name for name, own in zip(task.classes, label, strict=True) if own]
         return image, f": {', '.join(names) or 'nothing'}"
     return image, f": {task.classes[int(label)]}"
 
 
-def class_colours(label: np.ndarray) -> np.ndarray:
+def colour_classes(label: np.ndarray) -> np.ndarray:
     """(rows, columns, 3) uint8; grey where there is no label."""
     image: np.ndarray = COLOURS[np.maximum(label, 0) % len(COLOURS)].copy()
-    image[label == IGNORED] = NODATA_GREY
+    image[label == IGNORE_INDEX] = NODATA_GREY
     return image
 
 
-def outlined(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def draw_boxes(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """The picture with boxes (number, 5 or 6) drawn in their class's colour; of scored boxes those above 0.3."""
     image = image.copy()
     rows, columns = image.shape[:2]

@@ -13,15 +13,20 @@ import skyweave
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.images.png import encode_png
 from skyweave.core.images.true_color import true_color_image
-from skyweave.downstream.finetuning.report.explain import Importance, attention_maps, band_importance, principal_maps
-from skyweave.downstream.finetuning.report.label_images import COLOURS, label_picture
+from skyweave.downstream.finetuning.report.explain import (
+    BandImportance,
+    attention_maps,
+    band_importance,
+    principal_maps,
+)
+from skyweave.downstream.finetuning.report.label_images import COLOURS, label_image
 from skyweave.downstream.finetuning.run import FinetuneResult
-from skyweave.downstream.finetuning.scores import MAIN_METRIC, confusion, per_class
+from skyweave.downstream.finetuning.scores import MAIN_METRIC, class_scores, confusion_tables
 from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample, Task
 
-SHOWN = 6
+MAX_SHOWN_SAMPLES = 6
 """Test samples that the page shows, evenly spaced over the part."""
-OCCLUDED = 24
+MAX_OCCLUSION_SAMPLES = 24
 """Test samples that band importance is measured on, at most."""
 
 
@@ -33,9 +38,9 @@ def write_report(path: Path, data: LabelledData, run: FinetuneResult, written: d
         run: with the predictions of the test part.
         written: what ``scores.json`` holds.
     """
-    shown = [int(i) for i in np.linspace(0, len(data.test) - 1, min(SHOWN, len(data.test)))]
+    shown = [int(i) for i in np.linspace(0, len(data.test) - 1, min(MAX_SHOWN_SAMPLES, len(data.test)))]
     samples = [data.test[i] for i in shown]
-    some = [data.test[int(i)] for i in np.linspace(0, len(data.test) - 1, min(OCCLUDED, len(data.test)))]
+    some = [data.test[int(i)] for i in np.linspace(0, len(data.test) - 1, min(MAX_OCCLUSION_SAMPLES, len(data.test)))]
     sections = [
         _scores(written, run),
         _classes(data.task, run, list(data.test)),
@@ -93,10 +98,10 @@ def _classes(task: Task, run: FinetuneResult, samples: Sequence[LabelledSample])
         return _section("Classes", _table(["class", "labels", "precision", "recall", "F1"], rows))
     if task.kind in ("regression", "detection"):
         return ""
-    table = confusion(task, run.predictions, samples).sum(0)
+    table = confusion_tables(task, run.predictions, samples).sum(0)
     lines = [
         [own.name, f"{own.labels:,}", *(_number(value) for value in (own.precision, own.recall, own.f1, own.iou))]
-        for own in per_class(task, table)
+        for own in class_scores(task, table)
     ]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in task.classes)
     body = ""
@@ -121,7 +126,7 @@ def _pictures(task: Task, samples: Sequence[LabelledSample], found: Sequence[np.
         name = sample.name or f"sample {number}"
         cells = [_figure(true_color_image(own), name) for own in sample.observations]
         for caption, own in (("label", np.asarray(sample.label)), ("answer", label)):
-            image, words = label_picture(task, sample.observations[0], own, np.asarray(sample.label))
+            image, words = label_image(task, sample.observations[0], own, np.asarray(sample.label))
             cells.append(_figure(image, f"{caption}{words}"))
         if components:
             cells.append(_figure(components[number], "principal components"))
@@ -139,7 +144,7 @@ def _pictures(task: Task, samples: Sequence[LabelledSample], found: Sequence[np.
     return _section("Side by side", f"<p>{legend}</p>{rows}<p>Like colours of components are like features.</p>")
 
 
-def _bands(task: Task, found: Sequence[Importance]) -> str:
+def _bands(task: Task, found: Sequence[BandImportance]) -> str:
     largest = max([1e-9, *(abs(own.loss) for own in found)])
     rows = ""
     for own in found:

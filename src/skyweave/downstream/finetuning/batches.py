@@ -10,28 +10,28 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skyweave.data.batch import SensorBatch, stack_observations
-from skyweave.downstream.finetuning.models.adapted_model import Headed
-from skyweave.downstream.finetuning.models.heads import Gathered
-from skyweave.downstream.finetuning.tasks import as_target, stacked
-from skyweave.downstream.labels.labelled_data import LabelledSample, Task, check
+from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead
+from skyweave.downstream.finetuning.models.heads import HeadInputs
+from skyweave.downstream.finetuning.tasks import collate_targets, make_target
+from skyweave.downstream.labels.labelled_data import LabelledSample, Task, check_sample
 
 GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Part:
+class LabelledBatch:
     """Samples of the same sensors and size.
 
     Attributes:
         inputs: one batch an observation; None where ``gathered`` is there.
         gathered: what the head needs, computed before.
-        targets: see `skyweave.downstream.finetuning.tasks.stacked`.
+        targets: see `skyweave.downstream.finetuning.tasks.collate_targets`.
         shape: (rows, columns) of the images.
         indices: of the samples.
     """
 
     inputs: tuple[SensorBatch, ...] | None
-    gathered: Gathered | None
+    gathered: HeadInputs | None
     targets: Any
     shape: tuple[int, int]
     indices: tuple[int, ...]
@@ -39,7 +39,7 @@ class Part:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def to(self, device: torch.device) -> "Part":
+    def to(self, device: torch.device) -> "LabelledBatch":
         """The same on another device."""
         targets = [own.to(device) for own in self.targets] if isinstance(self.targets, list) else self.targets
         return replace(
@@ -50,7 +50,7 @@ class Part:
         )
 
 
-class Examples(Sequence[LabelledSample]):
+class SampleCache(Sequence[LabelledSample]):
     """Samples, checked against the task, kept in memory up to a limit once they were read."""
 
     def __init__(self, samples: Sequence[LabelledSample], task: Task, cache_gib: float = 4.0) -> None:
@@ -67,7 +67,7 @@ class Examples(Sequence[LabelledSample]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if index not in self._kept:
-            sample = check(self.samples[index], self.task)
+            sample = check_sample(self.samples[index], self.task)
             size = sum(own.pixels.nbytes + own.valid.nbytes for own in sample.observations)
             if size > self._room:
                 return sample
@@ -76,47 +76,49 @@ class Examples(Sequence[LabelledSample]):
         return self._kept[index]
 
 
-class ImageFeed:
+class ImageBatches:
     """Batches of images, mirrored and turned where asked."""
 
-    def __init__(self, examples: Examples, augment: bool) -> None:
+    def __init__(self, examples: SampleCache, augment: bool) -> None:
         self.examples, self.augment = examples, augment
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def parts(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[Part]:
+    def parts(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[LabelledBatch]:
         """The samples, those of the same sensors and size together; augmented with a generator."""
         groups: dict[Any, list[tuple[int, LabelledSample]]] = {}
         for index in indices:
             sample = self.examples[index]
             if generator is not None and self.augment:
-                sample = turned(sample, self.examples.task, generator)
+                sample = random_dihedral(sample, self.examples.task, generator)
             key = tuple((own.sensor, own.shape) for own in sample.observations)
             groups.setdefault(key, []).append((index, sample))
         return [self._part(members) for members in groups.values()]
 
-    def _part(self, members: list[tuple[int, LabelledSample]]) -> Part:
+    def _part(self, members: list[tuple[int, LabelledSample]]) -> LabelledBatch:
         samples = [sample for _, sample in members]
         inputs = tuple(
             stack_observations(own) for own in zip(*(sample.observations for sample in samples), strict=True)
         )
         task = self.examples.task
-        targets = stacked([as_target(sample, task) for sample in samples], task)
-        return Part(inputs, None, targets, samples[0].observations[0].shape, tuple(index for index, _ in members))
+        targets = collate_targets([make_target(sample, task) for sample in samples], task)
+        return LabelledBatch(
+            inputs, None, targets, samples[0].observations[0].shape, tuple(index for index, _ in members)
+        )
 
 
-class FeatureFeed:
+class FeatureBatches:
     """What the head needs of every sample, computed once."""
 
-    def __init__(self, examples: Examples, network: Headed, batch: int, device: torch.device) -> None:
+    def __init__(self, examples: SampleCache, network: EncoderWithHead, batch: int, device: torch.device) -> None:
         self.task = examples.task
-        self.kept: list[Gathered] = [()] * len(examples)
+        self.kept: list[HeadInputs] = [()] * len(examples)
         self.targets: list[Tensor] = [torch.empty(0)] * len(examples)
         self.shapes = [(0, 0)] * len(examples)
         network.eval()
         with torch.no_grad():
-            for part in in_turn(ImageFeed(examples, False), batch):
+            for part in iterate_batches(ImageBatches(examples, False), batch):
                 assert part.inputs is not None
                 gathered = network.gather([own.to(device) for own in part.inputs])
                 for place, index in enumerate(part.indices):
@@ -130,19 +132,19 @@ class FeatureFeed:
     def __len__(self) -> int:
         return len(self.kept)
 
-    def parts(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[Part]:
+    def parts(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[LabelledBatch]:
         """The samples, those of the same size together."""
         groups: dict[Any, list[int]] = {}
         for index in indices:
             groups.setdefault((self.shapes[index], self.kept[index][0].shape), []).append(index)
         return [
-            Part(
+            LabelledBatch(
                 None,
                 tuple(
                     torch.stack([self.kept[index][place] for index in members])
                     for place in range(len(self.kept[members[0]]))
                 ),
-                stacked([self.targets[index] for index in members], self.task),
+                collate_targets([self.targets[index] for index in members], self.task),
                 shape,
                 tuple(members),
             )
@@ -150,16 +152,16 @@ class FeatureFeed:
         ]
 
 
-Feed = ImageFeed | FeatureFeed
+BatchSource = ImageBatches | FeatureBatches
 
 
-class Steps(Dataset[list[Part]]):
+class StepDataset(Dataset[list[LabelledBatch]]):
     """The batches of a training: which samples a step has, and how they are turned, is a function of seed and step."""
 
-    def __init__(self, feed: Feed, batch: int, seed: int) -> None:
+    def __init__(self, feed: BatchSource, batch: int, seed: int) -> None:
         self.feed, self.batch, self.seed = feed, batch, seed
 
-    def __getitem__(self, step: int) -> list[Part]:
+    def __getitem__(self, step: int) -> list[LabelledBatch]:
         """The batch of a step."""
         length = len(self.feed)
         indices = []
@@ -169,13 +171,13 @@ class Steps(Dataset[list[Part]]):
         return self.feed.parts(indices, np.random.default_rng([self.seed, 2, step]))
 
 
-def in_turn(feed: Feed, batch: int) -> Iterator[Part]:
+def iterate_batches(feed: BatchSource, batch: int) -> Iterator[LabelledBatch]:
     """Every sample once, in order."""
     for start in range(0, len(feed), batch):
         yield from feed.parts(range(start, min(start + batch, len(feed))))
 
 
-def turned(sample: LabelledSample, task: Task, generator: np.random.Generator) -> LabelledSample:
+def random_dihedral(sample: LabelledSample, task: Task, generator: np.random.Generator) -> LabelledSample:
     """One of the eight mirror and quarter-turn images (of four where the image is no square); boxes go along."""
     rows, columns = sample.observations[0].shape
     mirrored = bool(generator.random() < 0.5)
@@ -194,11 +196,11 @@ def turned(sample: LabelledSample, task: Task, generator: np.random.Generator) -
     if task.kind in ("segmentation", "change", "regression"):
         label = of(label)
     elif task.kind == "detection":
-        label = turned_boxes(label, rows, columns, mirrored, turns)
+        label = dihedral_boxes(label, rows, columns, mirrored, turns)
     return replace(sample, observations=observations, label=label)
 
 
-def turned_boxes(boxes: np.ndarray, rows: int, columns: int, mirrored: bool, turns: int) -> np.ndarray:
+def dihedral_boxes(boxes: np.ndarray, rows: int, columns: int, mirrored: bool, turns: int) -> np.ndarray:
     """Boxes (number, 5 or more) of an image that was mirrored left-right, then turned counter-clockwise."""
     boxes = np.array(boxes, np.float32)
     if mirrored:

@@ -13,7 +13,7 @@ IMAGE_TASKS = ("classification", "multilabel")
 IMAGE_HEADS = ("linear", "attentive")
 DENSE_HEADS = ("linear", "pyramid", "upernet")
 
-RATES: dict[MethodKind, tuple[float, ...]] = {
+DEFAULT_LEARNING_RATES: dict[MethodKind, tuple[float, ...]] = {
     "frozen": (1e-3, 3e-3, 1e-2),
     "full": (1e-4, 3e-4, 1e-3),
     "last": (1e-4, 3e-4, 1e-3),
@@ -25,7 +25,7 @@ RATES: dict[MethodKind, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodConfig:
     """Which weights learn.
 
     Attributes:
@@ -101,7 +101,7 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingConfig:
     """For how long and how fast.
 
     Attributes:
@@ -109,7 +109,7 @@ class Training:
         head_steps: optimiser steps of the head on frozen features.
         batch: samples a step.
         learning_rates: of which the best on validation is taken after a short run of ``sweep_share`` of the steps;
-            one: no sweep; none: those of the method in `RATES`.
+            one: no sweep; none: those of the method in `DEFAULT_LEARNING_RATES`.
         head_learning_rates: the same for the head on frozen features.
         weight_decay: of matrices (AdamW).
         linear_weight_decay: the same for a linear head on frozen features. It has a weight for every feature and class,
@@ -158,16 +158,16 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RecipeConfig:
     """A way to adapt.
 
     Attributes:
         patch_size: pixels per patch side that the backbone is asked for; None for its own.
     """
 
-    method: Method = field(default_factory=Method)
+    method: MethodConfig = field(default_factory=MethodConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
-    training: Training = field(default_factory=Training)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     patch_size: int | None = None
 
     def head_decay(self, task: Task) -> float:
@@ -185,7 +185,7 @@ class Recipe:
     def rates(self, head: bool) -> tuple[float, ...]:
         """Learning rates to try, of the head on frozen features or of the network."""
         chosen = self.training.head_learning_rates if head else self.training.learning_rates
-        return tuple(chosen) or RATES["frozen" if head else self.method.kind]
+        return tuple(chosen) or DEFAULT_LEARNING_RATES["frozen" if head else self.method.kind]
 
 
 def _positive(name: str, value: float) -> None:

@@ -15,7 +15,7 @@ from skyweave.backbone.patches import pad_to_patches
 from skyweave.data.batch import SensorBatch
 
 
-class Enlarged(nn.Module):
+class PatchSizeAdapter(nn.Module):
     """A backbone for any patch size.
 
     Args:

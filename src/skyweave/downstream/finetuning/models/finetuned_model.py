@@ -11,15 +11,15 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.batch import SensorBatch, stack_observations
+from skyweave.downstream.finetuning.config import HeadConfig, RecipeConfig
 from skyweave.downstream.finetuning.models.dense_heads import LinearDense, Pyramid, UPerNet
-from skyweave.downstream.finetuning.models.encoder_features import encode
-from skyweave.downstream.finetuning.models.heads import AttentivePooled, Gathered, Head, LinearPooled
+from skyweave.downstream.finetuning.models.encoder_features import encode_observations
+from skyweave.downstream.finetuning.models.heads import AttentivePooled, Head, HeadInputs, LinearPooled
 from skyweave.downstream.finetuning.models.unet import UNet
-from skyweave.downstream.finetuning.recipe import HeadConfig, Recipe
-from skyweave.downstream.finetuning.tasks import Prediction, is_dense, likelihoods, outputs_of, predictions
+from skyweave.downstream.finetuning.tasks import Prediction, decode_predictions, is_dense, num_outputs, probabilities
 from skyweave.downstream.labels.labelled_data import Task
 
-MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-1, -2))
+FLIP_AXES: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-1, -2))
 """Axes to flip, of the four mirror images."""
 
 
@@ -28,7 +28,7 @@ class FinetunedModel(nn.Module):
 
     Args:
         task: what is predicted.
-        network: a `Headed` backbone, or a `UNet`.
+        network: a `EncoderWithHead` backbone, or a `UNet`.
         sensors: of the observations of a sample.
         tile: pixels per side above which dense answers are put together from overlapping tiles.
         test_time_flips: average over four mirror images.
@@ -37,7 +37,7 @@ class FinetunedModel(nn.Module):
     def __init__(
         self,
         task: Task,
-        network: "Headed | UNet",
+        network: "EncoderWithHead | UNet",
         sensors: Sequence[Sensor],
         tile: int = 256,
         test_time_flips: bool = False,
@@ -77,24 +77,24 @@ class FinetunedModel(nn.Module):
 
     def likelihoods(self, batches: Sequence[SensorBatch]) -> Tensor:
         """Probabilities (or numbers), averaged over mirror images where the model does so."""
-        mirrors = MIRRORS if self.test_time_flips and self.task.kind != "detection" else MIRRORS[:1]
+        mirrors = FLIP_AXES if self.test_time_flips and self.task.kind != "detection" else FLIP_AXES[:1]
         total: Tensor | None = None
         for axes in mirrors:
-            answer = likelihoods(self.task, self([_mirrored(batch, axes) for batch in batches]))
+            answer = probabilities(self.task, self([_mirrored(batch, axes) for batch in batches]))
             answer = answer.flip(axes) if axes and answer.ndim == 4 else answer
             total = answer if total is None else total + answer
         assert total is not None
         return total / len(mirrors)
 
     def predictions(self, answer: Tensor) -> list[Prediction]:
-        """A batch of `likelihoods` as predictions."""
-        return predictions(self.task, answer, float(self.target_mean), float(self.target_std))
+        """A batch of `probabilities` as predictions."""
+        return decode_predictions(self.task, answer, float(self.target_mean), float(self.target_std))
 
     def _tiled(self, observations: Sequence[Observation]) -> Tensor:
         """Overlapping tiles, blended with weights that fall towards their edges."""
         device = self.target_mean.device
         rows, columns = observations[0].shape
-        total = torch.zeros(1, outputs_of(self.task), rows, columns, device=device)
+        total = torch.zeros(1, num_outputs(self.task), rows, columns, device=device)
         weight = torch.zeros(rows, columns, device=device)
         for top in _starts(rows, self.tile):
             for left in _starts(columns, self.tile):
@@ -121,7 +121,7 @@ class FinetunedModel(nn.Module):
                 )
 
 
-class Headed(nn.Module):
+class EncoderWithHead(nn.Module):
     """A backbone and a head.
 
     Args:
@@ -142,19 +142,19 @@ class Headed(nn.Module):
         """See `FinetunedModel`."""
         return self.answer(self.gather(batches), (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1]))
 
-    def gather(self, batches: Sequence[SensorBatch]) -> Gathered:
+    def gather(self, batches: Sequence[SensorBatch]) -> HeadInputs:
         """What the head needs: the part that is computed once where the backbone is frozen."""
-        encoded = encode(self.backbone, batches, self.patch_size, self.config.readout, self.dates)
+        encoded = encode_observations(self.backbone, batches, self.patch_size, self.config.readout, self.dates)
         return self.head.gather(encoded)
 
-    def answer(self, gathered: Gathered, shape: tuple[int, int]) -> Tensor:
+    def answer(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
         """The head's part."""
         answer: Tensor = self.head(gathered, shape)
         return answer
 
 
 @dataclass(frozen=True)
-class Shape:
+class FeatureShape:
     """What a head must fit: channels of a map, number of maps, pixels per patch side."""
 
     channels: int
@@ -163,7 +163,7 @@ class Shape:
 
 
 def build_model(
-    task: Task, backbone: nn.Module | None, sensors: Sequence[Sensor], recipe: Recipe, seed: int, tile: int = 256
+    task: Task, backbone: nn.Module | None, sensors: Sequence[Sensor], recipe: RecipeConfig, seed: int, tile: int = 256
 ) -> FinetunedModel:
     """A model with a random head on the given backbone (which is not copied), or a U-Net where there is none.
 
@@ -172,19 +172,19 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: Headed | UNet
+        network: EncoderWithHead | UNet
         if backbone is None:
-            network = UNet(sensors, outputs_of(task), is_dense(task), recipe.method.channels)
+            network = UNet(sensors, num_outputs(task), is_dense(task), recipe.method.channels)
         else:
-            shape = measure(backbone, sensors, recipe, task)
+            shape = measure_features(backbone, sensors, recipe, task)
             head = build_head(recipe.head, task, shape)
-            network = Headed(backbone, head, recipe.patch_size, recipe.head, task.kind == "change")
+            network = EncoderWithHead(backbone, head, recipe.patch_size, recipe.head, task.kind == "change")
     return FinetunedModel(task, network, sensors, tile, recipe.training.test_time_flips)
 
 
-def build_head(config: HeadConfig, task: Task, shape: Shape) -> Head:
+def build_head(config: HeadConfig, task: Task, shape: FeatureShape) -> Head:
     """A random head. Raises ``ValueError`` where it cannot serve the task."""
-    kind, outputs = config.resolved(task), outputs_of(task)
+    kind, outputs = config.resolved(task), num_outputs(task)
     if kind == "attentive":
         return AttentivePooled(shape.channels * shape.levels, outputs, config.channels)
     if kind == "linear" and not is_dense(task):
@@ -196,7 +196,7 @@ def build_head(config: HeadConfig, task: Task, shape: Shape) -> Head:
 
 
 @torch.no_grad()
-def measure(backbone: nn.Module, sensors: Sequence[Sensor], recipe: Recipe, task: Task) -> Shape:
+def measure_features(backbone: nn.Module, sensors: Sequence[Sensor], recipe: RecipeConfig, task: Task) -> FeatureShape:
     """What the backbone gives, found by asking: encoders by others need no further interface."""
     device = next(backbone.parameters()).device
     side = 2 * (recipe.patch_size or 16)
@@ -205,11 +205,11 @@ def measure(backbone: nn.Module, sensors: Sequence[Sensor], recipe: Recipe, task
         for sensor in sensors
     ]
     batches = [stack_observations([own]).to(device) for own in empty]
-    encoded = encode(backbone, batches, recipe.patch_size, recipe.head.readout, task.kind == "change")
-    return Shape(encoded.maps[0].shape[1], len(encoded.maps), encoded.patch)
+    encoded = encode_observations(backbone, batches, recipe.patch_size, recipe.head.readout, task.kind == "change")
+    return FeatureShape(encoded.maps[0].shape[1], len(encoded.maps), encoded.patch)
 
 
-def trained_parameters(module: nn.Module) -> int:
+def count_trainable(module: nn.Module) -> int:
     """How many numbers learn."""
     return _count(own for own in module.parameters() if own.requires_grad)
 

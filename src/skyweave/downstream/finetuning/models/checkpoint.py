@@ -14,12 +14,12 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
-from skyweave.downstream.finetuning.models.adapted_model import FinetunedModel, Headed, build_model
-from skyweave.downstream.finetuning.recipe import HeadConfig, Method, Recipe, Training
+from skyweave.downstream.finetuning.config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
+from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel, build_model
 from skyweave.downstream.labels.labelled_data import Task
 
-PART = "adaptation"
-BACKBONE = "network.backbone."
+CARD_PART = "adaptation"
+BACKBONE_PREFIX = "network.backbone."
 
 
 def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: Any) -> ModelCard:
@@ -32,9 +32,9 @@ def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: 
         ValueError: a backbone that is not ours, which the file could not rebuild.
     """
     network = model.network
-    rest = {f"{PART}.{key}": own for key, own in model.state_dict().items() if not key.startswith(BACKBONE)}
-    parts = {PART: _described(model)}
-    if isinstance(network, Headed):
+    rest = {f"{CARD_PART}.{key}": own for key, own in model.state_dict().items() if not key.startswith(BACKBONE_PREFIX)}
+    parts = {CARD_PART: _described(model)}
+    if isinstance(network, EncoderWithHead):
         if not isinstance(network.backbone, Backbone):
             raise WeightsError(
                 f"a {type(network.backbone).__name__} with a head cannot be saved here: only Skyweave's own backbones "
@@ -57,26 +57,26 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
         ValueError: no adapted model, or keys or shapes that do not fit.
     """
     state, card = read_checkpoint(path)
-    if PART not in card.parts:
+    if CARD_PART not in card.parts:
         raise WeightsError(
-            f"{path} is no adapted model (its card has no part {PART!r}); make one with skyweave finetune"
+            f"{path} is no adapted model (its card has no part {CARD_PART!r}); make one with skyweave finetune"
         )
-    part = card.parts[PART]
+    part = card.parts[CARD_PART]
     task = Task(part["task"]["name"], part["task"]["kind"], tuple(part["task"]["classes"]))
     sensors = [sensor_from_dict(own) for own in part["sensors"]]
     backbone = None
     if card.architecture:
         known = [sensor_from_dict(own) for own in card.sensors]
         backbone = build_backbone(BackboneConfig(**card.architecture), known, seed=0)
-    recipe = Recipe(
-        Method("frozen" if backbone is not None else "unet", channels=part["channels"]),
+    recipe = RecipeConfig(
+        MethodConfig("frozen" if backbone is not None else "unet", channels=part["channels"]),
         config_from_dict(part["head"], HeadConfig),
-        Training(test_time_flips=part["test_time_flips"]),
+        TrainingConfig(test_time_flips=part["test_time_flips"]),
         part["patch_size"],
     )
     model = build_model(task, backbone, sensors, recipe, seed=0, tile=part["tile"])
-    own = {key.removeprefix(f"{PART}."): value for key, value in state.items() if key.startswith(f"{PART}.")}
-    own |= {BACKBONE + key: value for key, value in state.items() if not key.startswith(f"{PART}.")}
+    own = {key.removeprefix(f"{CARD_PART}."): value for key, value in state.items() if key.startswith(f"{CARD_PART}.")}
+    own |= {BACKBONE_PREFIX + key: value for key, value in state.items() if not key.startswith(f"{CARD_PART}.")}
     load_strictly(model, own, str(path))
     return model.eval().requires_grad_(False).to(device)
 
@@ -84,12 +84,12 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
 def _described(model: FinetunedModel) -> dict[str, Any]:
     """What the card must say for the model to be built again."""
     network = model.network
-    headed = isinstance(network, Headed)
+    headed = isinstance(network, EncoderWithHead)
     return {
         "task": {"name": model.task.name, "kind": model.task.kind, "classes": list(model.task.classes)},
         "sensors": [sensor_to_dict(own) for own in model.sensors],
-        "head": asdict(network.config if isinstance(network, Headed) else HeadConfig()),
-        "patch_size": network.patch_size if isinstance(network, Headed) else None,
+        "head": asdict(network.config if isinstance(network, EncoderWithHead) else HeadConfig()),
+        "patch_size": network.patch_size if isinstance(network, EncoderWithHead) else None,
         "channels": 1 if headed else network.channels,
         "tile": model.tile,
         "test_time_flips": model.test_time_flips,

@@ -97,7 +97,9 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     if seed != args.seeds[0] and first.exists():
         recipe = with_rates(recipe, json.loads(first.read_text())["rates"])
     started = time.perf_counter()
-    backbone = BASELINES[row](config.patch_size or DEFAULT_PATCH_SIZE) if row in BASELINES else load_backbone(args.weights)
+    backbone = (
+        BASELINES[row](config.patch_size or DEFAULT_PATCH_SIZE) if row in BASELINES else load_backbone(args.weights)
+    )
     found = finetune_model(data, backbone, recipe, seed=seed, fraction=fraction, absent="note")
     units = [sample.name for sample in data.test]
     files = [name.partition("[")[0] for name in units]

@@ -17,7 +17,7 @@ MODEL_FAMILIES: "Registry[Callable[..., Any]]" = Registry(
     "model_families",
     "model family",
     {
-        "adaptation": "skyweave.downstream.finetuning.models.weights:load_finetuned",
+        "adaptation": "skyweave.downstream.finetuning.models.checkpoint:load_finetuned",
         "collaboration": "skyweave.collaboration.weights:load_collaboration",
         "perception": "skyweave.perception.weights:load_perception",
     },

@@ -61,7 +61,7 @@ def test_from_files_to_weights_scores_and_report(folder: Path, capsys: pytest.Ca
     model = load_finetuned(folder / "out" / "weights.safetensors")
     sample = fabricated_sample("segmentation", 3)
     assert model.predict(*sample.observations).label.shape == (24, 24)
-    load(folder / "out" / "weights.safetensors")  # the adapted backbone, for any other use
+    load_backbone(folder / "out" / "weights.safetensors")  # the adapted backbone, for any other use
     assert main(command) == 2
     assert "holds a run already; add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 2

@@ -77,7 +77,9 @@ def test_labels_and_back() -> None:
     observation = seen()
     mask = np.random.default_rng(2).integers(-1, 4, observation.shape)
     sample = to_sample(observation, mask, ignore_index=255)
-    assert sample["mask"].dtype == torch.int64 and int((sample["mask"] == 255).sum()) == int((mask == IGNORE_INDEX).sum())
+    assert sample["mask"].dtype == torch.int64 and int((sample["mask"] == 255).sum()) == int(
+        (mask == IGNORE_INDEX).sum()
+    )
     np.testing.assert_array_equal(label_of(sample, ignore_index=255), mask)
     assert label_of(to_sample(observation, 3)) == 3
     several = np.array([True, False, True])

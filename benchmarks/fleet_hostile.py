@@ -32,8 +32,8 @@ from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.link.clocks import offset_clock, wall_clock
 from skyweave.fleet.link.envelope import Sealer
 from skyweave.fleet.link.rate_limit import PeerLimits
-from skyweave.fleet.link.topics import alive_key, frame_key
-from skyweave.fleet.link.trust import load_trust, make_keys
+from skyweave.fleet.link.topics import frame_topic, heartbeat_topic
+from skyweave.fleet.link.trust import create_keys, load_credentials
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
 from skyweave.fleet.node.peers import Peers
 from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
@@ -65,7 +65,7 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
     """An honest fleet before and during an attack."""
     with tempfile.TemporaryDirectory() as folder:
         keys = f"{folder}/keys"
-        make_keys(keys, [*HONEST, HOSTILE, "viewer"])
+        create_keys(keys, [*HONEST, HOSTILE, "viewer"])
         node: dict[str, Any] = {
             "source": {"kind": "recording", "path": str(Path(recording).resolve()), "interval": 0.5},
             "camera_interval": 0.0,
@@ -135,7 +135,7 @@ def period(client: FleetClient, state: str, seconds: float) -> dict[str, float]:
 
 def attack(keys: str, port: int, rate: float, seconds: float) -> None:
     """The hostile process."""
-    trust = load_trust(keys, HOSTILE)
+    trust = load_credentials(keys, HOSTILE)
     connect = [f"tls/127.0.0.1:{port + i}" for i in range(3)]
     transport = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], connect), trust.certificates)
     tape: list[tuple[str, bytes]] = []
@@ -143,7 +143,7 @@ def attack(keys: str, port: int, rate: float, seconds: float) -> None:
         "skyweave/hostile/**", lambda key, message: tape.append((key, message)) if len(tape) < 500 else None
     )
     time.sleep(2)
-    own, generator = frame_key("hostile", HOSTILE), random.Random(0)
+    own, generator = frame_topic("hostile", HOSTILE), random.Random(0)
     now = Sealer(trust.signing, wall_clock)
     future = Sealer(trust.signing, offset_clock(5.0))
     chunks = [now.seal(own, chunk) for chunk in frames(trust.members[HOSTILE].number)]
@@ -163,7 +163,7 @@ def attack(keys: str, port: int, rate: float, seconds: float) -> None:
                 changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
                 message = bytes(changed)
             elif kind in ("forged", "name"):
-                key = frame_key("hostile", "UAV_2") if kind == "forged" else alive_key("hostile", "nobody")
+                key = frame_topic("hostile", "UAV_2") if kind == "forged" else heartbeat_topic("hostile", "nobody")
                 message = generator.choice(chunks)
             elif kind in ("foreign", "future"):
                 message = generator.choice(foreign if kind == "foreign" else later)
@@ -182,7 +182,7 @@ def fuzz(count: int) -> dict[str, Any]:
     """Mutated messages of an unsigned peer, so that every layer is reached."""
     peers = Peers(1, wall_clock, limits=PeerLimits(rate=1e12, messages=1e12, waiting=100_000))
     sealer, generator = Sealer(None, wall_clock), random.Random(0)
-    own = frame_key("fuzz", "UAV_2")
+    own = frame_topic("fuzz", "UAV_2")
     before = psutil.Process(os.getpid()).memory_info().rss
     start = time.perf_counter()
     for done in range(0, count, 1000):

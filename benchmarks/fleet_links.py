@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
+from skyweave.fleet.link.emulated import EmulatedLinkConfig, EmulatedNetwork
 from skyweave.fleet.node.node import Node, NodeOptions
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
@@ -29,24 +29,24 @@ START = 1_750_000_000_000_000_000
 STEP = 20_000_000  # nanoseconds
 WARM = 4  # frames that are not scored: heartbeats are exchanged first
 
-LINKS: dict[str, tuple[LinkConfig, float]] = {  # and seconds by which each clock is ahead of the one before it
-    "perfect": (LinkConfig(), 0.0),
-    "loss 10 %": (LinkConfig(loss=0.1), 0.0),
-    "loss 20 %": (LinkConfig(loss=0.2), 0.0),
-    "loss 30 %": (LinkConfig(loss=0.3), 0.0),
-    "loss 50 %": (LinkConfig(loss=0.5), 0.0),
-    "loss 50 % in bursts of 10": (LinkConfig(loss=0.5, burst=10), 0.0),
-    "delay 100 ms": (LinkConfig(delay=0.1), 0.0),
-    "delay 300 ms": (LinkConfig(delay=0.3), 0.0),
-    "delay 500 ms": (LinkConfig(delay=0.5), 0.0),
-    "jitter 500 ms, reordered": (LinkConfig(jitter=0.5, reorder=0.5), 0.0),
-    "clocks 2 s apart": (LinkConfig(delay=0.03, jitter=0.02), 2.0),
-    "62.5 kbit/s each": (LinkConfig(rate=62_500 / 8, queue=8_000), 0.0),
+LINKS: dict[str, tuple[EmulatedLinkConfig, float]] = {  # and seconds by which each clock is ahead of the one before it
+    "perfect": (EmulatedLinkConfig(), 0.0),
+    "loss 10 %": (EmulatedLinkConfig(loss=0.1), 0.0),
+    "loss 20 %": (EmulatedLinkConfig(loss=0.2), 0.0),
+    "loss 30 %": (EmulatedLinkConfig(loss=0.3), 0.0),
+    "loss 50 %": (EmulatedLinkConfig(loss=0.5), 0.0),
+    "loss 50 % in bursts of 10": (EmulatedLinkConfig(loss=0.5, burst=10), 0.0),
+    "delay 100 ms": (EmulatedLinkConfig(delay=0.1), 0.0),
+    "delay 300 ms": (EmulatedLinkConfig(delay=0.3), 0.0),
+    "delay 500 ms": (EmulatedLinkConfig(delay=0.5), 0.0),
+    "jitter 500 ms, reordered": (EmulatedLinkConfig(jitter=0.5, reorder=0.5), 0.0),
+    "clocks 2 s apart": (EmulatedLinkConfig(delay=0.03, jitter=0.02), 2.0),
+    "62.5 kbit/s each": (EmulatedLinkConfig(rate=62_500 / 8, queue=8_000), 0.0),
     "all: loss 50 %, clocks 2 s apart, jitter 500 ms": (
-        LinkConfig(loss=0.5, burst=3, delay=0.03, jitter=0.5, reorder=0.3, duplicate=0.1),
+        EmulatedLinkConfig(loss=0.5, burst=3, delay=0.03, jitter=0.5, reorder=0.3, duplicate=0.1),
         2.0,
     ),
-    "cut": (LinkConfig(loss=1.0), 0.0),
+    "cut": (EmulatedLinkConfig(loss=1.0), 0.0),
 }
 
 
@@ -72,7 +72,7 @@ def main() -> None:
         )
 
 
-def run(scene: RecordedScene, config: LinkConfig, offset: float, seed: int) -> dict[str, float]:
+def run(scene: RecordedScene, config: EmulatedLinkConfig, offset: float, seed: int) -> dict[str, float]:
     """One pass over the scene."""
     network = EmulatedNetwork(config, seed)
     platforms = sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})

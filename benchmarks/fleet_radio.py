@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
-from skyweave.fleet.sinks.score import read_saved, score
+from skyweave.fleet.sinks.score import read_saved_scenes, score_fleet
 from skyweave.recordings.nuscenes import load_recording
 
 NAMES = ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
@@ -142,8 +142,8 @@ def scores(recording: Path, folder: Path, budget: int, began: float, ended: floa
     """Mean average precision of the pictures, of the same moments offline, and of each platform alone."""
     scene = load_recording(str(recording)).scenes[0]
     perceivers = {name: TruthPerceiver(CATEGORIES, seed=i, interval=INTERVAL) for i, name in enumerate(NAMES)}
-    pictures = [one for name in NAMES for one in read_saved(folder / f"{name}.jsonl", began + 1, ended - 1)]
-    found = score(scene, pictures, perceivers, INTERVAL, budget, 1188)
+    pictures = [one for name in NAMES for one in read_saved_scenes(folder / f"{name}.jsonl", began + 1, ended - 1)]
+    found = score_fleet(scene, pictures, perceivers, INTERVAL, budget, 1188)
     return {
         "pictures": found.pictures,
         "pictures expected": int(len(NAMES) * (ended - began - 2) / INTERVAL),
@@ -171,7 +171,7 @@ def around(folder: Path, begin: float, end: float) -> dict[str, float]:
     """What the cut did: to the others' pictures while it lasted, and how long all took to be together again."""
     gaps, missing, back = [0.0], 0, []
     for name in NAMES:
-        pictures = read_saved(folder / f"{name}.jsonl")
+        pictures = read_saved_scenes(folder / f"{name}.jsonl")
         during = [one for one in pictures if begin - 2 < one["time"] < end + 5]
         ready = [one["time"] + one["latency"] for one in during]
         gaps += [b - a for a, b in pairwise(ready)]

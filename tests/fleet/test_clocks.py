@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from skyweave.fleet.link.clocks import ClockExchange, OffsetEstimate
+from skyweave.fleet.link.clocks import ClockExchange, ClockOffsetEstimator
 
 SECOND = 10**9
 
@@ -16,7 +16,7 @@ def exchange(number: int, offset: int, there: int, back: int) -> ClockExchange:
 
 
 def test_the_quickest_exchange_counts() -> None:
-    generator, estimate = np.random.default_rng(0), OffsetEstimate()
+    generator, estimate = np.random.default_rng(0), ClockOffsetEstimator()
     for number in range(40):
         there, back = (int(delay) for delay in generator.exponential(0.2 * SECOND, 2) + 0.02 * SECOND)
         estimate.add(exchange(number, 2 * SECOND, there, back))
@@ -25,7 +25,7 @@ def test_the_quickest_exchange_counts() -> None:
 
 
 def test_a_clock_that_may_as_well_be_right_is_right() -> None:
-    estimate = OffsetEstimate()
+    estimate = ClockOffsetEstimator()
     estimate.add(exchange(0, 3_000_000, 6_000_000, 6_000_000))
     assert estimate.known and estimate.offset == 0
     estimate.add(exchange(1, 3_000_000, 100_000, 100_000))
@@ -33,24 +33,24 @@ def test_a_clock_that_may_as_well_be_right_is_right() -> None:
 
 
 def test_before_any_exchange_only_a_gross_error_is_guessed() -> None:
-    estimate = OffsetEstimate()
+    estimate = ClockOffsetEstimator()
     estimate.heard(5 * SECOND, 5 * SECOND + 300_000_000)
     assert not estimate.known and estimate.offset == 0
-    estimate = OffsetEstimate()
+    estimate = ClockOffsetEstimator()
     estimate.heard(5 * SECOND, 8 * SECOND)
     estimate.heard(6 * SECOND, 8 * SECOND + 100_000_000)
     assert estimate.offset == -2 * SECOND - 100_000_000
 
 
 def test_impossible_exchanges_are_left_out() -> None:
-    estimate = OffsetEstimate()
+    estimate = ClockOffsetEstimator()
     estimate.add(ClockExchange(10 * SECOND, 0, 5 * SECOND, 11 * SECOND))
     estimate.add(ClockExchange(0, 0, 0, 60 * SECOND))
     assert not estimate.known and estimate.offset == 0
 
 
 def test_it_is_read_while_it_is_written() -> None:
-    estimate, stop, faults = OffsetEstimate(), threading.Event(), []
+    estimate, stop, faults = ClockOffsetEstimator(), threading.Event(), []
 
     def read() -> None:
         try:

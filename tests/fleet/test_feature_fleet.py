@@ -25,8 +25,8 @@ from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
-from skyweave.fleet.sinks.publish import MOST, SHOWN
-from skyweave.fleet.sinks.score import read_detections, read_saved
+from skyweave.fleet.sinks.publish import MIN_PUBLISHED_SCORE, MOST
+from skyweave.fleet.sinks.score import read_detections, read_saved_scenes
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.fleet.supervisor.supervisor import Supervisor
 from skyweave.perception.model import PerceptionModel
@@ -84,7 +84,7 @@ def fleet_of(folder: Path) -> FleetConfig:
 
 def whole_moments(folder: Path) -> dict[int, dict[str, dict[str, Any]]]:
     """A row of moments of which each platform made a picture with everything of all others in it; {} if none yet."""
-    pictures = [one for name in NAMES for one in read_saved(folder / f"{name}.jsonl")]
+    pictures = [one for name in NAMES for one in read_saved_scenes(folder / f"{name}.jsonl")]
     found: dict[int, dict[str, dict[str, Any]]] = {}
     for content in pictures:
         sources = content["sources"].values()
@@ -142,7 +142,7 @@ def test_processes_that_exchange_features_give_what_a_batch_gives(folder: Path) 
             for name in NAMES:
                 offline = wanted[name].detections
                 assert offline is not None
-                offline = offline.select(np.flatnonzero(offline.scores >= SHOWN)[:MOST])
+                offline = offline.select(np.flatnonzero(offline.scores >= MIN_PUBLISHED_SCORE)[:MOST])
                 live = read_detections(pictures[name])
                 assert len(live) == len(offline) > 5
                 assert live.categories == offline.categories

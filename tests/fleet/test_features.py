@@ -14,10 +14,10 @@ from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.entropy_tables import freeze
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
-from skyweave.fleet.link.transport import Loopback
-from skyweave.fleet.node.node import NodeOptions, names
-from skyweave.fleet.node.rate_control import BudgetConfig
+from skyweave.fleet.link.emulated import EmulatedLinkConfig, EmulatedNetwork
+from skyweave.fleet.link.transport import LoopbackNetwork
+from skyweave.fleet.node.node import NodeOptions, peer_names
+from skyweave.fleet.node.rate_control import RateControlConfig
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
@@ -53,8 +53,8 @@ def model(perception: PerceptionModel, cache: FeatureCache) -> CollaborativeMode
 
 
 def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeModel) -> None:
-    clock, hub = fleet.HandClock(), Loopback()
-    options = NodeOptions(budget=BudgetConfig(least=BUDGET, most=BUDGET))
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
+    options = NodeOptions(budget=RateControlConfig(least=BUDGET, most=BUDGET))
     nodes = {name: fleet.node(name, hub.join(), clock, options, perceiver=FeaturePerceiver(model)) for name in NAMES}
     offline = {name: FeaturePerceiver(model) for name in NAMES}
     chunk_budget = BUDGET - -(-BUDGET // options.mtu) * 12
@@ -69,7 +69,7 @@ def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeM
         for name in NAMES:
             assert 0.6 * BUDGET < sent[name].bytes <= BUDGET
             picture = nodes[name].finish(sent[name])
-            assert names(picture.sources) == [other for other in NAMES if other != name]
+            assert peer_names(picture.sources) == [other for other in NAMES if other != name]
             assert all(one.complete and one.content.high is not None for one in picture.sources)
             a, b = picture.scene.detections, wanted[name].detections
             assert a is not None and b is not None and len(a) == len(b)
@@ -81,7 +81,7 @@ def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeM
 
 
 def test_peers_without_the_model_still_give_their_boxes(model: CollaborativeModel) -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here = fleet.node("UAV_1", hub.join(), clock, perceiver=FeaturePerceiver(model))
     there = fleet.node("UAV_4", hub.join(), clock, perceiver=fleet.truth_perceiver(4, resolution=1.0))
     there.beat()
@@ -92,12 +92,12 @@ def test_peers_without_the_model_still_give_their_boxes(model: CollaborativeMode
     assert source.content.high is None and source.content.boxes is not None
     there.peers.read()
     back = there.finish(there.send(fleet.frame(0, "UAV_4")))
-    assert names(back.sources) == ["UAV_1"] and there.drops()["UAV_1"]["fingerprint"] > 0
+    assert peer_names(back.sources) == ["UAV_1"] and there.drops()["UAV_1"]["fingerprint"] > 0
 
 
 def test_lost_chunks_lose_cells_and_not_the_picture(model: CollaborativeModel) -> None:
-    network, clock = EmulatedNetwork(LinkConfig(loss=0.4), seed=2), fleet.HandClock()
-    options = NodeOptions(mtu=300, budget=BudgetConfig(least=BUDGET, most=BUDGET))
+    network, clock = EmulatedNetwork(EmulatedLinkConfig(loss=0.4), seed=2), fleet.HandClock()
+    options = NodeOptions(mtu=300, budget=RateControlConfig(least=BUDGET, most=BUDGET))
     nodes = {n: fleet.node(n, network.join(n), clock, options, perceiver=FeaturePerceiver(model)) for n in NAMES[:2]}
     incomplete = 0
     for number in range(4):

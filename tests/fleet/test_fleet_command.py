@@ -25,7 +25,7 @@ from skyweave.cli.main import main
 from skyweave.core.config import load_config_file
 from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state, node_contents, supervisor_of
+from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state, node_contents, supervisor_pid
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0  # a loaded machine may take its time
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if supervisor_of(folder / "state") is not None:
+        if supervisor_pid(folder / "state") is not None:
             main(["fleet", "down", str(folder / "fleet.yaml")])
 
 
@@ -258,7 +258,7 @@ def test_nodes_end_with_a_supervisor_that_was_killed(folder: Path) -> None:
         return True
 
     until(lambda: all(map(ended, processes)), "no node is left")
-    assert supervisor_of(folder / "state") is None
+    assert supervisor_pid(folder / "state") is None
 
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -312,8 +312,8 @@ def test_keys_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_supervisor_holds_its_lock(tmp_path: Path) -> None:
     config = FleetConfig("x", ["A"], {"source": {"path": "nothing"}}, {}, 9000, str(tmp_path / "state"))
     one = Supervisor(config)
-    assert supervisor_of(tmp_path / "state") == os.getpid()
+    assert supervisor_pid(tmp_path / "state") == os.getpid()
     with pytest.raises(ValueError, match="runs already"):
         Supervisor(config)
     one.end()
-    assert supervisor_of(tmp_path / "state") is None
+    assert supervisor_pid(tmp_path / "state") is None

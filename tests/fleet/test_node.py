@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import fabricated_fleet as fleet
-from skyweave.fleet.link.emulated import EmulatedNetwork, LinkConfig
-from skyweave.fleet.link.transport import Loopback
-from skyweave.fleet.node.node import Node, NodeOptions, names
+from skyweave.fleet.link.emulated import EmulatedLinkConfig, EmulatedNetwork
+from skyweave.fleet.link.transport import LoopbackNetwork
+from skyweave.fleet.node.node import Node, NodeOptions, peer_names
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.perception.prediction import ScenePrediction
@@ -28,7 +28,7 @@ def test_networked_and_batch_results_are_equal(kind: str) -> None:
     def perceiver(name: str) -> object:
         return fleet.truth_perceiver(int(name[-1])) if kind == "truth" else fleet.model_perceiver()
 
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     nodes = {name: fleet.node(name, hub.join(), clock, perceiver=perceiver(name)) for name in NAMES}
     offline = {name: perceiver(name) for name in NAMES}
     for number in range(3):
@@ -41,7 +41,7 @@ def test_networked_and_batch_results_are_equal(kind: str) -> None:
         pictures = {name: nodes[name].finish(sent[name]) for name in NAMES}
         wanted = perceive_together(offline, frames, WorldFrame(), 20_000, 1188)  # type: ignore[arg-type]
         for name in NAMES:
-            assert names(pictures[name].sources) == [other for other in NAMES if other != name]
+            assert peer_names(pictures[name].sources) == [other for other in NAMES if other != name]
             same(pictures[name].scene, wanted[name])
     found = pictures["UAV_1"].scene.detections
     assert found is not None
@@ -56,7 +56,7 @@ def test_networked_and_batch_results_are_equal(kind: str) -> None:
 
 def test_a_node_alone_gives_its_own_view_and_waits_for_nobody() -> None:
     clock = fleet.HandClock()
-    node = fleet.node("UAV_1", Loopback().join(), clock)
+    node = fleet.node("UAV_1", LoopbackNetwork().join(), clock)
     sent = node.send(fleet.frame(0, "UAV_1"))
     assert node.missing(sent) == []
     picture = node.finish(sent)
@@ -65,7 +65,7 @@ def test_a_node_alone_gives_its_own_view_and_waits_for_nobody() -> None:
 
 def test_clocks_that_are_wrong_are_found_out_and_frames_still_meet() -> None:
     """A peer's clock is 2 s ahead; the link delays by 80 ms and 40 ms jitter."""
-    network = EmulatedNetwork(LinkConfig(delay=0.04, jitter=0.04), seed=3)
+    network = EmulatedNetwork(EmulatedLinkConfig(delay=0.04, jitter=0.04), seed=3)
     true = fleet.HandClock()
     clocks = {"UAV_1": true, "UAV_2": lambda: true.now + 2_000_000_000}
     nodes = {name: fleet.node(name, network.join(name), clocks[name]) for name in clocks}
@@ -84,13 +84,13 @@ def test_clocks_that_are_wrong_are_found_out_and_frames_still_meet() -> None:
         picture = nodes["UAV_1"].finish(first)
     (peer,) = nodes["UAV_1"].peers.all()
     assert peer.clock.known and peer.clock.offset == pytest.approx(2e9, abs=0.04e9)
-    assert names(picture.sources) == ["UAV_2"]
+    assert peer_names(picture.sources) == ["UAV_2"]
     assert abs(picture.sources[0].apart) < 0.05
     assert not peer.refused()
 
 
 def test_what_is_stale_or_from_the_future_is_refused_by_reason() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_2"))
     for _ in range(3):
         clock.now += 1_000_000
@@ -104,7 +104,7 @@ def test_what_is_stale_or_from_the_future_is_refused_by_reason() -> None:
 
 
 def test_a_restarted_peer_is_back_at_once() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_2"))
     for number in range(6):
         clock.now = fleet.START + number * 500_000_000
@@ -114,7 +114,7 @@ def test_a_restarted_peer_is_back_at_once() -> None:
         there.beat()
         there.send(fleet.frame(number, "UAV_2"))
         picture = here.finish(here.send(fleet.frame(number, "UAV_1")))
-        assert names(picture.sources) == ["UAV_2"], number
+        assert peer_names(picture.sources) == ["UAV_2"], number
     assert not here.drops()["UAV_2"]
 
 
@@ -122,7 +122,7 @@ def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
     """250 kbit/s shared by two frames a second leaves 15 kB each; the perceiver would send more."""
     from dataclasses import replace as changed
 
-    from skyweave.fleet.node.rate_control import BudgetConfig
+    from skyweave.fleet.node.rate_control import RateControlConfig
     from skyweave.wire import BoxList, FrameContent
 
     class Talker:
@@ -142,16 +142,16 @@ def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
             )
             return changed(self.base.content(own, budget), boxes=boxes)  # type: ignore[arg-type]
 
-    network = EmulatedNetwork(LinkConfig(rate=10_000, queue=6_000), seed=1)
+    network = EmulatedNetwork(EmulatedLinkConfig(rate=10_000, queue=6_000), seed=1)
     clock = fleet.HandClock()
-    options = NodeOptions(budget=BudgetConfig(least=400, most=20_000))
+    options = NodeOptions(budget=RateControlConfig(least=400, most=20_000))
     talker = fleet.node("UAV_1", network.join("UAV_1"), clock, options, perceiver=Talker())
     listener = fleet.node("UAV_2", network.join("UAV_2"), clock, options)
     budgets = []
     for number in range(80):
         start = fleet.START + number * 500_000_000
         if number == 50:
-            network.change(LinkConfig(), "UAV_1", "UAV_2")
+            network.change(EmulatedLinkConfig(), "UAV_1", "UAV_2")
         clock.now = start
         talker.beat()
         listener.beat()
@@ -169,13 +169,13 @@ def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
 @pytest.mark.parametrize(
     "link",
     [
-        LinkConfig(loss=0.5, burst=3),
-        LinkConfig(jitter=0.5, reorder=0.5),
-        LinkConfig(loss=0.5, jitter=0.5),
-        LinkConfig(loss=1.0),
+        EmulatedLinkConfig(loss=0.5, burst=3),
+        EmulatedLinkConfig(jitter=0.5, reorder=0.5),
+        EmulatedLinkConfig(loss=0.5, jitter=0.5),
+        EmulatedLinkConfig(loss=1.0),
     ],
 )
-def test_bad_links_never_take_anything_from_the_own_view(link: LinkConfig) -> None:
+def test_bad_links_never_take_anything_from_the_own_view(link: EmulatedLinkConfig) -> None:
     """Clocks are 2 s apart as well. Everything that a platform finds alone it still has, however little comes."""
     network, true = EmulatedNetwork(link, seed=5), fleet.HandClock()
     ahead = {name: number * 2_000_000_000 for number, name in enumerate(("UAV_1", "UAV_4"))}
@@ -216,7 +216,7 @@ def talk(here: Node, there: Node, clock: fleet.HandClock, number: int, late: flo
 
 
 def test_who_froze_is_waited_for_no_longer_than_it_used_to_take_and_a_little() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     options = NodeOptions(wait=0.45, grace=0.1)
     here = fleet.node("UAV_1", hub.join(), clock, options)
     there = fleet.node("UAV_2", hub.join(), clock)
@@ -234,7 +234,7 @@ def test_who_froze_is_waited_for_no_longer_than_it_used_to_take_and_a_little() -
 
 
 def test_who_is_often_late_is_waited_for_longer_but_never_beyond_the_limit() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(wait=0.3))
     there = fleet.node("UAV_2", hub.join(), clock)
     for number in range(6):
@@ -244,7 +244,7 @@ def test_who_is_often_late_is_waited_for_longer_but_never_beyond_the_limit() -> 
 
 
 def test_who_died_is_not_waited_for_and_is_again_when_it_is_back() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_2"))
     for number in range(4):
         talk(here, there, clock, number, 0.02)
@@ -260,7 +260,7 @@ def test_who_died_is_not_waited_for_and_is_again_when_it_is_back() -> None:
 
 def test_frames_as_seldom_as_the_source_gives_them_are_waited_for() -> None:
     """The model expects a frame every half second; the source gives one every two."""
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here, there = (fleet.node(name, hub.join(), clock, interval=2.0) for name in ("UAV_1", "UAV_2"))
     for number in (0, 4, 8):
         missing = talk(here, there, clock, number, 0.02)

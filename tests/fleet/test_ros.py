@@ -14,11 +14,11 @@ from rosbags.typesys import Stores, get_typestore
 from skyweave.core.config import config_from_dict
 from skyweave.fleet.config import NodeConfig, RosConfig, SourceConfig
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.transport import Loopback, LoopbackMember
+from skyweave.fleet.link.transport import LoopbackNetwork, LoopbackTransport
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
 from skyweave.fleet.sources.base import open_source
-from skyweave.fleet.sources.ros import RosSource, mounted
-from skyweave.fleet.supervisor.runtime import make_node
+from skyweave.fleet.sources.ros import RosSource, camera_mount
+from skyweave.fleet.supervisor.runtime import build_node
 from skyweave.recordings.recording import Frame
 
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
@@ -85,7 +85,7 @@ class Bench:
     """A source on a loopback, and its publisher."""
 
     def __init__(self, config: RosConfig = CONFIG) -> None:
-        hub = Loopback()
+        hub = LoopbackNetwork()
         here, self.there = hub.join(), hub.join()
         self.config, self.stop = config, threading.Event()
         self.source = RosSource(config, "UAV_1", "EPSG:32632", 0.1, here.subscribe)
@@ -179,10 +179,10 @@ def test_a_clock_that_was_wrong_once_is_forgiven() -> None:
 
 
 def test_mounts_follow_rep_103() -> None:
-    level = mounted((1.0, 2.0, 3.0, 0.0, 0.0, 0.0))
+    level = camera_mount((1.0, 2.0, 3.0, 0.0, 0.0, 0.0))
     assert level[:3, 3].tolist() == [1, 2, 3]
     assert level[:3, 2] == pytest.approx([1, 0, 0]) and level[:3, 0] == pytest.approx([0, -1, 0])  # right is -y
-    assert mounted((0, 0, 0, 90.0, 0, 0))[:3, 2] == pytest.approx([0, 1, 0], abs=1e-12)  # to the left
+    assert camera_mount((0, 0, 0, 90.0, 0, 0))[:3, 2] == pytest.approx([0, 1, 0], abs=1e-12)  # to the left
 
 
 def test_a_node_hears_a_bridge_on_a_session_of_its_own() -> None:
@@ -193,7 +193,7 @@ def test_a_node_hears_a_bridge_on_a_session_of_its_own() -> None:
         "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18655"], "interval": 0.1},
         "perceiver": {"kind": "truth"},
     }
-    node, source = make_node(config_from_dict(content, NodeConfig))
+    node, source = build_node(config_from_dict(content, NodeConfig))
     stop, found = threading.Event(), []
     thread = threading.Thread(target=lambda: found.extend(source.moments(wall_clock, stop)))
     thread.start()
@@ -227,7 +227,7 @@ def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.Mo
     bridge = ZenohTransport(ZenohConfig(listen=["tcp/127.0.0.1:18656"]))
     try:
         with pytest.raises(ValueError, match="no such camera"):
-            make_node(config_from_dict(content, NodeConfig))
+            build_node(config_from_dict(content, NodeConfig))
         assert len(closed) == 2, "the fleet's session and the source's own"
     finally:
         bridge.close()
@@ -238,7 +238,7 @@ def test_configurations_are_checked() -> None:
         SourceConfig("ros2")
     with pytest.raises(ValueError, match="pose_type 'tf' is not read"):
         RosConfig("a", "b", "c", pose_type="tf")
-    member: LoopbackMember = Loopback().join()
+    member: LoopbackTransport = LoopbackNetwork().join()
     assert isinstance(open_source(SourceConfig("ros2", ros=CONFIG), "UAV_1", member.subscribe), RosSource)
 
 

@@ -20,12 +20,12 @@ from fabricated_world import small_world
 from skyweave.fleet import FleetClient
 from skyweave.fleet.config import SourceConfig
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.transport import Loopback
-from skyweave.fleet.node.node import Node, NodeOptions, Picture, names
-from skyweave.fleet.sinks.prometheus import NodeCollector, status
+from skyweave.fleet.link.transport import LoopbackNetwork
+from skyweave.fleet.node.node import FusedScene, Node, NodeOptions, peer_names
+from skyweave.fleet.sinks.prometheus import NodeCollector, node_status
 from skyweave.fleet.sinks.publish import Publisher
 from skyweave.fleet.sources.base import RecordingSource, SimulatorSource, open_source
-from skyweave.fleet.sources.images import PictureMessage, TopicSource
+from skyweave.fleet.sources.images import ImageMessage, TopicSource
 from skyweave.fleet.supervisor.runtime import run_node
 from skyweave.perception.results import Detections
 from skyweave.perception.tracking import Tracker, TrackerConfig
@@ -41,13 +41,13 @@ def toy_source(name: str, interval: float = 0.2) -> RecordingSource:
 
 
 def start(
-    name: str, hub: Loopback, stop: threading.Event, made: list[Picture], frames: int | None = None
+    name: str, hub: LoopbackNetwork, stop: threading.Event, made: list[FusedScene], frames: int | None = None
 ) -> tuple[Node, threading.Thread]:
     node = fleet.node(name, hub.join(), wall_clock, NodeOptions(wait=0.15, beat=0.1, window=0.1))
     node.interval = 0.2
     publisher = Publisher(node, ("picture", "ros"), camera_interval=0.1)
 
-    def done(picture: Picture) -> None:
+    def done(picture: FusedScene) -> None:
         publisher.publish(picture)
         made.append(picture)
 
@@ -57,8 +57,8 @@ def start(
 
 
 def test_nodes_run_together_and_a_client_reads_them() -> None:
-    hub, stop = Loopback(), threading.Event()
-    made: dict[str, list[Picture]] = {name: [] for name in NAMES}
+    hub, stop = LoopbackNetwork(), threading.Event()
+    made: dict[str, list[FusedScene]] = {name: [] for name in NAMES}
     client = FleetClient("test", transport=hub.join())
     running = [start(name, hub, stop, made[name]) for name in NAMES]
     try:
@@ -86,7 +86,7 @@ def test_nodes_run_together_and_a_client_reads_them() -> None:
         client.close()
     assert not any(thread.is_alive() for _, thread in running)
     node = running[0][0]
-    said = status(node)
+    said = node_status(node)
     assert said["told"] >= said["frames"] == len(made["UAV_1"]) > 0 and json.dumps(said)
     families = {family.name: family for family in NodeCollector(node).collect()}
     assert families["skyweave_frames"].samples[0].value == said["frames"]
@@ -95,7 +95,7 @@ def test_nodes_run_together_and_a_client_reads_them() -> None:
 
 
 def test_a_slow_node_skips_moments_and_counts_them() -> None:
-    hub, stop, made = Loopback(), threading.Event(), []
+    hub, stop, made = LoopbackNetwork(), threading.Event(), []
     node = fleet.node("UAV_1", hub.join(), wall_clock)
     node.interval = 0.02
     observe = node.perceiver.observe
@@ -119,7 +119,7 @@ def test_a_source_that_breaks_ends_the_node_loudly() -> None:
             raise OSError("the camera is gone")
             yield
 
-    node = fleet.node("UAV_1", Loopback().join(), wall_clock)
+    node = fleet.node("UAV_1", LoopbackNetwork().join(), wall_clock)
     with pytest.raises(OSError, match="camera is gone"):
         run_node(node, Broken(), lambda picture: None, threading.Event())
 
@@ -186,12 +186,12 @@ def test_a_folder_with_poses_is_a_source(tmp_path: Path) -> None:
 
 
 def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:
-    hub = Loopback()
+    hub = LoopbackNetwork()
     here, there = hub.join(), hub.join()
     source = TopicSource("drone/front", "UAV_1", None, here.subscribe)
     pose = np.diag([1.0, -1, -1, 1])
     pose[:3, 3] = 1, 2, 30
-    message = PictureMessage(
+    message = ImageMessage(
         wall_clock(), jpeg(), [50.0, 0, 32, 0, 50, 24, 0, 0, 1], pose.ravel().tolist(), channel="FRONT"
     )
     good = msgspec.msgpack.encode(message)
@@ -232,10 +232,10 @@ def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:
 
 
 def test_pictures_of_peers_go_into_the_statistics() -> None:
-    hub, clock = Loopback(), fleet.HandClock()
+    hub, clock = LoopbackNetwork(), fleet.HandClock()
     here, there = (fleet.node(name, hub.join(), clock) for name in NAMES)
     there.send(fleet.frame(0, "UAV_4"))
-    assert names(here.finish(here.send(fleet.frame(0, "UAV_1"))).sources) == ["UAV_4"]
+    assert peer_names(here.finish(here.send(fleet.frame(0, "UAV_1"))).sources) == ["UAV_4"]
     assert here.statistics.fused_with == {1: 1} and here.statistics.frames == 1
     assert here.statistics.stages["observe"].count == 1
 
@@ -244,7 +244,7 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     from skyweave.core.config import config_from_dict
     from skyweave.fleet.config import NodeConfig
-    from skyweave.fleet.supervisor.runtime import make_perceiver
+    from skyweave.fleet.supervisor.runtime import build_perceiver
     from skyweave.perception.weights import save_perception
 
     perceiver = fleet.model_perceiver()
@@ -254,10 +254,10 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
         "source": {"path": "unused", "interval": 0.5},
         "perceiver": {"kind": "model", "weights": str(tmp_path / "model.safetensors")},
     }
-    read = make_perceiver(config_from_dict(content, NodeConfig))
+    read = build_perceiver(config_from_dict(content, NodeConfig))
     assert torch.get_num_threads() == threads, "only a process of its own may settle what all of it shares"
     assert read.categories == ("car", "truck") and read.interval == 0.5 and read.resolution == 1.0
-    hub, clock = Loopback(), fleet.HandClock()
+    hub, clock = LoopbackNetwork(), fleet.HandClock()
     here = fleet.node("UAV_1", hub.join(), clock, perceiver=read)
     there = fleet.node("UAV_4", hub.join(), clock, perceiver=fleet.truth_perceiver(4, resolution=1.0))
     other = fleet.node("UAV_3", hub.join(), clock)  # its cells are half as large
@@ -268,7 +268,7 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
         other.send(fleet.frame(number, "UAV_3"))
         there.send(fleet.frame(number, "UAV_4"))
         picture = here.finish(here.send(fleet.frame(number, "UAV_1")))
-    assert names(picture.sources) == ["UAV_4"]
+    assert peer_names(picture.sources) == ["UAV_4"]
     assert here.drops()["UAV_3"] == {"grid": 6}
     found, alone = picture.scene.detections, picture.sources[0].content.boxes
     assert found is not None and alone is not None and len(found) >= len(alone) > 0

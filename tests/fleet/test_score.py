@@ -9,10 +9,10 @@ import pytest
 
 import fabricated_fleet as fleet
 import fabricated_scene as toy
-from skyweave.fleet.link.transport import Loopback
+from skyweave.fleet.link.transport import LoopbackNetwork
 from skyweave.fleet.node.node import NodeOptions
 from skyweave.fleet.sinks.publish import Publisher
-from skyweave.fleet.sinks.score import read_detections, read_saved, score
+from skyweave.fleet.sinks.score import read_detections, read_saved_scenes, score_fleet
 from skyweave.recordings.recording import RecordedScene
 
 NAMES = ("UAV_1", "UAV_4")
@@ -35,7 +35,7 @@ def scene() -> RecordedScene:
 
 def pictures(count: int = 6) -> list[dict[str, object]]:
     """What two nodes make of it over a perfect network."""
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     nodes = {name: fleet.node(name, hub.join(), clock, NodeOptions(window=0.1)) for name in NAMES}
     publishers = {name: Publisher(node) for name, node in nodes.items()}
     made = []
@@ -55,7 +55,7 @@ def perceivers() -> dict[str, object]:
 
 
 def test_a_perfect_network_is_as_good_as_none_and_better_than_alone() -> None:
-    found = score(scene(), pictures(), perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+    found = score_fleet(scene(), pictures(), perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
     assert found.pictures == found.expected == 12 and found.whole == 1.0
     assert found.live == pytest.approx(found.offline, abs=1e-3) and found.live > 0.9
     assert found.own < 0.7 * found.live
@@ -65,10 +65,10 @@ def test_a_perfect_network_is_as_good_as_none_and_better_than_alone() -> None:
 def test_pictures_that_are_missing_are_counted_and_worse_ones_score_less() -> None:
     made = pictures()
     fewer = [one for number, one in enumerate(made) if number not in (4, 5, 10)]
-    found = score(scene(), fewer, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+    found = score_fleet(scene(), fewer, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
     assert (found.pictures, found.expected) == (9, 12) and found.longest == pytest.approx(2 * INTERVAL)
     empty = [{**one, "boxes": [], "sources": {}} for one in made]
-    found = score(scene(), empty, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+    found = score_fleet(scene(), empty, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
     assert found.live == 0 and found.offline > 0.9 and found.whole == 0
 
 
@@ -76,14 +76,14 @@ def test_saved_pictures_are_read_back_and_a_line_cut_off_is_left_out(tmp_path: P
     made = pictures(2)
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(map(json.dumps, made)) + '\n{"time": 17')
-    assert read_saved(path) == made
+    assert read_saved_scenes(path) == made
     later = made[-1]["time"]
-    assert [one["time"] for one in read_saved(path, begin=later)] == [later, later]  # type: ignore[arg-type]
-    assert read_saved(tmp_path / "none") == []
+    assert [one["time"] for one in read_saved_scenes(path, begin=later)] == [later, later]  # type: ignore[arg-type]
+    assert read_saved_scenes(tmp_path / "none") == []
     boxes = read_detections(made[0])
     assert len(boxes) == len(made[0]["boxes"]) and np.isfinite(boxes.velocities).all()  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="saved no pictures"):
-        score(scene(), [], perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+        score_fleet(scene(), [], perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
     blind = RecordedScene("blind", [replace(frame, annotations=None) for frame in scene().frames])
     with pytest.raises(ValueError, match="no truth"):
-        score(blind, made, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]
+        score_fleet(blind, made, perceivers(), INTERVAL, 20_000)  # type: ignore[arg-type]

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import fabricated_fleet as fleet
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.envelope import WINDOW, Opened, Sealer, Unsealer
-from skyweave.fleet.link.heartbeat import Heartbeat, Report, read_heartbeat, write_heartbeat
+from skyweave.fleet.link.envelope import WINDOW, OpenedEnvelope, Sealer, Unsealer
+from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, decode_heartbeat, encode_heartbeat
 from skyweave.fleet.link.rate_limit import PeerLimits
-from skyweave.fleet.link.topics import alive_key, frame_key, platform_of
-from skyweave.fleet.link.transport import Loopback
-from skyweave.fleet.link.trust import load_trust, make_keys
+from skyweave.fleet.link.topics import frame_topic, heartbeat_topic, platform_from_topic
+from skyweave.fleet.link.transport import LoopbackNetwork
+from skyweave.fleet.link.trust import create_keys, load_credentials
 from skyweave.fleet.node.node import NodeOptions
-from skyweave.fleet.sinks.prometheus import NodeCollector, status
+from skyweave.fleet.sinks.prometheus import NodeCollector, node_status
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
@@ -28,7 +28,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trust") / "keys"
-    assert make_keys(folder, ["UAV_1", "UAV_2", "viewer"]) == ["UAV_1", "UAV_2", "viewer"]
+    assert create_keys(folder, ["UAV_1", "UAV_2", "viewer"]) == ["UAV_1", "UAV_2", "viewer"]
     return folder
 
 
@@ -38,7 +38,7 @@ def sealed(message: bytes = b"hello", key: str = "k", now: int = fleet.START) ->
 
 def test_what_is_sealed_is_opened_with_its_time() -> None:
     opened = Unsealer(KEY.public_key()).unseal("k", sealed())
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenedEnvelope)
     assert opened.message == b"hello" and opened.sent == fleet.START
     assert len(sealed()) == 5 + 12 + 64
 
@@ -72,9 +72,9 @@ def test_nothing_is_taken_twice_however_it_is_ordered() -> None:
     for _ in range(2):
         for number, message in enumerate(messages):
             opened = unsealer.unseal("k", message)
-            if isinstance(opened, Opened):
+            if isinstance(opened, OpenedEnvelope):
                 unsealer.remember(opened)
-            assert isinstance(opened, Opened) == (_ == 0), number
+            assert isinstance(opened, OpenedEnvelope) == (_ == 0), number
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -82,7 +82,7 @@ def test_what_is_remembered_is_bounded() -> None:
     first = sealer.seal("k", b"first")
     for message in [first, *(sealer.seal("k", b"") for _ in range(WINDOW + 10))]:
         opened = unsealer.unseal("k", message)
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenedEnvelope)
         unsealer.remember(opened)
     assert len(unsealer._seen) == WINDOW
     assert unsealer.unseal("k", first) == "replay"
@@ -92,44 +92,44 @@ def test_keys_are_private_kept_and_signed_by_the_authority(keys: Path, tmp_path:
     assert stat.S_IMODE((keys / "UAV_1" / "signing.key").stat().st_mode) == 0o600
     assert stat.S_IMODE((keys / "authority.key").stat().st_mode) == 0o600
     before = (keys / "UAV_1" / "signing.key").read_bytes()
-    assert make_keys(keys, ["UAV_1", "UAV_9"]) == ["UAV_9"]
+    assert create_keys(keys, ["UAV_1", "UAV_9"]) == ["UAV_9"]
     assert (keys / "UAV_1" / "signing.key").read_bytes() == before
-    trust = load_trust(keys, "UAV_1")
+    trust = load_credentials(keys, "UAV_1")
     assert {name: member.number for name, member in trust.members.items()} == {
         "UAV_1": 1, "UAV_2": 2, "viewer": 3, "UAV_9": 4,
     }  # fmt: skip
     with pytest.raises(ValueError, match="no keys for 'nobody'"):
-        load_trust(keys, "nobody")
+        load_credentials(keys, "nobody")
     members = keys / "members.json"
     content = members.read_bytes()
     try:
         members.write_bytes(content.replace(b'"number": 1', b'"number": 7'))
         with pytest.raises(ValueError, match="not signed"):
-            load_trust(keys, "UAV_1")
+            load_credentials(keys, "UAV_1")
     finally:
         members.write_bytes(content)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_no_heartbeat(data: bytes) -> None:
-    found = read_heartbeat(data)
+    found = decode_heartbeat(data)
     assert found is None or isinstance(found, Heartbeat)
 
 
 def test_heartbeats_come_back_and_nonsense_in_them_does_not() -> None:
-    beat = Heartbeat(1, 7, 5, 500_000, 32632, 0.5, ("car",), fleet.START, (Report(8, 1, 2, 3, 4, 5),))
-    assert read_heartbeat(write_heartbeat(beat)) == beat
+    beat = Heartbeat(1, 7, 5, 500_000, 32632, 0.5, ("car",), fleet.START, (PeerReport(8, 1, 2, 3, 4, 5),))
+    assert decode_heartbeat(encode_heartbeat(beat)) == beat
     for change in ({"version": 2}, {"interval": float("nan")}, {"platform": -1}, {"resolution": 0}):
         import msgspec
 
-        assert read_heartbeat(write_heartbeat(msgspec.structs.replace(beat, **change))) is None
-    assert len(write_heartbeat(beat)) < 70
+        assert decode_heartbeat(encode_heartbeat(msgspec.structs.replace(beat, **change))) is None
+    assert len(encode_heartbeat(beat)) < 70
 
 
 def test_a_peer_cannot_speak_for_another(keys: Path) -> None:
     """UAV_2 has good keys, and signs frames under UAV_1's key, and frames with UAV_1's number under its own."""
-    clock, hub = fleet.HandClock(), Loopback()
-    one, two, viewer = (load_trust(keys, name) for name in ("UAV_1", "UAV_2", "viewer"))
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
+    one, two, viewer = (load_credentials(keys, name) for name in ("UAV_1", "UAV_2", "viewer"))
     here = fleet.node("UAV_1", hub.join(), clock, trust=one)
     listener = hub.join()
     hostile = fleet.node("UAV_2", hub.join(), clock, trust=two)
@@ -138,19 +138,19 @@ def test_a_peer_cannot_speak_for_another(keys: Path) -> None:
     hostile.send(fleet.frame(0, "UAV_2"))  # UAV_1's number, UAV_2's signature and key
     third.peers.read()
     assert third.drops()["UAV_2"] == {"impostor": 1}
-    forged = hostile.sealer.seal(frame_key("test", "UAV_1"), b"anything")
-    listener.publish(frame_key("test", "UAV_1"), forged)
+    forged = hostile.sealer.seal(frame_topic("test", "UAV_1"), b"anything")
+    listener.publish(frame_topic("test", "UAV_1"), forged)
     third.peers.read()
     assert third.drops()["UAV_1"] == {"signature": 1}
-    listener.publish(frame_key("test", "nobody"), forged)
+    listener.publish(frame_topic("test", "nobody"), forged)
     assert third.drops()[""] == {"stranger": 1}
     assert here.drops()["UAV_2"] == {}
 
 
 def test_replays_are_refused_by_reason(keys: Path) -> None:
-    clock, hub = fleet.HandClock(), Loopback()
-    here = fleet.node("UAV_1", hub.join(), clock, trust=load_trust(keys, "UAV_1"))
-    there = fleet.node("UAV_2", hub.join(), clock, trust=load_trust(keys, "UAV_2"))
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
+    here = fleet.node("UAV_1", hub.join(), clock, trust=load_credentials(keys, "UAV_1"))
+    there = fleet.node("UAV_2", hub.join(), clock, trust=load_credentials(keys, "UAV_2"))
     tape: list[tuple[str, bytes]] = []
     recorder = hub.join()
     recorder.subscribe("**", lambda key, message: tape.append((key, message)))
@@ -165,7 +165,7 @@ def test_replays_are_refused_by_reason(keys: Path) -> None:
     assert here.drops()["UAV_2"] == {"replay": 2}
     # A node that was started again has forgotten what it heard; what is old is refused all the same.
     clock.now += 13_000_000_000
-    again = fleet.node("UAV_1", hub.join(), clock, trust=load_trust(keys, "UAV_1"))
+    again = fleet.node("UAV_1", hub.join(), clock, trust=load_credentials(keys, "UAV_1"))
     for key, message in tape:
         recorder.publish(key, message)
     again.peers.read()
@@ -173,13 +173,13 @@ def test_replays_are_refused_by_reason(keys: Path) -> None:
 
 
 def test_floods_are_cut_off_for_their_sender_alone() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     limits = PeerLimits(rate=50_000, messages=100, waiting=64)
     here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=limits))
     honest = fleet.node("UAV_2", hub.join(), clock)
     hostile = hub.join()
     for _ in range(20_000):
-        hostile.publish(frame_key("test", "UAV_3"), b"x" * 300)
+        hostile.publish(frame_topic("test", "UAV_3"), b"x" * 300)
     honest.beat()
     honest.send(fleet.frame(0, "UAV_2"))
     here.peers.read()
@@ -192,12 +192,12 @@ def test_floods_are_cut_off_for_their_sender_alone() -> None:
 
 
 def test_crowds_are_bounded() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here, hostile = fleet.node("UAV_1", hub.join(), clock), hub.join()
     for number in range(5_000):
-        hostile.publish(alive_key("test", f"fake-{number}"), b"x" * 50)
+        hostile.publish(heartbeat_topic("test", f"fake-{number}"), b"x" * 50)
     hostile.publish("skyweave/test/frame/ä", b"x")
-    hostile.publish(frame_key("test", "fake-1"), b"x" * 10_000)
+    hostile.publish(frame_topic("test", "fake-1"), b"x" * 10_000)
     here.peers.read()
     assert len(here.peers.all()) == 64
     assert here.drops()[""] == {"crowd": 5_000 - 64, "key": 1}
@@ -206,7 +206,7 @@ def test_crowds_are_bounded() -> None:
 
 def test_a_million_broken_messages_are_refused_and_honest_ones_still_taken(request: pytest.FixtureRequest) -> None:
     """Mutated honest messages, unsigned: 20 000 here; `benchmarks/fleet_hostile.py` sends a million."""
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     limits = PeerLimits(rate=1e12, messages=1e12, waiting=100_000)
     here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=limits))
     honest = fleet.node("UAV_2", hub.join(), clock)
@@ -232,13 +232,13 @@ def test_a_million_broken_messages_are_refused_and_honest_ones_still_taken(reque
     drops = here.drops()["UAV_2"]
     assert drops["internal"] == 0
     assert sum(drops.values()) > 15_000 and len(drops) >= 5, drops
-    assert platform_of(tape[0][0]) == "UAV_2"
+    assert platform_from_topic(tape[0][0]) == "UAV_2"
     assert picture.scene.detections is not None
 
 
 def test_threads_do_not_disturb_each_other() -> None:
     """The network, the reader, the worker and the metrics, all at once; a thread is interrupted all the time."""
-    hub = Loopback()
+    hub = LoopbackNetwork()
     here = fleet.node("UAV_1", hub.join(), wall_clock)
     there = fleet.node("UAV_2", hub.join(), wall_clock)
     hostile, stop = hub.join(), threading.Event()
@@ -258,13 +258,13 @@ def test_threads_do_not_disturb_each_other() -> None:
         there.send(fleet.frame(number % 4, "UAV_2", time=wall_clock()))
 
     def attack(number: int) -> None:
-        hostile.publish(frame_key("test", f"UAV_{number % 80}"), bytes([number % 256]) * (number % 300))
+        hostile.publish(frame_topic("test", f"UAV_{number % 80}"), bytes([number % 256]) * (number % 300))
 
     def work(number: int) -> None:
         here.finish(here.send(fleet.frame(number % 4, "UAV_1", time=wall_clock())))
 
     def watch(number: int) -> None:
-        json.dumps(status(here))
+        json.dumps(node_status(here))
         list(NodeCollector(here).collect())
         here.beat()
 
@@ -286,10 +286,10 @@ def test_threads_do_not_disturb_each_other() -> None:
 
 
 def test_nonsense_is_read_less_and_does_not_keep_others_from_being_read() -> None:
-    clock, hub = fleet.HandClock(), Loopback()
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
     here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=PeerLimits(messages=500, fine=20)))
     honest, hostile, sealer = fleet.node("UAV_3", hub.join(), clock), hub.join(), Sealer(None, clock)
-    key = frame_key("test", "UAV_2")
+    key = frame_topic("test", "UAV_2")
     for number in range(20):
         clock.now += 100_000_000
         for _ in range(500):

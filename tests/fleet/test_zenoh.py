@@ -13,14 +13,14 @@ zenoh = pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
 import fabricated_fleet as fleet  # noqa: E402
 from skyweave.fleet.link.clocks import wall_clock  # noqa: E402
-from skyweave.fleet.link.topics import frame_key  # noqa: E402
+from skyweave.fleet.link.topics import frame_topic  # noqa: E402
 from skyweave.fleet.link.transport import Priority  # noqa: E402
-from skyweave.fleet.link.trust import load_trust, make_keys  # noqa: E402
+from skyweave.fleet.link.trust import create_keys, load_credentials  # noqa: E402
 from skyweave.fleet.link.zenoh import (  # noqa: E402
-    Certificates,
+    TlsCertificates,
     ZenohConfig,
     ZenohTransport,
-    check_secure,
+    check_encryption,
     is_loopback,
 )
 
@@ -49,7 +49,7 @@ def test_messages_travel_between_sessions() -> None:
     b = ZenohTransport(ZenohConfig(connect=[f"tcp/127.0.0.1:{port}"]))
     try:
         a.subscribe("skyweave/test/frame/*", lambda key, message: heard.append((key, message)))
-        key = frame_key("test", "UAV_2")
+        key = frame_topic("test", "UAV_2")
         assert until(lambda: heard, every=lambda: b.publish(key, b"\x00\xff", Priority.FRAMES))
         assert heard[0] == (key, b"\x00\xff")
         a.publish(key, b"our own is not heard")
@@ -62,23 +62,23 @@ def test_messages_travel_between_sessions() -> None:
 
 def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) -> None:
     """Each sees its half; together both see all. Who has no certificate of the authority neither reads nor writes."""
-    make_keys(tmp_path / "keys", ["UAV_1", "UAV_4", "UAV_3"])
-    make_keys(tmp_path / "others", ["UAV_1", "UAV_4"])
+    create_keys(tmp_path / "keys", ["UAV_1", "UAV_4", "UAV_3"])
+    create_keys(tmp_path / "others", ["UAV_1", "UAV_4"])
     port, nodes = free_port(), {}
     endpoint = f"tls/127.0.0.1:{port}"
     for name in ("UAV_1", "UAV_4"):
-        trust = load_trust(tmp_path / "keys", name)
+        trust = load_credentials(tmp_path / "keys", name)
         config = ZenohConfig(
             [endpoint] if name == "UAV_1" else ["tls/127.0.0.1:0"], [] if name == "UAV_1" else [endpoint]
         )
         transport = ZenohTransport(config, trust.certificates, "test", list(trust.members))
         nodes[name] = fleet.node(name, transport, wall_clock, trust=trust)
-    stranger = load_trust(tmp_path / "others", "UAV_4")
+    stranger = load_credentials(tmp_path / "others", "UAV_4")
     heard: list[bytes] = []
     left: list[str] = []
     nodes["UAV_1"].transport.watch("skyweave/test/alive/*", left.append)
     intruder = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], [endpoint]), stranger.certificates)
-    member = load_trust(tmp_path / "keys", "UAV_3")
+    member = load_credentials(tmp_path / "keys", "UAV_3")
     insider = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], [endpoint]), member.certificates)
     try:
         intruder.subscribe("**", lambda key, message: heard.append(message))
@@ -90,9 +90,9 @@ def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) ->
             for name, node in nodes.items():
                 node.beat()
                 sent[name] = node.send(fleet.frame(0, name, time=now))
-            intruder.publish(frame_key("test", "UAV_4"), b"intrusion" * 20)
-            insider.publish(frame_key("test", "UAV_4"), b"the name of another" * 20)
-            insider.publish(frame_key("test", "UAV_3"), b"its own name" * 20)
+            intruder.publish(frame_topic("test", "UAV_4"), b"intrusion" * 20)
+            insider.publish(frame_topic("test", "UAV_4"), b"the name of another" * 20)
+            insider.publish(frame_topic("test", "UAV_3"), b"its own name" * 20)
             until(lambda: not nodes["UAV_1"].missing(sent["UAV_1"]), 0.5)
             scene = nodes["UAV_1"].finish(sent["UAV_1"]).scene
             assert scene.detections is not None
@@ -181,17 +181,17 @@ def test_what_is_loopback(endpoint: str, local: bool) -> None:
 def test_nothing_goes_in_the_clear_beyond_this_machine_unless_told() -> None:
     outside = ZenohConfig(listen=["tcp/0.0.0.0:7447"])
     with pytest.raises(ValueError, match="in the clear"):
-        check_secure(outside, None, allow_clear=False)
+        check_encryption(outside, None, allow_clear=False)
     with pytest.raises(ValueError, match="in the clear"):
-        check_secure(ZenohConfig(connect=["udp/192.168.1.7:7447"]), None, allow_clear=False)
-    check_secure(outside, None, allow_clear=True)
-    check_secure(ZenohConfig(), None, allow_clear=False)
+        check_encryption(ZenohConfig(connect=["udp/192.168.1.7:7447"]), None, allow_clear=False)
+    check_encryption(outside, None, allow_clear=True)
+    check_encryption(ZenohConfig(), None, allow_clear=False)
     with pytest.raises(ValueError, match="needs certificates"):
-        check_secure(ZenohConfig(listen=["tls/0.0.0.0:7447"]), None, allow_clear=True)
-    files = Certificates(Path("a"), Path("b"), Path("c"))
-    check_secure(ZenohConfig(listen=["tls/0.0.0.0:7447"]), files, allow_clear=False)
+        check_encryption(ZenohConfig(listen=["tls/0.0.0.0:7447"]), None, allow_clear=True)
+    files = TlsCertificates(Path("a"), Path("b"), Path("c"))
+    check_encryption(ZenohConfig(listen=["tls/0.0.0.0:7447"]), files, allow_clear=False)
     with pytest.raises(ValueError, match="anybody"):
-        check_secure(ZenohConfig(discover=True), None, allow_clear=False)
+        check_encryption(ZenohConfig(discover=True), None, allow_clear=False)
 
 
 def test_an_endpoint_that_is_taken_is_a_clear_error() -> None:

@@ -120,7 +120,7 @@ def make_fleet(
     """
     check_fleet(port)
     from skyweave.demo.fleet_run import fleet_config, running
-    from skyweave.fleet.sinks.score import read_saved, score
+    from skyweave.fleet.sinks.score import read_saved_scenes, score_fleet
     from skyweave.recordings.nuscenes import load_recording
 
     features = holds_collaboration(weights)
@@ -143,9 +143,9 @@ def make_fleet(
             picture = draw_fleet(json.loads(fleet.state.to_json()), fleet.state.jpeg)
             sent = {name: fleet.status(name) for name in names}
         scene = load_recording(folder / "recording").scenes[0]  # as the nodes saw it
-        pictures = [one for name in names for one in read_saved(folder / f"{name}.jsonl", begin, end - pace)]
+        pictures = [one for name in names for one in read_saved_scenes(folder / f"{name}.jsonl", begin, end - pace)]
         told("the same moments offline")
-        found = score(scene, pictures, {name: make() for name in names}, pace, BUDGET)
+        found = score_fleet(scene, pictures, {name: make() for name in names}, pace, BUDGET)
     return FleetShown(
         names=names,
         features=features,

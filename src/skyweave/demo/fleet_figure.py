@@ -20,7 +20,7 @@ Points = list[tuple[float, float]]
 
 
 def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None], size: tuple[int, int] = SIZE) -> Any:
-    """Draw what `skyweave.fleet.sinks.dashboard.FleetState.to_json` tells.
+    """Draw what `skyweave.fleet.sinks.dashboard.DashboardState.to_json` tells.
 
     Args:
         state: of the fleet; the picture with the most boxes is shown.

@@ -12,8 +12,8 @@ from typing import Any
 from skyweave.core.errors import DataError
 from skyweave.demo.fleet import is_free
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.sinks.dashboard import FleetState, listen, serving
-from skyweave.fleet.sinks.subscriber import open_zenoh
+from skyweave.fleet.sinks.dashboard import DashboardState, serve_in_background, watch_fleet
+from skyweave.fleet.sinks.subscriber import open_subscriber_session
 from skyweave.fleet.supervisor.supervisor import Supervisor
 
 NAME = "demo"
@@ -33,7 +33,7 @@ class Running:
 
     config: FleetConfig
     supervisor: Supervisor
-    state: FleetState
+    state: DashboardState
     address: str
     starting: float = 0.0
 
@@ -98,9 +98,9 @@ def running(config: FleetConfig, port: int | None = None, within: float = STARTI
     thread.start()
     try:
         endpoints = [f"tcp/127.0.0.1:{config.port + i}" for i in range(len(config.platforms))]
-        state, close = listen(config.name, open_zenoh(config.name, endpoints, None, NAME))
+        state, close = watch_fleet(config.name, open_subscriber_session(config.name, endpoints, None, NAME))
         try:
-            with serving(state, _page_port() if port is None else port) as address:
+            with serve_in_background(state, _page_port() if port is None else port) as address:
                 fleet = Running(config, supervisor, state, address)
                 fleet.come_together(within)
                 yield fleet

@@ -18,7 +18,7 @@ from skyweave.demo.crossing import Crossing, make_crossing, simulated_crossing
 from skyweave.demo.fleet import FleetShown, check_fleet, make_fleet
 from skyweave.demo.perception import Perceived, make_perceived, unseen_scenes
 from skyweave.demo.sensor_chapter import Pages, Row, make_pages
-from skyweave.fleet.supervisor.fork_server import prepare
+from skyweave.fleet.supervisor.fork_server import preload_libraries
 from skyweave.perception.weights import load_perception
 from skyweave.pretraining.weights import load_autoencoder
 
@@ -70,7 +70,7 @@ def write_report(
     """
     if fleet_seconds:
         check_fleet(port)
-        prepare()
+        preload_libraries()
     found = find_data(data)
     model, card = load_autoencoder(weights)
     chapters = collect(found)

@@ -98,10 +98,10 @@ def _up(args: argparse.Namespace) -> int:
     import threading
     from pathlib import Path
 
-    from skyweave.fleet.supervisor.fork_server import prepare
+    from skyweave.fleet.supervisor.fork_server import preload_libraries
 
     if not args.detach:
-        prepare()  # it imports what nodes need while we import what we need
+        preload_libraries()  # it imports what nodes need while we import what we need
     from skyweave.fleet.supervisor.supervisor import Supervisor
 
     config = _config(args.config, args.set)
@@ -121,10 +121,10 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
     import time
     from pathlib import Path
 
-    from skyweave.fleet.supervisor.supervisor import fleet_state, node_contents, supervisor_of
+    from skyweave.fleet.supervisor.supervisor import fleet_state, node_contents, supervisor_pid
 
     node_contents(config, Path(args.config).resolve().parent)  # errors are told here, not in a log
-    if supervisor_of(config.state) is not None:
+    if supervisor_pid(config.state) is not None:
         raise FleetError(f"the fleet {config.name} runs already; `skyweave fleet down` ends it")
     Path(config.state).mkdir(parents=True, exist_ok=True)
     changes = [part for change in args.set for part in ("--set", change)]
@@ -136,7 +136,7 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
     os.close(log)
     until = time.monotonic() + STARTING
     while time.monotonic() < until and os.waitpid(process, os.WNOHANG) == (0, 0):
-        if supervisor_of(config.state) == process and (Path(config.state) / "fleet.json").exists():
+        if supervisor_pid(config.state) == process and (Path(config.state) / "fleet.json").exists():
             state = fleet_state(config.state)
             if state["supervisor"] == process and all(node["pid"] for node in state["nodes"].values()):
                 print(f"{config.name}: {len(config.platforms)} nodes started; state in {config.state}")
@@ -184,9 +184,9 @@ def _down(args: argparse.Namespace) -> int:
 
 
 def _keys(args: argparse.Namespace) -> int:
-    from skyweave.fleet.link.trust import make_keys
+    from skyweave.fleet.link.trust import create_keys
 
-    made = make_keys(args.folder, args.names, args.host, args.days)
+    made = create_keys(args.folder, args.names, args.host, args.days)
     kept = [name for name in args.names if name not in made]
     print(f"{args.folder}: keys for {', '.join(made) or 'nobody new'}{'; kept: ' + ', '.join(kept) if kept else ''}")
     print(f"keep {args.folder}/authority.key away from the platforms")
@@ -194,10 +194,12 @@ def _keys(args: argparse.Namespace) -> int:
 
 
 def _view(args: argparse.Namespace) -> int:
-    from skyweave.fleet.sinks.dashboard import serve
+    from skyweave.fleet.sinks.dashboard import serve_dashboard
 
     fleet, transport, keys, name = _listening(args)
-    serve(fleet, transport, keys, name, args.host, args.port, args.allow_open, lambda url: print(url, flush=True))
+    serve_dashboard(
+        fleet, transport, keys, name, args.host, args.port, args.allow_open, lambda url: print(url, flush=True)
+    )
     return 0
 
 
@@ -226,11 +228,11 @@ def _replay(args: argparse.Namespace) -> int:
     import signal
     import threading
 
-    from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport, check_secure
+    from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport, check_encryption
     from skyweave.fleet.sinks.replay import replay
 
     config = ZenohConfig(listen=[args.listen])
-    check_secure(config, None, allow_clear=False)
+    check_encryption(config, None, allow_clear=False)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -245,7 +247,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _listening(args: argparse.Namespace) -> "tuple[str, Any, str | None, str]":
     """(fleet, transport, keys, name) of what is to be listened to."""
-    from skyweave.fleet.sinks.subscriber import open_zenoh
+    from skyweave.fleet.sinks.subscriber import open_subscriber_session
 
     fleet, connect, keys = args.fleet, list(args.connect), args.keys
     if args.config:
@@ -255,7 +257,7 @@ def _listening(args: argparse.Namespace) -> "tuple[str, Any, str | None, str]":
         connect = connect or [f"{protocol}/127.0.0.1:{config.port + i}" for i in range(len(config.platforms))]
     if not fleet or not connect:
         raise FleetError("say which fleet: the YAML of one on this machine, or --fleet NAME and --connect ENDPOINT")
-    return fleet, open_zenoh(fleet, connect, keys, args.name, args.allow_clear), keys, args.name
+    return fleet, open_subscriber_session(fleet, connect, keys, args.name, args.allow_clear), keys, args.name
 
 
 def _config(path: str, changes: "list[str]") -> "FleetConfig":

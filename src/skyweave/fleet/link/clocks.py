@@ -8,9 +8,11 @@ from dataclasses import dataclass
 Clock = Callable[[], int]
 """UTC nanoseconds."""
 
-WINDOW = 16  # measurements that are remembered
-LEAST = 1_000_000  # nanoseconds: a clock that is less off is right
-GUESSED = 500_000_000  # nanoseconds within which a guess from one-way messages may be delay as well as offset
+MAX_EXCHANGES = 16  # measurements that are remembered
+MIN_OFFSET_NS = 1_000_000  # nanoseconds: a clock that is less off is right
+ONE_WAY_UNCERTAINTY_NS = (
+    500_000_000  # nanoseconds within which a guess from one-way messages may be delay as well as offset
+)
 
 
 def wall_clock() -> int:
@@ -51,7 +53,7 @@ class ClockExchange:
         return (self.received - self.sent) - (self.answered - self.arrived)
 
 
-class OffsetEstimate:
+class ClockOffsetEstimator:
     """A peer's clock against ours, from the quickest of the latest exchanges: those least delayed err least.
 
     Before the first exchange it is guessed from one-way messages: the greatest of (their stamp - our clock) is wrong by
@@ -59,19 +61,19 @@ class OffsetEstimate:
     """
 
     def __init__(self) -> None:
-        self._exchanges: deque[ClockExchange] = deque(maxlen=WINDOW)
-        self._one_way: deque[int] = deque(maxlen=WINDOW)
+        self._exchanges: deque[ClockExchange] = deque(maxlen=MAX_EXCHANGES)
+        self._one_way: deque[int] = deque(maxlen=MAX_EXCHANGES)
         self.known = False  # measured rather than guessed
         self.offset = 0  # their clock minus ours, nanoseconds; 0 where it may as well be right
-        self.uncertainty = GUESSED  # by how much that may be wrong, nanoseconds
+        self.uncertainty = ONE_WAY_UNCERTAINTY_NS  # by how much that may be wrong, nanoseconds
 
     def add(self, exchange: ClockExchange) -> None:
         """Take a measurement; one that cannot be (it took less than no time) is left out."""
-        if not -LEAST <= exchange.round_trip < 10 * 10**9:
+        if not -MIN_OFFSET_NS <= exchange.round_trip < 10 * 10**9:
             return
         self._exchanges.append(exchange)
         quickest = min(self._exchanges, key=lambda e: e.round_trip)
-        self.known, self.uncertainty = True, max(quickest.round_trip // 2, LEAST)
+        self.known, self.uncertainty = True, max(quickest.round_trip // 2, MIN_OFFSET_NS)
         self.offset = quickest.offset if abs(quickest.offset) > self.uncertainty else 0
 
     def heard(self, stamp: int, received: int) -> None:
@@ -79,4 +81,4 @@ class OffsetEstimate:
         if not self.known:
             self._one_way.append(stamp - received)
             guess = max(self._one_way)
-            self.offset = guess if abs(guess) > GUESSED else 0
+            self.offset = guess if abs(guess) > ONE_WAY_UNCERTAINTY_NS else 0

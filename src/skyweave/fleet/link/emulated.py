@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skyweave.core.errors import FleetError
-from skyweave.fleet.link.transport import Heard, Loopback, Priority
+from skyweave.fleet.link.transport import LoopbackNetwork, MessageCallback, Priority
 
 SECOND = 10**9
 
 
 @dataclass(frozen=True)
-class LinkConfig:
+class EmulatedLinkConfig:
     """How good a link is.
 
     Attributes:
@@ -54,10 +54,10 @@ class LinkConfig:
             raise FleetError(f"a link needs burst >= 1 message, delay and jitter >= 0 s, rate > 0: {self}")
 
 
-class Link:
+class EmulatedLink:
     """One direction between two members."""
 
-    def __init__(self, config: LinkConfig, seed: int) -> None:
+    def __init__(self, config: EmulatedLinkConfig, seed: int) -> None:
         self.config = config
         self.dropped = 0  # by the queue
         self.lost = 0  # on the way
@@ -107,7 +107,7 @@ class Link:
 class _Message:
     time: int
     number: int
-    heard: Heard = field(compare=False)
+    heard: MessageCallback = field(compare=False)
     key: str = field(compare=False)
     message: bytes = field(compare=False)
 
@@ -121,37 +121,40 @@ class EmulatedNetwork:
     """
 
     def __init__(
-        self, config: LinkConfig | None = None, seed: int = 0, links: dict[tuple[str, str], LinkConfig] | None = None
+        self,
+        config: EmulatedLinkConfig | None = None,
+        seed: int = 0,
+        links: dict[tuple[str, str], EmulatedLinkConfig] | None = None,
     ) -> None:
-        self.config, self.seed, self.configs = config or LinkConfig(), seed, dict(links or {})
-        self.hub = Loopback()
-        self.links: dict[tuple[str, str], Link] = {}
+        self.config, self.seed, self.configs = config or EmulatedLinkConfig(), seed, dict(links or {})
+        self.hub = LoopbackNetwork()
+        self.links: dict[tuple[str, str], EmulatedLink] = {}
         self.now = 0
         self._waiting: list[_Message] = []
         self._number = 0
         self._lock = threading.Lock()
 
-    def join(self, name: str) -> "EmulatedMember":
+    def join(self, name: str) -> "EmulatedTransport":
         """A new member with that name."""
-        return EmulatedMember(self, name)
+        return EmulatedTransport(self, name)
 
-    def link(self, sender: str, receiver: str) -> Link:
+    def link(self, sender: str, receiver: str) -> EmulatedLink:
         """The link between two members."""
         pair = (sender, receiver)
         if pair not in self.links:
             seed = zlib.crc32(f"{self.seed} {sender} {receiver}".encode())
-            self.links[pair] = Link(self.configs.get(pair, self.config), seed)
+            self.links[pair] = EmulatedLink(self.configs.get(pair, self.config), seed)
         return self.links[pair]
 
-    def change(self, config: LinkConfig, sender: str, receiver: str) -> None:
+    def change(self, config: EmulatedLinkConfig, sender: str, receiver: str) -> None:
         """Give a link another quality from now on: cut it with ``loss=1``."""
         self.link(sender, receiver).config = config
 
-    def send(self, sender: "EmulatedMember", key: str, message: bytes) -> None:
+    def send(self, sender: "EmulatedTransport", key: str, message: bytes) -> None:
         """Put a message on the links to all who want it."""
         with self._lock:
             for owner, heard in self.hub.listeners(sender, key):
-                assert isinstance(owner, EmulatedMember)
+                assert isinstance(owner, EmulatedTransport)
                 for time in self.link(sender.name, owner.name).offer(len(message), self.now):
                     self._number += 1
                     heapq.heappush(self._waiting, _Message(time, self._number, heard, key, message))
@@ -178,7 +181,7 @@ class EmulatedNetwork:
             self.advance(clock())
 
 
-class EmulatedMember:
+class EmulatedTransport:
     """A `Transport` over an `EmulatedNetwork`."""
 
     def __init__(self, network: EmulatedNetwork, name: str) -> None:
@@ -191,7 +194,7 @@ class EmulatedMember:
         if self._open:
             self.network.send(self, key, message)
 
-    def subscribe(self, pattern: str, heard: Heard) -> Callable[[], None]:
+    def subscribe(self, pattern: str, heard: MessageCallback) -> Callable[[], None]:
         """See `skyweave.fleet.link.transport.Transport`."""
         end = self.network.hub.add(self, pattern, heard)
         self._ends.append(end)

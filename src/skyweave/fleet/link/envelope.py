@@ -57,7 +57,7 @@ class Sealer:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedEnvelope:
     """What was in an envelope.
 
     Attributes:
@@ -82,7 +82,7 @@ class Unsealer:
     _oldest: list[int] = field(default_factory=list)  # a heap of the same
     _floor: int = 0
 
-    def unseal(self, key: str, sealed: bytes) -> Opened | str:
+    def unseal(self, key: str, sealed: bytes) -> OpenedEnvelope | str:
         """The message; or, as a str, why it is refused: ``envelope``, ``unsigned``, ``signature`` or ``replay``."""
         signed = self.public is not None
         if len(sealed) < HEAD + (SIGNATURE if signed else 0) or sealed[:2] != MAGIC or sealed[2] != VERSION:
@@ -100,9 +100,9 @@ class Unsealer:
                 self.public.verify(sealed[end:], _signed(key, sealed[:end]))
             except InvalidSignature:
                 return "signature"
-        return Opened(sealed[HEAD:end], stamp * MICROSECOND)
+        return OpenedEnvelope(sealed[HEAD:end], stamp * MICROSECOND)
 
-    def remember(self, opened: Opened) -> None:
+    def remember(self, opened: OpenedEnvelope) -> None:
         """It has been taken: it will not be taken again. Only what is otherwise sound may be remembered."""
         stamp = opened.sent // MICROSECOND
         self._seen.add(stamp)

@@ -6,7 +6,7 @@ VERSION = 1
 MAX_PEERS = 64
 
 
-class Report(msgspec.Struct, array_like=True, frozen=True):
+class PeerReport(msgspec.Struct, array_like=True, frozen=True):
     """How we hear one peer.
 
     Attributes:
@@ -49,20 +49,20 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
     interval: float
     categories: tuple[str, ...]
     started: int
-    peers: tuple[Report, ...] = ()
+    peers: tuple[PeerReport, ...] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Heartbeat)
 
 
-def write_heartbeat(heartbeat: Heartbeat) -> bytes:
+def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
     """As bytes."""
     return _ENCODER.encode(heartbeat)
 
 
-def read_heartbeat(message: bytes) -> Heartbeat | None:
-    """Back from ``write_heartbeat``; None for anything that is none."""
+def decode_heartbeat(message: bytes) -> Heartbeat | None:
+    """Back from ``encode_heartbeat``; None for anything that is none."""
     try:
         found = _DECODER.decode(message)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):

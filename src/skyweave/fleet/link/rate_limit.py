@@ -59,7 +59,7 @@ class TokenBucket:
         self._messages = max(self._messages - limits.fine, -limits.messages * limits.burst)
 
 
-class Waiting:
+class MessageQueue:
     """A bounded queue, newest first where it overflows: the oldest go, and are counted."""
 
     def __init__(self, size: int) -> None:

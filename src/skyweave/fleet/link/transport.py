@@ -10,7 +10,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Protocol
 
-Heard = Callable[[str, bytes], None]
+MessageCallback = Callable[[str, bytes], None]
 """Called with key and message, from any thread; must return soon and not raise."""
 
 
@@ -29,7 +29,7 @@ class Transport(Protocol):
     def publish(self, key: str, message: bytes, priority: Priority = Priority.FRAMES) -> None:
         """Send to all who subscribe; dropped where the link is full."""
 
-    def subscribe(self, pattern: str, heard: Heard) -> Callable[[], None]:
+    def subscribe(self, pattern: str, heard: MessageCallback) -> Callable[[], None]:
         """Be called for every message of matching keys. Returns what ends it."""
 
     def announce(self, key: str) -> None:
@@ -45,18 +45,18 @@ class Transport(Protocol):
         """Leave. Publishing afterwards does nothing."""
 
 
-class Loopback:
+class LoopbackNetwork:
     """Members in one process; messages arrive at once, in the sender's thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._subscriptions: dict[int, tuple[object, str, Heard]] = {}
+        self._subscriptions: dict[int, tuple[object, str, MessageCallback]] = {}
         self._number = 0
         self._watches: dict[int, tuple[str, Callable[[str], None]]] = {}
 
-    def join(self) -> "LoopbackMember":
+    def join(self) -> "LoopbackTransport":
         """A new member. It does not hear itself."""
-        return LoopbackMember(self)
+        return LoopbackTransport(self)
 
     def deliver(self, sender: object, key: str, message: bytes) -> None:
         """Hand a message to all others who want it."""
@@ -64,13 +64,15 @@ class Loopback:
             del owner
             heard(key, message)
 
-    def listeners(self, sender: object, key: str) -> list[tuple[object, Heard]]:
+    def listeners(self, sender: object, key: str) -> list[tuple[object, MessageCallback]]:
         """(member, callback) of all but the sender that want this key."""
         with self._lock:
             wanted = list(self._subscriptions.values())
-        return [(owner, heard) for owner, pattern, heard in wanted if owner is not sender and matches(pattern, key)]
+        return [
+            (owner, heard) for owner, pattern, heard in wanted if owner is not sender and matches_pattern(pattern, key)
+        ]
 
-    def add(self, owner: object, pattern: str, heard: Heard) -> Callable[[], None]:
+    def add(self, owner: object, pattern: str, heard: MessageCallback) -> Callable[[], None]:
         """Subscribe a member."""
         with self._lock:
             self._number += 1
@@ -101,14 +103,14 @@ class Loopback:
         with self._lock:
             watching = list(self._watches.values())
         for pattern, left in watching:
-            if matches(pattern, key):
+            if matches_pattern(pattern, key):
                 left(key)
 
 
-class LoopbackMember:
-    """A `Transport` over a `Loopback`."""
+class LoopbackTransport:
+    """A `Transport` over a `LoopbackNetwork`."""
 
-    def __init__(self, hub: Loopback) -> None:
+    def __init__(self, hub: LoopbackNetwork) -> None:
         self.hub = hub
         self._ends: list[Callable[[], None]] = []
         self._announced: list[str] = []
@@ -119,7 +121,7 @@ class LoopbackMember:
         if self._open:
             self.hub.deliver(self, key, message)
 
-    def subscribe(self, pattern: str, heard: Heard) -> Callable[[], None]:
+    def subscribe(self, pattern: str, heard: MessageCallback) -> Callable[[], None]:
         """See `Transport`."""
         end = self.hub.add(self, pattern, heard)
         self._ends.append(end)
@@ -145,7 +147,7 @@ class LoopbackMember:
 
 
 @lru_cache(maxsize=4096)
-def matches(pattern: str, key: str) -> bool:
+def matches_pattern(pattern: str, key: str) -> bool:
     """Whether a key is among those that a pattern stands for."""
     return _match(pattern.split("/"), key.split("/"))
 

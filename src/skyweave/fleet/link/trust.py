@@ -29,8 +29,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import FleetError
-from skyweave.fleet.link.topics import check_name
-from skyweave.fleet.link.zenoh import Certificates
+from skyweave.fleet.link.topics import validate_name
+from skyweave.fleet.link.zenoh import TlsCertificates
 
 DAYS = 365
 SIGNATURE_HASH = hashes.SHA256()
@@ -52,7 +52,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Trust:
+class Credentials:
     """What one platform needs to be believed and to know whom to believe.
 
     Attributes:
@@ -63,12 +63,12 @@ class Trust:
     """
 
     name: str
-    certificates: Certificates
+    certificates: TlsCertificates
     signing: Ed25519PrivateKey
     members: dict[str, Member]
 
 
-def make_keys(folder: str | Path, names: Sequence[str], hosts: Sequence[str] = (), days: int = DAYS) -> list[str]:
+def create_keys(folder: str | Path, names: Sequence[str], hosts: Sequence[str] = (), days: int = DAYS) -> list[str]:
     """Make an authority (unless there is one) and keys for those names that have none.
 
     Args:
@@ -84,7 +84,7 @@ def make_keys(folder: str | Path, names: Sequence[str], hosts: Sequence[str] = (
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for name in names:
-        check_name(name, "name")
+        validate_name(name, "name")
     authority = _authority(folder, days)
     file = folder / "members.json"
     members: dict[str, dict[str, object]] = _read_members(folder) if file.exists() else {}
@@ -107,8 +107,8 @@ def make_keys(folder: str | Path, names: Sequence[str], hosts: Sequence[str] = (
     return made
 
 
-def load_trust(folder: str | Path, name: str) -> Trust:
-    """What ``make_keys`` made for one member.
+def load_credentials(folder: str | Path, name: str) -> Credentials:
+    """What ``create_keys`` made for one member.
 
     Raises:
         FileNotFoundError: no such file.
@@ -126,13 +126,13 @@ def load_trust(folder: str | Path, name: str) -> Trust:
         raise FleetError(f"{folder / name / 'signing.key'} is no Ed25519 key; make keys with `skyweave fleet keys`")
     if signing.public_key().public_bytes_raw() != members[name].public.public_bytes_raw():
         raise FleetError(f"{folder / name / 'signing.key'} is not the key that members.json has for {name!r}")
-    certificates = Certificates(
+    certificates = TlsCertificates(
         folder / "authority.pem", folder / name / "certificate.pem", folder / name / "certificate.key"
     )
     for path in (certificates.authority, certificates.certificate, certificates.key):
         if not path.exists():
             raise FileNotFoundError(f"no such file: {path}; copy the platform's whole folder")
-    return Trust(name, certificates, signing, members)
+    return Credentials(name, certificates, signing, members)
 
 
 def _read_members(folder: Path) -> dict[str, dict[str, object]]:

@@ -4,7 +4,7 @@ Everything is best effort: a message that a busy link cannot take now is dropped
 frame is worth more than this one late. Frames are already cut into chunks below one MTU, each of which is one message.
 
 On other than loopback addresses Zenoh runs over mutual TLS, and each node lets a certificate publish only under its own
-name; `check_secure` refuses anything else unless told otherwise.
+name; `check_encryption` refuses anything else unless told otherwise.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from typing import Any
 import zenoh
 
 from skyweave.core.errors import FleetError
-from skyweave.fleet.link.topics import ALIVE, CAMERA, FRAME, RESULT, ROOT
-from skyweave.fleet.link.transport import Heard, Priority
+from skyweave.fleet.link.topics import CAMERA, FRAME, HEARTBEAT, RESULT, ROOT
+from skyweave.fleet.link.transport import MessageCallback, Priority
 
 PRIORITIES = {
     Priority.CONTROL: zenoh.Priority.INTERACTIVE_HIGH,
@@ -75,7 +75,7 @@ class ZenohConfig:
 
 
 @dataclass(frozen=True)
-class Certificates:
+class TlsCertificates:
     """Files for mutual TLS, PEM: the fleet's authority, and our own certificate and key."""
 
     authority: Path
@@ -100,14 +100,14 @@ class ZenohTransport:
     def __init__(
         self,
         config: ZenohConfig,
-        certificates: Certificates | None = None,
+        certificates: TlsCertificates | None = None,
         fleet: str | None = None,
         members: list[str] | None = None,
         relays: list[str] | None = None,
     ) -> None:
         os.environ.setdefault("ZENOH_RUNTIME", RUNTIME)  # read when the process's first session opens
         settings = zenoh.Config()
-        for key, value in session_settings(config, certificates, fleet, members, relays).items():
+        for key, value in zenoh_settings(config, certificates, fleet, members, relays).items():
             settings.insert_json5(key, json.dumps(value))
         try:
             self.session = zenoh.open(settings)
@@ -125,7 +125,7 @@ class ZenohTransport:
         with contextlib.suppress(zenoh.ZError):  # no route, or closing: the same to us as a lost message
             self._publisher(key, priority).put(message)
 
-    def subscribe(self, pattern: str, heard: Heard) -> Callable[[], None]:
+    def subscribe(self, pattern: str, heard: MessageCallback) -> Callable[[], None]:
         """See `skyweave.fleet.link.transport.Transport`."""
 
         def on_sample(sample: Any) -> None:
@@ -189,9 +189,9 @@ class ZenohTransport:
             return found
 
 
-def session_settings(
+def zenoh_settings(
     config: ZenohConfig,
-    certificates: Certificates | None = None,
+    certificates: TlsCertificates | None = None,
     fleet: str | None = None,
     members: list[str] | None = None,
     relays: list[str] | None = None,
@@ -250,7 +250,7 @@ def access_control(fleet: str, members: list[str], relays: list[str]) -> dict[st
     out = rule("out", [*speak, *listen], ["egress"], everything)
     hear = rule("listen", listen, ["ingress"], everything)
     for name in members:
-        own = [f"{ROOT}/{fleet}/{kind}/{name}" for kind in (FRAME, ALIVE)]
+        own = [f"{ROOT}/{fleet}/{kind}/{name}" for kind in (FRAME, HEARTBEAT)]
         own += [f"{ROOT}/{fleet}/{kind}/{name}/**" for kind in (RESULT, CAMERA)]
         said = rule(f"speak {name}", speak, ["ingress"], own)
         subjects.append({"id": name, "cert_common_names": [name]})
@@ -268,7 +268,7 @@ def access_control(fleet: str, members: list[str], relays: list[str]) -> dict[st
     }
 
 
-def check_secure(config: ZenohConfig, certificates: Certificates | None, allow_clear: bool) -> None:
+def check_encryption(config: ZenohConfig, certificates: TlsCertificates | None, allow_clear: bool) -> None:
     """Raise ``ValueError`` for what would send in the clear beyond this machine."""
     for endpoint in [*config.listen, *config.connect]:
         protocol, _, rest = endpoint.partition("/")

@@ -13,15 +13,15 @@ from typing import Any
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.fleet.link.clocks import Clock, wall_clock
 from skyweave.fleet.link.envelope import Sealer
-from skyweave.fleet.link.heartbeat import VERSION, Heartbeat, write_heartbeat
+from skyweave.fleet.link.heartbeat import VERSION, Heartbeat, encode_heartbeat
 from skyweave.fleet.link.rate_limit import PeerLimits
-from skyweave.fleet.link.topics import ALIVE, FRAME, ROOT, alive_key, check_name, frame_key
+from skyweave.fleet.link.topics import FRAME, HEARTBEAT, ROOT, frame_topic, heartbeat_topic, validate_name
 from skyweave.fleet.link.transport import Priority, Transport
-from skyweave.fleet.link.trust import Trust
+from skyweave.fleet.link.trust import Credentials
 from skyweave.fleet.node.peers import Peer, Peers
-from skyweave.fleet.node.rate_control import BudgetConfig, RateController
-from skyweave.fleet.node.statistics import Statistics
-from skyweave.fleet.node.time_sync import Aligned, align
+from skyweave.fleet.node.rate_control import RateControlConfig, RateController
+from skyweave.fleet.node.statistics import NodeStatistics
+from skyweave.fleet.node.time_sync import SynchronizedFrame, synchronize_frames
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, addressed
 from skyweave.perception.prediction import ScenePrediction
 from skyweave.recordings.recording import Frame
@@ -59,12 +59,12 @@ class NodeOptions:
     beat: float = 0.5
     alive: float = 2.0
     tell: bool = True
-    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    budget: RateControlConfig = field(default_factory=RateControlConfig)
     limits: PeerLimits = field(default_factory=PeerLimits)
 
 
 @dataclass(frozen=True)
-class Sent:
+class PendingFrame:
     """A moment that was seen and told, and waits for what others saw.
 
     Attributes:
@@ -83,7 +83,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Picture:
+class FusedScene:
     """What a node knows of one moment.
 
     Attributes:
@@ -101,7 +101,7 @@ class Picture:
     time: int
     done: int
     scene: ScenePrediction
-    sources: tuple[Aligned, ...]
+    sources: tuple[SynchronizedFrame, ...]
     frame: Frame
 
     @property
@@ -135,18 +135,18 @@ class Node:
         place: WorldFrame | None = None,
         options: NodeOptions | None = None,
         number: int | None = None,
-        trust: Trust | None = None,
+        trust: Credentials | None = None,
         clock: Clock = wall_clock,
         interval: float | None = None,
     ) -> None:
-        from skyweave.fleet.link.topics import number_of
+        from skyweave.fleet.link.topics import platform_id_from_name
 
-        self.fleet, self.name = check_name(fleet, "fleet"), check_name(name, "platform")
+        self.fleet, self.name = validate_name(fleet, "fleet"), validate_name(name, "platform")
         self.perceiver, self.transport = perceiver, transport
         self.place, self.options, self.clock = place or WorldFrame(), options or NodeOptions(), clock
         if trust is not None:
             number = trust.members[name].number
-        self.number = number_of(name) if number is None else number
+        self.number = platform_id_from_name(name) if number is None else number
         self.interval = interval or perceiver.interval
         self.grid = (round(perceiver.resolution * 1e6), _epsg(self.place.crs))
         self.peers = Peers(
@@ -159,27 +159,27 @@ class Node:
         )
         self.sealer = Sealer(None if trust is None else trust.signing, clock)
         self.budget = RateController(self.options.budget)
-        self.statistics = Statistics()
+        self.statistics = NodeStatistics()
         self.started = clock()
         self._sequence = max(int(self.started / SECOND - EPOCH) * SEQUENCES, 0) % (1 << 32)
         self._sent_bytes: dict[int, int] = {}  # up to and with a frame, by sequence
         self._total_sent = 0
         self._reported: dict[str, tuple[int, int, int]] = {}  # by peer: its start, sequence and bytes last time
         self._publishing = threading.Lock()
-        self._ends = [transport.subscribe(f"{ROOT}/{self.fleet}/{kind}/*", self._heard) for kind in (FRAME, ALIVE)]
-        self._ends.append(transport.watch(f"{ROOT}/{self.fleet}/{ALIVE}/*", self.peers.left))
-        transport.announce(alive_key(self.fleet, self.name))
+        self._ends = [transport.subscribe(f"{ROOT}/{self.fleet}/{kind}/*", self._heard) for kind in (FRAME, HEARTBEAT)]
+        self._ends.append(transport.watch(f"{ROOT}/{self.fleet}/{HEARTBEAT}/*", self.peers.left))
+        transport.announce(heartbeat_topic(self.fleet, self.name))
 
-    def send(self, frame: Frame) -> Sent:
+    def send(self, frame: Frame) -> PendingFrame:
         """See and tell: observe the platform's own captures, and publish what others should know."""
         started = self.clock()
         with self.statistics.stage("observe"):
             own = self.perceiver.observe(frame, self.place)
         self._sequence = (self._sequence + 1) % (1 << 32)
         size = self._tell(frame, own) if self.options.tell else 0
-        return Sent(frame, own, self._sequence, started, size)
+        return PendingFrame(frame, own, self._sequence, started, size)
 
-    def missing(self, sent: Sent) -> list[str]:
+    def missing(self, sent: PendingFrame) -> list[str]:
         """Peers worth waiting for: they live and told us of the moment before, but this frame is not whole yet, and
         not overdue either.
         """
@@ -191,20 +191,20 @@ class Node:
         here = {one.peer for one in self._aligned(sent) if one.complete and abs(one.apart) < near}
         return sorted(name for name, until in awaited.items() if name not in here and until > now)
 
-    def deadline(self, sent: Sent) -> int:
+    def deadline(self, sent: PendingFrame) -> int:
         """When no other is waited for any longer, by our clock: nanoseconds."""
         return max(self._awaited(sent).values(), default=sent.frame.time)
 
-    def finish(self, sent: Sent) -> Picture:
+    def finish(self, sent: PendingFrame) -> FusedScene:
         """Fuse with what has come."""
         self.peers.read(WORTH)
-        with self.statistics.stage("align"):
+        with self.statistics.stage("synchronize_frames"):
             aligned = self._aligned(sent)
             contents = [self.perceiver.compensate(one.content, sent.frame.time) for one in aligned]
         with self.statistics.stage("fuse"):
             scene = self.perceiver.fuse(sent.own, contents)
         done = self.clock()
-        picture = Picture(self.name, sent.sequence, sent.frame.time, done, scene, tuple(aligned), sent.frame)
+        picture = FusedScene(self.name, sent.sequence, sent.frame.time, done, scene, tuple(aligned), sent.frame)
         self.statistics.finished(picture.latency, len(aligned))
         return picture
 
@@ -213,7 +213,7 @@ class Node:
         self.peers.read(WORTH)
         self._steer()
         perceiver = self.perceiver
-        message = write_heartbeat(
+        message = encode_heartbeat(
             Heartbeat(
                 VERSION,
                 self.number,
@@ -225,7 +225,7 @@ class Node:
                 self.peers.reports(),
             )
         )
-        self.publish(alive_key(self.fleet, self.name), message, Priority.CONTROL)
+        self.publish(heartbeat_topic(self.fleet, self.name), message, Priority.CONTROL)
         self.peers.forget_silent()
 
     def publish(self, key: str, message: bytes, priority: Priority) -> int:
@@ -263,7 +263,7 @@ class Node:
             tables = next((t for t in self.perceiver.tables if t.model == _model(content)), None)
             chunks = encode_frame(content, tables, mtu, chunk_budget, together=self.perceiver.together)
         with self.statistics.stage("send"):
-            key = frame_key(self.fleet, self.name)
+            key = frame_topic(self.fleet, self.name)
             size = sum(self.publish(key, chunk, Priority.FRAMES) for chunk in chunks)
         self._total_sent += sum(map(len, chunks))
         self._sent_bytes[self._sequence] = self._total_sent
@@ -271,7 +271,7 @@ class Node:
             del self._sent_bytes[next(iter(self._sent_bytes))]
         return size
 
-    def _awaited(self, sent: Sent) -> dict[str, int]:
+    def _awaited(self, sent: PendingFrame) -> dict[str, int]:
         """For each peer that told us of the moment before: until when its frame may come."""
         lately = sent.frame.time - round(1.5 * self.interval * SECOND)
         latest = sent.frame.time + round(self.options.wait * SECOND)
@@ -283,8 +283,8 @@ class Node:
                 awaited[peer.name] = latest if due is None else min(due, latest)
         return awaited
 
-    def _aligned(self, sent: Sent) -> list[Aligned]:
-        return align(self.peers, sent.frame.time, self.options.window, self.perceiver.categories)
+    def _aligned(self, sent: PendingFrame) -> list[SynchronizedFrame]:
+        return synchronize_frames(self.peers, sent.frame.time, self.options.window, self.perceiver.categories)
 
     def _steer(self) -> None:
         """What share of our bytes came to each peer since it last told."""
@@ -315,6 +315,6 @@ def _epsg(crs: str | None) -> int:
     return WireGrid.from_map(MapGrid(0, 0, 1.0, 1, 1, crs)).epsg
 
 
-def names(aligned: Sequence[Aligned]) -> list[str]:
+def peer_names(aligned: Sequence[SynchronizedFrame]) -> list[str]:
     """Of the peers."""
     return [one.peer for one in aligned]

@@ -9,18 +9,18 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from skyweave.fleet.link.clocks import Clock, ClockExchange, OffsetEstimate
-from skyweave.fleet.link.envelope import Opened, Unsealer
-from skyweave.fleet.link.heartbeat import Heartbeat, Report, read_heartbeat
-from skyweave.fleet.link.rate_limit import PeerLimits, TokenBucket, Waiting
-from skyweave.fleet.link.topics import ALIVE, FRAME, platform_of
+from skyweave.fleet.link.clocks import Clock, ClockExchange, ClockOffsetEstimator
+from skyweave.fleet.link.envelope import OpenedEnvelope, Unsealer
+from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, decode_heartbeat
+from skyweave.fleet.link.rate_limit import MessageQueue, PeerLimits, TokenBucket
+from skyweave.fleet.link.topics import FRAME, HEARTBEAT, platform_from_topic
 from skyweave.fleet.link.trust import Member
 from skyweave.wire import EntropyTables, Limits, Received, Receiver
 from skyweave.wire.header import open_chunk
 from skyweave.wire.rejection import RejectedError
 
 SECOND = 10**9
-MOST_PEERS = 64
+MAX_PEERS = 64
 COUNTED = ""
 TURN = 16  # messages of one peer that are read before others have their turn
 FORGIVEN = {
@@ -28,7 +28,7 @@ FORGIVEN = {
     *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
 }
 RECENT, KNOWN = 8, 3  # frames whose lateness is remembered, and from which on it is believed
-SILENT = 30.0  # seconds after which a peer is forgotten
+FORGET_AFTER_S = 30.0  # seconds after which a peer is forgotten
 
 
 @dataclass
@@ -54,8 +54,8 @@ class Peer:
     receiver: Receiver
     unsealer: Unsealer
     bucket: TokenBucket
-    waiting: Waiting
-    clock: OffsetEstimate = field(default_factory=OffsetEstimate)
+    waiting: MessageQueue
+    clock: ClockOffsetEstimator = field(default_factory=ClockOffsetEstimator)
     heartbeat: Heartbeat | None = None
     beat_sent: int = 0
     beat_heard: int = 0
@@ -66,7 +66,7 @@ class Peer:
     last_heard: int = 0
     left: int = 0
     lateness: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
-    report_of_us: Report | None = None
+    report_of_us: PeerReport | None = None
     received_of: dict[int, int] = field(default_factory=dict)  # bytes by sequence, the newest
     received_before: int = 0  # bytes of the frames that are no longer in received_of
     newest_closed: int = -1
@@ -143,7 +143,7 @@ class Peers:
     def heard(self, key: str, sealed: bytes) -> None:
         """Take a message from the network. Never raises, never waits for reading."""
         now = self.clock()
-        name = platform_of(key)
+        name = platform_from_topic(key)
         if name is None:
             self.strangers["key"] += 1
             return
@@ -163,7 +163,7 @@ class Peers:
 
     def left(self, key: str) -> None:
         """The network says that somebody is gone. It costs nothing but being waited for: anybody might say so."""
-        name = platform_of(key)
+        name = platform_from_topic(key)
         with self._lock:
             peer = self._peers.get(name or "")
         if peer is not None:
@@ -200,14 +200,14 @@ class Peers:
         now = self.clock()
         return [peer for peer in self.all() if peer.beat_heard and now - peer.beat_heard <= within * SECOND]
 
-    def reports(self) -> tuple[Report, ...]:
+    def reports(self) -> tuple[PeerReport, ...]:
         """How we hear each, for our heartbeat."""
         with self._reading:
             return tuple(self._report(peer) for peer in self.all() if peer.number is not None and peer.beat_heard)
 
     def forget_silent(self) -> None:
         """Drop those who have said nothing for long, so that strangers do not pile up."""
-        before = self.clock() - round(SILENT * SECOND)
+        before = self.clock() - round(FORGET_AFTER_S * SECOND)
         with self._lock:
             for name in [name for name, peer in self._peers.items() if peer.last_heard < before]:
                 self.strangers.update({f"{k}": v for k, v in self._peers[name].refused().items()})
@@ -221,7 +221,7 @@ class Peers:
             if member is None:
                 self.strangers["stranger"] += 1
                 return None
-        if len(self._peers) >= MOST_PEERS:
+        if len(self._peers) >= MAX_PEERS:
             self.strangers["crowd"] += 1
             return None
         limits, (resolution, epsg) = self.limits, self.grid
@@ -238,7 +238,7 @@ class Peers:
             receiver,
             Unsealer(None if member is None else member.public),
             TokenBucket(limits, now / SECOND),
-            Waiting(limits.waiting),
+            MessageQueue(limits.waiting),
             last_heard=now,
         )
         self._peers[name] = peer
@@ -250,10 +250,10 @@ class Peers:
             peer.drops[opened] += 1
             return
         kind = key.split("/")[2]
-        reason = self._take_beat(peer, opened, received) if kind == ALIVE else None
+        reason = self._take_beat(peer, opened, received) if kind == HEARTBEAT else None
         if kind == FRAME:
             reason = self._take_chunk(peer, opened, received)
-        elif kind != ALIVE:
+        elif kind != HEARTBEAT:
             reason = "key"
         if reason is not None:
             if reason != COUNTED:
@@ -270,8 +270,8 @@ class Peers:
             peer.delays.append(delay)
             peer.least_delay = min(peer.least_delay, delay)
 
-    def _take_beat(self, peer: Peer, opened: Opened, received: int) -> str | None:
-        beat = read_heartbeat(opened.message)
+    def _take_beat(self, peer: Peer, opened: OpenedEnvelope, received: int) -> str | None:
+        beat = decode_heartbeat(opened.message)
         if beat is None:
             return "heartbeat"
         if peer.number not in (None, beat.platform) or beat.platform == self.number:
@@ -294,7 +294,7 @@ class Peers:
                 peer.report_of_us = report
         return None
 
-    def _take_chunk(self, peer: Peer, opened: Opened, received: int) -> str | None:
+    def _take_chunk(self, peer: Peer, opened: OpenedEnvelope, received: int) -> str | None:
         """None if it was taken; ``COUNTED`` if the receiver has counted why not."""
         if (reason := self._stale(peer, opened.sent, received)) is not None:
             return reason
@@ -347,7 +347,7 @@ class Peers:
     def _their_now(self, peer: Peer, now: int) -> int:
         return now + peer.clock.offset
 
-    def _report(self, peer: Peer) -> Report:
+    def _report(self, peer: Peer) -> PeerReport:
         if peer.received_of:  # one frame is not waited for any longer when the next has begun
             peer.newest_closed = max(peer.newest_closed, max(peer.received_of) - 1)
         closed = [sequence for sequence in peer.received_of if sequence <= peer.newest_closed]
@@ -356,4 +356,6 @@ class Peers:
         peer.delays.clear()
         assert peer.number is not None
         closed_to = max(peer.newest_closed, 0)
-        return Report(peer.number, peer.beat_sent, peer.beat_heard, closed_to, peer.received_before, min(delay, 60_000))
+        return PeerReport(
+            peer.number, peer.beat_sent, peer.beat_heard, closed_to, peer.received_before, min(delay, 60_000)
+        )

@@ -14,7 +14,7 @@ from skyweave.core.errors import FleetError
 
 
 @dataclass(frozen=True)
-class BudgetConfig:
+class RateControlConfig:
     """Bounds and steps.
 
     Attributes:
@@ -41,7 +41,7 @@ class BudgetConfig:
 class RateController:
     """The budget of one sender, steered by reports."""
 
-    config: BudgetConfig = field(default_factory=BudgetConfig)
+    config: RateControlConfig = field(default_factory=RateControlConfig)
     bytes: float = 0.0
     _usual: deque[float] = field(default_factory=lambda: deque(maxlen=12))
 

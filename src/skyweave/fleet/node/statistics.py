@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
+BUCKET_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
 
 
 class Histogram:
     """Seconds, counted by size."""
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+        self.counts = [0] * (len(BUCKET_BOUNDS_S) + 1)
         self.total = 0.0
         self.last = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        place = next((i for i, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))
+        place = next((i for i, bound in enumerate(BUCKET_BOUNDS_S) if seconds <= bound), len(BUCKET_BOUNDS_S))
         self.counts[place] += 1
         self.total += seconds
         self.last = seconds
@@ -37,14 +37,14 @@ class Histogram:
     def quantile(self, share: float) -> float:
         """The bound below which that share of them lies; 0 of none."""
         wanted, passed = share * self.count, 0
-        for bound, count in zip((*BOUNDS, float("inf")), self.counts, strict=True):
+        for bound, count in zip((*BUCKET_BOUNDS_S, float("inf")), self.counts, strict=True):
             passed += count
             if passed and passed >= wanted:
                 return bound
         return 0.0
 
 
-class Statistics:
+class NodeStatistics:
     """Everything a node counts itself; what it refuses is counted at each peer."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from skyweave.wire import FrameContent
 
 
 @dataclass(frozen=True)
-class Aligned:
+class SynchronizedFrame:
     """A peer's frame that goes into a picture.
 
     Attributes:
@@ -24,7 +24,7 @@ class Aligned:
     complete: bool
 
 
-def align(peers: Peers, time: int, window: float, categories: tuple[str, ...]) -> list[Aligned]:
+def synchronize_frames(peers: Peers, time: int, window: float, categories: tuple[str, ...]) -> list[SynchronizedFrame]:
     """For each peer its frame nearest to a time (UTC nanoseconds, our clock), by name; none that is farther than
     ``window`` seconds.
     """
@@ -36,7 +36,7 @@ def align(peers: Peers, time: int, window: float, categories: tuple[str, ...]) -
         nearest = min(frames, key=lambda one: abs(one.frame.time - time))
         content = _understood(peer, nearest.frame, categories)
         apart = (nearest.frame.time - time) / 1e9
-        found.append(Aligned(peer.name, content, apart, nearest.complete))
+        found.append(SynchronizedFrame(peer.name, content, apart, nearest.complete))
     return found
 
 

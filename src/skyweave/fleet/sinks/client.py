@@ -43,11 +43,11 @@ class FleetClient:
         waiting: int = 64,
         allow_clear: bool = False,
     ) -> None:
-        from skyweave.fleet.sinks.subscriber import Listener, open_zenoh
+        from skyweave.fleet.sinks.subscriber import FleetSubscriber, open_subscriber_session
 
         if transport is None:
-            transport = open_zenoh(fleet, connect or [], keys, name, allow_clear)
-        self._listener = Listener(fleet, transport, keys, name)
+            transport = open_subscriber_session(fleet, connect or [], keys, name, allow_clear)
+        self._listener = FleetSubscriber(fleet, transport, keys, name)
         self.fleet = fleet
         self._waiting = waiting
         self._latest: dict[tuple[str, str], Any] = {}

@@ -19,7 +19,7 @@ from aiohttp import WSMsgType, web
 
 from skyweave.core.errors import FleetError
 from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.subscriber import Listener
+from skyweave.fleet.sinks.subscriber import FleetSubscriber
 
 PAGE = Path(__file__).with_name("page")
 FILES = {
@@ -39,7 +39,7 @@ HEADERS = {
 }
 
 
-class FleetState:
+class DashboardState:
     """The newest of everything, as the page needs it. Filled by the network's threads."""
 
     def __init__(self, fleet: str) -> None:
@@ -114,7 +114,7 @@ class FleetState:
             )
 
 
-def serve(
+def serve_dashboard(
     fleet: str,
     transport: Transport,
     keys: str | None,
@@ -144,7 +144,7 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    state, close = listen(fleet, transport, keys, name)
+    state, close = watch_fleet(fleet, transport, keys, name)
     try:
         await _serve_state(state, host, port, told, stop)
     finally:
@@ -152,9 +152,9 @@ async def _serve(
 
 
 async def _serve_state(
-    state: FleetState, host: str, port: int, told: Callable[[str], None], stop: asyncio.Event
+    state: DashboardState, host: str, port: int, told: Callable[[str], None], stop: asyncio.Event
 ) -> None:
-    runner = web.AppRunner(make_app(state), access_log=None)
+    runner = web.AppRunner(create_app(state), access_log=None)
     try:
         await runner.setup()
         site = web.TCPSite(runner, host, port)
@@ -170,11 +170,11 @@ async def _serve_state(
 
 
 @contextlib.contextmanager
-def serving(state: FleetState, port: int = 0) -> Iterator[str]:
+def serve_in_background(state: DashboardState, port: int = 0) -> Iterator[str]:
     """Serve the page to this machine, in a thread, for as long as the context lasts; gives its address.
 
     Args:
-        state: of the fleet, as `listen` keeps it.
+        state: of the fleet, as `watch_fleet` keeps it.
         port: to serve on; 0: any free one.
 
     Raises:
@@ -203,18 +203,18 @@ def serving(state: FleetState, port: int = 0) -> Iterator[str]:
         thread.join()
 
 
-def listen(
+def watch_fleet(
     fleet: str, transport: Transport, keys: str | None = None, name: str = "viewer"
-) -> tuple[FleetState, Callable[[], None]]:
+) -> tuple[DashboardState, Callable[[], None]]:
     """The state of a fleet, kept up to date, and what ends that."""
-    state = FleetState(fleet)
-    listener = Listener(fleet, transport, keys, name)
+    state = DashboardState(fleet)
+    listener = FleetSubscriber(fleet, transport, keys, name)
     listener.results("*", "picture", state.picture)
     listener.cameras("*", state.camera)
     return state, listener.close
 
 
-def make_app(state: FleetState) -> web.Application:
+def create_app(state: DashboardState) -> web.Application:
     """The page, its state at ``/state`` and as a stream at ``/live``, pictures at ``/camera/PLATFORM/CHANNEL``."""
     app = web.Application()
 
@@ -258,7 +258,7 @@ def make_app(state: FleetState) -> web.Application:
     return app
 
 
-async def _tell(socket: web.WebSocketResponse, state: FleetState) -> None:
+async def _tell(socket: web.WebSocketResponse, state: DashboardState) -> None:
     told, when = -1, 0.0
     while not socket.closed:
         now = time.monotonic()

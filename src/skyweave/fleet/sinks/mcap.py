@@ -27,9 +27,9 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import colour_of
 from skyweave.fleet.link.topics import CAMERA, RESULT
 from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.subscriber import Listener
+from skyweave.fleet.sinks.subscriber import FleetSubscriber
 
-RAW = "skyweave"  # encoding of the messages as they are
+RAW_ENCODING = "skyweave"  # encoding of the messages as they are
 WAITING = 20_000  # messages
 STAYS = 2.0  # seconds that a drawn thing stays without a newer one
 LINE_STRIP, LINE_LOOP = 0, 1  # of LinePrimitive
@@ -54,12 +54,12 @@ def record_mcap(
         writer.start(profile="", library="skyweave")
         recorder = McapRecorder(writer)
         writer.add_metadata("skyweave", {"fleet": fleet})
-        count = record_all(fleet, transport, stop, seconds, keys, name, recorder.write)
+        count = record_messages(fleet, transport, stop, seconds, keys, name, recorder.write)
         writer.finish()
     return count
 
 
-def record_all(
+def record_messages(
     fleet: str,
     transport: Transport,
     stop: threading.Event,
@@ -77,7 +77,7 @@ def record_all(
         except queue.Full:
             listener.refused["recorder"] += 1
 
-    listener = Listener(fleet, transport, keys, name)
+    listener = FleetSubscriber(fleet, transport, keys, name)
     listener.everything(heard)
     count, until = 0, None if seconds is None else time.monotonic() + seconds
     try:
@@ -109,7 +109,7 @@ class McapRecorder:
     def write(self, key: str, message: bytes, when: int) -> None:
         """One message of the fleet."""
         if key not in self._channels:
-            self._channels[key] = self.writer.register_channel(topic=key, message_encoding=RAW, schema_id=0)
+            self._channels[key] = self.writer.register_channel(topic=key, message_encoding=RAW_ENCODING, schema_id=0)
         self.writer.add_message(self._channels[key], when, message, when)
         words = key.split("/")
         if words[2] == RESULT and words[-1] == "picture":

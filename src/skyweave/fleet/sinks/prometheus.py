@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from skyweave.core.errors import FleetError
 from skyweave.fleet.node.node import Node
-from skyweave.fleet.node.statistics import BOUNDS, Histogram
+from skyweave.fleet.node.statistics import BUCKET_BOUNDS_S, Histogram
 from skyweave.fleet.sinks.publish import pose_content
 
 
@@ -92,7 +92,7 @@ def serve_metrics(node: Node, address: str) -> Any:
     return end
 
 
-def status(node: Node) -> dict[str, Any]:
+def node_status(node: Node) -> dict[str, Any]:
     """How a node is, plain JSON types; times in seconds."""
     statistics, now = node.statistics, node.clock()
     return {
@@ -130,17 +130,17 @@ def status(node: Node) -> dict[str, Any]:
     }
 
 
-def write_status(path: str | Path, node: Node) -> None:
+def write_node_status(path: str | Path, node: Node) -> None:
     """Write the status, whole or not at all. It is not flushed to the disk: it is worth nothing after a power cut."""
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(status(node)), "utf-8")
+    aside.write_text(json.dumps(node_status(node)), "utf-8")
     os.replace(aside, path)
 
 
 def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
     buckets, passed = [], 0
-    for bound, count in zip((*map(str, BOUNDS), "+Inf"), histogram.counts, strict=True):
+    for bound, count in zip((*map(str, BUCKET_BOUNDS_S), "+Inf"), histogram.counts, strict=True):
         passed += count
         buckets.append((bound, passed))
     family.add_metric(labels, buckets, histogram.total)

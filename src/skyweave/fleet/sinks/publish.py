@@ -12,15 +12,15 @@ from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.outlines import view_outline
-from skyweave.fleet.link.topics import camera_key, result_key
+from skyweave.fleet.link.topics import camera_topic, result_topic
 from skyweave.fleet.link.transport import Priority
-from skyweave.fleet.node.node import Node, Picture
+from skyweave.fleet.node.node import FusedScene, Node
 from skyweave.perception.export import geojson
 from skyweave.perception.results import Detections
 from skyweave.perception.tracking import Tracker, TrackerConfig
 from skyweave.recordings.recording import Capture
 
-SHOWN = 0.2  # score from which a box is published
+MIN_PUBLISHED_SCORE = 0.2  # score from which a box is published
 FARTHEST = 400.0  # metres to which a view is outlined
 MOST = 400  # boxes of a published picture
 CAMERA_WIDTH = 320
@@ -46,43 +46,43 @@ class Publisher:
         self.tracker = Tracker(TrackerConfig(start=0.3, keep=3.0))
         self._last_camera = 0
 
-    def publish(self, picture: Picture) -> dict[str, Any]:
+    def publish(self, picture: FusedScene) -> dict[str, Any]:
         """Follow what was found and publish it. Returns the content of form ``true_color_image``."""
         node = self.node
         with node.statistics.stage("publish"):
             found = self._tracked(picture)
-            content = picture_content(node, picture, found)
+            content = scene_content(node, picture, found)
             for form in self.forms:
                 if form == "picture":
                     plain: Any = content
                 elif form == "ros":
-                    plain = ros_content(found, picture)
+                    plain = ros_detections(found, picture)
                 else:
                     plain = geojson(
                         [found] if picture.scene.trajectories is None else [found, picture.scene.trajectories]
                     )
                 message = json.dumps(plain, allow_nan=False, separators=(",", ":")).encode()
-                node.publish(result_key(node.fleet, node.name, form), message, Priority.RESULTS)
+                node.publish(result_topic(node.fleet, node.name, form), message, Priority.RESULTS)
             self._cameras(picture)
         return content
 
-    def _tracked(self, picture: Picture) -> Detections:
+    def _tracked(self, picture: FusedScene) -> Detections:
         found = picture.scene.detections
         if found is None:
             return Detections.empty(self.node.place.crs, picture.time)
-        order = np.flatnonzero(found.scores >= SHOWN)[:MOST]
+        order = np.flatnonzero(found.scores >= MIN_PUBLISHED_SCORE)[:MOST]
         return self.tracker.follow(found.select(order))
 
-    def _cameras(self, picture: Picture) -> None:
+    def _cameras(self, picture: FusedScene) -> None:
         if not self.camera_interval or picture.time - self._last_camera < self.camera_interval * 1e9:
             return
         self._last_camera = picture.time
         for capture in picture.frame.captures.values():
-            key = camera_key(self.node.fleet, self.node.name, capture.channel)
-            self.node.publish(key, small_jpeg(capture), Priority.PICTURES)
+            key = camera_topic(self.node.fleet, self.node.name, capture.channel)
+            self.node.publish(key, thumbnail_jpeg(capture), Priority.PICTURES)
 
 
-def picture_content(node: Node, picture: Picture, found: Detections) -> dict[str, Any]:
+def scene_content(node: Node, picture: FusedScene, found: Detections) -> dict[str, Any]:
     """Everything that a map of the fleet shows, plain JSON types; metres in the fleet's reference system."""
     boxes = found.boxes
     return {
@@ -107,12 +107,12 @@ def picture_content(node: Node, picture: Picture, found: Detections) -> dict[str
         "forecasts": _forecasts(picture, found),
         "views": [_view(node, capture) for capture in picture.frame.captures.values()],
         "sources": {one.peer: {"apart": round(one.apart, 4), "complete": one.complete} for one in picture.sources},
-        "links": links(node),
+        "link_content": link_content(node),
         "budget": node.budget.frame,
     }
 
 
-def links(node: Node) -> dict[str, Any]:
+def link_content(node: Node) -> dict[str, Any]:
     """How this node hears each of the others."""
     now = node.clock()
     return {
@@ -137,7 +137,7 @@ def pose_content(error: PoseError | None) -> dict[str, Any] | None:
     return {"metres": round(error.metres, 2), "degrees": degrees, "trusted": error.trusted}
 
 
-def ros_content(found: Detections, picture: Picture) -> dict[str, Any]:
+def ros_detections(found: Detections, picture: FusedScene) -> dict[str, Any]:
     """The fields of ``vision_msgs/Detection3DArray`` (REP 103: metres, x east, y north, z up; quaternion x y z w)."""
     seconds, nanoseconds = divmod(picture.time, 10**9)
     header = {"stamp": {"sec": seconds, "nanosec": nanoseconds}, "frame_id": "map"}
@@ -166,7 +166,7 @@ def ros_content(found: Detections, picture: Picture) -> dict[str, Any]:
     return {"header": header, "detections": detections}
 
 
-def small_jpeg(capture: Capture) -> bytes:
+def thumbnail_jpeg(capture: Capture) -> bytes:
     """A picture of a capture, at most ``CAMERA_WIDTH`` pixels wide."""
     from PIL import Image
 
@@ -180,7 +180,7 @@ def small_jpeg(capture: Capture) -> bytes:
     return stream.getvalue()
 
 
-def _forecasts(picture: Picture, found: Detections) -> list[dict[str, Any]]:
+def _forecasts(picture: FusedScene, found: Detections) -> list[dict[str, Any]]:
     """The most probable way of each published box that has one."""
     trajectories = picture.scene.trajectories
     if trajectories is None or not len(trajectories):

@@ -10,9 +10,9 @@ from mcap.reader import make_reader
 from skyweave.core.errors import FleetError
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.envelope import Sealer
-from skyweave.fleet.link.topics import platform_of
+from skyweave.fleet.link.topics import platform_from_topic
 from skyweave.fleet.link.transport import Priority, Transport
-from skyweave.fleet.sinks.mcap import RAW
+from skyweave.fleet.sinks.mcap import RAW_ENCODING
 
 
 def replay(
@@ -41,7 +41,7 @@ def _play(path: Path, transport: Transport, stop: threading.Event, speed: float,
     try:
         with path.open("rb") as stream:
             for _, channel, message in make_reader(stream).iter_messages():
-                if channel.message_encoding != RAW or platform_of(channel.topic) is None:
+                if channel.message_encoding != RAW_ENCODING or platform_from_topic(channel.topic) is None:
                     continue
                 first = message.log_time if first is None else first
                 due = began + (message.log_time - first) / 1e9 / speed

@@ -12,7 +12,7 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import colour_of
 from skyweave.fleet.link.topics import CAMERA, RESULT
 from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.mcap import record_all
+from skyweave.fleet.sinks.mcap import record_messages
 
 FRUSTUM = 6.0  # metres from a camera to its picture
 
@@ -32,7 +32,7 @@ def record_rerun(
         stream.save(str(aside))
         stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         recorder = RerunRecorder(stream)
-        count = record_all(fleet, transport, stop, seconds, keys, name, recorder.write)
+        count = record_messages(fleet, transport, stop, seconds, keys, name, recorder.write)
         stream.flush()
         stream.disconnect()
     return count

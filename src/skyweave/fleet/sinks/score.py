@@ -15,7 +15,7 @@ from skyweave.core.errors import FleetError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
 from skyweave.fleet.perceivers.offline import perceive_alone_and_together
-from skyweave.fleet.sinks.publish import SHOWN
+from skyweave.fleet.sinks.publish import MIN_PUBLISHED_SCORE
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.metrics import evaluate_detection, visible_objects
 from skyweave.perception.results import Detections
@@ -51,7 +51,7 @@ class FleetScore:
         return float(np.quantile(self.latencies, share)) if self.latencies else float("nan")
 
 
-def score(
+def score_fleet(
     scene: RecordedScene,
     pictures: Sequence[Mapping[str, Any]],
     perceivers: Mapping[str, Perceiver[Any]],
@@ -107,7 +107,7 @@ def score(
     )
 
 
-def read_saved(path: str | Path, begin: float = 0.0, end: float = float("inf")) -> list[dict[str, Any]]:
+def read_saved_scenes(path: str | Path, begin: float = 0.0, end: float = float("inf")) -> list[dict[str, Any]]:
     """The pictures that a node saved, captured between two times (UTC seconds). A line that is cut off is left out."""
     if not Path(path).exists():
         return []
@@ -131,7 +131,7 @@ def read_detections(content: Mapping[str, Any]) -> Detections:
         Boxes(*(np.array([box[part] for box in boxes]) for part in ("centre", "size", "yaw"))),
         np.array([box["velocity"] for box in boxes]),
         tuple(box["category"] for box in boxes),
-        np.array([box["score"] for box in boxes]),
+        np.array([box["score_fleet"] for box in boxes]),
         content["crs"],
         time,
     )
@@ -141,7 +141,7 @@ def _shown(found: Detections | None) -> Detections:
     """What would be published of it."""
     if found is None:
         return Detections.empty(None, 0)
-    return found.select(np.flatnonzero(found.scores >= SHOWN))
+    return found.select(np.flatnonzero(found.scores >= MIN_PUBLISHED_SCORE))
 
 
 def _longest(pictures: Sequence[Mapping[str, Any]]) -> float:

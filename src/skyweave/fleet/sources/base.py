@@ -17,7 +17,7 @@ from skyweave.simulator import World, WorldConfig
 SECOND = 10**9
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Gives moments.
 
     Attributes:
@@ -30,7 +30,9 @@ class Source(Protocol):
         """Each of one platform's moments, when it is due by the clock; captures are loaded once. Ends when stopped."""
 
 
-def open_source(config: SourceConfig, name: str, subscribe: Callable[..., Callable[[], None]] | None = None) -> Source:
+def open_source(
+    config: SourceConfig, name: str, subscribe: Callable[..., Callable[[], None]] | None = None
+) -> ImageSource:
     """The source of a node.
 
     Args:
@@ -51,11 +53,11 @@ def open_source(config: SourceConfig, name: str, subscribe: Callable[..., Callab
         return SimulatorSource(world, config, platform)
     if config.kind == "folder":
         from skyweave.core.config import load_config_file
-        from skyweave.fleet.sources.images import CameraFile, FolderSource
+        from skyweave.fleet.sources.images import FolderCameraConfig, FolderSource
         from skyweave.fleet.sources.video import VideoSource
 
         folder = Path(str(config.path))
-        said = load_config_file(folder / "camera.yaml", CameraFile)
+        said = load_config_file(folder / "camera.yaml", FolderCameraConfig)
         kind = FolderSource if said.video is None else VideoSource
         return kind(folder, said, platform, config.crs, config.interval)
     assert subscribe is not None
@@ -95,8 +97,8 @@ class RecordingSource:
         return cls(chosen[0], platform, interval)
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
-        """See `Source`."""
-        for tick in ticks(clock, stop, self.interval):
+        """See `ImageSource`."""
+        for tick in schedule_ticks(clock, stop, self.interval):
             frame = self.scene.frames[tick % len(self.scene.frames)]
             time = tick * round(self.interval * SECOND)
             moment = platform_captures(frame, self.platform, time - frame.time)
@@ -116,11 +118,11 @@ class SimulatorSource:
         self.place = WorldFrame(world.place.crs, self.simulated.world_ground())
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
-        """See `Source`. A node that starts late first steps to where the others are."""
+        """See `ImageSource`. A node that starts late first steps to where the others are."""
         interval = self.config.interval
         start = 0.0 if self.config.start is None else self.config.start
         begin = round(start / interval) if start else None
-        for tick in ticks(clock, stop, interval):
+        for tick in schedule_ticks(clock, stop, interval):
             begin = tick if begin is None else begin
             while self.simulated.frames_done < tick - begin and not stop.is_set():
                 self.simulated.step(interval)
@@ -131,7 +133,7 @@ class SimulatorSource:
                 yield moment
 
 
-def ticks(clock: Clock, stop: threading.Event, interval: float) -> Iterator[int]:
+def schedule_ticks(clock: Clock, stop: threading.Event, interval: float) -> Iterator[int]:
     """Numbers of the intervals since 1970, each when it begins; those that pass while nobody asks are skipped."""
     step = round(interval * SECOND)
     last = clock() // step

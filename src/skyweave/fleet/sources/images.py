@@ -24,7 +24,7 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.perceivers.base import WorldFrame
-from skyweave.fleet.sources.base import platform_captures, ticks
+from skyweave.fleet.sources.base import platform_captures, schedule_ticks
 from skyweave.recordings.recording import Capture, Frame
 
 COLUMNS = ("file", "x", "y", "z", "yaw", "pitch", "roll")
@@ -33,7 +33,7 @@ WAITING = 4  # messages of a topic
 
 
 @dataclass(frozen=True)
-class CameraFile:
+class FolderCameraConfig:
     """What ``camera.yaml`` says.
 
     Attributes:
@@ -79,15 +79,15 @@ class FolderSource:
         ValueError: what is wrong in them.
     """
 
-    def __init__(self, folder: Path, said: CameraFile, platform: str, crs: str | None, interval: float) -> None:
+    def __init__(self, folder: Path, said: FolderCameraConfig, platform: str, crs: str | None, interval: float) -> None:
         camera, self.interval, self.platform = said.camera(), interval, platform
         self.place = WorldFrame(crs, GroundPlane(said.ground))
         self.captures: list[Capture] = []
-        for number, row in enumerate(rows_of(folder / "poses.csv", COLUMNS), start=2):
+        for number, row in enumerate(read_table(folder / "poses.csv", COLUMNS), start=2):
             path = folder / row["file"]
             if not path.exists():
                 raise FileNotFoundError(f"{folder / 'poses.csv'} line {number} names {path}, which does not exist")
-            x, y, z, *angles = numbers(row, COLUMNS[1:], f"{folder / 'poses.csv'} line {number}")
+            x, y, z, *angles = parse_numbers(row, COLUMNS[1:], f"{folder / 'poses.csv'} line {number}")
             pose = camera_pose(np.array([x, y, z]), *np.radians(angles))
             geometry = CameraGeometry(camera, pose, crs, platform)
             load = partial(_observation, path.read_bytes, geometry, said.sensor, str(path))
@@ -96,8 +96,8 @@ class FolderSource:
             raise FleetError(f"{folder / 'poses.csv'} lists no pictures")
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
-        """See `skyweave.fleet.sources.base.Source`."""
-        for tick in ticks(clock, stop, self.interval):
+        """See `skyweave.fleet.sources.base.ImageSource`."""
+        for tick in schedule_ticks(clock, stop, self.interval):
             capture = self.captures[tick % len(self.captures)]
             moment = platform_captures(
                 Frame(0, {capture.channel: capture}), self.platform, tick * round(self.interval * 1e9)
@@ -106,7 +106,7 @@ class FolderSource:
             yield moment
 
 
-class PictureMessage(msgspec.Struct, frozen=True):
+class ImageMessage(msgspec.Struct, frozen=True):
     """One picture on a topic, MessagePack map.
 
     Attributes:
@@ -129,7 +129,7 @@ class PictureMessage(msgspec.Struct, frozen=True):
 
 
 class TopicSource:
-    """Pictures that come under a key, each as a `PictureMessage`; the newest first, those that are none left out.
+    """Pictures that come under a key, each as a `ImageMessage`; the newest first, those that are none left out.
 
     Attributes:
         refused: messages that were none.
@@ -144,7 +144,7 @@ class TopicSource:
         self._end = subscribe(topic, self._heard)
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
-        """See `skyweave.fleet.sources.base.Source`."""
+        """See `skyweave.fleet.sources.base.ImageSource`."""
         try:
             while not stop.is_set():
                 try:
@@ -175,7 +175,7 @@ class TopicSource:
                     continue
 
     def _capture(self, message: bytes) -> Capture:
-        said = msgspec.msgpack.decode(message, type=PictureMessage)  # a ValidationError is a ValueError
+        said = msgspec.msgpack.decode(message, type=ImageMessage)  # a ValidationError is a ValueError
         if (len(said.intrinsics), len(said.world_from_camera), len(said.distortion)) != (9, 16, 5):
             raise FleetError("a picture needs 9 intrinsics, 16 numbers of its pose and 5 of distortion")
         rows, columns = _size(said.image)
@@ -188,10 +188,10 @@ class TopicSource:
 
 
 def _observation(read: Callable[[], bytes], geometry: CameraGeometry, sensor: str, source: str) -> Observation:
-    return observation_of(pixels_of(read(), geometry, sensor, source), geometry, sensor, source)
+    return observation_from_pixels(decode_image(read(), geometry, sensor, source), geometry, sensor, source)
 
 
-def pixels_of(content: bytes, geometry: CameraGeometry, sensor: str, source: str) -> np.ndarray:
+def decode_image(content: bytes, geometry: CameraGeometry, sensor: str, source: str) -> np.ndarray:
     """(bands, rows, columns) of a JPEG or PNG. Raises ``ValueError`` for one that cannot be read or is of another size
     than its camera's.
     """
@@ -208,7 +208,7 @@ def pixels_of(content: bytes, geometry: CameraGeometry, sensor: str, source: str
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def observation_of(pixels: np.ndarray, geometry: CameraGeometry, sensor: str, source: str) -> Observation:
+def observation_from_pixels(pixels: np.ndarray, geometry: CameraGeometry, sensor: str, source: str) -> Observation:
     """A picture in 8 bits, (bands, rows, columns). Raises ``ValueError`` where it does not fit camera and sensor."""
     bands, camera = get_sensor(sensor), geometry.camera
     if pixels.shape != (len(bands), camera.rows, camera.columns):
@@ -233,7 +233,7 @@ def _size(content: bytes) -> tuple[int, int]:
     return height, width
 
 
-def rows_of(path: Path, columns: Sequence[str]) -> Sequence[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str]) -> Sequence[dict[str, str]]:
     """Of a table with a header. Raises ``FileNotFoundError``, and ``ValueError`` for a column that is not there."""
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
@@ -243,7 +243,7 @@ def rows_of(path: Path, columns: Sequence[str]) -> Sequence[dict[str, str]]:
         return list(reader)
 
 
-def numbers(row: dict[str, str], columns: Sequence[str], where: str) -> list[float]:
+def parse_numbers(row: dict[str, str], columns: Sequence[str], where: str) -> list[float]:
     """Of a row of a table. Raises ``ValueError`` for what is not finite."""
     try:
         found = [float(row[name]) for name in columns]

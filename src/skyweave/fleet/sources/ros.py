@@ -24,7 +24,7 @@ from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import platform_captures
-from skyweave.fleet.sources.images import observation_of, pixels_of
+from skyweave.fleet.sources.images import decode_image, observation_from_pixels
 from skyweave.recordings.recording import Capture, Frame
 
 ENCODINGS = {"rgb8": (3, (0, 1, 2)), "bgr8": (3, (2, 1, 0)), "rgba8": (4, (0, 1, 2)), "bgra8": (4, (2, 1, 0)),
@@ -71,7 +71,7 @@ class RosSource:
         ]
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
-        """See `skyweave.fleet.sources.base.Source`; the newest picture first, those in between are left out."""
+        """See `skyweave.fleet.sources.base.ImageSource`; the newest picture first, those in between are left out."""
         last, told = 0, monotonic()
         try:
             while not stop.is_set():
@@ -153,14 +153,14 @@ class RosSource:
         camera, body = self._info, self._pose_at(time)
         if camera is None or body is None:
             raise FleetError("no intrinsics have come" if camera is None else "no pose near its time has come")
-        pose = body if self.config.mount is None else body @ mounted(self.config.mount)
+        pose = body if self.config.mount is None else body @ camera_mount(self.config.mount)
         pose[:3, 3] += self.config.origin
         geometry = CameraGeometry(camera, pose, self.crs, self.platform)
         if self.config.image_type == ROS_IMAGES[0]:
-            pixels = pixels_of(bytes(said.data), geometry, self.config.sensor, self.config.image)
+            pixels = decode_image(bytes(said.data), geometry, self.config.sensor, self.config.image)
         else:
             pixels = _raw_pixels(said)
-        observation = observation_of(pixels, geometry, self.config.sensor, self.config.image)
+        observation = observation_from_pixels(pixels, geometry, self.config.sensor, self.config.image)
         return Capture(self.config.channel, self.platform, time, geometry, lambda: observation)
 
     def _pose_at(self, time: int) -> np.ndarray | None:
@@ -179,7 +179,7 @@ class RosSource:
         return transform(rotation, (1 - share) * first[1] + share * second[1])
 
 
-def mounted(mount: tuple[float, ...]) -> np.ndarray:
+def camera_mount(mount: tuple[float, ...]) -> np.ndarray:
     """(4, 4) body from camera (optical frame), of metres forward, left, up and degrees of yaw, pitch, roll."""
     return camera_pose(np.array(mount[:3]), *np.radians(mount[3:]))
 

@@ -13,8 +13,8 @@ from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.perceivers.base import WorldFrame
-from skyweave.fleet.sources.base import platform_captures, ticks
-from skyweave.fleet.sources.images import CameraFile, numbers, observation_of, rows_of
+from skyweave.fleet.sources.base import platform_captures, schedule_ticks
+from skyweave.fleet.sources.images import FolderCameraConfig, observation_from_pixels, parse_numbers, read_table
 from skyweave.recordings.recording import Capture, Frame
 
 COLUMNS = ("time", "x", "y", "z", "yaw", "pitch", "roll")
@@ -29,13 +29,14 @@ class VideoSource:
         ValueError: what is wrong in them.
     """
 
-    def __init__(self, folder: Path, said: CameraFile, platform: str, crs: str | None, interval: float) -> None:
+    def __init__(self, folder: Path, said: FolderCameraConfig, platform: str, crs: str | None, interval: float) -> None:
         assert said.video is not None
         self.said, self.platform, self.crs, self.interval = said, platform, crs, interval
         self.camera, self.place = said.camera(), WorldFrame(crs, GroundPlane(said.ground))
         path = folder / "poses.csv"
         table = [
-            numbers(row, COLUMNS, f"{path} line {line}") for line, row in enumerate(rows_of(path, COLUMNS), start=2)
+            parse_numbers(row, COLUMNS, f"{path} line {line}")
+            for line, row in enumerate(read_table(path, COLUMNS), start=2)
         ]
         self.poses = np.array(table, np.float64).reshape(-1, len(COLUMNS))
         if len(self.poses) < 2 or not (np.diff(self.poses[:, 0]) > 0).all():
@@ -48,10 +49,10 @@ class VideoSource:
             )
 
     def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
-        """See `skyweave.fleet.sources.base.Source`."""
+        """See `skyweave.fleet.sources.base.ImageSource`."""
         first, last = self.poses[0, 0], self.poses[-1, 0]
         count = int((last - first) / self.interval + 1e-6) + 1
-        for tick in ticks(clock, stop, self.interval):
+        for tick in schedule_ticks(clock, stop, self.interval):
             capture = self.capture(first + tick % count * self.interval)
             moment = platform_captures(
                 Frame(0, {capture.channel: capture}), self.platform, tick * round(self.interval * 1e9)
@@ -67,7 +68,7 @@ class VideoSource:
         pixels = self.video.at(seconds)
         if self.said.bands() == 1:
             pixels = pixels.mean(-1, keepdims=True)
-        observation = observation_of(
+        observation = observation_from_pixels(
             pixels.transpose(2, 0, 1).astype(np.float32), geometry, self.said.sensor, str(self.video.path)
         )
         return Capture(self.said.channel, self.platform, 0, geometry, lambda: observation)

@@ -8,7 +8,7 @@ from typing import Any
 PRELOADED = ["skyweave.fleet.supervisor.preload"]
 
 
-def context() -> Any:
+def process_context() -> Any:
     """How node processes are started: forked from one that has imported all libraries, where they survive a fork."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -17,8 +17,8 @@ def context() -> Any:
     return forked
 
 
-def prepare() -> None:
+def preload_libraries() -> None:
     """Begin importing, in the fork server; returns at once."""
     if sys.platform == "linux":
-        context()
+        process_context()
         forkserver.ensure_running()

@@ -1,6 +1,6 @@
 """A node as a process: its signals, its log, its status; and processes of many nodes that start fast.
 
-Half of the second that a node needs to start goes into importing libraries. `start` forks from a process that has
+Half of the second that a node needs to start goes into importing libraries. `start_process` forks from a process that has
 imported them already (multiprocessing's fork server), so that a node that was killed is back before it is missed.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from skyweave.core.config import load_config_file
 from skyweave.core.malloc import keep_freed_memory
 from skyweave.fleet.config import NodeConfig
-from skyweave.fleet.supervisor.fork_server import context
+from skyweave.fleet.supervisor.fork_server import process_context
 
 REPORT_EVERY = 5.0  # seconds between two lines about pictures
 STATUS_EVERY = 1.0  # seconds
@@ -41,10 +41,10 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
     Raises:
         ValueError, FileNotFoundError: what is wrong with the configuration; what its source raises.
     """
-    from skyweave.fleet.node.node import Picture
-    from skyweave.fleet.sinks.prometheus import serve_metrics, status, write_status
+    from skyweave.fleet.node.node import FusedScene
+    from skyweave.fleet.sinks.prometheus import node_status, serve_metrics, write_node_status
     from skyweave.fleet.sinks.publish import Publisher
-    from skyweave.fleet.supervisor.runtime import make_node, run_node
+    from skyweave.fleet.supervisor.runtime import build_node, run_node
 
     log = set_up_logging(as_json)
     if config.perceiver.kind != "truth":
@@ -56,14 +56,14 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _end_with_parent(stop)
-    node, source = make_node(config)
+    node, source = build_node(config)
     publisher = Publisher(node, config.publish, config.camera_interval)
     end_metrics = serve_metrics(node, config.metrics) if config.metrics else None
     log.info("started", extra={"data": {"fleet": node.fleet, "platform": node.name, "number": node.number}})
     last = 0.0
     saved = open(config.save, "a", buffering=1, encoding="utf-8") if config.save else None  # noqa: SIM115
 
-    def done(picture: Picture) -> None:
+    def done(picture: FusedScene) -> None:
         content = publisher.publish(picture)
         if saved is not None:
             saved.write(json.dumps(content) + "\n")
@@ -81,7 +81,7 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
 
     def report() -> None:
         while not stop.wait(STATUS_EVERY):
-            write_status(config.status or "", node)
+            write_node_status(config.status or "", node)
 
     reporting = threading.Thread(target=report, daemon=True) if config.status else None
     if reporting:
@@ -96,16 +96,16 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
         if reporting:
             reporting.join(timeout=5)
     log.info("ended", extra={"data": {"frames": node.statistics.frames}})
-    return status(node)
+    return node_status(node)
 
 
-def start(file: Path, log: Path) -> BaseProcess:
+def start_process(file: Path, log: Path) -> BaseProcess:
     """Start a node in a process of its own, logging to a file, from a process that has all libraries imported.
 
     It ends when we do, however we end.
     """
     arguments = str(file.resolve()), str(log.resolve()), os.getcwd()
-    process: BaseProcess = context().Process(target=_run, args=arguments, name=file.stem, daemon=True)
+    process: BaseProcess = process_context().Process(target=_run, args=arguments, name=file.stem, daemon=True)
     process.start()
     return process
 

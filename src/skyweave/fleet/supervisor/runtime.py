@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from skyweave.core.errors import FleetError
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.transport import Heard
+from skyweave.fleet.link.transport import MessageCallback
 from skyweave.fleet.node.latest_value import LatestValue
-from skyweave.fleet.node.node import Node, Picture, Sent
+from skyweave.fleet.node.node import FusedScene, Node, PendingFrame
 from skyweave.fleet.perceivers.base import Perceiver
-from skyweave.fleet.sources.base import Source
+from skyweave.fleet.sources.base import ImageSource
 from skyweave.recordings.recording import Frame
 
 log = logging.getLogger("skyweave.fleet")
@@ -23,8 +23,8 @@ LARGEST_PICTURE = 1 << 26  # bytes, of a session for pictures
 
 def run_node(
     node: Node,
-    source: Source,
-    done: Callable[[Picture], None],
+    source: ImageSource,
+    done: Callable[[FusedScene], None],
     stop: threading.Event,
     frames: int | None = None,
 ) -> None:
@@ -74,7 +74,7 @@ def run_node(
         raise faults[0]
 
 
-def make_perceiver(config: NodeConfig) -> "Perceiver[object]":
+def build_perceiver(config: NodeConfig) -> "Perceiver[object]":
     """What sees, as a node's configuration says."""
     from skyweave.fleet.perceivers.late_fusion import BoxPerceiver, TruthPerceiver
 
@@ -95,32 +95,32 @@ def make_perceiver(config: NodeConfig) -> "Perceiver[object]":
     return BoxPerceiver(model)  # type: ignore[return-value]
 
 
-def make_node(config: NodeConfig) -> tuple[Node, Source]:
+def build_node(config: NodeConfig) -> tuple[Node, ImageSource]:
     """A node over Zenoh and its source, as its configuration says.
 
     Raises:
         ValueError, FileNotFoundError: what is wrong with it; messages in the clear beyond this machine among them.
     """
     from skyweave.fleet.link.clocks import offset_clock
-    from skyweave.fleet.link.trust import load_trust
-    from skyweave.fleet.link.zenoh import ZenohTransport, check_secure
+    from skyweave.fleet.link.trust import load_credentials
+    from skyweave.fleet.link.zenoh import ZenohTransport, check_encryption
     from skyweave.fleet.sources.base import open_source
 
-    trust = None if config.keys is None else load_trust(config.keys, config.name)
+    trust = None if config.keys is None else load_credentials(config.keys, config.name)
     certificates = None if trust is None else trust.certificates
-    check_secure(config.transport, certificates, config.allow_clear)
+    check_encryption(config.transport, certificates, config.allow_clear)
     if trust is not None and config.source.kind in ("topic", "ros2") and not config.source.connect:
         raise FleetError(
             "with keys the fleet's session carries nothing but the fleet's messages: say where the pictures come from, "
             "such as source.connect: [tcp/127.0.0.1:7447]"
         )
-    perceiver = make_perceiver(config)
+    perceiver = build_perceiver(config)
     transport = ZenohTransport(
         config.transport, certificates, config.fleet, None if trust is None else list(trust.members), config.relays
     )
     with ExitStack() as failing:
         failing.callback(transport.close)
-        subscribe: Callable[[str, Heard], Callable[[], None]] = transport.subscribe
+        subscribe: Callable[[str, MessageCallback], Callable[[], None]] = transport.subscribe
         if config.source.connect:
             subscribe, close = _session_of_its_own(config.source.connect, config.allow_clear)
             failing.callback(close)
@@ -136,15 +136,15 @@ def make_node(config: NodeConfig) -> tuple[Node, Source]:
 
 def _session_of_its_own(
     connect: list[str], allow_clear: bool
-) -> tuple[Callable[[str, Heard], Callable[[], None]], Callable[[], None]]:
+) -> tuple[Callable[[str, MessageCallback], Callable[[], None]], Callable[[], None]]:
     """``subscribe`` of a session beside the fleet's, which is closed when its last subscription ends; and ``close``."""
-    from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport, check_secure
+    from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport, check_encryption
 
     config = ZenohConfig(listen=[], connect=connect, largest=LARGEST_PICTURE)
-    check_secure(config, None, allow_clear)
+    check_encryption(config, None, allow_clear)
     transport, ends = ZenohTransport(config), []
 
-    def subscribe(pattern: str, heard: Heard) -> Callable[[], None]:
+    def subscribe(pattern: str, heard: MessageCallback) -> Callable[[], None]:
         ends.append(end := transport.subscribe(pattern, heard))
 
         def ended() -> None:
@@ -159,7 +159,7 @@ def _session_of_its_own(
     return subscribe, transport.close
 
 
-def _watch(source: Source, node: Node, newest: LatestValue[Frame], stop: threading.Event) -> None:
+def _watch(source: ImageSource, node: Node, newest: LatestValue[Frame], stop: threading.Event) -> None:
     for moment in source.moments(node.clock, stop):
         if newest.put(moment):
             node.statistics.dropped("superseded")
@@ -179,7 +179,7 @@ def _read(node: Node, stop: threading.Event) -> None:
             node.peers.progress.set()
 
 
-def _wait_for_others(node: Node, sent: Sent, stop: threading.Event) -> None:
+def _wait_for_others(node: Node, sent: PendingFrame, stop: threading.Event) -> None:
     with node.statistics.stage("wait"):
         while node.missing(sent) and not stop.is_set():
             left = (node.deadline(sent) - node.clock()) / 1e9

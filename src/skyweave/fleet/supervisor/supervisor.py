@@ -27,7 +27,7 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import FleetError
 from skyweave.fleet.config import FleetConfig, NodeConfig
-from skyweave.fleet.supervisor.process import start
+from skyweave.fleet.supervisor.process import start_process
 
 PATIENCE = 5.0  # seconds for a node to end by itself
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a node that keeps ending is started again
@@ -38,7 +38,7 @@ LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log
 
 
 @dataclass
-class Worker:
+class NodeProcess:
     """One node's process."""
 
     name: str
@@ -69,12 +69,12 @@ class Supervisor:
         self.nodes = node_contents(config, folder or Path.cwd())
         self.state.mkdir(parents=True, exist_ok=True)
         self._lock = _take_lock(self.state / "supervisor.lock", config.name)
-        self.workers: list[Worker] = []
+        self.workers: list[NodeProcess] = []
         for name, content in self.nodes.items():
             file = self.state / f"{name}.yaml"
             with write_aside(file) as aside:
                 aside.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-            self.workers.append(Worker(name, file, self.state / f"{name}.log", self.state / f"{name}.status.json"))
+            self.workers.append(NodeProcess(name, file, self.state / f"{name}.log", self.state / f"{name}.status.json"))
 
     def run(self, stop: threading.Event, told: Callable[[str], None] = lambda text: None) -> None:
         """Keep all running until stopped, then end them."""
@@ -112,7 +112,7 @@ class Supervisor:
         else:
             stop.wait(0.1)
 
-    def _look_after(self, worker: Worker, told: Callable[[str], None]) -> None:
+    def _look_after(self, worker: NodeProcess, told: Callable[[str], None]) -> None:
         now = time.monotonic()
         process = worker.process
         if process is not None and process.is_alive():
@@ -136,7 +136,7 @@ class Supervisor:
             return
         if worker.log.exists() and worker.log.stat().st_size > LOG_BYTES:
             os.replace(worker.log, worker.log.with_suffix(".log.1"))
-        worker.process = start(worker.file, worker.log)
+        worker.process = start_process(worker.file, worker.log)
         worker.starts += 1
         worker.started = now
         told(f"{worker.name} started as process {worker.process.pid}")
@@ -205,7 +205,7 @@ def fleet_state(state: str | Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"no fleet was started in {state}; `skyweave fleet up` starts one")
     content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    content["running"] = supervisor_of(state) is not None
+    content["running"] = supervisor_pid(state) is not None
     for name, node in content["nodes"].items():
         with suppress(OSError, ValueError):
             node["status"] = json.loads((state / f"{name}.status.json").read_text("utf-8"))
@@ -213,7 +213,7 @@ def fleet_state(state: str | Path) -> dict[str, Any]:
     return content
 
 
-def supervisor_of(state: str | Path) -> int | None:
+def supervisor_pid(state: str | Path) -> int | None:
     """The process that holds the lock, if one does."""
     path = Path(state) / "supervisor.lock"
     if not path.exists():
@@ -233,13 +233,13 @@ def stop_fleet(state: str | Path, patience: float = 2 * PATIENCE) -> bool:
     Raises:
         TimeoutError: it does not end.
     """
-    process = supervisor_of(state)
+    process = supervisor_pid(state)
     if process is None:
         return False
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGTERM)
     until = time.monotonic() + patience
-    while supervisor_of(state) is not None:
+    while supervisor_pid(state) is not None:
         if time.monotonic() > until:
             raise TimeoutError(f"the fleet's supervisor, process {process}, does not end")
         time.sleep(0.05)

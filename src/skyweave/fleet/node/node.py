@@ -198,7 +198,7 @@ class Node:
     def finish(self, sent: PendingFrame) -> FusedScene:
         """Fuse with what has come."""
         self.peers.read(WORTH)
-        with self.statistics.stage("synchronize_frames"):
+        with self.statistics.stage("align"):
             aligned = self._aligned(sent)
             contents = [self.perceiver.compensate(one.content, sent.frame.time) for one in aligned]
         with self.statistics.stage("fuse"):

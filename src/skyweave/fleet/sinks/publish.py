@@ -107,7 +107,7 @@ def scene_content(node: Node, picture: FusedScene, found: Detections) -> dict[st
         "forecasts": _forecasts(picture, found),
         "views": [_view(node, capture) for capture in picture.frame.captures.values()],
         "sources": {one.peer: {"apart": round(one.apart, 4), "complete": one.complete} for one in picture.sources},
-        "link_content": link_content(node),
+        "links": link_content(node),
         "budget": node.budget.frame,
     }
 

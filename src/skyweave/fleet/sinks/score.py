@@ -131,7 +131,7 @@ def read_detections(content: Mapping[str, Any]) -> Detections:
         Boxes(*(np.array([box[part] for box in boxes]) for part in ("centre", "size", "yaw"))),
         np.array([box["velocity"] for box in boxes]),
         tuple(box["category"] for box in boxes),
-        np.array([box["score_fleet"] for box in boxes]),
+        np.array([box["score"] for box in boxes]),
         content["crs"],
         time,
     )

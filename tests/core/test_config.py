@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from skyweave.core.config import apply_override, config_from_dict, load_config_file
+from skyweave.core.config import TaggedConfig, apply_override, config_from_dict, load_config_file
+from skyweave.core.errors import ConfigError
+from skyweave.core.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,49 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: [")
     with pytest.raises(ValueError, match=r"a\.yaml: "):
         load_config_file(tmp_path / "a.yaml", Outer)
+
+
+class Shape(TaggedConfig):
+    kinds: "ClassVar[Registry[type[Shape]]]" = Registry("test_shapes", "shape", {})
+    default_kind = "circle"
+
+
+@Shape.kinds.register("circle")
+@dataclass(frozen=True)
+class Circle(Shape):
+    radius: float = 1.0
+
+
+@Shape.kinds.register("square")
+@dataclass(frozen=True)
+class Square(Shape):
+    side: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.side <= 0:
+            raise ConfigError(f"side {self.side} must be above 0")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    shape: Shape = field(default_factory=Circle)
+    others: list[Shape] = field(default_factory=list)
+
+
+def test_kinds_have_fields_of_their_own() -> None:
+    content = {"shape": {"radius": 2}, "others": ["square", {"kind": "square", "side": "1e-3"}]}
+    assert config_from_dict(content, Drawing) == Drawing(Circle(2.0), [Square(), Square(1e-3)])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"kind": "circel"}, r"no shape 'circel', did you mean 'circle'\?; there are circle, square.*\$\.shape"),
+        ({"kind": "square", "radius": 2}, r"unknown key 'radius'.*Valid: side.*\$\.shape"),
+        ({"kind": "square", "side": -1}, r"must be above 0.*\$\.shape"),
+        (3, "a shape is a mapping or a name, not int"),
+    ],
+)
+def test_what_is_wrong_with_a_kind_is_named(content: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_from_dict({"shape": content}, Drawing)

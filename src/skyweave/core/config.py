@@ -4,16 +4,59 @@ import dataclasses
 import difflib
 import types
 import typing
+from abc import ABC
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 import yaml
 
-from skyweave.core.errors import ConfigError
+from skyweave.core.errors import ConfigError, UnknownNameError
+from skyweave.core.registry import Registry
 
 Record = TypeVar("Record")
+
+
+class TaggedConfig(ABC):
+    """Base of configurations of one purpose that ``kind:`` tells apart, each a dataclass with fields of its own.
+
+    A field that is annotated with a direct subclass (``source: SourceConfig``) takes the content of any kind in its
+    registry, also of those that another package installs: ``{kind: folder, path: flight7}``. A name alone stands for
+    a kind without changes: ``folder``.
+
+    Attributes:
+        kinds: the dataclasses by name.
+        default_kind: the kind of a mapping that names none; None: it must name one.
+    """
+
+    kinds: "ClassVar[Registry[Any]]"
+    default_kind: ClassVar[str | None] = None
+
+    @classmethod
+    def from_content(cls, content: Any) -> Self:
+        """Return the configuration that plain content describes.
+
+        Args:
+            content: a mapping with ``kind``, the name of a kind, or a configuration, which is returned as it is.
+
+        Raises:
+            ConfigError: no such kind, an unknown key or a value of the wrong type.
+        """
+        if isinstance(content, cls):
+            return content
+        fields = {"kind": content} if isinstance(content, str) else content
+        if not isinstance(fields, dict):
+            raise ConfigError(f"a {cls.kinds.noun} is a mapping or a name, not {type(content).__name__}")
+        kind = fields.get("kind", cls.default_kind)
+        if kind is None:
+            raise ConfigError(f"a {cls.kinds.noun} needs a kind; there are {', '.join(cls.kinds)}")
+        try:
+            record = cls.kinds[str(kind)]
+        except UnknownNameError as error:
+            raise ConfigError(str(error)) from None
+        config: Self = config_from_dict({key: value for key, value in fields.items() if key != "kind"}, record)
+        return config
 
 
 def load_config_file(path: str | Path, record: type[Record], changes: Sequence[str] = ()) -> Record:
@@ -43,7 +86,17 @@ def config_from_dict(content: Any, record: type[Record]) -> Record:
     if not isinstance(content, dict):
         raise ConfigError(f"a mapping is needed, not {type(content).__name__}")
     _check_keys(content, record, "")
-    return msgspec.convert(content, record, strict=False)  # YAML 1.1 reads 1e-3 as text
+    try:
+        return msgspec.convert(content, record, strict=False, dec_hook=_tagged)  # YAML 1.1 reads 1e-3 as text
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _tagged(record: type, content: Any) -> Any:
+    """Convert what msgspec does not know: fields annotated with a `TaggedConfig`."""
+    if issubclass(record, TaggedConfig):
+        return record.from_content(content)
+    raise NotImplementedError(f"a configuration cannot hold {record}")
 
 
 def apply_override(content: Any, change: str) -> None:
@@ -60,7 +113,8 @@ def apply_override(content: Any, change: str) -> None:
 
 
 def _check_keys(content: dict[str, Any], record: type, where: str) -> None:
-    hints = typing.get_type_hints(record)
+    types_by_name = typing.get_type_hints(record)
+    hints = {field.name: types_by_name[field.name] for field in dataclasses.fields(record)}
     for key, value in content.items():
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from collaboration import POSE_ERRORS, disturbed
-from skyweave.collaboration.cache import EgoMaps, FeatureCache, build_feature_cache, platforms_of
+from skyweave.collaboration.cache import EgoMaps, FeatureCache, build_feature_cache, platform_names
 from skyweave.collaboration.pose_alignment import PoseAligner
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
@@ -63,8 +63,8 @@ def compared(scene: RecordedScene, cache: FeatureCache, metres: float, degrees: 
     aligners: dict[tuple[str, str], PoseAligner] = {}
     for f, frame in enumerate(scene.frames):
         geometry = {capture.platform: capture.geometry for capture in frame.captures.values()}
-        for ego in platforms_of(frame)[::2]:
-            for peer in platforms_of(frame):
+        for ego in platform_names(frame)[::2]:
+            for peer in platform_names(frame):
                 if peer == ego:
                     continue
                 own, theirs = cache[scene.name, f, ego], cache[scene.name, f, peer]

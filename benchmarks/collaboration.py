@@ -4,12 +4,12 @@
     $simulate -o recordings/fresh --scenes 50 --frames 12 --seed 300
     $simulate -o recordings/test --scenes 20 --frames 16 --seed 900
     python benchmarks/collaboration.py --data recordings -o runs/collaboration --seeds 3
-    python benchmarks/collaboration.py ... --strategies ours late --sweeps
+    python benchmarks/collaboration.py ... --strategies dual_branch late_fusion --sweeps
 
 Every strategy is trained on the same cached features of the same perception model, for the same steps, with the same
 losses, each with a reader (memory, trunk, heads) that learns along, and sends through the same quantiser, entropy
 coder, chunks and headers; what differs is what it sends and how it fuses. All messages are really encoded, cut to the
-budget and decoded; the bytes are the mean of a platform's frames, headers and handshakes included. `all` sends 16-bit
+budget and decoded; the bytes are the mean of a platform's frames, headers and handshakes included. `full_features` sends 16-bit
 floats of every cell seen, uncoded. Runs and scores that are there already are used again.
 """
 
@@ -31,7 +31,7 @@ from skyweave.collaboration.config import CollaborationConfig
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies import STRATEGIES
-from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_on
+from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_model
 from skyweave.collaboration.weights import UNTRAINED, load_collaboration
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
@@ -44,11 +44,11 @@ CONFIG = Path(__file__).resolve().parents[1] / "configs/collaboration/hidden.yam
 BUDGETS = ("200", "500", "1000", "2000", "5000", "10000", "50000", "none")
 METRICS = ("mAP", "IoU", "VPQ", "minADE_3", "trajectory_recall")
 SWEEPS: dict[str, list[EvaluationConditions]] = {
-    "lost chunks": [EvaluationConditions(lost=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
-    "late by seconds": [EvaluationConditions(late=seconds) for seconds in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
-    "peers": [EvaluationConditions(peers=peers) for peers in range(8)],
-    "peers with boxes only": [EvaluationConditions(boxes_only=peers) for peers in (0, 1, 2, 3)],
-    "features of another scene": [EvaluationConditions(useless=useless) for useless in (False, True)],
+    "packet loss": [EvaluationConditions(packet_loss=share) for share in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "delay in seconds": [EvaluationConditions(delay=seconds) for seconds in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "peers": [EvaluationConditions(max_peers=peers) for peers in range(8)],
+    "peers with boxes only": [EvaluationConditions(boxes_only_peers=peers) for peers in (0, 1, 2, 3)],
+    "irrelevant peers": [EvaluationConditions(irrelevant_peers=irrelevant) for irrelevant in (False, True)],
 }
 POSE = "pose"
 POSE_ERRORS = ((0.0, 0.0), (0.5, 1.0), (1.5, 3.0))  # metres, degrees
@@ -115,7 +115,7 @@ class Bench:
             config = load_config_file(CONFIG, CollaborationTrainConfig, changes)
             model = CollaborativeModel(copy.deepcopy(self.perception), config.collaboration, seed)
             samples = CachedDataset(self.train_scenes, self.perception.config, self.train_cache)
-            train_on(folder, config, model, samples, self.train_cache, progress=False)
+            train_model(folder, config, model, samples, self.train_cache, progress=False)
         return load_collaboration(folder / WEIGHTS)
 
     def scores(
@@ -155,7 +155,7 @@ class Bench:
             seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
             for sweep in self.arguments.sweep:
                 for conditions in SWEEPS.get(sweep, ()):
-                    if sweep == "peers" and conditions.peers >= self.arguments.platforms:
+                    if sweep == "peers" and conditions.max_peers >= self.arguments.platforms:
                         continue
                     conditions = replace(conditions, budget=self.arguments.sweep_budget)
                     value = getattr(conditions, _FIELD[sweep])
@@ -184,11 +184,11 @@ class Bench:
 
 
 _FIELD = {
-    "lost chunks": "lost",
-    "late by seconds": "late",
-    "peers": "peers",
-    "peers with boxes only": "boxes_only",
-    "features of another scene": "useless",
+    "packet loss": "packet_loss",
+    "delay in seconds": "delay",
+    "peers": "max_peers",
+    "peers with boxes only": "boxes_only_peers",
+    "irrelevant peers": "irrelevant_peers",
 }
 
 
@@ -228,7 +228,7 @@ def plot(rows: Sequence[dict[str, object]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     strategies = list(dict.fromkeys(str(row["strategy"]) for row in rows))
-    colours = dict(zip(strategies, plt.get_cmap("tab20").colors, strict=False)) | {"ours": "black"}
+    colours = dict(zip(strategies, plt.get_cmap("tab20").colors, strict=False)) | {"dual_branch": "black"}
     figure, axes = plt.subplots(1, 3, figsize=(14, 4), constrained_layout=True)
     for axis, metric in zip(axes, METRICS[:3], strict=True):
         for strategy in strategies:
@@ -236,10 +236,10 @@ def plot(rows: Sequence[dict[str, object]], path: Path) -> None:
             x = [max(float(str(row["bytes"])), 1) for row in mine]
             y = [float(str(row[metric]).split()[0]) for row in mine]
             if len(mine) == 1:  # one number, whatever the budget
-                style = ":" if strategy == "own" else "--"
+                style = ":" if strategy == "no_fusion" else "--"
                 axis.axhline(y[0], linestyle=style, label=strategy, color="grey")
             else:
-                width = 2.5 if strategy == "ours" else 1.2
+                width = 2.5 if strategy == "dual_branch" else 1.2
                 axis.plot(x, y, marker=".", label=strategy, linewidth=width, color=colours[strategy])
         axis.set(xscale="log", xlabel="bytes a frame and platform", ylabel=metric)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)

@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as state:
-        perceiver = {"kind": "truth"} if args.weights is None else {"kind": "model", "weights": args.weights}
+        perceiver = (
+            {"kind": "ground_truth"} if args.weights is None else {"kind": "late_fusion", "weights": args.weights}
+        )
         node: dict[str, Any] = {
             "source": {"kind": "recording", "path": str(Path(args.recording).resolve()), "interval": args.interval},
             "perceiver": perceiver,

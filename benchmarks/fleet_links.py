@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/fleet_links.py recordings/hidden
 
 The detector is the stand-in that reads the truth about what each platform's own cameras see, and adds noise
-(`TruthPerceiver`): the table shows what the network does to a fused picture, not what any model can do. `own` is the
+(`GroundTruthPerceiver`): the table shows what the network does to a fused picture, not what any model can do. `own` is the
 mean average precision (nuScenes' definition) of what each platform sees alone, against all objects that any of them
 sees.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from skyweave.fleet.link.emulated import EmulatedLinkConfig, EmulatedNetwork
 from skyweave.fleet.node.node import Node, NodeOptions
 from skyweave.fleet.perceivers.base import WorldFrame
-from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
+from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.metrics import evaluate_detection, visible_objects
 from skyweave.recordings.nuscenes import load_recording
@@ -82,7 +82,7 @@ def run(scene: RecordedScene, config: EmulatedLinkConfig, offset: float, seed: i
     for number, name in enumerate(platforms):
         shift = round(number * offset * 1e9)
         clocks[name] = lambda shift=shift: true[0] + shift
-        perceiver = TruthPerceiver(categories, seed=100 * seed + number)
+        perceiver = GroundTruthPerceiver(categories, seed=100 * seed + number)
         place = WorldFrame(scene.crs, scene.ground)
         options = NodeOptions(wait=0.4)
         nodes[name] = Node("links", name, perceiver, network.join(name), place, options, number + 1, None, clocks[name])

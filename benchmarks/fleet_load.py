@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, count: int) -> dict[str, Any]:
     names = [f"UAV_{i + 1}" for i in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         kind = "features" if args.features else "model"
-        perceiver = {"kind": "truth"} if args.weights is None else {"kind": kind, "weights": args.weights}
+        perceiver = {"kind": "ground_truth"} if args.weights is None else {"kind": kind, "weights": args.weights}
         node: dict[str, Any] = {
             "source": {"path": str(Path(args.recording).resolve()), "interval": args.interval},
             "perceiver": perceiver,

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from skyweave.fleet.perceivers.late_fusion import TruthPerceiver
+from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver
 from skyweave.fleet.sinks.score import read_saved_scenes, score_fleet
 from skyweave.recordings.nuscenes import load_recording
 
@@ -87,7 +87,7 @@ def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.N
             "number": i + 1,
             "fleet": "radio",
             "source": {"kind": "recording", "path": str(recording), "interval": INTERVAL},
-            "perceiver": {"kind": "truth", "seed": i, "categories": list(CATEGORIES)},
+            "perceiver": {"kind": "ground_truth", "seed": i, "categories": list(CATEGORIES)},
             "transport": {"listen": [f"{args.protocol}/10.77.0.{i + 1}:7447"], "connect": others},
             "allow_clear": True,
             "camera_interval": 0.0,
@@ -141,7 +141,7 @@ def run(recording: Path, folder: Path, least: int, budget: int, args: argparse.N
 def scores(recording: Path, folder: Path, budget: int, began: float, ended: float) -> dict[str, float]:
     """Mean average precision of the pictures, of the same moments offline, and of each platform alone."""
     scene = load_recording(str(recording)).scenes[0]
-    perceivers = {name: TruthPerceiver(CATEGORIES, seed=i, interval=INTERVAL) for i, name in enumerate(NAMES)}
+    perceivers = {name: GroundTruthPerceiver(CATEGORIES, seed=i, interval=INTERVAL) for i, name in enumerate(NAMES)}
     pictures = [one for name in NAMES for one in read_saved_scenes(folder / f"{name}.jsonl", began + 1, ended - 1)]
     found = score_fleet(scene, pictures, perceivers, INTERVAL, budget, 1188)
     return {

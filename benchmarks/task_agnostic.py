@@ -30,7 +30,7 @@ from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_head, train_on
+from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_head, train_model
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.config import load_config_file
 from skyweave.perception.config import TASKS
@@ -118,10 +118,10 @@ def collaboration(
     """Codec, fusion and reader for all tasks but ``held_out``, then its head."""
     changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}"]
     config = load_config_file(SHARING, CollaborationTrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
-    path, headed = folder / "ours" / WEIGHTS, folder / "head" / WEIGHTS
+    path, headed = folder / "dual_branch" / WEIGHTS, folder / "head" / WEIGHTS
     if not path.exists():
         model = CollaborativeModel(load_perception(weights), config.collaboration, config.seed)
-        train_on(path.parent, config, model, samples, samples.cache, progress=False)
+        train_model(path.parent, config, model, samples, samples.cache, progress=False)
     if held_out is None:
         return path
     if not headed.exists():

@@ -9,7 +9,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.node.node import Node, NodeOptions
-from skyweave.fleet.perceivers.late_fusion import BoxPerceiver, TruthPerceiver
+from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver, LateFusionPerceiver
 from skyweave.perception.model import PerceptionModel
 from skyweave.recordings.recording import Frame
 
@@ -43,13 +43,13 @@ def frame(number: int, platform: str, time: int | None = None) -> Frame:
     )
 
 
-def truth_perceiver(seed: int = 0, **changes: float) -> TruthPerceiver:
-    return TruthPerceiver(CATEGORIES, seed, **{"missed": 0.0, "noise": 0.05, "size": 32.0, **changes})  # type: ignore[arg-type]
+def truth_perceiver(seed: int = 0, **changes: float) -> GroundTruthPerceiver:
+    return GroundTruthPerceiver(CATEGORIES, seed, **{"missed": 0.0, "noise": 0.05, "size": 32.0, **changes})  # type: ignore[arg-type]
 
 
-def model_perceiver(seed: int = 0) -> BoxPerceiver:
+def model_perceiver(seed: int = 0) -> LateFusionPerceiver:
     backbone = build_backbone(BackboneConfig(width=32, depth=2, heads=2, patch_size=8), [toy.RGB], seed=seed)
-    return BoxPerceiver(PerceptionModel(toy.config(), backbone, seed), MapGrid(-16, 16, 1.0, 32, 32))
+    return LateFusionPerceiver(PerceptionModel(toy.config(), backbone, seed), MapGrid(-16, 16, 1.0, 32, 32))
 
 
 def node(name: str, transport: Transport, clock: Clock, options: NodeOptions | None = None, **changes: object) -> Node:

@@ -55,12 +55,12 @@ def test_load_returns_what_the_card_says() -> None:
 def test_a_kilobyte_of_the_shipped_codec_shows_what_others_see(tmp_path: Path) -> None:
     model = load_collaboration("crossing")
     card = model.card
-    assert model.tables is not None and model.config.strategy == "ours"
+    assert model.tables is not None and model.config.strategy == "dual_branch"
     scenes = unseen_scenes(1, 5)
     cache = build_feature_cache(tmp_path, model.perception, str(card.parts["perception_fingerprint"]), scenes)
     samples = CachedDataset(scenes, model.perception.config, cache)
     together, ledger = evaluate_collaboration(model, samples, EvaluationConditions(1000))
-    alone, _ = evaluate_collaboration(model, samples, EvaluationConditions(1000, peers=0))
+    alone, _ = evaluate_collaboration(model, samples, EvaluationConditions(1000, max_peers=0))
     assert 500 < ledger.mean <= 1000
     for metric, least in (("mAP", 0.1), ("IoU", 0.05), ("VPQ", 0.03)):
         assert together.values[metric] > alone.values[metric] + least, (metric, together.values, alone.values)

@@ -11,9 +11,9 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.entropy_tables import freeze
+from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.train import some_cells
+from skyweave.collaboration.train import sample_cells
 from skyweave.perception.model import PerceptionModel
 from skyweave.recordings.recording import RecordedScene
 
@@ -50,14 +50,14 @@ def make(perception: PerceptionModel, cache: FeatureCache) -> Callable[[str], Co
         if strategy not in made:
             config = CollaborationConfig(strategy, CodecConfig(low=4, high=6, contexts=3))
             one = CollaborativeModel(perception, config).eval()
-            one.codec.start_from(some_cells(cache))
+            one.codec.start_from(sample_cells(cache))
             with torch.no_grad():
                 for parameter in one.strategy.parameters():  # what starts at zero must not hide mistakes
                     parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
                 if one.codec.config.low:
                     one.codec.from_low.weight.normal_(0, 0.05)
             if one.sends_features:
-                freeze(one, cache)
+                freeze_tables(one, cache)
             made[strategy] = one
         return made[strategy]
 

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from skyweave.collaboration.pose_alignment import FLAT, LIKELY, Correction, PoseAligner, PoseAligners, PoseError
+from skyweave.collaboration.pose_alignment import (
+    MIN_DEPRESSION_RAD,
+    PRIOR_STD,
+    PoseAligner,
+    PoseAligners,
+    PoseCorrection,
+    PoseError,
+)
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
 
@@ -66,13 +73,13 @@ def displaced(error: np.ndarray, found: PoseError) -> tuple[float, float]:
 def test_points_return_to_where_they_are() -> None:
     error = np.array([1.2, -0.8, 0.5, *np.deg2rad([2.0, -3.0, 4.0])])
     points = np.random.default_rng(0).uniform(-15, 20, (20, 3)) * (1, 1, 0.1) + [*MIDDLE, 0]
-    assert np.allclose(Correction(CAMERA, error).points(told(points, error)), points, atol=1e-8)
+    assert np.allclose(PoseCorrection(CAMERA, error).points(told(points, error)), points, atol=1e-8)
 
 
 def test_lasting_errors_are_undone() -> None:
     generator, undone = np.random.default_rng(0), []
     for seed in range(40):
-        error = generator.normal(0, LIKELY)
+        error = generator.normal(0, PRIOR_STD)
         before, after = displaced(error, watched(error, seed).error())
         undone.append(after < max(0.7, 0.2 * before))
     assert np.mean(undone) >= 0.9
@@ -81,7 +88,7 @@ def test_lasting_errors_are_undone() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(-2, 2), min_size=6, max_size=6), st.integers(0, 10_000))
 def test_what_is_trusted_is_nearly_right(sigmas: list[float], seed: int) -> None:
-    error = LIKELY * sigmas
+    error = PRIOR_STD * sigmas
     found = watched(error, seed).error()
     before, after = displaced(error, found)
     assert not found.trusted or after < max(1.5, before)
@@ -137,7 +144,7 @@ def test_impossible_poses_say_nothing(camera: tuple[float, float, float]) -> Non
 
 def test_maps_and_boxes_move_alike() -> None:
     grid = MapGrid(1_000_000, 8_000_080, 0.5, 80, 80)
-    correction = Correction(CAMERA, np.array([1.0, -0.5, 0.0, *np.deg2rad([2.0, 1.0, 3.0])]))
+    correction = PoseCorrection(CAMERA, np.array([1.0, -0.5, 0.0, *np.deg2rad([2.0, 1.0, 3.0])]))
     maps = torch.zeros(1, 80, 80)
     maps[0, 38:41, 28:31] = 1.0
     centre = np.array([[(grid.west + 29.5) * 0.5, (grid.north - 39.5) * 0.5]])
@@ -153,6 +160,6 @@ def test_maps_and_boxes_move_alike() -> None:
 
 
 def test_flat_rays_do_not_fly_away() -> None:
-    correction = Correction(CAMERA, np.array([0, 0, 0, np.deg2rad(30), 0, 0]))
+    correction = PoseCorrection(CAMERA, np.array([0, 0, 0, np.deg2rad(30), 0, 0]))
     far = correction.points(np.array([[MIDDLE[0], MIDDLE[1] + 40, 0.0]]))
-    assert np.isfinite(far).all() and np.abs(far - CAMERA).max() < 1.01 * CAMERA[2] / np.tan(FLAT)
+    assert np.isfinite(far).all() and np.abs(far - CAMERA).max() < 1.01 * CAMERA[2] / np.tan(MIN_DEPRESSION_RAD)

@@ -29,7 +29,7 @@ name: small-ours
 perception: weights.safetensors
 recordings: [streets]
 split: train
-collaboration: {strategy: ours, codec: {low: 4, high: 6, contexts: 2}}
+collaboration: {strategy: dual_branch, codec: {low: 4, high: 6, contexts: 2}}
 optimiser: {steps: 2, batch: 1, warmup: 1}
 machine: {precision: 32-true}
 cells: 16
@@ -55,17 +55,20 @@ def test_from_a_simulation_to_scores_at_a_budget(
     trained = str(shared / "weights.safetensors")
     model = load_collaboration(trained)
     card = model.card
-    assert card.parts["collaboration"]["strategy"] == "ours" and model.tables is not None
+    assert card.parts["collaboration"]["strategy"] == "dual_branch" and model.tables is not None
     assert torch.equal(load_perception(trained).lift.head.weight, load_perception(weights).lift.head.weight)
     capsys.readouterr()
     cache = str(tmp_path / "cache")
-    for more, limit in ((["--strategy", "ours", "--budget", "500"], 500), (["--strategy", "late"], 10_000)):
+    for more, limit in (
+        (["--strategy", "dual_branch", "--budget", "500"], 500),
+        (["--strategy", "late_fusion"], 10_000),
+    ):
         assert main(["evaluate", trained, str(recording), "--cache", cache, "--json", *more]) == 0
         scores = json.loads(capsys.readouterr().out)
         assert scores["samples"] == 3 and 0 < scores["bytes"] <= limit
         assert {"mAP", "IoU", "VPQ"} <= set(scores)
-    assert main(["evaluate", trained, str(recording), "--strategy", "own", "--cache", cache]) == 0
+    assert main(["evaluate", trained, str(recording), "--strategy", "no_fusion", "--cache", cache]) == 0
     assert main(["evaluate", trained, str(recording), "--strategy", "where2comm"]) == 2
-    assert "was trained for 'ours'" in capsys.readouterr().err
-    assert main(["evaluate", weights, str(recording), "--strategy", "ours"]) == 2
+    assert "was trained for 'dual_branch'" in capsys.readouterr().err
+    assert main(["evaluate", weights, str(recording), "--strategy", "dual_branch"]) == 2
     assert "holds no collaborative model" in capsys.readouterr().err

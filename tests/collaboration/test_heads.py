@@ -14,9 +14,9 @@ from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.entropy_tables import fingerprint_of, freeze
+from skyweave.collaboration.entropy_tables import codec_fingerprint, freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.train import CollaborationTrainConfig, train_head, with_head
+from skyweave.collaboration.train import CollaborationTrainConfig, add_head, train_head
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
@@ -28,9 +28,9 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
     config = replace(toy.config(), tasks=("detection", "trajectories"))
     perception = PerceptionModel(config, build_backbone(small, [toy.RGB], seed=0)).eval()
     cache: FeatureCache = build_feature_cache(tmp_path / "cache", perception, "toy", scenes[:1])
-    model = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6))).eval()
-    freeze(model, cache)
-    before = fingerprint_of(model)
+    model = CollaborativeModel(perception, CollaborationConfig("dual_branch", CodecConfig(low=4, high=6))).eval()
+    freeze_tables(model, cache)
+    before = codec_fingerprint(model)
     settings = CollaborationTrainConfig("toy", "", [], optimiser=PerceptionOptimiserConfig(steps=2, batch=1), cells=32)
     samples = CachedDataset(scenes[:1], config, cache)
     quantised, noisy = DualBranchCodec.quantised, []
@@ -40,11 +40,11 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
     assert noisy and not any(noisy), "it learns from what comes over the wire, not from quantisation noise"
     assert longer.perception.config.tasks == ("detection", "instances", "trajectories")
     assert card.training["head"] == "instances" and longer.tables is not None
-    assert fingerprint_of(longer) == before, "peers without the new head are still understood"
+    assert codec_fingerprint(longer) == before, "peers without the new head are still understood"
     new = longer.state_dict()
     for name, value in model.state_dict().items():
         assert torch.equal(value, new[name]), name
-    start = with_head(perception, "instances", seed=7).heads["instances"]
+    start = add_head(perception, "instances", seed=7).heads["instances"]
     settings = replace(settings, optimiser=PerceptionOptimiserConfig(steps=1, batch=1, learning_rate=0.0))
     path = train_head(tmp_path / "again", settings, model, "instances", samples, start)
     begun = load_collaboration(path).perception.heads["instances"]
@@ -54,4 +54,4 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
 
 def test_a_head_that_is_there_is_named(make: Callable[[str], CollaborativeModel]) -> None:
     with pytest.raises(ValueError, match="task 'detection' must be one of"):
-        with_head(make("ours").perception, "detection")
+        add_head(make("dual_branch").perception, "detection")

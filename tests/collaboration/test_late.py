@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skyweave.collaboration.batches import CachedDataset
-from skyweave.collaboration.evaluation import EvaluationConditions, Exchange
+from skyweave.collaboration.evaluation import CollaborationEvaluator, EvaluationConditions
 from skyweave.collaboration.model import CollaborativeModel
 
 Make = Callable[[str], CollaborativeModel]
@@ -18,7 +18,7 @@ Make = Callable[[str], CollaborativeModel]
 def test_messages_come_when_they_come(
     make: Make, samples: CachedDataset, late: float, past: int | None, present: int | None
 ) -> None:
-    exchange = Exchange(make("ours"), samples, EvaluationConditions(late=late))
+    exchange = CollaborationEvaluator(make("dual_branch"), samples, EvaluationConditions(delay=late))
     times = [frame.time for frame in samples.scenes[0].frames]
     assert np.allclose(np.diff(times), 0.5e9)
     number = samples.index.index((0, 3))

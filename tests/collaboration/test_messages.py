@@ -9,13 +9,20 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skyweave.collaboration.boxes import drawn, extrapolate_boxes
+from skyweave.collaboration.boxes import extrapolate_boxes, rasterize_boxes
 from skyweave.collaboration.cache import EgoMaps, FeatureCache
-from skyweave.collaboration.entropy_tables import freeze
-from skyweave.collaboration.messages import build_message, decode_received, decoded, encode, request_map, request_of
+from skyweave.collaboration.entropy_tables import freeze_tables
+from skyweave.collaboration.messages import (
+    build_message,
+    decode_features,
+    decode_received,
+    encode_message,
+    make_request,
+    request_map,
+)
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.strategies.dual_branch import Ours
-from skyweave.collaboration.weights import as_stored, load_collaboration, save_collaboration
+from skyweave.collaboration.strategies.dual_branch import DualBranch
+from skyweave.collaboration.weights import load_collaboration, round_weights, save_collaboration
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, FrameContent, Pose, Receiver, RejectedError, WireGrid, decode
@@ -36,7 +43,7 @@ def sent(
         model, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, own.boxes, budget,
         wanted, POSE, 7, sequence,
     )  # fmt: skip
-    return encode(model, frame, budget, mtu)
+    return encode_message(model, frame, budget, mtu)
 
 
 @pytest.fixture
@@ -54,14 +61,14 @@ def own(cache: FeatureCache) -> EgoMaps:
 
 @pytest.fixture
 def ours(make: Make) -> CollaborativeModel:
-    return make("ours")
+    return make("dual_branch")
 
 
 @torch.inference_mode()
 def test_what_the_receiver_decodes_is_what_training_decodes(ours: CollaborativeModel, own: EgoMaps) -> None:
     chunks = sent(ours, own, None)
     frame = decode(chunks, ours.tables or ())
-    found = decoded(ours, frame)
+    found = decode_features(ours, frame)
     assert found is not None
     maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
     levels = ours.codec.quantised(ours.codec.encode(maps, seen), noisy=False)
@@ -105,7 +112,7 @@ def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeMod
 
 def test_the_most_useful_cells_are_those_with_most_energy(ours: CollaborativeModel, own: EgoMaps) -> None:
     maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
-    strategy = Ours(maps.shape[1], ours.strategy.box_channels)
+    strategy = DualBranch(maps.shape[1], ours.strategy.box_channels)
     nowhere = torch.zeros(1, *own.grid.shape)
     useful = strategy.usefulness(maps, seen, nowhere, nowhere)
     assert (maps.square().mean(1).flatten()[useful.flatten().argsort()].diff() >= 0).all()
@@ -118,9 +125,9 @@ def test_cells_of_own_boxes_travel_first(ours: CollaborativeModel, own: EgoMaps)
         frame = build_message(
             ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, boxes, 1000
         )
-        cells = decode(encode(ours, frame, 1000), ours.tables or ()).high
+        cells = decode(encode_message(ours, frame, 1000), ours.tables or ()).high
         assert cells is not None
-        footprint = drawn(own.boxes, own.grid, 2)[0].numpy().ravel() > 0.5
+        footprint = rasterize_boxes(own.boxes, own.grid, 2)[0].numpy().ravel() > 0.5
         return float(footprint[cells.indices].mean())
 
     assert covered(own.boxes) > 1.2 * covered(replace(own.boxes, scores=0 * own.boxes.scores))
@@ -130,9 +137,9 @@ def test_a_model_stored_in_int8_says_the_same(
     ours: CollaborativeModel, cache: FeatureCache, own: EgoMaps, tmp_path: Path
 ) -> None:
     model = copy.deepcopy(ours)
-    as_stored(model, torch.int8)
+    round_weights(model, torch.int8)
     assert model.tables is None, "other cells need other tables"
-    freeze(model, cache)
+    freeze_tables(model, cache)
     save_collaboration(tmp_path / "small.safetensors", model, "small", torch.int8)
     save_collaboration(tmp_path / "large.safetensors", model, "large")
     for name in ("small", "large"):
@@ -149,7 +156,7 @@ def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, 
     assert tiny.boxes.scores == pytest.approx(own.boxes.scores[: len(tiny.boxes)], abs=0.01)
     larger = decode(sent(ours, own, 600), ours.tables or ())
     assert larger.low is not None and larger.boxes is not None and len(larger.boxes) < 40
-    boxes_only = decode(sent(make("late"), own, 300))
+    boxes_only = decode(sent(make("late_fusion"), own, 300))
     assert boxes_only.low is None and boxes_only.high is None
 
 
@@ -177,7 +184,7 @@ def test_a_lost_chunk_loses_its_cells_and_no_others(ours: CollaborativeModel, ow
         if part.high is not None:
             for index, symbols in zip(part.high.indices.tolist(), part.high.symbols.tolist(), strict=True):
                 assert known[index] == symbols
-        found = decoded(ours, part)
+        found = decode_features(ours, part)
         assert found is not None and torch.isfinite(found.features).all()
 
 
@@ -201,7 +208,7 @@ def test_any_bytes_are_safe(ours: CollaborativeModel, own: EgoMaps, data: st.Dat
 def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own: EgoMaps) -> None:
     frame = decode(sent(ours, own, 3000), ours.tables or ())
     strange = replace(frame, fingerprint=frame.fingerprint ^ 1)
-    assert decoded(ours, strange) is None
+    assert decode_features(ours, strange) is None
     told = decode_received(
         ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, [strange], own.time
     ).told
@@ -210,7 +217,7 @@ def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own:
 
 def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, own: EgoMaps) -> None:
     strategy = ours.strategy
-    assert isinstance(strategy, Ours)
+    assert isinstance(strategy, DualBranch)
     strategy.asked.data.fill_(50.0)
     west = np.zeros(own.grid.shape, np.float32)
     west[:, : own.grid.columns // 2] = 1
@@ -224,7 +231,7 @@ def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, ow
 def test_requests_say_what_is_not_seen(own: EgoMaps) -> None:
     visible = np.zeros(own.grid.shape, bool)
     visible[:, :32] = True
-    asking = FrameContent(1, 0, 0, WireGrid.from_map(own.grid), request=request_of(visible, own.grid))
+    asking = FrameContent(1, 0, 0, WireGrid.from_map(own.grid), request=make_request(visible, own.grid))
     wanted = request_map([asking], own.grid)
     assert not wanted[:, :32].any() and (wanted[:, 32:] == 1).all()
     assert not request_map([replace(asking, request=None)], own.grid).any()

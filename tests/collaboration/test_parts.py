@@ -10,14 +10,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.collaboration.batches import CachedDataset, TrainingMoments, asked, collate, warped, warped_boxes
-from skyweave.collaboration.boxes import DRAWN, drawn, extrapolate_boxes, merge_boxes
+from skyweave.collaboration.batches import (
+    CachedDataset,
+    CollaborationDataset,
+    coarse_request,
+    collate_batches,
+    rigid_warp,
+    rigid_warp_boxes,
+)
+from skyweave.collaboration.boxes import RASTER_CHANNELS, extrapolate_boxes, merge_boxes, rasterize_boxes
 from skyweave.collaboration.cache import FeatureCache
-from skyweave.collaboration.cell_selection import select, worth_telling
+from skyweave.collaboration.cell_selection import select_boxes, select_cells
 from skyweave.collaboration.codec import DualBranchCodec
-from skyweave.collaboration.config import CodecConfig, ImpairmentConfig, Losses
-from skyweave.collaboration.entropy import EntropyModel, cheapest, freeze
-from skyweave.collaboration.evaluation import with_boxes
+from skyweave.collaboration.config import CodecConfig, CollaborationLossConfig, ImpairmentConfig
+from skyweave.collaboration.entropy import EntropyModel, build_entropy_tables, select_contexts
+from skyweave.collaboration.evaluation import merge_received_boxes
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.core.geometry.grid import MapGrid
@@ -74,8 +81,8 @@ def test_frozen_tables_cost_what_the_numbers_hold(seed: int, contexts: int, spre
     strength = generator.choice([0.2, 1.0], (3000, 1)) * spread
     numbers = np.rint(generator.laplace(0, 1, (3000, 5)) * strength).astype(np.int64)
     model = EntropyModel(5, contexts)
-    tables = freeze([None, model], [np.zeros((0, 1)), numbers], (8, 1), 15, (1, 1, 0))
-    of = cheapest(tables, "high", numbers)
+    tables = build_entropy_tables([None, model], [np.zeros((0, 1)), numbers], (8, 1), 15, (1, 1, 0))
+    of = select_contexts(tables, "high", numbers)
     chosen = np.zeros(3000, int) if of is None else of
     table_of = tables.high.tables[chosen]
     symbols, escaped = tables.symbols_of(numbers, table_of)
@@ -93,7 +100,7 @@ def test_a_larger_budget_holds_all_that_a_smaller_one_does() -> None:
     low_seen = torch.nn.functional.max_pool2d(seen.float()[:, None], 8)[:, 0] > 0
     before = None
     for room in (0.0, 20.0, 100.0, 400.0, 5000.0):
-        sent = select(useful, torch.full((1, 4, 4), 9.0), torch.full((1, 32, 32), 20.0), low_seen, seen,
+        sent = select_cells(useful, torch.full((1, 4, 4), 9.0), torch.full((1, 32, 32), 20.0), low_seen, seen,
                       torch.tensor([room]))  # fmt: skip
         assert float(sent.bytes) <= room
         assert not (sent.high > 0)[~seen].any()
@@ -106,20 +113,20 @@ def test_a_larger_budget_holds_all_that_a_smaller_one_does() -> None:
 def test_the_threshold_teaches_usefulness() -> None:
     useful = torch.rand(1, 16, 16, requires_grad=True)
     seen = torch.ones(1, 16, 16, dtype=torch.bool)
-    sent = select(useful, None, torch.full((1, 16, 16), 20.0), torch.ones(1, 2, 2, dtype=torch.bool), seen,
+    sent = select_cells(useful, None, torch.full((1, 16, 16), 20.0), torch.ones(1, 2, 2, dtype=torch.bool), seen,
                   torch.tensor([200.0]))  # fmt: skip
     (sent.high * torch.rand(1, 16, 16)).sum().backward()
     assert useful.grad is not None and useful.grad.abs().sum() > 0
 
 
 def test_drawn_boxes_say_what_and_where() -> None:
-    maps = drawn(boxes((10.5, -4.5, 0.9), (-50, 0, 0.9)), GRID, 3)
-    assert maps.shape == (DRAWN + 3, 64, 64)
+    maps = rasterize_boxes(boxes((10.5, -4.5, 0.9), (-50, 0, 0.9)), GRID, 3)
+    assert maps.shape == (RASTER_CHANNELS + 3, 64, 64)
     row, column = 36, 42
-    assert maps[0, row, column] == pytest.approx(0.9) and maps[DRAWN, row, column] == pytest.approx(0.9)
+    assert maps[0, row, column] == pytest.approx(0.9) and maps[RASTER_CHANNELS, row, column] == pytest.approx(0.9)
     assert maps[3, row, column] == pytest.approx(0.1) and maps[5, row, column] == pytest.approx(np.log(4))
     assert 8 <= int((maps[0] > 0).sum()) <= 15
-    assert not drawn(None, GRID, 3).any() and not drawn(boxes(), GRID, 3).any()
+    assert not rasterize_boxes(None, GRID, 3).any() and not rasterize_boxes(boxes(), GRID, 3).any()
 
 
 def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:
@@ -135,15 +142,17 @@ def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:
 def test_boxes_beyond_the_map_are_kept_as_sure_as_they_were_told_where_that_is_asked_for(make: Make) -> None:
     alone = ScenePrediction(Detections.empty(None, 0))
     told = boxes((10, 0, 0.5), (40, 0, 0.5))
-    inside = with_boxes(alone, [told], make("ours"), {}, GRID, 0).detections
+    inside = merge_received_boxes(alone, [told], make("dual_branch"), {}, GRID, 0).detections
     assert inside is not None and inside.boxes.centres[:, 0].tolist() == [10] and inside.scores[0] < 0.5
-    everywhere = with_boxes(alone, [told, boxes((40.5, 0, 0.4))], make("ours"), {}, GRID, 0, beyond=True).detections
+    everywhere = merge_received_boxes(
+        alone, [told, boxes((40.5, 0, 0.4))], make("dual_branch"), {}, GRID, 0, beyond=True
+    ).detections
     assert everywhere is not None and len(everywhere.boxes) == 2
     far = int(everywhere.boxes.centres[:, 0].argmax())
     assert 40 < everywhere.boxes.centres[far, 0] < 40.5 and everywhere.scores[far] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("strategy", ["ours", "late"])
+@pytest.mark.parametrize("strategy", ["dual_branch", "late_fusion"])
 def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, strategy: str) -> None:
     model = make(strategy)
     config = model.perception.config
@@ -152,16 +161,16 @@ def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, str
         outputs = model.perception.perceive([maps] * config.history, torch.ones(1, config.history, dtype=torch.bool))
     scene = ScenePrediction(Detections.empty(None, 0))
     told = boxes((10.2, -4.7, 0.5), (40, 0, 0.5))  # on the map, and beyond
-    found = with_boxes(scene, [told], model, outputs, GRID, 0, beyond=True)
+    found = merge_received_boxes(scene, [told], model, outputs, GRID, 0, beyond=True)
     assert found.detections is not None and found.trajectories is not None and len(found.trajectories) == 2
     place = found.detections.boxes.centres[:, None, None, :2]
     straight = place + found.detections.velocities[:, None, None] * found.trajectories.times[:, None]
     read = forecast_trajectories(model.perception, outputs, 0, found.detections, GRID)
     assert np.abs(read.modes - straight).max() > 1e-3
     beyond = place[:, 0, 0, 0] > 32
-    expected = np.where(beyond[:, None, None, None] | (strategy == "late"), straight, read.modes)
+    expected = np.where(beyond[:, None, None, None] | (strategy == "late_fusion"), straight, read.modes)
     assert found.trajectories.modes == pytest.approx(expected)
-    unlikely = with_boxes(scene, [boxes((10.2, -4.7, 0.12))], model, outputs, GRID, 0).trajectories
+    unlikely = merge_received_boxes(scene, [boxes((10.2, -4.7, 0.12))], model, outputs, GRID, 0).trajectories
     assert unlikely is not None and len(unlikely) == 0
 
 
@@ -171,7 +180,7 @@ def test_boxes_that_travel_are_the_most_certain_within_their_part(
     scores: list[float], budget: float, features: bool
 ) -> None:
     known = boxes(*((0, 0, score) for score in sorted(scores, reverse=True)))
-    told = worth_telling(known, budget, features)
+    told = select_boxes(known, budget, features)
     assert told.scores.tolist() == known.scores[: len(told)].tolist()
     part = 0.6 * budget if features and budget >= 500 else budget
     assert len(told) == 0 or 54 + 11.5 * len(told) <= part
@@ -185,8 +194,8 @@ def test_errors_of_pose_move_maps_and_boxes_alike() -> None:
     maps, seen = torch.zeros(1, 64, 64), torch.ones(64, 64, dtype=torch.bool)
     one = boxes((12.5, 8.5, 0.9))
     maps[0, 23, 44] = 1
-    moved_map, _ = warped(maps, seen, (3.0, -2.0), np.pi / 2, 1.0)
-    there = warped_boxes(one, (3.0, -2.0), np.pi / 2, GRID).centres[0]
+    moved_map, _ = rigid_warp(maps, seen, (3.0, -2.0), np.pi / 2, 1.0)
+    there = rigid_warp_boxes(one, (3.0, -2.0), np.pi / 2, GRID).centres[0]
     row, column = np.argwhere(moved_map[0].numpy() > 0)[0]
     assert (column - 31.5, 31.5 - row) == pytest.approx((there[0], there[1]), abs=1.01)
     assert extrapolate_boxes(one, 2.0).centres[0, :2] == pytest.approx([14.5, 10.5])
@@ -196,38 +205,38 @@ def test_what_others_lack_is_asked_for() -> None:
     seen = np.ones((64, 64), bool)
     other = seen.copy()
     other[:32] = False
-    wanted = asked([seen, other])
+    wanted = coarse_request([seen, other])
     assert (wanted[:32] == 1).all() and not wanted[32:].any()
 
 
 def test_moments_are_a_function_of_seed_and_number(samples: CachedDataset) -> None:
-    one, other = (TrainingMoments(samples, ImpairmentConfig(), True, seed=3, cells=24) for _ in range(2))
+    one, other = (CollaborationDataset(samples, ImpairmentConfig(), True, seed=3, cells=24) for _ in range(2))
     for number in (0, 5, 11):
         a, b = one[number], other[number]
         assert a.own.shape == (1, 2, 16, 24, 24) and a.peers.shape == (1, 2, 3, 16, 24, 24)
         for name, value in vars(a).items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(value, getattr(b, name)), name
-    assert not torch.equal(one[0].budget, TrainingMoments(samples, ImpairmentConfig(), True, seed=4)[0].budget)
+    assert not torch.equal(one[0].budget, CollaborationDataset(samples, ImpairmentConfig(), True, seed=4)[0].budget)
 
 
 def test_the_perfect_world_is_perfect(samples: CachedDataset) -> None:
     world = ImpairmentConfig((1e6, 1e6), 0, 0, 0, 0, 0, 0, 0, 0)
-    moment = TrainingMoments(samples, world, True)[2]
+    moment = CollaborationDataset(samples, world, True)[2]
     assert torch.equal(moment.peers, moment.clean) and torch.equal(moment.peer_visible, moment.clean_visible)
     assert not moment.age.any() and not moment.lost.any()
 
 
-@pytest.mark.parametrize("strategy", ["ours", "where2comm", "cerf"])
+@pytest.mark.parametrize("strategy", ["dual_branch", "where2comm", "cerf"])
 def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
     make: Make, samples: CachedDataset, strategy: str
 ) -> None:
     model = make(strategy)
     before = {name: value.clone() for name, value in model.perception.state_dict().items()}
-    module = CollaborationModule(model, PerceptionOptimiserConfig(steps=2), Losses())
-    moments = TrainingMoments(samples, replace(ImpairmentConfig(), alone=0, absent=0), model.sends_features)
+    module = CollaborationModule(model, PerceptionOptimiserConfig(steps=2), CollaborationLossConfig())
+    moments = CollaborationDataset(samples, replace(ImpairmentConfig(), ego_only=0, absent=0), model.sends_features)
     module.train()
-    total, parts = module.loss(collate([moments[1], moments[4]]))
+    total, parts = module.loss(collate_batches([moments[1], moments[4]]))
     total.backward()
     model.eval()
     assert torch.isfinite(total) and parts
@@ -237,15 +246,17 @@ def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
 
 
 def test_the_reader_learns_along_and_what_makes_cells_stays(make: Make, samples: CachedDataset) -> None:
-    model = copy.deepcopy(make("ours"))
+    model = copy.deepcopy(make("dual_branch"))
     before = {name: value.clone() for name, value in model.perception.state_dict().items()}
-    module = CollaborationModule(model, PerceptionOptimiserConfig(steps=2), Losses(), reader_rate=0.1).train()
+    module = CollaborationModule(
+        model, PerceptionOptimiserConfig(steps=2), CollaborationLossConfig(), reader_rate=0.1
+    ).train()
     optimiser = module.configure_optimizers()["optimizer"]
     rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     trunk, codec = next(model.perception.trunk.parameters()), next(model.codec.parameters())
     assert rates[id(trunk)] == pytest.approx(0.1 * rates[id(codec)])
-    moments = TrainingMoments(samples, replace(ImpairmentConfig(), alone=0, absent=0), model.sends_features)
-    module.loss(collate([moments[1], moments[4]]))[0].backward()
+    moments = CollaborationDataset(samples, replace(ImpairmentConfig(), ego_only=0, absent=0), model.sends_features)
+    module.loss(collate_batches([moments[1], moments[4]]))[0].backward()
     optimiser.step()
     changed = {name for name, value in model.perception.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == {"memory", "trunk", "heads"}
@@ -254,7 +265,9 @@ def test_the_reader_learns_along_and_what_makes_cells_stays(make: Make, samples:
 
 def test_tasks_that_the_model_does_not_have_are_named(make: Make) -> None:
     with pytest.raises(ValueError, match="names 'weather'"):
-        CollaborationModule(make("ours"), PerceptionOptimiserConfig(), Losses(use=("weather",)))
+        CollaborationModule(
+            make("dual_branch"), PerceptionOptimiserConfig(), CollaborationLossConfig(active_tasks=("weather",))
+        )
 
 
 def test_no_cache_is_named(tmp_path: object) -> None:

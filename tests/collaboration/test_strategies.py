@@ -52,7 +52,10 @@ def test_the_order_of_peers_does_not_matter(make: Make, name: str) -> None:
     assert torch.allclose(model.strategy.fuse(one), model.strategy.fuse(other), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["own", "late", "all", "attention", "where2comm", "disconet", "dhd", "cerf", "ours"])
+@pytest.mark.parametrize(
+    "name",
+    ["no_fusion", "late_fusion", "full_features", "attention", "where2comm", "disconet", "dhd", "cerf", "dual_branch"],
+)
 @torch.inference_mode()
 def test_peers_who_say_nothing_change_nothing(make: Make, name: str) -> None:
     model = make(name)
@@ -62,7 +65,7 @@ def test_peers_who_say_nothing_change_nothing(make: Make, name: str) -> None:
     assert torch.allclose(model.strategy.fuse(nobody), model.strategy.fuse(silent(one)), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mean", "max", "attention", "where2comm", "disconet", "dhd", "v2vnet", "ours"])
+@pytest.mark.parametrize("name", ["mean", "max", "attention", "where2comm", "disconet", "dhd", "v2vnet", "dual_branch"])
 @torch.inference_mode()
 def test_peers_who_say_something_count(make: Make, name: str) -> None:
     model = make(name)
@@ -84,10 +87,10 @@ def test_each_strategy_names_its_source() -> None:
 
     for name, kind in STRATEGIES.items():
         text = (sys.modules[kind.__module__].__doc__ or "").lower()
-        assert "arxiv" in text or name in ("own", "all", "mean", "cerf", "ours"), name
+        assert "arxiv" in text or name in ("no_fusion", "full_features", "mean", "cerf", "dual_branch"), name
 
 
 def test_an_unknown_strategy_is_named(make: Make) -> None:
-    model = make("own")
+    model = make("no_fusion")
     with pytest.raises(ValueError, match="no strategy 'telepathy'"):
         CollaborativeModel(model.perception, replace(model.config, strategy="telepathy"))

@@ -7,7 +7,7 @@ import pytest
 from skyweave.backbone import build_backbone, save_checkpoint
 from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.entropy_tables import freeze
+from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import save_collaboration
 from skyweave.core.sensors import get_sensor
@@ -52,8 +52,8 @@ def perception(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def collaboration(perception: Path) -> Path:
     """The same with a codec, frozen on a few moments."""
     folder = perception.parent
-    config = CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))
+    config = CollaborationConfig("dual_branch", CodecConfig(low=4, high=6, contexts=3))
     model = CollaborativeModel(load_perception(perception), config).eval()
-    freeze(model, build_feature_cache(folder / "cache", model.perception, "small", unseen_scenes(1, 2)))
+    freeze_tables(model, build_feature_cache(folder / "cache", model.perception, "small", unseen_scenes(1, 2)))
     save_collaboration(folder / "collaboration.safetensors", model, "small")
     return folder / "collaboration.safetensors"

@@ -62,15 +62,15 @@ def test_a_port_that_is_taken_and_a_library_that_is_missing_are_said_before_anyt
 
 
 def test_a_node_that_does_not_stay_up_ends_the_wait(tmp_path: Path) -> None:
-    config = fleet_config(("UAV_1", "UAV_2"), tmp_path, "model", "truth", 0.5, 1000)
-    broken = FleetConfig(**{**vars(config), "node": {**config.node, "perceiver": {"kind": "truth"}}})
+    config = fleet_config(("UAV_1", "UAV_2"), tmp_path, "model", "ground_truth", 0.5, 1000)
+    broken = FleetConfig(**{**vars(config), "node": {**config.node, "perceiver": {"kind": "ground_truth"}}})
     with pytest.raises(ValueError, match=r"UAV_\d does not stay up.*recording"), running(broken):
         raise AssertionError("it cannot run without a recording")
 
 
 def test_silence_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_run, "ENDED", 10**6)
-    config = fleet_config(("UAV_1",), tmp_path, "model", "truth", 0.5, 1000)
+    config = fleet_config(("UAV_1",), tmp_path, "model", "ground_truth", 0.5, 1000)
     began = time.monotonic()
     silence = pytest.raises(TimeoutError, match=r"no picture of UAV_1 in 1 s\. UAV_1 said last")
     with silence, running(config, within=1.0):

@@ -18,12 +18,12 @@ from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.entropy_tables import freeze
+from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import load_collaborative_model, save_collaboration
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.perceivers.base import WorldFrame
-from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
+from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.fleet.sinks.publish import MIN_PUBLISHED_SCORE, MOST
 from skyweave.fleet.sinks.score import read_detections, read_saved_scenes
@@ -52,11 +52,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         heatmap = perception.heads["detection"].heatmap
         heatmap.weight *= 300  # type: ignore[operator]
         heatmap.bias += 3.5  # type: ignore[operator]
-    model = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))).eval()
+    model = CollaborativeModel(
+        perception, CollaborationConfig("dual_branch", CodecConfig(low=4, high=6, contexts=3))
+    ).eval()
     cache = build_feature_cache(folder / "cache", perception, "toy", [scene])
     maps = torch.from_numpy(np.stack([cache[key].features for key in cache.entries]))
     model.codec.start_from(maps.permute(0, 2, 3, 1).flatten(0, 2)[::7])
-    freeze(model, cache)
+    freeze_tables(model, cache)
     save_collaboration(folder / "model.safetensors", model, "toy")
     return folder
 
@@ -67,7 +69,7 @@ def fleet_of(folder: Path) -> FleetConfig:
         port = one.getsockname()[1]
     node = {
         "source": {"kind": "recording", "path": str(folder / "recording"), "interval": INTERVAL},
-        "perceiver": {"kind": "features", "weights": str(folder / "model.safetensors")},
+        "perceiver": {"kind": "intermediate_fusion", "weights": str(folder / "model.safetensors")},
         "options": {
             "wait": 0.9 * INTERVAL,
             "grace": 1.0,
@@ -124,7 +126,8 @@ def test_processes_that_exchange_features_give_what_a_batch_gives(folder: Path) 
     torch.set_num_threads(1)  # as the nodes: sums in another order round differently
     try:
         perceivers = {
-            name: FeaturePerceiver(load_collaborative_model(folder / "model.safetensors", None)) for name in NAMES
+            name: IntermediateFusionPerceiver(load_collaborative_model(folder / "model.safetensors", None))
+            for name in NAMES
         }
         for number, (tick, pictures) in enumerate(moments.items()):
             frame = scene.frames[tick % len(scene.frames)]

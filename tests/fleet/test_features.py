@@ -12,14 +12,14 @@ from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
-from skyweave.collaboration.entropy_tables import freeze
+from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.fleet.link.emulated import EmulatedLinkConfig, EmulatedNetwork
 from skyweave.fleet.link.transport import LoopbackNetwork
 from skyweave.fleet.node.node import NodeOptions, peer_names
 from skyweave.fleet.node.rate_control import RateControlConfig
 from skyweave.fleet.perceivers.base import WorldFrame
-from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
+from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.perception.model import PerceptionModel
 
@@ -45,18 +45,23 @@ def cache(perception: PerceptionModel, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def model(perception: PerceptionModel, cache: FeatureCache) -> CollaborativeModel:
-    made = CollaborativeModel(perception, CollaborationConfig("ours", CodecConfig(low=4, high=6, contexts=3))).eval()
+    made = CollaborativeModel(
+        perception, CollaborationConfig("dual_branch", CodecConfig(low=4, high=6, contexts=3))
+    ).eval()
     maps = torch.from_numpy(np.stack([cache[key].features for key in cache.entries]))
     made.codec.start_from(maps.permute(0, 2, 3, 1).flatten(0, 2)[::7])
-    freeze(made, cache)
+    freeze_tables(made, cache)
     return made
 
 
 def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeModel) -> None:
     clock, hub = fleet.HandClock(), LoopbackNetwork()
     options = NodeOptions(budget=RateControlConfig(least=BUDGET, most=BUDGET))
-    nodes = {name: fleet.node(name, hub.join(), clock, options, perceiver=FeaturePerceiver(model)) for name in NAMES}
-    offline = {name: FeaturePerceiver(model) for name in NAMES}
+    nodes = {
+        name: fleet.node(name, hub.join(), clock, options, perceiver=IntermediateFusionPerceiver(model))
+        for name in NAMES
+    }
+    offline = {name: IntermediateFusionPerceiver(model) for name in NAMES}
     chunk_budget = BUDGET - -(-BUDGET // options.mtu) * 12
     for number in range(3):
         frames = {name: fleet.frame(number, name) for name in NAMES}
@@ -82,7 +87,7 @@ def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeM
 
 def test_peers_without_the_model_still_give_their_boxes(model: CollaborativeModel) -> None:
     clock, hub = fleet.HandClock(), LoopbackNetwork()
-    here = fleet.node("UAV_1", hub.join(), clock, perceiver=FeaturePerceiver(model))
+    here = fleet.node("UAV_1", hub.join(), clock, perceiver=IntermediateFusionPerceiver(model))
     there = fleet.node("UAV_4", hub.join(), clock, perceiver=fleet.truth_perceiver(4, resolution=1.0))
     there.beat()
     there.send(fleet.frame(0, "UAV_4"))
@@ -98,7 +103,10 @@ def test_peers_without_the_model_still_give_their_boxes(model: CollaborativeMode
 def test_lost_chunks_lose_cells_and_not_the_picture(model: CollaborativeModel) -> None:
     network, clock = EmulatedNetwork(EmulatedLinkConfig(loss=0.4), seed=2), fleet.HandClock()
     options = NodeOptions(mtu=300, budget=RateControlConfig(least=BUDGET, most=BUDGET))
-    nodes = {n: fleet.node(n, network.join(n), clock, options, perceiver=FeaturePerceiver(model)) for n in NAMES[:2]}
+    nodes = {
+        n: fleet.node(n, network.join(n), clock, options, perceiver=IntermediateFusionPerceiver(model))
+        for n in NAMES[:2]
+    }
     incomplete = 0
     for number in range(4):
         clock.now = fleet.START + number * 500_000_000
@@ -116,6 +124,6 @@ def test_lost_chunks_lose_cells_and_not_the_picture(model: CollaborativeModel) -
 
 def test_what_cannot_travel_is_refused(perception: PerceptionModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="do not travel"):
-        FeaturePerceiver(CollaborativeModel(perception, CollaborationConfig("all")))
+        IntermediateFusionPerceiver(CollaborativeModel(perception, CollaborationConfig("full_features")))
     with pytest.raises(ValueError, match="not frozen"):
-        FeaturePerceiver(CollaborativeModel(perception, CollaborationConfig("ours")))
+        IntermediateFusionPerceiver(CollaborativeModel(perception, CollaborationConfig("dual_branch")))

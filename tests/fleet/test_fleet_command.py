@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "state": str(folder / "state"),
         "node": {
             "source": {"kind": "recording", "path": "recording", "interval": 0.5},
-            "perceiver": {"kind": "truth"},
+            "perceiver": {"kind": "ground_truth"},
             "publish": ["picture", "geojson"],
             "camera_interval": 0.5,
             "options": {"wait": 0.4, "beat": 0.2},

@@ -134,13 +134,13 @@ def test_budget_falls_to_what_a_slow_link_carries_and_recovers() -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(self.base, name)
 
-        def content(self, own: object, budget: int) -> FrameContent:
+        def compose(self, own: object, budget: int) -> FrameContent:
             n = 1800
             generator = np.random.default_rng(0)
             boxes = BoxList(
                 generator.uniform(-10, 10, (n, 3)), np.ones((n, 3)), np.zeros(n), np.zeros(n, int), np.ones(n)
             )
-            return changed(self.base.content(own, budget), boxes=boxes)  # type: ignore[arg-type]
+            return changed(self.base.compose(own, budget), boxes=boxes)  # type: ignore[arg-type]
 
     network = EmulatedNetwork(EmulatedLinkConfig(rate=10_000, queue=6_000), seed=1)
     clock = fleet.HandClock()

@@ -14,7 +14,7 @@ from skyweave.collaboration.boxes import detections_from_box_list
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.transport import LoopbackNetwork
-from skyweave.fleet.perceivers.late_fusion import BoxPerceiver, OwnScene
+from skyweave.fleet.perceivers.late_fusion import EgoScene, LateFusionPerceiver
 from skyweave.fleet.sinks.prometheus import NodeCollector, node_status
 from skyweave.fleet.sinks.publish import link_content
 from skyweave.perception.model import PerceptionModel
@@ -57,7 +57,7 @@ def test_peers_with_wrong_poses_still_help() -> None:
     ours, theirs, new = np.arange(16), np.arange(6, 24), np.arange(16, 24)
     rays = Rotation.from_rotvec(ERROR[3:]).inv().apply(boxes(places).centres - (CAMERA + ERROR[:3]))
     told = CAMERA + rays * (-CAMERA[2] / rays[:, 2])[:, None]
-    perceiver, offs = BoxPerceiver(model, GRID), []
+    perceiver, offs = LateFusionPerceiver(model, GRID), []
     for moment in range(4):
         noise = generator.normal(0, 0.2, (2, 24, 2))
         scene = ScenePrediction(
@@ -65,11 +65,11 @@ def test_peers_with_wrong_poses_still_help() -> None:
         )
         sent = boxes((told[:, :2] + noise[1])[theirs])
         content = FrameContent(1, moment, moment, WireGrid.from_map(GRID), pose=Pose(CAMERA, LEVEL), boxes=sent)
-        found = perceiver.fuse(OwnScene(moment, GRID, scene), [content]).detections
+        found = perceiver.fuse(EgoScene(moment, GRID, scene), [content]).detections
         assert found is not None
         away = np.linalg.norm(found.boxes.centres[:, None, :2] - places[new][None], axis=-1).min(0)
         offs.append(float(np.median(away)))
     assert np.median(np.linalg.norm((told[:, :2] - places)[new], axis=1)) > 3
     assert offs[-1] < 0.8
-    unposed = perceiver.fuse(OwnScene(4, GRID, scene), [replace(content, platform=2, pose=None)]).detections
+    unposed = perceiver.fuse(EgoScene(4, GRID, scene), [replace(content, platform=2, pose=None)]).detections
     assert unposed is not None and len(unposed) > len(found)  # no pose, nothing to correct: believed as it comes

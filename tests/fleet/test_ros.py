@@ -191,7 +191,7 @@ def test_a_node_hears_a_bridge_on_a_session_of_its_own() -> None:
     content = {
         "name": "UAV_1",
         "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18655"], "interval": 0.1},
-        "perceiver": {"kind": "truth"},
+        "perceiver": {"kind": "ground_truth"},
     }
     node, source = build_node(config_from_dict(content, NodeConfig))
     stop, found = threading.Event(), []
@@ -222,7 +222,7 @@ def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.Mo
     content = {
         "name": "UAV_1",
         "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18656"], "interval": 0.1},
-        "perceiver": {"kind": "truth"},
+        "perceiver": {"kind": "ground_truth"},
     }
     bridge = ZenohTransport(ZenohConfig(listen=["tcp/127.0.0.1:18656"]))
     try:

@@ -252,7 +252,7 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
     content = {
         "name": "UAV_1",
         "source": {"path": "unused", "interval": 0.5},
-        "perceiver": {"kind": "model", "weights": str(tmp_path / "model.safetensors")},
+        "perceiver": {"kind": "late_fusion", "weights": str(tmp_path / "model.safetensors")},
     }
     read = build_perceiver(config_from_dict(content, NodeConfig))
     assert torch.get_num_threads() == threads, "only a process of its own may settle what all of it shares"

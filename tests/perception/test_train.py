@@ -80,7 +80,7 @@ def test_scores_of_a_trained_model(
     assert main(["train", str(config), "--data", str(streets), "-o", str(output), "--set", "optimiser.steps=2"]) == 0
     capsys.readouterr()
     weights = str(output / "weights.safetensors")
-    for more in ([], ["--alone"]):
+    for more in ([], ["--ego-only"]):
         assert main(["evaluate", weights, str(streets / "streets"), "--json", *more]) == 0
         scores = json.loads(capsys.readouterr().out)
         assert scores["samples"] == 4 and scores["alone"] is bool(more)

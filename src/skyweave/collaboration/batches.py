@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skyweave.collaboration.boxes import drawn, extrapolate_boxes
-from skyweave.collaboration.cache import SNAP, EgoMaps, FeatureCache, Key, platforms_of, translate_map
-from skyweave.collaboration.cell_selection import worth_telling
+from skyweave.collaboration.boxes import extrapolate_boxes, rasterize_boxes
+from skyweave.collaboration.cache import SNAP_CELLS, EgoMaps, FeatureCache, Key, platform_names, translate_map
+from skyweave.collaboration.cell_selection import select_boxes
 from skyweave.collaboration.config import ImpairmentConfig
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.config import PerceptionConfig
@@ -18,7 +18,7 @@ from skyweave.perception.dataset import PerceptionDataset, PerceptionSample
 from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import BoxList
 
-SHIFT = 2  # coarse cells by which a training map is moved at most
+MAX_SHIFT_BLOCKS = 2  # coarse cells by which a training map is moved at most
 
 
 class CachedDataset(PerceptionDataset):
@@ -40,7 +40,7 @@ class CachedDataset(PerceptionDataset):
 
     def __getitem__(self, number: int) -> PerceptionSample:
         s, f = self.index[number]
-        names = platforms_of(self.scenes[s].frames[f])
+        names = platform_names(self.scenes[s].frames[f])
         return self.sample(number, names[f % len(names)])
 
     def sample(
@@ -49,7 +49,7 @@ class CachedDataset(PerceptionDataset):
         """One moment as seen by a platform, its map moved by so many cells south and east, and of so many a side."""
         s, f = self.index[number]
         scene, frame = self.scenes[s], self.scenes[s].frames[f]
-        names = [ego, *(name for name in platforms_of(frame) if name != ego)][: self.platforms]
+        names = [ego, *(name for name in platform_names(frame) if name != ego)][: self.platforms]
         whole = self.cache[scene.name, f, ego].grid
         cells, (rows, columns) = cells or self.config.map.cells, whole.shape
         north = whole.north - (rows - cells) // 2 - shift[0]
@@ -103,12 +103,12 @@ class CollaborationBatch:
     samples: list[PerceptionSample]
 
 
-class TrainingMoments(Dataset[CollaborationBatch]):
+class CollaborationDataset(Dataset[CollaborationBatch]):
     """Batches of one, with everything imperfect drawn from the seed and the number.
 
     Args:
         samples: of the training scenes.
-        world: how imperfect.
+        impairments: how imperfect.
         features: whether features travel beside boxes.
         peers: how many a sample has at most.
         cells: side of the part of the map that a step sees, a multiple of 8; None: all.
@@ -117,13 +117,13 @@ class TrainingMoments(Dataset[CollaborationBatch]):
     def __init__(
         self,
         samples: CachedDataset,
-        world: ImpairmentConfig,
+        impairments: ImpairmentConfig,
         features: bool,
         peers: int = 3,
         seed: int = 0,
         cells: int | None = None,
     ) -> None:
-        self.samples, self.world, self.features = samples, world, features
+        self.samples, self.impairments, self.features = samples, impairments, features
         self.peers, self.seed, self.cells = peers, seed, cells
 
     def __len__(self) -> int:
@@ -133,15 +133,15 @@ class TrainingMoments(Dataset[CollaborationBatch]):
         generator = np.random.default_rng([self.seed, number])
         number %= len(self.samples)
         s, f = self.samples.index[number]
-        names = platforms_of(self.samples.scenes[s].frames[f])
+        names = platform_names(self.samples.scenes[s].frames[f])
         ego = names[int(generator.integers(len(names)))]
-        free = (self.samples.config.map.cells - (self.cells or self.samples.config.map.cells)) // (2 * SNAP)
-        shift = generator.integers(-SHIFT - free, SHIFT + free + 1, 2) * SNAP
+        free = (self.samples.config.map.cells - (self.cells or self.samples.config.map.cells)) // (2 * SNAP_CELLS)
+        shift = generator.integers(-MAX_SHIFT_BLOCKS - free, MAX_SHIFT_BLOCKS + free + 1, 2) * SNAP_CELLS
         sample = self.samples.sample(number, ego, (int(shift[0]), int(shift[1])), self.cells)
         others = [name for name in sample.platforms if name != ego]
         generator.shuffle(others)
         others = others[: self.peers]
-        flaws = _drawn(self.world, len(others), generator)
+        flaws = _drawn(self.impairments, len(others), generator)
         there = [ego, *(name for name, peer in zip(others, flaws, strict=True) if not (peer.absent or peer.useless))]
         platforms = np.array([sample.platforms.index(name) for name in there])
         sample = replace(sample, objects=sample.objects.observed_by(platforms))
@@ -162,19 +162,19 @@ class _Peer:
     useless: bool
 
 
-def _drawn(world: ImpairmentConfig, peers: int, generator: np.random.Generator) -> list[_Peer]:
-    budget = float(np.exp(generator.uniform(*np.log(world.budget))))
-    lost = generator.uniform(0, world.lost) if generator.random() < 0.5 else 0.0
-    noisy, alone = generator.random() < 0.5, generator.random() < world.alone
+def _drawn(impairments: ImpairmentConfig, peers: int, generator: np.random.Generator) -> list[_Peer]:
+    budget = float(np.exp(generator.uniform(*np.log(impairments.budget))))
+    lost = generator.uniform(0, impairments.packet_loss) if generator.random() < 0.5 else 0.0
+    noisy, alone = generator.random() < 0.5, generator.random() < impairments.ego_only
     strength = generator.uniform(0, 2) if noisy else 0.0
     result = []
     for _ in range(peers):
         x, y, turn = generator.normal(0, 1, 3) * strength
         late, absent, only, useless = generator.random(4) < (
-            world.late, world.absent, world.boxes_only, world.useless,
+            impairments.delayed, impairments.absent, impairments.boxes_only, impairments.irrelevant,
         )  # fmt: skip
-        offset = (float(x) * world.position, float(y) * world.position)
-        turned = np.deg2rad(world.heading) * float(turn)
+        offset = (float(x) * impairments.position_std, float(y) * impairments.position_std)
+        turned = np.deg2rad(impairments.heading_std) * float(turn)
         result.append(_Peer(budget, offset, turned, bool(late), lost, bool(absent) or alone, bool(only), bool(useless)))
     return result
 
@@ -194,16 +194,16 @@ def _moments(
     columns: dict[str, list[list[Tensor]]] = {name: [] for name in _STACKED}
     own, seen = [], []
     for step, own_moment in enumerate(mine):
-        maps, visible = on_grid(own_moment, grid, config.lift.channels)
+        maps, visible = crop_to_grid(own_moment, grid, config.lift.channels)
         own.append(maps)
         seen.append(visible)
-        wanted = asked([visible.numpy()])
+        wanted = coarse_request([visible.numpy()])
         rows: dict[str, list[Tensor]] = {name: [] for name in _STACKED}
         for name, peer in zip(others, peers, strict=True):
             keys = samples.keys(number, name)
             key = keys[step]
             known = None if key is None or peer.absent or peer.useless else cache[key]
-            clean, clean_visible = on_grid(known, grid, config.lift.channels)
+            clean, clean_visible = crop_to_grid(known, grid, config.lift.channels)
             age = 0.0
             if peer.late and step > 0:
                 key, age = keys[step - 1], config.interval
@@ -213,14 +213,14 @@ def _moments(
                 key = at if at in cache else None
             told = None if key is None or peer.absent else cache[key]
             if told is not None and peer.useless:
-                told = replace(told, grid=grid_like(told.grid, grid))
-            maps, visible = on_grid(told, grid, config.lift.channels)
+                told = replace(told, grid=centre_grid_on(told.grid, grid))
+            maps, visible = crop_to_grid(told, grid, config.lift.channels)
             boxes = None if told is None else extrapolate_boxes(told.boxes, age)
             if peer.turn or any(peer.offset):
-                maps, visible = warped(maps, visible, peer.offset, peer.turn, grid.resolution)
-                boxes = None if boxes is None else warped_boxes(boxes, peer.offset, peer.turn, grid)
+                maps, visible = rigid_warp(maps, visible, peer.offset, peer.turn, grid.resolution)
+                boxes = None if boxes is None else rigid_warp_boxes(boxes, peer.offset, peer.turn, grid)
             if boxes is not None:
-                boxes = worth_telling(boxes, peer.budget, features and not peer.boxes_only)
+                boxes = select_boxes(boxes, peer.budget, features and not peer.boxes_only)
             kept = 0 if boxes is None else len(boxes)
             if boxes is not None and generator.random() < peer.lost:  # the first chunk
                 boxes = None
@@ -228,7 +228,7 @@ def _moments(
                 visible = torch.zeros_like(visible)
             values = {
                 "peers": maps, "peer_visible": visible, "clean": clean, "clean_visible": clean_visible,
-                "boxes": drawn(boxes, grid, classes), "wanted": torch.from_numpy(wanted),
+                "boxes": rasterize_boxes(boxes, grid, classes), "wanted": torch.from_numpy(wanted),
                 "box_bytes": torch.tensor(11.5 * kept), "budget": torch.tensor(peer.budget),
                 "lost": torch.tensor(peer.lost), "age": torch.tensor(age),
             }  # fmt: skip
@@ -248,14 +248,14 @@ _STACKED = (
 )  # fmt: skip
 
 
-def collate(moments: Sequence[CollaborationBatch]) -> CollaborationBatch:
+def collate_batches(moments: Sequence[CollaborationBatch]) -> CollaborationBatch:
     """Batches of one as one batch; all with the same number of peers."""
     names = ("own", "own_visible", "present", *_STACKED)
     joined = {name: torch.cat([getattr(one, name) for one in moments]) for name in names}
     return CollaborationBatch(samples=[sample for one in moments for sample in one.samples], **joined)
 
 
-def on_grid(own: EgoMaps | None, grid: MapGrid, channels: int) -> tuple[Tensor, Tensor]:
+def crop_to_grid(own: EgoMaps | None, grid: MapGrid, channels: int) -> tuple[Tensor, Tensor]:
     """A platform's map (channels, rows, columns) and visibility (rows, columns) on another grid."""
     if own is None:
         return torch.zeros(channels, *grid.shape), torch.zeros(grid.shape, dtype=torch.bool)
@@ -264,7 +264,7 @@ def on_grid(own: EgoMaps | None, grid: MapGrid, channels: int) -> tuple[Tensor, 
     return features, translate_map(torch.from_numpy(own.visible), *offset, grid.shape)
 
 
-def asked(seen: Sequence[np.ndarray], factor: int = 16) -> np.ndarray:
+def coarse_request(seen: Sequence[np.ndarray], factor: int = 16) -> np.ndarray:
     """(rows, columns) float32, 0 to 1: what others, who see (rows, columns) bool each, want to know; constant in
     blocks, as the request that travels is.
     """
@@ -278,14 +278,14 @@ def asked(seen: Sequence[np.ndarray], factor: int = 16) -> np.ndarray:
     return np.asarray(wanted.repeat(factor, 0).repeat(factor, 1)[:rows, :columns], np.float32)
 
 
-def grid_like(own: MapGrid, grid: MapGrid) -> MapGrid:
+def centre_grid_on(own: MapGrid, grid: MapGrid) -> MapGrid:
     """A grid of one's shape whose middle is where the other's is."""
     west = grid.west + (grid.columns - own.columns) // 2
     north = grid.north - (grid.rows - own.rows) // 2
     return replace(own, west=west, north=north, crs=grid.crs)
 
 
-def warped(
+def rigid_warp(
     maps: Tensor, visible: Tensor, offset: tuple[float, float], turn: float, resolution: float
 ) -> tuple[Tensor, Tensor]:
     """A map as a platform draws it that errs by ``offset`` metres (east, north) and ``turn`` radians."""
@@ -301,7 +301,7 @@ def warped(
     return maps[:, r, c] * inside, visible[r, c] & inside
 
 
-def warped_boxes(boxes: BoxList, offset: tuple[float, float], turn: float, grid: MapGrid) -> BoxList:
+def rigid_warp_boxes(boxes: BoxList, offset: tuple[float, float], turn: float, grid: MapGrid) -> BoxList:
     """Boxes likewise."""
     middle = np.array([grid.west + grid.columns / 2, grid.north - grid.rows / 2]) * grid.resolution
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -13,9 +13,12 @@ from skyweave.perception.results import Detections
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList
 
-NEAR, LEAST = 2.0, 0.7  # metres between the centres of one object, at most; less where objects are smaller
-DRAWN = 7  # channels of a drawn map besides one a class
-CERTAINTY = 0  # of them
+MAX_MERGE_DISTANCE_M, MIN_MERGE_DISTANCE_M = (
+    2.0,
+    0.7,
+)  # metres between the centres of one object, at most; less where objects are smaller
+RASTER_CHANNELS = 7  # channels of a drawn map besides one a class
+SCORE_CHANNEL = 0  # of them
 
 
 def box_list_from_detections(detections: Detections | None, categories: Sequence[str]) -> BoxList:
@@ -50,11 +53,11 @@ def extrapolate_boxes(boxes: BoxList, seconds: float) -> BoxList:
     return replace(boxes, centres=centres)
 
 
-def drawn(boxes: BoxList | None, grid: MapGrid, classes: int) -> Tensor:
+def rasterize_boxes(boxes: BoxList | None, grid: MapGrid, classes: int) -> Tensor:
     """(DRAWN + classes, rows, columns) boxes as a map, as CERF does: certainty, the axis (cosine and sine of twice the
     heading), velocity (10 m/s), length and width (logarithm), and certainty by class, on the cells of each box.
     """
-    result = np.zeros((DRAWN + classes, *grid.shape), np.float32)
+    result = np.zeros((RASTER_CHANNELS + classes, *grid.shape), np.float32)
     if boxes is None or not len(boxes):
         return torch.from_numpy(result)
     boxes = boxes.select(np.argsort(boxes.scores, kind="stable")[-64:])  # the most certain on top
@@ -70,11 +73,11 @@ def drawn(boxes: BoxList | None, grid: MapGrid, classes: int) -> Tensor:
     for channel, value in enumerate(values):
         result[channel, row, column] = value[which]
     known = boxes.classes[which] < classes
-    result[DRAWN + boxes.classes[which][known], row[known], column[known]] = boxes.scores[which][known]
+    result[RASTER_CHANNELS + boxes.classes[which][known], row[known], column[known]] = boxes.scores[which][known]
     return torch.from_numpy(result)
 
 
-def on_map(boxes: BoxList, grid: MapGrid) -> np.ndarray:
+def centres_on_map(boxes: BoxList, grid: MapGrid) -> np.ndarray:
     """(n,) bool: whose centre is on the map."""
     return np.asarray(grid.index(boxes.centres) >= 0)
 
@@ -94,7 +97,7 @@ def merge_boxes(own: BoxList, others: Sequence[BoxList], raise_scores: bool = Tr
     assert boxes.velocities is not None
     order = np.argsort(-boxes.scores, kind="stable")
     free = np.ones(len(boxes), bool)
-    reach = np.clip(np.min(boxes.sizes[:, :2], axis=1, initial=np.inf), LEAST, NEAR)
+    reach = np.clip(np.min(boxes.sizes[:, :2], axis=1, initial=np.inf), MIN_MERGE_DISTANCE_M, MAX_MERGE_DISTANCE_M)
     leaders, centres, scores = [], [], []
     for leader in order:
         if not free[leader]:

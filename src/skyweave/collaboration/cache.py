@@ -26,10 +26,10 @@ from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.wire import BoxList, Pose
 
-SNAP = 8  # cells by which maps of platforms are snapped: a coarse cell of the codec
-MARGIN = 16  # cells by which a platform's own map is larger than the model's on each side
+SNAP_CELLS = 8  # cells by which maps of platforms are snapped: a coarse cell of the codec
+MARGIN_CELLS = 16  # cells by which a platform's own map is larger than the model's on each side
 MIN_SHARED_SCORE = 0.1  # score of a box from which it is kept
-INDEX = "index.json"
+INDEX_FILE = "index.json"
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class FeatureCache:
 
     def __init__(self, folder: Path) -> None:
         """Raises ``FileNotFoundError`` without a finished cache there."""
-        if not (folder / INDEX).exists():
+        if not (folder / INDEX_FILE).exists():
             raise FileNotFoundError(f"{folder} holds no cache of features; it is made by `skyweave train`")
         self.folder = folder
-        content = json.loads((folder / INDEX).read_text())
+        content = json.loads((folder / INDEX_FILE).read_text())
         self.model: str = content["model"]
         self.entries: dict[Key, dict[str, Any]] = {
             (entry["scene"], entry["frame"], entry["platform"]): entry for entry in content["entries"]
@@ -108,21 +108,21 @@ def build_feature_cache(
         fingerprint: of the model; a cache of another one is made anew.
         disturb: changes the pose that a platform believes it has.
     """
-    if (folder / INDEX).exists():
+    if (folder / INDEX_FILE).exists():
         cache = FeatureCache(folder)
         wanted = {
             (scene.name, f, platform)
             for scene in scenes
             for f, frame in enumerate(scene.frames)
-            for platform in platforms_of(frame)
+            for platform in platform_names(frame)
         }
         complete = all("pose" in entry for entry in cache.entries.values())  # earlier ones have none
         if cache.model == fingerprint and complete and wanted <= set(cache.entries):
             return cache
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / INDEX).unlink(missing_ok=True)
-    side = model.config.map.cells + 2 * MARGIN
-    total = sum(len(platforms_of(frame)) for scene in scenes for frame in scene.frames)
+    (folder / INDEX_FILE).unlink(missing_ok=True)
+    side = model.config.map.cells + 2 * MARGIN_CELLS
+    total = sum(len(platform_names(frame)) for scene in scenes for frame in scene.frames)
     shape = (total, model.config.lift.channels, side, side)
     features = np.lib.format.open_memmap(folder / "features.npy", "w+", np.float16, shape)
     visible = np.lib.format.open_memmap(folder / "visible.npy", "w+", np.uint8, (total, -(-side * side // 8)))
@@ -131,7 +131,7 @@ def build_feature_cache(
     for scene in scenes:
         past: dict[str, tuple[MapGrid, Tensor]] = {}
         for f, frame in enumerate(scene.frames):
-            for platform in platforms_of(frame):
+            for platform in platform_names(frame):
                 key = (scene.name, f, platform)
                 grid, maps, seen, pose = _observe(model, scene, frame, key, disturb)
                 boxes = _alone(model, scene, frame.time, grid, maps, seen, past.get(platform))
@@ -149,7 +149,7 @@ def build_feature_cache(
                     progress(row + 1, total)
     features.flush()
     visible.flush()
-    with write_aside(folder / INDEX) as aside:
+    with write_aside(folder / INDEX_FILE) as aside:
         aside.write_text(json.dumps({"model": fingerprint, "entries": entries}))
     return FeatureCache(folder)
 
@@ -159,15 +159,17 @@ def platform_pose(geometry: CameraGeometry) -> Pose:
     return Pose(geometry.position, quaternion_from_rotation(geometry.world_from_camera[:3, :3]))
 
 
-def platforms_of(frame: Frame) -> list[str]:
+def platform_names(frame: Frame) -> list[str]:
     """Names of the platforms of a frame, in order."""
     return sorted({capture.platform for capture in frame.captures.values()})
 
 
-def ego_grid(model: PerceptionModel, geometry: CameraGeometry, scene: RecordedScene, margin: int = MARGIN) -> MapGrid:
+def ego_grid(
+    model: PerceptionModel, geometry: CameraGeometry, scene: RecordedScene, margin: int = MARGIN_CELLS
+) -> MapGrid:
     """The map of a platform about where it looks, snapped."""
     config = model.config.map
-    step = SNAP * config.resolution
+    step = SNAP_CELLS * config.resolution
     x, y = np.round(map_centre(geometry, scene.ground, config.size) / step) * step
     return MapGrid.around(
         float(x), float(y), config.size + 2 * margin * config.resolution, config.resolution, scene.crs

@@ -10,18 +10,18 @@ from skyweave.wire import BoxList
 
 HEADER, POSE, CHUNK = 38, 16, 1150  # bytes; what a chunk of 1200 bytes holds besides its header
 BOX = 11.5  # bytes
-LOW_PLACE, HIGH_PLACE = 2.0, 5.0  # bits to say which cell it is
-SOFTNESS = 0.5  # of the threshold's slope, in units of usefulness
-FIRST = 100.0  # by which blocks are more useful than cells: one tells about 64
-BOX_SHARE = 0.6  # of the budget that boxes may take where features travel too and there is room for both
-LEAST_CERTAIN = (
+LOW_INDEX_BITS, HIGH_INDEX_BITS = 2.0, 5.0  # bits to say which cell it is
+THRESHOLD_TEMPERATURE = 0.5  # of the threshold's slope, in units of usefulness
+BLOCK_PRIORITY = 100.0  # by which blocks are more useful than cells: one tells about 64
+MAX_BOX_BUDGET_SHARE = 0.6  # of the budget that boxes may take where features travel too and there is room for both
+MIN_BOX_SCORE = (
     0.15  # score of a box that travels beside features: as `skyweave.perception.prediction.MIN_FORECAST_SCORE`
 )
-FEATURES_FROM = 500  # bytes of a budget below which boxes may take all
+MIN_SHARED_BUDGET_BYTES = 500  # bytes of a budget below which boxes may take all
 
 
 @dataclass(frozen=True)
-class Sent:
+class SelectionMask:
     """What arrives of each map.
 
     Attributes:
@@ -35,7 +35,7 @@ class Sent:
     bytes: Tensor
 
 
-def worth_telling(boxes: BoxList, budget: float, features: bool) -> BoxList:
+def select_boxes(boxes: BoxList, budget: float, features: bool) -> BoxList:
     """Of a platform's boxes, the most certain first, those that travel in a frame.
 
     Args:
@@ -43,12 +43,12 @@ def worth_telling(boxes: BoxList, budget: float, features: bool) -> BoxList:
         features: whether these travel too: then boxes get their part of the budget, and those that are likely none
             are left out, since they cost bytes and blur what the features say.
     """
-    share = BOX_SHARE if features and budget >= FEATURES_FROM else 1.0
-    worth = int((boxes.scores >= LEAST_CERTAIN).sum()) if features else len(boxes)
+    share = MAX_BOX_BUDGET_SHARE if features and budget >= MIN_SHARED_BUDGET_BYTES else 1.0
+    worth = int((boxes.scores >= MIN_BOX_SCORE).sum()) if features else len(boxes)
     return boxes.select(slice(0, int(max(0.0, min(worth, (budget * share - HEADER - POSE) / BOX)))))
 
 
-def select(
+def select_cells(
     usefulness: Tensor,
     low_bits: Tensor | None,
     high_bits: Tensor,
@@ -56,7 +56,7 @@ def select(
     high_valid: Tensor,
     room: Tensor,
     lost: Tensor | None = None,
-) -> Sent:
+) -> SelectionMask:
     """Blocks, then cells, the most useful first, until the room is full; then chunks are lost.
 
     Args:
@@ -70,12 +70,12 @@ def select(
     batch, cells = len(usefulness), high_valid[0].numel()
     factor = high_valid.shape[-1] // low_valid.shape[-1]
     score = usefulness.detach().float().masked_fill(~high_valid, -torch.inf).flatten(1)
-    cost = (high_bits.detach().float() + HIGH_PLACE).flatten(1)
+    cost = (high_bits.detach().float() + HIGH_INDEX_BITS).flatten(1)
     if low_bits is not None:
         pooled = functional.max_pool2d(usefulness.detach().float()[:, None], factor)[:, 0]
-        blocks = pooled.masked_fill(~low_valid, -torch.inf).flatten(1) + FIRST
+        blocks = pooled.masked_fill(~low_valid, -torch.inf).flatten(1) + BLOCK_PRIORITY
         score = torch.cat([score, blocks], 1)
-        cost = torch.cat([cost, (low_bits.detach().float() + LOW_PLACE).flatten(1)], 1)
+        cost = torch.cat([cost, (low_bits.detach().float() + LOW_INDEX_BITS).flatten(1)], 1)
     order = score.argsort(1, descending=True)
     there = torch.isfinite(score.gather(1, order))
     size = torch.where(there, cost.gather(1, order), 0).cumsum(1) / 8
@@ -93,7 +93,9 @@ def select(
     hard = sent[:, :cells].view_as(high_valid).to(usefulness.dtype)
     threshold = score[:, :cells].masked_fill(~chosen, torch.inf).amin(1)
     threshold = torch.where(torch.isfinite(threshold), threshold, score[:, :cells].amax(1).nan_to_num(0, 0, 0))
-    soft = torch.sigmoid((usefulness - threshold[:, None, None].to(usefulness.dtype)) / SOFTNESS) * high_valid
+    soft = (
+        torch.sigmoid((usefulness - threshold[:, None, None].to(usefulness.dtype)) / THRESHOLD_TEMPERATURE) * high_valid
+    )
     high = hard + soft - soft.detach() if soft.requires_grad else hard
     low = sent[:, cells:].view_as(low_valid) if low_bits is not None else torch.zeros_like(low_valid)
-    return Sent(low.to(usefulness.dtype), high, used)
+    return SelectionMask(low.to(usefulness.dtype), high, used)

@@ -17,14 +17,14 @@ from skyweave.collaboration.config import CodecConfig
 from skyweave.collaboration.entropy import EntropyModel
 from skyweave.wire import Quantiser
 
-CONTEXT = 12  # channels in which the low branch tells the full map
-SAMPLED = 1024  # cells on which the rate is measured in a training step
-START = 0.5  # step in spreads of the features
-LARGEST = 2000  # of a quantised number
+CONTEXT_CHANNELS = 12  # channels in which the low branch tells the full map
+RATE_SAMPLE_CELLS = 1024  # cells on which the rate is measured in a training step
+INITIAL_STEP_STDS = 0.5  # step in spreads of the features
+MAX_LEVEL = 2000  # of a quantised number
 
 
 @dataclass(frozen=True)
-class Levels:
+class Latents:
     """A map as numbers in quantiser steps; whole ones unless they carry training noise.
 
     Attributes:
@@ -41,7 +41,7 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedFeatures:
     """What a receiver knows of a peer's map.
 
     Attributes:
@@ -77,7 +77,7 @@ class DualBranchCodec(nn.Module):
         self.low_entropy: EntropyModel | None = None
         context = 0
         if config.low:
-            f, context = config.factor, CONTEXT
+            f, context = config.factor, CONTEXT_CHANNELS
             self.analyse_low = nn.Sequential(
                 nn.Conv2d(channels + 1, 32, f // 2, f // 2), nn.GELU(), nn.Conv2d(32, config.low, 2, 2)
             )
@@ -104,12 +104,12 @@ class DualBranchCodec(nn.Module):
         self.from_high.weight.copy_(basis.T[..., None, None])
         self.from_high.bias.copy_(mean)  # type: ignore[union-attr]
         spread = float(values.flip(0)[: self.config.high].mean().sqrt())
-        self.high_step.fill_(float(np.log(max(START * spread, 1e-4))))
+        self.high_step.fill_(float(np.log(max(INITIAL_STEP_STDS * spread, 1e-4))))
         self.high_entropy.log_scale.add_(0.7)
         if self.config.low:
-            self.low_step.fill_(float(np.log(max(START * spread, 1e-4))))
+            self.low_step.fill_(float(np.log(max(INITIAL_STEP_STDS * spread, 1e-4))))
 
-    def encode(self, features: Tensor, visible: Tensor) -> Levels:
+    def encode(self, features: Tensor, visible: Tensor) -> Latents:
         """Numbers in steps, not yet whole, of maps (batch, channels, rows, columns) seen where ``visible``."""
         seen = visible.unsqueeze(1).to(features.dtype)
         features = features * seen
@@ -117,30 +117,30 @@ class DualBranchCodec(nn.Module):
         low, valid = None, functional.max_pool2d(seen, self.config.factor)[:, 0] > 0
         if self.config.low:
             low = self.analyse_low(torch.cat([features, seen], 1)) / self.step("low")
-        return Levels(low, valid, high, visible)
+        return Latents(low, valid, high, visible)
 
     def step(self, branch: str) -> Tensor:
         """(channels, 1, 1) steps of a branch's quantiser, as float32 and the same ones on every machine."""
         logarithm = self.low_step if branch == "low" else self.high_step
         return logarithm.clamp(-7, 3).exp().view(-1, 1, 1)
 
-    def quantised(self, levels: Levels, noisy: bool) -> Levels:
+    def quantised(self, levels: Latents, noisy: bool) -> Latents:
         """Whole numbers, or uniform noise of one step's width in their stead, which has a gradient."""
-        return Levels(
+        return Latents(
             None if levels.low is None else _rounded(levels.low, noisy),
             levels.low_valid,
             _rounded(levels.high, noisy),
             levels.high_valid,
         )
 
-    def bits(self, levels: Levels) -> tuple[Tensor | None, Tensor]:
+    def bits(self, levels: Latents) -> tuple[Tensor | None, Tensor]:
         """(batch, rows, columns) bits of each cell of both branches."""
         low = None
         if levels.low is not None and self.low_entropy is not None:
             low = self.low_entropy(levels.low.permute(0, 2, 3, 1))
         return low, self.high_entropy(levels.high.permute(0, 2, 3, 1))
 
-    def sampled_bits(self, levels: Levels) -> tuple[Tensor | None, Tensor]:
+    def sampled_bits(self, levels: Latents) -> tuple[Tensor | None, Tensor]:
         """Mean bits of a cell of both branches, over some of those that are there, drawn by how much they hold: what
         is sent is not what is empty.
         """
@@ -149,7 +149,7 @@ class DualBranchCodec(nn.Module):
             low = _mean_bits(self.low_entropy, levels.low, levels.low_valid)
         return low, _mean_bits(self.high_entropy, levels.high, levels.high_valid)
 
-    def decode(self, levels: Levels, low_sent: Tensor, high_sent: Tensor) -> Decoded:
+    def decode(self, levels: Latents, low_sent: Tensor, high_sent: Tensor) -> DecodedFeatures:
         """What came of a map.
 
         Args:
@@ -161,7 +161,7 @@ class DualBranchCodec(nn.Module):
         exact = high_sent.unsqueeze(1).to(steps.dtype)
         if not self.config.low or levels.low is None:
             full = self.from_high(steps) + self.refine(steps)
-            return Decoded(full * exact, high_sent.to(steps.dtype), high_sent.to(steps.dtype))
+            return DecodedFeatures(full * exact, high_sent.to(steps.dtype), high_sent.to(steps.dtype))
         came = low_sent.unsqueeze(1).to(steps.dtype)
         spread = self.spread(self.around(levels.low * self.step("low") * came))
         there = functional.interpolate(came, scale_factor=float(self.config.factor), mode="nearest")
@@ -175,7 +175,7 @@ class DualBranchCodec(nn.Module):
             features.movedim(1, -1)[chosen] = self._in_full(*told)[0, ..., 0].T.to(features.dtype)
         visible = logits.sigmoid() * there[:, 0]
         sure = exact[:, 0]
-        return Decoded(features, visible + sure * (1 - visible), sure, logits)
+        return DecodedFeatures(features, visible + sure * (1 - visible), sure, logits)
 
     def _in_full(self, steps: Tensor, context: Tensor) -> Tensor:
         """(batch, channels, rows, columns) of cells of both branches."""
@@ -185,7 +185,7 @@ class DualBranchCodec(nn.Module):
     def quantiser(self, branch: str) -> Quantiser:
         """Of levels, which are in steps already: rounds exactly as training does."""
         channels = self.config.low if branch == "low" else self.config.high
-        return Quantiser(np.ones(channels), 0.5, -LARGEST, LARGEST)
+        return Quantiser(np.ones(channels), 0.5, -MAX_LEVEL, MAX_LEVEL)
 
 
 def _mean_bits(entropy: EntropyModel, levels: Tensor, valid: Tensor) -> Tensor:
@@ -193,8 +193,8 @@ def _mean_bits(entropy: EntropyModel, levels: Tensor, valid: Tensor) -> Tensor:
     if not len(where):
         return levels.sum() * 0
     cells = levels.permute(0, 2, 3, 1).flatten(0, 2)
-    chosen = where[torch.randint(len(where), (4 * SAMPLED,), device=where.device)]
-    strongest = cells[chosen].detach().square().sum(1).topk(SAMPLED).indices
+    chosen = where[torch.randint(len(where), (4 * RATE_SAMPLE_CELLS,), device=where.device)]
+    strongest = cells[chosen].detach().square().sum(1).topk(RATE_SAMPLE_CELLS).indices
     mean: Tensor = entropy(cells[chosen[strongest]]).mean()
     return mean
 
@@ -202,5 +202,5 @@ def _mean_bits(entropy: EntropyModel, levels: Tensor, valid: Tensor) -> Tensor:
 def _rounded(levels: Tensor, noisy: bool) -> Tensor:
     if noisy:
         return levels + (torch.rand_like(levels) - 0.5)
-    whole = torch.copysign((levels.abs() + 0.5).floor(), levels).clamp(-LARGEST, LARGEST)
+    whole = torch.copysign((levels.abs() + 0.5).floor(), levels).clamp(-MAX_LEVEL, MAX_LEVEL)
     return levels + (whole - levels).detach() if levels.requires_grad else whole

@@ -24,7 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("model", help=".safetensors file of a perception model")
     parser.add_argument("recording", type=Path, help="folder of a recording")
     parser.add_argument("--split", default="val", help="scenes of this split (default: val); `all` for all")
-    parser.add_argument("--alone", action="store_true", help="every platform by itself; what is to be found stays")
+    parser.add_argument("--ego-only", action="store_true", help="every platform by itself; what is to be found stays")
     parser.add_argument(
         "--platforms", type=int, default=4, help="platforms that perceive together at most (default: 4)"
     )
@@ -33,11 +33,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--device", default="cpu", help="where the model runs (default: cpu)")
     parser.add_argument(
         "--strategy",
-        help="how platforms share what they see: own, late, all, or what a collaborative model was trained for",
+        help="how platforms share what they see: no_fusion, late_fusion, full_features, or what a collaborative model was trained for",
     )
     parser.add_argument("--budget", type=int, metavar="BYTES", help="a frame and platform, headers included")
-    parser.add_argument("--lost", type=float, default=0.0, metavar="SHARE", help="share of chunks that are lost")
-    parser.add_argument("--late", type=float, default=0.0, metavar="SECONDS", help="by which messages are late")
+    parser.add_argument("--packet-loss", type=float, default=0.0, metavar="SHARE", help="share of chunks that are lost")
+    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="by which messages are late")
     parser.add_argument("--cache", type=Path, help="folder for the features of the recording, to be used again")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
@@ -56,11 +56,13 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, option) < 1:
             raise ConfigError(f"--{option} is {getattr(args, option)}, must be at least 1")
     if args.strategy is not None or args.budget is not None:
-        if args.alone or args.true_poses:
-            raise ConfigError("--alone and --true-poses are for evaluation without --strategy; take --strategy own")
+        if args.ego_only or args.true_poses:
+            raise ConfigError(
+                "--ego-only and --true-poses are for evaluation without --strategy; take --strategy no_fusion"
+            )
         return _collaborative(args)
-    if args.lost or args.late or args.cache:
-        raise ConfigError("--lost, --late and --cache are about messages; add --strategy")
+    if args.packet_loss or args.delay or args.cache:
+        raise ConfigError("--packet-loss, --delay and --cache are about messages; add --strategy")
     model = load_perception(args.model, args.device)
     card = model.card
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
@@ -68,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     with Console(stderr=True).status("evaluating") as status:
         scores = evaluate(
             model,
-            ego_only_dataset(samples) if args.alone else samples,
+            ego_only_dataset(samples) if args.ego_only else samples,
             every=args.every,
             progress=lambda done, every: status.update(f"{done} of {every} samples"),
         )
     content = {"model": card.name, "fingerprint": card.parts["perception_fingerprint"], "split": args.split}
-    _report(args, {**content, "alone": args.alone}, scores)
+    _report(args, {**content, "ego_only": args.ego_only}, scores)
     return 0
 
 
@@ -92,7 +94,7 @@ def _collaborative(args: argparse.Namespace) -> int:
     model = load_collaborative_model(args.model, args.strategy)
     card = model.card
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
-    conditions = EvaluationConditions(args.budget, args.lost, args.late, args.platforms - 1)
+    conditions = EvaluationConditions(args.budget, args.packet_loss, args.delay, args.platforms - 1)
     with Console(stderr=True).status("observing") as status, tempfile.TemporaryDirectory() as folder:
         fingerprint = str(card.parts["perception_fingerprint"])
         where = args.cache or Path(folder)

@@ -11,7 +11,7 @@ class CodecConfig:
     Attributes:
         low: channels of the coarse branch; 0: no such branch.
         high: channels of the full-resolution branch.
-        factor: cells along a side of a coarse one; divides `skyweave.collaboration.cache.SNAP`.
+        factor: cells along a side of a coarse one; divides `skyweave.collaboration.cache.SNAP_CELLS`.
         contexts: sets of entropy tables a branch, of which a cell names its cheapest.
         levels: largest number with a symbol of its own; larger ones escape.
     """
@@ -29,45 +29,45 @@ class ImpairmentConfig:
 
     Attributes:
         budget: smallest and largest bytes a frame, log-uniform.
-        position: spread of a peer's position error east and north, metres, in half of the samples.
-        heading: spread of its heading error, degrees, likewise.
-        late: share of peers whose message is one frame old.
-        lost: largest share of chunks lost.
+        position_std: spread of a peer's position error east and north, metres, in half of the samples.
+        heading_std: spread of its heading error, degrees, likewise.
+        delayed: share of peers whose message is one frame old.
+        packet_loss: largest share of chunks lost.
         absent: share of peers that are not there.
-        alone: share of samples without any peer.
+        ego_only: share of samples without any peer.
         boxes_only: share of peers that send boxes only.
-        useless: share of peers whose features belong to another place and time.
+        irrelevant: share of peers whose features belong to another place and time.
     """
 
     budget: tuple[float, float] = (200.0, 200_000.0)
-    position: float = 0.25
-    heading: float = 0.5
-    late: float = 0.15
-    lost: float = 0.3
+    position_std: float = 0.25
+    heading_std: float = 0.5
+    delayed: float = 0.15
+    packet_loss: float = 0.3
     absent: float = 0.15
-    alone: float = 0.05
+    ego_only: float = 0.05
     boxes_only: float = 0.1
-    useless: float = 0.0
+    irrelevant: float = 0.0
 
 
 @dataclass(frozen=True)
-class Losses:
+class CollaborationLossConfig:
     """What is minimised.
 
     Attributes:
         tasks: weight of the heads' losses.
-        match: of the distance between the fused map and the one that all features, uncoded, give (the teacher of
+        distillation: of the distance between the fused map and the one that all features, uncoded, give (the teacher of
             DiscoNet, arXiv 2111.00643).
         rate: of the bits that a sent cell takes, per bit.
         visible: of guessing what a peer sees from its coarse cells.
-        use: tasks whose losses count; empty: all of the perception model.
+        active_tasks: tasks whose losses count; empty: all of the perception model.
     """
 
     tasks: float = 1.0
-    match: float = 1.0
+    distillation: float = 1.0
     rate: float = 0.005
     visible: float = 0.05
-    use: tuple[str, ...] = ()
+    active_tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class CollaborationConfig:
         strategy: a name in `skyweave.collaboration.strategies.STRATEGIES`.
     """
 
-    strategy: str = "ours"
+    strategy: str = "dual_branch"
     codec: CodecConfig = field(default_factory=CodecConfig)
 
     def to_dict(self) -> dict[str, Any]:

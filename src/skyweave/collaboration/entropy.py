@@ -10,8 +10,8 @@ from torch.nn import functional
 from skyweave.wire import Branch, EntropyTables, frequencies_from
 
 SMOOTHING = 0.5  # occurrences that every symbol is given
-ROUNDS = 4  # of assigning cells to contexts and counting
-TABLE_PRECISION = 12
+ASSIGNMENT_ROUNDS = 4  # of assigning cells to contexts and counting
+TABLE_PRECISION_BITS = 12
 
 
 class EntropyModel(nn.Module):
@@ -44,7 +44,7 @@ class EntropyModel(nn.Module):
         return -torch.logsumexp(-self.bits(levels) * np.log(2), -1) / np.log(2)
 
 
-def freeze(
+def build_entropy_tables(
     models: Sequence[EntropyModel | None],
     cells: Sequence[np.ndarray],
     factors: Sequence[int],
@@ -87,7 +87,7 @@ def freeze(
         branches.append(Branch(factor, start + np.arange(contexts * channels).reshape(contexts, -1), context_table))
     width = max(map(len, weights))
     padded = np.stack([np.pad(row, (0, width - len(row))) for row in weights])
-    frequencies = frequencies_from(padded, TABLE_PRECISION)
+    frequencies = frequencies_from(padded, TABLE_PRECISION_BITS)
     fingerprint, codec, quality = model
     return EntropyTables(
         frequencies,
@@ -98,11 +98,11 @@ def freeze(
         fingerprint,
         codec,
         quality,
-        TABLE_PRECISION,
+        TABLE_PRECISION_BITS,
     )
 
 
-def cheapest(tables: EntropyTables, branch: str, numbers: np.ndarray) -> np.ndarray | None:
+def select_contexts(tables: EntropyTables, branch: str, numbers: np.ndarray) -> np.ndarray | None:
     """(n,) the context in which each cell (n, channels) takes the fewest bits; None where there is one only."""
     made = tables.branches[branch]
     if made.context_table is None:
@@ -121,7 +121,7 @@ def _counted(entropy: EntropyModel, numbers: np.ndarray, levels: int) -> tuple[n
     symbols = np.where(np.abs(numbers) > levels, 2 * levels + 1, numbers + levels)
     contexts, (count, channels) = bits.shape[-1], numbers.shape
     chosen = bits.argmin(-1).numpy() if count else np.zeros(0, int)
-    for _ in range(ROUNDS):
+    for _ in range(ASSIGNMENT_ROUNDS):
         counted = np.full((contexts, channels, 2 * levels + 2), SMOOTHING)
         np.add.at(counted, (chosen[:, None], np.arange(channels)[None], symbols), 1)
         counted[..., -1] -= 0.9 * SMOOTHING

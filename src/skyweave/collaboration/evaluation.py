@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from skyweave.collaboration.batches import CachedDataset, on_grid
+from skyweave.collaboration.batches import CachedDataset, crop_to_grid
 from skyweave.collaboration.boxes import (
     box_list_from_detections,
+    centres_on_map,
     detections_from_box_list,
     extrapolate_boxes,
     merge_boxes,
-    on_map,
 )
 from skyweave.collaboration.cache import EgoMaps, FeatureCache, Key
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.messages import build_message, decode_received, encode, request_map, request_of
+from skyweave.collaboration.messages import build_message, decode_received, encode_message, make_request, request_map
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import PoseAligner, PoseError
 from skyweave.core.geometry.boxes import Boxes
@@ -29,10 +29,10 @@ from skyweave.perception.results import Detections, InstanceMap, Trajectories
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, FrameContent, WireGrid, decode
 
-WORTH_DRAWING = 0.3  # score of a received box from which it becomes an instance
-OVERLAP = 0.2  # share of a box's cells that an instance covers, from which it is that instance
-SAME = 1.5  # metres between a box of one's own and the merged one it is part of
-TRUST = 0.9  # in boxes of others beside features that have been fused
+MIN_INSTANCE_SCORE = 0.3  # score of a received box from which it becomes an instance
+MIN_INSTANCE_OVERLAP = 0.2  # share of a box's cells that an instance covers, from which it is that instance
+SAME_BOX_M = 1.5  # metres between a box of one's own and the merged one it is part of
+RECEIVED_SCORE_FACTOR = 0.9  # in boxes of others beside features that have been fused
 
 
 @dataclass
@@ -41,26 +41,26 @@ class EvaluationConditions:
 
     Attributes:
         budget: bytes a frame and platform; None: no limit.
-        lost: share of chunks that are lost.
-        late: seconds by which others' messages are late and nobody waits for; what was captured at an earlier moment
+        packet_loss: share of chunks that are lost.
+        delay: seconds by which others' messages are late and nobody waits for; what was captured at an earlier moment
             of the model's memory still reaches that moment.
-        peers: how many others there are at most.
-        boxes_only: number of peers that send boxes only.
-        useless: others' features are those of another scene.
+        max_peers: how many others there are at most.
+        boxes_only_peers: number of peers that send boxes only.
+        irrelevant_peers: others' features are those of another scene.
         seed: of everything random.
     """
 
     budget: int | None = None
-    lost: float = 0.0
-    late: float = 0.0
-    peers: int = 7
-    boxes_only: int = 0
-    useless: bool = False
+    packet_loss: float = 0.0
+    delay: float = 0.0
+    max_peers: int = 7
+    boxes_only_peers: int = 0
+    irrelevant_peers: bool = False
     seed: int = 0
 
 
 @dataclass
-class Ledger:
+class BandwidthLog:
     """What went over the wire: bytes of each frame of a platform, headers and handshakes included."""
 
     frames: list[int] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Ledger:
         return float(np.mean(self.frames)) if self.frames else 0.0
 
 
-class Exchange:
+class CollaborationEvaluator:
     """``run`` of `skyweave.perception.evaluation.evaluate`: what one platform reads after hearing the others.
 
     Args:
@@ -89,7 +89,7 @@ class Exchange:
         told: FeatureCache | None = None,
     ) -> None:
         self.model, self.samples, self.conditions = model.eval(), samples, conditions
-        self.ledger = Ledger()
+        self.ledger = BandwidthLog()
         self.told = samples.cache if told is None else told
         self.numbers = {(samples.scenes[s].name, f): number for number, (s, f) in enumerate(samples.index)}
         self._sent: dict[Key, list[bytes]] = {}
@@ -104,7 +104,7 @@ class Exchange:
     def _one(self, sample: PerceptionSample) -> ScenePrediction:
         model, grid = self.model, sample.grid
         number = self.numbers[sample.scene, sample.frame_index]
-        others = [name for name in sample.platforms if name != sample.ego][: self.conditions.peers]
+        others = [name for name in sample.platforms if name != sample.ego][: self.conditions.max_peers]
         channels = model.perception.config.lift.channels
         fused, present = [], []
         received: list[BoxList] = []
@@ -112,7 +112,7 @@ class Exchange:
         errors = [self._error(number, sample.ego, name) for name in others]
         for step, key in enumerate(keys):
             own = None if key is None else self.samples.cache[key]
-            features, visible = on_grid(own, grid, channels)
+            features, visible = crop_to_grid(own, grid, channels)
             time = sample.time if own is None else own.time
             if model.strategy.shares == "everything":
                 fused.append(self._everything(features, visible, grid, number, others, step))
@@ -130,7 +130,7 @@ class Exchange:
         scene = decode_maps(model.perception, outputs, [grid], [sample.ground], [sample.time])[0]
         if not model.strategy.merges_boxes:
             return scene
-        return with_boxes(scene, received, model, outputs, grid, sample.time)
+        return merge_received_boxes(scene, received, model, outputs, grid, sample.time)
 
     def _error(self, number: int, ego: str, platform: str) -> PoseError:
         """Of a peer's pose, from all frames of the scene that have come by now."""
@@ -162,24 +162,24 @@ class Exchange:
         if key is None:
             return None
         chunks = self.sent(key)
-        if self.conditions.lost:
+        if self.conditions.packet_loss:
             generator = np.random.default_rng([self.conditions.seed, number, step, rank])
-            chunks = [chunk for chunk in chunks if generator.random() >= self.conditions.lost]
+            chunks = [chunk for chunk in chunks if generator.random() >= self.conditions.packet_loss]
         if not chunks or self.model.strategy.shares in ("nothing", "everything"):
             return None
         frame = decode(chunks, self.model.tables if self.model.tables is not None else ())
-        if rank < self.conditions.boxes_only:
+        if rank < self.conditions.boxes_only_peers:
             frame = replace(frame, low=None, high=None)
         if frame.boxes is not None:
             frame = replace(frame, boxes=extrapolate_boxes(frame.boxes, (time - frame.time) / 1e9))
-        if self.conditions.useless:
+        if self.conditions.irrelevant_peers:
             frame = self._from_elsewhere(frame, key)
         return frame
 
     def _arrived(self, s: int, f: int) -> int | None:
         """The newest frame whose messages have come by the time of the ``f``-th."""
         frames = self.samples.scenes[s].frames
-        by = frames[f].time - round(self.conditions.late * 1e9)
+        by = frames[f].time - round(self.conditions.delay * 1e9)
         return next((number for number in range(f, -1, -1) if frames[number].time <= by), None)
 
     def sent(self, key: Key) -> list[bytes]:
@@ -199,7 +199,7 @@ class Exchange:
             sequence=key[1],
         )  # fmt: skip
         budget = self.conditions.budget
-        chunks = encode(model, frame, None if budget is None else budget - model.strategy.handshake)
+        chunks = encode_message(model, frame, None if budget is None else budget - model.strategy.handshake)
         self.ledger.frames.append(sum(map(len, chunks)) + model.strategy.handshake)
         self._sent[key] = chunks
         return chunks
@@ -214,7 +214,7 @@ class Exchange:
         for other in asking:
             if other not in self._asked:
                 theirs = self.samples.cache[other]
-                request = request_of(theirs.visible, theirs.grid)
+                request = make_request(theirs.visible, theirs.grid)
                 self._asked[other] = FrameContent(0, 0, 0, WireGrid.from_map(theirs.grid), request=request)
         return request_map([self._asked[other] for other in asking], own.grid)
 
@@ -232,7 +232,7 @@ class Exchange:
             key = self.samples.keys(number, name)[step]
             if key is not None:
                 self.sent(key)
-            peers.append(on_grid(None if key is None else self.samples.cache[key], grid, features.shape[0]))
+            peers.append(crop_to_grid(None if key is None else self.samples.cache[key], grid, features.shape[0]))
         none = torch.zeros(1, len(others), *grid.shape)
         told = FusionInput(
             features[None], visible[None],
@@ -260,14 +260,14 @@ def evaluate_collaboration(
     every: int = 1,
     progress: Callable[[int, int], None] | None = None,
     told: FeatureCache | None = None,
-) -> tuple[PerceptionScores, Ledger]:
+) -> tuple[PerceptionScores, BandwidthLog]:
     """All metrics of `skyweave.perception.evaluation.evaluate`, and the bytes they cost."""
-    exchange = Exchange(model, samples, conditions, told)
+    exchange = CollaborationEvaluator(model, samples, conditions, told)
     scores = evaluate(model.perception, samples, every=every, run=exchange, progress=progress)
     return scores, exchange.ledger
 
 
-def with_boxes(
+def merge_received_boxes(
     scene: ScenePrediction,
     received: Sequence[BoxList],
     model: CollaborativeModel,
@@ -288,15 +288,17 @@ def with_boxes(
         beyond: keep also what lies beyond that map, where boxes are all that is known.
     """
     if not beyond:
-        received = [boxes.select(np.flatnonzero(on_map(boxes, grid))) for boxes in received]
+        received = [boxes.select(np.flatnonzero(centres_on_map(boxes, grid))) for boxes in received]
     received = [boxes for boxes in received if len(boxes)]
     if scene.detections is None or not received:
         return scene
     config = model.perception.config
     own = box_list_from_detections(scene.detections, config.categories)
     features = model.sends_features
-    trust = TRUST if features else 1.0
-    weighed = [replace(other, scores=other.scores * np.where(on_map(other, grid), trust, 1.0)) for other in received]
+    trust = RECEIVED_SCORE_FACTOR if features else 1.0
+    weighed = [
+        replace(other, scores=other.scores * np.where(centres_on_map(other, grid), trust, 1.0)) for other in received
+    ]
     boxes = merge_boxes(own, weighed, raise_scores=False)
     found = detections_from_box_list(boxes, config.categories, scene.detections.crs, time)
     found = found.select(np.argsort(-found.scores, kind="stable"))
@@ -308,7 +310,7 @@ def with_boxes(
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:
     """Cells of boxes that no instance has: they extend the instance that the box lies on, or are a new one."""
-    boxes = boxes.select(np.flatnonzero(boxes.scores >= WORTH_DRAWING))
+    boxes = boxes.select(np.flatnonzero(boxes.scores >= MIN_INSTANCE_SCORE))
     if not len(boxes):
         return instances
     grid, first = instances[0].grid, int(max(one.identities.max() for one in instances)) + 1
@@ -317,7 +319,7 @@ def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: floa
     now = rasterise(Boxes(boxes.centres, boxes.sizes, boxes.yaws).footprints(), numbers, grid)
     for place, number in enumerate(numbers.copy()):
         beneath = maps[0][now == number]
-        if len(beneath) and (beneath > 0).mean() >= OVERLAP:
+        if len(beneath) and (beneath > 0).mean() >= MIN_INSTANCE_OVERLAP:
             known, count = np.unique(beneath[beneath > 0], return_counts=True)
             numbers[place] = known[count.argmax()]
     for step, identities in enumerate(maps):
@@ -345,7 +347,7 @@ def _forecast(
     shown = grid.index(found.boxes.centres) >= 0
     if not model.sends_features:
         apart = np.linalg.norm(found.boxes.centres[:, None, :2] - alone.boxes.centres[None, :, :2], axis=2)
-        shown &= (apart < SAME).any(1)
+        shown &= (apart < SAME_BOX_M).any(1)
     straight = found.boxes.centres[:, None, :2] + found.velocities[:, None] * read.times[:, None]
     paths = np.where(shown[:, None, None, None], read.modes, straight[:, None])
     shares = np.where(shown[:, None], read.probabilities, 1 / read.probabilities.shape[1])

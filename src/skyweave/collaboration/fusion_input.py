@@ -15,7 +15,7 @@ class FusionInput:
         features: (batch, peers, channels, rows, columns) decoded; zero where nothing came.
         visible: (batch, peers, rows, columns) 0 to 1: how sure it is that the peer sees a cell and told about it.
         exact: (batch, peers, rows, columns) 1 where a cell came in full.
-        boxes: (batch, peers, channels, rows, columns) as `skyweave.collaboration.boxes.drawn`.
+        boxes: (batch, peers, channels, rows, columns) as `skyweave.collaboration.boxes.rasterize_boxes`.
         age: (batch, peers) seconds.
     """
 

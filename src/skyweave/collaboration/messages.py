@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skyweave.collaboration.boxes import CERTAINTY, drawn, on_map
+from skyweave.collaboration.boxes import SCORE_CHANNEL, centres_on_map, rasterize_boxes
 from skyweave.collaboration.cache import translate_map
-from skyweave.collaboration.cell_selection import FIRST, worth_telling
-from skyweave.collaboration.codec import Decoded, Levels
-from skyweave.collaboration.entropy import cheapest
+from skyweave.collaboration.cell_selection import BLOCK_PRIORITY, select_boxes
+from skyweave.collaboration.codec import DecodedFeatures, Latents
+from skyweave.collaboration.entropy import select_contexts
 from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.pose_alignment import Correction, PoseError
+from skyweave.collaboration.pose_alignment import PoseCorrection, PoseError
 from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
@@ -28,11 +28,11 @@ from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, Pose, Req
 
 REQUEST_FACTOR = 16  # cells of the map along a side of a request's
 REQUEST_LEVELS = 3
-REQUEST_FROM = 1000  # bytes of a budget from which a request travels
-LEAST_CELL = 8  # bits that a cell takes at least: what a budget cannot hold is not worked out
-TOGETHER = 4  # chunks among which neighbours travel together
+MIN_REQUEST_BUDGET_BYTES = 1000  # bytes of a budget from which a request travels
+MIN_CELL_BITS = 8  # bits that a cell takes at least: what a budget cannot hold is not worked out
+INTERLEAVED_CHUNKS = 4  # chunks among which neighbours travel together
 NANOSECONDS = 1e9
-TOLD = 0.8  # of a box's cells that came in full, from which the fused map says more than the box
+MIN_COVERED_SHARE = 0.8  # of a box's cells that came in full, from which the fused map says more than the box
 
 
 @torch.inference_mode()
@@ -69,11 +69,11 @@ def build_message(
     shares = model.strategy.shares
     told: BoxList | None = None
     if boxes is not None and shares in ("boxes", "both"):
-        told = worth_telling(boxes, limit, shares == "both")
-        told = told.select(np.flatnonzero(on_map(told, grid)))  # the wire's places reach little beyond the map
+        told = select_boxes(boxes, limit, shares == "both")
+        told = told.select(np.flatnonzero(centres_on_map(told, grid)))  # the wire's places reach little beyond the map
     request = None
-    if shares == "both" and limit >= REQUEST_FROM:
-        request = request_of(visible.numpy(), grid)
+    if shares == "both" and limit >= MIN_REQUEST_BUDGET_BYTES:
+        request = make_request(visible.numpy(), grid)
     frame = FrameContent(
         platform, sequence, time, WireGrid.from_map(grid), pose=pose, boxes=told, request=request
     )  # fmt: skip
@@ -82,29 +82,31 @@ def build_message(
     tables = model.tables
     if tables is None:
         raise ConfigError(
-            "the codec's tables are not frozen; train it, or call `skyweave.collaboration.entropy_tables.freeze`"
+            "the codec's tables are not frozen; train it, or call `skyweave.collaboration.entropy_tables.freeze_tables`"
         )
     maps, seen = features[None].float(), visible[None]
     levels = model.codec.quantised(model.codec.encode(maps, seen), noisy=False)
     asked = torch.zeros(1, *visible.shape) if wanted is None else torch.from_numpy(wanted)[None].float()
-    certain = drawn(boxes, grid, len(model.perception.config.categories))[None, CERTAINTY]
+    certain = rasterize_boxes(boxes, grid, len(model.perception.config.categories))[None, SCORE_CHANNEL]
     useful = model.strategy.usefulness(maps, seen, asked, certain)[0].numpy()
-    high = _cells(levels.high[0], levels.high_valid[0].numpy(), useful, tables, "high", limit * 8 / LEAST_CELL)
+    high = _cells(levels.high[0], levels.high_valid[0].numpy(), useful, tables, "high", limit * 8 / MIN_CELL_BITS)
     low = None
     if levels.low is not None:
-        pooled = useful.reshape(useful.shape[0] // factor, factor, -1, factor).max((1, 3)) + FIRST
+        pooled = useful.reshape(useful.shape[0] // factor, factor, -1, factor).max((1, 3)) + BLOCK_PRIORITY
         low = _cells(levels.low[0], levels.low_valid[0].numpy(), pooled, tables, "low", np.inf)
     fingerprint, codec, quality = tables.model
     return replace(frame, fingerprint=fingerprint, codec=codec, quality=quality, low=low, high=high)
 
 
-def encode(model: CollaborativeModel, frame: FrameContent, budget: int | None = None, mtu: int = 1200) -> list[bytes]:
+def encode_message(
+    model: CollaborativeModel, frame: FrameContent, budget: int | None = None, mtu: int = 1200
+) -> list[bytes]:
     """A frame as chunks within a budget. Raises ``ValueError`` for a budget below one header."""
-    return encode_frame(frame, model.tables, mtu, budget, together=TOGETHER)
+    return encode_frame(frame, model.tables, mtu, budget, together=INTERLEAVED_CHUNKS)
 
 
 @torch.inference_mode()
-def decoded(model: CollaborativeModel, frame: FrameContent) -> Decoded | None:
+def decode_features(model: CollaborativeModel, frame: FrameContent) -> DecodedFeatures | None:
     """What a frame, whole or in part, says about the sender's map, on the sender's grid; None without features."""
     tables = model.tables
     known = tables is not None and (frame.fingerprint, frame.codec, frame.quality) == tables.model
@@ -118,7 +120,7 @@ def decoded(model: CollaborativeModel, frame: FrameContent) -> Decoded | None:
     low, came = (None, torch.zeros(1, coarse.rows, coarse.columns))
     if codec.config.low:
         low, came = _placed(frame.low, coarse, codec.config.low)
-    return codec.decode(Levels(low, came > 0, high, exact > 0), came, exact)
+    return codec.decode(Latents(low, came > 0, high, exact > 0), came, exact)
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,10 @@ def decode_received(
         parts = parts or (torch.zeros_like(own), nowhere, nowhere)
         came.append(parts)
         shares = model.strategy.shares in ("boxes", "both")
-        drawings.append(drawn(boxes if shares else None, grid, classes))
+        drawings.append(rasterize_boxes(boxes if shares else None, grid, classes))
         ages.append(max(time - frame.time, 0) / NANOSECONDS)
         if boxes is not None:
-            lists.append(_left(boxes, _share(boxes, parts[2].numpy(), grid) >= TOLD, grid))
+            lists.append(_left(boxes, _share(boxes, parts[2].numpy(), grid) >= MIN_COVERED_SHARE, grid))
     channels = model.strategy.box_channels
     told = FusionInput(
         own[None],
@@ -188,10 +190,14 @@ def decode_received(
 
 
 def _on_own_grid(
-    model: CollaborativeModel, frame: FrameContent, grid: MapGrid, correction: Correction | None, ground: Ground | None
+    model: CollaborativeModel,
+    frame: FrameContent,
+    grid: MapGrid,
+    correction: PoseCorrection | None,
+    ground: Ground | None,
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Features, visibility and exactness of a frame on the receiver's grid; None without features."""
-    known = decoded(model, frame)
+    known = decode_features(model, frame)
     if known is None:
         return None
     offset = frame.grid.to_map().offset_to(grid)
@@ -206,7 +212,7 @@ def _on_own_grid(
     return parts  # type: ignore[return-value]
 
 
-def request_of(visible: np.ndarray, grid: MapGrid) -> Request:
+def make_request(visible: np.ndarray, grid: MapGrid) -> Request:
     """What a platform that sees ``visible`` (rows, columns) of its grid wants to know: the parts it does not see."""
     f, wire = REQUEST_FACTOR, WireGrid.from_map(grid)
     coarse = wire.coarser(f)
@@ -243,7 +249,7 @@ def _cells(
         best = np.argpartition(-worth, int(most))[: int(most)]
         indices, worth = indices[best], worth[best]
     numbers = levels.flatten(1)[:, torch.from_numpy(indices)].T.numpy().astype(np.int16)
-    return Cells(indices, numbers, cheapest(tables, branch, numbers), worth)
+    return Cells(indices, numbers, select_contexts(tables, branch, numbers), worth)
 
 
 def _placed(cells: Cells | None, grid: WireGrid, channels: int) -> tuple[Tensor, Tensor]:
@@ -269,7 +275,7 @@ def _left(boxes: BoxList, in_full: np.ndarray, grid: MapGrid) -> BoxList:
     """The boxes whose place did not come in full: on the map, the more came, the less certain, since a sender's most
     useful places come first, and on the fused map only clutter is left to tell.
     """
-    on = on_map(boxes, grid)
+    on = centres_on_map(boxes, grid)
     share = in_full[on].mean() if on.any() else 0.0
     left = replace(boxes, scores=boxes.scores * np.where(on, 1 - share, 1.0))
     return left.select(np.flatnonzero(~in_full))

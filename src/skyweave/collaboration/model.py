@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from skyweave.backbone import ModelCard
 from skyweave.collaboration.batches import CollaborationBatch
-from skyweave.collaboration.boxes import CERTAINTY, DRAWN
-from skyweave.collaboration.cell_selection import HEADER, POSE, select
-from skyweave.collaboration.codec import Decoded, DualBranchCodec
+from skyweave.collaboration.boxes import RASTER_CHANNELS, SCORE_CHANNEL
+from skyweave.collaboration.cell_selection import HEADER, POSE, select_cells
+from skyweave.collaboration.codec import DecodedFeatures, DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.strategies import STRATEGIES
@@ -20,7 +20,7 @@ from skyweave.wire import EntropyTables
 
 
 @dataclass(frozen=True)
-class Exchanged:
+class ExchangeResult:
     """What a batch's exchange gave.
 
     Attributes:
@@ -31,7 +31,7 @@ class Exchanged:
 
     fused: list[Tensor]
     bits: Tensor
-    decoded: Decoded | None
+    decoded: DecodedFeatures | None
     visible: Tensor
 
 
@@ -59,7 +59,7 @@ class CollaborativeModel(nn.Module):
         codec = config.codec if kind.low else _without_low(config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.strategy: Strategy = kind(channels, DRAWN + len(perception.config.categories))
+            self.strategy: Strategy = kind(channels, RASTER_CHANNELS + len(perception.config.categories))
             self.codec = DualBranchCodec(channels, codec)
         self.strategy.start_from(perception.fusion)
         self.tables: EntropyTables | None = None
@@ -75,7 +75,7 @@ class CollaborativeModel(nn.Module):
         """Whether coded features travel."""
         return self.strategy.shares in ("features", "both")
 
-    def exchange(self, moments: CollaborationBatch, noisy: bool | None = None) -> Exchanged:
+    def exchange(self, moments: CollaborationBatch, noisy: bool | None = None) -> ExchangeResult:
         """Everybody encodes, budgets cut, chunks are lost, the ego decodes and fuses.
 
         Past moments have no gradient: they cost as much as the present one, which teaches the same weights.
@@ -90,9 +90,11 @@ class CollaborativeModel(nn.Module):
             with torch.set_grad_enabled(torch.is_grad_enabled() and k == frames - 1):
                 told, bits, decoded = self._told(moments, k, noisy)
                 fused.append(self.strategy.fuse(told))
-        return Exchanged(fused, bits, decoded, moments.peer_visible[:, -1].flatten(0, 1))
+        return ExchangeResult(fused, bits, decoded, moments.peer_visible[:, -1].flatten(0, 1))
 
-    def _told(self, moments: CollaborationBatch, k: int, noisy: bool) -> tuple[FusionInput, Tensor, Decoded | None]:
+    def _told(
+        self, moments: CollaborationBatch, k: int, noisy: bool
+    ) -> tuple[FusionInput, Tensor, DecodedFeatures | None]:
         """What the ego knows at the ``k``-th moment."""
         visible, shape = moments.peer_visible[:, k], moments.peers.shape[:1] + moments.peers.shape[2:3]
         decoded, bits = None, moments.own.new_zeros(())
@@ -112,11 +114,11 @@ class CollaborativeModel(nn.Module):
         own, own_visible, age = moments.own[:, k], moments.own_visible[:, k], moments.age[:, k]
         return FusionInput(own, own_visible, features, known.float(), exact.float(), boxes, age), bits, decoded
 
-    def _coded(self, moments: CollaborationBatch, k: int, noisy: bool) -> tuple[Decoded, Tensor]:
+    def _coded(self, moments: CollaborationBatch, k: int, noisy: bool) -> tuple[DecodedFeatures, Tensor]:
         maps, visible = moments.peers[:, k].flatten(0, 1), moments.peer_visible[:, k].flatten(0, 1)
         with torch.autocast("cpu", enabled=False):
             levels = self.codec.quantised(self.codec.encode(maps, visible), noisy)
-        wanted, certain = moments.wanted[:, k].flatten(0, 1), moments.boxes[:, k].flatten(0, 1)[:, CERTAINTY]
+        wanted, certain = moments.wanted[:, k].flatten(0, 1), moments.boxes[:, k].flatten(0, 1)[:, SCORE_CHANNEL]
         useful = self.strategy.usefulness(maps, visible, wanted, certain).float()
         low_bits, high_bits = self.codec.sampled_bits(levels)
         room = moments.budget[:, k].flatten() - HEADER - POSE - moments.box_bytes[:, k].flatten()
@@ -124,7 +126,7 @@ class CollaborativeModel(nn.Module):
         prices = [None if bits is None else bits.detach() for bits in (low_bits, high_bits)]
         low_price = None if prices[0] is None else prices[0].expand(levels.low_valid.shape)
         assert prices[1] is not None
-        sent = select(
+        sent = select_cells(
             useful, low_price, prices[1].expand(levels.high_valid.shape), levels.low_valid, levels.high_valid,
             room.clamp(min=0), lost if bool(lost.any()) else None,
         )  # fmt: skip

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from skyweave.collaboration.batches import CollaborationBatch, TrainingMoments, collate
-from skyweave.collaboration.config import Losses
+from skyweave.collaboration.batches import CollaborationBatch, CollaborationDataset, collate_batches
+from skyweave.collaboration.config import CollaborationLossConfig
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.core.errors import ConfigError
 from skyweave.perception.module import PerceptionOptimiserConfig, task_losses
 from skyweave.training.trainer import ResumableSampler, log_loss, make_optimiser
 
-KEPT = 0.95  # of a loss's mean from step to step
+LOSS_MEAN_DECAY = 0.95  # of a loss's mean from step to step
 
 
 class CollaborationModule(lightning.LightningModule):
@@ -25,8 +25,8 @@ class CollaborationModule(lightning.LightningModule):
         self,
         model: CollaborativeModel,
         optimiser: PerceptionOptimiserConfig,
-        losses: Losses,
-        moments: TrainingMoments | None = None,
+        losses: CollaborationLossConfig,
+        moments: CollaborationDataset | None = None,
         reader_rate: float = 0.0,
         workers: int = 0,
     ) -> None:
@@ -37,10 +37,10 @@ class CollaborationModule(lightning.LightningModule):
                 part.requires_grad_(True)
         self.model, self.optimiser, self.losses, self.moments = model, optimiser, losses, moments
         tasks = model.perception.config.tasks
-        unknown = sorted(set(losses.use) - set(tasks))
+        unknown = sorted(set(losses.active_tasks) - set(tasks))
         if unknown:
-            raise ConfigError(f"losses.use names {unknown[0]!r}; the perception model has {', '.join(tasks)}")
-        self.tasks = losses.use or tasks
+            raise ConfigError(f"losses.active_tasks names {unknown[0]!r}; the perception model has {', '.join(tasks)}")
+        self.tasks = losses.active_tasks or tasks
         for task in self.tasks:
             self.register_buffer(f"usual_{task}", torch.zeros(()))
 
@@ -56,12 +56,12 @@ class CollaborationModule(lightning.LightningModule):
         exchanged = model.exchange(moments)
         parts: dict[str, Tensor] = {}
         total = moments.own.new_zeros(())
-        if weights.match:
+        if weights.distillation:
             wanted = model.teacher(moments)
-            parts["match"] = torch.stack(
+            parts["distillation"] = torch.stack(
                 [_distance(*pair) for pair in zip(exchanged.fused, wanted, strict=True)]
             ).mean()
-            total = total + weights.match * parts["match"]
+            total = total + weights.distillation * parts["distillation"]
         if weights.tasks:
             outputs = model.perception.perceive(exchanged.fused, moments.present)
             found = task_losses(model.perception, outputs, [sample.objects for sample in moments.samples])
@@ -83,7 +83,7 @@ class CollaborationModule(lightning.LightningModule):
         """A task's loss as it has been: in these units all tasks weigh the same, whatever their scale."""
         usual = self.get_buffer(f"usual_{task}")
         if self.training:
-            share = KEPT if bool(usual > 0) else 0.0
+            share = LOSS_MEAN_DECAY if bool(usual > 0) else 0.0
             usual.mul_(share).add_((1 - share) * value.detach().float())
         return usual.clamp(min=1e-3) if bool(usual > 0) else value.detach().clamp(min=1e-3)
 
@@ -108,7 +108,7 @@ class CollaborationModule(lightning.LightningModule):
             len(self.moments), start, self.optimiser.steps * self.optimiser.batch, self.moments.seed
         )
         return DataLoader(
-            self.moments, self.optimiser.batch, sampler=numbers, collate_fn=collate, num_workers=self.workers
+            self.moments, self.optimiser.batch, sampler=numbers, collate_fn=collate_batches, num_workers=self.workers
         )
 
     def transfer_batch_to_device(

@@ -22,20 +22,20 @@ from skyweave.core.geometry.frames import rotation_from_vector
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.wire import BoxList, FrameContent
 
-LIKELY = np.array([1.5, 1.5, 0.75, *np.deg2rad([3.0, 3.0, 3.0])])  # spread of an error: metres, then radians
-SPREAD = 0.7  # metres by which two platforms place one object apart although their poses are right
-REACH = 14.0  # metres: pairs of boxes farther apart are not looked at
-CHANCE = 0.004  # boxes a square metre that come about anywhere
-WEIGHT = 0.25  # of a frame: the next ones see the same objects again
-WINDOW = 8  # frames that are remembered
-CLEAR = 6.0  # logarithm of how much likelier a right pose is than any one wrong one before anything is seen
-SURE = 3.0  # logarithm of how much likelier an error must be than others that say something else
-ELSE = 1.5  # metres from which two errors say something else
-WIDTHS = (2.5, 1.8, 1.2, SPREAD, SPREAD, SPREAD)  # metres: how far pairs attract each other, step by step
-KEPT = 16  # of the starts: the likeliest
-LEAST = 0.02  # certainty of a pair, the product of both boxes'
-FORGOTTEN = 10.0  # seconds after which the errors of a silent peer count as unknown
-FLAT = np.deg2rad(3.0)  # of a ray below the horizon: flatter ones say nothing of places
+PRIOR_STD = np.array([1.5, 1.5, 0.75, *np.deg2rad([3.0, 3.0, 3.0])])  # spread of an error: metres, then radians
+SIGMA_M = 0.7  # metres by which two platforms place one object apart although their poses are right
+MAX_PAIR_DISTANCE_M = 14.0  # metres: pairs of boxes farther apart are not looked at
+CLUTTER_DENSITY = 0.004  # boxes a square metre that come about anywhere
+FRAME_WEIGHT = 0.25  # of a frame: the next ones see the same objects again
+WINDOW_FRAMES = 8  # frames that are remembered
+PRIOR_LOG_ODDS = 6.0  # logarithm of how much likelier a right pose is than any one wrong one before anything is seen
+MIN_LOG_ODDS = 3.0  # logarithm of how much likelier an error must be than others that say something else
+DISTINCT_M = 1.5  # metres from which two errors say something else
+ANNEALING_M = (2.5, 1.8, 1.2, SIGMA_M, SIGMA_M, SIGMA_M)  # metres: how far pairs attract each other, step by step
+NUM_HYPOTHESES = 16  # of the starts: the likeliest
+MIN_PAIR_SCORE = 0.02  # certainty of a pair, the product of both boxes'
+FORGET_AFTER_S = 10.0  # seconds after which the errors of a silent peer count as unknown
+MIN_DEPRESSION_RAD = np.deg2rad(3.0)  # of a ray below the horizon: flatter ones say nothing of places
 
 _TILTS, _TURNS = np.deg2rad([-5.0, -2.5, 0.0, 2.5, 5.0]), np.deg2rad([-2.5, 0.0, 2.5])
 _STARTS = np.concatenate([
@@ -57,22 +57,22 @@ class PoseError:
     trusted: bool = True
 
     @property
-    def metres(self) -> float:
+    def translation_m(self) -> float:
         """By which the place is wrong."""
         return float(np.linalg.norm(self.vector[:3]))
 
     @property
-    def angle(self) -> float:
+    def rotation_rad(self) -> float:
         """Radians by which the attitude is wrong."""
         return float(np.linalg.norm(self.vector[3:]))
 
-    def at(self, camera: np.ndarray | None) -> "Correction | None":
+    def at(self, camera: np.ndarray | None) -> "PoseCorrection | None":
         """For what is told from ``camera`` (3,), east, north and up in metres; None where all stays as it is."""
-        return Correction(np.asarray(camera), self.vector) if camera is not None and self.vector.any() else None
+        return PoseCorrection(np.asarray(camera), self.vector) if camera is not None and self.vector.any() else None
 
 
 @dataclass(frozen=True)
-class Correction:
+class PoseCorrection:
     """Of things told from one place: ``camera`` (3,) and ``error`` (6,) as in `PoseError`."""
 
     camera: np.ndarray
@@ -109,7 +109,7 @@ class Correction:
 
 def _at_height(origin: np.ndarray, rays: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Where rays (..., 3) meet a height below their origin; far away where they hardly go down."""
-    down = np.maximum(-rays[..., 2:], np.tan(FLAT) * np.hypot(rays[..., :1], rays[..., 1:2]))
+    down = np.maximum(-rays[..., 2:], np.tan(MIN_DEPRESSION_RAD) * np.hypot(rays[..., :1], rays[..., 1:2]))
     found: np.ndarray = origin + rays * (np.maximum(origin[2] - heights, 1e-3)[..., None] / np.maximum(down, 1e-9))
     found[..., 2] = heights
     return found
@@ -131,16 +131,16 @@ class _Pairs:
 class PoseAligner:
     """What is known of one peer's error."""
 
-    frames: deque[_Pairs] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    frames: deque[_Pairs] = field(default_factory=lambda: deque(maxlen=WINDOW_FRAMES))
 
     def see(self, own: BoxList, theirs: BoxList, camera: np.ndarray) -> None:
         """Count a frame of both; ``theirs`` as they came, from a camera said to be at ``camera`` (3,)."""
         offsets = theirs.centres - camera
-        below = -offsets[:, 2] > np.tan(FLAT) * np.hypot(offsets[:, 0], offsets[:, 1])
+        below = -offsets[:, 2] > np.tan(MIN_DEPRESSION_RAD) * np.hypot(offsets[:, 0], offsets[:, 1])
         apart = own.centres[None, :, :2] - theirs.centres[:, None, :2]
         certain = theirs.scores[:, None] * own.scores[None]
-        fits = (theirs.classes[:, None] == own.classes[None]) & (certain > LEAST) & below[:, None]
-        told, mine = np.nonzero(fits & (np.hypot(apart[..., 0], apart[..., 1]) < REACH))
+        fits = (theirs.classes[:, None] == own.classes[None]) & (certain > MIN_PAIR_SCORE) & below[:, None]
+        told, mine = np.nonzero(fits & (np.hypot(apart[..., 0], apart[..., 1]) < MAX_PAIR_DISTANCE_M))
         if len(told):
             self.frames.append(_Pairs(apart[told, mine], _moves(offsets[told]), certain[told, mine], told))
 
@@ -149,16 +149,16 @@ class PoseAligner:
         if not self.frames:
             return PoseError()
         pairs = _joined(self.frames)
-        errors = _STARTS[np.argsort(-_posterior(pairs, _STARTS, WIDTHS[0])[0])[:KEPT]]
-        for width in WIDTHS:
+        errors = _STARTS[np.argsort(-_posterior(pairs, _STARTS, ANNEALING_M[0])[0])[:NUM_HYPOTHESES]]
+        for width in ANNEALING_M:
             errors = _nearer(pairs, errors, width)
         errors = np.concatenate([np.zeros((1, 6)), errors])
-        score = _posterior(pairs, errors, SPREAD)[0]
-        score[0] += CLEAR
+        score = _posterior(pairs, errors, SIGMA_M)[0]
+        score[0] += PRIOR_LOG_ODDS
         best = int(score.argmax())
         moved = np.einsum("pij,tj->tpi", pairs.moves, errors - errors[best])
-        other = np.sqrt(np.square(moved).sum(-1).mean(1)) > ELSE
-        return PoseError(errors[best], not other.any() or bool(score[best] - score[other].max() >= SURE))
+        other = np.sqrt(np.square(moved).sum(-1).mean(1)) > DISTINCT_M
+        return PoseError(errors[best], not other.any() or bool(score[best] - score[other].max() >= MIN_LOG_ODDS))
 
 
 @dataclass
@@ -176,7 +176,7 @@ class PoseAligners:
 
     def errors(self, own: BoxList, received: Sequence[FrameContent], time: int) -> list[PoseError]:
         """Of the poses of what came by ``time``, UTC nanoseconds, where ``own`` are the boxes found alone then."""
-        self.peers = {peer: known for peer, known in self.peers.items() if time - known[1] <= FORGOTTEN * 1e9}
+        self.peers = {peer: known for peer, known in self.peers.items() if time - known[1] <= FORGET_AFTER_S * 1e9}
         found = []
         for frame in received:
             aligner, _, seen = self.peers.get(frame.platform, (PoseAligner(), time, None))
@@ -216,19 +216,19 @@ def _posterior(pairs: _Pairs, errors: np.ndarray, width: float) -> tuple[np.ndar
     """(t,) logarithms of the posterior of errors (t, 6) but for a constant, and (t, n) the share of each pair in it."""
     left = pairs.apart - np.einsum("te,pie->tpi", errors, pairs.moves)
     density = np.exp(-np.square(left).sum(-1) / (2 * width**2)) / (2 * np.pi * width**2)
-    ratio = pairs.certain * density / CHANCE
+    ratio = pairs.certain * density / CLUTTER_DENSITY
     starts = np.flatnonzero(np.diff(pairs.told, prepend=-1))
     explained = 1 + np.add.reduceat(ratio, starts, axis=1)
-    prior = -np.square(errors / LIKELY).sum(1) / 2
-    return WEIGHT * np.log(explained).sum(1) + prior, ratio / explained[:, pairs.told]
+    prior = -np.square(errors / PRIOR_STD).sum(1) / 2
+    return FRAME_WEIGHT * np.log(explained).sum(1) + prior, ratio / explained[:, pairs.told]
 
 
 def _nearer(pairs: _Pairs, errors: np.ndarray, width: float) -> np.ndarray:
     """The errors after one step of expectation and maximisation."""
-    shares = WEIGHT / width**2 * _posterior(pairs, errors, width)[1]
+    shares = FRAME_WEIGHT / width**2 * _posterior(pairs, errors, width)[1]
     products = np.einsum("pia,pib->pab", pairs.moves, pairs.moves)
     pulls = np.einsum("pia,pi->pa", pairs.moves, pairs.apart)
     # No matrix products: their threads would wait for a core that another platform's process has.
-    information = np.einsum("tp,pab->tab", shares, products) + np.diag(LIKELY**-2.0)
+    information = np.einsum("tp,pab->tab", shares, products) + np.diag(PRIOR_STD**-2.0)
     found: np.ndarray = np.linalg.solve(information, np.einsum("tp,pa->ta", shares, pulls)[..., None])[..., 0]
     return found

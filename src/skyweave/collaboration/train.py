@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.batches import CachedDataset, TrainingMoments
+from skyweave.collaboration.batches import CachedDataset, CollaborationDataset
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
-from skyweave.collaboration.config import CollaborationConfig, ImpairmentConfig, Losses
-from skyweave.collaboration.entropy_tables import freeze
+from skyweave.collaboration.config import CollaborationConfig, CollaborationLossConfig, ImpairmentConfig
+from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
-from skyweave.collaboration.weights import as_stored, save_collaboration
+from skyweave.collaboration.weights import round_weights, save_collaboration
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
 from skyweave.perception.config import TASKS
@@ -53,8 +53,8 @@ class CollaborationTrainConfig:
     split: str | None = "train"
     scenes: int | None = 60
     collaboration: CollaborationConfig = field(default_factory=CollaborationConfig)
-    world: ImpairmentConfig = field(default_factory=ImpairmentConfig)
-    losses: Losses = field(default_factory=Losses)
+    impairments: ImpairmentConfig = field(default_factory=ImpairmentConfig)
+    losses: CollaborationLossConfig = field(default_factory=CollaborationLossConfig)
     optimiser: PerceptionOptimiserConfig = field(default_factory=lambda: PerceptionOptimiserConfig(steps=600))
     machine: TrainerConfig = field(default_factory=TrainerConfig)
     platforms: int = 4
@@ -87,10 +87,10 @@ def train(
     cache = build_feature_cache(output / "cache", perception, str(card.parts["perception_fingerprint"]), scenes)
     model = CollaborativeModel(perception, config.collaboration, config.seed)
     samples = CachedDataset(scenes, perception.config, cache, config.platforms, config.seed)
-    return train_on(output, config, model, samples, cache, resume, progress)
+    return train_model(output, config, model, samples, cache, resume, progress)
 
 
-def train_on(
+def train_model(
     output: Path,
     config: CollaborationTrainConfig,
     model: CollaborativeModel,
@@ -101,10 +101,10 @@ def train_on(
 ) -> Path:
     """The same with everything at hand; several strategies share a cache so."""
     began = time.time()
-    moments = TrainingMoments(
-        samples, config.world, model.sends_features, config.platforms - 1, config.seed, config.cells
+    moments = CollaborationDataset(
+        samples, config.impairments, model.sends_features, config.platforms - 1, config.seed, config.cells
     )
-    model.codec.start_from(some_cells(cache, config.seed))
+    model.codec.start_from(sample_cells(cache, config.seed))
     module = CollaborationModule(
         model, config.optimiser, config.losses, moments, config.reader_rate, config.machine.workers
     )
@@ -112,9 +112,9 @@ def train_on(
     model.requires_grad_(False)
     model.cpu().eval()
     dtype = getattr(torch, config.weights_dtype)
-    as_stored(model, dtype)
+    round_weights(model, dtype)
     if model.sends_features:
-        freeze(model, cache)
+        freeze_tables(model, cache)
     training = {
         "steps": steps,
         "seconds": round(time.time() - began),
@@ -136,14 +136,14 @@ def train_head(
     """Give a trained model a head for one more task, and train nothing but that head, on what comes over the wire.
 
     Args:
-        config: its optimiser, world, seed and name count.
+        config: its optimiser, impairments, seed and name count.
         model: that others' messages are already read with; it is left as it is.
         start: such a head of a like model, to start from; else it starts untrained.
 
     Raises:
         ValueError: the model has that head already.
     """
-    perception = with_head(model.perception, task, config.seed)
+    perception = add_head(model.perception, task, config.seed)
     if start is not None:
         perception.heads[task].load_state_dict(start.state_dict())
     longer = CollaborativeModel(perception, model.config)
@@ -152,10 +152,10 @@ def train_head(
     longer.requires_grad_(False).eval()  # the codec rounds, as on the wire; two samples are too few for statistics
     longer.perception.heads[task].requires_grad_(True)
     samples = CachedDataset(samples.scenes, perception.config, samples.cache, config.platforms, config.seed)
-    moments = TrainingMoments(
-        samples, config.world, longer.sends_features, config.platforms - 1, config.seed, config.cells
+    moments = CollaborationDataset(
+        samples, config.impairments, longer.sends_features, config.platforms - 1, config.seed, config.cells
     )
-    losses = Losses(match=0.0, rate=0.0, visible=0.0, use=(task,))
+    losses = CollaborationLossConfig(distillation=0.0, rate=0.0, visible=0.0, active_tasks=(task,))
     module = CollaborationModule(longer, config.optimiser, losses, moments, workers=config.machine.workers)
     prepare_run_dir(output, asdict(config), resume=False)
     steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], progress=False)
@@ -165,7 +165,7 @@ def train_head(
     return output / WEIGHTS
 
 
-def with_head(perception: PerceptionModel, task: str, seed: int = 0) -> PerceptionModel:
+def add_head(perception: PerceptionModel, task: str, seed: int = 0) -> PerceptionModel:
     """The same model with one more, untrained head. Raises ``ValueError`` where it has one for that task."""
     config = perception.config
     if task in config.tasks or task not in TASKS:
@@ -178,7 +178,7 @@ def with_head(perception: PerceptionModel, task: str, seed: int = 0) -> Percepti
     return longer
 
 
-def some_cells(cache: FeatureCache, seed: int = 0, maps: int = 48, each: int = 400) -> Tensor:
+def sample_cells(cache: FeatureCache, seed: int = 0, maps: int = 48, each: int = 400) -> Tensor:
     """(n, channels) features of cells that hold something, from maps all over the cache."""
     generator = np.random.default_rng(seed)
     keys, parts = list(cache.entries), []

@@ -22,8 +22,8 @@ from skyweave.core.errors import DataError
 from skyweave.demo.fleet_figure import draw_fleet
 from skyweave.demo.perception import unseen_scenes
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
-from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
-from skyweave.fleet.perceivers.late_fusion import BoxPerceiver
+from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
+from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.weights import load_perception
@@ -134,7 +134,7 @@ def make_fleet(
         told("recording a crossing")
         _write(folder / "recording", scene)
         told("starting a fleet")
-        kind = "features" if features else "model"
+        kind = "intermediate_fusion" if features else "late_fusion"
         with running(fleet_config(names, folder, kind, str(weights), pace, BUDGET), port) as fleet:
             told(f"a fleet runs: watch it at {fleet.address}")
             begin = time.time()
@@ -178,9 +178,9 @@ def _perceivers(weights: str | Path, features: bool) -> Callable[[], Perceiver[A
     """Makes new ones of a model that is read once."""
     if features:
         collaborative = load_collaboration(weights)
-        return lambda: FeaturePerceiver(collaborative)
+        return lambda: IntermediateFusionPerceiver(collaborative)
     model = load_perception(weights)
-    return lambda: BoxPerceiver(model)
+    return lambda: LateFusionPerceiver(model)
 
 
 def _pace(make: Callable[[], Perceiver[Any]]) -> float:

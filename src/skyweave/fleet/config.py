@@ -14,7 +14,7 @@ ROS_POSES = (
     "geometry_msgs/msg/PoseWithCovarianceStamped",
     "nav_msgs/msg/Odometry",
 )
-PERCEIVERS = ("features", "model", "truth")
+PERCEIVERS = ("intermediate_fusion", "late_fusion", "ground_truth")
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,16 @@ class PerceiverConfig:
     """What sees.
 
     Attributes:
-        kind: ``features``, a collaborative model, which sends what its strategy shares; ``model``, a perception model,
-            which sends boxes; or ``truth``, which reads the simulator's truth, to test networks.
+        kind: ``intermediate_fusion``, a collaborative model, which sends what its strategy shares; ``late_fusion``, a perception model,
+            which sends boxes; or ``ground_truth``, which reads the simulator's truth, to test networks.
         weights: of the model.
         strategy: of a collaborative model; None: the one that it was trained for.
-        categories: that ``truth`` tells.
-        seed, missed, noise, size, resolution: of ``truth``.
+        categories: that ``ground_truth`` tells.
+        seed, missed, noise, size, resolution: of ``ground_truth``.
         threads: of the processor, for the model.
     """
 
-    kind: str = "model"
+    kind: str = "late_fusion"
     weights: str | None = None
     strategy: str | None = None
     categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
@@ -126,7 +126,7 @@ class PerceiverConfig:
     def __post_init__(self) -> None:
         if self.kind not in PERCEIVERS:
             raise ConfigError(f"no perceiver {self.kind!r}; there are {', '.join(PERCEIVERS)}")
-        if self.kind != "truth" and self.weights is None:
+        if self.kind != "ground_truth" and self.weights is None:
             raise ConfigError(f"a perceiver of kind {self.kind} needs weights; `skyweave train` makes some")
 
 
@@ -154,7 +154,7 @@ class NodeConfig:
     name: str
     fleet: str = "fleet"
     source: SourceConfig = field(default_factory=lambda: SourceConfig(path="recording"))
-    perceiver: PerceiverConfig = field(default_factory=lambda: PerceiverConfig("truth"))
+    perceiver: PerceiverConfig = field(default_factory=lambda: PerceiverConfig("ground_truth"))
     transport: ZenohConfig = field(default_factory=ZenohConfig)
     options: NodeOptions = field(default_factory=NodeOptions)
     number: int | None = None

@@ -3,15 +3,15 @@
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention, stack_platforms
 
 
-class Attention(Strategy):
+class AttentiveFusion(Strategy):
     """Softmax over platforms, beside their maximum."""
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
 
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""
@@ -19,4 +19,4 @@ class Attention(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        return self.masked(*everyone(told))
+        return self.masked(*stack_platforms(told))

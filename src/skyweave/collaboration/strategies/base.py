@@ -49,21 +49,21 @@ class Strategy(nn.Module):
         Returns:
             (batch, rows, columns).
         """
-        return scattered(visible)
+        return random_saliency(visible)
 
     def fuse(self, told: FusionInput) -> Tensor:
         """(batch, channels, rows, columns) as the perception model's own fusion gives."""
         raise NotImplementedError
 
 
-def scattered(visible: Tensor) -> Tensor:
+def random_saliency(visible: Tensor) -> Tensor:
     """(batch, rows, columns) fixed pseudo-random numbers from 0 to 1: no cell is more useful than another."""
     count = visible[0].numel()
     order = torch.arange(count, device=visible.device) * 40503 % 65536
     return (order.float() / 65536).view(visible.shape[1:]).expand(visible.shape)
 
 
-class Masked(nn.Module):
+class VisibilityAttention(nn.Module):
     """The perception model's attention over platforms, with soft visibility and a bias for each.
 
     Args:
@@ -100,7 +100,7 @@ class Masked(nn.Module):
             self.attention.load_state_dict(fusion.state_dict())
 
 
-def everyone(told: FusionInput) -> tuple[Tensor, Tensor]:
+def stack_platforms(told: FusionInput) -> tuple[Tensor, Tensor]:
     """Features (batch, 1 + peers, channels, rows, columns) and visibility of the own platform and all peers."""
     features = torch.cat([told.own.unsqueeze(1), told.features.to(told.own.dtype)], 1)
     visible = torch.cat([told.own_visible.unsqueeze(1).to(told.visible.dtype), told.visible], 1)

@@ -4,17 +4,17 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.no_fusion import Own
+from skyweave.collaboration.strategies.no_fusion import NoFusion
 
 
-class Cerf(Own):
+class CERF(NoFusion):
     """A small network takes drawn boxes into the fused map."""
 
     shares = "boxes"
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.take = BoxReader(channels, boxes)
+        self.take = BoxEncoder(channels, boxes)
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
@@ -23,7 +23,7 @@ class Cerf(Own):
         return fused
 
 
-class BoxReader(nn.Module):
+class BoxEncoder(nn.Module):
     """What drawn boxes add to a map; nothing, exactly, where there are none."""
 
     def __init__(self, channels: int, boxes: int) -> None:

@@ -7,19 +7,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention, stack_platforms
 
-WINDOW = 7  # cells
+WINDOW_CELLS = 7  # cells
 
 
-class SlidingWindow(Strategy):
+class DHD(Strategy):
     """Selection by local discrepancy, interpolation by a window of learned width."""
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
         self.information = nn.Sequential(nn.Conv2d(channels, 8, 1), nn.ReLU(inplace=True), nn.Conv2d(8, 1, 1))
         self.width = nn.Parameter(torch.tensor(0.0))  # logarithm, cells
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
 
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""
@@ -34,14 +34,14 @@ class SlidingWindow(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        features, visible = everyone(told)
-        reach = torch.arange(WINDOW, device=features.device, dtype=features.dtype) - WINDOW // 2
+        features, visible = stack_platforms(told)
+        reach = torch.arange(WINDOW_CELLS, device=features.device, dtype=features.dtype) - WINDOW_CELLS // 2
         line = (-(reach**2) / (2 * (2 * self.width.clamp(-2, 2)).exp())).exp()
         exact = told.exact.flatten(0, 1).unsqueeze(1).to(features.dtype)
         peers = features[:, 1:].flatten(0, 1) * exact
         total, weight = (_blurred(maps, line) for maps in (peers, exact))
         filled = torch.where(exact > 0.5, peers, total / weight.clamp(min=1e-3))
-        near = (weight[:, 0] > 0.3 * float(line[WINDOW // 2])).to(visible.dtype)
+        near = (weight[:, 0] > 0.3 * float(line[WINDOW_CELLS // 2])).to(visible.dtype)
         sure = torch.maximum(exact[:, 0].to(visible.dtype), 0.5 * near)
         shape = told.visible.shape
         features = torch.cat([features[:, :1], filled.view_as(told.features).to(features.dtype)], 1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention, stack_platforms
 
 
 class DiscoNet(Strategy):
@@ -18,7 +18,7 @@ class DiscoNet(Strategy):
             nn.Conv2d(2 * channels, 48, 1), nn.ReLU(inplace=True), nn.Conv2d(48, 16, 1), nn.ReLU(inplace=True),
             nn.Conv2d(16, 1, 1),
         )  # fmt: skip
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
 
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""
@@ -26,7 +26,7 @@ class DiscoNet(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        features, visible = everyone(told)
+        features, visible = stack_platforms(told)
         own = features[:, :1].expand_as(features)
         weight = self.edge(torch.cat([own, features], 2).flatten(0, 1))[:, 0].unflatten(0, features.shape[:2])
         fused: Tensor = self.masked(features, visible, weight.float())

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
-from skyweave.collaboration.strategies.cerf import BoxReader
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention, stack_platforms
+from skyweave.collaboration.strategies.cerf import BoxEncoder
 
-FLAGS = 4  # visible, exact, age, own visibility
-LEAST = 1e-6  # energy of a cell
-CERTAIN = 2.0  # logarithm of the energy that a certain box is worth
+FLAG_CHANNELS = 4  # visible, exact, age, own visibility
+MIN_CELL_ENERGY = 1e-6  # energy of a cell
+BOX_SALIENCY = 2.0  # logarithm of the energy that a certain box is worth
 
 
-class Ours(Strategy):
+class DualBranch(Strategy):
     """See the module."""
 
     shares = "both"
@@ -31,9 +31,9 @@ class Ours(Strategy):
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
         self.asked = nn.Parameter(torch.tensor(0.5))
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
         self.agreement = nn.Sequential(
-            nn.Conv2d(2 * channels + FLAGS, 32, 1), nn.ReLU(inplace=True), nn.Conv2d(32, 1, 3, 1, 1)
+            nn.Conv2d(2 * channels + FLAG_CHANNELS, 32, 1), nn.ReLU(inplace=True), nn.Conv2d(32, 1, 3, 1, 1)
         )
         nn.init.zeros_(self.agreement[-1].weight)  # type: ignore[arg-type]
         self.gate = nn.Sequential(
@@ -41,7 +41,7 @@ class Ours(Strategy):
         )
         nn.init.zeros_(self.gate[-1].weight)  # type: ignore[arg-type]
         nn.init.constant_(self.gate[-1].bias, 3.0)  # type: ignore[arg-type]
-        self.take = BoxReader(channels, boxes)
+        self.take = BoxEncoder(channels, boxes)
 
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""
@@ -50,12 +50,12 @@ class Ours(Strategy):
 
     def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor, certain: Tensor) -> Tensor:
         """See `Strategy`."""
-        energy = features.float().square().mean(1).clamp(min=LEAST).log()
-        return energy + CERTAIN * certain + self.asked * wanted
+        energy = features.float().square().mean(1).clamp(min=MIN_CELL_ENERGY).log()
+        return energy + BOX_SALIENCY * certain + self.asked * wanted
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        features, visible = everyone(told)
+        features, visible = stack_platforms(told)
         batch, peers = told.features.shape[:2]
         alone = self._alone(features[:, :1], visible[:, :1])
         if not peers:

@@ -3,17 +3,17 @@
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention, stack_platforms
 
 
-class Everything(Strategy):
+class FullFeatures(Strategy):
     """The upper bound; its bytes are those of 16-bit floats of the cells that are seen."""
 
     shares = "everything"
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
 
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""
@@ -21,4 +21,4 @@ class Everything(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        return self.masked(*everyone(told))
+        return self.masked(*stack_platforms(told))

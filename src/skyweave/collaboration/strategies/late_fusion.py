@@ -2,10 +2,10 @@
 1910.13302). Boxes of others also become instances and trajectories, at constant velocity.
 """
 
-from skyweave.collaboration.strategies.no_fusion import Own
+from skyweave.collaboration.strategies.no_fusion import NoFusion
 
 
-class Late(Own):
+class LateFusion(NoFusion):
     """Box sharing: what every feature sharing has to beat at the same bytes."""
 
     shares = "boxes"

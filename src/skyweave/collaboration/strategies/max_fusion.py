@@ -3,11 +3,11 @@
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, stack_platforms
 from skyweave.perception.fusion import MaxFusion
 
 
-class Maximum(Strategy):
+class FCooper(Strategy):
     """Maximum, then a projection into the space that the heads read."""
 
     def __init__(self, channels: int, boxes: int) -> None:
@@ -19,6 +19,6 @@ class Maximum(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        features, visible = everyone(told)
+        features, visible = stack_platforms(told)
         projected: Tensor = self.project(self.largest(features, visible > 0.5))
         return projected

@@ -3,10 +3,10 @@
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, stack_platforms
 
 
-class Mean(Strategy):
+class MeanStrategy(Strategy):
     """Mean, then a projection into the space that the heads read."""
 
     def __init__(self, channels: int, boxes: int) -> None:
@@ -17,7 +17,7 @@ class Mean(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        features, visible = everyone(told)
+        features, visible = stack_platforms(told)
         weight = visible.unsqueeze(2).to(features.dtype)
         projected: Tensor = self.project((features * weight).sum(1) / weight.sum(1).clamp(min=1e-3))
         return projected

@@ -5,17 +5,17 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Shares, Strategy
+from skyweave.collaboration.strategies.base import Shares, Strategy, VisibilityAttention
 
 
-class Own(Strategy):
+class NoFusion(Strategy):
     """The lower bound: nothing travels."""
 
     shares: ClassVar[Shares] = "nothing"
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
 
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""

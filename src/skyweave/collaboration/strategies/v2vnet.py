@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention
 
 
 class V2VNet(Strategy):
@@ -12,7 +12,7 @@ class V2VNet(Strategy):
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.own = Masked(channels)
+        self.own = VisibilityAttention(channels)
         self.message = nn.Sequential(
             nn.Conv2d(2 * channels + 2, channels, 3, 2, 1),
             nn.ReLU(inplace=True),

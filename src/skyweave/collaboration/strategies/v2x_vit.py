@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention, stack_platforms
 
-HEADS, WINDOW = 4, 4
+NUM_HEADS, WINDOW_CELLS = 4, 4
 
 
 class V2XViT(Strategy):
@@ -17,7 +17,7 @@ class V2XViT(Strategy):
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
         self.down = nn.Conv2d(channels + 1, channels, 2, 2)
         self.delay = nn.Linear(1, channels)
         self.kind = nn.Parameter(torch.zeros(2, channels))  # oneself and others
@@ -32,7 +32,7 @@ class V2XViT(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        features, visible = everyone(told)
+        features, visible = stack_platforms(told)
         batch, platforms, channels = features.shape[:3]
         joined = torch.cat([features, visible.unsqueeze(2).to(features.dtype)], 2)
         low = self.down(joined.flatten(0, 1)).unflatten(0, (batch, platforms))
@@ -44,11 +44,13 @@ class V2XViT(Strategy):
         hidden = functional.avg_pool2d(visible, 2).permute(0, 2, 3, 1).reshape(-1, platforms) < 0.02
         hidden = hidden & (torch.arange(platforms, device=hidden.device) > 0)
         own = tokens[:, 0] + _attend(self.between(self.norm[0](tokens)), hidden)[:, 0]
-        windows = own.view(batch, rows // WINDOW, WINDOW, columns // WINDOW, WINDOW, channels)
-        windows = windows.transpose(2, 3).reshape(-1, WINDOW * WINDOW, channels)
+        windows = own.view(batch, rows // WINDOW_CELLS, WINDOW_CELLS, columns // WINDOW_CELLS, WINDOW_CELLS, channels)
+        windows = windows.transpose(2, 3).reshape(-1, WINDOW_CELLS * WINDOW_CELLS, channels)
         windows = windows + _attend(self.within(self.norm[1](windows)))
         windows = windows + self.feed(self.norm[2](windows))
-        back = windows.view(batch, rows // WINDOW, columns // WINDOW, WINDOW, WINDOW, channels).transpose(2, 3)
+        back = windows.view(
+            batch, rows // WINDOW_CELLS, columns // WINDOW_CELLS, WINDOW_CELLS, WINDOW_CELLS, channels
+        ).transpose(2, 3)
         fused: Tensor = self.masked(features, visible) + self.up(
             back.reshape(batch, rows, columns, channels).permute(0, 3, 1, 2)
         )
@@ -57,7 +59,7 @@ class V2XViT(Strategy):
 
 def _attend(projected: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Multi-head attention of (groups, tokens, 3 channels)."""
-    query, key, value = (x.unflatten(-1, (HEADS, -1)).transpose(1, 2) for x in projected.chunk(3, -1))
+    query, key, value = (x.unflatten(-1, (NUM_HEADS, -1)).transpose(1, 2) for x in projected.chunk(3, -1))
     mask = None if hidden is None else ~hidden[:, None, None, :]
     mixed = functional.scaled_dot_product_attention(query, key, value, mask)
     return mixed.transpose(1, 2).flatten(2)

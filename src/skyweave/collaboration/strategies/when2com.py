@@ -8,25 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention
 
-SIZE = 16
+KEY_CHANNELS = 16
 
 
 class When2com(Strategy):
     """Scaled attention over platforms, whole maps at a time; below ``1 / (1 + peers)`` a peer is not asked."""
 
-    handshake = 2 * SIZE * 2
+    handshake = 2 * KEY_CHANNELS * 2
     keep_best_only = False
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
         self.summary = nn.Sequential(
             nn.Conv2d(channels + 1, 32, 4, 4), nn.ReLU(inplace=True), nn.Conv2d(32, 32, 4, 4), nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(2), nn.Flatten(),
         )  # fmt: skip
-        self.query, self.key = nn.Linear(128, SIZE), nn.Linear(128, SIZE)
+        self.query, self.key = nn.Linear(128, KEY_CHANNELS), nn.Linear(128, KEY_CHANNELS)
 
     def start_from(self, fusion: nn.Module) -> None:
         """See `Strategy`."""
@@ -39,7 +39,7 @@ class When2com(Strategy):
         batch, platforms = features.shape[:2]
         joined = torch.cat([features, visible.unsqueeze(2).to(features.dtype)], 2)
         summaries = self.summary(joined.flatten(0, 1)).unflatten(0, (batch, platforms))
-        score = (self.key(summaries[:, 1:]) * self.query(summaries[:, :1])).sum(-1).float() / SIZE**0.5
+        score = (self.key(summaries[:, 1:]) * self.query(summaries[:, :1])).sum(-1).float() / KEY_CHANNELS**0.5
         there = visible[:, 1:].amax((2, 3)) > 0
         score = score.masked_fill(~there, -1e4)
         share = score.softmax(1) * there if score.shape[1] else score

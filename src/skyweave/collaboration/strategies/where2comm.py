@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Masked, Strategy, everyone
+from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention, stack_platforms
 
 
 class Where2comm(Strategy):
@@ -14,7 +14,7 @@ class Where2comm(Strategy):
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__(channels, boxes)
-        self.masked = Masked(channels)
+        self.masked = VisibilityAttention(channels)
         self.confidence = nn.Sequential(nn.Conv2d(channels, 24, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(24, 1, 1))
         self.weight = nn.Parameter(torch.tensor(0.3))
 
@@ -29,7 +29,7 @@ class Where2comm(Strategy):
 
     def fuse(self, told: FusionInput) -> Tensor:
         """See `Strategy`."""
-        features, visible = everyone(told)
+        features, visible = stack_platforms(told)
         confidence = self.confidence(features.flatten(0, 1))[:, 0].unflatten(0, features.shape[:2]).float()
         fused: Tensor = self.masked(features, visible, self.weight * confidence)
         return fused

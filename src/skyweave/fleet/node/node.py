@@ -22,7 +22,7 @@ from skyweave.fleet.node.peers import Peer, Peers
 from skyweave.fleet.node.rate_control import RateControlConfig, RateController
 from skyweave.fleet.node.statistics import NodeStatistics
 from skyweave.fleet.node.time_sync import SynchronizedFrame, synchronize_frames
-from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, addressed
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, set_header
 from skyweave.perception.prediction import ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import encode_frame
@@ -258,10 +258,10 @@ class Node:
         with self.statistics.stage("encode"):
             mtu = self.options.mtu - self.sealer.overhead
             chunk_budget = budget - -(-budget // self.options.mtu) * self.sealer.overhead
-            content = self.perceiver.content(own, chunk_budget)
-            content = addressed(content, self.number, self._sequence, frame)
+            content = self.perceiver.compose(own, chunk_budget)
+            content = set_header(content, self.number, self._sequence, frame)
             tables = next((t for t in self.perceiver.tables if t.model == _model(content)), None)
-            chunks = encode_frame(content, tables, mtu, chunk_budget, together=self.perceiver.together)
+            chunks = encode_frame(content, tables, mtu, chunk_budget, together=self.perceiver.interleave)
         with self.statistics.stage("send"):
             key = frame_topic(self.fleet, self.name)
             size = sum(self.publish(key, chunk, Priority.FRAMES) for chunk in chunks)

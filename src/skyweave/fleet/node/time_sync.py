@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from skyweave.fleet.node.peers import Peer, Peers
-from skyweave.fleet.perceivers.base import renumbered
+from skyweave.fleet.perceivers.base import remap_classes
 from skyweave.wire import FrameContent
 
 
@@ -43,4 +43,4 @@ def synchronize_frames(peers: Peers, time: int, window: float, categories: tuple
 def _understood(peer: Peer, content: FrameContent, categories: tuple[str, ...]) -> FrameContent:
     """With our class numbers. Before its first heartbeat a peer is taken to have our list."""
     theirs = categories if peer.heartbeat is None else peer.heartbeat.categories
-    return renumbered(content, theirs, categories)
+    return remap_classes(content, theirs, categories)

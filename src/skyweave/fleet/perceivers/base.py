@@ -18,7 +18,7 @@ from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent
 
 Own = TypeVar("Own")
-FADES = 2.0  # seconds in which the certainty of a box falls to 1/e, when it is moved on by its velocity
+SCORE_DECAY_S = 2.0  # seconds in which the certainty of a box falls to 1/e, when it is moved on by its velocity
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Perceiver(Protocol[Own]):
         categories: names of the classes, in the order of their numbers on the wire.
         fingerprint: of its feature space, below 2**32; 0: it sends boxes only.
         tables: for reading others' features.
-        together: chunks among which neighbouring cells are shared out (`skyweave.wire.encode_frame`).
+        interleave: chunks among which neighbouring cells are shared out (`skyweave.wire.encode_frame`).
         resolution: metres a cell of its maps.
         interval: seconds between frames that it expects.
     """
@@ -49,7 +49,7 @@ class Perceiver(Protocol[Own]):
     categories: tuple[str, ...]
     fingerprint: int
     tables: Sequence[EntropyTables]
-    together: int
+    interleave: int
     resolution: float
     interval: float
 
@@ -60,10 +60,10 @@ class Perceiver(Protocol[Own]):
     def observe(self, frame: Frame, place: WorldFrame) -> Own:
         """What this platform sees at one moment; ``frame`` has its own captures only."""
 
-    def alone(self, own: Own) -> Detections:
+    def ego_detections(self, own: Own) -> Detections:
         """What it found by itself."""
 
-    def content(self, own: Own, budget_bytes: int) -> FrameContent:
+    def compose(self, own: Own, budget_bytes: int) -> FrameContent:
         """What to tell others, the most useful first. Platform and sequence are filled in by the node."""
 
     def fuse(self, own: Own, received: Sequence[FrameContent]) -> ScenePrediction:
@@ -77,14 +77,14 @@ class Perceiver(Protocol[Own]):
         """The content as it would be at another time, UTC nanoseconds."""
 
 
-def addressed(content: FrameContent, number: int, sequence: int, frame: Frame) -> FrameContent:
+def set_header(content: FrameContent, number: int, sequence: int, frame: Frame) -> FrameContent:
     """What a perceiver has to say, as it goes on the wire: with the platform's number, the frame's, and a pose."""
     first = next(iter(frame.captures.values()), None)
     pose = platform_pose(first.geometry) if content.pose is None and first is not None else content.pose
     return replace(content, platform=number, sequence=sequence, pose=pose)
 
 
-def moved_boxes(content: FrameContent, time: int) -> FrameContent:
+def extrapolate_with_decay(content: FrameContent, time: int) -> FrameContent:
     """Boxes moved on by their velocities, and less certain the farther they are moved; everything else as it is."""
     boxes = content.boxes
     if boxes is None or boxes.velocities is None or time == content.time:
@@ -92,11 +92,11 @@ def moved_boxes(content: FrameContent, time: int) -> FrameContent:
     seconds = (time - content.time) / 1e9
     centres = boxes.centres.copy()
     centres[:, :2] += boxes.velocities * seconds
-    scores = boxes.scores * np.exp(-abs(seconds) / FADES)
+    scores = boxes.scores * np.exp(-abs(seconds) / SCORE_DECAY_S)
     return replace(content, boxes=replace(boxes, centres=centres, scores=scores))
 
 
-def renumbered(content: FrameContent, theirs: Sequence[str], ours: Sequence[str]) -> FrameContent:
+def remap_classes(content: FrameContent, theirs: Sequence[str], ours: Sequence[str]) -> FrameContent:
     """Boxes with the class numbers of our list instead of the sender's; classes that we do not have are left out."""
     boxes = content.boxes
     if boxes is None or tuple(theirs) == tuple(ours):

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from skyweave.collaboration.boxes import box_list_from_detections, detections_from_box_list, extrapolate_boxes
-from skyweave.collaboration.cache import MARGIN, MIN_SHARED_SCORE, ego_grid, translate_map
-from skyweave.collaboration.evaluation import with_boxes
-from skyweave.collaboration.messages import TOGETHER, build_message, decode_received, request_map
+from skyweave.collaboration.cache import MARGIN_CELLS, MIN_SHARED_SCORE, ego_grid, translate_map
+from skyweave.collaboration.evaluation import merge_received_boxes
+from skyweave.collaboration.messages import INTERLEAVED_CHUNKS, build_message, decode_received, request_map
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import PoseAligners, PoseError
 from skyweave.core.errors import FleetError
@@ -26,11 +26,11 @@ from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.wire import BoxList, EntropyTables, FrameContent
 
-TOLERANCE = 0.25  # of the interval, by which a past moment's time may be off
+MAX_TIME_OFFSET_INTERVALS = 0.25  # of the interval, by which a past moment's time may be off
 
 
 @dataclass(frozen=True)
-class OwnMap:
+class EgoMap:
     """What a platform has of one moment.
 
     Attributes:
@@ -51,7 +51,7 @@ class OwnMap:
     place: WorldFrame
 
 
-class FeaturePerceiver:
+class IntermediateFusionPerceiver:
     """A collaborative model on one platform.
 
     Args:
@@ -72,8 +72,8 @@ class FeaturePerceiver:
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
         self.tables: Sequence[EntropyTables] = () if model.tables is None else (model.tables,)
         self.fingerprint = 0 if model.tables is None else model.tables.fingerprint
-        self.together = TOGETHER
-        self._alone: deque[OwnMap] = deque(maxlen=2 * config.history)
+        self.interleave = INTERLEAVED_CHUNKS
+        self._alone: deque[EgoMap] = deque(maxlen=2 * config.history)
         self._fused: deque[tuple[int, MapGrid, Tensor]] = deque(maxlen=2 * config.history)
         self._aligners = PoseAligners()
         self._asked: list[FrameContent] = []  # requests of the moment before
@@ -84,7 +84,7 @@ class FeaturePerceiver:
         return self._aligners.known
 
     @torch.inference_mode()
-    def observe(self, frame: Frame, place: WorldFrame) -> OwnMap:
+    def observe(self, frame: Frame, place: WorldFrame) -> EgoMap:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         perception = self.model.perception
         captures = list(frame.captures.values())
@@ -95,17 +95,17 @@ class FeaturePerceiver:
             found = perception.observe(Views.from_views(views, [grid], 1, [place.ground]))
         features, visible = found.features[0, 0].float(), found.visible[0, 0]
         alone = perception.fusion(features[None, None], visible[None, None])
-        own = OwnMap(frame.time, grid, features, visible, alone, BoxList(*_no_boxes()), place)
+        own = EgoMap(frame.time, grid, features, visible, alone, BoxList(*_no_boxes()), place)
         self._alone.append(own)
         if self.model.strategy.shares in ("boxes", "both"):
             own = replace(own, boxes=self._boxes(own))
         return own
 
-    def alone(self, own: OwnMap) -> Detections:
+    def ego_detections(self, own: EgoMap) -> Detections:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         return detections_from_box_list(own.boxes, self.categories, own.place.crs, own.time)
 
-    def content(self, own: OwnMap, budget_bytes: int) -> FrameContent:
+    def compose(self, own: EgoMap, budget_bytes: int) -> FrameContent:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         wanted = request_map(self._asked, own.grid)
         return build_message(
@@ -113,12 +113,14 @@ class FeaturePerceiver:
         )  # fmt: skip
 
     @torch.inference_mode()
-    def fuse(self, own: OwnMap, received: Sequence[FrameContent]) -> ScenePrediction:
+    def fuse(self, own: EgoMap, received: Sequence[FrameContent]) -> ScenePrediction:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         model, config = self.model, self.model.perception.config
         self._asked = [frame for frame in received if frame.request is not None]
-        grid = own.grid.subgrid(MARGIN, MARGIN, config.map.cells, config.map.cells)
-        features, visible = (part[..., MARGIN:-MARGIN, MARGIN:-MARGIN] for part in (own.features, own.visible))
+        grid = own.grid.subgrid(MARGIN_CELLS, MARGIN_CELLS, config.map.cells, config.map.cells)
+        features, visible = (
+            part[..., MARGIN_CELLS:-MARGIN_CELLS, MARGIN_CELLS:-MARGIN_CELLS] for part in (own.features, own.visible)
+        )
         errors = self._aligners.errors(own.boxes, received, own.time) if model.strategy.aligns else []
         came = decode_received(model, features, visible, grid, received, own.time, errors, own.place.ground)
         now = model.strategy.fuse(came.told)
@@ -130,7 +132,7 @@ class FeaturePerceiver:
         scene = decode_maps(model.perception, outputs, [grid], [own.place.ground], [own.time])[0]
         if not model.strategy.merges_boxes:
             return scene
-        return with_boxes(scene, came.boxes, model, outputs, grid, own.time, beyond=True)
+        return merge_received_boxes(scene, came.boxes, model, outputs, grid, own.time, beyond=True)
 
     def compensate(self, content: FrameContent, time: int) -> FrameContent:
         """See `skyweave.fleet.perceivers.base.Perceiver`. Features stay: the strategy knows how old they are."""
@@ -138,7 +140,7 @@ class FeaturePerceiver:
             return content
         return replace(content, boxes=extrapolate_boxes(content.boxes, (time - content.time) / 1e9))
 
-    def _boxes(self, own: OwnMap) -> BoxList:
+    def _boxes(self, own: EgoMap) -> BoxList:
         """What the platform finds alone."""
         perception = self.model.perception
         moments: list[Tensor | None] = []
@@ -166,7 +168,7 @@ class FeaturePerceiver:
         return time - round(back * self.interval * 1e9)
 
     def _near(self, time: int, wanted: int) -> bool:
-        return abs(time - wanted) <= TOLERANCE * self.interval * 1e9
+        return abs(time - wanted) <= MAX_TIME_OFFSET_INTERVALS * self.interval * 1e9
 
 
 def _no_boxes() -> tuple[np.ndarray, ...]:

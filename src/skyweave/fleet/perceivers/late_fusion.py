@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from skyweave.collaboration.boxes import box_list_from_detections, detections_from_box_list, merge_boxes
-from skyweave.collaboration.cache import SNAP, translate_map
+from skyweave.collaboration.cache import SNAP_CELLS, translate_map
 from skyweave.collaboration.pose_alignment import PoseAligners, PoseError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.fleet.perceivers.base import WorldFrame, moved_boxes
+from skyweave.fleet.perceivers.base import WorldFrame, extrapolate_with_decay
 from skyweave.perception.dataset import map_centre
 from skyweave.perception.metrics import visible_objects
 from skyweave.perception.model import PerceptionModel
@@ -23,12 +23,12 @@ from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent, WireGrid
 
-WORTH_TELLING = 0.1  # score of a box from which it is sent
-TOLERANCE = 0.25  # of the interval, by which a past frame's time may be off
+MIN_SENT_SCORE = 0.1  # score of a box from which it is sent
+MAX_TIME_OFFSET_INTERVALS = 0.25  # of the interval, by which a past frame's time may be off
 
 
 @dataclass(frozen=True)
-class OwnScene:
+class EgoScene:
     """What a platform found alone.
 
     Attributes:
@@ -42,7 +42,7 @@ class OwnScene:
     scene: ScenePrediction
 
 
-class BoxPerceiver:
+class LateFusionPerceiver:
     """A perception model whose boxes travel.
 
     Args:
@@ -52,7 +52,7 @@ class BoxPerceiver:
 
     fingerprint = 0
     tables: Sequence[EntropyTables] = ()
-    together = 1
+    interleave = 1
 
     def __init__(self, model: PerceptionModel, grid: MapGrid | None = None) -> None:
         self.model, self.grid = model.eval(), grid
@@ -67,7 +67,7 @@ class BoxPerceiver:
         return self._aligners.known
 
     @torch.inference_mode()
-    def observe(self, frame: Frame, place: WorldFrame) -> OwnScene:
+    def observe(self, frame: Frame, place: WorldFrame) -> EgoScene:
         """See `skyweave.fleet.perceivers.base.Perceiver`; in bfloat16 where the processor has it, like ``predict``."""
         model, grid = self.model, self._grid(frame, place)
         views = [View(capture.load(), capture.geometry, 0, 0) for capture in frame.captures.values()]
@@ -79,17 +79,17 @@ class BoxPerceiver:
             present = torch.tensor([[moment is not None for moment in moments]], device=device)
             nothing = torch.zeros_like(self._past[-1][2])
             outputs = model.perceive([nothing if m is None else m for m in moments], present)
-        return OwnScene(frame.time, grid, decode_maps(model, outputs, [grid], [place.ground], [frame.time])[0])
+        return EgoScene(frame.time, grid, decode_maps(model, outputs, [grid], [place.ground], [frame.time])[0])
 
-    def alone(self, own: OwnScene) -> Detections:
+    def ego_detections(self, own: EgoScene) -> Detections:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        return found_alone(own)
+        return scene_detections(own)
 
-    def content(self, own: OwnScene, budget_bytes: int) -> FrameContent:
+    def compose(self, own: EgoScene, budget_bytes: int) -> FrameContent:
         """See `skyweave.fleet.perceivers.base.Perceiver`; the budget cuts the list where it is encoded."""
-        return told(own, self.categories)
+        return message_from_scene(own, self.categories)
 
-    def fuse(self, own: OwnScene, received: Sequence[FrameContent]) -> ScenePrediction:
+    def fuse(self, own: EgoScene, received: Sequence[FrameContent]) -> ScenePrediction:
         """See `skyweave.fleet.perceivers.base.Perceiver`. Instance maps stay the platform's own; what was told from poses
         that are wrong is put right (`skyweave.collaboration.pose_alignment`).
         """
@@ -97,20 +97,20 @@ class BoxPerceiver:
         if own.scene.detections is not None:
             mine = box_list_from_detections(own.scene.detections, self.categories)
             errors = self._aligners.errors(mine, received, own.time)
-            received = [corrected(content, error) for content, error in zip(received, errors, strict=True)]
+            received = [correct_pose_error(content, error) for content, error in zip(received, errors, strict=True)]
         seconds = config.interval * np.arange(1, config.horizon + 1)
-        return fused(own, received, self.categories, seconds)
+        return fuse_boxes(own, received, self.categories, seconds)
 
     def compensate(self, content: FrameContent, time: int) -> FrameContent:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        return moved_boxes(content, time)
+        return extrapolate_with_decay(content, time)
 
     def _grid(self, frame: Frame, place: WorldFrame) -> MapGrid:
         if self.grid is not None:
             return self.grid
         capture = next(iter(frame.captures.values()))
         config = self.model.config.map
-        step = SNAP * config.resolution
+        step = SNAP_CELLS * config.resolution
         x, y = np.round(map_centre(capture.geometry, place.ground, config.size) / step) * step
         return MapGrid.around(float(x), float(y), config.size, config.resolution, place.crs)
 
@@ -118,12 +118,12 @@ class BoxPerceiver:
         """The map of so many intervals ago, on today's grid."""
         wanted = time - round(back * self.interval * 1e9)
         time, before, fused = min(self._past, key=lambda moment: abs(moment[0] - wanted))
-        if abs(time - wanted) > TOLERANCE * self.interval * 1e9:
+        if abs(time - wanted) > MAX_TIME_OFFSET_INTERVALS * self.interval * 1e9:
             return None
         return translate_map(fused, *before.offset_to(grid), grid.shape)
 
 
-class TruthPerceiver:
+class GroundTruthPerceiver:
     """A stand-in detector for testing networks: reads the truth about what its cameras see, and adds noise.
 
     Its accuracy says nothing about any model.
@@ -139,7 +139,7 @@ class TruthPerceiver:
 
     fingerprint = 0
     tables: Sequence[EntropyTables] = ()
-    together = 1
+    interleave = 1
 
     def __init__(
         self,
@@ -155,14 +155,14 @@ class TruthPerceiver:
         self.size, self.resolution, self.interval = size, resolution, interval
         self.pose_errors: Mapping[int, PoseError] = {}
 
-    def observe(self, frame: Frame, place: WorldFrame) -> OwnScene:
+    def observe(self, frame: Frame, place: WorldFrame) -> EgoScene:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
         capture = next(iter(frame.captures.values()))
-        step = SNAP * self.resolution
+        step = SNAP_CELLS * self.resolution
         x, y = np.round(map_centre(capture.geometry, place.ground, self.size) / step) * step
         grid = MapGrid.around(float(x), float(y), self.size, self.resolution, place.crs)
         if frame.annotations is None:
-            return OwnScene(frame.time, grid, ScenePrediction(Detections.empty(place.crs, frame.time)))
+            return EgoScene(frame.time, grid, ScenePrediction(Detections.empty(place.crs, frame.time)))
         objects = frame.annotations
         known = np.array([name in self.categories for name in objects.categories], bool)
         there = visible_objects(objects, list(frame.captures)) & known & (grid.index(objects.boxes.centres) >= 0)
@@ -181,43 +181,43 @@ class TruthPerceiver:
             place.crs,
             frame.time,
         )
-        return OwnScene(frame.time, grid, ScenePrediction(found))
+        return EgoScene(frame.time, grid, ScenePrediction(found))
 
-    def alone(self, own: OwnScene) -> Detections:
+    def ego_detections(self, own: EgoScene) -> Detections:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        return found_alone(own)
+        return scene_detections(own)
 
-    def content(self, own: OwnScene, budget_bytes: int) -> FrameContent:
+    def compose(self, own: EgoScene, budget_bytes: int) -> FrameContent:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        return told(own, self.categories)
+        return message_from_scene(own, self.categories)
 
-    def fuse(self, own: OwnScene, received: Sequence[FrameContent]) -> ScenePrediction:
+    def fuse(self, own: EgoScene, received: Sequence[FrameContent]) -> ScenePrediction:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        return fused(own, received, self.categories, self.interval * np.arange(1, 5))
+        return fuse_boxes(own, received, self.categories, self.interval * np.arange(1, 5))
 
     def compensate(self, content: FrameContent, time: int) -> FrameContent:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
-        return moved_boxes(content, time)
+        return extrapolate_with_decay(content, time)
 
 
-def found_alone(own: OwnScene) -> Detections:
+def scene_detections(own: EgoScene) -> Detections:
     """What a platform found alone; nothing where its model does not detect."""
     found = own.scene.detections
     return Detections.empty(own.grid.crs, own.time) if found is None else found
 
 
-def told(own: OwnScene, categories: Sequence[str]) -> FrameContent:
+def message_from_scene(own: EgoScene, categories: Sequence[str]) -> FrameContent:
     """The boxes worth telling."""
     detections = own.scene.detections
     boxes = None
     if detections is not None:
         boxes = box_list_from_detections(
-            detections.select(np.flatnonzero(detections.scores >= WORTH_TELLING)), categories
+            detections.select(np.flatnonzero(detections.scores >= MIN_SENT_SCORE)), categories
         )
     return FrameContent(0, 0, own.time, WireGrid.from_map(own.grid), boxes=boxes)
 
 
-def corrected(content: FrameContent, error: PoseError) -> FrameContent:
+def correct_pose_error(content: FrameContent, error: PoseError) -> FrameContent:
     """Boxes where they belong; none from a pose that is not to be trusted."""
     if content.boxes is None or content.pose is None:
         return content
@@ -227,8 +227,8 @@ def corrected(content: FrameContent, error: PoseError) -> FrameContent:
     return content if correction is None else replace(content, boxes=correction.boxes(content.boxes))
 
 
-def fused(
-    own: OwnScene, received: Sequence[FrameContent], categories: Sequence[str], seconds: np.ndarray
+def fuse_boxes(
+    own: EgoScene, received: Sequence[FrameContent], categories: Sequence[str], seconds: np.ndarray
 ) -> ScenePrediction:
     """Own boxes and forecasts with the boxes that came; those have forecasts at constant velocity."""
     alone = own.scene

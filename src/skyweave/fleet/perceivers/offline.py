@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, addressed
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, set_header
 from skyweave.perception.prediction import ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import decode, encode_frame
@@ -28,11 +28,11 @@ def perceive_together(
         headers: by name the platform's number and the frame's, as some network had them: large numbers take a byte or
             two more, which a cell may then lack.
     """
-    both = perceive_alone_and_together(perceivers, frames, place, budget_bytes, mtu, headers)
+    both = perceive_ego_and_fused(perceivers, frames, place, budget_bytes, mtu, headers)
     return {name: together for name, (_, together) in both.items()}
 
 
-def perceive_alone_and_together(
+def perceive_ego_and_fused(
     perceivers: Mapping[str, Perceiver[Any]],
     frames: Mapping[str, Frame],
     place: WorldFrame,
@@ -47,10 +47,10 @@ def perceive_alone_and_together(
     for number, name in enumerate(names):
         perceiver = perceivers[name]
         numbers = (number, 0) if headers is None else headers[name]
-        content = addressed(perceiver.content(own[name], budget_bytes), *numbers, frames[name])
+        content = set_header(perceiver.compose(own[name], budget_bytes), *numbers, frames[name])
         model = content.fingerprint, content.codec, content.quality
         tables = next((t for t in perceiver.tables if t.model == model), None)
-        chunks = encode_frame(content, tables, mtu, budget_bytes, together=perceiver.together)
+        chunks = encode_frame(content, tables, mtu, budget_bytes, together=perceiver.interleave)
         told[name] = decode(chunks, list(perceiver.tables))
     heard = {
         name: [perceivers[name].compensate(told[other], frames[name].time) for other in names if other != name]

@@ -58,8 +58,8 @@ class NodeCollector(Collector):
                 age.add_metric([peer.name], (now - peer.last_frame) / 1e9)
             error = node.pose_error(peer)
             if error is not None:
-                metres.add_metric([peer.name], error.metres)
-                degrees.add_metric([peer.name], math.degrees(error.angle))
+                metres.add_metric([peer.name], error.translation_m)
+                degrees.add_metric([peer.name], math.degrees(error.rotation_rad))
                 trusted.add_metric([peer.name], float(error.trusted))
         yield from (received, messages, age, offset, metres, degrees, trusted)
         drops = CounterMetricFamily("skyweave_refused_messages", "Refused.", labels=["peer", "reason"])

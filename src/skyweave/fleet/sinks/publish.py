@@ -133,8 +133,8 @@ def pose_content(error: PoseError | None) -> dict[str, Any] | None:
     """How wrong a peer's poses are, as JSON."""
     if error is None:
         return None
-    degrees = round(float(np.degrees(error.angle)), 2)
-    return {"metres": round(error.metres, 2), "degrees": degrees, "trusted": error.trusted}
+    degrees = round(float(np.degrees(error.rotation_rad)), 2)
+    return {"metres": round(error.translation_m, 2), "degrees": degrees, "trusted": error.trusted}
 
 
 def ros_detections(found: Detections, picture: FusedScene) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
-from skyweave.fleet.perceivers.offline import perceive_alone_and_together
+from skyweave.fleet.perceivers.offline import perceive_ego_and_fused
 from skyweave.fleet.sinks.publish import MIN_PUBLISHED_SCORE
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.metrics import evaluate_detection, visible_objects
@@ -85,13 +85,13 @@ def score_fleet(
             raise FleetError(f"scene {scene.name} has no truth to score against")
         shift = tick * round(interval * 1e9) - frame.time
         captured = {name: moment for name in names if (moment := platform_captures(frame, name, shift)) is not None}
-        found = perceive_alone_and_together(perceivers, captured, place, budget_bytes, mtu)
+        found = perceive_ego_and_fused(perceivers, captured, place, budget_bytes, mtu)
         for name, content in moments.get(tick, {}).items():
             observed, together = found[name]
             truth.append(frame.annotations)
             live.append(read_detections(content))
             offline.append(_shown(together.detections))
-            own.append(_shown(perceivers[name].alone(observed)))
+            own.append(_shown(perceivers[name].ego_detections(observed)))
             sources = content["sources"].values()
             whole.append(sum(one["complete"] and abs(one["apart"]) < SAME * interval for one in sources))
     counted = [visible_objects(one) for one in truth]

@@ -47,7 +47,7 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
     from skyweave.fleet.supervisor.runtime import build_node, run_node
 
     log = set_up_logging(as_json)
-    if config.perceiver.kind != "truth":
+    if config.perceiver.kind != "ground_truth":
         import torch
 
         torch.set_num_threads(config.perceiver.threads)

@@ -76,23 +76,23 @@ def run_node(
 
 def build_perceiver(config: NodeConfig) -> "Perceiver[object]":
     """What sees, as a node's configuration says."""
-    from skyweave.fleet.perceivers.late_fusion import BoxPerceiver, TruthPerceiver
+    from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver, LateFusionPerceiver
 
     said = config.perceiver
-    if said.kind == "truth":
-        return TruthPerceiver(  # type: ignore[return-value]
+    if said.kind == "ground_truth":
+        return GroundTruthPerceiver(  # type: ignore[return-value]
             said.categories, said.seed, said.missed, said.noise, said.size, said.resolution, config.source.interval
         )
     from skyweave.perception.weights import load_perception
 
     assert said.weights is not None
-    if said.kind == "features":
+    if said.kind == "intermediate_fusion":
         from skyweave.collaboration.weights import load_collaborative_model
-        from skyweave.fleet.perceivers.intermediate_fusion import FeaturePerceiver
+        from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
 
-        return FeaturePerceiver(load_collaborative_model(said.weights, said.strategy))  # type: ignore[return-value]
+        return IntermediateFusionPerceiver(load_collaborative_model(said.weights, said.strategy))  # type: ignore[return-value]
     model = load_perception(said.weights)
-    return BoxPerceiver(model)  # type: ignore[return-value]
+    return LateFusionPerceiver(model)  # type: ignore[return-value]
 
 
 def build_node(config: NodeConfig) -> tuple[Node, ImageSource]:

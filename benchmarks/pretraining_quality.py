@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import pretraining
-from skyweave.data.augment import RandomView
+from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.downstream.probing.probe import PreparedProbe, prepare_probe, score_features
 
@@ -66,7 +66,7 @@ _KINDS = ("linear", "knn")
 def _views(prepared: PreparedProbe, seed: int, step: int, batch: int) -> SensorBatch:
     """The images of a step: the same for both contenders."""
     generator = np.random.default_rng([seed, step])
-    view = RandomView(SIDE, scale=(0.75, 1.25))
+    view = RandomResizedCrop(SIDE, scale=(0.75, 1.25))
     images = prepared.samples.images
     return stack_observations([view(images[int(generator.integers(len(images)))], generator) for _ in range(batch)])
 

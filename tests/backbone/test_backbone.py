@@ -136,7 +136,7 @@ def test_the_model_keeps_its_own_normalisation() -> None:
     sensor = get_sensor("naip")
     model = backbone(sensor)
     images = batch(sensor)
-    other = replace(images, sensor=sensor.normalised_with([0.0] * 4, [1.0] * 4))
+    other = replace(images, sensor=sensor.with_statistics([0.0] * 4, [1.0] * 4))
     assert torch.equal(tokens(model, images), tokens(model, other))
     assert not torch.allclose(tokens(backbone(), images), tokens(backbone(), other), atol=1e-2)
 

@@ -13,7 +13,7 @@ from fabricated_layouts import air_co_pred
 from fabricated_recordings import CATEGORIES, scene
 from skyweave.cli.main import main
 from skyweave.recordings.nuscenes import finish_recording, write_scene
-from skyweave.viewing.raster import raster_picture
+from skyweave.viewing.raster import render_raster
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_raster_as_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
     profile |= {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 691000, 0, -10, 5334000)}
     with rasterio.open(path, "w", **profile) as file:
         file.write(values)
-    image = raster_picture(path)
+    image = render_raster(path)
     assert image.shape == (27, 2048, 3) and (image[:, :60] == 222).all()
     assert image[5, -1, 2] == 255 and image[5, 200, 2] < 30
     assert main(["view", str(path), "--png", str(tmp_path / "p.png")]) == 0

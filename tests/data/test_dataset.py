@@ -8,7 +8,7 @@ import rasterio
 import yaml
 
 from skyweave.data.dataset import load_dataset
-from skyweave.data.dataset_config import parse_declaration
+from skyweave.data.dataset_config import parse_dataset_config
 
 
 def test_images_come_out_in_their_units(small, small_root):
@@ -119,9 +119,9 @@ def test_other_wrong_files(tmp_path):
     with pytest.raises(ValueError, match="is not YAML"):
         load_dataset(tmp_path / "a.yaml", tmp_path)
     with pytest.raises(ValueError, match="2 sources have this name"):
-        parse_declaration({"sources": [GOOD, GOOD]}, "here")
+        parse_dataset_config({"sources": [GOOD, GOOD]}, "here")
     with pytest.raises(ValueError, match="at least one source"):
-        parse_declaration({"sources": []}, "here")
+        parse_dataset_config({"sources": []}, "here")
     (tmp_path / "b.yaml").write_text(yaml.safe_dump({"sources": [GOOD]}))
     with pytest.raises(FileNotFoundError, match=r"data folder .*absent does not exist"):
         load_dataset(tmp_path / "b.yaml", tmp_path / "absent")

@@ -7,11 +7,11 @@ import torch
 
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.augment import RandomView
-from skyweave.data.memory_mapped import stored_image
+from skyweave.data.augment import RandomResizedCrop
+from skyweave.data.memory_mapped import load_stored_image
 from skyweave.data.mixing import MixedBatches, _whole_counts
 
-VIEW = RandomView(16)
+VIEW = RandomResizedCrop(16)
 
 
 def same(one, two):
@@ -88,13 +88,13 @@ def test_views_of_a_large_image_take_no_memory_of_its_size(tmp_path):
 
     sensor = get_sensor("rgb")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 2000, 2000)).astype(np.float32)
-    stored_image(tmp_path, "large", sensor, lambda: Observation.from_pixels(pixels, sensor))
-    image = stored_image(tmp_path, "large", sensor, lambda: pytest.fail("it is there already"))
+    load_stored_image(tmp_path, "large", sensor, lambda: Observation.from_pixels(pixels, sensor))
+    image = load_stored_image(tmp_path, "large", sensor, lambda: pytest.fail("it is there already"))
     assert np.array_equal(image.window(5, 6, 7, 8).pixels, pixels[:, 5:12, 6:14])
     before = anonymous()
     for seed in range(30):
         VIEW(image, np.random.default_rng(seed))
-    copies = [stored_image(tmp_path, "large", sensor, lambda: pytest.fail("again")) for _ in range(20)]
+    copies = [load_stored_image(tmp_path, "large", sensor, lambda: pytest.fail("again")) for _ in range(20)]
     assert sum(int(copy.pixels[0].max()) for copy in copies) == 20 * 255
     assert anonymous() - before < 10  # MB; one image is 12, as float 48
 
@@ -109,7 +109,7 @@ def test_weights_inside_a_group(small):
 
 
 def test_views_by_sensor(small):
-    mixed = MixedBatches(small, {"rgb": RandomView(24), "default": VIEW}, 6, 3)
+    mixed = MixedBatches(small, {"rgb": RandomResizedCrop(24), "default": VIEW}, 6, 3)
     assert {batch.sensor.name: batch.pixels.shape[-1] for batch in mixed[0]}["rgb"] == 24
     with pytest.raises(ValueError, match="no view for source 'tiles'"):
         MixedBatches(small, {"rgb": VIEW}, 6, 3)

@@ -7,7 +7,8 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from skyweave.core.sensors import Band, Encoding, Sensor, get_sensor
-from skyweave.data.raster import describe_raster, read_observation
+from skyweave.data.header import read_header
+from skyweave.data.raster import read_observation
 
 RGB = get_sensor("rgb")
 NAIP = get_sensor("naip")
@@ -172,9 +173,9 @@ def test_no_crs_uses_the_nominal_distance_and_says_so(tmp_path, colours):
 def test_degrees_and_feet_become_metres(tmp_path, colours):
     path = write(tmp_path / "a.tif", colours, crs="EPSG:4326", pixel=1e-4, origin=(10.0, 60.0))
     # a degree at 60 north: 111.41 km along the meridian, 55.80 km along the parallel
-    assert describe_raster(path).ground_sample_distance == pytest.approx(np.sqrt(11.141 * 5.580), rel=1e-3)
+    assert read_header(path).ground_sample_distance == pytest.approx(np.sqrt(11.141 * 5.580), rel=1e-3)
     feet = write(tmp_path / "b.tif", colours, crs="EPSG:2263", pixel=3.0, origin=(980_000, 200_000))
-    assert describe_raster(feet).ground_sample_distance == pytest.approx(3 * 0.3048006)
+    assert read_header(feet).ground_sample_distance == pytest.approx(3 * 0.3048006)
 
 
 def test_truncated_file(tmp_path):
@@ -184,9 +185,9 @@ def test_truncated_file(tmp_path):
         read_observation(path, RGB, unit="uint8", bands="sensor")
     path.write_text("no raster")
     with pytest.raises(OSError, match=r"no raster, or truncated"):
-        describe_raster(path)
+        read_header(path)
     with pytest.raises(FileNotFoundError, match=r"none\.tif"):
-        describe_raster(tmp_path / "none.tif")
+        read_header(tmp_path / "none.tif")
 
 
 def test_bands_on_several_grids_are_brought_to_the_finest(tmp_path):

@@ -7,8 +7,8 @@ import yaml
 
 from skyweave.cli.main import main
 from skyweave.core.sensors import get_sensor
-from skyweave.data.augment import RandomView
-from skyweave.data.command_shards import starts
+from skyweave.data.augment import RandomResizedCrop
+from skyweave.data.command_shards import tile_starts
 from skyweave.data.dataset import load_dataset
 from skyweave.data.mixing import MixedBatches
 from skyweave.data.shards import ShardIndex, write_shards
@@ -66,7 +66,7 @@ def test_a_failing_writer_leaves_nothing(small, tmp_path):
 
 def test_tiles_cover_every_pixel_once_at_least():
     for length in (1, 31, 32, 33, 100):
-        begun = starts(length, 32)
+        begun = tile_starts(length, 32)
         covered = {pixel for start in begun for pixel in range(start, min(start + 32, length))}
         assert covered == set(range(length)) and max(begun) + 32 <= max(length, 32)
 
@@ -81,5 +81,5 @@ def test_command_packs_and_its_yaml_reads_back(small_yaml, small_root, small_cac
     assert all(max(packed.open(index).shape) <= 32 for index in range(len(packed)))
     coarse = packed.sources[2]
     assert len(coarse.sensor) == 6 and packed.open(int(coarse.indices[0])).ground_sample_distance == 20
-    one, two = (MixedBatches(packed, RandomView(16), 6, 4)[2] for _ in range(2))
+    one, two = (MixedBatches(packed, RandomResizedCrop(16), 6, 4)[2] for _ in range(2))
     assert all((a.pixels == b.pixels).all() for a, b in zip(one, two, strict=True))

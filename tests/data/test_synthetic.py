@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skyweave.core.sensors import catalogue, get_sensor
-from skyweave.data.synthetic import CLASSES, procedural_classes, procedural_scene
+from skyweave.data.synthetic import CLASS_NAMES, procedural_classes, procedural_scene
 
 
 @pytest.mark.parametrize("name", list(catalogue()))
@@ -25,9 +25,9 @@ def test_sensors_agree_on_the_place():
     radar = procedural_scene(get_sensor("sentinel1-grd"), 4, 96, 10.0)
     red, nir = (optical.pixels[optical.sensor.index(name)] for name in ("red", "nir"))
     greenness = (nir - red) / (nir + red)
-    means = {name: greenness[classes == number].mean() for number, name in enumerate(CLASSES)}
+    means = {name: greenness[classes == number].mean() for number, name in enumerate(CLASS_NAMES)}
     assert means["crop"] > means["grass"] > means["soil"] > means["water"]
-    water, roof = classes == CLASSES.index("water"), classes == CLASSES.index("roof")
+    water, roof = classes == CLASS_NAMES.index("water"), classes == CLASS_NAMES.index("roof")
     assert radar.pixels[0][water].mean() < radar.pixels[0][~water].mean() - 5 < radar.pixels[0][roof].mean()
     assert (radar.pixels[1] < radar.pixels[0]).mean() > 0.8  # cross-polarised is weaker
     near = np.argmin([abs((band.wavelength or 0) - 665) for band in enmap.sensor.bands])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.augment import RandomView
+from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.resampling import filter_matrix, resample
 
 THERMAL = get_sensor("thermal")
@@ -35,7 +35,7 @@ def expected(view):
 @settings(max_examples=60, deadline=None)
 def test_the_ground_stays_measured(rows, columns, size, low, high, seed):
     image = plane(rows, columns)
-    view = RandomView(size, (low, high))(image, np.random.default_rng(seed))
+    view = RandomResizedCrop(size, (low, high))(image, np.random.default_rng(seed))
     assert view.shape == (size, size) and view.valid.all()
     a, b, _, d, e, _ = view.geometry.affine
     assert math.sqrt(abs(a * e - b * d)) == pytest.approx(view.ground_sample_distance)
@@ -78,10 +78,10 @@ def test_whole_bands_of_nodata_stay_so():
 
 def test_same_generator_same_view_and_no_change_without_zoom():
     image = plane(40, 40)
-    view = RandomView(16)
+    view = RandomResizedCrop(16)
     first, second = (view(image, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first.pixels, second.pixels) and first.geometry == second.geometry
-    exact = RandomView(16, (1, 1), flips=False, quarter_turns=False)(image, np.random.default_rng(1))
+    exact = RandomResizedCrop(16, (1, 1), flips=False, quarter_turns=False)(image, np.random.default_rng(1))
     assert np.isin(exact.pixels, image.pixels).all() and exact.ground_sample_distance == 2.0
 
 
@@ -90,16 +90,16 @@ def test_windows_prefer_valid_ground():
     valid = np.zeros(image.valid.shape, bool)
     valid[:, 40:] = True
     image = Observation.from_pixels(image.pixels, THERMAL, 2.0, valid=valid)
-    view, careless = RandomView(16, (1, 1)), RandomView(16, (1, 1), attempts=1)
+    view, careless = RandomResizedCrop(16, (1, 1)), RandomResizedCrop(16, (1, 1), attempts=1)
     shares = [view(image, np.random.default_rng(seed)).valid.mean() for seed in range(40)]
     assert np.mean(np.array(shares) >= 0.5) > 0.9
     assert np.mean([careless(image, np.random.default_rng(seed)).valid.mean() >= 0.5 for seed in range(40)]) < 0.6
 
 
 def test_small_and_empty_images():
-    view = RandomView(32, (1, 2))(plane(10, 20), np.random.default_rng(0))
+    view = RandomResizedCrop(32, (1, 2))(plane(10, 20), np.random.default_rng(0))
     assert view.shape == (32, 32) and view.ground_sample_distance == pytest.approx(2.0 * 10 / 32)
     empty = Observation.from_pixels(np.full((1, 40, 40), np.nan), THERMAL, 2.0)
-    assert not RandomView(16)(empty, np.random.default_rng(0)).valid.any()
+    assert not RandomResizedCrop(16)(empty, np.random.default_rng(0)).valid.any()
     with pytest.raises(ValueError, match="size >= 1"):
-        RandomView(0)
+        RandomResizedCrop(0)

@@ -65,7 +65,7 @@ def test_single_tile_equals_direct_embedding(tmp_path: Path, backbone: Backbone,
     expected = direct(scene, backbone)
     assert (result.rows, result.columns) == expected.shape[1:] == (-(-rows // 8), -(-columns // 8))
     np.testing.assert_array_equal(read(output), expected)
-    assert result.valid_share == 1 and result.notes == ()
+    assert result.valid_fraction == 1 and result.notes == ()
 
 
 def test_georeference_is_exact_and_the_file_tells_what_it_is(tmp_path: Path, backbone: Backbone) -> None:
@@ -113,7 +113,7 @@ def test_nodata_is_nodata(tmp_path: Path, backbone: Backbone) -> None:
     values = read(output)
     assert np.isnan(values[:, :8, 8:]).all()
     assert np.isfinite(values[:, 8:]).all() and np.isfinite(values[:, :8, :8]).all()
-    assert result.valid_share == 0.75
+    assert result.valid_fraction == 0.75
 
 
 def test_all_nodata_scene_is_all_nodata_and_says_so(tmp_path: Path, backbone: Backbone) -> None:
@@ -121,7 +121,7 @@ def test_all_nodata_scene_is_all_nodata_and_says_so(tmp_path: Path, backbone: Ba
     for storage in ("int8", "float16"):
         output, preview = tmp_path / f"{storage}.tif", tmp_path / f"{storage}.png"
         result = embed_scene(scene, output, backbone, RGB, unit="uint8", storage=storage, preview=preview)
-        assert result.valid_share == 0 and "no valid pixel" in result.notes[0]
+        assert result.valid_fraction == 0 and "no valid pixel" in result.notes[0]
         with rasterio.open(output) as target:
             assert not target.read_masks().any()
         assert preview.exists()

@@ -17,7 +17,7 @@ def test_moments_in_parts_equal_moments_at_once() -> None:
     for part in np.array_split(features, 7):
         parts.add(part)
     parts.add(np.zeros((0, 6)))
-    colours = parts.principal_colours()
+    colours = parts.principal_components()
     _, singular, axes = np.linalg.svd(features - features.mean(0), full_matrices=False)
     np.testing.assert_allclose(colours.deviations, singular[:3] / np.sqrt(500), rtol=1e-6)
     np.testing.assert_allclose(np.abs((axes[:3] @ colours.axes).diagonal()), 1, atol=1e-6)
@@ -29,7 +29,7 @@ def test_moments_in_parts_equal_moments_at_once() -> None:
 def test_few_samples_give_grey(samples: int) -> None:
     moments = RunningCovariance(4)
     moments.add(np.ones((samples, 4)))
-    picture = moments.principal_colours().colours(np.ones((2, 4)))
+    picture = moments.principal_components().colours(np.ones((2, 4)))
     assert (picture == 128).all()
 
 

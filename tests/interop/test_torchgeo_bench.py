@@ -60,7 +60,7 @@ def test_features_are_ours_standardised() -> None:
     std = torch.tensor([band.std for band in MEurosat.bands]).view(-1, 1, 1)
     names = [band.source_name.split(" - ")[0].lstrip("0") for band in MEurosat.bands]
     sensor = get_sensor("sentinel2-l1c").select([f"B{name.rjust(2, '0') if name != '8A' else name}" for name in names])
-    own = sensor.normalised_with(mean.flatten().tolist(), std.flatten().tolist())
+    own = sensor.with_statistics(mean.flatten().tolist(), std.flatten().tolist())
     backbone = load_backbone("tiny")
     backbone.sensors.pop("sentinel2-l1c", None)  # the dataset's statistics, not the model's
     batch = SensorBatch(images, torch.ones_like(images, dtype=torch.bool), own, torch.full((2,), 10.0))

@@ -4,9 +4,11 @@ import ctypes
 import os
 
 MMAP_THRESHOLD, TRIM_THRESHOLD, TOP_PAD = -3, -1, -2  # numbers of mallopt(3)
-LARGEST = 32 << 20  # bytes: the largest threshold that glibc takes; larger blocks are mapped by themselves
-KEPT = 1 << 29  # bytes of freed memory that a process holds on to at most
-PAD = 1 << 26  # bytes that it asks for at a time
+MAX_MMAP_THRESHOLD_BYTES = (
+    32 << 20
+)  # bytes: the largest threshold that glibc takes; larger blocks are mapped by themselves
+MAX_FREE_BYTES = 1 << 29  # bytes of freed memory that a process holds on to at most
+GROWTH_BYTES = 1 << 26  # bytes that it asks for at a time
 
 
 def keep_freed_memory() -> bool:
@@ -26,5 +28,5 @@ def keep_freed_memory() -> bool:
         _ = library.gnu_get_libc_version
     except (OSError, AttributeError, TypeError):
         return False
-    wanted = {MMAP_THRESHOLD: LARGEST, TRIM_THRESHOLD: KEPT, TOP_PAD: PAD}
+    wanted = {MMAP_THRESHOLD: MAX_MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD: MAX_FREE_BYTES, TOP_PAD: GROWTH_BYTES}
     return {library.mallopt(name, value) for name, value in wanted.items()} == {1}

@@ -12,7 +12,7 @@ from skyweave.data.memory_mapped import StoredImage
 from skyweave.data.resampling import resample
 
 
-class View(Protocol):
+class Augmentation(Protocol):
     """Anything that makes a training image from a stored one, the same for the same generator state."""
 
     def __call__(self, image: "StoredImage | Observation", generator: np.random.Generator) -> Observation:
@@ -21,7 +21,7 @@ class View(Protocol):
 
 
 @dataclass(frozen=True)
-class RandomView:
+class RandomResizedCrop:
     """A random square window, resampled to ``size``, flipped and turned.
 
     The side of the window is ``size * zoom`` pixels, with zoom drawn log-uniformly from ``scale`` and limited by the
@@ -99,7 +99,7 @@ class RandomView:
 
 def _valid_share(image: StoredImage | Observation, row: int, column: int, side: int) -> float:
     if isinstance(image, StoredImage):
-        return image.valid_share(row, column, side, side)
+        return image.valid_fraction(row, column, side, side)
     return float(image.valid[:, row : row + side, column : column + side].any(axis=0).mean())
 
 

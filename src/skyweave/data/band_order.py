@@ -8,13 +8,13 @@ from skyweave.core.errors import DataError, UnknownNameError, normalise_name
 from skyweave.core.sensors import Sensor, match_bands
 from skyweave.data.header import RasterHeader
 
-Channel = tuple[int, int, int]
+FileChannel = tuple[int, int, int]
 """(file, 0-based band in the file, channel of the sensor)."""
 
 
-def file_channels(
+def resolve_channels(
     headers: Sequence[RasterHeader], sensor: Sensor, bands: Sequence[str | None] | Literal["sensor"] | None
-) -> list[Channel]:
+) -> list[FileChannel]:
     """Where each channel is read from, in the sensor's order.
 
     Args:
@@ -66,7 +66,7 @@ def _declared(
     bands: Sequence[str | None],
     descriptions: list[str | None],
     where: str,
-) -> list[Channel]:
+) -> list[FileChannel]:
     """One name per file band: look each up, and refuse names that the file itself contradicts."""
     indices = _indices(sensor, [name for name in bands if name], where)
     if doubled := sorted({sensor.bands[index].name for index in indices if indices.count(index) > 1}):

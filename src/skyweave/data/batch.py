@@ -67,7 +67,7 @@ def stack_observations(observations: Sequence[Observation]) -> SensorBatch:
     )
 
 
-def group(observations: Sequence[Observation]) -> list[SensorBatch]:
+def batch_by_sensor(observations: Sequence[Observation]) -> list[SensorBatch]:
     """Observations of any sensors and sizes to one batch per sensor and size, in order of first appearance."""
     groups: dict[tuple[Sensor, tuple[int, int]], list[Observation]] = {}
     for observation in observations:

@@ -74,14 +74,14 @@ def _tiles(
         image = dataset.open(index)
         files = dataset.files(index)
         name = files[0].relative_to(dataset.root).as_posix() if files else f"image {index}"
-        for row in starts(image.shape[0], side):
-            for column in starts(image.shape[1], side):
+        for row in tile_starts(image.shape[0], side):
+            for column in tile_starts(image.shape[1], side):
                 tile = image.window(row, column, min(side, image.shape[0]), min(side, image.shape[1]))
                 if tile.valid.any():
                     yield f"{index:07d}-{row:05d}-{column:05d}", replace(tile, source=name)
         done()
 
 
-def starts(length: int, side: int) -> list[int]:
+def tile_starts(length: int, side: int) -> list[int]:
     """First pixels of the tiles along an axis: all inside the image, every pixel in one."""
     return [min(start, max(0, length - side)) for start in range(0, length, side)]

@@ -13,13 +13,13 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor, get_sensor
-from skyweave.data.dataset_config import Declaration, Source, read_declaration
+from skyweave.data.dataset_config import DatasetConfig, DatasetSourceConfig, load_dataset_config
 from skyweave.data.globbing import find_images
-from skyweave.data.memory_mapped import StoredImage, cache_directory, content_key, stored_image
+from skyweave.data.memory_mapped import StoredImage, cache_directory, cache_key, load_stored_image
 from skyweave.data.raster import read_observation
 from skyweave.data.shards import ShardIndex
 
-OPEN_IMAGES = 128
+MAX_OPEN_IMAGES = 128
 """Mapped images that a process keeps open; each costs no memory of its own, but up to two file handles (of 1024)."""
 
 
@@ -58,7 +58,9 @@ def load_dataset(
         ValueError: a YAML that is wrong (see ``declaration``), a split that no image has.
     """
     path = Path(path)
-    return ImageDataset(read_declaration(path), Path(root), split=split, cache=cache, base=path.parent, label=str(path))
+    return ImageDataset(
+        load_dataset_config(path), Path(root), split=split, cache=cache, base=path.parent, label=str(path)
+    )
 
 
 class ImageDataset:
@@ -69,7 +71,7 @@ class ImageDataset:
 
     def __init__(
         self,
-        declaration: Declaration,
+        declaration: DatasetConfig,
         root: Path,
         *,
         split: str | None = None,
@@ -121,7 +123,7 @@ class ImageDataset:
         self._rows = np.array(rows, np.int64)
         self._names = np.frombuffer(b"\0".join(names), np.uint8)
         self._starts = np.cumsum([0] + [len(name) + 1 for name in names]).astype(np.int64)
-        self._open = lru_cache(maxsize=OPEN_IMAGES)(self._load)
+        self._open = lru_cache(maxsize=MAX_OPEN_IMAGES)(self._load)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -183,7 +185,7 @@ class ImageDataset:
             "encoding": repr(sensor.encoding(str(source.unit))),
             "values": [source.offset, source.nodata, source.resolution, source.ground_sample_distance],
         }
-        return stored_image(self.cache, content_key(files, decisive), self._present[number], read)
+        return load_stored_image(self.cache, cache_key(files, decisive), self._present[number], read)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open images: a spawned worker opens its own."""
@@ -191,10 +193,10 @@ class ImageDataset:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._open = lru_cache(maxsize=OPEN_IMAGES)(self._load)
+        self._open = lru_cache(maxsize=MAX_OPEN_IMAGES)(self._load)
 
 
-def _sensor(source: Source, base: Path, where: str) -> Sensor:
+def _sensor(source: DatasetSourceConfig, base: Path, where: str) -> Sensor:
     """The declared sensor; the path of a YAML counts from the dataset's."""
     name = source.sensor
     if name.endswith((".yaml", ".yml")) and not Path(name).is_absolute():
@@ -209,7 +211,7 @@ def _sensor(source: Source, base: Path, where: str) -> Sensor:
     return sensor
 
 
-def _present(sensor: Sensor, source: Source, where: str) -> Sensor:
+def _present(sensor: Sensor, source: DatasetSourceConfig, where: str) -> Sensor:
     """The bands that the source's files have, in the sensor's order."""
     if not isinstance(source.bands, list):
         return sensor
@@ -222,13 +224,13 @@ def _present(sensor: Sensor, source: Source, where: str) -> Sensor:
     return sensor.select([sensor.bands[channel].name for channel in channels])
 
 
-def _override(source: Source, relative: str) -> int:
+def _override(source: DatasetSourceConfig, relative: str) -> int:
     """Number of the first override whose pattern fits the path, or -1."""
     fitting = (n for n, override in enumerate(source.overrides) if fnmatch.fnmatch(relative, override.files))
     return next(fitting, -1)
 
 
-def _with_override(source: Source, number: int) -> Source:
+def _with_override(source: DatasetSourceConfig, number: int) -> DatasetSourceConfig:
     """The source as it is declared for files of that override."""
     if number < 0:
         return source

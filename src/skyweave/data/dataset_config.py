@@ -9,12 +9,12 @@ import yaml
 from skyweave.core.errors import ConfigError, did_you_mean
 
 
-class Override(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class SourceOverrideConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Other declarations for some files of a source; the first override whose pattern fits a file's path counts.
 
     Attributes:
         files: glob on the path below the root, ``*282D*``.
-        unit, offset, nodata, ground_sample_distance, split: as in ``Source``; what is not given stays.
+        unit, offset, nodata, ground_sample_distance, split: as in ``DatasetSourceConfig``; what is not given stays.
     """
 
     files: str
@@ -25,7 +25,7 @@ class Override(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     split: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class DatasetSourceConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Files of one sensor that are stored alike.
 
     Attributes:
@@ -57,10 +57,10 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     resolution: float | None = None
     split: str = "train"
     weight: float = 1.0
-    overrides: list[Override] = []
+    overrides: list[SourceOverrideConfig] = []
 
 
-class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class DatasetConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A whole dataset.
 
     Attributes:
@@ -68,11 +68,11 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
         title: one line for people.
     """
 
-    sources: list[Source]
+    sources: list[DatasetSourceConfig]
     title: str = ""
 
 
-def read_declaration(path: str | Path) -> Declaration:
+def load_dataset_config(path: str | Path) -> DatasetConfig:
     """Read and check a dataset YAML.
 
     Raises:
@@ -87,25 +87,25 @@ def read_declaration(path: str | Path) -> Declaration:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
-    return parse_declaration(content, str(path))
+    return parse_dataset_config(content, str(path))
 
 
-def parse_declaration(content: Any, where: str) -> Declaration:
-    """Check plain YAML content. Raises ``ValueError`` as ``read_declaration``."""
+def parse_dataset_config(content: Any, where: str) -> DatasetConfig:
+    """Check plain YAML content. Raises ``ValueError`` as ``load_dataset_config``."""
     if not isinstance(content, dict) or not isinstance(content.get("sources"), list) or not content["sources"]:
         raise ConfigError(f"{where}: a dataset needs a list 'sources' with at least one source")
-    _check_keys(content, Declaration, where)
+    _check_keys(content, DatasetConfig, where)
     for number, entry in enumerate(content["sources"]):
         label = f"{where}: source {number + 1}"
         if not isinstance(entry, dict):
             raise ConfigError(f"{label} must be a mapping with name, sensor, files and unit, is {entry!r}")
         label = f"{where}: source {entry.get('name', number + 1)!r}"
-        _check_keys(entry, Source, label)
+        _check_keys(entry, DatasetSourceConfig, label)
         for override in entry.get("overrides") or []:
             if isinstance(override, dict):
-                _check_keys(override, Override, f"{label}, overrides")
+                _check_keys(override, SourceOverrideConfig, f"{label}, overrides")
     try:
-        declaration = msgspec.convert(content, Declaration)
+        declaration = msgspec.convert(content, DatasetConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from error
     names = [source.name for source in declaration.sources]
@@ -114,7 +114,7 @@ def parse_declaration(content: Any, where: str) -> Declaration:
     return declaration
 
 
-def _check_source(source: Source, namesakes: int, label: str) -> None:
+def _check_source(source: DatasetSourceConfig, namesakes: int, label: str) -> None:
     if namesakes > 1:
         raise ConfigError(f"{label}: {namesakes} sources have this name; names must be unique")
     if (source.files is None) == (source.shards is None):

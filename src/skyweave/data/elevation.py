@@ -8,7 +8,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel
 
-CELLS = 2000  # a side, at most: heights finer than that do not help a mosaic
+MAX_CELLS_PER_SIDE = 2000  # a side, at most: heights finer than that do not help a mosaic
 
 
 def read_elevation(path: str | Path, crs: str, bounds: tuple[float, float, float, float]) -> ElevationModel:
@@ -35,7 +35,9 @@ def read_elevation(path: str | Path, crs: str, bounds: tuple[float, float, float
         target = rasterio.crs.CRS.from_user_input(crs)
         west, _, east, _ = transform_bounds(source.crs, target, *source.bounds)
         side = max(bounds[2] - bounds[0], bounds[3] - bounds[1])
-        grid = MapGrid.covering(bounds, max(round((east - west) / source.width, 3), 0.05, side / CELLS), crs)
+        grid = MapGrid.covering(
+            bounds, max(round((east - west) / source.width, 3), 0.05, side / MAX_CELLS_PER_SIDE), crs
+        )
         heights = np.full(grid.shape, np.nan)
         reproject(
             rasterio.band(source, 1),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.core.sensors.matching import wavelength_in
+from skyweave.core.sensors.matching import parse_wavelength
 
 TIME_TAGS = ("datetime", "start_time", "acquisition_time", "ACQUISITION_DATETIME", "DATATAKE_1_DATATAKE_SENSING_START")
 
@@ -65,7 +65,7 @@ class RasterHeader:
         return c, f, c + a * columns + b * rows, f + d * columns + e * rows
 
 
-def describe_raster(path: str | Path) -> RasterHeader:
+def read_header(path: str | Path) -> RasterHeader:
     """Read a file's header. Raises ``FileNotFoundError``, or ``OSError`` if GDAL cannot read it."""
     path = Path(path)
     with open_raster(path) as dataset:
@@ -117,7 +117,7 @@ def open_raster(path: Path) -> Iterator[Any]:
 
 
 def _wavelength(tags: dict[str, str], description: str | None) -> float | None:
-    return _nanometres(tags, "wavelength") or wavelength_in(description or "")
+    return _nanometres(tags, "wavelength") or parse_wavelength(description or "")
 
 
 def _nanometres(tags: dict[str, str], key: str) -> float | None:

@@ -67,7 +67,7 @@ class StoredImage:
             notes=self.notes,
         )
 
-    def valid_share(self, row: int, column: int, rows: int, columns: int) -> float:
+    def valid_fraction(self, row: int, column: int, rows: int, columns: int) -> float:
         """Share of the window's pixels where any band is valid, looking at no more than about 32 x 32 of them."""
         if self.valid is None:
             return 1.0
@@ -84,14 +84,14 @@ def cache_directory(path: str | Path | None = None) -> Path:
     return Path(path)
 
 
-def content_key(paths: list[Path], declaration: Mapping[str, Any]) -> str:
+def cache_key(paths: list[Path], declaration: Mapping[str, Any]) -> str:
     """A name for a decoded image: its files (path, size, time of change) and everything that decides its values."""
     facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     text = json.dumps([CACHE_VERSION, facts, dict(declaration)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[[], Observation]) -> StoredImage:
+def load_stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[[], Observation]) -> StoredImage:
     """The image of that key, mapped; read and written first if it is not there.
 
     Processes that meet the same image at once both write it, whole, under the same name: the result is the same.
@@ -105,11 +105,11 @@ def stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[[], O
         pixels=np.load(stem.with_suffix(".npy"), mmap_mode="r"),
         valid=None if facts["all_valid"] else np.load(stem.with_suffix(".valid.npy"), mmap_mode="r"),
         sensor=sensor if [band.name for band in sensor.bands] == facts["bands"] else sensor.select(facts["bands"]),
-        **facts_of_image(facts),
+        **fields_from_metadata(facts),
     )
 
 
-def image_facts(observation: Observation) -> dict[str, Any]:
+def image_metadata(observation: Observation) -> dict[str, Any]:
     """What goes beside the pixels on disk, as plain JSON types."""
     geometry = observation.geotransform
     return {
@@ -124,8 +124,8 @@ def image_facts(observation: Observation) -> dict[str, Any]:
     }
 
 
-def facts_of_image(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a ``StoredImage`` that ``image_facts`` keeps."""
+def fields_from_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a ``StoredImage`` that ``image_metadata`` keeps."""
     geometry = facts["geometry"]
     return {
         "ground_sample_distance": facts["ground_sample_distance"],
@@ -136,7 +136,7 @@ def facts_of_image(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def compact(pixels: np.ndarray) -> np.ndarray:
+def narrow_dtype(pixels: np.ndarray) -> np.ndarray:
     """The same numbers as uint8 where that is exact (8-bit imagery), else as they are."""
     small = pixels.astype(np.uint8, casting="unsafe") if pixels.min() >= 0 and pixels.max() <= 255 else pixels
     return small if small is not pixels and np.array_equal(small, pixels) else pixels
@@ -144,9 +144,9 @@ def compact(pixels: np.ndarray) -> np.ndarray:
 
 def _write(stem: Path, observation: Observation) -> None:
     """Pixels and mask first, the card last: an image without a card is not there."""
-    facts = image_facts(observation)
+    facts = image_metadata(observation)
     with write_aside(stem.with_suffix(".npy")) as aside:
-        np.save(aside, compact(observation.pixels))
+        np.save(aside, narrow_dtype(observation.pixels))
     if not facts["all_valid"]:
         with write_aside(stem.with_suffix(".valid.npy")) as aside:
             np.save(aside, observation.valid.astype(np.uint8))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.data.augment import View
+from skyweave.data.augment import Augmentation
 from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.data.dataset import ImageDataset, SourceIndex
 
@@ -43,7 +43,7 @@ class MixedBatches(Dataset[list[SensorBatch]]):
     def __init__(
         self,
         dataset: ImageDataset,
-        view: View | Mapping[str, View],
+        view: Augmentation | Mapping[str, Augmentation],
         images_per_step: int | Mapping[str, int],
         steps: int,
         *,
@@ -146,7 +146,7 @@ def _members(dataset: ImageDataset, name: str) -> list[SourceIndex]:
     return found
 
 
-def _view_of(view: View | Mapping[str, View], source: SourceIndex) -> View:
+def _view_of(view: Augmentation | Mapping[str, Augmentation], source: SourceIndex) -> Augmentation:
     if not isinstance(view, Mapping):
         return view
     for name in (source.name, source.sensor.name, "default"):

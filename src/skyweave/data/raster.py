@@ -12,12 +12,10 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import Encoding, Sensor
-from skyweave.data.band_order import file_channels
-from skyweave.data.header import RasterHeader, describe_raster, open_raster
+from skyweave.data.band_order import resolve_channels
+from skyweave.data.header import RasterHeader, open_raster, read_header
 from skyweave.data.resampling import resample
 from skyweave.data.units import check_unit
-
-__all__ = ["RasterHeader", "describe_raster", "read_observation"]
 
 Window = tuple[int, int, int, int]
 Nodata = float | Literal["file"] | None
@@ -64,8 +62,8 @@ def read_observation(
             that the type cannot hold, a window outside the image, files that do not cover the same ground.
     """
     files, names = _as_files(paths, bands)
-    headers = [describe_raster(file) for file in files]
-    reader = file_channels(headers, sensor, names)  # (header index, band index, sensor channel)
+    headers = [read_header(file) for file in files]
+    reader = resolve_channels(headers, sensor, names)  # (header index, band index, sensor channel)
     present = sensor.select([sensor.bands[channel].name for _, _, channel in reader])
     encoding = present.encoding(unit)
 

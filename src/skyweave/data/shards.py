@@ -17,7 +17,7 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.data.memory_mapped import StoredImage, compact, facts_of_image, image_facts
+from skyweave.data.memory_mapped import StoredImage, fields_from_metadata, image_metadata, narrow_dtype
 
 MEMBERS = ("npy", "valid.npy", "json")
 
@@ -100,7 +100,7 @@ class ShardIndex:
             pixels=_mapped(path, int(pixels)),
             valid=_mapped(path, int(valid)) if valid else None,
             sensor=self.sensor,
-            **facts_of_image(facts),
+            **fields_from_metadata(facts),
         )
 
     def _facts(self, position: int) -> dict[str, Any]:
@@ -112,8 +112,8 @@ class ShardIndex:
 
 
 def _add(tar: tarfile.TarFile, key: str, observation: Observation) -> None:
-    facts = image_facts(observation)
-    members = [(f"{key}.npy", _bytes(compact(observation.pixels)))]
+    facts = image_metadata(observation)
+    members = [(f"{key}.npy", _bytes(narrow_dtype(observation.pixels)))]
     if not facts["all_valid"]:
         members.append((f"{key}.valid.npy", _bytes(observation.valid.astype(np.uint8))))
     members.append((f"{key}.json", json.dumps(facts, sort_keys=True).encode()))

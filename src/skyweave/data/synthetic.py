@@ -13,22 +13,22 @@ import numpy as np
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import Band, Sensor
 
-CLASSES = ("water", "forest", "crop", "grass", "soil", "road", "roof")
+CLASS_NAMES = ("water", "forest", "crop", "grass", "soil", "road", "roof")
 """Names of the class numbers of ``procedural_classes``."""
 
-KNOTS = np.array([350, 450, 550, 670, 720, 800, 1000, 1300, 1450, 1650, 1930, 2200, 2500], float)
+KNOT_WAVELENGTHS_NM = np.array([350, 450, 550, 670, 720, 800, 1000, 1300, 1450, 1650, 1930, 2200, 2500], float)
 """Wavelengths in nanometres at which the materials' reflectances are given; linear in between."""
 
-VAPOUR = ((945.0, 0.5), (1375.0, 0.995), (1900.0, 0.98))
+WATER_VAPOUR_BANDS = ((945.0, 0.5), (1375.0, 0.995), (1900.0, 0.98))
 """Centres (nanometres) and depths of the water vapour bands that a sensor above the atmosphere looks through."""
 
 
 @dataclass(frozen=True)
-class Material:
+class LandCover:
     """What a class looks like to each kind of band.
 
     Attributes:
-        reflectance: at ``KNOTS``, 0..1.
+        reflectance: at ``KNOT_WAVELENGTHS_NM``, 0..1.
         backscatter: mean in dB in VV (or HH) and in VH (or HV), C band.
         temperature: kelvin, on a summer day.
         height: metres above the ground.
@@ -42,14 +42,14 @@ class Material:
     texture: float
 
 
-MATERIALS = (
-    Material((0.06, 0.06, 0.05, 0.03, 0.02, 0.01, 0.01, 0, 0, 0, 0, 0, 0), (-21, -28), 293, 0, 0.10),
-    Material((0.02, 0.03, 0.05, 0.03, 0.13, 0.30, 0.32, 0.28, 0.12, 0.16, 0.05, 0.07, 0.04), (-9, -14), 296, 15, 0.25),
-    Material((0.03, 0.04, 0.09, 0.04, 0.20, 0.48, 0.50, 0.42, 0.20, 0.25, 0.09, 0.12, 0.07), (-11, -18), 298, 1, 0.08),
-    Material((0.04, 0.05, 0.10, 0.08, 0.19, 0.34, 0.38, 0.36, 0.22, 0.30, 0.13, 0.19, 0.12), (-13, -20), 301, 0, 0.12),
-    Material((0.06, 0.09, 0.13, 0.19, 0.22, 0.25, 0.31, 0.37, 0.34, 0.41, 0.31, 0.37, 0.30), (-14, -23), 307, 0, 0.10),
-    Material((0.07, 0.09, 0.11, 0.12, 0.13, 0.13, 0.15, 0.17, 0.17, 0.18, 0.17, 0.17, 0.15), (-17, -25), 311, 0, 0.06),
-    Material((0.09, 0.14, 0.20, 0.30, 0.32, 0.33, 0.35, 0.38, 0.37, 0.40, 0.36, 0.37, 0.33), (-3, -12), 309, 6, 0.20),
+LAND_COVERS = (
+    LandCover((0.06, 0.06, 0.05, 0.03, 0.02, 0.01, 0.01, 0, 0, 0, 0, 0, 0), (-21, -28), 293, 0, 0.10),
+    LandCover((0.02, 0.03, 0.05, 0.03, 0.13, 0.30, 0.32, 0.28, 0.12, 0.16, 0.05, 0.07, 0.04), (-9, -14), 296, 15, 0.25),
+    LandCover((0.03, 0.04, 0.09, 0.04, 0.20, 0.48, 0.50, 0.42, 0.20, 0.25, 0.09, 0.12, 0.07), (-11, -18), 298, 1, 0.08),
+    LandCover((0.04, 0.05, 0.10, 0.08, 0.19, 0.34, 0.38, 0.36, 0.22, 0.30, 0.13, 0.19, 0.12), (-13, -20), 301, 0, 0.12),
+    LandCover((0.06, 0.09, 0.13, 0.19, 0.22, 0.25, 0.31, 0.37, 0.34, 0.41, 0.31, 0.37, 0.30), (-14, -23), 307, 0, 0.10),
+    LandCover((0.07, 0.09, 0.11, 0.12, 0.13, 0.13, 0.15, 0.17, 0.17, 0.18, 0.17, 0.17, 0.15), (-17, -25), 311, 0, 0.06),
+    LandCover((0.09, 0.14, 0.20, 0.30, 0.32, 0.33, 0.35, 0.38, 0.37, 0.40, 0.36, 0.37, 0.33), (-3, -12), 309, 6, 0.20),
 )
 
 
@@ -64,7 +64,7 @@ def procedural_scene(
         ground_sample_distance: metres per pixel; default: the sensor's nominal one.
     """
     distance = ground_sample_distance or sensor.ground_sample_distance
-    place = _Place(seed, size, distance)
+    place = _Terrain(seed, size, distance)
     generator = np.random.default_rng([seed, 7, *sensor.name.encode()])
     pixels = np.stack([_measure(band, sensor, place, distance, generator) for band in sensor.bands])
     return Observation.from_pixels(
@@ -77,11 +77,11 @@ def procedural_scene(
 
 
 def procedural_classes(seed: int = 0, size: int = 128, ground_sample_distance: float = 10.0) -> np.ndarray:
-    """(size, size) uint8, the class (index in ``CLASSES``) of every pixel of the place ``seed`` at that resolution."""
-    return _Place(seed, size, ground_sample_distance).classes
+    """(size, size) uint8, the class (index in ``CLASS_NAMES``) of every pixel of the place ``seed`` at that resolution."""
+    return _Terrain(seed, size, ground_sample_distance).classes
 
 
-class _Place:
+class _Terrain:
     """The ground: a class, an elevation and a texture for every pixel, drawn from the seed.
 
     Patterns scale with the extent of the image, so that a scene at 0.1 m has as much to see as one at 30 m.
@@ -101,23 +101,25 @@ class _Place:
         self.classes = classes
 
 
-def _measure(band: Band, sensor: Sensor, place: _Place, distance: float, generator: np.random.Generator) -> np.ndarray:
+def _measure(
+    band: Band, sensor: Sensor, place: _Terrain, distance: float, generator: np.random.Generator
+) -> np.ndarray:
     """(rows, columns) of one band in its unit."""
     classes = place.classes
     if band.kind == "elevation":
-        height = np.array([material.height for material in MATERIALS])[classes]
+        height = np.array([material.height for material in LAND_COVERS])[classes]
         return 80 + 40 * place.hills + (height if distance <= 30 else 0)
     if band.kind == "radar":
         crossed = band.polarisation in ("VH", "HV")
-        decibel = np.array([material.backscatter[crossed] for material in MATERIALS])[classes]
+        decibel = np.array([material.backscatter[crossed] for material in LAND_COVERS])[classes]
         slope = 3 * (np.roll(place.hills, 1, axis=1) - place.hills) * len(classes) / 16  # facing the sensor is brighter
         looks = 4.4  # of the ground range detected product
         return decibel + slope + place.texture + 10 * np.log10(generator.gamma(looks, 1 / looks, classes.shape))
     if band.kind == "thermal":
-        warm = np.array([material.temperature for material in MATERIALS])[classes]
+        warm = np.array([material.temperature for material in LAND_COVERS])[classes]
         return warm - 1.5 * place.hills + 0.8 * place.texture + generator.normal(0, 0.1, classes.shape)
     reflectance = _reflectances(band)[classes]
-    spread = np.array([material.texture for material in MATERIALS])[classes]
+    spread = np.array([material.texture for material in LAND_COVERS])[classes]
     sunlit = 1 + 0.6 * (np.roll(place.hills, 1, axis=0) - place.hills) * len(classes) / 16
     seen = reflectance * np.clip(1 + spread * (place.texture + place.tone), 0.1, None) * np.clip(sunlit, 0.5, 1.5)
     seen = seen + generator.normal(0, 0.002, classes.shape)
@@ -125,7 +127,7 @@ def _measure(band: Band, sensor: Sensor, place: _Place, distance: float, generat
         return np.round(255 * np.clip(seen / 0.5, 0, 1) ** (1 / 2.2))
     if sensor.name.endswith(("-l1", "-l1c")):
         wavelength = band.wavelength or 550.0
-        vapour = np.prod([1 - depth * np.exp(-(((wavelength - at) / 40) ** 2)) for at, depth in VAPOUR])
+        vapour = np.prod([1 - depth * np.exp(-(((wavelength - at) / 40) ** 2)) for at, depth in WATER_VAPOUR_BANDS])
         seen = seen * vapour + 0.10 * (450 / wavelength) ** 4 * (wavelength < 1200)  # light from the air: blue most
     return np.maximum(seen, 1e-4)
 
@@ -134,7 +136,7 @@ def _reflectances(band: Band) -> np.ndarray:
     """(classes,) mean reflectance over the band's width."""
     centre, width = band.wavelength or 550.0, band.width or 10.0
     samples = np.linspace(centre - width / 2, centre + width / 2, 9)
-    return np.array([np.interp(samples, KNOTS, material.reflectance).mean() for material in MATERIALS])
+    return np.array([np.interp(samples, KNOT_WAVELENGTHS_NM, material.reflectance).mean() for material in LAND_COVERS])
 
 
 def _noise(generator: np.random.Generator, size: int, cells: float, roughness: float) -> np.ndarray:

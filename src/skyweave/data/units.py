@@ -7,9 +7,9 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.sensors import Encoding, Sensor
 
-FAR = 50.0
+MAX_MEDIAN_DEVIATION_STD = 50.0
 """Standard deviations from a band's typical mean at which the median of an image is no measurement in that unit."""
-ENOUGH = 1024
+MIN_JUDGED_VALUES = 1024
 """Valid values below which an image is too small to judge by."""
 
 
@@ -34,13 +34,13 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
         why = None
         if band.unit == "uint8" and (low < 0 or high > 255.5):
             why = "leaves 0 to 255"
-        elif band.unit == "uint8" and inside.size >= ENOUGH and 0 < high <= 1.0 and (inside % 1 != 0).any():
+        elif band.unit == "uint8" and inside.size >= MIN_JUDGED_VALUES and 0 < high <= 1.0 and (inside % 1 != 0).any():
             why = "are fractions of one"
-        elif band.unit == "db" and inside.size >= ENOUGH and low >= 0 and high > 0:
+        elif band.unit == "db" and inside.size >= MIN_JUDGED_VALUES and low >= 0 and high > 0:
             why = "has no negative decibel, as linear power would"
         elif number in far:
             why = f"is far from the {band.mean:g} +- {band.std:g} that is typical"
-        elif band.unit == "reflectance" and inside.size >= ENOUGH and 0 < high < 1e-3 * max(band.mean, 0.01):
+        elif band.unit == "reflectance" and inside.size >= MIN_JUDGED_VALUES and 0 < high < 1e-3 * max(band.mean, 0.01):
             why = f"is nearly zero where {band.mean:g} is typical"
         if why:
             valid_units = ", ".join(known.name for known in sensor.encodings)
@@ -54,5 +54,9 @@ def _far_bands(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor) -> set[int
     """Bands whose median is far from typical, if most are: a single one may see a cloud, a fire or a lake."""
     measured = [number for number, mask in enumerate(valid) if mask.any() and sensor.bands[number].kind != "elevation"]
     bands = ((number, sensor.bands[number]) for number in measured)
-    far = {n for n, band in bands if abs(float(np.median(pixels[n][valid[n]])) - band.mean) > FAR * band.std}
+    far = {
+        n
+        for n, band in bands
+        if abs(float(np.median(pixels[n][valid[n]])) - band.mean) > MAX_MEDIAN_DEVIATION_STD * band.std
+    }
     return far if 2 * len(far) > len(measured) else set()

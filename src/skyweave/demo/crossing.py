@@ -11,11 +11,11 @@ from skyweave.backbone import Backbone
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
-from skyweave.core.images.principal_components import PrincipalColours, RunningCovariance
+from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
 from skyweave.demo.figures import PAPER, feature_map
 from skyweave.mapping import project_to_bev
 from skyweave.recordings.recording import RecordedScene
-from skyweave.viewing.contact_sheet import draw_map, draw_picture
+from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
 PATCH_SIZE = 8
 METRES, CELL = 100.0, 1.0  # of the map that is shown
@@ -55,7 +55,7 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
         features = backbone.embed(frame.captures[name].load(), PATCH_SIZE).dense()[0].clone()
         maps.append(features - features.mean((1, 2), keepdim=True))  # what a picture has in common says little
         moments.add(maps[-1].flatten(1).T.numpy())
-    colours = moments.principal_colours()
+    colours = moments.principal_components()
     placed = [
         project_to_bev(
             functional.interpolate(features[None], scale_factor=SPREAD, mode="bilinear")[0],
@@ -73,7 +73,7 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
     shares = objects.visibility if objects else {}
     return Crossing(
         names=names,
-        views=[np.asarray(draw_picture(frame, name)) for name in names],
+        views=[np.asarray(draw_capture(frame, name)) for name in names],
         features=[feature_map(m.numpy(), np.ones(m.shape[1:], bool), colours) for m in maps],
         placed=[
             _enlarged(one.features.numpy(), seen.numpy(), colours) for one, seen in zip(placed, visible, strict=True)
@@ -103,7 +103,7 @@ def _looked_at(geometry: CameraGeometry, ground: Ground) -> np.ndarray:
     return geometry.position + np.nan_to_num(depth) * ray
 
 
-def _enlarged(features: np.ndarray, seen: np.ndarray, colours: PrincipalColours) -> np.ndarray:
+def _enlarged(features: np.ndarray, seen: np.ndarray, colours: PrincipalComponents) -> np.ndarray:
     image = feature_map(features, seen, colours)
     image[~seen] = PAPER
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.core.images.principal_components import PrincipalColours
+from skyweave.core.images.principal_components import PrincipalComponents
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 
@@ -72,7 +72,7 @@ def colour(pixels: np.ndarray, sensor: Sensor, stretch: Stretch, visible: np.nda
     return np.ascontiguousarray(image)
 
 
-def feature_map(dense: np.ndarray, valid: np.ndarray, colours: PrincipalColours) -> np.ndarray:
+def feature_map(dense: np.ndarray, valid: np.ndarray, colours: PrincipalComponents) -> np.ndarray:
     """Features (channels, rows, columns) to (rows, columns, 3) uint8."""
     image = colours.colours(dense.reshape(len(dense), -1).T).reshape(*valid.shape, 3)
     image[~valid] = PAPER

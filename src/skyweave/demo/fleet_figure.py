@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from skyweave.core.geometry.outlines import colour_of
+from skyweave.core.geometry.outlines import name_colour
 
 SIZE, PANEL = (1120, 640), 320  # pixels of the picture, and of the panel on its right
 FINE = 2  # it is drawn so many times as large
@@ -67,11 +67,11 @@ def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str,
     for forecast in picture["forecasts"]:
         path = at(forecast["path"])
         for begin, end in zip(path[::2], path[1::2], strict=False):  # every other piece: dashed
-            drawing.line([begin, end], fill=colour_of(forecast["category"]), width=FINE)
+            drawing.line([begin, end], fill=name_colour(forecast["category"]), width=FINE)
     for box in picture["boxes"]:
         outline = _footprint(box)
-        drawing.polygon(at(outline), outline=colour_of(box["category"]), width=FINE + 1)
-        drawing.line(at(outline[[0, 3]]), fill=colour_of(box["category"]), width=3 * FINE)
+        drawing.polygon(at(outline), outline=name_colour(box["category"]), width=FINE + 1)
+        drawing.line(at(outline[[0, 3]]), fill=name_colour(box["category"]), width=3 * FINE)
     font = ImageFont.load_default(12 * FINE)
     for name, position in positions.items():
         ((x, y),) = at(position)

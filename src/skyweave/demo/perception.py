@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from skyweave.core.geometry.outlines import colour_of
+from skyweave.core.geometry.outlines import name_colour
 from skyweave.perception.dataset import PerceptionDataset, PerceptionSample, collate
 from skyweave.perception.evaluation import ego_only_dataset, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import ScenePrediction, predict
 from skyweave.recordings.recording import Annotations, RecordedScene
-from skyweave.viewing.contact_sheet import draw_map, draw_picture
+from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
 SURE = 0.3  # score from which a box is drawn
 SCORES = ("mAP", "IoU", "VPQ")
@@ -62,7 +62,7 @@ def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> P
     every, own = (evaluate(model, one, batch=2, tracks=False).values for one in (samples, single))
     return Perceived(
         names=sample.platforms,
-        views=[np.asarray(draw_picture(frame, by_platform[name])) for name in sample.platforms],
+        views=[np.asarray(draw_capture(frame, by_platform[name])) for name in sample.platforms],
         truth=truth,
         own=_drawn(scene, sample, lonely),
         together=_drawn(scene, sample, found),
@@ -120,7 +120,7 @@ def _drawn(scene: RecordedScene, sample: PerceptionSample, found: ScenePredictio
     image = draw_map(_with_boxes(scene, sample, found), sample.frame_index, sample.grid)
     if found.instances is not None:
         cells = found.instances[0].identities
-        colours = np.array([(0, 0, 0), *(colour_of(f"object {i}") for i in range(1, int(cells.max()) + 1))], np.uint8)
+        colours = np.array([(0, 0, 0), *(name_colour(f"object {i}") for i in range(1, int(cells.max()) + 1))], np.uint8)
         layer = Image.fromarray(colours[cells]).resize(image.size, Image.Resampling.NEAREST)
         mask = Image.fromarray(np.where(cells > 0, 110, 0).astype(np.uint8)).resize(image.size)
         image.paste(layer, (0, 0), mask)

@@ -64,7 +64,7 @@ def make_pages(chapter: Chapter, model: MaskedAutoencoder, mask_ratio: float = 0
     moments = RunningCovariance(backbone.config.width)
     for own in fine:
         moments.add(own.tokens[0][own.valid[0]].numpy())
-    colours = moments.principal_colours()
+    colours = moments.principal_components()
 
     rows, stretches, seconds = [], [], 0.0
     for seed, (observation, own) in enumerate(zip(chapter.observations, fine, strict=True)):

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(
             f"{result.path}: {result.rows} x {result.columns} pixels of {result.ground_sample_distance:g} m, "
-            f"{result.channels} channels, {result.valid_share:.0%} valid"
+            f"{result.channels} channels, {result.valid_fraction:.0%} valid"
         )
         if args.preview:
             print(f"{args.preview}: its first three principal components")

@@ -22,7 +22,7 @@ from skyweave.backbone import Backbone, fingerprint
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.images.png import encode_png
-from skyweave.core.images.principal_components import PrincipalColours, RunningCovariance
+from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.raster import read_observation
@@ -43,7 +43,7 @@ class EmbeddedScene:
         path: the GeoTIFF.
         rows, columns, channels: its size; a pixel is a patch of the scene.
         ground_sample_distance: metres a pixel of it.
-        valid_share: share of its pixels that hold features.
+        valid_fraction: share of its pixels that hold features.
         notes: what the user should know, such as a missing coordinate reference system.
     """
 
@@ -52,7 +52,7 @@ class EmbeddedScene:
     columns: int
     channels: int
     ground_sample_distance: float
-    valid_share: float
+    valid_fraction: float
     notes: tuple[str, ...]
 
 
@@ -149,7 +149,7 @@ def embed_scene(
         if storage == "int8":
             _quantise(floats, aside, profile, moments)
         if preview is not None:
-            picture = _picture(floats, moments.principal_colours())
+            picture = _picture(floats, moments.principal_components())
             with write_aside(preview) as aside_picture:
                 aside_picture.write_bytes(encode_png(picture))
         _verify(aside)
@@ -253,7 +253,7 @@ def _quantise(floats: Path, output: Path, profile: dict[str, Any], moments: Runn
             target.write(np.where(np.isnan(values), INT8_NODATA, levels).astype(np.int8), window=window)
 
 
-def _picture(floats: Path, colours: PrincipalColours) -> np.ndarray:
+def _picture(floats: Path, colours: PrincipalComponents) -> np.ndarray:
     """(rows, columns, 4) uint8, at most ``PREVIEW_SIDE`` a side: every n-th pixel of a larger map."""
     with rasterio.open(floats) as source:
         step = max(1, math.ceil(max(source.height, source.width) / PREVIEW_SIDE))

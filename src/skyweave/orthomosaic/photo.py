@@ -6,7 +6,7 @@ import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.conventions import ENU_FROM_NED, FRD_FROM_CAMERA, FRD_FROM_NADIR_CAMERA, ned_from_body
-from skyweave.core.geometry.frames import rotation_about_z, transform
+from skyweave.core.geometry.frames import make_transform, rotation_about_z
 from skyweave.core.geometry.ground import Ground
 from skyweave.orthomosaic.metadata import Attitude
 
@@ -68,7 +68,8 @@ class Photo:
         pose = self.geometry.world_from_camera
         turned = pose[:3, :3] if rotation is None else rotation @ pose[:3, :3]
         return replace(
-            self, geometry=replace(self.geometry, world_from_camera=transform(turned, pose[:3, 3] + np.asarray(shift)))
+            self,
+            geometry=replace(self.geometry, world_from_camera=make_transform(turned, pose[:3, 3] + np.asarray(shift))),
         )
 
     def turn(self, degrees: float) -> "Photo":
@@ -77,7 +78,7 @@ class Photo:
         rotation = pose[:3, :3] @ rotation_about_z(-np.radians(degrees))
         return replace(
             self,
-            geometry=replace(self.geometry, world_from_camera=transform(rotation, pose[:3, 3])),
+            geometry=replace(self.geometry, world_from_camera=make_transform(rotation, pose[:3, 3])),
             turned=(self.turned + degrees) % 360,
         )
 
@@ -135,7 +136,7 @@ def world_from_camera(position: np.ndarray, attitude: Attitude, convergence: flo
     told = abs((attitude.roll - side + 180) % 360 - 180) < 45
     if side and not (told and attitude.convention == "gimbal"):
         rotation = rotation @ rotation_about_z(np.radians(side))
-    return transform(rotation, position)
+    return make_transform(rotation, position)
 
 
 def attitude_of(rotation: np.ndarray, convergence: float) -> Attitude:

@@ -20,15 +20,15 @@ class Zone:
 
     def project(self, degrees: Sequence[tuple[float | None, float | None]] | np.ndarray) -> np.ndarray:
         """(n, 2) easting and northing in metres of (longitude, latitude) pairs."""
-        return geodesy.project(np.asarray(degrees, np.float64), self.crs)
+        return geodesy.project_lon_lat(np.asarray(degrees, np.float64), self.crs)
 
     def degrees(self, points: np.ndarray) -> np.ndarray:
         """(n, 2) longitude and latitude of eastings and northings."""
-        return geodesy.unproject(points, self.crs)
+        return geodesy.unproject_lon_lat(points, self.crs)
 
     def convergence(self, longitude: float, latitude: float) -> float:
         """Degrees that grid north lies clockwise of true north at a place."""
-        return float(np.degrees(geodesy.convergence(latitude, longitude, self.crs)))
+        return float(np.degrees(geodesy.grid_convergence(latitude, longitude, self.crs)))
 
 
 def zone_of(degrees: np.ndarray) -> Zone:

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.frames import rotation_about_z, transform, transform_points
+from skyweave.core.geometry.frames import make_transform, rotation_about_z, transform_points
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.observation import Observation
@@ -277,7 +277,7 @@ class _Placement:
         mirrored = bool(augmentation.mirror and generator.random() < 0.5)
         centre = centre * (1, -1) if mirrored else centre
         turn = rotation_about_z(angle)
-        return cls(transform(turn, turn @ -np.append(centre, 0.0)), mirrored, True)
+        return cls(make_transform(turn, turn @ -np.append(centre, 0.0)), mirrored, True)
 
     def points(self, points: np.ndarray) -> np.ndarray:
         return transform_points(self.matrix, points * (1, -1, 1) if self.mirrored else points)

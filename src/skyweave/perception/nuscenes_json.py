@@ -13,7 +13,12 @@ import numpy as np
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_about_z, rotation_from_quaternion, yaw_of
+from skyweave.core.geometry.frames import (
+    quaternion_from_rotation,
+    rotation_about_z,
+    rotation_from_quaternion,
+    yaw_from_rotation,
+)
 from skyweave.perception.results import Detections
 
 MAX_BOXES_PER_SAMPLE = 500  # boxes a sample that the benchmark allows
@@ -132,7 +137,7 @@ def _detections(rows: list[dict[str, Any]]) -> Detections:
     kind = "tracking" if rows and "tracking_name" in rows[0] else "detection"
     rotations = rotation_from_quaternion(column("rotation", 4))
     return Detections(
-        boxes=Boxes(column("translation", 3), column("size", 3)[:, [1, 0, 2]], yaw_of(rotations)),
+        boxes=Boxes(column("translation", 3), column("size", 3)[:, [1, 0, 2]], yaw_from_rotation(rotations)),
         velocities=column("velocity", 2),
         categories=tuple(str(row[f"{kind}_name"]) for row in rows),
         scores=np.array([row[f"{kind}_score"] for row in rows], np.float64),

@@ -10,7 +10,7 @@ from skyweave.backbone import SIZES
 from skyweave.backbone.positions import GroundSampleDistanceMode
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
-from skyweave.data.augment import RandomView
+from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.memory_mapped import StoredImage
 from skyweave.pretraining.decoder import DecoderConfig
 from skyweave.pretraining.masked_autoencoder import ObjectiveConfig
@@ -42,7 +42,7 @@ class PatchView:
 
     Attributes:
         patch_sizes: pixels per patch side, one drawn for each image.
-        zoom: smallest and largest factor on the ground sample distance, see ``RandomView``.
+        zoom: smallest and largest factor on the ground sample distance, see ``RandomResizedCrop``.
     """
 
     patch_sizes: list[int] = field(default_factory=lambda: [8])
@@ -52,7 +52,7 @@ class PatchView:
     def __call__(self, image: StoredImage | Observation, generator: np.random.Generator) -> Observation:
         """A view of a random patch size."""
         size = self.patches * self.patch_sizes[int(generator.integers(len(self.patch_sizes)))]
-        return RandomView(size, scale=self.zoom)(image, generator)
+        return RandomResizedCrop(size, scale=self.zoom)(image, generator)
 
 
 @dataclass(frozen=True)

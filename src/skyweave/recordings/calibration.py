@@ -10,7 +10,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.core.geometry.frames import invert_transform, transform
+from skyweave.core.geometry.frames import invert_transform, make_transform
 
 CENTRE = 0.5  # both count pixels from the centre of the first one; ours is at (0.5, 0.5)
 SUBPIXELS = 64.0  # in which Qualisys writes intrinsics
@@ -50,7 +50,7 @@ def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
     written = camera.get("distortion", camera.get("distortion_as_written_in_qca", ()))
     columns, rows = camera["size_wh"]
     pinhole = PinholeCamera(intrinsics, rows, columns, _five(written))
-    camera_from_world = transform(np.array(camera["R_world_to_cam"]), np.array(camera["t_world_to_cam_m"]))
+    camera_from_world = make_transform(np.array(camera["R_world_to_cam"]), np.array(camera["t_world_to_cam_m"]))
     return CameraGeometry(pinhole, invert_transform(camera_from_world), name=name)
 
 
@@ -58,8 +58,10 @@ def _qualisys(text: str) -> dict[str, CameraGeometry]:
     cameras: dict[str, CameraGeometry] = {}
     for node in ElementTree.fromstring(text).iter("camera"):
         name = node.get("serial", f"camera {len(cameras) + 1}")
-        pose, lens, view = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
-        missing = [n for n, part in (("transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None]
+        pose, lens, view = node.find("make_transform"), node.find("intrinsic"), node.find("fov_video")
+        missing = [
+            n for n, part in (("make_transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None
+        ]
         if pose is None or lens is None or view is None:
             raise DataError(f"camera {name} has no {' and no '.join(missing)}")
         rotation = np.array([[float(pose.attrib[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)])
@@ -84,7 +86,7 @@ def _qualisys(text: str) -> dict[str, CameraGeometry]:
             int(view.attrib[b]) - int(view.attrib[a]) + 1 for a, b in (("top", "bottom"), ("left", "right"))
         )
         pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion))
-        cameras[name] = CameraGeometry(pinhole, transform(rotation.T, centre), name=name)
+        cameras[name] = CameraGeometry(pinhole, make_transform(rotation.T, centre), name=name)
     if not cameras:
         raise DataError("it holds no cameras")
     return cameras

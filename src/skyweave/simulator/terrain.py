@@ -4,7 +4,7 @@ import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.core.geometry.ground import HORIZON, ElevationModel, Ground, GroundPlane
+from skyweave.core.geometry.ground import MIN_DESCENT, ElevationModel, Ground, GroundPlane
 from skyweave.simulator.config import TerrainConfig
 
 REACH = 2.0  # of the elevation model, in sides of the world
@@ -45,7 +45,7 @@ def ground_inverse_depth(ground: Ground, geometry: CameraGeometry) -> np.ndarray
     fall = -(per_pixel[2, 0] * u + per_pixel[2, 1] * v + per_pixel[2, 2])
     if isinstance(ground, GroundPlane):
         height = position[2] - ground.z
-        return np.where(fall > HORIZON, fall / height, 0.0) if height > TOUCHING else np.zeros(fall.shape)
+        return np.where(fall > MIN_DESCENT, fall / height, 0.0) if height > TOUCHING else np.zeros(fall.shape)
     assert isinstance(ground, ElevationModel)
     east = per_pixel[0, 0] * u + per_pixel[0, 1] * v + per_pixel[0, 2]
     north = per_pixel[1, 0] * u + per_pixel[1, 1] * v + per_pixel[1, 2]
@@ -60,7 +60,7 @@ def _relief(
     slopes = [np.abs(np.diff(ground.heights, axis=axis)).max() for axis in (0, 1)]
     steepest = float(np.hypot(*slopes)) / ground.grid.resolution
     speed = np.hypot(east, north)
-    steep = (fall > HORIZON) & (fall > 1.2 * steepest * speed)
+    steep = (fall > MIN_DESCENT) & (fall > 1.2 * steepest * speed)
     e, n, f = east[steep], north[steep], fall[steep]
     # the ray is between the highest and the lowest ground here
     low = np.maximum((position[2] - ground.heights.max()) / f, 0.0)
@@ -78,7 +78,7 @@ def _relief(
         low, high = np.where(over, found, low), np.where(over, high, found)
         above, below = np.where(over, gap, above / 2), np.where(over, below / 2, gap)
     depth[steep] = np.where(below <= 0, found, 0.0)
-    grazing = (fall > HORIZON) & ~steep
+    grazing = (fall > MIN_DESCENT) & ~steep
     if grazing.any():
         rays = np.stack([east[grazing], north[grazing], -fall[grazing]], -1)
         met = ground.depth(position, rays)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from skyweave.core.sensors.fitting import Fit
-    from skyweave.core.sensors.inspection import BandReport, FileReport
+    from skyweave.core.sensors.inspection import BandReport, RasterReport
+    from skyweave.core.sensors.sensor_matching import SensorMatch
 
 _MARKS = {
     "all": ("yes", "green"),
@@ -20,7 +20,7 @@ _MARKS = {
     "count": ("maybe", "yellow"),
     "no": ("no", "dim"),
 }
-SHOWN = 16  # bands in the table without --all
+MAX_BANDS = 16  # bands in the table without --all
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("file", help="any raster that GDAL opens, or the folder of a recording")
     parser.add_argument("--sensor", action="append", default=[], metavar="NAME", help="compare with this sensor only")
-    parser.add_argument("--all", action="store_true", help=f"show every band, not the first {SHOWN}; every scene")
+    parser.add_argument("--all", action="store_true", help=f"show every band, not the first {MAX_BANDS}; every scene")
     parser.add_argument("--quick", action="store_true", help="read at most 1024 rows and columns (estimates), 5 scenes")
     parser.add_argument("--version", metavar="V", help="tables of a recording, where it has several (v1.0-mini)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -44,17 +44,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Print the report; returns 0."""
     if Path(args.file).is_dir():
-        from skyweave.viewing.recording_summary import inspect_recording
+        from skyweave.viewing.recording_summary import print_recording_summary
 
-        return inspect_recording(args.file, args.version, args.quick, args.all, args.json)
+        return print_recording_summary(args.file, args.version, args.quick, args.all, args.json)
 
     from skyweave.core.sensors import catalogue, get_sensor
-    from skyweave.core.sensors.fitting import fit_sensors, hints
+    from skyweave.core.sensors.sensor_matching import find_hints, match_sensors
 
     sensors = [get_sensor(name) for name in args.sensor] or list(catalogue().values())
     report = _read(args.file, 1024 if args.quick else None)
-    fits = fit_sensors(report, sensors)
-    advice = hints(report, fits)
+    fits = match_sensors(report, sensors)
+    advice = find_hints(report, fits)
     if args.json:
         print(json.dumps(_as_json(report, fits, advice), indent=2, allow_nan=False))
     else:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: str, sample: int | None) -> "FileReport":
+def _read(path: str, sample: int | None) -> "RasterReport":
     """The report, with a progress bar on standard error while a large file is read."""
     from rich.console import Console
     from rich.progress import Progress
@@ -74,7 +74,7 @@ def _read(path: str, sample: int | None) -> "FileReport":
         return inspect_raster(path, sample, lambda share: progress.update(task, completed=share))
 
 
-def _as_json(report: "FileReport", fits: "list[Fit]", advice: list[str]) -> dict[str, Any]:
+def _as_json(report: "RasterReport", fits: "list[SensorMatch]", advice: list[str]) -> dict[str, Any]:
     from dataclasses import asdict
 
     content = asdict(report)
@@ -98,7 +98,7 @@ def _as_json(report: "FileReport", fits: "list[Fit]", advice: list[str]) -> dict
     return content
 
 
-def _print(report: "FileReport", fits: "list[Fit]", advice: list[str], everything: bool) -> None:
+def _print(report: "RasterReport", fits: "list[SensorMatch]", advice: list[str], everything: bool) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -113,7 +113,7 @@ def _print(report: "FileReport", fits: "list[Fit]", advice: list[str], everythin
         console.print(Text(f"taken {report.time}"))
     if report.sampled:
         console.print("values estimated from a coarser version (--quick)")
-    shown = report.bands if everything else report.bands[:SHOWN]
+    shown = report.bands if everything else report.bands[:MAX_BANDS]
     console.print(_band_table(shown))
     if len(shown) < len(report.bands):
         console.print(f"... {len(report.bands) - len(shown)} more bands (--all shows them)")

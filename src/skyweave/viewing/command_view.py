@@ -10,7 +10,7 @@ from skyweave.core.errors import DataError
 if TYPE_CHECKING:
     from skyweave.recordings.recording import RecordedScene
 
-SHEET_FRAMES = 3
+CONTACT_SHEET_FRAMES = 3
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -56,7 +56,9 @@ def _view_recording(args: argparse.Namespace) -> int:
 
         shown = numbers
         if args.frames is None:
-            shown = sorted({round(i * (len(numbers) - 1) / (SHEET_FRAMES - 1)) for i in range(SHEET_FRAMES)})
+            shown = sorted(
+                {round(i * (len(numbers) - 1) / (CONTACT_SHEET_FRAMES - 1)) for i in range(CONTACT_SHEET_FRAMES)}
+            )
         problems += write_contact_sheet(args.png, scene, shown)
         written.append(f"{args.png}: contact sheet of scene {scene.name}, frames {', '.join(map(str, shown))}")
     if args.output or not args.png:
@@ -74,9 +76,9 @@ def _view_recording(args: argparse.Namespace) -> int:
 
 
 def _view_raster(args: argparse.Namespace) -> int:
-    from skyweave.viewing.raster import raster_picture
+    from skyweave.viewing.raster import render_raster
 
-    image = raster_picture(args.path)
+    image = render_raster(args.path)
     size = f"{image.shape[0]} x {image.shape[1]} pixels"
     if args.png:
         from PIL import Image

@@ -8,10 +8,10 @@ from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.recordings.recording import Frame
 
-UNSEEN = 40  # grey of cells that no picture shows
+UNSEEN_GREY = 40  # grey of cells that no picture shows
 
 
-def frame_grid(frame: Frame, ground: Ground, cells: int, crs: str | None) -> MapGrid:
+def frame_map_grid(frame: Frame, ground: Ground, cells: int, crs: str | None) -> MapGrid:
     """The square that a frame is about: its objects and the middles of its views, with some ground around."""
     places = [np.zeros((0, 2))]
     if frame.annotations is not None and len(frame.annotations.boxes):
@@ -31,7 +31,7 @@ def frame_grid(frame: Frame, ground: Ground, cells: int, crs: str | None) -> Map
     return MapGrid.around(float(middle[0]), float(middle[1]), side, side / cells, crs)
 
 
-def ground_mosaic(frame: Frame, ground: Ground, grid: MapGrid, pictures: dict[str, Observation]) -> np.ndarray:
+def render_ground_mosaic(frame: Frame, ground: Ground, grid: MapGrid, pictures: dict[str, Observation]) -> np.ndarray:
     """(rows, columns, 3) uint8: the mean of the pixels that see a cell's ground, nearer pictures counting more.
 
     Things above the ground lean away from the camera, as in any picture that is laid on flat ground.
@@ -55,5 +55,5 @@ def ground_mosaic(frame: Frame, ground: Ground, grid: MapGrid, pictures: dict[st
         share = 1 / depth[seen] ** 2
         total[seen] += image[row, column] * share[:, None]
         weight[seen] += share
-    mosaic = np.where(weight[..., None] > 0, total / np.maximum(weight, 1e-300)[..., None], UNSEEN)
+    mosaic = np.where(weight[..., None] > 0, total / np.maximum(weight, 1e-300)[..., None], UNSEEN_GREY)
     return np.round(mosaic).astype(np.uint8)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from skyweave.core.images.true_color import MAX_WAVELENGTH_OFFSET_NM, NODATA_GREY, RED_GREEN_BLUE
-from skyweave.data.header import describe_raster, open_raster
+from skyweave.core.images.true_color import MAX_WAVELENGTH_OFFSET_NM, NODATA_GREY, RGB_WAVELENGTHS_NM
+from skyweave.data.header import open_raster, read_header
 
-LARGEST = 2048  # pixels of the longer side
+MAX_SIDE_PIXELS = 2048  # pixels of the longer side
 
 
-def raster_picture(path: str | Path) -> np.ndarray:
+def render_raster(path: str | Path) -> np.ndarray:
     """(rows, columns, 3) uint8: red, green and blue by wavelength, else the first three bands, else the first.
 
     8-bit rasters are shown as they are, others between their 2nd and 98th percentile. Large ones are read coarser.
@@ -19,9 +19,9 @@ def raster_picture(path: str | Path) -> np.ndarray:
         FileNotFoundError: no such file.
         OSError: no raster.
     """
-    header = describe_raster(path)
+    header = read_header(path)
     channels = _bands(header.wavelengths)
-    scale = max(1.0, max(header.shape) / LARGEST)
+    scale = max(1.0, max(header.shape) / MAX_SIDE_PIXELS)
     rows, columns = (max(1, round(side / scale)) for side in header.shape)
     with open_raster(header.path) as source:
         bands = source.read(
@@ -45,7 +45,7 @@ def raster_picture(path: str | Path) -> np.ndarray:
 def _bands(wavelengths: tuple[float | None, ...]) -> list[int]:
     known = [(wavelength, channel) for channel, wavelength in enumerate(wavelengths) if wavelength]
     if known:
-        nearest = [min((abs(w - wanted), channel) for w, channel in known) for wanted in RED_GREEN_BLUE]
+        nearest = [min((abs(w - wanted), channel) for w, channel in known) for wanted in RGB_WAVELENGTHS_NM]
         if max(nearest)[0] <= MAX_WAVELENGTH_OFFSET_NM:
             return [channel for _, channel in nearest]
     return [0, 1, 2] if len(wavelengths) >= 3 else [0]

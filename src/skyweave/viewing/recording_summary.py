@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
     from skyweave.recordings.nuscenes.summary import ChannelSummary, Summary
 
-SHOWN = 10  # scenes and channels in the tables without --all
-QUICK = 5  # scenes that --quick reads
+MAX_ROWS = 10  # scenes and channels in the tables without --all
+QUICK_SCENES = 5  # scenes that --quick reads
 
 
-def inspect_recording(folder: str, version: str | None, quick: bool, everything: bool, as_json: bool) -> int:
+def print_recording_summary(folder: str, version: str | None, quick: bool, everything: bool, as_json: bool) -> int:
     """Print what a recording holds; returns 0."""
     from rich.console import Console
     from rich.progress import Progress
@@ -30,7 +30,7 @@ def inspect_recording(folder: str, version: str | None, quick: bool, everything:
         recording = load_recording(root, version)
         summary = summarise(
             recording,
-            QUICK if quick else None,
+            QUICK_SCENES if quick else None,
             lambda done, total: bar.update(task, description="reading scenes", completed=done, total=total),
         )
     if as_json:
@@ -53,7 +53,7 @@ def _print(path: str, version: str, layout: str, scenes: int, summary: "Summary"
     if summary.read < scenes:
         console.print(f"counted over the first {summary.read} scenes (--quick)")
 
-    limit = None if everything else SHOWN
+    limit = None if everything else MAX_ROWS
     cameras = _table("camera", "platform", "pictures", "missing", "size", "view", "altitude", "pitch", "truth")
     for name, channel in list(summary.channels.items())[:limit]:
         cameras.add_row(Text(name), Text(channel.platform), *_cells(channel))

@@ -15,16 +15,16 @@ import rerun.blueprint as rrb
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_about_z
 from skyweave.core.geometry.ground import Ground
-from skyweave.core.geometry.outlines import colour_of, view_outline
+from skyweave.core.geometry.outlines import camera_footprint, name_colour
 from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedScene
-from skyweave.viewing.ground_mosaic import frame_grid, ground_mosaic
+from skyweave.viewing.ground_mosaic import frame_map_grid, render_ground_mosaic
 
 MAP_CELLS = 256
 JPEG_QUALITY = 85
-FARTHEST = 400.0  # metres to which a view is outlined
-FRUSTUM = 6.0  # metres from a camera to its picture in the 3D view
+MAX_FOOTPRINT_M = 400.0  # metres to which a view is outlined
+IMAGE_PLANE_DISTANCE_M = 6.0  # metres from a camera to its picture in the 3D view
 APPLICATION = "skyweave"
 
 
@@ -97,7 +97,7 @@ def _log_camera(
     origin: np.ndarray,
 ) -> None:
     geometry = capture.geometry
-    camera, place, colour = geometry.camera, camera_path(capture), colour_of(capture.platform)
+    camera, place, colour = geometry.camera, entity_path(capture), name_colour(capture.platform)
     pose = geometry.world_from_camera
     stream.log(place, rr.Transform3D(translation=pose[:3, 3] - origin, mat3x3=pose[:3, :3]))
     if observation is None:
@@ -108,12 +108,12 @@ def _log_camera(
             image_from_camera=camera.intrinsics,
             resolution=[camera.columns, camera.rows],
             camera_xyz=rr.ViewCoordinates.RDF,
-            image_plane_distance=FRUSTUM,
+            image_plane_distance=IMAGE_PLANE_DISTANCE_M,
         ),
     )
     if observation is not None:
         stream.log(f"{place}/image", rr.Image(true_color_image(observation)).compress(jpeg_quality=JPEG_QUALITY))
-    outline = view_outline(geometry, scene.ground, FARTHEST) - origin
+    outline = camera_footprint(geometry, scene.ground, MAX_FOOTPRINT_M) - origin
     strip = np.concatenate([outline, outline[:1]])
     stream.log(f"world/views/{capture.channel}", rr.LineStrips3D([strip], colors=[colour], radii=0.1))
     if scene.crs is not None:
@@ -123,7 +123,7 @@ def _log_camera(
 def _log_objects(stream: rr.RecordingStream, objects: Annotations, origin: np.ndarray) -> None:
     boxes = objects.boxes
     wxyz = quaternion_from_rotation(rotation_about_z(boxes.yaws))
-    colours = [colour_of(category) for category in objects.categories]
+    colours = [name_colour(category) for category in objects.categories]
     labels = [
         f"{category} {instance[:8]}" for category, instance in zip(objects.categories, objects.instances, strict=True)
     ]
@@ -154,8 +154,8 @@ def _log_map(
     origin: np.ndarray,
 ) -> None:
     """The pictures laid on the ground, as a textured square at the ground's height in its middle."""
-    grid = frame_grid(frame, ground, MAP_CELLS, crs)
-    mosaic = ground_mosaic(frame, ground, grid, pictures)
+    grid = frame_map_grid(frame, ground, MAP_CELLS, crs)
+    mosaic = render_ground_mosaic(frame, ground, grid, pictures)
     west, south, east, north = grid.bounds
     height = float(ground.height(np.array([(west + east) / 2, (south + north) / 2])))
     z = (height if np.isfinite(height) else 0.0) - 0.05  # below the views' outlines
@@ -172,14 +172,14 @@ def _log_map(
     stream.log("map/mosaic", rr.Image(mosaic).compress(jpeg_quality=JPEG_QUALITY))
 
 
-def camera_path(capture: Capture) -> str:
+def entity_path(capture: Capture) -> str:
     """Where Rerun keeps a camera."""
     return f"world/{capture.platform}/{capture.channel}"
 
 
 def _blueprint(frame: Frame, crs: str | None) -> Any:
     cameras = [
-        rrb.Spatial2DView(origin=f"{camera_path(frame.captures[name])}/image", name=name)
+        rrb.Spatial2DView(origin=f"{entity_path(frame.captures[name])}/image", name=name)
         for name in sorted(frame.captures)
     ]
     maps: list[Any] = [rrb.Spatial2DView(origin="map", name="from above")]

@@ -2,19 +2,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from skyweave.core.geometry.frames import (
     camera_pose,
     check_transform,
     invert_transform,
     look_at,
+    make_transform,
     quaternion_from_rotation,
     rotation_about_z,
     rotation_from_quaternion,
     rotation_from_vector,
-    transform,
     transform_points,
-    yaw_of,
+    yaw_from_rotation,
 )
 
 angle = st.floats(-np.pi, np.pi)
@@ -25,7 +26,7 @@ def test_quaternions_of_known_rotations() -> None:
     assert rotation_from_quaternion(np.array([1.0, 0, 0, 0])) == pytest.approx(np.eye(3))
     quarter = np.array([np.sqrt(0.5), 0, 0, np.sqrt(0.5)])  # 90 degrees about z, as in nuScenes
     assert rotation_from_quaternion(quarter) @ [1, 0, 0] == pytest.approx([0, 1, 0])
-    assert yaw_of(rotation_from_quaternion(quarter)) == pytest.approx(np.pi / 2)
+    assert yaw_from_rotation(rotation_from_quaternion(quarter)) == pytest.approx(np.pi / 2)
     half = np.diag([1.0, -1, -1])  # where w is 0
     assert abs(quaternion_from_rotation(half)) == pytest.approx([0, 1, 0, 0])
 
@@ -81,8 +82,8 @@ def test_roll_turns_the_camera_clockwise() -> None:
     [
         (np.eye(3), "has shape"),
         (np.full((4, 4), np.nan), "NaN"),
-        (transform(1.1 * np.eye(3), np.zeros(3)), "not orthonormal"),
-        (transform(np.diag([1.0, -1, 1]), np.zeros(3)), "mirrors"),
+        (make_transform(1.1 * np.eye(3), np.zeros(3)), "not orthonormal"),
+        (make_transform(np.diag([1.0, -1, 1]), np.zeros(3)), "mirrors"),
         (np.eye(4) + np.eye(4)[[3, 2, 1, 0]], "last row"),
     ],
 )
@@ -103,7 +104,5 @@ def test_turns_about_z() -> None:
 
 @given(st.lists(st.floats(-4, 4), min_size=3, max_size=3))
 def test_rotations_from_vectors_are_scipys(vector: list[float]) -> None:
-    from scipy.spatial.transform import Rotation
-
     found = rotation_from_vector(np.array(vector))
     assert found == pytest.approx(Rotation.from_rotvec(vector).as_matrix(), abs=1e-9)

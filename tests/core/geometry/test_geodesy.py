@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyweave.core.geometry.geodesy import LocalFrame, convergence, project, unproject, utm_crs
+from skyweave.core.geometry.geodesy import LocalFrame, grid_convergence, project_lon_lat, unproject_lon_lat, utm_crs
 from skyweave.core.geometry.grid import MapGrid
 
 LATITUDE, LONGITUDE = st.floats(-79, 79), st.floats(-179.9, 179.9)
@@ -22,15 +22,15 @@ def test_zones() -> None:
 def test_a_known_point() -> None:
     """45 degrees north on a central meridian: 0.9996 of the meridian's arc from the equator, 4,984,944.378 m."""
     place = np.array([[9.0, 45.0]])
-    found = project(place, "EPSG:32632")
+    found = project_lon_lat(place, "EPSG:32632")
     assert found[0] == pytest.approx([500_000, 0.9996 * 4_984_944.378], abs=1e-3)
-    assert unproject(found, "EPSG:32632") == pytest.approx(place, abs=1e-9)
+    assert unproject_lon_lat(found, "EPSG:32632") == pytest.approx(place, abs=1e-9)
 
 
 def test_grid_north_is_true_north_on_the_central_meridian_only() -> None:
-    assert convergence(50, 15, "EPSG:32633") == pytest.approx(0, abs=1e-12)
+    assert grid_convergence(50, 15, "EPSG:32633") == pytest.approx(0, abs=1e-12)
     # (longitude - central meridian) * sin(latitude), to first order
-    assert np.degrees(convergence(50, 16, "EPSG:32633")) == pytest.approx(np.sin(np.radians(50)), rel=1e-3)
+    assert np.degrees(grid_convergence(50, 16, "EPSG:32633")) == pytest.approx(np.sin(np.radians(50)), rel=1e-3)
 
 
 @given(LATITUDE, LONGITUDE, st.lists(st.floats(-5000, 5000), min_size=3, max_size=3))
@@ -60,7 +60,7 @@ def test_the_projection_of_a_local_frame_agrees_with_it(distance: float, toleran
     flat = geographic.copy()
     flat[:, 2] = 0  # on the ellipsoid, where the projection is
     wanted = frame.from_geographic(flat)
-    found = project(geographic[:, [1, 0]], frame.crs)
+    found = project_lon_lat(geographic[:, [1, 0]], frame.crs)
     assert found == pytest.approx(wanted[:, :2], abs=tolerance)
     MapGrid.around(0, 0, 100, 1.0, frame.crs)  # metres: a grid accepts it
 

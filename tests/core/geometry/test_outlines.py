@@ -15,11 +15,11 @@ from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, GroundPlane
-from skyweave.core.geometry.outlines import box_outlines, colour_of, cut_at, view_outline
+from skyweave.core.geometry.outlines import camera_footprint, clip_edges, name_colour, project_box_edges
 from skyweave.core.sensors import get_sensor
 from skyweave.recordings.nuscenes.link import nanoseconds
 from skyweave.viewing.contact_sheet import write_contact_sheet
-from skyweave.viewing.ground_mosaic import frame_grid, ground_mosaic
+from skyweave.viewing.ground_mosaic import frame_map_grid, render_ground_mosaic
 
 
 def test_outlines_enclose_the_pixels_of_their_box() -> None:
@@ -29,7 +29,7 @@ def test_outlines_enclose_the_pixels_of_their_box() -> None:
         geometry = capture.true_geometry
         assert geometry is not None
         _, index = cast(geometry, frame.annotations.boxes)
-        for number, outline in enumerate(box_outlines(geometry, frame.annotations.boxes)):
+        for number, outline in enumerate(project_box_edges(geometry, frame.annotations.boxes)):
             rows, columns = np.nonzero(index == number)
             assert len(outline) == 14 and len(rows)
             low, high = outline.reshape(-1, 2).min(0), outline.reshape(-1, 2).max(0)
@@ -41,16 +41,16 @@ def test_outlines_enclose_the_pixels_of_their_box() -> None:
 def test_boxes_behind_or_beside_the_camera_have_no_lines() -> None:
     geometry = CameraGeometry(PinholeCamera.from_field_of_view(1.0, 60, 80), camera_pose(np.zeros(3), 0.0, 0.0))
     boxes = Boxes([[-10, 0, 0], [10, 0, 0], [10, 50, 0], [2, 0, 0]], [[4, 2, 2]] * 3 + [[8, 2, 2]], [0.0] * 4)
-    counts = [len(outline) for outline in box_outlines(geometry, boxes)]
+    counts = [len(outline) for outline in project_box_edges(geometry, boxes)]
     assert counts[0] == 0 and counts[1] == 14 and counts[2] == 0
-    assert all(np.isfinite(outline).all() for outline in box_outlines(geometry, boxes))
+    assert all(np.isfinite(outline).all() for outline in project_box_edges(geometry, boxes))
 
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=1, max_size=8))
 @settings(max_examples=50)
 def test_cut_edges_stay_in_front(depths: list[tuple[float, float]]) -> None:
     edges = np.array([[[1.0, 2.0, a], [-3.0, 0.5, b]] for a, b in depths])
-    cut = cut_at(edges, 0.1)
+    cut = clip_edges(edges, 0.1)
     assert len(cut) == sum(max(pair) > 0.1 for pair in depths)
     assert (cut[..., 2] >= 0.1 - 1e-9).all() and np.isfinite(cut).all()
 
@@ -60,7 +60,7 @@ def test_views_end_at_the_ground_or_far_away(pitch: float) -> None:
     geometry = CameraGeometry(
         PinholeCamera.from_field_of_view(1.2, 60, 80), camera_pose(np.array([5.0, 6.0, 50.0]), 0.4, pitch)
     )
-    outline = view_outline(geometry, GroundPlane(2.0), 300.0)
+    outline = camera_footprint(geometry, GroundPlane(2.0), 300.0)
     away = np.linalg.norm(outline - geometry.position, axis=1)
     on_ground = np.abs(outline[:, 2] - 2.0) < 1e-9
     assert len(outline) == 32 and (on_ground | np.isclose(away, 300.0)).all() and away.max() < 300.0 + 1e-6
@@ -70,8 +70,8 @@ def test_views_end_at_the_ground_or_far_away(pitch: float) -> None:
 def test_the_mosaic_shows_colours_where_the_pictures_saw_them() -> None:
     one = scene(rows=120, columns=200)
     frame = one.frames[0]
-    grid = frame_grid(frame, one.ground, 200, one.crs)
-    mosaic = ground_mosaic(frame, one.ground, grid, {c: x.load() for c, x in frame.captures.items()})
+    grid = frame_map_grid(frame, one.ground, 200, one.crs)
+    mosaic = render_ground_mosaic(frame, one.ground, grid, {c: x.load() for c, x in frame.captures.items()})
     assert frame.annotations is not None and mosaic.shape == (200, 200, 3)
     cells = grid.cells_from_world(frame.annotations.boxes.centres)
     assert ((cells > 0) & (cells < 200)).all()
@@ -84,8 +84,8 @@ def test_the_mosaic_shows_colours_where_the_pictures_saw_them() -> None:
 
 
 def test_names_keep_their_colours() -> None:
-    assert colour_of("vehicle.car") == colour_of("car") != colour_of("truck")
-    assert colour_of("UAV_1") == colour_of("UAV_1") != colour_of("UAV_2")
+    assert name_colour("vehicle.car") == name_colour("car") != name_colour("truck")
+    assert name_colour("UAV_1") == name_colour("UAV_1") != name_colour("UAV_2")
 
 
 def test_time_stamps_in_any_unit() -> None:

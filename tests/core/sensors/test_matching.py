@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skyweave.core.errors import UnknownNameError
 from skyweave.core.sensors import Band, Sensor, get_sensor, match_bands
-from skyweave.core.sensors.matching import wavelength_in
+from skyweave.core.sensors.matching import parse_wavelength
 
 S2 = get_sensor("sentinel2-l2a")
 NAMES = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
@@ -97,7 +97,7 @@ def test_counts_must_agree() -> None:
     ],
 )
 def test_wavelengths_in_descriptions(text: str, expected: float | None) -> None:
-    assert wavelength_in(text) == (None if expected is None else pytest.approx(expected))
+    assert parse_wavelength(text) == (None if expected is None else pytest.approx(expected))
 
 
 def test_nearest_wavelength_wins_where_detectors_overlap() -> None:

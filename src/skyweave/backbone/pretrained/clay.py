@@ -52,7 +52,7 @@ class Clay(PublishedEncoder):
         """The batch itself, with Clay's statistics where it has them."""
         known = STATISTICS.get(batch.sensor.name, {})
         pairs = [known.get(band.name, (band.mean, band.std)) for band in batch.sensor.bands]
-        sensor = batch.sensor.normalised_with([mean for mean, _ in pairs], [std for _, std in pairs])
+        sensor = batch.sensor.with_statistics([mean for mean, _ in pairs], [std for _, std in pairs])
         return SensorBatch(batch.pixels, batch.valid, sensor, batch.ground_sample_distance)
 
     def tokenise(

@@ -150,7 +150,7 @@ class PublishedEncoder(nn.Module):
             if unit != band.unit:
                 raise WeightsError(
                     f"{self.config.name} normalises {band.name} in {band.unit}, {batch.sensor.name} has it in {unit}; "
-                    "load it with the statistics of your unit (sensor.normalised_with)"
+                    "load it with the statistics of your unit (sensor.with_statistics)"
                 )
         return replace(batch, pixels=batch.pixels[:, channels], valid=batch.valid[:, channels], sensor=self.sensor)
 

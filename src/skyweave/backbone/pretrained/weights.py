@@ -152,7 +152,7 @@ def identify_family(state: Mapping[str, Tensor], source: str) -> str:
 def _mae(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, source: str) -> PublishedEncoder:
     channels, patch_size = own["patch_embed.proj.weight"].shape[1:3]
     if sensor is None and channels == 3:
-        sensor = get_sensor("rgb").normalised_with(*IMAGENET_STATISTICS)
+        sensor = get_sensor("rgb").with_statistics(*IMAGENET_STATISTICS)
     sensor = _of_channels(sensor, channels, source)
     after = _norm_after_mean(own)
     return MAE(_config("MAE", own, heads, patch_size, _side(own, source), source), sensor, after)
@@ -165,7 +165,7 @@ def _satmae(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, so
         raise WeightsError(f"{source}: SatMAE with groups of {counts} channels; only the published (4, 4, 2) is known")
     if sensor is None:
         means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in SATMAE_STATISTICS)
-        sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).normalised_with(means, stds)
+        sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).with_statistics(means, stds)
     sensor = _of_channels(sensor, sum(counts), source)
     after = _norm_after_mean(own)
     config = _config("SatMAE", own, heads, kernels[0].shape[-1], _side(own, source), source)
@@ -185,7 +185,7 @@ def _prithvi(own: dict[str, Tensor], sensor: Sensor | None, heads: int | None, s
     if sensor is None:
         version = 1 if frames == 3 else 2  # version 1 was trained on three dates, version 2 on four
         means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in PRITHVI_STATISTICS[version])
-        sensor = get_sensor("sentinel2-l2a").select(PRITHVI_BANDS).normalised_with(means, stds)
+        sensor = get_sensor("sentinel2-l2a").select(PRITHVI_BANDS).with_statistics(means, stds)
     sensor = _of_channels(sensor, kernel.shape[1], source)
     return Prithvi(_config("Prithvi", own, heads, patch_size, side, source, epsilon=1e-5), sensor)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 
-TOUCHING = 1e-9  # metres by which a corner may lie outside and still count as on a side
+EDGE_TOLERANCE_M = 1e-9  # metres by which a corner may lie outside and still count as on a side
 CORNER_SIGNS = np.array(  # of (length, width, height), bottom face first, each counter-clockwise from front left
     [[1, 1, -1], [-1, 1, -1], [-1, -1, -1], [1, -1, -1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1], [1, -1, 1]]
 )
@@ -114,7 +114,7 @@ def _inside(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
     offset = points[:, :, None] - polygons[:, None]
     cross = sides[:, None, :, 0] * offset[..., 1] - sides[:, None, :, 1] * offset[..., 0]
     length = np.linalg.norm(sides, axis=-1)[:, None]
-    return np.asarray((cross >= -TOUCHING * length).all(-1))
+    return np.asarray((cross >= -EDGE_TOLERANCE_M * length).all(-1))
 
 
 def _crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

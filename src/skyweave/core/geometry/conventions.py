@@ -2,12 +2,12 @@
 
 Inside, a world is x east, y north, z up and a camera looks along z with x right and y down. Each function takes what
 the other system gives, in its units, and returns ``world_from_camera`` (4, 4). Where true north is not the grid's
-north, pass the grid convergence (`skyweave.core.geometry.geodesy.convergence`).
+north, pass the grid convergence (`skyweave.core.geometry.geodesy.grid_convergence`).
 """
 
 import numpy as np
 
-from skyweave.core.geometry.frames import check_transform, rotation_about_z, rotation_from_quaternion, transform
+from skyweave.core.geometry.frames import check_transform, make_transform, rotation_about_z, rotation_from_quaternion
 
 ENU_FROM_NED = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
 """North, east, down to east, north, up; its own inverse."""
@@ -19,7 +19,7 @@ CARLA_MIRROR = np.diag([1.0, -1, 1])
 FLU_FROM_CAMERA = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
-def camera_from_ned(
+def pose_from_ned(
     position: np.ndarray, quaternion: np.ndarray, body_from_camera: np.ndarray | None = None, convergence: float = 0.0
 ) -> np.ndarray:
     """PX4, ArduPilot or AirSim: a vehicle or a camera in local NED.
@@ -35,7 +35,7 @@ def camera_from_ned(
     return _placed(position, rotation_from_quaternion(quaternion) @ mounting, convergence)
 
 
-def camera_from_euler(
+def pose_from_mavlink(
     position: np.ndarray,
     roll: float,
     pitch: float,
@@ -48,7 +48,7 @@ def camera_from_euler(
     return _placed(position, ned_from_body(roll, pitch, yaw) @ mounting, convergence)
 
 
-def camera_from_dji(
+def pose_from_dji(
     position: np.ndarray, yaw: float, pitch: float, roll: float = 0.0, convergence: float = 0.0
 ) -> np.ndarray:
     """DJI's gimbal angles (XMP ``GimbalYawDegree`` and so on).
@@ -64,7 +64,7 @@ def camera_from_dji(
     return _placed(ENU_FROM_NED @ np.asarray(position, np.float64), rotation, convergence)
 
 
-def camera_from_carla(location: np.ndarray, pitch: float, yaw: float, roll: float) -> np.ndarray:
+def pose_from_carla(location: np.ndarray, pitch: float, yaw: float, roll: float) -> np.ndarray:
     """A ``carla.Transform`` of a camera: left-handed, x forward, y right, z up; metres and degrees.
 
     The world becomes x as CARLA's (east), y against it (CARLA's y points south), z up.
@@ -72,7 +72,7 @@ def camera_from_carla(location: np.ndarray, pitch: float, yaw: float, roll: floa
     p, y, r = np.radians((pitch, yaw, roll))
     turned = rotation_about_z(y) @ _about_y(-p) @ _about_x(-r)
     rotation = CARLA_MIRROR @ turned @ CARLA_MIRROR @ FLU_FROM_CAMERA
-    pose = transform(rotation, CARLA_MIRROR @ np.asarray(location, np.float64))
+    pose = make_transform(rotation, CARLA_MIRROR @ np.asarray(location, np.float64))
     return check_transform(pose, "the pose from CARLA")
 
 
@@ -94,7 +94,7 @@ def ned_from_body(roll: float, pitch: float, yaw: float) -> np.ndarray:
 def _placed(ned: np.ndarray, ned_from_camera: np.ndarray, convergence: float) -> np.ndarray:
     """To the grid: where grid north lies clockwise of true north, true directions turn counter-clockwise."""
     rotation = rotation_about_z(convergence) @ ENU_FROM_NED @ ned_from_camera
-    return check_transform(transform(rotation, ENU_FROM_NED @ np.asarray(ned, np.float64)), "the converted pose")
+    return check_transform(make_transform(rotation, ENU_FROM_NED @ np.asarray(ned, np.float64)), "the converted pose")
 
 
 def _about_x(angle: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from skyweave.core.errors import DataError
 ORTHONORMAL_TOLERANCE = 1e-5
 
 
-def transform(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+def make_transform(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """4x4 float64 transform from a (3, 3) rotation and a (3,) translation; leading axes are batches."""
     rotation, translation = np.asarray(rotation, np.float64), np.asarray(translation, np.float64)
     batch = np.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
@@ -26,7 +26,7 @@ def transform(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
 def invert_transform(a_from_b: np.ndarray) -> np.ndarray:
     """``b_from_a`` of a rigid transform (..., 4, 4), without a general matrix inversion."""
     rotation = np.swapaxes(a_from_b[..., :3, :3], -1, -2)
-    return transform(rotation, -np.einsum("...ij,...j->...i", rotation, a_from_b[..., :3, 3]))
+    return make_transform(rotation, -np.einsum("...ij,...j->...i", rotation, a_from_b[..., :3, 3]))
 
 
 def transform_points(a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
     return turned
 
 
-def yaw_of(rotation: np.ndarray) -> np.ndarray:
+def yaw_from_rotation(rotation: np.ndarray) -> np.ndarray:
     """Heading of a frame's x axis in radians, counter-clockwise from east, of (..., 3, 3) rotations."""
     return np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0])
 
@@ -144,7 +144,7 @@ def camera_pose(position: np.ndarray, yaw: float, pitch: float, roll: float = 0.
     down = np.cross(forward, right)
     c, s = np.cos(roll), np.sin(roll)
     rotation = np.stack([c * right + s * down, c * down - s * right, forward], -1)
-    return transform(rotation, np.asarray(position, np.float64))
+    return make_transform(rotation, np.asarray(position, np.float64))
 
 
 def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:

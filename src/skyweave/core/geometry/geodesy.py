@@ -7,8 +7,8 @@ from pyproj import CRS, Proj, Transformer
 
 from skyweave.core.errors import DataError
 
-GEOGRAPHIC = "EPSG:4326"
-GEOCENTRIC = "EPSG:4978"
+GEOGRAPHIC_CRS = "EPSG:4326"
+GEOCENTRIC_CRS = "EPSG:4978"
 
 
 def utm_crs(latitude: float, longitude: float) -> str:
@@ -25,19 +25,19 @@ def utm_crs(latitude: float, longitude: float) -> str:
     return f"EPSG:{32600 + number if latitude >= 0 else 32700 + number}"
 
 
-def project(degrees: np.ndarray, crs: str) -> np.ndarray:
+def project_lon_lat(degrees: np.ndarray, crs: str) -> np.ndarray:
     """(n, 2) metres east and north in ``crs`` of (n, 2) longitudes and latitudes."""
     longitude, latitude = np.atleast_2d(np.asarray(degrees, np.float64))[:, :2].T
-    return np.stack(Transformer.from_crs(GEOGRAPHIC, crs, always_xy=True).transform(longitude, latitude), -1)
+    return np.stack(Transformer.from_crs(GEOGRAPHIC_CRS, crs, always_xy=True).transform(longitude, latitude), -1)
 
 
-def unproject(points: np.ndarray, crs: str) -> np.ndarray:
+def unproject_lon_lat(points: np.ndarray, crs: str) -> np.ndarray:
     """(n, 2) longitudes and latitudes of (n, 2 or 3) metres east and north in ``crs``."""
     x, y = np.atleast_2d(np.asarray(points, np.float64))[:, :2].T
-    return np.stack(Transformer.from_crs(crs, GEOGRAPHIC, always_xy=True).transform(x, y), -1)
+    return np.stack(Transformer.from_crs(crs, GEOGRAPHIC_CRS, always_xy=True).transform(x, y), -1)
 
 
-def convergence(latitude: float, longitude: float, crs: str) -> float:
+def grid_convergence(latitude: float, longitude: float, crs: str) -> float:
     """Radians that grid north of ``crs`` lies clockwise of true north at a place."""
     return float(np.radians(Proj(crs).get_factors(longitude, latitude).meridian_convergence))
 
@@ -86,11 +86,13 @@ class LocalFrame:
     def to_geographic(self, points: np.ndarray) -> np.ndarray:
         """(n, 3) latitude, longitude, height of (n, 3) east, north, up."""
         x, y, z = (np.asarray(points, np.float64) @ self._rotation + self._origin).T
-        longitude, latitude, height = Transformer.from_crs(GEOCENTRIC, "EPSG:4979", always_xy=True).transform(x, y, z)
+        longitude, latitude, height = Transformer.from_crs(GEOCENTRIC_CRS, "EPSG:4979", always_xy=True).transform(
+            x, y, z
+        )
         return np.stack([latitude, longitude, height], -1)
 
 
 def _geocentric(places: np.ndarray) -> np.ndarray:
     latitude, longitude, height = places.T
-    transformer = Transformer.from_crs("EPSG:4979", GEOCENTRIC, always_xy=True)
+    transformer = Transformer.from_crs("EPSG:4979", GEOCENTRIC_CRS, always_xy=True)
     return np.stack(transformer.transform(longitude, latitude, height), -1)

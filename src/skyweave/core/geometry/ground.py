@@ -11,7 +11,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 
-HORIZON = 1e-6  # rays that fall by less than this per metre of depth never meet the ground
+MIN_DESCENT = 1e-6  # rays that fall by less than this per metre of depth never meet the ground
 
 
 class Ground(Protocol):
@@ -43,7 +43,7 @@ class GroundPlane:
             (...,) depth in units of the ray, NaN at or above the horizon and for a camera below the ground.
         """
         fall = rays[..., 2]
-        meets = (fall < -HORIZON) & (position[..., 2] > self.z)
+        meets = (fall < -MIN_DESCENT) & (position[..., 2] > self.z)
         safe = fall * meets + (meets * 1.0 - 1.0)  # -1 where the ray does not meet, so gradients stay finite
         depth = (self.z - position[..., 2]) / safe
         if isinstance(depth, np.ndarray | np.floating):
@@ -112,7 +112,7 @@ class ElevationModel:
         shape, rays = rays.shape[:-1], np.asarray(rays, np.float64).reshape(-1, 3)
         result = np.full(len(rays), np.nan)
         fall = -rays[:, 2]
-        meets = np.isfinite(rays).all(-1) & (fall > HORIZON)
+        meets = np.isfinite(rays).all(-1) & (fall > MIN_DESCENT)
         start = np.where(meets, np.maximum((position[2] - self._range[1]) / np.where(meets, fall, 1), 0.0), 0.0)
         stop = np.where(meets, (position[2] - self._range[0]) / np.where(meets, fall, 1), -1.0) + 1e-6
         start, stop = np.maximum(start - 1e-6, 0.0), np.minimum(stop, self._exit(position, rays))

@@ -10,10 +10,10 @@ from skyweave.core.geometry.camera import NEAR_PLANE_M, CameraGeometry
 from skyweave.core.geometry.frames import invert_transform, transform_points
 from skyweave.core.geometry.ground import Ground
 
-EDGES = np.array(  # of the corners of a box, in the order of `Boxes.corners`; the last is the front
+BOX_EDGES = np.array(  # of the corners of a box, in the order of `Boxes.corners`; the last is the front
     [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4], [0, 4], [1, 5], [2, 6], [3, 7], [4, 7], [0, 7]]
 )
-BORDER_STEPS = 8  # points on each side of a picture's border
+POINTS_PER_SIDE = 8  # points on each side of a picture's border
 CLASS_COLOURS = {
     "truck": (255, 140, 40),
     "bus": (255, 90, 200),
@@ -21,10 +21,10 @@ CLASS_COLOURS = {
     "cycl": (150, 255, 90),
     "car": (255, 235, 80),
 }
-LIMIT = 4.0  # pictures; edges that leave by more are not drawn
+MAX_OVERSHOOT_IMAGES = 4.0  # pictures; edges that leave by more are not drawn
 
 
-def box_outlines(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray]:
+def project_box_edges(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray]:
     """Edges of each box as seen by a camera.
 
     Returns:
@@ -41,15 +41,15 @@ def box_outlines(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray]:
         if not camera.inside(middle):
             outlines.append(np.zeros((0, 2, 2)))
             continue
-        pixels, _ = camera.project(cut_at(box[EDGES], 10 * NEAR_PLANE_M))
+        pixels, _ = camera.project(clip_edges(box[BOX_EDGES], 10 * NEAR_PLANE_M))
         size = np.array([camera.columns, camera.rows])
         with np.errstate(invalid="ignore"):
-            near = (np.abs(pixels - size / 2) < LIMIT * size).all(axis=(1, 2))
+            near = (np.abs(pixels - size / 2) < MAX_OVERSHOOT_IMAGES * size).all(axis=(1, 2))
         outlines.append(pixels[near])
     return outlines
 
 
-def cut_at(edges: np.ndarray, depth: float) -> np.ndarray:
+def clip_edges(edges: np.ndarray, depth: float) -> np.ndarray:
     """Edges (n, 2, 3) in the camera frame, cut where they come nearer than ``depth``; those wholly nearer leave."""
     edges = edges[(edges[..., 2] > depth).any(axis=1)].copy()
     for end in (0, 1):
@@ -60,13 +60,13 @@ def cut_at(edges: np.ndarray, depth: float) -> np.ndarray:
     return edges
 
 
-def view_outline(geometry: CameraGeometry, ground: Ground, farthest: float) -> np.ndarray:
+def camera_footprint(geometry: CameraGeometry, ground: Ground, farthest: float) -> np.ndarray:
     """(n, 3) world points where the border of the picture meets the ground, in order round the picture.
 
     Points above the horizon, or farther than ``farthest`` metres away, lie at that distance.
     """
     camera = geometry.camera
-    along = np.linspace(0, 1, BORDER_STEPS, endpoint=False)
+    along = np.linspace(0, 1, POINTS_PER_SIDE, endpoint=False)
     u = np.concatenate([along, np.ones_like(along), 1 - along, np.zeros_like(along)]) * camera.columns
     v = np.concatenate([np.zeros_like(along), along, np.ones_like(along), 1 - along]) * camera.rows
     rays = geometry.world_rays(np.stack([u, v], -1))
@@ -78,7 +78,7 @@ def view_outline(geometry: CameraGeometry, ground: Ground, farthest: float) -> n
     return outline
 
 
-def colour_of(name: str) -> tuple[int, int, int]:
+def name_colour(name: str) -> tuple[int, int, int]:
     """A bright colour that a name always has; the usual classes have one each."""
     for known, colour in CLASS_COLOURS.items():
         if known in name:

@@ -7,7 +7,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 
-STEPS = 10
+GAUSS_NEWTON_STEPS = 10
 
 
 def triangulate(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,7 @@ def triangulate(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[
         raise DataError(f"pixels have shape {pixels.shape}; give (cameras, points, 2) for {len(cameras)} cameras")
     points = _nearest_to_rays(pixels, cameras)
     known = np.isfinite(pixels).all(-1) & np.isfinite(points).all(-1)
-    for _ in range(STEPS):
+    for _ in range(GAUSS_NEWTON_STEPS):
         errors, slopes = _errors(points, pixels, cameras)
         usable = known[..., None] & np.isfinite(errors)
         errors = np.where(usable, errors, 0)

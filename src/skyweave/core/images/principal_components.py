@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPREAD = 2.5
+FULL_COLOUR_STD = 2.5
 """Standard deviations from the mean to full colour."""
 
 
 @dataclass(frozen=True)
-class PrincipalColours:
+class PrincipalComponents:
     """A projection of features to red, green and blue.
 
     Attributes:
@@ -23,9 +23,9 @@ class PrincipalColours:
     deviations: np.ndarray
 
     def colours(self, features: np.ndarray) -> np.ndarray:
-        """(samples, channels) to (samples, 3) uint8; the mean is mid grey, ``SPREAD`` deviations are full colour."""
+        """(samples, channels) to (samples, 3) uint8; the mean is mid grey, ``FULL_COLOUR_STD`` deviations are full colour."""
         projected = (features.astype(np.float64) - self.mean) @ self.axes
-        scaled = projected / np.where(self.deviations > 0, self.deviations, 1) / (2 * SPREAD) + 0.5
+        scaled = projected / np.where(self.deviations > 0, self.deviations, 1) / (2 * FULL_COLOUR_STD) + 0.5
         return np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 
@@ -54,11 +54,11 @@ class RunningCovariance:
         self.total += values.sum(0)
         self.products += values.T @ values
 
-    def principal_colours(self) -> PrincipalColours:
+    def principal_components(self) -> PrincipalComponents:
         """The three axes of largest variance; each points to where its largest coefficient is positive."""
         channels = len(self.total)
         if self.shift is None:
-            return PrincipalColours(np.zeros(channels), np.zeros((channels, 3)), np.zeros(3))
+            return PrincipalComponents(np.zeros(channels), np.zeros((channels, 3)), np.zeros(3))
         offset = self.total / self.count
         covariance = self.products / self.count - np.outer(offset, offset)
         variances, vectors = np.linalg.eigh(covariance)
@@ -68,4 +68,4 @@ class RunningCovariance:
         axes[:, :kept] = vectors[:, ::-1][:, :kept]
         deviations[:kept] = np.sqrt(np.maximum(variances[::-1][:kept], 0))
         signs = np.sign(axes[np.abs(axes).argmax(0), range(3)])
-        return PrincipalColours(self.shift + offset, axes * np.where(signs == 0, 1, signs), deviations)
+        return PrincipalComponents(self.shift + offset, axes * np.where(signs == 0, 1, signs), deviations)

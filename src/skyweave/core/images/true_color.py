@@ -5,7 +5,7 @@ import numpy as np
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 
-RED_GREEN_BLUE = (660.0, 560.0, 480.0)
+RGB_WAVELENGTHS_NM = (660.0, 560.0, 480.0)
 MAX_WAVELENGTH_OFFSET_NM = 60.0  # nanometres within which a band passes for red, green or blue
 NODATA_GREY = 222  # grey of pixels without a value
 
@@ -29,7 +29,7 @@ def true_color_image(observation: Observation) -> np.ndarray:
 def display_bands(sensor: Sensor) -> list[int]:
     """The channels nearest to red, green and blue, or the first channel alone."""
     nearest = []
-    for wanted in RED_GREEN_BLUE:
+    for wanted in RGB_WAVELENGTHS_NM:
         distances = [
             (abs(band.wavelength - wanted), channel)
             for channel, band in enumerate(sensor.bands)

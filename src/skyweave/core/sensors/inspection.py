@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.core.sensors.matching import wavelength_in
+from skyweave.core.sensors.matching import parse_wavelength
 
 METRES_PER_DEGREE = 111_320.0  # along a meridian; along a parallel times the cosine of the latitude
 MAX_STRIP_VALUES = 16_000_000  # read at most this many values at once (128 MB as float64)
@@ -57,7 +57,7 @@ class BandReport:
 
 
 @dataclass
-class FileReport:
+class RasterReport:
     """A raster file.
 
     Attributes:
@@ -92,7 +92,7 @@ class FileReport:
 
 def inspect_raster(
     path: str | Path, sample: int | None = None, progress: Callable[[float], None] | None = None
-) -> FileReport:
+) -> RasterReport:
     """Read a raster's declarations and the range of its values; nothing is interpreted or scaled.
 
     Args:
@@ -131,7 +131,7 @@ def inspect_raster(
     return report
 
 
-def _declarations(dataset: Any, path: Path) -> FileReport:
+def _declarations(dataset: Any, path: Path) -> RasterReport:
     if not dataset.count:
         names = "; ".join(dataset.subdatasets[:4]) or "none"
         raise DataError(f"{path} holds no bands of its own; give one of its subdatasets: {names}")
@@ -139,7 +139,7 @@ def _declarations(dataset: Any, path: Path) -> FileReport:
     georeferenced = not dataset.transform.is_identity
     tags = dataset.tags()
     time = next((tags[key] for key in _TIME_TAGS if tags.get(key)), None)
-    return FileReport(
+    return RasterReport(
         path=str(path),
         driver=dataset.driver,
         rows=dataset.height,
@@ -160,7 +160,7 @@ def _band(dataset: Any, number: int, path: Path) -> BandReport:
     colour = dataset.colorinterp[number - 1].name
     tags, imagery = dataset.tags(number), dataset.tags(number, ns="IMAGERY")
     name, source = description or None, "description" if description else None
-    if name is None and dataset.count == 1 and (stem := name_in_file_name(path.name)):
+    if name is None and dataset.count == 1 and (stem := band_from_file_name(path.name)):
         name, source = stem, "file name"
     if name is None and dataset.count in (3, 4) and dataset.dtypes[0] == "uint8" and colour in ("red", "green", "blue"):
         name, source = colour, "colour"
@@ -169,7 +169,7 @@ def _band(dataset: Any, number: int, path: Path) -> BandReport:
         dtype=dataset.dtypes[number - 1],
         name=name,
         name_from=source,
-        wavelength=_nanometres(tags, imagery, "wavelength", "CENTRAL_WAVELENGTH_UM") or wavelength_in(name or ""),
+        wavelength=_nanometres(tags, imagery, "wavelength", "CENTRAL_WAVELENGTH_UM") or parse_wavelength(name or ""),
         width=_nanometres(tags, imagery, "fwhm", "FWHM_UM"),
         scale=dataset.scales[number - 1],
         offset=dataset.offsets[number - 1],
@@ -179,7 +179,7 @@ def _band(dataset: Any, number: int, path: Path) -> BandReport:
     )
 
 
-def name_in_file_name(file_name: str) -> str | None:
+def band_from_file_name(file_name: str) -> str | None:
     """The band that a one-band file is called after: ``S2A_..._36_85_B8A.tif`` is ``B8A``, ``..._VV.tif`` is ``VV``."""
     tokens = file_name.split(".")[0].split("_")
     if len(tokens) > 1 and re.fullmatch(r"\d+m", tokens[-1], re.I):
@@ -213,7 +213,7 @@ def _ground_sample_distance(dataset: Any) -> float | None:
     return math.sqrt(x * y) * float(dataset.crs.linear_units_factor[1])
 
 
-def _values(dataset: Any, report: FileReport, sample: int | None, progress: Callable[[float], None]) -> None:
+def _values(dataset: Any, report: RasterReport, sample: int | None, progress: Callable[[float], None]) -> None:
     """Fill in shares, minimum, maximum and mean, strip by strip."""
     from rasterio.enums import Resampling
     from rasterio.windows import Window

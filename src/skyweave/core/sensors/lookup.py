@@ -19,22 +19,22 @@ def get_sensor(name: str | Path) -> Sensor:
     text = str(name)
     if text.endswith((".yaml", ".yml")):
         return load_sensor(text)
-    for known in names():
+    for known in sensor_names():
         if normalise_name(known) == normalise_name(text):
             return _read(known)
     raise UnknownNameError(
-        f"no sensor is called {text!r}{did_you_mean(text, names())}; valid names: {', '.join(names())}; "
+        f"no sensor is called {text!r}{did_you_mean(text, sensor_names())}; valid names: {', '.join(sensor_names())}; "
         "for a sensor of your own give the path of a .yaml file"
     )
 
 
 def catalogue() -> dict[str, Sensor]:
     """Every built-in sensor by name, in alphabetical order."""
-    return {name: _read(name) for name in names()}
+    return {name: _read(name) for name in sensor_names()}
 
 
 @cache
-def names() -> tuple[str, ...]:
+def sensor_names() -> tuple[str, ...]:
     """The catalogue's names, in alphabetical order, without reading the files."""
     entries = (files("skyweave.core.sensors") / "catalogue").iterdir()
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")))

@@ -104,7 +104,7 @@ def match_bands(
     fwhm: list[float | None] = list(widths) if widths is not None else [None] * count
     if len(given) != count or len(fwhm) != count:
         raise DataError(f"{count} descriptions, {len(given)} wavelengths and {len(fwhm)} widths: give one per band")
-    centres = [value or wavelength_in(text) for value, text in zip(given, texts, strict=True)]
+    centres = [value or parse_wavelength(text) for value, text in zip(given, texts, strict=True)]
 
     channels: list[int | None] = [None] * len(sensor)
     reasons = [_why_missing(band, texts, centres) for band in sensor.bands]
@@ -135,7 +135,7 @@ def match_bands(
     return BandMatch(sensor, tuple(channels), tuple(reasons), extra)
 
 
-def wavelength_in(text: str) -> float | None:
+def parse_wavelength(text: str) -> float | None:
     """Centre wavelength in nanometres written in a description, ``0.665 um`` or ``665 nm``; None if there is none."""
     found = re.search(r"(\d+(?:\.\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns?|um|µm|μm)\b", text, re.I)
     if not found:

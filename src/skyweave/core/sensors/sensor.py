@@ -137,7 +137,7 @@ class Sensor:
         valid = ", ".join(encoding.name for encoding in self.encodings) or "none declared"
         raise DataError(f"sensor {self.name!r} has no unit {name!r}; declare one of: {valid}")
 
-    def normalised_with(self, means: Sequence[float], stds: Sequence[float]) -> "Sensor":
+    def with_statistics(self, means: Sequence[float], stds: Sequence[float]) -> "Sensor":
         """The same sensor with other normalisation statistics, given in band order."""
         pairs = zip(self.bands, means, stds, strict=True)
         return replace(self, bands=tuple(replace(b, mean=float(m), std=float(s)) for b, m, s in pairs))

@@ -186,5 +186,5 @@ def _measured(samples: GeobenchSamples) -> tuple[Sensor, ...]:
         known = (count > 0) & (spread > 0)
         means, stds = np.where(known, mean, sensor.means), np.where(known, spread, sensor.stds)
         own = replace(sensor, name=f"{sensor.name} of {samples.task.name}")
-        normalised.append(own.normalised_with(means.tolist(), stds.tolist()))
+        normalised.append(own.with_statistics(means.tolist(), stds.tolist()))
     return tuple(normalised)

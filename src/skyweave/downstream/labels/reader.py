@@ -12,7 +12,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
-from skyweave.data.raster import describe_raster
+from skyweave.data.header import read_header
 from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
 from skyweave.downstream.labels.label_files import load_labels
 from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, LabelledSample, Task, check_sample
@@ -215,7 +215,7 @@ def _as_classes(stored: np.ndarray, values: list[int], ignore: list[int], source
 
 @lru_cache(maxsize=4096)
 def _shape(path: Path) -> tuple[int, int]:
-    return describe_raster(path).shape
+    return read_header(path).shape
 
 
 @lru_cache(maxsize=8)

@@ -24,7 +24,7 @@ from mcap.writer import Writer
 from mcap_protobuf.schema import register_schema
 
 from skyweave.core.atomic_write import write_aside
-from skyweave.core.geometry.outlines import colour_of
+from skyweave.core.geometry.outlines import name_colour
 from skyweave.fleet.link.topics import CAMERA, RESULT
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.sinks.subscriber import FleetSubscriber
@@ -171,21 +171,21 @@ class McapRecorder:
             self._place(cube.pose.position, box["centre"])
             cube.pose.orientation.z, cube.pose.orientation.w = sin(box["yaw"] / 2), cos(box["yaw"] / 2)
             cube.size.x, cube.size.y, cube.size.z = box["size"]
-            _paint(cube.color, colour_of(box["category"]), 0.3 + 0.6 * box["score"])
+            _paint(cube.color, name_colour(box["category"]), 0.3 + 0.6 * box["score"])
         for forecast in content["forecasts"]:
             line = entity.lines.add()
             line.type, line.thickness, line.scale_invariant = LINE_STRIP, 2.0, True
             line.pose.orientation.w = 1.0
             for point in forecast["path"]:
                 self._place(line.points.add(), [*point, 0.3])
-            _paint(line.color, colour_of(forecast["category"]), 0.8)
+            _paint(line.color, name_colour(forecast["category"]), 0.8)
         for view in content["views"]:
             line = entity.lines.add()
             line.type, line.thickness, line.scale_invariant = LINE_LOOP, 1.0, True
             line.pose.orientation.w = 1.0
             for point in view["footprint"]:
                 self._place(line.points.add(), [*point, 0.0])
-            _paint(line.color, colour_of(platform), 0.7)
+            _paint(line.color, name_colour(platform), 0.7)
         return update
 
     def _place(self, target: Any, point: list[float]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.frames import quaternion_from_rotation
-from skyweave.core.geometry.outlines import view_outline
+from skyweave.core.geometry.outlines import camera_footprint
 from skyweave.fleet.link.topics import camera_topic, result_topic
 from skyweave.fleet.link.transport import Priority
 from skyweave.fleet.node.node import FusedScene, Node
@@ -202,7 +202,7 @@ def _forecasts(picture: FusedScene, found: Detections) -> list[dict[str, Any]]:
 
 def _view(node: Node, capture: Capture) -> dict[str, Any]:
     geometry = capture.geometry
-    outline = view_outline(geometry, node.place.ground, FARTHEST)[:, :2]
+    outline = camera_footprint(geometry, node.place.ground, FARTHEST)[:, :2]
     forward = geometry.world_from_camera[:3, 2]
     return {
         "channel": capture.channel,

@@ -9,7 +9,7 @@ import numpy as np
 import rerun as rr
 
 from skyweave.core.atomic_write import write_aside
-from skyweave.core.geometry.outlines import colour_of
+from skyweave.core.geometry.outlines import name_colour
 from skyweave.fleet.link.topics import CAMERA, RESULT
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.sinks.mcap import record_messages
@@ -73,13 +73,13 @@ class RerunRecorder:
                 centers=np.array([box["centre"] for box in boxes]).reshape(-1, 3) - self.origin,
                 half_sizes=np.array([box["size"] for box in boxes]).reshape(-1, 3) / 2,
                 quaternions=np.stack([0 * yaws, 0 * yaws, np.sin(yaws / 2), np.cos(yaws / 2)], -1).reshape(-1, 4),
-                colors=[colour_of(box["category"]) for box in boxes],
+                colors=[name_colour(box["category"]) for box in boxes],
                 labels=[f"{box['category']} {box['id'] or ''}" for box in boxes],
                 show_labels=False,
             ),
         )
         paths = [np.array([[*point, 0.3] for point in one["path"]]) - self.origin for one in content["forecasts"]]
-        colours = [colour_of(one["category"]) for one in content["forecasts"]]
+        colours = [name_colour(one["category"]) for one in content["forecasts"]]
         stream.log(f"world/{platform}/forecasts", rr.LineStrips3D(paths, colors=colours))
         stream.log(f"plots/latency/{platform}", rr.Scalars(content["latency"]))
         for view in content["views"]:
@@ -103,4 +103,4 @@ class RerunRecorder:
             ring = np.array([[*point, 0.0] for point in view["footprint"]]).reshape(-1, 3) - self.origin
             if len(ring):
                 strip = np.concatenate([ring, ring[:1]])
-                stream.log(f"world/views/{platform}", rr.LineStrips3D([strip], colors=[colour_of(platform)]))
+                stream.log(f"world/views/{platform}", rr.LineStrips3D([strip], colors=[name_colour(platform)]))

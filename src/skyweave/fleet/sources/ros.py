@@ -17,7 +17,7 @@ import numpy as np
 
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.core.geometry.frames import camera_pose, rotation_from_quaternion, transform
+from skyweave.core.geometry.frames import camera_pose, make_transform, rotation_from_quaternion
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.fleet.config import ROS_IMAGES, ROS_POSES, RosConfig
 from skyweave.fleet.link.clocks import Clock
@@ -176,7 +176,7 @@ class RosSource:
         share = np.clip((time - first[0]) / max(second[0] - first[0], 1), 0, 1)
         sign = 1 if first[2] @ second[2] >= 0 else -1
         rotation = rotation_from_quaternion((1 - share) * first[2] + share * sign * second[2])
-        return transform(rotation, (1 - share) * first[1] + share * second[1])
+        return make_transform(rotation, (1 - share) * first[1] + share * second[1])
 
 
 def camera_mount(mount: tuple[float, ...]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.core.geometry.frames import rotation_from_quaternion, transform
+from skyweave.core.geometry.frames import make_transform, rotation_from_quaternion
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor, get_sensor
 from skyweave.core.sensors.description import sensor_from_dict
@@ -142,7 +142,7 @@ def _own_capture(
     true = None
     if own.true_translation and own.true_rotation:
         rotation = rotation_from_quaternion(np.array(own.true_rotation))
-        pose = transform(rotation, np.array(own.true_translation))
+        pose = make_transform(rotation, np.array(own.true_translation))
         camera = geometry.camera
         intrinsics = camera.intrinsics if own.true_intrinsics is None else np.array(own.true_intrinsics)
         camera = PinholeCamera(intrinsics, camera.rows, camera.columns, camera.distortion)

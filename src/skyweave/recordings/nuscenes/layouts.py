@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.core.geometry.frames import rotation_about_z, rotation_from_quaternion, transform, yaw_of
+from skyweave.core.geometry.frames import make_transform, rotation_about_z, rotation_from_quaternion, yaw_from_rotation
 from skyweave.recordings.nuscenes.link import Moment, Picture
 from skyweave.recordings.nuscenes.splits import Splits, air_co_pred_splits, nuscenes_splits, uav3d_splits
 from skyweave.recordings.nuscenes.tables import SampleAnnotation
@@ -77,7 +77,7 @@ def schema_boxes(rows: list[SampleAnnotation]) -> Boxes:
     width, length, height = np.array([row.size for row in rows], np.float64).T
     rotations = rotation_from_quaternion(np.array([row.rotation for row in rows], np.float64))
     centres = np.array([row.translation for row in rows], np.float64)
-    return Boxes(centres, np.stack([length, width, height], -1), yaw_of(rotations))
+    return Boxes(centres, np.stack([length, width, height], -1), yaw_from_rotation(rotations))
 
 
 def lidar_frame(moment: Moment) -> np.ndarray | None:
@@ -85,7 +85,7 @@ def lidar_frame(moment: Moment) -> np.ndarray | None:
     if LIDAR not in moment.poses:
         return None
     pose = matrix(moment.poses[LIDAR])
-    return transform(rotation_about_z(float(yaw_of(pose[:3, :3]))), pose[:3, 3])
+    return make_transform(rotation_about_z(float(yaw_from_rotation(pose[:3, :3]))), pose[:3, 3])
 
 
 def uav3d_pose(picture: Picture) -> np.ndarray:
@@ -97,7 +97,7 @@ def uav3d_pose(picture: Picture) -> np.ndarray:
     coded = rotation_from_quaternion(np.array(picture.calibration.rotation, np.float64))
     left_handed = MIRRORED_Z @ coded @ MIRRORED_Z
     place = OURS_FROM_CARLA @ np.array(picture.calibration.translation, np.float64)
-    return transform(OURS_FROM_CARLA @ left_handed @ CARLA_FROM_OPENCV, place)
+    return make_transform(OURS_FROM_CARLA @ left_handed @ CARLA_FROM_OPENCV, place)
 
 
 def uav3d_boxes(rows: list[SampleAnnotation]) -> Boxes:
@@ -111,7 +111,7 @@ def uav3d_boxes(rows: list[SampleAnnotation]) -> Boxes:
     centres = np.array([row.translation for row in rows], np.float64) @ OURS_FROM_CARLA
     centres[:, 2] += sizes[:, 2] / 2
     rotations = rotation_from_quaternion(np.array([row.rotation for row in rows], np.float64))
-    return Boxes(centres, sizes, -yaw_of(rotations))
+    return Boxes(centres, sizes, -yaw_from_rotation(rotations))
 
 
 def uav3d_frame(moment: Moment) -> np.ndarray | None:
@@ -119,14 +119,14 @@ def uav3d_frame(moment: Moment) -> np.ndarray | None:
     for picture in moment.pictures:
         if picture.channel == UAV3D_EGO:
             x, y, _ = uav3d_pose(picture)[:3, 3]
-            return transform(np.eye(3), np.array([x, y, 0.0]))
+            return make_transform(np.eye(3), np.array([x, y, 0.0]))
     return None
 
 
 def matrix(row: object) -> np.ndarray:
     """(4, 4) of a row with translation and rotation."""
     translation, rotation = row.translation, row.rotation  # type: ignore[attr-defined]
-    return transform(rotation_from_quaternion(np.array(rotation, np.float64)), np.array(translation, np.float64))
+    return make_transform(rotation_from_quaternion(np.array(rotation, np.float64)), np.array(translation, np.float64))
 
 
 # Functions with names, not lambdas: recordings travel to the processes of a data loader.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.frames import invert_transform, quaternion_from_rotation, rotation_about_z, transform
+from skyweave.core.geometry.frames import invert_transform, make_transform, quaternion_from_rotation, rotation_about_z
 from skyweave.recordings.nuscenes.tables import TABLES, token
 from skyweave.recordings.recording import Annotations, Capture, RecordedScene
 
@@ -202,7 +202,7 @@ def level_body(geometry: CameraGeometry) -> np.ndarray:
     """
     rotation = geometry.world_from_camera[:3, :3]
     east, north, _ = rotation[:, 2] - rotation[:, 1]
-    return transform(rotation_about_z(float(np.arctan2(north, east))), geometry.position)
+    return make_transform(rotation_about_z(float(np.arctan2(north, east))), geometry.position)
 
 
 def microseconds(time: int) -> int:

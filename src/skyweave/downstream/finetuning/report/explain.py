@@ -89,7 +89,7 @@ def principal_maps(model: FinetunedModel, samples: Sequence[LabelledSample]) -> 
     moments = RunningCovariance(maps[0].shape[-1])
     for own in maps:
         moments.add(own.reshape(-1, own.shape[-1]))
-    colours = moments.principal_colours()
+    colours = moments.principal_components()
     return [colours.colours(own.reshape(-1, own.shape[-1])).reshape(*own.shape[:2], 3) for own in maps]
 
 

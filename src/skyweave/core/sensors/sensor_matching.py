@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.core.errors import normalise_name
-from skyweave.core.sensors.inspection import FileReport
+from skyweave.core.sensors.inspection import RasterReport
 from skyweave.core.sensors.matching import BandMatch, match_bands
 from skyweave.core.sensors.sensor import Sensor
 
-OFFSET_FLOOR = 900  # digital numbers; the +1000 of baseline 04.00 less what noise may take away
+MIN_OFFSET_DN = 900  # digital numbers; the +1000 of baseline 04.00 less what noise may take away
 
 
 @dataclass(frozen=True)
-class Fit:
+class SensorMatch:
     """One sensor against one file.
 
     Attributes:
@@ -38,14 +38,14 @@ class Fit:
         return self.verdict in ("all", "subset")
 
 
-def fit_sensors(report: FileReport, sensors: Iterable[Sensor]) -> list[Fit]:
+def match_sensors(report: RasterReport, sensors: Iterable[Sensor]) -> list[SensorMatch]:
     """Every sensor with a verdict, the best first: whole before part, then by how near the resolution is."""
     fits = [_fit(report, sensor) for sensor in sensors]
     order = ("all", "subset", "more", "count", "no")
     return sorted(fits, key=lambda fit: (order.index(fit.verdict), _resolution_gap(report, fit.sensor)))
 
 
-def hints(report: FileReport, fits: Iterable[Fit]) -> list[str]:
+def find_hints(report: RasterReport, fits: Iterable[SensorMatch]) -> list[str]:
     """Sentences about what looks unusual, each with what to declare. Nothing is decided here."""
     fits = list(fits)
     found = [*_empty_hints(report), *_georeference_hints(report), *_nodata_hints(report)]
@@ -72,7 +72,7 @@ def hints(report: FileReport, fits: Iterable[Fit]) -> list[str]:
     return found
 
 
-def possible_units(report: FileReport, sensor: Sensor) -> tuple[str, ...]:
+def possible_units(report: RasterReport, sensor: Sensor) -> tuple[str, ...]:
     """The sensor's encodings that turn the file's values into possible ones; all of them where units are mixed.
 
     Only what is physically out of the question is left out: several may remain, and the user declares one.
@@ -103,7 +103,7 @@ _POSSIBLE = {
 }
 
 
-def _fit(report: FileReport, sensor: Sensor) -> Fit:
+def _fit(report: RasterReport, sensor: Sensor) -> SensorMatch:
     match = match_bands(sensor, report.names, report.wavelengths, [band.width for band in report.bands])
     units = possible_units(report, sensor)
     verdict, reason = _verdict(report, sensor, match)
@@ -116,10 +116,10 @@ def _fit(report: FileReport, sensor: Sensor) -> Fit:
             verdict, reason = "no", doubt
         else:
             reason += f"; but {doubt}: is a nodata value undeclared, or the encoding another?"
-    return Fit(sensor, verdict, reason, match, units if verdict != "no" else ())
+    return SensorMatch(sensor, verdict, reason, match, units if verdict != "no" else ())
 
 
-def _verdict(report: FileReport, sensor: Sensor, match: BandMatch) -> tuple[str, str]:
+def _verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[str, str]:
     """Verdict and reason, by the bands and the storage type alone."""
     unit, count, total = sensor.bands[0].unit, len(match.matched), len(sensor)
     if unit in ("reflectance", "db", "kelvin") and all(band.dtype == "uint8" for band in report.bands):
@@ -143,7 +143,7 @@ def _verdict(report: FileReport, sensor: Sensor, match: BandMatch) -> tuple[str,
     return "no", f"{name}: {reason}"
 
 
-def _offset_hint(report: FileReport, fit: Fit) -> str | None:
+def _offset_hint(report: RasterReport, fit: SensorMatch) -> str | None:
     """Sentinel-2 processing baseline 04.00 and later stores reflectance * 10000 + 1000."""
     lows = [band.minimum for band in report.bands if band.minimum is not None]
     if not lows or not all(band.dtype.startswith(("int", "uint")) for band in report.bands):
@@ -158,11 +158,11 @@ def _offset_hint(report: FileReport, fit: Fit) -> str | None:
             where = (
                 f"minimum of the cirrus band (B10, band {channel + 1}{' if in canonical order' if by_order else ''})"
             )
-            if low >= OFFSET_FLOOR:
+            if low >= MIN_OFFSET_DN:
                 return f"{where} is {low:g}: looks like processing baseline >= 04.00; declare unit dn_offset1000"
-            if low > 0 or high < OFFSET_FLOOR:  # a minimum of 0 may be nodata that the file does not declare
+            if low > 0 or high < MIN_OFFSET_DN:  # a minimum of 0 may be nodata that the file does not declare
                 return f"{where} is {low:g}: looks like no +1000 offset (baseline before 04.00); declare unit dn"
-    if len(lows) >= 6 and min(lows) >= OFFSET_FLOOR:
+    if len(lows) >= 6 and min(lows) >= MIN_OFFSET_DN:
         return (
             f"no value below {min(lows):g} in any of {len(lows)} bands: looks like processing baseline >= 04.00; "
             "check the product's metadata, then declare unit dn_offset1000"
@@ -170,7 +170,7 @@ def _offset_hint(report: FileReport, fit: Fit) -> str | None:
     return None
 
 
-def _empty_hints(report: FileReport) -> list[str]:
+def _empty_hints(report: RasterReport) -> list[str]:
     empty = [band for band in report.bands if band.empty]
     if not empty:
         return []
@@ -181,13 +181,13 @@ def _empty_hints(report: FileReport) -> list[str]:
     return [f"{plural} {numbers} hold nodata only: they are read as invalid pixels; leave them out to save time"]
 
 
-def _georeference_hints(report: FileReport) -> list[str]:
+def _georeference_hints(report: RasterReport) -> list[str]:
     if report.crs is not None and report.ground_sample_distance is not None:
         return []
     return ["no CRS or geotransform: declare ground_sample_distance in metres, and results are on a plain pixel grid"]
 
 
-def _nodata_hints(report: FileReport) -> list[str]:
+def _nodata_hints(report: RasterReport) -> list[str]:
     found = []
     holes = [band for band in report.bands if band.nan_share > 0 and not band.empty]
     if holes:
@@ -202,7 +202,7 @@ def _nodata_hints(report: FileReport) -> list[str]:
     return found
 
 
-def _resolution_gap(report: FileReport, sensor: Sensor) -> float:
+def _resolution_gap(report: RasterReport, sensor: Sensor) -> float:
     if report.ground_sample_distance is None:
         return 0.0
     return abs(math.log(report.ground_sample_distance / sensor.ground_sample_distance))

@@ -48,7 +48,7 @@ def test_load_returns_what_the_card_says() -> None:
     assert set(skyweave.list_weights()) == {"crossing", "tiny"}
     assert isinstance(skyweave.load("tiny"), Backbone)
     assert isinstance(skyweave.load("crossing"), CollaborativeModel)
-    with pytest.raises(FileNotFoundError, match="give a shipped name .crossing, tiny."):
+    with pytest.raises(FileNotFoundError, match=r"give a shipped name .crossing, tiny."):
         skyweave.load("large")
 
 

@@ -5,7 +5,7 @@
 
 Symbols are drawn from their own tables, so their entropy is known. The frame is a map of 200 x 200 cells of 0.5 m: a
 low branch of 26 x 26 cells of 8 channels, and 32 channels for cells that lie in things and are sent by a smooth
-usefulness. Times are CPU seconds of one core, the best of several runs.
+saliency. Times are CPU seconds of one core, the best of several runs.
 """
 
 import argparse
@@ -18,14 +18,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from skyweave.wire.cells import BRANCHES, best_gap_table, decode_cells, gap_classes
-from skyweave.wire.chunks import by_model, decode, encode_frame, read_chunk
+from skyweave.wire.cells import BRANCHES, choose_gap_table, classify_gaps, decode_cells
+from skyweave.wire.chunks import decode_frame, index_tables, read_chunk
 from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, WireGrid
-from skyweave.wire.rans import decode as decode_symbols
-from skyweave.wire.rans import encode
+from skyweave.wire.frame_encoder import encode_frame
+from skyweave.wire.rans import decode_symbols as decode_symbols
+from skyweave.wire.rans import encode_symbols
 from skyweave.wire.receiver import Receiver
 from skyweave.wire.rejection import RejectedError
-from skyweave.wire.tables import COST_SCALE, Branch, EntropyTables, frequencies_from
+from skyweave.wire.tables import COST_SCALE, Branch, EntropyTables, quantise_frequencies
 
 T = TypeVar("T")
 NOW = 1_750_000_000_000_000_000
@@ -73,7 +74,7 @@ def tables(bits: float, escapes: bool = True) -> EntropyTables:
     chosen = np.concatenate([chosen[order], np.full((count, 1), 1e-7 if escapes else 0)], 1)
     low, high = np.arange(LOW_CHANNELS)[None], np.arange(LOW_CHANNELS, count)[None]
     first, flags = np.full(count, -(LEVELS // 2)), np.full(count, escapes)
-    return EntropyTables(frequencies_from(chosen), first, flags, Branch(8, low), Branch(1, high), 0xC0FFEE, 1, 1)
+    return EntropyTables(quantise_frequencies(chosen), first, flags, Branch(8, low), Branch(1, high), 0xC0FFEE, 1, 1)
 
 
 def drawn(made: EntropyTables, table_of: np.ndarray, seed: int) -> np.ndarray:
@@ -89,7 +90,7 @@ def coder(count: int, bits: float) -> dict[str, object]:
     symbols = drawn(made, table_of, 1)
     probability = made.coder.frequencies[table_of, symbols] / (1 << made.precision)
     entropy = -np.log2(probability).sum() / 8
-    stream, encoding = timed(lambda: encode(symbols, table_of, made.coder))
+    stream, encoding = timed(lambda: encode_symbols(symbols, table_of, made.coder))
     found, decoding = timed(lambda: decode_symbols(stream, table_of, made.coder))
     assert (found == symbols).all()
     return {
@@ -119,16 +120,16 @@ def frame(made: EntropyTables, seed: int = 0) -> FrameContent:
     offset = made.first[0]
     return FrameContent(
         7, 1234, NOW, grid, *made.model, pose,
-        Cells(np.arange(coarse.cells), low + offset, usefulness=np.full(coarse.cells, 2.0)),
-        Cells(chosen, high + offset, usefulness=useful.ravel()[chosen]),
+        Cells(np.arange(coarse.cells), low + offset, saliency=np.full(coarse.cells, 2.0)),
+        Cells(chosen, high + offset, saliency=useful.ravel()[chosen]),
     )  # fmt: skip
 
 
 def one_frame(bits: float, budget: int, mtu: int, together: int) -> dict[str, object]:
     made = tables(bits)
     content = frame(made)
-    chunks, encoding = timed(lambda: encode_frame(content, made, mtu, budget, together=together))
-    found, decoding = timed(lambda: decode(chunks, made))
+    chunks, encoding = timed(lambda: encode_frame(content, made, mtu, budget, sort_window=together))
+    found, decoding = timed(lambda: decode_frame(chunks, made))
     size = sum(map(len, chunks))
     entropy = 0.0
     for cells, branch in ((found.low, made.low), (found.high, made.high)):
@@ -156,7 +157,7 @@ def one_frame(bits: float, budget: int, mtu: int, together: int) -> dict[str, ob
 def above_entropy(chunks: list[bytes], made: EntropyTables) -> float:
     """Per cent by which the coded cells are longer than features, classes of distance and raw bits together."""
     spent = entropy = 0.0
-    known = by_model([made])
+    known = index_tables([made])
     for chunk in (read_chunk(data, known) for data in chunks):
         if chunk.cells is None:
             continue
@@ -164,7 +165,7 @@ def above_entropy(chunks: list[bytes], made: EntropyTables) -> float:
         assert not isinstance(groups, RejectedError)
         spent += 8 * len(chunk.cells.stream)
         for group in groups:
-            entropy += best_gap_table(gap_classes(np.diff(group.indices, prepend=-1) - 1), made)[1] / COST_SCALE
+            entropy += choose_gap_table(classify_gaps(np.diff(group.indices, prepend=-1) - 1), made)[1] / COST_SCALE
             table_of = made.branches[BRANCHES[group.branch]].tables[0]
             symbols, _ = made.symbols_of(group.symbols, np.broadcast_to(table_of, group.symbols.shape))
             entropy += float(made.costs[table_of, symbols].sum()) / COST_SCALE

@@ -25,7 +25,7 @@ from skyweave.collaboration.strategies.dual_branch import DualBranch
 from skyweave.collaboration.weights import load_collaboration, round_weights, save_collaboration
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.targets import rasterise
-from skyweave.wire import BoxList, FrameContent, Pose, Receiver, RejectedError, WireGrid, decode
+from skyweave.wire import BoxList, FrameContent, Pose, Receiver, RejectedError, WireGrid, decode_frame
 
 Make = Callable[[str], CollaborativeModel]
 POSE = Pose(np.array([3.0, -4.0, 30.0]), np.array([1.0, 0, 0, 0]))
@@ -67,7 +67,7 @@ def ours(make: Make) -> CollaborativeModel:
 @torch.inference_mode()
 def test_what_the_receiver_decodes_is_what_training_decodes(ours: CollaborativeModel, own: EgoMaps) -> None:
     chunks = sent(ours, own, None)
-    frame = decode(chunks, ours.tables or ())
+    frame = decode_frame(chunks, ours.tables or ())
     found = decode_features(ours, frame)
     assert found is not None
     maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
@@ -91,7 +91,7 @@ def test_boxes_whose_place_came_in_full_are_not_handed_on(ours: CollaborativeMod
     empty, nowhere = torch.zeros_like(torch.from_numpy(own.features)), torch.zeros(own.grid.shape, dtype=torch.bool)
 
     def handed_on(budget: int | None) -> tuple[BoxList, BoxList]:
-        frame = decode(sent(ours, own, budget), ours.tables or ())
+        frame = decode_frame(sent(ours, own, budget), ours.tables or ())
         came = decode_received(ours, empty, nowhere, own.grid, [frame], own.time)
         assert frame.boxes is not None and came.told.boxes.any(), "all are drawn, whatever else came"
         return frame.boxes, came.boxes[0]
@@ -125,7 +125,7 @@ def test_cells_of_own_boxes_travel_first(ours: CollaborativeModel, own: EgoMaps)
         frame = build_message(
             ours, torch.from_numpy(own.features), torch.from_numpy(own.visible), own.grid, own.time, boxes, 1000
         )
-        cells = decode(encode_message(ours, frame, 1000), ours.tables or ()).high
+        cells = decode_frame(encode_message(ours, frame, 1000), ours.tables or ()).high
         assert cells is not None
         footprint = rasterize_boxes(own.boxes, own.grid, 2)[0].numpy().ravel() > 0.5
         return float(footprint[cells.indices].mean())
@@ -151,12 +151,12 @@ def test_a_model_stored_in_int8_says_the_same(
 
 
 def test_boxes_come_first_and_features_get_their_part(ours: CollaborativeModel, make: Make, own: EgoMaps) -> None:
-    tiny = decode(sent(ours, own, 200), ours.tables or ())
+    tiny = decode_frame(sent(ours, own, 200), ours.tables or ())
     assert tiny.boxes is not None and len(tiny.boxes) >= 10
     assert tiny.boxes.scores == pytest.approx(own.boxes.scores[: len(tiny.boxes)], abs=0.01)
-    larger = decode(sent(ours, own, 600), ours.tables or ())
+    larger = decode_frame(sent(ours, own, 600), ours.tables or ())
     assert larger.low is not None and larger.boxes is not None and len(larger.boxes) < 40
-    boxes_only = decode(sent(make("late_fusion"), own, 300))
+    boxes_only = decode_frame(sent(make("late_fusion"), own, 300))
     assert boxes_only.low is None and boxes_only.high is None
 
 
@@ -176,10 +176,10 @@ def test_without_messages_the_map_is_ones_own_to_the_last_bit(ours: Collaborativ
 def test_a_lost_chunk_loses_its_cells_and_no_others(ours: CollaborativeModel, own: EgoMaps) -> None:
     chunks = sent(ours, own, 6000, mtu=300)
     assert len(chunks) >= 4
-    whole = decode(chunks, ours.tables or ())
+    whole = decode_frame(chunks, ours.tables or ())
     assert whole.high is not None
     for lost in range(len(chunks)):
-        part = decode([chunk for i, chunk in enumerate(chunks) if i != lost], ours.tables or ())
+        part = decode_frame([chunk for i, chunk in enumerate(chunks) if i != lost], ours.tables or ())
         known = dict(zip(whole.high.indices.tolist(), whole.high.symbols.tolist(), strict=True))
         if part.high is not None:
             for index, symbols in zip(part.high.indices.tolist(), part.high.symbols.tolist(), strict=True):
@@ -206,7 +206,7 @@ def test_any_bytes_are_safe(ours: CollaborativeModel, own: EgoMaps, data: st.Dat
 
 
 def test_another_model_is_heard_by_its_boxes_only(ours: CollaborativeModel, own: EgoMaps) -> None:
-    frame = decode(sent(ours, own, 3000), ours.tables or ())
+    frame = decode_frame(sent(ours, own, 3000), ours.tables or ())
     strange = replace(frame, fingerprint=frame.fingerprint ^ 1)
     assert decode_features(ours, strange) is None
     told = decode_received(
@@ -221,7 +221,7 @@ def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, ow
     strategy.asked.data.fill_(50.0)
     west = np.zeros(own.grid.shape, np.float32)
     west[:, : own.grid.columns // 2] = 1
-    frame = decode(sent(ours, replace(own, boxes=own.boxes.select(slice(0, 0))), 350, wanted=west), ours.tables or ())
+    frame = decode_frame(sent(ours, replace(own, boxes=own.boxes.select(slice(0, 0))), 350, wanted=west), ours.tables or ())
     assert frame.high is not None
     column = frame.high.indices % own.grid.columns
     assert (column < own.grid.columns // 2).all()
@@ -253,7 +253,7 @@ def test_a_grid_that_is_not_snapped_is_refused(ours: CollaborativeModel, own: Eg
 
 def test_chunks_of_two_frames_are_refused(ours: CollaborativeModel, own: EgoMaps) -> None:
     with pytest.raises(RejectedError):
-        decode([*sent(ours, own, 500), *sent(ours, own, 500, sequence=3)], ours.tables or ())
+        decode_frame([*sent(ours, own, 500), *sent(ours, own, 500, sequence=3)], ours.tables or ())
 
 
 def test_boxes_move_with_their_velocities(own: EgoMaps) -> None:

@@ -100,7 +100,7 @@ def test_what_is_stale_or_from_the_future_is_refused_by_reason() -> None:
     there.send(fleet.frame(0, "UAV_2", time=clock.now - 3_000_000_000))
     there.send(fleet.frame(0, "UAV_2", time=clock.now + 3_000_000_000))
     here.peers.read()
-    assert here.drops()["UAV_2"] == {"late": 1, "future": 1}
+    assert here.drops()["UAV_2"] == {"too_old": 1, "in_the_future": 1}
 
 
 def test_a_restarted_peer_is_back_at_once() -> None:

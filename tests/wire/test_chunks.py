@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabricated_frames import GRID, as_dict, boxes, frame, numbers, tables
-from skyweave.wire.chunks import decode, encode_frame, split
+from skyweave.wire.chunks import decode_frame, split_stream
 from skyweave.wire.frame import Cells, FrameContent, WireGrid
+from skyweave.wire.frame_encoder import encode_frame
 from skyweave.wire.rejection import RejectedError
 from skyweave.wire.tables import Branch, EntropyTables
 
@@ -32,44 +33,44 @@ def test_any_chunks_give_exactly_their_cells(data: st.DataObject) -> None:
     low = data.draw(st.integers(0, GRID.coarser(made.low.factor).cells))
     content = frame(made, low, data.draw(st.integers(0, 500)), data.draw(st.sampled_from([0, 0, 5, 1])))
     mtu = data.draw(st.integers(256, 3000))
-    chunks = encode_frame(content, made, mtu, together=data.draw(st.integers(1, 4)))
+    chunks = encode_frame(content, made, mtu, sort_window=data.draw(st.integers(1, 4)))
     assert max(map(len, chunks)) <= mtu
-    assert as_dict(decode(chunks, made).low) == as_dict(content.low)
-    assert as_dict(decode(chunks, made).high) == as_dict(content.high)
+    assert as_dict(decode_frame(chunks, made).low) == as_dict(content.low)
+    assert as_dict(decode_frame(chunks, made).high) == as_dict(content.high)
 
     # every chunk alone, and then any of them together
-    alone = [decode([chunk], made) for chunk in chunks]
+    alone = [decode_frame([chunk], made) for chunk in chunks]
     chosen = data.draw(st.lists(st.sampled_from(range(len(chunks))), min_size=1))
-    together = decode([chunks[i] for i in chosen], made)
+    sort_window = decode_frame([chunks[i] for i in chosen], made)
     for branch in ("low", "high"):
         expected: dict[int, tuple[int, ...]] = {}
         for i in chosen:
             expected |= as_dict(getattr(alone[i], branch))
-        assert as_dict(getattr(together, branch)) == expected
+        assert as_dict(getattr(sort_window, branch)) == expected
     for name in ("platform", "sequence", "time", "grid", "fingerprint", "codec", "quality"):
-        assert getattr(together, name) == getattr(content, name)
+        assert getattr(sort_window, name) == getattr(content, name)
 
 
 @given(st.integers(180, 5000), st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
 def test_a_budget_holds_the_most_useful_cells(budget: int, seed: int) -> None:
-    usefulness = numbers(340, 1000, seed) / 1000
+    saliency = numbers(340, 1000, seed) / 1000
     content = frame(TABLES)
     assert content.low and content.high
     content = dataclasses.replace(
         content,
-        low=dataclasses.replace(content.low, usefulness=usefulness[:40]),
-        high=dataclasses.replace(content.high, usefulness=usefulness[40:]),
+        low=dataclasses.replace(content.low, saliency=saliency[:40]),
+        high=dataclasses.replace(content.high, saliency=saliency[40:]),
     )
     chunks = encode_frame(content, TABLES, 400, budget)
     assert sum(map(len, chunks)) <= budget
-    seen = decode(chunks, TABLES)
+    seen = decode_frame(chunks, TABLES)
     sent = np.concatenate([
         np.isin(whole.indices, [] if part is None else part.indices)
         for whole, part in ((content.low, seen.low), (content.high, seen.high))
     ])  # fmt: skip
     if sent.any() and not sent.all():
-        assert usefulness[sent].min() >= usefulness[~sent].max()
+        assert saliency[sent].min() >= saliency[~sent].max()
     if not sent.all():
         assert sum(map(len, chunks)) > budget - 80  # no more than a header and a cell a chunk are left
 
@@ -86,27 +87,27 @@ def test_a_budget_that_holds_no_cell_still_sends_or_says_so(budget: int, objects
         assert "bytes are too few" in str(error)
         return
     assert sum(map(len, chunks)) <= budget
-    assert decode(chunks, TABLES).sequence == content.sequence
+    assert decode_frame(chunks, TABLES).sequence == content.sequence
 
 
 def test_the_most_useful_cells_come_in_the_first_chunks() -> None:
     content = frame(TABLES, boxes=None)
     chunks = encode_frame(content, TABLES, 300)
-    usefulness = []
+    saliency = []
     for chunk in chunks:
-        high = decode([chunk], TABLES).high
+        high = decode_frame([chunk], TABLES).high
         if high is not None:
             places = [int(np.flatnonzero(content.high.indices == i)[0]) for i in high.indices]  # type: ignore[union-attr]
-            usefulness.append((min(places), max(places)))
-    assert len(usefulness) > 3
-    assert all(a[1] < b[0] for a, b in itertools.pairwise(usefulness))
+            saliency.append((min(places), max(places)))
+    assert len(saliency) > 3
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(saliency))
 
 
 def test_more_budget_never_shows_less() -> None:
     content = frame(TABLES)
     counts = []
     for budget in range(150, 3000, 50):
-        seen = decode(encode_frame(content, TABLES, 500, budget), TABLES)
+        seen = decode_frame(encode_frame(content, TABLES, 500, budget), TABLES)
         counts.append(sum(0 if c is None else len(c) for c in (seen.low, seen.high)))
     assert counts == sorted(counts)
     assert counts[-1] == 340
@@ -114,8 +115,8 @@ def test_more_budget_never_shows_less() -> None:
 
 def test_the_pose_comes_again_and_boxes_need_no_tables() -> None:
     chunks = encode_frame(frame(TABLES), TABLES, 256, pose_every=2)
-    assert [decode([chunk], TABLES).pose is not None for chunk in chunks[:5]] == [True, False, True, False, True]
-    stranger = decode(chunks)
+    assert [decode_frame([chunk], TABLES).pose is not None for chunk in chunks[:5]] == [True, False, True, False, True]
+    stranger = decode_frame(chunks)
     assert stranger.low is None and stranger.high is None
     assert stranger.boxes is not None and len(stranger.boxes) == 5
     assert stranger.request is not None and stranger.pose is not None
@@ -125,9 +126,9 @@ def test_many_boxes_spread_over_chunks() -> None:
     content = frame(TABLES, boxes=boxes(100))
     chunks = encode_frame(dataclasses.replace(content, low=None, high=None), mtu=256)
     assert len(chunks) > 4
-    found = decode(chunks).boxes
+    found = decode_frame(chunks).boxes
     assert found is not None and len(found) == 100
-    one = decode(chunks[1:2]).boxes
+    one = decode_frame(chunks[1:2]).boxes
     assert one is not None and len(one) > 10
 
 
@@ -138,17 +139,17 @@ def test_overhead_of_a_chunk() -> None:
     assert len(chunk) == 38
     nearby = dataclasses.replace(empty, grid=WireGrid(-100, 100, 500_000, 200, 200))
     assert len(encode_frame(nearby)[0]) == 36
-    assert decode([chunk]) == empty
+    assert decode_frame([chunk]) == empty
 
 
 def test_neighbours_that_travel_together_leave_room_for_more() -> None:
     """More cells for the same bytes, and all of them among the most useful, but for the few that fill the last room."""
     content = dataclasses.replace(frame(TABLES, 0, 1500), low=None, boxes=None, request=None, pose=None)
     counts, best = [], []
-    for together in (1, 3, 100):
-        chunks = encode_frame(content, TABLES, 300, 1500, together=together)
+    for sort_window in (1, 3, 100):
+        chunks = encode_frame(content, TABLES, 300, 1500, sort_window=sort_window)
         assert sum(map(len, chunks)) <= 1500
-        found = decode(chunks, TABLES).high
+        found = decode_frame(chunks, TABLES).high
         assert found is not None and content.high is not None
         counts.append(len(found))
         best.append(float(np.isin(found.indices, content.high.indices[: len(found)]).mean()))
@@ -175,7 +176,7 @@ def test_a_dense_branch_costs_next_to_nothing_to_name() -> None:
     whole = np.zeros((4, 15, 13), int)
     dense = dataclasses.replace(content, low=Cells.dense(whole), high=None, boxes=None, request=None, pose=None)
     (chunk,) = encode_frame(dense, TABLES)
-    found, valid = decode([chunk], TABLES).low.placed(GRID.coarser(4))  # type: ignore[union-attr]
+    found, valid = decode_frame([chunk], TABLES).low.placed(GRID.coarser(4))  # type: ignore[union-attr]
     assert valid.all() and (found == 0).all()
     cost = TABLES.costs[TABLES.low.tables[0], 3].sum() * 195 / 64 / 8
     assert len(chunk) < 38 + 5 + cost + 12
@@ -183,9 +184,9 @@ def test_a_dense_branch_costs_next_to_nothing_to_name() -> None:
 
 def test_chunks_in_a_row_are_split() -> None:
     chunks = encode_frame(frame(TABLES), TABLES, 300)
-    assert split(b"".join(chunks)) == chunks
-    assert split(b"".join(chunks) + b"SW\x01junk")[:-1] == chunks
-    assert split(b"") == []
+    assert split_stream(b"".join(chunks)) == chunks
+    assert split_stream(b"".join(chunks) + b"SW\x01junk")[:-1] == chunks
+    assert split_stream(b"") == []
 
 
 @pytest.mark.parametrize(
@@ -215,10 +216,10 @@ def test_impossible_links() -> None:
     with pytest.raises(ValueError, match="40 bytes are too few"):
         encode_frame(frame(TABLES), TABLES, 1200, 40)
     with pytest.raises(ValueError, match="no chunks"):
-        decode([])
+        decode_frame([])
     one, other = (encode_frame(frame(TABLES, sequence=s), TABLES)[0] for s in (1, 2))
     with pytest.raises(RejectedError, match="different frames"):
-        decode([one, other], TABLES)
+        decode_frame([one, other], TABLES)
 
 
 def test_numbers_beyond_a_closed_table_are_refused() -> None:
@@ -240,7 +241,7 @@ def test_cells_of_both_branches_share_a_large_chunk() -> None:
     content = frame(made, 100, 3000)
     chunks = encode_frame(content, made, 65535)
     assert len(chunks) == 1
-    assert as_dict(decode(chunks, made).high) == as_dict(content.high)
+    assert as_dict(decode_frame(chunks, made).high) == as_dict(content.high)
 
 
 def test_the_documented_example_runs() -> None:

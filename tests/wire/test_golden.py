@@ -13,10 +13,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fabricated_frames import GRID, TIME, as_dict, boxes, frame, numbers, tables
-from skyweave.wire.chunks import decode, encode_frame, split
+from skyweave.wire.chunks import decode_frame, split_stream
 from skyweave.wire.frame import FrameContent, WireGrid
-from skyweave.wire.rans import decode as decode_symbols
-from skyweave.wire.rans import encode
+from skyweave.wire.frame_encoder import encode_frame
+from skyweave.wire.rans import decode_symbols as decode_symbols
+from skyweave.wire.rans import encode_symbols
 from skyweave.wire.tables import EntropyTables, gap_frequencies
 
 FOLDER = Path(__file__).parent / "golden"
@@ -39,7 +40,7 @@ def test_frames_have_these_bytes(name: str) -> None:
     content, made, mtu = cases()[name]
     golden = bytes.fromhex((FOLDER / f"{name}.hex").read_text())
     assert b"".join(encode_frame(content, made, mtu)) == golden
-    found = decode(split(golden), made or ())
+    found = decode_frame(split_stream(golden), made or ())
     assert as_dict(found.low) == as_dict(content.low)
     assert as_dict(found.high) == as_dict(content.high)
 
@@ -53,7 +54,7 @@ def symbols() -> tuple[np.ndarray, np.ndarray]:
 def test_the_coder_has_these_bytes() -> None:
     golden = bytes.fromhex((FOLDER / "coder.hex").read_text())
     found, of = symbols()
-    assert encode(found, of, EVERYTHING.coder) == golden
+    assert encode_symbols(found, of, EVERYTHING.coder) == golden
     assert (decode_symbols(golden, of, EVERYTHING.coder) == found).all()
 
 
@@ -68,6 +69,6 @@ if __name__ == "__main__":
     for name, (content, made, mtu) in cases().items():
         text = "\n".join(chunk.hex() for chunk in encode_frame(content, made, mtu))
         (FOLDER / f"{name}.hex").write_text(text + "\n")
-    (FOLDER / "coder.hex").write_text(encode(*symbols(), EVERYTHING.coder).hex() + "\n")
+    (FOLDER / "coder.hex").write_text(encode_symbols(*symbols(), EVERYTHING.coder).hex() + "\n")
     rows = gap_frequencies(12)[[0, 5, 42, 95]]
     (FOLDER / "distances.txt").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows.tolist()))

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from fabricated_frames import TIME, as_dict, boxes, frame, tables
 from skyweave.wire import receiver as receive
-from skyweave.wire.chunks import Chunk, encode_frame
+from skyweave.wire.chunks import Chunk
 from skyweave.wire.frame import Cells, WireGrid
-from skyweave.wire.receiver import Limits, Receiver
+from skyweave.wire.frame_encoder import encode_frame
+from skyweave.wire.receiver import Receiver, ReceiverLimits
 from skyweave.wire.rejection import RejectionReason
 
 TABLES = tables()
@@ -50,7 +51,7 @@ def test_a_frame_arrives_in_any_order_as_far_as_it_came() -> None:
 
 
 def refusal(chunk: bytes, now: int = TIME, **limits: object) -> RejectionReason | None:
-    receiver = Receiver([TABLES], Limits(**limits), platform=9)  # type: ignore[arg-type]
+    receiver = Receiver([TABLES], ReceiverLimits(**limits), platform=9)  # type: ignore[arg-type]
     reason = receiver.receive(chunk, now)
     assert receiver.refused == ({} if reason is None else {reason: 1})
     assert receiver.accepted == (reason is None)
@@ -71,13 +72,13 @@ def test_each_fault_has_its_reason() -> None:
     assert refusal(chunk, grid_cells=100) == refusal(chunk, resolution=250_000) == RejectionReason.GRID
     assert refusal(chunk, epsg=32632) == RejectionReason.GRID
     assert refusal(chunk, resolution=500_000, epsg=32633) is None
-    assert refusal(chunk, TIME + 3 * SECOND) == RejectionReason.LATE
-    assert refusal(chunk, TIME - SECOND) == RejectionReason.FUTURE
-    assert refusal(encode_frame(dataclasses.replace(CONTENT, platform=9), TABLES)[0]) == RejectionReason.OWN
+    assert refusal(chunk, TIME + 3 * SECOND) == RejectionReason.TOO_OLD
+    assert refusal(chunk, TIME - SECOND) == RejectionReason.IN_THE_FUTURE
+    assert refusal(encode_frame(dataclasses.replace(CONTENT, platform=9), TABLES)[0]) == RejectionReason.ECHO
 
 
 def test_duplicates_conflicts_and_the_past() -> None:
-    receiver = Receiver([TABLES], Limits(frames=2))
+    receiver = Receiver([TABLES], ReceiverLimits(frames=2))
     assert receiver.receive(CHUNKS[0], TIME) is None
     assert receiver.receive(CHUNKS[0], TIME) == RejectionReason.DUPLICATE
     other = encode_frame(dataclasses.replace(CONTENT, time=TIME + 1), TABLES, 300)
@@ -85,7 +86,7 @@ def test_duplicates_conflicts_and_the_past() -> None:
     for sequence in (1235, 1236):
         assert receiver.receive(encode_frame(dataclasses.replace(CONTENT, sequence=sequence), TABLES)[0], TIME) is None
     assert [held.frame.sequence for held in receiver.frames(TIME)] == [1236, 1235]
-    assert receiver.receive(CHUNKS[1], TIME) == RejectionReason.LATE
+    assert receiver.receive(CHUNKS[1], TIME) == RejectionReason.TOO_OLD
     assert receiver.frames(TIME + 3 * SECOND) == []
     assert receiver._bytes == 0
 
@@ -101,12 +102,12 @@ def test_another_feature_space_gives_its_boxes_but_no_cells() -> None:
 
 
 def test_too_many_platforms_and_too_much_to_hold() -> None:
-    receiver = Receiver([TABLES], Limits(platforms=3))
+    receiver = Receiver([TABLES], ReceiverLimits(platforms=3))
     reasons = [
         receiver.receive(encode_frame(dataclasses.replace(CONTENT, platform=p), TABLES)[0], TIME) for p in range(5)
     ]
     assert reasons == [None, None, None, RejectionReason.FULL, RejectionReason.FULL]
-    small = Receiver([TABLES], Limits(held_bytes=20_000))
+    small = Receiver([TABLES], ReceiverLimits(held_bytes=20_000))
     assert RejectionReason.FULL in [small.receive(chunk, TIME) for chunk in CHUNKS]
 
 
@@ -213,7 +214,7 @@ def test_hostile_sizes_take_neither_time_nor_memory() -> None:
 
 def test_what_is_held_stays_bounded() -> None:
     """A flood of sound but tiny chunks of many frames: each costs objects, not just its bytes."""
-    limits = Limits(held_bytes=1 << 20, platforms=1000, frames=1000)
+    limits = ReceiverLimits(held_bytes=1 << 20, platforms=1000, frames=1000)
     receiver = Receiver([TABLES], limits)
     empty = dataclasses.replace(CONTENT, pose=None, low=None, high=None, boxes=None, request=None)
     tracemalloc.start()
@@ -259,5 +260,5 @@ def test_a_fault_of_ours_costs_one_chunk_not_the_flight(monkeypatch: pytest.Monk
     (received,) = receiver.frames(TIME)
     assert received.chunks == len(CHUNKS) - 1
     assert receiver.refused == {RejectionReason.INTERNAL: 1}
-    monkeypatch.setattr(receive, "open_chunk", None)
+    monkeypatch.setattr(receive, "read_header", None)
     assert receiver.receive(CHUNKS[0], TIME) == RejectionReason.INTERNAL

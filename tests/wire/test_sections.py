@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from fabricated_frames import GRID, TIME, boxes, frame, tables
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.wire.boxes import boxes_section, read_boxes
-from skyweave.wire.chunks import decode, encode_frame
-from skyweave.wire.fields import Reader, pack_bits, unpack_bits, unzigzag, varint, zigzag
+from skyweave.wire.boxes import decode_boxes, encode_boxes
+from skyweave.wire.chunks import decode_frame
+from skyweave.wire.fields import FieldReader, pack_bits, unpack_bits, unzigzag, varint, zigzag
 from skyweave.wire.frame import BoxList, FrameContent, Pose, Request, WireGrid
-from skyweave.wire.header import Header, open_chunk, seal
-from skyweave.wire.pose import pose_section, read_pose
+from skyweave.wire.frame_encoder import encode_frame
+from skyweave.wire.header import Header, read_header, write_chunk
+from skyweave.wire.pose import decode_pose, encode_pose
 from skyweave.wire.rejection import RejectedError, RejectionReason
-from skyweave.wire.request import read_request, request_section
-from skyweave.wire.tables import Branch, EntropyTables, frequencies_from, gap_frequencies
+from skyweave.wire.request import decode_request, encode_request
+from skyweave.wire.tables import Branch, EntropyTables, gap_frequencies, quantise_frequencies
 
 GRIDS = st.builds(
     WireGrid,
@@ -40,14 +41,14 @@ GRIDS = st.builds(
 )
 def test_headers_are_exact(grid: WireGrid, platform: int, sequence: int, time: int, index: int, last: bool) -> None:
     header = Header(platform, sequence, time, grid, 1 << 31, 255, 0, index, last)
-    assert open_chunk(seal(header, b""))[0] == header
+    assert read_header(write_chunk(header, b""))[0] == header
 
 
 @given(st.integers(0, (1 << 62)))
 def test_varints_have_one_spelling(value: int) -> None:
-    assert Reader(varint(value)).varint(1 << 62) == value
+    assert FieldReader(varint(value)).varint(1 << 62) == value
     with pytest.raises(RejectedError):
-        Reader(varint(value)[:-1] + bytes([varint(value)[-1] | 0x80, 0])).varint(1 << 62)
+        FieldReader(varint(value)[:-1] + bytes([varint(value)[-1] | 0x80, 0])).varint(1 << 62)
     for signed in (value, -value):
         assert unzigzag(zigzag(signed)) == signed
     with pytest.raises(ValueError):
@@ -103,9 +104,9 @@ def test_poses(offset: list[float], quaternion: list[float], seed: int | None) -
         root = random.normal(size=(6, 6)) * 10.0 ** random.uniform(-4, 2, 6)[:, None]
         covariance = root @ root.T
     pose = Pose(corner + offset, unit(quaternion), covariance)
-    section = pose_section(pose, GRID)
+    section = encode_pose(pose, GRID)
     assert len(section) <= 40
-    found = read_pose(Reader(section), GRID)
+    found = decode_pose(FieldReader(section), GRID)
     assert np.abs(found.position - pose.position).max() < 0.0051
     angle = 2 * np.arccos(min(1.0, abs(float(found.quaternion @ pose.quaternion))))
     assert np.degrees(angle) < 0.01
@@ -114,35 +115,35 @@ def test_poses(offset: list[float], quaternion: list[float], seed: int | None) -
         ratio = np.sqrt(np.diag(found.covariance) / np.diag(covariance))
         assert (np.abs(np.log2(ratio)) < 0.07).all()
         assert np.linalg.eigvalsh(found.covariance).min() > -1e-9
-    assert read_pose(Reader(pose_section(found, GRID)), GRID).position.tolist() == found.position.tolist()
+    assert decode_pose(FieldReader(encode_pose(found, GRID)), GRID).position.tolist() == found.position.tolist()
 
 
 def test_correlations_survive_and_impossible_ones_are_refused() -> None:
     covariance = np.diag([1.0, 4, 9, 0.01, 0.01, 0.01])
     covariance[0, 1] = covariance[1, 0] = 1.0
-    section = pose_section(Pose(np.zeros(3), unit([1, 0, 0, 0]), covariance), WireGrid(0, 0, 500_000, 9, 9))
-    found = read_pose(Reader(section), WireGrid(0, 0, 500_000, 9, 9))
+    section = encode_pose(Pose(np.zeros(3), unit([1, 0, 0, 0]), covariance), WireGrid(0, 0, 500_000, 9, 9))
+    found = decode_pose(FieldReader(section), WireGrid(0, 0, 500_000, 9, 9))
     assert found.covariance is not None
     assert found.covariance[0, 1] / np.sqrt(found.covariance[0, 0] * found.covariance[1, 1]) == pytest.approx(0.5, 0.01)
     certain = section[:-15] + bytes([127, 127, 129] + [0] * 12)  # a = b, a = c, b = -c
     with pytest.raises(RejectedError, match="correlations"):
-        read_pose(Reader(certain), GRID)
+        decode_pose(FieldReader(certain), GRID)
     with pytest.raises(ValueError, match="finite"):
-        pose_section(Pose(np.array([np.nan, 0, 0]), unit([1, 0, 0, 0])), GRID)
+        encode_pose(Pose(np.array([np.nan, 0, 0]), unit([1, 0, 0, 0])), GRID)
     with pytest.raises(ValueError, match="length 1"):
-        pose_section(Pose(np.zeros(3), np.array([np.inf, 0, 0, 0])), GRID)
+        encode_pose(Pose(np.zeros(3), np.array([np.inf, 0, 0, 0])), GRID)
     with pytest.raises(ValueError, match="covariance"):
-        pose_section(Pose(np.zeros(3), unit([1, 0, 0, 0]), np.full((6, 6), np.nan)), GRID)
+        encode_pose(Pose(np.zeros(3), unit([1, 0, 0, 0]), np.full((6, 6), np.nan)), GRID)
     with pytest.raises(ValueError, match="too far"):
-        pose_section(Pose(np.full(3, 1e12), unit([1, 0, 0, 0])), GRID)
+        encode_pose(Pose(np.full(3, 1e12), unit([1, 0, 0, 0])), GRID)
 
 
 @given(st.integers(0, 60), st.booleans())
 def test_boxes_within_half_a_step_and_then_exact(count: int, moving: bool) -> None:
     given_boxes = boxes(count, moving)
-    section = boxes_section(given_boxes, GRID)
+    section = encode_boxes(given_boxes, GRID)
     assert len(section) <= 6 + count * 12
-    found = read_boxes(Reader(section), GRID)
+    found = decode_boxes(FieldReader(section), GRID)
     assert len(found) == count
     if not count:
         return
@@ -153,7 +154,7 @@ def test_boxes_within_half_a_step_and_then_exact(count: int, moving: bool) -> No
     assert (found.classes == given_boxes.classes).all()
     assert np.abs(found.scores - given_boxes.scores).max() < 0.0081
     assert (found.velocities is None) != moving
-    assert boxes_section(found, GRID) == section
+    assert encode_boxes(found, GRID) == section
 
 
 def test_boxes_that_cannot_be_sent() -> None:
@@ -167,9 +168,9 @@ def test_boxes_that_cannot_be_sent() -> None:
         ({"classes": np.array([0, 64, 1])}, "0 to 63"),
     ):
         with pytest.raises(ValueError, match=message):
-            boxes_section(dataclasses.replace(some, **changes), GRID)
+            encode_boxes(dataclasses.replace(some, **changes), GRID)
     with pytest.raises(ValueError, match="too large for boxes"):
-        boxes_section(BoxList(*(np.zeros((0, 3)),) * 2, *(np.zeros(0),) * 3), WireGrid(0, 0, 10**9, 1, 1 << 22))  # type: ignore[misc]
+        encode_boxes(BoxList(*(np.zeros((0, 3)),) * 2, *(np.zeros(0),) * 3), WireGrid(0, 0, 10**9, 1, 1 << 22))  # type: ignore[misc]
 
 
 @given(st.integers(0, 15), st.integers(1, 99), st.integers(0, 9))
@@ -182,8 +183,8 @@ def test_requests(highest: int, factor: int, patches: int) -> None:
         row, column = random.integers(0, coarse.rows), random.integers(0, coarse.columns)
         levels[row : row + 3, column : column + 3] = random.integers(0, highest + 1)
     request = Request(levels, factor)
-    section = request_section(request, GRID)
-    found = read_request(Reader(section), GRID)
+    section = encode_request(request, GRID)
+    found = decode_request(FieldReader(section), GRID)
     assert found.factor == factor
     assert (found.levels == levels).all()
     assert len(section) <= 2 + (coarse.cells * 4 + 7) // 8
@@ -197,17 +198,17 @@ def test_requests_that_cannot_be_sent() -> None:
         (np.zeros((1, 1), int), 300, "factor 300"),
     ):
         with pytest.raises(ValueError, match=message):
-            request_section(Request(levels, factor), GRID)
+            encode_request(Request(levels, factor), GRID)
     with pytest.raises(ValueError, match="take a larger factor"):
-        request_section(Request(np.zeros((300, 300), int), 1), WireGrid(0, 0, 1, 300, 300))
+        encode_request(Request(np.zeros((300, 300), int), 1), WireGrid(0, 0, 1, 300, 300))
 
 
 def test_sections_of_later_versions_are_passed_over() -> None:
     header = Header(1, 2, TIME, GRID, 0, 0, 0, 0, True)
     content = encode_frame(FrameContent(1, 2, TIME, GRID, boxes=boxes(2)))[0]
-    _, reader = open_chunk(content)
-    later = seal(header, content[reader.position : -4] + bytes([0x20, 3]) + b"new")
-    found = decode([later]).boxes
+    _, reader = read_header(content)
+    later = write_chunk(header, content[reader.position : -4] + bytes([0x20, 3]) + b"new")
+    found = decode_frame([later]).boxes
     assert found is not None and len(found) == 2
 
 
@@ -234,9 +235,9 @@ def test_impossible_tables() -> None:
         with pytest.raises(ValueError, match=message):
             EntropyTables(**(good | changes))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="finite"):
-        frequencies_from(np.array([[np.nan, 1]]))
+        quantise_frequencies(np.array([[np.nan, 1]]))
     with pytest.raises(ValueError, match="precision above 8"):
-        frequencies_from(np.ones((1, 300)), 8)
+        quantise_frequencies(np.ones((1, 300)), 8)
 
 
 @pytest.mark.parametrize("precision", [8, 12, 14])
@@ -249,5 +250,5 @@ def test_tables_of_distances(precision: int) -> None:
 def test_one_model_reads_only_its_own() -> None:
     chunks = encode_frame(frame(tables()), tables())
     with pytest.raises(RejectedError) as refused:
-        decode([chunks[0][:-1]], tables())
+        decode_frame([chunks[0][:-1]], tables())
     assert refused.value.reason == RejectionReason.LENGTH

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.wire import Branch, EntropyTables, frequencies_from
+from skyweave.wire import Branch, EntropyTables, quantise_frequencies
 
 SMOOTHING = 0.5  # occurrences that every symbol is given
 ASSIGNMENT_ROUNDS = 4  # of assigning cells to contexts and counting
@@ -87,7 +87,7 @@ def build_entropy_tables(
         branches.append(Branch(factor, start + np.arange(contexts * channels).reshape(contexts, -1), context_table))
     width = max(map(len, weights))
     padded = np.stack([np.pad(row, (0, width - len(row))) for row in weights])
-    frequencies = frequencies_from(padded, TABLE_PRECISION_BITS)
+    frequencies = quantise_frequencies(padded, TABLE_PRECISION_BITS)
     fingerprint, codec, quality = model
     return EntropyTables(
         frequencies,

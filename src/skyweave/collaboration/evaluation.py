@@ -27,7 +27,7 @@ from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import MIN_FORECAST_SCORE, ScenePrediction, decode_maps, forecast_trajectories
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 from skyweave.perception.targets import rasterise
-from skyweave.wire import BoxList, FrameContent, WireGrid, decode
+from skyweave.wire import BoxList, FrameContent, WireGrid, decode_frame
 
 MIN_INSTANCE_SCORE = 0.3  # score of a received box from which it becomes an instance
 MIN_INSTANCE_OVERLAP = 0.2  # share of a box's cells that an instance covers, from which it is that instance
@@ -145,7 +145,7 @@ class CollaborationEvaluator:
             keys = (scene, frame, ego), (scene, frame, platform)
             if all(key in self.samples.cache for key in keys):
                 chunks = self.sent(keys[1])
-                told = decode(chunks) if chunks else None  # without tables: cells cost time and are not looked at
+                told = decode_frame(chunks) if chunks else None  # without tables: cells cost time and are not looked at
                 if told is not None and told.boxes is not None and told.pose is not None:
                     aligner.see(self.samples.cache.boxes(keys[0]), told.boxes, told.pose.position)
         self._aligners[scene, ego, platform] = aligner, max(first, until)
@@ -167,7 +167,7 @@ class CollaborationEvaluator:
             chunks = [chunk for chunk in chunks if generator.random() >= self.conditions.packet_loss]
         if not chunks or self.model.strategy.shares in ("nothing", "everything"):
             return None
-        frame = decode(chunks, self.model.tables if self.model.tables is not None else ())
+        frame = decode_frame(chunks, self.model.tables if self.model.tables is not None else ())
         if rank < self.conditions.boxes_only_peers:
             frame = replace(frame, low=None, high=None)
         if frame.boxes is not None:
@@ -249,7 +249,7 @@ class CollaborationEvaluator:
         if other not in self.samples.cache or other[0] == key[0]:
             return replace(frame, low=None, high=None, boxes=None)
         chunks = self.sent(other)
-        strange = decode(chunks, self.model.tables if self.model.tables is not None else ())
+        strange = decode_frame(chunks, self.model.tables if self.model.tables is not None else ())
         return replace(strange, grid=frame.grid, boxes=None)
 
 

@@ -102,7 +102,7 @@ def encode_message(
     model: CollaborativeModel, frame: FrameContent, budget: int | None = None, mtu: int = 1200
 ) -> list[bytes]:
     """A frame as chunks within a budget. Raises ``ValueError`` for a budget below one header."""
-    return encode_frame(frame, model.tables, mtu, budget, together=INTERLEAVED_CHUNKS)
+    return encode_frame(frame, model.tables, mtu, budget, sort_window=INTERLEAVED_CHUNKS)
 
 
 @torch.inference_mode()

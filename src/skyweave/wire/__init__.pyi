@@ -1,9 +1,10 @@
-from .chunks import decode, encode_frame, split
+from .chunks import decode_frame, split_stream
 from .frame import BoxList, Cells, FrameContent, Pose, Request, WireGrid
+from .frame_encoder import encode_frame
 from .quantise import Quantiser
-from .receiver import Limits, Received, Receiver
+from .receiver import ReceivedFrame, Receiver, ReceiverLimits
 from .rejection import RejectedError, RejectionReason
-from .tables import Branch, EntropyTables, frequencies_from
+from .tables import Branch, EntropyTables, quantise_frequencies
 
 __all__ = [
     "BoxList",
@@ -11,17 +12,17 @@ __all__ = [
     "Cells",
     "EntropyTables",
     "FrameContent",
-    "Limits",
     "Pose",
     "Quantiser",
-    "Received",
+    "ReceivedFrame",
     "Receiver",
+    "ReceiverLimits",
     "RejectedError",
     "RejectionReason",
     "Request",
     "WireGrid",
-    "decode",
+    "decode_frame",
     "encode_frame",
-    "frequencies_from",
-    "split",
+    "quantise_frequencies",
+    "split_stream",
 ]

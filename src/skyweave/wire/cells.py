@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint
+from skyweave.wire.fields import FieldReader, pack_bits, unpack_bits, varint
 from skyweave.wire.frame import WireGrid
-from skyweave.wire.rans import MAX_STEPS, BatchDecoder, Job, encode_batch
+from skyweave.wire.rans import MAX_STEPS_PER_LANE, BatchDecoder, StreamSpec, encode_batch
 from skyweave.wire.rejection import RejectedError, RejectionReason
 from skyweave.wire.tables import COST_SCALE, GAP_SYMBOLS, GAP_TABLES, Branch, EntropyTables, gap_widths
 
 MAX_SYMBOLS = 1 << 17  # in a chunk
 MAX_BATCH = 1 << 19  # symbols, filling included, that are decoded in one pass
-MORE = 0x80
+MORE_GROUPS_FLAG = 0x80
 BRANCHES = ("low", "high")
-Where = tuple[int, np.ndarray, np.ndarray]  # branch, (n,) classes of distance, (n,) contexts
+GroupLayout = tuple[int, np.ndarray, np.ndarray]  # branch, (n,) classes of distance, (n,) contexts
 
 
 @dataclass(frozen=True)
-class Group:
+class CellGroup:
     """Cells of one branch in one chunk.
 
     Attributes:
@@ -40,7 +40,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class CellsPart:
+class CellsSection:
     """A cells section of which only the head is read.
 
     Attributes:
@@ -58,8 +58,16 @@ class CellsPart:
     symbols: int
 
 
-def encode_cells(chunks: Sequence[Sequence[Group]], tables: EntropyTables) -> list[bytes]:
-    """For each chunk the cells section of its groups, all in one pass of the coder."""
+def encode_cells(chunks: Sequence[Sequence[CellGroup]], tables: EntropyTables) -> list[bytes]:
+    """Encode the cells sections of several chunks in one pass of the entropy coder.
+
+    Args:
+        chunks: for each chunk its groups, at most one a branch, the low branch first.
+        tables: the entropy tables of the frame.
+
+    Returns:
+        For each chunk the content of its cells section.
+    """
     heads, jobs = [], []
     for groups in chunks:
         gap_tables, lanes, job = _job(groups, tables)
@@ -68,15 +76,15 @@ def encode_cells(chunks: Sequence[Sequence[Group]], tables: EntropyTables) -> li
     return [head + stream for head, stream in zip(heads, encode_batch(jobs, tables.coder), strict=True)]
 
 
-def _job(groups: Sequence[Group], tables: EntropyTables) -> tuple[list[int], int, Job]:
+def _job(groups: Sequence[CellGroup], tables: EntropyTables) -> tuple[list[int], int, StreamSpec]:
     """The tables of distances, the lanes, and two segments: distances and contexts, then features."""
     gap_tables: list[int] = []
     where, where_of, symbols, symbols_of, offsets, escapes = [], [], [], [], [], []
     for group in groups:
         branch = _branch(group.branch, tables)
         gaps = np.diff(group.indices, prepend=-1) - 1
-        classes = gap_classes(gaps)
-        gap_tables.append(best_gap_table(classes, tables)[0])
+        classes = classify_gaps(gaps)
+        gap_tables.append(choose_gap_table(classes, tables)[0])
         where.append(classes)
         where_of.append(np.full(len(gaps), tables.gap_base + gap_tables[-1]))
         offsets.append(pack_bits(gaps, gap_widths(classes)))  # the highest bit is known from the class
@@ -87,8 +95,8 @@ def _job(groups: Sequence[Group], tables: EntropyTables) -> tuple[list[int], int
             where.append(contexts)
             where_of.append(np.full(len(contexts), branch.context_table))
         numbers, of = np.asarray(group.symbols).ravel(), branch.tables[contexts].ravel()
-        found, escaped = tables.symbols_of(numbers, of)
-        symbols.append(found)
+        coded, escaped = tables.symbols_of(numbers, of)
+        symbols.append(coded)
         symbols_of.append(of)
         escapes.append(numbers[escaped].astype(np.int64) & 0xFFFF)
     escape = np.concatenate(escapes)
@@ -96,41 +104,71 @@ def _job(groups: Sequence[Group], tables: EntropyTables) -> tuple[list[int], int
     segments = [np.concatenate(where), np.concatenate(symbols)]
     tables_of = [np.concatenate(where_of), np.concatenate(symbols_of)]
     cost = sum(int(tables.costs[of, segment].sum()) for of, segment in zip(tables_of, segments, strict=True))
-    lanes = lanes_of_chunk(cost / COST_SCALE, sum(map(len, segments)))
-    return gap_tables, lanes, Job(segments, tables_of, lanes, raw)
+    lanes = choose_lanes(cost / COST_SCALE, sum(map(len, segments)))
+    return gap_tables, lanes, StreamSpec(segments, tables_of, lanes, raw)
 
 
-def lanes_of_chunk(bits: float, symbols: int) -> int:
-    """Lanes that cost about 1 % of ``bits``, or more where they would have to take more than 400 steps each."""
+def choose_lanes(bits: float, symbols: int) -> int:
+    """Return how many coder lanes to use: about 1 % of ``bits``, and at most 400 symbols a lane.
+
+    Args:
+        bits: expected size of the stream.
+        symbols: how many symbols it holds.
+    """
     return max(1, min(round(bits / 500), symbols), -(-symbols // 400))
 
 
-def lane_bits(lanes: int) -> float:
-    """Bits that lanes cost beyond what they carry, rarely exceeded: 5 each, and their spread."""
+def lane_overhead_bits(lanes: int) -> float:
+    """Return the bits that lanes cost beyond what they carry, an estimate that is rarely exceeded.
+
+    Args:
+        lanes: 5 bits each, and their variation.
+    """
     return 5 * lanes + 8 * lanes**0.5 + 8
 
 
-def gap_classes(gaps: np.ndarray) -> np.ndarray:
-    """(n,) class of each distance: the bits it takes."""
+def classify_gaps(gaps: np.ndarray) -> np.ndarray:
+    """Return the class of each gap between cells: the number of bits that it takes.
+
+    Args:
+        gaps: (n,) cells left out between one cell and the next.
+
+    Returns:
+        (n,) classes, 0 to 22.
+    """
     return np.frexp(gaps.astype(np.float64))[1]
 
 
-def best_gap_table(classes: np.ndarray, tables: EntropyTables) -> tuple[int, int]:
-    """The cheapest table of distances and what it costs, in 1/64 bit, offsets included."""
+def choose_gap_table(classes: np.ndarray, tables: EntropyTables) -> tuple[int, int]:
+    """Return the cheapest table of gap classes and what it costs in 1/64 bit, offsets within classes included.
+
+    Args:
+        classes: (n,) as of `classify_gaps`.
+        tables: the entropy tables of the frame.
+    """
     costs = tables.costs[tables.gap_base :, :GAP_SYMBOLS] @ np.bincount(classes, minlength=GAP_SYMBOLS)
     best = int(costs.argmin())
     return best, int(costs[best])
 
 
-def read_cells(reader: Reader, grid: WireGrid, tables: EntropyTables) -> CellsPart:
-    """The head of a cells section, checked; nothing is decoded. Raises ``RejectedError``."""
+def read_cells_head(reader: FieldReader, grid: WireGrid, tables: EntropyTables) -> CellsSection:
+    """Read and check the head of a cells section; its stream is not decoded.
+
+    Args:
+        reader: stands at the content.
+        grid: the map grid of the chunk.
+        tables: the entropy tables of the chunk's model.
+
+    Raises:
+        RejectedError: the head is cut off, or announces more than the section can hold.
+    """
     lanes = reader.varint(MAX_SYMBOLS)
     groups: list[tuple[int, int, int]] = []
     where = symbols = 0
     more = True
     while more:
         form = reader.integer(1)
-        more, number = bool(form & MORE), form & ~MORE
+        more, number = bool(form & MORE_GROUPS_FLAG), form & ~MORE_GROUPS_FLAG
         if number >= len(BRANCHES) or (groups and number <= groups[-1][0]):
             raise reader.refuse(f"branch {number}")
         branch = _branch(number, tables)
@@ -145,21 +183,29 @@ def read_cells(reader: Reader, grid: WireGrid, tables: EntropyTables) -> CellsPa
             raise reader.refuse(f"more than {MAX_SYMBOLS} symbols")
     if not 1 <= lanes <= where + symbols or 3 * lanes > reader.left:
         raise reader.refuse(f"{lanes} lanes in {reader.left} bytes")
-    if -(-where // lanes) - (-symbols // lanes) > MAX_STEPS:
+    if -(-where // lanes) - (-symbols // lanes) > MAX_STEPS_PER_LANE:
         raise reader.refuse(f"{lanes} lanes are too few for {where + symbols} symbols")
-    return CellsPart(grid, lanes, groups, reader.take(reader.left), where + symbols)
+    return CellsSection(grid, lanes, groups, reader.take(reader.left), where + symbols)
 
 
-def decode_cells(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | RejectedError]:
-    """For each section its groups, or why it is refused. Sections of similar shape are decoded in one pass."""
-    result: list[list[Group] | RejectedError] = [RejectedError(RejectionReason.CELLS, "not decoded")] * len(parts)
+def decode_cells(parts: Sequence[CellsSection], tables: EntropyTables) -> list[list[CellGroup] | RejectedError]:
+    """Decode the streams of cells sections; sections of similar shape are decoded in one pass.
+
+    Args:
+        parts: sections of any chunks, whose heads are read.
+        tables: the entropy tables of all of them.
+
+    Returns:
+        For each section its groups, or why it is rejected.
+    """
+    result: list[list[CellGroup] | RejectedError] = [RejectedError(RejectionReason.CELLS, "not decoded")] * len(parts)
     for batch in _batches(parts):
         for i, groups in zip(batch, _decode_batch([parts[i] for i in batch], tables), strict=True):
             result[i] = groups
     return result
 
 
-def _batches(parts: Sequence[CellsPart]) -> list[list[int]]:
+def _batches(parts: Sequence[CellsSection]) -> list[list[int]]:
     """Sections in batches: lanes and steps are filled up to the largest, so those in a batch must not differ much."""
     batches: list[list[int]] = []
     lanes = steps = useful = 0
@@ -175,16 +221,16 @@ def _batches(parts: Sequence[CellsPart]) -> list[list[int]]:
     return batches
 
 
-def _decode_batch(parts: Sequence[CellsPart], tables: EntropyTables) -> list[list[Group] | RejectedError]:
+def _decode_batch(parts: Sequence[CellsSection], tables: EntropyTables) -> list[list[CellGroup] | RejectedError]:
     decoder = BatchDecoder([part.stream for part in parts], [part.lanes for part in parts], tables.coder)
-    found = decoder.read([_where_tables(part, tables) for part in parts])
-    where = [_split_where(part, symbols, tables) for part, symbols in zip(parts, found, strict=True)]
+    layout_symbols = decoder.read([_where_tables(part, tables) for part in parts])
+    where = [_split_where(part, symbols, tables) for part, symbols in zip(parts, layout_symbols, strict=True)]
     table_of = [
         np.concatenate([_branch(number, tables).tables[contexts].ravel() for number, _, contexts in groups])
         for groups in where
     ]
     symbols = decoder.read(table_of)
-    result: list[list[Group] | RejectedError] = []
+    result: list[list[CellGroup] | RejectedError] = []
     for i, (raw, rest, sound) in enumerate(decoder.finish()):
         try:
             if not sound:
@@ -197,7 +243,7 @@ def _decode_batch(parts: Sequence[CellsPart], tables: EntropyTables) -> list[lis
     return result
 
 
-def _where_tables(part: CellsPart, tables: EntropyTables) -> np.ndarray:
+def _where_tables(part: CellsSection, tables: EntropyTables) -> np.ndarray:
     """The tables of the first segment: for each group the classes of distance, then the contexts if it has some."""
     of = []
     for number, count, gap_table in part.groups:
@@ -208,7 +254,7 @@ def _where_tables(part: CellsPart, tables: EntropyTables) -> np.ndarray:
     return np.concatenate(of)
 
 
-def _split_where(part: CellsPart, symbols: np.ndarray, tables: EntropyTables) -> list[Where]:
+def _split_where(part: CellsSection, symbols: np.ndarray, tables: EntropyTables) -> list[GroupLayout]:
     """For each group its branch, and (n,) classes of distance and contexts."""
     result, at = [], 0
     for number, count, _ in part.groups:
@@ -246,8 +292,8 @@ def _numbers(
 
 
 def _groups(
-    grid: WireGrid, where: Sequence[Where], distances: np.ndarray, numbers: np.ndarray, tables: EntropyTables
-) -> list[Group]:
+    grid: WireGrid, where: Sequence[GroupLayout], distances: np.ndarray, numbers: np.ndarray, tables: EntropyTables
+) -> list[CellGroup]:
     groups, cell, at = [], 0, 0
     for number, classes, contexts in where:
         branch, count = _branch(number, tables), len(classes)
@@ -256,7 +302,7 @@ def _groups(
             raise RejectedError(RejectionReason.CELLS, f"cell {indices[-1]} lies outside the grid")
         size = count * branch.channels
         symbols = numbers[at : at + size].reshape(count, branch.channels).astype(np.int16)
-        groups.append(Group(number, indices, symbols, contexts if branch.context_table is not None else None))
+        groups.append(CellGroup(number, indices, symbols, contexts if branch.context_table is not None else None))
         cell, at = cell + count, at + size
     return groups
 
@@ -265,9 +311,9 @@ def _branch(number: int, tables: EntropyTables) -> Branch:
     return tables.branches[BRANCHES[number]]
 
 
-def _head(lanes: int, groups: Sequence[Group], gap_tables: Sequence[int]) -> bytes:
+def _head(lanes: int, groups: Sequence[CellGroup], gap_tables: Sequence[int]) -> bytes:
     head = varint(lanes)
     for group, gap_table in zip(groups, gap_tables, strict=True):
-        more = MORE if group is not groups[-1] else 0
+        more = MORE_GROUPS_FLAG if group is not groups[-1] else 0
         head += bytes([group.branch | more]) + varint(len(group.indices)) + bytes([gap_table])
     return head

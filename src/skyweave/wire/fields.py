@@ -7,7 +7,14 @@ from skyweave.wire.rejection import RejectedError, RejectionReason
 
 
 def varint(value: int) -> bytes:
-    """LEB128: seven bits a byte, lowest first, the top bit set on all but the last."""
+    """Encode a whole number as LEB128: seven bits a byte, lowest first, the top bit set on all but the last.
+
+    Args:
+        value: at least 0.
+
+    Raises:
+        WireError: the value is negative.
+    """
     if value < 0:
         raise WireError(f"a varint holds whole numbers >= 0, not {value}")
     result = bytearray()
@@ -19,17 +26,32 @@ def varint(value: int) -> bytes:
 
 
 def zigzag(value: int) -> int:
-    """0, -1, 1, -2, 2 as 0, 1, 2, 3, 4."""
+    """Map 0, -1, 1, -2, 2 to 0, 1, 2, 3, 4, so that small negative numbers have short varints.
+
+    Args:
+        value: any whole number.
+    """
     return 2 * value if value >= 0 else -2 * value - 1
 
 
 def unzigzag(value: int) -> int:
-    """Back from ``zigzag``."""
+    """Return the number that `zigzag` maps to ``value``.
+
+    Args:
+        value: at least 0.
+    """
     return -(value + 1) // 2 if value & 1 else value // 2
 
 
-class Reader:
-    """Reads fields one after another from a part of some bytes; raises ``RejectedError`` with its reason when it cannot."""
+class FieldReader:
+    """Reads fields one after another from a part of some bytes.
+
+    Args:
+        data: the bytes.
+        position: of the first byte to read.
+        end: of the byte behind the last one that may be read; None: all.
+        reason: of the `RejectedError` that is raised when a field cannot be read.
+    """
 
     def __init__(
         self, data: bytes, position: int = 0, end: int | None = None, reason: RejectionReason = RejectionReason.HEADER
@@ -39,26 +61,52 @@ class Reader:
 
     @property
     def left(self) -> int:
-        """Bytes left."""
+        """Return how many bytes are left."""
         return self.end - self.position
 
     def refuse(self, what: str) -> RejectedError:
-        """The error to raise."""
+        """Return the error to raise, with the present position.
+
+        Args:
+            what: is wrong, for the message.
+        """
         return RejectedError(self.reason, f"{what} at byte {self.position}")
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
+        """Return the next ``count`` bytes.
+
+        Args:
+            count: bytes.
+
+        Raises:
+            RejectedError: fewer are left.
+        """
         if count > self.left:
             raise self.refuse(f"{count} bytes are announced, {self.left} are left")
         self.position += count
         return self.data[self.position - count : self.position]
 
     def integer(self, size: int, signed: bool = False) -> int:
-        """A little-endian integer of ``size`` bytes."""
+        """Read a little-endian integer.
+
+        Args:
+            size: bytes.
+            signed: two's complement.
+
+        Raises:
+            RejectedError: fewer bytes are left.
+        """
         return int.from_bytes(self.take(size), "little", signed=signed)
 
     def varint(self, limit: int) -> int:
-        """A varint of at most ``limit``. Only the shortest form is valid, so that a value has one spelling."""
+        """Read a varint; only the shortest form is valid, so that a value has one spelling.
+
+        Args:
+            limit: the largest value to accept.
+
+        Raises:
+            RejectedError: it is cut off, above the limit, or not in its shortest form.
+        """
         value = shift = 0
         while True:
             if self.position >= self.end:
@@ -76,12 +124,27 @@ class Reader:
         return value
 
     def zigzag(self, limit: int) -> int:
-        """A whole number from -limit to limit."""
+        """Read a signed varint from ``-limit`` to ``limit``.
+
+        Args:
+            limit: the largest magnitude to accept.
+
+        Raises:
+            RejectedError: as `varint`.
+        """
         return unzigzag(self.varint(2 * limit))
 
 
 def pack_bits(values: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """(b,) uint8 0 or 1: each value (n,) in as many bits as its width (n,) says, highest first. Widths up to 32."""
+    """Pack numbers into bits, each in as many as its width says, the highest bit first.
+
+    Args:
+        values: (n,) whole numbers >= 0.
+        widths: (n,) bits, up to 32.
+
+    Returns:
+        (sum of widths,) uint8, each 0 or 1.
+    """
     widths = np.asarray(widths, np.int64)
     if not len(widths):
         return np.zeros(0, np.uint8)
@@ -92,7 +155,15 @@ def pack_bits(values: np.ndarray, widths: np.ndarray) -> np.ndarray:
 
 
 def unpack_bits(bits: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """(n,) int64 back from ``pack_bits``; ``bits`` holds at least the sum of the widths."""
+    """Unpack numbers from bits, the inverse of `pack_bits`.
+
+    Args:
+        bits: 0 or 1, at least as many as the sum of the widths.
+        widths: (n,) bits of each number, up to 32.
+
+    Returns:
+        (n,) int64.
+    """
     widths = np.asarray(widths, np.int64)
     ends = np.cumsum(widths)
     result = np.zeros(len(widths), np.int64)

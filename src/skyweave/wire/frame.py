@@ -44,16 +44,20 @@ class WireGrid:
 
     @property
     def cells(self) -> int:
-        """How many cells it has."""
+        """Return how many cells the grid has."""
         return self.rows * self.columns
 
     @property
     def metres(self) -> float:
-        """Side of a cell in metres."""
+        """Return the side of a cell in metres."""
         return self.resolution / 1e6
 
     def coarser(self, factor: int) -> "WireGrid":
-        """The grid of cells ``factor`` times as large that covers this one; snapped, so that all peers' cells align."""
+        """Return the grid of larger cells that covers this one, snapped so that the cells of all peers align.
+
+        Args:
+            factor: how many cells along the side of a larger one.
+        """
         west, north = self.west // factor, -(-self.north // factor)
         rows = north - (self.north - self.rows) // factor
         columns = -(-(self.west + self.columns) // factor) - west
@@ -61,7 +65,14 @@ class WireGrid:
 
     @classmethod
     def from_map(cls, grid: "MapGrid") -> "WireGrid":
-        """Raises ``ValueError`` for a resolution that is no whole number of micrometres, or a CRS without EPSG code."""
+        """Convert a map grid to whole numbers.
+
+        Args:
+            grid: with a resolution in whole micrometres and an EPSG code or no CRS.
+
+        Raises:
+            WireError: another resolution, or a CRS without EPSG code.
+        """
         resolution = round(grid.resolution * 1e6)
         if abs(resolution / 1e6 - grid.resolution) > 1e-12 * grid.resolution:
             raise WireError(f"a resolution of {grid.resolution} m is no whole number of micrometres; round it")
@@ -74,7 +85,11 @@ class WireGrid:
         return cls(int(grid.west), int(grid.north), resolution, int(grid.rows), int(grid.columns), epsg)
 
     def to_map(self) -> "MapGrid":
-        """As a ``MapGrid``. Raises ``ValueError`` for an EPSG code that is unknown or not in metres."""
+        """Convert to a `MapGrid`.
+
+        Raises:
+            DataError: the EPSG code is unknown, or its unit is not the metre.
+        """
         from skyweave.core.geometry.grid import MapGrid
 
         crs = f"EPSG:{self.epsg}" if self.epsg else None
@@ -104,27 +119,40 @@ class Cells:
         indices: (n,) raster index (row * columns + column) in the branch's grid, each at most once.
         symbols: (n, channels) quantised features.
         contexts: (n,) which set of entropy tables holds for a cell; None: the first for all.
-        usefulness: (n,) the greater the sooner sent, comparable between branches; None: in the order given. It does
+        saliency: (n,) the greater the sooner sent, comparable between branches; None: in the order given. It does
             not travel.
     """
 
     indices: np.ndarray
     symbols: np.ndarray
     contexts: np.ndarray | None = None
-    usefulness: np.ndarray | None = None
+    saliency: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @classmethod
     def dense(cls, features: np.ndarray, valid: np.ndarray | None = None) -> "Cells":
-        """All cells, or those where ``valid`` (rows, columns), of features (channels, rows, columns)."""
+        """Take all cells of a feature map, or the valid ones.
+
+        Args:
+            features: (channels, rows, columns) quantised.
+            valid: (rows, columns) bool; None: all.
+        """
         channels = features.shape[0]
         chosen = np.arange(features[0].size) if valid is None else np.flatnonzero(valid)
         return cls(chosen, features.reshape(channels, -1)[:, chosen].T)
 
     def placed(self, grid: WireGrid, fill: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """(channels, rows, columns) symbols on the branch's grid and (rows, columns) bool where there are some."""
+        """Place the symbols on the branch's grid.
+
+        Args:
+            grid: of the branch.
+            fill: the symbol of cells that are not among these.
+
+        Returns:
+            (channels, rows, columns) symbols, and (rows, columns) bool where there are some.
+        """
         features = np.full((self.symbols.shape[1], grid.cells), fill, self.symbols.dtype)
         valid = np.zeros(grid.cells, bool)
         features[:, self.indices] = self.symbols.T
@@ -156,7 +184,11 @@ class BoxList:
         return len(self.centres)
 
     def select(self, which: np.ndarray | slice) -> "BoxList":
-        """The boxes at these indices."""
+        """Return some of the boxes.
+
+        Args:
+            which: indices, a mask or a slice.
+        """
         return BoxList(
             self.centres[which],
             self.sizes[which],
@@ -168,7 +200,11 @@ class BoxList:
 
     @classmethod
     def joined(cls, parts: "Sequence[BoxList]") -> "BoxList":
-        """One list of several; velocities only where all have them."""
+        """Join lists of boxes; velocities are kept only where all lists have them.
+
+        Args:
+            parts: at least one list.
+        """
         moving = [part.velocities for part in parts if part.velocities is not None]
         return cls(
             np.concatenate([part.centres for part in parts]),
@@ -205,7 +241,10 @@ class FrameContent:
         fingerprint: of the feature space, below 2**32.
         codec: which codec, below 256.
         quality: its setting, below 256.
+        pose: of the platform.
         low, high: cells of the coarse and the full branch.
+        boxes: detections, readable by every peer.
+        request: how much the sender wants to know about each part of the map.
     """
 
     platform: int

@@ -4,15 +4,15 @@ import zlib
 from dataclasses import dataclass
 
 from skyweave.core.errors import WireError
-from skyweave.wire.fields import Reader, varint, zigzag
+from skyweave.wire.fields import FieldReader, varint, zigzag
 from skyweave.wire.frame import MAX_CELLS, FrameContent, WireGrid
 from skyweave.wire.rejection import RejectedError, RejectionReason
 
 MAGIC = b"SW"
 VERSION = 1
-MIN_CHUNK, MAX_CHUNK = 32, 65535  # bytes
-CHECKSUM = 4  # bytes
-MAX_INDEX = 4095  # of a chunk in its frame
+MIN_CHUNK_BYTES, MAX_CHUNK_BYTES = 32, 65535  # bytes
+CHECKSUM_BYTES = 4  # bytes
+MAX_CHUNK_INDEX = 4095  # of a chunk in its frame
 UTM_NORTH, UTM_SOUTH = 32600, 32700  # EPSG codes of the zones are these plus 1 to 60
 
 
@@ -38,7 +38,13 @@ class Header:
 
     @classmethod
     def of(cls, frame: FrameContent, index: int, last: bool) -> "Header":
-        """The head of one of a frame's chunks."""
+        """Return the header of one of a frame's chunks.
+
+        Args:
+            frame: the frame.
+            index: of the chunk.
+            last: whether no chunk follows.
+        """
         return cls(
             frame.platform, frame.sequence, frame.time, frame.grid, frame.fingerprint, frame.codec, frame.quality,
             index, last,
@@ -50,25 +56,50 @@ class Header:
         return self.fingerprint, self.codec, self.quality
 
 
-def seal(header: Header, sections: bytes) -> bytes:
-    """A whole chunk. Raises ``ValueError`` for a header value out of range or more than 65535 bytes."""
+def write_chunk(header: Header, sections: bytes) -> bytes:
+    """Write a whole chunk: header, sections, checksum.
+
+    Args:
+        header: of the chunk.
+        sections: all of them, with their heads.
+
+    Raises:
+        WireError: a header value is out of range, or the chunk is longer than 65535 bytes.
+    """
     head = _fields(header)
-    length = len(MAGIC) + 3 + len(head) + len(sections) + CHECKSUM
-    if length > MAX_CHUNK:
-        raise WireError(f"a chunk of {length} bytes is longer than {MAX_CHUNK}")
+    length = len(MAGIC) + 3 + len(head) + len(sections) + CHECKSUM_BYTES
+    if length > MAX_CHUNK_BYTES:
+        raise WireError(f"a chunk of {length} bytes is longer than {MAX_CHUNK_BYTES}")
     chunk = MAGIC + bytes([VERSION]) + length.to_bytes(2, "little") + head + sections
-    return chunk + zlib.crc32(chunk).to_bytes(CHECKSUM, "little")
+    return chunk + zlib.crc32(chunk).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def overhead(header: Header) -> int:
-    """Bytes of a chunk without sections."""
-    return len(MAGIC) + 3 + len(_fields(header)) + CHECKSUM
+def chunk_overhead(header: Header) -> int:
+    """Return the bytes of a chunk without sections.
+
+    Args:
+        header: of the chunk.
+    """
+    return len(MAGIC) + 3 + len(_fields(header)) + CHECKSUM_BYTES
 
 
-def open_chunk(data: bytes, max_size: int = MAX_CHUNK) -> tuple[Header, Reader]:
-    """The header and a reader that stands before the sections. Raises ``RejectedError``; nothing else, for any bytes."""
-    if not MIN_CHUNK <= len(data) <= max_size:
-        raise RejectedError(RejectionReason.SIZE, f"{len(data)} bytes are no chunk; {MIN_CHUNK} to {max_size} are")
+def read_header(data: bytes, max_size: int = MAX_CHUNK_BYTES) -> tuple[Header, FieldReader]:
+    """Check a chunk and read its header.
+
+    Args:
+        data: any bytes.
+        max_size: bytes of the largest chunk to accept.
+
+    Returns:
+        The header, and a reader that stands before the sections.
+
+    Raises:
+        RejectedError: the bytes are not a chunk; nothing else is raised, for any bytes.
+    """
+    if not MIN_CHUNK_BYTES <= len(data) <= max_size:
+        raise RejectedError(
+            RejectionReason.SIZE, f"{len(data)} bytes are no chunk; {MIN_CHUNK_BYTES} to {max_size} are"
+        )
     if data[:2] != MAGIC:
         raise RejectedError(
             RejectionReason.MAGIC, f"{data[:2].hex()} are not the first bytes of a chunk ({MAGIC.hex()})"
@@ -80,15 +111,15 @@ def open_chunk(data: bytes, max_size: int = MAX_CHUNK) -> tuple[Header, Reader]:
     length = int.from_bytes(data[3:5], "little")
     if length != len(data):
         raise RejectedError(RejectionReason.LENGTH, f"a chunk of {length} bytes came as {len(data)}")
-    if zlib.crc32(data[:-CHECKSUM]) != int.from_bytes(data[-CHECKSUM:], "little"):
+    if zlib.crc32(data[:-CHECKSUM_BYTES]) != int.from_bytes(data[-CHECKSUM_BYTES:], "little"):
         raise RejectedError(RejectionReason.CHECKSUM, "the checksum does not match: damaged on the way")
-    reader = Reader(data, 5, len(data) - CHECKSUM)
+    reader = FieldReader(data, 5, len(data) - CHECKSUM_BYTES)
     return _read_fields(reader), reader
 
 
 def _fields(header: Header) -> bytes:
     for name, limit in (("platform", 1 << 32), ("sequence", 1 << 32), ("fingerprint", 1 << 32), ("codec", 256),
-                        ("quality", 256), ("index", MAX_INDEX + 1)):  # fmt: skip
+                        ("quality", 256), ("index", MAX_CHUNK_INDEX + 1)):  # fmt: skip
         value = getattr(header, name)
         if not 0 <= value < limit:
             raise WireError(f"{name} {value} must be 0 to {limit - 1}")
@@ -105,11 +136,11 @@ def _fields(header: Header) -> bytes:
     ])  # fmt: skip
 
 
-def _read_fields(reader: Reader) -> Header:
+def _read_fields(reader: FieldReader) -> Header:
     fingerprint, codec, quality = reader.integer(4), reader.integer(1), reader.integer(1)
     time = reader.integer(8, signed=True)
     platform, sequence = reader.varint((1 << 32) - 1), reader.varint((1 << 32) - 1)
-    position = reader.varint(2 * MAX_INDEX + 1)
+    position = reader.varint(2 * MAX_CHUNK_INDEX + 1)
     grid = _read_grid(reader)
     return Header(platform, sequence, time, grid, fingerprint, codec, quality, position >> 1, bool(position & 1))
 
@@ -131,7 +162,7 @@ def _grid_fields(grid: WireGrid) -> bytes:
     return b"".join(varint(field) for field in fields)
 
 
-def _read_grid(reader: Reader) -> WireGrid:
+def _read_grid(reader: FieldReader) -> WireGrid:
     crs = reader.varint((1 << 24) + 119)
     epsg = 0
     if crs > 120:

@@ -8,26 +8,33 @@ from skyweave.core.errors import WireError
 from skyweave.wire.cells import (
     BRANCHES,
     MAX_SYMBOLS,
-    Group,
-    best_gap_table,
-    gap_classes,
-    lane_bits,
-    lanes_of_chunk,
+    CellGroup,
+    choose_gap_table,
+    choose_lanes,
+    classify_gaps,
+    lane_overhead_bits,
 )
 from skyweave.wire.fields import varint
 from skyweave.wire.frame import Cells, FrameContent
 from skyweave.wire.rans import RAW_BITS
 from skyweave.wire.tables import COST_SCALE, EntropyTables, gap_widths
 
-ENOUGH_TRIALS = 12  # to find how many cells fit
-BLOCK = 512  # cells whose cost is worked out at a time: a small budget must not pay for a large frame
+MAX_TRIALS = 12  # to find how many cells fit
+COST_BLOCK_CELLS = 512  # cells whose cost is worked out at a time: a small budget must not pay for a large frame
 
 
-class Packer:
+class CellPacker:
     """Fills chunks from a frame's cells, whose order it fixes.
 
+    Args:
+        frame: with cells of at least one branch.
+        tables: the entropy tables of the frame.
+
     Attributes:
-        filled: bytes that the last ``fill`` is expected to take.
+        filled: bytes that the last `fill` is expected to take.
+
+    Raises:
+        WireError: cells outside the grid, named twice, or of other shapes than the tables'.
     """
 
     def __init__(self, frame: FrameContent, tables: EntropyTables):
@@ -47,29 +54,41 @@ class Packer:
         self.filled = 0
         self.bits_a_cell = 0.0
 
-    def fill(self, start: int, room: int) -> tuple[list[Group], int]:
-        """The cells from ``start`` on that fit into ``room`` bytes, and where the next chunk starts."""
-        count, self.filled = self._most(start, room, MAX_SYMBOLS)
+    def fill(self, start: int, room: int) -> tuple[list[CellGroup], int]:
+        """Return the cells that fit into a chunk.
+
+        Args:
+            start: the first cell that is not sent yet.
+            room: bytes of the chunk that are free.
+
+        Returns:
+            The cells by branch, and the first cell of the next chunk.
+        """
+        count, self.filled = self._largest_count(start, room, MAX_SYMBOLS)
         if not count:
             return [], start
         self.bits_a_cell = 8 * self.filled / count
         return [self._group(number, chosen) for number, chosen in self._chosen(start, count)], start + count
 
     def bring_together(self, start: int, room: int) -> int:
-        """Put the cells from ``start`` on that fit into several chunks of ``room`` bytes in all in raster order.
+        """Sort the next cells, as many as fit into several chunks, spatially (raster order).
 
         Cells of a chunk are then neighbours, and it takes fewer bytes to say where they are.
 
+        Args:
+            start: the first cell that is not sent yet.
+            room: bytes that the chunks have in all.
+
         Returns:
-            Where they end.
+            Where the sorted cells end.
         """
-        count = self._most(start, room, 1 << 62)[0]
+        count = self._largest_count(start, room, 1 << 62)[0]
         part = slice(start, start + count)
         places = np.zeros(count, np.int64)
         for number, cells in enumerate(self.cells):
-            mine = self.branch[part] == number
-            if cells is not None and mine.any():
-                places[mine] = cells.indices[self.item[part][mine]]
+            of_branch = self.branch[part] == number
+            if cells is not None and of_branch.any():
+                places[of_branch] = cells.indices[self.item[part][of_branch]]
         order = np.lexsort((places, self.branch[part]))
         self.branch[part], self.item[part] = self.branch[part][order], self.item[part][order]
         for total in (self.cost, self.count):
@@ -78,7 +97,7 @@ class Packer:
             )
         return start + count
 
-    def _most(self, start: int, room: int, symbols: int) -> tuple[int, int]:
+    def _largest_count(self, start: int, room: int, symbols: int) -> tuple[int, int]:
         """How many cells from ``start`` on fit into so many bytes, of at most so many symbols; and what they take."""
         budget = room * 8 * COST_SCALE
         while len(self.cost) <= len(self.item):
@@ -91,7 +110,7 @@ class Packer:
         over, above = limit + 1, 0  # the smallest known not to; its bytes, if they are known
         trial = int(room * 8 / self.bits_a_cell) if self.bits_a_cell else limit * 7 // 8
         for attempt in itertools.count():
-            if fits + 1 >= over or (fits and attempt >= ENOUGH_TRIALS):
+            if fits + 1 >= over or (fits and attempt >= MAX_TRIALS):
                 break
             trial = min(max(trial, fits + 1), over - 1)
             size = self._size(start, trial)
@@ -113,49 +132,49 @@ class Packer:
         for number, chosen in self._chosen(start, count):
             cells = self.cells[number]
             assert cells is not None
-            classes = gap_classes(np.diff(np.sort(cells.indices[chosen]), prepend=-1) - 1)
-            cost += best_gap_table(classes, self.tables)[1]
+            classes = classify_gaps(np.diff(np.sort(cells.indices[chosen]), prepend=-1) - 1)
+            cost += choose_gap_table(classes, self.tables)[1]
             raw += int(gap_widths(classes).sum())
             head += 2 + len(varint(count))
         bits = cost / COST_SCALE * 1.0005
-        lanes = lanes_of_chunk(bits, symbols)
+        lanes = choose_lanes(bits, symbols)
         unused = max(lanes * RAW_BITS - raw, 0)  # of the lanes' first states
-        return head + 2 + int(np.ceil((bits + unused + lane_bits(lanes)) / 8))
+        return head + 2 + int(np.ceil((bits + unused + lane_overhead_bits(lanes)) / 8))
 
     def _chosen(self, start: int, count: int) -> list[tuple[int, np.ndarray]]:
         """For each branch that has some: its number, and which of its cells."""
         branch, item = self.branch[start : start + count], self.item[start : start + count]
         return [(number, item[branch == number]) for number in range(len(BRANCHES)) if (branch == number).any()]
 
-    def _group(self, number: int, chosen: np.ndarray) -> Group:
+    def _group(self, number: int, chosen: np.ndarray) -> CellGroup:
         cells = self.cells[number]
         assert cells is not None
         chosen = chosen[np.argsort(cells.indices[chosen])]
         contexts = None if cells.contexts is None else cells.contexts[chosen]
-        return Group(number, cells.indices[chosen].astype(np.int64), cells.symbols[chosen], contexts)
+        return CellGroup(number, cells.indices[chosen].astype(np.int64), cells.symbols[chosen], contexts)
 
     def _extend(self) -> None:
         """Work out what the next cells cost, distances apart."""
         start = len(self.cost) - 1
-        block = slice(start, start + BLOCK)
+        block = slice(start, start + COST_BLOCK_CELLS)
         cost = np.zeros(len(self.item[block]), np.int64)
         count = np.zeros(len(cost), np.int64)
         for number, name in enumerate(BRANCHES):
-            mine = self.branch[block] == number
+            of_branch = self.branch[block] == number
             cells, branch = self.cells[number], self.tables.branches[name]
-            if cells is None or not mine.any():
+            if cells is None or not of_branch.any():
                 continue
-            chosen = self.item[block][mine]
+            chosen = self.item[block][of_branch]
             contexts = np.zeros(len(chosen), np.intp)
             if branch.context_table is not None and cells.contexts is not None:
                 contexts = np.asarray(cells.contexts[chosen], np.intp)
             table_of = branch.tables[contexts]
             symbols, _ = self.tables.symbols_of(np.asarray(cells.symbols[chosen]), table_of)
-            cost[mine] = self.tables.costs[table_of, symbols].sum(1)
-            count[mine] = branch.channels + 1
+            cost[of_branch] = self.tables.costs[table_of, symbols].sum(1)
+            count[of_branch] = branch.channels + 1
             if branch.context_table is not None:
-                cost[mine] += self.tables.costs[branch.context_table, contexts]
-                count[mine] += 1
+                cost[of_branch] += self.tables.costs[branch.context_table, contexts]
+                count[of_branch] += 1
         self.cost = np.concatenate([self.cost, self.cost[-1] + np.cumsum(cost)])
         self.count = np.concatenate([self.count, self.count[-1] + np.cumsum(count)])
 
@@ -165,14 +184,14 @@ def _order(both: list[Cells | None]) -> tuple[np.ndarray, np.ndarray]:
     given = [(number, cells) for number, cells in enumerate(both) if cells is not None and len(cells)]
     branch = np.concatenate([np.full(len(cells), number, np.int8) for number, cells in given])
     item = np.concatenate([np.arange(len(cells)) for _, cells in given])
-    usefulness = [cells.usefulness for _, cells in given if cells.usefulness is not None]
-    if len(usefulness) < len(given):
-        if usefulness:
+    saliency = [cells.saliency for _, cells in given if cells.saliency is not None]
+    if len(saliency) < len(given):
+        if saliency:
             raise WireError("give the usefulness of the cells of both branches, or of neither")
         return branch, item
     # The fastest sort is of whole numbers: those that order as the 32-bit floats do, with the place behind.
     with np.errstate(over="ignore"):
-        falling = np.float32(0) - np.concatenate(usefulness).astype(np.float32)
+        falling = np.float32(0) - np.concatenate(saliency).astype(np.float32)
     rank = falling.view(np.int32).astype(np.int64)
     rank ^= rank >> 31 & 0x7FFFFFFF
     order = np.sort(rank << 32 | np.arange(len(rank))) & 0xFFFFFFFF
@@ -195,5 +214,5 @@ def _check(name: str, cells: Cells, size: int, tables: EntropyTables) -> None:
         raise WireError(f"{name}.contexts must be 0 to {branch.contexts - 1}")
     if cells.contexts is not None and cells.contexts.shape != (len(cells),):
         raise WireError(f"{name}.contexts {cells.contexts.shape} must be {(len(cells),)}")
-    if cells.usefulness is not None and (len(cells.usefulness) != len(cells) or np.isnan(cells.usefulness).any()):
+    if cells.saliency is not None and (len(cells.saliency) != len(cells) or np.isnan(cells.saliency).any()):
         raise WireError(f"{name}.usefulness must be one number, not NaN, for each of {len(cells)} cells")

@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from skyweave.core.errors import WireError
-from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint, zigzag
+from skyweave.wire.fields import FieldReader, pack_bits, unpack_bits, varint, zigzag
 from skyweave.wire.frame import Pose, WireGrid
 
-CENTIMETRES = 100
-REACH = 1 << 40  # centimetres that fit
+CM_PER_METRE = 100
+MAX_OFFSET_CM = 1 << 40  # centimetres that fit
 QUATERNION_STEPS = (1 << 15) - 1  # of a component between -sqrt(1/2) and sqrt(1/2): 0.005 degrees
 SIGMA_STEPS = 8  # an octave: 9 %
 SIGMA_ZERO = 160  # the code of 1 metre or radian
@@ -17,25 +17,41 @@ CORRELATION_STEPS = 127
 BELOW_DIAGONAL = np.tril_indices(6, -1)
 
 
-def pose_section(pose: Pose, grid: WireGrid) -> bytes:
-    """Position, orientation and covariance. Raises ``ValueError`` for NaN, infinity, or what is no rotation."""
+def encode_pose(pose: Pose, grid: WireGrid) -> bytes:
+    """Encode position, orientation and covariance as the content of a pose section.
+
+    Args:
+        pose: quantised to 1 cm, 0.005 degrees and 9 % of each standard deviation.
+        grid: the map grid of the frame, whose corner positions count from.
+
+    Raises:
+        WireError: NaN, infinity, a quaternion that is no rotation, or a position too far from the grid.
+    """
     position = np.asarray(pose.position, np.float64)
     quaternion = np.asarray(pose.quaternion, np.float64)
     if position.shape != (3,) or not np.isfinite(position).all():
         raise WireError(f"position {position} must be three finite metres")
     if quaternion.shape != (4,) or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
         raise WireError(f"quaternion {quaternion} must be wxyz of length 1")
-    offset = np.rint((position - _corner(grid)) * CENTIMETRES)
-    if np.abs(offset).max() > REACH:
+    offset = np.rint((position - _corner(grid)) * CM_PER_METRE)
+    if np.abs(offset).max() > MAX_OFFSET_CM:
         raise WireError(f"position {position} is too far from the grid at {_corner(grid)[:2]}")
     section = b"".join(varint(zigzag(int(c))) for c in offset) + _quaternion_bytes(quaternion)
     return section + (bytes([0]) if pose.covariance is None else _covariance_bytes(pose.covariance))
 
 
-def read_pose(reader: Reader, grid: WireGrid) -> Pose:
-    """Back from ``pose_section``. Raises ``Refused``."""
-    offset = [reader.zigzag(REACH) for _ in range(3)]
-    position = _corner(grid) + np.array(offset, np.float64) / CENTIMETRES
+def decode_pose(reader: FieldReader, grid: WireGrid) -> Pose:
+    """Decode the content of a pose section, the inverse of `encode_pose`.
+
+    Args:
+        reader: stands at the content.
+        grid: the map grid of the frame.
+
+    Raises:
+        RejectedError: the section is cut off or is no pose.
+    """
+    offset = [reader.zigzag(MAX_OFFSET_CM) for _ in range(3)]
+    position = _corner(grid) + np.array(offset, np.float64) / CM_PER_METRE
     quaternion = _read_quaternion(reader)
     form = reader.integer(1)
     if form > 2:
@@ -56,7 +72,7 @@ def _quaternion_bytes(quaternion: np.ndarray) -> bytes:
     return np.packbits(bits).tobytes()
 
 
-def _read_quaternion(reader: Reader) -> np.ndarray:
+def _read_quaternion(reader: FieldReader) -> np.ndarray:
     bits = np.unpackbits(np.frombuffer(reader.take(6), np.uint8))
     empty, largest, *codes = unpack_bits(bits, np.array([1, 2, 15, 15, 15]))
     others = (np.array(codes) / QUATERNION_STEPS * 2 - 1) / math.sqrt(2)
@@ -83,7 +99,7 @@ def _covariance_bytes(covariance: np.ndarray) -> bytes:
     return bytes([2]) + codes.tobytes() + steps.tobytes()
 
 
-def _read_covariance(reader: Reader, form: int) -> np.ndarray:
+def _read_covariance(reader: FieldReader, form: int) -> np.ndarray:
     codes = np.frombuffer(reader.take(6), np.uint8).astype(np.float64)
     sigma = np.where(codes > 0, 2.0 ** ((codes - SIGMA_ZERO) / SIGMA_STEPS), 0.0)
     steps = np.zeros(15, np.int8)

@@ -38,7 +38,17 @@ class Quantiser:
         object.__setattr__(self, "step", step)
 
     def quantise(self, features: np.ndarray) -> np.ndarray:
-        """(..., channels) int16 levels of features of the same shape. Raises ``ValueError`` for NaN and infinity."""
+        """Quantise features to integer levels.
+
+        Args:
+            features: (..., channels), finite.
+
+        Returns:
+            (..., channels) int16 levels.
+
+        Raises:
+            WireError: NaN or infinity.
+        """
         features = np.asarray(features, np.float32)
         if not np.isfinite(features).all():
             bad = int((~np.isfinite(features)).sum())
@@ -49,5 +59,12 @@ class Quantiser:
         return levels.clip(self.smallest, self.largest).astype(np.int16)
 
     def restore(self, levels: np.ndarray) -> np.ndarray:
-        """(..., channels) float32; ``quantise`` gives the same levels again."""
+        """Return the features that levels stand for; `quantise` gives the same levels again.
+
+        Args:
+            levels: (..., channels) whole numbers.
+
+        Returns:
+            (..., channels) float32.
+        """
         return np.asarray(levels).astype(np.float32) * self.step

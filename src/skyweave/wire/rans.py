@@ -17,9 +17,9 @@ from functools import cached_property
 
 import numpy as np
 
-LOW = 1 << 15  # the smallest state; a state stays below 2**31
+MIN_STATE = 1 << 15  # the smallest state; a state stays below 2**31
 RAW_BITS = 15  # that a lane carries in its first state
-MAX_STEPS = 1024  # symbols a lane may hold where time must be bounded
+MAX_STEPS_PER_LANE = 1024  # symbols a lane may hold where time must be bounded
 MIN_PRECISION, MAX_PRECISION = 8, 14
 
 
@@ -52,7 +52,7 @@ class SymbolTables:
 
     @property
     def symbols(self) -> int:
-        """The widest alphabet."""
+        """Return the size of the widest alphabet."""
         return int(self.frequencies.shape[1])
 
     # The last entry of each array stands for "nothing here": frequency M, which leaves a state as it is. Lanes that
@@ -60,18 +60,18 @@ class SymbolTables:
 
     @cached_property
     def frequency_of(self) -> np.ndarray:
-        """(tables * symbols + 1,) uint32."""
+        """Return (tables * symbols + 1,) uint32 frequencies."""
         return np.append(self.frequencies.ravel(), np.uint32(1 << self.precision))
 
     @cached_property
     def start_of(self) -> np.ndarray:
-        """(tables * symbols + 1,) uint32 sum of the frequencies of the symbols before."""
+        """Return (tables * symbols + 1,) uint32 sums of the frequencies of the symbols before."""
         start = np.cumsum(self.frequencies, 1, dtype=np.uint32) - self.frequencies
         return np.append(start.ravel(), np.uint32(0))
 
     @cached_property
     def slots(self) -> np.ndarray:
-        """((tables + 1) * M,) uint32: frequency << 16 | slot - start, of the symbol at each slot of each table."""
+        """Return ((tables + 1) * M,) uint32: frequency << 16 | slot - start, of the symbol at each slot."""
         total = 1 << self.precision
         slot = np.tile(np.arange(total, dtype=np.uint32), len(self))
         start = np.repeat(self.start_of[:-1], self.frequencies.ravel())
@@ -81,14 +81,14 @@ class SymbolTables:
 
     @cached_property
     def symbol_of_slot(self) -> np.ndarray:
-        """((tables + 1) * M,) uint8 or uint16."""
+        """Return ((tables + 1) * M,) uint8 or uint16: the symbol at each slot of each table."""
         kind = np.uint8 if self.symbols <= 256 else np.uint16
         symbols = np.tile(np.arange(self.symbols, dtype=kind), len(self))
         return np.append(np.repeat(symbols, self.frequencies.ravel()), np.zeros(1 << self.precision, kind))
 
 
 @dataclass(frozen=True)
-class Job:
+class StreamSpec:
     """What one stream holds.
 
     Attributes:
@@ -105,23 +105,36 @@ class Job:
     raw: np.ndarray
 
 
-def encode(symbols: np.ndarray, table_of: np.ndarray, tables: SymbolTables) -> bytes:
-    """One array of symbols as bytes.
+def encode_symbols(symbols: np.ndarray, table_of: np.ndarray, tables: SymbolTables) -> bytes:
+    """Encode one array of symbols.
 
     Args:
         symbols: (n,) whole numbers.
         table_of: (n,) the table of each.
+        tables: their frequencies.
 
     Raises:
-        ValueError: a symbol that its table does not know.
+        ValueError: a symbol has frequency 0 in its table.
     """
     none = np.zeros(0, np.uint8)
-    return encode_batch([Job([symbols], [table_of], lanes_for(len(symbols)), none)], tables)[0]
+    return encode_batch([StreamSpec([symbols], [table_of], default_lanes(len(symbols)), none)], tables)[0]
 
 
-def decode(data: bytes, table_of: np.ndarray, tables: SymbolTables) -> np.ndarray:
-    """(n,) symbols back from ``encode``. Raises ``ValueError`` where the bytes are none of its."""
-    decoder = BatchDecoder([data], [lanes_for(len(table_of))], tables)
+def decode_symbols(data: bytes, table_of: np.ndarray, tables: SymbolTables) -> np.ndarray:
+    """Decode one array of symbols, the inverse of `encode_symbols`.
+
+    Args:
+        data: what `encode_symbols` returned.
+        table_of: (n,) the table of each symbol.
+        tables: the frequencies that it was encoded with.
+
+    Returns:
+        (n,) symbols.
+
+    Raises:
+        ValueError: the bytes do not hold so many symbols of these tables.
+    """
+    decoder = BatchDecoder([data], [default_lanes(len(table_of))], tables)
     symbols = decoder.read([table_of])[0]
     raw, rest, sound = decoder.finish()[0]
     if not sound or rest or raw.any():
@@ -129,13 +142,25 @@ def decode(data: bytes, table_of: np.ndarray, tables: SymbolTables) -> np.ndarra
     return symbols
 
 
-def lanes_for(count: int) -> int:
-    """Lanes for an array alone: enough to be fast, few enough to cost little (20 bits each, without raw bits)."""
+def default_lanes(count: int) -> int:
+    """Return lanes for an array alone: enough to be fast, few enough to cost little (20 bits each, without raw bits).
+
+    Args:
+        count: symbols of the array.
+    """
     return max(1, min(512, -(-count // 1024)), min(4096, -(-count // 4096)))
 
 
-def encode_batch(jobs: Sequence[Job], tables: SymbolTables) -> list[bytes]:
-    """Several streams in one pass. Raises ``ValueError`` for a symbol that its table does not know."""
+def encode_batch(jobs: Sequence[StreamSpec], tables: SymbolTables) -> list[bytes]:
+    """Encode several streams in one pass.
+
+    Args:
+        jobs: one a stream.
+        tables: the frequencies of all of them.
+
+    Raises:
+        ValueError: a symbol has frequency 0 in its table.
+    """
     if not jobs:
         return []
     lanes = [job.lanes for job in jobs]
@@ -144,7 +169,7 @@ def encode_batch(jobs: Sequence[Job], tables: SymbolTables) -> list[bytes]:
     for parts in zip(*(_keys(job, tables) for job in jobs), strict=True):
         segments.append(_fill(parts, lanes, nothing))
     keys = np.concatenate(segments)
-    states = np.full((len(jobs), max(lanes)), LOW, np.uint32)
+    states = np.full((len(jobs), max(lanes)), MIN_STATE, np.uint32)
     for state, job in zip(states, jobs, strict=True):
         state[: job.lanes] |= _first_states(job.raw, job.lanes)
     words, leaves = _push(states, tables.frequency_of[keys], tables.start_of[keys], tables.precision)
@@ -184,12 +209,18 @@ def _push(x: np.ndarray, frequency: np.ndarray, start: np.ndarray, precision: in
 
 
 class BatchDecoder:
-    """Reads several streams in one pass, segment by segment. Any bytes are safe: ``finish`` says which were sound."""
+    """Decodes several streams in one pass, segment by segment. Any bytes are safe: `finish` says which were sound.
+
+    Args:
+        streams: bytes of each.
+        lanes: of each, at least 1.
+        tables: the frequencies that they were encoded with.
+    """
 
     def __init__(self, streams: Sequence[bytes], lanes: Sequence[int], tables: SymbolTables):
         self.tables, self.lanes = tables, list(lanes)
         count = len(streams)
-        self.states = np.full((count, max(lanes)), LOW, np.uint32)
+        self.states = np.full((count, max(lanes)), MIN_STATE, np.uint32)
         self.tails: list[bytes] = []
         for c, stream in enumerate(streams):
             states, used = _unpack_states(stream, self.lanes[c])
@@ -204,7 +235,14 @@ class BatchDecoder:
         self.next = self.rows.copy()
 
     def read(self, table_of: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """For each stream the next (n,) symbols, given the table (n,) of each."""
+        """Decode the next segment of every stream.
+
+        Args:
+            table_of: for each stream (n,) the table of each symbol of the segment.
+
+        Returns:
+            For each stream (n,) symbols.
+        """
         size = 1 << self.tables.precision
         slots = _fill(table_of, self.lanes, len(self.tables)) * size
         self._pull(slots)
@@ -220,7 +258,7 @@ class BatchDecoder:
         entry, grown = np.empty_like(x), np.empty_like(x)
         hungry, at = np.empty(x.shape, bool), np.empty(x.shape, np.intp)
         low_bits, precision = np.uint32((1 << self.tables.precision) - 1), np.uint32(self.tables.precision)
-        half, mask, low = np.uint32(16), np.uint32(0xFFFF), np.uint32(LOW)
+        half, mask, low = np.uint32(16), np.uint32(0xFFFF), np.uint32(MIN_STATE)
         for slot in slots:
             np.bitwise_and(x, low_bits, out=grown)
             np.add(slot, grown, out=slot)
@@ -241,18 +279,22 @@ class BatchDecoder:
         self.next = ahead + 1
 
     def finish(self) -> list[tuple[np.ndarray, bytes, bool]]:
-        """For each stream: (lanes * 15,) raw bits, the bytes behind the last word, whether the stream was sound."""
+        """Return what is behind the last segment of every stream.
+
+        Returns:
+            For each stream (lanes * 15,) raw bits, the bytes behind its last word, and whether the stream was sound.
+        """
         result = []
         for c, (lanes, tail) in enumerate(zip(self.lanes, self.tails, strict=True)):
             used = 2 * int(self.next[c, 0] - self.rows[c, 0])
             states = self.states[c, :lanes]
-            sound = used <= len(tail) and bool(((states >= LOW) & (states < 2 * LOW)).all())
+            sound = used <= len(tail) and bool(((states >= MIN_STATE) & (states < 2 * MIN_STATE)).all())
             bits = states[:, None] >> np.arange(RAW_BITS - 1, -1, -1, dtype=np.uint32) & np.uint32(1)
             result.append((bits.astype(np.uint8).ravel(), tail[used:], sound))
         return result
 
 
-def _keys(job: Job, tables: SymbolTables) -> list[np.ndarray]:
+def _keys(job: StreamSpec, tables: SymbolTables) -> list[np.ndarray]:
     """For each segment where its symbols stand in ``frequency_of``."""
     keys = []
     for symbols, table_of in zip(job.symbols, job.tables, strict=True):

@@ -8,25 +8,25 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from skyweave.wire.cells import Group
+from skyweave.wire.cells import CellGroup
 from skyweave.wire.chunks import (
     Chunk,
-    assemble,
-    by_model,
+    assemble_frame,
     decode_chunks,
+    index_tables,
     read_sections,
     same_frame,
 )
 from skyweave.wire.frame import FrameContent
-from skyweave.wire.header import MAX_CHUNK, Header, open_chunk
+from skyweave.wire.header import MAX_CHUNK_BYTES, Header, read_header
 from skyweave.wire.rejection import RejectedError, RejectionReason
 from skyweave.wire.tables import EntropyTables
 
-SECOND = 10**9  # nanoseconds
+NANOSECONDS_PER_SECOND = 10**9  # nanoseconds
 
 
 @dataclass(frozen=True)
-class Limits:
+class ReceiverLimits:
     """What a receiver is willing to take.
 
     Attributes:
@@ -40,7 +40,7 @@ class Limits:
         epsg: reference system that a peer's grid must be in; None: any.
     """
 
-    chunk_bytes: int = MAX_CHUNK
+    chunk_bytes: int = MAX_CHUNK_BYTES
     grid_cells: int = 1 << 20
     age: float = 2.0
     ahead: float = 0.5
@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedFrame:
     """A frame as far as it has come.
 
     Attributes:
@@ -67,23 +67,30 @@ class Received:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Return whether all chunks of the frame have come."""
         return self.chunks == self.expected
 
 
 class Receiver:
-    """Takes chunks in any order and gives frames.
+    """Takes chunks in any order and returns frames.
+
+    Args:
+        tables: the entropy tables of the models whose cells can be read.
+        limits: what is accepted and held.
+        platform: the receiver's own number, whose chunks are rejected.
 
     Attributes:
-        refused: how many chunks were refused, by reason. FINGERPRINT counts chunks whose cells were dropped while the
+        refused: how many chunks were rejected, by reason. FINGERPRINT counts chunks whose cells were dropped while the
             rest was kept.
         accepted: how many chunks were taken.
     """
 
-    def __init__(self, tables: Iterable[EntropyTables] = (), limits: Limits | None = None, platform: int | None = None):
+    def __init__(
+        self, tables: Iterable[EntropyTables] = (), limits: ReceiverLimits | None = None, platform: int | None = None
+    ):
         """For a platform with that number, whose own chunks are refused."""
-        self.tables = by_model(tables)
-        self.limits = Limits() if limits is None else limits
+        self.tables = index_tables(tables)
+        self.limits = ReceiverLimits() if limits is None else limits
         self.platform = platform
         self.refused: Counter[RejectionReason] = Counter()
         self.accepted = 0
@@ -113,11 +120,14 @@ class Receiver:
         self.accepted += 1
         return None
 
-    def frames(self, now: int) -> list[Received]:
-        """All frames held, by platform, the newest first, as far as they have come. Never raises.
+    def frames(self, now: int) -> list[ReceivedFrame]:
+        """Return all frames held, by platform, the newest first, as far as they have come. Never raises.
 
-        A frame is given again, with more, when more of it has come; it is dropped when it is too old or newer ones
-        have taken its place.
+        A frame is returned again, with more, when more of it has come; it is dropped when it is too old or newer
+        ones have taken its place.
+
+        Args:
+            now: the receiver's clock, UTC nanoseconds.
         """
         self._forget(now)
         self._decode()
@@ -130,7 +140,7 @@ class Receiver:
 
     def _take(self, data: bytes, now: int) -> None:
         limits = self.limits
-        header, reader = open_chunk(data, limits.chunk_bytes)
+        header, reader = read_header(data, limits.chunk_bytes)
         self._check(header, now)
         chunk = read_sections(header, reader, self.tables)
         self._forget(now)
@@ -139,7 +149,7 @@ class Receiver:
             raise RejectedError(RejectionReason.FULL, f"{limits.platforms} platforms are heard already")
         held = frames.get(header.sequence)
         if held is None and len(frames) >= limits.frames and header.sequence < min(frames):
-            raise RejectedError(RejectionReason.LATE, f"{limits.frames} newer frames are held")
+            raise RejectedError(RejectionReason.TOO_OLD, f"{limits.frames} newer frames are held")
         if held is not None and not same_frame(held.header, header):
             raise RejectedError(RejectionReason.CONFLICT, "another frame of that platform has this sequence number")
         if held is not None and header.index in held.chunks:
@@ -166,14 +176,17 @@ class Receiver:
             raise RejectedError(
                 RejectionReason.GRID, f"a grid of {grid.resolution} um in EPSG:{grid.epsg} does not align with ours"
             )
-        if header.time < now - limits.age * SECOND:
-            raise RejectedError(RejectionReason.LATE, f"captured {(now - header.time) / SECOND:.3f} s ago")
-        if header.time > now + limits.ahead * SECOND:
+        if header.time < now - limits.age * NANOSECONDS_PER_SECOND:
             raise RejectedError(
-                RejectionReason.FUTURE, f"captured {(header.time - now) / SECOND:.3f} s from now: compare the clocks"
+                RejectionReason.TOO_OLD, f"captured {(now - header.time) / NANOSECONDS_PER_SECOND:.3f} s ago"
+            )
+        if header.time > now + limits.ahead * NANOSECONDS_PER_SECOND:
+            raise RejectedError(
+                RejectionReason.IN_THE_FUTURE,
+                f"captured {(header.time - now) / NANOSECONDS_PER_SECOND:.3f} s from now: compare the clocks",
             )
         if header.platform == self.platform:
-            raise RejectedError(RejectionReason.OWN, "our own chunk")
+            raise RejectedError(RejectionReason.ECHO, "our own chunk")
 
     def _decode(self) -> None:
         """The cells of all chunks that have come since."""
@@ -199,14 +212,14 @@ class Receiver:
                 if chunk.cells is not None:  # the bytes have done their work
                     held.chunks[index] = replace(chunk, cells=replace(chunk.cells, stream=b""))
 
-    def _decode_alone(self, chunk: Chunk) -> list[Group] | RejectedError:
+    def _decode_alone(self, chunk: Chunk) -> list[CellGroup] | RejectedError:
         try:
             return decode_chunks([chunk], self.tables)[0]
         except Exception as error:
             return RejectedError(RejectionReason.INTERNAL, f"{type(error).__name__}: {error}")
 
     def _forget(self, now: int) -> None:
-        oldest = now - self.limits.age * SECOND
+        oldest = now - self.limits.age * NANOSECONDS_PER_SECOND
         for platform, frames in list(self._frames.items()):
             for sequence in [s for s, held in frames.items() if held.header.time < oldest]:
                 self._drop(platform, sequence)
@@ -228,12 +241,12 @@ class _Held:
 
     header: Header
     chunks: dict[int, Chunk] = field(default_factory=dict)
-    groups: dict[int, list[Group]] = field(default_factory=dict)  # decoded, by chunk
+    groups: dict[int, list[CellGroup]] = field(default_factory=dict)  # decoded, by chunk
     last: int | None = None
 
-    def received(self) -> Received:
-        frame = assemble(self.chunks, self.groups)
-        return Received(frame, len(self.chunks), None if self.last is None else self.last + 1)
+    def received(self) -> ReceivedFrame:
+        frame = assemble_frame(self.chunks, self.groups)
+        return ReceivedFrame(frame, len(self.chunks), None if self.last is None else self.last + 1)
 
 
 def _weight(chunk: Chunk) -> int:

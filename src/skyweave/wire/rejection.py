@@ -16,9 +16,9 @@ class RejectionReason(IntEnum):
     HEADER = 6  # a header field cut off, not minimal or out of range
     GRID = 7  # a grid that is too large, or does not align with ours
     SECTION = 8  # a section cut off, unknown inside, or with values out of range
-    LATE = 9  # captured too long ago
-    FUTURE = 10  # captured in the future by our clock
-    OWN = 11  # our own chunk, come back
+    TOO_OLD = 9  # captured too long ago
+    IN_THE_FUTURE = 10  # captured in the future by our clock
+    ECHO = 11  # our own chunk, come back
     DUPLICATE = 12  # a chunk we have
     CONFLICT = 13  # same platform and sequence number as another frame, but another time, grid or model
     FINGERPRINT = 14  # cells of another feature space: they are dropped, boxes and requests are kept

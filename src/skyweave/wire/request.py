@@ -3,23 +3,31 @@
 import numpy as np
 
 from skyweave.core.errors import WireError
-from skyweave.wire.fields import Reader, pack_bits, unpack_bits, varint
+from skyweave.wire.fields import FieldReader, pack_bits, unpack_bits, varint
 from skyweave.wire.frame import Request, WireGrid
 
-MAX_REQUEST = 1 << 16  # cells
+MAX_REQUEST_CELLS = 1 << 16  # cells
 RUNS = 1 << 4
 
 
-def request_section(request: Request, grid: WireGrid) -> bytes:
-    """Raises ``ValueError`` for levels of another shape than the grid's, above 15, or too many."""
+def encode_request(request: Request, grid: WireGrid) -> bytes:
+    """Encode a request map as bits or as runs, whichever is shorter.
+
+    Args:
+        request: levels 0 to 15 on the coarser grid, at most 65536 cells.
+        grid: the map grid of the frame.
+
+    Raises:
+        WireError: levels of another shape than the grid's, out of range, or too many.
+    """
     levels = np.asarray(request.levels)
     if not 1 <= request.factor <= 255:
         raise WireError(f"factor {request.factor} of a request must be 1 to 255")
     coarse = grid.coarser(request.factor)
     if levels.shape != (coarse.rows, coarse.columns):
         raise WireError(f"request levels {levels.shape} must be {(coarse.rows, coarse.columns)}: grid.coarser(factor)")
-    if levels.size > MAX_REQUEST:
-        raise WireError(f"a request of {levels.size} cells is above {MAX_REQUEST}; take a larger factor")
+    if levels.size > MAX_REQUEST_CELLS:
+        raise WireError(f"a request of {levels.size} cells is above {MAX_REQUEST_CELLS}; take a larger factor")
     if levels.min() < 0 or levels.max() > 15 or levels.dtype.kind not in "biu":
         raise WireError(f"request levels {levels.min()} to {levels.max()} must be whole numbers 0 to 15")
     width = next(bits for bits in (1, 2, 4) if levels.max() < 1 << bits)
@@ -32,14 +40,22 @@ def request_section(request: Request, grid: WireGrid) -> bytes:
     return bytes([request.factor, form]) + body
 
 
-def read_request(reader: Reader, grid: WireGrid) -> Request:
-    """Back from ``request_section``. Raises ``Refused``."""
+def decode_request(reader: FieldReader, grid: WireGrid) -> Request:
+    """Decode the content of a request section, the inverse of `encode_request`.
+
+    Args:
+        reader: stands at the content.
+        grid: the map grid of the frame.
+
+    Raises:
+        RejectedError: the section is cut off or holds values out of range.
+    """
     factor, form = reader.integer(1), reader.integer(1)
     width = form & 15
     if not factor or width not in (1, 2, 4) or form > (4 | RUNS):
         raise reader.refuse(f"a request of factor {factor} and form {form}")
     coarse = grid.coarser(factor)
-    if coarse.cells > MAX_REQUEST:
+    if coarse.cells > MAX_REQUEST_CELLS:
         raise reader.refuse(f"a request of {coarse.cells} cells")
     if form & RUNS:
         levels = _read_runs(reader, coarse.cells, width)
@@ -52,7 +68,7 @@ def read_request(reader: Reader, grid: WireGrid) -> Request:
     return Request(levels.reshape(coarse.rows, coarse.columns), factor)
 
 
-def _read_runs(reader: Reader, cells: int, width: int) -> np.ndarray:
+def _read_runs(reader: FieldReader, cells: int, width: int) -> np.ndarray:
     levels = np.zeros(cells, np.uint8)
     done, before = 0, -1
     while done < cells:

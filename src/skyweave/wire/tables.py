@@ -14,9 +14,9 @@ from skyweave.wire.rans import SymbolTables
 
 COST_SCALE = 64  # costs are in 1/64 bit
 GAP_SYMBOLS = 23  # classes of distances between cells: 0, 1, 2-3, 4-7, ... below 2**22
-ADJACENT = (0, 128, 192, 224, 248, 255)  # of 256: how often a cell follows right behind another
+ADJACENT_SHARES = (0, 128, 192, 224, 248, 255)  # of 256: how often a cell follows right behind another
 GAP_SCALES = 16  # octaves of the mean distance otherwise
-GAP_TABLES = len(ADJACENT) * GAP_SCALES
+GAP_TABLES = len(ADJACENT_SHARES) * GAP_SCALES
 MAX_CHANNELS = 256
 
 
@@ -36,12 +36,12 @@ class Branch:
 
     @property
     def contexts(self) -> int:
-        """How many sets of tables there are."""
+        """Return how many contexts, that is, sets of tables, there are."""
         return int(self.tables.shape[0])
 
     @property
     def channels(self) -> int:
-        """Numbers a cell."""
+        """Return how many numbers a cell has."""
         return int(self.tables.shape[1])
 
 
@@ -88,12 +88,12 @@ class EntropyTables:
 
     @property
     def branches(self) -> dict[str, Branch]:
-        """By name, in the order of their numbers on the wire."""
+        """Return the branches by name, in the order of their numbers on the wire."""
         return {"low": self.low, "high": self.high}
 
     @property
     def model(self) -> tuple[int, int, int]:
-        """(fingerprint, codec, quality)."""
+        """Return (fingerprint, codec, quality), which name the model."""
         return self.fingerprint, self.codec, self.quality
 
     @property
@@ -104,8 +104,8 @@ class EntropyTables:
     @cached_property
     def sizes(self) -> np.ndarray:
         """(tables,) symbols that a table has, the escape included."""
-        found = np.asarray(self.frequencies) > 0
-        return found.shape[1] - found[:, ::-1].argmax(1)
+        occurs = np.asarray(self.frequencies) > 0
+        return occurs.shape[1] - occurs[:, ::-1].argmax(1)
 
     @cached_property
     def coder(self) -> SymbolTables:
@@ -131,7 +131,7 @@ class EntropyTables:
         """By branch: a lowest number, and (contexts, channels, numbers) int64 what numbers from there on cost; what is
         beyond costs what the outermost ones do.
         """
-        found = {}
+        costs_by_branch = {}
         for name, branch in self.branches.items():
             lowest, highest = self.limits(name)
             plain = self.first[branch.tables] + (self.sizes - self.escapes)[branch.tables]
@@ -139,18 +139,21 @@ class EntropyTables:
             numbers = np.arange(low, high + 1)[None, :, None].clip(lowest, highest)
             table_of = np.broadcast_to(branch.tables[:, None], (len(branch.tables), *numbers.shape[1:]))
             symbols, _ = self.symbols_of(np.broadcast_to(numbers, table_of.shape), table_of)
-            found[name] = low, np.ascontiguousarray(self.costs[table_of, symbols].swapaxes(1, 2))
-        return found
+            costs_by_branch[name] = low, np.ascontiguousarray(self.costs[table_of, symbols].swapaxes(1, 2))
+        return costs_by_branch
 
     def symbols_of(self, values: np.ndarray, table_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Symbols of numbers, and where they are escapes.
+        """Return the symbols that stand for numbers, and where they are escapes.
 
         Args:
             values: (...) whole numbers.
             table_of: (...) the table of each.
 
+        Returns:
+            (...) symbols, and (...) bool: the number follows in 16 bits.
+
         Raises:
-            ValueError: a number that its table does not have and cannot escape.
+            WireError: a number that its table does not have and cannot escape.
         """
         symbols = values.astype(np.int64) - self.first[table_of]
         plain = (self.sizes - self.escapes)[table_of]
@@ -164,7 +167,14 @@ class EntropyTables:
         return symbols, escaped
 
     def limits(self, branch: str) -> tuple[np.ndarray, np.ndarray]:
-        """(channels,) the smallest and the largest number that every context of a branch can send."""
+        """Return the range of numbers that every context of a branch can send.
+
+        Args:
+            branch: ``low`` or ``high``.
+
+        Returns:
+            (channels,) the smallest and (channels,) the largest number.
+        """
         tables = self.branches[branch].tables
         open_ended = self.escapes[tables]
         lowest = np.where(open_ended, -32767, self.first[tables])
@@ -183,7 +193,11 @@ class EntropyTables:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "EntropyTables":
-        """Back from ``to_arrays``."""
+        """Build tables from the arrays that `to_arrays` returned.
+
+        Args:
+            arrays: by name, whole numbers.
+        """
         branches = {}
         for name in ("low", "high"):
             factor, context = (int(value) for value in arrays[f"{name}.form"])
@@ -196,10 +210,16 @@ class EntropyTables:
         )  # fmt: skip
 
 
-def frequencies_from(weights: np.ndarray, precision: int = 12) -> np.ndarray:
-    """(tables, symbols) whole frequencies nearest in rate to probabilities or counts of the same shape.
+def quantise_frequencies(weights: np.ndarray, precision: int = 12) -> np.ndarray:
+    """Return the whole frequencies that are nearest in rate to given weights.
 
-    A weight of exactly 0 stands for a symbol the table does not have; all others get at least 1.
+    Args:
+        weights: (tables, symbols) probabilities or counts. A weight of exactly 0 stands for a symbol that the
+            table does not have; all others get a frequency of at least 1.
+        precision: bits; each row of the result sums to 2**precision.
+
+    Raises:
+        WireError: weights that are negative, not finite or all 0, or more symbols than the precision allows.
     """
     weights = np.asarray(weights, np.float64)
     if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
@@ -222,14 +242,20 @@ def frequencies_from(weights: np.ndarray, precision: int = 12) -> np.ndarray:
 
 
 def gap_frequencies(precision: int) -> np.ndarray:
-    """(GAP_TABLES, GAP_SYMBOLS) frequencies of the classes of distances, in whole-number arithmetic throughout.
+    """Return frequencies of the classes of gaps between cells, in whole-number arithmetic throughout.
 
-    Table ``a * GAP_SCALES + s``: a share ADJACENT[a] / 256 of the cells follows right behind the one before; the
-    distances of the others fall off geometrically, with a mean of 2**s.
+    Table ``a * GAP_SCALES + s``: a share ADJACENT_SHARES[a] / 256 of the cells follows right behind the one before; the
+    gaps of the others fall off geometrically, with a mean of 2**s.
+
+    Args:
+        precision: bits; each row sums to 2**precision.
+
+    Returns:
+        (GAP_TABLES, GAP_SYMBOLS) int64.
     """
     one, total = 1 << 32, 1 << precision
     rows = []
-    for adjacent in ADJACENT:
+    for adjacent in ADJACENT_SHARES:
         for scale in range(GAP_SCALES):
             tail = one - one // ((1 << scale) + 1)  # of distances of 1 or more; of 2**k or more: its 2**k-th power
             weights = [one - tail]
@@ -238,15 +264,19 @@ def gap_frequencies(precision: int) -> np.ndarray:
                 tail = tail * tail >> 32
             weights = [weight * (256 - adjacent) for weight in weights]
             weights[0] += one * adjacent
-            spread = sum(weights)
-            row = [1 + weight * (total - GAP_SYMBOLS) // spread for weight in weights]
+            total_weight = sum(weights)
+            row = [1 + weight * (total - GAP_SYMBOLS) // total_weight for weight in weights]
             row[row.index(max(row))] += total - sum(row)
             rows.append(row)
     return np.array(rows)
 
 
 def gap_widths(classes: np.ndarray) -> np.ndarray:
-    """Bits that follow a class of distance: class k > 0 holds 2**(k - 1) to 2**k - 1."""
+    """Return the bits that follow a class of gap: class k > 0 holds 2**(k - 1) to 2**k - 1.
+
+    Args:
+        classes: (n,) as of `skyweave.wire.cells.classify_gaps`.
+    """
     return np.maximum(classes.astype(np.int64) - 1, 0)
 
 

@@ -261,7 +261,7 @@ class Node:
             content = self.perceiver.compose(own, chunk_budget)
             content = set_header(content, self.number, self._sequence, frame)
             tables = next((t for t in self.perceiver.tables if t.model == _model(content)), None)
-            chunks = encode_frame(content, tables, mtu, chunk_budget, together=self.perceiver.interleave)
+            chunks = encode_frame(content, tables, mtu, chunk_budget, sort_window=self.perceiver.interleave)
         with self.statistics.stage("send"):
             key = frame_topic(self.fleet, self.name)
             size = sum(self.publish(key, chunk, Priority.FRAMES) for chunk in chunks)

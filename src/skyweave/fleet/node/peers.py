@@ -15,8 +15,8 @@ from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, decode_heartbea
 from skyweave.fleet.link.rate_limit import MessageQueue, PeerLimits, TokenBucket
 from skyweave.fleet.link.topics import FRAME, HEARTBEAT, platform_from_topic
 from skyweave.fleet.link.trust import Member
-from skyweave.wire import EntropyTables, Limits, Received, Receiver
-from skyweave.wire.header import open_chunk
+from skyweave.wire import EntropyTables, ReceivedFrame, Receiver, ReceiverLimits
+from skyweave.wire.header import read_header
 from skyweave.wire.rejection import RejectedError
 
 SECOND = 10**9
@@ -24,7 +24,7 @@ MAX_PEERS = 64
 COUNTED = ""
 TURN = 16  # messages of one peer that are read before others have their turn
 FORGIVEN = {
-    *("replay", "late", "future", "duplicate", "full"),  # a bad network or clock may do this
+    *("replay", "too_old", "in_the_future", "duplicate", "full"),  # a bad network or clock may do this
     *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
 }
 RECENT, KNOWN = 8, 3  # frames whose lateness is remembered, and from which on it is believed
@@ -189,7 +189,7 @@ class Peers:
                 left = left or bool(len(peer.waiting))
         return done
 
-    def frames(self, peer: Peer) -> list[Received]:
+    def frames(self, peer: Peer) -> list[ReceivedFrame]:
         """The frames of a peer that are at hand; capture times by our clock, the newest first."""
         with self._reading:
             held = peer.receiver.frames(self._their_now(peer, self.clock()))
@@ -227,7 +227,7 @@ class Peers:
         limits, (resolution, epsg) = self.limits, self.grid
         receiver = Receiver(
             self.tables,
-            Limits(
+            ReceiverLimits(
                 age=limits.age, ahead=limits.ahead, platforms=1, held_bytes=1 << 24, resolution=resolution, epsg=epsg
             ),
             self.number,
@@ -279,7 +279,7 @@ class Peers:
         if (reason := self._stale(peer, opened.sent, received)) is not None:
             return reason
         if opened.sent <= peer.beat_sent:
-            return "late"
+            return "too_old"
         resolution, epsg = self.grid
         if resolution not in (None, beat.resolution) or epsg not in (None, beat.epsg):
             return "grid"
@@ -299,7 +299,7 @@ class Peers:
         if (reason := self._stale(peer, opened.sent, received)) is not None:
             return reason
         try:
-            header, _ = open_chunk(opened.message)
+            header, _ = read_header(opened.message)
         except RejectedError as refused:
             return refused.reason.name.lower()
         if peer.number is None:
@@ -333,9 +333,9 @@ class Peers:
         # Until an exchange is done, the offset is a guess from what came first, which may have been replayed.
         slack = 0 if peer.clock.known else round(self.limits.clock_offset * SECOND)
         if received - peer.to_ours(sent) > self.limits.age * SECOND + slack:
-            return "late"
+            return "too_old"
         if peer.to_ours(sent) - received > self.limits.ahead * SECOND + slack:
-            return "future"
+            return "in_the_future"
         return None
 
     def _punish(self, peer: Peer, reason: str) -> None:

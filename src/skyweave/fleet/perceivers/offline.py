@@ -6,7 +6,7 @@ from typing import Any
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, set_header
 from skyweave.perception.prediction import ScenePrediction
 from skyweave.recordings.recording import Frame
-from skyweave.wire import decode, encode_frame
+from skyweave.wire import decode_frame, encode_frame
 
 
 def perceive_together(
@@ -50,8 +50,8 @@ def perceive_ego_and_fused(
         content = set_header(perceiver.compose(own[name], budget_bytes), *numbers, frames[name])
         model = content.fingerprint, content.codec, content.quality
         tables = next((t for t in perceiver.tables if t.model == model), None)
-        chunks = encode_frame(content, tables, mtu, budget_bytes, together=perceiver.interleave)
-        told[name] = decode(chunks, list(perceiver.tables))
+        chunks = encode_frame(content, tables, mtu, budget_bytes, sort_window=perceiver.interleave)
+        told[name] = decode_frame(chunks, list(perceiver.tables))
     heard = {
         name: [perceivers[name].compensate(told[other], frames[name].time) for other in names if other != name]
         for name in names

@@ -221,7 +221,9 @@ def test_a_request_draws_cells_to_what_is_asked_for(ours: CollaborativeModel, ow
     strategy.asked.data.fill_(50.0)
     west = np.zeros(own.grid.shape, np.float32)
     west[:, : own.grid.columns // 2] = 1
-    frame = decode_frame(sent(ours, replace(own, boxes=own.boxes.select(slice(0, 0))), 350, wanted=west), ours.tables or ())
+    frame = decode_frame(
+        sent(ours, replace(own, boxes=own.boxes.select(slice(0, 0))), 350, wanted=west), ours.tables or ()
+    )
     assert frame.high is not None
     column = frame.high.indices % own.grid.columns
     assert (column < own.grid.columns // 2).all()

@@ -86,7 +86,7 @@ def pretrained(data: Path, steps: int, seed: int, images: dict[str, int]) -> Bac
         f"optimiser.steps={steps}",
         f"seed={seed}",
         f"images_per_step={json.dumps(images)}",
-        "checkpoint_every=100000",
+        "trainer.checkpoint_every=100000",
         "patches=8",
         "objective.agreement=0",  # the published objective and no other
         "optimiser.learning_rate=0.0012",

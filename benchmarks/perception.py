@@ -90,7 +90,7 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
         return found
     folder = kept.with_suffix("")
     changes = [*VARIANTS[run], f"seed={seed}", f"optimiser.steps={args.steps}", "split=null"]
-    changes.append(f"machine.workers={args.workers}")
+    changes.append(f"trainer.workers={args.workers}")
     resume = (folder / "last.ckpt").exists()
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
     model = load_perception(weights)

@@ -22,7 +22,7 @@ model:
   horizon: 2
   categories: [car, truck, bus]
 optimiser: {steps: 2, batch: 1, warmup: 1}
-machine: {precision: 32-true}
+trainer: {precision: 32-true}
 """
 COLLABORATION = """
 name: small-ours
@@ -31,7 +31,7 @@ recordings: [streets]
 split: train
 collaboration: {strategy: dual_branch, codec: {low: 4, high: 6, contexts: 2}}
 optimiser: {steps: 2, batch: 1, warmup: 1}
-machine: {precision: 32-true}
+trainer: {precision: 32-true}
 cells: 16
 """
 

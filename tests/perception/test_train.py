@@ -21,7 +21,7 @@ model:
   horizon: 2
   categories: [car, truck, bus]
 optimiser: {steps: 4, batch: 1, warmup: 1}
-machine: {precision: 32-true, checkpoint_every: 2, log_every: 1}
+trainer: {precision: 32-true, checkpoint_every: 2, log_every: 1}
 """
 
 
@@ -65,7 +65,7 @@ def test_a_resumed_training_ends_where_the_uninterrupted_one_does(streets: Path,
 
         train(config, streets, Path(parts), progress=False)
     assert (
-        main(["train", str(config), "--data", str(streets), "-o", parts, "--resume", "--set", "machine.workers=1"]) == 0
+        main(["train", str(config), "--data", str(streets), "-o", parts, "--resume", "--set", "trainer.workers=1"]) == 0
     )
     one, other = (load_perception(Path(run) / "weights.safetensors") for run in (whole, parts))
     for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):

@@ -20,9 +20,7 @@ RUN = {
     "views": {"default": {"patch_sizes": [2, 4], "zoom": [0.8, 1.2]}},
     "images_per_step": {"naip": 4, "sentinel1-rtc": 4},
     "optimiser": {"steps": 12, "learning_rate": 0.003, "warmup": 2},
-    "checkpoint_every": 3,
-    "log_every": 1,
-    "precision": "32-true",
+    "trainer": {"checkpoint_every": 3, "log_every": 1, "precision": "32-true"},
 }
 
 

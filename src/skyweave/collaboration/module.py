@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,13 +12,15 @@ from skyweave.collaboration.config import CollaborationLossConfig
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.core.errors import ConfigError
 from skyweave.perception.module import PerceptionOptimiserConfig, task_losses
-from skyweave.training.trainer import ResumableSampler, log_loss, make_optimiser
+from skyweave.training.module import SkyweaveModule, StepLoss
 
 LOSS_MEAN_DECAY = 0.95  # of a loss's mean from step to step
 
 
-class CollaborationModule(lightning.LightningModule):
+class CollaborationModule(SkyweaveModule[CollaborationBatch]):
     """A collaborative model under Lightning."""
+
+    optimiser: PerceptionOptimiserConfig
 
     def __init__(
         self,
@@ -30,12 +31,12 @@ class CollaborationModule(lightning.LightningModule):
         reader_rate: float = 0.0,
         workers: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(optimiser)
         self.reader_rate, self.workers = reader_rate, workers
         if reader_rate:
             for part in (model.perception.memory, model.perception.trunk, model.perception.heads):
                 part.requires_grad_(True)
-        self.model, self.optimiser, self.losses, self.moments = model, optimiser, losses, moments
+        self.model, self.losses, self.moments = model, losses, moments
         tasks = model.perception.config.tasks
         unknown = sorted(set(losses.active_tasks) - set(tasks))
         if unknown:
@@ -44,11 +45,10 @@ class CollaborationModule(lightning.LightningModule):
         for task in self.tasks:
             self.register_buffer(f"usual_{task}", torch.zeros(()))
 
-    def training_step(self, moments: CollaborationBatch, index: int) -> Tensor:
-        """The loss of a batch."""
-        total, parts = self.loss(moments)
-        log_loss(self, total, parts, len(moments.samples))
-        return total
+    def step_loss(self, batch: CollaborationBatch) -> StepLoss:
+        """Return the loss of a batch."""
+        total, parts = self.loss(batch)
+        return StepLoss(total, len(batch.samples), parts)
 
     def loss(self, moments: CollaborationBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts."""
@@ -87,38 +87,20 @@ class CollaborationModule(lightning.LightningModule):
             usual.mul_(share).add_((1 - share) * value.detach().float())
         return usual.clamp(min=1e-3) if bool(usual > 0) else value.detach().clamp(min=1e-3)
 
-    def configure_optimizers(self) -> Any:
-        """AdamW with warm-up and cosine over everything but perception, of which at most the reader learns, slower."""
-        chosen = self.optimiser
-        theirs = {id(p) for p in self.model.perception.parameters()} if self.reader_rate else set()
-        ours = [p for p in self.model.parameters() if id(p) not in theirs]
-        reader = [p for p in self.model.parameters() if id(p) in theirs]
-        groups = [(ours, chosen.learning_rate), (reader, chosen.learning_rate * self.reader_rate)]
-        return make_optimiser(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
-
-    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """Clip by norm here: Lightning refuses to clip for fused optimisers."""
-        nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], self.optimiser.clip)
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the parameters, those of perception (of which at most the reader is trained) with a smaller rate."""
+        rate = self.optimiser.learning_rate
+        perception = {id(p) for p in self.model.perception.parameters()} if self.reader_rate else set()
+        shared = [p for p in self.model.parameters() if id(p) not in perception]
+        reader = [p for p in self.model.parameters() if id(p) in perception]
+        return [(shared, rate), (reader, rate * self.reader_rate)]
 
     def train_dataloader(self) -> "DataLoader[Any]":
-        """Batches from where the run stands; what a step has is a function of seed and step."""
+        """Return the batches from where the run stands: Lightning's hook."""
         assert self.moments is not None
-        start = self.global_step * self.optimiser.batch
-        numbers = ResumableSampler(
-            len(self.moments), start, self.optimiser.steps * self.optimiser.batch, self.moments.seed
+        return self.resumable_loader(
+            self.moments, self.optimiser.batch, collate_batches, self.moments.seed, self.workers
         )
-        return DataLoader(
-            self.moments, self.optimiser.batch, sampler=numbers, collate_fn=collate_batches, num_workers=self.workers
-        )
-
-    def transfer_batch_to_device(
-        self, batch: CollaborationBatch, device: torch.device, dataloader_idx: int
-    ) -> CollaborationBatch:
-        """As a whole, where the model is."""
-        if device.type == "cpu":
-            return batch
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(batch).items()}
-        return CollaborationBatch(**moved)  # type: ignore[arg-type]
 
 
 def _distance(fused: Tensor, wanted: Tensor) -> Tensor:

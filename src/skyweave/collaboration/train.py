@@ -25,7 +25,8 @@ from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
-from skyweave.training.trainer import TrainerConfig, fit, prepare_run_dir
+from skyweave.training.run_dir import prepare_run_dir
+from skyweave.training.trainer import TrainerConfig, fit
 
 WEIGHTS = "weights.safetensors"
 
@@ -56,7 +57,7 @@ class CollaborationTrainConfig:
     impairments: ImpairmentConfig = field(default_factory=ImpairmentConfig)
     losses: CollaborationLossConfig = field(default_factory=CollaborationLossConfig)
     optimiser: PerceptionOptimiserConfig = field(default_factory=lambda: PerceptionOptimiserConfig(steps=600))
-    machine: TrainerConfig = field(default_factory=TrainerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     platforms: int = 4
     cells: int | None = 64
     reader_rate: float = 0.0
@@ -77,7 +78,7 @@ def train(
     The cache of features is made in ``output/cache`` on the first run.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.prepare_run_dir` and ``load_recording``.
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.prepare_run_dir` and ``load_recording``.
     """
     config = load_config_file(file, CollaborationTrainConfig, changes)
     prepare_run_dir(output, asdict(config), resume)
@@ -106,9 +107,9 @@ def train_model(
     )
     model.codec.start_from(sample_cells(cache, config.seed))
     module = CollaborationModule(
-        model, config.optimiser, config.losses, moments, config.reader_rate, config.machine.workers
+        model, config.optimiser, config.losses, moments, config.reader_rate, config.trainer.workers
     )
-    steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], resume, progress)
+    steps = fit(module, output, asdict(config), config.trainer, [], resume, progress)
     model.requires_grad_(False)
     model.cpu().eval()
     dtype = getattr(torch, config.weights_dtype)
@@ -156,9 +157,9 @@ def train_head(
         samples, config.impairments, longer.sends_features, config.platforms - 1, config.seed, config.cells
     )
     losses = CollaborationLossConfig(distillation=0.0, rate=0.0, visible=0.0, active_tasks=(task,))
-    module = CollaborationModule(longer, config.optimiser, losses, moments, workers=config.machine.workers)
+    module = CollaborationModule(longer, config.optimiser, losses, moments, workers=config.trainer.workers)
     prepare_run_dir(output, asdict(config), resume=False)
-    steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [], progress=False)
+    steps = fit(module, output, asdict(config), config.trainer, [], progress=False)
     longer.cpu().eval()
     longer.tables = model.tables
     save_collaboration(output / WEIGHTS, longer, config.name, training={"steps": steps, "head": task})

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,29 +16,24 @@ from skyweave.perception.heads.detection import BOX_OFFSETS
 from skyweave.perception.model import PerceptionModel, PlatformMaps
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import Views
-from skyweave.training.trainer import ResumableSampler, log_loss, make_optimiser
+from skyweave.training.module import SkyweaveModule, StepLoss
+from skyweave.training.optim import OptimiserConfig
 
 
 @dataclass(frozen=True)
-class PerceptionOptimiserConfig:
-    """AdamW with warm-up and cosine.
+class PerceptionOptimiserConfig(OptimiserConfig):
+    """AdamW with a warm-up and a cosine, on batches of samples.
 
     Attributes:
-        steps: in all.
         batch: samples a step.
-        learning_rate: peak; ``backbone_rate`` multiplies it for the backbone.
-        warmup: steps.
-        weight_decay: of matrices.
-        clip: largest norm of the gradient.
+        backbone_rate: learning rate of the backbone over that of everything else.
     """
 
-    steps: int = 1000
-    batch: int = 2
-    learning_rate: float = 1e-3
-    backbone_rate: float = 0.3
-    warmup: int = 50
     weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 5.0
+    batch: int = 2
+    backbone_rate: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -79,8 +73,11 @@ class PlatformDropoutConfig:
     drop: float = 0.4
 
 
-class PerceptionModule(lightning.LightningModule):
+class PerceptionModule(SkyweaveModule[PerceptionBatch]):
     """A perception model under Lightning."""
+
+    advice = "Lower optimiser.learning_rate, or look for broken poses or boxes in the recording"
+    optimiser: PerceptionOptimiserConfig
 
     def __init__(
         self,
@@ -91,18 +88,16 @@ class PerceptionModule(lightning.LightningModule):
         dropout: PlatformDropoutConfig | None = None,
         workers: int = 0,
     ) -> None:
-        super().__init__()
-        self.model, self.optimiser, self.losses, self.samples = model, optimiser, losses, samples
+        super().__init__(optimiser)
+        self.model, self.losses, self.samples = model, losses, samples
         self.dropout = dropout or PlatformDropoutConfig()
         self.workers = workers
         self.log_variance = nn.ParameterDict({task: torch.zeros(()) for task in model.config.tasks})
 
-    def training_step(self, batch: PerceptionBatch, index: int) -> Tensor:
-        """The balanced loss of a batch."""
+    def step_loss(self, batch: PerceptionBatch) -> StepLoss:
+        """Return the balanced loss of a batch."""
         total, parts = self.loss(batch)
-        advice = ", or look for broken poses or boxes in the recording"
-        log_loss(self, total, parts, len(batch.samples), advice)
-        return total
+        return StepLoss(total, len(batch.samples), parts)
 
     def loss(self, batch: PerceptionBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts.
@@ -153,29 +148,18 @@ class PerceptionModule(lightning.LightningModule):
         kept[:, 0] = True
         return kept
 
-    def configure_optimizers(self) -> Any:
-        """AdamW, matrices decayed, the backbone slower; warm-up and cosine."""
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the parameters, those of the backbone with a smaller learning rate."""
         chosen = self.optimiser
         inside = {id(p) for p in self.model.backbone.parameters()}
         slow = [p for p in self.parameters() if id(p) in inside]
         others = [p for p in self.parameters() if id(p) not in inside]
-        groups = [(slow, chosen.learning_rate * chosen.backbone_rate), (others, chosen.learning_rate)]
-        return make_optimiser(groups, chosen.steps, chosen.warmup, chosen.weight_decay)
-
-    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """Clip by norm here: Lightning refuses to clip for fused optimisers."""
-        nn.utils.clip_grad_norm_(self.parameters(), self.optimiser.clip)
+        return [(slow, chosen.learning_rate * chosen.backbone_rate), (others, chosen.learning_rate)]
 
     def train_dataloader(self) -> "DataLoader[Any]":
-        """Batches from where the run stands; which samples a step has is a function of seed and step."""
+        """Return the batches from where the run stands: Lightning's hook."""
         assert self.samples is not None
-        start = self.global_step * self.optimiser.batch
-        sampler = ResumableSampler(
-            len(self.samples), start, self.optimiser.steps * self.optimiser.batch, self.samples.seed
-        )
-        return DataLoader(
-            self.samples, self.optimiser.batch, sampler=sampler, collate_fn=collate, num_workers=self.workers
-        )
+        return self.resumable_loader(self.samples, self.optimiser.batch, collate, self.samples.seed, self.workers)
 
     def transfer_batch_to_device(
         self, batch: PerceptionBatch, device: torch.device, dataloader_idx: int

@@ -1,13 +1,11 @@
 """Run a training of perception: recordings, model, Lightning, checkpoints, and the weights at the end."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import load_backbone
 from skyweave.core.config import load_config_file
@@ -23,9 +21,9 @@ from skyweave.perception.module import (
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import load_recording
 from skyweave.recordings.recording import RecordedScene
-from skyweave.training.trainer import TrainerConfig, fit, prepare_run_dir
-
-WEIGHTS_FILE = "weights.safetensors"
+from skyweave.training.export import WEIGHTS_FILE, ExportWeights
+from skyweave.training.run_dir import prepare_run_dir
+from skyweave.training.trainer import TrainerConfig, fit
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class PerceptionTrainConfig:
     optimiser: PerceptionOptimiserConfig = field(default_factory=PerceptionOptimiserConfig)
     dropout: PlatformDropoutConfig = field(default_factory=PlatformDropoutConfig)
     losses: PerceptionLossConfig = field(default_factory=PerceptionLossConfig)
-    machine: TrainerConfig = field(default_factory=TrainerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     platforms: int = 4
     frozen: bool = False
     seed: int = 0
@@ -75,7 +73,7 @@ def train(
         resume: go on from the last checkpoint in ``output``.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.trainer.prepare_run_dir` and ``load_recording``.
+        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.prepare_run_dir` and ``load_recording``.
     """
     config = load_config_file(file, PerceptionTrainConfig, changes)
     prepare_run_dir(output, asdict(config), resume)
@@ -84,12 +82,16 @@ def train(
         scenes, config.model, config.augmentation, config.platforms, config.seed, depth=config.losses.depth > 0
     )
     module = PerceptionModule(
-        build_model(config), config.optimiser, config.losses, samples, config.dropout, config.machine.workers
+        build_model(config), config.optimiser, config.losses, samples, config.dropout, config.trainer.workers
     )
-    export = ExportWeights(output / WEIGHTS_FILE, config, len(samples))
-    steps = fit(module, output, asdict(config), config.optimiser.steps, config.machine, [export], resume, progress)
-    export.write(module, steps)
-    return output / WEIGHTS_FILE
+    weights, dtype = output / WEIGHTS_FILE, getattr(torch, config.weights_dtype)
+    export = ExportWeights(
+        lambda training: save_perception(weights, module.model, config.name, dtype, training=training),
+        {"samples": len(samples)},
+        asdict(config),
+    )
+    export.write(fit(module, output, asdict(config), config.trainer, [export], resume, progress))
+    return weights
 
 
 def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
@@ -104,27 +106,3 @@ def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
 def load_scenes(folders: Sequence[Path], split: str | None) -> list[RecordedScene]:
     """The scenes of several recordings. Raises as ``load_recording``."""
     return [scene for folder in folders for scene in load_recording(folder, split=split).scenes]
-
-
-class ExportWeights(Callback):
-    """Writes the weights with their card whenever Lightning writes a checkpoint."""
-
-    def __init__(self, path: Path, config: PerceptionTrainConfig, samples: int) -> None:
-        self.path, self.config, self.samples = path, config, samples
-        self.started = time.time()
-
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook."""
-        if trainer.is_global_zero:
-            self.write(pl_module, trainer.global_step)
-
-    def write(self, module: PerceptionModule, steps: int) -> None:
-        """Weights and card, aside and renamed."""
-        training = {
-            "steps": steps,
-            "seconds": round(time.time() - self.started),
-            "samples": self.samples,
-            "config": asdict(self.config),
-        }
-        dtype = getattr(torch, self.config.weights_dtype)
-        save_perception(self.path, module.model, self.config.name, dtype, training=training)

@@ -14,6 +14,8 @@ from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.memory_mapped import StoredImage
 from skyweave.pretraining.decoder import DecoderConfig
 from skyweave.pretraining.masked_autoencoder import ObjectiveConfig
+from skyweave.training.optim import OptimiserConfig
+from skyweave.training.trainer import TrainerConfig
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,6 @@ class PatchView:
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
-    """AdamW with a linear warm-up and a cosine to zero.
-
-    Attributes:
-        steps: optimiser steps of the whole run.
-        weight_decay: of matrices; vectors are not decayed.
-        clip: largest norm of the gradient.
-    """
-
-    steps: int = 1000
-    learning_rate: float = 1e-3
-    warmup: int = 50
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
-
-
-@dataclass(frozen=True)
 class PretrainConfig:
     """A run.
 
@@ -84,11 +68,7 @@ class PretrainConfig:
         images_per_step: of one process in one micro step: a number, balanced over sensors, or by source or sensor.
         source_weights: of sources inside their sensor, over the dataset's.
         loss_weights: by sensor name, default 1.
-        precision: as Lightning names it; ``bf16-mixed`` is fastest on CPUs with a matrix unit and on GPUs.
-        accumulate: micro steps per optimiser step.
-        workers: loader processes; 0 loads in the training process.
-        devices, num_nodes, strategy: as Lightning names them (``ddp``, ``fsdp``).
-        checkpoint_every: optimiser steps between checkpoints.
+        trainer: where and how it runs.
         weights_dtype: storage type of the exported weights.
     """
 
@@ -103,24 +83,13 @@ class PretrainConfig:
     images_per_step: int | dict[str, int] = 64
     source_weights: dict[str, float] = field(default_factory=dict)
     loss_weights: dict[str, float] = field(default_factory=dict)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
-    accumulate: int = 1
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
-    workers: int = 0
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    accelerator: str = "auto"
-    checkpoint_every: int = 200
-    log_every: int = 10
     weights_dtype: Literal["float32", "float16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("accumulate", "checkpoint_every", "log_every", "patches"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
-        if self.optimiser.steps < 1:
-            raise ConfigError(f"optimiser.steps is {self.optimiser.steps}, must be at least 1")
+        if self.patches < 1:
+            raise ConfigError(f"patches is {self.patches}, must be at least 1")
         if not 0 < self.objective.mask_ratio < 1:
             raise ConfigError(f"objective.mask_ratio is {self.objective.mask_ratio}, must be between 0 and 1")
 

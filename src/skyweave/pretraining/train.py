@@ -1,12 +1,10 @@
 """Run a pretraining: data, model, Lightning, checkpoints, and the weights at the end."""
 
-import time
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback
 
 from skyweave.backbone import build_backbone
 from skyweave.core.config import load_config_file
@@ -17,9 +15,9 @@ from skyweave.pretraining.config import PretrainConfig, dataset_path
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
 from skyweave.pretraining.module import PretrainingModule
 from skyweave.pretraining.weights import save_autoencoder
-from skyweave.training.trainer import TrainerConfig, fit, prepare_run_dir
-
-WEIGHTS = "weights.safetensors"
+from skyweave.training.export import WEIGHTS_FILE, ExportWeights
+from skyweave.training.run_dir import prepare_run_dir
+from skyweave.training.trainer import fit
 
 
 def pretrain(
@@ -49,11 +47,16 @@ def pretrain(
     prepare_run_dir(output, asdict(config), resume)
     dataset = load_dataset(dataset_path(config, file), data)
     module = build_module(config, dataset)
-    export = ExportWeights(output / WEIGHTS, config, dataset)
-    machine = TrainerConfig(**{field.name: getattr(config, field.name) for field in fields(TrainerConfig)})
-    steps = fit(module, output, asdict(config), config.optimiser.steps, machine, [export], resume, progress)
-    export.write(module, steps)
-    return output / WEIGHTS
+    weights = output / WEIGHTS_FILE
+    dtype = getattr(torch, config.weights_dtype)
+    facts = {"images_by_source": {source.name: len(source) for source in dataset.sources}}
+    export = ExportWeights(
+        lambda training: save_autoencoder(weights, module.model, config.name, dtype, training=training),
+        facts,
+        asdict(config),
+    )
+    export.write(fit(module, output, asdict(config), config.trainer, [export], resume, progress))
+    return weights
 
 
 def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingModule:
@@ -88,29 +91,3 @@ def full_sensors(dataset: ImageDataset) -> list[Sensor]:
             order = [band.name for band in known.bands if band.name in bands[name]]
         sensors.append(replace(sensor, bands=tuple(bands[name][band] for band in order)))
     return sensors
-
-
-class ExportWeights(Callback):
-    """Writes the weights with their card whenever Lightning writes a checkpoint."""
-
-    def __init__(self, path: Path, config: PretrainConfig, dataset: ImageDataset) -> None:
-        self.path = path
-        self.config = config
-        self.sources = {source.name: len(source) for source in dataset.sources}
-        self.started = time.time()
-
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook."""
-        if trainer.is_global_zero:
-            self.write(pl_module, trainer.global_step)
-
-    def write(self, module: PretrainingModule, steps: int) -> None:
-        """Weights and card, aside and renamed."""
-        training = {
-            "steps": steps,
-            "seconds": round(time.time() - self.started),
-            "images_by_source": self.sources,
-            "config": asdict(self.config),
-        }
-        dtype = getattr(torch, self.config.weights_dtype)
-        save_autoencoder(self.path, module.model, self.config.name, dtype, training=training)

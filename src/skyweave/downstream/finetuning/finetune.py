@@ -19,7 +19,7 @@ from skyweave.downstream.finetuning.scores import MAIN_METRIC
 from skyweave.downstream.labels.config import LabelledDataConfig
 from skyweave.downstream.labels.dataset import load_labelled_dataset
 from skyweave.downstream.labels.labelled_data import LabelledData
-from skyweave.training.trainer import CONFIG_FILE
+from skyweave.training.run_dir import CONFIG_FILE
 
 WEIGHTS_FILE = "weights.safetensors"
 SCORES_FILE = "scores.json"

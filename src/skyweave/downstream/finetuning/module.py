@@ -2,23 +2,23 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
-from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.batches import BatchSource, LabelledBatch, StepDataset, iterate_batches
 from skyweave.downstream.finetuning.config import TrainingConfig
 from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel
 from skyweave.downstream.finetuning.scores import MAIN_METRIC, compute_scores
 from skyweave.downstream.finetuning.tasks import Prediction, compute_loss, probabilities
 from skyweave.downstream.labels.labelled_data import LabelledSample, Task
+from skyweave.training.module import SkyweaveModule, StepLoss
+from skyweave.training.optim import OptimiserConfig
 
 Log = Callable[[str], None]
 
@@ -39,8 +39,10 @@ class Schedule:
     seed: int = 0
 
 
-class FinetuneModule(lightning.LightningModule):
+class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
     """A model under Lightning."""
+
+    fused = False
 
     def __init__(
         self,
@@ -50,78 +52,51 @@ class FinetuneModule(lightning.LightningModule):
         schedule: Schedule,
         weights: Tensor | None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            OptimiserConfig(
+                steps=schedule.steps,
+                learning_rate=schedule.learning_rate,
+                warmup=max(1, round(training.warmup * schedule.steps)),
+                weight_decay=training.weight_decay,
+                betas=(0.9, 0.999),
+                clip=training.clip,
+                final_share=0.01,
+            )
+        )
+        self.advice = (
+            f"The learning rate of {model.task.name} was {schedule.learning_rate:g}: use smaller learning rates, or "
+            "look for broken pixels"
+        )
         self.model, self.feed, self.training_config, self.schedule = model, feed, training, schedule
         self.class_weights = weights
 
-    def training_step(self, batch: list[LabelledBatch], index: int) -> Tensor:
-        """The mean loss of a batch. Raises ``ValueError`` where it is not finite."""
+    def step_loss(self, batch: list[LabelledBatch]) -> StepLoss:
+        """Return the mean loss of a batch.
+
+        Args:
+            batch: parts, each of samples of the same sensors and size.
+        """
         count, dice = sum(len(part) for part in batch), self.training_config.dice
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         total = torch.zeros((), device=self.device)
         for part in batch:
-            answer = batch_logits(self.model, part)
+            logits = batch_logits(self.model, part)
             targets = standardise_targets(self.model, part.targets)
-            total = total + compute_loss(self.model.task, answer, targets, weights, dice) * len(part) / count
-        if not torch.isfinite(total):
-            raise ConfigError(
-                f"{self.model.task.name}: the loss is {float(total.detach())} at step {self.global_step} with learning "
-                f"rate {self.schedule.learning_rate:g}; use smaller learning rates, or look for broken pixels"
-            )
-        self.log("compute_loss", total.detach(), prog_bar=True, batch_size=count)
-        return total
+            total = total + compute_loss(self.model.task, logits, targets, weights, dice) * len(part) / count
+        return StepLoss(total, count)
 
-    def configure_optimizers(self) -> Any:
-        """AdamW; matrices are decayed, deeper layers learn faster; warm-up and cosine."""
-        training, schedule = self.training_config, self.schedule
-        groups: dict[tuple[float, float], list[Tensor]] = {}
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the parameters that are trained by their learning rate: deeper layers learn faster."""
+        groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
-                decay = training.weight_decay if parameter.ndim > 1 else 0.0
-                peak = schedule.learning_rate * _share(name, self.model, schedule.layer_decay)
-                groups.setdefault((peak, decay), []).append(parameter)
-        optimiser = torch.optim.AdamW(
-            [{"params": own, "lr": peak, "weight_decay": decay} for (peak, decay), own in groups.items()],
-            lr=schedule.learning_rate,
-        )
-        rising = max(1, round(training.warmup * schedule.steps))
-
-        def rate(step: int) -> float:
-            fallen = 0.5 * (1 + math.cos(math.pi * min(step, schedule.steps) / schedule.steps))
-            return min(1.0, (step + 1) / rising) * max(fallen, 0.01)
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """Clip by norm."""
-        nn.utils.clip_grad_norm_(
-            [own for own in self.model.parameters() if own.requires_grad], self.training_config.clip
-        )
+                share = _share(name, self.model, self.schedule.layer_decay)
+                groups.setdefault(self.schedule.learning_rate * share, []).append(parameter)
+        return [(parameters, rate) for rate, parameters in groups.items()]
 
     def train_dataloader(self) -> "DataLoader[Any]":
-        """Batches from where the run stands, so that a resumed run sees what it would have seen."""
-        steps = StepDataset(self.feed, self.training_config.batch, self.schedule.seed)
-        return DataLoader(steps, batch_size=None, sampler=_Going(self.global_step, self.schedule.steps))
-
-    def transfer_batch_to_device(
-        self, batch: list[LabelledBatch], device: torch.device, dataloader_idx: int
-    ) -> list[LabelledBatch]:
-        """Every part moves itself."""
-        return [part.to(device) for part in batch]
-
-
-class _Going(Sampler[int]):
-    """Steps from where a run stands; its length is that of the whole run, by which Lightning counts."""
-
-    def __init__(self, start: int, stop: int) -> None:
-        self.start, self.stop = start, stop
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.stop))
-
-    def __len__(self) -> int:
-        return self.stop
+        """Return the batches from where the run stands: Lightning's hook."""
+        return self.resumable_loader(StepDataset(self.feed, self.training_config.batch, self.schedule.seed))
 
 
 class BestWeightsCallback(Callback):

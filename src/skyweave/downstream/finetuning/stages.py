@@ -22,7 +22,8 @@ from skyweave.downstream.finetuning.module import (
     trained_state,
 )
 from skyweave.downstream.labels.labelled_data import LabelledSample
-from skyweave.training.trainer import LAST_CHECKPOINT, TrainerConfig, fit
+from skyweave.training.run_dir import LAST_CHECKPOINT
+from skyweave.training.trainer import TrainerConfig, fit
 
 DONE_FILE = "done.json"
 BEST_FILE = "best.safetensors"
@@ -104,10 +105,10 @@ def _train(
     )
     module = FinetuneModule(model, feed, training, schedule, stage.weights)
     accelerator = "gpu" if model.target_mean.is_cuda else "cpu"
-    machine = TrainerConfig(training.precision, checkpoint_every=every, log_every=every, accelerator=accelerator)
+    trainer = TrainerConfig(training.precision, checkpoint_every=every, log_every=every, accelerator=accelerator)
     resume = folder is not None and (folder / LAST_CHECKPOINT).exists()
     model.train()
-    fit(module, folder, vars(schedule), schedule.steps, machine, [keeper], resume, progress=False)
+    fit(module, folder, vars(schedule), trainer, [keeper], resume, progress=False)
     load_trained(model, keeper.weights)
     model.eval()
     if folder is not None:

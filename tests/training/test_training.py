@@ -1,0 +1,133 @@
+"""What all trainings share: which sample a step has, the learning rate of a step, and the check of the loss."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from skyweave.core.errors import ConfigError, SkyweaveError, TrainingError
+from skyweave.training import (
+    ExportWeights,
+    OptimiserConfig,
+    ResumableSampler,
+    SkyweaveModule,
+    StepLoss,
+    TrainerConfig,
+    fit,
+    move_to_device,
+)
+
+X = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+
+
+class Regression(SkyweaveModule[list[Tensor]]):
+    """The smallest training: a linear layer learns to sum its inputs."""
+
+    def __init__(self, config: OptimiserConfig, broken_at: int | None = None) -> None:
+        super().__init__(config)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.layer = nn.Linear(3, 1)
+        self.broken_at, self.samples_read, self.dtypes = broken_at, [], set()
+
+    def step_loss(self, batch: list[Tensor]) -> StepLoss:
+        self.samples_read += batch[0][:, 0].tolist()
+        output = self.layer(batch[0])
+        self.dtypes.add(output.dtype)
+        error = (output.float() - batch[0].sum(1, keepdim=True)).square().mean()
+        if self.global_step == self.broken_at:
+            error = error * float("inf")
+        return StepLoss(error, len(batch[0]), {"loss/sum": error})
+
+    def train_dataloader(self) -> "DataLoader[list[Tensor]]":
+        return self.resumable_loader(TensorDataset(X.repeat(10, 1)), batch_size=4, seed=3)
+
+
+def train(
+    module: Regression,
+    output: Path | None = None,
+    resume: bool = False,
+    accumulate: int = 1,
+    precision: str = "32-true",
+) -> int:
+    config = TrainerConfig(precision, accumulate, accelerator="cpu", checkpoint_every=2, log_every=1)  # type: ignore[arg-type]
+    return fit(module, output, {}, config, resume=resume, progress=False)
+
+
+def test_a_pass_is_a_permutation_and_a_resumed_run_goes_on_where_it_stood() -> None:
+    whole = list(ResumableSampler(0, 25, dataset_length=10, seed=1))
+    assert [Counter(number % 10 for number in whole[i : i + 10]) for i in (0, 10)] == [Counter(range(10))] * 2
+    assert [number // 10 for number in whole] == [0] * 10 + [1] * 10 + [2] * 5
+    assert whole[:10] != [number - 10 for number in whole[10:20]]
+    assert list(ResumableSampler(13, 25, dataset_length=10, seed=1)) == whole[13:]
+    assert list(ResumableSampler(3, 6)) == [3, 4, 5]
+    assert len(ResumableSampler(3, 6)) == 6, "Lightning counts from the start of the run"
+
+
+def test_the_rate_rises_then_falls_to_its_final_share() -> None:
+    config = OptimiserConfig(steps=100, warmup=10, final_share=0.1)
+    rates = [config.rate_factor(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1, rel=1e-3)
+    assert max(rates) == rates[9] == pytest.approx(0.98, abs=0.01)
+    assert all(a >= b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert rates[100] == 0.1 and OptimiserConfig(steps=100).rate_factor(100) == 0.0
+    with pytest.raises(ConfigError, match="steps is 0"):
+        OptimiserConfig(steps=0)
+
+
+def test_matrices_are_decayed_and_vectors_not() -> None:
+    optimiser = Regression(OptimiserConfig(weight_decay=0.3, betas=(0.5, 0.6))).configure_optimizers()["optimizer"]
+    assert [(len(g["params"]), g["weight_decay"], g["betas"]) for g in optimiser.param_groups] == [
+        (1, 0.3, (0.5, 0.6)),
+        (1, 0.0, (0.5, 0.6)),
+    ]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path, accumulate: int) -> None:
+    config = OptimiserConfig(steps=6, learning_rate=0.1, warmup=2)
+    whole = Regression(config)
+    assert train(whole, tmp_path / "whole", accumulate=accumulate) == 6
+    assert len(whole.samples_read) == 6 * 4 * accumulate
+    broken = Regression(config, broken_at=5)
+    with pytest.raises(TrainingError, match="the loss of sum is not finite at step 5; the last checkpoint is kept"):
+        train(broken, tmp_path / "broken", accumulate=accumulate)
+    resumed = Regression(config)
+    assert train(resumed, tmp_path / "broken", resume=True, accumulate=accumulate) == 6
+    assert resumed.samples_read == whole.samples_read[4 * 4 * accumulate :]
+    assert torch.equal(resumed.layer.weight, whole.layer.weight)
+
+
+def test_bf16_autocast_changes_neither_the_weights_type_nor_the_loss(tmp_path: Path) -> None:
+    module = Regression(OptimiserConfig(steps=3))
+    train(module, precision="bf16-mixed")
+    assert module.dtypes == {torch.bfloat16}
+    assert module.layer.weight.dtype == torch.float32
+
+
+def test_weights_are_exported_with_what_the_card_records() -> None:
+    saved: list[dict[str, object]] = []
+    ExportWeights(saved.append, {"samples": 7}, {"seed": 1}).write(5)
+    (record,) = saved
+    assert list(record) == ["steps", "seconds", "samples", "config"]
+    assert (record["steps"], record["samples"], record["config"]) == (5, 7, {"seed": 1})
+
+
+def test_a_batch_moves_as_a_whole() -> None:
+    @dataclass(frozen=True)
+    class Images:
+        pixels: Tensor
+        parts: list[Tensor]
+        name: str
+
+    moved = move_to_device(Images(torch.zeros(2), [torch.zeros(1)], "a"), torch.device("meta"))
+    assert (moved.pixels.device.type, moved.parts[0].device.type, moved.name) == ("meta", "meta", "a")
+    assert move_to_device([torch.zeros(1), "b"], torch.device("meta"))[1] == "b"
+
+
+def test_a_training_error_is_one_of_ours() -> None:
+    assert issubclass(TrainingError, SkyweaveError)

@@ -1,5 +1,6 @@
 """What all trainings share: which sample a step has, the learning rate of a step, and the check of the loss."""
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def train(
     accumulate: int = 1,
     precision: str = "32-true",
 ) -> int:
-    config = TrainerConfig(precision, accumulate, accelerator="cpu", checkpoint_every=2, log_every=1)  # type: ignore[arg-type]
+    config = TrainerConfig(precision, accumulate, accelerator="cpu", checkpoint_every=2, log_every=1)
     return fit(module, output, {}, config, resume=resume, progress=False)
 
 
@@ -73,7 +74,7 @@ def test_the_rate_rises_then_falls_to_its_final_share() -> None:
     rates = [config.rate_factor(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1, rel=1e-3)
     assert max(rates) == rates[9] == pytest.approx(0.98, abs=0.01)
-    assert all(a >= b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
     assert rates[100] == 0.1 and OptimiserConfig(steps=100).rate_factor(100) == 0.0
     with pytest.raises(ConfigError, match="steps is 0"):
         OptimiserConfig(steps=0)

@@ -58,9 +58,9 @@ def _qualisys(text: str) -> dict[str, CameraGeometry]:
     cameras: dict[str, CameraGeometry] = {}
     for node in ElementTree.fromstring(text).iter("camera"):
         name = node.get("serial", f"camera {len(cameras) + 1}")
-        pose, lens, view = node.find("make_transform"), node.find("intrinsic"), node.find("fov_video")
+        pose, lens, view = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
         missing = [
-            n for n, part in (("make_transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None
+            n for n, part in (("transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None
         ]
         if pose is None or lens is None or view is None:
             raise DataError(f"camera {name} has no {' and no '.join(missing)}")

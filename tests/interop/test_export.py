@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("onnxruntime", reason="the extra `export_model` is not installed")
+pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
 
 import onnx
 import onnxruntime

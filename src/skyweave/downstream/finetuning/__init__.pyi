@@ -1,6 +1,6 @@
 from .config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
-from .models.finetuned_model import FinetunedModel
 from .models.checkpoint import load_finetuned, save_finetuned
+from .models.finetuned_model import FinetunedModel
 from .run import FinetuneResult, finetune_model, with_rates
 from .scores import MAIN_METRIC
 from .tasks import Prediction

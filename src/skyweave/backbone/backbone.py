@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from skyweave.backbone.band_encoder import BandEncoder, added_kinds
 from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
@@ -149,6 +150,22 @@ class Backbone(nn.Module):
     def coordinates(self, patches: Patches) -> Tensor:
         """(batch, number, 2) row and column of every patch."""
         return self.positions.coordinates(patches.grid, patches.metres)
+
+    def add_band_kinds(self, sensors: Sequence[Sensor]) -> None:
+        """Add columns for the kinds of bands that sensors have and the weights lack, so that training can use them.
+
+        The weights of the columns are zero: no feature changes. The model is another one for its card and fingerprint.
+
+        Args:
+            sensors: whose bands shall be told apart.
+        """
+        kinds = added_kinds(sensors, self.config.band_kinds)
+        if not kinds:
+            return
+        for module in self.modules():
+            if isinstance(module, BandEncoder):
+                module.add_kinds(kinds)
+        self.config = replace(self.config, band_kinds=(*self.config.band_kinds, *kinds))
 
     def statistics(self, sensor: Sensor) -> tuple[Tensor, Tensor]:
         """Means and spreads, each (bands, 1, 1): the model's own for a sensor it knows, else the sensor's."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from skyweave.backbone.backbone import Backbone
+from skyweave.backbone.band_encoder import added_kinds
 from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import PerSensorTokenizer, SpectralTokenizer, Tokenizer
@@ -41,6 +42,7 @@ def build_backbone(
             raise ConfigError(f"no backbone size {size!r}; choose one of: {', '.join(SIZES)}")
         size = SIZES[size]
     config = replace(size, **changes)
+    config = replace(config, band_kinds=(*config.band_kinds, *added_kinds(sensors, config.band_kinds)))
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
@@ -57,7 +59,7 @@ def build_backbone(
 
 def _tokenizer(config: BackboneConfig, sensors: Sequence[Sensor]) -> Tokenizer:
     if config.tokenizer == "spectral":
-        return SpectralTokenizer(config.width, config.patch_size, config.mixes)
+        return SpectralTokenizer(config.width, config.patch_size, config.mixes, config.band_kinds)
     if not sensors:
         raise ConfigError("the per_sensor tokenizer needs the list of sensors it shall embed; pass sensors=[...]")
     return PerSensorTokenizer(config.width, config.patch_size, sensors)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.band_encoder import BandEncoder
+from skyweave.backbone.band_encoder import BandEncoder, KindColumns
 from skyweave.backbone.patches import downsample_pixels, edge_correction, resize_matrix
 from skyweave.core.errors import DataError
 from skyweave.core.sensors.sensor import Sensor
@@ -102,14 +102,15 @@ class SpectralTokenizer(Tokenizer):
 
     Args:
         mixes: number of response functions.
+        kinds: further kinds of bands, as of `BandEncoder`.
     """
 
     gain = 2.0
 
-    def __init__(self, width: int, patch_size: int, mixes: int = 32) -> None:
+    def __init__(self, width: int, patch_size: int, mixes: int = 32, kinds: KindColumns = ()) -> None:
         super().__init__(width, patch_size)
         self.mixes = mixes
-        self.band_code = BandEncoder(outputs=2 * mixes)
+        self.band_code = BandEncoder(2 * mixes, kinds=kinds)
         self.pixel = nn.Linear(mixes, mixes)
         self.proj = nn.Linear(2 * mixes * patch_size**2, width)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skyweave.backbone.band_encoder import BandEncoder
+from skyweave.backbone.band_encoder import BandEncoder, KindColumns
 from skyweave.backbone.patches import resize_matrix
 from skyweave.backbone.positions import GroundSampleDistanceMode, Positions
 from skyweave.backbone.transformer import (
@@ -53,6 +53,7 @@ class Decoder(nn.Module):
         patch_size: nominal pixels per patch side; predictions are resampled to other sizes.
         config: see ``DecoderConfig``.
         ground_sample_distance: how positions use it.
+        kinds: further kinds of bands, as of the backbone.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Decoder(nn.Module):
         patch_size: int,
         config: DecoderConfig,
         ground_sample_distance: GroundSampleDistanceMode,
+        kinds: KindColumns = (),
     ) -> None:
         super().__init__()
         self.config = config
@@ -71,9 +73,9 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(CrossBlock(config.width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.maps = nn.Linear(config.width, config.mixes * patch_size**2)
-        self.band_code = BandEncoder(outputs=config.mixes + 1)
+        self.band_code = BandEncoder(config.mixes + 1, kinds=kinds)
         self.texture_maps = nn.Linear(config.width, config.mixes * patch_size**2)
-        self.texture_code = BandEncoder(outputs=config.mixes + 1)
+        self.texture_code = BandEncoder(config.mixes + 1, kinds=kinds)
 
     def forward(
         self, encoded: Tensor, valid: Tensor | None, coordinates: Tensor, query_coordinates: Tensor, metres: Tensor

@@ -81,7 +81,11 @@ class MaskedAutoencoder(nn.Module):
         self.objective = objective or ObjectiveConfig()
         config = backbone.config
         self.decoder = Decoder(
-            config.width, config.patch_size, decoder_config or DecoderConfig(), config.ground_sample_distance
+            config.width,
+            config.patch_size,
+            decoder_config or DecoderConfig(),
+            config.ground_sample_distance,
+            config.band_kinds,
         )
         initialise_weights(self.decoder)
         nn.init.normal_(self.decoder.mask_token, std=0.02)

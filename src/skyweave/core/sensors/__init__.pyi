@@ -1,16 +1,22 @@
-from .band import Band
+from .band import BAND_KINDS, Band, get_band_kind
+from .band_kind import BandEncoding, BandKind, Sinusoid
 from .description import load_sensor, sensor_from_dict, sensor_to_dict
 from .lookup import catalogue, get_sensor
 from .matching import BandMatch, find_band, match_bands
 from .sensor import Encoding, Sensor
 
 __all__ = [
+    "BAND_KINDS",
     "Band",
+    "BandEncoding",
+    "BandKind",
     "BandMatch",
     "Encoding",
     "Sensor",
+    "Sinusoid",
     "catalogue",
     "find_band",
+    "get_band_kind",
     "get_sensor",
     "load_sensor",
     "match_bands",

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyweave.core.sensors import Band, Sensor
+    from skyweave.core.sensors import Sensor
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -74,6 +74,8 @@ def _print_sensor(sensor: "Sensor") -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from skyweave.core.sensors import get_band_kind
+
     console = Console()
     console.print(Text.assemble((sensor.name, "bold"), f": {sensor.title}"))
     console.print(f"{len(sensor)} bands, {sensor.ground_sample_distance:g} m")
@@ -87,7 +89,7 @@ def _print_sensor(sensor: "Sensor") -> None:
         metres = band.ground_sample_distance or sensor.ground_sample_distance
         table.add_row(
             Text(band.name, style="bold"),
-            _measures(band),
+            get_band_kind(band.kind).describe(band),
             band.unit,
             f"{metres:g}",
             f"{band.mean:.4g}",
@@ -95,12 +97,3 @@ def _print_sensor(sensor: "Sensor") -> None:
             Text(", ".join(band.aliases)),
         )
     console.print(table)
-
-
-def _measures(band: "Band") -> str:
-    if band.kind == "radar":
-        return f"radar {band.frequency:g} GHz {band.polarisation}"
-    if band.wavelength is None:
-        return band.kind
-    width = f" ± {band.width / 2:.4g}" if band.width else ""
-    return f"{band.wavelength:.5g}{width} nm" + ("" if band.kind == "optical" else f" ({band.kind})")

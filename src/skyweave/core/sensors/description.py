@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
 from skyweave.core.errors import DataError, did_you_mean, normalise_name
-from skyweave.core.sensors.band import Band, BandKind, Unit
+from skyweave.core.sensors.band import BAND_KINDS, UNITS, Band, get_band_kind
 from skyweave.core.sensors.sensor import Encoding, Sensor
 
 _SENSOR_KEYS = ("name", "title", "ground_sample_distance", "unit", "kind", "encodings", "bands")
@@ -90,15 +90,17 @@ def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
     values = {**defaults, **row}
     name = str(values["name"])
     source = f"{source} ({name})"
-    _check_choice(values.get("kind", "optical"), get_args(BandKind), f"{source}: kind")
-    _check_choice(values.get("unit", "reflectance"), get_args(Unit), f"{source}: unit")
+    _check_choice(values.get("kind", "optical"), BAND_KINDS.names(), f"{source}: kind")
+    kind = get_band_kind(str(values.get("kind", "optical")))
+    _check_choice(values.get("unit", "reflectance"), (*UNITS, *kind.units), f"{source}: unit")
     for key in ("wavelength", "width", "frequency", "mean", "std", "ground_sample_distance"):
         if values.get(key) is not None:
             values[key] = _number(values[key], f"{source}: {key}")
     aliases = values.get("aliases") or ()
     if isinstance(aliases, str) or not isinstance(aliases, (list, tuple)):
         raise DataError(f"{source}: aliases is {aliases!r}, must be a list ([B04, RED])")
-    values |= {"name": name, "aliases": tuple(str(alias) for alias in aliases)}
+    properties = _properties(values.get("properties"), f"{source}: properties")
+    values |= {"name": name, "aliases": tuple(str(alias) for alias in aliases), "properties": properties}
     try:
         band = Band(**values)
     except ValueError as error:
@@ -108,6 +110,12 @@ def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
     if band.width is not None and band.wavelength is not None and band.width > band.wavelength:
         raise DataError(f"{source}: width {band.width:g} nm does not go with wavelength {band.wavelength:g} nm")
     return band
+
+
+def _properties(content: Any, source: str) -> tuple[tuple[str, float], ...]:
+    if not isinstance(content or {}, Mapping):
+        raise DataError(f"{source} is {content!r}, must map names to numbers")
+    return tuple((str(name), _number(value, f"{source}: {name}")) for name, value in (content or {}).items())
 
 
 def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> Encoding:
@@ -162,8 +170,8 @@ def _encoding_to_dict(encoding: Encoding) -> dict[str, Any]:
 def _plain(band: Band) -> dict[str, Any]:
     """Every field that is set, as JSON types."""
     values = {key: getattr(band, key) for key in _BAND_KEYS}
-    values["aliases"] = list(band.aliases)
-    return {key: value for key, value in values.items() if value is not None and value != []}
+    values |= {"aliases": list(band.aliases), "properties": dict(band.properties)}
+    return {key: value for key, value in values.items() if value is not None and value not in ([], {})}
 
 
 def _check_keys(content: Any, valid: Collection[str], source: str, required: Collection[str] = ()) -> None:

@@ -98,7 +98,7 @@ def scores_of(output: Path, bins: str, seed: int, steps: int) -> dict[str, dict[
         samples = PerceptionDataset(
             load_scenes([output / "recordings" / name_of(view)], None), model.config, platforms=1
         )
-        values = evaluate(model, samples, batch=4, every=2).values
+        values = evaluate(model, samples, batch_size=4, every=2).values
         result[name_of(view)] = {metric: values[metric] for metric in METRICS}
     kept.write_text(json.dumps(result, indent=1))
     return result

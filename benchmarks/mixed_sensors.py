@@ -96,7 +96,7 @@ def scores(args: argparse.Namespace, seed: int) -> dict[str, dict[str, dict[str,
         result[light] = {}
         for group, cameras in GROUPS.items():
             samples = PerceptionDataset([using(scene, cameras) for scene in scenes], model.config)
-            values = evaluate(model, samples, batch=2, every=args.every).values
+            values = evaluate(model, samples, batch_size=2, every=args.every).values
             result[light][group] = {metric: values[metric] for metric in METRICS}
             print(seed, light, group, result[light][group], flush=True)
     kept.write_text(json.dumps(result, indent=1))

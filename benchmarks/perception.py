@@ -34,8 +34,8 @@ METRICS = {"detection": ("mAP",), "instances": ("IoU", "VPQ"), "trajectories": (
 SHOWN = ("mAP", "NDS", "AP@0.5", "IoU", "VPQ", "minADE_3", "minADE_1", "constant_velocity_ADE", "minFDE_3")
 VARIANTS: dict[str, list[str]] = {
     "joint": [],
-    **{task: [f"model.tasks=[{task}]", "losses.shared={}"] for task in TASKS},
-    "unshared": ["losses.shared={}"],
+    **{task: [f"model.heads={{{task}: {{}}}}", "losses.gradient_scale={}"] for task in TASKS},
+    "unshared": ["losses.gradient_scale={}"],
     "random": ["weights=null"],
 }
 STUDIES = {"platforms": ("joint",), "tasks": tuple(VARIANTS), "pretraining": ("joint", "random")}
@@ -96,12 +96,12 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     model = load_perception(weights)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     samples = PerceptionDataset(load_scenes([args.output / "recordings" / "test"], None), model.config)
-    score = partial(evaluate, model, batch=2, every=args.every)
+    score = partial(evaluate, model, batch_size=2, every=args.every)
     result = {"all": dict(score(samples).values)}
     if run in ("joint", "random"):
         result["own"] = dict(score(ego_only_dataset(samples)).values)
     if "trajectories" in model.config.tasks:
-        result["true boxes"] = dict(score(samples, run=partial(predict, true_boxes=True)).values)
+        result["true boxes"] = dict(score(samples, predictor=partial(predict, true_boxes=True)).values)
     kept.write_text(json.dumps(result, indent=1))
     return result
 

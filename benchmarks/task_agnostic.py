@@ -20,7 +20,7 @@ minutes, and the caches of each 9 GB.
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.config import load_config_file
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.train import load_scenes, train
+from skyweave.perception.train import PerceptionTrainConfig, load_scenes, train
 from skyweave.perception.weights import load_perception, save_perception
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -105,8 +105,9 @@ def perception_for_two(args: argparse.Namespace, folder: Path, held_out: str | N
         card = given.card
         save_perception(weights, without_head(given, held_out), card.name)
         return weights
-    tasks = ",".join(task for task in TASKS if task != held_out)
-    changes = [f"model.tasks=[{tasks}]", f"optimiser.steps={args.steps[0]}", f"seed={args.seed}"]
+    heads = load_config_file(MODEL, PerceptionTrainConfig).model.with_heads(set(TASKS) - {held_out}).heads
+    options = json.dumps({name: asdict(options) for name, options in heads.items()})
+    changes = [f"model.heads={options}", f"optimiser.steps={args.steps[0]}", f"seed={args.seed}"]
     changes += [f"recordings=[{args.train}]", "split=null"]
     resume = (weights.parent / "last.ckpt").exists()
     return train(MODEL, args.data, weights.parent, changes, resume=resume, progress=False)
@@ -135,7 +136,7 @@ def collaboration(
 def without_head(perception: PerceptionModel, task: str | None) -> PerceptionModel:
     """The same model without one of its heads."""
     tasks = tuple(one for one in perception.config.tasks if one != task)
-    shorter = PerceptionModel(replace(perception.config, tasks=tasks), perception.backbone)
+    shorter = PerceptionModel(perception.config.with_heads(tasks), perception.backbone)
     kept = {key: value for key, value in perception.state_dict().items() if not key.startswith(f"heads.{task}.")}
     shorter.load_state_dict(kept)
     return shorter.eval()

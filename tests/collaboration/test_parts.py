@@ -140,7 +140,7 @@ def test_merging_joins_what_is_one_and_keeps_what_is_two() -> None:
 
 
 def test_boxes_beyond_the_map_are_kept_as_sure_as_they_were_told_where_that_is_asked_for(make: Make) -> None:
-    alone = ScenePrediction(Detections.empty(None, 0))
+    alone = ScenePrediction({"detection": Detections.empty(None, 0)})
     told = boxes((10, 0, 0.5), (40, 0, 0.5))
     inside = merge_received_boxes(alone, [told], make("dual_branch"), {}, GRID, 0).detections
     assert inside is not None and inside.boxes.centres[:, 0].tolist() == [10] and inside.scores[0] < 0.5
@@ -159,7 +159,7 @@ def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, str
     maps = torch.randn(1, config.lift.channels, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         outputs = model.perception.perceive([maps] * config.history, torch.ones(1, config.history, dtype=torch.bool))
-    scene = ScenePrediction(Detections.empty(None, 0))
+    scene = ScenePrediction({"detection": Detections.empty(None, 0)})
     told = boxes((10.2, -4.7, 0.5), (40, 0, 0.5))  # on the map, and beyond
     found = merge_received_boxes(scene, [told], model, outputs, GRID, 0, beyond=True)
     assert found.detections is not None and found.trajectories is not None and len(found.trajectories) == 2

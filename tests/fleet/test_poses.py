@@ -60,9 +60,8 @@ def test_peers_with_wrong_poses_still_help() -> None:
     perceiver, offs = LateFusionPerceiver(model, GRID), []
     for moment in range(4):
         noise = generator.normal(0, 0.2, (2, 24, 2))
-        scene = ScenePrediction(
-            detections_from_box_list(boxes((places + noise[0])[ours]), perceiver.categories, None, moment)
-        )
+        detections = detections_from_box_list(boxes((places + noise[0])[ours]), perceiver.categories, None, moment)
+        scene = ScenePrediction({"detection": detections})
         sent = boxes((told[:, :2] + noise[1])[theirs])
         content = FrameContent(1, moment, moment, WireGrid.from_map(GRID), pose=Pose(CAMERA, LEVEL), boxes=sent)
         found = perceiver.fuse(EgoScene(moment, GRID, scene), [content]).detections

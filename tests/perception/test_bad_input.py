@@ -10,7 +10,9 @@ import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.dataset import AugmentationConfig, PerceptionDataset, collate
+from skyweave.perception.augmentation import AugmentationConfig
+from skyweave.perception.batch import collate
+from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import ego_only_dataset, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionLossConfig, PerceptionModule, PerceptionOptimiserConfig

@@ -17,7 +17,7 @@ from pyproj import CRS, Transformer
 
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.export import features, write_geojson, write_geoparquet, write_geotiff
+from skyweave.perception.export import write_geojson, write_geoparquet, write_geotiff
 from skyweave.perception.nuscenes_json import read_nuscenes, write_nuscenes
 from skyweave.perception.results import Detections, InstanceMap, Trajectories
 
@@ -144,7 +144,7 @@ def test_geotiff_has_a_band_a_moment(tmp_path: Path) -> None:
 
 
 def test_outlines_cover_the_cells() -> None:
-    found = {feature.properties["instance"]: feature for feature in features(instances())}
+    found = {feature.properties["instance"]: feature for feature in instances().features()}
     assert {name: feature.properties["area"] for name, feature in found.items()} == {"2": 2, "4": 9.5}
     assert [len(rings) for rings in found["4"].parts] == [2]  # with its hole
 

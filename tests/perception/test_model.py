@@ -11,22 +11,29 @@ from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.core.geometry.ground import ElevationModel, GroundPlane
+from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
+from skyweave.perception.batch import collate
 from skyweave.perception.bev_encoder import TemporalFusion
 from skyweave.perception.config import LiftConfig, PerceptionConfig
-from skyweave.perception.dataset import PerceptionDataset, collate
+from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import evaluate
-from skyweave.perception.fusion import make_fusion
+from skyweave.perception.fusion import build_fusion
+from skyweave.perception.heads.base import Head, HeadOutputs, MapContext
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead
 from skyweave.perception.heads.trajectories import TrajectoryHead
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionLossConfig, PerceptionModule, PerceptionOptimiserConfig, lift_loss
-from skyweave.perception.prediction import predict
+from skyweave.perception.prediction import decode_batch, predict
+from skyweave.perception.results import Detections
 from skyweave.perception.targets import gaussian_heatmap, rasterise
 from skyweave.perception.weights import load_perception, save_perception
 
 SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
+
+
+def decode_one(head: Head, outputs: HeadOutputs, grid: MapGrid, ground: Ground) -> Detections:
+    return head.decode({head.name: outputs}, MapContext([grid], [ground], [0], 0.9), {})[0]
 
 
 def small_model(**changes: object) -> PerceptionModel:
@@ -35,7 +42,7 @@ def small_model(**changes: object) -> PerceptionModel:
 
 @pytest.mark.parametrize("kind", ["mean", "max", "attention"])
 def test_fusion_ignores_who_sees_nothing_and_the_order(kind: str) -> None:
-    fusion = make_fusion(kind, 4)  # type: ignore[arg-type]
+    fusion = build_fusion(kind, 4)
     features, visible = torch.randn(2, 3, 4, 6, 6), torch.rand(2, 3, 6, 6) > 0.4
     fused = fusion(features, visible)
     order = [2, 0, 1]
@@ -49,9 +56,9 @@ def test_fusion_ignores_who_sees_nothing_and_the_order(kind: str) -> None:
 def test_mean_fusion_is_the_mean_of_those_who_see() -> None:
     features = torch.tensor([1.0, 2, 6]).view(1, 3, 1, 1, 1)
     visible = torch.tensor([True, False, True]).view(1, 3, 1, 1)
-    assert make_fusion("mean", 1)(features, visible).item() == 3.5
-    assert make_fusion("max", 1)(features, visible).item() == 6
-    assert make_fusion("own", 1)(features, visible).item() == 1
+    assert build_fusion("mean", 1)(features, visible).item() == 3.5
+    assert build_fusion("max", 1)(features, visible).item() == 6
+    assert build_fusion("ego_only", 1)(features, visible).item() == 1
 
 
 def test_a_missing_frame_is_the_same_whatever_it_holds() -> None:
@@ -88,7 +95,7 @@ def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
     sample, row, column = targets["cell"].T
     box[sample, :, row, column] = targets["box"]
     outputs = {"heatmap": torch.logit(targets["heatmap"].clamp(1e-4, 1 - 1e-4)), "box": box}
-    found = head.decode(outputs, [objects.grid], [objects.ground], threshold=0.9)[0]
+    found = decode_one(head, outputs, objects.grid, objects.ground)
     assert len(found.scores) == len(objects.boxes) >= 6
     order = np.argsort(found.boxes.centres[:, 1])
     expected = np.argsort(objects.boxes.centres[:, 1])
@@ -96,7 +103,7 @@ def test_detections_decode_to_the_boxes_they_were_made_from() -> None:
     assert found.boxes.sizes[order] == pytest.approx(objects.boxes.sizes[expected], rel=1e-4)
     assert found.boxes.yaws[order] == pytest.approx(objects.boxes.yaws[expected], abs=1e-5)
     assert found.velocities[order] == pytest.approx(objects.velocities[expected], abs=1e-5)
-    losses = head.loss(outputs, targets)
+    losses = head.loss({"detection": outputs}, targets)
     assert float(losses["box"]) < 1e-5
 
 
@@ -115,7 +122,7 @@ def test_heights_are_above_the_ground(relief: float) -> None:
     sample, row, column = targets["cell"].T
     box[sample, :, row, column] = targets["box"]
     outputs = {"heatmap": torch.logit(targets["heatmap"].clamp(1e-4, 1 - 1e-4)), "box": box}
-    found = head.decode(outputs, [objects.grid], [ground], threshold=0.9)[0].boxes.centres
+    found = decode_one(head, outputs, objects.grid, ground).boxes.centres
     assert len(found) >= 6 and found[:, 2] == pytest.approx(ground.height(found) + 0.8, abs=1e-3)
 
 
@@ -128,12 +135,12 @@ def test_instances_keep_their_identity_over_the_steps() -> None:
         "centre": torch.logit(targets["centre"].clamp(1e-4, 1 - 1e-4)),
         "flow": targets["flow"].nan_to_num(),
     }
-    found, expected = head.decode(outputs)[0], targets["identity"][0].numpy()
+    found, expected = head.decode_identities(outputs)[0], targets["identity"][0].numpy()
     assert (found > 0).sum() == (expected > 0).sum()
     for identity in np.unique(expected[expected > 0]):
         where = [np.unique(found[step][expected[step] == identity]) for step in range(head.steps)]
         assert len(np.unique(np.concatenate(where))) == 1, f"object {identity} changed its identity: {where}"
-    assert float(head.loss(outputs, targets)["flow"]) < 1e-6
+    assert float(head.loss({"instances": outputs}, targets)["flow"]) < 1e-6
 
 
 def test_one_vehicle_has_one_centre_and_less_sure_cells_count_later() -> None:
@@ -145,7 +152,7 @@ def test_one_vehicle_has_one_centre_and_less_sure_cells_count_later() -> None:
     cells[0, 4:8, 4:8], cells[0, 4, 4] = 0.41, 0.35
     cells[1:, 4:8, 4:8] = 0.37  # above what the next step asks, 0.4 - 0.1 / (steps - 1), not above the first's
     flow = torch.zeros(1, head.steps, 2, *shape[1:])
-    found = head.decode({"segmentation": cells.logit()[None], "centre": heat.logit()[None], "flow": flow})[0]
+    found = head.decode_identities({"segmentation": cells.logit()[None], "centre": heat.logit()[None], "flow": flow})[0]
     assert set(np.unique(found)) == {0, 1}
     assert found[0, 4, 4] == 0 and found[0, 4:8, 4:8].sum() == 15
     assert head.steps > 2 and found[-1].sum() == 16
@@ -159,14 +166,17 @@ def test_trajectories_start_at_constant_velocity() -> None:
     outputs = head(torch.randn(1, 16, *sample.grid.shape))
     objects = sample.objects.trainable()
     targets = head.targets([sample.objects], torch.device("cpu"))
-    velocities = torch.from_numpy(objects.velocities).float()
-    assert float(head.loss(outputs, targets, velocities)["path"].detach()) < 1e-8
-    paths, shares = head.decode(
-        outputs, sample.grid, 0, objects.boxes.centres, objects.boxes.yaws, objects.labels, objects.velocities
-    )
-    assert paths.shape == (len(objects.labels), config.modes, config.horizon, 2)
-    assert paths[:, 0] == pytest.approx(objects.future, abs=1e-4)
-    assert shares.sum(1) == pytest.approx(1.0)
+    box = torch.zeros(1, 12, *sample.grid.shape)
+    cells = targets["cell"].long()
+    box[cells[:, 0], -2:, cells[:, 1], cells[:, 2]] = torch.from_numpy(objects.velocities).float()
+    losses = head.loss({"trajectories": outputs, "detection": {"box": box}}, targets)
+    assert float(losses["path"].detach()) < 1e-8
+    names = tuple(config.categories[label] for label in objects.labels)
+    boxes = Detections(objects.boxes, objects.velocities, names, np.ones(len(names)))
+    forecast = head.forecast(outputs, 0, boxes, sample.grid)
+    assert forecast.modes.shape == (len(objects.labels), head.modes, config.horizon, 2)
+    assert forecast.modes[:, 0] == pytest.approx(objects.future, abs=1e-4)
+    assert forecast.probabilities.sum(1) == pytest.approx(1.0)
 
 
 def test_trajectories_of_a_batch_are_those_of_its_samples() -> None:
@@ -178,10 +188,10 @@ def test_trajectories_of_a_batch_are_those_of_its_samples() -> None:
     shuffled = torch.randperm(len(targets["cell"]))
     shared = head(maps)["map"]
     speed = torch.ones(len(shuffled), 2)
-    both = head.at(shared, targets["cell"], speed, targets["yaw"], targets["label"])["offset"]
-    mixed = head.at(shared, targets["cell"][shuffled], speed, targets["yaw"][shuffled], targets["label"][shuffled])[
-        "offset"
-    ]
+    both, _ = head.predict_at(shared, targets["cell"], speed, targets["yaw"], targets["label"])
+    mixed, _ = head.predict_at(
+        shared, targets["cell"][shuffled], speed, targets["yaw"][shuffled], targets["label"][shuffled]
+    )
     assert torch.allclose(mixed, both[shuffled], atol=1e-6)
 
 
@@ -191,7 +201,7 @@ def test_a_platform_that_is_absent_changes_nothing() -> None:
     with torch.inference_mode():
         four = model.observe(collate([PerceptionDataset([scene], toy.config())[1]]).frames[-1])
         one = model.observe(collate([PerceptionDataset([scene], toy.config(), platforms=1)[1]]).frames[-1])
-        alone = four.without(torch.tensor([[False, True, True, True]]))
+        alone = four.drop_platforms(torch.tensor([[False, True, True, True]]))
         assert torch.allclose(model.fuse(alone), model.fuse(one), atol=1e-5)
         assert not torch.allclose(model.fuse(four), model.fuse(one), atol=1e-3)
 
@@ -224,11 +234,9 @@ def test_training_learns_where_the_cars_are() -> None:
     model.eval()
     with torch.inference_mode():
         outputs = model(batch.frames, torch.from_numpy(batch.present))
-    found = model.heads["detection"].decode(
-        outputs["detection"], [s.grid for s in batch.samples], [s.ground for s in batch.samples], threshold=0.3
-    )
+    scenes = decode_batch(model, outputs, batch, min_score=0.3)
     centres = batch.objects[0].boxes.centres[:, :2]
-    near = np.linalg.norm(found[0].boxes.centres[:, None, :2] - centres, axis=-1).min(0)
+    near = np.linalg.norm(scenes[0].detections.boxes.centres[:, None, :2] - centres, axis=-1).min(0)
     assert (near < 2).mean() > 0.7
 
 
@@ -254,7 +262,10 @@ def test_backbone_weights_are_no_perception_model() -> None:
     ("changes", "message"),
     [
         ({"stride": 5}, "stride 5 must be"),
-        ({"tasks": ()}, "at least one task"),
+        ({"heads": {}}, "at least one head"),
+        ({"heads": {"occupancie": {}}}, "no perception head 'occupancie'"),
+        ({"heads": {"trajectories": {"mode": 2}}}, "heads.trajectories: unknown key 'mode'"),
+        ({"fusion": "sum"}, "no fusion 'sum'"),
         ({"history": 0}, "at least 1 frame"),
         ({"map": toy.MapConfig(33.0, 1.0)}, "multiple of 4"),
     ],
@@ -265,24 +276,24 @@ def test_impossible_configurations_are_named(changes: dict[str, object], message
 
 
 def test_trajectories_of_true_boxes_need_no_detector() -> None:
-    config = toy.config(tasks=("trajectories",))
+    config = toy.config(heads={"trajectories": {}})
     model = PerceptionModel(config, build_backbone(SMALL, [toy.RGB], seed=0)).eval()
     samples = PerceptionDataset([toy.scene()], config)
     scene = predict(model, collate([samples[1]]), true_boxes=True)[0]
     assert scene.trajectories is not None and len(scene.trajectories) == 7
-    values = evaluate(model, samples, run=partial(predict, true_boxes=True)).values
+    values = evaluate(model, samples, predictor=partial(predict, true_boxes=True)).values
     assert values["trajectory_recall"] == 1 and values["constant_velocity_ADE"] > 0.5  # they move, it says they stand
     assert evaluate(model, samples).values == {}
 
 
 def test_instance_maps_show_the_classes_that_they_are_asked_for() -> None:
-    config = toy.config(segmented=("truck",))
+    config = toy.config(heads={"instances": {"categories": ["truck"]}})
     sample = PerceptionDataset([toy.scene()], config)[1]
     targets = InstanceHead(config).targets([sample.objects], torch.device("cpu"))
     truck = sample.objects.identities[sample.objects.labels == 1]
     assert set(np.unique(targets["identity"])) == {0, *truck}
-    with pytest.raises(ValueError, match="segmented names bus, which is not among car, truck"):
-        toy.config(segmented=("bus",))
+    with pytest.raises(ValueError, match="heads.instances: categories names bus, which is not among car, truck"):
+        toy.config(heads={"instances": {"categories": ["bus"]}})
 
 
 def test_the_lift_learns_where_depths_are_known() -> None:
@@ -320,7 +331,7 @@ def test_a_share_of_a_tasks_gradient_reaches_what_tasks_share() -> None:
 
     def gradients(share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         model.zero_grad()
-        outputs = model.perceive(fused, shares={"detection": share})
+        outputs = model.perceive(fused, gradient_scale={"detection": share})
         found = sum(value.square().sum() for value in outputs["detection"].values())
         found.backward()
         trunk = next(iter(model.trunk.parameters())).grad
@@ -333,5 +344,5 @@ def test_a_share_of_a_tasks_gradient_reaches_what_tasks_share() -> None:
     assert trunk.abs().max() > 0 and torch.allclose(less, 0.25 * trunk, rtol=1e-3, atol=1e-3 * float(trunk.abs().max()))
     assert not gradients(0.0)[1].any()
     for wrong in ({"boxes": 0.5}, {"detection": 1.5}):
-        with pytest.raises(ValueError, match=r"losses\.shared"):
-            PerceptionLossConfig(shared=wrong)
+        with pytest.raises(ValueError, match=r"losses\.gradient_scale"):
+            PerceptionLossConfig(gradient_scale=wrong)

@@ -44,14 +44,14 @@ def test_some_of_the_detections() -> None:
 
 def test_an_instance_map_knows_who_is_there() -> None:
     found = InstanceMap(GRID, np.eye(3, 4, dtype=np.int64) * 9, {9: "car"}, {9: 0.5})
-    assert found.present() == [9]
+    assert found.instance_ids() == [9]
     assert found.identities.dtype == np.int32
     assert found.crs is None
 
 
 def test_the_best_of_several_futures() -> None:
     modes = np.stack([np.zeros((3, 2)), np.ones((3, 2))])[None]
-    assert trajectories(modes=modes).best().tolist() == np.ones((1, 3, 2)).tolist()
+    assert trajectories(modes=modes).most_probable().tolist() == np.ones((1, 3, 2)).tolist()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import pytest
 
 import fabricated_scene as toy
 from skyweave.core.geometry.frames import look_at
-from skyweave.perception.dataset import AugmentationConfig, PerceptionDataset, collate, map_centre
+from skyweave.perception.augmentation import AugmentationConfig
+from skyweave.perception.batch import collate
+from skyweave.perception.dataset import PerceptionDataset, map_centre
 from skyweave.perception.metrics import visible_objects
 from skyweave.recordings.recording import Annotations, RecordedScene
 

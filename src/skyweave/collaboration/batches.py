@@ -13,8 +13,9 @@ from skyweave.collaboration.cache import SNAP_CELLS, EgoMaps, FeatureCache, Key,
 from skyweave.collaboration.cell_selection import select_boxes
 from skyweave.collaboration.config import ImpairmentConfig
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.perception.batch import PerceptionSample
 from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.dataset import PerceptionDataset, PerceptionSample
+from skyweave.perception.dataset import PerceptionDataset
 from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import BoxList
 
@@ -55,7 +56,7 @@ class CachedDataset(PerceptionDataset):
         north = whole.north - (rows - cells) // 2 - shift[0]
         west = whole.west + (columns - cells) // 2 + shift[1]
         grid = MapGrid(west, north, whole.resolution, cells, cells, whole.crs)
-        objects = self._objects(s, f, grid, names)
+        objects = self.timelines[s].objects_at(f, grid, names)
         moments: list[list[object]] = [[] for _ in range(self.config.history)]
         return PerceptionSample(moments, grid, scene.ground, objects, scene.name, f, ego, tuple(names), frame.time)  # type: ignore[arg-type]
 
@@ -64,7 +65,7 @@ class CachedDataset(PerceptionDataset):
         s, f = self.index[number]
         scene = self.scenes[s]
         keys: list[Key | None] = []
-        for past in self._past(s, scene.frames[f].time):
+        for past in self.timelines[s].past_frames(scene.frames[f].time):
             key = (scene.name, past, platform) if past is not None else None
             keys.append(key if key is not None and key in self.cache else None)
         return keys

@@ -21,11 +21,13 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import PoseAligner, PoseError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.dataset import PerceptionBatch, PerceptionSample
+from skyweave.perception.batch import PerceptionBatch, PerceptionSample
 from skyweave.perception.evaluation import PerceptionScores, evaluate
+from skyweave.perception.heads.trajectories import MIN_FORECAST_SCORE
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import MIN_FORECAST_SCORE, ScenePrediction, decode_maps, forecast_trajectories
-from skyweave.perception.results import Detections, InstanceMap, Trajectories
+from skyweave.perception.prediction import decode_maps, forecast_trajectories
+from skyweave.perception.results import Detections, InstanceMap, ScenePrediction, Trajectories
+from skyweave.perception.results.scene import DETECTION, INSTANCES, TRAJECTORIES
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList, FrameContent, WireGrid, decode_frame
 
@@ -263,7 +265,7 @@ def evaluate_collaboration(
 ) -> tuple[PerceptionScores, BandwidthLog]:
     """All metrics of `skyweave.perception.evaluation.evaluate`, and the bytes they cost."""
     exchange = CollaborationEvaluator(model, samples, conditions, told)
-    scores = evaluate(model.perception, samples, every=every, run=exchange, progress=progress)
+    scores = evaluate(model.perception, samples, every=every, predictor=exchange, progress=progress)
     return scores, exchange.ledger
 
 
@@ -305,7 +307,8 @@ def merge_received_boxes(
     instances = scene.instances
     if instances is not None and not features:
         instances = _with_instances(instances, merge_boxes(received[0], received[1:]), config.interval)
-    return ScenePrediction(found, instances, _forecast(model, outputs, scene.detections, found, grid))
+    trajectories = _forecast(model, outputs, scene.detections, found, grid)
+    return scene.with_results({DETECTION: found, INSTANCES: instances, TRAJECTORIES: trajectories})
 
 
 def _with_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:

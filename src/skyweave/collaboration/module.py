@@ -11,7 +11,7 @@ from skyweave.collaboration.batches import CollaborationBatch, CollaborationData
 from skyweave.collaboration.config import CollaborationLossConfig
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.core.errors import ConfigError
-from skyweave.perception.module import PerceptionOptimiserConfig, task_losses
+from skyweave.perception.module import PerceptionOptimiserConfig, head_losses
 from skyweave.training.module import SkyweaveModule, StepLoss
 
 LOSS_MEAN_DECAY = 0.95  # of a loss's mean from step to step
@@ -64,7 +64,7 @@ class CollaborationModule(SkyweaveModule[CollaborationBatch]):
             total = total + weights.distillation * parts["distillation"]
         if weights.tasks:
             outputs = model.perception.perceive(exchanged.fused, moments.present)
-            found = task_losses(model.perception, outputs, [sample.objects for sample in moments.samples])
+            found = head_losses(model.perception, outputs, [sample.objects for sample in moments.samples])
             parts |= {name: value for name, value in found.items() if name.split("/")[0] in self.tasks}
             for task in self.tasks:
                 own = torch.stack([value for name, value in found.items() if name.startswith(task + "/")]).sum()

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.weights import round_weights, save_collaboration
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
-from skyweave.perception.config import TASKS
+from skyweave.perception.heads import HEADS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.perception.train import load_scenes
@@ -169,12 +169,12 @@ def train_head(
 def add_head(perception: PerceptionModel, task: str, seed: int = 0) -> PerceptionModel:
     """The same model with one more, untrained head. Raises ``ValueError`` where it has one for that task."""
     config = perception.config
-    if task in config.tasks or task not in TASKS:
+    if task in config.tasks or task not in HEADS:
         raise ConfigError(
-            f"task {task!r} must be one of {', '.join(TASKS)} that the model lacks; it has {config.tasks}"
+            f"task {task!r} must be one of {', '.join(HEADS)} that the model lacks; it has {config.tasks}"
         )
-    tasks = tuple(one for one in TASKS if one in (*config.tasks, task))
-    longer = PerceptionModel(replace(config, tasks=tasks), copy.deepcopy(perception.backbone), seed)
+    heads = config.with_heads([*config.tasks, task])
+    longer = PerceptionModel(heads, copy.deepcopy(perception.backbone), seed)
     longer.load_state_dict(perception.state_dict(), strict=False)
     return longer
 

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from skyweave.core.geometry.outlines import name_colour
-from skyweave.perception.dataset import PerceptionDataset, PerceptionSample, collate
+from skyweave.perception.batch import PerceptionSample, collate
+from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import ego_only_dataset, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import ScenePrediction, predict
@@ -59,7 +60,7 @@ def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> P
     with_boxes = _with_boxes(scene, sample, found)
     frame = with_boxes.frames[sample.frame_index]
     by_platform = {capture.platform: name for name, capture in frame.captures.items()}
-    every, own = (evaluate(model, one, batch=2, tracks=False).values for one in (samples, single))
+    every, own = (evaluate(model, one, batch_size=2, tracks=False).values for one in (samples, single))
     return Perceived(
         names=sample.platforms,
         views=[np.asarray(draw_capture(frame, by_platform[name])) for name in sample.platforms],
@@ -127,7 +128,7 @@ def _drawn(scene: RecordedScene, sample: PerceptionSample, found: ScenePredictio
     if found.trajectories is not None and found.detections is not None:
         drawing = ImageDraw.Draw(image)
         scale = image.width / sample.grid.columns
-        paths = found.trajectories.best()
+        paths = found.trajectories.most_probable()
         for start, path, score in zip(found.detections.boxes.centres, paths, found.detections.scores, strict=False):
             if score >= SURE:
                 cells = sample.grid.cells_from_world(np.vstack([start[:2], path]))

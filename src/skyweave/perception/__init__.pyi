@@ -1,22 +1,29 @@
+from .augmentation import AugmentationConfig
+from .batch import PerceptionBatch, PerceptionSample, collate
 from .config import LiftConfig, MapConfig, PerceptionConfig
-from .dataset import AugmentationConfig, PerceptionDataset, collate
+from .dataset import PerceptionDataset
 from .evaluation import PerceptionScores, ego_only_dataset, evaluate
+from .export import write_geojson, write_geoparquet, write_geotiff
+from .heads import HEADS
 from .model import PerceptionModel, PlatformMaps
-from .prediction import ScenePrediction, decode_maps, predict
-from .results import Detections, InstanceMap, Trajectories
+from .prediction import decode_maps, predict
+from .results import Detections, InstanceMap, ScenePrediction, Trajectories
 from .tracking import Tracker, TrackerConfig
 from .views import View, Views
 from .weights import load_perception, save_perception
 
 __all__ = [
+    "HEADS",
     "AugmentationConfig",
     "Detections",
     "InstanceMap",
     "LiftConfig",
     "MapConfig",
+    "PerceptionBatch",
     "PerceptionConfig",
     "PerceptionDataset",
     "PerceptionModel",
+    "PerceptionSample",
     "PerceptionScores",
     "PlatformMaps",
     "ScenePrediction",
@@ -32,4 +39,7 @@ __all__ = [
     "load_perception",
     "predict",
     "save_perception",
+    "write_geojson",
+    "write_geoparquet",
+    "write_geotiff",
 ]

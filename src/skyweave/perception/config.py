@@ -1,19 +1,23 @@
-"""What a perception model is made of, as read from ``configs/perception/*.yaml``."""
+"""Configuration of a perception model, as read from ``configs/perception/*.yaml``."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import Any
 
-from skyweave.core.errors import ConfigError
+from skyweave.core.config import config_from_dict
+from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.mapping import Bins, build_bins
+from skyweave.perception.fusion import FUSIONS
+from skyweave.perception.heads import HEADS
 
-FusionKind = Literal["own", "mean", "max", "attention"]
-Task = Literal["detection", "instances", "trajectories"]
-TASKS: tuple[Task, ...] = ("detection", "instances", "trajectories")
+TASKS = ("detection", "instances", "trajectories")
+"""Heads of a model whose configuration names none, in the order in which they are made."""
+STRIDE_FACTORS = (1, 2, 4)  # patch size over stride
 
 
 @dataclass(frozen=True)
 class MapConfig:
-    """The map around the platform that perceives.
+    """The map around the ego platform.
 
     Attributes:
         size: side of the square map, metres.
@@ -31,14 +35,14 @@ class MapConfig:
 
 @dataclass(frozen=True)
 class LiftConfig:
-    """How features of a camera come onto the map.
+    """The lift of camera features to the map.
 
     Attributes:
         bins: a name in `skyweave.mapping.BINS`.
-        options: of these bins, such as ``{ceiling: 6.0, count: 12}``.
-        channels: of the map.
-        rays: tell the lift each feature's direction in the camera's frame, without which nothing but looks says how
-            far away a thing is. Depth relative to the ground does without.
+        options: fields of these bins, such as ``{ceiling: 6.0, count: 12}``.
+        channels: channels of the map.
+        rays: give the lift each feature's direction in the camera's frame. Without it only appearance tells how far
+            away an object is; depth relative to the ground does without.
     """
 
     bins: str = "height"
@@ -46,14 +50,14 @@ class LiftConfig:
     channels: int = 48
     rays: bool = False
 
-    def make(self) -> Bins:
-        """The bins."""
+    def build(self) -> Bins:
+        """Return the bins."""
         return build_bins(self.bins, **self.options)
 
 
 @dataclass(frozen=True)
 class PerceptionConfig:
-    """Numbers of a `PerceptionModel`; kept in the card beside its weights.
+    """Configuration of a `PerceptionModel`; kept in the card beside its weights (`skyweave.perception.card`).
 
     Attributes:
         backbone: a size of `skyweave.backbone.build_backbone`.
@@ -62,15 +66,17 @@ class PerceptionConfig:
         neck: channels of that feature map.
         map: extent and resolution of the map.
         lift: how features come onto it.
-        fusion: ``own`` (the first platform alone), or how the maps of all platforms become one.
-        trunk: channels of the bird's-eye-view trunk at full, half and quarter resolution.
+        fusion: a name in `skyweave.perception.fusion.FUSIONS`: how the maps of all platforms become one.
+        trunk: channels of the bird's-eye-view encoder at full, half and quarter resolution.
         history: frames that the model sees, the present one included.
         horizon: future steps that it predicts.
         interval: seconds between frames.
-        modes: alternatives for each object's trajectory.
-        categories: classes that it tells apart.
-        segmented: classes that the instance maps show; None for all. Of things narrower than a cell no map tells much.
-        tasks: heads that it has.
+        categories: classes that it distinguishes.
+        heads: the options of each head by its name in `skyweave.perception.heads.HEADS`; a mapping of options becomes
+            the head's own configuration class.
+
+    Raises:
+        ConfigError: numbers that do not fit together, or a head that there is not.
     """
 
     backbone: str = "tiny"
@@ -79,37 +85,64 @@ class PerceptionConfig:
     neck: int = 64
     map: MapConfig = field(default_factory=MapConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
-    fusion: FusionKind = "attention"
+    fusion: str = "attention"
     trunk: tuple[int, int, int] = (48, 64, 96)
     history: int = 2
     horizon: int = 4
     interval: float = 0.5
-    modes: int = 3
     categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
-    segmented: tuple[str, ...] | None = None
-    tasks: tuple[Task, ...] = TASKS
+    heads: dict[str, Any] = field(default_factory=lambda: {name: {} for name in TASKS})
 
     def __post_init__(self) -> None:
-        if self.patch_size % self.stride or self.patch_size // self.stride not in (1, 2, 4):
+        if self.patch_size % self.stride or self.patch_size // self.stride not in STRIDE_FACTORS:
             raise ConfigError(f"stride {self.stride} must be patch_size {self.patch_size}, half or a quarter of it")
         if self.map.cells % 4:
             raise ConfigError(f"a map of {self.map.cells} cells a side cannot be quartered; choose a multiple of 4")
-        if not self.tasks or not self.categories:
-            raise ConfigError("a model needs at least one task and one category")
-        if unknown := sorted(set(self.segmented or ()) - set(self.categories)):
-            raise ConfigError(f"segmented names {', '.join(unknown)}, which is not among {', '.join(self.categories)}")
+        if not self.heads or not self.categories:
+            raise ConfigError("a model needs at least one head and one category")
         if self.history < 1 or self.horizon < 1 or not self.interval > 0:
             raise ConfigError(
                 f"history {self.history} and horizon {self.horizon} must be at least 1 frame, interval "
                 f"{self.interval} more than 0 s"
             )
+        if self.fusion not in FUSIONS:
+            raise ConfigError(f"no fusion {self.fusion!r}; there are {', '.join(FUSIONS)}")
+        heads = {name: _head_config(name, options) for name, options in self.heads.items()}
+        object.__setattr__(self, "heads", heads)
+        for name, options in heads.items():
+            try:
+                options.check(self)
+            except ConfigError as error:
+                raise ConfigError(f"heads.{name}: {error}") from error
 
     @property
-    def segmented_labels(self) -> tuple[int, ...]:
-        """Numbers of the classes that the instance maps show."""
-        shown = self.categories if self.segmented is None else self.segmented
-        return tuple(self.categories.index(name) for name in shown)
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the heads, in the order in which they are made."""
+        return tuple(self.heads)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, for the card."""
-        return asdict(self)
+    def with_heads(self, names: Iterable[str]) -> "PerceptionConfig":
+        """Return a copy with these heads, in the order of the registry; those that are new have default options.
+
+        Args:
+            names: of heads.
+
+        Raises:
+            ConfigError: there is no such head.
+        """
+        names = set(names)
+        ordered = [name for name in HEADS if name in names] + sorted(names - set(HEADS))
+        return replace(self, heads={name: self.heads.get(name, {}) for name in ordered})
+
+
+def _head_config(name: str, options: Any) -> Any:
+    """The configuration of a head from its plain options."""
+    try:
+        config_class = HEADS[name].config_class
+    except UnknownNameError as error:
+        raise ConfigError(f"heads: {error}") from error
+    if is_dataclass(options):
+        return options
+    try:
+        return config_from_dict(options or {}, config_class)
+    except ValueError as error:
+        raise ConfigError(f"heads.{name}: {error}") from error

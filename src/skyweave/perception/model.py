@@ -1,55 +1,62 @@
-"""Pictures of one or several platforms to one map, and from that map every task's outputs."""
+"""The perception model: images of one or several platforms to one map, and from that map every head's outputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone, ModelCard, build_backbone
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.data.batch import SensorBatch
-from skyweave.mapping import Lift, plan_lift
+from skyweave.mapping import BEVFeatures, Lift, plan_lift
 from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
 from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.fusion import make_fusion
-from skyweave.perception.heads import HEADS
+from skyweave.perception.fusion import build_fusion
+from skyweave.perception.heads.base import HeadOutputs, build_heads
 from skyweave.perception.neck import Neck
 from skyweave.perception.views import Views
 
-RAY_FREQUENCIES = 6
+RAY_FREQUENCIES = 6  # octaves in which a ray's direction is encoded (NeRF, arXiv 2003.08934)
+MAP_MULTIPLE = 4  # that rows and columns of a map are of: the encoder halves it twice
+RESOLUTION_TOLERANCE_M = 1e-9
 
 
 @dataclass(frozen=True)
 class PlatformMaps:
-    """What every platform placed on the map: the thing that platforms share.
+    """What every platform observed, lifted to the map: the features that platforms share.
 
     Attributes:
         features: (samples, platforms, channels, rows, columns); zero for absent platforms and where nothing fell.
         visible: (samples, platforms, rows, columns) bool.
-        depth: for each group of pictures the logits over the bins (pictures, bins, rows, columns), for supervision.
+        depth: for each group of images the logits over the bins (images, bins, rows, columns), for supervision.
     """
 
     features: Tensor
     visible: Tensor
     depth: list[Tensor]
 
-    def without(self, dropped: Tensor) -> "PlatformMaps":
-        """The maps as if some platforms, (samples, platforms) bool, were not there."""
+    def drop_platforms(self, dropped: Tensor) -> "PlatformMaps":
+        """Return the maps as if some platforms were absent.
+
+        Args:
+            dropped: (samples, platforms) bool.
+        """
         keep = ~dropped[..., None, None]
         return replace(self, features=self.features * keep.unsqueeze(2), visible=self.visible & keep)
 
 
 class PerceptionModel(nn.Module):
-    """One shared model for three tasks.
+    """One shared model for all heads.
 
     ``observe`` is what a platform does alone, ``fuse`` what it does with the maps of others, ``perceive`` what it reads
     off the fused map. Training and deployment call the same three.
 
     Args:
-        config: see `PerceptionConfig`.
+        config: sizes, map and heads.
         backbone: pretrained, or None for random weights.
         seed: of the random weights.
 
@@ -68,70 +75,82 @@ class PerceptionModel(nn.Module):
             width, levels = self.backbone.config.width, len(self.backbone.encoder.taps)
             self.neck = Neck(width, levels, config.neck, config.patch_size // config.stride)
             self.lift = Lift(
-                config.neck + 4 * RAY_FREQUENCIES * config.lift.rays, config.lift.channels, config.lift.make()
+                config.neck + 4 * RAY_FREQUENCIES * config.lift.rays, config.lift.channels, config.lift.build()
             )
-            self.fusion = make_fusion(config.fusion, config.lift.channels)
+            self.fusion = build_fusion(config.fusion, config.lift.channels)
             self.memory = TemporalFusion(config.lift.channels, config.history, config.trunk[0])
             self.trunk = BEVEncoder(config.trunk)
-            self.heads = nn.ModuleDict({task: HEADS[task](config) for task in config.tasks})
+            self.heads = build_heads(config)
 
-    def forward(self, frames: Sequence[Views], present: Tensor | None = None) -> dict[str, Any]:
+    def forward(self, frames: Sequence[Views], present: Tensor | None = None) -> dict[str, HeadOutputs]:
         """Perceive a batch.
 
         Args:
-            frames: ``history`` moments, the oldest first; all on the same grids.
-            present: (samples, frames) bool: moments that are there; default all.
+            frames: ``history`` frames, the oldest first; all on the same grids.
+            present: (samples, frames) bool: which frames there are; default all.
 
         Returns:
-            each task's raw outputs, as its head documents them.
+            each head's raw outputs by its name.
         """
-        fused = []
-        for views in frames:
-            maps = self.observe(views)
-            fused.append(self.fuse(maps))
-        return self.perceive(fused, present)
+        return self.perceive([self.fuse(self.observe(views)) for views in frames], present)
 
     def observe(self, views: Views) -> PlatformMaps:
-        """Encode every picture and place it on the map of its sample.
+        """Encode every image and lift it to the map of its sample.
+
+        Args:
+            views: all images of one frame of a batch.
 
         Raises:
-            ValueError: a map of another resolution than the model's, or one that cannot be quartered.
+            DataError: a map of another resolution than the model's, or one that cannot be quartered.
         """
-        for grid in views.grids:
-            if abs(grid.resolution - self.config.map.resolution) > 1e-9 or grid.rows % 4 or grid.columns % 4:
-                raise ValueError(
-                    f"a map of {grid.rows} x {grid.columns} cells of {grid.resolution} m: this model was trained on "
-                    f"cells of {self.config.map.resolution} m, and needs rows and columns that are multiples of 4"
-                )
+        self._check_grids(views.grids)
         samples, platforms = len(views.grids), views.platforms
-        grids = [grid for grid in views.grids for _ in range(platforms)]
         features, visible, depth = None, None, []
         for batch, cameras, maps in zip(views.images, views.cameras, views.maps, strict=True):
-            encoded = self.encode(batch)
-            grounds = [views.grounds[m // platforms] for m in maps]
-            shape = (encoded.shape[-2], encoded.shape[-1])
-            plan = plan_lift(cameras, grids, self.lift.bins, shape, grounds, maps, encoded.device)
-            if self.config.lift.rays:
-                encoded = torch.cat([encoded, _directions(cameras, shape).to(encoded)], 1)
-            placed, logits = self.lift(encoded, plan)
+            lifted, logits = self._lift_images(batch, cameras, maps, views)
             depth.append(logits)
-            lifted = placed.features.to(encoded.dtype)
-            features = lifted if features is None else features + lifted
-            visible = placed.visible if visible is None else visible | placed.visible
+            features = lifted.features if features is None else features + lifted.features
+            visible = lifted.visible if visible is None else visible | lifted.visible
         if features is None or visible is None:
             rows, columns = views.grids[0].shape
             like = self.lift.head.weight
             features = like.new_zeros(samples * platforms, self.config.lift.channels, rows, columns)
             visible = torch.zeros(samples * platforms, rows, columns, dtype=torch.bool, device=like.device)
-        return PlatformMaps(
-            features.unflatten(0, (samples, platforms)), visible.unflatten(0, (samples, platforms)), depth
-        )
+        shape = (samples, platforms)
+        return PlatformMaps(features.unflatten(0, shape), visible.unflatten(0, shape), depth)
+
+    def _check_grids(self, grids: Sequence[MapGrid]) -> None:
+        resolution = self.config.map.resolution
+        for grid in grids:
+            other_resolution = abs(grid.resolution - resolution) > RESOLUTION_TOLERANCE_M
+            if other_resolution or grid.rows % MAP_MULTIPLE or grid.columns % MAP_MULTIPLE:
+                raise DataError(
+                    f"a map of {grid.rows} x {grid.columns} cells of {grid.resolution} m: this model was trained on "
+                    f"cells of {resolution} m, and needs rows and columns that are multiples of {MAP_MULTIPLE}"
+                )
+
+    def _lift_images(
+        self, batch: SensorBatch, cameras: Sequence[CameraGeometry], maps: Sequence[int], views: Views
+    ) -> tuple[BEVFeatures, Tensor]:
+        """Features of (samples * platforms) maps in the encoder's precision, and the depth logits."""
+        encoded = self.encode(batch)
+        grids = [grid for grid in views.grids for _ in range(views.platforms)]
+        grounds = [views.grounds[index // views.platforms] for index in maps]
+        shape = (encoded.shape[-2], encoded.shape[-1])
+        plan = plan_lift(cameras, grids, self.lift.bins, shape, grounds, maps, encoded.device)
+        if self.config.lift.rays:
+            encoded = torch.cat([encoded, _encode_rays(cameras, shape).to(encoded)], 1)
+        lifted, logits = self.lift(encoded, plan)
+        return replace(lifted, features=lifted.features.to(encoded.dtype)), logits
 
     def encode(self, batch: SensorBatch) -> Tensor:
-        """(pictures, channels, rows, columns) feature maps at the model's stride.
+        """Return (images, channels, rows, columns) feature maps at the model's stride.
 
-        An oblique picture has no one ground sample distance, and features that know it are other ones at another
-        altitude: the backbone is told the sensor's nominal one.
+        An oblique image has no one ground sample distance, and features that know it change with the altitude: the
+        backbone gets the sensor's nominal one.
+
+        Args:
+            batch: images of one sensor and size.
         """
         config = self.config
         nominal = torch.full_like(batch.ground_sample_distance, batch.sensor.ground_sample_distance)
@@ -140,38 +159,48 @@ class PerceptionModel(nn.Module):
         return encoded
 
     def fuse(self, maps: PlatformMaps) -> Tensor:
-        """(samples, channels, rows, columns): all platforms' maps as one."""
+        """Return (samples, channels, rows, columns): the maps of all platforms as one.
+
+        Args:
+            maps: of one frame, from `observe`.
+        """
         fused: Tensor = self.fusion(maps.features, maps.visible)
         return fused
 
     def perceive(
-        self, fused: list[Tensor], present: Tensor | None = None, shares: Mapping[str, float] | None = None
-    ) -> dict[str, Any]:
-        """Every task's outputs from fused maps of consecutive moments, the oldest first.
+        self,
+        fused: list[Tensor],
+        present: Tensor | None = None,
+        gradient_scale: Mapping[str, float] | None = None,
+    ) -> dict[str, HeadOutputs]:
+        """Return every head's outputs from fused maps of consecutive frames.
 
         Args:
-            fused: of each moment (batch, channels, rows, columns).
-            present: (batch, moments) bool: which of them there are.
-            shares: of each task's gradient, that reaches what the tasks share; default 1.
+            fused: of each frame (batch, channels, rows, columns), the oldest first.
+            present: (batch, frames) bool: which frames there are; default all.
+            gradient_scale: by head, the share of its gradient that reaches what the heads have in common; default 1.
+
+        Raises:
+            ValueError: another number of frames than the model's history.
         """
         if len(fused) != self.config.history:
             raise ValueError(f"the model sees {self.config.history} frames, got {len(fused)}; repeat or pad with zeros")
         if present is None:
             present = torch.ones(len(fused[0]), len(fused), dtype=torch.bool, device=fused[0].device)
         maps = self.trunk(self.memory(fused, present))
-        shares = {} if shares is None else shares
-        return {task: head(_with_gradient(maps, shares.get(task, 1.0))) for task, head in self.heads.items()}
+        scales = {} if gradient_scale is None else gradient_scale
+        return {name: head(_scale_gradient(maps, scales.get(name, 1.0))) for name, head in self.heads.items()}
 
 
-def _with_gradient(maps: Tensor, share: float) -> Tensor:
-    """The same, of whose gradient a share goes on."""
-    return maps if share == 1 or not maps.requires_grad else share * maps + (1 - share) * maps.detach()
+def _scale_gradient(maps: Tensor, scale: float) -> Tensor:
+    """The same values, of whose gradient a share goes on."""
+    return maps if scale == 1 or not maps.requires_grad else scale * maps + (1 - scale) * maps.detach()
 
 
-def _directions(cameras: Sequence[CameraGeometry], shape: tuple[int, int]) -> Tensor:
+def _encode_rays(cameras: Sequence[CameraGeometry], shape: tuple[int, int]) -> Tensor:
     """(cameras, 4 * RAY_FREQUENCIES, rows, columns): sines and cosines of x and y of each feature's ray of depth 1.
 
-    In its camera's frame. A plain x and y would need large weights, and long, to tell near depths apart.
+    In its camera's frame. A plain x and y would need large weights, and long training, to tell near depths apart.
     """
     rays = np.stack([geometry.camera.rays(geometry.camera.pixel_centres(*shape))[..., :2] for geometry in cameras])
     angles = np.pi * rays[..., None] * 2.0 ** np.arange(RAY_FREQUENCIES)

@@ -1,4 +1,4 @@
-"""From tokens to a feature map of finer stride: the part between the backbone and the lift."""
+"""The neck between the backbone and the lift: tokens to a feature map of finer stride."""
 
 import torch
 from torch import Tensor, nn
@@ -8,16 +8,16 @@ from skyweave.backbone import Features
 
 
 class Neck(nn.Module):
-    """Encoder levels give meaning, the patch embedding at the finer stride gives detail.
+    """Join encoder levels, upsampled, with the patch embedding at the finer stride.
 
     A plain Transformer has one resolution. Its levels are joined by a 1x1 convolution and upsampled by pixel shuffle
-    (arXiv 1609.05158); small things that a patch swallows come in from the backbone's own tokenizer on
-    smaller patches, so no part of the neck knows the sensor.
+    (arXiv 1609.05158); small objects that a patch averages away come in from the backbone's own tokenizer on smaller
+    patches, so no part of the neck depends on the sensor.
 
     Args:
         width: channels of a token.
         levels: number of encoder levels.
-        channels: of the result.
+        channels: number of channels of the result.
         factor: patch size over stride: 1, 2 or 4.
     """
 
@@ -29,7 +29,14 @@ class Neck(nn.Module):
         self.refine = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
 
     def forward(self, features: Features) -> Tensor:
-        """(batch, channels, rows, columns) from features with detail, whose rows and columns the result has."""
+        """Return (batch, channels, rows, columns), the rows and columns of the detail.
+
+        Args:
+            features: of a batch of images, with detail.
+
+        Raises:
+            ValueError: the features lack detail.
+        """
         if features.detail is None:
             raise ValueError(
                 "these features lack detail; ask the backbone for it: backbone(batch, patch, detail=stride)"
@@ -43,7 +50,13 @@ class Neck(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, batch norm, ReLU: what a compiler or an exporter folds into one operation."""
+    """Return 3x3 convolution, batch norm and ReLU, which a compiler or an exporter folds into one operation.
+
+    Args:
+        inputs: number of input channels.
+        outputs: number of output channels.
+        stride: of the convolution.
+    """
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )

@@ -1,133 +1,133 @@
-"""A model's outputs as results: boxes, instance maps and trajectories in the world."""
+"""Decode a model's outputs to results in the world, by whatever heads it has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
 
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
-from skyweave.perception.dataset import PerceptionBatch
-from skyweave.perception.heads.detection import BOX_OFFSETS
+from skyweave.perception.batch import PerceptionBatch
+from skyweave.perception.heads.base import MapContext, ModelOutputs
+from skyweave.perception.heads.box_encoding import batch_cells, velocities_at
+from skyweave.perception.heads.trajectories import TrajectoryHead
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.results import Detections, InstanceMap, Trajectories
+from skyweave.perception.results import Detections, ScenePrediction, Trajectories
+from skyweave.perception.results.scene import DETECTION, TRAJECTORIES
 
-MIN_SCORE = 0.05
-MIN_FORECAST_SCORE = 0.15  # score of a box from which its trajectory is predicted
-
-
-@dataclass(frozen=True)
-class ScenePrediction:
-    """All that is read off one map. What a model has no head for is None.
-
-    Attributes:
-        detections: boxes now.
-        instances: one map a step, the present first; identities are constant over them.
-        trajectories: of the boxes with a score of at least ``MIN_FORECAST_SCORE``, in their order.
-    """
-
-    detections: Detections | None = None
-    instances: list[InstanceMap] | None = None
-    trajectories: Trajectories | None = None
+MIN_SCORE = 0.05  # of a box
 
 
 @torch.inference_mode()
 def predict(
-    model: PerceptionModel, batch: PerceptionBatch, threshold: float = MIN_SCORE, true_boxes: bool = False
+    model: PerceptionModel, batch: PerceptionBatch, min_score: float = MIN_SCORE, true_boxes: bool = False
 ) -> list[ScenePrediction]:
-    """Run the model over a batch, one result a sample; in bfloat16 where the processor has it.
+    """Run the model over a batch; in bfloat16 where the processor has it.
 
     Args:
-        threshold: least score of a box.
-        true_boxes: predict the trajectories of the observed objects where they are, instead of those that are found:
-            what the trajectories are worth by themselves. They are the detections of the result, with score 1.
+        model: in evaluation mode.
+        batch: of samples.
+        min_score: lowest score of a box.
+        true_boxes: predict from the true boxes of the observed objects instead of the detected ones, which measures the
+            trajectories by themselves. They are the detections of the result, with score 1.
+
+    Returns:
+        one result a sample.
     """
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         outputs = model([views.to(device) for views in batch.frames], torch.from_numpy(batch.present).to(device))
-    return decode_batch(model, outputs, batch, threshold, true_boxes)
+    return decode_batch(model, outputs, batch, min_score, true_boxes)
 
 
 def decode_batch(
     model: PerceptionModel,
-    outputs: dict[str, dict[str, torch.Tensor]],
+    outputs: ModelOutputs,
     batch: PerceptionBatch,
-    threshold: float = MIN_SCORE,
+    min_score: float = MIN_SCORE,
     true_boxes: bool = False,
 ) -> list[ScenePrediction]:
-    """Raw outputs to results; see ``predict``."""
-    samples = batch.samples
-    grids, grounds = [sample.grid for sample in samples], [sample.ground for sample in samples]
-    known = _true_boxes(model, outputs, batch) if true_boxes else None
-    return decode_maps(model, outputs, grids, grounds, [sample.time for sample in samples], threshold, known)
+    """Decode raw outputs of a batch.
+
+    Args:
+        model: that made the outputs.
+        outputs: of its heads.
+        batch: that they were made from.
+        min_score: lowest score of a box.
+        true_boxes: see `predict`.
+
+    Returns:
+        one result a sample.
+    """
+    grids, grounds = [sample.grid for sample in batch.samples], [sample.ground for sample in batch.samples]
+    boxes = _true_boxes(model, outputs, batch) if true_boxes else None
+    return decode_maps(model, outputs, grids, grounds, [sample.time for sample in batch.samples], min_score, boxes)
 
 
 def decode_maps(
     model: PerceptionModel,
-    outputs: dict[str, dict[str, torch.Tensor]],
+    outputs: ModelOutputs,
     grids: Sequence[MapGrid],
     grounds: Sequence[Ground],
     times: Sequence[int],
-    threshold: float = MIN_SCORE,
-    known: Sequence[Detections] | None = None,
+    min_score: float = MIN_SCORE,
+    boxes: Sequence[Detections] | None = None,
 ) -> list[ScenePrediction]:
-    """Raw outputs to results, for maps that come from no recording: their grids, the ground under them, and their times
-    (UTC nanoseconds). ``known`` boxes take the place of those that the model finds.
+    """Decode raw outputs on maps that need not be of a recording.
+
+    Args:
+        model: that made the outputs.
+        outputs: of all its heads or of some.
+        grids: of each sample its map.
+        grounds: of each sample the ground under it.
+        times: of each sample UTC nanoseconds.
+        min_score: lowest score of a box.
+        boxes: of each sample boxes that take the place of the detected ones.
+
+    Returns:
+        one result a sample.
     """
-    config = model.config
-    found: Sequence[Detections | None] = known or [None] * len(grids)
-    if "detection" in outputs and known is None:
-        found = model.heads["detection"].decode(outputs["detection"], grids, grounds, threshold)  # type: ignore[operator]
-    maps = None
-    if "instances" in outputs:
-        maps = model.heads["instances"].decode(outputs["instances"])  # type: ignore[operator]
-    scenes = []
-    for number, (grid, untimed) in enumerate(zip(grids, found, strict=True)):
-        boxes = None if untimed is None else replace(untimed, time=times[number])
-        instances = trajectories = None
-        if maps is not None:
-            step = round(1e9 * config.interval)
-            instances = [
-                InstanceMap(grid, identities, {}, {}, times[number] + k * step)
-                for k, identities in enumerate(maps[number])
-            ]
-        if "trajectories" in outputs and boxes is not None:
-            trajectories = forecast_trajectories(model, outputs, number, boxes, grid)
-        scenes.append(ScenePrediction(boxes, instances, trajectories))
-    return scenes
+    context = MapContext(grids, grounds, times, min_score)
+    results: dict[str, Sequence[object]] = {}
+    if boxes is not None:
+        results[DETECTION] = [replace(given, time=time) for given, time in zip(boxes, times, strict=True)]
+    for head in model.heads.in_reading_order():
+        if head.name in outputs and head.name not in results:
+            decoded = head.decode(outputs, context, results)
+            if decoded is not None:
+                results[head.name] = decoded
+    return [
+        ScenePrediction({name: of_samples[number] for name, of_samples in results.items()})
+        for number in range(len(grids))
+    ]
 
 
 def forecast_trajectories(
-    model: PerceptionModel,
-    outputs: dict[str, dict[str, torch.Tensor]],
-    number: int,
-    boxes: Detections,
-    grid: MapGrid,
+    model: PerceptionModel, outputs: ModelOutputs, number: int, boxes: Detections, grid: MapGrid
 ) -> Trajectories:
-    """What the ``number``-th map says about the future of boxes on it that are worth predicting, theirs or not."""
-    config = model.config
-    chosen = boxes.select(np.flatnonzero(boxes.scores >= MIN_FORECAST_SCORE))
-    labels = np.array([config.categories.index(name) for name in chosen.categories], int)
-    modes, shares = model.heads["trajectories"].decode(  # type: ignore[operator]
-        outputs["trajectories"], grid, number, chosen.boxes.centres, chosen.boxes.yaws, labels, chosen.velocities
-    )
-    seconds = config.interval * np.arange(1, config.horizon + 1)
-    return Trajectories(modes, shares, seconds, chosen.categories, crs=grid.crs, time=boxes.time)
+    """Return the trajectories of boxes on one map of a batch, whether the model detected them or not.
+
+    Args:
+        model: with a trajectory head.
+        outputs: of its heads.
+        number: of the map in the batch.
+        boxes: those below `skyweave.perception.heads.trajectories.MIN_FORECAST_SCORE` are left out.
+        grid: the map.
+    """
+    head = cast(TrajectoryHead, model.heads[TRAJECTORIES])
+    return head.forecast(outputs[TRAJECTORIES], number, boxes, grid)
 
 
-def _true_boxes(
-    model: PerceptionModel, outputs: dict[str, dict[str, torch.Tensor]], batch: PerceptionBatch
-) -> list[Detections]:
-    """The observed objects on the map, with the velocity that the model says where they are; 0 without a detector."""
-    found = []
+def _true_boxes(model: PerceptionModel, outputs: ModelOutputs, batch: PerceptionBatch) -> list[Detections]:
+    """The observed objects on the map, with the velocity that the model predicts where they are."""
+    detections = []
     for number, sample in enumerate(batch.samples):
         objects = sample.objects.trainable()
-        velocities = np.zeros((len(objects.boxes), 2))
-        if "detection" in outputs:
-            row, column = np.floor(sample.grid.cells_from_world(objects.boxes.centres)).astype(int).T
-            box = outputs["detection"]["box"][number, BOX_OFFSETS["velocity"] :, row, column]
-            velocities = box.T.double().cpu().numpy()
+        cells = np.floor(batch_cells(number, sample.grid.cells_from_world(objects.boxes.centres)))
+        velocities = velocities_at(outputs.get(DETECTION, {}).get("box"), torch.from_numpy(cells))
         names = tuple(model.config.categories[label] for label in objects.labels)
-        found.append(Detections(objects.boxes, velocities, names, np.ones(len(names)), sample.grid.crs))
-    return found
+        scores = np.ones(len(names))
+        detections.append(Detections(objects.boxes, velocities.double().cpu().numpy(), names, scores, sample.grid.crs))
+    return detections

@@ -1,4 +1,4 @@
-"""What the objects of a sample are, as arrays that every head makes its targets from."""
+"""The objects of a sample as arrays, from which every head makes its targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,19 +11,23 @@ from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 
+MIN_DEVIATION_CELLS = 0.8  # of a Gaussian in a heatmap
+
 
 @dataclass(frozen=True)
 class ObjectTargets:
     """The objects of one sample at the present and at the future steps.
 
     Attributes:
-        grid: the sample's map; ground: under it.
+        grid: the sample's map.
+        ground: the ground under it.
         boxes: n boxes at the present.
         velocities: (n, 2) metres per second; NaN where unknown.
         labels: (n,) index into the model's categories.
         identities: (n,) int, constant over the scene, from 1.
-        future: (n, horizon, 2) world positions of the centres; NaN where an object is gone or unknown.
-        future_yaws: (n, horizon); NaN likewise.
+        future: (n, horizon, 2) world positions of the centres in metres; NaN where an object is gone
+            or unknown.
+        future_yaws: (n, horizon) radians; NaN likewise.
         observed: (n,) bool: some platform of the recording saw it in the frames that the model sees.
         seen_by: (n, platforms) bool: this platform of the sample did.
     """
@@ -39,35 +43,51 @@ class ObjectTargets:
     observed: np.ndarray
     seen_by: np.ndarray
 
-    def select(self, which: np.ndarray) -> "ObjectTargets":
-        """Some of the objects."""
+    def select(self, selection: np.ndarray) -> "ObjectTargets":
+        """Return some of the objects.
+
+        Args:
+            selection: (m,) indices, or (n,) bool.
+        """
         return ObjectTargets(
             self.grid,
             self.ground,
-            self.boxes.select(which),
-            self.velocities[which],
-            self.labels[which],
-            self.identities[which],
-            self.future[which],
-            self.future_yaws[which],
-            self.observed[which],
-            self.seen_by[which],
+            self.boxes.select(selection),
+            self.velocities[selection],
+            self.labels[selection],
+            self.identities[selection],
+            self.future[selection],
+            self.future_yaws[selection],
+            self.observed[selection],
+            self.seen_by[selection],
         )
 
-    def of(self, labels: Sequence[int]) -> "ObjectTargets":
-        """Those of some classes."""
+    def with_labels(self, labels: Sequence[int]) -> "ObjectTargets":
+        """Return the objects of some classes.
+
+        Args:
+            labels: indices into the model's categories.
+        """
         return self.select(np.isin(self.labels, labels))
 
     def observed_by(self, platforms: np.ndarray) -> "ObjectTargets":
-        """The same, observed being what these platforms of the sample, (platforms,) bool or indices, saw."""
+        """Return the same objects, of which those count as observed that some of these platforms saw.
+
+        Args:
+            platforms: of the sample: (platforms,) bool, or indices.
+        """
         return replace(self, observed=np.asarray(self.seen_by[:, platforms].any(1)))
 
     def trainable(self) -> "ObjectTargets":
-        """Those that were observed and whose centre is on the map."""
+        """Return the objects that were observed and whose centre is on the map."""
         return self.select(self.observed & (self.grid.index(self.boxes.centres) >= 0))
 
     def footprints_at(self, step: int) -> np.ndarray:
-        """(n, 4, 2) corners on the ground at a step, 0 for the present; NaN where an object is not there."""
+        """Return (n, 4, 2) world positions of the corners on the ground; NaN where an object is not there.
+
+        Args:
+            step: 0 for the present.
+        """
         if step == 0:
             return self.boxes.footprints()
         shifted = Boxes(
@@ -79,53 +99,82 @@ class ObjectTargets:
         return shifted
 
     def centres_at(self, step: int) -> np.ndarray:
-        """(n, 2) world positions at a step."""
+        """Return (n, 2) world positions of the centres; NaN where an object is not there.
+
+        Args:
+            step: 0 for the present.
+        """
         return self.boxes.centres[:, :2] if step == 0 else self.future[:, step - 1]
 
 
+def heatmap_deviations(objects: ObjectTargets) -> np.ndarray:
+    """Return (n,) standard deviations, in cells, of the Gaussians that mark objects in a heatmap.
+
+    Args:
+        objects: n objects; a quarter of the shorter side counts, at least `MIN_DEVIATION_CELLS`.
+    """
+    shorter = objects.boxes.sizes[:, :2].min(1)
+    return np.asarray(np.maximum(shorter / objects.grid.resolution / 4, MIN_DEVIATION_CELLS))
+
+
 def rasterise(footprints: np.ndarray, identities: np.ndarray, grid: MapGrid) -> np.ndarray:
-    """(rows, columns) int64: the identity of the object whose footprint covers a cell's centre, 0 for none.
+    """Return (rows, columns) int64: the identity of the object whose footprint covers a cell's centre, 0 for none.
 
     Where footprints overlap, the later one counts. An object smaller than a cell takes the cell its centre is in.
+
+    Args:
+        footprints: (n, 4, 2) world positions of the corners; NaN where an object is not there.
+        identities: (n,) whole numbers.
+        grid: the map.
     """
     result = np.zeros(grid.shape, np.int64)
     corners = grid.cells_from_world(footprints)  # (n, 4, 2) row, column; clockwise in the raster
     low = np.maximum(np.floor(corners.min(1)), 0)
     high = np.minimum(np.ceil(corners.max(1)), grid.shape)
-    there = np.flatnonzero((high > low).all(1))  # NaN is not
-    corners, low, extent = corners[there], low[there].astype(int), (high - low)[there].astype(int)
-    which = np.repeat(np.arange(len(there)), extent.prod(1))  # every cell of every box about a footprint
-    number = np.arange(len(which)) - np.repeat(np.cumsum(extent.prod(1)) - extent.prod(1), extent.prod(1))
-    cells = low[which] + np.stack(np.divmod(number, extent[which, 1]), 1)
-    sides = (np.roll(corners, -1, 1) - corners)[which]
-    offset = (cells + 0.5)[:, None] - corners[which]
+    on_map = np.flatnonzero((high > low).all(1))  # NaN is not
+    corners, low, extent = corners[on_map], low[on_map].astype(int), (high - low)[on_map].astype(int)
+    box = np.repeat(np.arange(len(on_map)), extent.prod(1))  # every cell of every bounding box of a footprint
+    number = np.arange(len(box)) - np.repeat(np.cumsum(extent.prod(1)) - extent.prod(1), extent.prod(1))
+    cells = low[box] + np.stack(np.divmod(number, extent[box, 1]), 1)
+    sides = (np.roll(corners, -1, 1) - corners)[box]
+    offset = (cells + 0.5)[:, None] - corners[box]
     cross = sides[..., 0] * offset[..., 1] - sides[..., 1] * offset[..., 0]
     inside = (cross >= 0).all(1) | (cross <= 0).all(1)
     middle = np.floor(corners.mean(1)).astype(int)
-    small = np.bincount(which[inside], minlength=len(there)) == 0
+    small = np.bincount(box[inside], minlength=len(on_map)) == 0
     small &= ((middle >= 0) & (middle < grid.shape)).all(1)
-    which = np.concatenate([which[inside], np.flatnonzero(small)])
-    cells = np.concatenate([cells[inside], middle[small]])[np.argsort(which, kind="stable")]
-    result[cells[:, 0], cells[:, 1]] = np.asarray(identities)[there][np.sort(which)]
+    box = np.concatenate([box[inside], np.flatnonzero(small)])
+    cells = np.concatenate([cells[inside], middle[small]])[np.argsort(box, kind="stable")]
+    result[cells[:, 0], cells[:, 1]] = np.asarray(identities)[on_map][np.sort(box)]
     return result
 
 
 def gaussian_heatmap(shape: tuple[int, int], cells: np.ndarray, deviations: np.ndarray) -> np.ndarray:
-    """(rows, columns) float32 heatmap: a Gaussian of peak 1 at each (row, column) of (n, 2), the largest counts.
+    """Return (rows, columns) float32: the maximum of Gaussians of peak 1 (CenterNet, arXiv 1904.07850).
 
-    Peaks are moved to the centre of their cell, so that the largest value is 1 (CenterNet, arXiv 1904.07850).
+    Peaks are moved to the centre of their cell, so that the maximum is 1.
+
+    Args:
+        shape: rows and columns.
+        cells: (n, 2) fractional row and column of each peak.
+        deviations: (n,) standard deviations, cells.
     """
     heat = np.zeros(shape, np.float32)
     for (row, column), deviation in zip(cells, deviations, strict=True):
         r, c = int(row), int(column)
-        reach = int(np.ceil(3 * deviation))
-        top, left = max(r - reach, 0), max(c - reach, 0)
-        rows, columns = np.ogrid[top : min(r + reach + 1, shape[0]), left : min(c + reach + 1, shape[1])]
-        part = heat[top : r + reach + 1, left : c + reach + 1]
+        radius = int(np.ceil(3 * deviation))
+        top, left = max(r - radius, 0), max(c - radius, 0)
+        rows, columns = np.ogrid[top : min(r + radius + 1, shape[0]), left : min(c + radius + 1, shape[1])]
+        part = heat[top : r + radius + 1, left : c + radius + 1]
         np.maximum(part, np.exp(-((rows - r) ** 2 + (columns - c) ** 2) / (2 * deviation**2)), out=part)
     return heat
 
 
 def stack_arrays(arrays: list[np.ndarray], device: torch.device) -> Tensor:
-    """Arrays of one shape as one tensor."""
+    """Return arrays of one shape as one tensor.
+
+    Args:
+        arrays: of each sample one.
+        device: of the tensor.
+    """
     return torch.from_numpy(np.stack(arrays)).to(device)

@@ -9,8 +9,9 @@ import torch
 
 from skyweave.backbone import load_backbone
 from skyweave.core.config import load_config_file
+from skyweave.perception.augmentation import AugmentationConfig
 from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.dataset import AugmentationConfig, PerceptionDataset
+from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import (
     PerceptionLossConfig,

@@ -12,13 +12,14 @@ from torch import Tensor
 from skyweave.backbone import BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
 from skyweave.backbone.checkpoint import load_strictly
 from skyweave.backbone.storage import round_to_storage
-from skyweave.core.config import config_from_dict
-from skyweave.core.errors import WeightsError
+from skyweave.core.errors import ConfigError, WeightsError
 from skyweave.core.sensors import sensor_from_dict
+from skyweave.perception.card import config_from_card, config_to_card
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.model import PerceptionModel
 
 STATE_PREFIX = "perception."
+BACKBONE_PREFIX = "backbone."
 COLLABORATION_PREFIX = "collaboration."  # of what is built on perception and stored beside it
 
 
@@ -27,74 +28,93 @@ def save_perception(
     model: PerceptionModel,
     name: str,
     dtype: torch.dtype = torch.float32,
-    more: Mapping[str, Tensor] | None = None,
-    more_parts: Mapping[str, Any] | None = None,
+    extra_state: Mapping[str, Tensor] | None = None,
+    extra_parts: Mapping[str, Any] | None = None,
     **card_fields: Any,
 ) -> ModelCard:
     """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_perception`` all.
 
     Args:
-        more: tensors of a model around this one, named as ``COLLABORATION_PREFIX`` says, which ``load_perception`` leaves aside.
-        more_parts: their entries in the card.
+        path: of the safetensors file.
+        model: to be written.
+        name: of the card.
+        dtype: storage type of the weights.
+        extra_state: tensors of a model around this one, named with `COLLABORATION_PREFIX`, which ``load_perception``
+            leaves aside.
+        extra_parts: their entries in the card.
         card_fields: ``training``, ``metrics``, ``licence`` of the card.
     """
-    extra = {STATE_PREFIX + key: value for key, value in _own_state(model).items()} | dict(more or {})
-    parts = {"perception": model.config.to_dict(), "perception_fingerprint": fingerprint(model, dtype)}
-    parts |= dict(more_parts or {})
-    return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
+    state = {STATE_PREFIX + key: value for key, value in _state_beyond_backbone(model).items()}
+    parts = {"perception": config_to_card(model.config), "perception_fingerprint": fingerprint(model, dtype)}
+    parts |= dict(extra_parts or {})
+    state |= dict(extra_state or {})
+    return save_checkpoint(path, model.backbone, name, state, dtype, parts=parts, **card_fields)
 
 
 def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu") -> PerceptionModel:
-    """A perception model in evaluation mode, with its card as ``card``.
+    """Return a perception model in evaluation mode, with its card as ``card``.
+
+    Args:
+        name_or_path: a shipped name, or a safetensors file with its card beside it.
+        device: of the model.
 
     Raises:
-        FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds a backbone only.
+        FileNotFoundError: no such file.
+        WeightsError: the checkpoint holds a backbone only, or does not fit its card.
     """
     state, card = read_checkpoint(name_or_path)
-    state = {key: value for key, value in state.items() if not key.startswith(COLLABORATION_PREFIX)}
     if "perception" not in card.parts:
         raise WeightsError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
-    config = config_from_dict(card.parts["perception"], PerceptionConfig)
+    try:
+        config = config_from_card(card.parts["perception"])
+    except ConfigError as error:
+        raise WeightsError(f"{name_or_path}: its card describes no perception model: {error}") from error
     sensors = [sensor_from_dict(entry) for entry in card.sensors]
-    backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
-    model = PerceptionModel(config, backbone)
-    whole = {key: value for key, value in state.items() if not key.startswith(STATE_PREFIX)}
-    whole = {f"backbone.{key}": value for key, value in whole.items()}
-    whole |= {key.removeprefix(STATE_PREFIX): value for key, value in state.items() if key.startswith(STATE_PREFIX)}
-    kinds = {key: value.dtype for key, value in model.state_dict().items()}
+    model = PerceptionModel(config, build_backbone(BackboneConfig(**card.architecture), sensors, seed=0))
+    dtypes = {key: value.dtype for key, value in model.state_dict().items()}
+    named = {_model_key(key): value for key, value in state.items() if not key.startswith(COLLABORATION_PREFIX)}
     load_strictly(
-        model, {key: value.to(kinds.get(key, value.dtype)) for key, value in whole.items()}, str(name_or_path)
+        model, {key: value.to(dtypes.get(key, value.dtype)) for key, value in named.items()}, str(name_or_path)
     )
     model.card = card
     return model.eval().to(device)
 
 
 def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> str:
-    """Sixteen hexadecimal digits that change with the configuration or any weight: peers that differ cannot fuse.
+    """Return 16 hexadecimal digits that change with the configuration or any weight: peers that differ cannot fuse.
 
-    Options at their defaults are left out, so that an option new to the software leaves older weights their name.
+    Options at their defaults are left out, so that an option new to the software leaves older weights their name. The
+    configuration counts as it is stored in cards (`skyweave.perception.card`).
+
+    Args:
+        model: with its weights.
+        dtype: storage type in which the weights count.
     """
-    said = _beyond(model.config.to_dict(), PerceptionConfig().to_dict())
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    changed = _changed_options(config_to_card(model.config), config_to_card(PerceptionConfig()))
+    digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode())
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
         digest.update(round_to_storage(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def _beyond(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a configuration is not as by default."""
-    said = {}
+def _changed_options(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a configuration that differ from the defaults."""
+    changed: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping):
-            value = _beyond(value, defaults[key])
-            if not value:
-                continue
-        elif key in defaults and value == defaults[key]:
-            continue
-        said[key] = value
-    return said
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            if nested := _changed_options(value, default):
+                changed[key] = nested
+        elif key not in defaults or value != default:
+            changed[key] = value
+    return changed
 
 
-def _own_state(model: PerceptionModel) -> dict[str, Tensor]:
-    return {key: value for key, value in model.state_dict().items() if not key.startswith("backbone.")}
+def _model_key(key: str) -> str:
+    """The key in the model of a stored tensor."""
+    return key.removeprefix(STATE_PREFIX) if key.startswith(STATE_PREFIX) else BACKBONE_PREFIX + key
+
+
+def _state_beyond_backbone(model: PerceptionModel) -> dict[str, Tensor]:
+    return {key: value for key, value in model.state_dict().items() if not key.startswith(BACKBONE_PREFIX)}

@@ -90,8 +90,8 @@ class VisibilityAttention(nn.Module):
         weights = (scores.softmax(1) * seen).unsqueeze(2).to(features.dtype)
         mixed = functools.reduce(torch.add, (features * weights).unbind(1))
         weighted = features * visible.unsqueeze(2).to(features.dtype)
-        largest = attention.largest(weighted, seen)
-        joined: Tensor = attention.join(torch.cat([mixed, largest], 1))
+        maximum = attention.max(weighted, seen)
+        joined: Tensor = attention.join(torch.cat([mixed, maximum], 1))
         return joined
 
     def start_from(self, fusion: nn.Module) -> None:

@@ -19,6 +19,7 @@ from skyweave.perception.metrics import visible_objects
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import ScenePrediction, decode_maps
 from skyweave.perception.results import Detections, Trajectories
+from skyweave.perception.results.scene import DETECTION, TRAJECTORIES
 from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent, WireGrid
@@ -162,7 +163,7 @@ class GroundTruthPerceiver:
         x, y = np.round(map_centre(capture.geometry, place.ground, self.size) / step) * step
         grid = MapGrid.around(float(x), float(y), self.size, self.resolution, place.crs)
         if frame.annotations is None:
-            return EgoScene(frame.time, grid, ScenePrediction(Detections.empty(place.crs, frame.time)))
+            return EgoScene(frame.time, grid, ScenePrediction({DETECTION: Detections.empty(place.crs, frame.time)}))
         objects = frame.annotations
         known = np.array([name in self.categories for name in objects.categories], bool)
         there = visible_objects(objects, list(frame.captures)) & known & (grid.index(objects.boxes.centres) >= 0)
@@ -181,7 +182,7 @@ class GroundTruthPerceiver:
             place.crs,
             frame.time,
         )
-        return EgoScene(frame.time, grid, ScenePrediction(found))
+        return EgoScene(frame.time, grid, ScenePrediction({DETECTION: found}))
 
     def ego_detections(self, own: EgoScene) -> Detections:
         """See `skyweave.fleet.perceivers.base.Perceiver`."""
@@ -237,7 +238,7 @@ def fuse_boxes(
     mine = box_list_from_detections(alone.detections, categories)
     others = [content.boxes for content in received if content.boxes is not None and len(content.boxes)]
     found = detections_from_box_list(merge_boxes(mine, others), categories, own.grid.crs, own.time)
-    return replace(alone, detections=found, trajectories=_trajectories(alone.trajectories, found, seconds))
+    return alone.with_results({DETECTION: found, TRAJECTORIES: _trajectories(alone.trajectories, found, seconds)})
 
 
 def _trajectories(own: Trajectories | None, found: Detections, seconds: np.ndarray) -> Trajectories | None:

@@ -186,7 +186,7 @@ def _forecasts(picture: FusedScene, found: Detections) -> list[dict[str, Any]]:
     if trajectories is None or not len(trajectories):
         return []
     shown = []
-    best = trajectories.best()
+    best = trajectories.most_probable()
     starts = best[:, 0] - 0.0
     for i in range(len(found)):
         same = np.array([category == found.categories[i] for category in trajectories.categories])

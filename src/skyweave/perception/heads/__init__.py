@@ -1,13 +1,21 @@
-"""The task heads: one file each, with its targets, its loss and how its outputs become results."""
+"""The task heads by name. A head owns its targets, loss, decoding and metrics (`skyweave.perception.heads.base.Head`).
 
-from torch import nn
+Other packages add heads through the entry points ``skyweave.heads``.
+"""
 
-from skyweave.perception.heads.detection import DetectionHead
-from skyweave.perception.heads.instances import InstanceHead
-from skyweave.perception.heads.trajectories import TrajectoryHead
+from typing import Any
 
-HEADS: dict[str, type[nn.Module]] = {
-    "detection": DetectionHead,
-    "instances": InstanceHead,
-    "trajectories": TrajectoryHead,
-}
+from skyweave.core.registry import Registry
+
+HEADS: Registry[Any] = Registry(
+    "heads",
+    "perception head",
+    {
+        "detection": "skyweave.perception.heads.detection:DetectionHead",
+        "instances": "skyweave.perception.heads.instances:InstanceHead",
+        "trajectories": "skyweave.perception.heads.trajectories:TrajectoryHead",
+    },
+)
+"""Subclasses of `skyweave.perception.heads.base.Head` by their ``name``."""
+
+__all__ = ["HEADS"]

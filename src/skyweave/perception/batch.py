@@ -1,0 +1,74 @@
+"""Samples and batches of perception."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skyweave.core.geometry.grid import MapGrid
+from skyweave.core.geometry.ground import Ground
+from skyweave.perception.targets import ObjectTargets
+from skyweave.perception.views import View, Views
+
+
+@dataclass(frozen=True)
+class PerceptionSample:
+    """One sample before it is batched.
+
+    Attributes:
+        frames: for each of the model's frames, the oldest first, its views; empty where the frame is missing.
+        grid: the map.
+        ground: the ground under it.
+        objects: all objects with their future.
+        scene: name of the scene.
+        frame_index: index of the present frame in the scene.
+        ego: platform whose map it is.
+        platforms: names, the ego first.
+        time: UTC nanoseconds of the present frame.
+    """
+
+    frames: list[list[View]]
+    grid: MapGrid
+    ground: Ground
+    objects: ObjectTargets
+    scene: str
+    frame_index: int
+    ego: str
+    platforms: tuple[str, ...]
+    time: int = 0
+
+
+@dataclass(frozen=True)
+class PerceptionBatch:
+    """Samples as one batch.
+
+    Attributes:
+        frames: one `Views` a frame, the oldest first.
+        present: (samples, frames) bool: which frames there are.
+        samples: what they were made from.
+    """
+
+    frames: list[Views]
+    present: np.ndarray
+    samples: list[PerceptionSample]
+
+    @property
+    def objects(self) -> list[ObjectTargets]:
+        """The objects of each sample."""
+        return [sample.objects for sample in self.samples]
+
+
+def collate(samples: Sequence[PerceptionSample]) -> PerceptionBatch:
+    """Return a batch of samples.
+
+    Args:
+        samples: of one model's configuration.
+    """
+    platforms = max(len(sample.platforms) for sample in samples)
+    grids, grounds = [sample.grid for sample in samples], [sample.ground for sample in samples]
+    frames = []
+    for number in range(len(samples[0].frames)):
+        views = [replace(view, sample=row) for row, sample in enumerate(samples) for view in sample.frames[number]]
+        frames.append(Views.from_views(views, grids, platforms, grounds))
+    present = np.array([[bool(views) for views in sample.frames] for sample in samples])
+    return PerceptionBatch(frames, present, list(samples))

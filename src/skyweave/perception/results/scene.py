@@ -1,0 +1,53 @@
+"""All results of one map."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skyweave.perception.results.detections import Detections
+from skyweave.perception.results.instance_map import InstanceMap
+from skyweave.perception.results.trajectory_set import Trajectories
+from skyweave.perception.results.vector import Result
+
+DETECTION, INSTANCES, TRAJECTORIES = "detection", "instances", "trajectories"
+"""Names of the built-in heads, under which their results are kept."""
+
+
+@dataclass(frozen=True)
+class ScenePrediction:
+    """The results of one map, by the head that decoded them.
+
+    Attributes:
+        results: result by the name of its head; what a model has no head for is missing.
+    """
+
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def detections(self) -> Detections | None:
+        """Boxes now, best score first; None without a detection head."""
+        return self.results.get(DETECTION)
+
+    @property
+    def instances(self) -> list[InstanceMap] | None:
+        """One map a step, the present first, identities constant over them; None without an instance head."""
+        return self.results.get(INSTANCES)
+
+    @property
+    def trajectories(self) -> Trajectories | None:
+        """Futures of the first detections, in their order; None without a trajectory head."""
+        return self.results.get(TRAJECTORIES)
+
+    def with_results(self, results: Mapping[str, Any]) -> "ScenePrediction":
+        """Return a copy with some results replaced.
+
+        Args:
+            results: result by the name of its head; None takes one out.
+        """
+        merged = {**self.results, **results}
+        return ScenePrediction({name: result for name, result in merged.items() if result is not None})
+
+    def exportable(self) -> list[Result]:
+        """Return all results for `skyweave.perception.export`, one entry a map of those that are several."""
+        parts = [result if isinstance(result, list) else [result] for result in self.results.values()]
+        return [result for part in parts for result in part]

@@ -37,7 +37,7 @@ def save_collaboration(
         arrays = replace(model.tables, fingerprint=0).to_arrays()
         extra |= {PART + TABLES + key: torch.from_numpy(value) for key, value in arrays.items()}
     parts = {"collaboration": model.config.to_dict()}
-    return save_perception(path, model.perception, name, dtype, more=extra, more_parts=parts, **card_fields)
+    return save_perception(path, model.perception, name, dtype, extra_state=extra, extra_parts=parts, **card_fields)
 
 
 @torch.no_grad()

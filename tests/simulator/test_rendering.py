@@ -12,9 +12,9 @@ from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.recordings.recording import Capture, Frame
 from skyweave.simulator.materials import MATERIALS
-from skyweave.simulator.rasterise import count_alone, fill
+from skyweave.simulator.rasterise import count_unoccluded_pixels, rasterise_polygons
 from skyweave.simulator.shapes import SHAPES
-from skyweave.simulator.snapshot import Moment
+from skyweave.simulator.snapshot import WorldSnapshot
 from skyweave.simulator.surface_classes import SURFACES
 from skyweave.simulator.terrain import ground_inverse_depth
 from skyweave.simulator.world import World
@@ -94,7 +94,7 @@ def test_hulls_of_boxes_cover_the_pixels_of_their_instances() -> None:
                 if not geometry.camera.inside(pixels).all():
                     continue
                 shape = instances.shape
-                hull = fill(convex_hull(pixels)[None], *shape)
+                hull = rasterise_polygons(convex_hull(pixels)[None], *shape)
                 mask = np.zeros(shape, bool)
                 mask[hull.row, hull.column] = True
                 own_pixels = instances == number
@@ -107,7 +107,7 @@ def test_hulls_of_boxes_cover_the_pixels_of_their_instances() -> None:
 def test_visibility_is_the_share_of_the_pixels_that_are_seen_alone() -> None:
     low = uav(count=4, altitude=(20, 20), distance=(60, 60))
     own = World(small_world(platforms=[low]), 3)
-    moment, whole = Moment(own), own.frame()
+    snapshot, whole = WorldSnapshot(own), own.frame()
     assert whole.annotations is not None
     partly = 0
     for channel, capture in whole.captures.items():
@@ -125,16 +125,16 @@ def test_visibility_is_the_share_of_the_pixels_that_are_seen_alone() -> None:
         away = (depth < 0) | ((pixels < -margin) | (pixels > size + margin)).any(-1)
         assert away.any() and (share[away] == 0).all(), "seen, though out of the picture"
     assert partly, "buildings and trees hide nobody"
-    assert moment.count == len(whole.annotations.boxes)
+    assert snapshot.count == len(whole.annotations.boxes)
 
 
 def test_a_polygon_covers_the_pixels_whose_centres_it_holds() -> None:
     square = np.array([[[1.0, 1.0], [4.0, 1.0], [4.0, 3.0], [1.0, 3.0]]])
-    pixels = fill(square, 6, 6)
+    pixels = rasterise_polygons(square, 6, 6)
     found = sorted(zip(pixels.row.tolist(), pixels.column.tolist(), strict=True))
     assert found == [(r, c) for r in (1, 2) for c in (1, 2, 3)]
-    assert len(fill(square + 100, 6, 6).row) == 0
-    assert len(fill(square * 0, 6, 6).row) == 0
+    assert len(rasterise_polygons(square + 100, 6, 6).row) == 0
+    assert len(rasterise_polygons(square * 0, 6, 6).row) == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -146,11 +146,11 @@ def test_neighbours_share_no_pixel_and_leave_none_out(seed: int) -> None:
     if not convex(quad):
         return
     halves = np.stack([quad[[0, 1, 2, 2]], quad[[0, 2, 3, 3]]])
-    whole, parts = fill(quad[None], 40, 40), fill(halves, 40, 40)
+    whole, parts = rasterise_polygons(quad[None], 40, 40), rasterise_polygons(halves, 40, 40)
     cells = sorted((whole.row * 40 + whole.column).tolist())
     assert sorted((parts.row * 40 + parts.column).tolist()) == cells
-    alone = count_alone(parts, halves, np.array([0, 0]), 1, 40, 40)
-    assert alone.tolist() == [len(cells)]
+    unoccluded = count_unoccluded_pixels(parts, halves, np.array([0, 0]), 1, 40, 40)
+    assert unoccluded.tolist() == [len(cells)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -172,16 +172,16 @@ def test_any_pose_can_be_rendered(
     geometry = CameraGeometry(
         PinholeCamera.from_field_of_view(1.2, 24, 40), camera_pose(np.array([x, y, z]), yaw, pitch, roll)
     )
-    moment = Moment(own)
-    view = moment.look(geometry)
+    snapshot = WorldSnapshot(own)
+    view = snapshot.render(geometry)
     assert np.isfinite(view.inverse_depth).all() and (view.inverse_depth >= 0).all()
-    assert (view.visible <= view.alone).all()
-    assert moment.classes(view, geometry).max() < len(SURFACES)
+    assert (view.visible <= view.unoccluded).all()
+    assert snapshot.classes(view, geometry).max() < len(SURFACES)
     mount = own.platforms[0].mounts[0]
     sensor = next(iter(own.sensors.values()))
     small = PinholeCamera.from_field_of_view(1.2, 24, 40)
     pixels, distance = own._render(
-        moment, view, CameraGeometry(small, geometry.world_from_camera), mount_of(mount, small), sensor, 0
+        snapshot, view, CameraGeometry(small, geometry.world_from_camera), mount_of(mount, small), sensor, 0
     )
     assert np.isfinite(pixels).all() and distance > 0
 
@@ -191,10 +191,10 @@ def test_a_camera_that_looks_up_sees_sky() -> None:
     geometry = CameraGeometry(
         PinholeCamera.from_field_of_view(1.0, 16, 16), camera_pose(np.array([0.0, 0.0, 60.0]), 0.3, -1.2)
     )
-    moment = Moment(own)
-    view = moment.look(geometry)
+    snapshot = WorldSnapshot(own)
+    view = snapshot.render(geometry)
     assert (view.inverse_depth == 0).all()
-    assert (moment.classes(view, geometry) == SURFACES.index("sky")).all()
+    assert (snapshot.classes(view, geometry) == SURFACES.index("sky")).all()
 
 
 def test_hills_hide_what_lies_behind_them() -> None:

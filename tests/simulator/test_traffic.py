@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from skyweave.simulator.config import RoadsConfig, TrafficConfig
-from skyweave.simulator.pedestrians import SPEEDS, Pedestrians
+from skyweave.simulator.pedestrians import WALKING_SPEEDS_M_S, Pedestrians
 from skyweave.simulator.roads import RoadNetwork, build_roads
 from skyweave.simulator.traffic import Traffic
-from skyweave.simulator.vehicles import Pose
+from skyweave.simulator.vehicles import PlanarPose
 
 DENSE = TrafficConfig(cars=34, trucks=5, buses=4, bicycles=10, pedestrians=26)
 
@@ -60,8 +60,8 @@ def test_speeds_and_accelerations_stay_within_limits(layout: str) -> None:
 def test_velocities_are_what_positions_differ_by() -> None:
     _, traffic, people = started("crossing", 7, 4)
     dt, errors = 0.05, []
-    before: dict[str, Pose] = {}
-    now: dict[str, Pose] = {}
+    before: dict[str, PlanarPose] = {}
+    now: dict[str, PlanarPose] = {}
     for _ in range(600):
         people.step(dt)
         traffic.step(dt)
@@ -77,7 +77,7 @@ def test_velocities_are_what_positions_differ_by() -> None:
 
 def test_paths_are_continuous() -> None:
     _, traffic, people = started("town", 11)
-    last: dict[str, Pose] = {}
+    last: dict[str, PlanarPose] = {}
     for _ in range(300):
         people.step(0.1)
         traffic.step(0.1)
@@ -111,9 +111,9 @@ def test_numbers_are_kept_up() -> None:
     for _ in range(300):
         people.step(0.1)
         traffic.step(0.1)
-    assert len(traffic.vehicles) >= 0.9 * sum(traffic.wanted.values())
+    assert len(traffic.vehicles) >= 0.9 * sum(traffic.target_counts.values())
     assert len(people.walkers) == DENSE.pedestrians
-    assert all(SPEEDS[0] <= walker.speed <= SPEEDS[1] for walker in people.walkers)
+    assert all(WALKING_SPEEDS_M_S[0] <= walker.speed <= WALKING_SPEEDS_M_S[1] for walker in people.walkers)
 
 
 @pytest.mark.parametrize("layout", ["straight", "crossing", "town"])
@@ -125,12 +125,14 @@ def test_lanes_lead_on_without_a_gap(layout: str, arms: int) -> None:
         for lane in network.lanes:
             assert all(np.allclose(lane.points[-1], network.lanes[n].points[0]) for n in lane.successors)
             if not lane.successors:
-                assert np.abs(network.own(lane.points[-1])).max() > network.reach - 1, "a lane ends in the middle"
+                assert np.abs(network.to_grid_axes(lane.points[-1])).max() > network.reach - 1, (
+                    "a lane ends in the middle"
+                )
         for here, others in network.pavements.items():
             assert all(any(back == here for back, _ in network.pavements[other]) for other, _ in others)
 
 
-def footprint(pose: Pose, size: tuple[float, float, float]) -> np.ndarray:
+def footprint(pose: PlanarPose, size: tuple[float, float, float]) -> np.ndarray:
     c, s = np.cos(pose.yaw), np.sin(pose.yaw)
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (size[0] / 2, size[1] / 2)
     return corners @ np.array([[c, s], [-s, c]]) + (pose.x, pose.y)

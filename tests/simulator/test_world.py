@@ -14,7 +14,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import ElevationModel
 from skyweave.recordings.recording import Frame
 from skyweave.simulator.config import CameraConfig, ErrorsConfig, LightConfig, PlaceConfig, PlatformConfig, WorldConfig
-from skyweave.simulator.ground import Photograph
+from skyweave.simulator.ground import Orthophoto
 from skyweave.simulator.world import World, simulate_scene
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "world").glob("*.yaml"))
@@ -197,7 +197,7 @@ def test_a_place_on_earth_moves_everything_alike() -> None:
 def test_a_real_photograph_lies_beside_the_roads() -> None:
     magenta = np.zeros((3, 40, 40), np.float32)
     magenta[[0, 2]] = 0.5
-    photograph = Photograph(magenta, np.array([460.0, 550.0, 650.0]), 0.5)
+    photograph = Orthophoto(magenta, np.array([460.0, 550.0, 650.0]), 0.5)
     world = World(small_world(platforms=[uav(altitude=(100, 100))]), 3, photograph=photograph)
     frame = world.frame()
     capture = frame.captures["UAV"]

@@ -17,8 +17,15 @@ CAR_SIZES = {  # length, width, height, metres
 
 
 @dataclass(frozen=True)
-class Dress:
-    """Looks of one object: key of ``SHAPES``, material of its paint or clothes, and so on."""
+class Appearance:
+    """How one object looks.
+
+    Attributes:
+        shape: key of ``SHAPES``.
+        paint: material of its paint or clothes.
+        brightness: factor on reflectance.
+        size: length, width, height in metres.
+    """
 
     shape: str
     paint: str
@@ -27,15 +34,15 @@ class Dress:
 
 
 @lru_cache(maxsize=4096)
-def dressed(kind: str, look: int, size: tuple[float, float, float] | None) -> Dress:
-    """The looks that a number stands for.
+def sample_appearance(kind: str, appearance_seed: int, size: tuple[float, float, float] | None) -> Appearance:
+    """Return the appearance that a seed stands for.
 
     Args:
         kind: category.
-        look: any number; the same number gives the same looks.
+        appearance_seed: any number; the same number gives the same appearance.
         size: metres; None for what is usual for the shape (cars only).
     """
-    draw = np.random.default_rng(look)
+    draw = np.random.default_rng(appearance_seed)
     shape = str(draw.choice(VARIANTS[kind], p=(0.34, 0.33, 0.21, 0.12) if kind == "car" else None))
     if kind == "car":
         paint = (
@@ -50,4 +57,4 @@ def dressed(kind: str, look: int, size: tuple[float, float, float] | None) -> Dr
     if size is None:
         usual = np.array(CAR_SIZES[shape]) * draw.uniform(0.95, 1.05, 3)
         size = (float(usual[0]), float(usual[1]), float(usual[2]))
-    return Dress(shape, paint, float(draw.uniform(0.85, 1.15)), size)
+    return Appearance(shape, paint, float(draw.uniform(0.85, 1.15)), size)

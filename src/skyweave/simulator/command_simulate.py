@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from skyweave.simulator.config import WorldConfig
-    from skyweave.simulator.ground import Photograph
+    from skyweave.simulator.ground import Orthophoto
 
-REPORTED = 4  # frames between two messages of a worker
+REPORT_INTERVAL_FRAMES = 4  # frames between two messages of a worker
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "simulate",
         help="record a simulated world",
@@ -43,7 +47,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate what is missing and write the tables; returns 0."""
+    """Simulate what is missing, write the tables and return 0.
+
+    Args:
+        args: parsed options.
+    """
     import time
     from pathlib import Path
 
@@ -162,7 +170,7 @@ def _record(
     config: "WorldConfig",
     index: int,
     folder: "Path",
-    photograph: "Photograph | None",
+    photograph: "Orthophoto | None",
     image_format: "Any",
     stamp: str,
 ) -> None:
@@ -171,17 +179,17 @@ def _record(
     from skyweave.simulator.surface_classes import CATEGORIES
     from skyweave.simulator.world import simulate_scene
 
-    tell = report or _REPORTS[0].put
+    send = report or _REPORTS[0].put
     scene = simulate_scene(config, index, photograph=photograph)
 
     def progress(done: int, total: int) -> None:
-        if done % REPORTED == 0 or done == total:
-            tell(done % REPORTED or REPORTED)
+        if done % REPORT_INTERVAL_FRAMES == 0 or done == total:
+            send(done % REPORT_INTERVAL_FRAMES or REPORT_INTERVAL_FRAMES)
 
     write_scene(folder, scene, CATEGORIES, image_format=image_format, fingerprint=stamp, progress=progress)
 
 
-def _photograph(config: "WorldConfig", beside: "Path") -> "Photograph | None":
+def _photograph(config: "WorldConfig", beside: "Path") -> "Orthophoto | None":
     """The orthophoto that the configuration names; a relative path starts at the working folder, or beside the YAML."""
     from pathlib import Path
 
@@ -192,28 +200,28 @@ def _photograph(config: "WorldConfig", beside: "Path") -> "Photograph | None":
 
     from skyweave.core.sensors import get_sensor
     from skyweave.data.raster import read_observation
-    from skyweave.simulator.ground import Photograph
+    from skyweave.simulator.ground import Orthophoto
 
     path = Path(name) if Path(name).exists() else beside / name
     sensor = get_sensor(config.scenery.orthophoto_sensor)
-    picture = read_observation(path, sensor, unit=config.scenery.orthophoto_unit)
-    bands = [(band.wavelength, i) for i, band in enumerate(picture.sensor.bands) if band.kind == "optical"]
+    photograph = read_observation(path, sensor, unit=config.scenery.orthophoto_unit)
+    bands = [(band.wavelength, i) for i, band in enumerate(photograph.sensor.bands) if band.kind == "optical"]
     if not bands:
         raise ConfigError(f"{path}: an orthophoto needs optical bands; {sensor.name} has none")
     order = [i for _, i in sorted(bands, key=lambda pair: pair[0] or 0)]
-    values = picture.pixels[order]
-    if picture.sensor.bands[order[0]].unit == "uint8":
-        from skyweave.simulator.shading import reflectance_of_steps
+    values = photograph.pixels[order]
+    if photograph.sensor.bands[order[0]].unit == "uint8":
+        from skyweave.simulator.shading import reflectance_from_uint8
 
-        values = reflectance_of_steps(values)
-    valid = picture.valid[order]
+        values = reflectance_from_uint8(values)
+    valid = photograph.valid[order]
     mean = [float(v[m].mean()) if m.any() else 0.1 for v, m in zip(values, valid, strict=True)]
     values = np.where(valid, values, np.array(mean, np.float32)[:, None, None])
-    wavelengths = np.array([picture.sensor.bands[i].wavelength for i in order], float)
-    return Photograph(values.astype(np.float32), wavelengths, picture.ground_sample_distance)
+    wavelengths = np.array([photograph.sensor.bands[i].wavelength for i in order], float)
+    return Orthophoto(values.astype(np.float32), wavelengths, photograph.ground_sample_distance)
 
 
-def _fingerprint(config: "WorldConfig", photograph: "Photograph | None", image_format: str) -> str:
+def _fingerprint(config: "WorldConfig", photograph: "Orthophoto | None", image_format: str) -> str:
     """Of everything that decides a scene's files; how many scenes there are does not."""
     import hashlib
 

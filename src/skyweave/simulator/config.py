@@ -8,7 +8,7 @@ from typing import Literal
 
 from skyweave.core.errors import ConfigError
 
-Range = tuple[float, float]
+ValueRange = tuple[float, float]
 Layout = Literal["straight", "crossing", "town"]
 Control = Literal["lights", "priority", "mixed"]
 Motion = Literal["hover", "orbit", "lawnmower", "follow", "transit"]
@@ -112,7 +112,7 @@ class SceneryConfig:
     """
 
     buildings: int = 16
-    building_height: Range = (4.0, 14.0)
+    building_height: ValueRange = (4.0, 14.0)
     trees: int = 50
     lamps: bool = True
     texture: float = 0.125
@@ -163,13 +163,13 @@ class LightConfig:
         night: share of scenes without sun, from 0 to 1; darkness: their light, of that of a day's sky and sun.
     """
 
-    sun_elevation: Range = (25.0, 65.0)
-    sun_azimuth: Range = (90.0, 270.0)
-    sky: Range = (0.25, 0.45)
-    visibility: Range = (8000.0, 40000.0)
-    air: Range = (285.0, 298.0)
+    sun_elevation: ValueRange = (25.0, 65.0)
+    sun_azimuth: ValueRange = (90.0, 270.0)
+    sky: ValueRange = (0.25, 0.45)
+    visibility: ValueRange = (8000.0, 40000.0)
+    air: ValueRange = (285.0, 298.0)
     night: float = 0.0
-    darkness: Range = (0.001, 0.01)
+    darkness: ValueRange = (0.001, 0.01)
 
     def __post_init__(self) -> None:
         _range(self, "sun_elevation", 5, 90)
@@ -203,9 +203,9 @@ class CameraConfig:
     bands: list[str] | None = None
     rows: int = 256
     columns: int = 448
-    field_of_view: Range | None = None
+    field_of_view: ValueRange | None = None
     ground_sample_distance: float | None = None
-    pitch: Range | None = None
+    pitch: ValueRange | None = None
     yaw: float = 0.0
     supersampling: int = 1
     noise: float | None = None
@@ -249,8 +249,8 @@ class PlatformConfig:
     name: str = "UAV"
     count: int = 1
     motion: Motion = "hover"
-    altitude: Range = (40.0, 60.0)
-    distance: Range = (30.0, 50.0)
+    altitude: ValueRange = (40.0, 60.0)
+    distance: ValueRange = (30.0, 50.0)
     speed: float = 6.0
     area: float = 120.0
     spacing: float = 30.0

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.simulator.materials import INDEX, MATERIALS
-from skyweave.simulator.rasterise import fill
-from skyweave.simulator.roads import MARGIN, PARKING, PAVEMENT, ZEBRA, Road, RoadNetwork, crossings_along
+from skyweave.simulator.materials import MATERIAL_INDEX, MATERIALS
+from skyweave.simulator.rasterise import rasterise_polygons
+from skyweave.simulator.roads import MARGIN_M, PARKING_M, PAVEMENT_M, ZEBRA_M, Road, RoadNetwork, crossings_along
 
-FAR_EXTENT = 2048.0  # metres
+FAR_EXTENT_M = 2048.0  # metres
 FAR_CELLS = 1024
-FIELD = 75.0  # metres of a field outside the town
-FILLET = 4.0  # radius of the kerb at a corner
-ARC = 10  # straight pieces of it
+FIELD_SIZE_M = 75.0  # metres of a field outside the town
+FILLET_RADIUS_M = 4.0  # radius of the kerb at a corner
+FILLET_SEGMENTS = 10  # straight pieces of it
 
 
 @dataclass(frozen=True)
-class Paint:
+class GroundPolygon:
     """A convex polygon on the ground.
 
     Attributes:
@@ -36,7 +36,7 @@ class Paint:
 
 
 @dataclass(frozen=True)
-class Photograph:
+class Orthophoto:
     """A real picture of the land, its middle at the middle of the world.
 
     Attributes:
@@ -65,26 +65,26 @@ class GroundMap:
     material: np.ndarray
     brightness: np.ndarray
     extent: float
-    photograph: Photograph | None = None
+    photograph: Orthophoto | None = None
     photographed: np.ndarray | None = None
 
     @property
     def cells(self) -> int:
-        """Along a side."""
+        """Return the cells along a side."""
         return len(self.material)
 
     @property
     def texel(self) -> float:
-        """Side of a cell in metres."""
+        """Return the side of a cell in metres."""
         return self.extent / self.cells
 
 
 def paint_ground(
     network: RoadNetwork,
-    paints: Sequence[Paint],
+    paints: Sequence[GroundPolygon],
     texel: float,
     generator: np.random.Generator,
-    photograph: Photograph | None = None,
+    photograph: Orthophoto | None = None,
 ) -> tuple[GroundMap, GroundMap]:
     """The fine and the coarse raster.
 
@@ -95,13 +95,13 @@ def paint_ground(
         generator: for everything random.
         photograph: instead of painted land.
     """
-    extent = network.size + 2 * MARGIN
+    extent = network.size + 2 * MARGIN_M
     cells = 2 ** max(int(np.ceil(np.log2(extent / texel) - 0.1)), 4)  # a tenth coarser than asked for will do
     palette = _palette(generator)
     fields = generator.integers(len(palette), size=(64, 64))
     everything = [*paints, *paint_roads(network, generator)]
     maps = []
-    for side, count, narrowest in ((extent, cells, 0.0), (FAR_EXTENT, FAR_CELLS, 0.6)):
+    for side, count, narrowest in ((extent, cells, 0.0), (FAR_EXTENT_M, FAR_CELLS, 0.6)):
         material, brightness = _land(network, side, count, palette, fields, generator)
         land = np.ones(material.shape, bool)
         shown = [paint for paint in everything if _width(paint.corners) > narrowest]
@@ -114,7 +114,16 @@ def paint_ground(
 
 
 def value_noise(cells: int, period: int, generator: np.random.Generator) -> np.ndarray:
-    """(cells, cells) float32 smooth noise of mean 0 and spread about 1 whose features are ``period`` cells long."""
+    """Return smooth noise of mean 0 and standard deviation about 1.
+
+    Args:
+        cells: along a side.
+        period: cells from one feature to the next.
+        generator: of random numbers.
+
+    Returns:
+        (cells, cells) float32.
+    """
     period = max(period, 1)
     count = -(-cells // period)
     grid = generator.standard_normal((count + 1, count + 1)).astype(np.float32) * np.float32(1.6)
@@ -127,26 +136,33 @@ def value_noise(cells: int, period: int, generator: np.random.Generator) -> np.n
     return np.asarray(smooth.reshape(cells, count * period)[:, :cells])
 
 
-def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[Paint]:
-    """Pavements, kerbs, asphalt and markings, in the order in which they are painted."""
+def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[GroundPolygon]:
+    """Return pavements, kerbs, asphalt and markings, in the order in which they are painted.
+
+    Args:
+        network: of roads.
+        generator: of random numbers.
+    """
     asphalt = str(generator.choice(["asphalt", "old asphalt"]))
     cycle = str(generator.choice(["cycle lane", asphalt]))
-    paints: list[Paint] = []
+    paints: list[GroundPolygon] = []
 
     def strip(
         road: Road, low: float, high: float, t0: float, t1: float, material: str | None, light: float = 1
     ) -> None:
         corners = np.array([[low, t0], [high, t0], [high, t1], [low, t1]]) + np.array([0, road.offset])
-        paints.append(Paint(network.world(corners if road.along == 0 else corners[:, ::-1]), material, light))
+        paints.append(
+            GroundPolygon(network.to_world(corners if road.along == 0 else corners[:, ::-1]), material, light)
+        )
 
     kerb, edge = network.kerb, network.carriageway
-    half = network.pavement + PAVEMENT / 2
+    half = network.pavement + PAVEMENT_M / 2
     for width, material in ((half, "pavement"), (kerb + 0.2, "kerb")):
         for road in network.roads:
             closed = -kerb if road.high == 0.0 else 0.0  # a road that ends in another
             strip(road, road.low, road.high - closed, -width, width, material)
     for crossing in network.crossings:
-        paints += _fillets(network, network.own(crossing.centre), crossing.arms, asphalt)
+        paints += _fillets(network, network.to_grid_axes(crossing.centre), crossing.arms, asphalt)
     for road in network.roads:
         strip(road, road.low, road.high, -kerb, kerb, asphalt)
     for road in network.roads:
@@ -159,9 +175,9 @@ def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[Pa
                         strip(road, low, high, t - 0.3, t + 0.3, None, 0.9)
         for low, high in free_stretches(network, road, 8.0):
             for side in (-1, 1):
-                strip(road, low, high, side * kerb, side * (kerb + PARKING), "old asphalt")
+                strip(road, low, high, side * kerb, side * (kerb + PARKING_M), "old asphalt")
                 for at in np.arange(low, high + 0.1, 6.0):
-                    strip(road, at - 0.06, at + 0.06, side * kerb, side * (kerb + PARKING), "marking")
+                    strip(road, at - 0.06, at + 0.06, side * kerb, side * (kerb + PARKING_M), "marking")
         for _ in range(10):  # mended places
             at, t = generator.uniform(road.low, road.high), generator.uniform(-kerb, kerb - 2)
             long, wide = generator.uniform(1, 9), generator.uniform(0.6, min(3.0, kerb - t))
@@ -172,7 +188,16 @@ def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[Pa
 
 
 def free_stretches(network: RoadNetwork, road: Road, distance: float) -> list[tuple[float, float]]:
-    """Parts of a road that keep a distance in metres from the stop lines of its crossings."""
+    """Return the parts of a road that keep a distance from the stop lines of its crossings.
+
+    Args:
+        network: of roads.
+        road: one of them.
+        distance: metres.
+
+    Returns:
+        (from, to) positions along the road, in metres.
+    """
     stops = [position for position, _ in crossings_along(network, road)]
     gap = network.stop + distance
     bounds = [road.low, *(edge for stop in stops for edge in (stop - gap, stop + gap)), road.high]
@@ -198,13 +223,13 @@ def _markings(network: RoadNetwork, road: Road, strip: "object") -> None:
             left = sign if road.along == 0 else -sign  # those who come towards the crossing keep to their right
             strip(road, near, far, *sorted((0.0, left * kerb)), "marking")
             low, high = sorted(
-                (position + sign * (network.pavement - ZEBRA / 2), position + sign * (network.pavement + ZEBRA / 2))
+                (position + sign * (network.pavement - ZEBRA_M / 2), position + sign * (network.pavement + ZEBRA_M / 2))
             )
             for t in np.arange(-kerb + 0.25, kerb - 0.3, 1.0):
                 strip(road, low, high, t, t + 0.5, "marking")
 
 
-def _fillets(network: RoadNetwork, centre: np.ndarray, arms: tuple[int, ...], asphalt: str) -> list[Paint]:
+def _fillets(network: RoadNetwork, centre: np.ndarray, arms: tuple[int, ...], asphalt: str) -> list[GroundPolygon]:
     """Rounded corners of the kerb between neighbouring arms."""
     paints = []
     for arm in range(4):
@@ -214,15 +239,15 @@ def _fillets(network: RoadNetwork, centre: np.ndarray, arms: tuple[int, ...], as
         axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
 
         def place(points: np.ndarray, axes: np.ndarray = axes) -> np.ndarray:
-            return network.world(points @ axes + centre)
+            return network.to_world(points @ axes + centre)
 
-        near, far = network.kerb, network.kerb + FILLET
+        near, far = network.kerb, network.kerb + FILLET_RADIUS_M
         square = np.array([[near, near], [far, near], [far, far], [near, far]])
-        paints.append(Paint(place(square), asphalt))
-        angles = np.linspace(np.pi, 1.5 * np.pi, ARC)
-        for radius, material in ((FILLET, "kerb"), (FILLET - 0.2, "pavement")):
+        paints.append(GroundPolygon(place(square), asphalt))
+        angles = np.linspace(np.pi, 1.5 * np.pi, FILLET_SEGMENTS)
+        for radius, material in ((FILLET_RADIUS_M, "kerb"), (FILLET_RADIUS_M - 0.2, "pavement")):
             arc = far + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
-            paints.append(Paint(place(np.concatenate([[[far, far]], arc])), material))
+            paints.append(GroundPolygon(place(np.concatenate([[[far, far]], arc])), material))
     return paints
 
 
@@ -238,26 +263,26 @@ def _land(
     texel = extent / cells
     noise = value_noise(cells, max(round(18.0 / texel), 3), generator)
     noise += np.float32(0.35) * value_noise(cells, max(round(1.2 / texel), 2), generator)
-    material = np.full((cells, cells), INDEX["grass"], np.uint8)
+    material = np.full((cells, cells), MATERIAL_INDEX["grass"], np.uint8)
     material[noise > 0.5] = palette[0]
-    material[noise > 2.2] = INDEX["soil"]
+    material[noise > 2.2] = MATERIAL_INDEX["soil"]
     blocks = min(cells, FAR_CELLS)  # fields need no finer edges
     at = ((np.arange(blocks) + 0.5) / blocks - 0.5) * extent
-    x, y = np.moveaxis(network.own(np.stack(np.meshgrid(at, -at), -1)), -1, 0)
-    outside = np.maximum(np.abs(x), np.abs(y)) > network.size / 2 + MARGIN / 2
+    x, y = np.moveaxis(network.to_grid_axes(np.stack(np.meshgrid(at, -at), -1)), -1, 0)
+    outside = np.maximum(np.abs(x), np.abs(y)) > network.size / 2 + MARGIN_M / 2
     crops = np.array(palette, np.uint8)[
-        fields[np.floor(y / FIELD).astype(int) % 64, np.floor(x / FIELD).astype(int) % 64]
+        fields[np.floor(y / FIELD_SIZE_M).astype(int) % 64, np.floor(x / FIELD_SIZE_M).astype(int) % 64]
     ]
     side = cells // blocks
-    own = material.reshape(blocks, side, blocks, side)
-    material = np.where(outside[:, None, :, None], crops[:, None, :, None], own).reshape(cells, cells)
+    by_block = material.reshape(blocks, side, blocks, side)
+    material = np.where(outside[:, None, :, None], crops[:, None, :, None], by_block).reshape(cells, cells)
     return material, np.ones((cells, cells), np.float32)
 
 
 def _palette(generator: np.random.Generator) -> list[int]:
     lush = ["meadow", "crop", "grass", "soil", "dry grass"]
     dry = ["dry grass", "soil", "dry grass", "crop", "meadow"]
-    return [INDEX[name] for name in (lush if generator.random() < 0.65 else dry)]
+    return [MATERIAL_INDEX[name] for name in (lush if generator.random() < 0.65 else dry)]
 
 
 def _grain(cells: int, generator: np.random.Generator) -> np.ndarray:
@@ -274,7 +299,7 @@ def _grain(cells: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def _apply(
-    paints: Sequence[Paint], material: np.ndarray, brightness: np.ndarray, land: np.ndarray, extent: float
+    paints: Sequence[GroundPolygon], material: np.ndarray, brightness: np.ndarray, land: np.ndarray, extent: float
 ) -> None:
     """Paint in order; runs of polygons with as many corners are filled together."""
     cells = len(material)
@@ -286,12 +311,12 @@ def _apply(
             stop += 1
         run = paints[start:stop]
         corners = np.stack([paint.corners for paint in run])
-        pixels = fill((corners * (1, -1) / extent + 0.5) * cells, cells, cells)
+        pixels = rasterise_polygons((corners * (1, -1) / extent + 0.5) * cells, cells, cells)
         ends = np.searchsorted(pixels.polygon, np.arange(len(run) + 1, dtype=np.int32)).tolist()
         for low, high, paint in zip(ends[:-1], ends[1:], run, strict=True):
             place = pixels.row[low:high], pixels.column[low:high]
             if paint.material is not None:
-                material[place] = INDEX[paint.material]
+                material[place] = MATERIAL_INDEX[paint.material]
                 land[place] = False
             if paint.material is not None or paint.brightness != 1:
                 brightness[place] = paint.brightness

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.simulator.config import LightConfig
-from skyweave.simulator.rasterise import fill
+from skyweave.simulator.rasterise import rasterise_polygons
 from skyweave.simulator.scene_objects import Faces
 
 HAZE_HEIGHT = 1200.0  # metres over which haze thins out to 1/e
@@ -14,7 +14,7 @@ SHADOW_CELLS = 2048
 
 
 @dataclass(frozen=True)
-class Light:
+class Illumination:
     """The light of a scene.
 
     Attributes:
@@ -32,8 +32,13 @@ class Light:
     level: float = 1.0
 
     @classmethod
-    def draw(cls, config: LightConfig, generator: np.random.Generator) -> "Light":
-        """Of one scene."""
+    def draw(cls, config: LightConfig, generator: np.random.Generator) -> "Illumination":
+        """Draw the illumination of one scene.
+
+        Args:
+            config: ranges.
+            generator: of random numbers.
+        """
         elevation, azimuth = (np.radians(generator.uniform(*r)) for r in (config.sun_elevation, config.sun_azimuth))
         flat = np.cos(elevation)
         sun = np.array([np.sin(azimuth) * flat, np.cos(azimuth) * flat, np.sin(elevation)])
@@ -49,7 +54,7 @@ class Light:
 
     @property
     def shines(self) -> bool:
-        """Whether the sun does."""
+        """Return whether the sun shines, that is, whether it is day."""
         return self.level >= 1
 
     def on_faces(self, normals: np.ndarray, lit: np.ndarray) -> np.ndarray:
@@ -63,7 +68,16 @@ class Light:
         return np.asarray(self.sky * (0.55 + 0.45 * normals[:, 2]) + (1 - self.sky) * direct)
 
     def clearness(self, wavelengths: np.ndarray, path: np.ndarray, height: float) -> np.ndarray:
-        """(wavelengths, ...) share of contrast that haze leaves along paths in metres, seen from a height."""
+        """Return the share of contrast that haze leaves.
+
+        Args:
+            wavelengths: (wavelengths,) nanometres.
+            path: (...) metres through the air.
+            height: of the camera above the ground, metres.
+
+        Returns:
+            (wavelengths, ...) shares.
+        """
         layer = HAZE_HEIGHT / max(height, 1.0) * -np.expm1(-max(height, 1.0) / HAZE_HEIGHT)
         strength = (self.extinction * layer * (550.0 / wavelengths) ** 1.3).astype(np.float32)
         return np.asarray(np.exp(-strength.reshape(-1, *[1] * path.ndim) * path))
@@ -77,24 +91,36 @@ class ShadowMap:
         light: with the sun.
     """
 
-    def __init__(self, extent: float, light: Light) -> None:
+    def __init__(self, extent: float, light: Illumination) -> None:
         self.extent, self.light = extent, light
         self.dark = np.zeros((SHADOW_CELLS, SHADOW_CELLS), bool)
 
     def with_shadows(self, faces: Faces) -> "ShadowMap":
-        """The map with the shadows of faces added, which fall on a plane at the base of each object."""
+        """Return the map with the shadows of faces added, which fall on a plane at the base of each object.
+
+        Args:
+            faces: in local axes.
+        """
         added = ShadowMap(self.extent, self.light)
         towards = faces.normals @ self.light.sun > 0
         corners, sun = faces.corners[towards], self.light.sun
         up = np.maximum(corners[..., 2] - faces.base[towards][:, None], 0)
         ground = corners[..., :2] - (up / sun[2])[..., None] * sun[:2]
-        pixels = fill((ground * (1, -1) / self.extent + 0.5) * SHADOW_CELLS, SHADOW_CELLS, SHADOW_CELLS)
+        pixels = rasterise_polygons((ground * (1, -1) / self.extent + 0.5) * SHADOW_CELLS, SHADOW_CELLS, SHADOW_CELLS)
         added.dark = self.dark.copy()
         added.dark[pixels.row, pixels.column] = True
         return added
 
     def lit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether the sun reaches the ground at local positions; always beyond the raster."""
+        """Return whether the sun reaches the ground; it always does beyond the raster.
+
+        Args:
+            x: (n,) local metres east.
+            y: (n,) local metres north.
+
+        Returns:
+            (n,) bool.
+        """
         scale = np.float32(SHADOW_CELLS / self.extent)
         half = np.float32(SHADOW_CELLS / 2)
         column, row = (x * scale + half).astype(np.int32), (half - y * scale).astype(np.int32)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.simulator.roads import PAVEMENT, RoadNetwork
+from skyweave.simulator.roads import PAVEMENT_M, RoadNetwork
 from skyweave.simulator.traffic import Traffic
-from skyweave.simulator.vehicles import Pose
+from skyweave.simulator.vehicles import PlanarPose
 
-SPREAD = 0.4 * PAVEMENT  # metres that people keep off the middle of the pavement, at most
-SPEEDS = (0.9, 1.7)
-PATIENCE = 5.0  # seconds during which people may step onto a zebra without lights, then it is the vehicles' turn
+MAX_LATERAL_OFFSET_M = 0.4 * PAVEMENT_M  # metres that people keep off the middle of the pavement, at most
+WALKING_SPEEDS_M_S = (0.9, 1.7)
+ZEBRA_PHASE_S = 5.0  # seconds during which people may step onto a zebra without lights, then it is the vehicles' turn
 
 
 @dataclass(eq=False)
@@ -26,7 +26,7 @@ class Walker:
         here: node behind; there: node ahead; goal: world position near it that the person heads for.
         zebra: that the person is on or waits for.
         waiting: for it.
-        look: number from which its looks are drawn.
+        appearance_seed: number from which its looks are drawn.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Walker:
     here: int
     there: int
     goal: tuple[float, float]
-    look: int
+    appearance_seed: int
     yaw: float = 0.0
     zebra: tuple[int, int] | None = None
     waiting: bool = False
@@ -65,7 +65,11 @@ class Pedestrians:
                 self._add(here, int(generator.choice(choices)), float(generator.uniform()))
 
     def step(self, seconds: float) -> None:
-        """Move everybody on; call it before the traffic of the same moment moves."""
+        """Move everybody on; call it before the traffic of the same step moves.
+
+        Args:
+            seconds: by which.
+        """
         for number, walker in enumerate(self.walkers):
             left = seconds
             while left > 1e-9:
@@ -84,10 +88,14 @@ class Pedestrians:
                     break
         self._report()
 
-    def pose(self, walker: Walker) -> Pose:
-        """Place, heading and velocity of a person."""
+    def pose(self, walker: Walker) -> PlanarPose:
+        """Return place, heading and velocity of a person.
+
+        Args:
+            walker: the person.
+        """
         speed = 0.0 if walker.waiting else walker.speed
-        return Pose(walker.x, walker.y, walker.yaw, speed * math.cos(walker.yaw), speed * math.sin(walker.yaw))
+        return PlanarPose(walker.x, walker.y, walker.yaw, speed * math.cos(walker.yaw), speed * math.sin(walker.yaw))
 
     def _report(self) -> None:
         """Tell the traffic who is on which zebra."""
@@ -99,8 +107,8 @@ class Pedestrians:
             crossing, arm = walker.zebra
             axis = 1 - arm % 2  # of the network, along the zebra
             place = np.array([walker.x, walker.y]) - network.crossings[crossing].centre
-            at = float(network.own(place)[axis])
-            towards = float(network.own(np.array([math.cos(walker.yaw), math.sin(walker.yaw)]))[axis])
+            at = float(network.to_grid_axes(place)[axis])
+            towards = float(network.to_grid_axes(np.array([math.cos(walker.yaw), math.sin(walker.yaw)]))[axis])
             if abs(at) < network.kerb + 0.5 or at * towards < 0:
                 zebras.setdefault(walker.zebra, []).append((at, math.copysign(walker.speed, towards)))
 
@@ -116,9 +124,9 @@ class Pedestrians:
             if traffic.green(crossing, arm) or traffic.until_green(crossing, arm) < needed:
                 return False
         opened = self._opened.get(walker.zebra, -math.inf)
-        if now - opened > 2 * PATIENCE:
+        if now - opened > 2 * ZEBRA_PHASE_S:
             self._opened[walker.zebra] = now
-        elif now - opened > PATIENCE:
+        elif now - opened > ZEBRA_PHASE_S:
             return False  # vehicles have their turn
         walker.waiting = False
         return True
@@ -150,7 +158,7 @@ class Pedestrians:
         walker = Walker(
             f"pedestrian-{self._number:04d}",
             size,
-            float(draw.uniform(*SPEEDS)),
+            float(draw.uniform(*WALKING_SPEEDS_M_S)),
             start[0] + share * (goal[0] - start[0]),
             start[1] + share * (goal[1] - start[1]),
             here,
@@ -162,6 +170,6 @@ class Pedestrians:
         self.walkers.append(walker)
 
     def _near(self, node: int) -> tuple[float, float]:
-        shift = self.network.world(self.generator.uniform(-SPREAD, SPREAD, 2))
+        shift = self.network.to_world(self.generator.uniform(-MAX_LATERAL_OFFSET_M, MAX_LATERAL_OFFSET_M, 2))
         x, y = self.network.corners[node] + shift
         return float(x), float(y)

@@ -9,8 +9,8 @@ from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.simulator.config import CameraConfig, ErrorsConfig, PlatformConfig
 
-FOLLOWING = 1.5  # seconds by which a follower is behind
-GUST = (0.7, 1.9, 3.1)  # radians per second of the wind's swings
+FOLLOW_TIME_S = 1.5  # seconds by which a follower is behind
+GUST_RAD_S = (0.7, 1.9, 3.1)  # radians per second of the wind's swings
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Platform:
         self.distance = float(generator.uniform(*config.distance))
         self.target = np.array([*generator.uniform(-1, 1, 2) * config.offset, ground])
         self.angle = start + float(generator.normal(0, 0.15))
-        self.phases = generator.uniform(0, 2 * np.pi, (6, len(GUST)))
+        self.phases = generator.uniform(0, 2 * np.pi, (6, len(GUST_RAD_S)))
         self.clock = round(float(generator.normal(0, 1)) * errors.clock * 1e6)
         self._wrong = generator.standard_normal(6)
         self.mounts = [self._mount(camera, generator) for camera in config.cameras]
@@ -73,7 +73,7 @@ class Platform:
         """
         self.time += seconds
         if self.config.motion == "follow" and followed is not None:
-            way = (followed - self.target) * -np.expm1(-seconds / FOLLOWING)
+            way = (followed - self.target) * -np.expm1(-seconds / FOLLOW_TIME_S)
             reach = self.config.speed * seconds / max(float(np.linalg.norm(way)), 1e-9)
             self.target = self.target + way * min(1.0, reach)
         self.base = self._base()
@@ -81,13 +81,21 @@ class Platform:
         self._wrong = keep * self._wrong + np.sqrt(1 - keep**2) * self.generator.standard_normal(6)
 
     def move_target(self, target: np.ndarray) -> None:
-        """Start over from another target, (3,) local metres."""
+        """Start over from another target.
+
+        Args:
+            target: (3,) local metres.
+        """
         self.target = np.asarray(target, float)
         self.base = self._base()
 
     def geometry(self, mount: Mount) -> CameraGeometry:
-        """Of a camera, as it truly is, in local axes."""
-        sway = np.sin(np.array(GUST) * self.time + self.phases).mean(1) * 1.2
+        """Return a camera as it truly is, in local axes.
+
+        Args:
+            mount: the camera on this platform.
+        """
+        sway = np.sin(np.array(GUST_RAD_S) * self.time + self.phases).mean(1) * 1.2
         place = self.base + sway[:3] * self.config.sway
         tilt = np.radians(sway[3:] * self.config.shake)
         east, north, up = self.target - place
@@ -101,7 +109,11 @@ class Platform:
         return CameraGeometry(mount.camera, pose, None, self.name)
 
     def reported(self, true: CameraGeometry) -> CameraGeometry:
-        """What the platform believes of a camera."""
+        """Return a camera as the platform reports it, with the errors of its pose.
+
+        Args:
+            true: as it is.
+        """
         if not (self.errors.position or self.errors.attitude):
             return true
         pose = true.world_from_camera.copy()
@@ -143,7 +155,17 @@ class Platform:
 def make_platforms(
     configs: "list[PlatformConfig]", ground: float, errors: ErrorsConfig, generator: np.random.Generator
 ) -> list[Platform]:
-    """All platforms of a world; those of one kind start evenly around their target."""
+    """Make all platforms of a world; those of one kind start evenly around their target.
+
+    Args:
+        configs: kinds of platforms.
+        ground: height of the ground in the middle of the world, metres.
+        errors: of what platforms report.
+        generator: of random numbers.
+
+    Raises:
+        ConfigError: two cameras would have the same channel name.
+    """
     platforms = []
     for config in configs:
         turn = float(generator.uniform(0, 2 * np.pi))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 0.2  # metres; what is nearer to the camera is cut off
+NEAR_PLANE_M = 0.2  # metres; what is nearer to the camera is cut off
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class Pixels:
     column: np.ndarray
 
 
-def fill(polygons: np.ndarray, rows: int, columns: int) -> Pixels:
-    """Pixels of convex polygons.
+def rasterise_polygons(polygons: np.ndarray, rows: int, columns: int) -> Pixels:
+    """Return the pixels of convex polygons.
 
     Args:
         polygons: (n, corners, 2) pixel coordinates (u, v), either way round; repeat a corner where there are fewer.
-        rows: of the image; columns: of the image.
+        rows: of the image.
+        columns: of the image.
     """
     u, v = polygons[..., 0], polygons[..., 1]
     top = np.ceil(v.min(1) - 0.5).clip(0, rows).astype(np.int32)
@@ -50,11 +51,11 @@ def fill(polygons: np.ndarray, rows: int, columns: int) -> Pixels:
     return Pixels(owner[span], row[span], column)
 
 
-def nearest(pixels: Pixels, inverse_depth: np.ndarray, background: np.ndarray) -> np.ndarray:
+def depth_test(pixels: Pixels, inverse_depth: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Which polygon each pixel shows: the z-buffer.
 
     Args:
-        pixels: from `fill`.
+        pixels: from `rasterise_polygons`.
         inverse_depth: (p,) float32, of each of them.
         background: (rows, columns) float32 inverse depth of what lies behind everything that is nearer.
 
@@ -70,17 +71,21 @@ def nearest(pixels: Pixels, inverse_depth: np.ndarray, background: np.ndarray) -
     return shown.reshape(background.shape)
 
 
-def count_alone(
+def count_unoccluded_pixels(
     pixels: Pixels, polygons: np.ndarray, owners: np.ndarray, count: int, rows: int, columns: int
 ) -> np.ndarray:
-    """(count,) pixels of each object as if it were alone: the union of its polygons.
+    """Count the pixels of each object as if nothing were in front of it: the union of its polygons.
 
     Args:
-        pixels: from `fill`, of ``polygons`` and an image of rows and columns.
+        pixels: from `rasterise_polygons`, of ``polygons`` and an image of rows and columns.
         polygons: (n, corners, 2) pixel coordinates.
         owners: (n,) object of each polygon, -1 for one that is not counted.
         count: number of objects.
-        rows: of the image; columns: of the image.
+        rows: of the image.
+        columns: of the image.
+
+    Returns:
+        (count,) pixels.
     """
     its = owners >= 0
     low, high = np.zeros((2, count), np.int64), np.zeros((2, count), np.int64)
@@ -101,16 +106,19 @@ def count_alone(
     return np.asarray(total[ends] - total[starts])
 
 
-def clip_near(quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is in front of the near plane of (n, 4, 3) quads in the camera frame, as quads again.
+def clip_to_near_plane(quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what of quads is in front of the near plane, as quads again (Sutherland and Hodgman 1974).
+
+    Args:
+        quads: (n, 4, 3) in the camera frame.
 
     Returns:
         (m, 4, 3) quads and (m,) index of the quad that each is a part of.
     """
     z = quads[..., 2]
-    whole = np.flatnonzero((z >= NEAR).all(1))
+    whole = np.flatnonzero((z >= NEAR_PLANE_M).all(1))
     parts, sources = [quads[whole]], [whole]
-    for index in np.flatnonzero((z >= NEAR).any(1) & (z < NEAR).any(1)):
+    for index in np.flatnonzero((z >= NEAR_PLANE_M).any(1) & (z < NEAR_PLANE_M).any(1)):
         corners = _cut(quads[index])
         fan = [np.stack([corners[0], corners[i], corners[i + 1], corners[i + 1]]) for i in range(1, len(corners) - 1)]
         parts.append(np.array(fan).reshape(-1, 4, 3))
@@ -122,10 +130,10 @@ def _cut(corners: np.ndarray) -> list[np.ndarray]:
     """Sutherland-Hodgman against the near plane."""
     kept = []
     for here, there in zip(corners, np.roll(corners, -1, 0), strict=True):
-        if here[2] >= NEAR:
+        if here[2] >= NEAR_PLANE_M:
             kept.append(here)
-        if (here[2] >= NEAR) != (there[2] >= NEAR):
-            kept.append(here + (there - here) * (NEAR - here[2]) / (there[2] - here[2]))
+        if (here[2] >= NEAR_PLANE_M) != (there[2] >= NEAR_PLANE_M):
+            kept.append(here + (there - here) * (NEAR_PLANE_M - here[2]) / (there[2] - here[2]))
     return kept
 
 

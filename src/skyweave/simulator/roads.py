@@ -10,13 +10,13 @@ import numpy as np
 
 from skyweave.simulator.config import RoadsConfig
 
-CYCLE_LANE = 1.5
-PARKING = 2.2
-PAVEMENT = 3.0
-ZEBRA = 3.5
-MARGIN = 30.0  # metres by which roads leave the built-up square
+CYCLE_LANE_M = 1.5
+PARKING_M = 2.2
+PAVEMENT_M = 3.0
+ZEBRA_M = 3.5
+MARGIN_M = 30.0  # metres by which roads leave the built-up square
 TURN_POINTS = 24
-TURN_SPEED = {"left": 6.0, "right": 4.5, "straight": np.inf, "": np.inf}
+TURN_SPEEDS_M_S = {"left": 6.0, "right": 4.5, "straight": np.inf, "": np.inf}
 DIRECTIONS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], float)  # of the arms: 0 east, 1 north, 2 west, 3 south
 
 
@@ -51,7 +51,14 @@ class Lane:
         self.length: float = self.knots[-1]
 
     def at(self, s: float) -> tuple[float, float, float, float]:
-        """x, y and the direction at a distance from the start; beyond the ends it goes straight on."""
+        """Return position and direction at a distance from the start; beyond the ends the lane goes straight on.
+
+        Args:
+            s: metres.
+
+        Returns:
+            x, y in world metres, and the unit direction.
+        """
         last = len(self.tangents) - 1
         piece = 0
         while piece < last and s > self.knots[piece + 1]:
@@ -61,7 +68,7 @@ class Lane:
 
 
 @dataclass
-class Crossing:
+class RoadCrossing:
     """Where two roads meet.
 
     Attributes:
@@ -111,7 +118,7 @@ class RoadNetwork:
     roads: list[Road] = field(default_factory=list)
     lanes: list[Lane] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
-    crossings: list[Crossing] = field(default_factory=list)
+    crossings: list[RoadCrossing] = field(default_factory=list)
     corners: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     pavements: dict[int, list[tuple[int, tuple[int, int] | None]]] = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)
@@ -124,36 +131,49 @@ class RoadNetwork:
     @property
     def kerb(self) -> float:
         """Metres from the middle to the kerb."""
-        return self.carriageway + CYCLE_LANE
+        return self.carriageway + CYCLE_LANE_M
 
     @property
     def pavement(self) -> float:
         """Metres from the middle to the middle of the pavement."""
-        return self.kerb + PARKING + PAVEMENT / 2
+        return self.kerb + PARKING_M + PAVEMENT_M / 2
 
     @property
     def stop(self) -> float:
         """Metres from the middle of a crossing to its stop lines."""
-        return self.pavement + ZEBRA / 2 + 1.0
+        return self.pavement + ZEBRA_M / 2 + 1.0
 
     @property
     def reach(self) -> float:
         """Metres from the middle of the world to the ends of the roads."""
-        return self.size / 2 + MARGIN
+        return self.size / 2 + MARGIN_M
 
-    def world(self, points: np.ndarray) -> np.ndarray:
-        """World positions (..., 2) of positions in the network's own axes."""
+    def to_world(self, points: np.ndarray) -> np.ndarray:
+        """Rotate positions from the network's own axes to the world's.
+
+        Args:
+            points: (..., 2) metres.
+        """
         c, s = np.cos(self.heading), np.sin(self.heading)
         return np.asarray(points, float) @ np.array([[c, s], [-s, c]])
 
-    def own(self, points: np.ndarray) -> np.ndarray:
-        """Positions in the network's own axes of world positions (..., 2)."""
+    def to_grid_axes(self, points: np.ndarray) -> np.ndarray:
+        """Rotate positions from the world's axes to the network's own.
+
+        Args:
+            points: (..., 2) metres.
+        """
         c, s = np.cos(self.heading), np.sin(self.heading)
         return np.asarray(points, float) @ np.array([[c, -s], [s, c]])
 
 
 def build_roads(config: RoadsConfig, generator: np.random.Generator) -> RoadNetwork:
-    """A network as the configuration says, with what it leaves open drawn at random."""
+    """Build a road network; what the configuration leaves open is drawn at random.
+
+    Args:
+        config: of the roads.
+        generator: of random numbers.
+    """
     heading = float(generator.uniform(0, 2 * np.pi)) if config.turned else 0.0
     count = int(generator.integers(config.lanes[0], config.lanes[1] + 1))
     arms = config.arms or int(generator.choice([3, 4, 4]))
@@ -172,7 +192,7 @@ def build_roads(config: RoadsConfig, generator: np.random.Generator) -> RoadNetw
         for y in places:
             for x in places:
                 controlled = bool(generator.random() < lights)
-                network.crossings.append(Crossing(network.world(np.array([x, y])), present, controlled))
+                network.crossings.append(RoadCrossing(network.to_world(np.array([x, y])), present, controlled))
     for road in network.roads:
         _add_lanes(network, road, config.speed_limit)
     for index in range(len(network.crossings)):
@@ -182,19 +202,27 @@ def build_roads(config: RoadsConfig, generator: np.random.Generator) -> RoadNetw
 
 
 def crossings_along(network: RoadNetwork, road: Road) -> list[tuple[float, int]]:
-    """Position along the road and index of the crossings that a road passes, in order."""
-    found = []
+    """Return the crossings that a road passes, in order.
+
+    Args:
+        network: of roads.
+        road: one of them.
+
+    Returns:
+        Position along the road in metres, and index of the crossing.
+    """
+    passed = []
     for index, crossing in enumerate(network.crossings):
-        local = network.own(crossing.centre)
+        local = network.to_grid_axes(crossing.centre)
         if abs(local[1 - road.along] - road.offset) < 1e-6:
-            found.append((float(local[road.along]), index))
-    return sorted(found)
+            passed.append((float(local[road.along]), index))
+    return sorted(passed)
 
 
 def _add_lanes(network: RoadNetwork, road: Road, limit: float) -> None:
     width, count = network.lane_width, network.lane_count
     offsets = [((k + 0.5) * width, "road") for k in range(count)]
-    offsets.append((network.carriageway + CYCLE_LANE / 2, "cycle"))
+    offsets.append((network.carriageway + CYCLE_LANE_M / 2, "cycle"))
     crossings = crossings_along(network, road)
     for sign in (1, -1):
         arm_out = road.along if sign > 0 else road.along + 2  # the arm on which a crossing is left
@@ -209,7 +237,7 @@ def _add_lanes(network: RoadNetwork, road: Road, limit: float) -> None:
                     across = road.offset + (-sign if road.along == 0 else sign) * offset  # keep to the right
                     ends = np.array([[at, across], [edge, across]])
                     ends = ends if road.along == 0 else ends[:, ::-1]
-                    network.lanes.append(Lane(network.world(ends), kind, limit))
+                    network.lanes.append(Lane(network.to_world(ends), kind, limit))
                     new.append(len(network.lanes) - 1)
                 if previous is None:
                     network.sources += new
@@ -244,7 +272,7 @@ def _add_ways(network: RoadNetwork, index: int, limit: float) -> None:
                 pairs.append((lane, crossing.outgoing[out][number], out, turn))
         for start, end, out, turn in pairs:
             a, b = network.lanes[start], network.lanes[end]
-            speed = min(limit, TURN_SPEED[turn])
+            speed = min(limit, TURN_SPEEDS_M_S[turn])
             network.lanes.append(Lane(_curve(a, b, turn), a.kind, speed, index, (arm, out), turn, [end]))
             ways.append(len(network.lanes) - 1)
             a.successors.append(ways[-1])
@@ -268,7 +296,7 @@ def _conflicts(network: RoadNetwork, ways: list[int]) -> dict[int, frozenset[int
     for way in ways:
         lane = network.lanes[way]
         samples[way] = np.array([lane.at(s)[:2] for s in np.linspace(0, lane.length, 40)])
-    found: dict[int, set[int]] = {way: set() for way in ways}
+    conflicts: dict[int, set[int]] = {way: set() for way in ways}
     for number, one in enumerate(ways):
         for other in ways[number + 1 :]:
             a, b = network.lanes[one], network.lanes[other]
@@ -276,9 +304,9 @@ def _conflicts(network: RoadNetwork, ways: list[int]) -> dict[int, frozenset[int
             if (a.turn, b.turn) != ("straight", "straight"):
                 near += 0.8
             if ((samples[one][:, None] - samples[other]) ** 2).sum(-1).min() < near**2:
-                found[one].add(other)
-                found[other].add(one)
-    return {way: frozenset(others) for way, others in found.items()}
+                conflicts[one].add(other)
+                conflicts[other].add(one)
+    return {way: frozenset(others) for way, others in conflicts.items()}
 
 
 def _add_pavements(network: RoadNetwork) -> None:
@@ -300,7 +328,7 @@ def _add_pavements(network: RoadNetwork) -> None:
         network.pavements[b].append((a, zebra))
 
     for index, crossing in enumerate(network.crossings):
-        x, y = network.own(crossing.centre).tolist()
+        x, y = network.to_grid_axes(crossing.centre).tolist()
         for arm, (dx, dy) in enumerate(DIRECTIONS.tolist()):
             one = node(x + side * (dx + dy), y + side * (dy + dx))
             other = node(x + side * (dx - dy), y + side * (dy - dx))
@@ -316,4 +344,4 @@ def _add_pavements(network: RoadNetwork) -> None:
                 a, b = node(ax, ay), node(bx, by)
                 join(a, b, None)
                 network.ends += [n for n, at in ((a, low), (b, high)) if at in (road.low, road.high)]
-    network.corners = network.world(np.array(places))
+    network.corners = network.to_world(np.array(places))

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyweave.simulator.materials import INDEX
+from skyweave.simulator.materials import MATERIAL_INDEX
 from skyweave.simulator.shapes import CLOTHING, PAINT, SHAPES
 
 
 @dataclass(frozen=True)
-class Things:
+class SceneObjects:
     """Placed objects.
 
     Attributes:
@@ -61,7 +61,12 @@ class Faces:
         return len(self.owner)
 
     def joined(self, others: "Faces", first_owner: int = 0) -> "Faces":
-        """These faces and others, whose owners are counted from ``first_owner``."""
+        """Join these faces and others.
+
+        Args:
+            others: to be added behind.
+            first_owner: added to the owners of the others.
+        """
         values = {
             name: np.concatenate([getattr(self, name), getattr(others, name)])
             for name in self.__dataclass_fields__
@@ -70,20 +75,24 @@ class Faces:
         return Faces(owner=np.concatenate([self.owner, others.owner + first_owner]), **values)
 
 
-def build_faces(things: Things) -> Faces:
-    """The faces of placed objects, object by object."""
+def build_faces(objects: SceneObjects) -> Faces:
+    """Return the faces of placed objects, object by object.
+
+    Args:
+        objects: in the world.
+    """
     parts = []
-    for index, (name, paint) in enumerate(zip(things.shapes, things.paints, strict=True)):
+    for index, (name, paint) in enumerate(zip(objects.shapes, objects.paints, strict=True)):
         parts.append((*_compiled(name, paint), np.full(len(SHAPES[name].materials), index)))
     if not parts:
         empty = np.zeros(0)
         none = empty.astype(np.int64)
         return Faces(np.zeros((0, 4, 3)), np.zeros((0, 3)), none, none, none, empty, empty, empty, none, empty)
     local, material, bias, heat, pattern, owner = (np.concatenate(column) for column in zip(*parts, strict=True))
-    scaled = local * things.sizes[owner][:, None]
-    c, s = np.cos(things.yaws)[owner, None], np.sin(things.yaws)[owner, None]
+    scaled = local * objects.sizes[owner][:, None]
+    c, s = np.cos(objects.yaws)[owner, None], np.sin(objects.yaws)[owner, None]
     x, y = c * scaled[..., 0] - s * scaled[..., 1], s * scaled[..., 0] + c * scaled[..., 1]
-    corners = np.stack([x, y, scaled[..., 2]], -1) + things.bases[owner][:, None]
+    corners = np.stack([x, y, scaled[..., 2]], -1) + objects.bases[owner][:, None]
     normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     return Faces(
@@ -91,12 +100,12 @@ def build_faces(things: Things) -> Faces:
         normals=normals,
         owner=owner,
         material=material,
-        surface=things.surfaces[owner],
-        brightness=things.brightness[owner],
+        surface=objects.surfaces[owner],
+        brightness=objects.brightness[owner],
         bias=bias,
-        heat=heat * things.running[owner],
+        heat=heat * objects.running[owner],
         pattern=pattern,
-        base=things.bases[owner, 2],
+        base=objects.bases[owner, 2],
     )
 
 
@@ -106,7 +115,7 @@ _CACHE: dict[tuple[str, str], tuple[np.ndarray, ...]] = {}
 def _compiled(name: str, paint: str) -> tuple[np.ndarray, ...]:
     if (name, paint) not in _CACHE:
         shape = SHAPES[name]
-        materials = [INDEX[paint if m in (PAINT, CLOTHING) else m] for m in shape.materials]
+        materials = [MATERIAL_INDEX[paint if m in (PAINT, CLOTHING) else m] for m in shape.materials]
         columns = (shape.corners, materials, shape.bias, shape.heat, shape.pattern)
         _CACHE[name, paint] = tuple(np.array(column) for column in columns)
     return _CACHE[name, paint]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.simulator.config import SceneryConfig
-from skyweave.simulator.ground import Paint, free_stretches
-from skyweave.simulator.roads import PARKING, PAVEMENT, RoadNetwork
+from skyweave.simulator.ground import GroundPolygon, free_stretches
+from skyweave.simulator.roads import PARKING_M, PAVEMENT_M, RoadNetwork
 from skyweave.simulator.shapes import VARIANTS
 
-TRIES = 12  # places that are looked at for each building
-BAY, BAY_DEPTH, AISLE = 2.5, 5.2, 6.5  # of a car park, metres
+PLACEMENT_TRIES = 12  # places that are looked at for each building
+BAY_WIDTH_M, BAY_DEPTH_M, AISLE_M = 2.5, 5.2, 6.5  # of a car park, metres
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,17 @@ class Parked:
 
 @dataclass
 class Scenery:
-    """All of it."""
+    """Everything that does not move.
+
+    Attributes:
+        fixtures: buildings, trees and lamps.
+        parked: places of parked cars.
+        paints: polygons on the ground: yards and car parks.
+    """
 
     fixtures: list[Fixture]
     parked: list[Parked]
-    paints: list[Paint]
+    paints: list[GroundPolygon]
 
 
 Rectangle = tuple[float, float, float, float]  # west, south, east, north in the network's own axes
@@ -77,7 +83,7 @@ def build_scenery(network: RoadNetwork, config: SceneryConfig, parked: int, gene
 
 
 def _corridor(network: RoadNetwork, along: int, offset: float, low: float, high: float) -> Rectangle:
-    half = network.pavement + PAVEMENT / 2 + 1.0
+    half = network.pavement + PAVEMENT_M / 2 + 1.0
     if along == 0:
         return low - half, offset - half, high + half, offset + half
     return offset - half, low - half, offset + half, high + half
@@ -96,7 +102,7 @@ def _beside_a_road(
     reach = network.size / 2
     at = generator.uniform(max(road.low, -reach), min(road.high, reach))
     side = -1.0 if generator.random() < 0.5 else 1.0
-    middle = road.offset + side * (network.pavement + PAVEMENT / 2 + setback + across / 2)
+    middle = road.offset + side * (network.pavement + PAVEMENT_M / 2 + setback + across / 2)
     if road.along == 0:
         return (at - along / 2, middle - across / 2, at + along / 2, middle + across / 2), 0
     return (middle - across / 2, at - along / 2, middle + across / 2, at + along / 2), 1
@@ -111,7 +117,7 @@ def _add_building(
 ) -> None:
     along, across = generator.uniform(9, 24), generator.uniform(8, 13)
     height = float(generator.uniform(*config.building_height))
-    for _ in range(TRIES):
+    for _ in range(PLACEMENT_TRIES):
         spot, direction = _beside_a_road(network, along, across, generator.uniform(1.5, 14), generator)
         if not _free(spot, taken):
             continue
@@ -120,8 +126,8 @@ def _add_building(
         yard = generator.uniform(0.5, 3.5, 4) * (-1, -1, 1, 1) + spot
         corners = np.array([[yard[0], yard[1]], [yard[2], yard[1]], [yard[2], yard[3]], [yard[0], yard[3]]])
         material = str(generator.choice(["pavement", "gravel", "grass"]))
-        scenery.paints.append(Paint(network.world(corners), material, float(generator.uniform(0.8, 1.05))))
-        x, y = network.world(np.array([(west + east) / 2, (south + north) / 2])).tolist()
+        scenery.paints.append(GroundPolygon(network.to_world(corners), material, float(generator.uniform(0.8, 1.05))))
+        x, y = network.to_world(np.array([(west + east) / 2, (south + north) / 2])).tolist()
         shape = str(generator.choice(VARIANTS["building"]))
         yaw = network.heading + direction * np.pi / 2
         brightness = float(generator.uniform(0.75, 1.1))
@@ -139,7 +145,7 @@ def _add_trees(
     reach = network.size / 2
     for _ in range(config.trees):
         radius = float(generator.uniform(1.6, 4.2))
-        for _ in range(TRIES):
+        for _ in range(PLACEMENT_TRIES):
             if generator.random() < 0.5:  # in a row along a road
                 spot, _ = _beside_a_road(network, 1.0, 1.0, 1.0, generator)
                 x, y = (spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2
@@ -149,7 +155,7 @@ def _add_trees(
             spot = (x - trunk, y - trunk, x + trunk, y + trunk)
             if _free((x - 0.6, y - 0.6, x + 0.6, y + 0.6), taken) and _free(spot, taken[len(network.roads) :]):
                 taken.append(spot)
-                wx, wy = network.world(np.array([x, y])).tolist()
+                wx, wy = network.to_world(np.array([x, y])).tolist()
                 shape = str(generator.choice(VARIANTS["tree"]))
                 slender = 1.5 if shape == "conifer" else 1.0
                 height = float(radius * generator.uniform(1.7, 2.6) * slender)
@@ -164,10 +170,10 @@ def _add_lamps(network: RoadNetwork, scenery: Scenery) -> None:
         for number, (low, high) in enumerate(free_stretches(network, road, 1.0)):
             for step, at in enumerate(np.arange(low + 5, high, 28.0)):
                 side = 1 if (step + number) % 2 else -1
-                across = road.offset + side * (network.kerb + PARKING - 0.3)
+                across = road.offset + side * (network.kerb + PARKING_M - 0.3)
                 point = np.array([at, across] if road.along == 0 else [across, at])
                 facing = -side * np.pi / 2 if road.along == 0 else (np.pi if side > 0 else 0.0)
-                x, y = network.world(point).tolist()
+                x, y = network.to_world(point).tolist()
                 yaw = network.heading + facing
                 scenery.fixtures.append(Fixture("lamp", "lamp post", x, y, yaw, (2.2, 0.8, 7.5), 1.0))
 
@@ -178,9 +184,9 @@ def _kerbside(network: RoadNetwork) -> list[Parked]:
         for low, high in free_stretches(network, road, 8.0):
             for at in np.arange(low, high - 6, 6.0) + 3:
                 for side in (-1, 1):
-                    across = road.offset + side * (network.kerb + PARKING / 2)
+                    across = road.offset + side * (network.kerb + PARKING_M / 2)
                     point = [at, across] if road.along == 0 else [across, at]
-                    x, y = network.world(np.array(point)).tolist()
+                    x, y = network.to_world(np.array(point)).tolist()
                     with_traffic = 0.0 if (side < 0) == (road.along == 0) else np.pi
                     places.append(Parked(x, y, network.heading + road.along * np.pi / 2 + with_traffic))
     return places
@@ -191,28 +197,30 @@ def _car_parks(
 ) -> list[Parked]:
     """One or two car parks with two rows of bays each."""
     places = []
-    depth = 2 * BAY_DEPTH + AISLE
+    depth = 2 * BAY_DEPTH_M + AISLE_M
     for _ in range(int(generator.integers(1, 3))):
         bays = int(generator.integers(6, 13))
-        for _ in range(TRIES):
-            spot, direction = _beside_a_road(network, bays * BAY, depth, 2.5, generator)
+        for _ in range(PLACEMENT_TRIES):
+            spot, direction = _beside_a_road(network, bays * BAY_WIDTH_M, depth, 2.5, generator)
             if not _free(spot, taken):
                 continue
             taken.append(spot)
             west, south, east, north = spot
             corners = np.array([[west, south], [east, south], [east, north], [west, north]])
-            scenery.paints.append(Paint(network.world(corners), "old asphalt"))
+            scenery.paints.append(GroundPolygon(network.to_world(corners), "old asphalt"))
             start, base = (west, south) if direction == 0 else (south, west)
             for number in range(bays + 1):
-                for row in (0.0, BAY_DEPTH + AISLE):
-                    a, b = start + number * BAY, base + row
+                for row in (0.0, BAY_DEPTH_M + AISLE_M):
+                    a, b = start + number * BAY_WIDTH_M, base + row
                     line = np.array(
-                        [[a - 0.06, b], [a + 0.06, b], [a + 0.06, b + BAY_DEPTH], [a - 0.06, b + BAY_DEPTH]]
+                        [[a - 0.06, b], [a + 0.06, b], [a + 0.06, b + BAY_DEPTH_M], [a - 0.06, b + BAY_DEPTH_M]]
                     )
-                    scenery.paints.append(Paint(network.world(line if direction == 0 else line[:, ::-1]), "marking"))
+                    scenery.paints.append(
+                        GroundPolygon(network.to_world(line if direction == 0 else line[:, ::-1]), "marking")
+                    )
                     if number < bays:
-                        point = [a + BAY / 2, b + BAY_DEPTH / 2]
-                        x, y = network.world(np.array(point if direction == 0 else point[::-1])).tolist()
+                        point = [a + BAY_WIDTH_M / 2, b + BAY_DEPTH_M / 2]
+                        x, y = network.to_world(np.array(point if direction == 0 else point[::-1])).tolist()
                         turned = network.heading + (np.pi / 2 if direction == 0 else 0.0)
                         places.append(Parked(x, y, turned + (np.pi if (number * 7 + int(row)) % 3 else 0.0)))
             break

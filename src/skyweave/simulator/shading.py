@@ -3,41 +3,46 @@
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.simulator.light import Light, ShadowMap
+from skyweave.simulator.light import Illumination, ShadowMap
 from skyweave.simulator.scene_objects import Faces
 from skyweave.simulator.shapes import FACADE, LEAVES, ROOF
-from skyweave.simulator.texture import Response, Texture
-from skyweave.simulator.visibility import GROUND, SKY, View
+from skyweave.simulator.texture import SensorResponse, TexturePyramid
+from skyweave.simulator.visibility import GROUND, SKY, RenderedView
 
 EXPOSURE = 1.6  # of 8-bit cameras: reflectance 1 / EXPOSURE is white
 GAMMA = 1 / 2.2
-NOISE = {"uint8": 2.0, "kelvin": 0.15, "reflectance": 1.5}  # usual spread: steps, kelvin, thousandths
-LARGEST_GAIN = 16.0  # of 8-bit cameras in the dark
-NOISE_OF_GAIN = 0.25  # by which noise grows with each unit of gain
-COLD_SKY = 35.0  # kelvin below the air
+NOISE = {"uint8": 2.0, "kelvin": 0.15, "reflectance": 1.5}  # usual deviation: steps, kelvin, thousandths
+MAX_GAIN = 16.0  # of 8-bit cameras in the dark
+NOISE_PER_GAIN = 0.25  # by which noise grows with each unit of gain
+SKY_COOLING_K = 35.0  # kelvin below the air
 _STEPS = 4096
 _CURVE = (255 * np.clip(np.arange(_STEPS) / (_STEPS - 1), 0, 1) ** GAMMA).astype(np.float32)
 
 
 def shade(
-    view: View,
+    view: RenderedView,
     faces: Faces,
     lit_owners: np.ndarray,
     geometry: CameraGeometry,
-    response: Response,
-    texture: Texture,
+    response: SensorResponse,
+    texture: TexturePyramid,
     shadows: ShadowMap,
     ground_height: float,
 ) -> np.ndarray:
-    """(bands, rows, columns) float32 of a picture without noise: reflectance as seen through the air, or kelvin.
+    """Compute an image without noise: reflectance as seen through the air, or kelvin.
 
     Args:
-        view: what each pixel shows; faces: that it refers to.
+        view: what each pixel shows.
+        faces: that it refers to.
         lit_owners: (owners,) whether the sun reaches each object.
         geometry: of the camera, in local axes.
-        response: of the sensor; texture: the ground as it sees it.
+        response: of the sensor.
+        texture: the ground as the sensor sees it.
         shadows: on the ground.
         ground_height: metres, about.
+
+    Returns:
+        (bands, rows, columns) float32.
     """
     light, camera = shadows.light, geometry.camera
     rows, columns = view.face.shape
@@ -79,7 +84,7 @@ def shade(
     sky = np.flatnonzero(view.face.ravel() == SKY)
     if sky.size:
         values[sky, :optical] = _sky(response.wavelengths)
-        values[sky, optical:] = (light.air - COLD_SKY, 0.0)[: channels - optical]
+        values[sky, optical:] = (light.air - SKY_COOLING_K, 0.0)[: channels - optical]
     planes = values.T.reshape(channels, rows, columns)
     image = np.empty((len(response.sensor), rows, columns), np.float32)
     if optical:
@@ -91,36 +96,50 @@ def shade(
     return image
 
 
-def measure(
-    image: np.ndarray, response: Response, noise: float | None, generator: np.random.Generator, level: float = 1.0
+def apply_sensor_noise(
+    image: np.ndarray, response: SensorResponse, noise: float | None, generator: np.random.Generator, level: float = 1.0
 ) -> np.ndarray:
-    """(bands, rows, columns) float32 in each band's unit, with noise, from what `shade` gives.
+    """Turn what `shade` returns into what the sensor measures, with noise.
 
     In the dark (``level`` of light below 1) 8-bit cameras amplify as far as they can, and their noise with it.
+
+    Args:
+        image: (bands, rows, columns) float32; it is changed in place.
+        response: of the sensor.
+        noise: standard deviation in 8-bit steps, kelvin or thousandths of reflectance; None for what is usual.
+        generator: of random numbers.
+        level: of light, 1 by day.
+
+    Returns:
+        (bands, rows, columns) float32 in each band's unit.
     """
-    gain = min(1 / level, LARGEST_GAIN)
+    gain = min(1 / level, MAX_GAIN)
     units = [band.unit for band in response.sensor.bands]
     grain = generator.standard_normal(image.shape, np.float32)
     for band, unit in enumerate(units):
-        spread = np.float32(NOISE[unit] if noise is None else noise)
+        deviation = np.float32(NOISE[unit] if noise is None else noise)
         if unit == "uint8":
             steps = np.clip(image[band] * np.float32(gain * EXPOSURE * (_STEPS - 1)), 0, _STEPS - 1).astype(np.int16)
-            amplified = spread * np.float32(1 + (gain - 1) * NOISE_OF_GAIN)
+            amplified = deviation * np.float32(1 + (gain - 1) * NOISE_PER_GAIN)
             image[band] = np.clip(np.rint(_CURVE[steps] + grain[band] * amplified), 0, 255)
         elif unit == "reflectance":
-            image[band] = np.maximum(image[band] + grain[band] * (spread / 1000), 0)
+            image[band] = np.maximum(image[band] + grain[band] * (deviation / 1000), 0)
         else:
-            image[band] += grain[band] * spread
+            image[band] += grain[band] * deviation
     return image
 
 
-def reflectance_of_steps(steps: np.ndarray) -> np.ndarray:
-    """Reflectance of the values of an 8-bit picture, as if one of our cameras had taken it."""
+def reflectance_from_uint8(steps: np.ndarray) -> np.ndarray:
+    """Return the reflectance that an 8-bit camera of this simulator would have seen.
+
+    Args:
+        steps: 0 to 255, of any shape.
+    """
     return np.asarray((steps / np.float32(255)) ** (1 / GAMMA) / EXPOSURE, np.float32)
 
 
 def _face_values(
-    faces: Faces, used: np.ndarray, lit_owners: np.ndarray, response: Response, light: Light
+    faces: Faces, used: np.ndarray, lit_owners: np.ndarray, response: SensorResponse, light: Illumination
 ) -> np.ndarray:
     """(faces, channels): the light that each sends out; its temperature in the shade and what the sun adds."""
     values = response.table[faces.material[used]]
@@ -166,11 +185,11 @@ def _sky(wavelengths: np.ndarray) -> np.ndarray:
 
 def _through_air(
     planes: np.ndarray,
-    view: View,
+    view: RenderedView,
     depth: np.ndarray,
     rays: list[np.ndarray],
-    response: Response,
-    light: Light,
+    response: SensorResponse,
+    light: Illumination,
     height: float,
 ) -> np.ndarray:
     """Haze over 8-bit pictures; products in reflectance have it removed."""

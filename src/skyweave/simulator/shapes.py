@@ -13,18 +13,18 @@ import numpy as np
 PAINT = "paint"  # replaced by the object's own
 CLOTHING = "clothing"  # likewise
 PLAIN, FACADE, LEAVES, ROOF = range(4)  # patterns within a face, see `skyweave.simulator.shading`
-DECAL = 2e-4  # by which share of its depth something painted on a face counts as nearer
+DECAL_BIAS = 2e-4  # by which share of its depth something painted on a face counts as nearer
 SIDES = {"top": (4, 5, 6, 7), "front": (0, 4, 7, 3), "left": (1, 5, 4, 0), "back": (2, 6, 5, 1), "right": (3, 7, 6, 2)}
 
 
 @dataclass
-class Shape:
+class ObjectShape:
     """Faces of a shape.
 
     Attributes:
         corners: (n, 4, 3), counter-clockwise as seen from outside; a triangle repeats its last corner.
         materials: of each face: a name, or ``paint`` or ``clothing``.
-        bias: of each face, see ``DECAL``.
+        bias: of each face, see ``DECAL_BIAS``.
         heat: kelvin by which each face is warmer when the engine runs.
         pattern: of each face.
     """
@@ -37,8 +37,16 @@ class Shape:
 
     def face(
         self, corners: np.ndarray, material: str, bias: float = 0.0, heat: float = 0.0, pattern: int = PLAIN
-    ) -> "Shape":
-        """Add one face of three or four corners."""
+    ) -> "ObjectShape":
+        """Add one face and return the shape.
+
+        Args:
+            corners: (3 or 4, 3), counter-clockwise as seen from outside.
+            material: its name, or ``paint`` or ``clothing``.
+            bias: see ``DECAL_BIAS``.
+            heat: kelvin by which it is warmer when the engine runs.
+            pattern: within the face.
+        """
         corners = np.asarray(corners, float)
         self.corners.append(corners if len(corners) == 4 else np.concatenate([corners, corners[-1:]]))
         self.materials.append(material)
@@ -58,11 +66,17 @@ class Shape:
         heat: float = 0.0,
         pattern: int = PLAIN,
         others: Mapping[str, str] | None = None,
-    ) -> "Shape":
-        """Add a box without a bottom.
+    ) -> "ObjectShape":
+        """Add a box without a bottom and return the shape.
 
         Args:
+            x: from and to.
+            y: from and to.
+            z: from and to.
+            material: of its sides.
             top: by how much its upper face is drawn in at the back, at the front and at both sides.
+            heat: kelvin by which it is warmer when the engine runs.
+            pattern: of all sides but the top.
             others: materials of single sides: ``top``, ``front``, ``left``, ``back``, ``right``.
         """
         corners = np.array(
@@ -71,12 +85,20 @@ class Shape:
         back, front, side = top
         corners[4:] += [[-front, -side, 0], [back, -side, 0], [back, side, 0], [-front, side, 0]]
         for name, indices in SIDES.items():
-            own = (others or {}).get(name, material)
-            self.face(corners[list(indices)], own, heat=heat, pattern=PLAIN if name == "top" else pattern)
+            side_material = (others or {}).get(name, material)
+            self.face(corners[list(indices)], side_material, heat=heat, pattern=PLAIN if name == "top" else pattern)
         return self
 
-    def ball(self, material: str, z: tuple[float, float], seed: int, rings: int = 3, sides: int = 7) -> "Shape":
-        """Add a rough ellipsoid between two heights that fills the box sideways; every face has leaves."""
+    def ball(self, material: str, z: tuple[float, float], seed: int, rings: int = 3, sides: int = 7) -> "ObjectShape":
+        """Add a rough ellipsoid that fills the box sideways and return the shape; every face has leaves.
+
+        Args:
+            material: of its faces.
+            z: from and to.
+            seed: of its roughness.
+            rings: between the poles.
+            sides: around it.
+        """
         generator = np.random.default_rng(seed)
         angles = np.arange(sides) * 2 * np.pi / sides
         levels = np.linspace(-np.pi / 2, np.pi / 2, rings + 2)
@@ -96,7 +118,7 @@ class Shape:
         return self
 
 
-def _car(kind: str) -> Shape:
+def _car(kind: str) -> ObjectShape:
     """A body, and a cabin that is all window but for its roof."""
     belt = {"saloon": 0.58, "hatchback": 0.58, "estate": 0.55, "van": 0.5}[kind]
     cabin, slopes = {
@@ -105,7 +127,7 @@ def _car(kind: str) -> Shape:
         "estate": ((-0.48, 0.25), (0.04, 0.13, 0.045)),
         "van": ((-0.49, 0.36), (0.01, 0.11, 0.03)),
     }[kind]
-    shape = Shape()
+    shape = ObjectShape()
     shape.block((-0.46, 0.46), (-0.47, 0.47), (0.0, 0.2), "tyre")
     shape.block((-0.5, 0.5), (-0.5, 0.5), (0.13, belt), PAINT, top=(0.01, 0.03, 0.03))
     glass = dict.fromkeys(("front", "left", "back", "right"), "glass")
@@ -113,42 +135,44 @@ def _car(kind: str) -> Shape:
         glass = {"front": "glass"}
     shape.block(cabin, (-0.45, 0.45), (belt, 1.0), PAINT, top=slopes, others=glass)
     bonnet = np.array([[cabin[1], -0.4], [0.46, -0.4], [0.46, 0.4], [cabin[1], 0.4]])
-    shape.face(np.column_stack([bonnet, np.full(4, belt)]), PAINT, DECAL, heat=9.0)
+    shape.face(np.column_stack([bonnet, np.full(4, belt)]), PAINT, DECAL_BIAS, heat=9.0)
     for x, material in ((0.5, "lamp"), (-0.5, "rear lamp")):
         for y in (-0.36, 0.36):
             low, high = y - 0.1, y + 0.1
             ends = (low, high) if x > 0 else (high, low)
             upright = [[x, ends[0], 0.36], [x, ends[1], 0.36], [x * 0.98, ends[1], 0.5], [x * 0.98, ends[0], 0.5]]
-            shape.face(np.array(upright), material, 3 * DECAL)
+            shape.face(np.array(upright), material, 3 * DECAL_BIAS)
     return shape
 
 
-def _truck(box: str) -> Shape:
-    shape = Shape()
+def _truck(box: str) -> ObjectShape:
+    shape = ObjectShape()
     shape.block((-0.49, 0.48), (-0.42, 0.42), (0.0, 0.22), "tyre")
     shape.block((-0.5, 0.22), (-0.5, 0.5), (0.2, 1.0), box)
     shape.block((0.26, 0.5), (-0.48, 0.48), (0.12, 0.78), PAINT, top=(0, 0.03, 0.02), heat=6.0)
     window = [[0.487, -0.42, 0.5], [0.487, 0.42, 0.5], [0.475, 0.4, 0.72], [0.475, -0.4, 0.72]]
-    shape.face(np.array(window), "glass", 6 * DECAL)
+    shape.face(np.array(window), "glass", 6 * DECAL_BIAS)
     return shape
 
 
-def _bus() -> Shape:
-    shape = Shape()
+def _bus() -> ObjectShape:
+    shape = ObjectShape()
     shape.block((-0.49, 0.49), (-0.46, 0.46), (0.0, 0.12), "tyre")
     shape.block((-0.5, 0.5), (-0.5, 0.5), (0.1, 0.95), PAINT, others={"top": "light clothes"})
     for y in (0.5, -0.5):
         along = (0.46, -0.46) if y > 0 else (-0.46, 0.46)
         strip = [[along[0], y, 0.45], [along[1], y, 0.45], [along[1], y, 0.8], [along[0], y, 0.8]]
-        shape.face(np.array(strip), "glass", DECAL)
-    shape.face(np.array([[0.5, -0.45, 0.4], [0.5, 0.45, 0.4], [0.5, 0.45, 0.85], [0.5, -0.45, 0.85]]), "glass", DECAL)
+        shape.face(np.array(strip), "glass", DECAL_BIAS)
+    shape.face(
+        np.array([[0.5, -0.45, 0.4], [0.5, 0.45, 0.4], [0.5, 0.45, 0.85], [0.5, -0.45, 0.85]]), "glass", DECAL_BIAS
+    )
     shape.block((-0.3, -0.12), (-0.3, 0.3), (0.95, 1.0), "steel", heat=5.0)
     shape.block((0.1, 0.3), (-0.3, 0.3), (0.95, 1.0), "steel", heat=5.0)
     return shape
 
 
-def _bicycle() -> Shape:
-    shape = Shape()
+def _bicycle() -> ObjectShape:
+    shape = ObjectShape()
     for x in (-0.32, 0.32):
         shape.block((x - 0.18, x + 0.18), (-0.05, 0.05), (0.0, 0.37), "tyre", top=(0.07, 0.07, 0))
     shape.block((-0.3, 0.3), (-0.04, 0.04), (0.3, 0.42), "steel")
@@ -159,16 +183,16 @@ def _bicycle() -> Shape:
     return shape
 
 
-def _pedestrian() -> Shape:
-    shape = Shape()
+def _pedestrian() -> ObjectShape:
+    shape = ObjectShape()
     shape.block((-0.32, 0.32), (-0.3, 0.3), (0.0, 0.48), "denim")
     shape.block((-0.42, 0.42), (-0.5, 0.5), (0.45, 0.84), CLOTHING, top=(0.1, 0.1, 0.08))
     shape.block((-0.26, 0.26), (-0.2, 0.2), (0.84, 1.0), "hair", others={"front": "skin"})
     return shape
 
 
-def _building(roof: str, covering: str, wall: str) -> Shape:
-    shape = Shape()
+def _building(roof: str, covering: str, wall: str) -> ObjectShape:
+    shape = ObjectShape()
     if roof == "flat":
         shape.block((-0.5, 0.5), (-0.5, 0.5), (0, 1), wall, pattern=FACADE, others={"top": covering})
         shape.pattern[0] = ROOF
@@ -186,8 +210,8 @@ def _building(roof: str, covering: str, wall: str) -> Shape:
     return shape
 
 
-def _tree(seed: int, conifer: bool) -> Shape:
-    shape = Shape()
+def _tree(seed: int, conifer: bool) -> ObjectShape:
+    shape = ObjectShape()
     shape.block((-0.04, 0.04), (-0.04, 0.04), (0, 0.4), "bark")
     if conifer:
         angles = np.arange(8) * np.pi / 4
@@ -200,12 +224,12 @@ def _tree(seed: int, conifer: bool) -> Shape:
     return shape.ball("foliage", (0.25, 1.0), seed)
 
 
-def _lamp() -> Shape:
-    shape = Shape().block((-0.5, -0.42), (-0.1, 0.1), (0, 1), "steel")
+def _lamp() -> ObjectShape:
+    shape = ObjectShape().block((-0.5, -0.42), (-0.1, 0.1), (0, 1), "steel")
     return shape.block((-0.5, 0.5), (-0.15, 0.15), (0.97, 1.0), "steel")
 
 
-SHAPES: dict[str, Shape] = {
+SHAPES: dict[str, ObjectShape] = {
     **{kind: _car(kind) for kind in ("saloon", "hatchback", "estate", "van")},
     "box truck": _truck("white paint"),
     "tarpaulin truck": _truck("tarpaulin"),

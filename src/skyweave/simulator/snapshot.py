@@ -1,26 +1,55 @@
 """A world at one time: where everything is, and what a camera would see of it."""
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.ground import Ground
 from skyweave.recordings.recording import Annotations
-from skyweave.simulator.appearance import dressed
+from skyweave.simulator.appearance import sample_appearance
 from skyweave.simulator.ground import GroundMap
 from skyweave.simulator.light import ShadowMap
-from skyweave.simulator.scene_objects import Faces, Things, build_faces
-from skyweave.simulator.surface_classes import SURFACE, surface_of_materials
+from skyweave.simulator.pedestrians import Pedestrians
+from skyweave.simulator.scene_objects import Faces, SceneObjects, build_faces
+from skyweave.simulator.scenery import Scenery
+from skyweave.simulator.surface_classes import SURFACE_INDEX, surface_of_materials
 from skyweave.simulator.terrain import ground_inverse_depth, heights_at
-from skyweave.simulator.visibility import GROUND, View, again, look
-
-if TYPE_CHECKING:
-    from skyweave.simulator.world import World
+from skyweave.simulator.traffic import Traffic
+from skyweave.simulator.visibility import GROUND, RenderedView, render_view, rerender_view
 
 
-class Moment:
-    """A world as it was at one time, ready to be looked at from anywhere.
+class WorldState(Protocol):
+    """What a snapshot takes from a world.
+
+    Attributes:
+        index, seed: of the scene.
+        ground: terrain in local axes.
+        maps: the fine and the coarse raster of the ground.
+        traffic, pedestrians, scenery: everything that is there.
+        fixtures: faces of what does not move.
+        fixed_shadows: on the ground, of what does not move.
+        recent_shadows: of the snapshot that asked last.
+    """
+
+    index: int
+    seed: int
+    ground: Ground
+    maps: tuple[GroundMap, GroundMap]
+    traffic: Traffic
+    pedestrians: Pedestrians
+    scenery: Scenery
+    fixtures: Faces
+    fixed_shadows: ShadowMap
+    recent_shadows: dict[str, Any]
+
+
+class WorldSnapshot:
+    """A world as it was at one time, ready to be rendered from anywhere.
+
+    Args:
+        world: as it is now.
 
     Attributes:
         count: annotated objects; they are the first owners of the faces.
@@ -29,18 +58,20 @@ class Moment:
         middle: height of the ground in the middle of the world.
     """
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: WorldState) -> None:
         self.ground, self.maps = world.ground, world.maps
         traffic, pedestrians, scenery = world.traffic, world.pedestrians, world.scenery
-        rows = [(v.name, v.kind, v.size, v.look, v.v > 0.3, traffic.pose(v)) for v in traffic.vehicles]
-        rows += [(w.name, "pedestrian", w.size, w.look, False, pedestrians.pose(w)) for w in pedestrians.walkers]
-        dresses = [dressed(kind, look, size) for _, kind, size, look, _, _ in rows]
+        rows = [(v.name, v.kind, v.size, v.appearance_seed, v.v > 0.3, traffic.pose(v)) for v in traffic.vehicles]
+        rows += [
+            (w.name, "pedestrian", w.size, w.appearance_seed, False, pedestrians.pose(w)) for w in pedestrians.walkers
+        ]
+        appearances = [sample_appearance(kind, appearance_seed, size) for _, kind, size, appearance_seed, _, _ in rows]
         names = [row[0] for row in rows]
         categories = [row[1] for row in rows]
         places = [(p.x, p.y, p.yaw, p.vx, p.vy) for *_, p in rows]
         running = [row[4] for row in rows]
         for number, parked in enumerate(scenery.parked):
-            dresses.append(dressed("car", (number + 1) * 7919 + world.index * 104729 + world.seed, None))
+            appearances.append(sample_appearance("car", (number + 1) * 7919 + world.index * 104729 + world.seed, None))
             names.append(f"parked-{number + 1:04d}")
             categories.append("car")
             places.append((parked.x, parked.y, parked.yaw, 0.0, 0.0))
@@ -48,48 +79,68 @@ class Moment:
         self.count = len(names)
         self._poses = np.array(places, float).reshape(-1, 5)
         self._names, self._categories = tuple(names), tuple(categories)
-        self._sizes = np.array([dress.size for dress in dresses], float).reshape(-1, 3)
+        self._sizes = np.array([appearance.size for appearance in appearances], float).reshape(-1, 3)
         flat = self._poses[:, :2]
         self._bases = np.column_stack([flat, heights_at(self.ground, flat)])
-        things = Things(
-            shapes=tuple(dress.shape for dress in dresses),
-            surfaces=np.array([SURFACE[category] for category in categories], np.uint8),
+        objects = SceneObjects(
+            shapes=tuple(appearance.shape for appearance in appearances),
+            surfaces=np.array([SURFACE_INDEX[category] for category in categories], np.uint8),
             bases=self._bases,
             sizes=self._sizes,
             yaws=self._poses[:, 2],
-            paints=tuple(dress.paint for dress in dresses),
-            brightness=np.array([dress.brightness for dress in dresses], float),
+            paints=tuple(appearance.paint for appearance in appearances),
+            brightness=np.array([appearance.brightness for appearance in appearances], float),
             running=np.array(running, bool),
         )
-        own = build_faces(things)
-        self.faces: Faces = own.joined(world.fixtures, self.count)
-        self._own, self._fixed_shadows, self._recent = own, world.fixed_shadows, world.recent_shadows
+        object_faces = build_faces(objects)
+        self.faces: Faces = object_faces.joined(world.fixtures, self.count)
+        self._object_faces, self._fixed_shadows, self._recent = object_faces, world.fixed_shadows, world.recent_shadows
         lit = world.fixed_shadows.lit(flat[:, 0].astype(np.float32), flat[:, 1].astype(np.float32))
         self.lit_owners = np.concatenate([lit, np.ones(len(world.scenery.fixtures))]).astype(np.float32)
         self.middle = float(heights_at(self.ground, np.zeros((1, 2)))[0])
-        self._last: tuple[np.ndarray, View] | None = None
+        self._last: tuple[np.ndarray, RenderedView] | None = None
 
     @property
     def shadows(self) -> ShadowMap:
-        """On the ground, of everything. They are large: a world keeps those of the last moment that asked."""
-        if self._recent.get("moment") is not self:
-            self._recent.update(moment=self, shadows=self._fixed_shadows.with_shadows(self._own))
+        """Return the shadows of everything on the ground. They are large: a world keeps those of the snapshot that
+        asked last.
+        """
+        if self._recent.get("snapshot") is not self:
+            self._recent.update(snapshot=self, shadows=self._fixed_shadows.with_shadows(self._object_faces))
         shadows: ShadowMap = self._recent["shadows"]
         return shadows
 
-    def look(self, geometry: CameraGeometry) -> View:
-        """What a camera in local axes shows."""
-        return look(self.faces, geometry, ground_inverse_depth(self.ground, geometry), self.count)
+    def render(self, geometry: CameraGeometry) -> RenderedView:
+        """Return what a camera shows.
 
-    def again(self, face: np.ndarray, geometry: CameraGeometry) -> View:
-        """The same from the faces that it showed; the last answer is kept, for an image is followed by its depth."""
+        Args:
+            geometry: in local axes.
+        """
+        return render_view(self.faces, geometry, ground_inverse_depth(self.ground, geometry), self.count)
+
+    def rerender(self, face: np.ndarray, geometry: CameraGeometry) -> RenderedView:
+        """Return what a camera shows, from the faces that it showed; the last view is kept, for an image is followed
+        by its depth.
+
+        Args:
+            face: (rows, columns) int32, as in `RenderedView`.
+            geometry: in local axes.
+        """
         if self._last is None or not np.array_equal(self._last[0], face):
-            self._last = face, again(face, self.faces, geometry, ground_inverse_depth(self.ground, geometry))
+            self._last = face, rerender_view(face, self.faces, geometry, ground_inverse_depth(self.ground, geometry))
         return self._last[1]
 
-    def classes(self, view: View, geometry: CameraGeometry) -> np.ndarray:
-        """(rows, columns) uint8 index into ``SURFACES``."""
-        surface = np.append(self.faces.surface, (SURFACE["sky"], SURFACE["soil"])).astype(np.uint8)
+    def classes(self, view: RenderedView, geometry: CameraGeometry) -> np.ndarray:
+        """Return the surface class of every pixel.
+
+        Args:
+            view: as of `render`.
+            geometry: in local axes.
+
+        Returns:
+            (rows, columns) uint8 index into ``SURFACES``.
+        """
+        surface = np.append(self.faces.surface, (SURFACE_INDEX["sky"], SURFACE_INDEX["soil"])).astype(np.uint8)
         classes = surface[view.face]
         row, column = np.nonzero(view.face == GROUND)
         if row.size:
@@ -108,7 +159,11 @@ class Moment:
         return classes
 
     def annotations(self, origin: np.ndarray) -> Annotations:
-        """All objects, in the scene's own reference system."""
+        """Return all objects in the scene's own reference system.
+
+        Args:
+            origin: (3,) of the local axes in that system, metres.
+        """
         centres = self._bases + origin
         centres[:, 2] += self._sizes[:, 2] / 2
         boxes = Boxes(centres, self._sizes, np.arctan2(np.sin(self._poses[:, 2]), np.cos(self._poses[:, 2])))

@@ -21,7 +21,7 @@ SURFACES = (
     "sky",
 )
 CATEGORIES = ("car", "truck", "bus", "bicycle", "pedestrian")
-SURFACE = {name: number for number, name in enumerate(SURFACES)}
+SURFACE_INDEX = {name: number for number, name in enumerate(SURFACES)}
 _GROUND = {
     "vegetation": ("grass", "meadow", "dry grass", "crop"),
     "soil": ("soil", "gravel"),
@@ -33,9 +33,9 @@ _GROUND = {
 
 def surface_of_materials() -> np.ndarray:
     """(materials,) uint8 class of the ground by its material."""
-    classes = np.full(len(MATERIALS), SURFACE["soil"], np.uint8)
+    classes = np.full(len(MATERIALS), SURFACE_INDEX["soil"], np.uint8)
     for surface, materials in _GROUND.items():
         for number, name in enumerate(MATERIALS):
             if name in materials:
-                classes[number] = SURFACE[surface]
+                classes[number] = SURFACE_INDEX[surface]
     return classes

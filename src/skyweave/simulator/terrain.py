@@ -7,17 +7,24 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import MIN_DESCENT, ElevationModel, Ground, GroundPlane
 from skyweave.simulator.config import TerrainConfig
 
-REACH = 2.0  # of the elevation model, in sides of the world
+TERRAIN_EXTENT_FACTOR = 2.0  # of the elevation model, in sides of the world
 ITERATIONS = 25
-EXACT = 5e-5  # metres of depth by which a ray may miss
-TOUCHING = 1e-6  # metres above a plane at which a camera lies on it and sees nothing of it
+DEPTH_TOLERANCE_M = 5e-5  # metres of depth by which a ray may miss
+MIN_CAMERA_HEIGHT_M = 1e-6  # metres above a plane at which a camera lies on it and sees nothing of it
 
 
 def build_terrain(config: TerrainConfig, base: float, size: float, generator: np.random.Generator) -> Ground:
-    """The ground about the middle of the world, its lowest place at the height ``base``."""
+    """Build the ground about the middle of the world.
+
+    Args:
+        config: relief and wavelength.
+        base: height of its lowest place, metres.
+        size: side of the world, metres.
+        generator: of random numbers.
+    """
     if config.relief == 0:
         return GroundPlane(base)
-    grid = MapGrid.around(0.0, 0.0, REACH * size, config.resolution)
+    grid = MapGrid.around(0.0, 0.0, TERRAIN_EXTENT_FACTOR * size, config.resolution)
     x, y = np.moveaxis(grid.cell_centres(), -1, 0)
     heights = np.zeros(grid.shape)
     for share in (1.0, 0.5, 0.3):  # waves of several lengths and directions
@@ -30,14 +37,30 @@ def build_terrain(config: TerrainConfig, base: float, size: float, generator: np
 
 
 def heights_at(ground: Ground, points: np.ndarray) -> np.ndarray:
-    """(n,) heights of the ground at (n, 2) points; beyond an elevation model as at its edge."""
+    """Return heights of the ground; beyond an elevation model as at its edge.
+
+    Args:
+        ground: level or with relief.
+        points: (n, 2) local metres.
+
+    Returns:
+        (n,) metres.
+    """
     if isinstance(ground, ElevationModel):
         points = np.stack(_inside(ground, points[..., 0], points[..., 1]), -1)
     return np.asarray(ground.height(points), np.float64)
 
 
 def ground_inverse_depth(ground: Ground, geometry: CameraGeometry) -> np.ndarray:
-    """(rows, columns) float64: one over the depth of the ground, 0 where a ray meets none."""
+    """Return one over the depth of the ground, 0 where a ray meets none.
+
+    Args:
+        ground: level or with relief.
+        geometry: of the camera.
+
+    Returns:
+        (rows, columns) float64.
+    """
     camera, position = geometry.camera, geometry.position
     rotation = geometry.world_from_camera[:3, :3]
     per_pixel = rotation @ np.linalg.inv(camera.intrinsics)  # world ray = per_pixel @ (u, v, 1)
@@ -45,7 +68,9 @@ def ground_inverse_depth(ground: Ground, geometry: CameraGeometry) -> np.ndarray
     fall = -(per_pixel[2, 0] * u + per_pixel[2, 1] * v + per_pixel[2, 2])
     if isinstance(ground, GroundPlane):
         height = position[2] - ground.z
-        return np.where(fall > MIN_DESCENT, fall / height, 0.0) if height > TOUCHING else np.zeros(fall.shape)
+        return (
+            np.where(fall > MIN_DESCENT, fall / height, 0.0) if height > MIN_CAMERA_HEIGHT_M else np.zeros(fall.shape)
+        )
     assert isinstance(ground, ElevationModel)
     east = per_pixel[0, 0] * u + per_pixel[0, 1] * v + per_pixel[0, 2]
     north = per_pixel[1, 0] * u + per_pixel[1, 1] * v + per_pixel[1, 2]
@@ -67,17 +92,17 @@ def _relief(
     high = np.maximum((position[2] - ground.heights.min()) / f, low)
     above = _clearance(ground, position, e, n, f, low)
     below = _clearance(ground, position, e, n, f, high)
-    found = high.copy()
+    depths = high.copy()
     for _ in range(ITERATIONS):  # regula falsi with the Illinois change: the ends stay on both sides
         share = np.clip(above / np.maximum(above - below, 1e-12), 0.0, 1.0)
-        found = low + (high - low) * share
-        gap = _clearance(ground, position, e, n, f, found)
-        if np.abs(gap / f).max(initial=0.0) < EXACT:
+        depths = low + (high - low) * share
+        gap = _clearance(ground, position, e, n, f, depths)
+        if np.abs(gap / f).max(initial=0.0) < DEPTH_TOLERANCE_M:
             break
         over = gap > 0
-        low, high = np.where(over, found, low), np.where(over, high, found)
+        low, high = np.where(over, depths, low), np.where(over, high, depths)
         above, below = np.where(over, gap, above / 2), np.where(over, below / 2, gap)
-    depth[steep] = np.where(below <= 0, found, 0.0)
+    depth[steep] = np.where(below <= 0, depths, 0.0)
     grazing = (fall > MIN_DESCENT) & ~steep
     if grazing.any():
         rays = np.stack([east[grazing], north[grazing], -fall[grazing]], -1)

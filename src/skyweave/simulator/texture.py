@@ -12,12 +12,12 @@ from skyweave.core.sensors import Sensor
 from skyweave.simulator.ground import GroundMap
 from skyweave.simulator.materials import reflectances, temperatures
 
-SMALLEST = 8  # cells along a side of the coarsest copy
-GRAIN = 4.0  # kelvin by which ground that is twice as bright is warmer
+MIN_PYRAMID_CELLS = 8  # cells along a side of the coarsest copy
+HEAT_PER_BRIGHTNESS_K = 4.0  # kelvin by which ground that is twice as bright is warmer
 
 
 @dataclass(frozen=True)
-class Response:
+class SensorResponse:
     """How a sensor answers to materials: one channel for each optical band, then two if it has thermal bands.
 
     Attributes:
@@ -32,8 +32,13 @@ class Response:
     thermal: tuple[int, ...]
 
     @classmethod
-    def of(cls, sensor: Sensor, air: float) -> "Response":
-        """Of a sensor in air of a temperature in kelvin."""
+    def of(cls, sensor: Sensor, air: float) -> "SensorResponse":
+        """Return the response of a sensor.
+
+        Args:
+            sensor: with optical or thermal bands.
+            air: temperature in kelvin.
+        """
         optical = tuple(i for i, band in enumerate(sensor.bands) if band.kind == "optical")
         thermal = tuple(i for i, band in enumerate(sensor.bands) if band.kind == "thermal")
         table = reflectances(tuple(sensor.bands[i] for i in optical))
@@ -43,11 +48,11 @@ class Response:
 
     @property
     def wavelengths(self) -> np.ndarray:
-        """(optical,) nanometres."""
+        """Return (optical,) centre wavelengths in nanometres."""
         return np.array([self.sensor.bands[i].wavelength for i in self.optical], float)
 
 
-class Texture:
+class TexturePyramid:
     """The ground as channels of a response.
 
     Args:
@@ -56,13 +61,13 @@ class Texture:
         finest: footprint in metres of the sharpest pixel; finer copies are left out.
     """
 
-    def __init__(self, response: Response, fine: GroundMap, coarse: GroundMap, finest: float = 0.0) -> None:
+    def __init__(self, response: SensorResponse, fine: GroundMap, coarse: GroundMap, finest: float = 0.0) -> None:
         self.half = np.float32(fine.extent / 2)
         sizes: list[tuple[int, float]] = []
         for ground in (fine, coarse):
             self.first_coarse = len(sizes)
             largest = ground.cells
-            while ground.extent / largest * 2 <= finest and largest > 2 * SMALLEST:
+            while ground.extent / largest * 2 <= finest and largest > 2 * MIN_PYRAMID_CELLS:
                 largest //= 2
             sizes += [(cells, ground.extent / cells) for cells in _halves(largest)]
         self.cells = np.array([cells for cells, _ in sizes], np.int32)
@@ -80,7 +85,16 @@ class Texture:
                     self.flat[start : start + areas[level], channel] = plane.ravel()
 
     def read(self, x: np.ndarray, y: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """(p, channels) at local positions, averaged over about a footprint in metres, all (p,) float32."""
+        """Read the ground, averaged over about a footprint.
+
+        Args:
+            x: (p,) float32 local metres east.
+            y: (p,) float32 local metres north.
+            footprint: (p,) float32 metres.
+
+        Returns:
+            (p, channels) float32.
+        """
         inside = np.maximum(np.abs(x), np.abs(y)) < self.half
         first = np.where(inside, self.texels[0], self.texels[self.first_coarse])
         steps = np.log2(np.maximum(footprint, np.float32(1e-6)) / first)
@@ -114,23 +128,23 @@ class Texture:
 
 
 def _halves(cells: int) -> list[int]:
-    found = [cells]
-    while found[-1] > SMALLEST:
-        found.append(found[-1] // 2)
-    return found
+    sizes = [cells]
+    while sizes[-1] > MIN_PYRAMID_CELLS:
+        sizes.append(sizes[-1] // 2)
+    return sizes
 
 
-def _channel(response: Response, ground: GroundMap, channel: int) -> np.ndarray:
+def _channel(response: SensorResponse, ground: GroundMap, channel: int) -> np.ndarray:
     """(n, n) float32: one channel of a ground raster."""
     optical = len(response.optical)
     plane = response.table[:, channel][ground.material]
     if channel < optical:
         plane *= ground.brightness
         if ground.photographed is not None and ground.photographed.any():
-            picture = _photographed(ground, float(response.wavelengths[channel]))
-            plane = np.where(ground.photographed, picture, plane)
+            orthophoto = _photographed(ground, float(response.wavelengths[channel]))
+            plane = np.where(ground.photographed, orthophoto, plane)
     elif channel == optical:
-        plane += np.float32(GRAIN) * (ground.brightness - 1)
+        plane += np.float32(HEAT_PER_BRIGHTNESS_K) * (ground.brightness - 1)
     return np.asarray(plane)
 
 
@@ -142,11 +156,11 @@ def _photographed(ground: GroundMap, wavelength: float) -> np.ndarray:
     at = float(np.interp(wavelength, photograph.wavelengths, np.arange(bands)))
     low = min(int(at), bands - 1)
     high = min(low + 1, bands - 1)
-    picture = photograph.reflectance[low] * (1 - (at - low)) + photograph.reflectance[high] * (at - low)
+    orthophoto = photograph.reflectance[low] * (1 - (at - low)) + photograph.reflectance[high] * (at - low)
     metres = (np.arange(ground.cells) + 0.5) * ground.texel - ground.extent / 2
     column = np.floor(metres / photograph.pixel + columns / 2).astype(np.int64) % columns
     row = np.floor(metres / photograph.pixel + rows / 2).astype(np.int64) % rows
-    return np.asarray(picture[row[:, None], column], np.float32)
+    return np.asarray(orthophoto[row[:, None], column], np.float32)
 
 
 def _halved(plane: np.ndarray) -> np.ndarray:

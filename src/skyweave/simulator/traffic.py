@@ -11,15 +11,15 @@ import numpy as np
 
 from skyweave.simulator.config import TrafficConfig
 from skyweave.simulator.roads import RoadNetwork
-from skyweave.simulator.vehicles import KINDS, Pose, Vehicle
+from skyweave.simulator.vehicles import VEHICLE_KINDS, PlanarPose, Vehicle
 
-STEP = 0.1  # seconds, at most
-STANDSTILL = 2.0  # metres to the vehicle before
-HARDEST = 7.0  # metres per second squared that brakes can do
-LOOKAHEAD = 70.0
-GREEN, CLEARING = 14.0, 4.0  # seconds of the lights
-PARTED = 6.0  # metres after which ways from one lane are apart
-BESIDE, SOON = 2.5, 4.0  # metres, seconds: who is nearer to a way on a zebra, or will be
+MAX_STEP_S = 0.1  # seconds, at most
+STANDSTILL_GAP_M = 2.0  # metres to the vehicle before
+MAX_BRAKING_M_S2 = 7.0  # metres per second squared that brakes can do
+LOOKAHEAD_M = 70.0
+GREEN_S, CLEARING_S = 14.0, 4.0  # seconds of the lights
+PARTED_M = 6.0  # metres after which ways from one lane are apart
+ZEBRA_CLEARANCE_M, ZEBRA_LOOKAHEAD_S = 2.5, 4.0  # metres, seconds: who is nearer to a way on a zebra, or will be
 
 
 Occupancy = dict[int, list[tuple[float, Vehicle]]]
@@ -38,48 +38,76 @@ class Traffic:
         self.network, self.generator = network, generator
         self.vehicles: list[Vehicle] = []
         self.time = 0.0
-        self.wanted = {"bus": config.buses, "truck": config.trucks, "car": config.cars, "bicycle": config.bicycles}
+        self.target_counts = {
+            "bus": config.buses,
+            "truck": config.trucks,
+            "car": config.cars,
+            "bicycle": config.bicycles,
+        }
         # by zebra, people on it: metres from the middle of the road and metres a second, kept by `Pedestrians`
         self.zebras: dict[tuple[int, int], list[tuple[float, float]]] = {}
-        self._counts = dict.fromkeys(self.wanted, 0)
+        self._counts = dict.fromkeys(self.target_counts, 0)
         self._limit = network.lanes[0].limit
-        self._phases = [float(generator.uniform(0, 2 * (GREEN + CLEARING))) for _ in network.crossings]
+        self._phases = [float(generator.uniform(0, 2 * (GREEN_S + CLEARING_S))) for _ in network.crossings]
         self._crossings = {way: i for i, crossing in enumerate(network.crossings) for way in crossing.conflicts}
         self._taken: list[dict[Vehicle, int]] = [{} for _ in network.crossings]
-        for kind, number in self.wanted.items():
+        for kind, number in self.target_counts.items():
             for _ in range(number):
                 self._place(kind)
 
     def step(self, seconds: float) -> None:
-        """Move on by some seconds, in steps of at most `STEP`."""
-        steps = max(math.ceil(seconds / STEP - 1e-9), 1)
+        """Move all vehicles on, in steps of at most `MAX_STEP_S`.
+
+        Args:
+            seconds: by which.
+        """
+        steps = max(math.ceil(seconds / MAX_STEP_S - 1e-9), 1)
         for _ in range(steps):
             self._advance(seconds / steps)
 
     def green(self, crossing: int, arm: int) -> bool:
-        """Whether an arm of a crossing has green; always where there are no lights."""
+        """Return whether an arm of a crossing has green; it always has where there are no lights.
+
+        Args:
+            crossing: its index.
+            arm: 0 east, 1 north, 2 west, 3 south.
+        """
         if not self.network.crossings[crossing].lights:
             return True
-        phase = (self.time + self._phases[crossing]) % (2 * (GREEN + CLEARING))
-        start = (arm % 2) * (GREEN + CLEARING)
-        return start <= phase < start + GREEN
+        phase = (self.time + self._phases[crossing]) % (2 * (GREEN_S + CLEARING_S))
+        start = (arm % 2) * (GREEN_S + CLEARING_S)
+        return start <= phase < start + GREEN_S
 
     def until_green(self, crossing: int, arm: int) -> float:
-        """Seconds until an arm that has red gets green."""
-        phase = (self.time + self._phases[crossing]) % (2 * (GREEN + CLEARING))
-        return ((arm % 2) * (GREEN + CLEARING) - phase) % (2 * (GREEN + CLEARING))
+        """Return the seconds until an arm that has red gets green.
+
+        Args:
+            crossing: its index.
+            arm: 0 east, 1 north, 2 west, 3 south.
+        """
+        phase = (self.time + self._phases[crossing]) % (2 * (GREEN_S + CLEARING_S))
+        return ((arm % 2) * (GREEN_S + CLEARING_S) - phase) % (2 * (GREEN_S + CLEARING_S))
 
     def crossed_by(self, crossing: int, arm: int) -> bool:
-        """Whether some vehicle has reserved a way over this zebra."""
+        """Return whether some vehicle has reserved a way over a zebra.
+
+        Args:
+            crossing: its index.
+            arm: of the zebra.
+        """
         return any(arm in self.network.lanes[way].arms for way in self._taken[crossing].values())
 
-    def pose(self, vehicle: Vehicle) -> Pose:
-        """Middle, heading and velocity of a vehicle; its axles are on the lane."""
+    def pose(self, vehicle: Vehicle) -> PlanarPose:
+        """Return middle, heading and velocity of a vehicle; its axles are on the lane.
+
+        Args:
+            vehicle: one of this traffic.
+        """
         half = vehicle.axles / 2
         fx, fy, ftx, fty = self._point(vehicle, vehicle.s + half)
         rx, ry, rtx, rty = self._point(vehicle, vehicle.s - half)
         vx, vy = vehicle.v * (ftx + rtx) / 2, vehicle.v * (fty + rty) / 2
-        return Pose((fx + rx) / 2, (fy + ry) / 2, math.atan2(fy - ry, fx - rx), vx, vy)
+        return PlanarPose((fx + rx) / 2, (fy + ry) / 2, math.atan2(fy - ry, fx - rx), vx, vy)
 
     def _point(self, vehicle: Vehicle, s: float) -> tuple[float, float, float, float]:
         lanes, place = self.network.lanes, vehicle.place
@@ -111,7 +139,7 @@ class Traffic:
             self._extend(vehicle)
         for vehicle in gone:
             self.vehicles.remove(vehicle)
-        for kind, number in self.wanted.items():
+        for kind, number in self.target_counts.items():
             if sum(vehicle.kind == kind for vehicle in self.vehicles) < number:
                 self._enter(kind)
         self.time += dt
@@ -132,38 +160,38 @@ class Traffic:
 
     def _acceleration(self, vehicle: Vehicle, order: Occupancy) -> float:
         """The model's answer to the leader, the limit, and a stop line or turn ahead, whichever asks for most."""
-        lanes, kind, half = self.network.lanes, KINDS[vehicle.kind], vehicle.size[0] / 2
+        lanes, kind, half = self.network.lanes, VEHICLE_KINDS[vehicle.kind], vehicle.size[0] / 2
         limit = min(vehicle.desired, lanes[vehicle.route[vehicle.place]].limit)
-        answer = self._follow(vehicle, limit, math.inf, 0.0)
+        acceleration = self._follow(vehicle, limit, math.inf, 0.0)
         ahead = -vehicle.s  # from the middle to the start of the lane that is looked at
         for number in range(vehicle.place, len(vehicle.route)):
             index = vehicle.route[number]
             lane = lanes[index]
             if number > vehicle.place:
                 if lane.limit < vehicle.v:  # brake in time for the turn
-                    wanted = math.sqrt(lane.limit**2 + 1.4 * kind.braking * max(ahead - 1.0, 0.0))
-                    answer = min(answer, self._follow(vehicle, wanted, math.inf, 0.0))
+                    speed = math.sqrt(lane.limit**2 + 1.4 * kind.braking * max(ahead - 1.0, 0.0))
+                    acceleration = min(acceleration, self._follow(vehicle, speed, math.inf, 0.0))
                 if lane.crossing is not None and vehicle.reserved != index:
                     distance = ahead - half
                     braking = vehicle.v**2 / (2 * kind.braking) + vehicle.v + 6.0
                     if not (distance < braking and self._reserve(vehicle, index, order)):
-                        gap = distance + STANDSTILL - 0.3  # stand with the front just before the line
-                        return min(answer, self._follow(vehicle, vehicle.desired, gap, vehicle.v))
+                        gap = distance + STANDSTILL_GAP_M - 0.3  # stand with the front just before the line
+                        return min(acceleration, self._follow(vehicle, vehicle.desired, gap, vehicle.v))
             for s, other in order.get(index, ()):
                 if other is not vehicle and ahead + s > 0:
                     gap = ahead + s - other.size[0] / 2 - half
-                    return min(answer, self._follow(vehicle, vehicle.desired, gap, vehicle.v - other.v))
+                    return min(acceleration, self._follow(vehicle, vehicle.desired, gap, vehicle.v - other.v))
             ahead += lane.length
-            if ahead > LOOKAHEAD:
+            if ahead > LOOKAHEAD_M:
                 break
-        return answer
+        return acceleration
 
     def _follow(self, vehicle: Vehicle, desired: float, gap: float, approach: float) -> float:
         """The model's acceleration for a gap in metres that closes at ``approach`` metres a second."""
-        kind, v = KINDS[vehicle.kind], vehicle.v
+        kind, v = VEHICLE_KINDS[vehicle.kind], vehicle.v
         dynamic = v * kind.headway + v * approach / (2 * math.sqrt(kind.acceleration * kind.braking))
-        closeness = ((STANDSTILL + max(0.0, dynamic)) / max(gap, 0.05)) ** 2
-        return max(kind.acceleration * (1 - (v / desired) ** 4 - closeness), -HARDEST)
+        closeness = ((STANDSTILL_GAP_M + max(0.0, dynamic)) / max(gap, 0.05)) ** 2
+        return max(kind.acceleration * (1 - (v / desired) ** 4 - closeness), -MAX_BRAKING_M_S2)
 
     def _reserve(self, vehicle: Vehicle, way: int, order: Occupancy) -> bool:
         lanes, index = self.network.lanes, self._crossings[way]
@@ -178,8 +206,8 @@ class Traffic:
         room = lanes[after].length
         for s, other in order.get(after, ())[:1]:
             room = s - other.size[0] / 2 if other.v < 4.0 else math.inf
-        pending = sum(other.size[0] + STANDSTILL + 1 for other, its in taken.items() if its == way)
-        if room - pending < vehicle.size[0] + STANDSTILL + 1:
+        pending = sum(other.size[0] + STANDSTILL_GAP_M + 1 for other, its in taken.items() if its == way)
+        if room - pending < vehicle.size[0] + STANDSTILL_GAP_M + 1:
             return False
         taken[vehicle] = vehicle.reserved = way
         return True
@@ -189,7 +217,7 @@ class Traffic:
         lanes, place = self.network.lanes, other.place
         if other.route[place] != its:
             return place > 0 and other.route[place - 1] == its and self._same_start(its, way)
-        return self._same_start(its, way) and other.s - other.size[0] / 2 > min(PARTED, lanes[its].length - 1.0)
+        return self._same_start(its, way) and other.s - other.size[0] / 2 > min(PARTED_M, lanes[its].length - 1.0)
 
     def _same_start(self, one: int, other: int) -> bool:
         a, b = self.network.lanes[one], self.network.lanes[other]
@@ -199,10 +227,10 @@ class Traffic:
         """Whether somebody is where a way crosses a zebra, or will be there soon."""
         if not (people := self.zebras.get((crossing, arm))):
             return False
-        at = float(self.network.own(point - self.network.crossings[crossing].centre)[1 - arm % 2])
+        at = float(self.network.to_grid_axes(point - self.network.crossings[crossing].centre)[1 - arm % 2])
         for place, speed in people:
             before = (at - place) * (1 if speed > 0 else -1)
-            if -BESIDE < before < BESIDE + abs(speed) * SOON:
+            if -ZEBRA_CLEARANCE_M < before < ZEBRA_CLEARANCE_M + abs(speed) * ZEBRA_LOOKAHEAD_S:
                 return True
         return False
 
@@ -217,10 +245,10 @@ class Traffic:
         """Choose the way on, and forget lanes that lie behind."""
         lanes = self.network.lanes
         while len(vehicle.route) - vehicle.place < 4 and (following := lanes[vehicle.route[-1]].successors):
-            turns = [lanes[index].turn for index in following]
-            weights = np.array([2.5 if turn in ("left", "right") else 6.0 for turn in turns])
-            if not KINDS[vehicle.kind].turns and "straight" in turns:
-                weights = np.array([float(turn == "straight") for turn in turns])
+            directions = [lanes[index].turn for index in following]
+            weights = np.array([2.5 if turn in ("left", "right") else 6.0 for turn in directions])
+            if not VEHICLE_KINDS[vehicle.kind].may_turn and "straight" in directions:
+                weights = np.array([float(turn == "straight") for turn in directions])
             vehicle.route.append(int(self.generator.choice(following, p=weights / weights.sum())))
         if vehicle.place > 3:
             del vehicle.route[0]
@@ -258,10 +286,12 @@ class Traffic:
 
     def _lanes(self, kind: str, among: "range | list[int]") -> list[int]:
         lanes = self.network.lanes
-        return [index for index in among if lanes[index].kind == KINDS[kind].lane and lanes[index].crossing is None]
+        return [
+            index for index in among if lanes[index].kind == VEHICLE_KINDS[kind].lane and lanes[index].crossing is None
+        ]
 
     def _new(self, name: str, lane: int) -> Vehicle:
-        kind, draw = KINDS[name], self.generator
+        kind, draw = VEHICLE_KINDS[name], self.generator
         share = float(draw.uniform())  # a long vehicle is a wide one, more or less
         size = (
             kind.lengths[0] + share * (kind.lengths[1] - kind.lengths[0]),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Kind:
+class VehicleKind:
     """What vehicles of a kind have in common.
 
     Attributes:
@@ -13,7 +13,7 @@ class Kind:
         speed: desired, as a share of the limit, or metres a second for a bicycle.
         acceleration, braking: comfortable, metres per second squared.
         headway: seconds to the vehicle before.
-        turns: whether it turns at crossings where it could go straight on.
+        may_turn: whether it turns at crossings where it could go straight on.
     """
 
     lane: str
@@ -24,14 +24,14 @@ class Kind:
     acceleration: float
     braking: float
     headway: float
-    turns: bool = True
+    may_turn: bool = True
 
 
-KINDS = {
-    "car": Kind("road", (3.7, 5.0), (1.68, 1.95), (1.42, 1.85), (0.8, 1.0), 1.6, 2.0, 1.2),
-    "truck": Kind("road", (7.0, 10.5), (2.4, 2.55), (3.0, 3.8), (0.7, 0.85), 0.9, 1.6, 1.6, False),
-    "bus": Kind("road", (10.5, 12.0), (2.5, 2.55), (2.9, 3.2), (0.7, 0.85), 0.9, 1.5, 1.6, False),
-    "bicycle": Kind("cycle", (1.7, 1.9), (0.55, 0.7), (1.65, 1.85), (3.5, 6.0), 1.0, 2.0, 1.0),
+VEHICLE_KINDS = {
+    "car": VehicleKind("road", (3.7, 5.0), (1.68, 1.95), (1.42, 1.85), (0.8, 1.0), 1.6, 2.0, 1.2),
+    "truck": VehicleKind("road", (7.0, 10.5), (2.4, 2.55), (3.0, 3.8), (0.7, 0.85), 0.9, 1.6, 1.6, False),
+    "bus": VehicleKind("road", (10.5, 12.0), (2.5, 2.55), (2.9, 3.2), (0.7, 0.85), 0.9, 1.5, 1.6, False),
+    "bicycle": VehicleKind("cycle", (1.7, 1.9), (0.55, 0.7), (1.65, 1.85), (3.5, 6.0), 1.0, 2.0, 1.0),
 }
 
 
@@ -41,12 +41,12 @@ class Vehicle:
 
     Attributes:
         name: unique in the scene.
-        kind: key of ``KINDS``.
+        kind: key of ``VEHICLE_KINDS``.
         size: length, width, height in metres.
         desired: metres a second on a free road.
         route: lanes that it is on or will take; ``place``: index of the one its middle is on.
         s: metres of its middle along that lane; v: metres a second; a: metres per second squared.
-        look: number from which its looks are drawn.
+        appearance_seed: number from which its looks are drawn.
         reserved: way across a crossing that it may take, or has not left yet.
     """
 
@@ -57,7 +57,7 @@ class Vehicle:
     route: list[int]
     s: float
     v: float
-    look: int
+    appearance_seed: int
     place: int = 0
     a: float = 0.0
     reserved: int | None = None
@@ -69,7 +69,7 @@ class Vehicle:
 
 
 @dataclass(frozen=True)
-class Pose:
+class PlanarPose:
     """Where something is: metres, radians, metres a second."""
 
     x: float

@@ -9,7 +9,7 @@ import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import invert_transform
-from skyweave.simulator.rasterise import clip_near, count_alone, fill, nearest
+from skyweave.simulator.rasterise import clip_to_near_plane, count_unoccluded_pixels, depth_test, rasterise_polygons
 from skyweave.simulator.scene_objects import Faces
 
 SKY, GROUND = -2, -1
@@ -17,22 +17,23 @@ SLIVER = 1e-9  # faces seen from so much on edge have no pixels
 
 
 @dataclass(frozen=True)
-class View:
+class RenderedView:
     """What a camera shows.
 
     Attributes:
         face: (rows, columns) int32 index of the face, ``GROUND`` or ``SKY``.
         inverse_depth: (rows, columns) float64, one over metres along the optical axis; 0 for the sky.
-        visible: (owners,) pixels that show each counted object; alone: that would, were nothing in the way.
+        visible: (owners,) pixels that show each counted object.
+        unoccluded: (owners,) pixels that would show it, were nothing in the way.
     """
 
     face: np.ndarray
     inverse_depth: np.ndarray
     visible: np.ndarray
-    alone: np.ndarray
+    unoccluded: np.ndarray
 
 
-def look(faces: Faces, geometry: CameraGeometry, ground: np.ndarray, counted: int) -> View:
+def render_view(faces: Faces, geometry: CameraGeometry, ground: np.ndarray, counted: int) -> RenderedView:
     """Render faces before the ground.
 
     Args:
@@ -46,31 +47,38 @@ def look(faces: Faces, geometry: CameraGeometry, ground: np.ndarray, counted: in
     planes, facing = _planes(faces, geometry)
     candidates = np.flatnonzero(facing)
     quads = faces.corners[candidates] @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
-    clipped, source = clip_near(quads)
+    clipped, source = clip_to_near_plane(quads)
     pixels_of = clipped[..., :2] / clipped[..., 2:] @ camera.intrinsics[:2, :2].T + camera.intrinsics[:2, 2]
     low, high = pixels_of.min(1), pixels_of.max(1)
     inside = ((high > 0) & (low < (camera.columns, camera.rows))).all(1)
     polygons, source = pixels_of[inside], candidates[source[inside]]
-    filled = fill(polygons, camera.rows, camera.columns)
+    filled = rasterise_polygons(polygons, camera.rows, camera.columns)
     a, b, c = (planes[source] * (1 + faces.bias[source])[:, None]).T
     at = filled.polygon
     inverse_depth = a[at] * (filled.column + 0.5)
     inverse_depth += b[at] * (filled.row + 0.5)
     inverse_depth += c[at]
-    shown = nearest(filled, inverse_depth, ground)
+    shown = depth_test(filled, inverse_depth, ground)
     owners = np.where(faces.owner[source] < counted, faces.owner[source], -1)
-    alone = count_alone(filled, polygons, owners, counted, camera.rows, camera.columns)
+    unoccluded = count_unoccluded_pixels(filled, polygons, owners, counted, camera.rows, camera.columns)
     owner = np.append(owners, -1)[shown.ravel()]
     visible = np.bincount(owner[owner >= 0], minlength=counted)
     face = np.where(shown >= 0, np.append(source, GROUND)[shown], np.where(ground > 0, GROUND, SKY)).astype(np.int32)
-    return View(face, _inverse_depth(face, planes, ground), visible, alone)
+    return RenderedView(face, _inverse_depth(face, planes, ground), visible, unoccluded)
 
 
-def again(face: np.ndarray, faces: Faces, geometry: CameraGeometry, ground: np.ndarray) -> View:
-    """The view of which only the faces were kept, but for its counts."""
+def rerender_view(face: np.ndarray, faces: Faces, geometry: CameraGeometry, ground: np.ndarray) -> RenderedView:
+    """Return the view of which only the faces were kept, without its counts.
+
+    Args:
+        face: (rows, columns) int32, as in `RenderedView`.
+        faces: in the camera's world.
+        geometry: without distortion.
+        ground: (rows, columns) inverse depth of the ground.
+    """
     planes, _ = _planes(faces, geometry)
     none = np.zeros(0, np.int64)
-    return View(face, _inverse_depth(face, planes, ground), none, none)
+    return RenderedView(face, _inverse_depth(face, planes, ground), none, none)
 
 
 def _planes(faces: Faces, geometry: CameraGeometry) -> tuple[np.ndarray, np.ndarray]:

@@ -16,28 +16,28 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor, get_sensor
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.simulator.config import WorldConfig
-from skyweave.simulator.ground import Photograph, paint_ground
-from skyweave.simulator.light import Light, ShadowMap
+from skyweave.simulator.ground import Orthophoto, paint_ground
+from skyweave.simulator.light import Illumination, ShadowMap
 from skyweave.simulator.materials import check_renderable
 from skyweave.simulator.pedestrians import Pedestrians
 from skyweave.simulator.platforms import Mount, Platform, make_platforms
-from skyweave.simulator.roads import MARGIN, build_roads
-from skyweave.simulator.scene_objects import Things, build_faces
+from skyweave.simulator.roads import MARGIN_M, build_roads
+from skyweave.simulator.scene_objects import SceneObjects, build_faces
 from skyweave.simulator.scenery import build_scenery
-from skyweave.simulator.shading import measure, shade
-from skyweave.simulator.snapshot import Moment
-from skyweave.simulator.surface_classes import SURFACE
+from skyweave.simulator.shading import apply_sensor_noise, shade
+from skyweave.simulator.snapshot import WorldSnapshot
+from skyweave.simulator.surface_classes import SURFACE_INDEX
 from skyweave.simulator.terrain import build_terrain, heights_at
-from skyweave.simulator.texture import Response, Texture
+from skyweave.simulator.texture import SensorResponse, TexturePyramid
 from skyweave.simulator.traffic import Traffic
-from skyweave.simulator.visibility import View
+from skyweave.simulator.visibility import RenderedView
 
 
 def simulate_scene(
     config: WorldConfig,
     index: int,
     seed: int | None = None,
-    photograph: Photograph | None = None,
+    photograph: Orthophoto | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RecordedScene:
     """One scene of a recording; its pictures are rendered when they are loaded.
@@ -74,7 +74,7 @@ class World:
     """
 
     def __init__(
-        self, config: WorldConfig, seed: int = 0, index: int = 0, photograph: Photograph | None = None
+        self, config: WorldConfig, seed: int = 0, index: int = 0, photograph: Orthophoto | None = None
     ) -> None:
         self.config, self.seed, self.index = config, seed, index
         self.name = f"{config.name}-{index:04d}"
@@ -84,9 +84,9 @@ class World:
         # on a whole cell of the elevation model, so that it need not be resampled
         self.origin = np.array([round(config.place.east / step) * step, round(config.place.north / step) * step, 0.0])
         self.network = build_roads(config.roads, draw("roads"))
-        size = config.roads.size + 2 * MARGIN
+        size = config.roads.size + 2 * MARGIN_M
         self.ground = build_terrain(config.terrain, config.place.height, size, draw("terrain"))
-        self.light = Light.draw(config.light, draw("light"))
+        self.light = Illumination.draw(config.light, draw("light"))
         self.scenery = build_scenery(self.network, config.scenery, config.traffic.parked, draw("scenery"))
         paints = self.scenery.paints
         self.maps = paint_ground(self.network, paints, config.scenery.texture, draw("ground"), photograph)
@@ -95,7 +95,7 @@ class World:
         self.traffic = Traffic(self.network, config.traffic, draw("traffic"))
         self.pedestrians = Pedestrians(self.network, self.traffic, config.traffic.pedestrians, draw("pedestrians"))
         self._drops = draw("drops")
-        self._textures: dict[str, tuple[Response, Texture]] = {}
+        self._textures: dict[str, tuple[SensorResponse, TexturePyramid]] = {}
         self.fixtures = build_faces(self._fixtures())
         base = ShadowMap(self.maps[0].extent, self.light)
         self.fixed_shadows = base.with_shadows(self.fixtures)
@@ -110,13 +110,24 @@ class World:
 
     @staticmethod
     def check(config: WorldConfig) -> None:
-        """Raise ``ValueError`` for what only shows when a world is built: sensors, names, the time zone."""
+        """Check what only shows when a world is built: sensors, names, the time zone.
+
+        Args:
+            config: of the world.
+
+        Raises:
+            ConfigError: the world cannot be built.
+        """
         _sensors(config)
         _start(config)
         make_platforms(config.platforms, 0.0, config.errors, np.random.default_rng(0))
 
     def step(self, seconds: float | None = None) -> None:
-        """Everything moves on, by the configured interval if nothing else is said."""
+        """Move everything on.
+
+        Args:
+            seconds: by which; None for the configured interval.
+        """
         seconds = self.config.interval if seconds is None else seconds
         self._advance(seconds)
         for platform in self.platforms:
@@ -125,25 +136,32 @@ class World:
         self.frames_done += 1
 
     def frame(self, platforms: Sequence[str] | None = None) -> Frame:
-        """What platforms see now, all of them or those named.
+        """Return what platforms see now.
 
         Which object each pixel shows is known at once; images, depth and classes are rendered when they are loaded.
+
+        Args:
+            platforms: names; None for all of them.
         """
-        moment = Moment(self)
+        snapshot = WorldSnapshot(self)
         captures, visibility = {}, {}
         for platform in self.platforms:
             for mount in platform.mounts:
                 dropped = self._drops.random() < self.config.errors.dropped
-                absent = dropped or self.frames_done % platform.config.every
-                if absent or (platforms is not None and platform.name not in platforms):
+                skipped = dropped or self.frames_done % platform.config.every
+                if skipped or (platforms is not None and platform.name not in platforms):
                     continue
-                capture, seen = self._capture(moment, platform, mount)
+                capture, seen = self._capture(snapshot, platform, mount)
                 captures[mount.channel], visibility[mount.channel] = capture, seen
-        annotations = replace(moment.annotations(self.origin), visibility=visibility)
+        annotations = replace(snapshot.annotations(self.origin), visibility=visibility)
         return Frame(self.time, captures, annotations)
 
     def scene(self, frames: Sequence[Frame]) -> RecordedScene:
-        """Frames of this world as a scene."""
+        """Return frames of this world as a scene.
+
+        Args:
+            frames: in order of time.
+        """
         place, light = self.config.place, self.light
         elevation = np.degrees(np.arcsin(light.sun[2]))
         crossings = len(self.network.crossings)
@@ -151,7 +169,7 @@ class World:
         return RecordedScene(self.name, frames, place.crs, text, place.name, self.world_ground())
 
     def world_ground(self) -> Ground:
-        """The ground in the scene's own reference system."""
+        """Return the ground in the scene's own reference system."""
         if not isinstance(self.ground, ElevationModel):
             return self.ground
         grid = self.ground.grid
@@ -160,19 +178,28 @@ class World:
         return ElevationModel(self.ground.heights, moved)
 
     def placed(self, geometry: CameraGeometry) -> CameraGeometry:
-        """A camera in the scene's own reference system instead of local axes."""
+        """Return a camera in the scene's own reference system instead of local axes.
+
+        Args:
+            geometry: in local axes.
+        """
         pose = geometry.world_from_camera.copy()
         pose[:3, 3] += self.origin
         return replace(geometry, world_from_camera=pose, crs=self.config.place.crs)
 
-    def response(self, sensor: Sensor, finest: float) -> tuple[Response, Texture]:
-        """How a sensor sees this world's materials and its ground."""
+    def response(self, sensor: Sensor, finest: float) -> tuple[SensorResponse, TexturePyramid]:
+        """Return how a sensor sees this world's materials and its ground.
+
+        Args:
+            sensor: with optical or thermal bands.
+            finest: footprint of the sharpest pixel, metres.
+        """
         # cameras of about the same sharpness share a texture
         level = int(np.floor(np.log2(max(finest, 1e-3) / self.maps[0].texel)))
         key = f"{sensor.name} {[band.name for band in sensor.bands]} {max(level, 0)}"
         if key not in self._textures:
-            response = Response.of(sensor, self.light.air)
-            self._textures[key] = response, Texture(response, *self.maps, finest)
+            response = SensorResponse.of(sensor, self.light.air)
+            self._textures[key] = response, TexturePyramid(response, *self.maps, finest)
         return self._textures[key]
 
     def _advance(self, seconds: float) -> None:
@@ -195,13 +222,13 @@ class World:
         place = np.array([pose.x, pose.y])
         return np.append(place, heights_at(self.ground, place[None])[0])
 
-    def _fixtures(self) -> Things:
+    def _fixtures(self) -> SceneObjects:
         fixtures = self.scenery.fixtures
         surfaces = {"building": "building", "tree": "tree", "lamp": "pole"}
         places = np.array([(f.x, f.y) for f in fixtures], float).reshape(-1, 2)
-        return Things(
+        return SceneObjects(
             shapes=tuple(f.shape for f in fixtures),
-            surfaces=np.array([SURFACE[surfaces[f.kind]] for f in fixtures], np.uint8),
+            surfaces=np.array([SURFACE_INDEX[surfaces[f.kind]] for f in fixtures], np.uint8),
             bases=np.column_stack([places, heights_at(self.ground, places)]),
             sizes=np.array([f.size for f in fixtures], float).reshape(-1, 3),
             yaws=np.array([f.yaw for f in fixtures], float),
@@ -210,11 +237,11 @@ class World:
             running=np.zeros(len(fixtures), bool),
         )
 
-    def _capture(self, moment: Moment, platform: Platform, mount: Mount) -> tuple[Capture, np.ndarray]:
+    def _capture(self, snapshot: WorldSnapshot, platform: Platform, mount: Mount) -> tuple[Capture, np.ndarray]:
         """A picture that is rendered when it is loaded, and the share of each object that it shows."""
         true, sensor = platform.geometry(mount), self.sensors[mount.config.sensor, _names(mount.config.bands)]
-        view = moment.look(true)
-        shares = np.where(view.alone > 0, view.visible / np.maximum(view.alone, 1), 0.0)
+        view = snapshot.render(true)
+        shares = np.where(view.unoccluded > 0, view.visible / np.maximum(view.unoccluded, 1), 0.0)
         # faces compress to a hundredth; what follows from them is computed again when it is asked for
         packed, shape = zlib.compress(view.face.tobytes(), 1), view.face.shape
         reported = self.placed(platform.reported(true))
@@ -224,21 +251,21 @@ class World:
             return np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape)
 
         def load() -> Observation:
-            pixels, distance = self._render(moment, moment.again(seen(), true), true, mount, sensor, number)
+            pixels, distance = self._render(snapshot, snapshot.rerender(seen(), true), true, mount, sensor, number)
             source = f"{self.name}/{channel}/{number}"
             return Observation.from_pixels(pixels, sensor, distance, None, reported, stamp, source)
 
         def load_instances() -> np.ndarray:
             face = seen()
-            owner = np.append(moment.faces.owner, (-1, -1))[face]  # ground and sky count from the end
-            return np.where(owner < moment.count, owner, -1).astype(np.int32)
+            owner = np.append(snapshot.faces.owner, (-1, -1))[face]  # ground and sky count from the end
+            return np.where(owner < snapshot.count, owner, -1).astype(np.int32)
 
         def load_depth() -> np.ndarray:
             with np.errstate(divide="ignore"):
-                return (1 / moment.again(seen(), true).inverse_depth).astype(np.float32)
+                return (1 / snapshot.rerender(seen(), true).inverse_depth).astype(np.float32)
 
         def load_classes() -> np.ndarray:
-            return moment.classes(moment.again(seen(), true), true)
+            return snapshot.classes(snapshot.rerender(seen(), true), true)
 
         capture = Capture(
             channel=channel,
@@ -255,28 +282,34 @@ class World:
         return capture, shares
 
     def _render(
-        self, moment: Moment, view: View, geometry: CameraGeometry, mount: Mount, sensor: Sensor, number: int
+        self,
+        snapshot: WorldSnapshot,
+        view: RenderedView,
+        geometry: CameraGeometry,
+        mount: Mount,
+        sensor: Sensor,
+        number: int,
     ) -> tuple[np.ndarray, float]:
         """(bands, rows, columns) in the sensor's units, and metres of a pixel on the ground, in the middle."""
         rows, columns, times = mount.camera.rows, mount.camera.columns, mount.config.supersampling
         middle = float(view.inverse_depth[rows // 2, columns // 2])
         finer = replace(geometry, camera=geometry.camera.resized(rows * times, columns * times))
         if times > 1:
-            view = moment.look(finer)
-        above = float(geometry.position[2] - moment.middle)
+            view = snapshot.render(finer)
+        above = float(geometry.position[2] - snapshot.middle)
         focal = float(geometry.camera.intrinsics[0, 0])
         response, texture = self.response(sensor, above / focal / times)
-        lit = moment.lit_owners
-        image = shade(view, moment.faces, lit, finer, response, texture, moment.shadows, moment.middle)
+        lit = snapshot.lit_owners
+        image = shade(view, snapshot.faces, lit, finer, response, texture, snapshot.shadows, snapshot.middle)
         if times > 1:
             image = image.reshape(len(image), rows, times, columns, times).mean((2, 4))
         noise = _generators(self.seed, self.index)(f"noise {mount.channel} {number}")
         distance = (1 / middle if middle > 0 else max(above, 1.0)) / focal
-        return measure(image, response, mount.config.noise, noise, moment.shadows.light.level), distance
+        return apply_sensor_noise(image, response, mount.config.noise, noise, snapshot.shadows.light.level), distance
 
 
 def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Sensor]:
-    found = {}
+    sensors = {}
     for platform in config.platforms:
         for camera in platform.cameras:
             sensor = get_sensor(camera.sensor)
@@ -284,8 +317,8 @@ def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Se
                 # another set of bands is another sensor, and a recording knows sensors by name
                 sensor = replace(sensor.select(camera.bands), name=f"{sensor.name}-{'-'.join(camera.bands)}")
             check_renderable(sensor)
-            found[camera.sensor, _names(camera.bands)] = sensor
-    return found
+            sensors[camera.sensor, _names(camera.bands)] = sensor
+    return sensors
 
 
 def _start(config: WorldConfig) -> int:

@@ -27,7 +27,7 @@ def test_summary_in_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert found["categories"] == {"car": [16, 8], "truck": [4, 2], "pedestrian": [4, 2]}
     assert found["splits"] == {"train": 1, "val": 1} and found["crs"] == ["EPSG:32632"]
     camera = found["channels"]["UAV_1"]
-    assert camera["sizes"] == [[60, 100], [30, 50]] and camera["pictures"] == 4 and camera["missing"] == 0
+    assert camera["sizes"] == [[60, 100], [30, 50]] and camera["images"] == 4 and camera["missing"] == 0
     assert camera["altitude"] == pytest.approx([40, 40]) and camera["field_of_view"][0] == pytest.approx(58.1, abs=0.1)
     assert 40 < camera["pitch"][0] < camera["pitch"][1] < 45
     assert camera["truth"] == ["depth", "instances", "classes", "pose"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("onnxruntime", reason="the extra `export_model` is not installed")
+pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
 
 import onnx
 import onnxruntime
@@ -79,7 +79,7 @@ def written(
 ) -> tuple[ExportedModel, Backbone, Sensor, dict[str, bool]]:
     sensor, tokenizer, options = CASES[request.param]
     backbone = small(sensor, tokenizer)
-    path = tmp_path_factory.mktemp("export_model") / "model.onnx"
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
     return export_model(backbone, path, sensor, **options), backbone, sensor, options
 
 
@@ -170,7 +170,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.slow
 def test_the_command_exports_shipped_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "tiny.onnx"
-    code = main(["export_model", "tiny", "-o", str(path), "--sensor", "sentinel2-l2a", "--bands", "B04,B08", "--json"])
+    code = main(["export", "tiny", "-o", str(path), "--sensor", "sentinel2-l2a", "--bands", "B04,B08", "--json"])
     assert code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["outputs"] == {"embedding": [-1, 192], "features": [-1, 192, -1, -1]}
@@ -184,9 +184,9 @@ def test_the_command_exports_shipped_weights(tmp_path: Path, capsys: pytest.Capt
 
 def test_the_command_names_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["-o", str(tmp_path / "x.onnx"), "--sensor", "sentinel2-l2a"]
-    assert main(["export_model", "tiny", *out, "--bands", "B04,B99"]) == 2
+    assert main(["export", "tiny", *out, "--bands", "B04,B99"]) == 2
     assert "B99" in capsys.readouterr().err
-    assert main(["export_model", "tiny", *out, "--gsd", "-1"]) == 2
+    assert main(["export", "tiny", *out, "--gsd", "-1"]) == 2
     assert "--gsd is -1" in capsys.readouterr().err
-    assert main(["export_model", "nothing", *out]) == 2
+    assert main(["export", "nothing", *out]) == 2
     assert "no weights 'nothing'" in capsys.readouterr().err

@@ -1,1 +1,5 @@
 """Recordings of several platforms: their types, and readers and writers of their files."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

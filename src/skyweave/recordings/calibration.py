@@ -12,21 +12,24 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import invert_transform, make_transform
 
-CENTRE = 0.5  # both count pixels from the centre of the first one; ours is at (0.5, 0.5)
-SUBPIXELS = 64.0  # in which Qualisys writes intrinsics
-MILLIMETRES = 1e-3
+PIXEL_CENTRE = 0.5  # both count pixels from the centre of the first one; ours is at (0.5, 0.5)
+SUBPIXELS_PER_PIXEL = 64.0  # in which Qualisys writes intrinsics
+METRES_PER_MILLIMETRE = 1e-3
 
 
 def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
-    """Cameras by name, in the file's own world (z up, metres).
+    """Read calibrated cameras by name, in the file's own world (z up, metres).
 
     ``.json``: for each camera ``K`` (3 x 3, pixels), ``R_world_to_cam`` (3 x 3), ``t_world_to_cam_m`` (3),
     ``size_wh``, and ``distortion`` (k1 k2 p1 p2 [k3]) if it has one (``distortion_as_written_in_qca`` is read, too).
     ``.qca.txt`` or ``.xml``: a Qualisys calibration.
 
+    Args:
+        path: the file.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: neither of the two, or a camera that lacks something; the message names file, camera and key.
+        DataError: neither of the two, or a camera that lacks something; the message names file, camera and key.
     """
     path = Path(path)
     if not path.exists():
@@ -46,7 +49,7 @@ def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
 
 def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
     intrinsics = np.array(camera["K"], np.float64)
-    intrinsics[:2, 2] += CENTRE
+    intrinsics[:2, 2] += PIXEL_CENTRE
     written = camera.get("distortion", camera.get("distortion_as_written_in_qca", ()))
     columns, rows = camera["size_wh"]
     pinhole = PinholeCamera(intrinsics, rows, columns, _five(written))
@@ -58,20 +61,26 @@ def _qualisys(text: str) -> dict[str, CameraGeometry]:
     cameras: dict[str, CameraGeometry] = {}
     for node in ElementTree.fromstring(text).iter("camera"):
         name = node.get("serial", f"camera {len(cameras) + 1}")
-        pose, lens, view = node.find("make_transform"), node.find("intrinsic"), node.find("fov_video")
-        missing = [
-            n for n, part in (("make_transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None
-        ]
+        pose, lens, view = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
+        missing = [n for n, part in (("transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None]
         if pose is None or lens is None or view is None:
             raise DataError(f"camera {name} has no {' and no '.join(missing)}")
         rotation = np.array([[float(pose.attrib[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)])
         rotation *= np.array([[1.0], [-1], [-1]])  # its camera looks along -z with y up
-        centre = np.array([float(pose.attrib[axis]) for axis in "xyz"]) * MILLIMETRES
+        centre = np.array([float(pose.attrib[axis]) for axis in "xyz"]) * METRES_PER_MILLIMETRE
         number = {key: float(value) for key, value in lens.attrib.items() if _is_number(value)}
         intrinsics = np.array(
             [
-                [number["focalLengthU"] / SUBPIXELS, 0, number["centerPointU"] / SUBPIXELS + CENTRE],
-                [0, number["focalLengthV"] / SUBPIXELS, number["centerPointV"] / SUBPIXELS + CENTRE],
+                [
+                    number["focalLengthU"] / SUBPIXELS_PER_PIXEL,
+                    0,
+                    number["centerPointU"] / SUBPIXELS_PER_PIXEL + PIXEL_CENTRE,
+                ],
+                [
+                    0,
+                    number["focalLengthV"] / SUBPIXELS_PER_PIXEL,
+                    number["centerPointV"] / SUBPIXELS_PER_PIXEL + PIXEL_CENTRE,
+                ],
                 [0, 0, 1],
             ]
         )

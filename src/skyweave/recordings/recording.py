@@ -16,7 +16,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.observation import Observation
 
-ANY = "any"
+ALL_CHANNELS = "any"
 """Channel of a visibility that holds for all cameras together."""
 
 
@@ -72,13 +72,13 @@ class Annotations:
     def __post_init__(self) -> None:
         n = len(self.boxes)
         object.__setattr__(self, "velocities", np.asarray(self.velocities, np.float64).reshape(-1, 2))
-        found = {
+        lengths = {
             "velocities": len(self.velocities),
             "categories": len(self.categories),
             "instances": len(self.instances),
             **{f"visibility of {channel}": len(values) for channel, values in self.visibility.items()},
         }
-        wrong = {name: count for name, count in found.items() if count != n}
+        wrong = {name: count for name, count in lengths.items() if count != n}
         if wrong:
             raise DataError(f"{n} boxes, but {', '.join(f'{count} {name}' for name, count in wrong.items())}")
 
@@ -102,7 +102,11 @@ class Frame:
     world_from_ego: np.ndarray | None = None
 
     def channels(self, platform: str) -> frozenset[str]:
-        """Cameras of a platform that have a picture."""
+        """Return the cameras of a platform that have an image in this frame.
+
+        Args:
+            platform: its name.
+        """
         return frozenset(name for name, capture in self.captures.items() if capture.platform == platform)
 
 
@@ -148,12 +152,15 @@ class Recording:
     notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> "list[RecordedScene]":
-        """The scenes of a split.
+        """Return the scenes of a split.
+
+        Args:
+            name: ``train``, ``val`` or ``test``.
 
         Raises:
-            ValueError: no such split; the message lists those there are.
+            DataError: no such split; the message lists those there are.
         """
         if name not in self.splits:
             raise DataError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits) or 'none'}")
-        wanted = set(self.splits[name])
-        return [scene for scene in self.scenes if scene.name in wanted]
+        names = set(self.splits[name])
+        return [scene for scene in self.scenes if scene.name in names]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from skyweave.recordings.nuscenes.summary import ChannelSummary, Summary
+    from skyweave.recordings.nuscenes.summary import ChannelSummary, RecordingSummary
 
 MAX_ROWS = 10  # scenes and channels in the tables without --all
 QUICK_SCENES = 5  # scenes that --quick reads
@@ -20,15 +20,15 @@ def print_recording_summary(folder: str, version: str | None, quick: bool, every
     from rich.console import Console
     from rich.progress import Progress
 
-    from skyweave.recordings.nuscenes import find_version, layout_name, load_recording
-    from skyweave.recordings.nuscenes.summary import summarise
+    from skyweave.recordings.nuscenes import find_version, load_recording, recording_layout
+    from skyweave.recordings.nuscenes.summary import summarise_recording
 
     root, version = find_version(folder, version)
-    layout = layout_name(root, version)
+    layout = recording_layout(root, version)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("reading tables", total=None)
         recording = load_recording(root, version)
-        summary = summarise(
+        summary = summarise_recording(
             recording,
             QUICK_SCENES if quick else None,
             lambda done, total: bar.update(task, description="reading scenes", completed=done, total=total),
@@ -41,7 +41,7 @@ def print_recording_summary(folder: str, version: str | None, quick: bool, every
     return 0
 
 
-def _print(path: str, version: str, layout: str, scenes: int, summary: "Summary", everything: bool) -> None:
+def _print(path: str, version: str, layout: str, scenes: int, summary: "RecordingSummary", everything: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -54,7 +54,7 @@ def _print(path: str, version: str, layout: str, scenes: int, summary: "Summary"
         console.print(f"counted over the first {summary.read} scenes (--quick)")
 
     limit = None if everything else MAX_ROWS
-    cameras = _table("camera", "platform", "pictures", "missing", "size", "view", "altitude", "pitch", "truth")
+    cameras = _table("camera", "platform", "images", "missing", "size", "view", "altitude", "pitch", "truth")
     for name, channel in list(summary.channels.items())[:limit]:
         cameras.add_row(Text(name), Text(channel.platform), *_cells(channel))
     console.print(cameras)
@@ -86,7 +86,7 @@ def _print(path: str, version: str, layout: str, scenes: int, summary: "Summary"
 
 def _cells(channel: "ChannelSummary") -> list[str]:
     return [
-        str(channel.pictures),
+        str(channel.images),
         str(channel.missing) if channel.missing else "-",
         ", ".join(f"{rows} x {columns}" for rows, columns in channel.sizes),
         _interval(channel.field_of_view, "°"),

@@ -17,7 +17,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, GroundPlane
 from skyweave.core.geometry.outlines import camera_footprint, clip_edges, name_colour, project_box_edges
 from skyweave.core.sensors import get_sensor
-from skyweave.recordings.nuscenes.link import nanoseconds
+from skyweave.recordings.nuscenes.link import nanoseconds_from_timestamp
 from skyweave.viewing.contact_sheet import write_contact_sheet
 from skyweave.viewing.ground_mosaic import frame_map_grid, render_ground_mosaic
 
@@ -89,9 +89,9 @@ def test_names_keep_their_colours() -> None:
 
 
 def test_time_stamps_in_any_unit() -> None:
-    assert nanoseconds(1_700_000_000_123_456) == 1_700_000_000_123_456_000
-    assert nanoseconds(1_700_000_000_123_456_789) == 1_700_000_000_123_456_789
-    assert nanoseconds(12.5) == 12_500 and nanoseconds(3.0) == 3000
+    assert nanoseconds_from_timestamp(1_700_000_000_123_456) == 1_700_000_000_123_456_000
+    assert nanoseconds_from_timestamp(1_700_000_000_123_456_789) == 1_700_000_000_123_456_789
+    assert nanoseconds_from_timestamp(12.5) == 12_500 and nanoseconds_from_timestamp(3.0) == 3000
 
 
 def test_a_sheet_over_hills_with_a_camera_at_the_horizon_and_another_sensor(tmp_path: Path) -> None:

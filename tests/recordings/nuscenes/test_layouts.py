@@ -8,7 +8,7 @@ import pytest
 
 from fabricated_layouts import CAR_CAMERAS, air_co_pred, nuscenes, uav3d
 from skyweave.core.geometry.ground import GroundPlane
-from skyweave.recordings.nuscenes import layout_name, load_recording
+from skyweave.recordings.nuscenes import load_recording, recording_layout
 from skyweave.recordings.nuscenes.splits import air_co_pred_splits, nuscenes_splits, uav3d_splits
 from skyweave.recordings.recording import RecordedScene
 
@@ -21,7 +21,7 @@ def test_geometry_and_objects_are_those_that_were_recorded(
 ) -> None:
     truth = write(tmp_path)
     recording = load_recording(tmp_path)
-    assert layout_name(tmp_path) == layout
+    assert recording_layout(tmp_path) == layout
     assert recording.categories == ("vehicle.car", "vehicle.truck", "human.pedestrian.adult")
     (scene,) = recording.split(split)
     assert scene.name == truth.name and scene.location == "town" and scene.crs is None
@@ -80,7 +80,7 @@ def test_air_co_pred_says_what_its_splits_are_worth(tmp_path: Path) -> None:
 def test_uav3d_boxes_are_drawn_where_its_visualiser_draws_them(tmp_path: Path) -> None:
     seen = uav3d(tmp_path)
     recording = load_recording(tmp_path)
-    assert layout_name(tmp_path) == "uav3d" and recording.categories == ("car",)
+    assert recording_layout(tmp_path) == "uav3d" and recording.categories == ("car",)
     frame = recording.scenes[0].frames[0]
     assert frame.annotations is not None and len(frame.captures) == 25
     visible = 0

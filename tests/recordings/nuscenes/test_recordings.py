@@ -19,9 +19,9 @@ from skyweave.core.geometry.ground import ElevationModel, GroundPlane
 from skyweave.core.sensors import get_sensor
 from skyweave.recordings.nuscenes import (
     finish_recording,
-    layout_name,
     load_recording,
     rasters,
+    recording_layout,
     scene_is_written,
     write_scene,
 )
@@ -45,7 +45,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_everything_comes_back(tmp_path: Path) -> None:
     made = scene(noise=0.5, distortion=(-0.1, 0.01, 0.001, -0.002, 0.0))
     recording = load_recording(write(tmp_path, made, scene("other", frames=1)))
-    assert layout_name(tmp_path) == "skyweave"
+    assert recording_layout(tmp_path) == "skyweave"
     assert (recording.name, recording.categories, recording.surfaces) == ("fabricated", CATEGORIES, SURFACES)
     assert recording.splits == {"train": ("crossing-0",), "val": ("other",)} and recording.notes == ()
     (back,) = recording.split("train")

@@ -8,7 +8,7 @@ import numpy as np
 
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.perception.results import Detections
-from skyweave.recordings.recording import ANY, Annotations
+from skyweave.recordings.recording import ALL_CHANNELS, Annotations
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def visible_objects(annotations: Annotations, channels: Collection[str] | None =
     known = annotations.visibility
     if not known:
         return np.ones(len(annotations.boxes), bool)
-    if channels is not None and ANY not in known:
+    if channels is not None and ALL_CHANNELS not in known:
         known = {name: values for name, values in known.items() if name in channels}
         if not known:
             return np.zeros(len(annotations.boxes), bool)

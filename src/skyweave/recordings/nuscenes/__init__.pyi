@@ -1,11 +1,11 @@
-from .read import find_version, layout_name, load_recording
+from .read import find_version, load_recording, recording_layout
 from .write import finish_recording, scene_is_written, write_scene
 
 __all__ = [
     "find_version",
     "finish_recording",
-    "layout_name",
     "load_recording",
+    "recording_layout",
     "scene_is_written",
     "write_scene",
 ]

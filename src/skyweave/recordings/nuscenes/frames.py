@@ -16,18 +16,31 @@ from skyweave.core.sensors import Sensor, get_sensor
 from skyweave.core.sensors.description import sensor_from_dict
 from skyweave.recordings.nuscenes import rasters
 from skyweave.recordings.nuscenes.layouts import NUSCENES, Layout
-from skyweave.recordings.nuscenes.link import LinkedScene, Moment, Picture, nanoseconds
-from skyweave.recordings.nuscenes.tables import CaptureExtras, Extras, FrameExtras, SampleAnnotation
-from skyweave.recordings.recording import ANY, Annotations, Capture, Frame
+from skyweave.recordings.nuscenes.link import LinkedImage, LinkedSample, LinkedScene, nanoseconds_from_timestamp
+from skyweave.recordings.nuscenes.tables import CaptureExtras, Extras, FrameExtras, SampleAnnotationRow
+from skyweave.recordings.recording import ALL_CHANNELS, Annotations, Capture, Frame
 
-VISIBLE_SHARE = {"1": 0.2, "2": 0.5, "3": 0.7, "4": 0.9}  # middle of the schema's ranges 0-40, 40-60, 60-80, 80-100 %
-LONGEST_GAP = 1.5  # seconds between two places of an object that still give a velocity, as in the devkit
-CAR_DISTANCE = 20.0  # metres to what a camera on a car looks at
+VISIBILITY_LEVELS = {
+    "1": 0.2,
+    "2": 0.5,
+    "3": 0.7,
+    "4": 0.9,
+}  # middle of the schema's ranges 0-40, 40-60, 60-80, 80-100 %
+MAX_VELOCITY_GAP_S = 1.5  # seconds between two places of an object that still give a velocity, as in the devkit
+CAR_VIEW_DISTANCE_M = 20.0  # metres to what a camera on a car looks at
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all frames of a recording share."""
+    """What all frames of a recording share.
+
+    Attributes:
+        root: folder that file names in the tables start from.
+        layout: the family of recordings.
+        extras: what lies beside the tables in recordings of Skyweave.
+        annotated: whether there are annotations.
+        sensors: built so far, by name.
+    """
 
     root: Path
     layout: Layout
@@ -36,7 +49,11 @@ class Context:
     sensors: dict[str, Sensor] = field(default_factory=dict)
 
     def sensor(self, name: str) -> Sensor:
-        """The sensor that the recording describes under this name, built once."""
+        """Return the sensor that the recording describes under a name, built once.
+
+        Args:
+            name: of an entry of `Extras.sensors`, or of the catalogue.
+        """
         if name not in self.sensors:
             described = self.extras.sensors.get(name) if self.extras else None
             self.sensors[name] = sensor_from_dict(described, str(self.root)) if described else get_sensor(name)
@@ -44,7 +61,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class PictureFile:
+class ImageFile:
     """What a capture of a stored recording loads.
 
     Attributes:
@@ -89,11 +106,18 @@ class PictureFile:
 
 
 def build_frame(scene: LinkedScene, context: Context, crs: str | None, number: int) -> Frame:
-    """Frame ``number`` of a scene; ``crs`` is of the world."""
-    moment, extras = scene.moments[number], context.extras
-    known = extras.frames.get(moment.token) if extras else None
-    ego = None if extras else context.layout.world_from_ego(moment)
-    rows = moment.annotations
+    """Build one frame of a scene from its joined rows.
+
+    Args:
+        scene: with its samples.
+        context: of the recording.
+        crs: of the world frame.
+        number: of the frame, from 0.
+    """
+    sample, extras = scene.samples[number], context.extras
+    known = extras.frames.get(sample.token) if extras else None
+    ego = None if extras else context.layout.world_from_ego(sample)
+    rows = sample.annotations
     places: tuple[int, ...] | None = None
     if known and known.annotations is not None:
         order = {token: index for index, token in enumerate(known.annotations)}
@@ -102,88 +126,98 @@ def build_frame(scene: LinkedScene, context: Context, crs: str | None, number: i
             kept = {row.token: place for place, (row, _) in enumerate(rows)}
             places = tuple(kept.get(token, -1) for token in known.annotations)
     captures = {}
-    for picture in moment.pictures:
-        own = extras.captures.get(picture.data.token) if extras else None
-        captures[picture.channel] = (
-            _own_capture(picture, own, context, crs, places) if own else _capture(picture, scene, context, ego)
+    for image in sample.images:
+        known_capture = extras.captures.get(image.data.token) if extras else None
+        captures[image.channel] = (
+            _skyweave_capture(image, known_capture, context, crs, places)
+            if known_capture
+            else _capture(image, scene, context, ego)
         )
     annotations: Annotations | None
     if known:
-        annotations = None if known.annotations is None else _own_annotations(rows, known, context)
+        annotations = None if known.annotations is None else _skyweave_annotations(rows, known, context)
     else:
         annotations = _annotations(scene, number, context) if context.annotated else None
-    return Frame(known.time if known else moment.time, captures, annotations, moment.token, ego)
+    return Frame(known.time if known else sample.time, captures, annotations, sample.token, ego)
 
 
-def _capture(picture: Picture, scene: LinkedScene, context: Context, ego: np.ndarray | None) -> Capture:
+def _capture(image: LinkedImage, scene: LinkedScene, context: Context, ego: np.ndarray | None) -> Capture:
     """A picture of a public recording."""
-    layout, time = context.layout, nanoseconds(picture.data.timestamp)
-    geometry = _geometry(picture, layout.world_from_camera(picture), None, (0.0,) * 5)
+    layout, time = context.layout, nanoseconds_from_timestamp(image.data.timestamp)
+    geometry = _geometry(image, layout.world_from_camera(image), None, (0.0,) * 5)
     ground = layout.ground(ego)
-    away = CAR_DISTANCE if ground is None else max(float(geometry.position[2]) - ground, 1.0)
+    away = CAR_VIEW_DISTANCE_M if ground is None else max(float(geometry.position[2]) - ground, 1.0)
     distance = away / float(geometry.camera.intrinsics[0, 0])
-    path = context.root / picture.data.filename
+    path = context.root / image.data.filename
     return Capture(
-        channel=picture.channel,
-        platform=layout.platform(picture.channel, scene.vehicle),
+        channel=image.channel,
+        platform=layout.platform(image.channel, scene.vehicle),
         time=time,
         geometry=geometry,
-        load=PictureFile(path, geometry, time, context.sensor("rgb"), distance),
+        load=ImageFile(path, geometry, time, context.sensor("rgb"), distance),
     )
 
 
-def _own_capture(
-    picture: Picture, own: CaptureExtras, context: Context, crs: str | None, places: tuple[int, ...] | None
+def _skyweave_capture(
+    image: LinkedImage, known_capture: CaptureExtras, context: Context, crs: str | None, places: tuple[int, ...] | None
 ) -> Capture:
     """A picture of one of our recordings, with what lies beside the tables."""
-    root, geometry = context.root, _geometry(picture, NUSCENES.world_from_camera(picture), crs, own.distortion)
-    sensor = context.sensor(own.sensor)
-    path = root / (own.pixels or picture.data.filename)
+    root, geometry = context.root, _geometry(image, NUSCENES.world_from_camera(image), crs, known_capture.distortion)
+    sensor = context.sensor(known_capture.sensor)
+    path = root / (known_capture.pixels or image.data.filename)
     true = None
-    if own.true_translation and own.true_rotation:
-        rotation = rotation_from_quaternion(np.array(own.true_rotation))
-        pose = make_transform(rotation, np.array(own.true_translation))
+    if known_capture.true_translation and known_capture.true_rotation:
+        rotation = rotation_from_quaternion(np.array(known_capture.true_rotation))
+        pose = make_transform(rotation, np.array(known_capture.true_translation))
         camera = geometry.camera
-        intrinsics = camera.intrinsics if own.true_intrinsics is None else np.array(own.true_intrinsics)
+        intrinsics = (
+            camera.intrinsics if known_capture.true_intrinsics is None else np.array(known_capture.true_intrinsics)
+        )
         camera = PinholeCamera(intrinsics, camera.rows, camera.columns, camera.distortion)
-        true = CameraGeometry(camera, pose, crs, picture.channel)
+        true = CameraGeometry(camera, pose, crs, image.channel)
     return Capture(
-        channel=picture.channel,
-        platform=own.platform,
-        time=own.time,
+        channel=image.channel,
+        platform=known_capture.platform,
+        time=known_capture.time,
         geometry=geometry,
-        load=PictureFile(path, geometry, own.time, sensor, own.ground_sample_distance, tuple(own.notes)),
+        load=ImageFile(
+            path, geometry, known_capture.time, sensor, known_capture.ground_sample_distance, tuple(known_capture.notes)
+        ),
         true_geometry=true,
-        true_time=own.true_time,
-        load_depth=partial(rasters.read_depth, root / own.depth) if own.depth else None,
-        load_instances=partial(load_indices, root / own.instances, places) if own.instances else None,
-        load_classes=partial(rasters.read_classes, root / own.classes) if own.classes else None,
+        true_time=known_capture.true_time,
+        load_depth=partial(rasters.read_depth, root / known_capture.depth) if known_capture.depth else None,
+        load_instances=partial(load_indices, root / known_capture.instances, places)
+        if known_capture.instances
+        else None,
+        load_classes=partial(rasters.read_classes, root / known_capture.classes) if known_capture.classes else None,
     )
 
 
-def _geometry(picture: Picture, pose: np.ndarray, crs: str | None, distortion: Any) -> CameraGeometry:
-    intrinsics = np.array(picture.calibration.camera_intrinsic, np.float64)
-    camera = PinholeCamera(intrinsics, picture.rows, picture.columns, distortion)
-    return CameraGeometry(camera, pose, crs, picture.channel)
+def _geometry(image: LinkedImage, pose: np.ndarray, crs: str | None, distortion: Any) -> CameraGeometry:
+    intrinsics = np.array(image.calibration.camera_intrinsic, np.float64)
+    camera = PinholeCamera(intrinsics, image.rows, image.columns, distortion)
+    return CameraGeometry(camera, pose, crs, image.channel)
 
 
 def _annotations(scene: LinkedScene, number: int, context: Context) -> Annotations:
     """The objects of one moment of a public recording; velocities from the moments before and after."""
-    rows = scene.moments[number].annotations
+    rows = scene.samples[number].annotations
     if not rows:
         return Annotations(Boxes(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0)), np.zeros((0, 2)), (), ())
     boxes = context.layout.boxes([row for row, _ in rows])
-    seen = [VISIBLE_SHARE.get(str(row.visibility_token), np.nan) for row, _ in rows]
+    seen = [VISIBILITY_LEVELS.get(str(row.visibility_token), np.nan) for row, _ in rows]
     return Annotations(
         boxes=boxes,
         velocities=_velocities(scene, number, boxes, [row.instance_token for row, _ in rows], context.layout),
         categories=tuple(context.layout.category(category) for _, category in rows),
         instances=tuple(row.instance_token for row, _ in rows),
-        visibility={ANY: np.array(seen)} if not np.isnan(seen).all() else {},
+        visibility={ALL_CHANNELS: np.array(seen)} if not np.isnan(seen).all() else {},
     )
 
 
-def _own_annotations(rows: list[tuple[SampleAnnotation, str]], known: FrameExtras, context: Context) -> Annotations:
+def _skyweave_annotations(
+    rows: list[tuple[SampleAnnotationRow, str]], known: FrameExtras, context: Context
+) -> Annotations:
     """The objects of one moment of our recordings, in the order of the instance rasters."""
     assert known.annotations is not None
     order = {token: index for index, token in enumerate(known.annotations)}
@@ -201,32 +235,40 @@ def _own_annotations(rows: list[tuple[SampleAnnotation, str]], known: FrameExtra
 
 def _velocities(scene: LinkedScene, number: int, boxes: Boxes, instances: list[str], layout: Layout) -> np.ndarray:
     """(n, 2) from the places before and after, as the devkit does; NaN where an object is seen once or too seldom."""
-    here = scene.moments[number]
+    here = scene.samples[number]
     now = {instance: (here.time, place) for instance, place in zip(instances, boxes.centres[:, :2], strict=True)}
-    before = _places(scene.moments[number - 1], layout) if number > 0 else {}
-    after = _places(scene.moments[number + 1], layout) if number + 1 < len(scene.moments) else {}
-    found = np.full((len(instances), 2), np.nan)
+    before = _places(scene.samples[number - 1], layout) if number > 0 else {}
+    after = _places(scene.samples[number + 1], layout) if number + 1 < len(scene.samples) else {}
+    velocities = np.full((len(instances), 2), np.nan)
     for row, instance in enumerate(instances):
         (start, first), (end, last) = before.get(instance, now[instance]), after.get(instance, now[instance])
         seconds = (end - start) / 1e9
-        longest = 2 * LONGEST_GAP if instance in before and instance in after else LONGEST_GAP
+        longest = 2 * MAX_VELOCITY_GAP_S if instance in before and instance in after else MAX_VELOCITY_GAP_S
         if 0 < seconds <= longest:
-            found[row] = (last - first) / seconds
-    return found
+            velocities[row] = (last - first) / seconds
+    return velocities
 
 
-def _places(moment: Moment, layout: Layout) -> dict[str, tuple[int, np.ndarray]]:
-    if not moment.annotations:
+def _places(sample: LinkedSample, layout: Layout) -> dict[str, tuple[int, np.ndarray]]:
+    if not sample.annotations:
         return {}
-    rows = [row for row, _ in moment.annotations]
+    rows = [row for row, _ in sample.annotations]
     centres = layout.boxes(rows).centres[:, :2]
-    return {row.instance_token: (moment.time, place) for row, place in zip(rows, centres, strict=True)}
+    return {row.instance_token: (sample.time, place) for row, place in zip(rows, centres, strict=True)}
 
 
 def load_indices(path: Path, places: tuple[int, ...] | None) -> np.ndarray:
-    """Instances as indices into the annotations that were kept: ``places`` of each in the file's order, -1 for none."""
+    """Read an instance raster as indices into the annotations that were kept.
+
+    Args:
+        path: the file.
+        places: index of each of the file's annotations among those kept, -1 for one left out; None: all were kept.
+
+    Returns:
+        (rows, columns) int32, -1 for none.
+    """
     instances = rasters.read_instances(path)
     if places is None:
         return instances
-    found: np.ndarray = np.array([*places, -1], np.int32)[instances]  # -1 takes the last
-    return found
+    kept: np.ndarray = np.array([*places, -1], np.int32)[instances]  # -1 takes the last
+    return kept

@@ -11,18 +11,18 @@ import numpy as np
 
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.frames import make_transform, rotation_about_z, rotation_from_quaternion, yaw_from_rotation
-from skyweave.recordings.nuscenes.link import Moment, Picture
-from skyweave.recordings.nuscenes.splits import Splits, air_co_pred_splits, nuscenes_splits, uav3d_splits
-from skyweave.recordings.nuscenes.tables import SampleAnnotation
+from skyweave.recordings.nuscenes.link import LinkedImage, LinkedSample
+from skyweave.recordings.nuscenes.splits import ScenesBySplit, air_co_pred_splits, nuscenes_splits, uav3d_splits
+from skyweave.recordings.nuscenes.tables import SampleAnnotationRow
 
 UAV3D_CHANNEL = re.compile(r"CAMERA_(FRONT|BACK|LEFT|RIGHT|BOTTOM)_id_(\d+)")
 UAV_CHANNEL = re.compile(r"UAV_(\d+)")
 LIDAR = "LIDAR_TOP"
 UAV3D_EGO = "CAMERA_BOTTOM_id_0"
-AIR_CO_PRED_HEIGHT = 50.0  # metres of its ego frame above the ground
+AIR_CO_PRED_EGO_HEIGHT_M = 50.0  # metres of its ego frame above the ground
 
 # Left-handed CARLA axes (x forward, y right, z up): of the world to ours, and of a camera from OpenCV's.
-OURS_FROM_CARLA = np.diag([1.0, -1.0, 1.0])
+ENU_FROM_CARLA = np.diag([1.0, -1.0, 1.0])
 MIRRORED_Z = np.diag([1.0, 1.0, -1.0])
 CARLA_FROM_OPENCV = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
@@ -45,19 +45,23 @@ class Layout:
     """
 
     name: str
-    world_from_camera: Callable[[Picture], np.ndarray]
-    boxes: Callable[[list[SampleAnnotation]], Boxes]
-    world_from_ego: Callable[[Moment], np.ndarray | None]
+    world_from_camera: Callable[[LinkedImage], np.ndarray]
+    boxes: Callable[[list[SampleAnnotationRow]], Boxes]
+    world_from_ego: Callable[[LinkedSample], np.ndarray | None]
     platform: Callable[[str, str], str]
     category: Callable[[str], str]
-    splits: Callable[[str, Iterable[str]], Splits]
+    splits: Callable[[str, Iterable[str]], ScenesBySplit]
     ground: Callable[[np.ndarray | None], float | None]
     poses_needed: bool = True
     notes: tuple[str, ...] = ()
 
 
-def recognise(channels: Mapping[str, str]) -> Layout:
-    """The layout that these channels (name to modality) belong to; plain nuScenes where nothing else fits."""
+def recognise_layout(channels: Mapping[str, str]) -> Layout:
+    """Return the layout that channels belong to; plain nuScenes where nothing else fits.
+
+    Args:
+        channels: name to modality.
+    """
     cameras = [channel for channel, modality in channels.items() if modality == "camera"]
     if cameras and all(UAV3D_CHANNEL.fullmatch(channel) for channel in cameras):
         return UAV3D
@@ -66,65 +70,103 @@ def recognise(channels: Mapping[str, str]) -> Layout:
     return NUSCENES
 
 
-def composed_pose(picture: Picture) -> np.ndarray:
-    """nuScenes: the camera in the ego frame, the ego frame in the world."""
-    assert picture.pose is not None  # the join leaves out pictures without
-    return matrix(picture.pose) @ matrix(picture.calibration)
+def nuscenes_camera_pose(image: LinkedImage) -> np.ndarray:
+    """Return ``world_from_camera`` of nuScenes: the camera in the ego frame, the ego frame in the world.
+
+    Args:
+        image: with its calibration and pose.
+
+    Returns:
+        (4, 4) matrix.
+    """
+    assert image.pose is not None  # the join leaves out pictures without
+    return transform_from_row(image.pose) @ transform_from_row(image.calibration)
 
 
-def schema_boxes(rows: list[SampleAnnotation]) -> Boxes:
-    """nuScenes: the centre; width, length, height; a rotation of which we keep the heading."""
+def nuscenes_boxes(rows: list[SampleAnnotationRow]) -> Boxes:
+    """Return boxes of nuScenes: the centre; width, length, height; a rotation of which the heading is kept.
+
+    Args:
+        rows: annotations, at least one.
+    """
     width, length, height = np.array([row.size for row in rows], np.float64).T
     rotations = rotation_from_quaternion(np.array([row.rotation for row in rows], np.float64))
     centres = np.array([row.translation for row in rows], np.float64)
     return Boxes(centres, np.stack([length, width, height], -1), yaw_from_rotation(rotations))
 
 
-def lidar_frame(moment: Moment) -> np.ndarray | None:
-    """The ego_pose of the lidar without pitch and roll, where there is a lidar (nuScenes, Air-Co-Pred)."""
-    if LIDAR not in moment.poses:
+def lidar_ego_frame(sample: LinkedSample) -> np.ndarray | None:
+    """Return the ego pose of the lidar without pitch and roll, where there is a lidar (nuScenes, Air-Co-Pred).
+
+    Args:
+        sample: with the poses of all channels.
+    """
+    if LIDAR not in sample.poses:
         return None
-    pose = matrix(moment.poses[LIDAR])
+    pose = transform_from_row(sample.poses[LIDAR])
     return make_transform(rotation_about_z(float(yaw_from_rotation(pose[:3, :3]))), pose[:3, 3])
 
 
-def uav3d_pose(picture: Picture) -> np.ndarray:
-    """UAV3D: calibrated_sensor is the camera in the world, in CARLA's left-handed axes; ego_pose says nothing.
+def uav3d_camera_pose(image: LinkedImage) -> np.ndarray:
+    """Return ``world_from_camera`` of UAV3D, whose calibrated_sensor is the camera in the world, in CARLA's left-
+    handed axes.
 
     The quaternion codes CARLA's roll, pitch and yaw as if they were right-handed angles about fixed x, y, z; CARLA
-    turns roll and pitch the other way, which is the same rotation with the z axis mirrored before and after.
+    turns
+    roll and pitch the other way, which is the same rotation with the z axis mirrored before and after. Its ego_pose
+    says
+    nothing.
+
+    Args:
+        image: with its calibration.
+
+    Returns:
+        (4, 4) matrix.
     """
-    coded = rotation_from_quaternion(np.array(picture.calibration.rotation, np.float64))
+    coded = rotation_from_quaternion(np.array(image.calibration.rotation, np.float64))
     left_handed = MIRRORED_Z @ coded @ MIRRORED_Z
-    place = OURS_FROM_CARLA @ np.array(picture.calibration.translation, np.float64)
-    return make_transform(OURS_FROM_CARLA @ left_handed @ CARLA_FROM_OPENCV, place)
+    place = ENU_FROM_CARLA @ np.array(image.calibration.translation, np.float64)
+    return make_transform(ENU_FROM_CARLA @ left_handed @ CARLA_FROM_OPENCV, place)
 
 
-def uav3d_boxes(rows: list[SampleAnnotation]) -> Boxes:
-    """UAV3D: the middle of the underside in CARLA's axes; length, width, height; the heading clockwise.
+def uav3d_boxes(rows: list[SampleAnnotationRow]) -> Boxes:
+    """Return boxes of UAV3D: the middle of the underside in CARLA's axes; length, width, height; the heading clockwise.
 
     Its visualiser draws the first size along the heading and lifts the box by half its height. Cars are longer than
-    wide, so the longer of both sides is the length whatever the order.
+    wide,
+    so the longer of both sides is the length whatever the order.
+
+    Args:
+        rows: annotations, at least one.
     """
     sizes = np.array([row.size for row in rows], np.float64)
     sizes[:, :2] = -np.sort(-sizes[:, :2], axis=1)
-    centres = np.array([row.translation for row in rows], np.float64) @ OURS_FROM_CARLA
+    centres = np.array([row.translation for row in rows], np.float64) @ ENU_FROM_CARLA
     centres[:, 2] += sizes[:, 2] / 2
     rotations = rotation_from_quaternion(np.array([row.rotation for row in rows], np.float64))
     return Boxes(centres, sizes, -yaw_from_rotation(rotations))
 
 
-def uav3d_frame(moment: Moment) -> np.ndarray | None:
-    """UAV3D: below the first UAV's downward camera, at height 0, along the world's axes."""
-    for picture in moment.pictures:
-        if picture.channel == UAV3D_EGO:
-            x, y, _ = uav3d_pose(picture)[:3, 3]
+def uav3d_ego_frame(sample: LinkedSample) -> np.ndarray | None:
+    """Return the frame of UAV3D's benchmark: below the first UAV's downward camera, at height 0, along the world's
+    axes.
+
+    Args:
+        sample: with its images.
+    """
+    for image in sample.images:
+        if image.channel == UAV3D_EGO:
+            x, y, _ = uav3d_camera_pose(image)[:3, 3]
             return make_transform(np.eye(3), np.array([x, y, 0.0]))
     return None
 
 
-def matrix(row: object) -> np.ndarray:
-    """(4, 4) of a row with translation and rotation."""
+def transform_from_row(row: object) -> np.ndarray:
+    """Return the (4, 4) transform of a row with translation and rotation.
+
+    Args:
+        row: of ego_pose or calibrated_sensor.
+    """
     translation, rotation = row.translation, row.rotation  # type: ignore[attr-defined]
     return make_transform(rotation_from_quaternion(np.array(rotation, np.float64)), np.array(translation, np.float64))
 
@@ -141,8 +183,8 @@ def _channel(channel: str, vehicle: str) -> str:
 
 
 def _uav3d_platform(channel: str, vehicle: str) -> str:
-    found = UAV3D_CHANNEL.fullmatch(channel)
-    return f"UAV_{found[2]}" if found else channel
+    match = UAV3D_CHANNEL.fullmatch(channel)
+    return f"UAV_{match[2]}" if match else channel
 
 
 def _same(category: str) -> str:
@@ -158,7 +200,7 @@ def _ground_unknown(world_from_ego: np.ndarray | None) -> float | None:
 
 
 def _ground_below_ego(world_from_ego: np.ndarray | None) -> float | None:
-    return None if world_from_ego is None else float(world_from_ego[2, 3]) - AIR_CO_PRED_HEIGHT
+    return None if world_from_ego is None else float(world_from_ego[2, 3]) - AIR_CO_PRED_EGO_HEIGHT_M
 
 
 def _ground_at_zero(world_from_ego: np.ndarray | None) -> float | None:
@@ -167,9 +209,9 @@ def _ground_at_zero(world_from_ego: np.ndarray | None) -> float | None:
 
 NUSCENES = Layout(
     name="nuscenes",
-    world_from_camera=composed_pose,
-    boxes=schema_boxes,
-    world_from_ego=lidar_frame,
+    world_from_camera=nuscenes_camera_pose,
+    boxes=nuscenes_boxes,
+    world_from_ego=lidar_ego_frame,
     platform=_vehicle,
     category=_same,
     splits=nuscenes_splits,
@@ -177,9 +219,9 @@ NUSCENES = Layout(
 )
 AIR_CO_PRED = Layout(
     name="air-co-pred",
-    world_from_camera=composed_pose,
-    boxes=schema_boxes,
-    world_from_ego=lidar_frame,
+    world_from_camera=nuscenes_camera_pose,
+    boxes=nuscenes_boxes,
+    world_from_ego=lidar_ego_frame,
     platform=_channel,
     category=_same,
     splits=air_co_pred_splits,
@@ -193,9 +235,9 @@ AIR_CO_PRED = Layout(
 )
 UAV3D = Layout(
     name="uav3d",
-    world_from_camera=uav3d_pose,
+    world_from_camera=uav3d_camera_pose,
     boxes=uav3d_boxes,
-    world_from_ego=uav3d_frame,
+    world_from_ego=uav3d_ego_frame,
     platform=_uav3d_platform,
     category=_uav3d_category,
     splits=uav3d_splits,

@@ -9,70 +9,87 @@ from typing import Any
 
 from skyweave.recordings.nuscenes.rasters import image_size
 from skyweave.recordings.nuscenes.tables import (
-    CalibratedSensor,
-    Category,
-    EgoPose,
-    Instance,
-    Log,
+    CalibratedSensorRow,
+    CategoryRow,
+    EgoPoseRow,
+    InstanceRow,
+    LogRow,
     Numbers,
     Row,
-    Sample,
-    SampleAnnotation,
-    SampleData,
-    Scene,
+    SampleAnnotationRow,
+    SampleDataRow,
+    SampleRow,
+    SceneRow,
     SensorRow,
     read_rows,
 )
 
-NEEDED = ("scene", "sample", "sample_data", "calibrated_sensor", "sensor")
-NANOSECONDS = 10**17  # a time stamp above is in nanoseconds, as some recordings write against the schema
+REQUIRED_TABLES = ("scene", "sample", "sample_data", "calibrated_sensor", "sensor")
+MIN_NANOSECOND_TIMESTAMP = 10**17  # a time stamp above is in nanoseconds, as some recordings write against the schema
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture with its joined rows; ``pose`` is None where the recording has no table of poses."""
+class LinkedImage:
+    """One image with its joined rows.
+
+    Attributes:
+        channel: of the camera.
+        data: row of sample_data.
+        calibration: row of calibrated_sensor.
+        pose: row of ego_pose; None where the recording has no such table.
+        rows, columns: size in pixels.
+    """
 
     channel: str
-    data: SampleData
-    calibration: CalibratedSensor
-    pose: EgoPose | None
+    data: SampleDataRow
+    calibration: CalibratedSensorRow
+    pose: EgoPoseRow | None
     rows: int
     columns: int
 
 
 @dataclass
-class Moment:
-    """One sample.
+class LinkedSample:
+    """One sample with its joined rows.
 
     Attributes:
+        token: of the sample.
         time: UTC nanoseconds.
-        pictures: in order of their channels.
+        images: in order of their channels.
         annotations: with the name of their category.
         poses: ego_pose of every channel, also of those that are no camera.
     """
 
     token: str
     time: int
-    pictures: list[Picture] = field(default_factory=list)
-    annotations: list[tuple[SampleAnnotation, str]] = field(default_factory=list)
-    poses: dict[str, EgoPose] = field(default_factory=dict)
+    images: list[LinkedImage] = field(default_factory=list)
+    annotations: list[tuple[SampleAnnotationRow, str]] = field(default_factory=list)
+    poses: dict[str, EgoPoseRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LinkedScene:
-    """One scene with its samples in order of time."""
+    """One scene with its samples in order of time.
 
-    row: Scene
+    Attributes:
+        row: of the scene table.
+        location: from the log.
+        vehicle: from the log.
+        samples: in order of time.
+    """
+
+    row: SceneRow
     location: str
     vehicle: str
-    moments: list[Moment]
+    samples: list[LinkedSample]
 
 
 @dataclass(frozen=True)
-class Linked:
+class LinkedTables:
     """All rows that fit together.
 
     Attributes:
+        scenes: with their samples.
         categories: names, in order.
         channels: names and modality, also of those that are no camera.
         annotated: whether there are annotations at all.
@@ -101,7 +118,7 @@ class _Omissions:
         return [f"left out {n} x {reason} (first: {self._first[reason]})" for reason, n in self._counts.items()]
 
 
-def link(root: Path, version: str, poses_needed: bool = True) -> Linked:
+def link_tables(root: Path, version: str, poses_needed: bool = True) -> LinkedTables:
     """Read the tables in ``root/version`` and join them.
 
     Args:
@@ -114,61 +131,65 @@ def link(root: Path, version: str, poses_needed: bool = True) -> Linked:
         ValueError: a table is no JSON, or lacks a column.
     """
     folder = root / version
-    needed = (*NEEDED, "ego_pose") if poses_needed else NEEDED
-    if absent := [table for table in needed if not (folder / f"{table}.json").exists()]:
-        raise FileNotFoundError(f"{folder} has no {' and no '.join(f'{table}.json' for table in absent)}")
+    needed = (*REQUIRED_TABLES, "ego_pose") if poses_needed else REQUIRED_TABLES
+    if missing := [table for table in needed if not (folder / f"{table}.json").exists()]:
+        raise FileNotFoundError(f"{folder} has no {' and no '.join(f'{table}.json' for table in missing)}")
     omissions, notes = _Omissions(), []
     for table in ("sample_annotation", "instance", "category", "ego_pose", "log"):
         if not (folder / f"{table}.json").exists():
             notes.append(f"there is no {table}.json")
 
-    logs = _index(_optional(folder, "log", Log))
-    moments: dict[str, Moment] = {}
+    logs = _index(_optional(folder, "log", LogRow))
+    samples: dict[str, LinkedSample] = {}
     scenes: dict[str, LinkedScene] = {}
-    for row in read_rows(folder / "scene.json", Scene):
-        log = logs.get(row.log_token) or Log("")
-        scenes[row.token] = LinkedScene(row, log.location, log.vehicle, [])
-    for sample in read_rows(folder / "sample.json", Sample):
-        if sample.scene_token not in scenes:
-            omissions.add("sample of a scene that is not in its table", sample.token)
+    for scene_row in read_rows(folder / "scene.json", SceneRow):
+        log = logs.get(scene_row.log_token) or LogRow("")
+        scenes[scene_row.token] = LinkedScene(scene_row, log.location, log.vehicle, [])
+    for row in read_rows(folder / "sample.json", SampleRow):
+        if row.scene_token not in scenes:
+            omissions.add("sample of a scene that is not in its table", row.token)
             continue
-        moments[sample.token] = Moment(sample.token, nanoseconds(sample.timestamp))
-        scenes[sample.scene_token].moments.append(moments[sample.token])
+        samples[row.token] = LinkedSample(row.token, nanoseconds_from_timestamp(row.timestamp))
+        scenes[row.scene_token].samples.append(samples[row.token])
 
-    channels = _add_pictures(root, version, moments, omissions)
-    categories, annotated = _add_annotations(folder, moments, omissions)
+    channels = _add_images(root, version, samples, omissions)
+    categories, annotated = _add_annotations(folder, samples, omissions)
     kept = []
     for scene in scenes.values():
-        scene.moments.sort(key=lambda moment: moment.time)
-        for moment in scene.moments:
-            moment.pictures.sort(key=lambda picture: picture.channel)
-        if any(moment.pictures for moment in scene.moments):
+        scene.samples.sort(key=lambda sample: sample.time)
+        for sample in scene.samples:
+            sample.images.sort(key=lambda image: image.channel)
+        if any(sample.images for sample in scene.samples):
             kept.append(scene)
         else:
             omissions.add("scene without a picture", scene.row.name)
-    return Linked(kept, categories, channels, annotated, notes + omissions.notes())
+    return LinkedTables(kept, categories, channels, annotated, notes + omissions.notes())
 
 
-def nanoseconds(timestamp: int | float) -> int:
-    """A time stamp of the tables, in microseconds by the schema, as UTC nanoseconds."""
+def nanoseconds_from_timestamp(timestamp: int | float) -> int:
+    """Return a time stamp of the tables as UTC nanoseconds.
+
+    Args:
+        timestamp: microseconds by the schema; numbers from 1e17 on are nanoseconds, as some recordings write.
+    """
     if isinstance(timestamp, float) and not timestamp.is_integer():
         return round(timestamp * 1000)
-    return int(timestamp) if abs(timestamp) >= NANOSECONDS else int(timestamp) * 1000
+    return int(timestamp) if abs(timestamp) >= MIN_NANOSECOND_TIMESTAMP else int(timestamp) * 1000
 
 
-def _add_pictures(root: Path, version: str, moments: dict[str, Moment], omissions: _Omissions) -> dict[str, str]:
+def _add_images(root: Path, version: str, samples: dict[str, LinkedSample], omissions: _Omissions) -> dict[str, str]:
     """Join sample_data to its sample, calibration and pose; returns channels and their modality."""
     folder = root / version
     sensors = _index(read_rows(folder / "sensor.json", SensorRow))
-    calibrations = _index(read_rows(folder / "calibrated_sensor.json", CalibratedSensor))
-    poses = _index(_optional(folder, "ego_pose", EgoPose))
+    calibrations = _index(read_rows(folder / "calibrated_sensor.json", CalibratedSensorRow))
+    poses = _index(_optional(folder, "ego_pose", EgoPoseRow))
     has_poses = (folder / "ego_pose.json").exists()
     good: dict[str, bool] = {}  # calibrations are shared by many pictures
     channels: dict[str, str] = {}
-    for data in read_rows(folder / "sample_data.json", SampleData):
-        moment, calibration = moments.get(data.sample_token), calibrations.get(data.calibrated_sensor_token)
+    for data in read_rows(folder / "sample_data.json", SampleDataRow):
+        sample, calibration = samples.get(data.sample_token), calibrations.get(data.calibrated_sensor_token)
         pose = poses.get(data.ego_pose_token)
-        if moment is None:
+        if sample is None:
             omissions.add("sample_data of a sample that is not there", data.token)
         elif calibration is None:
             omissions.add("sample_data whose calibrated_sensor is not in its table", data.token)
@@ -184,7 +205,7 @@ def _add_pictures(root: Path, version: str, moments: dict[str, Moment], omission
         else:
             channels.setdefault(sensor.channel, sensor.modality)
             if pose is not None:
-                moment.poses[sensor.channel] = pose
+                sample.poses[sensor.channel] = pose
             if sensor.modality != "camera":
                 continue
             if not good.setdefault(calibration.token, _is_camera(calibration)):
@@ -192,18 +213,20 @@ def _add_pictures(root: Path, version: str, moments: dict[str, Moment], omission
             elif (size := _size(root, data)) is None:
                 omissions.add("picture whose size neither table nor file tells", data.filename)
             else:
-                moment.pictures.append(Picture(sensor.channel, data, calibration, pose, *size))
+                sample.images.append(LinkedImage(sensor.channel, data, calibration, pose, *size))
     return channels
 
 
-def _add_annotations(folder: Path, moments: dict[str, Moment], omissions: _Omissions) -> tuple[tuple[str, ...], bool]:
+def _add_annotations(
+    folder: Path, samples: dict[str, LinkedSample], omissions: _Omissions
+) -> tuple[tuple[str, ...], bool]:
     """Join annotations to sample and category; returns the categories, and whether there are annotations."""
-    categories = _index(_optional(folder, "category", Category))
-    instances = _index(_optional(folder, "instance", Instance))
-    rows = _optional(folder, "sample_annotation", SampleAnnotation)
+    categories = _index(_optional(folder, "category", CategoryRow))
+    instances = _index(_optional(folder, "instance", InstanceRow))
+    rows = _optional(folder, "sample_annotation", SampleAnnotationRow)
     for row in rows:
-        moment, instance = moments.get(row.sample_token), instances.get(row.instance_token)
-        if moment is None:
+        sample, instance = samples.get(row.sample_token), instances.get(row.instance_token)
+        if sample is None:
             omissions.add("sample_annotation of a sample that is not there", row.token)
         elif instance is None:
             omissions.add("sample_annotation whose instance is not in its table", row.token)
@@ -212,18 +235,23 @@ def _add_annotations(folder: Path, moments: dict[str, Moment], omissions: _Omiss
         elif not is_pose(row.translation, row.rotation) or not _are_positive(row.size):
             omissions.add("sample_annotation whose box holds NaN or no size", row.token)
         else:
-            moment.annotations.append((row, category.name))
+            sample.annotations.append((row, category.name))
     return tuple(dict.fromkeys(category.name for category in categories.values())), bool(rows)
 
 
 def is_pose(translation: Numbers, rotation: Numbers) -> bool:
-    """Whether three and four finite numbers are a place and a quaternion with a length."""
+    """Return whether numbers are a place and a quaternion with a length.
+
+    Args:
+        translation: three finite numbers, in metres.
+        rotation: four finite numbers, wxyz.
+    """
     return (
         _are_finite(translation, 3) and _are_finite(rotation, 4) and math.hypot(*rotation) > 1e-3  # type: ignore[arg-type]
     )
 
 
-def _is_camera(calibration: CalibratedSensor) -> bool:
+def _is_camera(calibration: CalibratedSensorRow) -> bool:
     matrix = calibration.camera_intrinsic
     return (
         is_pose(calibration.translation, calibration.rotation)
@@ -243,7 +271,7 @@ def _are_positive(size: Numbers) -> bool:
     return _are_finite(size, 3) and min(size) > 0  # type: ignore[type-var, operator]
 
 
-def _size(root: Path, data: SampleData) -> tuple[int, int] | None:
+def _size(root: Path, data: SampleDataRow) -> tuple[int, int] | None:
     """(rows, columns) as the table says, else as the file does."""
     if data.height and data.width:
         return data.height, data.width

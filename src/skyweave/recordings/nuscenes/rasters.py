@@ -22,13 +22,18 @@ from skyweave.core.observation import Observation
 from skyweave.recordings.nuscenes.tables import SceneExtras
 from skyweave.recordings.recording import RecordedScene
 
-FINEST_STEP = 0.001
-INFINITE = 65535
+MIN_DEPTH_STEP_M = 0.001
+INFINITE_DEPTH = 65535
 JPEG_QUALITY = 95
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """(rows, columns, 3) uint8 to PNG or JPEG, by the suffix."""
+    """Write an image as PNG or JPEG, by the suffix.
+
+    Args:
+        path: ``.png`` or ``.jpg``.
+        image: (rows, columns, 3) uint8.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jpg":
         Image.fromarray(image).save(path, quality=JPEG_QUALITY, subsampling=0)
@@ -37,12 +42,29 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """(rows, columns, 3) uint8. Raises ``ValueError`` that names a missing or damaged file."""
+    """Read an image.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (rows, columns, 3) uint8.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     return np.asarray(_opened(path, "RGB"))
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(rows, columns) from the file's header. Raises ``ValueError`` that names a missing or damaged file."""
+    """Return (rows, columns) from the header of an image file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     try:
         with Image.open(path) as image:
             return image.height, image.width
@@ -51,7 +73,12 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def write_pixels(path: Path, observation: Observation) -> None:
-    """Values in the bands' units, exactly; 8-bit values as such."""
+    """Write values in the bands' units, exactly; 8-bit values as such.
+
+    Args:
+        path: ``.npz``.
+        observation: with pixels and validity.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = observation.pixels
     if pixels.min() >= 0 and pixels.max() <= 255:
@@ -64,7 +91,17 @@ def write_pixels(path: Path, observation: Observation) -> None:
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (bands, rows, columns) float32 and the mask, if not all are valid. Raises ``ValueError`` as above."""
+    """Read pixels in the bands' units.
+
+    Args:
+        path: ``.npz``.
+
+    Returns:
+        (bands, rows, columns) float32, and the mask of the same shape, None where all are valid.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as content:
             return content["pixels"].astype(np.float32), content.get("valid")
@@ -73,32 +110,55 @@ def read_pixels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def write_depth(path: Path, depth: np.ndarray) -> None:
-    """(rows, columns) metres > 0; infinity or NaN where nothing is."""
+    """Write a depth image.
+
+    Args:
+        path: ``.png``.
+        depth: (rows, columns) metres > 0; infinity or NaN where nothing is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     finite = np.isfinite(depth)
     largest = float(depth[finite].max()) if finite.any() else 0.0
-    step = FINEST_STEP
-    while largest / step > INFINITE - 1:
+    step = MIN_DEPTH_STEP_M
+    while largest / step > INFINITE_DEPTH - 1:
         step *= 2
-    units = np.where(finite, np.round(np.where(finite, depth, 0) / step), INFINITE).clip(0, INFINITE)
+    units = np.where(finite, np.round(np.where(finite, depth, 0) / step), INFINITE_DEPTH).clip(0, INFINITE_DEPTH)
     text = PngInfo()
     text.add_text("metres_per_unit", repr(step))
     Image.fromarray(units.astype(np.uint16)).save(path, compress_level=1, pnginfo=text)
 
 
 def read_depth(path: Path) -> np.ndarray:
-    """(rows, columns) float32 metres, infinity where nothing is. Raises ``ValueError`` as above."""
+    """Read a depth image.
+
+    Args:
+        path: ``.png``.
+
+    Returns:
+        (rows, columns) float32 metres, infinity where nothing is.
+
+    Raises:
+        DataError: the file is missing, damaged or no depth image.
+    """
     image = _opened(path, None)
     try:
         step = float(image.info["metres_per_unit"])
     except (KeyError, ValueError):
         raise DataError(f"{path} does not say its metres_per_unit; it is no depth image of a recording") from None
     units = np.asarray(image)
-    return np.where(units == INFINITE, np.float32(np.inf), units * np.float32(step)).astype(np.float32)
+    return np.where(units == INFINITE_DEPTH, np.float32(np.inf), units * np.float32(step)).astype(np.float32)
 
 
 def write_instances(path: Path, instances: np.ndarray) -> None:
-    """(rows, columns) index into the frame's annotations, -1 for none."""
+    """Write an instance raster.
+
+    Args:
+        path: ``.png``.
+        instances: (rows, columns) index into the frame's annotations, -1 for none.
+
+    Raises:
+        DataError: more objects than 16 bits can count.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if instances.max(initial=-1) >= 65535:
         raise DataError(f"{path}: {int(instances.max())} is more objects than a frame can hold (65535)")
@@ -106,26 +166,56 @@ def write_instances(path: Path, instances: np.ndarray) -> None:
 
 
 def read_instances(path: Path) -> np.ndarray:
-    """(rows, columns) int32 index into the frame's annotations, -1 for none. Raises ``ValueError`` as above."""
+    """Read an instance raster.
+
+    Args:
+        path: ``.png``.
+
+    Returns:
+        (rows, columns) int32 index into the frame's annotations, -1 for none.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     return np.asarray(_opened(path, None)).astype(np.int32) - 1
 
 
 def write_classes(path: Path, classes: np.ndarray) -> None:
-    """(rows, columns) index into the recording's surfaces."""
+    """Write a raster of surface classes.
+
+    Args:
+        path: ``.png``.
+        classes: (rows, columns) index into the recording's surfaces, below 256.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.ascontiguousarray(classes, np.uint8)).save(path, compress_level=1)
 
 
 def read_classes(path: Path) -> np.ndarray:
-    """(rows, columns) uint8. Raises ``ValueError`` as above."""
+    """Read a raster of surface classes.
+
+    Args:
+        path: ``.png``.
+
+    Returns:
+        (rows, columns) uint8.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     return np.asarray(_opened(path, None)).astype(np.uint8)
 
 
 def write_ground(folder: Path, file: str, scene: RecordedScene) -> SceneExtras:
-    """What is known of a scene's ground; heights go to ``file`` in the folder.
+    """Write what is known of a scene's ground; heights go to a file.
+
+    Args:
+        folder: of the recording.
+        file: path in the folder for heights, where the ground is not level.
+        scene: whose ground it is.
 
     Raises:
-        ValueError: a ground that is neither level nor a raster of heights.
+        DataError: a ground that is neither level nor a raster of heights.
     """
     if isinstance(scene.ground, GroundPlane):
         return SceneExtras(scene.crs, scene.ground.z)
@@ -138,7 +228,15 @@ def write_ground(folder: Path, file: str, scene: RecordedScene) -> SceneExtras:
 
 
 def read_ground(folder: Path, known: SceneExtras) -> Ground:
-    """The ground of a scene. Raises ``ValueError`` as above."""
+    """Read the ground of a scene.
+
+    Args:
+        folder: of the recording.
+        known: what lies beside the tables of the scene.
+
+    Raises:
+        DataError: the file of heights is missing or damaged.
+    """
     if known.heights is None:
         return GroundPlane(known.ground or 0.0)
     path = folder / known.heights

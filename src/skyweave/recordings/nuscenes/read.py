@@ -7,13 +7,13 @@ from typing import overload
 
 from skyweave.core.errors import DataError
 from skyweave.recordings.nuscenes.frames import Context, build_frame
-from skyweave.recordings.nuscenes.layouts import NUSCENES, recognise
-from skyweave.recordings.nuscenes.link import LinkedScene, link
+from skyweave.recordings.nuscenes.layouts import NUSCENES, Layout, recognise_layout
+from skyweave.recordings.nuscenes.link import LinkedScene, LinkedTables, link_tables
 from skyweave.recordings.nuscenes.rasters import read_ground
-from skyweave.recordings.nuscenes.tables import EXTRAS_FILE, SceneExtras, SensorRow, read_extras, read_rows
+from skyweave.recordings.nuscenes.tables import EXTRAS_FILE, Extras, SceneExtras, SensorRow, read_extras, read_rows
 from skyweave.recordings.recording import Frame, RecordedScene, Recording
 
-OWN_LAYOUT = "skyweave"
+SKYWEAVE_LAYOUT = "skyweave"
 
 
 def load_recording(folder: str | Path, version: str | None = None, split: str | None = None) -> Recording:
@@ -35,56 +35,87 @@ def load_recording(folder: str | Path, version: str | None = None, split: str | 
     root, version = find_version(folder, version)
     extras_file = root / version / EXTRAS_FILE
     extras = read_extras(extras_file) if extras_file.exists() else None
-    layout = NUSCENES if extras else recognise(_channels(root, version))
-    linked = link(root, version, layout.poses_needed)
-    notes = [*layout.notes, *linked.notes]
-    if others := sorted(channel for channel, modality in linked.channels.items() if modality != "camera"):
-        notes.append(f"no images: {', '.join(others)} (lidar and radar are not read)")
+    layout = NUSCENES if extras else recognise_layout(_channels(root, version))
+    linked = link_tables(root, version, layout.poses_needed)
     names = [scene.row.name for scene in linked.scenes]
-    stated = {k: tuple(v) for k, v in extras.splits.items()} if extras else layout.splits(version, names)
-    splits = {k: tuple(name for name in v if name in names) for k, v in stated.items()}
-    if not splits and names:
-        notes.append("the scenes are in none of the published splits; it has no splits")
+    splits = _splits(extras, layout, version, names)
     if split is not None and split not in splits:
         raise DataError(f"{root} has no split {split!r}; it has {', '.join(splits) or 'none'}")
     context = Context(root, layout, extras, linked.annotated)
-    scenes = [_scene(row, context) for row in linked.scenes if split is None or row.row.name in splits[split]]
-    categories = [ours for ours, _ in extras.categories] if extras else map(layout.category, linked.categories)
     return Recording(
         name=extras.name if extras else root.name,
-        scenes=scenes,
+        scenes=[_scene(row, context) for row in linked.scenes if split is None or row.row.name in splits[split]],
         splits=splits,
-        categories=tuple(dict.fromkeys(categories)),
+        categories=_categories(extras, layout, linked),
         surfaces=tuple(extras.surfaces) if extras else (),
-        notes=tuple(notes),
+        notes=_notes(layout, linked, bool(names) and not splits),
     )
 
 
+def _splits(extras: Extras | None, layout: Layout, version: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the splits that the recording or its publisher states, of the scenes that are there."""
+    stated = {key: tuple(scenes) for key, scenes in extras.splits.items()} if extras else layout.splits(version, names)
+    return {key: tuple(name for name in scenes if name in names) for key, scenes in stated.items()}
+
+
+def _categories(extras: Extras | None, layout: Layout, linked: LinkedTables) -> tuple[str, ...]:
+    names = [name for name, _ in extras.categories] if extras else map(layout.category, linked.categories)
+    return tuple(dict.fromkeys(names))
+
+
+def _notes(layout: Layout, linked: LinkedTables, without_splits: bool) -> tuple[str, ...]:
+    notes = [*layout.notes, *linked.notes]
+    if others := sorted(channel for channel, modality in linked.channels.items() if modality != "camera"):
+        notes.append(f"no images: {', '.join(others)} (lidar and radar are not read)")
+    if without_splits:
+        notes.append("the scenes are in none of the published splits; it has no splits")
+    return tuple(notes)
+
+
 def find_version(folder: str | Path, version: str | None = None) -> tuple[Path, str]:
-    """The root that file names start from and the folder of the tables. Raises as `load_recording`."""
+    """Find the root that file names start from, and the folder of the tables.
+
+    Args:
+        folder: that holds ``v1.0-...``, or that folder itself.
+        version: folder of the tables, where there are several.
+
+    Raises:
+        FileNotFoundError: no recording there.
+        DataError: no such version, or several and none chosen.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     if (folder / "scene.json").exists() and version in (None, folder.name):
         return folder.parent, folder.name
-    found = sorted(path.parent.name for path in folder.glob("*/scene.json") if not path.parent.name.startswith("."))
+    versions = sorted(path.parent.name for path in folder.glob("*/scene.json") if not path.parent.name.startswith("."))
     if version is not None:
-        if version not in found:
-            raise DataError(f"{folder} has no version {version!r}; it has {', '.join(found) or 'none'}")
+        if version not in versions:
+            raise DataError(f"{folder} has no version {version!r}; it has {', '.join(versions) or 'none'}")
         return folder, version
-    if len(found) == 1:
-        return folder, found[0]
-    if found:
-        raise DataError(f"{folder} has the versions {', '.join(found)}; choose one of them")
+    if len(versions) == 1:
+        return folder, versions[0]
+    if versions:
+        raise DataError(f"{folder} has the versions {', '.join(versions)}; choose one of them")
     below = sorted(path.parent.parent.name for path in folder.glob("*/*/scene.json"))
     hint = f"did you mean {folder / below[0]}?" if below else "one has a folder v1.0-... with scene.json in it"
     raise FileNotFoundError(f"{folder} is a folder, but holds no recording; {hint}")
 
 
-def layout_name(folder: str | Path, version: str | None = None) -> str:
-    """``skyweave``, ``nuscenes``, ``air-co-pred`` or ``uav3d``. Raises as `load_recording`."""
+def recording_layout(folder: str | Path, version: str | None = None) -> str:
+    """Return the layout of a recording: ``skyweave``, ``nuscenes``, ``air-co-pred`` or ``uav3d``.
+
+    Args:
+        folder: as of `load_recording`.
+        version: as of `load_recording`.
+
+    Raises:
+        FileNotFoundError, DataError: as of `load_recording`.
+    """
     root, version = find_version(folder, version)
-    return OWN_LAYOUT if (root / version / EXTRAS_FILE).exists() else recognise(_channels(root, version)).name
+    return (
+        SKYWEAVE_LAYOUT if (root / version / EXTRAS_FILE).exists() else recognise_layout(_channels(root, version)).name
+    )
 
 
 class LazyFrames(Sequence[Frame]):
@@ -117,8 +148,8 @@ class LazyFrames(Sequence[Frame]):
 def _scene(scene: LinkedScene, context: Context) -> RecordedScene:
     known = context.extras.scenes.get(scene.row.name, SceneExtras()) if context.extras else SceneExtras()
     if not context.extras:
-        known.ground = context.layout.ground(context.layout.world_from_ego(scene.moments[0]))
-    frames = LazyFrames(len(scene.moments), partial(build_frame, scene, context, known.crs))
+        known.ground = context.layout.ground(context.layout.world_from_ego(scene.samples[0]))
+    frames = LazyFrames(len(scene.samples), partial(build_frame, scene, context, known.crs))
     return RecordedScene(
         name=scene.row.name,
         frames=frames,

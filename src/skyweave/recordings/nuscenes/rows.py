@@ -8,19 +8,19 @@ import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import invert_transform, make_transform, quaternion_from_rotation, rotation_about_z
-from skyweave.recordings.nuscenes.tables import TABLES, token
+from skyweave.recordings.nuscenes.tables import TABLES, make_token
 from skyweave.recordings.recording import Annotations, Capture, RecordedScene
 
 Rows = dict[str, dict[str, dict[str, Any]]]  # table, token, row
 
-MOVING = 0.2  # metres a second; below, an object stands
-VISIBILITY = (  # of the schema: up to this share, description
+MIN_MOVING_SPEED_M_S = 0.2  # metres a second; below, an object stands
+VISIBILITY_RANGES = (  # of the schema: up to this share, description
     (0.4, "v0-40"),
     (0.6, "v40-60"),
     (0.8, "v60-80"),
     (1.0, "v80-100"),
 )
-TABLE_NAMES = {  # by which the devkit's detection benchmark, and everything made for nuScenes, knows our classes
+CATEGORY_NAMES = {  # by which the devkit's detection benchmark, and everything made for nuScenes, knows our classes
     "car": "vehicle.car",
     "van": "vehicle.car",
     "truck": "vehicle.truck",
@@ -40,27 +40,37 @@ class SceneRows:
     def __init__(self, scene: RecordedScene) -> None:
         self.scene = scene
         self.rows: Rows = {table: {} for table in TABLES}
-        self._log = token("log", scene.name)
-        self._scene = token("scene", scene.name)
+        self._log = make_token("log", scene.name)
+        self._scene = make_token("scene", scene.name)
 
     def add_frame(self, number: int) -> str:
-        """The row of a sample; returns its token."""
-        sample = token("sample", self.scene.name, number)
-        time = microseconds(self.scene.frames[number].time)
+        """Add the row of a sample and return its token.
+
+        Args:
+            number: of the frame, from 0.
+        """
+        sample = make_token("sample", self.scene.name, number)
+        time = microseconds_from_nanoseconds(self.scene.frames[number].time)
         self._add("sample", sample, timestamp=time, scene_token=self._scene, prev="", next="")
         return sample
 
     def add_capture(self, number: int, capture: Capture, image: str) -> str:
-        """The rows of a picture: sensor, calibration, pose and data; returns the token of the data."""
+        """Add the rows of an image (sensor, calibration, pose and data) and return the token of the data.
+
+        Args:
+            number: of the frame, from 0.
+            capture: with its camera.
+            image: file of the image, from the root of the recording.
+        """
         name, channel, geometry = self.scene.name, capture.channel, capture.geometry
         world_from_body = level_body(geometry)
         # rounded: a fixed mounting is one row, not one for every last bit of the pose
         body_from_camera = np.round(invert_transform(world_from_body) @ geometry.world_from_camera, 12)
         mounting = quaternion_from_rotation(body_from_camera[:3, :3]).tolist()
         intrinsics = geometry.camera.intrinsics.tolist()
-        sensor = token("sensor", channel)
-        calibration = token("calibrated_sensor", name, channel, mounting, intrinsics)
-        data = token("sample_data", name, number, channel)
+        sensor = make_token("sensor", channel)
+        calibration = make_token("calibrated_sensor", name, channel, mounting, intrinsics)
+        data = make_token("sample_data", name, number, channel)
         self._add("sensor", sensor, channel=channel, modality="camera")
         self._add(
             "calibrated_sensor",
@@ -73,21 +83,21 @@ class SceneRows:
         self._add(
             "ego_pose",
             data,  # as in nuScenes, where both rows have one token
-            timestamp=microseconds(capture.time),
+            timestamp=microseconds_from_nanoseconds(capture.time),
             translation=geometry.position.tolist(),
             rotation=quaternion_from_rotation(world_from_body[:3, :3]).tolist(),
         )
         self._add(
             "sample_data",
             data,
-            sample_token=token("sample", name, number),
+            sample_token=make_token("sample", name, number),
             ego_pose_token=data,
             calibrated_sensor_token=calibration,
             filename=image,
             fileformat=image.rpartition(".")[2],
             height=geometry.camera.rows,
             width=geometry.camera.columns,
-            timestamp=microseconds(capture.time),
+            timestamp=microseconds_from_nanoseconds(capture.time),
             is_key_frame=True,
             prev="",
             next="",
@@ -107,18 +117,18 @@ class SceneRows:
         speeds = np.linalg.norm(annotations.velocities, axis=1)
         tokens = []
         for index, (name, category) in enumerate(zip(annotations.instances, annotations.categories, strict=True)):
-            instance = token("instance", self.scene.name, name)
-            annotation = token("sample_annotation", self.scene.name, number, name)
+            instance = make_token("instance", self.scene.name, name)
+            annotation = make_token("sample_annotation", self.scene.name, number, name)
             length, width, height = annotations.boxes.sizes[index].tolist()
-            attribute = _attribute(table_name(category), float(speeds[index]))
+            attribute = _attribute(category_name(category), float(speeds[index]))
             shown = int(pixels[index]) if pixels is not None else int(seen is not None and seen[index] > 0)
-            self._add("instance", instance, category_token=token("category", table_name(category)))
+            self._add("instance", instance, category_token=make_token("category", category_name(category)))
             self._add(
                 "sample_annotation",
                 annotation,
-                sample_token=token("sample", self.scene.name, number),
+                sample_token=make_token("sample", self.scene.name, number),
                 instance_token=instance,
-                attribute_tokens=[token("attribute", attribute)] if attribute else [],
+                attribute_tokens=[make_token("attribute", attribute)] if attribute else [],
                 visibility_token="" if seen is None else _visibility(float(seen[index])),
                 translation=annotations.boxes.centres[index].tolist(),
                 size=[width, length, height],
@@ -174,39 +184,56 @@ def fixed_rows(categories: list[str], logs: list[str], mask: str) -> dict[str, l
         logs: tokens of all logs.
         mask: file of the map mask.
     """
-    names = list(dict.fromkeys(table_name(category) for category in categories))
+    names = list(dict.fromkeys(category_name(category) for category in categories))
     return {
         "category": [
-            {"token": token("category", name), "name": name, "description": name, "index": index}
+            {"token": make_token("category", name), "name": name, "description": name, "index": index}
             for index, name in enumerate(names, 1)
         ],
-        "attribute": [{"token": token("attribute", name), "name": name, "description": name} for name in ATTRIBUTES],
+        "attribute": [
+            {"token": make_token("attribute", name), "name": name, "description": name} for name in ATTRIBUTES
+        ],
         "visibility": [
             {"token": str(number), "level": level, "description": f"share of the object that some camera sees: {level}"}
-            for number, (_, level) in enumerate(VISIBILITY, 1)
+            for number, (_, level) in enumerate(VISIBILITY_RANGES, 1)
         ],
-        "map": [{"token": token("map", mask), "log_tokens": logs, "category": "semantic_prior", "filename": mask}],
+        "map": [{"token": make_token("map", mask), "log_tokens": logs, "category": "semantic_prior", "filename": mask}],
     }
 
 
-def table_name(category: str) -> str:
-    """The name of one of our classes in the category table."""
-    return TABLE_NAMES.get(category, category)
+def category_name(category: str) -> str:
+    """Return the name of a category in the tables of nuScenes.
+
+    Args:
+        category: as the recording calls it.
+    """
+    return CATEGORY_NAMES.get(category, category)
 
 
 def level_body(geometry: CameraGeometry) -> np.ndarray:
-    """``world_from_body`` of a level body (x forward, y left, z up) at the camera, heading where the picture does.
+    """Return ``world_from_body`` of a level body (x forward, y left, z up) at a camera, heading where the image does.
 
-    The heading is that of the optical axis, or of the picture's top when the camera looks straight down; between the
-    two nothing jumps.
+    The heading is that of the optical axis, or of the top of the image when the camera looks straight down; between
+    the two
+    nothing jumps.
+
+    Args:
+        geometry: of the camera.
+
+    Returns:
+        (4, 4) matrix.
     """
     rotation = geometry.world_from_camera[:3, :3]
     east, north, _ = rotation[:, 2] - rotation[:, 1]
     return make_transform(rotation_about_z(float(np.arctan2(north, east))), geometry.position)
 
 
-def microseconds(time: int) -> int:
-    """UTC nanoseconds as the tables count."""
+def microseconds_from_nanoseconds(time: int) -> int:
+    """Return a time as the tables count it.
+
+    Args:
+        time: UTC nanoseconds.
+    """
     return (time + 500) // 1000
 
 
@@ -227,11 +254,11 @@ def _attribute(name: str, speed: float) -> str | None:
     if name in ("vehicle.bicycle", "vehicle.motorcycle"):
         return "cycle.with_rider"
     if name.startswith("vehicle."):
-        return "vehicle.moving" if speed >= MOVING else "vehicle.stopped"
+        return "vehicle.moving" if speed >= MIN_MOVING_SPEED_M_S else "vehicle.stopped"
     if name.startswith("human.pedestrian"):
-        return "pedestrian.moving" if speed >= MOVING else "pedestrian.standing"
+        return "pedestrian.moving" if speed >= MIN_MOVING_SPEED_M_S else "pedestrian.standing"
     return None
 
 
 def _visibility(share: float) -> str:
-    return str(1 + sum(share > upper for upper, _ in VISIBILITY[:-1]))
+    return str(1 + sum(share > upper for upper, _ in VISIBILITY_RANGES[:-1]))

@@ -7,7 +7,7 @@ test are the same 30 scenes. UAV3D: ``projects/splits.py`` of github.com/huiyegi
 import re
 from collections.abc import Callable, Iterable
 
-Splits = dict[str, tuple[str, ...]]
+ScenesBySplit = dict[str, tuple[str, ...]]
 
 NUSCENES_VALIDATION = (  # first and last of runs of scene numbers; the rest of v1.0-trainval is for training
     *((3, 3), (12, 18), (35, 36), (38, 39), (92, 110), (221, 221), (268, 278), (329, 332), (344, 346), (519, 524)),
@@ -22,8 +22,13 @@ AIR_CO_PRED_VALIDATION = (
 UAV3D_MINI_VALIDATION = (1, 2, 11, 12)
 
 
-def nuscenes_splits(version: str, scenes: Iterable[str]) -> Splits:
-    """Of plain nuScenes, whose scenes are called ``scene-0061``."""
+def nuscenes_splits(version: str, scenes: Iterable[str]) -> ScenesBySplit:
+    """Return the splits of plain nuScenes, whose scenes are called ``scene-0061``.
+
+    Args:
+        version: of the tables; those ending in ``mini`` and ``test`` have splits of their own.
+        scenes: names.
+    """
     if version.endswith("test"):
         return _by_number(scenes, r"scene-(\d{4})", lambda number: ["test"])
     if version.endswith("mini"):
@@ -33,14 +38,24 @@ def nuscenes_splits(version: str, scenes: Iterable[str]) -> Splits:
     return _by_number(scenes, r"scene-(\d{4})", lambda number: ["val" if number in held else "train"])
 
 
-def air_co_pred_splits(version: str, scenes: Iterable[str]) -> Splits:
-    """Of Air-Co-Pred, whose scenes are called ``scene-0-101``."""
+def air_co_pred_splits(version: str, scenes: Iterable[str]) -> ScenesBySplit:
+    """Return the splits of Air-Co-Pred, whose scenes are called ``scene-0-101``.
+
+    Args:
+        version: of the tables; there is one.
+        scenes: names.
+    """
     held = set(AIR_CO_PRED_VALIDATION)
     return _by_number(scenes, r"scene-0-(\d+)", lambda number: ["val", "test"] if number in held else ["train"])
 
 
-def uav3d_splits(version: str, scenes: Iterable[str]) -> Splits:
-    """Of UAV3D, whose scenes are called ``scene_0021`` (``scene_01`` in the small edition)."""
+def uav3d_splits(version: str, scenes: Iterable[str]) -> ScenesBySplit:
+    """Return the splits of UAV3D, whose scenes are called ``scene_0021`` (``scene_01`` in the small edition).
+
+    Args:
+        version: of the tables; those ending in ``mini`` are the small edition.
+        scenes: names.
+    """
 
     def splits(number: int) -> list[str]:
         if version.endswith("mini"):
@@ -52,10 +67,10 @@ def uav3d_splits(version: str, scenes: Iterable[str]) -> Splits:
     return _by_number(scenes, r"scene_(\d+)", splits)
 
 
-def _by_number(scenes: Iterable[str], pattern: str, splits: Callable[[int], list[str]]) -> Splits:
-    found: dict[str, list[str]] = {}
+def _by_number(scenes: Iterable[str], pattern: str, splits: Callable[[int], list[str]]) -> ScenesBySplit:
+    by_split: dict[str, list[str]] = {}
     for scene in scenes:
         if match := re.fullmatch(pattern, scene):
             for split in splits(int(match[1])):
-                found.setdefault(split, []).append(scene)
-    return {split: tuple(found[split]) for split in ("train", "val", "test") if split in found}
+                by_split.setdefault(split, []).append(scene)
+    return {split: tuple(by_split[split]) for split in ("train", "val", "test") if split in by_split}

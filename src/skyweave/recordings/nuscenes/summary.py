@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skyweave.recordings.nuscenes.frames import PictureFile
-from skyweave.recordings.recording import Capture, RecordedScene, Recording
+from skyweave.recordings.nuscenes.frames import ImageFile
+from skyweave.recordings.recording import Annotations, Capture, RecordedScene, Recording
 
-SHARES = ((0.0, "hidden"), (0.4, "up to 40 %"), (0.6, "40 to 60 %"), (0.8, "60 to 80 %"), (1.0, "80 to 100 %"))
+VISIBILITY_CLASSES = (
+    (0.0, "hidden"),
+    (0.4, "up to 40 %"),
+    (0.6, "40 to 60 %"),
+    (0.8, "60 to 80 %"),
+    (1.0, "80 to 100 %"),
+)
 
 
 @dataclass
@@ -18,7 +24,7 @@ class ChannelSummary:
 
     Attributes:
         platform: that carries it.
-        pictures: number of them.
+        images: number of them.
         missing: whose file is not there.
         sizes: rows and columns, every combination that occurs.
         field_of_view: horizontal, least and greatest, degrees; None where nothing is known, as below.
@@ -28,7 +34,7 @@ class ChannelSummary:
     """
 
     platform: str
-    pictures: int = 0
+    images: int = 0
     missing: int = 0
     sizes: list[tuple[int, int]] = field(default_factory=list)
     field_of_view: tuple[float, float] | None = None
@@ -49,7 +55,7 @@ class SceneSummary:
 
 
 @dataclass
-class Summary:
+class RecordingSummary:
     """A recording.
 
     Attributes:
@@ -74,62 +80,84 @@ class Summary:
     notes: list[str]
 
 
-def summarise(
-    recording: Recording, most: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> Summary:
-    """Count over all scenes, or the first ``most``; looks for files but reads no image."""
-    scenes = list(recording.scenes)[:most]
-    channels: dict[str, ChannelSummary] = {}
-    boxes: Counter[str] = Counter()
-    objects: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    visibility: Counter[str] = Counter()
-    gaps: list[np.ndarray] = []
-    summaries = []
-    annotated = 0
+def summarise_recording(
+    recording: Recording, max_scenes: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> RecordingSummary:
+    """Count what a recording holds; looks for files but reads no image.
+
+    Args:
+        recording: to count.
+        max_scenes: count the first scenes only; None: all.
+        progress: called with scenes done and all scenes.
+    """
+    scenes = list(recording.scenes)[:max_scenes]
+    counts = _Counts()
     for number, scene in enumerate(scenes):
-        seen: set[str] = set()
-        for frame in scene.frames:
-            for channel, capture in frame.captures.items():
-                _count_capture(channels.setdefault(channel, ChannelSummary(capture.platform)), capture, scene)
-            if frame.annotations is None:
-                continue
-            annotated += 1
-            seen |= set(frame.annotations.instances)
-            for category, instance in zip(frame.annotations.categories, frame.annotations.instances, strict=True):
-                boxes[category] += 1
-                objects[category].add((scene.name, instance))
-            if frame.annotations.visibility:
-                best = np.max([*frame.annotations.visibility.values()], axis=0)
-                visibility.update(_range(float(share)) for share in best)
-        times = np.array([frame.time for frame in scene.frames], np.int64)
-        gaps.append(np.diff(times))
-        where = [split for split, names in recording.splits.items() if scene.name in names]
-        seconds = float(times[-1] - times[0]) / 1e9 if len(times) else 0.0
-        summaries.append(SceneSummary(scene.name, len(times), seconds, len(seen), where))
+        counts.add_scene(scene, [split for split, names in recording.splits.items() if scene.name in names])
         if progress:
             progress(number + 1, len(scenes))
-    steps = np.concatenate(gaps) if gaps else np.zeros(0)
-    order = [*recording.categories, *sorted(set(boxes) - set(recording.categories))]
-    return Summary(
+    order = [*recording.categories, *sorted(set(counts.boxes) - set(recording.categories))]
+    ranges = (*(name for _, name in VISIBILITY_CLASSES), "unknown")
+    return RecordingSummary(
         name=recording.name,
-        scenes=summaries,
+        scenes=counts.scenes,
         read=len(scenes),
-        frames=sum(scene.frames for scene in summaries),
-        annotated=annotated,
-        rate=float(1e9 / np.median(steps)) if len(steps) and np.median(steps) > 0 else None,
+        frames=sum(scene.frames for scene in counts.scenes),
+        annotated=counts.annotated,
+        rate=counts.rate(),
         crs=sorted({scene.crs for scene in scenes}, key=str),
-        channels=dict(sorted(channels.items())),
-        categories={name: (boxes[name], len(objects[name])) for name in order},
-        visibility={name: visibility[name] for _, name in (*SHARES, (0, "unknown")) if visibility[name]},
+        channels=dict(sorted(counts.channels.items())),
+        categories={name: (counts.boxes[name], len(counts.objects[name])) for name in order},
+        visibility={name: counts.visibility[name] for name in ranges if counts.visibility[name]},
         splits={split: len(names) for split, names in recording.splits.items()},
         notes=list(recording.notes),
     )
 
 
+class _Counts:
+    """Sums over scenes."""
+
+    def __init__(self) -> None:
+        self.scenes: list[SceneSummary] = []
+        self.channels: dict[str, ChannelSummary] = {}
+        self.boxes: Counter[str] = Counter()
+        self.objects: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self.visibility: Counter[str] = Counter()
+        self.annotated = 0
+        self._intervals: list[np.ndarray] = []
+
+    def add_scene(self, scene: RecordedScene, splits: list[str]) -> None:
+        instances: set[str] = set()
+        for frame in scene.frames:
+            for channel, capture in frame.captures.items():
+                _count_capture(self.channels.setdefault(channel, ChannelSummary(capture.platform)), capture, scene)
+            if frame.annotations is not None:
+                self._add_annotations(scene.name, frame.annotations)
+                instances |= set(frame.annotations.instances)
+        times = np.array([frame.time for frame in scene.frames], np.int64)
+        self._intervals.append(np.diff(times))
+        seconds = float(times[-1] - times[0]) / 1e9 if len(times) else 0.0
+        self.scenes.append(SceneSummary(scene.name, len(times), seconds, len(instances), splits))
+
+    def rate(self) -> float | None:
+        """Return frames a second, by the median interval."""
+        intervals = np.concatenate(self._intervals) if self._intervals else np.zeros(0)
+        return float(1e9 / np.median(intervals)) if len(intervals) and np.median(intervals) > 0 else None
+
+    def _add_annotations(self, scene: str, annotations: Annotations) -> None:
+        self.annotated += 1
+        for category, instance in zip(annotations.categories, annotations.instances, strict=True):
+            self.boxes[category] += 1
+            self.objects[category].add((scene, instance))
+        if annotations.visibility:
+            best = np.max([*annotations.visibility.values()], axis=0)
+            self.visibility.update(_visibility_class(float(share)) for share in best)
+
+
 def _count_capture(summary: ChannelSummary, capture: Capture, scene: RecordedScene) -> None:
     geometry, camera = capture.geometry, capture.geometry.camera
-    summary.pictures += 1
-    if isinstance(capture.load, PictureFile) and not capture.load.path.exists():
+    summary.images += 1
+    if isinstance(capture.load, ImageFile) and not capture.load.path.exists():
         summary.missing += 1
     if (size := (camera.rows, camera.columns)) not in summary.sizes:
         summary.sizes.append(size)
@@ -154,7 +182,7 @@ def _widened(interval: tuple[float, float] | None, value: float) -> tuple[float,
     return (value, value) if interval is None else (min(interval[0], value), max(interval[1], value))
 
 
-def _range(share: float) -> str:
+def _visibility_class(share: float) -> str:
     if np.isnan(share):
         return "unknown"
-    return next(name for upper, name in SHARES if share <= upper + 1e-9)
+    return next(name for upper, name in VISIBILITY_CLASSES if share <= upper + 1e-9)

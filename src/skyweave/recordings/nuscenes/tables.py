@@ -37,16 +37,20 @@ Numbers = tuple[float | None, ...]
 Row = TypeVar("Row")
 
 
-def token(*parts: object) -> str:
-    """32 hexadecimal digits that depend on nothing but the parts: the same recording always has the same tokens."""
+def make_token(*parts: object) -> str:
+    """Return 32 hexadecimal digits that depend on nothing but the parts: the same recording always has the same tokens.
+
+    Args:
+        parts: what the row is about.
+    """
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
 
 
 # Rows are many and hold no cycles: without the garbage collector looking at each, reading takes half the time.
 
 
-class Scene(msgspec.Struct, gc=False):
-    """Consecutive samples."""
+class SceneRow(msgspec.Struct, gc=False):
+    """A row of the scene table: consecutive samples."""
 
     token: str
     name: str
@@ -54,16 +58,16 @@ class Scene(msgspec.Struct, gc=False):
     log_token: str = ""
 
 
-class Sample(msgspec.Struct, gc=False):
-    """One moment."""
+class SampleRow(msgspec.Struct, gc=False):
+    """A row of the sample table: one frame."""
 
     token: str
     timestamp: int | float
     scene_token: str
 
 
-class SampleData(msgspec.Struct, gc=False):
-    """One picture (or sweep of another sensor)."""
+class SampleDataRow(msgspec.Struct, gc=False):
+    """A row of the sample_data table: one image, or a sweep of another sensor."""
 
     token: str
     sample_token: str
@@ -76,16 +80,16 @@ class SampleData(msgspec.Struct, gc=False):
     width: int | None = None
 
 
-class EgoPose(msgspec.Struct, gc=False):
-    """``global_from_ego`` of one picture."""
+class EgoPoseRow(msgspec.Struct, gc=False):
+    """A row of the ego_pose table: ``global_from_ego`` of one image."""
 
     token: str
     translation: Numbers
     rotation: Numbers
 
 
-class CalibratedSensor(msgspec.Struct, gc=False):
-    """``ego_from_sensor`` and, of a camera, its matrix."""
+class CalibratedSensorRow(msgspec.Struct, gc=False):
+    """A row of the calibrated_sensor table: ``ego_from_sensor`` and, of a camera, its matrix."""
 
     token: str
     sensor_token: str
@@ -95,29 +99,29 @@ class CalibratedSensor(msgspec.Struct, gc=False):
 
 
 class SensorRow(msgspec.Struct, gc=False):
-    """A channel."""
+    """A row of the sensor table: one channel."""
 
     token: str
     channel: str
     modality: str = "camera"
 
 
-class Category(msgspec.Struct, gc=False):
-    """A class."""
+class CategoryRow(msgspec.Struct, gc=False):
+    """A row of the category table: one class."""
 
     token: str
     name: str
 
 
-class Instance(msgspec.Struct, gc=False):
-    """An object."""
+class InstanceRow(msgspec.Struct, gc=False):
+    """A row of the instance table: one object."""
 
     token: str
     category_token: str
 
 
-class SampleAnnotation(msgspec.Struct, gc=False):
-    """A box in the global frame."""
+class SampleAnnotationRow(msgspec.Struct, gc=False):
+    """A row of the sample_annotation table: a box in the global frame."""
 
     token: str
     sample_token: str
@@ -128,8 +132,8 @@ class SampleAnnotation(msgspec.Struct, gc=False):
     visibility_token: str | int = ""
 
 
-class Log(msgspec.Struct, gc=False):
-    """Where scenes were taken."""
+class LogRow(msgspec.Struct, gc=False):
+    """A row of the log table: where scenes were taken."""
 
     token: str
     location: str = ""
@@ -137,7 +141,7 @@ class Log(msgspec.Struct, gc=False):
 
 
 class CaptureExtras(msgspec.Struct):
-    """Of one row of sample_data.
+    """What is known of one row of sample_data beside the tables.
 
     Attributes:
         platform: that carries the camera.
@@ -169,7 +173,7 @@ class CaptureExtras(msgspec.Struct):
 
 
 class FrameExtras(msgspec.Struct):
-    """Of one sample.
+    """What is known of one sample beside the tables.
 
     Attributes:
         time: UTC nanoseconds.
@@ -177,7 +181,7 @@ class FrameExtras(msgspec.Struct):
         velocities: east and north of each, null where unknown.
         visibility: by channel, of each.
         names: identifier of each object, constant over the scene.
-        categories: of each, by our own name.
+        categories: of each, by the recording's own name.
     """
 
     time: int
@@ -189,7 +193,7 @@ class FrameExtras(msgspec.Struct):
 
 
 class SceneExtras(msgspec.Struct):
-    """Of one scene.
+    """What is known of one scene beside the tables.
 
     Attributes:
         crs: of the world; null for a local frame.
@@ -231,12 +235,27 @@ class Extras(msgspec.Struct):
 
 
 def read_rows(path: Path, row: type[Row]) -> list[Row]:
-    """A table file. Raises ``ValueError`` that names the file and the place in it."""
+    """Read a table.
+
+    Args:
+        path: its file.
+        row: class of its rows.
+
+    Raises:
+        DataError: the file is no such table; the message names the place in it.
+    """
     return _decode(path, list[row])  # type: ignore[valid-type]
 
 
 def read_extras(path: Path) -> Extras:
-    """``skyweave.json``. Raises ``ValueError`` for a file of another format."""
+    """Read ``skyweave.json``.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: the file is damaged, or of a format that this version does not read.
+    """
     extras: Extras = _decode(path, Extras)
     if extras.format != FORMAT:
         raise DataError(f"{path} has format {extras.format}; this version of skyweave reads {FORMAT}; update it")

@@ -23,7 +23,7 @@ from skyweave.core.images.true_color import display_bands, true_color_image
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.description import sensor_to_dict
 from skyweave.recordings.nuscenes import rasters
-from skyweave.recordings.nuscenes.rows import SceneRows, fixed_rows, table_name
+from skyweave.recordings.nuscenes.rows import SceneRows, category_name, fixed_rows
 from skyweave.recordings.nuscenes.tables import (
     EXTRAS_FILE,
     FORMAT,
@@ -43,7 +43,13 @@ ImageFormat = Literal["png", "jpg"]
 
 
 def scene_is_written(folder: str | Path, name: str, fingerprint: str = "") -> bool:
-    """Whether this scene lies whole in the folder, made from what ``fingerprint`` stands for."""
+    """Return whether a scene lies whole in a folder, made from what ``fingerprint`` stands for.
+
+    Args:
+        folder: of the recording.
+        name: of the scene.
+        fingerprint: as given to `write_scene`.
+    """
     path = _fragment_path(Path(folder), name)
     return path.exists() and _read_fragment(path)["fingerprint"] == fingerprint
 
@@ -140,8 +146,8 @@ def finish_recording(
     scenes = sorted({scene for names in splits.values() for scene in names})
     if not scenes:
         raise DataError(f"the splits of {name} name no scene; a recording needs one")
-    if absent := [scene for scene in scenes if not _fragment_path(folder, scene).exists()]:
-        raise DataError(f"{folder} lacks {len(absent)} of {len(scenes)} scenes ({absent[0]}, ...); write them first")
+    if missing := [scene for scene in scenes if not _fragment_path(folder, scene).exists()]:
+        raise DataError(f"{folder} lacks {len(missing)} of {len(scenes)} scenes ({missing[0]}, ...); write them first")
     tables: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     extras = Extras(FORMAT, name, {k: list(v) for k, v in splits.items()}, [], list(surfaces), {}, {}, {}, {})
     extras.world = dict(world or {})
@@ -160,7 +166,7 @@ def finish_recording(
         extras.scenes[scene] = msgspec.convert(content["scene"], SceneExtras)
         extras.captures |= msgspec.convert(content["captures"], dict[str, CaptureExtras])
         extras.frames |= msgspec.convert(content["frames"], dict[str, FrameExtras])
-    extras.categories = [(category, table_name(category)) for category in categories]
+    extras.categories = [(category, category_name(category)) for category in categories]
     with write_aside(folder / MASK) as aside:  # the devkit wants one; nothing is known of the ground it would mask
         rasters.write_classes(aside, np.full((64, 64), 255))
     lists = {table: list(rows.values()) for table, rows in tables.items()}

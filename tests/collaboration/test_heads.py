@@ -25,7 +25,7 @@ from skyweave.recordings.recording import RecordedScene
 
 def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
-    config = replace(toy.config(), tasks=("detection", "trajectories"))
+    config = toy.config().with_heads(["detection", "trajectories"])
     perception = PerceptionModel(config, build_backbone(small, [toy.RGB], seed=0)).eval()
     cache: FeatureCache = build_feature_cache(tmp_path / "cache", perception, "toy", scenes[:1])
     model = CollaborativeModel(perception, CollaborationConfig("dual_branch", CodecConfig(low=4, high=6))).eval()

@@ -5,9 +5,10 @@ from .dataset import PerceptionDataset
 from .evaluation import PerceptionScores, ego_only_dataset, evaluate
 from .export import write_geojson, write_geoparquet, write_geotiff
 from .heads import HEADS
+from .heads.base import EvaluatedSample, Head, HeadConfig, HeadEvaluator, HeadScores, MapContext
 from .model import PerceptionModel, PlatformMaps
 from .prediction import decode_maps, predict
-from .results import Detections, InstanceMap, ScenePrediction, Trajectories
+from .results import Detections, InstanceMap, Result, ScenePrediction, Trajectories, VectorFeature
 from .tracking import Tracker, TrackerConfig
 from .views import View, Views
 from .weights import load_perception, save_perception
@@ -16,9 +17,15 @@ __all__ = [
     "HEADS",
     "AugmentationConfig",
     "Detections",
+    "EvaluatedSample",
+    "Head",
+    "HeadConfig",
+    "HeadEvaluator",
+    "HeadScores",
     "InstanceMap",
     "LiftConfig",
     "MapConfig",
+    "MapContext",
     "PerceptionBatch",
     "PerceptionConfig",
     "PerceptionDataset",
@@ -26,10 +33,12 @@ __all__ = [
     "PerceptionSample",
     "PerceptionScores",
     "PlatformMaps",
+    "Result",
     "ScenePrediction",
     "Tracker",
     "TrackerConfig",
     "Trajectories",
+    "VectorFeature",
     "View",
     "Views",
     "collate",

@@ -30,11 +30,11 @@ def test_from_a_folder_to_a_mosaic(tmp_path: Path, capsys: pytest.CaptureFixture
     output, preview = tmp_path / "deep" / "mosaic.tif", tmp_path / "mosaic.png"
     arguments = ["orthomosaic", str(folder), "-o", str(output), "--refine", "--preview", str(preview)]
     assert main([*arguments, "--resolution", "0.25"]) == 0
-    told = capsys.readouterr()
-    assert "3 of 4 pictures" in told.out and "poses refined: median 0.0" in told.out
-    assert "warning: Z.JPG was left out: has no GPS position" in told.err
-    with rasterio.open(output) as source, Image.open(preview) as picture:
-        assert source.transform.a == 0.25 and picture.mode == "RGBA" and picture.size == source.shape[::-1]
+    says = capsys.readouterr()
+    assert "3 of 4 pictures" in says.out and "poses refined: median 0.0" in says.out
+    assert "warning: Z.JPG was left out: has no GPS position" in says.err
+    with rasterio.open(output) as source, Image.open(preview) as image:
+        assert source.transform.a == 0.25 and image.mode == "RGBA" and image.size == source.shape[::-1]
 
 
 @pytest.mark.parametrize(

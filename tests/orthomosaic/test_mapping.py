@@ -25,16 +25,18 @@ from fabricated_flight import (
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.orthomosaic.correlation import match_patches
-from skyweave.orthomosaic.pipeline import MapReport, map_photos
+from skyweave.orthomosaic.pipeline import OrthomosaicReport, make_orthomosaic
 from skyweave.orthomosaic.poses import read_poses
 
 FLIGHT = lawnmower()
 LEVEL = GroundPlane(100.0)
 
 
-def mapped(tmp_path: Path, shots: list[Shot], drawn: Drawn, ground: Ground = LEVEL, **options: Any) -> MapReport:
+def mapped(
+    tmp_path: Path, shots: list[Shot], drawn: Drawn, ground: Ground = LEVEL, **options: Any
+) -> OrthomosaicReport:
     folder = write_flight(tmp_path / "flight", shots, drawn, ground)
-    return map_photos([folder], tmp_path / "mosaic.tif", **options)
+    return make_orthomosaic([folder], tmp_path / "mosaic.tif", **options)
 
 
 def offsets(mosaic: Path, drawn: Drawn) -> np.ndarray:
@@ -53,12 +55,12 @@ def offsets(mosaic: Path, drawn: Drawn) -> np.ndarray:
     return -shifts[good][:, ::-1] * (grid.resolution, -grid.resolution)
 
 
-def heading_errors(report: MapReport, shots: list[Shot]) -> np.ndarray:
+def heading_errors(report: OrthomosaicReport, shots: list[Shot]) -> np.ndarray:
     truth = np.array([shot.yaw + 180 * shot.upside_down for shot in shots])
     return (np.array([photo.heading for photo in report.photos]) - truth + 180) % 360 - 180
 
 
-def shape_error(report: MapReport, shots: list[Shot]) -> float:
+def shape_error(report: OrthomosaicReport, shots: list[Shot]) -> float:
     found = ZONE.project([(photo.longitude, photo.latitude) for photo in report.photos])
     return out_of_shape(found, np.array([shot.position[:2] for shot in shots]))
 
@@ -93,7 +95,7 @@ def test_refining_mends_positions_and_headings(tmp_path: Path, drawn: Drawn) -> 
     errors = offsets(report.path, drawn)
     assert np.hypot(*errors.T).max() < 3.0  # shift, turn and scale of the whole are as good as the positions
     # the refined poses, read again, need no refining
-    again = map_photos([tmp_path / "flight"], tmp_path / "again.tif", poses=read_poses(tmp_path / "refined.json"))
+    again = make_orthomosaic([tmp_path / "flight"], tmp_path / "again.tif", poses=read_poses(tmp_path / "refined.json"))
     assert again.before is not None and again.before.median < 0.02
 
 
@@ -147,7 +149,7 @@ def test_one_photo_without_height_asks_for_it(tmp_path: Path, drawn: Drawn) -> N
     with pytest.raises(ValueError, match="--height METRES"):
         mapped(tmp_path, lonely, drawn)
     assert not (tmp_path / "mosaic.tif").exists()
-    report = map_photos([tmp_path / "flight"], tmp_path / "mosaic.tif", height=30.0)
+    report = make_orthomosaic([tmp_path / "flight"], tmp_path / "mosaic.tif", height=30.0)
     assert report.height == pytest.approx(30) and report.before is None
     assert np.hypot(*np.median(offsets(report.path, drawn), axis=0)) < 0.01
 
@@ -161,7 +163,7 @@ def test_oblique_photos_are_placed_too(tmp_path: Path, drawn: Drawn) -> None:
     shots = [replace(shot, pitch=-60.0, roll=2.0) for shot in noisy(FLIGHT, 1.0, 2.0)]
     report = mapped(tmp_path, shots, drawn, refine=True)
     assert report.before is not None and report.after is not None and report.after.median < 0.03 < report.before.median
-    straight = map_photos(
+    straight = make_orthomosaic(
         [write_flight(tmp_path / "true", [replace(s, said_shift=(0, 0, 0), said_yaw=0.0) for s in shots], drawn)],
         tmp_path / "true.tif",
     )
@@ -174,7 +176,7 @@ def test_relief_needs_an_elevation_model(tmp_path: Path, drawn: Drawn) -> None:
     start = float(hills.height(np.array(FLIGHT[0].position[:2])))
     shots = [replace(shot, said_shift=(0, 0, 100.0 - start)) for shot in FLIGHT]  # altitudes count from the take-off
     flat = mapped(tmp_path, shots, drawn, hills)
-    level = map_photos([tmp_path / "flight"], tmp_path / "dem_mosaic.tif", elevation=dem)
+    level = make_orthomosaic([tmp_path / "flight"], tmp_path / "dem_mosaic.tif", elevation=dem)
     assert flat.before is not None and level.before is not None
     assert level.before.median < 0.03 and flat.before.median > 0.5
     assert any("taken for the take-off point" in note for note in level.notes)
@@ -222,7 +224,7 @@ def test_pictures_that_cannot_be_used_are_named_and_the_rest_is_mapped(tmp_path:
     write_flight(folder, [replace(FLIGHT[0], name="SKY.JPG", pitch=20.0)], drawn, _Nowhere())
     write_flight(folder, [replace(FLIGHT[0], name="GROUND.JPG", position=(EAST, NORTH, 101.0))], drawn)
     write_flight(folder, [replace(FLIGHT[0], name="OTHER.JPG", position=(EAST + 90_000, NORTH, 130.0))], drawn)
-    report = map_photos([folder], tmp_path / "mosaic.tif")
+    report = make_orthomosaic([folder], tmp_path / "mosaic.tif")
     skipped = {photo.name: photo.skipped or "" for photo in report.photos if photo.skipped}
     assert "no GPS" in skipped["NOGPS.JPG"] and "cannot be read" in skipped["BROKEN.JPG"]
     assert "cannot be read" in skipped["P0002.JPG"]
@@ -247,12 +249,12 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path, drawn: Drawn) 
     focal = [replace(FLIGHT[0], leave_out=frozenset({"focal"}))]
     write_flight(tmp_path / "focal", focal, drawn)
     with pytest.raises(ValueError, match="--focal PIXELS"):
-        map_photos([tmp_path / "focal"], tmp_path / "mosaic.tif")
+        make_orthomosaic([tmp_path / "focal"], tmp_path / "mosaic.tif")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no pictures"):
-        map_photos([tmp_path / "empty"], tmp_path / "mosaic.tif")
+        make_orthomosaic([tmp_path / "empty"], tmp_path / "mosaic.tif")
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        map_photos([tmp_path / "nowhere"], tmp_path / "mosaic.tif")
+        make_orthomosaic([tmp_path / "nowhere"], tmp_path / "mosaic.tif")
     assert not list(tmp_path.glob("*.tif"))
 
 
@@ -262,17 +264,17 @@ def test_poses_of_other_pictures_are_refused_and_of_some_noted(tmp_path: Path, d
     with pytest.raises(ValueError, match=r"names none of the pictures: it has OTHER\.JPG, they are P0000\.JPG"):
         mapped(tmp_path, FLIGHT[:2], drawn, poses=read_poses(path))
     path.write_text(json.dumps({"images": [{"file": "P0001.JPG", "image_up_yaw_deg": 91.0}]}))
-    report = map_photos([tmp_path / "flight"], tmp_path / "mosaic.tif", poses=read_poses(path))
+    report = make_orthomosaic([tmp_path / "flight"], tmp_path / "mosaic.tif", poses=read_poses(path))
     assert "1 of 2 pictures are not in the file of poses" in report.notes
     assert [round(photo.heading or 0, 3) for photo in report.photos] == [90.0, 91.0]
 
 
 def test_photos_that_do_not_overlap_are_still_mapped(tmp_path: Path, drawn: Drawn) -> None:
-    apart = [
+    distance = [
         replace(FLIGHT[0], position=(EAST - 30, NORTH, 130.0)),
         replace(FLIGHT[1], position=(EAST + 30, NORTH, 130.0)),
     ]
-    report = mapped(tmp_path, apart, drawn, refine=True)
+    report = mapped(tmp_path, distance, drawn, refine=True)
     assert report.before is None and report.after is None and not report.pairs
     assert any("nothing could be refined" in note for note in report.notes)
     assert len(offsets(report.path, drawn)) > 15
@@ -280,9 +282,9 @@ def test_photos_that_do_not_overlap_are_still_mapped(tmp_path: Path, drawn: Draw
 
 def test_tiles_change_nothing(tmp_path: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = mapped(tmp_path, FLIGHT[:4], drawn)
-    monkeypatch.setattr("skyweave.orthomosaic.mosaic.TILE", 64)
-    monkeypatch.setattr("skyweave.orthomosaic.image_cache.ROOM", 1)
-    tiled = map_photos([tmp_path / "flight"], tmp_path / "tiled.tif")
+    monkeypatch.setattr("skyweave.orthomosaic.mosaic.TILE_CELLS", 64)
+    monkeypatch.setattr("skyweave.orthomosaic.image_cache.CACHE_BYTES", 1)
+    tiled = make_orthomosaic([tmp_path / "flight"], tmp_path / "tiled.tif")
     with rasterio.open(whole.path) as one, rasterio.open(tiled.path) as other:
         np.testing.assert_array_equal(one.read(), other.read())
 

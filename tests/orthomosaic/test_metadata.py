@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from fabricated_flight import DJI, EAST, FOCAL, NORTH, Shot, gps_fields, packet, write_shot
-from skyweave.orthomosaic.intrinsics import Calibration, camera_of, read_calibration
+from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata, read_calibration
 from skyweave.orthomosaic.metadata import Attitude, PhotoMetadata, read_metadata
 
 BLANK = np.zeros((240, 320, 3), np.uint8)
@@ -25,9 +25,7 @@ def written(tmp_path: Path, xmp: str) -> PhotoMetadata:
     return read_metadata(path)
 
 
-def picture(
-    path: Path, base: dict[int, Any] | None = None, camera: dict[int, Any] | None = None, **options: Any
-) -> Path:
+def image(path: Path, base: dict[int, Any] | None = None, camera: dict[int, Any] | None = None, **options: Any) -> Path:
     exif = Image.Exif()
     for key, value in (base or {}).items():
         exif[key] = value
@@ -79,7 +77,7 @@ def test_attitude_of_every_vendor(tmp_path: Path, layout: str) -> None:
 
 def test_sensefly_counts_roll_the_other_way(tmp_path: Path) -> None:
     xmp = packet('Camera:Yaw="200" Camera:Pitch="4" Camera:Roll="-3"', PIX4D)
-    path = picture(tmp_path / "A.JPG", {TAG.Make: "senseFly"}, xmp=xmp.encode())
+    path = image(tmp_path / "A.JPG", {TAG.Make: "senseFly"}, xmp=xmp.encode())
     assert read_metadata(path).attitude == Attitude(200.0, 4.0, 3.0, "body")
 
 
@@ -104,33 +102,33 @@ def test_the_maker_note_of_early_dji(tmp_path: Path, order: str) -> None:
     entries = struct.pack(order + "HHI4s", 1, 2, 4, b"DJI\0")
     entries += b"".join(struct.pack(order + "HHIf", tag, 11, 1, angle) for tag, angle in angles.items())
     note = struct.pack(order + "H", 7) + entries + bytes(4)
-    path = picture(tmp_path / "A.JPG", camera={37500: note})
+    path = image(tmp_path / "A.JPG", camera={37500: note})
     read = read_metadata(path)
     assert read.attitude is not None
     assert (read.attitude.yaw, read.attitude.pitch) == (45.0, pytest.approx(-89.9)) and read.flight_yaw == 46.0
-    other = picture(tmp_path / "B.JPG", camera={37500: b"Nikon\0" + bytes(range(200))})
+    other = image(tmp_path / "B.JPG", camera={37500: b"Nikon\0" + bytes(range(200))})
     assert read_metadata(other).attitude is None
 
 
 @pytest.mark.parametrize(("latitude", "longitude"), [(46.84, -91.99), (-33.9, 18.4), (-0.001, -0.002), (51.5, 0.0)])
 def test_positions_in_every_quarter_of_the_earth(tmp_path: Path, latitude: float, longitude: float) -> None:
-    path = picture(tmp_path / "A.JPG", {TAG.GPSInfo: gps_fields(latitude, longitude, -3.5)})
+    path = image(tmp_path / "A.JPG", {TAG.GPSInfo: gps_fields(latitude, longitude, -3.5)})
     read = read_metadata(path)
     assert read.latitude == pytest.approx(latitude, abs=1e-8) and read.longitude == pytest.approx(longitude, abs=1e-8)
     assert read.altitude == pytest.approx(-3.5)
 
 
 def test_positions_that_are_none(tmp_path: Path) -> None:
-    nowhere = picture(tmp_path / "A.JPG", {TAG.GPSInfo: gps_fields(0.0, 0.0, 0.0)})
+    nowhere = image(tmp_path / "A.JPG", {TAG.GPSInfo: gps_fields(0.0, 0.0, 0.0)})
     assert read_metadata(nowhere).latitude is None
-    broken = picture(tmp_path / "B.JPG", {TAG.GPSInfo: {**gps_fields(1.0, 2.0, 0.0), 2: (IFDRational(0, 0), 0.0, 0.0)}})
+    broken = image(tmp_path / "B.JPG", {TAG.GPSInfo: {**gps_fields(1.0, 2.0, 0.0), 2: (IFDRational(0, 0), 0.0, 0.0)}})
     assert read_metadata(broken).latitude is None
     xmp = packet('drone-dji:GpsLatitude="46.8" drone-dji:GpsLongtitude="-92.0"', DJI)
-    assert read_metadata(picture(tmp_path / "C.JPG", xmp=xmp.encode())).longitude == -92.0
+    assert read_metadata(image(tmp_path / "C.JPG", xmp=xmp.encode())).longitude == -92.0
     text = packet(
         'exif:GPSLatitude="46,30.0N" exif:GPSLongitude="92,15.0W"', 'xmlns:exif="http://ns.adobe.com/exif/1.0/"'
     )
-    read = read_metadata(picture(tmp_path / "D.JPG", xmp=text.encode()))
+    read = read_metadata(image(tmp_path / "D.JPG", xmp=text.encode()))
     assert (read.latitude, read.longitude) == (46.5, -92.25)
 
 
@@ -157,23 +155,23 @@ PHOTO = PhotoMetadata(Path("A.JPG"), 4000, 3000)
     ],
 )
 def test_focal_length_from_the_best_source(fields: dict[str, Any], focal: float) -> None:
-    camera, _ = camera_of(replace(PHOTO, **fields))
+    camera, _ = camera_from_metadata(replace(PHOTO, **fields))
     assert camera.intrinsics[0, 0] == pytest.approx(focal)
     assert camera.intrinsics[0, 2] == fields.get("columns", 4000) / 2
 
 
 def test_focal_length_from_the_file(tmp_path: Path) -> None:
     read = written(tmp_path, "")
-    camera, source = camera_of(read)
+    camera, source = camera_from_metadata(read)
     assert camera.intrinsics[0, 0] == pytest.approx(FOCAL, rel=1e-4) and "focal plane" in source
     with pytest.raises(ValueError, match=r"A\.JPG does not state its focal length; give --focal"):
-        camera_of(PHOTO)
+        camera_from_metadata(PHOTO)
 
 
 def test_a_camera_file(tmp_path: Path) -> None:
     path = tmp_path / "camera.json"
     path.write_text('{"focal": 3600, "columns": 8000, "centre": [4010, 2990], "distortion": [0.1, 0, 0, 0, 0]}')
-    camera, source = camera_of(PHOTO, read_calibration(path))
+    camera, source = camera_from_metadata(PHOTO, read_calibration(path))
     assert (camera.intrinsics[0, 0], *camera.intrinsics[:2, 2]) == (1800, 2005, 1495) and source == "given"
     assert camera.distortion[0] == 0.1
     path.write_text('{"focus": 3600}')

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from fabricated_flight import EAST, NORTH, ZONE, Drawn, geometry_of, lawnmower, out_of_shape
 from skyweave.core.geometry.ground import GroundPlane
-from skyweave.orthomosaic.bundle_adjustment import adjust
+from skyweave.orthomosaic.bundle_adjustment import adjust_poses
 from skyweave.orthomosaic.correlation import correlate, flatten, match_patches
 from skyweave.orthomosaic.metadata import Attitude
-from skyweave.orthomosaic.photo import Photo, attitude_of, world_from_camera
+from skyweave.orthomosaic.photo import Photo, attitude_from_rotation, world_from_camera
 from skyweave.orthomosaic.poses import read_poses
-from skyweave.orthomosaic.tie_points import Ties
-from skyweave.orthomosaic.utm_zone import zone_of
+from skyweave.orthomosaic.tie_points import TiePoints
+from skyweave.orthomosaic.utm_zone import find_utm_zone
 
 GROUND = GroundPlane(100.0)
 HERE = np.array([EAST, NORTH, 130.0])
@@ -47,7 +47,7 @@ def test_convergence_turns_the_compass_to_the_grid() -> None:
 @given(st.floats(0, 359), st.floats(-80, 80), st.floats(-170, 170), st.floats(-3, 3))
 def test_attitudes_come_back(yaw: float, pitch: float, roll: float, convergence: float) -> None:
     pose = world_from_camera(HERE, Attitude(yaw, pitch, roll, "body"), convergence)
-    found = attitude_of(pose[:3, :3], convergence)
+    found = attitude_from_rotation(pose[:3, :3], convergence)
     np.testing.assert_allclose(world_from_camera(HERE, found, convergence), pose, atol=1e-9)
 
 
@@ -58,13 +58,13 @@ def test_a_camera_on_its_side_is_placed_by_the_picture_as_viewed(orientation: in
     pose = world_from_camera(HERE, Attitude(0, -90, 0), 0.0, orientation)
     east, north = -pose[:2, 1]
     assert np.degrees(np.arctan2(east, north)) % 360 == pytest.approx(stored_top)
-    told = world_from_camera(HERE, Attitude(0, -90, (stored_top + 180) % 360 - 180), 0.0, orientation)
-    np.testing.assert_allclose(told, pose, atol=1e-12)  # the roll tells already: no second turn
+    says = world_from_camera(HERE, Attitude(0, -90, (stored_top + 180) % 360 - 180), 0.0, orientation)
+    np.testing.assert_allclose(says, pose, atol=1e-12)  # the roll tells already: no second turn
 
 
 @given(st.floats(-179, 179), st.floats(-100, 100), st.floats(-100, 100))
-def test_pixels_and_ground_points_are_inverse(turn: float, u: float, v: float) -> None:
-    photo = Photo("a", "a", geometry_of(lawnmower()[0])).turn(turn)
+def test_pixels_and_ground_points_are_inverse(rotation: float, u: float, v: float) -> None:
+    photo = Photo("a", "a", geometry_of(lawnmower()[0])).rotated(rotation)
     pixels = np.array([[160 + u, 120 + v]])
     points = photo.ground_points(pixels, GROUND)
     np.testing.assert_allclose(photo.pixels(points), pixels, atol=1e-6)
@@ -78,11 +78,11 @@ def test_what_is_behind_or_too_flat_has_no_pixel() -> None:
 
 
 def test_zones() -> None:
-    assert zone_of(np.array([[-91.99, 46.84]])).crs == "EPSG:32615"
-    assert zone_of(np.array([[18.4, -33.9]])).crs == "EPSG:32734"
-    assert zone_of(np.array([[180.0, 10.0]])).crs == "EPSG:32660"
+    assert find_utm_zone(np.array([[-91.99, 46.84]])).crs == "EPSG:32615"
+    assert find_utm_zone(np.array([[18.4, -33.9]])).crs == "EPSG:32734"
+    assert find_utm_zone(np.array([[180.0, 10.0]])).crs == "EPSG:32660"
     with pytest.raises(ValueError, match="outside UTM"):
-        zone_of(np.array([[0.0, 85.0]]))
+        find_utm_zone(np.array([[0.0, 85.0]]))
 
 
 @settings(max_examples=25, deadline=None)
@@ -145,19 +145,19 @@ def test_adjusting_recovers_disturbed_cameras() -> None:
     first, second, pixels_a, pixels_b = (np.array(column) for column in zip(*rows, strict=True))
     wrong = random.random(count) < 0.33
     pixels_b = pixels_b + wrong[:, None] * random.uniform(-40, 40, (count, 2))
-    ties = Ties(first, second, pixels_a, pixels_b, np.ones(count), np.zeros(count, bool))
+    ties = TiePoints(first, second, pixels_a, pixels_b, np.ones(count), np.zeros(count, bool))
     disturbed = []
     for photo in truth:
         angle = np.radians(random.normal(0, 3))
-        turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-        disturbed.append(photo.moved((*random.normal(0, 1.5, 2), random.normal(0, 0.3)), turn))
-    result = adjust(disturbed, GROUND, ties, 30.0, 0.05)
+        rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        disturbed.append(photo.moved((*random.normal(0, 1.5, 2), random.normal(0, 0.3)), rotation))
+    result = adjust_poses(disturbed, GROUND, ties, 30.0, 0.05)
     right = ties.select(~wrong)
     assert np.nanmedian(right.distances(disturbed, GROUND)) > 0.8
     assert np.nanpercentile(right.distances(result.photos, GROUND), 90) < 0.02
     cameras = [np.array([photo.position[:2] for photo in photos]) for photos in (result.photos, truth, disturbed)]
     assert out_of_shape(cameras[0], cameras[1]) < 0.05 < 0.5 < out_of_shape(cameras[2], cameras[1])
-    nothing = adjust(truth, GROUND, right, 30.0, 0.05)
+    nothing = adjust_poses(truth, GROUND, right, 30.0, 0.05)
     assert np.abs(nothing.corrections).max() < 1e-6
 
 

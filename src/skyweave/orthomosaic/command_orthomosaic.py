@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from skyweave.core.errors import DataError
 
 if TYPE_CHECKING:
-    from skyweave.orthomosaic.pipeline import MapReport
+    from skyweave.orthomosaic.pipeline import OrthomosaicReport
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "orthomosaic",
         help="photographs from the air to a mosaic",
@@ -30,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     intrinsics = parser.add_mutually_exclusive_group()
     intrinsics.add_argument("--focal", type=float, metavar="PIXELS", help="focal length of the pictures as they are")
     intrinsics.add_argument("--camera", metavar="CAMERA.json", help="focal, columns, centre, distortion in pixels")
-    parser.add_argument("--gps-spread", type=float, metavar="METRES", help="error of positions (default: 2, or RTK's)")
+    parser.add_argument("--gps-std", type=float, metavar="METRES", help="error of positions (default: 2, or RTK's)")
     parser.add_argument("--preview", metavar="OUT.png", help="the mosaic as a picture")
     parser.add_argument("--save-poses", metavar="OUT.json", help="the poses as mapped, for --poses")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -38,7 +42,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Map and say what was written; returns 0."""
+    """Make the orthomosaic, print what was written and return 0.
+
+    Args:
+        args: parsed options.
+    """
     if Path(args.output).suffix.lower() not in (".tif", ".tiff"):
         raise DataError(f"-o {args.output}: the mosaic is a GeoTIFF; name it .tif")
 
@@ -46,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from skyweave.orthomosaic.intrinsics import Calibration, read_calibration
-    from skyweave.orthomosaic.pipeline import map_photos
+    from skyweave.orthomosaic.pipeline import make_orthomosaic
     from skyweave.orthomosaic.poses import read_poses
 
     calibration = Calibration(args.focal) if args.focal is not None else None
@@ -56,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("reading", total=None)
-        report = map_photos(
+        report = make_orthomosaic(
             args.photos,
             args.output,
             refine=args.refine,
@@ -64,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             calibration=calibration,
             elevation=args.dem,
             height=args.height,
-            horizontal_spread=args.gps_spread,
+            horizontal_std=args.gps_std,
             resolution=args.resolution,
             preview=args.preview,
             save_poses=args.save_poses,
@@ -79,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(report: "MapReport") -> str:
+def _summary(report: "OrthomosaicReport") -> str:
     used = sum(photo.skipped is None for photo in report.photos)
     lines = [
         f"{report.path}: {used} of {len(report.photos)} pictures, {report.rows} x {report.columns} cells of "

@@ -49,7 +49,7 @@ def correlate(
     b: np.ndarray,
     known_a: np.ndarray,
     known_b: np.ndarray,
-    least_overlap: float,
+    min_overlap: float,
     reach: np.ndarray | None,
 ) -> Peak | None:
     """Best shift between two flattened rasters.
@@ -57,7 +57,7 @@ def correlate(
     Args:
         a, b: (rows, columns) of equal shape, 0 where unknown.
         known_a, known_b: (rows, columns) bool.
-        least_overlap: known cells that must overlap, as a share of the fewer known ones.
+        min_overlap: known cells that must overlap, as a share of the fewer known ones.
         reach: (row, column, radius) of allowed shifts in cells; None for all.
 
     Returns:
@@ -71,7 +71,7 @@ def correlate(
     product = np.fft.irfft2(fa * fb.conj(), size)
     overlap = np.fft.irfft2(ma * mb.conj(), size)
     energy = np.fft.irfft2(ea * mb.conj(), size) * np.fft.irfft2(ma * eb.conj(), size)
-    enough = overlap >= max(least_overlap * min(known_a.sum(), known_b.sum()), 64)
+    enough = overlap >= max(min_overlap * min(known_a.sum(), known_b.sum()), 64)
     if reach is not None:
         row = np.fft.fftfreq(size[0], 1 / size[0])[:, None] - reach[0]
         column = np.fft.fftfreq(size[1], 1 / size[1])[None] - reach[1]
@@ -82,14 +82,14 @@ def correlate(
     # a small overlap correlates by chance: what counts is the score against what so many cells reach by chance
     trusted = surface * np.sqrt(np.where(enough, overlap, 0))
     best = np.unravel_index(int(trusted.argmax()), size)
-    spread = float(np.sqrt(np.mean(trusted[enough] ** 2))) + 1e-9
+    std = float(np.sqrt(np.mean(trusted[enough] ** 2))) + 1e-9
     shift = [(int(best[k]) + size[k] // 2) % size[k] - size[k] // 2 for k in range(2)]
     around = surface[np.ix_(*[(best[k] + np.arange(-1, 2)) % size[k] for k in range(2)])]
     offset = _vertex(around[None])[0]
     return Peak(
         (shift[0] + float(offset[0]), shift[1] + float(offset[1])),
         float(surface[best]),
-        float(trusted[best]) / spread,
+        float(trusted[best]) / std,
     )
 
 

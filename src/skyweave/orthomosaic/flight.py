@@ -10,16 +10,16 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.data.elevation import read_elevation
-from skyweave.orthomosaic.intrinsics import Calibration, camera_of
+from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata
 from skyweave.orthomosaic.metadata import Attitude, PhotoMetadata, read_metadata
-from skyweave.orthomosaic.photo import Photo, Spread, world_from_camera
+from skyweave.orthomosaic.photo import Photo, PoseStd, world_from_camera
 from skyweave.orthomosaic.poses import Poses
-from skyweave.orthomosaic.utm_zone import Zone, zone_of
+from skyweave.orthomosaic.utm_zone import UtmZone, find_utm_zone
 
 SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png", ".webp"}
-LEAST_HEIGHT = 2.0  # metres; a picture from lower was taken on the ground
-FARTHEST = 20_000.0  # metres from the middle of a flight
-UNKNOWN_HEIGHT = 50.0  # metres; where nothing is known, until the overlaps tell
+MIN_HEIGHT_M = 2.0  # metres; a picture from lower was taken on the ground
+MAX_DISTANCE_M = 20_000.0  # metres from the middle of a flight
+DEFAULT_HEIGHT_M = 50.0  # metres; where nothing is known, until the overlaps tell
 
 
 @dataclass(frozen=True)
@@ -32,33 +32,36 @@ class Flight:
         ground: plane or elevation model, in the frame of the photos' altitudes.
         height_source: what the height above ground rests on: ``given``, ``poses``, ``take-off``, ``elevation``, or
             ``unknown``: a guess that the overlaps must replace.
-        height_spread: standard deviation of that height, the same error for all photos, as a share of it.
+        height_std: standard deviation of that height, the same error for all photos, as a share of it.
         skipped: pictures left out, and why.
         notes: what was assumed.
     """
 
-    zone: Zone
+    zone: UtmZone
     photos: tuple[Photo, ...]
     ground: Ground
     height_source: str
-    height_spread: float
+    height_std: float
     skipped: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def height(self) -> float:
-        """Median height of the cameras above the ground, metres."""
+        """Return the median height of the cameras above the ground, metres."""
         points = np.array([photo.position for photo in self.photos])
         return float(np.nanmedian(points[:, 2] - self.ground.height(points)))
 
 
-def find_pictures(sources: Sequence[str | Path]) -> dict[str, Path]:
-    """Pictures by name: files as given, folders searched to any depth, in the order of their names.
+def find_images(sources: Sequence[str | Path]) -> dict[str, Path]:
+    """Find images by name: files as given, folders searched to any depth, in the order of their names.
+
+    Args:
+        sources: files and folders.
 
     Raises:
-        FileNotFoundError: a source does not exist, or there is no picture in any of them.
+        FileNotFoundError: a source does not exist, or there is no image in any of them.
     """
-    found: dict[str, Path] = {}
+    images_by_name: dict[str, Path] = {}
     for source in map(Path, sources):
         if not source.exists():
             raise FileNotFoundError(f"there is no picture or folder {source}")
@@ -66,74 +69,72 @@ def find_pictures(sources: Sequence[str | Path]) -> dict[str, Path]:
         for file in files:
             if (file.suffix.lower() in SUFFIXES or file == source) and not file.name.startswith("."):
                 name = file.relative_to(source).as_posix() if source.is_dir() else file.name
-                found[name if name not in found else file.as_posix()] = file
-    if not found:
+                images_by_name[name if name not in images_by_name else file.as_posix()] = file
+    if not images_by_name:
         raise FileNotFoundError(
             f"no pictures ({', '.join(sorted(SUFFIXES))}) in {', '.join(str(source) for source in sources)}"
         )
-    return found
+    return images_by_name
 
 
 def read_flight(
-    pictures: dict[str, Path],
+    images: dict[str, Path],
     *,
     poses: Poses | None = None,
     calibration: Calibration | None = None,
     elevation: str | Path | None = None,
     height: float | None = None,
-    horizontal_spread: float | None = None,
+    horizontal_std: float | None = None,
 ) -> Flight:
     """Place every picture by its metadata.
 
     Args:
-        pictures: by name, from `find_pictures`.
+        images: by name, from `find_images`.
         poses: replaces what pictures say of themselves.
         calibration: replaces the focal length of every picture.
         elevation: raster of ground heights; without it the ground is level.
         height: metres above ground of the median picture; replaces every altitude but for their differences.
-        horizontal_spread: metres that GPS positions are off, one standard deviation.
+        horizontal_std: metres that GPS positions are off, one standard deviation.
 
     Raises:
         ValueError: no picture can be placed; the message says why for each of the first few.
     """
-    if height is not None and not (np.isfinite(height) and height >= LEAST_HEIGHT):
-        raise DataError(f"height above ground {height} must be metres >= {LEAST_HEIGHT:g}")
+    if height is not None and not (np.isfinite(height) and height >= MIN_HEIGHT_M):
+        raise DataError(f"height above ground {height} must be metres >= {MIN_HEIGHT_M:g}")
     notes: list[str] = []
     if poses is not None:
-        known = sum(path.name in poses.images for path in pictures.values())
+        known = sum(path.name in poses.images for path in images.values())
         if not known:
             raise DataError(
                 f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
-                f"{next(iter(pictures.values())).name} and so on"
+                f"{next(iter(images.values())).name} and so on"
             )
-        if known < len(pictures):
-            notes.append(f"{len(pictures) - known} of {len(pictures)} pictures are not in the file of poses")
-    read, skipped = _read(pictures, poses, calibration)
+        if known < len(images):
+            notes.append(f"{len(images) - known} of {len(images)} pictures are not in the file of poses")
+    read, skipped = _read(images, poses, calibration)
     _refuse_nothing(read, skipped)
     far = _far(read)
     if len(far) < len(read):
         skipped |= far
         read = {name: metadata for name, metadata in read.items() if name not in far}
-    zone = zone_of(
+    zone = find_utm_zone(
         np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64),
     )
     positions = zone.project([(photo.longitude, photo.latitude) for photo in read.values()])
-    altitudes, ground, source, spread = _altitudes(
-        list(read.values()), positions, zone, poses, elevation, height, notes
-    )
+    altitudes, ground, source, std = _altitudes(list(read.values()), positions, zone, poses, elevation, height, notes)
     attitudes = _attitudes(read, positions, zone, notes)
     photos = []
     for (name, metadata), xy, z, (attitude, yaw_source) in zip(
         read.items(), positions, altitudes, attitudes, strict=True
     ):
-        camera, focal_source = camera_of(metadata, calibration)
+        camera, focal_source = camera_from_metadata(metadata, calibration)
         convergence = zone.convergence(metadata.longitude or 0.0, metadata.latitude or 0.0)
         pose = world_from_camera(np.array([*xy, z]), attitude, convergence, metadata.orientation)
         photo = Photo(
             name,
             str(metadata.path),
             CameraGeometry(camera, pose, zone.crs, name),
-            _spread(metadata, yaw_source, horizontal_spread),
+            _position_std(metadata, yaw_source, horizontal_std),
             yaw_source,
             focal_source,
         )
@@ -145,20 +146,29 @@ def read_flight(
     _refuse_nothing(photos, skipped)
     sources = sorted({photo.focal_source for photo in photos})
     notes.append(f"focal length from: {', '.join(sources)}")
-    return Flight(zone, tuple(photos), ground, source, spread, skipped, tuple(notes))
+    return Flight(zone, tuple(photos), ground, source, std, skipped, tuple(notes))
 
 
-def at_height(flight: Flight, height: float) -> Flight:
-    """The flight with its level ground moved so that the median camera is this high above it."""
+def set_height(flight: Flight, height: float) -> Flight:
+    """Return the flight with its level ground moved so that the median camera is at a height above it.
+
+    Args:
+        flight: over level ground.
+        height: metres.
+    """
     lowered = float(np.median([photo.position[2] for photo in flight.photos])) - height
-    return replace(flight, ground=GroundPlane(lowered), height_source="overlaps", height_spread=0.05)
+    return replace(flight, ground=GroundPlane(lowered), height_source="overlaps", height_std=0.05)
 
 
-def without(flight: Flight, reasons: dict[str, str]) -> Flight:
-    """The flight without some photos, by name, and why.
+def drop_photos(flight: Flight, reasons: dict[str, str]) -> Flight:
+    """Return the flight without some photos.
+
+    Args:
+        flight: with these photos.
+        reasons: why each is left out, by its name.
 
     Raises:
-        ValueError: none is left.
+        DataError: no photo is left.
     """
     photos = tuple(photo for photo in flight.photos if photo.name not in reasons)
     skipped = {**flight.skipped, **reasons}
@@ -174,19 +184,19 @@ def _far(read: dict[str, PhotoMetadata]) -> dict[str, str]:
     return {
         name: f"lies {np.hypot(*offset) / 1000:.0f} km from the others; map it by itself"
         for name, offset in zip(read, metres, strict=True)
-        if np.hypot(*offset) > FARTHEST
+        if np.hypot(*offset) > MAX_DISTANCE_M
     }
 
 
 def _read(
-    pictures: dict[str, Path], poses: Poses | None, calibration: Calibration | None
+    images: dict[str, Path], poses: Poses | None, calibration: Calibration | None
 ) -> tuple[dict[str, PhotoMetadata], dict[str, str]]:
     read, skipped = {}, {}
-    for name, path in pictures.items():
+    for name, path in images.items():
         try:
             metadata = read_metadata(path)
             metadata = metadata if poses is None else poses.apply(metadata)
-            camera_of(metadata, calibration)
+            camera_from_metadata(metadata, calibration)
         except ValueError as error:
             skipped[name] = str(error)
             continue
@@ -208,7 +218,7 @@ def _refuse_nothing(remaining: Sequence[Photo] | dict[str, PhotoMetadata], skipp
 def _altitudes(
     photos: list[PhotoMetadata],
     positions: np.ndarray,
-    zone: Zone,
+    zone: UtmZone,
     poses: Poses | None,
     elevation: str | Path | None,
     height: float | None,
@@ -217,7 +227,7 @@ def _altitudes(
     """Altitude of every camera, the ground in the same frame, what that rests on, and its spread as a share."""
     above_sea = np.array([np.nan if p.altitude is None else p.altitude for p in photos])
     above_start = np.array([np.nan if p.relative_altitude is None else p.relative_altitude for p in photos])
-    started = bool(np.isfinite(above_start).all() and np.median(above_start) >= LEAST_HEIGHT)
+    started = bool(np.isfinite(above_start).all() and np.median(above_start) >= MIN_HEIGHT_M)
     # differences between photos: the barometer's are better than the receiver's
     shape = above_start if started else np.where(np.isfinite(above_sea), above_sea, np.nanmedian([*above_sea, 0.0]))
     if elevation is not None:
@@ -247,7 +257,7 @@ def _altitudes(
         notes.append("the ground is taken to be level with the take-off point")
         offset = float(np.median(above_sea - above_start)) if np.isfinite(above_sea).all() else 0.0
         return above_start + offset, GroundPlane(offset), "take-off", 0.1
-    return shape, GroundPlane(base - UNKNOWN_HEIGHT), "unknown", 1.0
+    return shape, GroundPlane(base - DEFAULT_HEIGHT_M), "unknown", 1.0
 
 
 def _around(positions: np.ndarray) -> tuple[float, float, float, float]:
@@ -257,7 +267,7 @@ def _around(positions: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _attitudes(
-    photos: dict[str, PhotoMetadata], positions: np.ndarray, zone: Zone, notes: list[str]
+    photos: dict[str, PhotoMetadata], positions: np.ndarray, zone: UtmZone, notes: list[str]
 ) -> list[tuple[Attitude, str]]:
     """Attitude of each and what its heading was taken from."""
     track = _track(list(photos.values()), positions)
@@ -300,18 +310,18 @@ def _track(photos: list[PhotoMetadata], positions: np.ndarray) -> np.ndarray:
     return courses
 
 
-def _spread(photo: PhotoMetadata, yaw_source: str, horizontal: float | None) -> Spread:
+def _position_std(photo: PhotoMetadata, yaw_source: str, horizontal: float | None) -> PoseStd:
     accuracy = photo.horizontal_accuracy
     metres = horizontal if horizontal is not None else min(max(accuracy, 0.02), 10.0) if accuracy is not None else 2.0
     if yaw_source == "gimbal":
-        return Spread(metres)
+        return PoseStd(metres)
     yaw = np.radians(10.0 if yaw_source == "aircraft" else 20.0)
-    return Spread(metres, yaw=float(yaw), tilt=float(np.radians(4.0)))
+    return PoseStd(metres, yaw=float(yaw), tilt=float(np.radians(4.0)))
 
 
 def _unusable(photo: Photo, ground: Ground) -> str | None:
     below = ground.height(photo.position[None])[0]
-    if np.isfinite(below) and photo.position[2] - below < LEAST_HEIGHT:
+    if np.isfinite(below) and photo.position[2] - below < MIN_HEIGHT_M:
         return f"stands {photo.position[2] - below:.1f} m above the ground; taken before take-off, or a wrong altitude"
     seen = np.isfinite(photo.footprint(ground)[..., 0])
     if seen.any():

@@ -46,11 +46,14 @@ class Calibration:
 
 
 def read_calibration(path: str | Path) -> Calibration:
-    """A camera file: JSON with ``focal`` in pixels and, if known, ``columns``, ``centre`` and ``distortion``.
+    """Read a camera file: JSON with ``focal`` in pixels and, if known, ``columns``, ``centre`` and ``distortion``.
+
+    Args:
+        path: the file.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no JSON, unknown or missing keys; the message names the file.
+        DataError: no JSON, unknown or missing keys; the message names the file.
     """
     from skyweave.core.config import config_from_dict
 
@@ -63,11 +66,15 @@ def read_calibration(path: str | Path) -> Calibration:
         raise DataError(f"{path}: {error}; a camera file is like {{'focal': 3666.7, 'columns': 5472}}") from None
 
 
-def camera_of(photo: PhotoMetadata, calibration: Calibration | None = None) -> tuple[PinholeCamera, str]:
-    """The camera of a picture as stored, and where its focal length comes from.
+def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None = None) -> tuple[PinholeCamera, str]:
+    """Return the camera of an image as stored, and where its focal length comes from.
+
+    Args:
+        photo: metadata of the image.
+        calibration: replaces what the metadata say.
 
     Raises:
-        ValueError: the metadata say nothing of the focal length; the message names the remedy.
+        DataError: the metadata say nothing of the focal length; the message names the remedy.
     """
     if calibration is not None:
         scale = photo.columns / (calibration.columns or photo.columns)

@@ -92,10 +92,13 @@ class PhotoMetadata:
 
 
 def read_metadata(path: str | Path) -> PhotoMetadata:
-    """Read one picture's metadata; its pixels are not decoded.
+    """Read the metadata of an image; its pixels are not decoded.
+
+    Args:
+        path: the file.
 
     Raises:
-        ValueError: the file is no picture that can be read; the message names it.
+        DataError: the file is no image that can be read; the message names it.
     """
     path = Path(path)
     try:

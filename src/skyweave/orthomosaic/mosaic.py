@@ -14,21 +14,27 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
-from skyweave.orthomosaic.image_cache import PictureStore, sample
+from skyweave.orthomosaic.image_cache import ImageCache, sample_bilinear
 from skyweave.orthomosaic.photo import Photo
 
-TILE = 1024  # cells a side that are in memory at once
-BLOCK = 256
-MOST_CELLS = 4 * 10**10
+TILE_CELLS = 1024  # cells a side that are in memory at once
+BLOCK_CELLS = 256
+MAX_CELLS = 4 * 10**10
 SHARPNESS = 4  # of the choice between photos: 1 is a long fade, many is a hard seam
 PREVIEW_SIDE = 2048
 
 
 def mosaic_grid(photos: Sequence[Photo], ground: Ground, resolution: float | None, crs: str) -> MapGrid:
-    """The grid over everything the photos see; default resolution twice the median ground sample distance.
+    """Return the map grid over everything that the photos see.
+
+    Args:
+        photos: with poses.
+        ground: level or with relief.
+        resolution: metres; None for twice the median ground sample distance.
+        crs: of the map.
 
     Raises:
-        ValueError: more cells than any file should have; the message says what resolution to choose.
+        DataError: more cells than any file should have; the message says what resolution to choose.
     """
     if resolution is None:
         sizes = [photo.ground_sample_distance(ground) for photo in photos]
@@ -36,7 +42,7 @@ def mosaic_grid(photos: Sequence[Photo], ground: Ground, resolution: float | Non
     boxes = np.array([_box(photo, ground) for photo in photos])
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     grid = MapGrid.covering((low[0], low[1], max(high[0], low[0] + resolution), high[1]), resolution, crs)
-    if grid.rows * grid.columns > MOST_CELLS:
+    if grid.rows * grid.columns > MAX_CELLS:
         raise DataError(
             f"a mosaic of {grid.rows} x {grid.columns} cells of {resolution:g} m is too large; the pictures span "
             f"{high[0] - low[0]:.0f} x {high[1] - low[1]:.0f} m: choose a coarser --resolution"
@@ -49,12 +55,23 @@ def write_mosaic(
     photos: Sequence[Photo],
     ground: Ground,
     grid: MapGrid,
-    pictures: PictureStore,
+    images: ImageCache,
     progress: Callable[[int, int], None] | None = None,
 ) -> float:
-    """Write a tiled GeoTIFF of red, green, blue and alpha with overviews; returns the share of cells that are known.
+    """Write a tiled GeoTIFF of red, green, blue and alpha with overviews.
 
-    One tile is in memory at a time, and as many pictures as the store has room for.
+    One tile is in memory at a time, and as many images as the cache has room for.
+
+    Args:
+        path: the file; it appears when it is whole.
+        photos: with poses.
+        ground: level or with relief.
+        grid: of the mosaic.
+        images: pixels of the photos.
+        progress: called with tiles done and all tiles.
+
+    Returns:
+        The share of cells that are known.
     """
     profile = {
         "driver": "GTiff",
@@ -65,8 +82,8 @@ def write_mosaic(
         "crs": grid.crs,
         "transform": rasterio.Affine(*grid.affine),
         "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
+        "blockxsize": BLOCK_CELLS,
+        "blockysize": BLOCK_CELLS,
         "interleave": "pixel",
         "compress": "deflate",
         "predictor": 2,
@@ -76,7 +93,7 @@ def write_mosaic(
     }
     boxes = np.array([_box(photo, ground) for photo in photos])
     factors = [_factor(photo, ground, grid.resolution) for photo in photos]
-    rows, columns = -(-grid.rows // TILE), -(-grid.columns // TILE)
+    rows, columns = -(-grid.rows // TILE_CELLS), -(-grid.columns // TILE_CELLS)
     known = 0
     with write_aside(path) as aside:
         with rasterio.open(aside, "w", **profile) as target:
@@ -86,15 +103,15 @@ def write_mosaic(
                 row, column = divmod(number, columns)
                 # there and back again, so that the pictures at hand stay useful
                 column = column if row % 2 == 0 else columns - 1 - column
-                window = (row * TILE, column * TILE)
-                size = min(TILE, grid.rows - window[0]), min(TILE, grid.columns - window[1])
+                window = (row * TILE_CELLS, column * TILE_CELLS)
+                size = min(TILE_CELLS, grid.rows - window[0]), min(TILE_CELLS, grid.columns - window[1])
                 part = grid.subgrid(*window, *size)
-                pixels = _tile(part, photos, boxes, factors, ground, pictures)
+                pixels = _tile(part, photos, boxes, factors, ground, images)
                 known += int((pixels[3] > 0).sum())
                 target.write(pixels, window=Window(window[1], window[0], size[1], size[0]))
                 if progress is not None:
                     progress(number + 1, rows * columns)
-        levels = [2**k for k in range(1, 12) if max(grid.rows, grid.columns) // 2**k >= BLOCK]
+        levels = [2**k for k in range(1, 12) if max(grid.rows, grid.columns) // 2**k >= BLOCK_CELLS]
         if levels:
             with rasterio.open(aside, "r+") as target:
                 target.build_overviews(levels, Resampling.average)
@@ -105,7 +122,12 @@ def write_mosaic(
 
 
 def write_preview(mosaic: str | Path, path: str | Path) -> None:
-    """A PNG of the mosaic, at most 2048 pixels a side, transparent where nothing is known."""
+    """Write a PNG of a mosaic, at most 2048 pixels a side, transparent where nothing is known.
+
+    Args:
+        mosaic: the GeoTIFF.
+        path: the PNG.
+    """
     with rasterio.open(mosaic) as source:
         step = max(1.0, max(source.height, source.width) / PREVIEW_SIDE)
         shape = max(round(source.height / step), 1), max(round(source.width / step), 1)
@@ -120,7 +142,7 @@ def _tile(
     boxes: np.ndarray,
     factors: Sequence[int],
     ground: Ground,
-    pictures: PictureStore,
+    images: ImageCache,
 ) -> np.ndarray:
     """(4, rows, columns) uint8 of a part of the grid."""
     total = np.zeros((*part.shape, 3), np.float32)
@@ -139,7 +161,7 @@ def _tile(
         if not seen.any():
             continue
         weight = _weight(photo, points[seen], pixels[seen])
-        colours = sample(pictures.colour(photo, factor), factor, pixels[seen])
+        colours = sample_bilinear(images.colour(photo, factor), factor, pixels[seen])
         total[rows, columns][seen] += weight[:, None] * colours
         weights[rows, columns][seen] += weight
     known = weights > 0

@@ -12,12 +12,17 @@ from skyweave.orthomosaic.metadata import Attitude
 
 MAX_OFF_NADIR = np.radians(65.0)  # what is seen flatter than this is too stretched to be a map
 NEAR_NADIR = np.radians(20.0)  # closer to straight down than this, a turned picture still shows the same ground
-MOUNTED = {"gimbal": FRD_FROM_CAMERA, "body": FRD_FROM_NADIR_CAMERA}
+FRD_FROM_MOUNT = {"gimbal": FRD_FROM_CAMERA, "body": FRD_FROM_NADIR_CAMERA}
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How far a pose may be off: standard deviations, metres and radians."""
+class PoseStd:
+    """How far a pose may be off, as standard deviations.
+
+    Attributes:
+        horizontal, vertical: metres.
+        yaw, tilt: radians.
+    """
 
     horizontal: float = 2.0
     vertical: float = 0.5
@@ -33,7 +38,7 @@ class Photo:
         name: unique in its flight; the path below the folder that was asked for.
         path: the file.
         geometry: camera of the pixels as stored, and its pose in the map's reference system.
-        spread: how far that pose may be off.
+        std: how far that pose may be off.
         yaw_source: ``gimbal``, ``aircraft``, ``track`` or ``none``: what the heading was taken from.
         focal_source: what the focal length was taken from.
         turned: degrees the overlaps turned the picture about its optical axis, counter-clockwise on the map.
@@ -42,29 +47,34 @@ class Photo:
     name: str
     path: str
     geometry: CameraGeometry
-    spread: Spread = Spread()
+    std: PoseStd = PoseStd()
     yaw_source: str = "gimbal"
     focal_source: str = "given"
     turned: float = 0.0
 
     @property
     def position(self) -> np.ndarray:
-        """(3,) metres."""
+        """Return the (3,) position of the camera in metres."""
         return self.geometry.position
 
     @property
     def off_nadir(self) -> float:
-        """Angle of the optical axis from straight down, radians."""
+        """Return the angle of the optical axis from straight down, radians."""
         return float(np.arccos(np.clip(-self.geometry.world_from_camera[2, 2], -1, 1)))
 
     @property
     def heading(self) -> float:
-        """Direction of the picture's top on the map, degrees clockwise from grid north, 0 to 360."""
+        """Return the direction of the image's top on the map, degrees clockwise from grid north, 0 to 360."""
         up = -self.geometry.world_from_camera[:2, 1]
         return float(np.degrees(np.arctan2(up[0], up[1])) % 360)
 
     def moved(self, shift: np.ndarray, rotation: np.ndarray | None = None) -> "Photo":
-        """With the camera shifted by (3,) metres and turned about its own centre by a (3, 3) world rotation."""
+        """Return the photo with its camera moved.
+
+        Args:
+            shift: (3,) metres.
+            rotation: (3, 3) world rotation about the camera's centre.
+        """
         pose = self.geometry.world_from_camera
         turned = pose[:3, :3] if rotation is None else rotation @ pose[:3, :3]
         return replace(
@@ -72,8 +82,12 @@ class Photo:
             geometry=replace(self.geometry, world_from_camera=make_transform(turned, pose[:3, 3] + np.asarray(shift))),
         )
 
-    def turn(self, degrees: float) -> "Photo":
-        """With the picture turned about its optical axis, counter-clockwise as seen on the map."""
+    def rotated(self, degrees: float) -> "Photo":
+        """Return the photo turned about its optical axis.
+
+        Args:
+            degrees: counter-clockwise as seen on the map.
+        """
         pose = self.geometry.world_from_camera
         rotation = pose[:3, :3] @ rotation_about_z(-np.radians(degrees))
         return replace(
@@ -83,7 +97,14 @@ class Photo:
         )
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels (u, v) of world points (..., 3); NaN outside the picture or seen too flat."""
+        """Project world points.
+
+        Args:
+            points: (..., 3) metres.
+
+        Returns:
+            (..., 2) pixels (u, v); NaN outside the image or seen too flat.
+        """
         camera, pose = self.geometry.camera, self.geometry.world_from_camera
         offset = np.asarray(points, np.float64) - pose[:3, 3]
         if any(camera.distortion):
@@ -100,14 +121,30 @@ class Photo:
         return pixels
 
     def ground_points(self, pixels: np.ndarray, ground: Ground) -> np.ndarray:
-        """(..., 3) where the rays of pixels (..., 2) meet the ground; NaN where they do not, or too flat."""
+        """Return where the rays of pixels meet the ground.
+
+        Args:
+            pixels: (..., 2) pixels (u, v).
+            ground: level or with relief.
+
+        Returns:
+            (..., 3) metres; NaN where they do not, or too flat.
+        """
         rays = self.geometry.world_rays(pixels)
         flat = np.hypot(rays[..., 0], rays[..., 1]) > -np.tan(MAX_OFF_NADIR) * rays[..., 2]
         points = self.position + ground.depth(self.position, rays)[..., None] * rays
         return np.where(flat[..., None], np.nan, points)
 
     def footprint(self, ground: Ground, samples: int = 9) -> np.ndarray:
-        """(samples, samples, 3) ground points over the whole picture, borders included; NaN where it sees none."""
+        """Return ground points over the whole image, borders included.
+
+        Args:
+            ground: level or with relief.
+            samples: along a side.
+
+        Returns:
+            (samples, samples, 3) metres; NaN where it sees none.
+        """
         camera = self.geometry.camera
         inset = 1e-6
         u = np.linspace(inset, camera.columns - inset, samples)
@@ -115,33 +152,46 @@ class Photo:
         return self.ground_points(np.stack(np.meshgrid(u, v), -1), ground)
 
     def ground_sample_distance(self, ground: Ground) -> float:
-        """Median metres a pixel over the picture, across the line of sight; NaN where it sees no ground."""
+        """Return the median metres a pixel over the image, across the line of sight; NaN where it sees no ground.
+
+        Args:
+            ground: level or with relief.
+        """
         _, depth = self.geometry.project(self.footprint(ground))
         focal = float(np.sqrt(np.prod(np.diag(self.geometry.camera.intrinsics)[:2])))
         return float(np.median(depth[np.isfinite(depth)]) / focal) if np.isfinite(depth).any() else float("nan")
 
 
 def world_from_camera(position: np.ndarray, attitude: Attitude, convergence: float, orientation: int = 1) -> np.ndarray:
-    """Pose of the pixels as stored.
+    """Return the pose of the pixels as stored.
 
     Args:
         position: (3,) east, north, up in metres of a projected system.
+        attitude: of the camera.
         convergence: degrees that grid north lies clockwise of true north at the position.
-        orientation: EXIF orientation. A camera held on its side writes its pixels as they are and asks viewers to
-            turn them; where the roll does not tell of that turn, the picture as viewed is the upright one.
+        orientation: EXIF orientation. A camera held on its side writes its pixels as they are and asks viewers to turn
+            them; where the roll does not tell of that turn, the image as viewed is the upright one.
+
+    Returns:
+        (4, 4) matrix.
     """
     yaw, pitch, roll = np.radians((attitude.yaw - convergence, attitude.pitch, attitude.roll))
-    rotation = ENU_FROM_NED @ ned_from_body(roll, pitch, yaw) @ MOUNTED[attitude.convention]
+    rotation = ENU_FROM_NED @ ned_from_body(roll, pitch, yaw) @ FRD_FROM_MOUNT[attitude.convention]
     side = {3: 180.0, 4: 180.0, 5: 90.0, 6: 90.0, 7: -90.0, 8: -90.0}.get(orientation, 0.0)
-    told = abs((attitude.roll - side + 180) % 360 - 180) < 45
-    if side and not (told and attitude.convention == "gimbal"):
+    says = abs((attitude.roll - side + 180) % 360 - 180) < 45
+    if side and not (says and attitude.convention == "gimbal"):
         rotation = rotation @ rotation_about_z(np.radians(side))
     return make_transform(rotation, position)
 
 
-def attitude_of(rotation: np.ndarray, convergence: float) -> Attitude:
-    """The ``body`` attitude of a camera's (3, 3) world rotation, the inverse of `world_from_camera`."""
-    ned = ENU_FROM_NED.T @ rotation @ MOUNTED["body"].T
+def attitude_from_rotation(rotation: np.ndarray, convergence: float) -> Attitude:
+    """Return the ``body`` attitude of a camera, the inverse of `world_from_camera`.
+
+    Args:
+        rotation: (3, 3) world rotation of the camera.
+        convergence: degrees that grid north lies clockwise of true north.
+    """
+    ned = ENU_FROM_NED.T @ rotation @ FRD_FROM_MOUNT["body"].T
     yaw, pitch = np.arctan2(ned[1, 0], ned[0, 0]), -np.arcsin(np.clip(ned[2, 0], -1, 1))
     roll = np.arctan2(ned[2, 1], ned[2, 2])
     yaw, pitch, roll = np.degrees((yaw, pitch, roll))

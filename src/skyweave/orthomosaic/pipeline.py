@@ -10,21 +10,21 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
-from skyweave.orthomosaic.bundle_adjustment import adjust
-from skyweave.orthomosaic.flight import Flight, at_height, find_pictures, read_flight, without
-from skyweave.orthomosaic.headings import find_turns, height_ratio
-from skyweave.orthomosaic.image_cache import PictureStore
+from skyweave.orthomosaic.bundle_adjustment import adjust_poses
+from skyweave.orthomosaic.flight import Flight, drop_photos, find_images, read_flight, set_height
+from skyweave.orthomosaic.headings import height_ratio, recover_headings
+from skyweave.orthomosaic.image_cache import ImageCache
 from skyweave.orthomosaic.intrinsics import Calibration
 from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic, write_preview
-from skyweave.orthomosaic.overlaps import Chips, Registration, neighbours
-from skyweave.orthomosaic.photo import attitude_of
+from skyweave.orthomosaic.overlaps import PhotoMaps, Registration, find_overlaps
+from skyweave.orthomosaic.photo import attitude_from_rotation
 from skyweave.orthomosaic.poses import Poses
-from skyweave.orthomosaic.tie_points import Ties, find_ties
+from skyweave.orthomosaic.tie_points import TiePoints, find_tie_points
 
 PARTNERS = 8  # overlaps followed a photo
-LEAST_SIGNIFICANCE = 4.0  # of an overlap's registration; the ties check it further
-SMALL = 8  # reduction at which pictures are first looked at
-LEAST_TIES = 8  # held out, before a number is a measurement
+MIN_SIGNIFICANCE = 4.0  # of an overlap's registration; the ties check it further
+MIN_CACHE_FACTOR = 8  # reduction at which pictures are first looked at
+MIN_TIES = 8  # held out, before a number is a measurement
 Progress = Callable[[str, int, int], None]
 
 
@@ -76,7 +76,13 @@ class PhotoReport:
 
 @dataclass(frozen=True)
 class PairReport:
-    """One overlap: names, ties found, and median metres between them before and after refining."""
+    """One overlap of the report.
+
+    Attributes:
+        a, b: names of the photos.
+        ties: tie points found.
+        before, after: median metres between them, before and after refining.
+    """
 
     a: str
     b: str
@@ -86,7 +92,7 @@ class PairReport:
 
 
 @dataclass(frozen=True)
-class MapReport:
+class OrthomosaicReport:
     """What was written and how well it fits.
 
     Attributes:
@@ -116,11 +122,11 @@ class MapReport:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Return the report as plain JSON types."""
         return {**asdict(self), "path": str(self.path)}
 
 
-def map_photos(
+def make_orthomosaic(
     sources: Sequence[str | Path],
     output: str | Path,
     *,
@@ -129,44 +135,52 @@ def map_photos(
     calibration: Calibration | None = None,
     elevation: str | Path | None = None,
     height: float | None = None,
-    horizontal_spread: float | None = None,
+    horizontal_std: float | None = None,
     resolution: float | None = None,
     preview: str | Path | None = None,
     save_poses: str | Path | None = None,
     progress: Progress | None = None,
-) -> MapReport:
-    """Map photographs.
+) -> OrthomosaicReport:
+    """Make an orthomosaic of photographs.
 
     Args:
-        sources: pictures and folders of pictures.
+        sources: images and folders of images.
         output: GeoTIFF to write; it appears when it is whole.
         refine: move and turn the cameras until the overlaps agree.
-        poses, calibration, elevation, height, horizontal_spread: see `read_flight`.
+        poses: as of `read_flight`.
+        calibration: as of `read_flight`.
+        elevation: as of `read_flight`.
+        height: as of `read_flight`.
+        horizontal_std: as of `read_flight`.
         resolution: metres a cell; default twice the median ground sample distance.
         preview: PNG to write.
         save_poses: JSON of the poses as mapped, to be read again with ``poses``.
         progress: called with (what is done, how far, of how many).
 
     Raises:
-        ValueError, OSError: sources, options or the disk; nothing is left half-written.
+        DataError, OSError: sources, options or the disk; nothing is left half-written.
     """
     if resolution is not None and not (np.isfinite(resolution) and resolution > 0):
         raise DataError(f"resolution {resolution} must be metres > 0")
-    tell = progress or (lambda what, done, total: None)
-    pictures = PictureStore()
+    report_progress = progress or (lambda what, done, total: None)
+    images = ImageCache()
     flight = read_flight(
-        find_pictures(sources),
+        find_images(sources),
         poses=poses,
         calibration=calibration,
         elevation=elevation,
         height=height,
-        horizontal_spread=horizontal_spread,
+        horizontal_std=horizontal_std,
     )
-    flight = _decodable(flight, pictures, lambda done, total: tell("reading", done, total))
-    flight = _settled(flight, pictures)
-    registrations = _registrations(flight, pictures)
-    ties = find_ties(
-        flight.photos, flight.ground, pictures, registrations, lambda done, total: tell("overlaps", done, total)
+    flight = _decodable(flight, images, lambda done, total: report_progress("reading", done, total))
+    flight = _resolve_height(flight, images)
+    registrations = _registrations(flight, images)
+    ties = find_tie_points(
+        flight.photos,
+        flight.ground,
+        images,
+        registrations,
+        lambda done, total: report_progress("overlaps", done, total),
     )
     notes = list(flight.notes)
     before_distances = ties.distances(flight.photos, flight.ground)
@@ -177,17 +191,17 @@ def map_photos(
     if refine and before is None:
         notes.append("without overlaps that tell nothing could be refined: the poses are as read")
     elif refine and before is not None:
-        tell("refining", 0, 1)
+        report_progress("refining", 0, 1)
         mapped, after, after_distances = _refined(flight, ties, before, notes)
     grid = mosaic_grid(mapped.photos, mapped.ground, resolution, flight.zone.crs)
     coverage = write_mosaic(
-        output, mapped.photos, mapped.ground, grid, pictures, lambda done, total: tell("mosaic", done, total)
+        output, mapped.photos, mapped.ground, grid, images, lambda done, total: report_progress("mosaic", done, total)
     )
     if preview is not None:
         write_preview(output, preview)
     if save_poses is not None:
         _save_poses(save_poses, mapped)
-    return MapReport(
+    return OrthomosaicReport(
         Path(output),
         flight.zone.crs,
         grid.resolution,
@@ -205,29 +219,29 @@ def map_photos(
     )
 
 
-def _decodable(flight: Flight, pictures: PictureStore, progress: Callable[[int, int], None]) -> Flight:
+def _decodable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
     """Without the pictures whose pixels are broken; small copies of the others stay at hand."""
     broken: dict[str, str] = {}
     for done, photo in enumerate(flight.photos):
         try:
-            pictures.grey(photo, SMALL)
+            images.grey(photo, MIN_CACHE_FACTOR)
         except (OSError, SyntaxError, ValueError) as error:
             broken[photo.name] = f"cannot be read as a picture: {error}"
         progress(done + 1, len(flight.photos))
-    return without(flight, broken) if broken else flight
+    return drop_photos(flight, broken) if broken else flight
 
 
-def _settled(flight: Flight, pictures: PictureStore) -> Flight:
-    """The flight with headings checked and, where nothing else told, the height found from the overlaps."""
+def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
+    """The flight with headings checked and, where nothing else told, the height checked from the overlaps."""
     unknown = flight.height_source == "unknown"
-    slack = 1.5 * flight.height if unknown else _slack(flight)
-    photos, edges, notes = find_turns(flight.photos, flight.ground, pictures, slack)
+    search_radius = 1.5 * flight.height if unknown else _search_radius(flight)
+    photos, edges, notes = recover_headings(flight.photos, flight.ground, images, search_radius)
     turned = [photo.name for photo in photos if photo.turned == 180 and photo.yaw_source != "overlaps"]
     if turned:
         notes.append(f"{len(turned)} pictures were upside down against their metadata and were turned: {_list(turned)}")
-    found = [photo.name for photo in photos if photo.yaw_source == "overlaps"]
-    if found:
-        notes.append(f"{len(found)} headings were found from the overlaps and the positions: {_list(found)}")
+    checked = [photo.name for photo in photos if photo.yaw_source == "overlaps"]
+    if checked:
+        notes.append(f"{len(checked)} headings were found from the overlaps and the positions: {_list(checked)}")
     ratio = height_ratio(flight.photos, edges, photos)
     flight = replace(flight, photos=photos, notes=(*flight.notes, *notes))
     if not unknown:
@@ -245,34 +259,36 @@ def _settled(flight: Flight, pictures: PictureStore) -> Flight:
             "the pictures do not say how high above the ground they were taken, and their overlaps do not tell; give "
             "--height METRES, or --dem with an elevation model"
         )
-    raised = at_height(flight, ratio * flight.height)
-    note = f"the height above ground, {raised.height:.1f} m, was found from the overlaps: the pictures do not state it"
+    raised = set_height(flight, ratio * flight.height)
+    note = (
+        f"the height above ground, {raised.height:.1f} m, was found from the overlaps: the pictures do not state it"
+    )
     return replace(raised, notes=(*raised.notes, note))
 
 
-def _slack(flight: Flight) -> float:
+def _search_radius(flight: Flight) -> float:
     """Metres that the ground in two photos may lie from where their poses say: positions, tilt, and relief."""
-    return 4 * max(photo.spread.horizontal for photo in flight.photos) + 0.15 * flight.height
+    return 4 * max(photo.std.horizontal for photo in flight.photos) + 0.15 * flight.height
 
 
-def _registrations(flight: Flight, pictures: PictureStore) -> list[Registration]:
-    chips = Chips(flight.photos, flight.ground, pictures)
-    radius = _slack(flight)
-    found = (chips.register(a, b, radius=radius) for a, b in neighbours(chips, PARTNERS, radius / 3))
-    return [r for r in found if r is not None and r.significance > LEAST_SIGNIFICANCE]
+def _registrations(flight: Flight, images: ImageCache) -> list[Registration]:
+    maps = PhotoMaps(flight.photos, flight.ground, images)
+    radius = _search_radius(flight)
+    checked = (maps.register(a, b, radius=radius) for a, b in find_overlaps(maps, PARTNERS, radius / 3))
+    return [r for r in checked if r is not None and r.significance > MIN_SIGNIFICANCE]
 
 
-def _disagreement(distances: np.ndarray, ties: Ties) -> Disagreement | None:
+def _disagreement(distances: np.ndarray, ties: TiePoints) -> Disagreement | None:
     judged = distances[ties.held_out & np.isfinite(distances)]
-    if len(judged) < LEAST_TIES:
+    if len(judged) < MIN_TIES:
         return None
     return Disagreement(float(np.median(judged)), float(np.percentile(judged, 90)), len(judged))
 
 
 def _refined(
-    flight: Flight, ties: Ties, before: Disagreement, notes: list[str]
+    flight: Flight, ties: TiePoints, before: Disagreement, notes: list[str]
 ) -> tuple[Flight, Disagreement | None, np.ndarray | None]:
-    result = adjust(flight.photos, flight.ground, ties.select(~ties.held_out), flight.height, flight.height_spread)
+    result = adjust_poses(flight.photos, flight.ground, ties.select(~ties.held_out), flight.height, flight.height_std)
     distances = ties.distances(result.photos, flight.ground)
     after = _disagreement(distances, ties)
     if after is None or after.median > before.median:
@@ -311,7 +327,7 @@ def _photo_reports(flight: Flight, mapped: Flight) -> tuple[PhotoReport, ...]:
 
 
 def _pair_reports(
-    flight: Flight, registrations: Sequence[Registration], ties: Ties, before: np.ndarray, after: np.ndarray | None
+    flight: Flight, registrations: Sequence[Registration], ties: TiePoints, before: np.ndarray, after: np.ndarray | None
 ) -> tuple[PairReport, ...]:
     def median(distances: np.ndarray | None, which: np.ndarray) -> float | None:
         if distances is None or not np.isfinite(distances[which]).any():
@@ -320,9 +336,9 @@ def _pair_reports(
 
     reports = []
     for r in registrations:
-        mine = (ties.a == r.a) & (ties.b == r.b)
+        of_photo = (ties.a == r.a) & (ties.b == r.b)
         names = flight.photos[r.a].name, flight.photos[r.b].name
-        reports.append(PairReport(*names, int(mine.sum()), median(before, mine), median(after, mine)))
+        reports.append(PairReport(*names, int(of_photo.sum()), median(before, of_photo), median(after, of_photo)))
     return tuple(reports)
 
 
@@ -331,7 +347,9 @@ def _save_poses(path: str | Path, flight: Flight) -> None:
     images = []
     for photo in flight.photos:
         ((longitude, latitude),) = flight.zone.degrees(photo.position[None])
-        attitude = attitude_of(photo.geometry.world_from_camera[:3, :3], flight.zone.convergence(longitude, latitude))
+        attitude = attitude_from_rotation(
+            photo.geometry.world_from_camera[:3, :3], flight.zone.convergence(longitude, latitude)
+        )
         images.append(
             {
                 "file": Path(photo.path).name,

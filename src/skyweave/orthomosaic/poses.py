@@ -23,7 +23,11 @@ class Poses:
     ground_altitude: float | None = None
 
     def apply(self, photo: PhotoMetadata) -> PhotoMetadata:
-        """The metadata with everything replaced that the file knows of this picture."""
+        """Return metadata with everything replaced that the file knows of this image.
+
+        Args:
+            photo: metadata of the image.
+        """
         entry = self.images.get(photo.path.name)
         if entry is None:
             return photo
@@ -57,9 +61,12 @@ def read_poses(path: str | Path) -> Poses:
     (above take-off), ``image_up_yaw_deg`` or ``gimbal_yaw_deg`` (compass), ``gimbal_pitch_deg`` (-90 down),
     ``gimbal_roll_deg``, ``focal_px`` or ``K_nominal`` at ``width``.
 
+    Args:
+        path: the JSON file.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another content; the message names the file and the picture.
+        DataError: another content; the message names the file and the image.
     """
     path = Path(path)
     if not path.exists():

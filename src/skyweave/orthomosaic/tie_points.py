@@ -1,6 +1,6 @@
-"""Tie points: spots of ground found in two photos, as pixels of both.
+"""Tie points: spots of ground ties in two photos, as pixels of both.
 
-They are found once, before any pose is refined, and kept as pixels: how far apart two sets of poses place the same
+They are ties once, before any pose is refined, and kept as pixels: how far apart two sets of poses place the same
 spots is then one and the same measure for both. Every other square of the map is held out: its ties judge and never
 fit.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.orthomosaic.correlation import match_patches
-from skyweave.orthomosaic.image_cache import PictureStore, sample
+from skyweave.orthomosaic.image_cache import ImageCache, sample_bilinear
 from skyweave.orthomosaic.overlaps import Registration
 from skyweave.orthomosaic.photo import Photo
 
@@ -23,15 +23,15 @@ COARSE = 4  # coarse cells are this many fine ones
 PATCH_COARSE, PATCH_FINE = 21, 33  # cells a side
 REACH_FINE = 9  # cells either way
 REACH_SHARE = 0.16  # of the height above ground: how far relief and tilt may move a spot from its photo's move
-LEAST_SCORE = (0.5, 0.6)
-LEAST_MARGIN = 0.05
-MAPS_KEPT = 64
-MOST = 80  # spots tried a pair
-AGREE = 1.0  # fine cells: there and back again
+MIN_SCORES = (0.5, 0.6)
+MIN_MARGIN = 0.05
+MAX_CACHED_MAPS = 64
+MAX_TIES_PER_PAIR = 80  # spots tried a pair
+MAX_ROUND_TRIP_CELLS = 1.0  # fine cells, between a spot and where the way back ends
 
 
 @dataclass(frozen=True)
-class Ties:
+class TiePoints:
     """Spots seen by two photos, n of them.
 
     Attributes:
@@ -51,43 +51,67 @@ class Ties:
     def __len__(self) -> int:
         return len(self.a)
 
-    def select(self, which: np.ndarray) -> "Ties":
-        """Those at these indices, or where a mask is true."""
-        return Ties(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+    def select(self, which: np.ndarray) -> "TiePoints":
+        """Return some of the tie points.
+
+        Args:
+            which: indices or a mask.
+        """
+        return TiePoints(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
     def distances(self, photos: Sequence[Photo], ground: Ground) -> np.ndarray:
-        """(n,) metres on the map between where both photos place the spot; NaN where one places it nowhere."""
+        """Return how far apart both photos place each spot.
+
+        Args:
+            photos: with poses.
+            ground: level or with relief.
+
+        Returns:
+            (n,) metres on the map; NaN where one places it nowhere.
+        """
         one, other = np.full((len(self), 2), np.nan), np.full((len(self), 2), np.nan)
         for k, photo in enumerate(photos):
             for side, pixels, places in ((self.a, self.pixels_a, one), (self.b, self.pixels_b, other)):
-                mine = side == k
-                if mine.any():
-                    places[mine] = photo.ground_points(pixels[mine], ground)[:, :2]
+                of_photo = side == k
+                if of_photo.any():
+                    places[of_photo] = photo.ground_points(pixels[of_photo], ground)[:, :2]
         return np.hypot(*(one - other).T)
 
 
-def find_ties(
+def find_tie_points(
     photos: Sequence[Photo],
     ground: Ground,
-    pictures: PictureStore,
+    images: ImageCache,
     registrations: Sequence[Registration],
     progress: Callable[[int, int], None] | None = None,
-) -> Ties:
-    """Ties of every registered pair, by patches around the points of a fixed lattice of the map."""
-    search = _Search(photos, ground, pictures)
-    found = []
+) -> TiePoints:
+    """Find tie points of every registered pair, by patches around the points of a fixed lattice of the map.
+
+    Args:
+        photos: with poses.
+        ground: level or with relief.
+        images: pixels of the photos.
+        registrations: pairs and how they lie on another.
+        progress: called with pairs done and all pairs.
+    """
+    search = _Search(photos, ground, images)
+    ties = []
     for done, registration in enumerate(registrations):
-        found.append(search.pair(registration))
+        ties.append(search.pair(registration))
         if progress is not None:
             progress(done + 1, len(registrations))
-    if not found:
+    if not ties:
         nothing = np.zeros(0, np.int64)
-        return Ties(nothing, nothing, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool))
-    return Ties(*(np.concatenate([getattr(t, name) for t in found]) for name in Ties.__dataclass_fields__))
+        return TiePoints(nothing, nothing, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool))
+    return TiePoints(*(np.concatenate([getattr(t, name) for t in ties]) for name in TiePoints.__dataclass_fields__))
 
 
 def working_factor(photo: Photo) -> int:
-    """Power of two by which a picture is reduced for matching."""
+    """Return the power of two by which an image is reduced for matching.
+
+    Args:
+        photo: the image.
+    """
     side = max(photo.geometry.camera.rows, photo.geometry.camera.columns)
     return int(2 ** max(np.ceil(np.log2(side / WORK_SIDE)), 0))
 
@@ -95,8 +119,8 @@ def working_factor(photo: Photo) -> int:
 class _Search:
     """Patches of photos as they lie on the map: coarse ones cut from one small map a photo, fine ones looked up."""
 
-    def __init__(self, photos: Sequence[Photo], ground: Ground, pictures: PictureStore) -> None:
-        self.photos, self.ground, self.pictures = photos, ground, pictures
+    def __init__(self, photos: Sequence[Photo], ground: Ground, images: ImageCache) -> None:
+        self.photos, self.ground, self.images = photos, ground, images
         sizes = np.array([photo.ground_sample_distance(ground) for photo in photos])
         self.factors = [working_factor(photo) for photo in photos]
         self.cell = float(np.median(sizes * self.factors))
@@ -106,28 +130,35 @@ class _Search:
         self.spacing = 1.2 * PATCH_FINE * self.cell
         self._maps: OrderedDict[int, tuple[MapGrid, np.ndarray]] = OrderedDict()
 
-    def pair(self, registration: Registration) -> Ties:
-        """Ties of two photos: coarse patches find the place, fine ones settle it, and back again checks it."""
+    def pair(self, registration: Registration) -> TiePoints:
+        """Return the tie points of two photos: coarse patches find the place, fine ones refine it, and the way back
+        checks it.
+
+        Args:
+            registration: of the two.
+        """
         a, b, cell = registration.a, registration.b, self.cell
         centres, held = _lattice(self.photos[a], self.photos[b], self.ground, registration.move, self.spacing)
-        if len(centres) > MOST:  # some of them, anywhere
-            some = np.random.default_rng(0).permutation(len(centres))[:MOST]
+        if len(centres) > MAX_TIES_PER_PAIR:  # some of them, anywhere
+            some = np.random.default_rng(0).permutation(len(centres))[:MAX_TIES_PER_PAIR]
             centres, held = centres[some], held[some]
         centres, held, place = self._coarse(a, b, centres, held, registration.move)
         side = PATCH_FINE + 2 * REACH_FINE
-        shifts, scores, _ = match_patches(self._look(a, centres, PATCH_FINE), self._look(b, place, side))
-        good = scores > LEAST_SCORE[1]
+        shifts, scores, _ = match_patches(self._sample_view(a, centres, PATCH_FINE), self._sample_view(b, place, side))
+        good = scores > MIN_SCORES[1]
         centres, held, scores = centres[good], held[good], scores[good]
         place = place[good] + shifts[good][:, ::-1] * (cell, -cell)
-        back, again, _ = match_patches(self._look(b, place, PATCH_FINE), self._look(a, centres, side))
-        good = (again > LEAST_SCORE[1]) & (np.abs(back).max(1, initial=0) < AGREE)
+        back, round_trip, _ = match_patches(
+            self._sample_view(b, place, PATCH_FINE), self._sample_view(a, centres, side)
+        )
+        good = (round_trip > MIN_SCORES[1]) & (np.abs(back).max(1, initial=0) < MAX_ROUND_TRIP_CELLS)
         pixels_a, pixels_b = (
             self.photos[k].pixels(np.concatenate([at, self.ground.height(at)[:, None]], 1))
             for k, at in ((a, centres), (b, place))
         )
         good &= np.isfinite(pixels_a[:, 0]) & np.isfinite(pixels_b[:, 0])
         count = int(good.sum())
-        return Ties(np.full(count, a), np.full(count, b), pixels_a[good], pixels_b[good], scores[good], held[good])
+        return TiePoints(np.full(count, a), np.full(count, b), pixels_a[good], pixels_b[good], scores[good], held[good])
 
     def _coarse(
         self, a: int, b: int, centres: np.ndarray, held: np.ndarray, move: np.ndarray
@@ -151,7 +182,7 @@ class _Search:
         windows = np.where(known, windows, means[:, None, None].astype(np.float32))
         windows[count < 0.5 * windows[0].size if len(windows) else []] = np.nan
         shifts, scores, margins = match_patches(patches, windows)
-        good = (scores > LEAST_SCORE[0]) & (margins > LEAST_MARGIN)
+        good = (scores > MIN_SCORES[0]) & (margins > MIN_MARGIN)
         size = self.cell * COARSE
         place = corner[1] + shifts[:, ::-1] * (size, -size) + (centres - corner[0])
         return centres[good], held[good], place[good]
@@ -165,12 +196,12 @@ class _Search:
             high = np.maximum(high, low + size)
             grid = MapGrid.covering((low[0], low[1], high[0], high[1]), size)
             self._maps[k] = grid, self._values(k, grid.cell_centres(), self.factors[k] * COARSE)
-            if len(self._maps) > MAPS_KEPT:
+            if len(self._maps) > MAX_CACHED_MAPS:
                 self._maps.popitem(last=False)
         self._maps.move_to_end(k)
         return self._maps[k]
 
-    def _look(self, k: int, at: np.ndarray, side: int) -> np.ndarray:
+    def _sample_view(self, k: int, at: np.ndarray, side: int) -> np.ndarray:
         """(n, side, side) brightness of photo k in fine cells around map points (n, 2)."""
         offset = (np.arange(side) - (side - 1) / 2) * self.cell
         x = at[:, 0, None, None] + offset[None, None, :]
@@ -179,7 +210,7 @@ class _Search:
 
     def _values(self, k: int, places: np.ndarray, factor: int) -> np.ndarray:
         points = np.concatenate([places, self.ground.height(places)[..., None]], -1)
-        return sample(self.pictures.grey(self.photos[k], factor), factor, self.photos[k].pixels(points))
+        return sample_bilinear(self.images.grey(self.photos[k], factor), factor, self.photos[k].pixels(points))
 
 
 def _lattice(a: Photo, b: Photo, ground: Ground, move: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:

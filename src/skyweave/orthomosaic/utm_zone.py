@@ -9,7 +9,7 @@ from skyweave.core.geometry import geodesy
 
 
 @dataclass(frozen=True)
-class Zone:
+class UtmZone:
     """A UTM zone on WGS84.
 
     Attributes:
@@ -19,23 +19,45 @@ class Zone:
     crs: str
 
     def project(self, degrees: Sequence[tuple[float | None, float | None]] | np.ndarray) -> np.ndarray:
-        """(n, 2) easting and northing in metres of (longitude, latitude) pairs."""
+        """Project geographic positions.
+
+        Args:
+            degrees: (n, 2) longitude and latitude.
+
+        Returns:
+            (n, 2) easting and northing in metres.
+        """
         return geodesy.project_lon_lat(np.asarray(degrees, np.float64), self.crs)
 
     def degrees(self, points: np.ndarray) -> np.ndarray:
-        """(n, 2) longitude and latitude of eastings and northings."""
+        """Return the geographic positions of map positions.
+
+        Args:
+            points: (n, 2) easting and northing in metres.
+
+        Returns:
+            (n, 2) longitude and latitude.
+        """
         return geodesy.unproject_lon_lat(points, self.crs)
 
     def convergence(self, longitude: float, latitude: float) -> float:
-        """Degrees that grid north lies clockwise of true north at a place."""
+        """Return the degrees that grid north lies clockwise of true north.
+
+        Args:
+            longitude: degrees.
+            latitude: degrees.
+        """
         return float(np.degrees(geodesy.grid_convergence(latitude, longitude, self.crs)))
 
 
-def zone_of(degrees: np.ndarray) -> Zone:
-    """The zone of the median of (n, 2) longitudes and latitudes; all of a flight go by one.
+def find_utm_zone(degrees: np.ndarray) -> UtmZone:
+    """Return the zone of the median position; all of a flight go by one.
+
+    Args:
+        degrees: (n, 2) longitude and latitude.
 
     Raises:
-        ValueError: beyond 84 north or 80 south, where UTM ends.
+        DataError: beyond 84 north or 80 south, where UTM ends.
     """
     longitude, latitude = np.median(degrees, axis=0)
-    return Zone(geodesy.utm_crs(float(latitude), float(longitude)))
+    return UtmZone(geodesy.utm_crs(float(latitude), float(longitude)))

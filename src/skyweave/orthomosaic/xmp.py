@@ -5,16 +5,19 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-WRAPPERS = {"Seq", "Bag", "Alt", "li", "Description", "RDF", "xmpmeta"}  # rdf's own; they name nothing
+WRAPPERS = {"Seq", "Bag", "Alt", "li", "Description", "RDF", "xmpmeta"}  # rdf's path; they name nothing
 
 
 def read_xmp(image: Any) -> dict[str, str]:
-    """Values of an open Pillow image's XMP packet by name, such as ``drone-dji:GimbalYawDegree``.
+    """Return the values of an image's XMP packet by name, such as ``drone-dji:GimbalYawDegree``.
 
-    The prefix is the last word of the namespace (``drone-dji`` of ``http://www.dji.com/drone-dji/1.0/``, ``camera``
-    of ``http://pix4d.com/camera/1.0``), in lower case; what lies in a structure is named after it
-    (``drone-skydio:CameraOrientationNED/Yaw``). A packet that is absent, broken, or that declares entities (they can
-    expand without bound) gives nothing: a picture without XMP is still a picture.
+    The prefix is the last word of the namespace (``drone-dji`` of ``http://www.dji.com/drone-dji/1.0/``, ``camera`` of
+    ``http://pix4d.com/camera/1.0``), in lower case; what lies in a structure is named after it
+    (``drone-skydio:CameraOrientationNED/Yaw``). A packet that is missing, broken, or that declares entities (they can
+    expand without bound) gives nothing: an image without XMP is still an image.
+
+    Args:
+        image: open Pillow image.
     """
     packet = _packet(image)
     if packet is None or b"<!ENTITY" in packet or b"<!DOCTYPE" in packet:
@@ -43,17 +46,17 @@ def _packet(image: Any) -> bytes | None:
 
 def _collect(element: ElementTree.Element, parent: str, values: dict[str, str]) -> None:
     name = _name(element.tag)
-    own = parent if name.split(":")[-1] in WRAPPERS else (f"{parent}/{name.split(':')[-1]}" if parent else name)
+    path = parent if name.split(":")[-1] in WRAPPERS else (f"{parent}/{name.split(':')[-1]}" if parent else name)
     for key, value in element.attrib.items():
         if not key.startswith(RDF):
             label = _name(key)
-            values.setdefault(f"{own}/{label.split(':')[-1]}" if own else label, value.strip())
+            values.setdefault(f"{path}/{label.split(':')[-1]}" if path else label, value.strip())
     text = (element.text or "").strip()
-    if text and own:
+    if text and path:
         # the items of a sequence are one value, separated by commas, as the vendors write lists in attributes
-        values[own] = f"{values[own]},{text}" if own in values and name.endswith(":li") else values.get(own, text)
+        values[path] = f"{values[path]},{text}" if path in values and name.endswith(":li") else values.get(path, text)
     for child in element:
-        _collect(child, own, values)
+        _collect(child, path, values)
 
 
 def _name(tag: str) -> str:

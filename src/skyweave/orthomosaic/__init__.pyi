@@ -1,0 +1,22 @@
+from .flight import Flight, find_images, read_flight
+from .intrinsics import Calibration, read_calibration
+from .metadata import PhotoMetadata, read_metadata
+from .photo import Photo, PoseStd
+from .pipeline import OrthomosaicReport, make_orthomosaic
+from .poses import Poses, read_poses
+
+__all__ = [
+    "Calibration",
+    "Flight",
+    "OrthomosaicReport",
+    "Photo",
+    "PhotoMetadata",
+    "PoseStd",
+    "Poses",
+    "find_images",
+    "make_orthomosaic",
+    "read_calibration",
+    "read_flight",
+    "read_metadata",
+    "read_poses",
+]

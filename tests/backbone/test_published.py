@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from skyweave.backbone import fingerprint, load_backbone
+from skyweave.backbone import fingerprint, load_encoder
 from skyweave.backbone.pretrained.clay import Clay
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
-from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
+from skyweave.backbone.pretrained.published import encoder_from_state_dict, load_published
+from skyweave.backbone.pretrained.vision_transformer import PublishedConfig, PublishedEncoder
 from skyweave.backbone.pretrained.vit import MAE, Prithvi, SatMAE
-from skyweave.backbone.pretrained.weights import encoder_from_state_dict, load_published
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
@@ -231,7 +231,7 @@ def elevation() -> Sensor:
 def test_load_reads_them_too(tmp_path: Path) -> None:
     """One name for all weights: what the commands pass on."""
     path = write(prithvi_state(), tmp_path / "prithvi.pt")
-    encoder = load_backbone(path)
+    encoder = load_encoder(path)
     assert encoder.embed(seen(SENTINEL2, 32, 32)).tokens.shape == (1, 4, 192)
     assert len(fingerprint(encoder)) == 16
 

@@ -9,7 +9,7 @@ import rasterio
 import torch
 from affine import Affine
 
-from skyweave.backbone.pretrained.encoder import PublishedConfig
+from skyweave.backbone.pretrained.vision_transformer import PublishedConfig
 from skyweave.backbone.pretrained.vit import MAE
 from skyweave.cli.main import main
 from skyweave.core.sensors import get_sensor

@@ -14,8 +14,8 @@ import torch
 if importlib.util.find_spec("torchgeo") is None:
     pytest.skip("torchgeo is not installed; run make test-interop", allow_module_level=True)
 
-from skyweave.backbone.pretrained.dofa import resize_positions
 from skyweave.backbone.pretrained.dofa_weights import load_dofa
+from skyweave.backbone.pretrained.position_tables import resize_positions
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 RECIPE = Path(__file__).parents[1] / "backbone" / "golden" / "dofa_recipe.py"

@@ -19,8 +19,8 @@ if importlib.util.find_spec("timm") is None:
 
 import timm
 
-from skyweave.backbone.pretrained.encoder import PublishedEncoder
-from skyweave.backbone.pretrained.weights import load_published
+from skyweave.backbone.pretrained.published import load_published
+from skyweave.backbone.pretrained.vision_transformer import PublishedEncoder
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch

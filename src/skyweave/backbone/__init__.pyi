@@ -2,13 +2,16 @@ from .backbone import Backbone
 from .builder import SIZES, build_backbone
 from .checkpoint import ModelCard, fingerprint, list_weights, load_backbone, read_card, read_checkpoint, save_checkpoint
 from .config import BackboneConfig
+from .encoder import Encoder
 from .features import Features
-from .loading import load
+from .loading import load, load_encoder
+from .pretrained.published import load_published
 
 __all__ = [
     "SIZES",
     "Backbone",
     "BackboneConfig",
+    "Encoder",
     "Features",
     "ModelCard",
     "build_backbone",
@@ -16,6 +19,8 @@ __all__ = [
     "list_weights",
     "load",
     "load_backbone",
+    "load_encoder",
+    "load_published",
     "read_card",
     "read_checkpoint",
     "save_checkpoint",

@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skyweave.backbone.band_encoder import BandEncoder, added_kinds
 from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.encoder import Encoder
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import Tokenizer
 from skyweave.backbone.transformer import TransformerEncoder, pad_and_concatenate
 from skyweave.core.errors import DataError
-from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack_observations
+from skyweave.data.batch import SensorBatch
 
 MAX_DEVIATIONS = 8.0
 """Normalised pixels are limited to this many standard deviations, so that one broken pixel cannot drown an image."""
@@ -43,13 +44,13 @@ class Patches:
     metres: Tensor
 
 
-class Backbone(nn.Module):
+class Backbone(Encoder):
     """Imagery of any sensor, size and resolution to features.
 
     Args:
         tokenizer: turns patches into tokens.
         positions: where tokens lie.
-        encoder: the shared Transformer.
+        transformer: shared by all sensors.
         config: the numbers it was built from, kept beside the weights.
         sensors: normalisation of known sensors (by name, then by band); others bring their own statistics.
     """
@@ -58,7 +59,7 @@ class Backbone(nn.Module):
         self,
         tokenizer: Tokenizer,
         positions: Positions,
-        encoder: TransformerEncoder,
+        transformer: TransformerEncoder,
         config: BackboneConfig,
         sensors: Sequence[Sensor] = (),
     ) -> None:
@@ -66,9 +67,29 @@ class Backbone(nn.Module):
         self.config = config
         self.patch_embed = tokenizer
         self.positions = positions
-        self.encoder = encoder
-        self.sensors = {sensor.name: sensor for sensor in sensors}
+        self.encoder = transformer
+        self._sensors = {sensor.name: sensor for sensor in sensors}
         self._statistics: dict[Sensor, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def width(self) -> int:
+        """Return the channels of a token."""
+        return self.config.width
+
+    @property
+    def patch_size(self) -> int:
+        """Return the nominal pixels per patch side; any other size is possible."""
+        return self.config.patch_size
+
+    @property
+    def sensors(self) -> dict[str, Sensor]:
+        """Return the sensors whose normalisation the weights bring, by name."""
+        return self._sensors
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON types."""
+        return self.config.to_dict()
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None, detail: int | None = None) -> Features:
         """Features of images of one sensor and size.
@@ -119,12 +140,6 @@ class Backbone(nn.Module):
             )
             start = stop
         return features
-
-    @torch.inference_mode()
-    def embed(self, observation: Observation, patch_size: int | None = None) -> Features:
-        """Features of one observation, without gradients, batch of one."""
-        device = next(self.parameters()).device
-        return self(stack_observations([observation]).to(device), patch_size)
 
     def patches(self, batch: SensorBatch, patch_size: int) -> Patches:
         """Normalise and cut into patches."""

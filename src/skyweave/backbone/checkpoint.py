@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.builder import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.encoder import Encoder
+from skyweave.backbone.state_dict import load_strictly, read_safetensors
 from skyweave.backbone.storage import pack_state, round_to_storage, unpack_state
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import WeightsError
@@ -53,25 +54,21 @@ class ModelCard:
 
 
 def load_backbone(name_or_path: str | Path, device: str | torch.device = "cpu") -> Backbone:
-    """A backbone with its weights, ready to use (in evaluation mode).
+    """Load a backbone in evaluation mode.
 
     Args:
-        name_or_path: the name of shipped weights (``tiny``) or a ``.safetensors`` file with its card beside it; or
-            weights that others published, see `skyweave.backbone.pretrained.weights`: the result has the same interface.
+        name_or_path: the name of shipped weights (``tiny``) or a ``.safetensors`` file with its card beside it.
+        device: where it is to run.
 
     Raises:
         FileNotFoundError: no such name or file; the message lists the shipped names.
         ValueError: not a Skyweave checkpoint, or its keys or shapes do not fit; the message names them.
     """
-    from skyweave.backbone.pretrained.weights import is_published, load_published  # it needs `load_strictly`
-
-    if is_published(name_or_path):
-        return cast(Backbone, load_published(name_or_path).to(device))
     state, card = read_checkpoint(name_or_path)
     sensors = [sensor_from_dict(entry) for entry in card.sensors]
     backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
-    own = {key: value for key, value in state.items() if not key.startswith(EXTRA_PARTS)}
-    load_strictly(backbone, own, str(name_or_path))
+    used = {key: value for key, value in state.items() if not key.startswith(EXTRA_PARTS)}
+    load_strictly(backbone, used, str(name_or_path))
     return backbone.eval().to(device)
 
 
@@ -104,11 +101,7 @@ def save_checkpoint(
 def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], ModelCard]:
     """The tensors (float32) and the card of a checkpoint. Raises as ``load_backbone``."""
     path, card = _locate(name_or_path), read_card(name_or_path)
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
-    return unpack_state(state), card
+    return unpack_state(read_safetensors(path)), card
 
 
 def read_card(name_or_path: str | Path) -> ModelCard:
@@ -134,28 +127,12 @@ def read_card(name_or_path: str | Path) -> ModelCard:
     return card
 
 
-def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """``load_state_dict`` that refuses any difference, naming keys and shapes. Raises ``ValueError``."""
-    own = module.state_dict()
-    problems = []
-    if missing := sorted(own.keys() - state.keys()):
-        problems.append(f"missing keys: {_some(missing)}")
-    if unexpected := sorted(state.keys() - own.keys()):
-        problems.append(f"unexpected keys: {_some(unexpected)}")
-    for key in sorted(own.keys() & state.keys()):
-        if own[key].shape != state[key].shape:
-            problems.append(f"{key} has shape {tuple(state[key].shape)}, the model needs {tuple(own[key].shape)}")
-    if problems:
-        raise WeightsError(f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:6]))
-    module.load_state_dict(dict(state))
-
-
-def fingerprint(backbone: Backbone, dtype: torch.dtype = torch.float32) -> str:
+def fingerprint(encoder: Encoder, dtype: torch.dtype = torch.float32) -> str:
     """Sixteen hexadecimal digits that change with the architecture, the normalisation or any weight."""
-    digest = hashlib.sha256(json.dumps(backbone.config.to_dict(), sort_keys=True).encode())
-    for sensor in backbone.sensors.values():
+    digest = hashlib.sha256(json.dumps(encoder.architecture, sort_keys=True).encode())
+    for sensor in encoder.sensors.values():
         digest.update(json.dumps(sensor_to_dict(sensor), sort_keys=True).encode())
-    for key, value in sorted(backbone.state_dict().items()):
+    for key, value in sorted(encoder.state_dict().items()):
         digest.update(key.encode())
         digest.update(round_to_storage(value, dtype).numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -178,8 +155,3 @@ def _locate(name_or_path: str | Path) -> Path:
     raise FileNotFoundError(
         f"no weights {str(name_or_path)!r}: give a shipped name ({names}) or the path of a .safetensors file"
     )
-
-
-def _some(keys: list[str]) -> str:
-    shown = ", ".join(keys[:5])
-    return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5} more"

@@ -7,7 +7,8 @@ import torch
 
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.checkpoint import load_backbone, read_card
-from skyweave.backbone.pretrained.weights import is_published
+from skyweave.backbone.encoder import Encoder
+from skyweave.backbone.pretrained.published import is_published, load_published
 from skyweave.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -46,9 +47,26 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Any:
         FileNotFoundError: no such name or file; the message lists the shipped names.
         WeightsError: no checkpoint of Skyweave, or its keys or shapes do not fit.
     """
-    if not is_published(name_or_path):
-        parts = read_card(name_or_path).parts
-        for family in MODEL_FAMILIES:
-            if family in parts:
-                return MODEL_FAMILIES[family](name_or_path, device)
+    if is_published(name_or_path):
+        return load_encoder(name_or_path, device)
+    parts = read_card(name_or_path).parts
+    for family in MODEL_FAMILIES:
+        if family in parts:
+            return MODEL_FAMILIES[family](name_or_path, device)
+    return load_backbone(name_or_path, device)
+
+
+def load_encoder(name_or_path: str | Path, device: str | torch.device = "cpu") -> Encoder:
+    """Load an encoder in evaluation mode: a backbone, also the one inside of a larger model, or a published encoder.
+
+    Args:
+        name_or_path: the name of shipped weights, a ``.safetensors`` file with its card, or as of `load_published`.
+        device: where it is to run.
+
+    Raises:
+        FileNotFoundError: no such name or file; the message lists the shipped names.
+        WeightsError: not weights that can be read safely, or their keys or shapes do not fit.
+    """
+    if is_published(name_or_path):
+        return load_published(name_or_path).to(device)
     return load_backbone(name_or_path, device)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from skyweave.backbone import load_backbone
+    from skyweave.backbone import load_encoder
     from skyweave.core.sensors import get_sensor
     from skyweave.embedding import embed_scene
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     bands = args.bands
     if bands is not None and bands != "sensor":
         bands = [name.strip() for name in bands.split(",")]
-    backbone = load_backbone(args.weights, args.device)
+    backbone = load_encoder(args.weights, args.device)
     errors = Console(stderr=True)
     columns = (TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:

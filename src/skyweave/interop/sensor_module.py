@@ -1,13 +1,12 @@
 """An encoder for one sensor as an ordinary module: what other people's training loops call with a plain tensor."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone import Backbone, Features
+from skyweave.backbone import Encoder, Features
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Encoding, Sensor
 from skyweave.data.batch import SensorBatch
@@ -20,7 +19,7 @@ class SensorModule(nn.Module):
     how much ground a pixel covers. Normalisation stays inside the encoder.
 
     Args:
-        encoder: `Backbone`, or a published encoder with the same interface.
+        encoder: a backbone, or an encoder of others.
         sensor: its bands are the channels, in order.
         unit: how the values are stored, a word of the sensor's encodings (``dn``); None: in the bands' own units.
         ground_sample_distance: metres per pixel; default: the sensor's.
@@ -29,7 +28,7 @@ class SensorModule(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         sensor: Sensor,
         unit: str | None = None,
         ground_sample_distance: float | None = None,
@@ -40,8 +39,8 @@ class SensorModule(nn.Module):
         self.sensor = sensor
         self.encoding = None if unit is None else sensor.encoding(unit)
         self.ground_sample_distance = ground_sample_distance or sensor.ground_sample_distance
-        self.patch_size = patch_size or nominal_patch_size(encoder)
-        self.width = encoder_width(encoder)
+        self.patch_size = patch_size or encoder.patch_size
+        self.width = encoder.width
 
     def forward(self, images: Tensor) -> Features:
         """Features of (batch, bands, rows, columns) of any real dtype; NaN and infinity are nodata, seen by nobody.
@@ -104,13 +103,3 @@ def resample_pyramid(maps: Sequence[Tensor], image: tuple[int, int], strides: Se
         shrinks = size[0] < level.shape[2]
         resized.append(level if same else functional.interpolate(level, size, mode="bilinear", antialias=shrinks))
     return resized
-
-
-def encoder_width(encoder: Any) -> int:
-    """Channels of an encoder's tokens."""
-    return int(encoder.config.width if isinstance(encoder, Backbone) else encoder.width)
-
-
-def nominal_patch_size(encoder: Any) -> int:
-    """Pixels per patch side that an encoder was made for."""
-    return int(encoder.config.patch_size)

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skyweave.backbone import list_weights, load_backbone
+from skyweave.backbone import list_weights, load_encoder
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
@@ -95,6 +95,6 @@ def build(
     own = sensor if isinstance(sensor, Sensor) else get_sensor(sensor)
     if bands is not None:
         own = own.select([str(getattr(band, "value", band)) for band in bands])
-    encoder = load_backbone(weights) if isinstance(weights, str | Path) else weights
+    encoder = load_encoder(weights) if isinstance(weights, str | Path) else weights
     module = SensorModule(initialised_encoder(encoder, pretrained), own, unit, ground_sample_distance, patch_size)
     return TerraTorchBackbone(module)

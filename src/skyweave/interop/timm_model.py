@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skyweave.backbone import Backbone, build_backbone, load_backbone
+from skyweave.backbone import Backbone, Encoder, build_backbone, load_encoder
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.interop.sensor_module import SensorModule, resample_pyramid
@@ -23,7 +23,7 @@ STRIDES = (4, 8, 16, 32)
 
 def register(
     name: str,
-    encoder: str | Path | nn.Module,
+    encoder: str | Path | Encoder,
     sensor: Sensor,
     unit: str | None = None,
     ground_sample_distance: float | None = None,
@@ -47,7 +47,7 @@ def register(
 
     if not name.isidentifier():
         raise ConfigError(f"{name!r} cannot be a timm model's name; use letters, digits and underscores")
-    loaded = load_backbone(encoder) if isinstance(encoder, str | Path) else encoder
+    loaded = load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
 
     def create(pretrained: bool = False, **options: Any) -> nn.Module:
         for ignored in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "output_stride"):
@@ -178,7 +178,7 @@ class FeaturePyramid(nn.Module):
         return resample_pyramid([maps[i] for i in self.out_indices], size, [STRIDES[i] for i in self.out_indices])
 
 
-def initialised_encoder(encoder: nn.Module, pretrained: bool) -> nn.Module:
+def initialised_encoder(encoder: Encoder, pretrained: bool) -> Encoder:
     """A copy of the encoder, or the same architecture at random."""
     if pretrained:
         return copy.deepcopy(encoder)

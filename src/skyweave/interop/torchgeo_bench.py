@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchgeo_bench.datasets.base import BandSpec
 from torchgeo_bench.models.interface import BenchModel
 
-from skyweave.backbone import load_backbone
+from skyweave.backbone import load_encoder
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.sensors import Band, get_sensor
 from skyweave.core.sensors.sensor import Sensor
@@ -68,7 +68,7 @@ class SkyweaveBench(BenchModel):
                 "(identity, with a unit), or torchgeo-bench does (any other, without a unit)"
             )
         super().__init__(bands=bands, normalization=chosen)
-        encoder = load_backbone(weights) if isinstance(weights, str | Path) else weights
+        encoder = load_encoder(weights) if isinstance(weights, str | Path) else weights
         families: dict[str, list[int]] = defaultdict(list)
         for channel, band in enumerate(bands):
             families[band.sensor].append(channel)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from skyweave.backbone import ModelCard, load_backbone, read_checkpoint, save_checkpoint
-from skyweave.backbone.checkpoint import load_strictly
+from skyweave.backbone.state_dict import load_strictly
 from skyweave.core.errors import WeightsError
 from skyweave.pretraining.decoder import DecoderConfig
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder, ObjectiveConfig

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from fabricated_geobench import miniature, place_of
 from skyweave.backbone import Backbone, build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.backbone.pretrained.encoder import PublishedConfig
+from skyweave.backbone.pretrained.vision_transformer import PublishedConfig
 from skyweave.backbone.pretrained.vit import MAE
 from skyweave.cli.main import main
 from skyweave.core.observation import Observation

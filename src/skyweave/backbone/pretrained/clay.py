@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
+from skyweave.backbone.pretrained.vision_transformer import PublishedConfig, PublishedEncoder
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch

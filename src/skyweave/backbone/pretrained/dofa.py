@@ -14,14 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.backbone.encoder import Encoder
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
-from skyweave.backbone.positions import sinusoidal_encoding
-from skyweave.backbone.transformer import Block, RotaryFactors, attention_mask
+from skyweave.backbone.pretrained.dofa_layers import LayerScaleBlock, WavelengthPatchEmbedding
+from skyweave.backbone.pretrained.load_report import LoadReport
+from skyweave.backbone.pretrained.position_tables import fixed_positions, resize_positions
+from skyweave.backbone.transformer import Block, attention_mask
 from skyweave.core.errors import WeightsError
-from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack_observations
+from skyweave.data.batch import SensorBatch
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class DOFAFeatures(Features):
         return self.embedding
 
 
-class DOFA(nn.Module):
+class DOFA(Encoder):
     """DOFA v1 or v2 encoder.
 
     Args:
@@ -108,13 +110,23 @@ class DOFA(nn.Module):
 
     @property
     def width(self) -> int:
-        """Channels of a token."""
+        """Return the channels of a token."""
         return self.config.width
 
     @property
+    def patch_size(self) -> int:
+        """Return the pixels per patch side."""
+        return self.config.patch_size
+
+    @property
     def sensors(self) -> dict[str, Sensor]:
-        """None: it brings no normalisation of its own."""
+        """Return none: it brings no normalisation."""
         return {}
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON types."""
+        return self.config.to_dict()
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> DOFAFeatures:
         """Features of a batch of any optical sensor and size; sizes that are no multiple of the patch are padded.
@@ -134,15 +146,6 @@ class DOFA(nn.Module):
         normalised = torch.where(valid, (pixels - mean) / std, 0.0)
         seen = patchify(valid.any(1, keepdim=True), self.config.patch_size).flatten(2).any(-1)
         return self.forward_features(normalised, wavelengths, seen)
-
-    def encode(self, batches: Sequence[SensorBatch], patch_size: int | None = None) -> list[DOFAFeatures]:
-        """Features of several sensors, one forward each (every sensor has kernels of its own)."""
-        return [self(batch, patch_size) for batch in batches]
-
-    def embed(self, observation: Observation, patch_size: int | None = None) -> DOFAFeatures:
-        """Features of one image, without gradients."""
-        with torch.inference_mode():
-            return self(stack_observations([observation]).to(self.cls_token.device), patch_size)
 
     def forward_features(
         self, images: Tensor, wavelengths: Sequence[float], valid: Tensor | None = None
@@ -190,88 +193,6 @@ class DOFA(nn.Module):
         return DOFAFeatures(normalised, valid, grid, tuple(levels), stem, self.config.patch_size, embedding)
 
 
-class WavelengthPatchEmbedding(nn.Module):
-    """Convolution whose kernels are generated from wavelengths (arXiv 2403.15356, section 3.3)."""
-
-    def __init__(self, patch_size: int, width: int, channels: int = 128) -> None:
-        super().__init__()
-        self.patch_size = patch_size
-        self.channels = channels
-        self.fclayer = ResidualMlp(channels)
-        self.weight_generator = KernelGenerator(patch_size, width, channels)
-
-    def forward(self, images: Tensor, wavelengths: Sequence[float]) -> Tensor:
-        """(batch, channels, rows, columns) and micrometres to (batch, width, patch rows, patch columns)."""
-        with torch.autocast(images.device.type, enabled=False):  # kernels are small numbers: keep them exact
-            nanometres = torch.tensor(wavelengths, dtype=torch.float32, device=images.device) * 1000
-            weight, bias = self.weight_generator(self.fclayer(encode_wavelengths(nanometres, self.channels)))
-        # the padding of one pixel, with which published weights were trained, shifts every patch up and left by one
-        return functional.conv2d(images, weight, bias, stride=self.patch_size, padding=1)
-
-
-class ResidualMlp(nn.Module):
-    """Two layers with a ReLU each, around a residual."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.w1 = nn.Linear(channels, channels)
-        self.w2 = nn.Linear(channels, channels)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """(bands, channels) to the same shape."""
-        return codes + functional.relu(self.w2(functional.relu(self.w1(codes))))
-
-
-class KernelGenerator(nn.Module):
-    """A Transformer layer over learned queries, one token a channel, and a bias token; tokens become kernels."""
-
-    def __init__(self, patch_size: int, width: int, channels: int, queries: int = 128, scale: float = 0.01) -> None:
-        super().__init__()
-        self.shape = (patch_size, patch_size, width)
-        self.scale = scale
-        layer = nn.TransformerEncoderLayer(channels, nhead=4, dropout=0.0, activation="gelu")
-        self.transformer_encoder = nn.TransformerEncoder(layer, num_layers=1, enable_nested_tensor=False)
-        self.weight_tokens = nn.Parameter(torch.randn(queries, channels) * 0.02)
-        self.bias_token = nn.Parameter(torch.randn(1, channels) * 0.02)
-        self.fc_weight = nn.Linear(channels, patch_size * patch_size * width)
-        self.fc_bias = nn.Linear(channels, width)
-
-    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """(channels, 128) codes to kernels (width, channels, patch, patch) and bias (width,)."""
-        queries = len(self.weight_tokens)
-        tokens = self.transformer_encoder(torch.cat([self.weight_tokens, codes, self.bias_token]))
-        # Each channel's numbers are (patch, patch, width). Reading them as (width, channels, patch, patch), as the
-        # first released code did, would mix channels and make the output depend on their order.
-        kernels = self.fc_weight(tokens[queries:-1] + codes).unflatten(-1, self.shape).permute(3, 0, 1, 2)
-        return kernels * self.scale, self.fc_bias(tokens[-1]) * self.scale
-
-
-class LayerScaleBlock(Block):
-    """A block whose two branches are scaled per channel (LayerScale, arXiv 2103.17239)."""
-
-    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0) -> None:
-        super().__init__(width, heads, mlp_ratio)
-        self.ls1 = LayerScale(width)
-        self.ls2 = LayerScale(width)
-
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: RotaryFactors | None = None) -> Tensor:
-        """(batch, length, width) to the same shape; see ``attention_mask`` and ``rotations``."""
-        tokens = tokens + self.ls1(self.attn(self.norm1(tokens), mask, turns))
-        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
-
-
-class LayerScale(nn.Module):
-    """One learned factor a channel."""
-
-    def __init__(self, width: int, initial: float = 1e-5) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((width,), initial))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(..., width) to the same shape."""
-        return tokens * self.gamma
-
-
 def dofa_wavelengths(sensor: Sensor, radar_wavelength: float | None = None) -> list[float]:
     """What DOFA is told about each band.
 
@@ -296,43 +217,3 @@ def dofa_wavelengths(sensor: Sensor, radar_wavelength: float | None = None) -> l
         else:
             wavelengths.append(radar_wavelength)
     return wavelengths
-
-
-def encode_wavelengths(nanometres: Tensor, channels: int) -> Tensor:
-    """(bands, channels) sines and cosines, frequencies 1 to 1/10000.
-
-    Angles reach thousands of radians in float32, where the order of operations shows: this is the published order.
-    """
-    steps = torch.arange(channels // 2, dtype=torch.float32, device=nanometres.device) / (channels / 2)
-    angles = torch.outer(nanometres, 1.0 / 10000**steps)
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-def fixed_positions(side: int, width: int) -> Tensor:
-    """(1, 1 + side * side, width): zeros for the class token, then column and row codes (MAE, arXiv 2111.06377)."""
-    row = torch.arange(side, dtype=torch.float32).repeat_interleave(side)
-    column = torch.arange(side, dtype=torch.float32).repeat(side)
-    codes = [sinusoidal_encoding(place, width // 2, longest=10_000.0) for place in (column, row)]
-    return torch.cat([torch.zeros(1, width), torch.cat(codes, dim=1)]).unsqueeze(0)
-
-
-def resize_positions(table: Tensor, side: int, grid: tuple[int, int]) -> Tensor:
-    """The position table (1, 1 + side * side, width) for another grid of patches, bicubic; the class token's stays."""
-    if grid == (side, side):
-        return table
-    square = table[:, 1:].transpose(1, 2).unflatten(2, (side, side))
-    resized = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False, antialias=True)
-    return torch.cat([table[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What happened while a checkpoint was read.
-
-    Attributes:
-        dropped: keys of the file that the encoder does not have and never uses (decoder, projector, class head).
-        defaulted: keys that published version 1 files lack; they stay at the identity, as in the published class.
-    """
-
-    dropped: tuple[str, ...]
-    defaulted: tuple[str, ...]

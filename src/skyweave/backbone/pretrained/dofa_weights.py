@@ -1,13 +1,14 @@
 """Published DOFA state dicts, from a local file to an encoder; nothing is executed from the file."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS, DOFAConfig, LoadReport
+from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS, DOFAConfig
+from skyweave.backbone.pretrained.load_report import LoadReport
+from skyweave.backbone.state_dict import read_state_dict
 from skyweave.core.errors import WeightsError
 
 UNUSED_PREFIXES = ("head.", "norm.", "mask_token", "projector.", "decoder_")
@@ -43,54 +44,28 @@ def dofa_from_state_dict(
 ) -> DOFA:
     """The same from tensors in memory. ``source`` names them in errors."""
     config = identify_dofa(state, source)
-    own, dropped = rename_dofa_keys(state, config.version)
-    defaulted = tuple(key for key in IDENTITY_NORM if config.version == 1 and key not in own)
+    renamed, dropped = rename_dofa_keys(state, config.version)
+    defaulted = tuple(key for key in IDENTITY_NORM if config.version == 1 and key not in renamed)
     with torch.device("meta"):  # shapes only: the file brings the numbers
         model = DOFA(config, radar_wavelength)
     expected = model.state_dict()
     if "norm.weight" in defaulted:
-        own["norm.weight"] = torch.ones(config.width)
+        renamed["norm.weight"] = torch.ones(config.width)
     if "norm.bias" in defaulted:
-        own["norm.bias"] = torch.zeros(config.width)
-    problems = [f"missing {key}" for key in expected if key not in own]
-    problems += [f"unexpected {key}" for key in own if key not in expected]
+        renamed["norm.bias"] = torch.zeros(config.width)
+    problems = [f"missing {key}" for key in expected if key not in renamed]
+    problems += [f"unexpected {key}" for key in renamed if key not in expected]
     problems += [
-        f"{key} has shape {tuple(own[key].shape)}, expected {tuple(expected[key].shape)}"
+        f"{key} has shape {tuple(renamed[key].shape)}, expected {tuple(expected[key].shape)}"
         for key in expected
-        if key in own and own[key].shape != expected[key].shape
+        if key in renamed and renamed[key].shape != expected[key].shape
     ]
     if problems:
         raise WeightsError(f"{source}: not the weights of DOFA v{config.version}: {'; '.join(problems)}")
-    model.load_state_dict({key: value.float() for key, value in own.items()}, strict=True, assign=True)
+    model.load_state_dict({key: value.float() for key, value in renamed.items()}, strict=True, assign=True)
     model.pos_embed.requires_grad_(config.version == 2)
     model.loaded = LoadReport(dropped=dropped, defaulted=defaulted)
     return model.eval()
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors by key, from a file that torch saved.
-
-    Raises:
-        ValueError: anything else than tensors, or a damaged file.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path}: not a weights file that can be read safely ({reason}); expected a state dict of tensors"
-        ) from error
-    for wrapper in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
-        raise WeightsError(f"{path}: holds {type(content).__name__}, expected a state dict of tensors")
-    strange = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
-    if strange:
-        raise WeightsError(
-            f"{path}: expected a state dict of tensors; these entries are none: {', '.join(strange[:8])}"
-        )
-    return dict(content)
 
 
 def identify_dofa(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
@@ -122,11 +97,11 @@ def rename_dofa_keys(state: Mapping[str, Tensor], version: int) -> tuple[dict[st
     Version 1 calls the norm of the embedding ``fc_norm``; version 2 keeps its Transformer under ``model.``.
     """
     prefix, replacement = ("fc_norm.", "norm.") if version == 1 else ("model.", "")
-    own: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     dropped = []
     for key, value in state.items():
         if key.startswith(UNUSED_PREFIXES):
             dropped.append(key)
         else:
-            own[replacement + key.removeprefix(prefix) if key.startswith(prefix) else key] = value
-    return own, tuple(dropped)
+            renamed[replacement + key.removeprefix(prefix) if key.startswith(prefix) else key] = value
+    return renamed, tuple(dropped)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone.positions import sinusoidal_encoding
-from skyweave.backbone.pretrained.dofa import resize_positions
-from skyweave.backbone.pretrained.encoder import PublishedConfig, PublishedEncoder
+from skyweave.backbone.pretrained.position_tables import resize_positions
+from skyweave.backbone.pretrained.vision_transformer import PublishedConfig, PublishedEncoder
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch
 

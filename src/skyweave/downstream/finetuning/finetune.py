@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skyweave.backbone import load_backbone
+from skyweave.backbone import load_encoder
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
@@ -96,7 +96,7 @@ def finetune(
     recipe = config.recipe
     _start(output, asdict(config), resume)
     labelled = load_labelled_dataset(config.data, data, config.name)
-    backbone = None if config.method.kind == "unet" else load_backbone(config.weights, device)
+    backbone = None if config.method.kind == "unet" else load_encoder(config.weights, device)
     runs: dict[int, FinetuneResult] = {}
     say = report or (lambda line: None)
     for seed in config.seeds:

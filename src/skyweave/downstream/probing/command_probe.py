@@ -112,12 +112,12 @@ def _remarks(result: "ProbeResult") -> list[str]:
 
 
 def _backbone(weights: str, config: "ProbeConfig", device: str) -> "Backbone":
-    from skyweave.backbone import build_backbone, load_backbone
+    from skyweave.backbone import build_backbone, load_encoder
     from skyweave.core.sensors import get_sensor
 
     if weights == "random":
         return build_backbone("tiny", [get_sensor(config.source.sensor)], seed=0).eval().to(device)
-    return load_backbone(weights, device)
+    return load_encoder(weights, device)
 
 
 def _finite(value: Any) -> Any:

@@ -169,9 +169,9 @@ def _backbone(weights: str, device: str) -> "tuple[nn.Module | None, str]":
         return None, ""
     import hashlib
 
-    from skyweave.backbone import load_backbone
+    from skyweave.backbone import load_encoder
 
-    backbone = load_backbone(weights, device)
+    backbone = load_encoder(weights, device)
     digest = hashlib.sha256()
     for key, value in sorted(backbone.state_dict().items()):
         digest.update(key.encode())

@@ -1,11 +1,11 @@
-"""Encoders published by others, behind the interface of `Backbone`: what they have in common.
+"""The Vision Transformers that others published: what they have in common.
 
-Each knows its own bands and applies its own normalisation; whoever feeds it declares bands and units as everywhere.
+Each knows its bands and applies its normalisation; bands and units are declared as everywhere.
 The Transformer is the same pre-norm ViT (arXiv 2010.11929) in all of them; they differ in their patch embedding, their
 positions, and in what their weights are called. Written from the papers; published weights stay published weights.
 """
 
-from collections.abc import Sequence
+from abc import abstractmethod
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.backbone.encoder import Encoder
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
-from skyweave.backbone.pretrained.dofa import LoadReport
+from skyweave.backbone.pretrained.load_report import LoadReport
 from skyweave.backbone.transformer import Block, attention_mask
 from skyweave.core.errors import UnknownNameError, WeightsError
-from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack_observations
+from skyweave.data.batch import SensorBatch
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PublishedFeatures(Features):
         return self.embedding
 
 
-class PublishedEncoder(nn.Module):
+class PublishedEncoder(Encoder):
     """A ViT with a class token. Subclasses say how pixels become tokens and where those lie.
 
     Args:
@@ -98,13 +98,23 @@ class PublishedEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """Channels of a token."""
+        """Return the channels of a token."""
         return self.config.width
 
     @property
+    def patch_size(self) -> int:
+        """Return the pixels per patch side."""
+        return self.config.patch_size
+
+    @property
     def sensors(self) -> dict[str, Sensor]:
-        """Sensors whose normalisation the encoder brings, by name."""
+        """Return the sensor whose normalisation the encoder brings, by name, if it brings one."""
         return {} if self.sensor is None else {self.sensor.name: self.sensor}
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON types."""
+        return self.config.to_dict()
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> PublishedFeatures:
         """Features of images of one sensor and size; sizes that are no multiple of the patch are padded.
@@ -114,22 +124,13 @@ class PublishedEncoder(nn.Module):
         Raises:
             ValueError: a band is missing or in another unit, or a patch size other than the published one.
         """
-        own_size = self.config.patch_size
-        if patch_size not in (None, own_size):
-            raise WeightsError(f"{self.config.name} has patches of {own_size} pixels only, got patch_size={patch_size}")
+        nominal = self.config.patch_size
+        if patch_size not in (None, nominal):
+            raise WeightsError(f"{self.config.name} has patches of {nominal} pixels only, got patch_size={patch_size}")
         batch = self.select_bands(batch)
-        pixels, valid, grid = pad_to_patches(batch, own_size)
-        seen = patchify(valid.any(1, keepdim=True), own_size).flatten(2).any(-1)
+        pixels, valid, grid = pad_to_patches(batch, nominal)
+        seen = patchify(valid.any(1, keepdim=True), nominal).flatten(2).any(-1)
         return self.forward_features(self.normalise(pixels, valid, batch.sensor), grid, seen, batch)
-
-    def encode(self, batches: Sequence[SensorBatch], patch_size: int | None = None) -> list[PublishedFeatures]:
-        """Features of several batches, one forward each."""
-        return [self(batch, patch_size) for batch in batches]
-
-    @torch.inference_mode()
-    def embed(self, observation: Observation, patch_size: int | None = None) -> PublishedFeatures:
-        """Features of one image, without gradients."""
-        return self(stack_observations([observation]).to(self.cls_token.device), patch_size)
 
     def select_bands(self, batch: SensorBatch) -> SensorBatch:
         """The encoder's bands of a batch, in its order, with its statistics."""
@@ -140,8 +141,8 @@ class PublishedEncoder(nn.Module):
             try:
                 channels.append(batch.sensor.index(band.name))
             except UnknownNameError:
-                has = ", ".join(own.name for own in batch.sensor.bands)
-                needs = ", ".join(own.name for own in self.sensor.bands)
+                has = ", ".join(known.name for known in batch.sensor.bands)
+                needs = ", ".join(known.name for known in self.sensor.bands)
                 raise WeightsError(
                     f"{self.config.name} needs {band.name}; {batch.sensor.name} has {has} (it needs {needs}); load it "
                     "with the sensor of its channels, or use an encoder for any bands"
@@ -198,13 +199,13 @@ class PublishedEncoder(nn.Module):
             mean,
         )
 
+    @abstractmethod
     def tokenise(
         self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Patch embeddings (batch, groups * patches, width), positions to add to them, and the class token
         (1, 1, width) with its position. Several tokens a patch lie one group after the other.
         """
-        raise NotImplementedError
 
     def _places(self, tokens: Tensor, groups: int) -> Tensor:
         """(batch, patches, width): without the class token, the mean of the tokens of a patch."""

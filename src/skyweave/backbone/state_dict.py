@@ -1,0 +1,91 @@
+"""Tensors by name: from files to modules, strictly; nothing in a file is executed."""
+
+import argparse
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from skyweave.core.errors import WeightsError
+
+MAX_NAMED_KEYS = 5
+MAX_NAMED_PROBLEMS = 6
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        WeightsError: it is no safetensors file, or damaged.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file ({error}); fetch or train it again") from error
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file that torch saved, without running what else is in it.
+
+    Args:
+        path: of a state dict, or of a mapping that has one under ``model`` or ``state_dict``.
+
+    Raises:
+        WeightsError: anything else than tensors, or a damaged file.
+    """
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts store their options beside
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path}: not a weights file that can be read safely ({reason}); expected a state dict of tensors"
+        ) from error
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{path}: holds {type(content).__name__}, expected a state dict of tensors")
+    others = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if others:
+        raise WeightsError(f"{path}: expected a state dict of tensors; these entries are none: {', '.join(others[:8])}")
+    return dict(content)
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict and refuse any difference.
+
+    Args:
+        module: into which.
+        state: tensors by the module's names.
+        source: of the tensors, for messages.
+
+    Raises:
+        WeightsError: keys are missing or unexpected, or shapes differ; the message names them.
+    """
+    expected = module.state_dict()
+    problems = []
+    if missing := sorted(expected.keys() - state.keys()):
+        problems.append(f"missing keys: {_shorten(missing)}")
+    if unexpected := sorted(state.keys() - expected.keys()):
+        problems.append(f"unexpected keys: {_shorten(unexpected)}")
+    for key in sorted(expected.keys() & state.keys()):
+        if expected[key].shape != state[key].shape:
+            problems.append(f"{key} has shape {tuple(state[key].shape)}, the model needs {tuple(expected[key].shape)}")
+    if problems:
+        raise WeightsError(
+            f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:MAX_NAMED_PROBLEMS])
+        )
+    module.load_state_dict(dict(state))
+
+
+def _shorten(keys: list[str]) -> str:
+    shown = ", ".join(keys[:MAX_NAMED_KEYS])
+    return shown if len(keys) <= MAX_NAMED_KEYS else f"{shown} and {len(keys) - MAX_NAMED_KEYS} more"

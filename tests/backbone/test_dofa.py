@@ -14,10 +14,10 @@ from skyweave.backbone.pretrained.dofa import (
     VARIANTS,
     DOFAConfig,
     dofa_wavelengths,
-    encode_wavelengths,
-    resize_positions,
 )
+from skyweave.backbone.pretrained.dofa_layers import encode_wavelengths
 from skyweave.backbone.pretrained.dofa_weights import dofa_from_state_dict, load_dofa
+from skyweave.backbone.pretrained.position_tables import resize_positions
 from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.data.batch import SensorBatch

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skyweave.backbone import ModelCard, read_checkpoint
-from skyweave.backbone.checkpoint import load_strictly
+from skyweave.backbone.state_dict import load_strictly
 from skyweave.backbone.storage import round_to_storage
 from skyweave.collaboration.config import CollaborationConfig
 from skyweave.collaboration.entropy_tables import codec_fingerprint

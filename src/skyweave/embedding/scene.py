@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 import skyweave
-from skyweave.backbone import Backbone, fingerprint
+from skyweave.backbone import Encoder, fingerprint
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.images.png import encode_png
@@ -59,7 +59,7 @@ class EmbeddedScene:
 def embed_scene(
     scene: str | Path,
     output: str | Path,
-    backbone: Backbone,
+    encoder: Encoder,
     sensor: Sensor,
     *,
     unit: str,
@@ -81,7 +81,7 @@ def embed_scene(
     Args:
         scene: any raster GDAL reads.
         output: GeoTIFF to write; it appears when it is whole.
-        backbone: in evaluation mode, on the device that shall do the work.
+        encoder: in evaluation mode, on the device that shall do the work.
         sensor: what took the scene.
         unit: how the file stores values, a word of ``sensor.encodings``.
         bands: names of the file's bands, if the file does not tell; see ``read_observation``.
@@ -99,7 +99,7 @@ def embed_scene(
         ValueError, OSError, rasterio.errors.RasterioError: the scene, its declaration or the disk; nothing is left
             half-written.
     """
-    size = patch_size or backbone.config.patch_size
+    size = patch_size or encoder.patch_size
     if tile < size:
         raise DataError(f"a tile of {tile} pixels is smaller than a patch of {size}; choose --tile {size} or more")
     with warnings.catch_warnings():
@@ -113,7 +113,7 @@ def embed_scene(
         "driver": "GTiff",
         "height": plan.rows,
         "width": plan.columns,
-        "count": backbone.config.width,
+        "count": encoder.width,
         "dtype": "float32",
         "nodata": math.nan,
         "crs": crs,
@@ -134,15 +134,15 @@ def embed_scene(
         window = (row, column, min(part.rows * size, grid[0] - row), min(part.columns * size, grid[1] - column))
         return read_observation(scene, sensor, unit=unit, bands=bands, window=window, **reading)
 
-    moments = RunningCovariance(backbone.config.width)
+    moments = RunningCovariance(encoder.width)
     with contextlib.ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         aside = stack.enter_context(write_aside(output))
         floats = stack.enter_context(_scratch(aside)) if storage == "int8" else aside
         first = read(Tile(0, 0, 1, 1))
         with rasterio.open(floats, "w", **profile) as target:
-            _describe(target, first, unit, size, plan, backbone, model_name, scene)
-            for row, features, valid in _blocks(_blended_rows(plan, read, backbone, size, progress), plan.rows):
+            _describe(target, first, unit, size, plan, encoder, model_name, scene)
+            for row, features, valid in _blocks(_blended_rows(plan, read, encoder, size, progress), plan.rows):
                 moments.add(features[:, valid].T)
                 features[:, ~valid] = np.nan
                 target.write(features, window=Window(0, row, plan.columns, features.shape[1]))
@@ -156,24 +156,24 @@ def embed_scene(
     metres = first.ground_sample_distance * size
     share = moments.count / (plan.rows * plan.columns)
     notes = (*first.notes, *_notes(scene, grid, share, size))
-    return EmbeddedScene(Path(output), plan.rows, plan.columns, backbone.config.width, metres, share, notes)
+    return EmbeddedScene(Path(output), plan.rows, plan.columns, encoder.width, metres, share, notes)
 
 
 def _blended_rows(
     plan: TilePlan,
     read: Callable[[Tile], Observation],
-    backbone: Backbone,
+    encoder: Encoder,
     patch_size: int,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Finished patch rows from north to south: features (channels, rows, columns) and valid (rows, columns)."""
-    blended = BlendedRows(backbone.config.width, min(plan.size, plan.rows), plan.columns)
+    blended = BlendedRows(encoder.width, min(plan.size, plan.rows), plan.columns)
     done = itertools.count(1)
     for tiles, following in plan.tile_rows():
         for tile in tiles:
             observation = read(tile)
             if observation.valid.any():
-                features = backbone.embed(observation, patch_size)
+                features = encoder.embed(observation, patch_size)
                 valid = features.valid[0].view(features.grid).cpu().numpy()
                 values = features.dense()[0].to(torch.float32).cpu().numpy()
                 blended.add(tile, values, plan.weight(tile) * valid)
@@ -202,17 +202,17 @@ def _describe(
     unit: str,
     patch_size: int,
     plan: TilePlan,
-    backbone: Backbone,
+    encoder: Encoder,
     model_name: str,
     scene: str | Path,
 ) -> None:
     """Say in the file what made it."""
-    target.descriptions = tuple(f"feature {channel:03d}" for channel in range(backbone.config.width))
-    target.colorinterp = [ColorInterp.grey] + [ColorInterp.undefined] * (backbone.config.width - 1)
+    target.descriptions = tuple(f"feature {channel:03d}" for channel in range(encoder.width))
+    target.colorinterp = [ColorInterp.grey] + [ColorInterp.undefined] * (encoder.width - 1)
     target.update_tags(
         SOFTWARE=f"skyweave {skyweave.__version__}",
         MODEL=model_name,
-        FINGERPRINT=fingerprint(backbone),
+        FINGERPRINT=fingerprint(encoder),
         READOUT="dense, last block, normalised",
         SENSOR=first.sensor.name,
         BANDS=",".join(band.name for band in first.sensor.bands),

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skyweave.backbone import list_weights, load_encoder
+from skyweave.backbone import Encoder, list_weights, load_encoder
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
@@ -42,7 +42,7 @@ class TerraTorchBackbone(nn.Module):
         return self.features.encode(images).level_maps()
 
 
-def register(name: str = "skyweave", encoder: nn.Module | None = None) -> None:
+def register(name: str = "skyweave", encoder: Encoder | None = None) -> None:
     """Put ``NAME`` into TerraTorch's registry, and for the default name ``skyweave_NAME`` of every shipped weights.
 
     Their arguments are those of `build`; in a TerraTorch configuration with the prefix ``backbone_``.
@@ -56,25 +56,27 @@ def register(name: str = "skyweave", encoder: nn.Module | None = None) -> None:
     """
     from terratorch.registry import TERRATORCH_BACKBONE_REGISTRY
 
-    def add(own_name: str, weights: str | nn.Module | None) -> None:
+    def add(registered: str, weights: str | Encoder | None) -> None:
         def create(pretrained: bool = False, **options: Any) -> TerraTorchBackbone:
             chosen = options.pop("weights", None) or weights
             if chosen is None:
-                raise ConfigError(f"backbone {own_name} needs backbone_weights: a shipped name or a .safetensors file")
+                raise ConfigError(
+                    f"backbone {registered} needs backbone_weights: a shipped name or a .safetensors file"
+                )
             return build(chosen, pretrained=pretrained, **options)
 
-        create.__name__ = create.__qualname__ = own_name
+        create.__name__ = create.__qualname__ = registered
         registering: Callable[[Any], Any] = TERRATORCH_BACKBONE_REGISTRY.register
         registering(create)
 
     add(name, encoder)
     if encoder is None and name == "skyweave":
-        for own in list_weights():
-            add(f"skyweave_{own}", own)
+        for shipped in list_weights():
+            add(f"skyweave_{shipped}", shipped)
 
 
 def build(
-    weights: str | Path | nn.Module,
+    weights: str | Path | Encoder,
     sensor: str | Sensor,
     pretrained: bool = False,
     bands: Sequence[Any] | None = None,
@@ -92,9 +94,9 @@ def build(
         unit, ground_sample_distance, patch_size: see `SensorModule`. TerraTorch's data modules must not normalise:
             ``means`` of 0 and ``stds`` of 1.
     """
-    own = sensor if isinstance(sensor, Sensor) else get_sensor(sensor)
+    chosen = sensor if isinstance(sensor, Sensor) else get_sensor(sensor)
     if bands is not None:
-        own = own.select([str(getattr(band, "value", band)) for band in bands])
+        chosen = chosen.select([str(getattr(band, "value", band)) for band in bands])
     encoder = load_encoder(weights) if isinstance(weights, str | Path) else weights
-    module = SensorModule(initialised_encoder(encoder, pretrained), own, unit, ground_sample_distance, patch_size)
+    module = SensorModule(initialised_encoder(encoder, pretrained), chosen, unit, ground_sample_distance, patch_size)
     return TerraTorchBackbone(module)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchgeo_bench.datasets.base import BandSpec
 from torchgeo_bench.models.interface import BenchModel
 
-from skyweave.backbone import load_encoder
+from skyweave.backbone import Encoder, load_encoder
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.sensors import Band, get_sensor
 from skyweave.core.sensors.sensor import Sensor
@@ -54,7 +54,7 @@ class SkyweaveBench(BenchModel):
     def __init__(
         self,
         bands: list[BandSpec],
-        weights: str | Path | nn.Module = "tiny",
+        weights: str | Path | Encoder = "tiny",
         unit: str | None = None,
         ground_sample_distance: float | None = None,
         patch_size: int | None = None,

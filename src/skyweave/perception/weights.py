@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from skyweave.backbone import BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
-from skyweave.backbone.checkpoint import load_strictly
+from skyweave.backbone.state_dict import load_strictly
 from skyweave.backbone.storage import round_to_storage
 from skyweave.core.errors import ConfigError, WeightsError
 from skyweave.core.sensors import sensor_from_dict

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ class MAEFamily(ViTFamily):
         channels, patch_size = state["patch_embed.proj.weight"].shape[1:3]
         sensor = options.sensor
         if sensor is None and channels == 3:
-            sensor = get_sensor("rgb").normalised_with(*IMAGENET_STATISTICS)
+            sensor = get_sensor("rgb").with_statistics(*IMAGENET_STATISTICS)
         sensor = sensor_of_channels(sensor, channels, source)
         norm_after_mean = take_fc_norm(state)
         side = position_table_side(state, source)
@@ -92,7 +93,7 @@ class SatMAEFamily(ViTFamily):
         sensor = options.sensor
         if sensor is None:
             means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in SATMAE_STATISTICS)
-            sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).normalised_with(means, stds)
+            sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).with_statistics(means, stds)
         sensor = sensor_of_channels(sensor, sum(counts), source)
         norm_after_mean = take_fc_norm(state)
         side = position_table_side(state, source)
@@ -107,7 +108,7 @@ class PrithviFamily(ViTFamily):
     title = "Prithvi"
     unused_prefixes = ("decoder.", "decoder_", "mask_token", "temporal_embed", "location_embed")
     key_prefix = r"^(encoder\.|module\.)"
-    hub_files = {
+    hub_files: ClassVar[Mapping[str, str]] = {
         "prithvi-eo-1.0-100m": "hub:ibm-nasa-geospatial/Prithvi-EO-1.0-100M/Prithvi_EO_V1_100M.pt",
         "prithvi-eo-2.0-300m": "hub:ibm-nasa-geospatial/Prithvi-EO-2.0-300M/Prithvi_EO_V2_300M.pt",
         "prithvi-eo-2.0-300m-tl": "hub:ibm-nasa-geospatial/Prithvi-EO-2.0-300M-TL/Prithvi_EO_V2_300M_TL.pt",
@@ -136,7 +137,7 @@ class PrithviFamily(ViTFamily):
         if sensor is None:
             version = 1 if frames == 3 else 2  # version 1 was trained on three dates, version 2 on four
             means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in PRITHVI_STATISTICS[version])
-            sensor = get_sensor("sentinel2-l2a").select(PRITHVI_BANDS).normalised_with(means, stds)
+            sensor = get_sensor("sentinel2-l2a").select(PRITHVI_BANDS).with_statistics(means, stds)
         sensor = sensor_of_channels(sensor, kernel.shape[1], source)
         return Prithvi(self.config(state, options.heads, patch_size, side, source, epsilon=1e-5), sensor)
 
@@ -146,7 +147,7 @@ class ClayFamily(ViTFamily):
 
     title = "Clay"
     key_prefix = r"^(model\.encoder\.|encoder\.|clay_encoder\.)"
-    hub_files = {
+    hub_files: ClassVar[Mapping[str, str]] = {
         "clay-v1": "hub:made-with-clay/Clay-legacy/v1/clay-v1-base.ckpt",
         "clay-v1.5": "hub:made-with-clay/Clay/v1.5/clay-v1.5.ckpt",
     }

@@ -11,7 +11,7 @@ from skyweave.core.errors import DataError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from skyweave.backbone import Backbone
+    from skyweave.backbone import Encoder
     from skyweave.downstream.labels.probe_config import ProbeConfig
     from skyweave.downstream.probing.probe import ProbeResult
 
@@ -111,7 +111,7 @@ def _remarks(result: "ProbeResult") -> list[str]:
     return lines + [f"note: {note}" for note in result.notes]
 
 
-def _backbone(weights: str, config: "ProbeConfig", device: str) -> "Backbone":
+def _backbone(weights: str, config: "ProbeConfig", device: str) -> "Encoder":
     from skyweave.backbone import build_backbone, load_encoder
     from skyweave.core.sensors import get_sensor
 

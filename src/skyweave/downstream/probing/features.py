@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from skyweave.backbone import Backbone, Features
+from skyweave.backbone import Encoder, Features
 from skyweave.data.batch import stack_observations
 from skyweave.downstream.labels.probe_config import Readout
 from skyweave.downstream.labels.samples import ProbeSamples
@@ -19,7 +19,7 @@ TOKENS_PER_BATCH = 4096
 
 @torch.inference_mode()
 def encode_probe_samples(
-    backbone: Backbone, samples: ProbeSamples, readout: Sequence[Readout], patch_size: int | None = None
+    backbone: Encoder, samples: ProbeSamples, readout: Sequence[Readout], patch_size: int | None = None
 ) -> list[np.ndarray]:
     """Encode every image once and read its samples, once for each readout.
 
@@ -38,7 +38,7 @@ def encode_probe_samples(
     backbone.eval()
     device = next(backbone.parameters()).device
     maps: list[list[np.ndarray]] = [[np.empty(0)] * len(samples.images) for _ in readout]
-    for members in _batches(samples, patch_size or backbone.config.patch_size):
+    for members in _batches(samples, patch_size or backbone.patch_size):
         batch = stack_observations([samples.images[i] for i in members]).to(device)
         features = backbone(batch, patch_size)
         for place, kind in enumerate(readout):

@@ -22,7 +22,7 @@ from skyweave.downstream.probing.scores import (
 )
 
 if TYPE_CHECKING:
-    from skyweave.backbone import Backbone
+    from skyweave.backbone import Encoder
 
 CLASSIFIERS = ("linear", "knn")
 MODEL_ROW = "backbone"
@@ -139,7 +139,7 @@ class PreparedProbe:
 def run_probe(
     config: ProbeConfig | str | Path | PreparedProbe,
     data: str | Path | None = None,
-    backbone: "Backbone | None" = None,
+    backbone: "Encoder | None" = None,
     *,
     test_data: str | Path | None = None,
     seeds: int | None = None,
@@ -239,7 +239,7 @@ Compute = Callable[[int], list[np.ndarray]]
 
 
 def baseline_features(
-    prepared: PreparedProbe, backbone: "Backbone | None", patch_size: int | None
+    prepared: PreparedProbe, backbone: "Encoder | None", patch_size: int | None
 ) -> list[tuple[str, tuple[str, ...], Compute]]:
     """(name, classifiers, features by seed) of every baseline row."""
     config, samples = prepared.config, prepared.samples
@@ -259,13 +259,14 @@ def baseline_features(
         from skyweave.backbone import Backbone, build_backbone
         from skyweave.downstream.probing.features import encode_probe_samples
 
-        sensors = list(backbone.sensors.values())
-
-        def initial(seed: int) -> list[np.ndarray]:
-            fresh = build_backbone(backbone.config, sensors, seed=1000 + seed).to(next(backbone.parameters()).device)
-            return encode_probe_samples(fresh, samples, config.readout, patch_size or config.patch_size)
-
         if isinstance(backbone, Backbone):  # weights by others come without their initialisation
+            architecture, sensors = backbone.config, list(backbone.sensors.values())
+            device = next(backbone.parameters()).device
+
+            def initial(seed: int) -> list[np.ndarray]:
+                fresh = build_backbone(architecture, sensors, seed=1000 + seed).to(device)
+                return encode_probe_samples(fresh, samples, config.readout, patch_size or config.patch_size)
+
             rows.append(("random initialisation", CLASSIFIERS, initial))
     if config.baselines is not None:
         known = {name for name, _, _ in rows}

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 
 from skyweave.backbone import Backbone, BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
-from skyweave.backbone.checkpoint import load_strictly
+from skyweave.backbone.state_dict import load_strictly
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import WeightsError

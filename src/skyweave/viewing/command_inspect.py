@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         return print_recording_summary(args.file, args.version, args.quick, args.all, args.json)
 
     from skyweave.core.sensors import catalogue, get_sensor
-    from skyweave.core.sensors.sensor_matching import find_hints, match_sensors
+    from skyweave.core.sensors.hints import find_hints
+    from skyweave.core.sensors.sensor_matching import match_sensors
 
     sensors = [get_sensor(name) for name in args.sensor] or list(catalogue().values())
     report = _read(args.file, 1024 if args.quick else None)

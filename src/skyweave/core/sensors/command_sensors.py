@@ -9,7 +9,11 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the ``skyweave`` command.
+    """
     parser = subparsers.add_parser(
         "sensors",
         help="list the sensors, or show one",
@@ -24,7 +28,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table; returns 0."""
+    """Print the catalogue, or the bands of one sensor.
+
+    Args:
+        args: as parsed.
+
+    Returns:
+        0.
+    """
     from skyweave.core.sensors import catalogue, get_sensor, sensor_to_dict
 
     if args.action == "show":

@@ -13,24 +13,41 @@ from skyweave.core.sensors.sensor import Encoding, Sensor
 
 _SENSOR_KEYS = ("name", "title", "ground_sample_distance", "unit", "kind", "encodings", "bands")
 _BAND_KEYS = tuple(field.name for field in fields(Band))
+_BAND_NUMBERS = ("wavelength", "width", "frequency", "mean", "std", "ground_sample_distance")
 _ENCODING_KEYS = ("scale", "offset", "decibel", "planck", "bands")
+MIN_WIDTH_NM = 0.5  # a smaller number was meant in micrometres
 
 
 def load_sensor(path: str | Path) -> Sensor:
-    """A sensor from a YAML file (``docs/sensors.md`` explains it).
+    """Read a sensor from a YAML file (``docs/sensors.md`` explains it).
+
+    Args:
+        path: of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not YAML, or not a sensor; the message names the file, the key and the remedy.
+        DataError: not YAML, or not a sensor; the message names the file, the key and the remedy.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"sensor file {path} does not exist")
-    return parse_sensor(path.read_text(encoding="utf-8"), source=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text file in UTF-8: {error}; give the YAML of a sensor") from error
+    return parse_sensor(text, source=str(path))
 
 
 def parse_sensor(text: str, source: str) -> Sensor:
-    """A sensor from YAML text; ``source`` is named in errors. Raises ``ValueError``."""
+    """Parse a sensor from YAML text.
+
+    Args:
+        text: YAML of one sensor.
+        source: named in errors.
+
+    Raises:
+        DataError: not YAML, or not a sensor.
+    """
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         content = yaml.load(text, Loader=loader)
@@ -40,7 +57,7 @@ def parse_sensor(text: str, source: str) -> Sensor:
 
 
 def sensor_from_dict(content: Any, source: str = "sensor") -> Sensor:
-    """A sensor from its mapping, as ``sensor_to_dict`` writes it or a user does.
+    """Build a sensor from its mapping, as ``sensor_to_dict`` writes it or a user does.
 
     Args:
         content: keys ``name``, ``ground_sample_distance``, ``bands`` and, optionally, ``title``, ``encodings``, and
@@ -48,7 +65,7 @@ def sensor_from_dict(content: Any, source: str = "sensor") -> Sensor:
         source: named in errors.
 
     Raises:
-        ValueError: an unknown key (with the nearest valid one), a missing or impossible value.
+        DataError: an unknown key (with the nearest valid one), a missing or impossible value.
     """
     _check_keys(content, _SENSOR_KEYS, source, required=("name", "ground_sample_distance", "bands"))
     name = str(content["name"])
@@ -58,24 +75,24 @@ def sensor_from_dict(content: Any, source: str = "sensor") -> Sensor:
     defaults = {key: content[key] for key in ("unit", "kind") if key in content}
     bands = tuple(_band(row, defaults, f"{source}: band {n}") for n, row in enumerate(content["bands"], 1))
     _check_spellings(bands, source)
-    stored = content.get("encodings") or {bands[0].unit: {}}
-    if not isinstance(stored, Mapping):
-        raise DataError(f"{source}: encodings must map a word (dn) to how it is scaled ({{scale: 0.0001}})")
-    encodings = tuple(_encoding(word, entry, bands, f"{source}: encoding {word!r}") for word, entry in stored.items())
     try:
         return Sensor(
             name=name,
             title=str(content.get("title") or name),
             bands=bands,
             ground_sample_distance=_number(content["ground_sample_distance"], f"{source}: ground_sample_distance"),
-            encodings=encodings,
+            encodings=_encodings(content.get("encodings") or {bands[0].unit: {}}, bands, source),
         )
-    except ValueError as error:
+    except DataError as error:
         raise DataError(f"{source}: {error}") from error
 
 
 def sensor_to_dict(sensor: Sensor) -> dict[str, Any]:
-    """The sensor as plain JSON types; ``sensor_from_dict`` gives the same sensor back."""
+    """Return the sensor as plain JSON types; ``sensor_from_dict`` gives the same sensor back.
+
+    Args:
+        sensor: any sensor.
+    """
     return {
         "name": sensor.name,
         "title": sensor.title,
@@ -93,23 +110,24 @@ def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
     _check_choice(values.get("kind", "optical"), BAND_KINDS.names(), f"{source}: kind")
     kind = get_band_kind(str(values.get("kind", "optical")))
     _check_choice(values.get("unit", "reflectance"), (*UNITS, *kind.units), f"{source}: unit")
-    for key in ("wavelength", "width", "frequency", "mean", "std", "ground_sample_distance"):
-        if values.get(key) is not None:
-            values[key] = _number(values[key], f"{source}: {key}")
-    aliases = values.get("aliases") or ()
-    if isinstance(aliases, str) or not isinstance(aliases, (list, tuple)):
-        raise DataError(f"{source}: aliases is {aliases!r}, must be a list ([B04, RED])")
-    properties = _properties(values.get("properties"), f"{source}: properties")
-    values |= {"name": name, "aliases": tuple(str(alias) for alias in aliases), "properties": properties}
+    numbers = {key: _number(values[key], f"{source}: {key}") for key in _BAND_NUMBERS if values.get(key) is not None}
+    values |= numbers | {
+        "name": name,
+        "aliases": _aliases(values.get("aliases") or (), source),
+        "properties": _properties(values.get("properties"), f"{source}: properties"),
+    }
     try:
         band = Band(**values)
-    except ValueError as error:
+    except DataError as error:
         raise DataError(f"{source}: {error}") from error
-    if band.width is not None and band.width < 0.5:
-        raise DataError(f"{source}: width {band.width:g} is in nanometres; 0.03 micrometres are 30")
-    if band.width is not None and band.wavelength is not None and band.width > band.wavelength:
-        raise DataError(f"{source}: width {band.width:g} nm does not go with wavelength {band.wavelength:g} nm")
+    _check_width(band, source)
     return band
+
+
+def _aliases(aliases: Any, source: str) -> tuple[str, ...]:
+    if not isinstance(aliases, (list, tuple)):
+        raise DataError(f"{source}: aliases is {aliases!r}, must be a list ([B04, RED])")
+    return tuple(str(alias) for alias in aliases)
 
 
 def _properties(content: Any, source: str) -> tuple[tuple[str, float], ...]:
@@ -118,15 +136,28 @@ def _properties(content: Any, source: str) -> tuple[tuple[str, float], ...]:
     return tuple((str(name), _number(value, f"{source}: {name}")) for name, value in (content or {}).items())
 
 
+def _check_width(band: Band, source: str) -> None:
+    if band.width is not None and band.width < MIN_WIDTH_NM:
+        raise DataError(f"{source}: width {band.width:g} is in nanometres; 0.03 micrometres are 30")
+    if band.width is not None and band.wavelength is not None and band.width > band.wavelength:
+        raise DataError(f"{source}: width {band.width:g} nm does not go with wavelength {band.wavelength:g} nm")
+
+
+def _encodings(content: Any, bands: tuple[Band, ...], source: str) -> tuple[Encoding, ...]:
+    if not isinstance(content, Mapping):
+        raise DataError(f"{source}: encodings must map a word (dn) to how it is scaled ({{scale: 0.0001}})")
+    return tuple(_encoding(word, entry, bands, f"{source}: encoding {word!r}") for word, entry in content.items())
+
+
 def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> Encoding:
     entry = {} if entry is None else entry
     _check_keys(entry, _ENCODING_KEYS, source)
-    own = entry.get("bands") or {}
-    if not isinstance(own, Mapping):
-        raise DataError(f"{source}: bands must map a band name to its own scaling, is {own!r}")
+    by_band = entry.get("bands") or {}
+    if not isinstance(by_band, Mapping):
+        raise DataError(f"{source}: bands must map a band name to its own scaling, is {by_band!r}")
     names = [band.name for band in bands]
     exceptions = []
-    for name, scaling in own.items():
+    for name, scaling in by_band.items():
         _check_keys(scaling, _ENCODING_KEYS[:-1], f"{source}: band {name!r}")
         if name not in names:
             raise DataError(f"{source}: there is no band {name!r}{did_you_mean(str(name), names)}")
@@ -138,11 +169,6 @@ def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> En
 def _scaling(
     word: str, entry: Mapping[str, Any], source: str, exceptions: tuple[tuple[str, Encoding], ...] = ()
 ) -> Encoding:
-    planck = entry.get("planck")
-    if planck is not None:
-        if not isinstance(planck, (list, tuple)) or len(planck) != 2:
-            raise DataError(f"{source}: planck is {planck!r}, must be the two constants [K1, K2]")
-        planck = (_number(planck[0], f"{source}: planck"), _number(planck[1], f"{source}: planck"))
     scale = _number(entry.get("scale", 1.0), f"{source}: scale")
     if scale == 0:
         raise DataError(f"{source}: scale is 0, which would erase every value")
@@ -151,9 +177,17 @@ def _scaling(
         scale=scale,
         offset=_number(entry.get("offset", 0.0), f"{source}: offset"),
         decibel=bool(entry.get("decibel", False)),
-        planck=planck,
+        planck=_planck(entry.get("planck"), source),
         exceptions=exceptions,
     )
+
+
+def _planck(constants: Any, source: str) -> tuple[float, float] | None:
+    if constants is None:
+        return None
+    if not isinstance(constants, (list, tuple)) or len(constants) != 2:
+        raise DataError(f"{source}: planck is {constants!r}, must be the two constants [K1, K2]")
+    return _number(constants[0], f"{source}: planck"), _number(constants[1], f"{source}: planck")
 
 
 def _encoding_to_dict(encoding: Encoding) -> dict[str, Any]:
@@ -163,12 +197,12 @@ def _encoding_to_dict(encoding: Encoding) -> dict[str, Any]:
     if encoding.planck:
         plain["planck"] = list(encoding.planck)
     if encoding.exceptions:
-        plain["bands"] = {name: _encoding_to_dict(own) for name, own in encoding.exceptions}
+        plain["bands"] = {name: _encoding_to_dict(exception) for name, exception in encoding.exceptions}
     return plain
 
 
 def _plain(band: Band) -> dict[str, Any]:
-    """Every field that is set, as JSON types."""
+    """Return every field that is set, as JSON types."""
     values = {key: getattr(band, key) for key in _BAND_KEYS}
     values |= {"aliases": list(band.aliases), "properties": dict(band.properties)}
     return {key: value for key, value in values.items() if value is not None and value not in ([], {})}
@@ -181,8 +215,8 @@ def _check_keys(content: Any, valid: Collection[str], source: str, required: Col
         if key not in valid:
             hint = did_you_mean(str(key), valid)
             raise DataError(f"{source}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")
-    if absent := [key for key in required if content.get(key) is None]:
-        raise DataError(f"{source}: {' and '.join(absent)} must be given")
+    if missing := [key for key in required if content.get(key) is None]:
+        raise DataError(f"{source}: {' and '.join(missing)} must be given")
 
 
 def _check_choice(value: Any, valid: Collection[str], source: str) -> None:
@@ -201,7 +235,7 @@ def _check_spellings(bands: tuple[Band, ...], source: str) -> None:
 
 
 def _number(value: Any, source: str) -> float:
-    """A finite number; YAML 1.1 reads ``1e-4`` as text, so numbers in text are accepted."""
+    """Return a finite number; YAML 1.1 reads ``1e-4`` as text, so numbers in text are accepted."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -1,16 +1,16 @@
-"""What a raster file says of itself, and its values: the facts on which a user declares sensor and unit."""
+"""Inspect a raster: what its header declares and which values it holds, so that a user can declare sensor and unit."""
 
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import DataError, MissingExtraError
 from skyweave.core.sensors.matching import parse_wavelength
 
 METRES_PER_DEGREE = 111_320.0  # along a meridian; along a parallel times the cosine of the latitude
@@ -23,10 +23,12 @@ class BandReport:
 
     Attributes:
         number: 1-based, as GDAL counts.
+        dtype: of the stored values (``uint16``).
         name: description in the file, or None.
         name_from: where ``name`` comes from: ``description``, ``file name``, ``colour`` or None.
         wavelength, width: centre and full width at half maximum in nanometres, if the file gives them.
         scale, offset, unit: tags of the file; what is shown below is *not* scaled by them.
+        colour: GDAL's colour interpretation (``red``, ``alpha``).
         nodata: declared nodata value.
         nodata_share: share of the pixels that hold nodata, NaN or infinity, 0..1.
         nan_share: share of the pixels that are NaN or infinite, 0..1.
@@ -52,7 +54,7 @@ class BandReport:
 
     @property
     def empty(self) -> bool:
-        """No pixel is valid."""
+        """Return whether no pixel is valid."""
         return self.minimum is None
 
 
@@ -61,10 +63,14 @@ class RasterReport:
     """A raster file.
 
     Attributes:
+        path: of the file.
+        driver: GDAL's name of the format.
+        rows, columns: size in pixels.
         crs: ``EPSG:32633``, a WKT name, or None.
         ground_sample_distance: metres per pixel (geometric mean of both sides), or None without a CRS.
         bounds: (left, bottom, right, top) in units of the CRS, or None without a geotransform.
         time: acquisition time as the tags write it, or None.
+        bands: in the file's order.
         sampled: values were read from a coarser version, so shares, minima and maxima are estimates.
     """
 
@@ -81,13 +87,28 @@ class RasterReport:
 
     @property
     def names(self) -> list[str | None]:
-        """Band names as far as the file gives them."""
+        """Return the band names, None where the file gives none."""
         return [band.name for band in self.bands]
 
     @property
     def wavelengths(self) -> list[float | None]:
-        """Centre wavelengths in nanometres as far as the file gives them."""
+        """Return the centre wavelengths in nanometres, None where the file gives none."""
         return [band.wavelength for band in self.bands]
+
+    @property
+    def minima(self) -> list[float]:
+        """Return the smallest stored value of each band that has valid pixels."""
+        return [band.minimum for band in self.bands if band.minimum is not None]
+
+    @property
+    def maxima(self) -> list[float]:
+        """Return the largest stored value of each band that has valid pixels."""
+        return [band.maximum for band in self.bands if band.maximum is not None]
+
+    @property
+    def identified(self) -> bool:
+        """Return whether wavelengths, a file name or colours say of any band which it is."""
+        return any(self.wavelengths) or any(band.name_from in ("file name", "colour") for band in self.bands)
 
 
 def inspect_raster(
@@ -101,12 +122,15 @@ def inspect_raster(
         progress: called with the share done, 0..1.
 
     Raises:
-        ModuleNotFoundError: rasterio is not installed (``pip install 'skyweave[geo]'``).
+        MissingExtraError: rasterio is not installed (``pip install 'skyweave[geo]'``).
         FileNotFoundError, IsADirectoryError: no such file.
-        ValueError: not a raster, or its pixels cannot be read to the end (truncated, corrupt).
+        DataError: not a raster, or its pixels cannot be read to the end (truncated, corrupt).
     """
-    import rasterio
-    from rasterio.errors import RasterioError
+    try:
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("inspecting rasters needs rasterio: pip install 'skyweave[geo]'") from error
 
     path = Path(path)
     if path.is_dir():
@@ -114,7 +138,7 @@ def inspect_raster(
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             dataset = rasterio.open(path)
         except RasterioError as error:
@@ -156,14 +180,8 @@ _TIME_TAGS = ("datetime", "start_time", "acquisition_time", "ACQUISITIONDATETIME
 
 
 def _band(dataset: Any, number: int, path: Path) -> BandReport:
-    description = dataset.descriptions[number - 1]
-    colour = dataset.colorinterp[number - 1].name
     tags, imagery = dataset.tags(number), dataset.tags(number, ns="IMAGERY")
-    name, source = description or None, "description" if description else None
-    if name is None and dataset.count == 1 and (stem := band_from_file_name(path.name)):
-        name, source = stem, "file name"
-    if name is None and dataset.count in (3, 4) and dataset.dtypes[0] == "uint8" and colour in ("red", "green", "blue"):
-        name, source = colour, "colour"
+    name, source = _name(dataset, number, path)
     return BandReport(
         number=number,
         dtype=dataset.dtypes[number - 1],
@@ -174,13 +192,29 @@ def _band(dataset: Any, number: int, path: Path) -> BandReport:
         scale=dataset.scales[number - 1],
         offset=dataset.offsets[number - 1],
         unit=dataset.units[number - 1] or None,
-        colour=colour,
+        colour=dataset.colorinterp[number - 1].name,
         nodata=dataset.nodatavals[number - 1],
     )
 
 
+def _name(dataset: Any, number: int, path: Path) -> tuple[str | None, str | None]:
+    """Return the name of a band and where it comes from."""
+    if description := dataset.descriptions[number - 1]:
+        return description, "description"
+    if dataset.count == 1 and (stem := band_from_file_name(path.name)):
+        return stem, "file name"
+    colour = dataset.colorinterp[number - 1].name
+    if dataset.count in (3, 4) and dataset.dtypes[0] == "uint8" and colour in ("red", "green", "blue"):
+        return colour, "colour"
+    return None, None
+
+
 def band_from_file_name(file_name: str) -> str | None:
-    """The band that a one-band file is called after: ``S2A_..._36_85_B8A.tif`` is ``B8A``, ``..._VV.tif`` is ``VV``."""
+    """Return the band that a one-band file is called after, or None.
+
+    Args:
+        file_name: such as ``S2A_..._36_85_B8A.tif`` (``B8A``) or ``..._VV.tif`` (``VV``).
+    """
     tokens = file_name.split(".")[0].split("_")
     if len(tokens) > 1 and re.fullmatch(r"\d+m", tokens[-1], re.I):
         tokens.pop()  # Sentinel-2 product folders: ..._B02_10m.jp2
@@ -189,7 +223,7 @@ def band_from_file_name(file_name: str) -> str | None:
 
 
 def _nanometres(tags: dict[str, str], imagery: dict[str, str], key: str, imagery_key: str) -> float | None:
-    """A length from the band's own tags (with its unit) or GDAL's IMAGERY domain (micrometres)."""
+    """Return a length from the band's own tags (with its unit) or GDAL's IMAGERY domain (micrometres)."""
     try:
         if key in tags:
             value = float(tags[key])
@@ -214,29 +248,35 @@ def _ground_sample_distance(dataset: Any) -> float | None:
 
 
 def _values(dataset: Any, report: RasterReport, sample: int | None, progress: Callable[[float], None]) -> None:
-    """Fill in shares, minimum, maximum and mean, strip by strip."""
-    from rasterio.enums import Resampling
-    from rasterio.windows import Window
-
-    rows, columns, count = report.rows, report.columns, len(report.bands)
+    """Fill in shares, minimum, maximum and mean."""
+    report.sampled = sample is not None and max(report.rows, report.columns) > sample
     totals = [_Totals() for _ in report.bands]
-    if sample is not None and max(rows, columns) > sample:
-        shape = (count, min(rows, sample), min(columns, sample))
-        report.sampled = True
-        for total, band, pixels in zip(
-            totals, report.bands, dataset.read(out_shape=shape, resampling=Resampling.nearest), strict=True
-        ):
-            total.add(pixels, band.nodata)
-    else:
-        block = max(dataset.block_shapes[0][0], 1)
-        height = max(block, MAX_STRIP_VALUES // max(columns * count, 1) // block * block)
-        for top in range(0, rows, height):
-            strip = dataset.read(window=Window(0, top, columns, min(height, rows - top)))
-            for total, band, pixels in zip(totals, report.bands, strip, strict=True):
-                total.add(pixels, band.nodata)
-            progress(min(1.0, (top + height) / rows))
+    blocks = _sample(dataset, report, sample) if report.sampled and sample else _strips(dataset, report, progress)
+    for pixels in blocks:
+        for total, band, values in zip(totals, report.bands, pixels, strict=True):
+            total.add(values, band.nodata)
     for total, band in zip(totals, report.bands, strict=True):
         total.write(band)
+
+
+def _sample(dataset: Any, report: RasterReport, sample: int) -> Iterator[np.ndarray]:
+    """Yield the nearest pixels of a coarser version: (bands, rows, columns) with at most ``sample`` of each."""
+    from rasterio.enums import Resampling
+
+    shape = (len(report.bands), min(report.rows, sample), min(report.columns, sample))
+    yield dataset.read(out_shape=shape, resampling=Resampling.nearest)
+
+
+def _strips(dataset: Any, report: RasterReport, progress: Callable[[float], None]) -> Iterator[np.ndarray]:
+    """Yield (bands, rows, columns) strip by strip, each of whole blocks of the file."""
+    from rasterio.windows import Window
+
+    rows, columns = report.rows, report.columns
+    block = max(dataset.block_shapes[0][0], 1)
+    height = max(block, MAX_STRIP_VALUES // max(columns * len(report.bands), 1) // block * block)
+    for top in range(0, rows, height):
+        yield dataset.read(window=Window(0, top, columns, min(height, rows - top)))
+        progress(min(1.0, (top + height) / rows))
 
 
 class _Totals:

@@ -10,11 +10,15 @@ from skyweave.core.sensors.sensor import Sensor
 
 
 def get_sensor(name: str | Path) -> Sensor:
-    """A sensor by catalogue name (``sentinel2-l2a``), or by path of a YAML file (anything ending in .yaml or .yml).
+    """Return a sensor of the catalogue, or of a user's YAML file.
+
+    Args:
+        name: catalogue name (``sentinel2-l2a``), or path of a YAML file (anything ending in .yaml or .yml).
 
     Raises:
-        UnknownNameError: (a ``KeyError``) no such catalogue name; lists the valid names and the nearest one.
-        FileNotFoundError, ValueError: a YAML file that is absent or wrong.
+        UnknownNameError: no such catalogue name; lists the valid names and the nearest one.
+        FileNotFoundError: no such YAML file.
+        DataError: the YAML is no sensor.
     """
     text = str(name)
     if text.endswith((".yaml", ".yml")):
@@ -29,13 +33,13 @@ def get_sensor(name: str | Path) -> Sensor:
 
 
 def catalogue() -> dict[str, Sensor]:
-    """Every built-in sensor by name, in alphabetical order."""
+    """Return every built-in sensor by name, in alphabetical order."""
     return {name: _read(name) for name in sensor_names()}
 
 
 @cache
 def sensor_names() -> tuple[str, ...]:
-    """The catalogue's names, in alphabetical order, without reading the files."""
+    """Return the names of the catalogue, in alphabetical order, without reading its files."""
     entries = (files("skyweave.core.sensors") / "catalogue").iterdir()
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.sensors.band import Band
-from skyweave.core.sensors.matching import find_band
+from skyweave.core.sensors.names import find_band
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,13 @@ class Encoding:
     channels: tuple["Encoding", ...] = ()
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
-        """Stored values to the band's unit, float32; what has no logarithm becomes NaN, that is, invalid.
+        """Convert stored values to the band's unit, float32; what has no logarithm becomes NaN, that is, invalid.
 
         Args:
-            stored: any shape; (bands, rows, columns) in the sensor's order where the bands are stored differently
-                (else ``ValueError``).
+            stored: any shape; (bands, rows, columns) in the sensor's order where the bands are stored differently.
+
+        Raises:
+            DataError: the bands are stored differently, and ``stored`` has another shape or number of bands.
         """
         if self.channels:
             if stored.ndim != 3 or len(stored) != len(self.channels):
@@ -47,7 +49,7 @@ class Encoding:
                     f"encoding {self.name!r} differs between bands: decode all {len(self.channels)} of them together "
                     f"as (bands, rows, columns), not {stored.shape}; for one band use sensor.select([name])"
                 )
-            return np.stack([own.decode(band) for own, band in zip(self.channels, stored, strict=True)])
+            return np.stack([encoding.decode(band) for encoding, band in zip(self.channels, stored, strict=True)])
         values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.decibel:
@@ -58,9 +60,9 @@ class Encoding:
         return values
 
     def formula(self) -> str:
-        """The conversion in words, ``0.0001 * stored - 0.1``."""
+        """Return the conversion as text, such as ``0.0001 * stored - 0.1``."""
         if self.channels:
-            return "; ".join(dict.fromkeys(own.formula() for own in self.channels))
+            return "; ".join(dict.fromkeys(encoding.formula() for encoding in self.channels))
         text = "stored" if self.scale == 1 else f"{self.scale:g} * stored"
         if self.offset:
             text += f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}"
@@ -68,7 +70,7 @@ class Encoding:
             text = f"10 log10({text})"
         if self.planck:
             text = f"{self.planck[1]:g} / ln({self.planck[0]:g} / ({text}) + 1)"
-        return "".join([text, *(f"; {name}: {own.formula()}" for name, own in self.exceptions)])
+        return "".join([text, *(f"; {name}: {encoding.formula()}" for name, encoding in self.exceptions)])
 
 
 @dataclass(frozen=True)
@@ -105,39 +107,65 @@ class Sensor:
 
     @cached_property
     def means(self) -> np.ndarray:
-        """(bands,) float32, in each band's unit."""
+        """Return the bands' typical means: (bands,) float32, in each band's unit."""
         return np.array([band.mean for band in self.bands], np.float32)
 
     @cached_property
     def stds(self) -> np.ndarray:
-        """(bands,) float32, in each band's unit."""
+        """Return the bands' typical standard deviations: (bands,) float32, in each band's unit."""
         return np.array([band.std for band in self.bands], np.float32)
 
     def index(self, name: str) -> int:
-        """Channel of the band called ``name`` (canonical or alias). Raises ``KeyError`` with the valid names."""
+        """Return the channel of a band.
+
+        Args:
+            name: canonical name or alias, in any case and punctuation.
+
+        Raises:
+            UnknownNameError: the sensor has no such band; lists the valid names.
+        """
         return find_band(self.bands, name, owner=f"sensor {self.name!r}")
 
     def select(self, names: Sequence[str]) -> "Sensor":
-        """The same sensor with only these bands, in this order (the channel order of the pixels that go with it)."""
+        """Return the sensor with only some of its bands.
+
+        Args:
+            names: of the bands, in the channel order of the pixels that go with the result.
+
+        Raises:
+            UnknownNameError: the sensor has no such band.
+        """
         bands = tuple(self.bands[self.index(name)] for name in names)
         kept = {band.name for band in bands}
         encodings = tuple(
-            replace(encoding, exceptions=tuple(own for own in encoding.exceptions if own[0] in kept))
+            replace(encoding, exceptions=tuple((band, e) for band, e in encoding.exceptions if band in kept))
             for encoding in self.encodings
         )
         return replace(self, bands=bands, encodings=encodings)
 
     def encoding(self, name: str) -> Encoding:
-        """The storage form declared as ``name``. Raises ``ValueError`` with the valid words."""
+        """Return the storage form that a user declares as ``unit``.
+
+        Args:
+            name: of the encoding (``dn``, ``reflectance``, ``db``).
+
+        Raises:
+            DataError: the sensor has no such encoding; lists the valid ones.
+        """
         for encoding in self.encodings:
             if encoding.name == name:
-                own, usual = dict(encoding.exceptions), replace(encoding, exceptions=())
-                channels = tuple(own.get(band.name, usual) for band in self.bands)
+                by_band, usual = dict(encoding.exceptions), replace(encoding, exceptions=())
+                channels = tuple(by_band.get(band.name, usual) for band in self.bands)
                 return channels[0] if len(set(channels)) == 1 else Encoding(name, channels=channels)
         valid = ", ".join(encoding.name for encoding in self.encodings) or "none declared"
         raise DataError(f"sensor {self.name!r} has no unit {name!r}; declare one of: {valid}")
 
     def with_statistics(self, means: Sequence[float], stds: Sequence[float]) -> "Sensor":
-        """The same sensor with other normalisation statistics, given in band order."""
+        """Return the sensor with other normalisation statistics.
+
+        Args:
+            means: one per band, in its unit.
+            stds: one per band, in its unit, positive.
+        """
         pairs = zip(self.bands, means, stds, strict=True)
         return replace(self, bands=tuple(replace(b, mean=float(m), std=float(s)) for b, m, s in pairs))

@@ -1,0 +1,142 @@
+"""What deserves a second look in a raster, each with what to declare. Nothing is decided here."""
+
+from collections.abc import Iterable
+
+from skyweave.core.errors import normalise_name
+from skyweave.core.sensors.inspection import BandReport, RasterReport
+from skyweave.core.sensors.sensor_matching import SensorMatch
+
+MIN_OFFSET_DN = 900  # digital numbers; the +1000 of baseline 04.00 less what noise may take away
+MIN_OFFSET_BANDS = 6  # without the cirrus band, so many bands must show the offset
+
+
+def find_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str]:
+    """Return sentences about what looks unusual in a file.
+
+    Args:
+        report: of the file.
+        matches: of the file with sensors, best first.
+    """
+    return [
+        *_empty_hints(report),
+        *_georeference_hints(report),
+        *_nodata_hints(report),
+        *_sentinel2_hints(report, matches),
+        *_name_hints(report),
+        *_scale_hints(report),
+        *_alpha_hints(report),
+    ]
+
+
+def _empty_hints(report: RasterReport) -> list[str]:
+    empty = [band for band in report.bands if band.empty]
+    if not empty:
+        return []
+    if len(empty) == len(report.bands):
+        return ["every pixel of every band is nodata: there is nothing to learn from this file"]
+    numbers = _ranges([band.number for band in empty])
+    plural = "bands" if len(empty) > 1 else "band"
+    return [f"{plural} {numbers} hold nodata only: they are read as invalid pixels; leave them out to save time"]
+
+
+def _georeference_hints(report: RasterReport) -> list[str]:
+    if report.crs is not None and report.ground_sample_distance is not None:
+        return []
+    return ["no CRS or geotransform: declare ground_sample_distance in metres, and results are on a plain pixel grid"]
+
+
+def _nodata_hints(report: RasterReport) -> list[str]:
+    hints = []
+    holes = [band for band in report.bands if band.nan_share > 0 and not band.empty]
+    if holes:
+        share = max(band.nan_share for band in holes)
+        hints.append(f"NaN or infinity in band {_ranges([band.number for band in holes])} (up to {share:.2%}): masked")
+    # 0 is a plausible fill in an 8-bit image; 255 is what a saturated pixel holds.
+    if any(band.dtype == "uint8" and band.nodata == 255 for band in report.bands):
+        hints.append(
+            "nodata is 255 in an 8-bit image: saturated (white) pixels count as missing, band by band; "
+            "if that is not meant, declare nodata: null"
+        )
+    return hints
+
+
+def _sentinel2_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str]:
+    """Return the hint on the offset of the first Sentinel-2 sensor that the file may be of."""
+    candidates = (m for m in matches if m.verdict != "no" and m.sensor.name.startswith("sentinel2"))
+    return [hint for match in candidates if (hint := _offset_hint(report, match))][:1]
+
+
+def _offset_hint(report: RasterReport, match: SensorMatch) -> str | None:
+    """Return whether the values hold an offset: baseline 04.00 and later store reflectance * 10000 + 1000."""
+    minima = report.minima
+    if not minima or not all(band.dtype.startswith(("int", "uint")) for band in report.bands):
+        return None
+    if hint := _cirrus_hint(report, match):
+        return hint
+    if len(minima) >= MIN_OFFSET_BANDS and min(minima) >= MIN_OFFSET_DN:
+        return (
+            f"no value below {min(minima):g} in any of {len(minima)} bands: looks like processing baseline >= 04.00; "
+            "check the product's metadata, then declare unit dn_offset1000"
+        )
+    return None
+
+
+def _cirrus_hint(report: RasterReport, match: SensorMatch) -> str | None:
+    """Return what the cirrus band shows: it is dark, so that its minimum is the offset."""
+    names = [band.name for band in match.sensor.bands]
+    if "cirrus" not in names:
+        return None
+    by_order = len(report.bands) == len(names) and match.verdict == "count"
+    channel = names.index("cirrus") if by_order else match.match.matched.get("cirrus")
+    if channel is None:
+        return None
+    order = " if in canonical order" if by_order else ""
+    return _dark_band_hint(report.bands[channel], f"minimum of the cirrus band (B10, band {channel + 1}{order})")
+
+
+def _dark_band_hint(band: BandReport, subject: str) -> str | None:
+    if band.minimum is None or band.maximum is None:
+        return None
+    if band.minimum >= MIN_OFFSET_DN:
+        return f"{subject} is {band.minimum:g}: looks like processing baseline >= 04.00; declare unit dn_offset1000"
+    if band.minimum > 0 or band.maximum < MIN_OFFSET_DN:  # 0 may be nodata that the file does not declare
+        return f"{subject} is {band.minimum:g}: looks like no +1000 offset (baseline before 04.00); declare unit dn"
+    return None
+
+
+def _name_hints(report: RasterReport) -> list[str]:
+    if any(report.names) or any(report.wavelengths):
+        return []
+    return [
+        "the file does not say which bands it has: declare them in file order (bands: [B02, B03, ...]); "
+        "the number alone is never taken for the order"
+    ]
+
+
+def _scale_hints(report: RasterReport) -> list[str]:
+    if not any(band.scale not in (0.0, 1.0) or band.offset != 0.0 for band in report.bands):
+        return []
+    scales = sorted({(band.scale, band.offset) for band in report.bands})
+    scale, offset = scales[0]
+    rest = "" if len(scales) == 1 else f" (and {len(scales) - 1} other pairs)"
+    return [f"tags say value = {scale:g} * stored + {offset:g}{rest}: declare the unit that does this (dn)"]
+
+
+def _alpha_hints(report: RasterReport) -> list[str]:
+    return [
+        f"band {band.number} is called {band.name!r} but tagged as alpha (transparency): "
+        "viewers may hide pixels by it; it is read as a band here"
+        for band in report.bands
+        if band.colour == "alpha" and band.name is not None and normalise_name(band.name) != "alpha"
+    ]
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return ``1-3, 7`` for ``[1, 2, 3, 7]``."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}" for group in groups)

@@ -1,7 +1,7 @@
 """Errors that a user can mend: one base, so that callers and the command line know them from bugs.
 
-Each is also the built-in exception that Python programmers expect (``ValueError``, ``KeyError``, ``ImportError``). What is
-raised as a plain ``ValueError`` is the misuse of a function by code: the command line shows its traceback.
+Each is also the built-in exception that Python programmers expect (``ValueError``, ``KeyError``, ``ImportError``).
+What is raised as a plain ``ValueError`` is the misuse of a function by code: the command line shows its traceback.
 """
 
 import difflib

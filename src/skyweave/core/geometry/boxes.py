@@ -40,32 +40,47 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.centres)
 
-    def select(self, which: np.ndarray) -> "Boxes":
-        """The boxes at these indices, or where a mask is true."""
-        return Boxes(self.centres[which], self.sizes[which], self.yaws[which])
+    def select(self, indices: np.ndarray) -> "Boxes":
+        """Return some of the boxes.
+
+        Args:
+            indices: (k,) integers, or (n,) bool.
+        """
+        return Boxes(self.centres[indices], self.sizes[indices], self.yaws[indices])
 
     def corners(self) -> np.ndarray:
-        """(n, 8, 3) world positions, the bottom face first, each face counter-clockwise from front left."""
+        """Return the corners: (n, 8, 3) world positions, the bottom face first, counter-clockwise from front left."""
         local = CORNER_SIGNS * self.sizes[:, None] / 2
         c, s = np.cos(self.yaws)[:, None], np.sin(self.yaws)[:, None]
         x = c * local[..., 0] - s * local[..., 1]
         y = s * local[..., 0] + c * local[..., 1]
-        return np.stack([x, y, local[..., 2]], -1) + self.centres[:, None]
+        corners: np.ndarray = np.stack([x, y, local[..., 2]], -1) + self.centres[:, None]
+        return corners
 
     def footprints(self) -> np.ndarray:
-        """(n, 4, 2) corners on the ground, counter-clockwise."""
+        """Return the corners on the ground: (n, 4, 2), counter-clockwise from front left."""
         return self.corners()[:, :4, :2]
 
 
 def intersection_over_union_bev(a: Boxes, b: Boxes) -> np.ndarray:
-    """(n, m) exact overlap of footprints, seen from above."""
+    """Return the exact overlap of footprints, seen from above: (n, m) in 0..1.
+
+    Args:
+        a: n boxes.
+        b: m boxes.
+    """
     shared = intersection_area(a, b)
     areas = [boxes.sizes[:, 0] * boxes.sizes[:, 1] for boxes in (a, b)]
     return _ratio(shared, areas[0][:, None] + areas[1] - shared)
 
 
 def intersection_over_union_3d(a: Boxes, b: Boxes) -> np.ndarray:
-    """(n, m) exact overlap of volumes."""
+    """Return the exact overlap of volumes: (n, m) in 0..1.
+
+    Args:
+        a: n boxes.
+        b: m boxes.
+    """
     tops = [boxes.centres[:, 2] + boxes.sizes[:, 2] / 2 for boxes in (a, b)]
     bottoms = [boxes.centres[:, 2] - boxes.sizes[:, 2] / 2 for boxes in (a, b)]
     height = np.minimum(tops[0][:, None], tops[1]) - np.maximum(bottoms[0][:, None], bottoms[1])
@@ -75,15 +90,19 @@ def intersection_over_union_3d(a: Boxes, b: Boxes) -> np.ndarray:
 
 
 def intersection_area(a: Boxes, b: Boxes) -> np.ndarray:
-    """(n, m) square metres that footprints share.
+    """Return the area that footprints share: (n, m) square metres.
 
     The shared polygon of two convex ones has as corners those of either that lie in the other, and the crossings of
     their sides: 24 candidates a pair, of which the valid ones are put in order about their middle.
+
+    Args:
+        a: n boxes.
+        b: m boxes.
     """
     result = np.zeros((len(a), len(b)))
-    reach = [np.hypot(boxes.sizes[:, 0], boxes.sizes[:, 1]) / 2 for boxes in (a, b)]
-    apart = np.linalg.norm(a.centres[:, None, :2] - b.centres[None, :, :2], axis=-1)
-    i, j = np.nonzero(apart < reach[0][:, None] + reach[1])
+    radii = [np.hypot(boxes.sizes[:, 0], boxes.sizes[:, 1]) / 2 for boxes in (a, b)]
+    distance = np.linalg.norm(a.centres[:, None, :2] - b.centres[None, :, :2], axis=-1)
+    i, j = np.nonzero(distance < radii[0][:, None] + radii[1])
     if not len(i):
         return result
     origin = a.centres[i, None, :2]  # differences of coordinates of millions of metres lose digits
@@ -109,7 +128,7 @@ def intersection_area(a: Boxes, b: Boxes) -> np.ndarray:
 
 
 def _inside(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
-    """(k, 4) bool: corners (k, 4, 2) inside or on convex polygons (k, 4, 2), counter-clockwise."""
+    """Return (k, 4) bool: which corners (k, 4, 2) lie in or on convex polygons (k, 4, 2), counter-clockwise."""
     sides = np.roll(polygons, -1, 1) - polygons
     offset = points[:, :, None] - polygons[:, None]
     cross = sides[:, None, :, 0] * offset[..., 1] - sides[:, None, :, 1] * offset[..., 0]
@@ -118,7 +137,7 @@ def _inside(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
 
 
 def _crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(k, 16, 2) where the sides of polygons cross, and (k, 16) bool whether they do."""
+    """Return (k, 16, 2) where the sides of polygons cross, and (k, 16) bool whether they do."""
     p, r = first[:, :, None], (np.roll(first, -1, 1) - first)[:, :, None]
     q, s = second[:, None], (np.roll(second, -1, 1) - second)[:, None]
     cross = r[..., 0] * s[..., 1] - r[..., 1] * s[..., 0]
@@ -134,4 +153,4 @@ def _crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _ratio(shared: np.ndarray, union: np.ndarray) -> np.ndarray:
-    return np.clip(shared / np.maximum(union, 1e-300), 0, 1)
+    return np.asarray(np.clip(shared / np.maximum(union, 1e-300), 0, 1))

@@ -7,8 +7,8 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import check_transform, invert_transform, transform_points
 
-NEAR_PLANE_M = 1e-3  # metres; nothing closer than this is in front of the camera
-NEWTON_STEPS = 20
+NEAR_PLANE_M = 1e-3  # nothing closer than this is in front of the camera
+NEWTON_STEPS = 20  # at most, of the inversion of the distortion
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,29 @@ class PinholeCamera:
 
     @classmethod
     def from_field_of_view(cls, horizontal: float, rows: int, columns: int) -> "PinholeCamera":
-        """An undistorted camera with square pixels and a horizontal field of view in radians."""
+        """Build an undistorted camera with square pixels whose optical axis goes through the middle of the image.
+
+        Args:
+            horizontal: horizontal field of view in radians.
+            rows: image height in pixels.
+            columns: image width in pixels.
+
+        Raises:
+            DataError: the field of view is not between 0 and pi.
+        """
         if not 0 < horizontal < np.pi:
             raise DataError(f"horizontal field of view {horizontal} must be between 0 and pi radians")
         focal = columns / 2 / np.tan(horizontal / 2)
         return cls(np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1.0]]), rows, columns)
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of points in the camera frame.
+        """Project points of the camera frame to pixels.
 
         Args:
             points: (..., 3) metres.
 
         Returns:
-            pixels (..., 2) as (u, v), NaN behind the camera; and depth (..., ), the z coordinate in metres.
+            pixels (..., 2) as (u, v), NaN behind the camera; and depth (...,), the z coordinate in metres.
         """
         points = np.asarray(points, np.float64)
         depth = points[..., 2]
@@ -66,16 +75,22 @@ class PinholeCamera:
         return pixels, depth
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Directions (..., 3) in the camera frame with z = 1, so that a point at depth d is d times its ray."""
+        """Return the rays of pixels in the camera frame: (..., 3) with z = 1, so a point at depth d is d times its ray.
+
+        Args:
+            pixels: (..., 2) as (u, v).
+        """
         offset = np.asarray(pixels, np.float64) - self.intrinsics[:2, 2]
         distorted = offset @ np.linalg.inv(self.intrinsics[:2, :2]).T
         normalised = self._undistort(distorted) if any(self.distortion) else distorted
         return np.concatenate([normalised, np.ones_like(normalised[..., :1])], -1)
 
     def pixel_centres(self, rows: int | None = None, columns: int | None = None) -> np.ndarray:
-        """(rows, columns, 2) pixel coordinates (u, v) of the centres of a rows x columns raster over the image.
+        """Return the pixel coordinates of the centres of a raster over the image: (rows, columns, 2) as (u, v).
 
-        Default: every pixel. A feature map of fewer rows and columns gets the centres of its cells.
+        Args:
+            rows: of the raster, such as a feature map's; default: the image's.
+            columns: likewise.
         """
         rows, columns = rows or self.rows, columns or self.columns
         u = (np.arange(columns) + 0.5) * (self.columns / columns)
@@ -83,23 +98,39 @@ class PinholeCamera:
         return np.stack(np.meshgrid(u, v), -1)
 
     def inside(self, pixels: np.ndarray) -> np.ndarray:
-        """(...,) bool: whether pixel coordinates (..., 2) lie in the image; NaN does not."""
+        """Return which pixel coordinates lie in the image: (...,) bool; NaN does not.
+
+        Args:
+            pixels: (..., 2) as (u, v).
+        """
         u, v = pixels[..., 0], pixels[..., 1]
         return (u >= 0) & (u < self.columns) & (v >= 0) & (v < self.rows)
 
     def resized(self, rows: int, columns: int) -> "PinholeCamera":
-        """The camera of the same picture resampled to rows x columns."""
+        """Return the camera of the same image resampled.
+
+        Args:
+            rows: height of the resampled image in pixels.
+            columns: width of the resampled image in pixels.
+        """
         scale = np.diag([columns / self.columns, rows / self.rows, 1.0])
         return replace(self, intrinsics=scale @ self.intrinsics, rows=rows, columns=columns)
 
     def cropped(self, row: int, column: int, rows: int, columns: int) -> "PinholeCamera":
-        """The camera of a window of the picture; the window may reach beyond it."""
+        """Return the camera of a window of the image; the window may reach beyond it.
+
+        Args:
+            row: of the window's upper left pixel.
+            column: of the window's upper left pixel.
+            rows: height of the window in pixels.
+            columns: width of the window in pixels.
+        """
         matrix = self.intrinsics.copy()
         matrix[:2, 2] -= (column, row)
         return replace(self, intrinsics=matrix, rows=rows, columns=columns)
 
     def flipped(self) -> "PinholeCamera":
-        """The camera of the mirrored picture of a mirrored world (x of the camera frame negated).
+        """Return the camera of the mirrored image of a mirrored world (x of the camera frame negated).
 
         Use it with `CameraGeometry.flipped`, which mirrors the pose as well.
         """
@@ -123,27 +154,27 @@ class PinholeCamera:
         )
 
     def _undistort(self, distorted: np.ndarray) -> np.ndarray:
-        """Newton's method on `_distort`; pixels where the model folds over itself come out as NaN."""
-        found = distorted.copy()
+        """Invert `_distort` by Newton's method; pixels where the model folds over itself come out as NaN."""
+        normalised = distorted.copy()
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for _ in range(NEWTON_STEPS):
-                xx, xy, yy, _ = self._slopes(found)
-                error = self._distort(found) - distorted
+                xx, xy, yy, _ = self._slopes(normalised)
+                error = self._distort(normalised) - distorted
                 across = np.stack(
                     [yy * error[..., 0] - xy * error[..., 1], xx * error[..., 1] - xy * error[..., 0]], -1
                 )
                 step = across / (xx * yy - xy * xy)[..., None]
-                found = found - np.where(np.isfinite(step), step, 0)
+                normalised = normalised - np.where(np.isfinite(step), step, 0)
                 if np.nanmax(np.abs(step), initial=0) < 1e-14:
                     break
-            xx, xy, yy, radial = self._slopes(found)
+            xx, xy, yy, radial = self._slopes(normalised)
             # on the far side of a fold there is a solution too, of a ray that the lens never sends there
             near_side = (xx * yy > xy * xy) & (xx > 0) & (radial > 0)
-            good = near_side & (np.abs(self._distort(found) - distorted).max(-1) < 1e-9)
-        return np.where(good[..., None], found, np.nan)
+            good = near_side & (np.abs(self._distort(normalised) - distorted).max(-1) < 1e-9)
+        return np.where(good[..., None], normalised, np.nan)
 
     def _slopes(self, normalised: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Derivatives of `_distort`: of x by x, of x by y (and y by x), of y by y; and the radial factor."""
+        """Return the derivatives of `_distort` (x by x, x by y which is y by x, y by y), and the radial factor."""
         k1, k2, p1, p2, k3 = self.distortion
         x, y = normalised[..., 0], normalised[..., 1]
         r2 = x * x + y * y
@@ -156,7 +187,7 @@ class PinholeCamera:
 
 @dataclass(frozen=True)
 class CameraGeometry:
-    """A camera and where it stands: the geometry of an oblique observation.
+    """A camera and its pose: the geometry of an oblique observation.
 
     Attributes:
         camera: the pinhole camera.
@@ -176,20 +207,32 @@ class CameraGeometry:
 
     @property
     def position(self) -> np.ndarray:
-        """(3,) of the camera's centre in the world, metres."""
+        """Return the camera's centre in the world: (3,) metres."""
         centre: np.ndarray = self.world_from_camera[:3, 3]
         return centre
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (..., 2) and depths (...,) of world points (..., 3); pixels behind the camera are NaN."""
+        """Project world points to pixels.
+
+        Args:
+            points: (..., 3) metres.
+
+        Returns:
+            pixels (..., 2) as (u, v), NaN behind the camera; and depth (...,) in metres.
+        """
         return self.camera.project(transform_points(invert_transform(self.world_from_camera), points))
 
     def world_rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Directions (..., 3) in the world; a point at depth d lies at position + d * direction."""
-        return self.camera.rays(pixels) @ self.world_from_camera[:3, :3].T
+        """Return the directions of pixels in the world: (..., 3); a point at depth d lies at position + d * direction.
+
+        Args:
+            pixels: (..., 2) as (u, v).
+        """
+        rays: np.ndarray = self.camera.rays(pixels) @ self.world_from_camera[:3, :3].T
+        return rays
 
     def flipped(self) -> "CameraGeometry":
-        """The camera in the mirrored world (y negated), whose picture is this one's, mirrored left to right."""
+        """Return the camera in the mirrored world (y negated), whose image is this one's, mirrored left to right."""
         mirror_world, mirror_camera = np.diag([1.0, -1, 1, 1]), np.diag([-1.0, 1, 1, 1])
         pose = mirror_world @ self.world_from_camera @ mirror_camera  # two mirrorings make a rotation
         return replace(self, camera=self.camera.flipped(), world_from_camera=pose)

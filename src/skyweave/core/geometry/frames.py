@@ -9,11 +9,19 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 
-ORTHONORMAL_TOLERANCE = 1e-5
+ORTHONORMAL_TOLERANCE = 1e-5  # largest deviation of R R' from the identity
 
 
 def make_transform(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """4x4 float64 transform from a (3, 3) rotation and a (3,) translation; leading axes are batches."""
+    """Build rigid transforms from rotations and translations; leading axes are batches.
+
+    Args:
+        rotation: (..., 3, 3).
+        translation: (..., 3) metres.
+
+    Returns:
+        (..., 4, 4) float64.
+    """
     rotation, translation = np.asarray(rotation, np.float64), np.asarray(translation, np.float64)
     batch = np.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
     matrix = np.zeros((*batch, 4, 4))
@@ -24,23 +32,36 @@ def make_transform(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
 
 
 def invert_transform(a_from_b: np.ndarray) -> np.ndarray:
-    """``b_from_a`` of a rigid transform (..., 4, 4), without a general matrix inversion."""
+    """Return ``b_from_a``, without a general matrix inversion.
+
+    Args:
+        a_from_b: (..., 4, 4) rigid transforms.
+    """
     rotation = np.swapaxes(a_from_b[..., :3, :3], -1, -2)
     return make_transform(rotation, -np.einsum("...ij,...j->...i", rotation, a_from_b[..., :3, 3]))
 
 
 def transform_points(a_from_b: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points of frame b in frame a: (..., 3) with one (4, 4) transform, (..., n, 3) with a batch (..., 4, 4)."""
+    """Map points of frame b to frame a.
+
+    Args:
+        a_from_b: (4, 4), or a batch (..., 4, 4).
+        points: (..., 3) metres; (..., n, 3) with a batch of transforms.
+    """
     translation = a_from_b[..., :3, 3] if a_from_b.ndim == 2 else a_from_b[..., None, :3, 3]
     moved: np.ndarray = np.asarray(points) @ np.swapaxes(a_from_b[..., :3, :3], -1, -2) + translation
     return moved
 
 
 def check_transform(matrix: np.ndarray, name: str) -> np.ndarray:
-    """The matrix as float64 (4, 4) if it is a proper rigid transform.
+    """Return the matrix as float64 (4, 4) if it is a proper rigid transform.
+
+    Args:
+        matrix: (4, 4).
+        name: of the transform, for messages.
 
     Raises:
-        ValueError: not 4x4, not finite, not orthonormal, or mirrored; the message names the transform.
+        DataError: not 4x4, not finite, not orthonormal, or mirrored; the message names the transform.
     """
     matrix = np.asarray(matrix, np.float64)
     if matrix.shape != (4, 4):
@@ -62,10 +83,16 @@ def check_transform(matrix: np.ndarray, name: str) -> np.ndarray:
 
 
 def rotation_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) rotations from (..., 4) quaternions ``wxyz``, normalised here.
+    """Convert quaternions to rotations.
+
+    Args:
+        quaternion: (..., 4) ``wxyz``, of any length above 0.
+
+    Returns:
+        (..., 3, 3).
 
     Raises:
-        ValueError: a quaternion is not finite or has no length.
+        DataError: a quaternion is not finite or has no length.
     """
     quaternion = np.asarray(quaternion, np.float64)
     length = np.linalg.norm(quaternion, axis=-1, keepdims=True)
@@ -81,7 +108,14 @@ def rotation_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
 
 
 def quaternion_from_rotation(rotation: np.ndarray) -> np.ndarray:
-    """(..., 4) quaternions ``wxyz`` with w >= 0 from (..., 3, 3) rotations; the largest component is the divisor."""
+    """Convert rotations to quaternions; the largest component is the divisor (Shepperd's method).
+
+    Args:
+        rotation: (..., 3, 3).
+
+    Returns:
+        (..., 4) ``wxyz`` with w >= 0.
+    """
     m = np.asarray(rotation, np.float64)
     d = np.einsum("...ii->...i", m)
     squares = np.stack(
@@ -106,18 +140,26 @@ def quaternion_from_rotation(rotation: np.ndarray) -> np.ndarray:
     )
     best = np.take_along_axis(candidates, squares.argmax(-1)[..., None, None], -2)[..., 0, :]
     best = best / np.linalg.norm(best, axis=-1, keepdims=True)
-    return np.where(best[..., :1] < 0, -best, best)
+    return np.asarray(np.where(best[..., :1] < 0, -best, best))
 
 
 def rotation_about_z(angle: np.ndarray | float) -> np.ndarray:
-    """(..., 3, 3) counter-clockwise rotations about z by an angle in radians."""
+    """Return counter-clockwise rotations about z: (..., 3, 3).
+
+    Args:
+        angle: (...,) radians.
+    """
     angle = np.asarray(angle, np.float64)
     c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     return np.stack([np.stack([c, -s, zero], -1), np.stack([s, c, zero], -1), np.stack([zero, zero, one], -1)], -2)
 
 
 def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation about the axis ``vector`` (3,) by its length in radians (Rodrigues' formula)."""
+    """Return the rotation about an axis by the axis' length (Rodrigues' formula): (3, 3).
+
+    Args:
+        vector: (3,) axis times angle in radians.
+    """
     angle = float(np.linalg.norm(vector))
     x, y, z = np.asarray(vector, np.float64) / max(angle, 1e-300)
     across = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -126,16 +168,20 @@ def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
 
 
 def yaw_from_rotation(rotation: np.ndarray) -> np.ndarray:
-    """Heading of a frame's x axis in radians, counter-clockwise from east, of (..., 3, 3) rotations."""
-    return np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0])
+    """Return the heading of a frame's x axis: (...,) radians, counter-clockwise from east.
+
+    Args:
+        rotation: (..., 3, 3).
+    """
+    return np.asarray(np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0]))
 
 
 def camera_pose(position: np.ndarray, yaw: float, pitch: float, roll: float = 0.0) -> np.ndarray:
-    """``world_from_camera`` of a camera at a world position.
+    """Return ``world_from_camera`` of a camera at a world position: (4, 4).
 
     Args:
         position: (3,) metres, x east, y north, z up.
-        yaw: radians, counter-clockwise from east, of the optical axis (straight down: of the picture's top).
+        yaw: radians, counter-clockwise from east, of the optical axis (straight down: of the image's top).
         pitch: radians below the horizon; pi/2 looks straight down.
         roll: radians about the optical axis, clockwise as seen by the camera.
     """
@@ -148,7 +194,15 @@ def camera_pose(position: np.ndarray, yaw: float, pitch: float, roll: float = 0.
 
 
 def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``world_from_camera`` of a level camera at ``position`` whose optical axis goes through ``target``."""
+    """Return ``world_from_camera`` of a level camera whose optical axis goes through a target: (4, 4).
+
+    Args:
+        position: (3,) of the camera in metres.
+        target: (3,) metres.
+
+    Raises:
+        DataError: both are the same point.
+    """
     x, y, z = np.asarray(target, np.float64) - np.asarray(position, np.float64)
     horizontal = np.hypot(x, y)
     if horizontal == 0 and z == 0:

@@ -1,4 +1,4 @@
-"""Places on the Earth (WGS84): UTM, local east-north-up frames, and how a grid's north is turned."""
+"""Points on the Earth (WGS84): UTM, local east-north-up frames, and how a grid's north is turned."""
 
 from dataclasses import dataclass, field
 
@@ -12,10 +12,14 @@ GEOCENTRIC_CRS = "EPSG:4978"
 
 
 def utm_crs(latitude: float, longitude: float) -> str:
-    """The UTM zone of a place as ``EPSG:326xx`` (north) or ``EPSG:327xx`` (south).
+    """Return the UTM zone of a point as ``EPSG:326xx`` (north) or ``EPSG:327xx`` (south).
+
+    Args:
+        latitude: degrees.
+        longitude: degrees.
 
     Raises:
-        ValueError: beyond 84 north or 80 south, where UTM ends, or no coordinates at all.
+        DataError: beyond 84 north or 80 south, where UTM ends, or no coordinates at all.
     """
     if not (np.isfinite(latitude) and np.isfinite(longitude) and abs(longitude) <= 180):
         raise DataError(f"latitude {latitude} and longitude {longitude} are no place on the Earth")
@@ -26,19 +30,35 @@ def utm_crs(latitude: float, longitude: float) -> str:
 
 
 def project_lon_lat(degrees: np.ndarray, crs: str) -> np.ndarray:
-    """(n, 2) metres east and north in ``crs`` of (n, 2) longitudes and latitudes."""
+    """Project geographic to map coordinates: (n, 2) metres east and north.
+
+    Args:
+        degrees: (n, 2) longitudes and latitudes.
+        crs: of the map.
+    """
     longitude, latitude = np.atleast_2d(np.asarray(degrees, np.float64))[:, :2].T
     return np.stack(Transformer.from_crs(GEOGRAPHIC_CRS, crs, always_xy=True).transform(longitude, latitude), -1)
 
 
 def unproject_lon_lat(points: np.ndarray, crs: str) -> np.ndarray:
-    """(n, 2) longitudes and latitudes of (n, 2 or 3) metres east and north in ``crs``."""
+    """Return the longitudes and latitudes of map coordinates: (n, 2) degrees.
+
+    Args:
+        points: (n, 2 or 3) metres east and north.
+        crs: of the map.
+    """
     x, y = np.atleast_2d(np.asarray(points, np.float64))[:, :2].T
     return np.stack(Transformer.from_crs(crs, GEOGRAPHIC_CRS, always_xy=True).transform(x, y), -1)
 
 
 def grid_convergence(latitude: float, longitude: float, crs: str) -> float:
-    """Radians that grid north of ``crs`` lies clockwise of true north at a place."""
+    """Return the angle by which grid north lies clockwise of true north, in radians.
+
+    Args:
+        latitude: degrees.
+        longitude: degrees.
+        crs: of the grid.
+    """
     return float(np.radians(Proj(crs).get_factors(longitude, latitude).meridian_convergence))
 
 
@@ -47,7 +67,12 @@ class LocalFrame:
     """East, north, up in metres about an origin: the plane that touches the ellipsoid there.
 
     Attributes:
-        latitude, longitude: degrees. height: metres above the ellipsoid.
+        latitude: degrees.
+        longitude: degrees.
+        height: metres above the ellipsoid.
+
+    Raises:
+        DataError: no point on the Earth.
     """
 
     latitude: float
@@ -71,20 +96,28 @@ class LocalFrame:
 
     @property
     def crs(self) -> str:
-        """A transverse Mercator projection about the origin, for rasters of this frame.
+        """Return a transverse Mercator projection about the origin, for rasters of this frame.
 
-        It differs from the frame by the Earth's curvature only: east and north of things at the origin's height agree
+        It differs from the frame by the Earth's curvature only: east and north of points at the origin's height agree
         to 0.1 mm within 1 km and to 0.1 m within 10 km.
         """
         origin = f"+lat_0={self.latitude!r} +lon_0={self.longitude!r}"
         return str(CRS.from_proj4(f"+proj=tmerc {origin} +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m").to_wkt())
 
-    def from_geographic(self, places: np.ndarray) -> np.ndarray:
-        """(n, 3) east, north, up of (n, 3) latitude, longitude in degrees and height in metres."""
-        return np.asarray((_geocentric(np.asarray(places, np.float64)) - self._origin) @ self._rotation.T)
+    def from_geographic(self, points: np.ndarray) -> np.ndarray:
+        """Convert geographic points to this frame: (n, 3) east, north, up in metres.
+
+        Args:
+            points: (n, 3) latitude, longitude in degrees and height in metres.
+        """
+        return np.asarray((_geocentric(np.asarray(points, np.float64)) - self._origin) @ self._rotation.T)
 
     def to_geographic(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) latitude, longitude, height of (n, 3) east, north, up."""
+        """Convert points of this frame: (n, 3) latitude, longitude in degrees and height in metres.
+
+        Args:
+            points: (n, 3) east, north, up in metres.
+        """
         x, y, z = (np.asarray(points, np.float64) @ self._rotation + self._origin).T
         longitude, latitude, height = Transformer.from_crs(GEOCENTRIC_CRS, "EPSG:4979", always_xy=True).transform(
             x, y, z
@@ -92,7 +125,7 @@ class LocalFrame:
         return np.stack([latitude, longitude, height], -1)
 
 
-def _geocentric(places: np.ndarray) -> np.ndarray:
-    latitude, longitude, height = places.T
+def _geocentric(points: np.ndarray) -> np.ndarray:
+    latitude, longitude, height = points.T
     transformer = Transformer.from_crs("EPSG:4979", GEOCENTRIC_CRS, always_xy=True)
     return np.stack(transformer.transform(longitude, latitude, height), -1)

@@ -1,4 +1,4 @@
-"""The map grid: a raster fixed to the Earth and snapped to its resolution, on which all platforms meet."""
+"""The map grid: a raster fixed to the Earth and snapped to its resolution, that all platforms share."""
 
 from dataclasses import dataclass, replace
 
@@ -44,7 +44,16 @@ class MapGrid:
     def covering(
         cls, bounds: tuple[float, float, float, float], resolution: float, crs: str | None = None
     ) -> "MapGrid":
-        """The smallest snapped grid over (west, south, east, north) in metres."""
+        """Return the smallest snapped grid over a rectangle.
+
+        Args:
+            bounds: (west, south, east, north) in metres.
+            resolution: side of a cell in metres.
+            crs: of the grid.
+
+        Raises:
+            DataError: bounds that are not finite or not in order, or a resolution that is not positive.
+        """
         if not np.isfinite(bounds).all() or not (bounds[2] > bounds[0] and bounds[3] > bounds[1]):
             raise DataError(f"bounds {bounds} must be finite (west, south, east, north), west < east and south < north")
         if not resolution > 0:
@@ -56,47 +65,67 @@ class MapGrid:
 
     @classmethod
     def around(cls, x: float, y: float, size: float, resolution: float, crs: str | None = None) -> "MapGrid":
-        """A square grid of ``size`` metres whose centre is the cell corner nearest to (x, y)."""
+        """Return a square grid whose centre is the cell corner nearest to a point.
+
+        Args:
+            x: easting of the point in metres.
+            y: northing of the point in metres.
+            size: side of the square in metres.
+            resolution: side of a cell in metres.
+            crs: of the grid.
+        """
         cells = max(round(size / resolution), 1)
         west, north = round(x / resolution) - cells // 2, round(y / resolution) - cells // 2 + cells
         return cls(west, north, resolution, cells, cells, crs)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Return the size as (rows, columns)."""
         return self.rows, self.columns
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """(west, south, east, north) in metres."""
+        """Return (west, south, east, north) in metres."""
         r = self.resolution
         return self.west * r, (self.north - self.rows) * r, (self.west + self.columns) * r, self.north * r
 
     @property
     def affine(self) -> tuple[float, float, float, float, float, float]:
-        """GDAL/rasterio affine (a, b, c, d, e, f): x = a*col + b*row + c, y = d*col + e*row + f."""
+        """Return the GDAL/rasterio affine (a, b, c, d, e, f): x = a*col + b*row + c, y = d*col + e*row + f."""
         r = self.resolution
         return r, 0.0, self.west * r, 0.0, -r, self.north * r
 
     def cells_from_world(self, points: np.ndarray) -> np.ndarray:
-        """(..., 2) fractional (row, column) of world points (..., 2 or 3); the first cell's centre is (0.5, 0.5)."""
+        """Convert world points to fractional cells: (..., 2) (row, column); the first cell's centre is (0.5, 0.5).
+
+        Args:
+            points: (..., 2 or 3) metres.
+        """
         points = np.asarray(points, np.float64)
         return np.stack(
             [self.north - points[..., 1] / self.resolution, points[..., 0] / self.resolution - self.west], -1
         )
 
     def world_from_cells(self, cells: np.ndarray) -> np.ndarray:
-        """(..., 2) world (x, y) in metres of fractional (row, column) (..., 2)."""
+        """Convert fractional cells to world points: (..., 2) (x, y) in metres.
+
+        Args:
+            cells: (..., 2) (row, column).
+        """
         cells = np.asarray(cells, np.float64)
         return np.stack([self.west + cells[..., 1], self.north - cells[..., 0]], -1) * self.resolution
 
     def cell_centres(self) -> np.ndarray:
-        """(rows, columns, 2) world (x, y) of the cells' centres."""
+        """Return the world positions of the cells' centres: (rows, columns, 2) (x, y) in metres."""
         row, column = np.mgrid[: self.rows, : self.columns] + 0.5
         return self.world_from_cells(np.stack([row, column], -1))
 
     def index(self, points: np.ndarray) -> np.ndarray:
-        """(...,) int64 flat cell index (row * columns + column) of world points, -1 outside the grid or for NaN."""
+        """Return the flat cell index (row * columns + column) of world points: (...,) int64, -1 outside or for NaN.
+
+        Args:
+            points: (..., 2 or 3) metres.
+        """
         cells = self.cells_from_world(points)
         with np.errstate(invalid="ignore"):
             inside = np.all((cells >= 0) & (cells < np.array(self.shape)), axis=-1)
@@ -104,18 +133,32 @@ class MapGrid:
         return np.where(inside, row * self.columns + column, -1)
 
     def subgrid(self, row: int, column: int, rows: int, columns: int) -> "MapGrid":
-        """A window of the grid; it may reach beyond it."""
+        """Return a window of the grid; it may reach beyond it.
+
+        Args:
+            row: of the window's first cell.
+            column: of the window's first cell.
+            rows: of the window.
+            columns: of the window.
+        """
         return replace(self, west=self.west + column, north=self.north - row, rows=rows, columns=columns)
 
     def coarser(self, factor: int) -> "MapGrid":
-        """The grid of cells ``factor`` times as large that covers this one."""
+        """Return the grid of larger cells that covers this one.
+
+        Args:
+            factor: of the cells' side, a whole number.
+        """
         return MapGrid.covering(self.bounds, self.resolution * factor, self.crs)
 
     def offset_to(self, other: "MapGrid") -> tuple[int, int]:
-        """(rows, columns) to add to a cell of this grid to get the same cell in the other.
+        """Return (rows, columns) to add to a cell of this grid to get the same cell in the other.
+
+        Args:
+            other: a grid of the same resolution and reference system.
 
         Raises:
-            ValueError: another resolution or reference system: their cells do not coincide.
+            DataError: another resolution or reference system: their cells do not coincide.
         """
         if not np.isclose(self.resolution, other.resolution, rtol=1e-9):
             raise DataError(

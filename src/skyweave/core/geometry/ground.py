@@ -11,29 +11,42 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 
-MIN_DESCENT = 1e-6  # rays that fall by less than this per metre of depth never meet the ground
+MIN_DESCENT = 1e-6  # metres of fall per metre of depth; flatter rays never meet the ground
 
 
 class Ground(Protocol):
-    """Anything that a ray can meet."""
+    """A surface that rays can meet."""
 
     def depth(self, position: Any, rays: Any) -> Any:
-        """(...,) depth at which ``position + depth * rays`` meets the ground; NaN where it does not."""
+        """Return the depth at which rays meet the ground: (...,), NaN where they do not.
+
+        Args:
+            position: (..., 3) world position of the camera, array or tensor.
+            rays: (..., 3) world directions of unit depth (`CameraGeometry.world_rays`).
+        """
         ...
 
     def height(self, points: np.ndarray) -> np.ndarray:
-        """(...,) height of the ground in metres at world points (..., 2 or 3); NaN where it is unknown."""
+        """Return the height of the ground: (...,) metres, NaN where it is unknown.
+
+        Args:
+            points: (..., 2 or 3) world positions in metres.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class GroundPlane:
-    """Level ground at a height in metres."""
+    """Level ground.
+
+    Attributes:
+        z: height in metres.
+    """
 
     z: float = 0.0
 
     def depth(self, position: Any, rays: Any) -> Any:
-        """Depth to the plane.
+        """Return the depth to the plane.
 
         Args:
             position: (..., 3) world position of the camera, array or tensor.
@@ -51,7 +64,11 @@ class GroundPlane:
         return depth.masked_fill(~meets, float("nan"))
 
     def height(self, points: np.ndarray) -> np.ndarray:
-        """(...,) the plane's height at every point."""
+        """Return the plane's height at every point: (...,) metres.
+
+        Args:
+            points: (..., 2 or 3) world positions.
+        """
         return np.full(np.shape(points)[:-1], self.z)
 
 
@@ -80,7 +97,11 @@ class ElevationModel:
         object.__setattr__(self, "_range", (float(np.nanmin(heights)), float(np.nanmax(heights))))
 
     def height(self, points: np.ndarray) -> np.ndarray:
-        """(...,) bilinear height at world points (..., 2 or 3); NaN outside the centres or beside unknown cells."""
+        """Return bilinear heights: (...,) metres; NaN outside the centres or beside unknown cells.
+
+        Args:
+            points: (..., 2 or 3) world positions in metres.
+        """
         cells = self.grid.cells_from_world(points) - 0.5
         last = np.array(self.grid.shape) - 1
         with np.errstate(invalid="ignore"):
@@ -95,7 +116,7 @@ class ElevationModel:
         return np.where(inside, top * (1 - fr) + bottom * fr, np.nan)
 
     def depth(self, position: np.ndarray, rays: np.ndarray) -> np.ndarray:
-        """Depth at which each ray first meets the surface.
+        """Return the depth at which each ray first meets the surface.
 
         Marches from where the ray may first touch (the highest height) to where it must have passed (the lowest),
         then bisects; exact to a micrometre on the bilinear surface where the march saw the crossing.
@@ -154,7 +175,7 @@ class ElevationModel:
         return np.where(known & exact, high, np.nan)
 
     def _exit(self, position: np.ndarray, rays: np.ndarray) -> np.ndarray:
-        """Depth at which each ray leaves the model's bounds for good."""
+        """Return the depth at which each ray leaves the model's bounds for good."""
         west, south, east, north = self.grid.bounds
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             x = np.where(rays[:, 0] >= 0, east - position[0], west - position[0]) / rays[:, 0]

@@ -1,4 +1,4 @@
-"""Boxes and views as lines: in a picture, and on the map."""
+"""Boxes and footprints as lines: in an image, and on the map."""
 
 import colorsys
 import hashlib
@@ -13,7 +13,7 @@ from skyweave.core.geometry.ground import Ground
 BOX_EDGES = np.array(  # of the corners of a box, in the order of `Boxes.corners`; the last is the front
     [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4], [0, 4], [1, 5], [2, 6], [3, 7], [4, 7], [0, 7]]
 )
-POINTS_PER_SIDE = 8  # points on each side of a picture's border
+POINTS_PER_SIDE = 8  # of an image's border
 CLASS_COLOURS = {
     "truck": (255, 140, 40),
     "bus": (255, 90, 200),
@@ -21,15 +21,19 @@ CLASS_COLOURS = {
     "cycl": (150, 255, 90),
     "car": (255, 235, 80),
 }
-MAX_OVERSHOOT_IMAGES = 4.0  # pictures; edges that leave by more are not drawn
+MAX_OVERSHOOT_IMAGES = 4.0  # sizes of the image; edges that leave it by more are not drawn
 
 
 def project_box_edges(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray]:
-    """Edges of each box as seen by a camera.
+    """Project the edges of boxes to a camera's image.
+
+    Args:
+        geometry: of the camera.
+        boxes: in the same world.
 
     Returns:
         For each box (edges, 2, 2) pixels (u, v) of start and end. Edges behind the camera are cut off or missing; a
-        box whose middle is behind the camera or out of the picture has none.
+        box whose middle is behind the camera or out of the image has none.
     """
     corners = transform_points(invert_transform(geometry.world_from_camera), boxes.corners().reshape(-1, 3)).reshape(
         -1, 8, 3
@@ -50,7 +54,12 @@ def project_box_edges(geometry: CameraGeometry, boxes: Boxes) -> list[np.ndarray
 
 
 def clip_edges(edges: np.ndarray, depth: float) -> np.ndarray:
-    """Edges (n, 2, 3) in the camera frame, cut where they come nearer than ``depth``; those wholly nearer leave."""
+    """Clip edges where they come nearer than a depth; those wholly nearer are left out.
+
+    Args:
+        edges: (n, 2, 3) start and end in the camera frame, metres.
+        depth: metres along the optical axis.
+    """
     edges = edges[(edges[..., 2] > depth).any(axis=1)].copy()
     for end in (0, 1):
         behind = edges[:, end, 2] < depth
@@ -60,10 +69,13 @@ def clip_edges(edges: np.ndarray, depth: float) -> np.ndarray:
     return edges
 
 
-def camera_footprint(geometry: CameraGeometry, ground: Ground, farthest: float) -> np.ndarray:
-    """(n, 3) world points where the border of the picture meets the ground, in order round the picture.
+def camera_footprint(geometry: CameraGeometry, ground: Ground, max_distance: float) -> np.ndarray:
+    """Return where the border of the image meets the ground: (n, 3) world points in order round the image.
 
-    Points above the horizon, or farther than ``farthest`` metres away, lie at that distance.
+    Args:
+        geometry: of the camera.
+        ground: that the rays meet.
+        max_distance: metres; points above the horizon or farther away lie at this distance.
     """
     camera = geometry.camera
     along = np.linspace(0, 1, POINTS_PER_SIDE, endpoint=False)
@@ -73,13 +85,17 @@ def camera_footprint(geometry: CameraGeometry, ground: Ground, farthest: float) 
     rays = rays[np.isfinite(rays).all(axis=1)]  # distortion may fold the corners over
     length = np.linalg.norm(rays, axis=1)
     depth = np.asarray(ground.depth(geometry.position, rays), np.float64)
-    depth = np.where(np.isfinite(depth), np.minimum(depth, farthest / length), farthest / length)
+    depth = np.where(np.isfinite(depth), np.minimum(depth, max_distance / length), max_distance / length)
     outline: np.ndarray = geometry.position + depth[:, None] * rays
     return outline
 
 
 def name_colour(name: str) -> tuple[int, int, int]:
-    """A bright colour that a name always has; the usual classes have one each."""
+    """Return a bright colour (red, green, blue, each 0..255) that a name always has; usual classes have one each.
+
+    Args:
+        name: of a class, a platform or an object.
+    """
     for known, colour in CLASS_COLOURS.items():
         if known in name:
             return colour

@@ -7,7 +7,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 
-GAUSS_NEWTON_STEPS = 10
+GAUSS_NEWTON_STEPS = 10  # at most
 
 
 def triangulate(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[np.ndarray, np.ndarray]:
@@ -20,6 +20,9 @@ def triangulate(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[
     Returns:
         (points, 3) world positions in metres, and (cameras, points, 2) reprojection errors in pixels (projected minus
         given). A point that fewer than two cameras see, or that ends behind one of them, is NaN.
+
+    Raises:
+        DataError: the pixels have another shape.
     """
     pixels = np.asarray(pixels, np.float64)
     if pixels.ndim != 3 or pixels.shape[0] != len(cameras) or pixels.shape[2] != 2:
@@ -46,31 +49,31 @@ def triangulate(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[
 
 
 def _nearest_to_rays(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> np.ndarray:
-    """(points, 3) nearest in the least-squares sense to all rays; NaN with fewer than two, or parallel ones."""
+    """Return the least-squares points of all rays: (points, 3); NaN with fewer than two rays, or parallel ones."""
     total = np.zeros((pixels.shape[1], 3, 3))
-    moment = np.zeros((pixels.shape[1], 3))
+    weighted = np.zeros((pixels.shape[1], 3))
     seen = np.zeros(pixels.shape[1], int)
-    for own, camera in zip(pixels, cameras, strict=True):
-        rays = camera.world_rays(own)
+    for observed, camera in zip(pixels, cameras, strict=True):
+        rays = camera.world_rays(observed)
         rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
         valid = np.isfinite(rays).all(-1)
         across = np.eye(3) - rays[:, :, None] * rays[:, None]
         total += np.where(valid[:, None, None], across, 0)
-        moment += np.where(valid[:, None], across @ camera.position, 0)
+        weighted += np.where(valid[:, None], across @ camera.position, 0)
         seen += valid
     good = (seen >= 2) & (np.linalg.cond(np.where(seen[:, None, None] >= 2, total, np.eye(3))) < 1e9)
     points = np.full((pixels.shape[1], 3), np.nan)
-    points[good] = np.linalg.solve(total[good], moment[good][..., None])[..., 0]
+    points[good] = np.linalg.solve(total[good], weighted[good][..., None])[..., 0]
     return points
 
 
 def _errors(points: np.ndarray, pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[np.ndarray, np.ndarray]:
-    """(cameras, points, 2) errors and their derivatives (cameras, points, 2, 3), by central differences."""
+    """Return errors (cameras, points, 2) and their derivatives (cameras, points, 2, 3), by central differences."""
     small = 1e-5
     moved = points + small * np.stack([np.eye(3), -np.eye(3)]).reshape(6, 1, 3)
     errors, slopes = [], []
-    for own, camera in zip(pixels, cameras, strict=True):
-        errors.append(camera.project(points)[0] - own)
+    for observed, camera in zip(pixels, cameras, strict=True):
+        errors.append(camera.project(points)[0] - observed)
         both = camera.project(moved)[0]
         slopes.append(np.moveaxis((both[:3] - both[3:]) / (2 * small), 0, -1))
     return np.stack(errors), np.stack(slopes)

@@ -9,7 +9,7 @@ COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGB with alpha
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """An image as the bytes of a PNG file.
+    """Encode an image as the bytes of a PNG file.
 
     Args:
         image: (rows, columns) or (rows, columns, 1, 3 or 4) uint8.

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FULL_COLOUR_STD = 2.5
-"""Standard deviations from the mean to full colour."""
+FULL_COLOUR_STD = 2.5  # standard deviations from the mean to full colour
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,30 @@ class PrincipalComponents:
     deviations: np.ndarray
 
     def colours(self, features: np.ndarray) -> np.ndarray:
-        """(samples, channels) to (samples, 3) uint8; the mean is mid grey, ``FULL_COLOUR_STD`` deviations are full colour."""
+        """Colour features by their projections: the mean is mid grey, `FULL_COLOUR_STD` deviations are full colour.
+
+        Args:
+            features: (samples, channels).
+
+        Returns:
+            (samples, 3) uint8.
+        """
         projected = (features.astype(np.float64) - self.mean) @ self.axes
         scaled = projected / np.where(self.deviations > 0, self.deviations, 1) / (2 * FULL_COLOUR_STD) + 0.5
-        return np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+        image: np.ndarray = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+        return image
 
 
 class RunningCovariance:
-    """Count, sum and products of features, added window by window in float64; memory does not grow with the scene."""
+    """Covariance of features, accumulated window by window in float64; memory does not grow with the scene.
+
+    Args:
+        channels: of the features.
+
+    Attributes:
+        count: samples so far.
+        smallest, largest: (channels,) range of the features.
+    """
 
     def __init__(self, channels: int) -> None:
         self.count = 0
@@ -41,7 +56,11 @@ class RunningCovariance:
         self.largest = np.full(channels, -np.inf)
 
     def add(self, features: np.ndarray) -> None:
-        """Add (samples, channels)."""
+        """Accumulate the features of one window.
+
+        Args:
+            features: (samples, channels); no sample is no error.
+        """
         if not len(features):
             return
         values = features.astype(np.float64)
@@ -55,7 +74,7 @@ class RunningCovariance:
         self.products += values.T @ values
 
     def principal_components(self) -> PrincipalComponents:
-        """The three axes of largest variance; each points to where its largest coefficient is positive."""
+        """Return the three axes of largest variance; each points to where its largest coefficient is positive."""
         channels = len(self.total)
         if self.shift is None:
             return PrincipalComponents(np.zeros(channels), np.zeros((channels, 3)), np.zeros(3))

@@ -1,0 +1,12 @@
+from .png import encode_png
+from .principal_components import PrincipalComponents, RunningCovariance
+from .true_color import display_bands, stretch_to_uint8, true_color_image
+
+__all__ = [
+    "PrincipalComponents",
+    "RunningCovariance",
+    "display_bands",
+    "encode_png",
+    "stretch_to_uint8",
+    "true_color_image",
+]

@@ -6,6 +6,7 @@ import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
+from skyweave.core.errors import DataError
 from skyweave.core.sensors import Band, Encoding, Sensor, get_sensor
 from skyweave.data.header import read_header
 from skyweave.data.raster import read_observation
@@ -181,10 +182,10 @@ def test_degrees_and_feet_become_metres(tmp_path, colours):
 def test_truncated_file(tmp_path):
     path = write(tmp_path / "a.tif", np.random.default_rng(0).integers(1, 250, (3, 200, 200), dtype=np.uint8))
     path.write_bytes(path.read_bytes()[:40_000])
-    with pytest.raises(OSError, match=r"a\.tif.*truncated or damaged"):
+    with pytest.raises(DataError, match=r"a\.tif.*truncated or damaged"):
         read_observation(path, RGB, unit="uint8", bands="sensor")
     path.write_text("no raster")
-    with pytest.raises(OSError, match=r"no raster, or truncated"):
+    with pytest.raises(DataError, match=r"no raster, or truncated"):
         read_header(path)
     with pytest.raises(FileNotFoundError, match=r"none\.tif"):
         read_header(tmp_path / "none.tif")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from skyweave.cli.main import main
+from skyweave.core.errors import DataError
 from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.command_shards import tile_starts
@@ -48,7 +49,7 @@ def test_same_input_same_bytes_and_the_index_is_optional(small, tmp_path):
 def test_a_cut_shard_is_an_error(small, tmp_path):
     (path,) = write_shards([(f"{i:03d}", small.observation(i)) for i in range(5)], tmp_path, "rgb")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(OSError, match=r"rgb-000000\.tar"):
+    with pytest.raises(DataError, match=r"rgb-000000\.tar"):
         ShardIndex.open(tmp_path, "*.tar", get_sensor("rgb"), "here")
     with pytest.raises(FileNotFoundError, match=r"no shard matches 'x\*\.tar'"):
         ShardIndex.open(tmp_path, "x*.tar", get_sensor("rgb"), "here")

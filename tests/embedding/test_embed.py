@@ -14,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from skyweave.backbone import Backbone, build_backbone, save_checkpoint
 from skyweave.cli.main import main
+from skyweave.core.errors import DataError
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
 from skyweave.embedding import embed_scene
@@ -167,7 +168,7 @@ def test_preview_is_transparent_where_nodata(tmp_path: Path, backbone: Backbone)
 def test_a_truncated_scene_leaves_nothing_behind(tmp_path: Path, backbone: Backbone) -> None:
     scene = write_scene(tmp_path / "scene.tif", 200, 200)
     scene.write_bytes(scene.read_bytes()[:60_000])
-    with pytest.raises(OSError, match=r"scene\.tif"):
+    with pytest.raises(DataError, match=r"scene\.tif"):
         embed_scene(scene, tmp_path / "o.tif", backbone, RGB, unit="uint8", tile=72, preview=tmp_path / "o.png")
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
 

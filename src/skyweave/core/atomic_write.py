@@ -9,10 +9,13 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def write_aside(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; renamed to it when the block succeeds, removed when it raises.
+    """Yield a temporary path beside the target; renamed to it when the block succeeds, removed when it raises.
 
     The temporary name keeps the suffix (writers choose their format by it) and starts with a dot. The rename is
     atomic: readers see the old file or the new one. Parent folders are made.
+
+    Args:
+        path: of the target.
 
     Raises:
         FileNotFoundError: the block succeeded without writing the file.

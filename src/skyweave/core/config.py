@@ -1,7 +1,8 @@
-"""Plain YAML content to typed records, with errors that name the key and the nearest valid one."""
+"""Plain YAML content to typed configurations, with errors that name the key and the nearest valid one."""
 
 import dataclasses
 import difflib
+import itertools
 import types
 import typing
 from abc import ABC
@@ -15,7 +16,7 @@ import yaml
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.registry import Registry
 
-Record = TypeVar("Record")
+Config = TypeVar("Config")
 
 
 class TaggedConfig(ABC):
@@ -52,83 +53,103 @@ class TaggedConfig(ABC):
         if kind is None:
             raise ConfigError(f"a {cls.kinds.noun} needs a kind; there are {', '.join(cls.kinds)}")
         try:
-            record = cls.kinds[str(kind)]
+            config_class = cls.kinds[str(kind)]
         except UnknownNameError as error:
             raise ConfigError(str(error)) from None
-        config: Self = config_from_dict({key: value for key, value in fields.items() if key != "kind"}, record)
+        config: Self = config_from_dict({key: value for key, value in fields.items() if key != "kind"}, config_class)
         return config
 
 
-def load_config_file(path: str | Path, record: type[Record], changes: Sequence[str] = ()) -> Record:
-    """A YAML file as a dataclass.
+def load_config_file(path: str | Path, config_class: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file as a configuration.
 
     Args:
-        changes: ``key.key=value`` each, applied over the file's content; values are YAML.
+        path: of the file.
+        config_class: the dataclass that it describes.
+        overrides: ``key.key=value`` each, applied over the file's content; values are YAML.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no YAML, an unknown key, a value of the wrong kind; the message names file and key.
+        ConfigError: no YAML, an unknown key, a value of the wrong kind; the message names file and key.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such configuration: {path}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for change in changes:
-            apply_override(content, change)
-        return config_from_dict(content, record)
+        for override in overrides:
+            apply_override(content, override)
+        return config_from_dict(content, config_class)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def config_from_dict(content: Any, record: type[Record]) -> Record:
-    """Plain JSON types as a dataclass. Raises ``ValueError`` naming the key."""
+def config_from_dict(content: Any, config_class: type[Config]) -> Config:
+    """Convert plain JSON types to a configuration.
+
+    Args:
+        content: a mapping.
+        config_class: the dataclass that it describes.
+
+    Raises:
+        ConfigError: an unknown key or a value of the wrong type; names the key.
+    """
     if not isinstance(content, dict):
         raise ConfigError(f"a mapping is needed, not {type(content).__name__}")
-    _check_keys(content, record, "")
+    _check_keys(content, config_class, "")
     try:
-        return msgspec.convert(content, record, strict=False, dec_hook=_tagged)  # YAML 1.1 reads 1e-3 as text
+        return msgspec.convert(content, config_class, strict=False, dec_hook=_tagged)  # YAML 1.1 reads 1e-3 as text
     except msgspec.ValidationError as error:
         raise ConfigError(str(error)) from error
 
 
-def _tagged(record: type, content: Any) -> Any:
+def _tagged(config_class: type, content: Any) -> Any:
     """Convert what msgspec does not know: fields annotated with a `TaggedConfig`."""
-    if issubclass(record, TaggedConfig):
-        return record.from_content(content)
-    raise NotImplementedError(f"a configuration cannot hold {record}")
+    if issubclass(config_class, TaggedConfig):
+        return config_class.from_content(content)
+    raise NotImplementedError(f"a configuration cannot hold {config_class}")
 
 
-def apply_override(content: Any, change: str) -> None:
-    """Set ``a.b=value`` in nested mappings. Raises ``ValueError`` where it does not have that form."""
-    path, separator, text = change.partition("=")
+def apply_override(content: Any, override: str) -> None:
+    """Set ``a.b=value`` in nested mappings.
+
+    Args:
+        content: the mapping to change.
+        override: ``key=value`` or ``key.key=value``; the value is YAML.
+
+    Raises:
+        ConfigError: another form, a key below a value that is no mapping, or a value that is no YAML.
+    """
+    path, separator, text = override.partition("=")
     keys = path.split(".")
     if not separator or not all(keys) or not isinstance(content, dict):
-        raise ConfigError(f"{change!r} is no change; write key=value or key.key=value")
+        raise ConfigError(f"{override!r} is no change; write key=value or key.key=value")
     for key in keys[:-1]:
         content = content.setdefault(key, {})
         if not isinstance(content, dict):
-            raise ConfigError(f"{change!r}: {key!r} has no keys of its own")
-    content[keys[-1]] = yaml.safe_load(text)
+            raise ConfigError(f"{override!r}: {key!r} has no keys of its own")
+    try:
+        content[keys[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{override!r}: {text!r} is not YAML: {error}") from error
 
 
-def _check_keys(content: dict[str, Any], record: type, where: str) -> None:
-    types_by_name = typing.get_type_hints(record)
-    hints = {field.name: types_by_name[field.name] for field in dataclasses.fields(record)}
+def _check_keys(content: dict[str, Any], config_class: type, where: str) -> None:
+    types_by_name = typing.get_type_hints(config_class)
+    hints = {field.name: types_by_name[field.name] for field in dataclasses.fields(config_class)}
     for key, value in content.items():
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ConfigError(f"unknown key {where + str(key)!r}{hint} Valid: {', '.join(hints)}")
-        for part in _dataclasses_in(hints[key]):
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, dict):
-                    _check_keys(item, part, f"{where}{key}.")
+        items = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+        for nested, item in itertools.product(_dataclasses_in(hints[key]), items):
+            _check_keys(item, nested, f"{where}{key}.")
 
 
 def _dataclasses_in(hint: Any) -> list[type]:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return [hint]
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) in (list, typing.Union):
-        return [part for argument in typing.get_args(hint) for part in _dataclasses_in(argument)]
+        return [nested for argument in typing.get_args(hint) for nested in _dataclasses_in(argument)]
     return []

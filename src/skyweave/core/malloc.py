@@ -4,15 +4,13 @@ import ctypes
 import os
 
 MMAP_THRESHOLD, TRIM_THRESHOLD, TOP_PAD = -3, -1, -2  # numbers of mallopt(3)
-MAX_MMAP_THRESHOLD_BYTES = (
-    32 << 20
-)  # bytes: the largest threshold that glibc takes; larger blocks are mapped by themselves
-MAX_FREE_BYTES = 1 << 29  # bytes of freed memory that a process holds on to at most
-GROWTH_BYTES = 1 << 26  # bytes that it asks for at a time
+MAX_MMAP_THRESHOLD_BYTES = 32 << 20  # the largest that glibc takes; larger blocks are mapped by themselves
+MAX_FREE_BYTES = 1 << 29  # freed memory that a process keeps
+GROWTH_BYTES = 1 << 26  # that it asks the kernel for at a time
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep what is freed; the same as ``MALLOC_TRIM_THRESHOLD_`` and the like.
+    """Make glibc's allocator keep what is freed; the same as ``MALLOC_TRIM_THRESHOLD_`` and the like.
 
     By default large blocks, and the top of the heap, go back to the kernel as soon as a tensor is gone, and the next
     one has its pages mapped and zeroed anew: on virtual machines that takes a tenth to a fifth of a model's time. A
@@ -28,5 +26,5 @@ def keep_freed_memory() -> bool:
         _ = library.gnu_get_libc_version
     except (OSError, AttributeError, TypeError):
         return False
-    wanted = {MMAP_THRESHOLD: MAX_MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD: MAX_FREE_BYTES, TOP_PAD: GROWTH_BYTES}
-    return {library.mallopt(name, value) for name, value in wanted.items()} == {1}
+    options = {MMAP_THRESHOLD: MAX_MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD: MAX_FREE_BYTES, TOP_PAD: GROWTH_BYTES}
+    return {library.mallopt(name, value) for name, value in options.items()} == {1}

@@ -1,4 +1,4 @@
-"""The one input type: pixels, the sensor that took them, where, when, and which of them are valid."""
+"""Observations, the one input type: pixels, the sensor that took them, where, when, and which of them are valid."""
 
 from dataclasses import dataclass, replace
 
@@ -22,10 +22,20 @@ class GeoTransform:
     crs: str | None
     affine: tuple[float, float, float, float, float, float]
 
+    def window(self, row: int, column: int) -> "GeoTransform":
+        """Return the geotransform of a window of the image.
+
+        Args:
+            row: of the window's upper left pixel.
+            column: of the window's upper left pixel.
+        """
+        a, b, c, d, e, f = self.affine
+        return replace(self, affine=(a, b, c + a * column + b * row, d, e, f + d * column + e * row))
+
 
 @dataclass(frozen=True)
 class Observation:
-    """What one sensor saw at one time and place.
+    """The image that one sensor took at one time and place.
 
     Attributes:
         pixels: (bands, rows, columns) float32 in each band's unit; finite everywhere (invalid pixels hold 0).
@@ -38,7 +48,7 @@ class Observation:
         notes: what a reader should know about how it was read (a nominal ground sample distance was used, say).
 
     Raises:
-        ValueError: shapes, channels or values that do not fit together; the message names the source.
+        DataError: shapes, channels or values that do not fit together; the message names the source.
     """
 
     pixels: np.ndarray
@@ -78,12 +88,20 @@ class Observation:
         source: str = "memory",
         notes: tuple[str, ...] = (),
     ) -> "Observation":
-        """Build from raw values in the sensor's units: NaN and infinity become invalid zeros.
+        """Build an observation from values in the bands' units: NaN and infinity become invalid zeros.
 
         Args:
             pixels: (bands, rows, columns), any real dtype, in each band's unit.
+            sensor: its bands are the channels, in order.
+            ground_sample_distance: metres per pixel; default: the sensor's nominal one.
             valid: (bands, rows, columns) or (rows, columns) bool; default: everything finite.
-            ground_sample_distance: metres; default: the sensor's nominal one.
+            geometry: where it lies.
+            time: UTC nanoseconds since 1970.
+            source: file or stream it came from, for messages.
+            notes: what a reader should know about how it was read.
+
+        Raises:
+            DataError: shapes or channels that do not fit together.
         """
         pixels = np.asarray(pixels, np.float32)
         finite = np.isfinite(pixels)
@@ -101,33 +119,62 @@ class Observation:
 
     @property
     def geotransform(self) -> GeoTransform | None:
-        """The geometry if the image is orthorectified, else None."""
+        """Return the geometry if the image is orthorectified, else None."""
         return self.geometry if isinstance(self.geometry, GeoTransform) else None
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Return the size as (rows, columns)."""
         return self.pixels.shape[1], self.pixels.shape[2]
 
     def select(self, bands: list[str]) -> "Observation":
-        """Only these bands, in this order."""
+        """Return the observation with some of its bands.
+
+        Args:
+            bands: names, in the order of the result's channels.
+
+        Raises:
+            UnknownNameError: the sensor has no such band.
+        """
         channels = [self.sensor.index(name) for name in bands]
         return replace(self, pixels=self.pixels[channels], valid=self.valid[channels], sensor=self.sensor.select(bands))
 
     def window(self, row: int, column: int, rows: int, columns: int) -> "Observation":
-        """A part of the image; must lie inside it."""
-        height, width = self.shape
-        if not (row >= 0 and row + rows <= height and column >= 0 and column + columns <= width):
-            raise DataError(
-                f"{self.source}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image "
-                f"of {height} x {width}"
-            )
+        """Return a part of the image.
+
+        Args:
+            row: of the upper left pixel.
+            column: of the upper left pixel.
+            rows: height in pixels.
+            columns: width in pixels.
+
+        Raises:
+            DataError: the window does not lie inside the image.
+        """
+        check_window(self.source, (row, column, rows, columns), self.shape)
         geometry = self.geometry
         if isinstance(geometry, CameraGeometry):
             geometry = replace(geometry, camera=geometry.camera.cropped(row, column, rows, columns))
         elif geometry is not None:
-            a, b, c, d, e, f = geometry.affine
-            affine = (a, b, c + a * column + b * row, d, e, f + d * column + e * row)
-            geometry = replace(geometry, affine=affine)
+            geometry = geometry.window(row, column)
         part = (slice(None), slice(row, row + rows), slice(column, column + columns))
         return replace(self, pixels=self.pixels[part], valid=self.valid[part], geometry=geometry)
+
+
+def check_window(source: str, window: tuple[int, int, int, int], shape: tuple[int, int]) -> None:
+    """Check that a window lies inside an image.
+
+    Args:
+        source: of the image, for the message.
+        window: (row, column, rows, columns) in pixels.
+        shape: (rows, columns) of the image.
+
+    Raises:
+        DataError: it does not, or it is empty.
+    """
+    row, column, rows, columns = window
+    if row < 0 or column < 0 or rows < 1 or columns < 1 or row + rows > shape[0] or column + columns > shape[1]:
+        raise DataError(
+            f"{source}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image of "
+            f"{shape[0]} x {shape[1]}"
+        )

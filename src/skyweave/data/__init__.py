@@ -1,1 +1,5 @@
-"""Imagery to tensors: rasters, datasets over folders and shards, views, and batches that mix sensors."""
+"""Images of many sensors: rasters, datasets, shards, and batches for training."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

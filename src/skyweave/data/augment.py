@@ -1,4 +1,4 @@
-"""Views for training, right for imagery seen from above: crop, zoom, flip, quarter turn; the ground stays measured."""
+"""Random views of imagery from above: crop, zoom, flip, quarter turn; the ground sample distance stays right."""
 
 import math
 from dataclasses import dataclass
@@ -13,10 +13,15 @@ from skyweave.data.resampling import resample
 
 
 class Augmentation(Protocol):
-    """Anything that makes a training image from a stored one, the same for the same generator state."""
+    """A transform that makes a training image from a stored one, the same for the same generator state."""
 
     def __call__(self, image: "StoredImage | Observation", generator: np.random.Generator) -> Observation:
-        """A part of the image, or a version of it."""
+        """Return a part of the image, or a version of it.
+
+        Args:
+            image: stored or loaded.
+            generator: that everything random is drawn from.
+        """
         ...
 
 
@@ -38,7 +43,7 @@ class RandomResizedCrop:
         attempts: windows to try.
 
     Raises:
-        ValueError: sizes or scales that are not positive.
+        DataError: sizes or scales that are not positive.
     """
 
     size: int
@@ -53,7 +58,12 @@ class RandomResizedCrop:
             raise DataError(f"a view needs size >= 1 and 0 < scale[0] <= scale[1], has {self.size} and {self.scale}")
 
     def __call__(self, image: StoredImage | Observation, generator: np.random.Generator) -> Observation:
-        """A view of the image: (bands, size, size), drawn from ``generator``."""
+        """Return a random view of the image: (bands, size, size).
+
+        Args:
+            image: stored or loaded.
+            generator: that everything random is drawn from.
+        """
         row, column, side = self._choose(image, generator)
         part = image.window(row, column, side, side)
         pixels, valid = part.pixels, part.valid
@@ -61,14 +71,14 @@ class RandomResizedCrop:
             pixels, valid = resample(pixels, valid, (self.size, self.size))
         matrix = np.diag([side / self.size, side / self.size, 1.0])
         mirrored = self.flips and generator.random() < 0.5
-        turns = int(generator.integers(4)) if self.quarter_turns else 0
+        quarters = int(generator.integers(4)) if self.quarter_turns else 0
         if mirrored:
             pixels, valid = pixels[:, :, ::-1], valid[:, :, ::-1]
             matrix = matrix @ np.array([[-1, 0, self.size], [0, 1, 0], [0, 0, 1]])
-        if turns:
-            pixels, valid = np.rot90(pixels, turns, (1, 2)), np.rot90(valid, turns, (1, 2))
+        if quarters:
+            pixels, valid = np.rot90(pixels, quarters, (1, 2)), np.rot90(valid, quarters, (1, 2))
             quarter = np.array([[0, -1, self.size], [1, 0, 0], [0, 0, 1]])
-            matrix = matrix @ np.linalg.matrix_power(quarter, turns)
+            matrix = matrix @ np.linalg.matrix_power(quarter, quarters)
         return Observation(
             pixels=np.ascontiguousarray(pixels),
             sensor=part.sensor,
@@ -81,7 +91,7 @@ class RandomResizedCrop:
         )
 
     def _choose(self, image: StoredImage | Observation, generator: np.random.Generator) -> tuple[int, int, int]:
-        """Upper left pixel and side of the window."""
+        """Return the upper left pixel and the side of the window."""
         height, width = image.shape
         best, best_share = (0, 0, min(height, width)), -1.0
         for _ in range(self.attempts):
@@ -104,7 +114,7 @@ def _valid_share(image: StoredImage | Observation, row: int, column: int, side: 
 
 
 def _composed(geometry: GeoTransform | None, matrix: np.ndarray) -> GeoTransform | None:
-    """The geotransform of an image whose pixel (column, row, 1) lies at ``matrix @`` that in the old image."""
+    """Return the geotransform of an image whose pixel (column, row, 1) lies at ``matrix @`` that in the old image."""
     if geometry is None:
         return None
     a, b, c, d, e, f = geometry.affine

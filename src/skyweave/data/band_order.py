@@ -1,114 +1,135 @@
-"""Which band of which file is which channel: declared, or told by the files themselves, never assumed."""
+"""Which band of which file is which channel: declared, or named by the files themselves, never assumed."""
 
 import re
 from collections.abc import Sequence
 from typing import Literal
 
 from skyweave.core.errors import DataError, UnknownNameError, normalise_name
-from skyweave.core.sensors import Sensor, match_bands
+from skyweave.core.sensors import BandMatch, Sensor, match_bands
+from skyweave.core.sensors.names import band_spellings
 from skyweave.data.header import RasterHeader
 
 FileChannel = tuple[int, int, int]
 """(file, 0-based band in the file, channel of the sensor)."""
+MAX_LISTED_NAMES = 14  # in a message
 
 
 def resolve_channels(
     headers: Sequence[RasterHeader], sensor: Sensor, bands: Sequence[str | None] | Literal["sensor"] | None
 ) -> list[FileChannel]:
-    """Where each channel is read from, in the sensor's order.
+    """Return where each channel is read from, in the sensor's order.
 
     Args:
         headers: one multi-band file, or several files whose bands together are the image.
+        sensor: whose channels to find.
         bands: as in ``read_observation``.
 
     Raises:
-        ValueError: the bands cannot be told, are declared twice or contradict the file, or one is missing.
+        DataError: the bands cannot be identified, are declared twice or contradict the file, or one is missing.
     """
-    places = [(file, band) for file, header in enumerate(headers) for band in range(header.count)]
-    where = str(headers[0].path) if len(headers) == 1 else f"{headers[0].path} and {len(headers) - 1} more"
+    positions = [(file, band) for file, header in enumerate(headers) for band in range(header.count)]
+    label = str(headers[0].path) if len(headers) == 1 else f"{headers[0].path} and {len(headers) - 1} more"
     descriptions = _descriptions(headers, sensor)
-    wavelengths = [value for header in headers for value in header.wavelengths]
-    widths = [value for header in headers for value in header.widths]
-
     if bands == "sensor":
-        if len(places) != len(sensor):
-            raise DataError(
-                f"{where}: 'bands: sensor' says that it has the {len(sensor)} bands of {sensor.name}, but it has "
-                f"{len(places)}; declare their names in file order"
-            )
-        bands = [band.name for band in sensor.bands]
-    if bands is not None and len(bands) == len(places):
-        return _declared(places, sensor, bands, descriptions, where)
+        bands = _all_bands(sensor, len(positions), label)
+    if bands is not None and len(bands) == len(positions):
+        return _declared(positions, sensor, bands, descriptions, label)
+    match = match_bands(
+        sensor,
+        descriptions,
+        [value for header in headers for value in header.wavelengths],
+        [value for header in headers for value in header.widths],
+    )
+    names = None if bands is None else [name for name in bands if name]
+    return _matched(positions, match, names, descriptions, label)
 
-    match = match_bands(sensor, descriptions, wavelengths, widths)
-    wanted = range(len(sensor)) if bands is None else _indices(sensor, [name for name in bands if name], where)
-    missing = [sensor.bands[index].name for index in wanted if match.channels[index] is None]
-    if not match.matched or (bands is not None and missing):
+
+def _all_bands(sensor: Sensor, count: int, label: str) -> list[str | None]:
+    """Return the sensor's bands, which are those of a file of ``count`` bands."""
+    if count != len(sensor):
+        raise DataError(
+            f"{label}: 'bands: sensor' says that it has the {len(sensor)} bands of {sensor.name}, but it has "
+            f"{count}; declare their names in file order"
+        )
+    return [band.name for band in sensor.bands]
+
+
+def _matched(
+    positions: list[tuple[int, int]],
+    match: BandMatch,
+    names: list[str] | None,
+    descriptions: list[str | None],
+    label: str,
+) -> list[FileChannel]:
+    """Return the channels called ``names`` (None: all) where the files themselves name their bands."""
+    sensor = match.sensor
+    indices = list(range(len(sensor))) if names is None else _indices(sensor, names, label)
+    missing = [sensor.bands[index].name for index in indices if match.channels[index] is None]
+    if not match.matched or (names is not None and missing):
         known = f"it names {', '.join(map(str, descriptions))}" if any(descriptions) else "it names none of them"
         raise DataError(
-            f"{where}: cannot tell which of its {len(places)} bands is which ({known}"
-            f"{'; not found: ' + ', '.join(missing) if missing else ''}); declare 'bands' with all {len(places)} names "
-            f"in file order (null for one to skip), or 'bands: sensor' if they are all {len(sensor)} of {sensor.name}"
+            f"{label}: cannot tell which of its {len(positions)} bands is which ({known}"
+            f"{'; not found: ' + ', '.join(missing) if missing else ''}); declare 'bands' with all {len(positions)} "
+            f"names in file order (null for one to skip), or 'bands: sensor' if they are all {len(sensor)} of "
+            f"{sensor.name}"
         )
     if missing:
-        found = [band.name for index, band in enumerate(sensor.bands) if match.channels[index] is not None]
-        reason = match.missing[missing[0]]
+        present = [band.name for index, band in enumerate(sensor.bands) if match.channels[index] is not None]
         raise DataError(
-            f"{where}: {len(missing)} of the {len(sensor)} bands of {sensor.name} are missing: {_short(missing)} "
-            f"({reason}); to read only what is there declare bands: [{_short(found)}]"
+            f"{label}: {len(missing)} of the {len(sensor)} bands of {sensor.name} are missing: {_shorten(missing)} "
+            f"({match.missing[missing[0]]}); to read only what is there declare bands: [{_shorten(present)}]"
         )
-    return [(*places[match.channels[index]], index) for index in sorted(wanted)]  # type: ignore[index]
+    pairs = ((index, match.channels[index]) for index in sorted(indices))
+    return [(*positions[channel], index) for index, channel in pairs if channel is not None]
 
 
 def _declared(
-    places: list[tuple[int, int]],
+    positions: list[tuple[int, int]],
     sensor: Sensor,
     bands: Sequence[str | None],
     descriptions: list[str | None],
-    where: str,
+    label: str,
 ) -> list[FileChannel]:
-    """One name per file band: look each up, and refuse names that the file itself contradicts."""
-    indices = _indices(sensor, [name for name in bands if name], where)
+    """Return one channel per declared name; refuse names that the file itself contradicts."""
+    indices = _indices(sensor, [name for name in bands if name], label)
     if doubled := sorted({sensor.bands[index].name for index in indices if indices.count(index) > 1}):
-        raise DataError(f"{where}: 'bands' names {', '.join(doubled)} more than once")
-    remaining = iter(indices)
+        raise DataError(f"{label}: 'bands' names {', '.join(doubled)} more than once")
+    if not indices:
+        raise DataError(f"{label}: 'bands' names no band of {sensor.name}")
+    spellings = band_spellings(sensor.bands)
+    named = [row for row in zip(positions, bands, descriptions, strict=True) if row[1]]
     channels = []
-    spelled = {normalise_name(text): n for n, band in enumerate(sensor.bands) for text in (*band.aliases, band.name)}
-    for place, name, text in zip(places, bands, descriptions, strict=True):
-        if not name:
-            continue
-        index = next(remaining)
-        own = spelled.get(normalise_name(text)) if text else None
-        if own is not None and own != index:
+    for index, (position, name, text) in zip(indices, named, strict=True):
+        if text and spellings.get(normalise_name(text), index) != index:
             raise DataError(
-                f"{where}: band {place[1] + 1} is declared as {name!r}, but the file calls it {text!r}; remove 'bands' "
-                "to use the file's names, or correct the band descriptions in the file"
+                f"{label}: band {position[1] + 1} is declared as {name!r}, but the file calls it {text!r}; remove "
+                "'bands' to use the file's names, or correct the band descriptions in the file"
             )
-        channels.append((*place, index))
-    if not channels:
-        raise DataError(f"{where}: 'bands' names no band of {sensor.name}")
+        channels.append((*position, index))
     return sorted(channels, key=lambda channel: channel[2])
 
 
-def _indices(sensor: Sensor, names: Sequence[str], where: str) -> list[int]:
+def _indices(sensor: Sensor, names: Sequence[str], label: str) -> list[int]:
     try:
         return [sensor.index(name) for name in names]
     except UnknownNameError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(f"{label}: {error}") from error
 
 
 def _descriptions(headers: Sequence[RasterHeader], sensor: Sensor) -> list[str | None]:
-    """Band names from the files; a single-band file without one may carry it at the end of its name (``_B04.tif``)."""
-    spelled = {normalise_name(text) for band in sensor.bands for text in (*band.aliases, band.name)}
+    """Return the files' band names; of several one-band files, the end of the file name may be one (``_B04.tif``)."""
+    spellings = band_spellings(sensor.bands)
     names: list[str | None] = []
     for header in headers:
-        own = [text or None for text in header.descriptions]
-        if header.count == 1 and len(headers) > 1 and normalise_name(own[0] or "") not in spelled:
-            ending = [part for part in re.split(r"[_\-. ]", header.path.stem) if normalise_name(part) in spelled]
-            own = [ending[-1]] if ending else own
-        names += own
+        single = header.count == 1 and len(headers) > 1
+        if single and normalise_name(header.descriptions[0] or "") not in spellings:
+            parts = re.split(r"[_\-. ]", header.path.stem)
+            ending = [part for part in parts if normalise_name(part) in spellings][-1:]
+            names += ending or [header.descriptions[0] or None]
+        else:
+            names += [text or None for text in header.descriptions]
     return names
 
 
-def _short(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 14 else f"{', '.join(names[:6])} ... {names[-1]}"
+def _shorten(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MAX_LISTED_NAMES else f"{', '.join(names[:6])} ... {names[-1]}"

@@ -1,4 +1,4 @@
-"""What a model is fed: images of one sensor and one size stacked; a training batch is a list of these."""
+"""Batches of one sensor and one size, which models take; a training batch is a list of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,11 @@ class SensorBatch:
         return self.pixels.shape[0]
 
     def to(self, device: torch.device | str) -> "SensorBatch":
-        """The same batch on another device."""
+        """Return the batch on another device.
+
+        Args:
+            device: such as ``cuda``.
+        """
         return replace(
             self,
             pixels=self.pixels.to(device, non_blocking=True),
@@ -41,7 +45,7 @@ class SensorBatch:
         )
 
     def pin_memory(self) -> "SensorBatch":
-        """The same batch in page-locked memory; a data loader with ``pin_memory`` calls this."""
+        """Return the batch in page-locked memory; a data loader with ``pin_memory`` calls this."""
         return replace(
             self,
             pixels=self.pixels.pin_memory(),
@@ -51,7 +55,14 @@ class SensorBatch:
 
 
 def stack_observations(observations: Sequence[Observation]) -> SensorBatch:
-    """Observations of one sensor and one size to a batch. Raises ``ValueError`` when sensors or sizes differ."""
+    """Stack observations of one sensor and one size to a batch.
+
+    Args:
+        observations: at least one.
+
+    Raises:
+        DataError: their sensors or sizes differ.
+    """
     first = observations[0]
     for other in observations[1:]:
         if other.sensor != first.sensor or other.shape != first.shape:
@@ -68,7 +79,11 @@ def stack_observations(observations: Sequence[Observation]) -> SensorBatch:
 
 
 def batch_by_sensor(observations: Sequence[Observation]) -> list[SensorBatch]:
-    """Observations of any sensors and sizes to one batch per sensor and size, in order of first appearance."""
+    """Stack observations to one batch per sensor and size, in order of first appearance.
+
+    Args:
+        observations: of any sensors and sizes.
+    """
     groups: dict[tuple[Sensor, tuple[int, int]], list[Observation]] = {}
     for observation in observations:
         groups.setdefault((observation.sensor, observation.shape), []).append(observation)

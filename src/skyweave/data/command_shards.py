@@ -1,9 +1,10 @@
 """``skyweave shards``: pack a dataset into tar shards, decoded and tiled, for training on large sets."""
 
 import argparse
+import itertools
 from typing import TYPE_CHECKING
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the ``skyweave`` command.
+    """
     parser = subparsers.add_parser(
         "shards",
         help="pack a dataset into tar shards",
@@ -31,7 +36,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the shards; returns 0."""
+    """Write the shards of every source, and the dataset YAML that reads them.
+
+    Args:
+        args: as parsed.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigError: an option or the dataset YAML is not valid.
+        DataError: an image cannot be read as declared.
+    """
     from pathlib import Path
 
     import yaml
@@ -43,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.data.shards import write_shards
 
     if args.tile < 1:
-        raise DataError(f"--tile {args.tile} must be at least 1 pixel")
+        raise ConfigError(f"--tile {args.tile} must be at least 1 pixel")
+    if not args.shard_mb > 0:
+        raise ConfigError(f"--shard-mb {args.shard_mb:g} must be above 0")
     dataset = load_dataset(args.dataset, args.data, split=args.split, cache=args.cache)
     output = Path(args.output)
     entries = []
@@ -65,23 +83,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tiles(
-    dataset: "ImageDataset", source: "SourceIndex", side: int, done: "Callable[[], None]"
+    dataset: "ImageDataset", source: "SourceIndex", side: int, on_image: "Callable[[], None]"
 ) -> "Iterator[tuple[str, Observation]]":
-    """(key, tile) of a source; the last tile of a row or column is shifted inwards; empty tiles are left out."""
+    """Yield (key, tile) of a source; the last tile of a row or column is shifted inwards; empty tiles are left out."""
     from dataclasses import replace
 
     for index in source.indices.tolist():
         image = dataset.open(index)
         files = dataset.files(index)
         name = files[0].relative_to(dataset.root).as_posix() if files else f"image {index}"
-        for row in tile_starts(image.shape[0], side):
-            for column in tile_starts(image.shape[1], side):
-                tile = image.window(row, column, min(side, image.shape[0]), min(side, image.shape[1]))
-                if tile.valid.any():
-                    yield f"{index:07d}-{row:05d}-{column:05d}", replace(tile, source=name)
-        done()
+        rows, columns = tile_starts(image.shape[0], side), tile_starts(image.shape[1], side)
+        for row, column in itertools.product(rows, columns):
+            tile = image.window(row, column, min(side, image.shape[0]), min(side, image.shape[1]))
+            if tile.valid.any():
+                yield f"{index:07d}-{row:05d}-{column:05d}", replace(tile, source=name)
+        on_image()
 
 
 def tile_starts(length: int, side: int) -> list[int]:
-    """First pixels of the tiles along an axis: all inside the image, every pixel in one."""
+    """Return the first pixels of the tiles along an axis: all inside the image, every pixel in one.
+
+    Args:
+        length: pixels of the image along the axis.
+        side: pixels of a tile along the axis.
+    """
     return [min(start, max(0, length - side)) for start in range(0, length, side)]

@@ -1,26 +1,22 @@
 """A dataset over folders of imagery, described by one YAML: every image decoded once, then mapped."""
 
-import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
-from skyweave.core.sensors import Sensor, get_sensor
-from skyweave.data.dataset_config import DatasetConfig, DatasetSourceConfig, load_dataset_config
-from skyweave.data.globbing import find_images
+from skyweave.core.sensors import Sensor
+from skyweave.data.dataset_config import DatasetConfig, load_dataset_config
 from skyweave.data.memory_mapped import StoredImage, cache_directory, cache_key, load_stored_image
 from skyweave.data.raster import read_observation
-from skyweave.data.shards import ShardIndex
+from skyweave.data.source_images import apply_source_override, list_images
 
-MAX_OPEN_IMAGES = 128
-"""Mapped images that a process keeps open; each costs no memory of its own, but up to two file handles (of 1024)."""
+MAX_OPEN_IMAGES = 128  # mapped images that a process keeps open; each costs up to two file handles (of 1024)
 
 
 @dataclass(frozen=True)
@@ -28,8 +24,9 @@ class SourceIndex:
     """The images of one source.
 
     Attributes:
-        name, weight: as declared.
+        name: as declared.
         sensor: its bands are the channels of the source's images, in order.
+        weight: as declared.
         indices: (images,) int64, the images' numbers in the dataset.
     """
 
@@ -45,7 +42,7 @@ class SourceIndex:
 def load_dataset(
     path: str | Path, root: str | Path, *, split: str | None = None, cache: str | Path | None = None
 ) -> "ImageDataset":
-    """The dataset that a YAML describes, on files below ``root``.
+    """Open the dataset that a YAML describes, on files below ``root``.
 
     Args:
         path: dataset YAML (``docs/data.md``).
@@ -55,23 +52,40 @@ def load_dataset(
 
     Raises:
         FileNotFoundError: no such YAML or folder; a glob without files (pattern and root are named).
-        ValueError: a YAML that is wrong (see ``declaration``), a split that no image has.
+        ConfigError: a YAML that is wrong (see `load_dataset_config`).
+        DataError: a sensor, unit or band that does not exist, or a split that no image has.
     """
     path = Path(path)
-    return ImageDataset(
-        load_dataset_config(path), Path(root), split=split, cache=cache, base=path.parent, label=str(path)
-    )
+    config = load_dataset_config(path)
+    return ImageDataset(config, Path(root), split=split, cache=cache, base=path.parent, label=str(path))
 
 
 class ImageDataset:
     """Images of several sensors, by number.
 
     Its memory is a few numpy arrays: copies in worker processes share their pages, and so do the mapped pixels.
+
+    Args:
+        config: the sources.
+        root: the folder that their globs start in.
+        split: only images of this split; default: all.
+        cache: folder for decoded images; default: ``$SKYWEAVE_CACHE``, else the user's cache folder.
+        base: folder that paths of sensor YAMLs start in.
+        label: of the dataset, for messages.
+
+    Attributes:
+        root: as given.
+        cache: folder for decoded images.
+        sources: those that have images of the split.
+
+    Raises:
+        FileNotFoundError: no such folder, or a glob without files.
+        DataError: a sensor, unit or band that does not exist, or a split that no image has.
     """
 
     def __init__(
         self,
-        declaration: DatasetConfig,
+        config: DatasetConfig,
         root: Path,
         *,
         split: str | None = None,
@@ -80,90 +94,96 @@ class ImageDataset:
         label: str = "dataset",
     ) -> None:
         self.root = root
-        self._base = base
         self.cache = cache_directory(cache)
-        self.sources: list[SourceIndex] = []
-        self._declared = declaration.sources
-        self._full: list[Sensor] = []  # as declared; the files may hold only some of its bands
-        self._present: list[Sensor] = []
-        self._shards: dict[int, ShardIndex] = {}
-        names: list[bytes] = []
-        rows: list[tuple[int, int]] = []  # (source, its override or -1), or (source, position in its shards)
-        splits: set[str] = set()
-        for number, source in enumerate(declaration.sources):
-            where, first = f"{label}: source {source.name!r}", len(rows)
-            full = _sensor(source, base, where)
-            present = _present(full, source, where)
-            if source.shards is not None:
-                shards = ShardIndex.open(root, source.shards, full, where)
-                present = shards.sensor
-                splits.add(source.split)
-                if split in (None, source.split):
-                    self._shards[number] = shards
-                    rows += [(number, position) for position in range(len(shards))]
-                    names += [b""] * len(shards)
-            else:
-                bands = source.bands if isinstance(source.bands, list) else None
-                for files in find_images(root, source.files or [], bands, where):
-                    relative = [file.relative_to(root).as_posix() for file in files]
-                    override = _override(source, relative[0])
-                    own = _with_override(source, override).split
-                    splits.add(own)
-                    if split in (None, own):
-                        rows.append((number, override))
-                        names.append("\n".join(relative).encode())
-            present = next((known for known in self._present if known == present), present)  # one object, equal by id
-            self._full.append(full)
-            self._present.append(present)
-            if len(rows) > first:
-                indices = np.arange(first, len(rows), dtype=np.int64)
-                self.sources.append(SourceIndex(source.name, present, source.weight, indices))
-        if not rows:
-            raise DataError(f"{label}: no image has split {split!r}; splits are: {', '.join(sorted(splits))}")
+        self._base = base
+        self._configs = config.sources
+        listings = [list_images(source, root, base, f"{label}: source {source.name!r}") for source in config.sources]
+        chosen = [[image for image in listing.images if split in (None, image.split)] for listing in listings]
+        if not any(chosen):
+            splits = sorted({image.split for listing in listings for image in listing.images})
+            raise DataError(f"{label}: no image has split {split!r}; splits are: {', '.join(splits)}")
+        self._full = [listing.declared_sensor for listing in listings]  # the files may hold only some of its bands
+        self._present = _shared([listing.sensor for listing in listings])
+        self._shards = {n: listing.shards for n, listing in enumerate(listings) if listing.shards is not None}
+        self.sources = _source_indices(config, self._present, [len(images) for images in chosen])
+        # (source, its override or -1), or (source, position in its shards)
+        rows = [(number, image.entry) for number, images in enumerate(chosen) for image in images]
+        names = ["\n".join(image.files).encode() for images in chosen for image in images]
         self._rows = np.array(rows, np.int64)
         self._names = np.frombuffer(b"\0".join(names), np.uint8)
         self._starts = np.cumsum([0] + [len(name) + 1 for name in names]).astype(np.int64)
         self._open = lru_cache(maxsize=MAX_OPEN_IMAGES)(self._load)
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Observation]:
-        """Every image, loaded, in order."""
+        """Iterate over all images, loaded, in order."""
         return (self.observation(index) for index in range(len(self)))
 
     def observation(self, index: int) -> Observation:
-        """Image number ``index``, loaded whole. Raises as ``open``."""
+        """Load an image.
+
+        Args:
+            index: its number.
+
+        Raises:
+            IndexError: no such number.
+            FileNotFoundError: its file is gone.
+            DataError: its file cannot be read as declared.
+        """
         image = self.open(index)
         return image.window(0, 0, *image.shape)
 
     def open(self, index: int) -> StoredImage:
-        """Image number ``index``, mapped. Raises ``IndexError``, or as ``read_observation`` on the first reading."""
+        """Map an image, which is decoded first where it is not in the cache.
+
+        Args:
+            index: its number.
+
+        Raises:
+            IndexError: no such number.
+            FileNotFoundError: its file is gone.
+            DataError: its file cannot be read as declared.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of a dataset of {len(self)}")
-        return self._open(int(index))
+        image: StoredImage = self._open(int(index))
+        return image
 
     def files(self, index: int) -> list[Path]:
-        """The files of an image (empty for one in a shard)."""
+        """Return the files of an image (none for one in a shard).
+
+        Args:
+            index: its number.
+        """
         start, end = self._starts[index], self._starts[index + 1] - 1
         text = self._names[start:end].tobytes().decode()
         return [self.root / name for name in text.split("\n")] if text else []
 
     def source_name(self, index: int) -> str:
-        """Name of the source that an image belongs to."""
-        return self._declared[self._rows[index, 0]].name
+        """Return the name of the source that an image belongs to.
+
+        Args:
+            index: its number.
+        """
+        return self._configs[int(self._rows[index, 0])].name
 
     def declared_sensor(self, source: SourceIndex) -> str:
-        """The sensor as a dataset YAML elsewhere would declare it: catalogue name, or absolute path of its YAML."""
-        name = self._declared[self._rows[source.indices[0], 0]].sensor
+        """Return a sensor as a dataset YAML elsewhere declares it: catalogue name, or absolute path of its YAML.
+
+        Args:
+            source: whose sensor.
+        """
+        name = self._configs[int(self._rows[source.indices[0], 0])].sensor
         return str((self._base / name).resolve()) if name.endswith((".yaml", ".yml")) else name
 
     def _load(self, index: int) -> StoredImage:
-        number, place = (int(value) for value in self._rows[index])
+        number, entry = (int(value) for value in self._rows[index])
         if number in self._shards:
-            return self._shards[number].image(place)
-        source, sensor = _with_override(self._declared[number], place), self._full[number]
+            return self._shards[number].image(entry)
+        source, sensor = apply_source_override(self._configs[number], entry), self._full[number]
         files = self.files(index)
 
         def read() -> Observation:
@@ -188,7 +208,7 @@ class ImageDataset:
         return load_stored_image(self.cache, cache_key(files, decisive), self._present[number], read)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open images: a spawned worker opens its own."""
+        """Return the state without the open images: a spawned worker opens its own."""
         return {key: value for key, value in self.__dict__.items() if key != "_open"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -196,45 +216,16 @@ class ImageDataset:
         self._open = lru_cache(maxsize=MAX_OPEN_IMAGES)(self._load)
 
 
-def _sensor(source: DatasetSourceConfig, base: Path, where: str) -> Sensor:
-    """The declared sensor; the path of a YAML counts from the dataset's."""
-    name = source.sensor
-    if name.endswith((".yaml", ".yml")) and not Path(name).is_absolute():
-        name = str(base / name)
-    try:
-        sensor = get_sensor(name)
-        for unit in [source.unit, *(override.unit for override in source.overrides)]:
-            if isinstance(unit, str):
-                sensor.encoding(unit)
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{where}: {error}") from error
-    return sensor
+def _source_indices(config: DatasetConfig, sensors: list[Sensor], counts: list[int]) -> list[SourceIndex]:
+    """Return the sources that have images; their images are numbered in the order of the sources."""
+    ends = np.cumsum(counts).tolist()
+    return [
+        SourceIndex(source.name, sensor, source.weight, np.arange(end - count, end, dtype=np.int64))
+        for source, sensor, count, end in zip(config.sources, sensors, counts, ends, strict=True)
+        if count
+    ]
 
 
-def _present(sensor: Sensor, source: DatasetSourceConfig, where: str) -> Sensor:
-    """The bands that the source's files have, in the sensor's order."""
-    if not isinstance(source.bands, list):
-        return sensor
-    try:
-        channels = sorted(sensor.index(name) for name in source.bands if name)
-    except KeyError as error:
-        raise DataError(f"{where}: {error}") from error
-    if len(channels) == len(sensor):
-        return sensor
-    return sensor.select([sensor.bands[channel].name for channel in channels])
-
-
-def _override(source: DatasetSourceConfig, relative: str) -> int:
-    """Number of the first override whose pattern fits the path, or -1."""
-    fitting = (n for n, override in enumerate(source.overrides) if fnmatch.fnmatch(relative, override.files))
-    return next(fitting, -1)
-
-
-def _with_override(source: DatasetSourceConfig, number: int) -> DatasetSourceConfig:
-    """The source as it is declared for files of that override."""
-    if number < 0:
-        return source
-    override = source.overrides[number]
-    given = {key: value for key in override.__struct_fields__ if (value := getattr(override, key)) is not msgspec.UNSET}
-    given.pop("files")
-    return msgspec.structs.replace(source, **given)
+def _shared(sensors: list[Sensor]) -> list[Sensor]:
+    """Return the first of equal sensors for each, so that they can be compared by identity."""
+    return [sensors[sensors.index(sensor)] for sensor in sensors]

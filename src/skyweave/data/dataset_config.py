@@ -14,7 +14,7 @@ class SourceOverrideConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=Tr
 
     Attributes:
         files: glob on the path below the root, ``*282D*``.
-        unit, offset, nodata, ground_sample_distance, split: as in ``DatasetSourceConfig``; what is not given stays.
+        unit, offset, nodata, ground_sample_distance, split: as in `DatasetSourceConfig`; what is not given stays.
     """
 
     files: str
@@ -75,9 +75,12 @@ class DatasetConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
 def load_dataset_config(path: str | Path) -> DatasetConfig:
     """Read and check a dataset YAML.
 
+    Args:
+        path: of the file.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no YAML, an unknown key (the nearest valid one is named), a value of the wrong kind, a source named
+        ConfigError: no YAML, an unknown key (the nearest valid one is named), a value of the wrong kind, a source named
             twice; the message names file, source and key.
     """
     path = Path(path)
@@ -90,28 +93,40 @@ def load_dataset_config(path: str | Path) -> DatasetConfig:
     return parse_dataset_config(content, str(path))
 
 
-def parse_dataset_config(content: Any, where: str) -> DatasetConfig:
-    """Check plain YAML content. Raises ``ValueError`` as ``load_dataset_config``."""
+def parse_dataset_config(content: Any, label: str) -> DatasetConfig:
+    """Check the plain YAML content of a dataset.
+
+    Args:
+        content: as the YAML parser gives it.
+        label: of the file, for messages.
+
+    Raises:
+        ConfigError: as `load_dataset_config`.
+    """
     if not isinstance(content, dict) or not isinstance(content.get("sources"), list) or not content["sources"]:
-        raise ConfigError(f"{where}: a dataset needs a list 'sources' with at least one source")
-    _check_keys(content, DatasetConfig, where)
-    for number, entry in enumerate(content["sources"]):
-        label = f"{where}: source {number + 1}"
-        if not isinstance(entry, dict):
-            raise ConfigError(f"{label} must be a mapping with name, sensor, files and unit, is {entry!r}")
-        label = f"{where}: source {entry.get('name', number + 1)!r}"
-        _check_keys(entry, DatasetSourceConfig, label)
-        for override in entry.get("overrides") or []:
-            if isinstance(override, dict):
-                _check_keys(override, SourceOverrideConfig, f"{label}, overrides")
+        raise ConfigError(f"{label}: a dataset needs a list 'sources' with at least one source")
+    _check_keys(content, DatasetConfig, label)
+    for number, entry in enumerate(content["sources"], 1):
+        _check_source_keys(entry, number, label)
     try:
-        declaration = msgspec.convert(content, DatasetConfig)
+        config = msgspec.convert(content, DatasetConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    names = [source.name for source in declaration.sources]
-    for source in declaration.sources:
-        _check_source(source, names.count(source.name), f"{where}: source {source.name!r}")
-    return declaration
+        raise ConfigError(f"{label}: {error}") from error
+    names = [source.name for source in config.sources]
+    for source in config.sources:
+        _check_source(source, names.count(source.name), f"{label}: source {source.name!r}")
+    return config
+
+
+def _check_source_keys(entry: Any, number: int, label: str) -> None:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{label}: source {number} must be a mapping with name, sensor, files and unit, is {entry!r}")
+    label = f"{label}: source {entry.get('name', number)!r}"
+    _check_keys(entry, DatasetSourceConfig, label)
+    overrides = entry.get("overrides")
+    for override in overrides if isinstance(overrides, list) else []:
+        if isinstance(override, dict):
+            _check_keys(override, SourceOverrideConfig, f"{label}, overrides")
 
 
 def _check_source(source: DatasetSourceConfig, namesakes: int, label: str) -> None:
@@ -119,17 +134,21 @@ def _check_source(source: DatasetSourceConfig, namesakes: int, label: str) -> No
         raise ConfigError(f"{label}: {namesakes} sources have this name; names must be unique")
     if (source.files is None) == (source.shards is None):
         raise ConfigError(f"{label}: give either 'files' (rasters) or 'shards' (tar files)")
-    if source.files is not None and source.unit is None:
-        raise ConfigError(f"{label}: 'unit' is missing; declare how the values are stored (dn, reflectance, db, uint8)")
-    patterns = [source.files] if isinstance(source.files, str) else source.files or []
-    if any("{band}" in pattern for pattern in patterns) and not isinstance(source.bands, list):
-        raise ConfigError(f"{label}: 'files' holds {{band}}, so 'bands' must list what it stands for")
+    if source.files is not None:
+        _check_files(source, [source.files] if isinstance(source.files, str) else source.files, label)
     if source.weight < 0:
         raise ConfigError(f"{label}: weight {source.weight:g} is negative")
     for key in ("ground_sample_distance", "resolution"):
         value = getattr(source, key)
         if value is not None and not value > 0:
             raise ConfigError(f"{label}: {key} {value:g} must be positive metres")
+
+
+def _check_files(source: DatasetSourceConfig, patterns: list[str], label: str) -> None:
+    if source.unit is None:
+        raise ConfigError(f"{label}: 'unit' is missing; declare how the values are stored (dn, reflectance, db, uint8)")
+    if any("{band}" in pattern for pattern in patterns) and not isinstance(source.bands, list):
+        raise ConfigError(f"{label}: 'files' holds {{band}}, so 'bands' must list what it stands for")
 
 
 def _check_keys(content: dict[str, Any], kind: type[msgspec.Struct], label: str) -> None:

@@ -2,30 +2,38 @@
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from skyweave.core.errors import DataError
 
 
 def find_images(
     root: Path, patterns: str | Sequence[str], bands: Sequence[str | None] | None, label: str
 ) -> list[list[Path]]:
-    """The files of every image, in the order of their names; one file an image, or one per band in the bands' order.
+    """Return the files of every image, in the order of their names; one file an image, or one per band in their order.
 
     Args:
+        root: folder that the patterns start in.
         patterns: globs relative to ``root`` (``**`` for any depth); ``{band}`` stands for each of ``bands``.
+        bands: names of the bands that are separate files.
         label: how to call the source in messages.
 
     Raises:
         FileNotFoundError: the root is absent, nothing matches a pattern, or a band of an image has no file.
+        DataError: a pattern that is absolute or no glob.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{label}: data folder {root} does not exist; give the one its patterns start in")
     images: list[list[Path]] = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found = _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)
-        if not found:
+        try:
+            matches = _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)
+        except (ValueError, NotImplementedError, re.error) as error:
+            raise DataError(f"{label}: {pattern!r} is no pattern below {root}: {error}") from error
+        if not matches:
             raise FileNotFoundError(f"{label}: no file matches {pattern!r} in {root}")
-        images += found
+        images += matches
     return images
 
 
@@ -34,15 +42,12 @@ def _whole(root: Path, pattern: str) -> list[list[Path]]:
 
 
 def _per_band(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
-    """Files that differ in the band alone are one image: the parts that the wildcards stand for are its name."""
+    """Group files that differ in the band alone: the parts that the wildcards stand for are the image's name."""
     names = [band for band in bands or [] if band]
     images: dict[tuple[str, ...], dict[str, Path]] = {}
     for name in names:
-        expression = _expression(pattern.replace("{band}", name))
-        for path in sorted(root.glob(pattern.replace("{band}", name))):
-            match = expression.fullmatch(path.relative_to(root).as_posix())
-            if match:
-                images.setdefault(match.groups(), {})[name] = path
+        for image, path in _files_of_band(root, pattern.replace("{band}", name)):
+            images.setdefault(image, {})[name] = path
     for files in images.values():
         if missing := [name for name in names if name not in files]:
             raise FileNotFoundError(
@@ -52,8 +57,16 @@ def _per_band(root: Path, pattern: str, bands: Sequence[str | None] | None, labe
     return [[files[name] for name in names] for _, files in sorted(images.items())]
 
 
+def _files_of_band(root: Path, pattern: str) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Yield the files that match, each with what the wildcards stand for."""
+    expression = _expression(pattern)
+    for path in sorted(root.glob(pattern)):
+        if match := expression.fullmatch(path.relative_to(root).as_posix()):
+            yield match.groups(), path
+
+
 def _expression(pattern: str) -> re.Pattern[str]:
-    """The glob as a regular expression whose groups are what its wildcards stand for."""
+    """Return the glob as a regular expression whose groups are what its wildcards stand for."""
     pieces = re.split(r"(\*\*/|\*|\?|\[[^\]]*\])", pattern)
     wild = {"**/": "((?:[^/]+/)*)", "*": "([^/]*)", "?": "([^/])"}
     text = "".join(

@@ -1,4 +1,4 @@
-"""What a raster file says of itself: shape, types, band names, wavelengths, place and time."""
+"""Headers of raster files: shape, types, band names, wavelengths, georeference and time."""
 
 import contextlib
 import math
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skyweave.core.errors import DataError, MissingExtraError
 from skyweave.core.sensors.matching import parse_wavelength
 
 TIME_TAGS = ("datetime", "start_time", "acquisition_time", "ACQUISITION_DATETIME", "DATATAKE_1_DATATAKE_SENSING_START")
@@ -21,6 +22,7 @@ class RasterHeader:
     """A raster file without its values.
 
     Attributes:
+        path: of the file.
         shape: (rows, columns).
         dtypes: one per band.
         descriptions: band names as written in the file, None where there is none.
@@ -46,12 +48,12 @@ class RasterHeader:
 
     @property
     def count(self) -> int:
-        """Number of bands."""
+        """Return the number of bands."""
         return len(self.dtypes)
 
     @property
     def pixel_area(self) -> float:
-        """Area of a pixel in square units of the grid; without georeference, relative to the image's size."""
+        """Return the area of a pixel in square units of the grid; without CRS, relative to the image's size."""
         if self.crs is None:
             return 1.0 / (self.shape[0] * self.shape[1])
         a, b, _, d, e, _ = self.affine
@@ -59,14 +61,24 @@ class RasterHeader:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """(x, y) of the upper left and of the lower right corner."""
+        """Return (x, y) of the upper left and of the lower right corner."""
         a, b, c, d, e, f = self.affine
         rows, columns = self.shape
         return c, f, c + a * columns + b * rows, f + d * columns + e * rows
 
 
 def read_header(path: str | Path) -> RasterHeader:
-    """Read a file's header. Raises ``FileNotFoundError``, or ``OSError`` if GDAL cannot read it."""
+    """Read a file's header.
+
+    Args:
+        path: any file that GDAL opens.
+
+    Raises:
+        FileNotFoundError: no such file.
+        IsADirectoryError: a folder.
+        DataError: GDAL cannot read it, or its reference system is not known.
+        MissingExtraError: rasterio is not installed.
+    """
     path = Path(path)
     with open_raster(path) as dataset:
         crs = None
@@ -94,23 +106,35 @@ def read_header(path: str | Path) -> RasterHeader:
 
 @contextlib.contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
-    """An open rasterio dataset; GDAL's errors become ``OSError`` that name the file and say what to do."""
+    """Open a file with rasterio; GDAL's errors name the file and the remedy, also those of reading in the block.
+
+    Args:
+        path: any file that GDAL opens.
+
+    Raises:
+        FileNotFoundError: no such file.
+        IsADirectoryError: a folder.
+        DataError: GDAL cannot read it.
+        MissingExtraError: rasterio is not installed.
+    """
     try:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
     except ImportError as error:
-        raise ImportError("reading rasters needs rasterio: pip install 'skyweave[geo]'") from error
+        raise MissingExtraError("reading rasters needs rasterio: pip install 'skyweave[geo]'") from error
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give a raster file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # not an error here: notes tell of it
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # no error here: it becomes a note
             dataset = rasterio.open(path)
         with dataset:
             yield dataset
     except RasterioError as error:
         cause = str(error.__cause__ or error)
-        raise OSError(
+        raise DataError(
             f"{path}: GDAL cannot read it ({cause}); the file is no raster, or truncated or damaged: "
             "copy or download it again"
         ) from error
@@ -121,7 +145,7 @@ def _wavelength(tags: dict[str, str], description: str | None) -> float | None:
 
 
 def _nanometres(tags: dict[str, str], key: str) -> float | None:
-    """A number from the band's tags in nanometres; micrometres are converted where the tags say so."""
+    """Return a number from the band's tags in nanometres; micrometres are converted where the tags say so."""
     lower = {name.casefold(): text for name, text in tags.items()}
     try:
         value = float(lower[key])
@@ -134,11 +158,15 @@ def _nanometres(tags: dict[str, str], key: str) -> float | None:
 def _metres_per_pixel(
     crs: str, affine: tuple[float, float, float, float, float, float], shape: tuple[int, int]
 ) -> float | None:
-    """Side of a pixel in metres at the centre of the image; degrees are measured on the ellipsoid there."""
+    """Return the side of a pixel in metres at the image's centre; degrees are measured on the ellipsoid there."""
     from pyproj import CRS
+    from pyproj.exceptions import CRSError
 
     a, b, c, d, e, f = affine
-    system = CRS.from_user_input(crs)
+    try:
+        system = CRS.from_user_input(crs)
+    except CRSError as error:
+        raise DataError(f"its coordinate reference system {crs!r} is not known ({error}); reproject it") from error
     if system.is_geographic:
         geod = system.get_geod()
         if geod is None:
@@ -154,18 +182,19 @@ def _metres_per_pixel(
 
 
 def _time(tags: dict[str, str]) -> int | None:
-    """Acquisition time from the tags that mean it (not a file's writing time); taken as UTC without an offset."""
-    for key in TIME_TAGS:
-        text = tags.get(key)
-        if not text:
-            continue
+    """Return the acquisition time from the tags that mean it (not a file's writing time)."""
+    times = (_nanoseconds(tags[key]) for key in TIME_TAGS if tags.get(key))
+    return next((time for time in times if time is not None), None)
+
+
+def _nanoseconds(text: str) -> int | None:
+    """Return UTC nanoseconds since 1970 of an ISO 8601 time, taken as UTC without an offset; None if it is none."""
+    try:
+        time = datetime.fromisoformat(text[:-1] if text.endswith("Z") else text)
+    except ValueError:
         try:
-            moment = datetime.fromisoformat(text[:-1] if text.endswith("Z") else text)
+            return int(np.datetime64(text, "ns").astype(np.int64))  # more digits than datetime reads
         except ValueError:
-            try:
-                return int(np.datetime64(text, "ns").astype(np.int64))  # more digits than datetime reads
-            except ValueError:
-                continue
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return round(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
-    return None
+            return None
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    return round(time.replace(microsecond=0).timestamp()) * 10**9 + time.microsecond * 1000

@@ -1,4 +1,4 @@
-"""An image that lies decoded on disk and is mapped, not loaded: workers share it through the page cache."""
+"""Decoded images on disk that are mapped, not loaded: workers share them through the page cache."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
-from skyweave.core.observation import GeoTransform, Observation
+from skyweave.core.observation import GeoTransform, Observation, check_window
 from skyweave.core.sensors import Sensor
 
-CACHE_VERSION = 2
+CACHE_VERSION = 2  # of the files below; another one is decoded anew
 
 
 @dataclass(frozen=True)
@@ -39,36 +39,44 @@ class StoredImage:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Return the size as (rows, columns)."""
         return self.pixels.shape[1], self.pixels.shape[2]
 
     def window(self, row: int, column: int, rows: int, columns: int) -> Observation:
-        """A part of the image, loaded; must lie inside it (``ValueError``)."""
-        height, width = self.shape
-        if min(row, column) < 0 or row + rows > height or column + columns > width:
-            raise DataError(
-                f"{self.source}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image "
-                f"of {height} x {width}"
-            )
+        """Load a part of the image.
+
+        Args:
+            row: of the upper left pixel.
+            column: of the upper left pixel.
+            rows: height in pixels.
+            columns: width in pixels.
+
+        Raises:
+            DataError: the window does not lie inside the image.
+        """
+        check_window(self.source, (row, column, rows, columns), self.shape)
         part = (slice(None), slice(row, row + rows), slice(column, column + columns))
-        geometry = self.geometry
-        if geometry is not None:
-            a, b, c, d, e, f = geometry.affine
-            geometry = GeoTransform(geometry.crs, (a, b, c + a * column + b * row, d, e, f + d * column + e * row))
         pixels = self.pixels[part].astype(np.float32)
         return Observation(
             pixels=pixels,
             sensor=self.sensor,
             valid=np.ones(pixels.shape, bool) if self.valid is None else self.valid[part].astype(bool),
             ground_sample_distance=self.ground_sample_distance,
-            geometry=geometry,
+            geometry=self.geometry.window(row, column) if self.geometry else None,
             time=self.time,
             source=self.source,
             notes=self.notes,
         )
 
     def valid_fraction(self, row: int, column: int, rows: int, columns: int) -> float:
-        """Share of the window's pixels where any band is valid, looking at no more than about 32 x 32 of them."""
+        """Return the share of a window's pixels where any band is valid, from no more than about 32 x 32 of them.
+
+        Args:
+            row: of the window's upper left pixel.
+            column: of the window's upper left pixel.
+            rows: height in pixels.
+            columns: width in pixels.
+        """
         if self.valid is None:
             return 1.0
         step = max(1, rows // 32), max(1, columns // 32)
@@ -77,7 +85,11 @@ class StoredImage:
 
 
 def cache_directory(path: str | Path | None = None) -> Path:
-    """Where decoded images are kept: ``path``, else ``$SKYWEAVE_CACHE``, else ``skyweave`` in the user's cache."""
+    """Return the folder of decoded images.
+
+    Args:
+        path: default: ``$SKYWEAVE_CACHE``, else ``skyweave`` in the user's cache folder.
+    """
     if path is None:
         base = os.environ.get("XDG_CACHE_HOME")
         path = os.environ.get("SKYWEAVE_CACHE") or Path(base or Path.home() / ".cache") / "skyweave"
@@ -85,32 +97,54 @@ def cache_directory(path: str | Path | None = None) -> Path:
 
 
 def cache_key(paths: list[Path], declaration: Mapping[str, Any]) -> str:
-    """A name for a decoded image: its files (path, size, time of change) and everything that decides its values."""
-    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    text = json.dumps([CACHE_VERSION, facts, dict(declaration)], sort_keys=True, default=str)
+    """Return a name for a decoded image, from its files (path, size, time of change) and all that decides its values.
+
+    Args:
+        paths: of its files.
+        declaration: what decides its values, as JSON types.
+    """
+    files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    text = json.dumps([CACHE_VERSION, files, dict(declaration)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def load_stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[[], Observation]) -> StoredImage:
-    """The image of that key, mapped; read and written first if it is not there.
+    """Map a decoded image; it is read and written first if it is not there.
 
-    Processes that meet the same image at once both write it, whole, under the same name: the result is the same.
+    Processes that need the same image at once both write it, whole, under the same name: the result is the same.
+
+    Args:
+        directory: of decoded images.
+        key: of this one.
+        sensor: whose bands, or some of them, are its channels.
+        read: returns the image where it is not there.
+
+    Raises:
+        DataError: the files of the cache are damaged.
     """
     stem = directory / key[:2] / key
-    card = stem.with_suffix(".json")
-    if not card.exists():
+    metadata_file = stem.with_suffix(".json")
+    if not metadata_file.exists():
         _write(stem, read())
-    facts = json.loads(card.read_text())
-    return StoredImage(
-        pixels=np.load(stem.with_suffix(".npy"), mmap_mode="r"),
-        valid=None if facts["all_valid"] else np.load(stem.with_suffix(".valid.npy"), mmap_mode="r"),
-        sensor=sensor if [band.name for band in sensor.bands] == facts["bands"] else sensor.select(facts["bands"]),
-        **fields_from_metadata(facts),
-    )
+    try:
+        metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
+        same = [band.name for band in sensor.bands] == metadata["bands"]
+        return StoredImage(
+            pixels=np.load(stem.with_suffix(".npy"), mmap_mode="r"),
+            valid=None if metadata["all_valid"] else np.load(stem.with_suffix(".valid.npy"), mmap_mode="r"),
+            sensor=sensor if same else sensor.select(metadata["bands"]),
+            **fields_from_metadata(metadata),
+        )
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        raise DataError(f"{stem}.*: damaged decoded image; delete these files, and it is read again") from error
 
 
 def image_metadata(observation: Observation) -> dict[str, Any]:
-    """What goes beside the pixels on disk, as plain JSON types."""
+    """Return what is stored beside the pixels, as plain JSON types.
+
+    Args:
+        observation: to be stored.
+    """
     geometry = observation.geotransform
     return {
         "sensor": observation.sensor.name,
@@ -124,31 +158,39 @@ def image_metadata(observation: Observation) -> dict[str, Any]:
     }
 
 
-def fields_from_metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a ``StoredImage`` that ``image_metadata`` keeps."""
-    geometry = facts["geometry"]
+def fields_from_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `StoredImage` that `image_metadata` keeps.
+
+    Args:
+        metadata: as read.
+    """
+    geometry = metadata["geometry"]
     return {
-        "ground_sample_distance": facts["ground_sample_distance"],
+        "ground_sample_distance": metadata["ground_sample_distance"],
         "geometry": GeoTransform(geometry[0], tuple(geometry[1])) if geometry else None,
-        "time": facts["time"],
-        "source": facts["source"],
-        "notes": tuple(facts["notes"]),
+        "time": metadata["time"],
+        "source": metadata["source"],
+        "notes": tuple(metadata["notes"]),
     }
 
 
 def narrow_dtype(pixels: np.ndarray) -> np.ndarray:
-    """The same numbers as uint8 where that is exact (8-bit imagery), else as they are."""
+    """Return the same numbers as uint8 where that is exact (8-bit imagery), else as they are.
+
+    Args:
+        pixels: any shape.
+    """
     small = pixels.astype(np.uint8, casting="unsafe") if pixels.min() >= 0 and pixels.max() <= 255 else pixels
     return small if small is not pixels and np.array_equal(small, pixels) else pixels
 
 
 def _write(stem: Path, observation: Observation) -> None:
-    """Pixels and mask first, the card last: an image without a card is not there."""
-    facts = image_metadata(observation)
+    """Write pixels and mask first, the metadata last: an image without them is not there."""
+    metadata = image_metadata(observation)
     with write_aside(stem.with_suffix(".npy")) as aside:
         np.save(aside, narrow_dtype(observation.pixels))
-    if not facts["all_valid"]:
+    if not metadata["all_valid"]:
         with write_aside(stem.with_suffix(".valid.npy")) as aside:
             np.save(aside, observation.valid.astype(np.uint8))
     with write_aside(stem.with_suffix(".json")) as aside:
-        aside.write_text(json.dumps(facts))
+        aside.write_text(json.dumps(metadata))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.augment import Augmentation
@@ -34,10 +34,12 @@ class MixedBatches(Dataset[list[SensorBatch]]):
         steps: length of the training.
         groups: what is balanced when ``images_per_step`` is a number.
         balance: a group's share is proportional to its number of images to this power: 0 equal, 1 as they are.
-        seed, rank, world_size: of the run and this process in it.
+        seed: of the run.
+        rank: of this process.
+        world_size: number of processes.
 
     Raises:
-        ValueError: fewer images per step than groups, a name that no source or sensor has, or counts below 1.
+        ConfigError: fewer images per step than groups, a name that no source or sensor has, or counts below 1.
     """
 
     def __init__(
@@ -58,65 +60,75 @@ class MixedBatches(Dataset[list[SensorBatch]]):
         self.seed, self.rank, self.world_size = seed, rank, world_size
         if isinstance(images_per_step, Mapping):
             self.groups = {name: _members(dataset, name) for name in images_per_step}
-            self._exact = np.array(list(images_per_step.values()), float)
-            if (self._exact < 1).any() or (self._exact % 1).any():
-                raise DataError(f"images_per_step must be whole numbers of at least 1, is {dict(images_per_step)}")
+            self._expected = _declared_counts(images_per_step)
         else:
-            keys = [source.sensor.name if groups == "sensor" else source.name for source in dataset.sources]
-            self.groups = {key: _members(dataset, key) for key in dict.fromkeys(keys)}
-            sizes = np.array([sum(map(len, members)) for members in self.groups.values()], float)
-            self._exact = images_per_step * sizes**balance / (sizes**balance).sum()
-            if images_per_step < len(self.groups):
-                raise DataError(
-                    f"{images_per_step} images per step cannot hold {len(self.groups)} groups "
-                    f"({', '.join(self.groups)}); give at least as many"
-                )
-        self._views = {source.name: _view_of(view, source) for source in dataset.sources}
+            names = [source.sensor.name if groups == "sensor" else source.name for source in dataset.sources]
+            self.groups = {name: _members(dataset, name) for name in dict.fromkeys(names)}
+            self._expected = _balanced_counts(self.groups, images_per_step, balance)
+        self._augmentations = {source.name: _augmentation_of(view, source) for source in dataset.sources}
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> list[SensorBatch]:
-        """The batches of that step. Raises ``IndexError`` outside the training."""
+        """Return the batches of a step.
+
+        Args:
+            step: its number, from 0.
+
+        Raises:
+            IndexError: the training has no such step.
+            DataError: an image cannot be read as declared.
+        """
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of a training of {self.steps}")
-        buckets: dict[tuple[int, tuple[int, int]], list[Observation]] = {}
+        batches: dict[tuple[int, tuple[int, int]], list[Observation]] = {}
         for number, (source, index) in enumerate(self.draw(step)):
             generator = np.random.Generator(np.random.PCG64([self.seed, 1, step, self.rank, number]))
-            observation = self._views[source.name](self.dataset.open(index), generator)
-            buckets.setdefault((id(source.sensor), observation.shape), []).append(observation)
-        return [stack_observations(members) for members in buckets.values()]
+            observation = self._augmentations[source.name](self.dataset.open(index), generator)
+            batches.setdefault((id(source.sensor), observation.shape), []).append(observation)
+        return [stack_observations(members) for members in batches.values()]
 
     def draw(self, step: int) -> list[tuple[SourceIndex, int]]:
-        """(source, image number) of every image of the step, group by group."""
+        """Return (source, image number) of every image of a step, group by group.
+
+        Args:
+            step: its number, from 0.
+        """
         generator = np.random.Generator(np.random.PCG64([self.seed, 0, step, self.rank, self.world_size]))
-        drawn: list[tuple[SourceIndex, int]] = []
-        counts = _whole_counts(self._exact, generator)
+        images: list[tuple[SourceIndex, int]] = []
+        counts = _whole_counts(self._expected, generator)
         for number, (members, count) in enumerate(zip(self.groups.values(), counts, strict=True)):
-            first = (step * self.world_size + self.rank) * math.ceil(self._exact[number])
+            first = (step * self.world_size + self.rank) * math.ceil(self._expected[number])
             for position in range(first, first + count):
-                drawn.append(self._image(number, members, position, generator))
-        return drawn
+                images.append(self._image(number, members, position, generator))
+        return images
 
     def loader(self, workers: int = 0, start: int = 0, **options: Any) -> "DataLoader[list[SensorBatch]]":
-        """A loader of the steps from ``start`` on, in order, prepared by worker processes."""
+        """Return a loader of the steps in order.
+
+        Args:
+            workers: processes that prepare the batches; 0: the calling one.
+            start: first step.
+            options: further arguments of ``torch.utils.data.DataLoader``.
+        """
         if workers:
             options.setdefault("persistent_workers", True)
         return DataLoader(self, batch_size=None, sampler=range(start, self.steps), num_workers=workers, **options)
 
     def sensors(self) -> list[Sensor]:
-        """The sensors (band subsets count as their own) that batches can hold, in the dataset's order."""
+        """Return the sensors that batches can hold, in the dataset's order; band subsets count as their own."""
         return list({id(source.sensor): source.sensor for source in self.dataset.sources}.values())
 
     def _image(
         self, group: int, members: list[SourceIndex], position: int, generator: np.random.Generator
     ) -> tuple[SourceIndex, int]:
-        """The image at a position of a group's endless stream."""
+        """Return the image at a position of a group's endless stream."""
         sizes = np.array([len(source) for source in members])
         if len({source.weight for source in members}) == 1:
-            place = _shuffled(self.seed, group, position // int(sizes.sum()), int(sizes.sum()))[position % sizes.sum()]
-            which = int(np.searchsorted(np.cumsum(sizes), place, side="right"))
-            return members[which], int(members[which].indices[place - sizes[:which].sum()])
+            index = _shuffled(self.seed, group, position // int(sizes.sum()), int(sizes.sum()))[position % sizes.sum()]
+            which = int(np.searchsorted(np.cumsum(sizes), index, side="right"))
+            return members[which], int(members[which].indices[index - sizes[:which].sum()])
         shares = sizes * np.array([source.weight for source in members])
         which = int(generator.choice(len(members), p=shares / shares.sum()))
         order = _shuffled(self.seed, group, position // int(sizes[which]), int(sizes[which]))
@@ -124,32 +136,50 @@ class MixedBatches(Dataset[list[SensorBatch]]):
 
 
 @lru_cache(maxsize=64)
-def _shuffled(seed: int, group: int, turn: int, length: int) -> np.ndarray:
-    """The order of a group's images in its n-th turn."""
-    return np.random.Generator(np.random.PCG64([seed, 2, group, turn])).permutation(length)
+def _shuffled(seed: int, group: int, epoch: int, length: int) -> np.ndarray:
+    """Return the order of a group's images in its n-th epoch."""
+    return np.random.Generator(np.random.PCG64([seed, 2, group, epoch])).permutation(length)
 
 
-def _whole_counts(exact: np.ndarray, generator: np.random.Generator) -> list[int]:
-    """Whole numbers with the same sum whose expectation is ``exact``: systematic sampling of the fractions."""
+def _declared_counts(images_per_step: Mapping[str, int]) -> np.ndarray:
+    counts = np.array(list(images_per_step.values()), float)
+    if (counts < 1).any() or (counts % 1).any():
+        raise ConfigError(f"images_per_step must be whole numbers of at least 1, is {dict(images_per_step)}")
+    return counts
+
+
+def _balanced_counts(groups: Mapping[str, list[SourceIndex]], images_per_step: int, balance: float) -> np.ndarray:
+    """Return the expected images of each group in a step, in proportion to its size to the power ``balance``."""
+    sizes = np.array([sum(map(len, members)) for members in groups.values()], float)
+    if images_per_step < len(groups):
+        raise ConfigError(
+            f"{images_per_step} images per step cannot hold {len(groups)} groups "
+            f"({', '.join(groups)}); give at least as many"
+        )
+    return np.asarray(images_per_step * sizes**balance / (sizes**balance).sum())
+
+
+def _whole_counts(expected: np.ndarray, generator: np.random.Generator) -> list[int]:
+    """Return whole numbers with the same sum and expectation: systematic sampling of the fractions."""
     start = 0.999 * generator.random()
-    ends = start + np.cumsum(np.concatenate([[0.0], exact]))
+    ends = start + np.cumsum(np.concatenate([[0.0], expected]))
     whole = np.floor(ends + 1e-9).astype(int)
-    return np.diff(whole).tolist()
+    return [int(count) for count in np.diff(whole)]
 
 
 def _members(dataset: ImageDataset, name: str) -> list[SourceIndex]:
-    """The sources of that sensor or source name with any weight."""
-    found = [source for source in dataset.sources if name in (source.sensor.name, source.name) and source.weight > 0]
-    if not found:
+    """Return the sources of that sensor or source name with any weight."""
+    members = [source for source in dataset.sources if name in (source.sensor.name, source.name) and source.weight > 0]
+    if not members:
         valid = dict.fromkeys(text for source in dataset.sources for text in (source.sensor.name, source.name))
-        raise DataError(f"no source or sensor of weight above 0 is called {name!r}; valid names: {', '.join(valid)}")
-    return found
+        raise ConfigError(f"no source or sensor of weight above 0 is called {name!r}; valid names: {', '.join(valid)}")
+    return members
 
 
-def _view_of(view: Augmentation | Mapping[str, Augmentation], source: SourceIndex) -> Augmentation:
+def _augmentation_of(view: Augmentation | Mapping[str, Augmentation], source: SourceIndex) -> Augmentation:
     if not isinstance(view, Mapping):
         return view
     for name in (source.name, source.sensor.name, "default"):
         if name in view:
             return view[name]
-    raise DataError(f"no view for source {source.name!r} ({source.sensor.name}); give one, or one called 'default'")
+    raise ConfigError(f"no view for source {source.name!r} ({source.sensor.name}); give one, or one called 'default'")

@@ -1,24 +1,27 @@
 """Any GDAL raster to an Observation: bands by name, declared units, a mask for everything that is no measurement."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.core.observation import GeoTransform, Observation
-from skyweave.core.sensors import Encoding, Sensor
-from skyweave.data.band_order import resolve_channels
-from skyweave.data.header import RasterHeader, open_raster, read_header
+from skyweave.core.observation import GeoTransform, Observation, check_window
+from skyweave.core.sensors import Sensor
+from skyweave.data.band_order import FileChannel, resolve_channels
+from skyweave.data.decoding import Nodata, read_decoded
+from skyweave.data.header import RasterHeader, read_header
 from skyweave.data.resampling import resample
 from skyweave.data.units import check_unit
 
 Window = tuple[int, int, int, int]
-Nodata = float | Literal["file"] | None
+"""Row, column, rows, columns."""
+BandNames = Sequence[str | None] | Literal["sensor"] | None
+
+MAX_ASPECT_DIFFERENCE = 0.02  # relative, between files of one image that have no georeference
 
 
 def read_observation(
@@ -26,7 +29,7 @@ def read_observation(
     sensor: Sensor,
     *,
     unit: str,
-    bands: Sequence[str | None] | Literal["sensor"] | None = None,
+    bands: BandNames = None,
     offset: float = 0.0,
     nodata: Nodata = "file",
     window: Window | None = None,
@@ -57,164 +60,139 @@ def read_observation(
 
     Raises:
         FileNotFoundError: no such file.
-        OSError: no raster, truncated or damaged.
-        ValueError: bands that cannot be told, a missing band, a unit that does not fit the values, a nodata value
-            that the type cannot hold, a window outside the image, files that do not cover the same ground.
+        DataError: no raster, truncated or damaged; bands that cannot be identified, a missing band, a unit that does
+            not fit the values, a nodata value that the type cannot hold, a window outside the image, files that do not
+            cover the same ground.
     """
     files, names = _as_files(paths, bands)
     headers = [read_header(file) for file in files]
-    reader = resolve_channels(headers, sensor, names)  # (header index, band index, sensor channel)
-    present = sensor.select([sensor.bands[channel].name for _, _, channel in reader])
+    channels = resolve_channels(headers, sensor, names)
+    present = sensor.select([sensor.bands[channel].name for _, _, channel in channels])
     encoding = present.encoding(unit)
-
     finest = min(headers, key=lambda header: abs(header.pixel_area))
     distance, notes = _ground_sample_distance(finest, sensor, ground_sample_distance)
     for header in headers:
         _check_same_ground(header, finest)
-    height, width = finest.shape
-    if resolution:
-        height, width = (max(1, round(side * distance / resolution)) for side in finest.shape)
-    row, column, rows, columns = _inside(window, (height, width), finest.path)
+    grid = _Grid(finest, _scaled_shape(finest.shape, distance, resolution), window)
 
-    pixels = np.zeros((len(present), rows, columns), np.float32)
+    pixels = np.zeros((len(present), *grid.size), np.float32)
     valid = np.zeros(pixels.shape, bool)
     for number, header in enumerate(headers):
-        own = [(band, place) for place, (file, band, _) in enumerate(reader) if file == number]
-        if not own:
-            continue
-        part = present.select([present.bands[place].name for _, place in own])
-        scale = header.shape[0] / height, header.shape[1] / width
-        extent = row * scale[0], column * scale[1], rows * scale[0], columns * scale[1]
-        bands_here = [band for band, _ in own]
-        margin = 0 if scale == (1.0, 1.0) else math.ceil(max(1.0, *scale)) + 1  # the resampling filter's reach
-        values, mask, inner = _read(header, part, bands_here, part.encoding(unit), offset, nodata, extent, margin)
-        if scale != (1.0, 1.0):
-            values, mask = resample(values, mask, (rows, columns), inner)
-        places = [place for _, place in own]
-        pixels[places], valid[places] = values, mask
+        if where := _bands_of_file(channels, number):
+            indices = list(where.values())
+            part = present.select([present.bands[index].name for index in indices])
+            pixels[indices], valid[indices] = _read_file(header, grid, part, list(where), unit, offset, nodata)
     check_unit(pixels, valid, present, encoding, finest.path)
-
-    geometry = _geometry(finest, (height, width))
     return Observation(
         pixels=pixels,
         sensor=present,
         valid=valid,
-        ground_sample_distance=distance * math.sqrt(finest.shape[0] * finest.shape[1] / (height * width)),
-        geometry=_shifted(geometry, row, column),
+        ground_sample_distance=distance * grid.zoom,
+        geometry=grid.geotransform,
         time=next((header.time for header in headers if header.time is not None), None),
         source=str(finest.path),
         notes=notes,
     )
 
 
+@dataclass
+class _Grid:
+    """The pixel grid of the result: the finest file's, resampled to ``shape``, of which ``window`` is read."""
+
+    finest: RasterHeader
+    shape: tuple[int, int]
+    window: Window | None
+
+    def __post_init__(self) -> None:
+        if self.window is None:
+            self.window = (0, 0, *self.shape)
+        check_window(str(self.finest.path), self.window, self.shape)
+        self.row, self.column, *size = self.window
+        self.size = (size[0], size[1])
+
+    @property
+    def zoom(self) -> float:
+        """Return how much larger a pixel is than the finest file's."""
+        return math.sqrt(self.finest.shape[0] * self.finest.shape[1] / (self.shape[0] * self.shape[1]))
+
+    @property
+    def geotransform(self) -> GeoTransform | None:
+        """Return the window's geotransform: the finest file's, stretched to the shape."""
+        if self.finest.crs is None:
+            return None
+        a, b, c, d, e, f = self.finest.affine
+        x, y = self.finest.shape[1] / self.shape[1], self.finest.shape[0] / self.shape[0]
+        return GeoTransform(self.finest.crs, (a * x, b * y, c, d * x, e * y, f)).window(self.row, self.column)
+
+
 def _as_files(
-    paths: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
-    bands: Sequence[str | None] | Literal["sensor"] | None,
+    paths: str | Path | Sequence[str | Path] | Mapping[str, str | Path], bands: BandNames
 ) -> tuple[list[Path], list[str | None] | Literal["sensor"] | None]:
-    """The files as a list, and the band names that go with them."""
-    if isinstance(bands, str) and bands != "sensor":
-        bands = [bands]
-    names = bands if bands is None or isinstance(bands, str) else list(bands)
+    """Return the files as a list, and the band names that go with them."""
+    names = _as_names(bands)
     if isinstance(paths, str | Path):
-        return [Path(paths)], names  # type: ignore[return-value]
+        return [Path(paths)], names
     if isinstance(paths, Mapping):
         return [Path(path) for path in paths.values()], list(paths)
     if not paths:
         raise DataError("no file was given to read")
-    return [Path(path) for path in paths], names  # type: ignore[return-value]
+    return [Path(path) for path in paths], names
 
 
-def _read(
-    header: RasterHeader,
-    sensor: Sensor,
-    bands: list[int],
-    encoding: Encoding,
-    offset: float,
-    nodata: Nodata,
-    extent: tuple[float, float, float, float],
-    margin: int,
-) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float, float]]:
-    """Decoded values of ``extent`` and a margin around it, their mask, and where ``extent`` lies in them."""
-    if isinstance(nodata, int | float):
-        _check_nodata(nodata, header, bands)
-    top, left = max(0, math.floor(extent[0]) - margin), max(0, math.floor(extent[1]) - margin)
-    bottom = min(header.shape[0], math.ceil(extent[0] + extent[2]) + margin)
-    right = min(header.shape[1], math.ceil(extent[1] + extent[3]) + margin)
-    with open_raster(header.path) as dataset:
-        place = ((top, bottom), (left, right))
-        numbers = [band + 1 for band in bands]
-        stored = dataset.read(numbers, window=place)
-        mask = np.ones(stored.shape, bool)
-        if nodata == "file":
-            mask = _declared_mask(dataset, numbers, place, mask)
-    if np.iscomplexobj(stored):
-        raise DataError(f"{header.path}: values are complex; give intensities, this reads real values only")
-    if isinstance(nodata, int | float) and not math.isnan(nodata):
-        mask &= stored != np.asarray(nodata).astype(stored.dtype)
-    mask &= np.isfinite(stored)
-    values = encoding.decode(np.where(mask, stored, 0).astype(np.float32) + np.float32(offset))
-    decoded = np.isfinite(values)
-    if (mask & ~decoded).sum() > 0.5 * max(1, mask.sum()):
-        raise DataError(
-            f"{header.path}: unit {encoding.name!r} cannot be right: {encoding.formula()} is undefined for most of the "
-            f"values ({float(stored[mask].min()):g} to {float(stored[mask].max()):g}); declare the unit they are "
-            f"stored in: {', '.join(known.name for known in sensor.encodings)}"
-        )
-    mask &= decoded
-    inner = extent[0] - top, extent[1] - left, extent[2], extent[3]
-    return np.where(mask, values, np.float32(0)), mask, inner
+def _as_names(bands: BandNames) -> list[str | None] | Literal["sensor"] | None:
+    if bands is None or bands == "sensor":
+        return bands
+    return [bands] if isinstance(bands, str) else list(bands)
 
 
-def _declared_mask(dataset: Any, numbers: list[int], place: Any, everything: np.ndarray) -> np.ndarray:
-    """What the file itself calls valid: its nodata value, mask or alpha band.
-
-    A fourth band marked as alpha that is read as a measurement (the near infrared of many aerial files) is no mask.
-    """
-    from rasterio.enums import ColorInterp, MaskFlags
-    from rasterio.errors import NodataShadowWarning
-
-    alpha = [number for number, kind in enumerate(dataset.colorinterp, 1) if kind == ColorInterp.alpha]
-    if MaskFlags.alpha in dataset.mask_flag_enums[numbers[0] - 1] and set(alpha) & set(numbers):
-        return everything
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NodataShadowWarning)  # nodata wins over alpha, which is what is wanted
-        return np.asarray(dataset.read_masks(numbers, window=place)) > 0
+def _bands_of_file(channels: Sequence[FileChannel], file: int) -> dict[int, int]:
+    """Return the 0-based bands of a file, and where in the result each one goes."""
+    return {band: index for index, (number, band, _) in enumerate(channels) if number == file}
 
 
-def _check_nodata(nodata: float, header: RasterHeader, bands: list[int]) -> None:
-    """A nodata value that the stored type cannot hold would silently mask nothing."""
-    for band in bands:
-        kind = np.dtype(header.dtypes[band])
-        fits = kind.kind == "f" or (float(nodata).is_integer() and np.iinfo(kind).min <= nodata <= np.iinfo(kind).max)
-        if not fits:
-            raise DataError(
-                f"{header.path}: nodata {nodata:g} cannot occur in {kind} values; declare the value the file uses, "
-                "'file' for what it says itself, or null for none"
-            )
+def _scaled_shape(shape: tuple[int, int], distance: float, resolution: float | None) -> tuple[int, int]:
+    if not resolution:
+        return shape
+    rows, columns = (max(1, round(side * distance / resolution)) for side in shape)
+    return rows, columns
+
+
+def _read_file(
+    header: RasterHeader, grid: _Grid, sensor: Sensor, bands: list[int], unit: str, offset: float, nodata: Nodata
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values (bands, rows, columns) and the mask of one file on the result's grid."""
+    scale = header.shape[0] / grid.shape[0], header.shape[1] / grid.shape[1]
+    extent = grid.row * scale[0], grid.column * scale[1], grid.size[0] * scale[0], grid.size[1] * scale[1]
+    margin = 0 if scale == (1.0, 1.0) else math.ceil(max(1.0, *scale)) + 1  # the resampling filter's support
+    values, mask, inner = read_decoded(header, sensor, bands, sensor.encoding(unit), offset, nodata, extent, margin)
+    return (values, mask) if scale == (1.0, 1.0) else resample(values, mask, grid.size, inner)
 
 
 def _check_same_ground(header: RasterHeader, finest: RasterHeader) -> None:
-    """Files of one image must cover the same rectangle to within a pixel of the coarser one."""
+    """Refuse files of one image that do not cover the same rectangle to within a pixel of the coarser one."""
     if header is finest:
         return
     if header.crs != finest.crs:
         raise DataError(f"{header.path} has CRS {header.crs}, {finest.path} has {finest.crs}: reproject one of them")
-    if header.crs is None:
-        same = abs(header.shape[0] / header.shape[1] / (finest.shape[0] / finest.shape[1]) - 1) < 0.02
-    else:
-        tolerance = max(abs(header.affine[0]), abs(header.affine[4]), abs(header.affine[1]))
-        same = all(abs(a - b) <= tolerance for a, b in zip(header.bounds, finest.bounds, strict=True))
-    if not same:
+    if not _same_ground(header, finest):
         raise DataError(
             f"{header.path} covers {header.bounds}, {finest.path} covers {finest.bounds}: the bands of one image must "
             "cover the same ground; crop them first"
         )
 
 
+def _same_ground(header: RasterHeader, finest: RasterHeader) -> bool:
+    if header.crs is None:
+        aspect = header.shape[0] / header.shape[1] / (finest.shape[0] / finest.shape[1])
+        return abs(aspect - 1) < MAX_ASPECT_DIFFERENCE
+    tolerance = max(abs(header.affine[0]), abs(header.affine[4]), abs(header.affine[1]))
+    return all(abs(a - b) <= tolerance for a, b in zip(header.bounds, finest.bounds, strict=True))
+
+
 def _ground_sample_distance(
     header: RasterHeader, sensor: Sensor, declared: float | None
 ) -> tuple[float, tuple[str, ...]]:
-    """Metres per pixel of a file: declared, else measured, else the sensor's nominal one with a note."""
+    """Return the metres per pixel of a file: declared, else measured, else the sensor's nominal one with a note."""
     if declared is not None:
         if not declared > 0:
             raise DataError(f"{header.path}: ground sample distance {declared} must be positive metres")
@@ -227,32 +205,3 @@ def _ground_sample_distance(
         f"{sensor.name}; declare ground_sample_distance if it is not"
     )
     return nominal, (note,)
-
-
-def _inside(window: Window | None, shape: tuple[int, int], path: Path) -> Window:
-    """The window, checked; the whole image by default."""
-    if window is None:
-        return 0, 0, *shape
-    row, column, rows, columns = window
-    if rows < 1 or columns < 1 or row < 0 or column < 0 or row + rows > shape[0] or column + columns > shape[1]:
-        raise DataError(
-            f"{path}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image of "
-            f"{shape[0]} x {shape[1]}"
-        )
-    return window
-
-
-def _geometry(header: RasterHeader, shape: tuple[int, int]) -> GeoTransform | None:
-    """The result's geotransform: the file's, stretched to the result's shape."""
-    if header.crs is None:
-        return None
-    a, b, c, d, e, f = header.affine
-    x, y = header.shape[1] / shape[1], header.shape[0] / shape[0]
-    return GeoTransform(header.crs, (a * x, b * y, c, d * x, e * y, f))
-
-
-def _shifted(geometry: GeoTransform | None, row: int, column: int) -> GeoTransform | None:
-    if geometry is None:
-        return None
-    a, b, c, d, e, f = geometry.affine
-    return replace(geometry, affine=(a, b, c + a * column + b * row, d, e, f + d * column + e * row))

@@ -45,19 +45,20 @@ def resample(
 
 
 def _filtered(pixels: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """(bands, rows, columns) filtered along both axes; one large product along the columns, then one per band."""
+    """Filter (bands, rows, columns) along both axes: one large product along the columns, then one per band."""
     bands, rows, columns = pixels.shape
     wide = (np.ascontiguousarray(pixels).reshape(bands * rows, columns) @ across).reshape(bands, rows, -1)
-    return np.matmul(down, wide)
+    return np.asarray(np.matmul(down, wide))
 
 
 @lru_cache(maxsize=256)
 def filter_matrix(length: int, start: float, extent: float, size: int) -> np.ndarray:
-    """(size, length) float32 whose row i weighs the source pixels that make up result pixel i; rows sum to 1.
+    """Return the weights of source pixels in result pixels: (size, length) float32, rows sum to 1.
 
     Args:
         length: source pixels along the axis.
-        start, extent: the part of the axis that is resampled, in source pixels.
+        start: of the part of the axis that is resampled, in source pixels.
+        extent: of that part, in source pixels.
         size: result pixels.
     """
     step = extent / size
@@ -65,6 +66,6 @@ def filter_matrix(length: int, start: float, extent: float, size: int) -> np.nda
     support = max(step, 1.0)
     distance = np.abs(np.clip(centres, 0.5, length - 0.5)[:, None] - (np.arange(length) + 0.5)[None, :])
     weights = np.clip(1.0 - distance / support, 0.0, None)
-    matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix: np.ndarray = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     matrix.setflags(write=False)
     return matrix

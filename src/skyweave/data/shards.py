@@ -29,13 +29,15 @@ def write_shards(
 
     Args:
         observations: (key, observation); keys are unique and hold no dot.
+        folder: for the shards.
+        name: of the shards.
         max_bytes: a new shard is begun once one has reached this size.
 
     Returns:
         The shards, each complete when it appears under its name, each with ``.index.npy`` beside it.
 
     Raises:
-        ValueError: a key with a dot, or bands that differ from those before.
+        DataError: a key with a dot, or bands that differ from those before.
     """
     paths: list[Path] = []
     remaining = iter(observations)
@@ -47,10 +49,10 @@ def write_shards(
             with tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as tar:
                 while following is not None and tar.offset < max_bytes:
                     key, observation = following
-                    own = [band.name for band in observation.sensor.bands]
-                    if "." in key or (bands is not None and own != bands):
+                    names = [band.name for band in observation.sensor.bands]
+                    if "." in key or (bands is not None and names != bands):
                         raise DataError(f"shard {path}: {key!r} holds a dot or has other bands than those before")
-                    bands = own
+                    bands = names
                     _add(tar, key, observation)
                     following = next(remaining, None)
             index = _scan(aside)
@@ -61,10 +63,18 @@ def write_shards(
 
 
 class ShardIndex:
-    """Where every image of a set of shards lies; a few numpy arrays, whatever the number of images.
+    """Positions of all images in a set of shards; a few numpy arrays, whatever the number of images.
+
+    Args:
+        paths: of the shards.
+        sensor: whose bands, or some of them, are the channels of the images.
 
     Attributes:
+        paths: of the shards.
         sensor: its bands are the channels of every image.
+
+    Raises:
+        DataError: a shard is damaged or holds no image.
     """
 
     def __init__(self, paths: list[Path], sensor: Sensor) -> None:
@@ -74,12 +84,23 @@ class ShardIndex:
         self._offsets = np.concatenate(tables)
         if not len(self._offsets):
             raise DataError(f"shards {paths[0]} ... hold no image")
-        bands = self._facts(0)["bands"]
+        bands = self._read_metadata(0)["bands"]
         self.sensor = sensor if bands == [band.name for band in sensor.bands] else sensor.select(bands)
 
     @classmethod
     def open(cls, root: Path, patterns: str | Sequence[str], sensor: Sensor, label: str) -> "ShardIndex":
-        """The shards below ``root`` that fit the glob(s). Raises ``FileNotFoundError`` if there are none."""
+        """Open the shards that match.
+
+        Args:
+            root: folder that the globs start in.
+            patterns: glob or globs.
+            sensor: whose bands, or some of them, are the channels of the images.
+            label: of the source, for messages.
+
+        Raises:
+            FileNotFoundError: there are none.
+            DataError: a shard is damaged or holds no image.
+        """
         globs = [patterns] if isinstance(patterns, str) else list(patterns)
         paths = [path for pattern in globs for path in sorted(root.glob(pattern))]
         if not paths:
@@ -90,33 +111,44 @@ class ShardIndex:
         return len(self._offsets)
 
     def image(self, position: int) -> StoredImage:
-        """Image number ``position``, mapped. Raises ``ValueError`` if its bands are not those of the first."""
-        facts = self._facts(position)
+        """Map an image.
+
+        Args:
+            position: its number in the shards.
+
+        Raises:
+            DataError: its bands are not those of the first image, or the shard is damaged.
+        """
+        metadata = self._read_metadata(position)
         path = self.paths[self._shard[position]]
         pixels, valid, _, _ = self._offsets[position]
-        if facts["bands"] != [band.name for band in self.sensor.bands]:
+        if metadata["bands"] != [band.name for band in self.sensor.bands]:
             raise DataError(f"{path}: image {position} has other bands than the first; keep them in separate sources")
         return StoredImage(
             pixels=_mapped(path, int(pixels)),
             valid=_mapped(path, int(valid)) if valid else None,
             sensor=self.sensor,
-            **fields_from_metadata(facts),
+            **fields_from_metadata(metadata),
         )
 
-    def _facts(self, position: int) -> dict[str, Any]:
+    def _read_metadata(self, position: int) -> dict[str, Any]:
         _, _, offset, size = (int(value) for value in self._offsets[position])
         with self.paths[self._shard[position]].open("rb") as stream:
             stream.seek(offset)
-            facts: dict[str, Any] = json.loads(stream.read(size))
-        return facts
+            text = stream.read(size)
+        try:
+            metadata: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"{stream.name}: damaged ({error}); write or copy the shard again") from error
+        return metadata
 
 
 def _add(tar: tarfile.TarFile, key: str, observation: Observation) -> None:
-    facts = image_metadata(observation)
+    metadata = image_metadata(observation)
     members = [(f"{key}.npy", _bytes(narrow_dtype(observation.pixels)))]
-    if not facts["all_valid"]:
+    if not metadata["all_valid"]:
         members.append((f"{key}.valid.npy", _bytes(observation.valid.astype(np.uint8))))
-    members.append((f"{key}.json", json.dumps(facts, sort_keys=True).encode()))
+    members.append((f"{key}.json", json.dumps(metadata, sort_keys=True).encode()))
     for name, content in members:
         info = tarfile.TarInfo(name)  # time, owner and mode stay at their fixed defaults
         info.size = len(content)
@@ -134,7 +166,7 @@ def _index_path(shard: Path) -> Path:
 
 
 def _load_index(path: Path) -> np.ndarray:
-    """(images, 4) int64: offsets of pixels, mask (0: all valid) and card, and the card's size."""
+    """Return (images, 4) int64: offsets of pixels, mask (0: all valid) and metadata, and the size of the metadata."""
     beside = _index_path(path)
     if beside.exists():
         table = np.load(beside, allow_pickle=False)
@@ -144,37 +176,46 @@ def _load_index(path: Path) -> np.ndarray:
 
 
 def _scan(path: Path) -> np.ndarray:
-    """The index from the tar's headers; its first row holds the shard's size, to notice a changed or cut file."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    """Return the index from the tar's headers; its first row holds the shard's size, to notice a changed file."""
     size = path.stat().st_size
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                key, _, kind = member.name.rpartition("/")[2].partition(".")
-                if member.isfile() and kind in MEMBERS:
-                    if member.offset_data + member.size > size:
-                        raise tarfile.ReadError("it ends inside a member")
-                    found.setdefault(member.name.partition(".")[0], {})[kind] = (member.offset_data, member.size)
+        samples = _members(path, size)
     except tarfile.TarError as error:
-        raise OSError(f"{path}: no tar shard, or truncated ({error}); write or copy it again") from error
+        raise DataError(f"{path}: no tar shard, or truncated ({error}); write or copy it again") from error
     rows = [(size, 0, 0, 0)]
-    for key, parts in found.items():
+    for key, parts in samples.items():
         if "npy" not in parts or "json" not in parts:
-            raise OSError(
+            raise DataError(
                 f"{path}: sample {key!r} lacks its .npy or .json member; the shard is damaged, write it again"
             )
         rows.append((parts["npy"][0], parts.get("valid.npy", (0, 0))[0], *parts["json"]))
     return np.array(rows, np.int64)
 
 
+def _members(path: Path, size: int) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return (offset, size) of each member by sample and kind."""
+    samples: dict[str, dict[str, tuple[int, int]]] = {}
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            kind = member.name.rpartition("/")[2].partition(".")[2]
+            if member.isfile() and kind in MEMBERS:
+                if member.offset_data + member.size > size:
+                    raise tarfile.ReadError("it ends inside a member")
+                samples.setdefault(member.name.partition(".")[0], {})[kind] = (member.offset_data, member.size)
+    return samples
+
+
 def _mapped(path: Path, offset: int) -> np.ndarray:
-    """The array whose .npy member begins at ``offset``, mapped from the tar."""
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        version = np.lib.format.read_magic(stream)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = reader(stream)
-        start = stream.tell()
+    """Map the array whose .npy member begins at ``offset`` of the tar."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            version = np.lib.format.read_magic(stream)
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = reader(stream)
+            start = stream.tell()
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); write or copy the shard again") from error
     if fortran or dtype.hasobject:
-        raise OSError(f"{path}: an array that is not plain C order; write the shard again")
+        raise DataError(f"{path}: an array that is not plain C order; write the shard again")
     return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)

@@ -1,6 +1,6 @@
-"""Procedural scenes, the same place for every sensor: for the demo, for tests, and where there is no data.
+"""Procedural scenes, the same terrain for every sensor: for the demo, for tests, and where there is no data.
 
-A seed is a place: fields, a lake and a river, forest, roads and houses on low hills. Each material has a reflectance
+A seed is a terrain: fields, a lake and a river, forest, roads and houses on low hills. Each material has a reflectance
 that is a smooth function of wavelength, a radar backscatter per polarisation, a temperature and a height; a sensor
 measures them through its own bands, so that what differs between two sensors' images is the sensor.
 The numbers are plausible, not measured; nothing that is learnt from them is knowledge about the Earth.
@@ -25,14 +25,14 @@ WATER_VAPOUR_BANDS = ((945.0, 0.5), (1375.0, 0.995), (1900.0, 0.98))
 
 @dataclass(frozen=True)
 class LandCover:
-    """What a class looks like to each kind of band.
+    """Appearance of a class to each kind of band.
 
     Attributes:
         reflectance: at ``KNOT_WAVELENGTHS_NM``, 0..1.
         backscatter: mean in dB in VV (or HH) and in VH (or HV), C band.
         temperature: kelvin, on a summer day.
         height: metres above the ground.
-        texture: relative spread of its reflectance from place to place.
+        texture: relative standard deviation of its reflectance over the ground.
     """
 
     reflectance: tuple[float, ...]
@@ -56,17 +56,20 @@ LAND_COVERS = (
 def procedural_scene(
     sensor: Sensor, seed: int = 0, size: int = 128, ground_sample_distance: float | None = None
 ) -> Observation:
-    """What a sensor sees of the place ``seed``: (bands, size, size) in the bands' units, all valid.
+    """Render a terrain as a sensor sees it: (bands, size, size) in the bands' units, all valid.
 
     The same seed, size and ground sample distance show every sensor the same ground.
 
     Args:
+        sensor: any sensor.
+        seed: of the terrain.
+        size: rows and columns in pixels.
         ground_sample_distance: metres per pixel; default: the sensor's nominal one.
     """
     distance = ground_sample_distance or sensor.ground_sample_distance
-    place = _Terrain(seed, size, distance)
+    terrain = _Terrain(seed, size, distance)
     generator = np.random.default_rng([seed, 7, *sensor.name.encode()])
-    pixels = np.stack([_measure(band, sensor, place, distance, generator) for band in sensor.bands])
+    pixels = np.stack([_measure(band, sensor, terrain, distance, generator) for band in sensor.bands])
     return Observation.from_pixels(
         pixels,
         sensor,
@@ -77,7 +80,13 @@ def procedural_scene(
 
 
 def procedural_classes(seed: int = 0, size: int = 128, ground_sample_distance: float = 10.0) -> np.ndarray:
-    """(size, size) uint8, the class (index in ``CLASS_NAMES``) of every pixel of the place ``seed`` at that resolution."""
+    """Return the classes of a terrain: (size, size) uint8, indices in `CLASS_NAMES`.
+
+    Args:
+        seed: of the terrain.
+        size: rows and columns in pixels.
+        ground_sample_distance: metres per pixel.
+    """
     return _Terrain(seed, size, ground_sample_distance).classes
 
 
@@ -102,45 +111,68 @@ class _Terrain:
 
 
 def _measure(
-    band: Band, sensor: Sensor, place: _Terrain, distance: float, generator: np.random.Generator
+    band: Band, sensor: Sensor, terrain: _Terrain, distance: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """(rows, columns) of one band in its unit."""
-    classes = place.classes
+    """Return (rows, columns) of one band in its unit."""
     if band.kind == "elevation":
-        height = np.array([material.height for material in LAND_COVERS])[classes]
-        return 80 + 40 * place.hills + (height if distance <= 30 else 0)
+        height = _per_class("height")[terrain.classes]
+        return np.asarray(80 + 40 * terrain.hills + (height if distance <= 30 else 0))
     if band.kind == "radar":
-        crossed = band.polarisation in ("VH", "HV")
-        decibel = np.array([material.backscatter[crossed] for material in LAND_COVERS])[classes]
-        slope = 3 * (np.roll(place.hills, 1, axis=1) - place.hills) * len(classes) / 16  # facing the sensor is brighter
-        looks = 4.4  # of the ground range detected product
-        return decibel + slope + place.texture + 10 * np.log10(generator.gamma(looks, 1 / looks, classes.shape))
+        return _backscatter(band, terrain, generator)
     if band.kind == "thermal":
-        warm = np.array([material.temperature for material in LAND_COVERS])[classes]
-        return warm - 1.5 * place.hills + 0.8 * place.texture + generator.normal(0, 0.1, classes.shape)
-    reflectance = _reflectances(band)[classes]
-    spread = np.array([material.texture for material in LAND_COVERS])[classes]
-    sunlit = 1 + 0.6 * (np.roll(place.hills, 1, axis=0) - place.hills) * len(classes) / 16
-    seen = reflectance * np.clip(1 + spread * (place.texture + place.tone), 0.1, None) * np.clip(sunlit, 0.5, 1.5)
-    seen = seen + generator.normal(0, 0.002, classes.shape)
+        warm = _per_class("temperature")[terrain.classes]
+        noise = generator.normal(0, 0.1, terrain.classes.shape)
+        return np.asarray(warm - 1.5 * terrain.hills + 0.8 * terrain.texture + noise)
+    return _reflected(band, sensor, terrain, generator)
+
+
+def _backscatter(band: Band, terrain: _Terrain, generator: np.random.Generator) -> np.ndarray:
+    """Return decibels with the speckle of a multi-looked image."""
+    crossed = band.polarisation in ("VH", "HV")
+    mean = np.array([cover.backscatter[crossed] for cover in LAND_COVERS])[terrain.classes]
+    rise = np.roll(terrain.hills, 1, axis=1) - terrain.hills
+    slope = 3 * rise * len(terrain.classes) / 16  # facing the sensor is brighter
+    number_of_looks = 4.4  # of the ground range detected product
+    speckle = generator.gamma(number_of_looks, 1 / number_of_looks, terrain.classes.shape)
+    return np.asarray(mean + slope + terrain.texture + 10 * np.log10(speckle))
+
+
+def _reflected(band: Band, sensor: Sensor, terrain: _Terrain, generator: np.random.Generator) -> np.ndarray:
+    """Return reflectances, or the 8-bit values of a camera."""
+    reflectance = _reflectances(band)[terrain.classes]
+    std = _per_class("texture")[terrain.classes]
+    sunlit = 1 + 0.6 * (np.roll(terrain.hills, 1, axis=0) - terrain.hills) * len(terrain.classes) / 16
+    variation = np.clip(1 + std * (terrain.texture + terrain.tone), 0.1, None)
+    seen = reflectance * variation * np.clip(sunlit, 0.5, 1.5)
+    seen = seen + generator.normal(0, 0.002, terrain.classes.shape)
     if band.unit == "uint8":  # a camera's exposure and gamma
-        return np.round(255 * np.clip(seen / 0.5, 0, 1) ** (1 / 2.2))
+        return np.asarray(np.round(255 * np.clip(seen / 0.5, 0, 1) ** (1 / 2.2)))
     if sensor.name.endswith(("-l1", "-l1c")):
-        wavelength = band.wavelength or 550.0
-        vapour = np.prod([1 - depth * np.exp(-(((wavelength - at) / 40) ** 2)) for at, depth in WATER_VAPOUR_BANDS])
-        seen = seen * vapour + 0.10 * (450 / wavelength) ** 4 * (wavelength < 1200)  # light from the air: blue most
-    return np.maximum(seen, 1e-4)
+        seen = _through_atmosphere(seen, band.wavelength or 550.0)
+    return np.asarray(np.maximum(seen, 1e-4))
+
+
+def _through_atmosphere(reflectance: np.ndarray, wavelength: float) -> np.ndarray:
+    """Return the reflectance at the top of the atmosphere: less in water vapour bands, more where the air scatters."""
+    depths = [depth * np.exp(-(((wavelength - centre) / 40) ** 2)) for centre, depth in WATER_VAPOUR_BANDS]
+    transmission = np.prod([1 - depth for depth in depths])
+    return np.asarray(reflectance * transmission + 0.10 * (450 / wavelength) ** 4 * (wavelength < 1200))
+
+
+def _per_class(field: str) -> np.ndarray:
+    """Return (classes,) values of a field of `LandCover`."""
+    return np.array([getattr(cover, field) for cover in LAND_COVERS])
 
 
 def _reflectances(band: Band) -> np.ndarray:
-    """(classes,) mean reflectance over the band's width."""
+    """Return (classes,) mean reflectance over the band's width."""
     centre, width = band.wavelength or 550.0, band.width or 10.0
     samples = np.linspace(centre - width / 2, centre + width / 2, 9)
-    return np.array([np.interp(samples, KNOT_WAVELENGTHS_NM, material.reflectance).mean() for material in LAND_COVERS])
+    return np.array([np.interp(samples, KNOT_WAVELENGTHS_NM, cover.reflectance).mean() for cover in LAND_COVERS])
 
 
 def _noise(generator: np.random.Generator, size: int, cells: float, roughness: float) -> np.ndarray:
-    """(size, size) noise of zero mean and unit spread, ``cells`` waves across, whose spectrum falls as f^-roughness."""
+    """Return (size, size) noise, ``cells`` waves across, whose spectrum falls as f^-roughness, standardised."""
     waves = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]) * size
     spectrum = np.fft.rfft2(generator.normal(size=(size, size))) * (1 + (waves / cells) ** 2) ** (-roughness / 2)
     noise = np.fft.irfft2(spectrum, (size, size))
@@ -149,7 +181,7 @@ def _noise(generator: np.random.Generator, size: int, cells: float, roughness: f
 
 
 def _fields(generator: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and tones of a mosaic of fields: nearest of random points, in a turned and stretched frame."""
+    """Return classes and tones of a mosaic of fields: nearest of random points, in a turned and stretched frame."""
     count = 24
     angle = generator.uniform(0, np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * np.array([[1.0], [2.0]])
@@ -163,16 +195,11 @@ def _fields(generator: np.random.Generator, size: int) -> tuple[np.ndarray, np.n
 
 
 def _villages(generator: np.random.Generator, size: int, classes: np.ndarray, tone: np.ndarray) -> None:
-    """Two roads through the image and rows of houses along them, drawn into ``classes`` and ``tone``."""
+    """Draw two roads through the image and rows of houses along them into ``classes`` and ``tone``."""
     wide = max(1, size // 64)
     for axis in (0, 1):
         middle, drift = generator.uniform(0.2, 0.8), generator.uniform(-0.3, 0.3)
-        for step in range(size):
-            at = int(size * middle + drift * (step - size / 2))
-            where = (
-                (step, slice(max(0, at), max(0, at + wide))) if axis else (slice(max(0, at), max(0, at + wide)), step)
-            )
-            classes[where], tone[where] = 5, 0
+        _draw_road(size, middle, drift, wide, axis, classes, tone)
         for house in np.linspace(0.15, 0.85, 12) if size >= 32 else []:
             if generator.random() < 0.3:
                 continue
@@ -182,3 +209,13 @@ def _villages(generator: np.random.Generator, size: int, classes: np.ndarray, to
             rows, columns = slice(step, step + 2 * wide), slice(max(0, at), max(0, at + 3 * wide))
             house_at = (rows, columns) if axis else (columns, rows)
             classes[house_at], tone[house_at] = 6, generator.normal()
+
+
+def _draw_road(
+    size: int, middle: float, drift: float, wide: int, axis: int, classes: np.ndarray, tone: np.ndarray
+) -> None:
+    for step in range(size):
+        at = int(size * middle + drift * (step - size / 2))
+        across = slice(max(0, at), max(0, at + wide))
+        where = (step, across) if axis else (across, step)
+        classes[where], tone[where] = 5, 0

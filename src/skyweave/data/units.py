@@ -5,53 +5,68 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.core.sensors import Encoding, Sensor
+from skyweave.core.sensors import Band, Encoding, Sensor
 
-MAX_MEDIAN_DEVIATION_STD = 50.0
-"""Standard deviations from a band's typical mean at which the median of an image is no measurement in that unit."""
-MIN_JUDGED_VALUES = 1024
-"""Valid values below which an image is too small to judge by."""
+MAX_MEDIAN_DEVIATION_STD = 50.0  # typical standard deviations; a median farther off is no measurement in that unit
+MIN_JUDGED_VALUES = 1024  # valid values; an image with fewer is too small to judge by
+MIN_MEAN_FRACTION = 1e-3  # of the typical mean; a maximum below it is no reflectance
 
 
 def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: Encoding, path: str | Path) -> None:
-    """Compare decoded values with what the sensor's bands can measure.
+    """Refuse decoded values that the sensor's bands cannot measure.
 
     Args:
         pixels: (bands, rows, columns) in the bands' units.
         valid: (bands, rows, columns) bool.
+        sensor: its bands are the channels.
         encoding: the declared storage form, for the message.
+        path: of the file, for the message.
 
     Raises:
-        ValueError: the values cannot be of this unit (reflectances of 3000, 16-bit numbers as ``uint8``, linear radar
+        DataError: the values cannot be of this unit (reflectances of 3000, 16-bit numbers as ``uint8``, linear radar
             power as decibels); names the file, the range and the units to choose from.
     """
     far = _far_bands(pixels, valid, sensor)
-    for number, (band, values, mask) in enumerate(zip(sensor.bands, pixels, valid, strict=True)):
-        inside = values[mask]
-        if not inside.size:
+    for number, (band, plane, mask) in enumerate(zip(sensor.bands, pixels, valid, strict=True)):
+        values = plane[mask]
+        if not values.size:
             continue
-        low, high = float(inside.min()), float(inside.max())
-        why = None
-        if band.unit == "uint8" and (low < 0 or high > 255.5):
-            why = "leaves 0 to 255"
-        elif band.unit == "uint8" and inside.size >= MIN_JUDGED_VALUES and 0 < high <= 1.0 and (inside % 1 != 0).any():
-            why = "are fractions of one"
-        elif band.unit == "db" and inside.size >= MIN_JUDGED_VALUES and low >= 0 and high > 0:
-            why = "has no negative decibel, as linear power would"
-        elif number in far:
-            why = f"is far from the {band.mean:g} +- {band.std:g} that is typical"
-        elif band.unit == "reflectance" and inside.size >= MIN_JUDGED_VALUES and 0 < high < 1e-3 * max(band.mean, 0.01):
-            why = f"is nearly zero where {band.mean:g} is typical"
-        if why:
+        reason = _impossible(band, values)
+        if reason is None and number in far:
+            reason = f"is far from the {band.mean:g} +- {band.std:g} that is typical"
+        if reason := reason or _implausible(band, values):
             valid_units = ", ".join(known.name for known in sensor.encodings)
             raise DataError(
                 f"{path}: with unit {encoding.name!r} ({encoding.formula()}) band {band.name!r} of {sensor.name} runs "
-                f"from {low:g} to {high:g} {band.unit}, which {why}; declare the unit it is stored in: {valid_units}"
+                f"from {float(values.min()):g} to {float(values.max()):g} {band.unit}, which {reason}; declare the "
+                f"unit it is stored in: {valid_units}"
             )
 
 
+def _impossible(band: Band, values: np.ndarray) -> str | None:
+    """Return why (n,) values cannot be of the band's unit, or None."""
+    low, high, judged = float(values.min()), float(values.max()), values.size >= MIN_JUDGED_VALUES
+    if band.unit == "db" and judged and low >= 0 and high > 0:
+        return "has no negative decibel, as linear power would"
+    if band.unit != "uint8":
+        return None
+    if low < 0 or high > 255.5:
+        return "leaves 0 to 255"
+    fractions = judged and 0 < high <= 1.0 and bool((values % 1 != 0).any())
+    return "are fractions of one" if fractions else None
+
+
+def _implausible(band: Band, values: np.ndarray) -> str | None:
+    """Return why (n,) values are no reflectances of the band, or None."""
+    if band.unit != "reflectance" or values.size < MIN_JUDGED_VALUES:
+        return None
+    if 0 < float(values.max()) < MIN_MEAN_FRACTION * max(band.mean, 0.01):
+        return f"is nearly zero where {band.mean:g} is typical"
+    return None
+
+
 def _far_bands(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor) -> set[int]:
-    """Bands whose median is far from typical, if most are: a single one may see a cloud, a fire or a lake."""
+    """Return the bands whose median is far from typical, if most are: a single one may see a cloud or a fire."""
     measured = [number for number, mask in enumerate(valid) if mask.any() and sensor.bands[number].kind != "elevation"]
     bands = ((number, sensor.bands[number]) for number in measured)
     far = {

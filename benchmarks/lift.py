@@ -114,7 +114,7 @@ def make_contenders(arguments: argparse.Namespace) -> dict[str, dict[str, Play]]
     frame = iter(range(10**9))
 
     def rebuilt() -> Any:
-        return plan_lift(moving[next(frame) % len(moving)], GRID, bins, SHAPE, keep=False)
+        return plan_lift(moving[next(frame) % len(moving)], GRID, bins, SHAPE, cache=False)
 
     def learn(forward: Callable[[], Tensor]) -> Play:
         gradient: list[Tensor] = []

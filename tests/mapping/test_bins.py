@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.grid import MapGrid
@@ -152,12 +153,12 @@ def test_terrain_of_another_kind_is_named() -> None:
     ],
 )
 def test_options_that_make_no_sense_are_named(kind: str, options: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ConfigError, UnknownNameError), match=message):
         build_bins(kind, **options)
 
 
 def test_bins_have_names() -> None:
-    assert {name: build_bins(name) for name in BINS} == {name: kind() for name, kind in BINS.items()}
+    assert {name: build_bins(name) for name in BINS} == {name: BINS[name]() for name in BINS}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_things_of_known_height_land_in_their_cell(pitch: float, field: float) -
         grid = MapGrid.around(float(middle[0]), float(middle[1]), 200, CELL)
         # the features are the thing's own place: every cell must hold places that are in it
         features = torch.where(down[:, None], things[:, :2], 0).t().reshape(1, 2, *SHAPE)
-        plan = plan_lift([geometry], grid, BINS, SHAPE, keep=False)
+        plan = plan_lift([geometry], grid, BINS, SHAPE, cache=False)
         placed, weight = lift_features(features, plan, weights=targets.t().reshape(1, 151, *SHAPE))
         hit = weight[0] > 1e-6
         within = grid.index(things[down].numpy()) >= 0

@@ -69,19 +69,19 @@ def test_cells_are_right_to_a_micrometre_far_from_the_origin() -> None:
 
 def test_a_camera_that_sees_only_sky_places_nothing() -> None:
     plan = plan_lift([camera(pitch=-60)], GRID, HeightBins(), SHAPE)
-    assert len(plan.runs.kept) == 0 and not plan.visible().any()
+    assert len(plan.pooling.kept) == 0 and not plan.visible().any()
 
 
 def test_a_camera_below_the_ground_sees_nothing() -> None:
     plan = plan_lift([camera(z=-3)], GRID, HeightBins(), SHAPE)
-    assert len(plan.runs.kept) == 0 and not plan.visible().any()
+    assert len(plan.pooling.kept) == 0 and not plan.visible().any()
 
 
 def test_beyond_the_terrain_nothing_is_placed_or_seen() -> None:
     terrain = ElevationModel(np.zeros((20, 20)), MapGrid.around(20, -5, 40, 2.0))
     plan = plan_lift([camera()], GRID, FlatGround(), (56, 96), terrain)
     reached = torch.zeros(GRID.rows * GRID.columns, dtype=torch.bool)
-    reached[plan.runs.pattern.cell.long()] = True
+    reached[plan.pooling.pattern.cell.long()] = True
     known = torch.as_tensor(np.isfinite(terrain.height(GRID.cell_centres())))
     assert reached.any() and not (reached.reshape(GRID.shape) & ~known).sum() > 80  # cells cut by the terrain's edge
     assert plan.visible().any() and not (plan.visible()[0] & ~known).any()
@@ -96,7 +96,7 @@ def test_every_cell_that_a_ray_reaches_is_visible_and_footprints_have_no_holes(p
     plan = plan_lift([geometry], GRID, HeightBins(10, 40), (112, 192))
     visible = plan.visible()[0]
     reached = torch.zeros_like(visible).reshape(-1)
-    reached[plan.runs.pattern.cell.long()] = True
+    reached[plan.pooling.pattern.cell.long()] = True
     reached = reached.reshape(visible.shape)
     assert 0.02 < visible.float().mean() < 1
     # reached, and not seen: only along the rim, where a ray enters a cell but not the column over its centre
@@ -132,7 +132,7 @@ def test_each_camera_goes_to_its_own_map() -> None:
     cells = GRID.rows * GRID.columns
     expected = torch.cat([torch.where(i >= 0, i + m * cells, -1) for i, m in zip(alone, (1, 0, 1), strict=True)])
     got = torch.zeros(2 * cells, dtype=torch.bool)
-    got[plan.runs.pattern.cell.long()] = True
+    got[plan.pooling.pattern.cell.long()] = True
     wanted = torch.zeros_like(got)
     wanted[expected[expected >= 0].long()] = True
     assert torch.equal(got, wanted)
@@ -147,7 +147,7 @@ def test_a_plan_is_kept_for_its_geometry_only() -> None:
     assert make(camera(x=1e-9)) is not first
     assert make(camera(), grounds=GroundPlane(1e-9)) is not first
     assert make(replace(camera(), camera=PINHOLE.resized(112, 192))) is not first
-    assert make(camera(), keep=False) is not first
+    assert make(camera(), cache=False) is not first
     level = np.zeros((40, 40))
     terrain = ElevationModel(level, MapGrid.around(0, 0, 400, 10.0))
     again = ElevationModel(level, MapGrid.around(0, 0, 400, 10.0))
@@ -188,4 +188,4 @@ def test_one_reference_system_may_be_spelled_in_two_ways() -> None:
     from pyproj import CRS
 
     grid = replace(GRID, crs=CRS.from_epsg(32633).to_wkt())
-    assert plan_lift([camera(crs="EPSG:32633")], grid, FlatGround(), SHAPE).runs.kept.numel()
+    assert plan_lift([camera(crs="EPSG:32633")], grid, FlatGround(), SHAPE).pooling.kept.numel()

@@ -46,23 +46,23 @@ def test_it_is_the_naive_loop(seed: int, pixels: int, bins: int, cells: int, cha
 
 def test_its_gradients_are_right() -> None:
     index, weights, features = example(3, 7, 6, 9, 4)
-    runs = PoolingPlan.from_cells(index, 9)
+    plan = PoolingPlan.from_cells(index, 9)
     weights.requires_grad_()
     features.requires_grad_()
-    assert torch.autograd.gradcheck(lambda w, f: pool_features(w, f, runs), (weights, features))
-    assert torch.autograd.gradcheck(lambda w: pool_features(w, features.detach(), runs)[1], (weights,))
-    assert torch.autograd.gradcheck(lambda f: pool_features(weights.detach(), f, runs)[0], (features,))
+    assert torch.autograd.gradcheck(lambda w, f: pool_features(w, f, plan), (weights, features))
+    assert torch.autograd.gradcheck(lambda w: pool_features(w, features.detach(), plan)[1], (weights,))
+    assert torch.autograd.gradcheck(lambda f: pool_features(weights.detach(), f, plan)[0], (features,))
 
 
 def test_its_gradients_are_those_of_single_precision_also_under_autocast() -> None:
     index, weights, features = example(4, 7, 6, 9, 4)
-    runs, inputs = (
+    plan, inputs = (
         PoolingPlan.from_cells(index, 9),
         (weights.float().requires_grad_(), features.float().requires_grad_()),
     )
-    expected = torch.autograd.grad(pool_features(*inputs, runs)[0].square().sum(), inputs)
+    expected = torch.autograd.grad(pool_features(*inputs, plan)[0].square().sum(), inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        found = torch.autograd.grad(pool_features(*inputs, runs)[0].square().sum(), inputs)
+        found = torch.autograd.grad(pool_features(*inputs, plan)[0].square().sum(), inputs)
     torch.testing.assert_close(found, expected)
 
 
@@ -76,9 +76,9 @@ def test_fixed_weights_have_the_gradient_of_the_features() -> None:
 
 
 def test_a_plan_of_nothing_gives_nothing() -> None:
-    runs = PoolingPlan.from_cells(torch.full((4, 3), -1, dtype=torch.int32), 5)
+    plan = PoolingPlan.from_cells(torch.full((4, 3), -1, dtype=torch.int32), 5)
     weights, features = torch.rand(4, 3, requires_grad=True), torch.rand(4, 2, requires_grad=True)
-    out, weight = pool_features(weights, features, runs)
+    out, weight = pool_features(weights, features, plan)
     (out.sum() + weight.sum()).backward()
     assert out.shape == (5, 2) and not out.any() and not weight.any()
     assert weights.grad is not None and not weights.grad.any()
@@ -87,11 +87,11 @@ def test_a_plan_of_nothing_gives_nothing() -> None:
 
 def test_the_same_twice() -> None:
     index, weights, features = example(1, 200, 40, 60, 16)
-    runs = PoolingPlan.from_cells(index, 60)
+    plan = PoolingPlan.from_cells(index, 60)
     results = []
     for _ in range(3):
         w, f = weights.float().requires_grad_(), features.float().requires_grad_()
-        out, weight = pool_features(w, f, runs)
+        out, weight = pool_features(w, f, plan)
         (out.square().sum() + weight.sum()).backward()
         results.append((out, weight, w.grad, f.grad))
     for again in results[1:]:
@@ -101,19 +101,19 @@ def test_the_same_twice() -> None:
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_half_precision_is_summed_in_single(kind: torch.dtype) -> None:
     index, weights, features = example(2, 30, 8, 20, 6)
-    runs = PoolingPlan.from_cells(index, 20)
+    plan = PoolingPlan.from_cells(index, 20)
     w, f = weights.to(kind).requires_grad_(), features.to(kind).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        out, weight = pool_features(w, f, runs)
+        out, weight = pool_features(w, f, plan)
     assert out.dtype == weight.dtype == torch.float32
-    torch.testing.assert_close(out, pool_features(w.double(), f.double(), runs)[0].float())
+    torch.testing.assert_close(out, pool_features(w.double(), f.double(), plan)[0].float())
     out.sum().backward()
     assert w.grad is not None and w.grad.dtype == kind
 
 
 def test_never_pixels_times_bins_times_channels() -> None:
     index, weights, features = example(5, 300, 64, 100, 48)
-    runs = PoolingPlan.from_cells(index, 100)
+    plan = PoolingPlan.from_cells(index, 100)
     w, f = weights.float().requires_grad_(), features.float().requires_grad_()
     sizes = []
 
@@ -124,16 +124,16 @@ def test_never_pixels_times_bins_times_channels() -> None:
             return result
 
     with Watch():
-        pool_features(w, f, runs)[0].sum().backward()
+        pool_features(w, f, plan)[0].sum().backward()
     assert sizes and max(sizes) <= 300 * 64
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
-    runs = PoolingPlan.from_cells(torch.zeros(4, 3, dtype=torch.int32), 5)
+    plan = PoolingPlan.from_cells(torch.zeros(4, 3, dtype=torch.int32), 5)
     with pytest.raises(ValueError, match=r"weights \(4, 2\).*4 pixels x 3 bins"):
-        pool_features(torch.rand(4, 2), torch.rand(4, 2), runs)
+        pool_features(torch.rand(4, 2), torch.rand(4, 2), plan)
     with pytest.raises(ValueError, match=r"features \(3, 2\)"):
-        pool_features(torch.rand(4, 3), torch.rand(3, 2), runs)
+        pool_features(torch.rand(4, 3), torch.rand(3, 2), plan)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

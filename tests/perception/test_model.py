@@ -292,7 +292,7 @@ def test_instance_maps_show_the_classes_that_they_are_asked_for() -> None:
     targets = InstanceHead(config).targets([sample.objects], torch.device("cpu"))
     truck = sample.objects.identities[sample.objects.labels == 1]
     assert set(np.unique(targets["identity"])) == {0, *truck}
-    with pytest.raises(ValueError, match="heads.instances: categories names bus, which is not among car, truck"):
+    with pytest.raises(ValueError, match=r"heads\.instances: categories names bus, which is not among car, truck"):
         toy.config(heads={"instances": {"categories": ["bus"]}})
 
 

@@ -1,20 +1,12 @@
-from .bins import (
-    BINS,
-    Bins,
-    DepthBins,
-    FlatGround,
-    GroundRays,
-    HeightBins,
-    OffsetBins,
-    RatioBins,
-    build_bins,
-    depth_targets,
-    ground_rays,
-)
-from .lift import Lift, depth_loss
+from .bins import BINS, Bins, build_bins
+from .depth_bins import DepthBins
+from .depth_supervision import depth_loss, depth_targets
+from .ground_bins import FlatGround, HeightBins, OffsetBins, RatioBins
+from .lift import Lift
 from .placement import BEVFeatures, lift_cameras, lift_features, project_to_bev, resample_raster, stack_bev_features
 from .plan import LiftPlan, plan_lift
 from .rasters import RasterPlan, plan_raster
+from .rays import GroundRays, ground_rays
 
 __all__ = [
     "BINS",

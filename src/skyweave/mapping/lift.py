@@ -1,6 +1,5 @@
-"""The learned lift: depth weights and map features predicted from a camera's feature map."""
+"""The learned lift: depth weights and map features predicted from a camera's feature map (Lift-Splat, RS-DFM)."""
 
-import torch
 from torch import Tensor, nn
 
 from skyweave.mapping.bins import Bins
@@ -9,11 +8,13 @@ from skyweave.mapping.plan import LiftPlan
 
 
 class Lift(nn.Module):
-    """One 1x1 convolution predicts logits over the bins and the features to place (Lift-Splat-Shoot; RS-DFM).
+    """Predict logits over the bins and the features to lift by one 1x1 convolution.
+
+    As Lift-Splat-Shoot (arXiv 2008.05711) and RS-DFM (arXiv 2406.07032).
 
     Args:
-        in_channels: of the feature maps.
-        channels: of the map.
+        in_channels: channels of the feature maps.
+        channels: channels of the map.
         bins: parametrisation of depth; any of `skyweave.mapping.BINS`.
         normalisation: ``sum`` of weighted features as published, or their weighted ``mean``.
     """
@@ -24,7 +25,7 @@ class Lift(nn.Module):
         self.head = nn.Conv2d(in_channels, bins.count + channels, 1)
 
     def forward(self, features: Tensor, plan: LiftPlan, valid: Tensor | None = None) -> tuple[BEVFeatures, Tensor]:
-        """Lift a batch of cameras.
+        """Lift the feature maps of a batch of cameras.
 
         Args:
             features: (cameras, in_channels, rows, columns).
@@ -32,23 +33,15 @@ class Lift(nn.Module):
             valid: (cameras, rows, columns) bool feature pixels that count; default: all.
 
         Returns:
-            the maps (maps, channels, rows, columns), and the logits (cameras, bins, rows, columns) for `depth_loss`.
+            the maps (maps, channels, rows, columns), and the logits (cameras, bins, rows, columns) for
+            `skyweave.mapping.depth_loss`.
+
+        Raises:
+            ValueError: the plan is for other bins.
         """
         if plan.bins != self.bins:
             raise ValueError(f"the plan is for {plan.bins}, this lift predicts {self.bins}")
         logits, context = self.head(features).split([self.bins.count, self.channels], 1)
         weights = logits.float().softmax(1)
-        placed = lift_cameras(context, plan, weights=weights, valid=valid, normalisation=self.normalisation)
-        return placed, logits
-
-
-def depth_loss(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean cross-entropy of depth logits where the depth is known; 0 where it is nowhere.
-
-    Args:
-        logits: (cameras, bins, rows, columns).
-        targets: (cameras, rows, columns, bins) from `skyweave.mapping.depth_targets`.
-        mask: (cameras, rows, columns) bool.
-    """
-    entropy = -(targets.to(logits.dtype) * logits.log_softmax(1).permute(0, 2, 3, 1)).sum(-1)
-    return torch.where(mask, entropy, 0).sum() / mask.sum().clamp(min=1)
+        lifted = lift_cameras(context, plan, weights=weights, valid=valid, normalisation=self.normalisation)
+        return lifted, logits

@@ -1,4 +1,4 @@
-"""Placing: features of an observation of any geometry onto the map, with a mask of what was seen."""
+"""Features of an observation of any geometry on the map, with a mask of what was visible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.observation import GeoTransform
-from skyweave.mapping.bins import Bins, FlatGround
+from skyweave.mapping.bins import Bins
+from skyweave.mapping.ground_bins import FlatGround
 from skyweave.mapping.plan import LiftPlan, plan_lift
 from skyweave.mapping.pooling import pool_features, weighted_sum
 from skyweave.mapping.rasters import MIN_VALID_SHARE, RasterPlan, Resampling, plan_raster
 
 Normalisation = Literal["sum", "mean"]
-MEAN_EPSILON = 1e-3  # added to a cell's weight for the mean, so that a breath of weight does not become a full feature
+MEAN_EPSILON = 1e-3  # added to a cell's weight for the mean, so that a tiny weight does not become a full feature
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +29,10 @@ class BEVFeatures:
         features: (channels, rows, columns), or (maps, channels, rows, columns) from a batch, in channels-last memory;
             0 where nothing fell.
         visible: (rows, columns) or (maps, rows, columns) bool. Camera: some point over the cell's centre, from the
-            ground up to the bins' reach, is on a valid pixel of the picture. Raster: at least half of the cell's
+            ground up to the bins' reach, is on a valid pixel of the image. Raster: at least half of the cell's
             weight is valid pixels.
         weight: like ``visible``, float: the depth weight that fell in a cell; raster: its valid share.
-        grid: where it is; of a batch one for each map.
+        grid: the map; of a batch one for each map.
     """
 
     features: Tensor
@@ -53,19 +54,19 @@ def project_to_bev(
     resampling: Resampling | None = None,
     image_shape: tuple[int, int] | None = None,
 ) -> BEVFeatures:
-    """Place one observation's features.
+    """Project the features of one observation onto the map.
 
     Args:
-        features: (channels, rows, columns), over the whole picture.
-        geometry: of the picture: orthorectified, or a camera and its pose.
-        grid: where to.
+        features: (channels, rows, columns), over the whole image.
+        geometry: of the image: orthorectified, or a camera and its pose.
+        grid: the map.
         weights: camera: (bins, rows, columns) depth weights, a softmax over bins.
         bins: camera: what ``weights`` are over; default: the ground alone, which needs no weights.
         ground: camera: default a plane at height 0 of the world.
         valid: (rows, columns) bool: feature pixels that count; default: all.
         normalisation: camera: ``sum`` of weighted features as published, or their weighted ``mean``.
         resampling: raster: see `skyweave.mapping.rasters.plan_raster`.
-        image_shape: raster: (rows, columns) the geotransform is for, where features are coarser than the picture.
+        image_shape: raster: (rows, columns) the geotransform is for, where features are coarser than the image.
 
     Raises:
         ValueError: shapes that do not fit, bins without weights, or reference systems that cannot be reconciled.
@@ -97,14 +98,17 @@ def lift_cameras(
     valid: Tensor | None = None,
     normalisation: Normalisation = "sum",
 ) -> BEVFeatures:
-    """Place the features of a batch of cameras, differentiable in features and weights.
+    """Lift the features of a batch of cameras to the map, differentiable in features and weights.
 
     Args:
         features: (cameras, channels, rows, columns).
         plan: of these cameras.
         weights: (cameras, bins, rows, columns) depth weights; may be left out where the plan has one bin.
-        valid: (cameras, rows, columns) bool.
-        normalisation: see `project_to_bev`.
+        valid: (cameras, rows, columns) bool: feature pixels that count; default: all.
+        normalisation: ``sum`` of weighted features as published, or their weighted ``mean``.
+
+    Raises:
+        ValueError: shapes that are not the plan's, or bins without weights.
     """
     lifted, weight = lift_features(features, plan, weights=weights, valid=valid, normalisation=normalisation)
     return BEVFeatures(lifted, plan.visible(valid), weight, plan.grids)
@@ -118,38 +122,67 @@ def lift_features(
     valid: Tensor | None = None,
     normalisation: Normalisation = "sum",
 ) -> tuple[Tensor, Tensor]:
-    """`lift_cameras` without the mask: (maps, channels, rows, columns) features and (maps, rows, columns) weight."""
+    """Lift features as `lift_cameras` does, without the mask of what is visible.
+
+    Args:
+        features: (cameras, channels, rows, columns).
+        plan: of these cameras.
+        weights: (cameras, bins, rows, columns) depth weights; may be left out where the plan has one bin.
+        valid: (cameras, rows, columns) bool: feature pixels that count; default: all.
+        normalisation: ``sum`` of weighted features as published, or their weighted ``mean``.
+
+    Returns:
+        (maps, channels, rows, columns) features and (maps, rows, columns) weight.
+
+    Raises:
+        ValueError: shapes that are not the plan's, or bins without weights.
+    """
     cameras, channels = len(plan.cameras), features.shape[1] if features.ndim == 4 else -1
     if features.shape != (cameras, channels, *plan.feature_shape):
         raise ValueError(
             f"features have shape {tuple(features.shape)}; the plan is for ({cameras}, channels, "
             f"{plan.feature_shape[0]}, {plan.feature_shape[1]})"
         )
-    if weights is None:
-        if plan.bins.count > 1:
-            raise ValueError(f"{plan.bins} need depth weights (cameras, {plan.bins.count}, rows, columns)")
-        weights = features.new_ones(cameras, 1, *plan.feature_shape)
-    if weights.shape != (cameras, plan.bins.count, *plan.feature_shape):
-        raise ValueError(
-            f"weights have shape {tuple(weights.shape)}; the plan is for ({cameras}, {plan.bins.count}, "
-            f"{plan.feature_shape[0]}, {plan.feature_shape[1]})"
-        )
+    weights = _check_weights(weights, features, plan)
     if valid is not None:
         _check_valid(valid, (cameras, *plan.feature_shape))
         keep = valid[:, None].to(weights.device, torch.bool)
         weights = torch.where(keep, weights, 0)
         features = torch.where(keep, features, 0)  # 0 times NaN is NaN
-    pooled, weight = pool_features(_by_pixel(weights), _by_pixel(features), plan.runs)
+    pooled, weight = pool_features(_by_pixel(weights), _by_pixel(features), plan.pooling)
     lifted, weight = pooled.reshape(*plan.shape, channels).permute(0, 3, 1, 2), weight.reshape(plan.shape)
     if normalisation == "mean":
-        lifted = lifted / (weight[:, None] + MEAN_EPSILON)
-    elif normalisation != "sum":
+        return lifted / (weight[:, None] + MEAN_EPSILON), weight
+    if normalisation != "sum":
         raise ValueError(f"normalisation {normalisation!r} must be 'sum' or 'mean'")
-    return lifted, weight.detach() if normalisation == "sum" else weight
+    return lifted, weight.detach()
+
+
+def _check_weights(weights: Tensor | None, features: Tensor, plan: LiftPlan) -> Tensor:
+    """The depth weights, ones for a single bin, with the shape that the plan needs."""
+    if weights is None:
+        if plan.bins.count > 1:
+            raise ValueError(f"{plan.bins} need depth weights (cameras, {plan.bins.count}, rows, columns)")
+        return features.new_ones(len(features), 1, *plan.feature_shape)
+    if weights.shape != (len(features), plan.bins.count, *plan.feature_shape):
+        raise ValueError(
+            f"weights have shape {tuple(weights.shape)}; the plan is for ({len(features)}, {plan.bins.count}, "
+            f"{plan.feature_shape[0]}, {plan.feature_shape[1]})"
+        )
+    return weights
 
 
 def resample_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = None) -> BEVFeatures:
-    """Resample features (channels, rows, columns); pixels that are not valid take no part."""
+    """Resample the features of an orthorectified raster onto the map; pixels that are not valid take no part.
+
+    Args:
+        features: (channels, rows, columns).
+        plan: of this raster.
+        valid: (rows, columns) bool: pixels that count; default: all.
+
+    Raises:
+        ValueError: shapes that are not the plan's.
+    """
     if features.ndim != 3 or features.shape[1:] != plan.shape:
         raise ValueError(
             f"features have shape {tuple(features.shape)}; the plan is for (channels, {plan.shape[0]}, {plan.shape[1]})"
@@ -160,27 +193,39 @@ def resample_raster(features: Tensor, plan: RasterPlan, valid: Tensor | None = N
     flat = torch.cat([torch.where(mask > 0, features, 0), mask]).flatten(1).t()
     summed = weighted_sum(plan.values, flat, plan.pattern)
     weight = summed[:, -1].detach()
-    placed = torch.where(weight[:, None] > 0, summed[:, :-1] / weight.clamp(min=1e-6)[:, None], 0)
+    resampled = torch.where(weight[:, None] > 0, summed[:, :-1] / weight.clamp(min=1e-6)[:, None], 0)
     rows, columns = plan.grid.shape
     weight = weight.reshape(rows, columns).clamp(max=1)
-    return BEVFeatures(
-        placed.reshape(rows, columns, -1).permute(2, 0, 1), weight >= MIN_VALID_SHARE - 1e-6, weight, plan.grid
-    )
+    visible = weight >= MIN_VALID_SHARE - 1e-6
+    return BEVFeatures(resampled.reshape(rows, columns, -1).permute(2, 0, 1), visible, weight, plan.grid)
 
 
-def stack_bev_features(placed: Sequence[BEVFeatures]) -> BEVFeatures:
-    """Several platforms' maps of one shape as a batch (maps, channels, rows, columns)."""
-    grids = tuple(p.grid for p in placed if isinstance(p.grid, MapGrid))
-    if len(grids) != len(placed) or len({grid.shape for grid in grids}) != 1:
-        raise ValueError("stack takes single maps of one shape, such as `project_to_bev` gives")
+def stack_bev_features(maps: Sequence[BEVFeatures]) -> BEVFeatures:
+    """Return the maps of several platforms as a batch (maps, channels, rows, columns).
+
+    Args:
+        maps: single maps of one shape, as `project_to_bev` returns.
+
+    Raises:
+        ValueError: batches, or maps of several shapes.
+    """
+    grids = tuple(features.grid for features in maps if isinstance(features.grid, MapGrid))
+    if len(grids) != len(maps) or len({grid.shape for grid in grids}) != 1:
+        raise ValueError("stack_bev_features takes single maps of one shape, such as `project_to_bev` gives")
     features, visible, weight = (
-        torch.stack([getattr(p, n) for p in placed]) for n in ("features", "visible", "weight")
+        torch.stack([getattr(single, name) for single in maps]) for name in ("features", "visible", "weight")
     )
     return BEVFeatures(features, visible, weight, grids)
 
 
 def scale_geotransform(geometry: GeoTransform, image_shape: tuple[int, int], shape: tuple[int, int]) -> GeoTransform:
-    """The geotransform of a feature map of ``shape`` over an image of ``image_shape``."""
+    """Return the geotransform of a feature map over an image.
+
+    Args:
+        geometry: of the image.
+        image_shape: rows and columns of the image.
+        shape: rows and columns of the feature map.
+    """
     a, b, c, d, e, f = geometry.affine
     x, y = image_shape[1] / shape[1], image_shape[0] / shape[0]
     return GeoTransform(geometry.crs, (a * x, b * y, c, d * x, e * y, f))

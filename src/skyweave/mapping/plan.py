@@ -1,23 +1,26 @@
-"""The pooling plan: which map cell every (camera, pixel, bin) falls in. Geometry only, so it is made once a pose."""
+"""The plan of a lift: which map cell every (camera, pixel, bin) falls in. Geometry only, so it is made once a pose."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import NEAR_PLANE_M, CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
-from skyweave.mapping.bins import Bins, ground_rays
+from skyweave.mapping.bins import Bins
 from skyweave.mapping.pooling import PoolingPlan
+from skyweave.mapping.rays import ground_rays
 from skyweave.mapping.visibility import project_cells
 
 MAX_CACHED_PLANS, MAX_CACHED_BYTES = 32, 256 * 2**20
+Plan = TypeVar("Plan", bound="_Sized")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +29,13 @@ class LiftPlan:
 
     Attributes:
         cameras: the cameras, in the order of the features.
-        maps: for each camera the map it is placed on.
+        maps: for each camera the index of the map it is lifted to.
         grids: for each map where it lies; all of one shape.
         grounds: for each camera the ground it looks at.
         bins: parametrisation of depth.
         feature_shape: (rows, columns) of the cameras' feature maps.
         device: where the indices are.
-        runs: (cameras x rows x columns, bins) onto (maps x rows x columns) cells, for `skyweave.mapping.pooling`.
+        pooling: (cameras x rows x columns, bins) onto (maps x rows x columns) cells.
     """
 
     cameras: tuple[CameraGeometry, ...]
@@ -42,7 +45,7 @@ class LiftPlan:
     bins: Bins
     feature_shape: tuple[int, int]
     device: torch.device
-    runs: PoolingPlan
+    pooling: PoolingPlan
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -51,14 +54,14 @@ class LiftPlan:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the plan holds, without `seen`."""
-        return self.runs.nbytes
+        """Bytes that the plan holds, without `visible_pixels`."""
+        return self.pooling.nbytes
 
     @cached_property
-    def seen(self) -> Tensor:
-        """(cameras, heights, rows x columns) int32: the feature pixel that sees a cell's column at some heights.
+    def visible_pixels(self) -> Tensor:
+        """(cameras, heights, rows x columns) int32: the feature pixel onto which a point over a cell projects.
 
-        -1 where that point is out of the picture. Made when it is first asked for.
+        At several heights; -1 where that point is out of the image. Computed at the first access.
         """
         return torch.stack(
             [
@@ -68,22 +71,22 @@ class LiftPlan:
         )
 
     def visible(self, valid: Tensor | None = None) -> Tensor:
-        """(maps, rows, columns) bool: cells over whose centre some height up to the bins' reach is in a picture.
+        """Return (maps, rows, columns) bool: cells over whose centre some height up to the bins' reach is in an image.
 
         Args:
             valid: (cameras, rows, columns) bool feature pixels that count; default: all.
         """
-        seen = self.seen
+        pixels = self.visible_pixels
         if valid is None:
-            by_camera = (seen >= 0).any(1)
+            by_camera = (pixels >= 0).any(1)
         else:
-            flat = valid.to(seen.device, torch.bool).reshape(len(self.cameras), -1)
+            flat = valid.to(pixels.device, torch.bool).reshape(len(self.cameras), -1)
             flat = torch.cat([flat, flat.new_zeros(len(flat), 1)], 1)  # -1 takes the last one
-            index = torch.where(seen < 0, flat.shape[1] - 1, seen).long().reshape(len(flat), -1)
-            by_camera = flat.gather(1, index).reshape(seen.shape).any(1)
+            index = torch.where(pixels < 0, flat.shape[1] - 1, pixels).long().reshape(len(flat), -1)
+            by_camera = flat.gather(1, index).reshape(pixels.shape).any(1)
         visible = by_camera.new_zeros(len(self.grids), by_camera.shape[1])
-        for camera, m in enumerate(self.maps):
-            visible[m] |= by_camera[camera]
+        for camera, index_of_map in enumerate(self.maps):
+            visible[index_of_map] |= by_camera[camera]
         return visible.reshape(self.shape)
 
 
@@ -95,9 +98,9 @@ def plan_lift(
     grounds: Ground | Sequence[Ground] | None = None,
     maps: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
-    keep: bool = True,
+    cache: bool = True,
 ) -> LiftPlan:
-    """Make the plan, or take it from the last ones (32, or 256 MiB) if it was made for exactly this geometry.
+    """Return the plan of a lift, from the cache (32 plans, or 256 MiB) if it was made for exactly this geometry.
 
     Args:
         cameras: n cameras; their feature maps have one shape.
@@ -105,31 +108,31 @@ def plan_lift(
         bins: parametrisation of depth.
         feature_shape: (rows, columns) of a feature map over the whole picture.
         grounds: one ground, or one for each camera; default: a plane at height 0.
-        maps: (n,) index of the map each camera is placed on; default: all on the first.
+        maps: (n,) index of the map each camera is lifted to; default: all to the first.
         device: of the features that will be pooled.
-        keep: remember the plan; pointless where every camera is new, as in training. An elevation model is told by its
-            identity: do not change its heights in place.
+        cache: keep the plan; pointless where every camera is new, as in training. An elevation model is recognised by
+            its identity: do not change its heights in place.
 
     Raises:
-        ValueError: no cameras, lists of different lengths, grids of different shape, or a camera in another reference
-            system than its grid.
+        ValueError: no cameras, lists of different lengths, or grids of different shape.
+        DataError: a camera in another reference system than its grid.
     """
     cameras, grids_, grounds_, maps_ = _resolve(cameras, grids, grounds, maps)
     device = torch.device(device)
 
     def make() -> LiftPlan:
-        cells = grids_[0].rows * grids_[0].columns
+        num_cells = grids_[0].rows * grids_[0].columns
         index = []
         for camera, m, ground in zip(cameras, maps_, grounds_, strict=True):
             of_camera = cell_index(camera, grids_[m], ground, bins, feature_shape, device)
-            index.append(torch.where(of_camera < 0, -1, of_camera + m * cells) if m else of_camera)
-        runs = PoolingPlan.from_cells(torch.cat(index), cells * len(grids_))
-        return LiftPlan(cameras, maps_, grids_, grounds_, bins, feature_shape, device, runs)
+            index.append(torch.where(of_camera < 0, -1, of_camera + m * num_cells) if m else of_camera)
+        pooling = PoolingPlan.from_cells(torch.cat(index), num_cells * len(grids_))
+        return LiftPlan(cameras, maps_, grids_, grounds_, bins, feature_shape, device, pooling)
 
-    if not keep:
+    if not cache:
         return make()
     key = (tuple(map(_camera_key, cameras)), grids_, tuple(map(_ground_key, grounds_)), maps_, bins, feature_shape)
-    return cast(LiftPlan, PLANS.get((*key, device), make))
+    return PLANS.get((*key, device), make)
 
 
 def cell_index(
@@ -140,7 +143,19 @@ def cell_index(
     feature_shape: tuple[int, int],
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """(pixels, bins) int32 flat cell index of every node; -1 outside the grid and where the ray has no node."""
+    """Return (pixels, bins) int32 flat cell index of every node; -1 outside the grid and where the ray has no node.
+
+    Args:
+        camera: camera and pose.
+        grid: the map.
+        ground: that the camera looks at.
+        bins: parametrisation of depth.
+        feature_shape: (rows, columns) of the feature map.
+        device: of the result.
+
+    Raises:
+        DataError: the camera is in another reference system than the grid.
+    """
     check_same_crs(camera.crs, grid.crs, f"camera {camera.name}")
     rays = ground_rays(camera, ground, feature_shape, device)
     depths = bins.depths(rays)
@@ -157,11 +172,16 @@ def cell_index(
     return flat.masked_fill_(~inside, -1).int()
 
 
-def check_same_crs(crs: str | None, grid_crs: str | None, what: str) -> None:
-    """Refuse to mix reference systems.
+def check_same_crs(crs: str | None, grid_crs: str | None, name: str) -> None:
+    """Check that two reference systems are the same.
+
+    Args:
+        crs: of what ``name`` is, as WKT or ``EPSG:code``; None: a local frame.
+        grid_crs: of the grid.
+        name: for the message.
 
     Raises:
-        ValueError: they differ; the message names both.
+        DataError: they differ; the message names both.
     """
     if crs == grid_crs:
         return
@@ -170,36 +190,53 @@ def check_same_crs(crs: str | None, grid_crs: str | None, what: str) -> None:
 
         if CRS.from_user_input(crs) == CRS.from_user_input(grid_crs):
             return
-    raise ValueError(
-        f"{what} is in {crs or 'a local frame'}, the grid in {grid_crs or 'a local frame'}; give both in one "
+    raise DataError(
+        f"{name} is in {crs or 'a local frame'}, the grid in {grid_crs or 'a local frame'}; give both in one "
         "reference system"
     )
 
 
-class PlanCache:
-    """The most recently used plans by geometry, up to a number and a size; the newest is always kept."""
+class _Sized(Protocol):
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        ...
 
-    def __init__(self, size: int, nbytes: int) -> None:
-        self.size, self.nbytes = size, nbytes
+
+class PlanCache:
+    """The most recently used plans by geometry, up to a number and a size; the newest is always kept.
+
+    Args:
+        max_plans: number of plans.
+        max_bytes: bytes of all of them.
+    """
+
+    def __init__(self, max_plans: int, max_bytes: int) -> None:
+        self.max_plans, self.max_bytes = max_plans, max_bytes
         self.plans: OrderedDict[Hashable, Any] = OrderedDict()
         self.lock = threading.Lock()
 
-    def get(self, key: Hashable, make: Any) -> Any:
-        """The plan for this key, made if it is not there."""
+    def get(self, key: Hashable, make: Callable[[], Plan]) -> Plan:
+        """Return the plan for a key, made if it is not there.
+
+        Args:
+            key: the geometry.
+            make: makes the plan.
+        """
         with self.lock:
             if key in self.plans:
                 self.plans.move_to_end(key)
-                return self.plans[key]
+                return cast(Plan, self.plans[key])
         plan = make()
         with self.lock:
             self.plans[key] = plan
-            held = sum(kept.nbytes for kept in self.plans.values())
-            while len(self.plans) > 1 and (len(self.plans) > self.size or held > self.nbytes):
-                held -= self.plans.popitem(last=False)[1].nbytes
+            size = sum(cached.nbytes for cached in self.plans.values())
+            while len(self.plans) > 1 and (len(self.plans) > self.max_plans or size > self.max_bytes):
+                size -= self.plans.popitem(last=False)[1].nbytes
         return plan
 
     def clear(self) -> None:
-        """Forget all plans."""
+        """Drop all plans."""
         with self.lock:
             self.plans.clear()
 
@@ -215,7 +252,7 @@ def _resolve(
 ) -> tuple[tuple[CameraGeometry, ...], tuple[MapGrid, ...], tuple[Ground, ...], tuple[int, ...]]:
     cameras = tuple(cameras)
     if not cameras:
-        raise ValueError("no cameras to place")
+        raise ValueError("no cameras to lift")
     grids = (grids,) if isinstance(grids, MapGrid) else tuple(grids)
     if len({grid.shape for grid in grids}) != 1:
         raise ValueError(f"maps of one batch need one shape, got {sorted({grid.shape for grid in grids})}")
@@ -244,14 +281,14 @@ def _camera_key(geometry: CameraGeometry) -> Hashable:
 class _Identity:
     """Equal to another of the same object only; holds it, so that its id is not given to another."""
 
-    def __init__(self, thing: object) -> None:
-        self.thing = thing
+    def __init__(self, value: object) -> None:
+        self.value = value
 
     def __hash__(self) -> int:
-        return id(self.thing)
+        return id(self.value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.thing is self.thing
+        return isinstance(other, _Identity) and other.value is self.value
 
 
 def _ground_key(ground: Ground) -> Hashable:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-with warnings.catch_warnings():  # torch says once a process that its compressed sparse tensors are young
+with warnings.catch_warnings():  # torch warns once a process that its compressed sparse tensors are in beta
     warnings.simplefilter("ignore", UserWarning)
     torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
 
@@ -43,9 +43,19 @@ class CSRPattern:
 
     @classmethod
     def from_entries(cls, pixel: Tensor, cell: Tensor, pixels: int, cells: int) -> "CSRPattern":
-        """From the (values,) integer pixel and cell of each value, ordered by pixel."""
+        """Return the pattern of values ordered by pixel.
+
+        Args:
+            pixel: (values,) integer column of each value, rising.
+            cell: (values,) integer row of each value.
+            pixels: number of columns.
+            cells: number of rows.
+
+        Raises:
+            ValueError: more than 32-bit indices can hold.
+        """
         if max(cells, pixels, len(cell)) >= 2**31:
-            raise ValueError(f"{cells} cells x {pixels} pixels with {len(cell)} values; place fewer cameras at once")
+            raise ValueError(f"{cells} cells x {pixels} pixels with {len(cell)} values; lift fewer cameras at once")
         cell = cell.int()
         by_cell, order = cell.sort(stable=True)
         return cls(cells, pixels, _pointer(pixel, pixels), cell, _pointer(by_cell, cells), pixel.int()[order], order)
@@ -56,17 +66,25 @@ class CSRPattern:
         return sum(t.nbytes for t in (self.pixel_pointer, self.cell, self.cell_pointer, self.pixel, self.order))
 
     def matrix(self, values: Tensor) -> Tensor:
-        """(cells, pixels) compressed sparse rows from values ordered by pixel."""
+        """Return (cells, pixels) compressed sparse rows.
+
+        Args:
+            values: (values,) ordered by pixel.
+        """
         return torch.sparse_csr_tensor(self.cell_pointer, self.pixel, values[self.order], (self.cells, self.pixels))
 
     def transposed(self, values: Tensor) -> Tensor:
-        """(pixels, cells) compressed sparse rows from values ordered by pixel."""
+        """Return (pixels, cells) compressed sparse rows.
+
+        Args:
+            values: (values,) ordered by pixel.
+        """
         return torch.sparse_csr_tensor(self.pixel_pointer, self.cell, values, (self.pixels, self.cells))
 
 
 @dataclass(frozen=True, eq=False)
 class PoolingPlan:
-    """How weights (pixels x bins) become values of a pattern.
+    """The plan of a pooling: how weights (pixels x bins) become values of a sparse matrix.
 
     Attributes:
         bins: number of bins.
@@ -87,7 +105,12 @@ class PoolingPlan:
 
     @classmethod
     def from_cells(cls, index: Tensor, cells: int) -> "PoolingPlan":
-        """From the (pixels, bins) int32 flat cell index of each node, -1 for nowhere."""
+        """Return the plan for the cells that nodes fall in.
+
+        Args:
+            index: (pixels, bins) int32 flat cell index of each node, -1 for nowhere.
+            cells: number of cells.
+        """
         pixels, bins = index.shape
         begins = torch.ones_like(index, dtype=torch.bool)
         torch.ne(index[:, 1:], index[:, :-1], out=begins[:, 1:])
@@ -98,13 +121,13 @@ class PoolingPlan:
         return cls(bins, torch.cat([offsets, offsets.new_tensor([pixels * bins])]), kept, pattern)
 
 
-def pool_features(weights: Tensor, features: Tensor, runs: PoolingPlan) -> tuple[Tensor, Tensor]:
+def pool_features(weights: Tensor, features: Tensor, plan: PoolingPlan) -> tuple[Tensor, Tensor]:
     """Sum weighted features over cells, and the weights themselves.
 
     Args:
         weights: (pixels, bins) depth weights.
         features: (pixels, channels).
-        runs: where they go.
+        plan: which cells they go to.
 
     Returns:
         (cells, channels) features and (cells,) weight, with gradients to both inputs; float32 for half-precision
@@ -113,36 +136,42 @@ def pool_features(weights: Tensor, features: Tensor, runs: PoolingPlan) -> tuple
     Raises:
         ValueError: shapes that are not the plan's.
     """
-    pixels = runs.pattern.pixels
-    if weights.shape != (pixels, runs.bins) or features.ndim != 2 or len(features) != pixels:
+    pixels = plan.pattern.pixels
+    if weights.shape != (pixels, plan.bins) or features.ndim != 2 or len(features) != pixels:
         raise ValueError(
             f"weights {tuple(weights.shape)} and features {tuple(features.shape)} do not fit a plan of {pixels} pixels "
-            f"x {runs.bins} bins; make the plan for this feature map and these bins"
+            f"x {plan.bins} bins; make the plan for this feature map and these bins"
         )
-    weights, features = _one_type(weights, features)
+    weights, features = _common_dtype(weights, features)
     with torch.autocast(features.device.type, enabled=False):
-        pooled, weight = _Pool.apply(weights, features, runs)
+        pooled, weight = _Pool.apply(weights, features, plan)
     return pooled, weight
 
 
 def weighted_sum(values: Tensor, features: Tensor, pattern: CSRPattern) -> Tensor:
-    """(cells, channels) sums of features (pixels, channels) with fixed values (values,); gradients to the features."""
-    _, features = _one_type(features, features)
+    """Return (cells, channels) sums of features with fixed weights, with gradients to the features.
+
+    Args:
+        values: (values,) weights, ordered by pixel.
+        features: (pixels, channels).
+        pattern: which pixel and cell each value is of.
+    """
+    _, features = _common_dtype(features, features)
     with torch.autocast(features.device.type, enabled=False):
-        summed: Tensor = _Weigh.apply(values.to(features.dtype), features, pattern)
+        summed: Tensor = _WeightedSum.apply(values.to(features.dtype), features, pattern)
     return summed
 
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, features: Tensor, runs: PoolingPlan) -> tuple[Tensor, Tensor]:
-        sums = torch.segment_reduce(weights.contiguous().reshape(-1), "sum", offsets=runs.offsets, unsafe=True)
-        values = sums[runs.kept]
+    def forward(ctx: Any, weights: Tensor, features: Tensor, plan: PoolingPlan) -> tuple[Tensor, Tensor]:
+        sums = torch.segment_reduce(weights.contiguous().reshape(-1), "sum", offsets=plan.offsets, unsafe=True)
+        values = sums[plan.kept]
         features = features.contiguous()
         ctx.save_for_backward(values, features)
         ctx.set_materialize_grads(False)
-        ctx.runs = runs
-        matrix = runs.pattern.matrix(values)
+        ctx.plan = plan
+        matrix = plan.pattern.matrix(values)
         # one column, not a vector: without MKL torch has sparse times matrix only
         return matrix @ features, (matrix @ features.new_ones(len(features), 1))[:, 0]
 
@@ -154,7 +183,7 @@ class _Pool(torch.autograd.Function):
             return _pool_gradients(ctx, pooled, weight)
 
 
-class _Weigh(torch.autograd.Function):
+class _WeightedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, features: Tensor, pattern: CSRPattern) -> Tensor:
         ctx.save_for_backward(values)
@@ -173,22 +202,22 @@ def _pool_gradients(
     ctx: Any, pooled: Tensor | None, weight: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None, None]:
     values, features = ctx.saved_tensors
-    runs: PoolingPlan = ctx.runs
+    plan: PoolingPlan = ctx.plan
     pooled = None if pooled is None else pooled.contiguous()
     to_weights = to_features = None
     if ctx.needs_input_grad[0]:
         of_values = torch.zeros_like(values)
         if pooled is not None:
             # a run's value has the gradient <gradient of its cell, feature of its pixel>: only these are computed
-            products = runs.pattern.transposed(of_values)
+            products = plan.pattern.transposed(of_values)
             of_values = torch.sparse.sampled_addmm(products, features, pooled.t(), beta=0.0).values()
         if weight is not None:
-            of_values = of_values + weight[runs.pattern.cell]
-        of_runs = values.new_zeros(len(runs.offsets) - 1).index_copy_(0, runs.kept, of_values)
-        size = runs.pattern.pixels * runs.bins
-        to_weights = of_runs.repeat_interleave(runs.offsets.diff(), output_size=size).reshape(-1, runs.bins)
+            of_values = of_values + weight[plan.pattern.cell]
+        of_runs = values.new_zeros(len(plan.offsets) - 1).index_copy_(0, plan.kept, of_values)
+        size = plan.pattern.pixels * plan.bins
+        to_weights = of_runs.repeat_interleave(plan.offsets.diff(), output_size=size).reshape(-1, plan.bins)
     if ctx.needs_input_grad[1] and pooled is not None:
-        to_features = runs.pattern.transposed(values) @ pooled
+        to_features = plan.pattern.transposed(values) @ pooled
     return to_weights, to_features, None
 
 
@@ -199,7 +228,7 @@ def _pointer(sorted_index: Tensor, size: int) -> Tensor:
     return pointer.int()
 
 
-def _one_type(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _common_dtype(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Sparse products exist for float32 and float64."""
-    kind = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
-    return a.to(kind), b.to(kind)
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    return a.to(dtype), b.to(dtype)

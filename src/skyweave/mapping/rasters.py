@@ -1,9 +1,8 @@
 """Orthorectified rasters onto the map: resampling as the same sparse product as the lift, with fixed weights."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,20 +12,19 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.observation import GeoTransform
 from skyweave.mapping.plan import PLANS
 from skyweave.mapping.pooling import CSRPattern
+from skyweave.mapping.reprojection import PointTransform, evaluate_on_lattice, grid_raster_transforms
 
 Resampling = Literal["bilinear", "area"]
 MIN_SAMPLES_PER_CELL = 8  # least number of sample points across a cell for area means
-MAX_LATTICE_ERROR = 0.02  # of a cell or pixel, that interpolating a reprojection may add
-MIN_LATTICE_POINTS = 17  # points a side
 MIN_VALID_SHARE = 0.5  # of a cell's weight must be valid pixels
 
 
 @dataclass(frozen=True, eq=False)
 class RasterPlan:
-    """A raster onto a grid.
+    """How a raster is resampled onto a grid.
 
     Attributes:
-        grid: where it goes.
+        grid: the map.
         shape: (rows, columns) of the raster.
         pattern: (rows x columns) pixels onto cells.
         values: (values,) float64 weights; they sum to the covered share of each cell, 1 for all of it.
@@ -50,21 +48,21 @@ def plan_raster(
     resampling: Resampling | None = None,
     device: torch.device | str = "cpu",
 ) -> RasterPlan:
-    """Make the plan, or take it from those kept.
+    """Return the plan of a resampling, from the cache if it was made for exactly this geometry.
 
     Args:
         geometry: of a raster of ``shape``; in any reference system that pyproj knows, also degrees.
-        shape: (rows, columns).
-        grid: where it goes.
+        shape: (rows, columns) of the raster.
+        grid: the map.
         resampling: ``bilinear`` between pixel centres; ``area``: the mean over what a cell covers; default: area
             where pixels are smaller than cells.
         device: of the features.
 
     Raises:
-        ValueError: one of raster and grid is in a local frame and the other is not, or an affine that is degenerate.
+        DataError: one of raster and grid is in a local frame and the other is not, or an affine that is degenerate.
     """
     key = (geometry, shape, grid, resampling, torch.device(device))
-    return cast(RasterPlan, PLANS.get(key, lambda: _make(geometry, shape, grid, resampling, device)))
+    return PLANS.get(key, lambda: _make(geometry, shape, grid, resampling, device))
 
 
 def _make(
@@ -74,7 +72,7 @@ def _make(
     resampling: Resampling | None,
     device: torch.device | str,
 ) -> RasterPlan:
-    to_pixels, to_cells = _mappings(geometry, grid)
+    to_pixels, to_cells = grid_raster_transforms(geometry, grid)
     if resampling is None:
         resampling = "area" if _pixels_per_cell(to_pixels, grid) > 1.0 else "bilinear"
     if resampling == "bilinear":
@@ -85,56 +83,6 @@ def _make(
     entries = [torch.as_tensor(np.ascontiguousarray(array[order]), device=device) for array in (pixel, cell, value)]
     pattern = CSRPattern.from_entries(entries[0], entries[1], shape[0] * shape[1], grid.rows * grid.columns)
     return RasterPlan(grid, shape, pattern, entries[2])
-
-
-PointTransform = Callable[[np.ndarray], np.ndarray]
-
-
-def _mappings(geometry: GeoTransform, grid: MapGrid) -> tuple[PointTransform, PointTransform]:
-    """From fractional (row, column) of the grid to those of the raster, and back."""
-    a, b, c, d, e, f = geometry.affine
-    determinant = a * e - b * d
-    if not (np.isfinite(geometry.affine).all() and abs(determinant) > 0):
-        raise ValueError(f"the affine {geometry.affine} is degenerate; a raster needs pixels of some size")
-    if (geometry.crs is None) != (grid.crs is None):
-        raise ValueError(
-            f"the raster is in {geometry.crs or 'a local frame'}, the grid in {grid.crs or 'a local frame'}: there is "
-            "no way between them"
-        )
-    forth, back = _transforms(grid.crs, geometry.crs)
-
-    def to_pixels(cells: np.ndarray) -> np.ndarray:
-        x, y = np.moveaxis(forth(grid.world_from_cells(cells)), -1, 0)
-        x, y = x - c, y - f
-        return np.stack([(a * y - d * x) / determinant, (e * x - b * y) / determinant], -1)
-
-    def to_cells(pixels: np.ndarray) -> np.ndarray:
-        row, column = pixels[..., 0], pixels[..., 1]
-        world = np.stack([a * column + b * row + c, d * column + e * row + f], -1)
-        return grid.cells_from_world(back(world))
-
-    return to_pixels, to_cells
-
-
-def _transforms(grid_crs: str | None, crs: str | None) -> tuple[PointTransform, PointTransform]:
-    """World coordinates of the grid to those of the raster, and back."""
-    if crs == grid_crs:
-        return (lambda points: points), (lambda points: points)
-    from pyproj import CRS, Transformer
-
-    if CRS.from_user_input(crs) == CRS.from_user_input(grid_crs):
-        return (lambda points: points), (lambda points: points)
-
-    def mapping(source: str | None, target: str | None) -> PointTransform:
-        transformer = Transformer.from_crs(source, target, always_xy=True)
-
-        def transform(points: np.ndarray) -> np.ndarray:
-            moved = np.stack(transformer.transform(points[..., 0], points[..., 1]), -1)
-            return np.where(np.isfinite(moved), moved, np.nan)
-
-        return transform
-
-    return mapping(grid_crs, crs), mapping(crs, grid_crs)
 
 
 def _pixels_per_cell(to_pixels: PointTransform, grid: MapGrid) -> float:
@@ -150,12 +98,12 @@ def _bilinear(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels, cells and weights: four pixels around each cell's centre, fewer at the raster's edge."""
     rows, columns = np.arange(grid.rows) + 0.5, np.arange(grid.columns) + 0.5
-    place = _on_lattice(to_pixels, rows, columns).reshape(-1, 2)
+    position = evaluate_on_lattice(to_pixels, rows, columns).reshape(-1, 2)
     with np.errstate(invalid="ignore"):
-        cell = np.flatnonzero(((place >= 0) & (place <= shape)).all(-1))
-    place = place[cell] - 0.5
-    low = np.floor(place).astype(np.int64)
-    share = place - low
+        cell = np.flatnonzero(((position >= 0) & (position <= shape)).all(-1))
+    position = position[cell] - 0.5
+    low = np.floor(position).astype(np.int64)
+    share = position - low
     entries = []
     for down in (0, 1):
         for right in (0, 1):
@@ -177,11 +125,11 @@ def _area(
     parts = max(1, math.ceil(MIN_SAMPLES_PER_CELL / max(_pixels_per_cell(to_pixels, grid), 1e-6)))
     rows = top + (np.arange((bottom - top) * parts) + 0.5) / parts
     columns = left + (np.arange((right - left) * parts) + 0.5) / parts
-    place = _on_lattice(to_cells, rows, columns)
+    position = evaluate_on_lattice(to_cells, rows, columns)
     with np.errstate(invalid="ignore"):
-        inside = ((place >= 0) & (place < grid.shape)).all(-1)
+        inside = ((position >= 0) & (position < grid.shape)).all(-1)
     i, j = np.nonzero(inside)
-    index = place[i, j].astype(np.int64)
+    index = position[i, j].astype(np.int64)
     cell = index[:, 0] * grid.columns + index[:, 1]
     pixel = rows[i].astype(np.int64) * shape[1] + columns[j].astype(np.int64)
     both, count = np.unique(pixel * (grid.rows * grid.columns) + cell, return_counts=True)
@@ -194,7 +142,7 @@ def _area(
 
 def _wholly_inside(to_pixels: PointTransform, shape: tuple[int, int], grid: MapGrid) -> np.ndarray:
     """(rows x columns,) bool: cells with all four corners in the raster."""
-    corners = _on_lattice(to_pixels, np.arange(grid.rows + 1.0), np.arange(grid.columns + 1.0))
+    corners = evaluate_on_lattice(to_pixels, np.arange(grid.rows + 1.0), np.arange(grid.columns + 1.0))
     with np.errstate(invalid="ignore"):
         inside = np.asarray(((corners >= -1e-6) & (corners <= np.array(shape) + 1e-6)).all(-1))
     whole: np.ndarray = (inside[1:, 1:] & inside[1:, :-1] & inside[:-1, 1:] & inside[:-1, :-1]).reshape(-1)
@@ -204,40 +152,10 @@ def _wholly_inside(to_pixels: PointTransform, shape: tuple[int, int], grid: MapG
 def _window(to_pixels: PointTransform, shape: tuple[int, int], grid: MapGrid) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) of the raster's pixels that the grid can cover, from points along its edges."""
     rows, columns = np.linspace(0, grid.rows, 21), np.linspace(0, grid.columns, 21)
-    place = to_pixels(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1))
-    if not np.isfinite(place).any():
+    position = to_pixels(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1))
+    if not np.isfinite(position).any():
         return 0, 0, 0, 0
-    low = np.floor(np.nanmin(place, axis=(0, 1))) - 2
-    high = np.ceil(np.nanmax(place, axis=(0, 1))) + 2
+    low = np.floor(np.nanmin(position, axis=(0, 1))) - 2
+    high = np.ceil(np.nanmax(position, axis=(0, 1))) + 2
     (top, left), (bottom, right) = np.clip(low, 0, shape).astype(int), np.clip(high, 0, shape).astype(int)
     return int(top), int(left), int(bottom), int(right)
-
-
-def _on_lattice(mapping: PointTransform, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(rows, columns, 2) of the mapping, which is smooth: computed on a lattice fine enough, interpolated between."""
-    size = MIN_LATTICE_POINTS
-    while size < max(len(rows), len(columns)):
-        knots = [np.linspace(axis[0], axis[-1], min(size, len(axis))) for axis in (rows, columns)]
-        exact = mapping(np.stack(np.meshgrid(*knots, indexing="ij"), -1))
-        between = [(axis[1:] + axis[:-1]) / 2 for axis in knots]
-        if all(len(axis) for axis in between):
-            truth = mapping(np.stack(np.meshgrid(*between, indexing="ij"), -1))
-            guess = (exact[1:, 1:] + exact[1:, :-1] + exact[:-1, 1:] + exact[:-1, :-1]) / 4
-            if np.isfinite(exact).all() and np.abs(truth - guess).max() < MAX_LATTICE_ERROR:
-                return _interpolate(exact, knots, rows, columns)
-        size = size * 2 - 1
-    return mapping(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1))
-
-
-def _interpolate(values: np.ndarray, knots: list[np.ndarray], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Bilinear, on a regular lattice."""
-    low, share = [], []
-    for axis, places in zip(knots, (rows, columns), strict=True):
-        fraction = (places - axis[0]) / (axis[1] - axis[0])
-        index = np.clip(fraction.astype(np.int64), 0, len(axis) - 2)
-        low.append(index)
-        share.append(fraction - index)
-    down = values[low[0]] * (1 - share[0])[:, None, None] + values[low[0] + 1] * share[0][:, None, None]
-    right = share[1][:, None]
-    across: np.ndarray = down[:, low[1]] * (1 - right) + down[:, low[1] + 1] * right
-    return across

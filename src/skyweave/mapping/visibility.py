@@ -1,4 +1,4 @@
-"""Which cells a camera sees: the points over a cell's centre that project into the picture."""
+"""Which cells a camera sees: the points over a cell's centre that project into the image."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.mapping.bins import Bins
 
-NUM_HEIGHTS = 4  # points over a cell's centre that are looked for, from the ground to the bins' reach
+NUM_HEIGHTS = 4  # points over a cell's centre that are projected, from the ground to the bins' reach
 MAX_DISTORTION_ERROR = (
     1e-3  # a lens model that folds over maps points outside its field back into the picture; relative
 )
@@ -24,20 +24,28 @@ def project_cells(
     feature_shape: tuple[int, int],
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """The feature pixel that looks at each cell at several heights.
+    """Project points over each cell at several heights onto the feature map.
 
-    What stands in front (buildings, a ridge) takes nothing away: that is not known from the geometry alone.
+    What stands in front (buildings, a ridge) is not taken into account: it is not known from the geometry alone.
+
+    Args:
+        camera: camera and pose.
+        grid: the map.
+        ground: under it.
+        bins: whose reach is the largest height.
+        feature_shape: (rows, columns) of the feature map.
+        device: of the result.
 
     Returns:
-        (heights, rows x columns) int32 flat feature pixel, -1 where the point is not in the picture, the ground is
+        (heights, rows x columns) int32 flat feature pixel, -1 where the point is not in the image, the ground is
         unknown there, or the camera is below the ground.
     """
     base, clearance = _base(camera, grid, ground, device)
     reach = bins.reach(clearance) if np.isfinite(clearance) else 0.0
-    rises = (
+    above = (
         torch.linspace(0, reach, NUM_HEIGHTS, dtype=torch.float64, device=device) if reach > 0 else base.new_zeros(1)
     )
-    heights = base + rises[:, None, None]  # (heights, rows or 1, columns or 1)
+    heights = base + above[:, None, None]  # (heights, rows or 1, columns or 1)
     u, v = _project(camera, grid, heights, device)
     rows, columns = feature_shape
     u, v = u * (columns / camera.camera.columns), v * (rows / camera.camera.rows)
@@ -45,7 +53,7 @@ def project_cells(
     if isinstance(ground, GroundPlane) and clearance <= 0:
         inside = torch.zeros_like(inside)
     pixel = v.floor() * columns + u.floor()
-    return pixel.masked_fill(~inside, -1).int().reshape(len(rises), -1)
+    return pixel.masked_fill(~inside, -1).int().reshape(len(above), -1)
 
 
 def _base(camera: CameraGeometry, grid: MapGrid, ground: Ground, device: torch.device | str) -> tuple[Tensor, float]:
@@ -60,7 +68,7 @@ def _base(camera: CameraGeometry, grid: MapGrid, ground: Ground, device: torch.d
 def _project(
     camera: CameraGeometry, grid: MapGrid, heights: Tensor, device: torch.device | str
 ) -> tuple[Tensor, Tensor]:
-    """Picture coordinates (heights, rows, columns) of points over the cells' centres; NaN behind the camera."""
+    """Image coordinates (heights, rows, columns) of points over the cells' centres; NaN behind the camera."""
     centres = grid.cell_centres()
     if any(camera.camera.distortion):
         return _project_distorted(camera, centres, heights)
@@ -78,11 +86,11 @@ def _project_distorted(camera: CameraGeometry, centres: np.ndarray, heights: Ten
     z = np.broadcast_to(heights.cpu().numpy(), (len(heights), *centres.shape[:2]))
     points = np.concatenate([np.broadcast_to(centres, (*z.shape, 2)), z[..., None]], -1)
     pixels, depth = camera.project(points)
-    near = camera.camera.inside(pixels)
-    true = (points[near] - camera.position) / depth[near][:, None]
-    error = np.abs(camera.world_rays(pixels[near]) - true).max(-1)
-    good = np.zeros(near.shape, bool)
+    inside = camera.camera.inside(pixels)
+    true = (points[inside] - camera.position) / depth[inside][:, None]
+    error = np.abs(camera.world_rays(pixels[inside]) - true).max(-1)
+    valid = np.zeros(inside.shape, bool)
     with np.errstate(invalid="ignore"):
-        good[near] = error < MAX_DISTORTION_ERROR * np.linalg.norm(true, axis=-1)
-    u, v = (torch.as_tensor(np.where(good, pixels[..., i], np.nan), device=heights.device) for i in (0, 1))
+        valid[inside] = error < MAX_DISTORTION_ERROR * np.linalg.norm(true, axis=-1)
+    u, v = (torch.as_tensor(np.where(valid, pixels[..., i], np.nan), device=heights.device) for i in (0, 1))
     return u, v

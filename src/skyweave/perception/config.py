@@ -105,6 +105,10 @@ class PerceptionConfig:
                 f"history {self.history} and horizon {self.horizon} must be at least 1 frame, interval "
                 f"{self.interval} more than 0 s"
             )
+        try:
+            self.lift.build()
+        except UnknownNameError as error:
+            raise ConfigError(f"lift.bins: {error}") from error
         if self.fusion not in FUSIONS:
             raise ConfigError(f"no fusion {self.fusion!r}; there are {', '.join(FUSIONS)}")
         heads = {name: _head_config(name, options) for name, options in self.heads.items()}

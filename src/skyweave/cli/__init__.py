@@ -1,1 +1,3 @@
-"""The command line: one file a command, each with ``add_parser(subparsers)`` and ``run(args) -> int``."""
+"""The command line. A command is `command_X.py` in the room it works for; `main` lists them."""
+
+__all__: list[str] = []

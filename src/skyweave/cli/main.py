@@ -1,4 +1,4 @@
-"""``skyweave``: finds the command, runs it, and turns a user's mistake into one line."""
+"""``skyweave``: find the command, run it, and answer a user's mistake in one line."""
 
 import argparse
 import errno
@@ -6,7 +6,8 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import skyweave
 from skyweave.core.errors import MissingExtraError, SkyweaveError
@@ -58,22 +59,29 @@ EXTRAS = {
     "mcap_protobuf": "record",
     "foxglove_schemas_protobuf": "record",
 }
-FAULT = 1
-USER_ERROR = 2
-INTERRUPTED = 130
+COMPLETION_SHELLS = ("bash", "zsh", "tcsh")
+EXIT_FAULT = 1
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
 REPORT = f"""
-This is a fault of skyweave {skyweave.__version__}, not a mistake of yours. Please report it with the command and the lines above:
-https://github.com/skyweave/skyweave/issues"""
+This is a fault of skyweave {skyweave.__version__}, not a mistake of yours.
+Please report it with the command and the lines above: https://github.com/skyweave/skyweave/issues"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code.
+    """Run one command.
 
-    0: done; 1: a check failed (the command says which); 2: the user can mend it (one ``error:`` line on standard
-    error); 130: interrupted. ``SKYWEAVE_DEBUG=1`` shows the traceback of an error instead.
+    ``SKYWEAVE_DEBUG=1`` shows the traceback of every error.
+
+    Args:
+        arguments: of the command line; default: ``sys.argv``.
+
+    Returns:
+        0: done; 1: a check failed (the command says which), or a fault of skyweave (with a traceback); 2: the user can
+        mend it (one ``error:`` line on standard error); 130: interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = build_parser(arguments[0] if arguments else None)
+    parser = build_parser(arguments[:1])
     args = parser.parse_args(arguments)
     if args.command is None:
         parser.print_help()
@@ -87,36 +95,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # `skyweave sensors | head` is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        error = as_user_error(error)
-        if os.environ.get("SKYWEAVE_DEBUG") == "1" or not isinstance(error, (SkyweaveError, OSError)):
-            traceback.print_exception(error)
-            if not isinstance(error, (SkyweaveError, OSError)):
-                print(REPORT, file=sys.stderr)
-            return FAULT
-        print(f"error: {describe(error)}", file=sys.stderr)
-        return USER_ERROR
+        return report_error(as_user_error(error))
 
 
-def build_parser(wanted: str | None = None) -> argparse.ArgumentParser:
-    """The whole parser; only the ``wanted`` command's module is imported, so that help stays fast."""
+def report_error(error: Exception) -> int:
+    """Print an error: one line for what the user can mend, else a traceback and where to report it.
+
+    Args:
+        error: what a command raised.
+
+    Returns:
+        The exit code.
+    """
+    user_error = isinstance(error, SkyweaveError | OSError)
+    if user_error and os.environ.get("SKYWEAVE_DEBUG") != "1":
+        print(f"error: {describe_error(error)}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    traceback.print_exception(error)
+    if not user_error:
+        print(REPORT, file=sys.stderr)
+    return EXIT_FAULT
+
+
+def build_parser(commands: Collection[str]) -> argparse.ArgumentParser:
+    """Build the parser of all commands.
+
+    Args:
+        commands: whose options are declared; only their modules are imported, so that help stays fast.
+    """
     parser = argparse.ArgumentParser(
         prog="skyweave",
         description="One backbone for every sensor that looks at the Earth.",
-        epilog="`skyweave COMMAND --help` tells more. Set SKYWEAVE_DEBUG=1 to see tracebacks.",
+        epilog="`skyweave COMMAND --help` explains a command. Set SKYWEAVE_DEBUG=1 to see tracebacks.",
     )
     parser.add_argument("--version", action="version", version=f"skyweave {skyweave.__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=COMPLETION_SHELLS,
+        help="print the script that makes a shell complete commands, options and files",
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
-        if name == wanted:
+        if name in commands:
             importlib.import_module(module).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=summary, add_help=False)
     return parser
+
+
+class _PrintCompletion(argparse.Action):
+    """Print the completion of all commands for a shell, and exit."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        from skyweave.cli.completion import completion_script
+
+        print(completion_script(build_parser(COMMANDS), str(values)))
+        parser.exit(0)
 
 
 def as_user_error(error: Exception) -> Exception:
@@ -133,7 +179,7 @@ def as_user_error(error: Exception) -> Exception:
     return error
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return one line that names the thing and the remedy.
 
     Args:

@@ -17,7 +17,7 @@ from skyweave.cli.main import main
 from skyweave.core.errors import DataError
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
-from skyweave.embedding import embed_scene
+from skyweave.embedding import EmbeddingConfig, embed_scene
 
 RGB = get_sensor("rgb")
 TRANSFORM = Affine(0.5, 0, 370_000, 0, -0.5, 5_800_000)
@@ -62,7 +62,9 @@ def direct(path: Path, backbone: Backbone, patch_size: int | None = None) -> np.
 @pytest.mark.parametrize(("rows", "columns"), [(64, 64), (61, 83), (100, 8)])
 def test_single_tile_equals_direct_embedding(tmp_path: Path, backbone: Backbone, rows: int, columns: int) -> None:
     scene, output = write_scene(tmp_path / "scene.tif", rows, columns), tmp_path / "out.tif"
-    result = embed_scene(scene, output, backbone, RGB, unit="uint8", tile=128, overlap=0, storage="float32")
+    result = embed_scene(
+        scene, output, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=128, overlap=0, storage="float32")
+    )
     expected = direct(scene, backbone)
     assert (result.rows, result.columns) == expected.shape[1:] == (-(-rows // 8), -(-columns // 8))
     np.testing.assert_array_equal(read(output), expected)
@@ -71,7 +73,15 @@ def test_single_tile_equals_direct_embedding(tmp_path: Path, backbone: Backbone,
 
 def test_georeference_is_exact_and_the_file_tells_what_it_is(tmp_path: Path, backbone: Backbone) -> None:
     scene, output = write_scene(tmp_path / "scene.tif", 61, 83), tmp_path / "out.tif"
-    result = embed_scene(scene, output, backbone, RGB, unit="uint8", patch_size=4, tile=32, overlap=8, model_name="m")
+    result = embed_scene(
+        scene,
+        output,
+        backbone,
+        RGB,
+        unit="uint8",
+        model_name="m",
+        config=EmbeddingConfig(patch_size=4, tile=32, overlap=8),
+    )
     assert result.ground_sample_distance == 2
     with rasterio.open(output) as target:
         assert target.crs == "EPSG:32633"
@@ -88,12 +98,14 @@ def test_tiling_is_deterministic_and_seams_are_small(tmp_path: Path, backbone: B
     scene = write_scene(tmp_path / "scene.tif", 203, 190)
     tiled, again = tmp_path / "tiled.tif", tmp_path / "again.tif"
     for output in (tiled, again):
-        embed_scene(scene, output, backbone, RGB, unit="uint8", tile=64, overlap=32, storage="float32")
+        embed_scene(
+            scene, output, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=64, overlap=32, storage="float32")
+        )
     np.testing.assert_array_equal(read(tiled), read(again))
     values = read(tiled)
     assert values.shape == (48, 26, 24) and np.isfinite(values).all()
     hard = tmp_path / "hard.tif"
-    embed_scene(scene, hard, backbone, RGB, unit="uint8", tile=64, overlap=0, storage="float32")
+    embed_scene(scene, hard, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=64, overlap=0, storage="float32"))
     seams = [7, 15]  # where tiles without overlap meet
     assert steps_between_columns(read(hard))[seams].min() > 2 * np.median(steps_between_columns(read(hard)))
     blended = steps_between_columns(values)
@@ -110,7 +122,9 @@ def test_nodata_is_nodata(tmp_path: Path, backbone: Backbone) -> None:
     hole = (slice(0, 64), slice(64, 128))
     scene = write_scene(tmp_path / "scene.tif", 128, 128, nodata=0, hole=hole)
     output = tmp_path / "out.tif"
-    result = embed_scene(scene, output, backbone, RGB, unit="uint8", tile=64, overlap=0, storage="float32")
+    result = embed_scene(
+        scene, output, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=64, overlap=0, storage="float32")
+    )
     values = read(output)
     assert np.isnan(values[:, :8, 8:]).all()
     assert np.isfinite(values[:, 8:]).all() and np.isfinite(values[:, :8, :8]).all()
@@ -121,7 +135,9 @@ def test_all_nodata_scene_is_all_nodata_and_says_so(tmp_path: Path, backbone: Ba
     scene = write_scene(tmp_path / "scene.tif", 40, 40, nodata=0, hole=(slice(None), slice(None)))
     for storage in ("int8", "float16"):
         output, preview = tmp_path / f"{storage}.tif", tmp_path / f"{storage}.png"
-        result = embed_scene(scene, output, backbone, RGB, unit="uint8", storage=storage, preview=preview)
+        result = embed_scene(
+            scene, output, backbone, RGB, unit="uint8", preview=preview, config=EmbeddingConfig(storage=storage)
+        )
         assert result.valid_fraction == 0 and "no valid pixel" in result.notes[0]
         with rasterio.open(output) as target:
             assert not target.read_masks().any()
@@ -141,7 +157,14 @@ def test_storage_types_agree(tmp_path: Path, backbone: Backbone) -> None:
     values, sizes = {}, {}
     for storage in ("float32", "float16", "int8"):
         path = tmp_path / f"{storage}.tif"
-        embed_scene(scene, path, backbone, RGB, unit="uint8", patch_size=4, tile=64, overlap=16, storage=storage)
+        embed_scene(
+            scene,
+            path,
+            backbone,
+            RGB,
+            unit="uint8",
+            config=EmbeddingConfig(patch_size=4, tile=64, overlap=16, storage=storage),
+        )
         with rasterio.open(path) as source:
             values[storage] = source.read(masked=True).astype(np.float32)
             if storage == "int8":
@@ -169,7 +192,15 @@ def test_a_truncated_scene_leaves_nothing_behind(tmp_path: Path, backbone: Backb
     scene = write_scene(tmp_path / "scene.tif", 200, 200)
     scene.write_bytes(scene.read_bytes()[:60_000])
     with pytest.raises(DataError, match=r"scene\.tif"):
-        embed_scene(scene, tmp_path / "o.tif", backbone, RGB, unit="uint8", tile=72, preview=tmp_path / "o.png")
+        embed_scene(
+            scene,
+            tmp_path / "o.tif",
+            backbone,
+            RGB,
+            unit="uint8",
+            preview=tmp_path / "o.png",
+            config=EmbeddingConfig(tile=72),
+        )
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
 
 

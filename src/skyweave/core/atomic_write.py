@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,35 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             aside.unlink()
+
+
+@contextlib.contextmanager
+def write_files_aside(path: str | Path) -> Iterator[Path]:
+    """Give a path in a temporary folder beside ``path``; what the block writes there is moved beside ``path``.
+
+    For formats of several files: all that lies in the folder when the block succeeds is renamed, ``path`` itself last;
+    nothing is when it raises.
+
+    Args:
+        path: the file that the block is to write, perhaps with others beside it.
+
+    Raises:
+        FileNotFoundError: the block succeeded without writing the file.
+        OSError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.with_name(f".{target.stem}.{os.getpid()}.{secrets.token_hex(4)}")
+    folder.mkdir()
+    try:
+        yield folder / target.name
+        if not (folder / target.name).exists():
+            raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {target.name}")
+        for written in sorted(folder.iterdir(), key=lambda written: written.name == target.name):
+            _flush(written)
+            os.replace(written, target.with_name(written.name))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -7,16 +7,18 @@ from pathlib import Path
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options."""
     parser = subparsers.add_parser(
         "embed",
         help="a scene to a georeferenced map of features",
-        description="Embed a raster of any size: a GeoTIFF whose pixels are the features of the scene's patches.",
+        description="Embed a raster of any size: a GeoTIFF (or another format) whose pixels are the features of the scene's patches.",
         epilog="`skyweave inspect SCENE` tells which sensors fit; `skyweave sensors show NAME` lists its units.",
     )
     parser.add_argument("scene", metavar="SCENE", help="any raster that GDAL reads")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT.tif", help="GeoTIFF to write")
-    parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or your own .yaml file")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT.tif", help="file to write, a GeoTIFF or of another format"
+    )
+    parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or a .yaml file of yours")
     parser.add_argument("--unit", required=True, help="how the file stores values (dn, reflectance, db, uint8, ...)")
     parser.add_argument(
         "--bands", metavar="B,B,..", help="the file's bands in order, if it does not name them; or the word `sensor`"
@@ -30,9 +32,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--tile", type=int, default=256, metavar="N", help="pixels a tile side (default: 256)")
     parser.add_argument("--overlap", type=int, default=64, metavar="N", help="pixels tiles share (default: 64)")
     parser.add_argument(
-        "--dtype", choices=("int8", "float16", "float32"), default="float16", help="storage (default: float16)"
+        "--dtype", metavar="TYPE", default="float16", help="storage: int8, float16 (default), float32 or the format's"
     )
-    parser.add_argument("--preview", metavar="OUT.png", help="first three principal components as a picture")
+    parser.add_argument("--format", metavar="NAME", help="output format (default: by the suffix of the output)")
+    parser.add_argument("--preview", metavar="OUT.png", help="first three principal components as an image")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     from skyweave.backbone import load_encoder
     from skyweave.core.sensors import get_sensor
-    from skyweave.embedding import embed_scene
+    from skyweave.embedding import EmbeddingConfig, embed_scene
 
     sensor = get_sensor(args.sensor)
     reading: dict[str, float | None] = {"offset": args.offset, "ground_sample_distance": args.gsd}
@@ -68,10 +71,7 @@ def run(args: argparse.Namespace) -> int:
             sensor,
             unit=args.unit,
             bands=bands,
-            patch_size=args.patch_size,
-            tile=args.tile,
-            overlap=args.overlap,
-            storage=args.dtype,
+            config=EmbeddingConfig(args.patch_size, args.tile, args.overlap, args.dtype, args.format),
             preview=args.preview,
             model_name=str(args.weights),
             progress=lambda done, total: bar.update(task, completed=done, total=total),

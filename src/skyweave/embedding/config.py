@@ -1,0 +1,56 @@
+"""How a scene is embedded, and what comes out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyweave.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """How a scene is cut into tiles and how its features are stored.
+
+    Attributes:
+        patch_size: pixels per patch side; None: the encoder's. The output is that much coarser than the scene.
+        tile: pixels per tile side, rounded down to whole patches.
+        overlap: pixels that neighbouring tiles share, rounded down to whole patches.
+        storage: how values are stored, one of the format's: ``float32``; ``float16``; or ``int8``, each channel scaled
+            to its range.
+        format: name of the output format, see `skyweave.embedding.WRITERS`; None: by the file's suffix.
+
+    Raises:
+        ConfigError: a patch without pixels.
+    """
+
+    patch_size: int | None = None
+    tile: int = 256
+    overlap: int = 64
+    storage: str = "float16"
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.patch_size is not None and self.patch_size < 1:
+            raise ConfigError(f"a patch of {self.patch_size} pixels is not possible; choose 1 or more")
+
+
+@dataclass(frozen=True)
+class EmbeddedScene:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        rows: of the file; a pixel is a patch of the scene.
+        columns: of the file.
+        channels: of the file.
+        ground_sample_distance: metres per pixel of the file.
+        valid_fraction: share of its pixels that hold features.
+        notes: what the user should know, such as a missing coordinate reference system.
+    """
+
+    path: Path
+    rows: int
+    columns: int
+    channels: int
+    ground_sample_distance: float
+    valid_fraction: float
+    notes: tuple[str, ...]

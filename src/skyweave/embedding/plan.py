@@ -1,0 +1,106 @@
+"""What is read from a scene for each tile, and where its features lie."""
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from skyweave.core.errors import ConfigError
+from skyweave.core.observation import Observation
+from skyweave.core.sensors.sensor import Sensor
+from skyweave.data.raster import read_observation
+from skyweave.embedding.config import EmbeddingConfig
+from skyweave.embedding.tiles import Tile, TilePlan
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """A scene and how it is cut into patches and tiles.
+
+    Attributes:
+        scene: raster.
+        sensor: what took it.
+        unit: how the file stores values.
+        reading: further arguments of `read_observation`.
+        shape: (rows, columns) of the scene in pixels.
+        patch_size: pixels per patch side.
+        tiles: in patches.
+        crs: of scene and features, as WKT; None: unknown.
+        transform: of the features, see `FeatureMap`.
+    """
+
+    scene: str | Path
+    sensor: Sensor
+    unit: str
+    reading: Mapping[str, Any]
+    shape: tuple[int, int]
+    patch_size: int
+    tiles: TilePlan
+    crs: str | None
+    transform: tuple[float, float, float, float, float, float]
+
+    def read(self, tile: Tile) -> Observation:
+        """Read the pixels of a tile, without those beyond the scene.
+
+        Args:
+            tile: in patches.
+        """
+        size = self.patch_size
+        row, column = tile.row * size, tile.column * size
+        rows, columns = min(tile.rows * size, self.shape[0] - row), min(tile.columns * size, self.shape[1] - column)
+        window = (row, column, rows, columns)
+        return read_observation(self.scene, self.sensor, unit=self.unit, window=window, **self.reading)
+
+    def notes(self, valid_fraction: float) -> tuple[str, ...]:
+        """Return what a user should know about the result.
+
+        Args:
+            valid_fraction: share of patches that hold a valid pixel.
+        """
+        notes = []
+        if valid_fraction == 0:
+            notes.append(f"{self.scene} has no valid pixel under this declaration; the result is all nodata")
+        if min(self.shape) < self.patch_size:
+            rows, columns = self.shape
+            notes.append(
+                f"{self.scene} has {rows} x {columns} pixels, less than a patch of {self.patch_size}; the rest is masked"
+            )
+        return tuple(notes)
+
+
+def plan_scene(
+    scene: str | Path, sensor: Sensor, unit: str, config: EmbeddingConfig, patch_size: int, reading: Mapping[str, Any]
+) -> ScenePlan:
+    """Read a scene's header and cut it into patches and tiles.
+
+    Args:
+        scene: any raster that GDAL reads.
+        sensor: what took it.
+        unit: how the file stores values.
+        config: tile and overlap.
+        patch_size: pixels per patch side.
+        reading: further arguments of `read_observation`.
+
+    Raises:
+        ConfigError: a tile is smaller than a patch.
+        OSError: GDAL cannot read the scene.
+    """
+    if config.tile < patch_size:
+        raise ConfigError(
+            f"a tile of {config.tile} pixels is smaller than a patch of {patch_size}; choose --tile {patch_size} or more"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(scene) as source:
+            shape, crs, affine = (source.height, source.width), source.crs, source.transform
+    rows, columns = (math.ceil(extent / patch_size) for extent in shape)
+    tiles = TilePlan(rows, columns, config.tile // patch_size, config.overlap // patch_size)
+    a, b, c, d, e, f = affine[:6]
+    transform = (a * patch_size, b * patch_size, c, d * patch_size, e * patch_size, f)
+    wkt = crs.to_wkt() if crs else None
+    return ScenePlan(scene, sensor, unit, reading, shape, patch_size, tiles, wkt, transform)

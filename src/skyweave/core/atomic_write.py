@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def write_aside(path: str | Path) -> Iterator[Path]:
+def write_aside(path: str | Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside the target; renamed to it when the block succeeds, removed when it raises.
 
     The temporary name keeps the suffix (writers choose their format by it) and starts with a dot. The rename is
@@ -17,6 +17,8 @@ def write_aside(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: of the target.
+        durable: flush it to the disk first, so that a power cut leaves the old file or the new one, too; false for
+            what is worth nothing after one, such as a status of every second.
 
     Raises:
         FileNotFoundError: the block succeeded without writing the file.
@@ -29,7 +31,8 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         yield aside
         if not aside.exists():
             raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {aside.name}")
-        _flush(aside)
+        if durable:
+            _flush(aside)
         os.replace(aside, target)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -3,9 +3,9 @@
     skyweave simulate configs/world/hidden.yaml -o recordings/hidden --scenes 1 --frames 40
     OMP_NUM_THREADS=1 python benchmarks/fleet_faults.py recordings/hidden
 
-For each fault: the longest time between two pictures of any other node as they arrive while it lasts (one frame period
-is 0.5 s; the first row tells how much that varies without any fault), moments of which another node made no picture,
-and the time from the fault's end until the node is in every other's picture again, and publishes itself. At the end
+For each fault: the longest time between two fused scenes of any other node as they arrive while it lasts (one frame
+period is 0.5 s; the first row says how much that varies without any fault), frames for which another node fused no scene,
+and the time from the fault's end until the node is in every other's scene again, and publishes itself. At the end
 descriptors, threads and memory of a node that was never touched, and processes and descriptors of the supervisor.
 """
 
@@ -25,7 +25,8 @@ import psutil
 
 from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
+from skyweave.fleet.supervisor.state import fleet_state
+from skyweave.fleet.supervisor.supervisor import Supervisor
 
 NAMES = ["UAV_1", "UAV_2", "UAV_3", "UAV_4"]
 INTERVAL = 0.5
@@ -47,8 +48,8 @@ def main() -> None:
         node: dict[str, Any] = {
             "source": {"kind": "recording", "path": str(Path(args.recording).resolve()), "interval": args.interval},
             "perceiver": perceiver,
-            "camera_interval": 0.0,
-            "options": {"wait": 0.6 * args.interval},
+            "sinks": ["scene"],
+            "options": {"max_wait": 0.6 * args.interval},
         }
         supervisor = Supervisor(FleetConfig("faults", NAMES, node, {}, args.port, state))
         stop = threading.Event()
@@ -62,7 +63,7 @@ def main() -> None:
     if args.json:
         print(json.dumps(report))
         return
-    print("| fault | longest gap of the others (s) | pictures missing | back in the others' pictures after (s) |")
+    print("| fault | longest gap of the others (s) | scenes missing | back in the others' scenes after (s) |")
     print("| --- | --- | --- | --- |")
     for row in report["faults"]:
         print(f"| {row['fault']} | {row['gap']:.2f} | {row['missing']} | {row['back']:.2f} |")
@@ -71,7 +72,7 @@ def main() -> None:
 
 def measure(state: str, port: int, frozen: float, interval: float) -> dict[str, Any]:
     with FleetClient("faults", [f"tcp/127.0.0.1:{port + i}" for i in range(len(NAMES))]) as client:
-        watch = Watch(client, interval)
+        watch = SceneWatcher(client, interval)
         watch.until(lambda: all(watch.sees_all(name) for name in NAMES), 120)
         time.sleep(3)
         before = use(state, "UAV_1")
@@ -109,13 +110,13 @@ def measure(state: str, port: int, frozen: float, interval: float) -> dict[str, 
     return {"faults": faults, "before": before, "after": after}
 
 
-class Watch:
-    """Hears all pictures and remembers when they came."""
+class SceneWatcher:
+    """Receives all fused scenes and remembers when they came."""
 
     def __init__(self, client: FleetClient, interval: float) -> None:
         self.client, self.interval = client, interval
         self.times: dict[str, list[float]] = {name: [] for name in NAMES}
-        self.moments: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}  # heard, captured
+        self.captures: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}  # received, captured
         self.last_with: dict[tuple[str, str], float] = {}
         self.fault, self.since = "", 0.0
         threading.Thread(target=self._listen, daemon=True).start()
@@ -124,20 +125,20 @@ class Watch:
         self.fault, self.since = who, time.monotonic()
 
     def longest(self) -> float:
-        """Between two pictures of any but the faulty one, since the fault began."""
+        """Return the longest gap between two scenes of any but the faulty one, seconds, since the fault began."""
         gaps = [0.0]
         for name, times in self.times.items():
             if name != self.fault:
-                late = [t for t in list(times) if t > self.since - 2]
-                gaps += [b - a for a, b in pairwise(late)]
+                recent = [time for time in list(times) if time > self.since - 2]
+                gaps += [second - first for first, second in pairwise(recent)]
         return max(gaps)
 
     def missing(self) -> int:
-        """Moments since the fault began of which another node made no picture."""
+        """Return the frames since the fault began for which another node fused no scene."""
         total = 0
-        for name, moments in self.moments.items():
+        for name, captures in self.captures.items():
             if name != self.fault:
-                times = [captured for heard, captured in list(moments) if heard > self.since - 2]
+                times = [captured for received, captured in list(captures) if received > self.since - 2]
                 total += sum(round((b - a) / self.interval) - 1 for a, b in pairwise(sorted(times)))
         return total
 
@@ -157,20 +158,20 @@ class Watch:
             time.sleep(0.02)
 
     def _listen(self) -> None:
-        for content in self.client.pictures():
+        for content in self.client.scenes():
             now = time.monotonic()
             self.times[content["platform"]].append(now)
-            self.moments[content["platform"]].append((now, content["time"]))
-            for name, source in content["sources"].items():
-                if abs(source["apart"]) < 0.2:
+            self.captures[content["platform"]].append((now, content["time"]))
+            for name, frame in content["peer_frames"].items():
+                if abs(frame["time_offset"]) < 0.2:
                     self.last_with[content["platform"], name] = now
 
 
 def pid(state: str, name: str) -> int:
-    found: int | None = None
-    while found is None:
-        found = fleet_state(state)["nodes"][name]["pid"]
-    return found
+    process: int | None = None
+    while process is None:
+        process = fleet_state(state)["nodes"][name]["pid"]
+    return process
 
 
 def use(state: str, name: str) -> dict[str, Any]:

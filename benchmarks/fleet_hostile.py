@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/fleet_hostile.py recordings/hidden
     OMP_NUM_THREADS=1 python benchmarks/fleet_hostile.py --fuzz 1000000
 
-Three honest nodes, mutual TLS and signatures. The fourth member sends as fast as it is told to: garbage, its own
+Three honest nodes, mutual TLS and signatures. The fourth member sends as fast as it can: garbage, its own
 recorded messages again, mutated ones, other members' frames under its own name and its own under theirs, frames from
-the future. Compared: pictures, latency and processor time of an honest node, before and during. `--fuzz` sends mutated
-messages to one unsigned node without a network and reports how they were refused.
+the future. Compared: scenes, latency and processor time of an honest node, before and during. `--fuzz` sends mutated
+messages to one unsigned node without a network and reports how they were rejected.
 """
 
 import argparse
@@ -29,14 +29,16 @@ import psutil
 
 from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.clocks import offset_clock, wall_clock
-from skyweave.fleet.link.envelope import Sealer
+from skyweave.fleet.link.credentials import load_credentials
+from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.rate_limit import PeerLimits
 from skyweave.fleet.link.topics import frame_topic, heartbeat_topic
-from skyweave.fleet.link.trust import create_keys, load_credentials
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
 from skyweave.fleet.node.peers import Peers
-from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
+from skyweave.fleet.supervisor.state import fleet_state
+from skyweave.fleet.supervisor.supervisor import Supervisor
 from skyweave.wire import BoxList, FrameContent, WireGrid, encode_frame
 
 HONEST = ["UAV_1", "UAV_2", "UAV_3"]
@@ -68,8 +70,9 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
         create_keys(keys, [*HONEST, HOSTILE, "viewer"])
         node: dict[str, Any] = {
             "source": {"kind": "recording", "path": str(Path(recording).resolve()), "interval": 0.5},
-            "camera_interval": 0.0,
-            "options": {"wait": 0.3},
+            "perceiver": {"kind": "ground_truth"},
+            "sinks": ["scene"],
+            "options": {"max_wait": 0.3},
         }
         supervisor = Supervisor(FleetConfig("hostile", HONEST, node, {}, port, f"{folder}/state", keys))
         stop = threading.Event()
@@ -78,7 +81,7 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
         try:
             with FleetClient("hostile", [f"tls/127.0.0.1:{port + i}" for i in range(3)], keys) as client:
                 end = time.monotonic() + 90
-                while not all(len((client.latest(name) or {}).get("sources", {})) == 2 for name in HONEST):
+                while not all(len((client.latest(name) or {}).get("peer_frames", {})) == 2 for name in HONEST):
                     if time.monotonic() > end:
                         raise TimeoutError("the fleet does not come together")
                     time.sleep(0.1)
@@ -94,7 +97,7 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
                 attacker = subprocess.Popen(command, stdout=subprocess.PIPE)
                 time.sleep(3)
                 during = period(client, f"{folder}/state", seconds)
-                said = attacker.communicate()[0]
+                report = attacker.communicate()[0]
                 time.sleep(1.5)
                 status = fleet_state(f"{folder}/state")["nodes"]["UAV_1"]["status"]
         finally:
@@ -104,30 +107,29 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
         "alone": idle,
         "beside a process that only burns the processor": before,
         "during": during,
-        "attack": json.loads(said),
-        "refused": {name: peer["refused"] for name, peer in status["peers"].items()},
-        "strangers": status["strangers"],
+        "attack": json.loads(report),
+        "rejected": {name: peer["rejected"] for name, peer in status["peers"].items()},
+        "unknown senders": status["unknown_senders"],
     }
 
 
 def period(client: FleetClient, state: str, seconds: float) -> dict[str, float]:
     """What an honest node does in so many seconds."""
-    found: int | None = fleet_state(state)["nodes"]["UAV_1"]["pid"]
-    process = psutil.Process(found)
+    process = psutil.Process(fleet_state(state)["nodes"]["UAV_1"]["pid"])
     start, processor = time.monotonic(), sum(process.cpu_times()[:2])
-    latencies, sources, seen = [], [], set()
+    latencies, peer_counts, seen = [], [], set()
     while time.monotonic() - start < seconds:
-        picture = client.latest("UAV_1")
-        if picture is not None and picture["sequence"] not in seen:
-            seen.add(picture["sequence"])
-            latencies.append(picture["latency"])
-            sources.append(len(set(picture["sources"]) & set(HONEST)))
+        scene = client.latest("UAV_1")
+        if scene is not None and scene["sequence"] not in seen:
+            seen.add(scene["sequence"])
+            latencies.append(scene["latency"])
+            peer_counts.append(len(set(scene["peer_frames"]) & set(HONEST)))
         time.sleep(0.01)
     return {
-        "pictures a second": round(len(seen) / seconds, 3),
+        "scenes a second": round(len(seen) / seconds, 3),
         "latency p50 (s)": round(float(np.median(latencies)), 4),
         "latency p99 (s)": round(float(np.quantile(latencies, 0.99)), 4),
-        "honest sources a picture": round(float(np.mean(sources)), 3),
+        "honest peers a scene": round(float(np.mean(peer_counts)), 3),
         "processor (s a second)": round((sum(process.cpu_times()[:2]) - processor) / seconds, 3),
         "memory (MB)": round(process.memory_info().rss / 1e6, 1),
     }
@@ -135,39 +137,43 @@ def period(client: FleetClient, state: str, seconds: float) -> dict[str, float]:
 
 def attack(keys: str, port: int, rate: float, seconds: float) -> None:
     """The hostile process."""
-    trust = load_credentials(keys, HOSTILE)
+    credentials = load_credentials(keys, HOSTILE)
     connect = [f"tls/127.0.0.1:{port + i}" for i in range(3)]
-    transport = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], connect), trust.certificates)
-    tape: list[tuple[str, bytes]] = []
+    transport = ZenohTransport(ZenohConfig(["tls/127.0.0.1:0"], connect), credentials.certificates)
+    recorded: list[tuple[str, bytes]] = []
     transport.subscribe(
-        "skyweave/hostile/**", lambda key, message: tape.append((key, message)) if len(tape) < 500 else None
+        "skyweave/hostile/**", lambda topic, message: recorded.append((topic, message)) if len(recorded) < 500 else None
     )
     time.sleep(2)
-    own, generator = frame_topic("hostile", HOSTILE), random.Random(0)
-    now = Sealer(trust.signing, wall_clock)
-    future = Sealer(trust.signing, offset_clock(5.0))
-    chunks = [now.seal(own, chunk) for chunk in frames(trust.members[HOSTILE].number)]
-    later = [future.seal(own, chunk) for chunk in frames(trust.members[HOSTILE].number, 5 * 10**9)]
-    foreign = [now.seal(own, chunk) for chunk in frames(trust.members["UAV_2"].number)]
-    good = [*chunks, *(message for _, message in tape)] or [b"x" * SIZE]
+    attacker_topic, generator = frame_topic("hostile", HOSTILE), random.Random(0)
+    now = EnvelopeSealer(credentials.signing_key, wall_clock)
+    future = EnvelopeSealer(credentials.signing_key, offset_clock(5.0))
+    chunks = [now.seal(attacker_topic, chunk) for chunk in frames(credentials.members[HOSTILE].platform_id)]
+    later = [
+        future.seal(attacker_topic, chunk) for chunk in frames(credentials.members[HOSTILE].platform_id, 5 * 10**9)
+    ]
+    foreign = [now.seal(attacker_topic, chunk) for chunk in frames(credentials.members["UAV_2"].platform_id)]
+    good = [*chunks, *(message for _, message in recorded)] or [b"x" * SIZE]
     garbage = generator.randbytes(SIZE)
     sent, size, start = Counter[str](), 0, time.monotonic()
     while time.monotonic() - start < seconds:
         for _ in range(25):
             kind = generator.choice(("garbage",) * 8 + ("replay", "mutated", "forged", "foreign", "future", "name"))
-            key, message = own, garbage
+            topic, message = attacker_topic, garbage
             if kind == "replay":
-                key, message = (own, generator.choice(chunks)) if not tape else generator.choice(tape)
+                topic, message = (
+                    (attacker_topic, generator.choice(chunks)) if not recorded else generator.choice(recorded)
+                )
             elif kind == "mutated":
                 changed = bytearray(generator.choice(good))
                 changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
                 message = bytes(changed)
             elif kind in ("forged", "name"):
-                key = frame_topic("hostile", "UAV_2") if kind == "forged" else heartbeat_topic("hostile", "nobody")
+                topic = frame_topic("hostile", "UAV_2") if kind == "forged" else heartbeat_topic("hostile", "nobody")
                 message = generator.choice(chunks)
             elif kind in ("foreign", "future"):
                 message = generator.choice(foreign if kind == "foreign" else later)
-            transport.publish(key, message)
+            transport.publish(topic, message)
             sent[kind] += 1
             size += len(message)
         ahead = size / (rate * 1e6) - (time.monotonic() - start)
@@ -180,17 +186,17 @@ def attack(keys: str, port: int, rate: float, seconds: float) -> None:
 
 def fuzz(count: int) -> dict[str, Any]:
     """Mutated messages of an unsigned peer, so that every layer is reached."""
-    peers = Peers(1, wall_clock, limits=PeerLimits(rate=1e12, messages=1e12, waiting=100_000))
-    sealer, generator = Sealer(None, wall_clock), random.Random(0)
-    own = frame_topic("fuzz", "UAV_2")
+    peers = Peers(1, wall_clock, limits=PeerLimits(bytes_per_second=1e12, messages_per_second=1e12, queue_size=100_000))
+    sealer, generator = EnvelopeSealer(None, wall_clock), random.Random(0)
+    topic = frame_topic("fuzz", "UAV_2")
     before = psutil.Process(os.getpid()).memory_info().rss
     start = time.perf_counter()
     for done in range(0, count, 1000):
         chunks = frames(2)
-        originals = [sealer.seal(own, chunk) for chunk in chunks]
+        originals = [sealer.seal(topic, chunk) for chunk in chunks]
         for _ in range(min(1000, count - done)):
             if generator.random() < 0.5:  # with lengths and checksums that are right, to get beyond them
-                peers.heard(own, sealer.seal(own, mended(generator.choice(chunks), generator)))
+                peers.on_message(topic, sealer.seal(topic, with_valid_checksum(generator.choice(chunks), generator)))
                 continue
             changed = bytearray(generator.choice(originals))
             for _ in range(generator.randint(1, 3)):
@@ -198,9 +204,9 @@ def fuzz(count: int) -> dict[str, Any]:
             if generator.random() < 0.2:
                 del changed[generator.randrange(4, len(changed)) :]
             if generator.random() < 0.1:
-                changed[:8] = sealer.seal(own, b"")[:8]
-            peers.heard(own, bytes(changed))
-        peers.read(1 << 30)
+                changed[:8] = sealer.seal(topic, b"")[:8]
+            peers.on_message(topic, bytes(changed))
+        peers.drain(1 << 30)
         for peer in peers.all():
             peers.frames(peer)
     seconds = time.perf_counter() - start
@@ -209,13 +215,13 @@ def fuzz(count: int) -> dict[str, Any]:
     return {
         "messages": count,
         "taken": peer.messages,
-        "refused": dict(peer.refused()),
+        "rejected": dict(peer.rejection_counts()),
         "seconds": round(seconds, 1),
         "memory grew by (MB)": round((after - before) / 1e6, 1),
     }
 
 
-def mended(chunk: bytes, generator: random.Random) -> bytes:
+def with_valid_checksum(chunk: bytes, generator: random.Random) -> bytes:
     """A chunk with changed bytes whose length and checksum are right."""
     changed = bytearray(chunk[:-4])
     for _ in range(generator.randint(1, 3)):

@@ -4,8 +4,8 @@
     OMP_NUM_THREADS=1 python benchmarks/fleet_links.py recordings/hidden
 
 The detector is the stand-in that reads the truth about what each platform's own cameras see, and adds noise
-(`GroundTruthPerceiver`): the table shows what the network does to a fused picture, not what any model can do. `own` is the
-mean average precision (nuScenes' definition) of what each platform sees alone, against all objects that any of them
+(`GroundTruthPerceiver`): the table shows what the network does to a fused scene, not what any model can do. `ego only`
+is the mean average precision (nuScenes' definition) of what each platform sees alone, against all objects that any of them
 sees.
 """
 
@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.fleet.link.emulated import EmulatedLinkConfig, EmulatedNetwork
-from skyweave.fleet.node.node import Node, NodeOptions
+from skyweave.fleet.link.emulated import EmulatedNetwork
+from skyweave.fleet.link.emulated_link import EmulatedLinkConfig
+from skyweave.fleet.node.node import Node
+from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver
 from skyweave.fleet.sources.base import platform_captures
@@ -60,15 +62,15 @@ def main() -> None:
     rows = []
     for name, (config, offset) in LINKS.items():
         runs = [run(scene, config, offset, seed) for seed in range(args.seeds)]
-        rows.append({"link": name, **{key: float(np.mean([one[key] for one in runs])) for key in runs[0]}})
+        rows.append({"link": name, **{key: float(np.mean([scores[key] for scores in runs])) for key in runs[0]}})
     if args.json:
         print(json.dumps(rows))
         return
-    print("| link | own | fused | fused with | age (s) | refused |\n| --- | --- | --- | --- | --- | --- |")
+    print("| link | ego only | fused | fused with | age (s) | rejected |\n| --- | --- | --- | --- | --- | --- |")
     for row in rows:
         print(
-            f"| {row['link']} | {row['own']:.3f} | {row['fused']:.3f} | {row['peers']:.2f} | {row['age']:.2f} | "
-            f"{row['refused']:.0f} |"
+            f"| {row['link']} | {row['ego_only']:.3f} | {row['fused']:.3f} | {row['peers']:.2f} | {row['age']:.2f} | "
+            f"{row['rejected']:.0f} |"
         )
 
 
@@ -83,42 +85,48 @@ def run(scene: RecordedScene, config: EmulatedLinkConfig, offset: float, seed: i
         shift = round(number * offset * 1e9)
         clocks[name] = lambda shift=shift: true[0] + shift
         perceiver = GroundTruthPerceiver(categories, seed=100 * seed + number)
-        place = WorldFrame(scene.crs, scene.ground)
-        options = NodeOptions(wait=0.4)
-        nodes[name] = Node("links", name, perceiver, network.join(name), place, options, number + 1, None, clocks[name])
-    truth, alone, fused, peers, ages = [], [], [], [], []
+        world_frame = WorldFrame(scene.crs, scene.ground)
+        options = NodeOptions(max_wait=0.4)
+        nodes[name] = Node(
+            "links", name, perceiver, network.join(name), world_frame, options, number + 1, None, clocks[name]
+        )
+    truth, ego_only, fused, peers, ages = [], [], [], [], []
     for number, frame in enumerate(scene.frames):
         start = START + number * 500_000_000
         true[0] = start
-        sent: dict[str, Any] = {}
+        pending: dict[str, Any] = {}
         for name, node in nodes.items():
-            node.beat()
-            moment = platform_captures(frame, name, 0)
-            if moment is not None:
-                sent[name] = node.send(replace(moment, time=clocks[name]()))
+            node.send_heartbeat()
+            captured = platform_captures(frame, name, 0)
+            if captured is not None:
+                pending[name] = node.observe_and_send(replace(captured, time=clocks[name]()))
         while true[0] < start + 400_000_000:
             true[0] += STEP
             network.advance(true[0])
             for node in nodes.values():
-                node.peers.read()
-        for name, one in sent.items():
-            picture = nodes[name].finish(one)
+                node.peers.drain()
+        for name, waiting in pending.items():
+            fused_scene = nodes[name].fuse(waiting)
             if number < WARM or frame.annotations is None:
                 continue
             truth.append(frame.annotations)
-            alone.append(one.own.scene.detections)
-            fused.append(picture.scene.detections)
-            peers.append(len(picture.sources))
-            ages += [-source.apart for source in picture.sources]
+            ego_only.append(waiting.observation.scene.detections)
+            fused.append(fused_scene.prediction.detections)
+            peers.append(len(fused_scene.peer_frames))
+            ages += [-peer_frame.time_offset for peer_frame in fused_scene.peer_frames]
         true[0] = start + 480_000_000
         network.advance(true[0])
-    counted = [visible_objects(one) for one in truth]
+    counted = [visible_objects(objects) for objects in truth]
     return {
-        "own": evaluate_detection(truth, alone, counted=counted).mean_ap,
-        "fused": evaluate_detection(truth, [one for one in fused if one is not None], counted=counted).mean_ap,
+        "ego_only": evaluate_detection(truth, ego_only, counted=counted).mean_ap,
+        "fused": evaluate_detection(
+            truth, [detections for detections in fused if detections is not None], counted=counted
+        ).mean_ap,
         "peers": float(np.mean(peers)),
         "age": float(np.mean(ages)) if ages else float("nan"),
-        "refused": float(sum(sum(counts.values()) for node in nodes.values() for counts in node.drops().values())),
+        "rejected": float(
+            sum(sum(counts.values()) for node in nodes.values() for counts in node.peers.rejection_counts().values())
+        ),
     }
 
 

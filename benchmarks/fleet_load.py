@@ -21,7 +21,8 @@ import numpy as np
 import psutil
 
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state
+from skyweave.fleet.supervisor.state import fleet_state
+from skyweave.fleet.supervisor.supervisor import Supervisor
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--port", type=int, default=19450)
     parser.add_argument("--weights", help="a perception model instead of the stand-in detector")
-    parser.add_argument("--features", action="store_true", help="the model tells coded features, not only boxes")
+    parser.add_argument("--features", action="store_true", help="the model sends coded features, not only boxes")
     parser.add_argument("--soak", action="store_true", help="print memory and descriptors over time")
     args = parser.parse_args()
     rows = []
@@ -44,17 +45,20 @@ def main() -> None:
 def run(args: argparse.Namespace, count: int) -> dict[str, Any]:
     names = [f"UAV_{i + 1}" for i in range(count)]
     with tempfile.TemporaryDirectory() as folder:
-        kind = "features" if args.features else "model"
+        kind = "intermediate_fusion" if args.features else "late_fusion"
         perceiver = {"kind": "ground_truth"} if args.weights is None else {"kind": kind, "weights": args.weights}
         node: dict[str, Any] = {
             "source": {"path": str(Path(args.recording).resolve()), "interval": args.interval},
             "perceiver": perceiver,
-            "camera_interval": 0.0,
-            "options": {"wait": 0.6 * args.interval},
+            "options": {"max_wait": 0.6 * args.interval},
         }
-        nodes = {name: {"source": {"platform": f"UAV_{i % 4 + 1}"}} for i, name in enumerate(names)}
-        for i, name in enumerate(names):
-            nodes[name]["save"] = f"{folder}/{i}.jsonl"  # type: ignore[assignment]
+        nodes = {
+            name: {
+                "source": {"platform": f"UAV_{i % 4 + 1}"},
+                "sinks": ["scene", {"kind": "file", "path": f"{folder}/{i}.jsonl"}],
+            }
+            for i, name in enumerate(names)
+        }
         supervisor = Supervisor(FleetConfig("load", names, node, nodes, args.port, f"{folder}/state"))
         stop = threading.Event()
         thread = threading.Thread(target=supervisor.run, args=(stop,))
@@ -73,26 +77,26 @@ def run(args: argparse.Namespace, count: int) -> dict[str, Any]:
         finally:
             stop.set()
             thread.join()
-        latencies, sources = [], []
+        latencies, complete_peers = [], []
         for i in range(count):
             for line in Path(f"{folder}/{i}.jsonl").read_text().splitlines():
                 content = json.loads(line)
                 if began < content["time"] < ended - 1:
                     latencies.append(content["latency"])
-                    sources.append(sum(one["complete"] for one in content["sources"].values()))
+                    complete_peers.append(sum(frame["complete"] for frame in content["peer_frames"].values()))
     seconds = ended - began
     return {
         "nodes": count,
         "seconds": round(seconds),
-        "pictures a second and node": round(len(latencies) / count / seconds, 3),
-        "whole frames of others a picture": round(float(np.mean(sources)), 2),
+        "scenes a second and node": round(len(latencies) / count / seconds, 3),
+        "complete frames of peers a scene": round(float(np.mean(complete_peers)), 2),
         "processor a node (s a second)": round(mean(end, "processor", start) / seconds, 4),
         "received a node (kbit/s)": round(mean(end, "received", start) * 8 / 1000 / seconds, 1),
         "latency p50 (s)": round(float(np.median(latencies)), 4),
         "latency p99 (s)": round(float(np.quantile(latencies, 0.99)), 4),
         "memory (MB)": [round(mean(start, "memory")), round(mean(end, "memory"))],
         "descriptors": [mean(start, "descriptors"), mean(end, "descriptors")],
-        "starts": sum(one["starts"] for one in end.values()),
+        "starts": sum(node["starts"] for node in end.values()),
     }
 
 
@@ -101,33 +105,33 @@ def wait(state: str, count: int) -> None:
     while time.monotonic() < end:
         nodes = fleet_state(state)["nodes"].values() if Path(state, "fleet.json").exists() else []
         peers = [node.get("status", {}).get("peers", {}) for node in nodes]
-        if peers and all(sum(peer["alive"] for peer in one.values()) == count - 1 for one in peers):
+        if peers and all(sum(peer["alive"] for peer in by_name.values()) == count - 1 for by_name in peers):
             return
         time.sleep(0.5)
-    raise TimeoutError("the nodes do not hear each other")
+    raise TimeoutError("the nodes do not receive each other")
 
 
 def sizes(state: str) -> dict[str, dict[str, float]]:
-    found = {}
+    sizes_by_name = {}
     for name, node in fleet_state(state)["nodes"].items():
         process = psutil.Process(node["pid"])
-        found[name] = {
+        sizes_by_name[name] = {
             "processor": sum(process.cpu_times()[:2]),
             "memory": process.memory_info().rss / 1e6,
             "descriptors": process.num_fds(),
             "received": sum(peer["bytes"] for peer in node["status"]["peers"].values()),
             "starts": node["starts"],
         }
-    return found
+    return sizes_by_name
 
 
 def mean(now: dict[str, dict[str, float]], key: str, before: dict[str, dict[str, float]] | None = None) -> float:
-    return float(np.mean([one[key] - (before[name][key] if before else 0) for name, one in now.items()]))
+    return float(np.mean([sizes[key] - (before[name][key] if before else 0) for name, sizes in now.items()]))
 
 
 def short(now: dict[str, dict[str, float]]) -> dict[str, Any]:
     keys = ("memory", "descriptors", "starts")
-    return {key: [round(one[key], 1) for one in now.values()] for key in keys}
+    return {key: [round(sizes[key], 1) for sizes in now.values()] for key in keys}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.node.node import Node, NodeOptions
+from skyweave.fleet.node.node import Node
+from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver, LateFusionPerceiver
 from skyweave.perception.model import PerceptionModel
 from skyweave.recordings.recording import Frame

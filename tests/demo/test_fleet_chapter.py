@@ -62,7 +62,7 @@ def test_a_port_that_is_taken_and_a_library_that_is_missing_are_said_before_anyt
 
 
 def test_a_node_that_does_not_stay_up_ends_the_wait(tmp_path: Path) -> None:
-    config = fleet_config(("UAV_1", "UAV_2"), tmp_path, "model", "ground_truth", 0.5, 1000)
+    config = fleet_config(("UAV_1", "UAV_2"), tmp_path, "late_fusion", "ground_truth", 0.5, 1000)
     broken = FleetConfig(**{**vars(config), "node": {**config.node, "perceiver": {"kind": "ground_truth"}}})
     with pytest.raises(ValueError, match=r"UAV_\d does not stay up.*recording"), running(broken):
         raise AssertionError("it cannot run without a recording")
@@ -70,7 +70,7 @@ def test_a_node_that_does_not_stay_up_ends_the_wait(tmp_path: Path) -> None:
 
 def test_silence_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_run, "ENDED", 10**6)
-    config = fleet_config(("UAV_1",), tmp_path, "model", "ground_truth", 0.5, 1000)
+    config = fleet_config(("UAV_1",), tmp_path, "late_fusion", "ground_truth", 0.5, 1000)
     began = time.monotonic()
     silence = pytest.raises(TimeoutError, match=r"no picture of UAV_1 in 1 s\. UAV_1 said last")
     with silence, running(config, within=1.0):
@@ -83,9 +83,9 @@ def test_a_fleet_is_drawn_as_its_page_draws_it() -> None:
     box = {"category": "car", "centre": [10, 10, 1], "size": [4.5, 2, 1.5], "yaw": 0.5, "id": "1"}
     one = {
         "latency": 0.2, "boxes": [box], "forecasts": [{"category": "car", "path": [[10, 10], [11, 10], [12, 10]]}],
-        "views": [view], "sources": {"B": {}}, "rates": {"B": 1000.0},
+        "views": [view], "peer_frames": {"B": {}}, "rates": {"B": 1000.0},
     }  # fmt: skip
-    other = {**one, "boxes": [], "views": [{**view, "position": [40, 30, 30]}], "sources": {"A": {}}}
+    other = {**one, "boxes": [], "views": [{**view, "position": [40, 30, 30]}], "peer_frames": {"A": {}}}
     state = json.loads(json.dumps({"fleet": "x", "platforms": {"A": one, "B": other}, "cameras": []}))
     picture = draw_fleet(state, lambda platform, channel: None, (800, 400))
     assert picture.shape == (400, 800, 3) and picture.dtype == np.uint8

@@ -25,8 +25,9 @@ from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
-from skyweave.fleet.sinks.publish import MIN_PUBLISHED_SCORE, MOST
-from skyweave.fleet.sinks.score import read_detections, read_saved_scenes
+from skyweave.fleet.sinks.publisher import MAX_PUBLISHED_BOXES, MIN_PUBLISHED_SCORE
+from skyweave.fleet.sinks.scene_file import read_saved_scenes
+from skyweave.fleet.sinks.score import detections_from_content
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.fleet.supervisor.supervisor import Supervisor
 from skyweave.perception.model import PerceptionModel
@@ -71,16 +72,15 @@ def fleet_of(folder: Path) -> FleetConfig:
         "source": {"kind": "recording", "path": str(folder / "recording"), "interval": INTERVAL},
         "perceiver": {"kind": "intermediate_fusion", "weights": str(folder / "model.safetensors")},
         "options": {
-            "wait": 0.9 * INTERVAL,
+            "max_wait": 0.9 * INTERVAL,
             "grace": 1.0,
-            "window": 0.1,
-            "budget": {"least": BUDGET, "most": BUDGET},
-            "limits": {"age": 2 * INTERVAL},
+            "max_time_offset": 0.1,
+            "budget": {"min_bytes": BUDGET, "max_bytes": BUDGET},
+            "limits": {"max_age": 2 * INTERVAL},
         },
-        "camera_interval": 0.0,
         "metrics": None,
     }
-    saved = {name: {"save": str(folder / f"{name}.jsonl")} for name in NAMES}
+    saved = {name: {"sinks": ["scene", {"kind": "file", "path": str(folder / f"{name}.jsonl")}]} for name in NAMES}
     return FleetConfig("features", list(NAMES), node, saved, min(port, 60_000), str(folder / "state"))
 
 
@@ -89,8 +89,9 @@ def whole_moments(folder: Path) -> dict[int, dict[str, dict[str, Any]]]:
     pictures = [one for name in NAMES for one in read_saved_scenes(folder / f"{name}.jsonl")]
     found: dict[int, dict[str, dict[str, Any]]] = {}
     for content in pictures:
-        sources = content["sources"].values()
-        if len(sources) == len(NAMES) - 1 and all(one["complete"] and abs(one["apart"]) < 0.01 for one in sources):
+        frames = content["peer_frames"].values()
+        complete = all(frame["complete"] and abs(frame["time_offset"]) < 0.01 for frame in frames)
+        if len(frames) == len(NAMES) - 1 and complete:
             found.setdefault(round(content["time"] / INTERVAL), {})[content["platform"]] = content
     row: dict[int, dict[str, dict[str, Any]]] = {}
     for tick in sorted(found):
@@ -117,9 +118,9 @@ def test_processes_that_exchange_features_give_what_a_batch_gives(folder: Path) 
     finally:
         stop.set()
         thread.join()
-    sent, told = status["sent"]["frame"], status["told"]
+    sent, told = status["bytes_sent"]["frame"], status["frames_sent"]
     assert 0.5 * BUDGET * told < sent <= BUDGET * (told + 1)  # one may be on its way
-    assert not any(sum(peer["refused"].values()) for peer in status["peers"].values()), status["peers"]
+    assert not any(sum(peer["rejected"].values()) for peer in status["peers"].values()), status["peers"]
 
     scene = load_recording(folder / "recording").scenes[0]
     threads = torch.get_num_threads()
@@ -145,8 +146,8 @@ def test_processes_that_exchange_features_give_what_a_batch_gives(folder: Path) 
             for name in NAMES:
                 offline = wanted[name].detections
                 assert offline is not None
-                offline = offline.select(np.flatnonzero(offline.scores >= MIN_PUBLISHED_SCORE)[:MOST])
-                live = read_detections(pictures[name])
+                offline = offline.select(np.flatnonzero(offline.scores >= MIN_PUBLISHED_SCORE)[:MAX_PUBLISHED_BOXES])
+                live = detections_from_content(pictures[name])
                 assert len(live) == len(offline) > 5
                 assert live.categories == offline.categories
                 np.testing.assert_allclose(live.boxes.centres, offline.boxes.centres, atol=6e-4)

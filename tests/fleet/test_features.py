@@ -14,9 +14,11 @@ from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
 from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.fleet.link.emulated import EmulatedLinkConfig, EmulatedNetwork
-from skyweave.fleet.link.transport import LoopbackNetwork
-from skyweave.fleet.node.node import NodeOptions, peer_names
+from skyweave.fleet.link.emulated import EmulatedNetwork
+from skyweave.fleet.link.emulated_link import EmulatedLinkConfig
+from skyweave.fleet.link.loopback import LoopbackNetwork
+from skyweave.fleet.node.fused_scene import peer_names
+from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.node.rate_control import RateControlConfig
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
@@ -56,7 +58,7 @@ def model(perception: PerceptionModel, cache: FeatureCache) -> CollaborativeMode
 
 def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeModel) -> None:
     clock, hub = fleet.HandClock(), LoopbackNetwork()
-    options = NodeOptions(budget=RateControlConfig(least=BUDGET, most=BUDGET))
+    options = NodeOptions(budget=RateControlConfig(min_bytes=BUDGET, max_bytes=BUDGET))
     nodes = {
         name: fleet.node(name, hub.join(), clock, options, perceiver=IntermediateFusionPerceiver(model))
         for name in NAMES
@@ -67,42 +69,42 @@ def test_networked_and_batch_results_of_features_are_equal(model: CollaborativeM
         frames = {name: fleet.frame(number, name) for name in NAMES}
         clock.now = frames["UAV_1"].time + 10_000_000
         for node in nodes.values():
-            node.beat()
-        sent = {name: nodes[name].send(frames[name]) for name in NAMES}
-        headers = {name: (nodes[name].number, sent[name].sequence) for name in NAMES}
+            node.send_heartbeat()
+        sent = {name: nodes[name].observe_and_send(frames[name]) for name in NAMES}
+        headers = {name: (nodes[name].platform_id, sent[name].sequence) for name in NAMES}
         wanted = perceive_together(offline, frames, WorldFrame(), chunk_budget, 1188, headers)
         for name in NAMES:
             assert 0.6 * BUDGET < sent[name].bytes <= BUDGET
-            picture = nodes[name].finish(sent[name])
-            assert peer_names(picture.sources) == [other for other in NAMES if other != name]
-            assert all(one.complete and one.content.high is not None for one in picture.sources)
-            a, b = picture.scene.detections, wanted[name].detections
+            fused = nodes[name].fuse(sent[name])
+            assert peer_names(fused.peer_frames) == [other for other in NAMES if other != name]
+            assert all(one.complete and one.content.high is not None for one in fused.peer_frames)
+            a, b = fused.prediction.detections, wanted[name].detections
             assert a is not None and b is not None and len(a) == len(b)
             assert np.array_equal(a.boxes.centres, b.boxes.centres) and np.array_equal(a.scores, b.scores)
-            assert picture.scene.instances is not None and wanted[name].instances is not None
-            for one, other in zip(picture.scene.instances, wanted[name].instances, strict=True):
+            assert fused.prediction.instances is not None and wanted[name].instances is not None
+            for one, other in zip(fused.prediction.instances, wanted[name].instances, strict=True):
                 assert np.array_equal(one.identities, other.identities)
-    assert not any(sum(counts.values()) for node in nodes.values() for counts in node.drops().values())
+    assert not any(sum(counts.values()) for node in nodes.values() for counts in node.peers.rejection_counts().values())
 
 
 def test_peers_without_the_model_still_give_their_boxes(model: CollaborativeModel) -> None:
     clock, hub = fleet.HandClock(), LoopbackNetwork()
     here = fleet.node("UAV_1", hub.join(), clock, perceiver=IntermediateFusionPerceiver(model))
     there = fleet.node("UAV_4", hub.join(), clock, perceiver=fleet.truth_perceiver(4, resolution=1.0))
-    there.beat()
-    there.send(fleet.frame(0, "UAV_4"))
-    here.beat()
-    picture = here.finish(here.send(fleet.frame(0, "UAV_1")))
-    (source,) = picture.sources
+    there.send_heartbeat()
+    there.observe_and_send(fleet.frame(0, "UAV_4"))
+    here.send_heartbeat()
+    fused = here.fuse(here.observe_and_send(fleet.frame(0, "UAV_1")))
+    (source,) = fused.peer_frames
     assert source.content.high is None and source.content.boxes is not None
-    there.peers.read()
-    back = there.finish(there.send(fleet.frame(0, "UAV_4")))
-    assert peer_names(back.sources) == ["UAV_1"] and there.drops()["UAV_1"]["fingerprint"] > 0
+    there.peers.drain()
+    back = there.fuse(there.observe_and_send(fleet.frame(0, "UAV_4")))
+    assert peer_names(back.peer_frames) == ["UAV_1"] and there.peers.rejection_counts()["UAV_1"]["fingerprint"] > 0
 
 
 def test_lost_chunks_lose_cells_and_not_the_picture(model: CollaborativeModel) -> None:
     network, clock = EmulatedNetwork(EmulatedLinkConfig(loss=0.4), seed=2), fleet.HandClock()
-    options = NodeOptions(mtu=300, budget=RateControlConfig(least=BUDGET, most=BUDGET))
+    options = NodeOptions(mtu=300, budget=RateControlConfig(min_bytes=BUDGET, max_bytes=BUDGET))
     nodes = {
         n: fleet.node(n, network.join(n), clock, options, perceiver=IntermediateFusionPerceiver(model))
         for n in NAMES[:2]
@@ -112,13 +114,13 @@ def test_lost_chunks_lose_cells_and_not_the_picture(model: CollaborativeModel) -
         clock.now = fleet.START + number * 500_000_000
         sent = {}
         for name, node in nodes.items():
-            node.beat()
-            sent[name] = node.send(fleet.frame(number, name))
+            node.send_heartbeat()
+            sent[name] = node.observe_and_send(fleet.frame(number, name))
         network.advance(clock.now + 1)
         for name, node in nodes.items():
-            picture = node.finish(sent[name])
-            assert picture.scene.detections is not None
-            incomplete += sum(not one.complete for one in picture.sources)
+            fused = node.fuse(sent[name])
+            assert fused.prediction.detections is not None
+            incomplete += sum(not one.complete for one in fused.peer_frames)
     assert incomplete > 0
 
 

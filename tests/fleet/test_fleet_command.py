@@ -25,7 +25,9 @@ from skyweave.cli.main import main
 from skyweave.core.config import load_config_file
 from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.supervisor.supervisor import Supervisor, fleet_state, node_contents, supervisor_pid
+from skyweave.fleet.supervisor.node_contents import node_contents
+from skyweave.fleet.supervisor.state import fleet_state, supervisor_pid
+from skyweave.fleet.supervisor.supervisor import Supervisor
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0  # a loaded machine may take its time
@@ -64,9 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "node": {
             "source": {"kind": "recording", "path": "recording", "interval": 0.5},
             "perceiver": {"kind": "ground_truth"},
-            "publish": ["picture", "geojson"],
-            "camera_interval": 0.5,
-            "options": {"wait": 0.4, "beat": 0.2},
+            "sinks": ["scene", "geojson", {"kind": "cameras", "interval": 0.5}],
+            "options": {"max_wait": 0.4, "heartbeat_interval": 0.2},
         },
     }
     (folder / "fleet.yaml").write_text(yaml.safe_dump(config))
@@ -83,13 +84,13 @@ def test_a_fleet_starts_and_every_node_hears_the_other(folder: Path, capsys: pyt
         nodes = fleet_state(folder / "state")["nodes"].values()
         return all(any(peer["alive"] for peer in node.get("status", {}).get("peers", {}).values()) for node in nodes)
 
-    until(together, "both hear each other")
+    until(together, "both receive each other")
     capsys.readouterr()
     assert main(["fleet", "status", str(folder / "fleet.yaml"), "--json"]) == 0
     state = json.loads(capsys.readouterr().out)
     assert state["running"] and set(state["nodes"]) == {"UAV_1", "UAV_2"}
     assert main(["fleet", "status", str(folder / "fleet.yaml")]) == 0
-    assert "hears UAV_2" in capsys.readouterr().out
+    assert "receives UAV_2" in capsys.readouterr().out
     assert main(["fleet", "up", str(folder / "fleet.yaml"), "--detach"]) == 2
     assert "runs already" in capsys.readouterr().err
     port = yaml.safe_load((folder / "fleet.yaml").read_text())["port"]
@@ -101,7 +102,7 @@ def test_a_fleet_starts_and_every_node_hears_the_other(folder: Path, capsys: pyt
     text = asyncio.run(metrics())
     assert 'skyweave_received_bytes_total{peer="UAV_2"}' in text and "skyweave_latency_seconds_bucket" in text
     lines = [json.loads(line) for line in (folder / "state" / "UAV_1.log").read_text().splitlines()]
-    assert {"started", "picture"} <= {line["event"] for line in lines}
+    assert {"started", "scene"} <= {line["event"] for line in lines}
 
 
 def test_a_killed_node_is_started_again_and_the_other_goes_on(folder: Path) -> None:
@@ -114,10 +115,10 @@ def test_a_killed_node_is_started_again_and_the_other_goes_on(folder: Path) -> N
         sequence = (client.latest("UAV_1") or {})["sequence"]
 
         def back() -> bool:
-            picture = client.latest("UAV_1") or {}
-            return "UAV_2" in picture["sources"] and picture["sequence"] > sequence + 3
+            scene = client.latest("UAV_1") or {}
+            return "UAV_2" in scene["peer_frames"] and scene["sequence"] > sequence + 3
 
-        until(back, "it is back in the other's picture")
+        until(back, "it is back in the other's scene")
     gap = fleet_state(folder / "state")["nodes"]["UAV_1"]["status"]["longest_gap"]
     assert gap < 5.0
 
@@ -164,7 +165,7 @@ def test_rerun_recording(folder: Path, tmp_path: Path) -> None:
 @contextlib.contextmanager
 def served(folder: Path, port: int = 0) -> Iterator[str]:
     """Address of the live page."""
-    command = [sys.executable, "-m", "skyweave", "fleet", "view", str(folder / "fleet.yaml"), "--port", str(port)]
+    command = [sys.executable, "-m", "skyweave", "fleet", "dashboard", str(folder / "fleet.yaml"), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -212,22 +213,22 @@ def test_the_page_in_a_browser_shows_moving_tracks_and_survives_a_reconnect(fold
                 await browser.until("document.querySelectorAll('#platforms tbody tr').length === 2", SECONDS)
                 await browser.until("document.querySelector('#cameras img')?.naturalWidth > 0", SECONDS)
                 await browser.until("[...trails.values()].some(t => t.length > 2 && t[0][0] !== t.at(-1)[0])", SECONDS)
-                assert await browser.run("picture().boxes.some(box => box.id)")
+                assert await browser.run("chosenScene().boxes.some(box => box.id)")
                 await browser.key("2")
                 assert await browser.run("chosen") == "UAV_2"
                 await browser.key("ArrowLeft")  # from now on the map is not fitted to what comes and goes
-                before = await browser.run("view.scale")
+                before = await browser.run("viewport.scale")
                 await browser.key("+")
-                assert await browser.run("view.scale") == pytest.approx(1.25 * before)
+                assert await browser.run("viewport.scale") == pytest.approx(1.25 * before)
                 await browser.key("?")
                 assert await browser.run("!document.getElementById('keys').hidden")
                 assert browser.complaints == [], browser.complaints
             await browser.until("document.getElementById('connection').textContent !== 'live'", SECONDS)
             with served(folder, port):
                 await browser.until("document.getElementById('connection').textContent === 'live'", SECONDS)
-                await browser.until("picture()?.time > 0", SECONDS)  # the new server has yet to hear the fleet
-                then = await browser.run("picture()?.time ?? 0")
-                await browser.until(f"picture()?.time > {then}", SECONDS)
+                await browser.until("chosenScene()?.time > 0", SECONDS)  # the new server has yet to hear the fleet
+                then = await browser.run("chosenScene()?.time ?? 0")
+                await browser.until(f"chosenScene()?.time > {then}", SECONDS)
         lost = ("WebSocket", "ERR_CONNECTION", "Failed to load resource")  # that it was gone may be said
         assert [one for one in browser.complaints if not any(word in one for word in lost)] == []
 
@@ -263,33 +264,36 @@ def test_nodes_end_with_a_supervisor_that_was_killed(folder: Path) -> None:
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "fleet.yaml"
-    file.write_text("name: x\nplatforms: [A, B]\nnode: {perceiver: {kind: truht}}\n")
+    file.write_text("name: x\nplatforms: [A, B]\nnode: {perceiver: {kind: ground_trut}}\n")
     assert main(["fleet", "up", str(file)]) == 2
-    assert "node A: no perceiver 'truht'" in capsys.readouterr().err
+    assert "node A: no perceiver 'ground_trut', did you mean 'ground_truth'?" in capsys.readouterr().err
     assert main(["fleet", "status", str(tmp_path / "nothing.yaml")]) == 2
-    assert main(["fleet", "view"]) == 2
+    assert main(["fleet", "dashboard"]) == 2
     assert "say which fleet" in capsys.readouterr().err
-    assert main(["fleet", "view", "--fleet", "x", "--connect", "tcp/192.168.7.7:1"]) == 2
+    assert main(["fleet", "dashboard", "--fleet", "x", "--connect", "tcp/192.168.7.7:1"]) == 2
     assert "in the clear" in capsys.readouterr().err
     node = tmp_path / "node.yaml"
-    node.write_text("name: A\nsource: {path: x}\ntransport: {listen: ['tcp/0.0.0.0:0']}\n")
+    node.write_text(
+        "name: A\nsource: {path: x}\nperceiver: {kind: ground_truth}\ntransport: {listen: ['tcp/0.0.0.0:0']}\n"
+    )
     assert main(["node", str(node)]) == 2
     assert "in the clear" in capsys.readouterr().err
 
 
 def test_a_page_for_everybody_must_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["fleet", "view", "--fleet", "x", "--connect", "tcp/127.0.0.1:1", "--host", "0.0.0.0"]
+    arguments = ["fleet", "dashboard", "--fleet", "x", "--connect", "tcp/127.0.0.1:1", "--host", "0.0.0.0"]
     assert main(arguments) == 2
     assert "lets anybody watch" in capsys.readouterr().err
 
 
 def test_each_node_gets_its_own_part_of_the_configuration(tmp_path: Path) -> None:
-    config = FleetConfig(
-        "x", ["A", "B"], {"options": {"wait": 0.1}}, {"B": {"options": {"window": 0.3}}}, 9000, str(tmp_path)
-    )
+    node = {"source": {"path": "x"}, "perceiver": {"kind": "ground_truth"}, "options": {"max_wait": 0.1}}
+    changes = {"B": {"options": {"max_time_offset": 0.3}, "perceiver": {"kind": "late_fusion", "weights": "w"}}}
+    config = FleetConfig("x", ["A", "B"], node, changes, 9000, str(tmp_path))
     contents = node_contents(config, tmp_path)
     assert contents["A"]["transport"] == {"listen": ["tcp/127.0.0.1:9000"], "connect": ["tcp/127.0.0.1:9001"]}
-    assert contents["B"]["options"] == {"wait": 0.1, "window": 0.3} and contents["B"]["number"] == 2
+    assert contents["B"]["perceiver"] == {"kind": "late_fusion", "weights": "w"}
+    assert contents["B"]["options"] == {"max_wait": 0.1, "max_time_offset": 0.3} and contents["B"]["platform_id"] == 2
     with pytest.raises(ValueError, match="none of the platforms"):
         FleetConfig("x", ["A"], {}, {"C": {}})
     with pytest.raises(ValueError, match="different names"):
@@ -310,7 +314,14 @@ def test_keys_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_supervisor_holds_its_lock(tmp_path: Path) -> None:
-    config = FleetConfig("x", ["A"], {"source": {"path": "nothing"}}, {}, 9000, str(tmp_path / "state"))
+    config = FleetConfig(
+        "x",
+        ["A"],
+        {"source": {"path": "nothing"}, "perceiver": {"kind": "ground_truth"}},
+        {},
+        9000,
+        str(tmp_path / "state"),
+    )
     one = Supervisor(config)
     assert supervisor_pid(tmp_path / "state") == os.getpid()
     with pytest.raises(ValueError, match="runs already"):

@@ -13,10 +13,11 @@ from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration.boxes import detections_from_box_list
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.fleet.link.transport import LoopbackNetwork
+from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.perceivers.late_fusion import EgoScene, LateFusionPerceiver
-from skyweave.fleet.sinks.prometheus import NodeCollector, node_status
-from skyweave.fleet.sinks.publish import link_content
+from skyweave.fleet.sinks.node_status import node_status
+from skyweave.fleet.sinks.prometheus import NodeCollector
+from skyweave.fleet.sinks.scene_content import link_content
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import ScenePrediction
 from skyweave.wire import BoxList, FrameContent, Pose, WireGrid
@@ -37,12 +38,12 @@ def boxes(places: np.ndarray) -> BoxList:
 def test_how_wrong_a_peers_pose_is_can_be_seen() -> None:
     hub, clock = LoopbackNetwork(), fleet.HandClock()
     here, there = (fleet.node(name, hub.join(), clock) for name in ("UAV_1", "UAV_4"))
-    there.beat()
-    here.beat()
-    there.send(fleet.frame(0, "UAV_4"))
-    here.finish(here.send(fleet.frame(0, "UAV_1")))
+    there.send_heartbeat()
+    here.send_heartbeat()
+    there.observe_and_send(fleet.frame(0, "UAV_4"))
+    here.fuse(here.observe_and_send(fleet.frame(0, "UAV_1")))
     assert link_content(here)["UAV_4"]["pose"] is None  # the stand-in estimates nothing
-    here.perceiver.pose_errors = {there.number: PoseError(np.array([3.0, 4, 0, 0, 0, np.pi / 60]), trusted=False)}
+    here.perceiver.pose_errors = {there.platform_id: PoseError(np.array([3.0, 4, 0, 0, 0, np.pi / 60]), trusted=False)}
     wrong = {"metres": 5.0, "degrees": 3.0, "trusted": False}
     assert link_content(here)["UAV_4"]["pose"] == node_status(here)["peers"]["UAV_4"]["pose"] == wrong
     found = {family.name: family.samples for family in NodeCollector(here).collect()}

@@ -12,19 +12,23 @@ from PIL import Image
 from rosbags.typesys import Stores, get_typestore
 
 from skyweave.core.config import config_from_dict
-from skyweave.fleet.config import NodeConfig, RosConfig, SourceConfig
+from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.transport import LoopbackNetwork, LoopbackTransport
+from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
-from skyweave.fleet.sources.base import open_source
-from skyweave.fleet.sources.ros import RosSource, camera_mount
+from skyweave.fleet.sources.base import SourceConfig, SourceContext
+from skyweave.fleet.sources.ros import RosSource, RosSourceConfig
+from skyweave.fleet.sources.ros_messages import camera_mount
 from skyweave.fleet.supervisor.runtime import build_node
 from skyweave.recordings.recording import Frame
 
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 START = 1_750_000_000_000_000_000
 ROWS, COLUMNS = 48, 64
-CONFIG = RosConfig("drone/image/compressed", "drone/camera_info", "drone/odom", pose_type="nav_msgs/msg/Odometry")
+CONFIG = RosSourceConfig(
+    "drone/image/compressed", "drone/camera_info", "drone/odom", pose_type="nav_msgs/msg/Odometry", crs="EPSG:32632",
+    interval=0.1,
+)  # fmt: skip
 
 
 def made(name: str, **values: Any) -> Any:
@@ -84,12 +88,12 @@ def raw(after: float, encoding: str, data: np.ndarray, step: int) -> bytes:
 class Bench:
     """A source on a loopback, and its publisher."""
 
-    def __init__(self, config: RosConfig = CONFIG) -> None:
+    def __init__(self, config: RosSourceConfig = CONFIG) -> None:
         hub = LoopbackNetwork()
         here, self.there = hub.join(), hub.join()
         self.config, self.stop = config, threading.Event()
-        self.source = RosSource(config, "UAV_1", "EPSG:32632", 0.1, here.subscribe)
-        self.moments: Iterator[Frame] = self.source.moments(wall_clock, self.stop)
+        self.source = config.build(SourceContext("UAV_1", here.subscribe))
+        self.frames: Iterator[Frame] = self.source.frames(wall_clock, self.stop)
 
     def say(self, image: bytes | None = None, info: bytes | None = None, pose: bytes | None = None) -> None:
         for key, message in ((self.config.info, info), (self.config.pose, pose), (self.config.image, image)):
@@ -99,12 +103,12 @@ class Bench:
 
 def test_poses_are_those_of_the_picture_between_two_that_came() -> None:
     mount = (0.2, 0.0, -0.1, 0.0, 90.0, 0.0)  # straight down, a hand before the middle
-    bench = Bench(RosConfig(**{**CONFIG.__dict__, "mount": mount, "origin": (690_000.0, 5_330_000.0, 500.0)}))
+    bench = Bench(RosSourceConfig(**{**CONFIG.__dict__, "mount": mount, "origin": (690_000.0, 5_330_000.0, 500.0)}))
     quarter = np.pi / 2
     bench.say(info=info(), pose=odometry(0.0, (0, 0, 20)))
     bench.say(pose=odometry(0.1, (1, 2, 22), quarter))
     bench.say(image=compressed(0.05))
-    capture = next(bench.moments).captures["CAMERA"]
+    capture = next(bench.frames).captures["CAMERA"]
     assert capture.time == START + 50_000_000 and capture.platform == "UAV_1"
     forward = np.array([np.cos(np.pi / 4), np.sin(np.pi / 4), 0])  # half way between the two
     expected = np.array([690_000.5, 5_330_001, 521 - 0.1]) + 0.2 * forward
@@ -119,12 +123,12 @@ def test_poses_are_those_of_the_picture_between_two_that_came() -> None:
 def test_raw_pictures(encoding: str, bands: tuple[int, ...]) -> None:
     channels = {"bgr8": 3, "rgba8": 4, "mono8": 1}[encoding]
     sensor = "thermal" if channels == 1 else "rgb"
-    bench = Bench(RosConfig(**{**CONFIG.__dict__, "image_type": "sensor_msgs/msg/Image", "sensor": sensor}))
+    bench = Bench(RosSourceConfig(**{**CONFIG.__dict__, "image_type": "sensor_msgs/msg/Image", "sensor": sensor}))
     step = COLUMNS * channels + 8  # rows may be padded
     data = np.zeros((ROWS, step), np.uint8)
     data[:, : COLUMNS * channels] = np.tile(np.arange(1, channels + 1, dtype=np.uint8), COLUMNS)
     bench.say(raw(0.1, encoding, data, step), info(), odometry(0.1, (0, 0, 20)))
-    pixels = next(bench.moments).captures["CAMERA"].load().pixels
+    pixels = next(bench.frames).captures["CAMERA"].load().pixels
     assert pixels.shape == (len(bands), ROWS, COLUMNS) and pixels[:, 5, 5].tolist() == list(bands)
 
 
@@ -134,27 +138,30 @@ def test_what_is_no_picture_is_left_out_and_counted() -> None:
     good = compressed(0.0)
     bad = [b"", b"nonsense", good[:40], good[:-60], compressed(0.0, b"GIF"), compressed(60.0), odometry(0.0, (0, 0, 1))]
     found: list[Frame] = []
-    thread = threading.Thread(target=lambda: found.extend(bench.moments))
+    thread = threading.Thread(target=lambda: found.extend(bench.frames))
     thread.start()
     for message in bad:
-        seen = bench.source.refused["image"]
+        seen = bench.source.rejected["image"]
         bench.say(message)
-        until(lambda seen=seen: bench.source.refused["image"] > seen)
+        until(lambda seen=seen: bench.source.rejected["image"] > seen)
     bench.say(good)
     until(lambda: bool(found))
     bench.stop.set()
     thread.join(5)
-    assert bench.source.refused["image"] == len(bad) and len(found) == 1
+    assert bench.source.rejected["image"] == len(bad) and len(found) == 1
 
 
 def test_what_is_missing_is_said() -> None:
     bench = Bench()
-    assert "nothing has come under drone/camera_info" in bench.source._missing()
+    assert "nothing has come under drone/camera_info" in bench.source._describe_missing()
     bench.say(info=info("rational_polynomial", (0.1,) * 8), pose=odometry(0.0, (np.nan, 0, 1)))
-    assert "rectify the pictures first" in bench.source._missing() and "not finite" in bench.source._missing()
+    assert (
+        "rectify the images first" in bench.source._describe_missing()
+        and "not finite" in bench.source._describe_missing()
+    )
     bench.say(info=info("rational_polynomial", (0.0,) * 8), pose=odometry(0.0, (0, 0, 1)))
-    bench.source.refused.clear()
-    assert bench.source._missing() == "nothing comes under drone/image/compressed"
+    bench.source.rejected.clear()
+    assert bench.source._describe_missing() == "nothing comes under drone/image/compressed"
 
 
 def test_pictures_come_at_most_once_an_interval() -> None:
@@ -164,7 +171,7 @@ def test_pictures_come_at_most_once_an_interval() -> None:
     for after in (0.10, 0.13, 0.20):
         bench.say(compressed(after))
         if after != 0.13:
-            times.append(next(bench.moments).time - START)
+            times.append(next(bench.frames).time - START)
         else:
             time.sleep(0.01)
     assert times == [100_000_000, 200_000_000]
@@ -173,9 +180,9 @@ def test_pictures_come_at_most_once_an_interval() -> None:
 def test_a_clock_that_was_wrong_once_is_forgiven() -> None:
     bench = Bench()
     bench.say(info=info(), pose=odometry(1000.0, (0, 0, 20)), image=compressed(1000.0))
-    assert next(bench.moments).time == START + 1000 * 10**9
+    assert next(bench.frames).time == START + 1000 * 10**9
     bench.say(pose=odometry(0.1, (0, 0, 20)), image=compressed(0.1))
-    assert next(bench.moments).time == START + 100_000_000
+    assert next(bench.frames).time == START + 100_000_000
 
 
 def test_mounts_follow_rep_103() -> None:
@@ -190,12 +197,12 @@ def test_a_node_hears_a_bridge_on_a_session_of_its_own() -> None:
     ros = {"image": CONFIG.image, "info": CONFIG.info, "pose": CONFIG.pose, "pose_type": CONFIG.pose_type}
     content = {
         "name": "UAV_1",
-        "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18655"], "interval": 0.1},
+        "source": {"kind": "ros2", **ros, "connect": ["tcp/127.0.0.1:18655"], "interval": 0.1},
         "perceiver": {"kind": "ground_truth"},
     }
     node, source = build_node(config_from_dict(content, NodeConfig))
     stop, found = threading.Event(), []
-    thread = threading.Thread(target=lambda: found.extend(source.moments(wall_clock, stop)))
+    thread = threading.Thread(target=lambda: found.extend(source.frames(wall_clock, stop)))
     thread.start()
     try:
         for number in range(100):
@@ -221,7 +228,7 @@ def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.Mo
     ros = {"image": CONFIG.image, "info": CONFIG.info, "pose": CONFIG.pose, "pose_type": CONFIG.pose_type}
     content = {
         "name": "UAV_1",
-        "source": {"kind": "ros2", "ros": ros, "connect": ["tcp/127.0.0.1:18656"], "interval": 0.1},
+        "source": {"kind": "ros2", **ros, "connect": ["tcp/127.0.0.1:18656"], "interval": 0.1},
         "perceiver": {"kind": "ground_truth"},
     }
     bridge = ZenohTransport(ZenohConfig(listen=["tcp/127.0.0.1:18656"]))
@@ -234,12 +241,14 @@ def test_a_source_that_cannot_be_opened_leaves_no_session(monkeypatch: pytest.Mo
 
 
 def test_configurations_are_checked() -> None:
-    with pytest.raises(ValueError, match="needs ros"):
-        SourceConfig("ros2")
+    with pytest.raises(ValueError, match="missing required field `image`"):
+        SourceConfig.from_content({"kind": "ros2", "info": "a", "pose": "b"})
     with pytest.raises(ValueError, match="pose_type 'tf' is not read"):
-        RosConfig("a", "b", "c", pose_type="tf")
-    member: LoopbackTransport = LoopbackNetwork().join()
-    assert isinstance(open_source(SourceConfig("ros2", ros=CONFIG), "UAV_1", member.subscribe), RosSource)
+        RosSourceConfig("a", "b", "c", pose_type="tf")
+    member = LoopbackNetwork().join()
+    assert isinstance(CONFIG.build(SourceContext("UAV_1", member.subscribe)), RosSource)
+    with pytest.raises(ValueError, match="say where the images come from"):
+        CONFIG.build(SourceContext("UAV_1"))
 
 
 def until(true: Any, seconds: float = 5.0) -> None:

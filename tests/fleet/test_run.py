@@ -18,14 +18,21 @@ import fabricated_fleet as fleet
 import fabricated_scene as toy
 from fabricated_world import small_world
 from skyweave.fleet import FleetClient
-from skyweave.fleet.config import SourceConfig
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.transport import LoopbackNetwork
-from skyweave.fleet.node.node import FusedScene, Node, NodeOptions, peer_names
-from skyweave.fleet.sinks.prometheus import NodeCollector, node_status
-from skyweave.fleet.sinks.publish import Publisher
-from skyweave.fleet.sources.base import RecordingSource, SimulatorSource, open_source
-from skyweave.fleet.sources.images import ImageMessage, TopicSource
+from skyweave.fleet.link.loopback import LoopbackNetwork
+from skyweave.fleet.node.fused_scene import FusedScene, peer_names
+from skyweave.fleet.node.node import Node
+from skyweave.fleet.node.options import NodeOptions
+from skyweave.fleet.sinks.cameras import CameraSinkConfig
+from skyweave.fleet.sinks.messages import RosSinkConfig, SceneSinkConfig
+from skyweave.fleet.sinks.node_status import node_status
+from skyweave.fleet.sinks.prometheus import NodeCollector
+from skyweave.fleet.sinks.publisher import ScenePublisher
+from skyweave.fleet.sources.base import SourceContext
+from skyweave.fleet.sources.folder import FolderSourceConfig
+from skyweave.fleet.sources.recording import RecordingSource
+from skyweave.fleet.sources.simulator import SimulatorSource, SimulatorSourceConfig
+from skyweave.fleet.sources.topic import ImageMessage, TopicSourceConfig
 from skyweave.fleet.supervisor.runtime import run_node
 from skyweave.perception.results import Detections
 from skyweave.perception.tracking import Tracker, TrackerConfig
@@ -43,13 +50,15 @@ def toy_source(name: str, interval: float = 0.2) -> RecordingSource:
 def start(
     name: str, hub: LoopbackNetwork, stop: threading.Event, made: list[FusedScene], frames: int | None = None
 ) -> tuple[Node, threading.Thread]:
-    node = fleet.node(name, hub.join(), wall_clock, NodeOptions(wait=0.15, beat=0.1, window=0.1))
+    node = fleet.node(
+        name, hub.join(), wall_clock, NodeOptions(max_wait=0.15, heartbeat_interval=0.1, max_time_offset=0.1)
+    )
     node.interval = 0.2
-    publisher = Publisher(node, ("picture", "ros"), camera_interval=0.1)
+    publisher = ScenePublisher(node, [SceneSinkConfig(), RosSinkConfig(), CameraSinkConfig(interval=0.1)])
 
-    def done(picture: FusedScene) -> None:
-        publisher.publish(picture)
-        made.append(picture)
+    def done(fused: FusedScene) -> None:
+        publisher.publish(fused)
+        made.append(fused)
 
     thread = threading.Thread(target=run_node, args=(node, toy_source(name), done, stop, frames))
     thread.start()
@@ -65,9 +74,9 @@ def test_nodes_run_together_and_a_client_reads_them() -> None:
         seen: set[str] = set()
         both = False
         until = time.monotonic() + 30
-        for content in client.pictures(timeout=20):
+        for content in client.scenes(timeout=20):
             seen.add(content["platform"])
-            both = both or (len(content["boxes"]) == 7 and len(content["sources"]) == 1)
+            both = both or (len(content["boxes"]) == 7 and len(content["peer_frames"]) == 1)
             if (seen == set(NAMES) and both) or time.monotonic() > until:
                 break
         assert seen == set(NAMES) and both
@@ -87,7 +96,7 @@ def test_nodes_run_together_and_a_client_reads_them() -> None:
     assert not any(thread.is_alive() for _, thread in running)
     node = running[0][0]
     said = node_status(node)
-    assert said["told"] >= said["frames"] == len(made["UAV_1"]) > 0 and json.dumps(said)
+    assert said["frames_sent"] >= said["frames"] == len(made["UAV_1"]) > 0 and json.dumps(said)
     families = {family.name: family for family in NodeCollector(node).collect()}
     assert families["skyweave_frames"].samples[0].value == said["frames"]
     assert {sample.labels["peer"] for sample in families["skyweave_received_bytes"].samples} == {"UAV_4"}
@@ -105,28 +114,28 @@ def test_a_slow_node_skips_moments_and_counts_them() -> None:
         return observe(*arguments)
 
     node.perceiver.observe = slowly  # type: ignore[method-assign]
-    run_node(node, toy_source("UAV_1", 0.02), made.append, stop, frames=5)
+    run_node(node, toy_source("UAV_1", 0.02), made.append, stop, max_frames=5)
     assert len(made) == 5
-    assert node.statistics.late["superseded"] > 5
-    assert all(picture.latency < 5 for picture in made)
+    assert node.statistics.dropped_frames["superseded"] > 5
+    assert all(fused.latency < 5 for fused in made)
 
 
 def test_a_source_that_breaks_ends_the_node_loudly() -> None:
     class Broken:
-        place = toy_source("UAV_1").place
+        world_frame = toy_source("UAV_1").world_frame
 
-        def moments(self, clock: object, stop: object) -> Iterator[Frame]:
+        def frames(self, clock: object, stop: object) -> Iterator[Frame]:
             raise OSError("the camera is gone")
             yield
 
     node = fleet.node("UAV_1", LoopbackNetwork().join(), wall_clock)
     with pytest.raises(OSError, match="camera is gone"):
-        run_node(node, Broken(), lambda picture: None, threading.Event())
+        run_node(node, Broken(), lambda fused: None, threading.Event())
 
 
 def first(source: object, count: int = 2) -> list[Frame]:
     stop, found = threading.Event(), []
-    for frame in source.moments(wall_clock, stop):  # type: ignore[attr-defined]
+    for frame in source.frames(wall_clock, stop):  # type: ignore[attr-defined]
         found.append(frame)
         if len(found) == count:
             break
@@ -147,7 +156,7 @@ def test_recordings_play_by_the_wall_clock() -> None:
 
 
 def test_the_simulator_runs_live_and_late_starters_catch_up() -> None:
-    config = SourceConfig("simulator", path="unused", interval=0.2, start=time.time() - 1.0)
+    config = SimulatorSourceConfig("unused", interval=0.2, start=time.time() - 1.0)
     source = SimulatorSource(small_world(warm_up=1.0), config, "UAV_1")
     frames = first(source)
     assert source.simulated.frames_done >= 5
@@ -169,39 +178,43 @@ def test_a_folder_with_poses_is_a_source(tmp_path: Path) -> None:
     (tmp_path / "poses.csv").write_text("file,x,y,z,yaw,pitch,roll\na.jpg,10,20,50,90,45,0\nb.jpg,11,20,50,90,45,0\n")
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(jpeg())
-    source = open_source(SourceConfig("folder", str(tmp_path), interval=0.05, crs="EPSG:32632"), "UAV_1")
+    source = FolderSourceConfig(str(tmp_path), interval=0.05, crs="EPSG:32632").build(SourceContext("UAV_1"))
     frames = first(source, 3)
     capture = next(iter(frames[0].captures.values()))
     assert capture.geometry.position[1:].tolist() == [20, 50] and capture.geometry.crs == "EPSG:32632"
     assert capture.load().pixels.shape == (3, 48, 64) and capture.load() is capture.load()
-    assert source.place.crs == "EPSG:32632"
+    assert source.world_frame.crs == "EPSG:32632"
     forward = capture.geometry.world_from_camera[:3, 2]
     assert forward == pytest.approx([0, np.sqrt(0.5), -np.sqrt(0.5)], abs=1e-9)
     (tmp_path / "poses.csv").write_text("file,x,y,z,yaw,pitch,roll\na.jpg,10,20,fifty,90,45,0\n")
     with pytest.raises(ValueError, match=r"poses\.csv line 2"):
-        open_source(SourceConfig("folder", str(tmp_path)), "UAV_1")
+        FolderSourceConfig(str(tmp_path)).build(SourceContext("UAV_1"))
     (tmp_path / "poses.csv").write_text("file,x\na.jpg,10\n")
     with pytest.raises(ValueError, match="no column 'y'"):
-        open_source(SourceConfig("folder", str(tmp_path)), "UAV_1")
+        FolderSourceConfig(str(tmp_path)).build(SourceContext("UAV_1"))
 
 
 def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:
     hub = LoopbackNetwork()
     here, there = hub.join(), hub.join()
-    source = TopicSource("drone/front", "UAV_1", None, here.subscribe)
+    source = TopicSourceConfig("drone/front").build(SourceContext("UAV_1", here.subscribe))
     pose = np.diag([1.0, -1, -1, 1])
     pose[:3, 3] = 1, 2, 30
     message = ImageMessage(
         wall_clock(), jpeg(), [50.0, 0, 32, 0, 50, 24, 0, 0, 1], pose.ravel().tolist(), channel="FRONT"
     )
     good = msgspec.msgpack.encode(message)
-    moments = source.moments(wall_clock, threading.Event())
-    for bad in (b"", b"nonsense", good[:-20], msgspec.msgpack.encode(msgspec.structs.replace(message, image=b"GIF"))):
+
+    def changed(**values: object) -> bytes:
+        return msgspec.msgpack.encode(msgspec.structs.replace(message, **values))
+
+    frames = source.frames(wall_clock, threading.Event())
+    for bad in (b"", b"nonsense", good[:-20], changed(image=b"GIF"), changed(sensor="eyes")):
         there.publish("drone/front", bad)
         there.publish("drone/front", good)
-        frame = next(moments)
+        frame = next(frames)
         assert frame.captures["FRONT"].geometry.position.tolist() == [1, 2, 30]
-    assert source.refused >= 3
+    assert source.rejected >= 3
 
 
 def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:
@@ -234,9 +247,9 @@ def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:
 def test_pictures_of_peers_go_into_the_statistics() -> None:
     hub, clock = LoopbackNetwork(), fleet.HandClock()
     here, there = (fleet.node(name, hub.join(), clock) for name in NAMES)
-    there.send(fleet.frame(0, "UAV_4"))
-    assert peer_names(here.finish(here.send(fleet.frame(0, "UAV_1"))).sources) == ["UAV_4"]
-    assert here.statistics.fused_with == {1: 1} and here.statistics.frames == 1
+    there.observe_and_send(fleet.frame(0, "UAV_4"))
+    assert peer_names(here.fuse(here.observe_and_send(fleet.frame(0, "UAV_1"))).peer_frames) == ["UAV_4"]
+    assert here.statistics.peer_counts == {1: 1} and here.statistics.frames == 1
     assert here.statistics.stages["observe"].count == 1
 
 
@@ -244,7 +257,6 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     from skyweave.core.config import config_from_dict
     from skyweave.fleet.config import NodeConfig
-    from skyweave.fleet.supervisor.runtime import build_perceiver
     from skyweave.perception.weights import save_perception
 
     perceiver = fleet.model_perceiver()
@@ -254,7 +266,8 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
         "source": {"path": "unused", "interval": 0.5},
         "perceiver": {"kind": "late_fusion", "weights": str(tmp_path / "model.safetensors")},
     }
-    read = build_perceiver(config_from_dict(content, NodeConfig))
+    config = config_from_dict(content, NodeConfig)
+    read = config.perceiver.build(config.source.interval)
     assert torch.get_num_threads() == threads, "only a process of its own may settle what all of it shares"
     assert read.categories == ("car", "truck") and read.interval == 0.5 and read.resolution == 1.0
     hub, clock = LoopbackNetwork(), fleet.HandClock()
@@ -263,17 +276,17 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
     other = fleet.node("UAV_3", hub.join(), clock)  # its cells are half as large
     for number in range(3):  # the map follows the camera; the past is moved with it
         clock.now = fleet.START + number * 500_000_000
-        there.beat()
-        other.beat()
-        other.send(fleet.frame(number, "UAV_3"))
-        there.send(fleet.frame(number, "UAV_4"))
-        picture = here.finish(here.send(fleet.frame(number, "UAV_1")))
-    assert peer_names(picture.sources) == ["UAV_4"]
-    assert here.drops()["UAV_3"] == {"grid": 6}
-    found, alone = picture.scene.detections, picture.sources[0].content.boxes
+        there.send_heartbeat()
+        other.send_heartbeat()
+        other.observe_and_send(fleet.frame(number, "UAV_3"))
+        there.observe_and_send(fleet.frame(number, "UAV_4"))
+        fused = here.fuse(here.observe_and_send(fleet.frame(number, "UAV_1")))
+    assert peer_names(fused.peer_frames) == ["UAV_4"]
+    assert here.peers.rejection_counts()["UAV_3"] == {"grid": 6}
+    found, alone = fused.prediction.detections, fused.peer_frames[0].content.boxes
     assert found is not None and alone is not None and len(found) >= len(alone) > 0
-    assert picture.scene.trajectories is not None and len(picture.scene.trajectories) == len(found)
-    assert picture.scene.instances is not None
+    assert fused.prediction.trajectories is not None and len(fused.prediction.trajectories) == len(found)
+    assert fused.prediction.instances is not None
 
 
 def test_maps_of_the_past_move_by_whole_cells() -> None:

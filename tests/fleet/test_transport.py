@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyweave.fleet.link.emulated import EmulatedLink, EmulatedLinkConfig, EmulatedNetwork
-from skyweave.fleet.link.transport import LoopbackNetwork, matches_pattern
+from skyweave.fleet.link.emulated import EmulatedNetwork
+from skyweave.fleet.link.emulated_link import EmulatedLink, EmulatedLinkConfig
+from skyweave.fleet.link.loopback import LoopbackNetwork
+from skyweave.fleet.link.topics import matches_pattern
 
 SECOND = 10**9
 words = st.sampled_from(["a", "b", "skyweave", "x1"])
@@ -37,7 +39,7 @@ def run(
     config: EmulatedLinkConfig, seed: int = 0, messages: int = 2000, size: int = 1000, period: int = 10**7
 ) -> list[list[int]]:
     link = EmulatedLink(config, seed)
-    return [link.offer(size, i * period) for i in range(messages)]
+    return [link.transmit(size, i * period) for i in range(messages)]
 
 
 def test_the_same_seed_is_the_same_run() -> None:
@@ -66,7 +68,7 @@ def test_order_is_kept_unless_reordering_is_asked_for() -> None:
 def test_rate_and_queue_bound_what_a_link_carries() -> None:
     config = EmulatedLinkConfig(rate=50_000, queue=10_000, overhead=60)
     link = EmulatedLink(config, 0)
-    arrivals = [time for i in range(2000) for time in link.offer(940, i * 10**7)]  # 100 kB/s offered for 20 s
+    arrivals = [time for i in range(2000) for time in link.transmit(940, i * 10**7)]  # 100 kB/s offered for 20 s
     assert len(arrivals) * 1000 == pytest.approx(50_000 * 20, rel=0.02)
     assert link.dropped == 2000 - len(arrivals)
     assert max(np.diff(arrivals)) <= 0.0201 * SECOND
@@ -88,7 +90,7 @@ def test_an_emulated_network_delivers_when_time_has_passed() -> None:
     assert heard == [] and network.next_arrival() == SECOND // 10
     network.advance(SECOND)
     assert heard == [(SECOND // 10, b"1")]
-    network.change(EmulatedLinkConfig(loss=1.0), "a", "b")
+    network.set_link_quality(EmulatedLinkConfig(loss=1.0), "a", "b")
     a.publish("k", b"2")
     network.advance(2 * SECOND)
     assert len(heard) == 1

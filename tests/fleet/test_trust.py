@@ -12,15 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fabricated_fleet as fleet
+from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.envelope import WINDOW, OpenedEnvelope, Sealer, Unsealer
+from skyweave.fleet.link.credentials import load_credentials
+from skyweave.fleet.link.envelope import EnvelopeOpener, EnvelopeSealer, OpenedEnvelope
 from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, decode_heartbeat, encode_heartbeat
+from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.link.rate_limit import PeerLimits
+from skyweave.fleet.link.replay_protection import WINDOW_MESSAGES
 from skyweave.fleet.link.topics import frame_topic, heartbeat_topic, platform_from_topic
-from skyweave.fleet.link.transport import LoopbackNetwork
-from skyweave.fleet.link.trust import create_keys, load_credentials
-from skyweave.fleet.node.node import NodeOptions
-from skyweave.fleet.sinks.prometheus import NodeCollector, node_status
+from skyweave.fleet.node.options import NodeOptions
+from skyweave.fleet.sinks.node_status import node_status
+from skyweave.fleet.sinks.prometheus import NodeCollector
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
@@ -33,11 +36,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sealed(message: bytes = b"hello", key: str = "k", now: int = fleet.START) -> bytes:
-    return Sealer(KEY, lambda: now).seal(key, message)
+    return EnvelopeSealer(KEY, lambda: now).seal(key, message)
 
 
 def test_what_is_sealed_is_opened_with_its_time() -> None:
-    opened = Unsealer(KEY.public_key()).unseal("k", sealed())
+    opened = EnvelopeOpener(KEY.public_key()).open("k", sealed())
     assert isinstance(opened, OpenedEnvelope)
     assert opened.message == b"hello" and opened.sent == fleet.START
     assert len(sealed()) == 5 + 12 + 64
@@ -47,45 +50,45 @@ def test_what_is_sealed_is_opened_with_its_time() -> None:
 def test_any_changed_byte_is_refused(place: int, change: int) -> None:
     broken = bytearray(sealed())
     broken[place] ^= change
-    assert isinstance(Unsealer(KEY.public_key()).unseal("k", bytes(broken)), str)
+    assert isinstance(EnvelopeOpener(KEY.public_key()).open("k", bytes(broken)), str)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused(data: bytes) -> None:
-    assert isinstance(Unsealer(KEY.public_key()).unseal("k", data), str)
-    assert isinstance(Unsealer(None).unseal("k", data), str) or data[:4] == b"SF\1\0"
+    assert isinstance(EnvelopeOpener(KEY.public_key()).open("k", data), str)
+    assert isinstance(EnvelopeOpener(None).open("k", data), str) or data[:4] == b"SF\1\0"
 
 
 def test_what_was_said_under_one_key_is_worth_nothing_under_another() -> None:
-    assert Unsealer(KEY.public_key()).unseal("other", sealed()) == "signature"
+    assert EnvelopeOpener(KEY.public_key()).open("other", sealed()) == "signature"
 
 
 def test_unsigned_messages_are_refused_where_signed_ones_are_expected() -> None:
-    clear = Sealer(None, lambda: fleet.START).seal("k", b"x" * 100)
-    assert Unsealer(KEY.public_key()).unseal("k", clear) == "unsigned"
+    clear = EnvelopeSealer(None, lambda: fleet.START).seal("k", b"x" * 100)
+    assert EnvelopeOpener(KEY.public_key()).open("k", clear) == "unsigned"
 
 
 def test_nothing_is_taken_twice_however_it_is_ordered() -> None:
-    sealer, unsealer = Sealer(KEY, lambda: fleet.START), Unsealer(KEY.public_key())
+    sealer, opener = EnvelopeSealer(KEY, lambda: fleet.START), EnvelopeOpener(KEY.public_key())
     messages = [sealer.seal("k", bytes([i % 256])) for i in range(300)]
     random.Random(0).shuffle(messages)
     for _ in range(2):
         for number, message in enumerate(messages):
-            opened = unsealer.unseal("k", message)
+            opened = opener.open("k", message)
             if isinstance(opened, OpenedEnvelope):
-                unsealer.remember(opened)
+                opener.remember(opened)
             assert isinstance(opened, OpenedEnvelope) == (_ == 0), number
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    sealer, unsealer = Sealer(None, lambda: fleet.START), Unsealer(None)
+    sealer, opener = EnvelopeSealer(None, lambda: fleet.START), EnvelopeOpener(None)
     first = sealer.seal("k", b"first")
-    for message in [first, *(sealer.seal("k", b"") for _ in range(WINDOW + 10))]:
-        opened = unsealer.unseal("k", message)
+    for message in [first, *(sealer.seal("k", b"") for _ in range(WINDOW_MESSAGES + 10))]:
+        opened = opener.open("k", message)
         assert isinstance(opened, OpenedEnvelope)
-        unsealer.remember(opened)
-    assert len(unsealer._seen) == WINDOW
-    assert unsealer.unseal("k", first) == "replay"
+        opener.remember(opened)
+    assert len(opener.replays._stamps) == WINDOW_MESSAGES
+    assert opener.open("k", first) == "replay"
 
 
 def test_keys_are_private_kept_and_signed_by_the_authority(keys: Path, tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_keys_are_private_kept_and_signed_by_the_authority(keys: Path, tmp_path:
     assert create_keys(keys, ["UAV_1", "UAV_9"]) == ["UAV_9"]
     assert (keys / "UAV_1" / "signing.key").read_bytes() == before
     trust = load_credentials(keys, "UAV_1")
-    assert {name: member.number for name, member in trust.members.items()} == {
+    assert {name: member.platform_id for name, member in trust.members.items()} == {
         "UAV_1": 1, "UAV_2": 2, "viewer": 3, "UAV_9": 4,
     }  # fmt: skip
     with pytest.raises(ValueError, match="no keys for 'nobody'"):
@@ -103,7 +106,7 @@ def test_keys_are_private_kept_and_signed_by_the_authority(keys: Path, tmp_path:
     members = keys / "members.json"
     content = members.read_bytes()
     try:
-        members.write_bytes(content.replace(b'"number": 1', b'"number": 7'))
+        members.write_bytes(content.replace(b'"platform_id": 1', b'"platform_id": 7'))
         with pytest.raises(ValueError, match="not signed"):
             load_credentials(keys, "UAV_1")
     finally:
@@ -119,7 +122,7 @@ def test_any_bytes_are_no_heartbeat(data: bytes) -> None:
 def test_heartbeats_come_back_and_nonsense_in_them_does_not() -> None:
     beat = Heartbeat(1, 7, 5, 500_000, 32632, 0.5, ("car",), fleet.START, (PeerReport(8, 1, 2, 3, 4, 5),))
     assert decode_heartbeat(encode_heartbeat(beat)) == beat
-    for change in ({"version": 2}, {"interval": float("nan")}, {"platform": -1}, {"resolution": 0}):
+    for change in ({"version": 2}, {"interval": float("nan")}, {"platform_id": -1}, {"resolution": 0}):
         import msgspec
 
         assert decode_heartbeat(encode_heartbeat(msgspec.structs.replace(beat, **change))) is None
@@ -130,65 +133,65 @@ def test_a_peer_cannot_speak_for_another(keys: Path) -> None:
     """UAV_2 has good keys, and signs frames under UAV_1's key, and frames with UAV_1's number under its own."""
     clock, hub = fleet.HandClock(), LoopbackNetwork()
     one, two, viewer = (load_credentials(keys, name) for name in ("UAV_1", "UAV_2", "viewer"))
-    here = fleet.node("UAV_1", hub.join(), clock, trust=one)
+    here = fleet.node("UAV_1", hub.join(), clock, credentials=one)
     listener = hub.join()
-    hostile = fleet.node("UAV_2", hub.join(), clock, trust=two)
-    third = fleet.node("viewer", hub.join(), clock, trust=viewer, perceiver=fleet.truth_perceiver())
-    hostile.number = one.members["UAV_1"].number
-    hostile.send(fleet.frame(0, "UAV_2"))  # UAV_1's number, UAV_2's signature and key
-    third.peers.read()
-    assert third.drops()["UAV_2"] == {"impostor": 1}
+    hostile = fleet.node("UAV_2", hub.join(), clock, credentials=two)
+    third = fleet.node("viewer", hub.join(), clock, credentials=viewer, perceiver=fleet.truth_perceiver())
+    hostile.platform_id = one.members["UAV_1"].platform_id
+    hostile.observe_and_send(fleet.frame(0, "UAV_2"))  # UAV_1's number, UAV_2's signature and key
+    third.peers.drain()
+    assert third.peers.rejection_counts()["UAV_2"] == {"id_mismatch": 1}
     forged = hostile.sealer.seal(frame_topic("test", "UAV_1"), b"anything")
     listener.publish(frame_topic("test", "UAV_1"), forged)
-    third.peers.read()
-    assert third.drops()["UAV_1"] == {"signature": 1}
+    third.peers.drain()
+    assert third.peers.rejection_counts()["UAV_1"] == {"signature": 1}
     listener.publish(frame_topic("test", "nobody"), forged)
-    assert third.drops()[""] == {"stranger": 1}
-    assert here.drops()["UAV_2"] == {}
+    assert third.peers.rejection_counts()[""] == {"unknown_sender": 1}
+    assert here.peers.rejection_counts()["UAV_2"] == {}
 
 
 def test_replays_are_refused_by_reason(keys: Path) -> None:
     clock, hub = fleet.HandClock(), LoopbackNetwork()
-    here = fleet.node("UAV_1", hub.join(), clock, trust=load_credentials(keys, "UAV_1"))
-    there = fleet.node("UAV_2", hub.join(), clock, trust=load_credentials(keys, "UAV_2"))
+    here = fleet.node("UAV_1", hub.join(), clock, credentials=load_credentials(keys, "UAV_1"))
+    there = fleet.node("UAV_2", hub.join(), clock, credentials=load_credentials(keys, "UAV_2"))
     tape: list[tuple[str, bytes]] = []
     recorder = hub.join()
     recorder.subscribe("**", lambda key, message: tape.append((key, message)))
-    there.beat()
-    there.send(fleet.frame(0, "UAV_2"))
-    here.peers.read()
+    there.send_heartbeat()
+    there.observe_and_send(fleet.frame(0, "UAV_2"))
+    here.peers.drain()
     taken = here.peers.all()[0].messages
     assert taken == len(tape) == 2
     for key, message in tape:
         recorder.publish(key, message)
-    here.peers.read()
-    assert here.drops()["UAV_2"] == {"replay": 2}
+    here.peers.drain()
+    assert here.peers.rejection_counts()["UAV_2"] == {"replay": 2}
     # A node that was started again has forgotten what it heard; what is old is refused all the same.
     clock.now += 13_000_000_000
-    again = fleet.node("UAV_1", hub.join(), clock, trust=load_credentials(keys, "UAV_1"))
+    again = fleet.node("UAV_1", hub.join(), clock, credentials=load_credentials(keys, "UAV_1"))
     for key, message in tape:
         recorder.publish(key, message)
-    again.peers.read()
-    assert again.drops()["UAV_2"] == {"clock": 2}
+    again.peers.drain()
+    assert again.peers.rejection_counts()["UAV_2"] == {"clock": 2}
 
 
 def test_floods_are_cut_off_for_their_sender_alone() -> None:
     clock, hub = fleet.HandClock(), LoopbackNetwork()
-    limits = PeerLimits(rate=50_000, messages=100, waiting=64)
+    limits = PeerLimits(bytes_per_second=50_000, messages_per_second=100, queue_size=64)
     here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=limits))
     honest = fleet.node("UAV_2", hub.join(), clock)
     hostile = hub.join()
     for _ in range(20_000):
         hostile.publish(frame_topic("test", "UAV_3"), b"x" * 300)
-    honest.beat()
-    honest.send(fleet.frame(0, "UAV_2"))
-    here.peers.read()
-    drops = here.drops()
+    honest.send_heartbeat()
+    honest.observe_and_send(fleet.frame(0, "UAV_2"))
+    here.peers.drain()
+    drops = here.peers.rejection_counts()
     assert drops["UAV_3"]["rate"] == 19_900
     assert drops["UAV_3"]["queue"] == 100 - 64
     assert drops["UAV_3"]["envelope"] == 64
     assert not drops["UAV_2"]
-    assert [one.peer for one in here.finish(here.send(fleet.frame(0, "UAV_1"))).sources] == ["UAV_2"]
+    assert [one.peer for one in here.fuse(here.observe_and_send(fleet.frame(0, "UAV_1"))).peer_frames] == ["UAV_2"]
 
 
 def test_crowds_are_bounded() -> None:
@@ -198,24 +201,24 @@ def test_crowds_are_bounded() -> None:
         hostile.publish(heartbeat_topic("test", f"fake-{number}"), b"x" * 50)
     hostile.publish("skyweave/test/frame/ä", b"x")
     hostile.publish(frame_topic("test", "fake-1"), b"x" * 10_000)
-    here.peers.read()
+    here.peers.drain()
     assert len(here.peers.all()) == 64
-    assert here.drops()[""] == {"crowd": 5_000 - 64, "key": 1}
-    assert here.drops()["fake-1"] == {"envelope": 1, "size": 1}
+    assert here.peers.rejection_counts()[""] == {"peer_limit": 5_000 - 64, "topic": 1}
+    assert here.peers.rejection_counts()["fake-1"] == {"envelope": 1, "size": 1}
 
 
 def test_a_million_broken_messages_are_refused_and_honest_ones_still_taken(request: pytest.FixtureRequest) -> None:
     """Mutated honest messages, unsigned: 20 000 here; `benchmarks/fleet_hostile.py` sends a million."""
     clock, hub = fleet.HandClock(), LoopbackNetwork()
-    limits = PeerLimits(rate=1e12, messages=1e12, waiting=100_000)
+    limits = PeerLimits(bytes_per_second=1e12, messages_per_second=1e12, queue_size=100_000)
     here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=limits))
     honest = fleet.node("UAV_2", hub.join(), clock)
     tape: list[tuple[str, bytes]] = []
     hostile = hub.join()
     hostile.subscribe("**", lambda key, message: tape.append((key, message)))
-    honest.beat()
-    honest.send(fleet.frame(0, "UAV_2"))
-    here.peers.read()
+    honest.send_heartbeat()
+    honest.observe_and_send(fleet.frame(0, "UAV_2"))
+    here.peers.drain()
     generator = random.Random(1)
     for number in range(20_000):
         key, message = tape[number % len(tape)]
@@ -224,16 +227,16 @@ def test_a_million_broken_messages_are_refused_and_honest_ones_still_taken(reque
             broken[generator.randrange(4, len(broken))] = generator.randrange(256)
         hostile.publish(key, bytes(broken[: generator.randint(4, len(broken))]))
         if number % 1000 == 999:
-            here.peers.read()
+            here.peers.drain()
     clock.now += 400_000_000
-    honest.beat()
-    honest.send(fleet.frame(1, "UAV_2", time=clock.now))
-    picture = here.finish(here.send(fleet.frame(1, "UAV_1", time=clock.now)))
-    drops = here.drops()["UAV_2"]
+    honest.send_heartbeat()
+    honest.observe_and_send(fleet.frame(1, "UAV_2", time=clock.now))
+    fused = here.fuse(here.observe_and_send(fleet.frame(1, "UAV_1", time=clock.now)))
+    drops = here.peers.rejection_counts()["UAV_2"]
     assert drops["internal"] == 0
     assert sum(drops.values()) > 15_000 and len(drops) >= 5, drops
     assert platform_from_topic(tape[0][0]) == "UAV_2"
-    assert picture.scene.detections is not None
+    assert fused.prediction.detections is not None
 
 
 def test_threads_do_not_disturb_each_other() -> None:
@@ -254,24 +257,24 @@ def test_threads_do_not_disturb_each_other() -> None:
             faults.append(error)
 
     def talk(number: int) -> None:
-        there.beat()
-        there.send(fleet.frame(number % 4, "UAV_2", time=wall_clock()))
+        there.send_heartbeat()
+        there.observe_and_send(fleet.frame(number % 4, "UAV_2", time=wall_clock()))
 
     def attack(number: int) -> None:
         hostile.publish(frame_topic("test", f"UAV_{number % 80}"), bytes([number % 256]) * (number % 300))
 
     def work(number: int) -> None:
-        here.finish(here.send(fleet.frame(number % 4, "UAV_1", time=wall_clock())))
+        here.fuse(here.observe_and_send(fleet.frame(number % 4, "UAV_1", time=wall_clock())))
 
     def watch(number: int) -> None:
         json.dumps(node_status(here))
         list(NodeCollector(here).collect())
-        here.beat()
+        here.send_heartbeat()
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        jobs = (talk, attack, work, watch, lambda number: here.peers.read())
+        jobs = (talk, attack, work, watch, lambda number: here.peers.drain())
         threads = [threading.Thread(target=over_and_over, args=(job,)) for job in jobs]
         for thread in threads:
             thread.start()
@@ -282,24 +285,26 @@ def test_threads_do_not_disturb_each_other() -> None:
             thread.join(20)
         sys.setswitchinterval(interval)
     assert not faults, faults
-    assert here.statistics.frames > 0 and here.peers.all()[0].refused()
+    assert here.statistics.frames > 0 and here.peers.all()[0].rejection_counts()
 
 
 def test_nonsense_is_read_less_and_does_not_keep_others_from_being_read() -> None:
     clock, hub = fleet.HandClock(), LoopbackNetwork()
-    here = fleet.node("UAV_1", hub.join(), clock, NodeOptions(limits=PeerLimits(messages=500, fine=20)))
-    honest, hostile, sealer = fleet.node("UAV_3", hub.join(), clock), hub.join(), Sealer(None, clock)
+    here = fleet.node(
+        "UAV_1", hub.join(), clock, NodeOptions(limits=PeerLimits(messages_per_second=500, invalid_cost=20))
+    )
+    honest, hostile, sealer = fleet.node("UAV_3", hub.join(), clock), hub.join(), EnvelopeSealer(None, clock)
     key = frame_topic("test", "UAV_2")
     for number in range(20):
         clock.now += 100_000_000
         for _ in range(500):
             hostile.publish(key, sealer.seal(key, bytes(300)))
         if number % 5 == 0:
-            honest.beat()
-            honest.send(fleet.frame(number % 4, "UAV_3", time=clock.now))
-        here.peers.read(40)  # the flood alone would fill this
+            honest.send_heartbeat()
+            honest.observe_and_send(fleet.frame(number % 4, "UAV_3", time=clock.now))
+        here.peers.drain(40)  # the flood alone would fill this
     one, other = here.peers.all()
-    drops = here.drops()["UAV_2"]
-    assert sum(drops.values()) + len(one.waiting) == 10_000
+    drops = here.peers.rejection_counts()["UAV_2"]
+    assert sum(drops.values()) + len(one.queue) == 10_000
     assert drops["magic"] < 700 and drops["rate"] > 9_000
     assert other.name == "UAV_3" and other.messages == 8

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from skyweave.fleet.config import SourceConfig
-from skyweave.fleet.sources.base import open_source
+from skyweave.fleet.sources.base import SourceContext
+from skyweave.fleet.sources.folder import FolderSourceConfig
 from skyweave.fleet.sources.video import Video, VideoSource
 
 ROWS, COLUMNS, RATE, COUNT = 48, 64, 10, 60
@@ -37,7 +37,7 @@ def number_of(picture: np.ndarray) -> int:
 
 
 def source(folder: Path) -> VideoSource:
-    found = open_source(SourceConfig("folder", str(folder), interval=0.5, crs="EPSG:32632"), "UAV_1")
+    found = FolderSourceConfig(str(folder), interval=0.5, crs="EPSG:32632").build(SourceContext("UAV_1"))
     assert isinstance(found, VideoSource)
     return found
 
@@ -48,7 +48,7 @@ def test_every_time_has_its_picture(flight: Path, times: tuple[float, ...]) -> N
     assert video.size == (ROWS, COLUMNS)
     for seconds in times:
         number = min(int(seconds * RATE + 1e-6), COUNT - 1)
-        assert number_of(video.at(seconds)) == number, seconds
+        assert number_of(video.image_at(seconds)) == number, seconds
 
 
 def test_poses_are_interpolated_the_short_way_round(flight: Path) -> None:

@@ -12,17 +12,13 @@ import pytest
 zenoh = pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
 import fabricated_fleet as fleet  # noqa: E402
+from skyweave.fleet.link.certificate_authority import create_keys  # noqa: E402
 from skyweave.fleet.link.clocks import wall_clock  # noqa: E402
+from skyweave.fleet.link.credentials import load_credentials  # noqa: E402
+from skyweave.fleet.link.encryption import check_encryption, is_loopback  # noqa: E402
 from skyweave.fleet.link.topics import frame_topic  # noqa: E402
-from skyweave.fleet.link.transport import Priority  # noqa: E402
-from skyweave.fleet.link.trust import create_keys, load_credentials  # noqa: E402
-from skyweave.fleet.link.zenoh import (  # noqa: E402
-    TlsCertificates,
-    ZenohConfig,
-    ZenohTransport,
-    check_encryption,
-    is_loopback,
-)
+from skyweave.fleet.link.transport import Membership, Priority  # noqa: E402
+from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport  # noqa: E402
 
 
 def free_port() -> int:
@@ -72,7 +68,7 @@ def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) ->
             [endpoint] if name == "UAV_1" else ["tls/127.0.0.1:0"], [] if name == "UAV_1" else [endpoint]
         )
         transport = ZenohTransport(config, trust.certificates, "test", list(trust.members))
-        nodes[name] = fleet.node(name, transport, wall_clock, trust=trust)
+        nodes[name] = fleet.node(name, transport, wall_clock, credentials=trust)
     stranger = load_credentials(tmp_path / "others", "UAV_4")
     heard: list[bytes] = []
     left: list[str] = []
@@ -88,21 +84,24 @@ def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) ->
             now = wall_clock()
             sent = {}
             for name, node in nodes.items():
-                node.beat()
-                sent[name] = node.send(fleet.frame(0, name, time=now))
+                node.send_heartbeat()
+                sent[name] = node.observe_and_send(fleet.frame(0, name, time=now))
             intruder.publish(frame_topic("test", "UAV_4"), b"intrusion" * 20)
             insider.publish(frame_topic("test", "UAV_4"), b"the name of another" * 20)
             insider.publish(frame_topic("test", "UAV_3"), b"its own name" * 20)
-            until(lambda: not nodes["UAV_1"].missing(sent["UAV_1"]), 0.5)
-            scene = nodes["UAV_1"].finish(sent["UAV_1"]).scene
+            until(lambda: not nodes["UAV_1"].awaited_peers(sent["UAV_1"]), 0.5)
+            scene = nodes["UAV_1"].fuse(sent["UAV_1"]).prediction
             assert scene.detections is not None
             counts.append(len(scene.detections))
 
-        assert until(lambda: counts and counts[-1] == 7, every=moment), (counts, nodes["UAV_1"].drops())
-        assert until(lambda: nodes["UAV_1"].drops().get("UAV_3", {}).get("envelope"), every=moment)
+        assert until(lambda: counts and counts[-1] == 7, every=moment), (
+            counts,
+            nodes["UAV_1"].peers.rejection_counts(),
+        )
+        assert until(lambda: nodes["UAV_1"].peers.rejection_counts().get("UAV_3", {}).get("envelope"), every=moment)
         assert not heard
-        assert not nodes["UAV_1"].drops()["UAV_4"], "under another's name nothing may arrive at all"
-        assert set(nodes["UAV_1"].drops()) == {"", "UAV_3", "UAV_4"}
+        assert not nodes["UAV_1"].peers.rejection_counts()["UAV_4"], "under another's name nothing may arrive at all"
+        assert set(nodes["UAV_1"].peers.rejection_counts()) == {"", "UAV_3", "UAV_4"}
         insider.announce("skyweave/test/alive/UAV_4")  # under another's name it may neither come nor go
         insider.close()
         nodes["UAV_4"].close()
@@ -154,8 +153,10 @@ def test_dead_links_leave_threads_to_listen_with() -> None:
     """
     port = free_port()
     program = (
-        "import sys, time; from pathlib import Path; from skyweave.fleet.link.zenoh import *;"
-        "one = ZenohTransport(ZenohConfig([sys.argv[1]])); two = ZenohTransport(ZenohConfig(connect=[sys.argv[1]]));"
+        "import sys, time; from pathlib import Path;"
+        "from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport;"
+        "one = ZenohTransport(ZenohConfig(listen=[sys.argv[1]]));"
+        "two = ZenohTransport(ZenohConfig(connect=[sys.argv[1]]));"
         "time.sleep(1);"
         "names = [p.read_text() for p in Path('/proc/self/task').glob('*/comm')];"
         "print(sum(name.startswith('rx-') for name in names)); one.close(); two.close()"
@@ -178,20 +179,19 @@ def test_what_is_loopback(endpoint: str, local: bool) -> None:
     assert is_loopback(endpoint) == local
 
 
-def test_nothing_goes_in_the_clear_beyond_this_machine_unless_told() -> None:
-    outside = ZenohConfig(listen=["tcp/0.0.0.0:7447"])
+def test_nothing_goes_in_the_clear_beyond_this_machine_unless_allowed() -> None:
+    outside = ["tcp/0.0.0.0:7447"]
     with pytest.raises(ValueError, match="in the clear"):
-        check_encryption(outside, None, allow_clear=False)
+        check_encryption(outside, has_certificates=False)
     with pytest.raises(ValueError, match="in the clear"):
-        check_encryption(ZenohConfig(connect=["udp/192.168.1.7:7447"]), None, allow_clear=False)
-    check_encryption(outside, None, allow_clear=True)
-    check_encryption(ZenohConfig(), None, allow_clear=False)
+        ZenohConfig(connect=["udp/192.168.1.7:7447"]).build(Membership("test"))
+    check_encryption(outside, has_certificates=False, allow_clear=True)
+    check_encryption(ZenohConfig().listen, has_certificates=False)
     with pytest.raises(ValueError, match="needs certificates"):
-        check_encryption(ZenohConfig(listen=["tls/0.0.0.0:7447"]), None, allow_clear=True)
-    files = TlsCertificates(Path("a"), Path("b"), Path("c"))
-    check_encryption(ZenohConfig(listen=["tls/0.0.0.0:7447"]), files, allow_clear=False)
+        check_encryption(["tls/0.0.0.0:7447"], has_certificates=False, allow_clear=True)
+    check_encryption(["tls/0.0.0.0:7447"], has_certificates=True)
     with pytest.raises(ValueError, match="anybody"):
-        check_encryption(ZenohConfig(discover=True), None, allow_clear=False)
+        ZenohConfig(discover=True).build(Membership("test"))
 
 
 def test_an_endpoint_that_is_taken_is_a_clear_error() -> None:

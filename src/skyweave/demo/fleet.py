@@ -120,7 +120,8 @@ def make_fleet(
     """
     check_fleet(port)
     from skyweave.demo.fleet_run import fleet_config, running
-    from skyweave.fleet.sinks.score import read_saved_scenes, score_fleet
+    from skyweave.fleet.sinks.scene_file import read_saved_scenes
+    from skyweave.fleet.sinks.score import score_fleet
     from skyweave.recordings.nuscenes import load_recording
 
     features = holds_collaboration(weights)
@@ -143,22 +144,24 @@ def make_fleet(
             picture = draw_fleet(json.loads(fleet.state.to_json()), fleet.state.jpeg)
             sent = {name: fleet.status(name) for name in names}
         scene = load_recording(folder / "recording").scenes[0]  # as the nodes saw it
-        pictures = [one for name in names for one in read_saved_scenes(folder / f"{name}.jsonl", begin, end - pace)]
+        scenes = [saved for name in names for saved in read_saved_scenes(folder / f"{name}.jsonl", begin, end - pace)]
         told("the same moments offline")
-        found = score_fleet(scene, pictures, {name: make() for name in names}, pace, BUDGET)
+        found = score_fleet(scene, scenes, {name: make() for name in names}, pace, BUDGET)
     return FleetShown(
         names=names,
         features=features,
         pace=pace,
         picture=picture,
         address=fleet.address,
-        own=found.own,
+        own=found.ego_only,
         together=found.live,
         offline=found.offline,
-        pictures=found.pictures,
+        pictures=found.scenes,
         expected=found.expected,
-        whole=found.whole,
-        bytes_sent={name: one["sent"].get("frame", 0) / max(one["told"], 1) for name, one in sent.items()},
+        whole=found.complete_peers,
+        bytes_sent={
+            name: status["bytes_sent"].get("frame", 0) / max(status["frames_sent"], 1) for name, status in sent.items()
+        },
         budget=BUDGET,
         latency=(found.latency(0.5), found.latency(0.99)),
         starting=fleet.starting,

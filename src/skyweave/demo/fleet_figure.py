@@ -61,7 +61,7 @@ def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str,
             if len(view["footprint"]) > 2:
                 drawing.polygon(at(view["footprint"]), fill=(*colours[name], 22), outline=(*colours[name], 150))
     for name, one in platforms.items():
-        for other in one["sources"]:
+        for other in one["peer_frames"]:
             if name < other and other in positions and name in positions:
                 drawing.line(at([positions[name], positions[other]]), fill=(*LINK, 170), width=FINE)
     for forecast in picture["forecasts"]:
@@ -110,7 +110,7 @@ def _panel(
         y += 20
         one = state["platforms"][name]
         heard = 8 * sum(one.get("rates", {}).values()) / 1000
-        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["sources"]), f"{heard:.1f}")
+        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["peer_frames"]), f"{heard:.1f}")
         drawing.line([(left, y - 3), (image.width - 14, y - 3)], fill=RULE)
         drawing.ellipse([left, y + 3, left + 9, y + 12], fill=PLATFORMS[number % len(PLATFORMS)])
         for x, value in zip(columns, values, strict=True):

@@ -12,7 +12,8 @@ from typing import Any
 from skyweave.core.errors import DataError
 from skyweave.demo.fleet import is_free
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.sinks.dashboard import DashboardState, serve_in_background, watch_fleet
+from skyweave.fleet.sinks.dashboard import serve_in_background
+from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
 from skyweave.fleet.sinks.subscriber import open_subscriber_session
 from skyweave.fleet.supervisor.supervisor import Supervisor
 
@@ -54,9 +55,9 @@ class Running:
         silent, apart = set(names), set(names)
         while apart:
             self._check()
-            for name, picture in json.loads(self.state.to_json())["platforms"].items():
+            for name, scene in json.loads(self.state.to_json())["platforms"].items():
                 silent.discard(name)
-                if len(picture["sources"]) == len(names) - 1:
+                if len(scene["peer_frames"]) == len(names) - 1:
                     apart.discard(name)
             passed = time.monotonic() - began
             if passed > within / 2 and not silent:
@@ -73,9 +74,9 @@ class Running:
         return content
 
     def _check(self) -> None:
-        for worker in self.supervisor.workers:
-            if len(worker.ended) >= ENDED:
-                raise DataError(f"{worker.name} does not stay up. {self._last_words(worker.name)}")
+        for process in self.supervisor.processes:
+            if len(process.exit_codes) >= ENDED:
+                raise DataError(f"{process.name} does not stay up. {self._last_words(process.name)}")
 
     def _last_words(self, *names: str) -> str:
         words = []
@@ -117,14 +118,16 @@ def fleet_config(
     """Nodes that play ``folder/recording`` and save their pictures there; ports that are free."""
     source = {"kind": "recording", "path": str(folder / "recording"), "interval": pace}
     options = {
-        "wait": 0.9 * pace,
-        "window": 1.5 * pace,
-        "budget": {"least": budget, "most": budget},
-        "limits": {"age": max(2.0, 2 * pace)},
+        "max_wait": 0.9 * pace,
+        "max_time_offset": 1.5 * pace,
+        "budget": {"min_bytes": budget, "max_bytes": budget},
+        "limits": {"max_age": max(2.0, 2 * pace)},
     }
     node = {"source": source, "perceiver": {"kind": kind, "weights": weights}, "options": options, "metrics": None}
-    saved = {name: {"save": str(folder / f"{name}.jsonl")} for name in names}
-    return FleetConfig(NAME, list(names), node, saved, _free_ports(len(names)), str(folder / "state"))
+    sinks = {
+        name: {"sinks": ["scene", "cameras", {"kind": "file", "path": str(folder / f"{name}.jsonl")}]} for name in names
+    }
+    return FleetConfig(NAME, list(names), node, sinks, _free_ports(len(names)), str(folder / "state"))
 
 
 def _page_port() -> int:

@@ -1,6 +1,6 @@
-"""Platforms on a network: nodes that see, tell each other and publish one picture; the tools to run and watch them.
+"""Platforms on a network: nodes that observe, publish, receive and fuse; the tools to run and watch them.
 
-Start with docs/fleet.md. `Client` reads a fleet's results from any Python program.
+Start with docs/fleet.md. `FleetClient` reads a fleet's results in any Python program.
 """
 
 import lazy_loader

@@ -8,42 +8,34 @@ from typing import TYPE_CHECKING, Any
 from skyweave.core.errors import FleetError
 
 if TYPE_CHECKING:
+    import threading
+    from pathlib import Path
+
     from skyweave.fleet.config import FleetConfig
+    from skyweave.fleet.link.zenoh import ZenohTransport
 
 
-STARTING = 120.0  # seconds for a fleet's processes to start, on a machine that may be busy
+START_TIMEOUT_S = 120.0  # for a fleet's processes to start, on a machine that may be busy
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command and its own commands."""
+    """Describe the command and its subcommands.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "fleet",
         help="run, watch, record and replay a fleet",
         description="Run a fleet of nodes on this machine, watch one in the browser, record and replay it.",
-        epilog="docs/fleet.md tells more.",
+        epilog="See docs/fleet.md.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_up(commands)
-    for name, what, run in (
-        ("status", "how every node is", _status),
-        ("down", "end the fleet", _down),
-    ):
-        command = commands.add_parser(name, help=what, description=f"{what.capitalize()}.")
-        command.add_argument("config", help="the YAML that the fleet was started with, or its state folder")
-        command.add_argument("--json", action="store_true", help="machine-readable output")
-        command.set_defaults(run=run)
-    keys = commands.add_parser(
-        "keys",
-        help="make a test authority and keys",
-        description="Make a certificate authority (unless DIR has one), and a certificate and a signing key for every "
-        "name. For tests and trials: keep DIR/authority.key away from the platforms.",
-    )
-    keys.add_argument("folder", metavar="DIR")
-    keys.add_argument("names", nargs="+", metavar="NAME", help="platforms, and viewers such as `viewer`")
-    keys.add_argument("--host", action="append", default=[], metavar="HOST", help="address to put into certificates")
-    keys.add_argument("--days", type=int, default=365, metavar="N", help="for which certificates hold (default: 365)")
-    keys.set_defaults(run=_keys)
-    _add_listeners(commands)
+    _add_status_and_down(commands)
+    _add_keys(commands)
+    _add_dashboard_and_record(commands)
+    _add_replay(commands)
 
 
 def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,38 +45,70 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         description="Start a process for every platform and keep them running until interrupted.",
     )
     up.add_argument("config", help="YAML, such as configs/fleet/crossing.yaml")
-    up.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change it: node.options.wait=0.1")
+    up.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change it: node.options.max_wait=0.1"
+    )
     up.add_argument("--detach", action="store_true", help="leave it running; `fleet down` ends it")
     up.set_defaults(run=_up)
 
 
-def _add_listeners(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    view = commands.add_parser("view", help="a live page in the browser", description="Serve a live page of a fleet.")
+def _add_status_and_down(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, summary, run in (
+        ("status", "show how every node is", _status),
+        ("down", "end the fleet", _down),
+    ):
+        command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        command.add_argument("config", help="the YAML that the fleet was started with, or its state folder")
+        command.add_argument("--json", action="store_true", help="machine-readable output")
+        command.set_defaults(run=run)
+
+
+def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    keys = commands.add_parser(
+        "keys",
+        help="make a test authority and keys",
+        description="Make a certificate authority (unless DIR has one), and a certificate and a signing key for every "
+        "name. For tests and trials: keep DIR/authority.key away from the platforms.",
+    )
+    keys.add_argument("folder", metavar="DIR")
+    keys.add_argument("names", nargs="+", metavar="NAME", help="platforms, and viewers such as `viewer`")
+    keys.add_argument("--host", action="append", default=[], metavar="HOST", help="address to put into certificates")
+    keys.add_argument("--days", type=int, default=365, metavar="N", help="validity of the certificates (default: 365)")
+    keys.set_defaults(run=_keys)
+
+
+def _add_dashboard_and_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    dashboard = commands.add_parser(
+        "dashboard", help="a live page in the browser", description="Serve a live page of a fleet."
+    )
     record = commands.add_parser(
         "record",
         help="record a fleet as MCAP or Rerun",
-        description="Record everything a fleet says, until interrupted: .mcap (Foxglove opens it, `fleet replay` plays "
-        "it) or .rrd (Rerun).",
+        description="Record everything that a fleet publishes, until interrupted: .mcap (Foxglove opens it, "
+        "`fleet replay` plays it) or .rrd (Rerun).",
     )
     record.add_argument("-o", "--output", required=True, metavar="FILE", help=".mcap or .rrd")
     record.add_argument("--seconds", type=float, metavar="S", help="then end (default: when interrupted)")
-    for command in (view, record):
+    for command in (dashboard, record):
         command.add_argument("config", nargs="?", help="the YAML of a fleet on this machine")
         command.add_argument("--fleet", metavar="NAME", help="name of a fleet elsewhere")
         command.add_argument("--connect", action="append", default=[], metavar="ENDPOINT", help="tls/192.168.1.7:7450")
         command.add_argument("--keys", metavar="DIR", help="folder of `fleet keys`")
-        command.add_argument("--name", default="viewer", help="ours among the keys (default: viewer)")
+        command.add_argument("--name", default="viewer", help="of this member among the keys (default: viewer)")
         command.add_argument("--allow-clear", action="store_true", help="connect beyond this machine without TLS")
-    view.add_argument("--port", type=int, default=8470, help="of the page (default: 8470)")
-    view.add_argument("--host", default="127.0.0.1", help="address to serve on (default: this machine only)")
-    view.add_argument("--allow-open", action="store_true", help="serve to other machines, to anybody")
-    view.set_defaults(run=_view)
+    dashboard.add_argument("--port", type=int, default=8470, help="of the page (default: 8470)")
+    dashboard.add_argument("--host", default="127.0.0.1", help="address to serve on (default: this machine only)")
+    dashboard.add_argument("--allow-open", action="store_true", help="serve to other machines, to anybody")
+    dashboard.set_defaults(run=_dashboard)
     record.set_defaults(run=_record)
+
+
+def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     replay = commands.add_parser(
         "replay",
         help="play a recorded fleet",
-        description="Play a recording on the network as it was, for `fleet view`, `fleet record` and clients. Signed "
-        "recordings are played without their signatures.",
+        description="Play a recording on the network as it was, for `fleet dashboard`, `fleet record` and clients. "
+        "Signed recordings are played without their signatures.",
     )
     replay.add_argument("recording", metavar="FILE.mcap")
     replay.add_argument("--listen", default="tcp/127.0.0.1:7449", metavar="ENDPOINT")
@@ -94,24 +118,19 @@ def _add_listeners(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _up(args: argparse.Namespace) -> int:
-    import signal
-    import threading
     from pathlib import Path
 
     from skyweave.fleet.supervisor.fork_server import preload_libraries
 
     if not args.detach:
-        preload_libraries()  # it imports what nodes need while we import what we need
+        preload_libraries()  # it imports what nodes need while this process imports what it needs itself
     from skyweave.fleet.supervisor.supervisor import Supervisor
 
-    config = _config(args.config, args.set)
+    config = _load_config(args.config, args.set)
     if args.detach:
         return _detach(args, config)
     supervisor = Supervisor(config, Path(args.config).resolve().parent)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    supervisor.run(stop, lambda text: print(text, file=sys.stderr, flush=True))
+    supervisor.run(_stop_on_signal(), lambda text: print(text, file=sys.stderr, flush=True))
     return 0
 
 
@@ -121,60 +140,77 @@ def _detach(args: argparse.Namespace, config: "FleetConfig") -> int:
     import time
     from pathlib import Path
 
-    from skyweave.fleet.supervisor.supervisor import fleet_state, node_contents, supervisor_pid
+    from skyweave.fleet.supervisor.node_contents import node_contents
+    from skyweave.fleet.supervisor.state import supervisor_pid
 
-    node_contents(config, Path(args.config).resolve().parent)  # errors are told here, not in a log
+    node_contents(config, Path(args.config).resolve().parent)  # errors are shown here, not in a log
     if supervisor_pid(config.state) is not None:
         raise FleetError(f"the fleet {config.name} runs already; `skyweave fleet down` ends it")
-    Path(config.state).mkdir(parents=True, exist_ok=True)
+    state = Path(config.state)
+    state.mkdir(parents=True, exist_ok=True)
     changes = [part for change in args.set for part in ("--set", change)]
     command = [sys.executable, "-m", "skyweave", "fleet", "up", args.config, *changes]
-    log = os.open(Path(config.state) / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    streams: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
-    streams += [(os.POSIX_SPAWN_DUP2, log, number) for number in (1, 2)]
-    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=streams, setsid=True)
-    os.close(log)
-    until = time.monotonic() + STARTING
-    while time.monotonic() < until and os.waitpid(process, os.WNOHANG) == (0, 0):
-        if supervisor_pid(config.state) == process and (Path(config.state) / "fleet.json").exists():
-            state = fleet_state(config.state)
-            if state["supervisor"] == process and all(node["pid"] for node in state["nodes"].values()):
-                print(f"{config.name}: {len(config.platforms)} nodes started; state in {config.state}")
-                return 0
+    process = _spawn(command, state / "supervisor.log")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and os.waitpid(process, os.WNOHANG) == (0, 0):
+        if _has_started(state, process):
+            print(f"{config.name}: {len(config.platforms)} nodes started; state in {config.state}")
+            return 0
         time.sleep(0.05)
-    raise FleetError(f"the fleet did not start; {config.state}/supervisor.log tells why")
+    raise FleetError(f"the fleet did not start; {config.state}/supervisor.log says why")
+
+
+def _spawn(command: list[str], log: "Path") -> int:
+    """Start a process in a session of its own, logging to a file; return its number."""
+    import os
+
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    actions += [(os.POSIX_SPAWN_DUP2, stream, number) for number in (1, 2)]
+    process = os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsid=True)
+    os.close(stream)
+    return process
+
+
+def _has_started(state: "Path", process: int) -> bool:
+    from skyweave.fleet.supervisor.state import fleet_state, supervisor_pid
+
+    if supervisor_pid(state) != process or not (state / "fleet.json").exists():
+        return False
+    content = fleet_state(state)
+    return content["supervisor"] == process and all(node["pid"] for node in content["nodes"].values())
 
 
 def _status(args: argparse.Namespace) -> int:
-    from skyweave.fleet.supervisor.supervisor import fleet_state
+    from skyweave.fleet.supervisor.state import fleet_state
 
-    state = fleet_state(_state(args.config))
+    state = fleet_state(_state_folder(args.config))
     if args.json:
         print(json.dumps(state))
         return 0
     print(f"{state['fleet']}: {'running' if state['running'] else 'not running'}")
     for name, node in state["nodes"].items():
-        print(f"  {name}: {_line(node)}")
+        print(f"  {name}: {_describe_node(node)}")
     return 0
 
 
-def _line(node: "dict[str, Any]") -> str:
+def _describe_node(node: "dict[str, Any]") -> str:
     status = node.get("status")
     if not node["pid"] or status is None:
         return "no process" if not node["pid"] else f"process {node['pid']}, starting"
     alive = [name for name, peer in status["peers"].items() if peer["alive"]]
-    refused = sum(sum(peer["refused"].values()) for peer in status["peers"].values())
+    rejected = sum(sum(peer["rejected"].values()) for peer in status["peers"].values())
     return (
         f"process {node['pid']} (started {node['starts']} times), {status['frames']} frames, latency "
-        f"{status['latency']['mean']:.3f} s, hears {', '.join(alive) or 'nobody'}, {refused} messages refused, "
+        f"{status['latency']['mean']:.3f} s, receives {', '.join(alive) or 'nobody'}, {rejected} messages rejected, "
         f"{status['budget']} bytes a frame"
     )
 
 
 def _down(args: argparse.Namespace) -> int:
-    from skyweave.fleet.supervisor.supervisor import stop_fleet
+    from skyweave.fleet.supervisor.state import stop_fleet
 
-    state = _state(args.config)
+    state = _state_folder(args.config)
     running = stop_fleet(state)
     if args.json:
         print(json.dumps({"state": state, "stopped": running}))
@@ -184,90 +220,91 @@ def _down(args: argparse.Namespace) -> int:
 
 
 def _keys(args: argparse.Namespace) -> int:
-    from skyweave.fleet.link.trust import create_keys
+    from skyweave.fleet.link.certificate_authority import create_keys
 
-    made = create_keys(args.folder, args.names, args.host, args.days)
-    kept = [name for name in args.names if name not in made]
-    print(f"{args.folder}: keys for {', '.join(made) or 'nobody new'}{'; kept: ' + ', '.join(kept) if kept else ''}")
+    created = create_keys(args.folder, args.names, args.host, args.days)
+    kept = [name for name in args.names if name not in created]
+    print(f"{args.folder}: keys for {', '.join(created) or 'nobody new'}{'; kept: ' + ', '.join(kept) if kept else ''}")
     print(f"keep {args.folder}/authority.key away from the platforms")
     return 0
 
 
-def _view(args: argparse.Namespace) -> int:
+def _dashboard(args: argparse.Namespace) -> int:
     from skyweave.fleet.sinks.dashboard import serve_dashboard
 
-    fleet, transport, keys, name = _listening(args)
+    fleet, transport, keys = _subscribe(args)
     serve_dashboard(
-        fleet, transport, keys, name, args.host, args.port, args.allow_open, lambda url: print(url, flush=True)
+        fleet,
+        transport,
+        keys,
+        args.name,
+        args.host,
+        args.port,
+        args.allow_open,
+        lambda address: print(address, flush=True),
     )
     return 0
 
 
 def _record(args: argparse.Namespace) -> int:
-    import signal
-    import threading
-    from pathlib import Path
+    from skyweave.fleet.sinks.recorder import RecordingSession, get_recorder
 
-    suffix = Path(args.output).suffix
-    if suffix not in (".mcap", ".rrd"):
-        raise FleetError(f"a recording is .mcap or .rrd, not {args.output}")
-    fleet, transport, keys, name = _listening(args)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    if suffix == ".mcap":
-        from skyweave.fleet.sinks.mcap import record_mcap as record
-    else:
-        from skyweave.fleet.sinks.rerun import record_rerun as record
-    count = record(args.output, fleet, transport, stop, args.seconds, keys, name)
+    record = get_recorder(args.output)
+    fleet, transport, keys = _subscribe(args)
+    session = RecordingSession(fleet, transport, _stop_on_signal(), args.seconds, keys, args.name)
+    count = record(args.output, session)
     print(f"{args.output}: {count} messages")
     return 0
 
 
 def _replay(args: argparse.Namespace) -> int:
-    import signal
-    import threading
-
-    from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport, check_encryption
+    from skyweave.fleet.link.transport import Membership
+    from skyweave.fleet.link.zenoh import ZenohConfig
     from skyweave.fleet.sinks.replay import replay
 
-    config = ZenohConfig(listen=[args.listen])
-    check_encryption(config, None, allow_clear=False)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    transport = ZenohTransport(config)
+    transport = ZenohConfig(listen=[args.listen]).build(Membership("replay"))
     try:
-        count = replay(args.recording, transport, stop, args.speed, args.loop)
+        count = replay(args.recording, transport, _stop_on_signal(), args.speed, args.loop)
     finally:
         transport.close()
     print(f"{args.recording}: {count} messages played")
     return 0
 
 
-def _listening(args: argparse.Namespace) -> "tuple[str, Any, str | None, str]":
-    """(fleet, transport, keys, name) of what is to be listened to."""
+def _subscribe(args: argparse.Namespace) -> "tuple[str, ZenohTransport, str | None]":
+    """Return (fleet, transport, keys) of the fleet that the arguments name."""
     from skyweave.fleet.sinks.subscriber import open_subscriber_session
 
     fleet, connect, keys = args.fleet, list(args.connect), args.keys
     if args.config:
-        config = _config(args.config, [])
+        config = _load_config(args.config, [])
         protocol = "tcp" if config.keys is None else "tls"
         fleet, keys = fleet or config.name, keys or config.keys
-        connect = connect or [f"{protocol}/127.0.0.1:{config.port + i}" for i in range(len(config.platforms))]
+        connect = connect or [f"{protocol}/127.0.0.1:{config.port + number}" for number in range(len(config.platforms))]
     if not fleet or not connect:
         raise FleetError("say which fleet: the YAML of one on this machine, or --fleet NAME and --connect ENDPOINT")
-    return fleet, open_subscriber_session(fleet, connect, keys, args.name, args.allow_clear), keys, args.name
+    return fleet, open_subscriber_session(fleet, connect, keys, args.name, args.allow_clear), keys
 
 
-def _config(path: str, changes: "list[str]") -> "FleetConfig":
+def _stop_on_signal() -> "threading.Event":
+    """Return an event that SIGTERM and SIGINT set."""
+    import signal
+    import threading
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _load_config(path: str, changes: "list[str]") -> "FleetConfig":
     from skyweave.core.config import load_config_file
     from skyweave.fleet.config import FleetConfig
 
     return load_config_file(path, FleetConfig, changes)
 
 
-def _state(path: str) -> str:
+def _state_folder(path: str) -> str:
     from pathlib import Path
 
-    return path if Path(path).is_dir() else _config(path, []).state
+    return path if Path(path).is_dir() else _load_config(path, []).state

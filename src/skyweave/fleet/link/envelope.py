@@ -1,64 +1,69 @@
-"""The envelope around every message of a fleet: who says it, when, and a signature.
+"""The envelope around every message of a fleet: when it was sent, and a signature.
 
     2  magic ``SF``
     1  version 1
     1  form: 0 not signed, 1 signed with Ed25519 (RFC 8032)
-    8  when it was sent: UTC microseconds by the sender's clock, unsigned little-endian; at least one more than in the
-       sender's last message, so that no two are alike
+    8  stamp: when it was sent, UTC microseconds by the sender's clock, unsigned little-endian; at least one more than
+       in the sender's last message, so that no two are alike
        message
-   64  signature (form 1 only) over ``skyweave/1``, a zero byte, the key, a zero byte, and all bytes before it
+   64  signature (form 1 only) over ``skyweave/1``, a zero byte, the topic, a zero byte, and all bytes before it
 
-The signature covers the key, so what was said under one key is worth nothing under another. It costs 64 bytes for each
-chunk of up to 1200 (5 %): every chunk must be believable alone, as any other may be lost.
+The signature covers the topic, so what was published under one topic is worth nothing under another. It costs 64 bytes
+for each chunk of up to 1200 (5 %): every chunk must be believable alone, as any other may be lost.
 """
 
-import heapq
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from skyweave.fleet.link.clocks import Clock
+from skyweave.fleet.link.replay_protection import ReplayWindow
 
 MAGIC = b"SF"
 VERSION = 1
-CLEAR, SIGNED = 0, 1
-HEAD = 12
-SIGNATURE = 64
-CONTEXT = b"skyweave/1\0"
-WINDOW = 4096  # messages that are remembered, so that none is taken twice; older ones are refused
-MICROSECOND = 1000
+UNSIGNED, SIGNED = 0, 1
+HEADER_BYTES = 12
+SIGNATURE_BYTES = 64
+SIGNATURE_CONTEXT = b"skyweave/1\0"
+NS_PER_STAMP = 1000  # stamps are microseconds
+MAX_STAMP = 1 << 53
 
 
 @dataclass
-class Sealer:
+class EnvelopeSealer:
     """Puts messages into envelopes.
 
     Attributes:
-        key: to sign with; None: they go unsigned.
+        signing_key: to sign with; None: they go unsigned.
         clock: the sender's.
     """
 
-    key: Ed25519PrivateKey | None
+    signing_key: Ed25519PrivateKey | None
     clock: Clock
-    _last: int = 0
+    _last_stamp: int = 0
 
     @property
     def overhead(self) -> int:
-        """Bytes that an envelope adds."""
-        return HEAD + (SIGNATURE if self.key else 0)
+        """Bytes that an envelope adds to a message."""
+        return HEADER_BYTES + (SIGNATURE_BYTES if self.signing_key else 0)
 
-    def seal(self, key: str, message: bytes) -> bytes:
-        """The message to be published under that key."""
-        self._last = max(self._last + 1, self.clock() // MICROSECOND)
-        form = SIGNED if self.key else CLEAR
-        sealed = MAGIC + bytes([VERSION, form]) + self._last.to_bytes(8, "little") + message
-        return sealed + self.key.sign(_signed(key, sealed)) if self.key else sealed
+    def seal(self, topic: str, message: bytes) -> bytes:
+        """Return the envelope to publish.
+
+        Args:
+            topic: that it is published to.
+            message: what goes into it.
+        """
+        self._last_stamp = max(self._last_stamp + 1, self.clock() // NS_PER_STAMP)
+        form = SIGNED if self.signing_key else UNSIGNED
+        envelope = MAGIC + bytes([VERSION, form]) + self._last_stamp.to_bytes(8, "little") + message
+        return envelope + self.signing_key.sign(_signed_bytes(topic, envelope)) if self.signing_key else envelope
 
 
 @dataclass(frozen=True)
 class OpenedEnvelope:
-    """What was in an envelope.
+    """The content of an envelope.
 
     Attributes:
         message: the bytes.
@@ -70,47 +75,57 @@ class OpenedEnvelope:
 
 
 @dataclass
-class Unsealer:
+class EnvelopeOpener:
     """Opens one sender's envelopes.
 
     Attributes:
-        public: the sender's key; None: unsigned envelopes are taken, and no others.
+        public_key: the sender's; None: unsigned envelopes are taken, and no others.
+        replays: what was taken before.
     """
 
-    public: Ed25519PublicKey | None
-    _seen: set[int] = field(default_factory=set)
-    _oldest: list[int] = field(default_factory=list)  # a heap of the same
-    _floor: int = 0
+    public_key: Ed25519PublicKey | None
+    replays: ReplayWindow = field(default_factory=ReplayWindow)
 
-    def unseal(self, key: str, sealed: bytes) -> OpenedEnvelope | str:
-        """The message; or, as a str, why it is refused: ``envelope``, ``unsigned``, ``signature`` or ``replay``."""
-        signed = self.public is not None
-        if len(sealed) < HEAD + (SIGNATURE if signed else 0) or sealed[:2] != MAGIC or sealed[2] != VERSION:
+    def open(self, topic: str, envelope: bytes) -> OpenedEnvelope | str:
+        """Return the content; or why it is rejected: ``envelope``, ``unsigned``, ``signature`` or ``replay``.
+
+        Args:
+            topic: that it came under.
+            envelope: its bytes.
+        """
+        signed = self.public_key is not None
+        size = HEADER_BYTES + (SIGNATURE_BYTES if signed else 0)
+        if len(envelope) < size or envelope[:2] != MAGIC or envelope[2] != VERSION:
             return "envelope"
-        if sealed[3] != (SIGNED if signed else CLEAR):
-            return "unsigned" if sealed[3] == CLEAR else "envelope"
-        stamp = int.from_bytes(sealed[4:12], "little")
-        if stamp <= self._floor or stamp in self._seen:  # before the signature: it costs less
+        if envelope[3] != (SIGNED if signed else UNSIGNED):
+            return "unsigned" if envelope[3] == UNSIGNED else "envelope"
+        stamp = int.from_bytes(envelope[4:12], "little")
+        if self.replays.is_replay(stamp):  # before the signature: it costs less
             return "replay"
-        if stamp >= 1 << 53:
+        if stamp >= MAX_STAMP:
             return "envelope"
-        end = len(sealed) - SIGNATURE if signed else len(sealed)
-        if self.public is not None:
-            try:
-                self.public.verify(sealed[end:], _signed(key, sealed[:end]))
-            except InvalidSignature:
-                return "signature"
-        return OpenedEnvelope(sealed[HEAD:end], stamp * MICROSECOND)
+        end = len(envelope) - SIGNATURE_BYTES if signed else len(envelope)
+        if not self._is_authentic(topic, envelope[:end], envelope[end:]):
+            return "signature"
+        return OpenedEnvelope(envelope[HEADER_BYTES:end], stamp * NS_PER_STAMP)
 
     def remember(self, opened: OpenedEnvelope) -> None:
-        """It has been taken: it will not be taken again. Only what is otherwise sound may be remembered."""
-        stamp = opened.sent // MICROSECOND
-        self._seen.add(stamp)
-        heapq.heappush(self._oldest, stamp)
-        if len(self._oldest) > WINDOW:
-            self._floor = heapq.heappop(self._oldest)
-            self._seen.discard(self._floor)
+        """Note that a message was taken: it will not be taken again. Only what is otherwise sound may be remembered.
+
+        Args:
+            opened: the content of its envelope.
+        """
+        self.replays.remember(opened.sent // NS_PER_STAMP)
+
+    def _is_authentic(self, topic: str, content: bytes, signature: bytes) -> bool:
+        if self.public_key is None:
+            return True
+        try:
+            self.public_key.verify(signature, _signed_bytes(topic, content))
+        except InvalidSignature:
+            return False
+        return True
 
 
-def _signed(key: str, sealed: bytes) -> bytes:
-    return CONTEXT + key.encode() + b"\0" + sealed
+def _signed_bytes(topic: str, envelope: bytes) -> bytes:
+    return SIGNATURE_CONTEXT + topic.encode() + b"\0" + envelope

@@ -1,55 +1,59 @@
-"""Heartbeats: who we are, that we live, and how well we hear each of the others. MessagePack, an array a record."""
+"""Heartbeats: which platform this is, that it lives, and how well it receives each peer. MessagePack, an array each."""
 
 import msgspec
 
 VERSION = 1
-MAX_PEERS = 64
+MAX_REPORTS = 64
+MAX_CATEGORIES = 64
+MAX_CATEGORY_LENGTH = 64
+MAX_RESOLUTION_UM = 10**9
+MAX_INTERVAL_S = 3600
 
 
 class PeerReport(msgspec.Struct, array_like=True, frozen=True):
-    """How we hear one peer.
+    """How a platform receives one peer.
 
     Attributes:
-        platform: its number.
-        beat: when it sent the last heartbeat that we heard, nanoseconds by its clock.
-        heard: when that came, by ours.
-        sequence: number of its newest frame that we no longer wait for.
-        received: bytes of its frames up to that one that came, since we first heard it.
-        delay: milliseconds that the quickest of its latest messages took beyond the quickest ever: a queue that stands.
+        platform_id: number of the peer.
+        heartbeat_sent: when the peer sent the last heartbeat that arrived, nanoseconds by the peer's clock.
+        heartbeat_received: when that arrived, nanoseconds by the reporting platform's clock.
+        sequence: number of the peer's newest frame that is no longer waited for.
+        received_bytes: bytes of its frames up to that one that arrived, since it was first received.
+        delay_ms: milliseconds that the quickest of its latest messages took beyond the quickest ever: a standing queue.
     """
 
-    platform: int
-    beat: int
-    heard: int
+    platform_id: int
+    heartbeat_sent: int
+    heartbeat_received: int
     sequence: int
-    received: int
-    delay: int
+    received_bytes: int
+    delay_ms: int
 
 
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
-    """What a platform says of itself every so often.
+    """What a platform publishes about itself at intervals.
 
     Attributes:
         version: of this record.
-        platform: number by which its frames are known.
+        platform_id: number by which its frames are known.
         fingerprint: of its feature space.
         resolution: micrometres a cell of the map.
         epsg: reference system of the map; 0: the fleet's local frame.
         interval: seconds between its frames.
         categories: names of the classes of its boxes, in order.
         started: when it was started, nanoseconds by its clock.
-        peers: how it hears others.
+        reports: how it receives its peers.
     """
 
     version: int
-    platform: int
+    platform_id: int
     fingerprint: int
     resolution: int
     epsg: int
     interval: float
     categories: tuple[str, ...]
     started: int
-    peers: tuple[PeerReport, ...] = ()
+    reports: tuple[PeerReport, ...] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -57,24 +61,35 @@ _DECODER = msgspec.msgpack.Decoder(Heartbeat)
 
 
 def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
-    """As bytes."""
+    """Return a heartbeat as MessagePack.
+
+    Args:
+        heartbeat: to encode.
+    """
     return _ENCODER.encode(heartbeat)
 
 
 def decode_heartbeat(message: bytes) -> Heartbeat | None:
-    """Back from ``encode_heartbeat``; None for anything that is none."""
+    """Return the heartbeat that `encode_heartbeat` wrote; None for bytes that are no valid one.
+
+    Args:
+        message: MessagePack.
+    """
     try:
-        found = _DECODER.decode(message)
+        heartbeat = _DECODER.decode(message)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
         return None
-    sound = (
-        found.version == VERSION
-        and 0 <= found.platform < 1 << 32
-        and 0 <= found.fingerprint < 1 << 32
-        and 1 <= found.resolution <= 10**9
-        and 0 < found.interval < 3600
-        and len(found.categories) <= 64
-        and all(len(name) <= 64 for name in found.categories)
-        and len(found.peers) <= MAX_PEERS
+    return heartbeat if _is_valid(heartbeat) else None
+
+
+def _is_valid(heartbeat: Heartbeat) -> bool:
+    return (
+        heartbeat.version == VERSION
+        and 0 <= heartbeat.platform_id < 1 << 32
+        and 0 <= heartbeat.fingerprint < 1 << 32
+        and 1 <= heartbeat.resolution <= MAX_RESOLUTION_UM
+        and 0 < heartbeat.interval < MAX_INTERVAL_S
+        and len(heartbeat.categories) <= MAX_CATEGORIES
+        and all(len(name) <= MAX_CATEGORY_LENGTH for name in heartbeat.categories)
+        and len(heartbeat.reports) <= MAX_REPORTS
     )
-    return found if sound else None

@@ -1,6 +1,5 @@
-"""What one peer may cost us, whatever it does."""
+"""Limits on what one peer may cost a node, whatever the peer does."""
 
-from collections import Counter, deque
 from dataclasses import dataclass
 
 
@@ -9,79 +8,67 @@ class PeerLimits:
     """What is taken from one peer.
 
     Attributes:
-        rate: bytes a second on average; what comes on top is dropped unread.
-        messages: a second, likewise. One that is the peer's own, but nonsense, counts as ``fine``.
-        fine: messages that nonsense counts as.
-        burst: seconds of that which may come at once.
-        waiting: messages that wait to be read; the oldest are dropped.
-        size: bytes of the largest message.
-        age: seconds by which a capture may lie behind our clock, offset accounted for.
-        ahead: seconds by which it may lie before it.
-        clock_offset: seconds by which a peer's clock may be wrong.
+        bytes_per_second: on average; what comes on top is dropped unread.
+        messages_per_second: likewise.
+        invalid_cost: messages that one counts as which is the peer's own but malformed.
+        burst: seconds of both rates that may come at once.
+        queue_size: messages that wait to be read; the oldest are dropped.
+        max_message_bytes: of the largest message.
+        max_age: seconds by which a capture may lie behind the local clock, offset accounted for.
+        max_ahead: seconds by which it may lie before it.
+        max_clock_offset: seconds by which a peer's clock may be wrong.
     """
 
-    rate: float = 1_000_000.0
-    messages: float = 500.0
-    fine: float = 20.0
+    bytes_per_second: float = 1_000_000.0
+    messages_per_second: float = 500.0
+    invalid_cost: float = 20.0
     burst: float = 1.0
-    waiting: int = 512
-    size: int = 4_096
-    age: float = 2.0
-    ahead: float = 0.3
-    clock_offset: float = 10.0
+    queue_size: int = 512
+    max_message_bytes: int = 4_096
+    max_age: float = 2.0
+    max_ahead: float = 0.3
+    max_clock_offset: float = 10.0
 
 
 class TokenBucket:
-    """A token bucket (bytes and messages): cheap enough to be asked for every message of a flood."""
+    """A token bucket of bytes and one of messages: cheap enough to be asked for every message of a flood.
 
-    __slots__ = ("_bytes", "_limits", "_messages", "_time")
+    Args:
+        limits: rates and burst.
+        now: seconds by a monotonic clock.
+    """
+
+    __slots__ = ("_byte_tokens", "_limits", "_message_tokens", "_time")
 
     def __init__(self, limits: PeerLimits, now: float) -> None:
         self._limits, self._time = limits, now
-        self._bytes, self._messages = limits.rate * limits.burst, limits.messages * limits.burst
+        self._byte_tokens = limits.bytes_per_second * limits.burst
+        self._message_tokens = limits.messages_per_second * limits.burst
 
     def take(self, size: int, now: float) -> bool:
-        """Whether a message of that size may come in at a monotonic time, seconds."""
-        limits, passed = self._limits, now - self._time
-        if passed > 0:
+        """Return whether a message may come in, and take its tokens.
+
+        Args:
+            size: bytes of the message.
+            now: seconds by the same clock as before.
+        """
+        limits, elapsed = self._limits, now - self._time
+        if elapsed > 0:
             self._time = now
-            self._bytes = min(self._bytes + passed * limits.rate, limits.rate * limits.burst)
-            self._messages = min(self._messages + passed * limits.messages, limits.messages * limits.burst)
-        if self._bytes < size or self._messages < 1:
+            max_bytes, max_messages = (
+                limits.bytes_per_second * limits.burst,
+                limits.messages_per_second * limits.burst,
+            )
+            self._byte_tokens = min(self._byte_tokens + elapsed * limits.bytes_per_second, max_bytes)
+            self._message_tokens = min(self._message_tokens + elapsed * limits.messages_per_second, max_messages)
+        if self._byte_tokens < size or self._message_tokens < 1:
             return False
-        self._bytes -= size
-        self._messages -= 1
+        self._byte_tokens -= size
+        self._message_tokens -= 1
         return True
 
-    def punish(self) -> None:
-        """The last message was nonsense: fewer are taken for a while."""
+    def penalize(self) -> None:
+        """Take tokens for a message that was malformed: fewer are let in for a while."""
         limits = self._limits
-        self._messages = max(self._messages - limits.fine, -limits.messages * limits.burst)
-
-
-class MessageQueue:
-    """A bounded queue, newest first where it overflows: the oldest go, and are counted."""
-
-    def __init__(self, size: int) -> None:
-        self._queue: deque[tuple[str, bytes, int]] = deque()
-        self._size = size
-
-    def put(self, key: str, message: bytes, received: int, drops: Counter[str]) -> None:
-        """Append; drop the oldest where it is full."""
-        while len(self._queue) >= self._size:
-            try:
-                self._queue.popleft()
-            except IndexError:
-                break
-            drops["queue"] += 1
-        self._queue.append((key, message, received))
-
-    def take(self) -> tuple[str, bytes, int] | None:
-        """The next one, if any."""
-        try:
-            return self._queue.popleft()
-        except IndexError:
-            return None
-
-    def __len__(self) -> int:
-        return len(self._queue)
+        floor = -limits.messages_per_second * limits.burst
+        self._message_tokens = max(self._message_tokens - limits.invalid_cost, floor)

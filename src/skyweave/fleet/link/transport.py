@@ -1,160 +1,115 @@
-"""What a node needs of a network: byte messages by key, published and subscribed to, best effort.
+"""What a node needs of a network: byte messages by topic, published and subscribed to, best effort.
 
-Keys are words joined by ``/``. A pattern is a key in which ``*`` stands for one word and ``**`` for any number of them,
-as in Zenoh. Messages may be lost, doubled, delayed and reordered; nothing blocks the sender.
+Topics are words joined by ``/``; patterns of them are described in `skyweave.fleet.link.topics`. Messages may be lost,
+duplicated, delayed and reordered; nothing blocks the sender. Other packages add transports as kinds of
+`TransportConfig`.
 """
 
-import threading
+from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from skyweave.core.config import TaggedConfig
+from skyweave.core.registry import Registry
+from skyweave.fleet.link.credentials import Credentials
 
 MessageCallback = Callable[[str, bytes], None]
-"""Called with key and message, from any thread; must return soon and not raise."""
+"""Called with topic and message, from any thread; must return soon and not raise."""
+
+DepartureCallback = Callable[[str], None]
+"""Called with the liveliness topic of a member that is no longer present."""
+
+Unsubscribe = Callable[[], None]
+"""Ends a subscription."""
+
+Subscribe = Callable[[str, MessageCallback], Unsubscribe]
+"""Subscribes to a pattern of topics; returns what ends the subscription."""
 
 
 class Priority(IntEnum):
-    """What goes first where a link is busy."""
+    """Which messages go first where a link is busy."""
 
     CONTROL = 1  # heartbeats: small, and what everything else is steered by
     FRAMES = 2
     RESULTS = 3
-    PICTURES = 4
+    IMAGES = 4
 
 
 class Transport(Protocol):
     """A member's connection to its fleet."""
 
-    def publish(self, key: str, message: bytes, priority: Priority = Priority.FRAMES) -> None:
-        """Send to all who subscribe; dropped where the link is full."""
+    def publish(self, topic: str, message: bytes, priority: Priority = Priority.FRAMES) -> None:
+        """Send a message to all subscribers; it is dropped where the link is full.
 
-    def subscribe(self, pattern: str, heard: MessageCallback) -> Callable[[], None]:
-        """Be called for every message of matching keys. Returns what ends it."""
+        Args:
+            topic: to publish to.
+            message: its bytes.
+            priority: against other messages.
+        """
 
-    def announce(self, key: str) -> None:
-        """Be present under a key for as long as we are connected; who watches it learns when we are not."""
+    def subscribe(self, pattern: str, callback: MessageCallback) -> Unsubscribe:
+        """Call back for every message of other members whose topic matches; return what ends the subscription.
 
-    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
-        """Be called with the key of everyone who was present and no longer is: who left, died or is out of reach.
+        Args:
+            pattern: of topics.
+            callback: called with topic and message.
+        """
 
-        Not every network can tell; where it cannot, nothing is called. Returns what ends it.
+    def announce(self, topic: str) -> None:
+        """Declare presence under a topic for as long as this member is connected.
+
+        Args:
+            topic: that others watch.
+        """
+
+    def watch(self, pattern: str, callback: DepartureCallback) -> Unsubscribe:
+        """Call back for every member that was present and no longer is; return what ends the watching.
+
+        Not every network notices departures; where it does not, nothing is called.
+
+        Args:
+            pattern: of the topics of presence.
+            callback: called with the topic of the member that left, died or is out of reach.
         """
 
     def close(self) -> None:
-        """Leave. Publishing afterwards does nothing."""
+        """Leave the fleet. Publishing afterwards does nothing."""
 
 
-class LoopbackNetwork:
-    """Members in one process; messages arrive at once, in the sender's thread."""
+@dataclass(frozen=True)
+class Membership:
+    """What a transport must know of the fleet that it connects to.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._subscriptions: dict[int, tuple[object, str, MessageCallback]] = {}
-        self._number = 0
-        self._watches: dict[int, tuple[str, Callable[[str], None]]] = {}
+    Attributes:
+        fleet: name of the fleet.
+        credentials: of this member; None: messages travel in the clear.
+        relays: names of routers that may pass on messages of others.
+        allow_clear: connect beyond this machine without encryption.
+    """
 
-    def join(self) -> "LoopbackTransport":
-        """A new member. It does not hear itself."""
-        return LoopbackTransport(self)
-
-    def deliver(self, sender: object, key: str, message: bytes) -> None:
-        """Hand a message to all others who want it."""
-        for owner, heard in self.listeners(sender, key):
-            del owner
-            heard(key, message)
-
-    def listeners(self, sender: object, key: str) -> list[tuple[object, MessageCallback]]:
-        """(member, callback) of all but the sender that want this key."""
-        with self._lock:
-            wanted = list(self._subscriptions.values())
-        return [
-            (owner, heard) for owner, pattern, heard in wanted if owner is not sender and matches_pattern(pattern, key)
-        ]
-
-    def add(self, owner: object, pattern: str, heard: MessageCallback) -> Callable[[], None]:
-        """Subscribe a member."""
-        with self._lock:
-            self._number += 1
-            number = self._number
-            self._subscriptions[number] = (owner, pattern, heard)
-
-        def end() -> None:
-            with self._lock:
-                self._subscriptions.pop(number, None)
-
-        return end
-
-    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
-        """Watch who leaves."""
-        with self._lock:
-            self._number += 1
-            number = self._number
-            self._watches[number] = (pattern, left)
-
-        def end() -> None:
-            with self._lock:
-                self._watches.pop(number, None)
-
-        return end
-
-    def leave(self, key: str) -> None:
-        """Tell those who watch."""
-        with self._lock:
-            watching = list(self._watches.values())
-        for pattern, left in watching:
-            if matches_pattern(pattern, key):
-                left(key)
+    fleet: str
+    credentials: Credentials | None = None
+    relays: tuple[str, ...] = ()
+    allow_clear: bool = False
 
 
-class LoopbackTransport:
-    """A `Transport` over a `LoopbackNetwork`."""
+class TransportConfig(TaggedConfig):
+    """Base of the configurations of transports: the section ``transport`` of a node's YAML."""
 
-    def __init__(self, hub: LoopbackNetwork) -> None:
-        self.hub = hub
-        self._ends: list[Callable[[], None]] = []
-        self._announced: list[str] = []
-        self._open = True
+    kinds: "ClassVar[Registry[type[TransportConfig]]]" = Registry(
+        "transports", "transport", {"zenoh": "skyweave.fleet.link.zenoh:ZenohConfig"}
+    )
+    default_kind = "zenoh"
 
-    def publish(self, key: str, message: bytes, priority: Priority = Priority.FRAMES) -> None:
-        """See `Transport`."""
-        if self._open:
-            self.hub.deliver(self, key, message)
+    @abstractmethod
+    def build(self, membership: Membership) -> Transport:
+        """Connect to the fleet.
 
-    def subscribe(self, pattern: str, heard: MessageCallback) -> Callable[[], None]:
-        """See `Transport`."""
-        end = self.hub.add(self, pattern, heard)
-        self._ends.append(end)
-        return end
+        Args:
+            membership: the fleet and what proves that this node belongs to it.
 
-    def announce(self, key: str) -> None:
-        """See `Transport`."""
-        self._announced.append(key)
-
-    def watch(self, pattern: str, left: Callable[[str], None]) -> Callable[[], None]:
-        """See `Transport`."""
-        end = self.hub.watch(pattern, left)
-        self._ends.append(end)
-        return end
-
-    def close(self) -> None:
-        """See `Transport`."""
-        self._open = False
-        for end in self._ends:
-            end()
-        while self._announced:
-            self.hub.leave(self._announced.pop())
-
-
-@lru_cache(maxsize=4096)
-def matches_pattern(pattern: str, key: str) -> bool:
-    """Whether a key is among those that a pattern stands for."""
-    return _match(pattern.split("/"), key.split("/"))
-
-
-def _match(pattern: list[str], key: list[str]) -> bool:
-    if not pattern:
-        return not key
-    if pattern[0] == "**":
-        return any(_match(pattern[1:], key[i:]) for i in range(len(key) + 1))
-    return bool(key) and pattern[0] in ("*", key[0]) and _match(pattern[1:], key[1:])
+        Raises:
+            FleetError: endpoints that cannot be opened, or that would be reached without encryption.
+        """

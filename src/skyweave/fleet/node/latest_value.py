@@ -1,29 +1,37 @@
-"""A place for the newest thing only."""
+"""A queue of depth one: the latest value replaces the one before."""
 
 import threading
 from typing import Generic, TypeVar
 
-Thing = TypeVar("Thing")
+Value = TypeVar("Value")
 
 
-class LatestValue(Generic[Thing]):
-    """What is put takes the place of what has not been taken."""
+class LatestValue(Generic[Value]):
+    """Holds the latest value until it is taken."""
 
     def __init__(self) -> None:
-        self._thing: Thing | None = None
-        self._there = threading.Condition()
+        self._value: Value | None = None
+        self._changed = threading.Condition()
 
-    def put(self, thing: Thing) -> bool:
-        """Whether something that nobody took was thrown away for it."""
-        with self._there:
-            displaced, self._thing = self._thing is not None, thing
-            self._there.notify()
+    def put(self, value: Value) -> bool:
+        """Replace the value; return whether one that nobody took was thrown away.
+
+        Args:
+            value: the latest.
+        """
+        with self._changed:
+            displaced, self._value = self._value is not None, value
+            self._changed.notify()
         return displaced
 
-    def take(self, timeout: float) -> Thing | None:
-        """The newest; None if nothing comes within so many seconds."""
-        with self._there:
-            if self._thing is None:
-                self._there.wait(timeout)
-            thing, self._thing = self._thing, None
-        return thing
+    def take(self, timeout: float) -> Value | None:
+        """Return and remove the value; None if there is none in time.
+
+        Args:
+            timeout: seconds to wait for one.
+        """
+        with self._changed:
+            if self._value is None:
+                self._changed.wait(timeout)
+            value, self._value = self._value, None
+        return value

@@ -1,77 +1,95 @@
-"""How many bytes a frame may take: as many as get through.
+"""Rate control: how many bytes a frame may take, so that as many as possible get through.
 
-Receivers report in their heartbeats what share of our chunks came, and how late. Congestion is our doing and shows as
-loss that was not there before, or as a growing delay; then the budget falls to what was delivered. A radio that loses
-half of everything is not congested: its loss stays the same however little we send, and sending less would not help.
+Receivers report in their heartbeats what share of the sent bytes arrived, and with which delay. Congestion is the
+sender's doing and shows as loss that was not there before, or as a growing delay; then the budget falls to what was
+delivered (multiplicative decrease, as in RFC 5681, from the delivered rate, as in BBR). A radio that loses half of
+everything is not congested: its loss stays the same however little is sent, and sending less would not help.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from skyweave.core.errors import FleetError
 
+MIN_BUDGET_BYTES = 200
+RECENT_REPORTS = 12  # whose smallest loss counts as usual for the link
+DELAY_FACTOR = 0.8  # of the budget where a queue stands
+LOSS_FACTOR = 0.9  # of what was delivered
+MAX_DECREASE = 0.5  # factor by which one report lowers the budget at most
+MIN_USUAL_DELIVERY = 0.05
+
 
 @dataclass(frozen=True)
 class RateControlConfig:
-    """Bounds and steps.
+    """Bounds and steps of the budget.
 
     Attributes:
-        least, most: bytes a frame, envelopes included.
-        start: bytes of the first frames; None: ``most``.
-        growth: factor by which it grows after a good report.
-        loss: share above what is usual from which the link counts as congested.
-        delay: seconds by which even the quickest message is late, from which it does.
+        min_bytes: a frame, envelopes included.
+        max_bytes: a frame, envelopes included.
+        initial_bytes: of the first frames; None: ``max_bytes``.
+        growth: factor by which the budget grows after a good report.
+        loss_threshold: share of loss above what is usual from which the link counts as congested.
+        delay_threshold: seconds by which even the quickest message is delayed, from which it does.
     """
 
-    least: int = 400
-    most: int = 20_000
-    start: int | None = None
+    min_bytes: int = 400
+    max_bytes: int = 20_000
+    initial_bytes: int | None = None
     growth: float = 1.08
-    loss: float = 0.05
-    delay: float = 0.25
+    loss_threshold: float = 0.05
+    delay_threshold: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 200 <= self.least <= self.most:
-            raise FleetError(f"a budget from {self.least} to {self.most} bytes a frame must be rising and at least 200")
+        if not MIN_BUDGET_BYTES <= self.min_bytes <= self.max_bytes:
+            raise FleetError(
+                f"a budget from {self.min_bytes} to {self.max_bytes} bytes a frame must be rising and at least "
+                f"{MIN_BUDGET_BYTES}"
+            )
 
 
 @dataclass
 class RateController:
-    """The budget of one sender, steered by reports."""
+    """The budget of one sender, steered by its receivers' reports.
+
+    Attributes:
+        config: bounds and steps.
+        budget: bytes a frame.
+    """
 
     config: RateControlConfig = field(default_factory=RateControlConfig)
-    bytes: float = 0.0
-    _usual: deque[float] = field(default_factory=lambda: deque(maxlen=12))
+    budget: float = 0.0
+    _recent_losses: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_REPORTS))
 
     def __post_init__(self) -> None:
-        self.bytes = float(self.config.start or self.config.most)
+        self.budget = float(self.config.initial_bytes or self.config.max_bytes)
 
     @property
-    def frame(self) -> int:
+    def frame_bytes(self) -> int:
         """Bytes for the next frame."""
-        return int(self.bytes)
+        return int(self.budget)
 
-    def report(self, delivered: list[float], delays: list[float]) -> None:
-        """What receivers say about the time since the last report.
+    def update(self, delivered: Sequence[float], delays: Sequence[float]) -> None:
+        """Change the budget by what receivers report about the time since the last update.
 
         Args:
-            delivered: the share of our bytes that came, for each receiver.
-            delays: seconds that the quickest took beyond the quickest ever, for each receiver.
+            delivered: share of the sent bytes that arrived, 0 to 1, for each receiver.
+            delays: seconds that the quickest message took beyond the quickest ever, for each receiver.
         """
         if not delivered:
             return
-        config = self.config
-        # The middle one: a receiver that has flown away must not silence us for the others.
+        # The median: a receiver that has flown away must not silence the sender for the others.
         share, delay = float(np.median(delivered)), float(np.median(delays)) if delays else 0.0
-        loss = 1 - share
-        usual = min(self._usual, default=0.0)
-        self._usual.append(loss)
-        if delay > config.delay:
-            self.bytes *= 0.8
-        elif loss > usual + config.loss:
-            self.bytes *= max(0.9 * share / max(1 - usual, 0.05), 0.5)
-        else:
-            self.bytes *= config.growth
-        self.bytes = min(max(self.bytes, config.least), config.most)
+        usual_loss = min(self._recent_losses, default=0.0)
+        self._recent_losses.append(1 - share)
+        budget = self.budget * self._factor(share, usual_loss, delay)
+        self.budget = min(max(budget, self.config.min_bytes), self.config.max_bytes)
+
+    def _factor(self, share: float, usual_loss: float, delay: float) -> float:
+        if delay > self.config.delay_threshold:
+            return DELAY_FACTOR
+        if 1 - share > usual_loss + self.config.loss_threshold:
+            return max(LOSS_FACTOR * share / max(1 - usual_loss, MIN_USUAL_DELIVERY), MAX_DECREASE)
+        return self.config.growth

@@ -1,4 +1,4 @@
-"""What a node counts about itself: time by stage, bytes by kind, frames. Plain numbers; `metrics` shows them."""
+"""Counts of a node: time by stage, bytes by kind, frames. `skyweave.fleet.sinks.prometheus` serves them."""
 
 import threading
 import time
@@ -10,84 +10,128 @@ BUCKET_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0
 
 
 class Histogram:
-    """Seconds, counted by size."""
+    """Durations in seconds, counted by bucket.
+
+    Attributes:
+        counts: by bucket: up to each of `BUCKET_BOUNDS_S`, and beyond.
+        total: seconds, of all.
+        last: seconds, of the latest.
+    """
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKET_BOUNDS_S) + 1)
         self.total = 0.0
         self.last = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        place = next((i for i, bound in enumerate(BUCKET_BOUNDS_S) if seconds <= bound), len(BUCKET_BOUNDS_S))
-        self.counts[place] += 1
+    def observe(self, seconds: float) -> None:
+        """Count a duration.
+
+        Args:
+            seconds: its length.
+        """
+        bucket = next((index for index, bound in enumerate(BUCKET_BOUNDS_S) if seconds <= bound), len(BUCKET_BOUNDS_S))
+        self.counts[bucket] += 1
         self.total += seconds
         self.last = seconds
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """Number of durations."""
         return sum(self.counts)
 
     @property
     def mean(self) -> float:
-        """Of all; 0 of none."""
+        """Mean in seconds; 0 of none."""
         return self.total / self.count if self.count else 0.0
 
     def quantile(self, share: float) -> float:
-        """The bound below which that share of them lies; 0 of none."""
-        wanted, passed = share * self.count, 0
+        """Return the bound in seconds below which a share of the durations lies; 0 of none.
+
+        Args:
+            share: 0 to 1.
+        """
+        needed, cumulative = share * self.count, 0
         for bound, count in zip((*BUCKET_BOUNDS_S, float("inf")), self.counts, strict=True):
-            passed += count
-            if passed and passed >= wanted:
+            cumulative += count
+            if cumulative and cumulative >= needed:
                 return bound
         return 0.0
 
 
 class NodeStatistics:
-    """Everything a node counts itself; what it refuses is counted at each peer."""
+    """Everything that a node counts about itself; what it rejects is counted at each peer.
+
+    Attributes:
+        stages: durations by stage.
+        latency: from capture to fused scene.
+        frames: fused.
+        peer_counts: frames by number of peers that were fused into them.
+        dropped_frames: own captures that were not worked on, by reason.
+        bytes: published, envelopes included, by kind of message.
+        messages: published, by kind.
+        longest_gap: seconds between two fused scenes.
+    """
 
     def __init__(self) -> None:
         self.stages: dict[str, Histogram] = {}
         self.latency = Histogram()
-        self.frames = 0  # finished
-        self.fused_with = Counter[int]()  # frames by number of peers that went in
-        self.late: Counter[str] = Counter()  # own moments that were dropped, by reason
-        self.bytes: Counter[str] = Counter()  # published, envelopes included, by kind
+        self.frames = 0
+        self.peer_counts = Counter[int]()
+        self.dropped_frames: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
         self.messages: Counter[str] = Counter()
-        self.finished_at = 0.0  # monotonic seconds
-        self.longest_gap = 0.0  # seconds between two results
+        self.longest_gap = 0.0
+        self._finished_at = 0.0  # monotonic seconds
         self._lock = threading.Lock()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage."""
+    def time_stage(self, name: str) -> Iterator[None]:
+        """Measure how long the context lasts.
+
+        Args:
+            name: of the stage.
+        """
         started = time.perf_counter()
         try:
             yield
         finally:
             seconds = time.perf_counter() - started
             with self._lock:
-                self.stages.setdefault(name, Histogram()).add(seconds)
+                self.stages.setdefault(name, Histogram()).observe(seconds)
 
-    def finished(self, latency: float, peers: int) -> None:
-        """A picture is done."""
+    def count_scene(self, latency: float, peers: int) -> None:
+        """Count a fused scene.
+
+        Args:
+            latency: seconds from capture to result.
+            peers: number of peers that were fused into it.
+        """
         now = time.monotonic()
         with self._lock:
             self.frames += 1
-            self.fused_with[peers] += 1
-            self.latency.add(latency)
-            if self.finished_at:
-                self.longest_gap = max(self.longest_gap, now - self.finished_at)
-            self.finished_at = now
+            self.peer_counts[peers] += 1
+            self.latency.observe(latency)
+            if self._finished_at:
+                self.longest_gap = max(self.longest_gap, now - self._finished_at)
+            self._finished_at = now
 
-    def published(self, kind: str, size: int) -> None:
-        """A message is out."""
+    def count_message(self, kind: str, size: int) -> None:
+        """Count a published message.
+
+        Args:
+            kind: of the message, as in its topic.
+            size: bytes, envelope included.
+        """
         with self._lock:
             self.bytes[kind] += size
             self.messages[kind] += 1
 
-    def dropped(self, reason: str, count: int = 1) -> None:
-        """Own moments that were not worked on."""
+    def count_dropped_frames(self, reason: str, count: int = 1) -> None:
+        """Count own captures that were not worked on.
+
+        Args:
+            reason: ``superseded`` by a newer one, or ``expired``.
+            count: number of captures.
+        """
         with self._lock:
-            self.late[reason] += count
+            self.dropped_frames[reason] += count

@@ -1,46 +1,61 @@
-"""Which frames of others belong to a moment of ours: nearest in capture time, within a window, clocks accounted for."""
+"""Time synchronisation: which frame of each peer belongs to a capture of this node.
+
+As in ROS's ``message_filters.ApproximateTimeSynchronizer``: the nearest in capture time, within a window, clock offsets
+accounted for.
+"""
 
 from dataclasses import dataclass
 
-from skyweave.fleet.node.peers import Peer, Peers
+from skyweave.fleet.link.clocks import NS_PER_S
+from skyweave.fleet.node.peer import Peer
+from skyweave.fleet.node.peers import Peers
 from skyweave.fleet.perceivers.base import remap_classes
 from skyweave.wire import FrameContent
 
 
 @dataclass(frozen=True)
 class SynchronizedFrame:
-    """A peer's frame that goes into a picture.
+    """A peer's frame that is fused into a scene.
 
     Attributes:
-        peer: its name.
-        content: what came of it; capture time by our clock, classes of boxes numbered as ours.
-        apart: seconds from our capture to its.
+        peer: name of the peer.
+        content: what arrived of the frame; capture time by the local clock, classes numbered as this node's.
+        time_offset: seconds from this node's capture to the peer's.
         complete: whether nothing of it is missing.
     """
 
     peer: str
     content: FrameContent
-    apart: float
+    time_offset: float
     complete: bool
 
 
-def synchronize_frames(peers: Peers, time: int, window: float, categories: tuple[str, ...]) -> list[SynchronizedFrame]:
-    """For each peer its frame nearest to a time (UTC nanoseconds, our clock), by name; none that is farther than
-    ``window`` seconds.
+def synchronize_frames(
+    peers: Peers, time: int, max_time_offset: float, categories: tuple[str, ...]
+) -> list[SynchronizedFrame]:
+    """Return the frame of each peer that is nearest to a time, by name of the peer.
+
+    Args:
+        peers: of the node.
+        time: UTC nanoseconds by the local clock.
+        max_time_offset: seconds; peers without a frame that near are left out.
+        categories: names of this node's classes.
     """
-    found = []
+    synchronized = []
     for peer in peers.all():
-        frames = [one for one in peers.frames(peer) if abs(one.frame.time - time) <= window * 1e9]
+        frames = [
+            received for received in peers.frames(peer) if abs(received.frame.time - time) <= max_time_offset * NS_PER_S
+        ]
         if not frames:
             continue
-        nearest = min(frames, key=lambda one: abs(one.frame.time - time))
-        content = _understood(peer, nearest.frame, categories)
-        apart = (nearest.frame.time - time) / 1e9
-        found.append(SynchronizedFrame(peer.name, content, apart, nearest.complete))
-    return found
+        nearest = min(frames, key=lambda received: abs(received.frame.time - time))
+        content = _with_local_classes(peer, nearest.frame, categories)
+        time_offset = (nearest.frame.time - time) / NS_PER_S
+        synchronized.append(SynchronizedFrame(peer.name, content, time_offset, nearest.complete))
+    return synchronized
 
 
-def _understood(peer: Peer, content: FrameContent, categories: tuple[str, ...]) -> FrameContent:
-    """With our class numbers. Before its first heartbeat a peer is taken to have our list."""
-    theirs = categories if peer.heartbeat is None else peer.heartbeat.categories
-    return remap_classes(content, theirs, categories)
+def _with_local_classes(peer: Peer, content: FrameContent, categories: tuple[str, ...]) -> FrameContent:
+    """Number the classes as this node does. Before its first heartbeat a peer is taken to have the same list."""
+    peer_categories = categories if peer.heartbeat is None else peer.heartbeat.categories
+    return remap_classes(content, peer_categories, categories)

@@ -1,1 +1,1 @@
-"""Where fused scenes go: messages, files, the dashboard, metrics."""
+"""Where fused scenes go: messages, files, recordings, the dashboard, metrics."""

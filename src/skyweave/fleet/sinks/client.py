@@ -1,58 +1,62 @@
 """A fleet's results in any Python program.
 
-with Client("demo", connect=["tcp/127.0.0.1:7450"]) as fleet:
-    for picture in fleet.pictures():
-        print(picture["platform"], len(picture["boxes"]))
+with FleetClient("demo", connect=["tcp/127.0.0.1:7450"]) as fleet:
+    for scene in fleet.scenes():
+        print(scene["platform"], len(scene["boxes"]))
 """
 
 import json
 import queue
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from skyweave.core.errors import FleetError
+from skyweave.core.errors import FleetError, did_you_mean
 
 if TYPE_CHECKING:
     from skyweave.fleet.link.transport import Transport
 
-FORMS = ("picture", "geojson", "ros")
+FORMS = ("scene", "geojson", "ros")
 
 
 class FleetClient:
-    """Listens to a fleet. Queues are bounded, newest first: who reads slowly misses the oldest.
+    """Subscribes to a fleet's results. Queues are bounded: who reads slowly misses the oldest.
 
     Args:
-        fleet: its name.
+        fleet: name of the fleet.
         connect: Zenoh endpoints of any of its nodes or of a router.
         keys: folder of ``skyweave fleet keys``, with a folder for ``name``; None: the fleet runs in the clear.
-        name: ours among the keys.
+        name: of this client among the keys.
         transport: instead of Zenoh; closed with the client.
-        waiting: results that wait to be read.
+        queue_size: results that wait to be read.
         allow_clear: connect beyond this machine without TLS.
+
+    Raises:
+        FleetError: endpoints that cannot be opened, or keys that do not fit.
     """
 
     def __init__(
         self,
         fleet: str,
-        connect: list[str] | None = None,
+        connect: Sequence[str] | None = None,
         keys: str | Path | None = None,
         name: str = "viewer",
         transport: "Transport | None" = None,
-        waiting: int = 64,
+        queue_size: int = 64,
         allow_clear: bool = False,
     ) -> None:
         from skyweave.fleet.sinks.subscriber import FleetSubscriber, open_subscriber_session
 
         if transport is None:
             transport = open_subscriber_session(fleet, connect or [], keys, name, allow_clear)
-        self._listener = FleetSubscriber(fleet, transport, keys, name)
+        self._subscriber = FleetSubscriber(fleet, transport, keys, name)
         self.fleet = fleet
-        self._waiting = waiting
-        self._latest: dict[tuple[str, str], Any] = {}
-        self._queues: dict[str, queue.Queue[Any]] = {}
-        self._listener.results("*", "picture", self._picture)
+        self._queue_size = queue_size
+        self._latest: dict[str, dict[str, Any]] = {}  # scenes by platform
+        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {}  # by form
+        self._subscriber.subscribe_results("*", "scene", self._on_scene)
 
     def __enter__(self) -> Self:
         return self
@@ -63,59 +67,81 @@ class FleetClient:
         self.close()
 
     def platforms(self) -> list[str]:
-        """Those whose pictures have come."""
-        return sorted({platform for platform, form in list(self._latest) if form == "picture"})
+        """Return the names of the platforms whose scenes have arrived."""
+        return sorted(self._latest)
 
     def latest(self, platform: str) -> dict[str, Any] | None:
-        """A platform's last picture, if one has come."""
-        found: dict[str, Any] | None = self._latest.get((platform, "picture"))
-        return found
+        """Return a platform's last fused scene; None: none has arrived.
 
-    def pictures(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Every platform's pictures as they come (docs/fleet.md); ends after ``timeout`` seconds without one."""
-        yield from self._iterate("picture", timeout)
+        Args:
+            platform: name of the platform.
+        """
+        return self._latest.get(platform)
+
+    def scenes(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Yield every platform's fused scenes as they arrive (docs/fleet.md).
+
+        Args:
+            timeout: seconds without a scene after which it ends; None: never.
+        """
+        yield from self.results("scene", timeout)
 
     def results(self, form: str, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Results in one form: ``picture``, ``geojson`` or ``ros``. Only what is asked for travels.
+        """Yield results in one form as they arrive. Only what is asked for travels.
+
+        Args:
+            form: ``scene``, ``geojson``, ``ros`` or that of an installed sink.
+            timeout: seconds without a result after which it ends; None: never.
 
         Raises:
-            ValueError: no such form.
+            FleetError: no such form.
         """
-        if form not in FORMS:
-            raise FleetError(f"there is no form {form!r} of results; there are {', '.join(FORMS)}")
-        yield from self._iterate(form, timeout)
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._listener.close()
-
-    def _picture(self, platform: str, message: bytes) -> None:
-        self._arrived("picture", platform, message)
-
-    def _iterate(self, form: str, timeout: float | None) -> Iterator[dict[str, Any]]:
+        forms = [*FORMS, *(point.name for point in entry_points(group="skyweave.sinks"))]
+        if form not in forms:
+            raise FleetError(
+                f"there is no form {form!r} of results{did_you_mean(form, forms)}; there are {', '.join(forms)}"
+            )
         if form not in self._queues:
-            self._queues[form] = queue.Queue(self._waiting)
-            if form != "picture":
-                self._listener.results("*", form, lambda name, message: self._arrived(form, name, message))
+            self._queues[form] = queue.Queue(self._queue_size)
+            if form != "scene":
+                self._subscribe(form)
         while True:
             try:
                 yield self._queues[form].get(timeout=timeout)
             except queue.Empty:
                 return
 
-    def _arrived(self, form: str, platform: str, message: bytes) -> None:
+    def close(self) -> None:
+        """Leave the fleet."""
+        self._subscriber.close()
+
+    def _subscribe(self, form: str) -> None:
+        def on_result(platform: str, message: bytes) -> None:
+            self._enqueue(form, message)
+
+        self._subscriber.subscribe_results("*", form, on_result)
+
+    def _on_scene(self, platform: str, message: bytes) -> None:
+        content = self._enqueue("scene", message)
+        if content is not None:
+            self._latest[platform] = content
+
+    def _enqueue(self, form: str, message: bytes) -> dict[str, Any] | None:
+        """Queue a result, if anybody reads that form; return its content, None for what is none."""
         try:
             content = json.loads(message)
         except ValueError:
-            return
-        self._latest[platform, form] = content
-        waiting = self._queues.get(form)
-        while waiting is not None:
+            return None
+        if not isinstance(content, dict):
+            return None
+        results = self._queues.get(form)
+        while results is not None:
             try:
-                waiting.put_nowait(content)
-                return
+                results.put_nowait(content)
+                break
             except queue.Full:
                 try:
-                    waiting.get_nowait()
+                    results.get_nowait()
                 except queue.Empty:
                     continue
+        return content

@@ -1,16 +1,16 @@
-"""The live page of a fleet: a small server that hears the fleet and tells browsers. Nothing is fetched from elsewhere.
+"""The dashboard of a fleet: a small server of one live page. Nothing is fetched from elsewhere.
 
-Each browser is told the newest state at most ten times a second; one that is slow skips states, it does not hold up
+Each browser is sent the newest state at most ten times a second; one that is slow skips states, it does not hold up
 others.
 """
 
 import asyncio
 import contextlib
 import ipaddress
-import json
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -19,140 +19,173 @@ from aiohttp import WSMsgType, web
 
 from skyweave.core.errors import FleetError
 from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.subscriber import FleetSubscriber
+from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
 
-PAGE = Path(__file__).with_name("page")
+PAGE_FOLDER = Path(__file__).with_name("page")
 FILES = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-PERIOD = 0.1  # seconds between two states
-GONE = 10.0  # seconds after which a platform is no longer shown
-MOST_PLATFORMS, MOST_CAMERAS = 64, 64
-MAX_PICTURE = 1 << 18  # bytes of a camera's JPEG
+PERIOD_S = 0.1  # between two states
+MAX_PERIOD_S = 1.0  # after which a state is sent although nothing changed
+LOCAL_HOST = "127.0.0.1"
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-
-
-class DashboardState:
-    """The newest of everything, as the page needs it. Filled by the network's threads."""
-
-    def __init__(self, fleet: str) -> None:
-        self.fleet = fleet
-        self.version = 0
-        self._pictures: dict[str, dict[str, Any]] = {}
-        self._heard: dict[str, float] = {}
-        self._before: dict[str, tuple[float, dict[str, int]]] = {}
-        self._rates: dict[str, dict[str, float]] = {}
-        self._cameras: dict[tuple[str, str], tuple[int, bytes]] = {}
-        self._lock = threading.Lock()
-
-    def picture(self, platform: str, message: bytes) -> None:
-        """A platform's picture."""
-        try:
-            content = json.loads(message)
-            links = {str(name): int(link["bytes"]) for name, link in content["links"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return
-        now = time.monotonic()
-        with self._lock:
-            if platform not in self._pictures and len(self._pictures) >= MOST_PLATFORMS:
-                return
-            before = self._before.get(platform)
-            if before is None or now - before[0] >= 2.0:  # throughput over two seconds
-                if before is not None:
-                    passed = now - before[0]
-                    self._rates[platform] = {
-                        name: max(size - before[1].get(name, size), 0) / passed for name, size in links.items()
-                    }
-                self._before[platform] = (now, links)
-            content["platform"] = platform
-            content["rates"] = self._rates.get(platform, {})
-            self._pictures[platform], self._heard[platform] = content, now
-            self.version += 1
-
-    def camera(self, platform: str, channel: str, jpeg: bytes) -> None:
-        """A camera's picture."""
-        if len(jpeg) > MAX_PICTURE or jpeg[:2] != b"\xff\xd8":
-            return
-        with self._lock:
-            number, _ = self._cameras.get((platform, channel), (0, b""))
-            if number or len(self._cameras) < MOST_CAMERAS:
-                self._cameras[platform, channel] = (number + 1, jpeg)
-                self.version += 1
-
-    def jpeg(self, platform: str, channel: str) -> bytes | None:
-        """A camera's newest picture."""
-        with self._lock:
-            found = self._cameras.get((platform, channel))
-        return None if found is None else found[1]
-
-    def to_json(self) -> str:
-        """What a browser is told."""
-        now = time.monotonic()
-        with self._lock:
-            for name in [name for name, heard in self._heard.items() if now - heard > GONE]:
-                del self._heard[name], self._pictures[name]
-                self._before.pop(name, None)
-                self._rates.pop(name, None)
-            return json.dumps(
-                {
-                    "fleet": self.fleet,
-                    "platforms": self._pictures,
-                    "silent": {name: round(now - heard, 2) for name, heard in self._heard.items()},
-                    "cameras": [
-                        {"platform": platform, "channel": channel, "number": number}
-                        for (platform, channel), (number, _) in sorted(self._cameras.items())
-                        if platform in self._heard  # the pictures stay: a browser may still be asking for one
-                    ],
-                }
-            )
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+AddressCallback = Callable[[str], None]
 
 
 def serve_dashboard(
     fleet: str,
     transport: Transport,
-    keys: str | None,
-    name: str,
-    host: str,
-    port: int,
-    allow_open: bool,
-    told: Callable[[str], None],
+    keys: str | None = None,
+    name: str = "viewer",
+    host: str = LOCAL_HOST,
+    port: int = 8470,
+    allow_open: bool = False,
+    on_ready: AddressCallback = lambda address: None,
 ) -> None:
-    """Serve until interrupted.
+    """Serve the dashboard until interrupted.
+
+    Args:
+        fleet: name of the fleet.
+        transport: to the fleet; closed at the end.
+        keys: folder of ``skyweave fleet keys``; None: the fleet runs in the clear.
+        name: of this member among the keys.
+        host: address to serve on.
+        port: to serve on; 0: any free one.
+        allow_open: serve to other machines.
+        on_ready: called with the page's address.
 
     Raises:
-        ValueError: an address that others could reach, without ``allow_open``; or one that is taken.
+        FleetError: an address that others could reach, without ``allow_open``; or one that is taken.
     """
     if not allow_open and not _is_local(host):
         transport.close()
-        raise FleetError(f"{host} lets anybody watch; use 127.0.0.1 (and ssh -L), or say --allow-open")
+        raise FleetError(f"{host} lets anybody watch; use {LOCAL_HOST} (and ssh -L), or say --allow-open")
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        state, close = watch_fleet(fleet, transport, keys, name)
+        try:
+            await _serve_state(state, host, port, on_ready, stop)
+        finally:
+            close()
+
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(fleet, transport, keys, name, host, port, told))
+        asyncio.run(run())
 
 
-async def _serve(
-    fleet: str, transport: Transport, keys: str | None, name: str, host: str, port: int, told: Callable[[str], None]
-) -> None:
-    import signal
+@contextlib.contextmanager
+def serve_in_background(state: DashboardState, port: int = 0) -> Iterator[str]:
+    """Serve the dashboard to this machine, in a thread, for as long as the context lasts; give its address.
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    state, close = watch_fleet(fleet, transport, keys, name)
+    Args:
+        state: of the fleet, as `watch_fleet` keeps it.
+        port: to serve on; 0: any free one.
+
+    Raises:
+        FleetError: a port that is taken.
+    """
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    address: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(_serve_state(state, LOCAL_HOST, port, address.set_result, stop))
+        except BaseException as error:
+            if address.done():
+                raise
+            address.set_exception(error)
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=work, name="dashboard", daemon=True)
+    thread.start()
     try:
-        await _serve_state(state, host, port, told, stop)
+        yield address.result()
     finally:
-        close()
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+def create_app(state: DashboardState) -> web.Application:
+    """Return the page, its state at ``/state`` and as a stream at ``/live``, images at ``/camera/PLATFORM/CHANNEL``.
+
+    Args:
+        state: of the fleet.
+    """
+    app = web.Application()
+
+    async def get_state(request: web.Request) -> web.Response:
+        return web.Response(text=state.to_json(), content_type="application/json", headers=HEADERS)
+
+    async def get_camera(request: web.Request) -> web.Response:
+        jpeg = state.jpeg(request.match_info["platform"], request.match_info["channel"])
+        if jpeg is None:
+            raise web.HTTPNotFound
+        return web.Response(body=jpeg, content_type="image/jpeg", headers=HEADERS)
+
+    async def get_live(request: web.Request) -> web.WebSocketResponse:
+        return await _stream(request, state)
+
+    for path, (name, content_type) in FILES.items():
+        app.router.add_get(path, _file_handler(name, content_type))
+    app.router.add_get("/state", get_state)
+    app.router.add_get("/live", get_live)
+    app.router.add_get("/camera/{platform}/{channel}", get_camera)
+    return app
+
+
+def _file_handler(name: str, content_type: str) -> Handler:
+    async def get_file(request: web.Request) -> web.Response:
+        return web.Response(text=(PAGE_FOLDER / name).read_text("utf-8"), content_type=content_type, headers=HEADERS)
+
+    return get_file
+
+
+async def _stream(request: web.Request, state: DashboardState) -> web.WebSocketResponse:
+    """Send states over a WebSocket until the browser leaves."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.split("://")[-1] != request.host:
+        raise web.HTTPForbidden  # another site's page must not read a fleet through its visitor's browser
+    websocket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=1024)
+    await websocket.prepare(request)
+    sending = asyncio.create_task(_send_states(websocket, state))
+    try:
+        async for message in websocket:
+            if message.type in (WSMsgType.ERROR, WSMsgType.CLOSE):
+                break
+    finally:
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await sending
+    return websocket
+
+
+async def _send_states(websocket: web.WebSocketResponse, state: DashboardState) -> None:
+    sent_version, sent_at = -1, 0.0
+    while not websocket.closed:
+        now = time.monotonic()
+        if state.version != sent_version or now - sent_at > MAX_PERIOD_S:
+            sent_version, sent_at = state.version, now
+            try:
+                await websocket.send_str(state.to_json())
+            except (ConnectionError, RuntimeError):
+                return
+        await asyncio.sleep(PERIOD_S)
 
 
 async def _serve_state(
-    state: DashboardState, host: str, port: int, told: Callable[[str], None], stop: asyncio.Event
+    state: DashboardState, host: str, port: int, on_ready: AddressCallback, stop: asyncio.Event
 ) -> None:
     runner = web.AppRunner(create_app(state), access_log=None)
     try:
@@ -163,112 +196,10 @@ async def _serve_state(
         except OSError as error:
             raise FleetError(f"the page cannot be served on {host}:{port}: {error.strerror}; try --port") from None
         server: Any = site._server
-        told(f"http://{host}:{server.sockets[0].getsockname()[1]}/")
+        on_ready(f"http://{host}:{server.sockets[0].getsockname()[1]}/")
         await stop.wait()
     finally:
         await runner.cleanup()
-
-
-@contextlib.contextmanager
-def serve_in_background(state: DashboardState, port: int = 0) -> Iterator[str]:
-    """Serve the page to this machine, in a thread, for as long as the context lasts; gives its address.
-
-    Args:
-        state: of the fleet, as `watch_fleet` keeps it.
-        port: to serve on; 0: any free one.
-
-    Raises:
-        ValueError: a port that is taken.
-    """
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    ready: Future[str] = Future()
-
-    def work() -> None:
-        try:
-            loop.run_until_complete(_serve_state(state, "127.0.0.1", port, ready.set_result, stop))
-        except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
-        finally:
-            loop.close()
-
-    thread = threading.Thread(target=work, name="page", daemon=True)
-    thread.start()
-    try:
-        yield ready.result()
-    finally:
-        with contextlib.suppress(RuntimeError):  # it has ended already
-            loop.call_soon_threadsafe(stop.set)
-        thread.join()
-
-
-def watch_fleet(
-    fleet: str, transport: Transport, keys: str | None = None, name: str = "viewer"
-) -> tuple[DashboardState, Callable[[], None]]:
-    """The state of a fleet, kept up to date, and what ends that."""
-    state = DashboardState(fleet)
-    listener = FleetSubscriber(fleet, transport, keys, name)
-    listener.results("*", "picture", state.picture)
-    listener.cameras("*", state.camera)
-    return state, listener.close
-
-
-def create_app(state: DashboardState) -> web.Application:
-    """The page, its state at ``/state`` and as a stream at ``/live``, pictures at ``/camera/PLATFORM/CHANNEL``."""
-    app = web.Application()
-
-    def file(name: str, kind: str) -> Callable[[web.Request], Any]:
-        async def answer(request: web.Request) -> web.Response:
-            return web.Response(text=(PAGE / name).read_text("utf-8"), content_type=kind, headers=HEADERS)
-
-        return answer
-
-    async def now(request: web.Request) -> web.Response:
-        return web.Response(text=state.to_json(), content_type="application/json", headers=HEADERS)
-
-    async def camera(request: web.Request) -> web.Response:
-        jpeg = state.jpeg(request.match_info["platform"], request.match_info["channel"])
-        if jpeg is None:
-            raise web.HTTPNotFound
-        return web.Response(body=jpeg, content_type="image/jpeg", headers=HEADERS)
-
-    async def live(request: web.Request) -> web.WebSocketResponse:
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.split("://")[-1] != request.host:
-            raise web.HTTPForbidden  # another site's page must not read a fleet through its visitor's browser
-        socket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=1024)
-        await socket.prepare(request)
-        telling = asyncio.create_task(_tell(socket, state))
-        try:
-            async for message in socket:
-                if message.type in (WSMsgType.ERROR, WSMsgType.CLOSE):
-                    break
-        finally:
-            telling.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await telling
-        return socket
-
-    for path, (name, kind) in FILES.items():
-        app.router.add_get(path, file(name, kind))
-    app.router.add_get("/state", now)
-    app.router.add_get("/live", live)
-    app.router.add_get("/camera/{platform}/{channel}", camera)
-    return app
-
-
-async def _tell(socket: web.WebSocketResponse, state: DashboardState) -> None:
-    told, when = -1, 0.0
-    while not socket.closed:
-        now = time.monotonic()
-        if state.version != told or now - when > 1.0:
-            told, when = state.version, now
-            try:
-                await socket.send_str(state.to_json())
-            except (ConnectionError, RuntimeError):
-                return
-        await asyncio.sleep(PERIOD)
 
 
 def _is_local(host: str) -> bool:

@@ -1,13 +1,9 @@
 """A fleet's messages as MCAP (mcap.dev): as they are, for `fleet replay`, and in Foxglove's schemas, for viewers.
 
-Places are written in a frame ``local``, a round number of metres from ``map``, because viewers draw in 32 bits.
+Positions are written in a frame ``local``, a round number of metres from ``map``, because viewers draw in 32 bits.
 """
 
 import json
-import queue
-import threading
-import time
-from collections.abc import Callable
 from math import cos, sin
 from pathlib import Path
 from typing import Any
@@ -26,122 +22,96 @@ from mcap_protobuf.schema import register_schema
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import name_colour
 from skyweave.fleet.link.topics import CAMERA, RESULT
-from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.subscriber import FleetSubscriber
+from skyweave.fleet.sinks.recorder import RecordingSession, record_messages
 
-RAW_ENCODING = "skyweave"  # encoding of the messages as they are
-WAITING = 20_000  # messages
-STAYS = 2.0  # seconds that a drawn thing stays without a newer one
+RAW_ENCODING = "skyweave"  # of the messages as they are
+LIFETIME_S = 2  # of a drawn object without a newer one
+ORIGIN_DIGITS = -2  # the origin is rounded to 100 m
 LINE_STRIP, LINE_LOOP = 0, 1  # of LinePrimitive
 
 
-def record_mcap(
-    path: str | Path,
-    fleet: str,
-    transport: Transport,
-    stop: threading.Event,
-    seconds: float | None = None,
-    keys: str | None = None,
-    name: str = "viewer",
-) -> int:
-    """Record until stopped. The file is there when it is whole. Returns how many messages it holds.
+def record_mcap(path: str | Path, session: RecordingSession) -> int:
+    """Record until the session ends; return how many messages the file holds. It is there received it is whole.
+
+    Args:
+        path: of the file.
+        session: what is recorded, and for how long.
 
     Raises:
         OSError: it cannot be written.
     """
-    with write_aside(path) as aside, aside.open("wb") as stream:
-        writer = Writer(stream)
+    with write_aside(path) as temporary, temporary.open("wb") as stream:
+        writer: Any = Writer(stream)  # parts of it are not typed
         writer.start(profile="", library="skyweave")
         recorder = McapRecorder(writer)
-        writer.add_metadata("skyweave", {"fleet": fleet})
-        count = record_messages(fleet, transport, stop, seconds, keys, name, recorder.write)
+        writer.add_metadata("skyweave", {"fleet": session.fleet})
+        count = record_messages(session, recorder.write)
         writer.finish()
     return count
 
 
-def record_messages(
-    fleet: str,
-    transport: Transport,
-    stop: threading.Event,
-    seconds: float | None,
-    keys: str | None,
-    name: str,
-    write: Callable[[str, bytes, int], None],
-) -> int:
-    """Hand all messages of a fleet to ``write`` (key, message, when it came in nanoseconds), in this thread."""
-    waiting: queue.Queue[tuple[str, bytes, int]] = queue.Queue(WAITING)
-
-    def heard(key: str, message: bytes, sealed: bytes) -> None:
-        try:
-            waiting.put_nowait((key, message, time.time_ns()))
-        except queue.Full:
-            listener.refused["recorder"] += 1
-
-    listener = FleetSubscriber(fleet, transport, keys, name)
-    listener.everything(heard)
-    count, until = 0, None if seconds is None else time.monotonic() + seconds
-    try:
-        while not stop.is_set() and (until is None or time.monotonic() < until):
-            try:
-                key, message, when = waiting.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            write(key, message, when)
-            count += 1
-    finally:
-        listener.close()
-    while not waiting.empty():
-        write(*waiting.get_nowait())
-        count += 1
-    return count
-
-
 class McapRecorder:
-    """Writes messages as they are and, beside them, what viewers understand."""
+    """Writes messages as they are and, beside them, what viewers understand.
+
+    Args:
+        writer: of the file.
+
+    Attributes:
+        origin: (east, north) of the frame ``local`` in ``map``, metres; None until the first scene.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.origin: tuple[float, float] | None = None
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
-        self._frames: dict[tuple[str, str], str] = {}  # of cameras
 
-    def write(self, key: str, message: bytes, when: int) -> None:
-        """One message of the fleet."""
-        if key not in self._channels:
-            self._channels[key] = self.writer.register_channel(topic=key, message_encoding=RAW_ENCODING, schema_id=0)
-        self.writer.add_message(self._channels[key], when, message, when)
-        words = key.split("/")
-        if words[2] == RESULT and words[-1] == "picture":
+    def write(self, topic: str, message: bytes, received: int) -> None:
+        """Write a message of the fleet.
+
+        Args:
+            topic: that it came under.
+            message: its bytes.
+            received: UTC nanoseconds.
+        """
+        if topic not in self._channels:
+            self._channels[topic] = self.writer.register_channel(
+                topic=topic, message_encoding=RAW_ENCODING, schema_id=0
+            )
+        self.writer.add_message(self._channels[topic], received, message, received)
+        words = topic.split("/")
+        if words[2] == RESULT and words[-1] == "scene":
             try:
-                self._picture(words[3], json.loads(message), when)
+                self._write_scene(words[3], json.loads(message), received)
             except (ValueError, KeyError, TypeError, IndexError):
                 return  # another version's: it is recorded as it is
         elif words[2] == CAMERA:
             image = CompressedImage(
-                timestamp=_stamp(when), frame_id=f"{words[3]}/{words[4]}", data=message, format="jpeg"
+                timestamp=_stamp(received), frame_id=f"{words[3]}/{words[4]}", data=message, format="jpeg"
             )
-            self._add(f"/{words[3]}/{words[4]}/image", image, when)
+            self._add(f"/{words[3]}/{words[4]}/image", image, received)
 
-    def _picture(self, platform: str, content: dict[str, Any], when: int) -> None:
+    def _write_scene(self, platform: str, content: dict[str, Any], received: int) -> None:
         stamp = _stamp(round(content["time"] * 1e9))
         if self.origin is None:
             x, y, _ = content["views"][0]["position"] if content["views"] else content["boxes"][0]["centre"]
-            self.origin = (round(x, -2), round(y, -2))
+            self.origin = (round(x, ORIGIN_DIGITS), round(y, ORIGIN_DIGITS))
         shift = FrameTransform(timestamp=stamp, parent_frame_id="map", child_frame_id="local")
         shift.translation.x, shift.translation.y = self.origin
         shift.rotation.w = 1.0
-        self._add("/tf", shift, when)
+        self._add("/tf", shift, received)
         for view in content["views"]:
-            self._view(platform, view, stamp, when, content["crs"])
-        self._add(f"/{platform}/scene", self._scene(platform, content, stamp), when)
+            self._write_view(platform, view, stamp, received, content["crs"])
+        self._add(f"/{platform}/scene", self._scene_update(platform, content, stamp), received)
 
-    def _view(self, platform: str, view: dict[str, Any], stamp: Timestamp, when: int, crs: str | None) -> None:
+    def _write_view(
+        self, platform: str, view: dict[str, Any], stamp: Timestamp, received: int, crs: str | None
+    ) -> None:
         frame = f"{platform}/{view['channel']}"
         transform = FrameTransform(timestamp=stamp, parent_frame_id="local", child_frame_id=frame)
-        self._place(transform.translation, view["position"])
+        self._set_position(transform.translation, view["position"])
         transform.rotation.w, transform.rotation.x, transform.rotation.y, transform.rotation.z = view["orientation"]
-        self._add("/tf", transform, when)
+        self._add("/tf", transform, received)
         k = view["intrinsics"]
         calibration = CameraCalibration(
             timestamp=stamp,
@@ -152,23 +122,23 @@ class McapRecorder:
             P=[*k[:3], 0, *k[3:6], 0, *k[6:], 0],
             R=[1, 0, 0, 0, 1, 0, 0, 0, 1],
         )
-        self._add(f"/{platform}/{view['channel']}/calibration", calibration, when)
+        self._add(f"/{platform}/{view['channel']}/calibration", calibration, received)
         if crs is not None:
-            latitude, longitude = _lat_lon(view["position"], crs)
+            latitude, longitude = _latitude_longitude(view["position"], crs)
             fix = LocationFix(
                 timestamp=stamp, frame_id=frame, latitude=latitude, longitude=longitude, altitude=view["position"][2]
             )
-            self._add(f"/{platform}/location", fix, when)
+            self._add(f"/{platform}/location", fix, received)
 
-    def _scene(self, platform: str, content: dict[str, Any], stamp: Timestamp) -> SceneUpdate:
+    def _scene_update(self, platform: str, content: dict[str, Any], stamp: Timestamp) -> SceneUpdate:
         update = SceneUpdate()
         entity = update.entities.add()
         entity.timestamp.CopyFrom(stamp)
         entity.frame_id, entity.id = "local", platform
-        entity.lifetime.CopyFrom(Duration(nanos=0, seconds=round(STAYS)))
+        entity.lifetime.CopyFrom(Duration(nanos=0, seconds=LIFETIME_S))
         for box in content["boxes"]:
             cube = entity.cubes.add()
-            self._place(cube.pose.position, box["centre"])
+            self._set_position(cube.pose.position, box["centre"])
             cube.pose.orientation.z, cube.pose.orientation.w = sin(box["yaw"] / 2), cos(box["yaw"] / 2)
             cube.size.x, cube.size.y, cube.size.z = box["size"]
             _paint(cube.color, name_colour(box["category"]), 0.3 + 0.6 * box["score"])
@@ -177,22 +147,22 @@ class McapRecorder:
             line.type, line.thickness, line.scale_invariant = LINE_STRIP, 2.0, True
             line.pose.orientation.w = 1.0
             for point in forecast["path"]:
-                self._place(line.points.add(), [*point, 0.3])
+                self._set_position(line.points.add(), [*point, 0.3])
             _paint(line.color, name_colour(forecast["category"]), 0.8)
         for view in content["views"]:
             line = entity.lines.add()
             line.type, line.thickness, line.scale_invariant = LINE_LOOP, 1.0, True
             line.pose.orientation.w = 1.0
             for point in view["footprint"]:
-                self._place(line.points.add(), [*point, 0.0])
+                self._set_position(line.points.add(), [*point, 0.0])
             _paint(line.color, name_colour(platform), 0.7)
         return update
 
-    def _place(self, target: Any, point: list[float]) -> None:
+    def _set_position(self, target: Any, point: list[float]) -> None:
         assert self.origin is not None
         target.x, target.y, target.z = point[0] - self.origin[0], point[1] - self.origin[1], point[2]
 
-    def _add(self, topic: str, message: Message, when: int) -> None:
+    def _add(self, topic: str, message: Message, received: int) -> None:
         if topic not in self._channels:
             name = type(message).DESCRIPTOR.full_name
             if name not in self._schemas:
@@ -200,7 +170,7 @@ class McapRecorder:
             self._channels[topic] = self.writer.register_channel(
                 topic=topic, message_encoding="protobuf", schema_id=self._schemas[name]
             )
-        self.writer.add_message(self._channels[topic], when, message.SerializeToString(), when)
+        self.writer.add_message(self._channels[topic], received, message.SerializeToString(), received)
 
 
 def _stamp(time: int) -> Timestamp:
@@ -212,7 +182,7 @@ def _paint(target: Any, colour: tuple[int, int, int], opacity: float) -> None:
     target.a = opacity
 
 
-def _lat_lon(position: list[float], crs: str) -> tuple[float, float]:
+def _latitude_longitude(position: list[float], crs: str) -> tuple[float, float]:
     longitude, latitude = _to_degrees(crs).transform(position[0], position[1])
     return latitude, longitude
 

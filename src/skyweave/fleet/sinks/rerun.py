@@ -1,7 +1,6 @@
-"""A fleet's pictures as a Rerun file (rerun.io). Places are moved to near zero, because Rerun holds 32-bit floats."""
+"""A fleet's scenes as a Rerun file (rerun.io). Positions are moved to near zero, because Rerun holds 32-bit floats."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,63 +10,86 @@ import rerun as rr
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import name_colour
 from skyweave.fleet.link.topics import CAMERA, RESULT
-from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.mcap import record_messages
+from skyweave.fleet.sinks.recorder import RecordingSession, record_messages
 
-FRUSTUM = 6.0  # metres from a camera to its picture
+IMAGE_PLANE_DISTANCE_M = 6.0
+FORECAST_HEIGHT_M = 0.3
+ORIGIN_DIGITS = -1  # the origin is rounded to 10 m
 
 
-def record_rerun(
-    path: str | Path,
-    fleet: str,
-    transport: Transport,
-    stop: threading.Event,
-    seconds: float | None = None,
-    keys: str | None = None,
-    name: str = "viewer",
-) -> int:
-    """Record until stopped. The file is there when it is whole. Returns how many messages were heard."""
-    with write_aside(path) as aside:
-        stream = rr.RecordingStream("skyweave", recording_id=fleet)
-        stream.save(str(aside))
+def record_rerun(path: str | Path, session: RecordingSession) -> int:
+    """Record until the session ends; return how many messages were received. The file is there when it is whole.
+
+    Args:
+        path: of the file.
+        session: what is recorded, and for how long.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with write_aside(path) as temporary:
+        stream = rr.RecordingStream("skyweave", recording_id=session.fleet)
+        stream.save(str(temporary))
         stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         recorder = RerunRecorder(stream)
-        count = record_messages(fleet, transport, stop, seconds, keys, name, recorder.write)
+        count = record_messages(session, recorder.write)
         stream.flush()
         stream.disconnect()
     return count
 
 
 class RerunRecorder:
-    """Logs pictures and cameras."""
+    """Logs scenes and camera images.
+
+    Args:
+        stream: of the file.
+
+    Attributes:
+        origin: (3,) by which positions are moved, metres; None until the first scene.
+    """
 
     def __init__(self, stream: rr.RecordingStream) -> None:
         self.stream = stream
         self.origin: np.ndarray | None = None
 
-    def write(self, key: str, message: bytes, when: int) -> None:
-        """One message of the fleet."""
-        words = key.split("/")
-        self.stream.set_time("time", timestamp=np.datetime64(when, "ns"))
+    def write(self, topic: str, message: bytes, received: int) -> None:
+        """Log a message of the fleet.
+
+        Args:
+            topic: that it came under.
+            message: its bytes.
+            received: UTC nanoseconds.
+        """
+        words = topic.split("/")
+        self.stream.set_time("time", timestamp=np.datetime64(received, "ns"))
         if words[2] == CAMERA:
-            place = f"world/{words[3]}/{words[4]}/image"
-            self.stream.log(place, rr.EncodedImage(contents=message, media_type="image/jpeg"))
-        elif words[2] == RESULT and words[-1] == "picture":
+            entity = f"world/{words[3]}/{words[4]}/image"
+            self.stream.log(entity, rr.EncodedImage(contents=message, media_type="image/jpeg"))
+        elif words[2] == RESULT and words[-1] == "scene":
             try:
-                self._picture(words[3], json.loads(message))
+                self._log_scene(words[3], json.loads(message))
             except (ValueError, KeyError, TypeError, IndexError):
                 return
 
-    def _picture(self, platform: str, content: dict[str, Any]) -> None:
-        stream, boxes = self.stream, content["boxes"]
+    def _log_scene(self, platform: str, content: dict[str, Any]) -> None:
         if self.origin is None:
-            place = content["views"][0]["position"] if content["views"] else boxes[0]["centre"]
-            self.origin = np.array([*np.round(place[:2], -1), 0.0])
-            stream.log(
-                "scene", rr.TextDocument(f"moved by {(-self.origin).tolist()} m from {content['crs']}"), static=True
-            )
+            self._set_origin(content)
+        self._log_boxes(platform, content["boxes"])
+        self._log_forecasts(platform, content["forecasts"])
+        self.stream.log(f"plots/latency/{platform}", rr.Scalars(content["latency"]))
+        for view in content["views"]:
+            self._log_view(platform, view)
+
+    def _set_origin(self, content: dict[str, Any]) -> None:
+        views, boxes = content["views"], content["boxes"]
+        position = views[0]["position"] if views else boxes[0]["centre"]
+        self.origin = np.array([*np.round(position[:2], ORIGIN_DIGITS), 0.0])
+        text = f"moved by {(-self.origin).tolist()} m from {content['crs']}"
+        self.stream.log("scene", rr.TextDocument(text), static=True)
+
+    def _log_boxes(self, platform: str, boxes: list[dict[str, Any]]) -> None:
         yaws = np.array([box["yaw"] for box in boxes])
-        stream.log(
+        self.stream.log(
             f"world/{platform}/objects",
             rr.Boxes3D(
                 centers=np.array([box["centre"] for box in boxes]).reshape(-1, 3) - self.origin,
@@ -78,29 +100,34 @@ class RerunRecorder:
                 show_labels=False,
             ),
         )
-        paths = [np.array([[*point, 0.3] for point in one["path"]]) - self.origin for one in content["forecasts"]]
-        colours = [name_colour(one["category"]) for one in content["forecasts"]]
-        stream.log(f"world/{platform}/forecasts", rr.LineStrips3D(paths, colors=colours))
-        stream.log(f"plots/latency/{platform}", rr.Scalars(content["latency"]))
-        for view in content["views"]:
-            place, turn = f"world/{platform}/{view['channel']}", view["orientation"]
-            stream.log(
-                place,
-                rr.Transform3D(
-                    translation=np.array(view["position"]) - self.origin,
-                    quaternion=rr.Quaternion(xyzw=[*turn[1:], turn[0]]),
-                ),
-            )
-            stream.log(
-                f"{place}/image",
-                rr.Pinhole(
-                    image_from_camera=np.array(view["intrinsics"]).reshape(3, 3),
-                    resolution=[view["columns"], view["rows"]],
-                    camera_xyz=rr.ViewCoordinates.RDF,
-                    image_plane_distance=FRUSTUM,
-                ),
-            )
-            ring = np.array([[*point, 0.0] for point in view["footprint"]]).reshape(-1, 3) - self.origin
-            if len(ring):
-                strip = np.concatenate([ring, ring[:1]])
-                stream.log(f"world/views/{platform}", rr.LineStrips3D([strip], colors=[name_colour(platform)]))
+
+    def _log_forecasts(self, platform: str, forecasts: list[dict[str, Any]]) -> None:
+        paths = [
+            np.array([[*point, FORECAST_HEIGHT_M] for point in forecast["path"]]) - self.origin
+            for forecast in forecasts
+        ]
+        colours = [name_colour(forecast["category"]) for forecast in forecasts]
+        self.stream.log(f"world/{platform}/forecasts", rr.LineStrips3D(paths, colors=colours))
+
+    def _log_view(self, platform: str, view: dict[str, Any]) -> None:
+        entity, quaternion = f"world/{platform}/{view['channel']}", view["orientation"]
+        self.stream.log(
+            entity,
+            rr.Transform3D(
+                translation=np.array(view["position"]) - self.origin,
+                quaternion=rr.Quaternion(xyzw=[*quaternion[1:], quaternion[0]]),
+            ),
+        )
+        self.stream.log(
+            f"{entity}/image",
+            rr.Pinhole(
+                image_from_camera=np.array(view["intrinsics"]).reshape(3, 3),
+                resolution=[view["columns"], view["rows"]],
+                camera_xyz=rr.ViewCoordinates.RDF,
+                image_plane_distance=IMAGE_PLANE_DISTANCE_M,
+            ),
+        )
+        ring = np.array([[*point, 0.0] for point in view["footprint"]]).reshape(-1, 3) - self.origin
+        if len(ring):
+            strip = np.concatenate([ring, ring[:1]])
+            self.stream.log(f"world/views/{platform}", rr.LineStrips3D([strip], colors=[name_colour(platform)]))

@@ -1,1 +1,1 @@
-"""Where the images of a node come from."""
+"""Sources of images for a node: a recording, a simulated world, files, topics, ROS 2."""

@@ -1,8 +1,7 @@
-"""Pictures of a ROS 2 camera, over Zenoh: from ``rmw_zenoh``, or through zenoh-bridge-ros2dds from other middleware.
+"""Images of a ROS 2 camera as a source, over Zenoh: from ``rmw_zenoh``, or through zenoh-bridge-ros2dds.
 
-Three topics make a capture: pictures, the camera's intrinsics, and poses, which are interpolated to the moment of the
-picture. Their messages come in CDR, as ROS 2 sends them, and are read by rosbags; no ROS is needed here. Frames are
-those of REP 103 and REP 105: bodies look along x, with y to the left and z up; the world is east, north, up.
+Three topics make a capture: images, the camera's intrinsics, and poses, which are interpolated to the time of the
+image. rosbags reads the messages; no ROS is needed here.
 """
 
 import bisect
@@ -10,191 +9,250 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from skyweave.core.errors import FleetError
+from skyweave.core.errors import ConfigError, FleetError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.core.geometry.frames import camera_pose, make_transform, rotation_from_quaternion
+from skyweave.core.geometry.frames import make_transform, rotation_from_quaternion
 from skyweave.core.geometry.ground import GroundPlane
-from skyweave.fleet.config import ROS_IMAGES, ROS_POSES, RosConfig
-from skyweave.fleet.link.clocks import Clock
+from skyweave.fleet.link.clocks import NS_PER_S, Clock
 from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.perceivers.base import WorldFrame
-from skyweave.fleet.sources.base import platform_captures
-from skyweave.fleet.sources.images import decode_image, observation_from_pixels
+from skyweave.fleet.sources.base import SourceConfig, SourceContext, check_interval, frame_from_capture
+from skyweave.fleet.sources.image_decoding import decode_image, observation_from_pixels
+from skyweave.fleet.sources.ros_messages import (
+    COMPRESSED_IMAGE,
+    IMAGE_TYPES,
+    POSE_STAMPED,
+    POSE_TYPES,
+    StampedPose,
+    camera_from_info,
+    camera_mount,
+    pixels_from_raw_image,
+    pose_from_message,
+    stamp_ns,
+)
+from skyweave.fleet.sources.topic_session import TopicSession, open_topic_session
 from skyweave.recordings.recording import Capture, Frame
 
-ENCODINGS = {"rgb8": (3, (0, 1, 2)), "bgr8": (3, (2, 1, 0)), "rgba8": (4, (0, 1, 2)), "bgra8": (4, (2, 1, 0)),
-             "mono8": (1, (0,)), "8UC1": (1, (0,)), "8UC3": (3, (2, 1, 0))}  # fmt: skip
 log = logging.getLogger("skyweave.fleet")
-REMEMBERED = 400  # poses
-POLL = 0.1
-PATIENCE = 5.0  # seconds without a picture after which it is said why
-EARLY = 0.9  # of an interval after which the next picture is taken
-BACK = 1_000_000_000  # nanoseconds: stamps that go back farther are of a clock that was set anew
+Result = TypeVar("Result")
+MAX_POSES = 400  # that are remembered
+MAX_REASON_LENGTH = 200
+POLL_S = 0.1
+WARN_AFTER_S = 5.0  # without an image
+MIN_INTERVAL_SHARE = 0.9  # of the interval after which the next image is taken
+CLOCK_RESET_NS = NS_PER_S  # stamps that go back farther are of a clock that was set anew
+
+
+@dataclass(frozen=True)
+class RosSourceConfig(SourceConfig):
+    """A camera of ROS 2; ``kind: ros2``.
+
+    Attributes:
+        image: topic of the images, such as ``drone/front/image_raw/compressed`` behind a bridge, or
+            ``0/drone/front/image_raw/compressed/**`` with rmw_zenoh (0 is the domain).
+        info: topic of the intrinsics, ``sensor_msgs/msg/CameraInfo``.
+        pose: topic of the poses.
+        image_type: of the images' messages.
+        pose_type: of the poses' messages.
+        mount: of the camera on what the pose is of: metres forward, left and up, then degrees of yaw (to the left),
+            pitch (downwards) and roll. None: the pose is the camera's optical frame (x right, y down, z forward).
+        origin: east, north and up of the poses' own origin in the reference system, metres.
+        ground: height of the ground in the reference system, metres.
+        sensor: name of the camera's sensor (``skyweave sensors``).
+        channel: name of the camera.
+        pose_timeout: seconds for which an image waits for a pose as new as itself.
+        connect: Zenoh endpoints of a session of its own, such as ``tcp/127.0.0.1:7447`` of a bridge on this machine;
+            none: the fleet's session.
+        crs: reference system of the poses; None: a local frame.
+        platform: name of the platform; None: that of the node.
+        interval: seconds between frames.
+    """
+
+    image: str
+    info: str
+    pose: str
+    image_type: str = COMPRESSED_IMAGE
+    pose_type: str = POSE_STAMPED
+    mount: tuple[float, float, float, float, float, float] | None = None
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ground: float = 0.0
+    sensor: str = "rgb"
+    channel: str = "CAMERA"
+    pose_timeout: float = 0.2
+    connect: list[str] = field(default_factory=list)
+    crs: str | None = None
+    platform: str | None = None
+    interval: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_interval(self.interval)
+        for name, value, known in (("image", self.image_type, IMAGE_TYPES), ("pose", self.pose_type, POSE_TYPES)):
+            if value not in known:
+                raise ConfigError(f"{name}_type {value!r} is not read; there are {', '.join(known)}")
+
+    def build(self, context: SourceContext) -> "RosSource":
+        """Subscribe to the camera's topics.
+
+        Args:
+            context: names the platform and subscribes.
+
+        Raises:
+            FleetError: a session that cannot be opened.
+        """
+        with open_topic_session(self.connect, context).closed_on_error() as session:
+            return RosSource(self, self.platform or context.platform, session)
 
 
 class RosSource:
-    """A platform's camera. Messages that are not what they should be, and pictures without intrinsics or a pose, are
-    left out and counted; what is missing is logged while no picture comes through.
+    """A platform's camera.
+
+    Messages that are not what they should be, and images without intrinsics or a pose, are left out and counted; what
+    is missing is logged while no image comes through.
+
+    Args:
+        config: topics and mount.
+        platform: name of the platform.
+        session: to subscribe on.
 
     Attributes:
-        refused: messages, by what they should have been: ``image``, ``info`` or ``pose``.
+        rejected: messages, by what they should have been: ``image``, ``info`` or ``pose``.
     """
 
-    def __init__(
-        self,
-        config: RosConfig,
-        platform: str,
-        crs: str | None,
-        interval: float,
-        subscribe: Callable[..., Callable[[], None]],
-    ) -> None:
+    def __init__(self, config: RosSourceConfig, platform: str, session: TopicSession) -> None:
         from rosbags.typesys import Stores, get_typestore
 
-        self.config, self.platform, self.crs, self.interval = config, platform, crs, interval
-        self.place = WorldFrame(crs, GroundPlane(config.ground))
-        self.refused: Counter[str] = Counter()
-        self._error: dict[str, str] = {}
+        self.config, self.platform = config, platform
+        self.world_frame = WorldFrame(config.crs, GroundPlane(config.ground))
+        self.rejected: Counter[str] = Counter()
+        self._last_error: dict[str, str] = {}
         self._types = get_typestore(Stores.ROS2_HUMBLE)
         self._images: LatestValue[bytes] = LatestValue()
-        self._info: PinholeCamera | None = None
-        self._poses: deque[tuple[int, np.ndarray, np.ndarray]] = deque(maxlen=REMEMBERED)
-        self._arrived = threading.Condition()
-        self._ends = [
-            subscribe(config.image, lambda _, message: self._images.put(message)),
-            subscribe(config.info, lambda _, message: self._guarded("info", self._read_info, message)),
-            subscribe(config.pose, lambda _, message: self._guarded("pose", self._read_pose, message)),
+        self._camera: PinholeCamera | None = None
+        self._poses: deque[StampedPose] = deque(maxlen=MAX_POSES)
+        self._pose_arrived = threading.Condition()
+        self._session = session
+        self._subscriptions = [
+            session.subscribe(config.image, self._on_image),
+            session.subscribe(config.info, lambda _, message: self._guarded("info", self._on_info, message)),
+            session.subscribe(config.pose, lambda _, message: self._guarded("pose", self._on_pose, message)),
         ]
 
-    def moments(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
-        """See `skyweave.fleet.sources.base.ImageSource`; the newest picture first, those in between are left out."""
-        last, told = 0, monotonic()
+    def frames(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
+        """Yield the newest image at a time; those in between are left out.
+
+        Args:
+            clock: without effect.
+            stop: ends the frames.
+        """
+        last_time, last_report = 0, monotonic()
         try:
             while not stop.is_set():
-                message = self._images.take(POLL)
-                capture = None if message is None else self._guarded("image", self._capture, message, last)
-                if capture is None:
-                    if monotonic() - told > PATIENCE:
-                        log.warning(f"no picture for {PATIENCE:.0f} s: {self._missing()}")
-                        told = monotonic()
-                    continue
-                told = monotonic()
-                last = capture.time
-                moment = platform_captures(Frame(capture.time, {capture.channel: capture}), self.platform, 0)
-                assert moment is not None
-                yield moment
+                message = self._images.take(POLL_S)
+                capture = None if message is None else self._guarded("image", self._capture, message, last_time)
+                if capture is not None:
+                    last_report, last_time = monotonic(), capture.time
+                    yield frame_from_capture(capture)
+                elif monotonic() - last_report > WARN_AFTER_S:
+                    log.warning(f"no image for {WARN_AFTER_S:.0f} s: {self._describe_missing()}")
+                    last_report = monotonic()
         finally:
-            for end in self._ends:
-                end()
+            for unsubscribe in self._subscriptions:
+                unsubscribe()
+            self._session.close()
 
-    def _guarded(self, what: str, read: Callable[..., Any], *arguments: Any) -> Any:
-        """What ``read`` gives; None, counted, for messages that are not what they should be."""
+    def _guarded(self, kind: str, read: Callable[..., Result], *arguments: Any) -> Result | None:
+        """Return what ``read`` returns; None, counted, for messages that are not what they should be."""
         try:
             return read(*arguments)
         except Exception as error:  # any bytes may come, and rosbags raises what its parsing runs into
-            self.refused[what] += 1
-            self._error[what] = " ".join(str(error).split())[:200] or type(error).__name__
+            self.rejected[kind] += 1
+            self._last_error[kind] = " ".join(str(error).split())[:MAX_REASON_LENGTH] or type(error).__name__
             return None
 
-    def _missing(self) -> str:
-        """Why no picture comes through."""
-        said = []
-        for what, key, there in (
+    def _describe_missing(self) -> str:
+        """Return why no image comes through."""
+        reasons = []
+        for kind, topic, arrived in (
             ("image", self.config.image, True),
-            ("info", self.config.info, self._info is not None),
+            ("info", self.config.info, self._camera is not None),
             ("pose", self.config.pose, bool(self._poses)),
         ):
-            if self.refused[what]:
-                said.append(
-                    f"{self.refused[what]} messages under {key} were left out, the last for: {self._error[what]}"
+            if self.rejected[kind]:
+                reasons.append(
+                    f"{self.rejected[kind]} messages under {topic} were left out, the last for: "
+                    f"{self._last_error[kind]}"
                 )
-            elif not there:
-                said.append(f"nothing has come under {key}")
-        return "; ".join(said) or f"nothing comes under {self.config.image}"
+            elif not arrived:
+                reasons.append(f"nothing has come under {topic}")
+        return "; ".join(reasons) or f"nothing comes under {self.config.image}"
 
-    def _read(self, message: bytes, kind: str) -> Any:
-        return self._types.deserialize_cdr(message, kind)
+    def _on_image(self, topic: str, message: bytes) -> None:
+        self._images.put(message)
 
-    def _read_info(self, message: bytes) -> None:
-        said = self._read(message, "sensor_msgs/msg/CameraInfo")
-        distortion = np.asarray(said.d, np.float64)
-        if said.distortion_model not in ("", "plumb_bob") and distortion.any():
-            raise FleetError(f"distortion model {said.distortion_model!r} is not known; rectify the pictures first")
-        padded = tuple(float(value) for value in np.pad(distortion[:5], (0, 5 - len(distortion[:5]))))
-        intrinsics = np.array(said.k, np.float64).reshape(3, 3)
-        intrinsics[:2, 2] += 0.5  # ROS has the centre of the first pixel at 0
-        self._info = PinholeCamera(intrinsics, int(said.height), int(said.width), padded)  # type: ignore[arg-type]
+    def _on_info(self, message: bytes) -> None:
+        self._camera = camera_from_info(self._types.deserialize_cdr(message, "sensor_msgs/msg/CameraInfo"))
 
-    def _read_pose(self, message: bytes) -> None:
-        said = self._read(message, self.config.pose_type)
-        pose = said.pose if self.config.pose_type == ROS_POSES[0] else said.pose.pose
-        position = np.array([pose.position.x, pose.position.y, pose.position.z])
-        quaternion = np.array([pose.orientation.w, pose.orientation.x, pose.orientation.y, pose.orientation.z])
-        if not np.isfinite(position).all():
-            raise FleetError("a position is not finite")
-        rotation_from_quaternion(quaternion)  # raises for what is none
-        with self._arrived:
-            stamp = _stamp(said.header)
-            if self._poses and self._poses[-1][0] - stamp > BACK:
+    def _on_pose(self, message: bytes) -> None:
+        pose_type = self.config.pose_type
+        pose = pose_from_message(self._types.deserialize_cdr(message, pose_type), pose_type)
+        with self._pose_arrived:
+            if self._poses and self._poses[-1].time - pose.time > CLOCK_RESET_NS:
                 self._poses.clear()
-            if not self._poses or stamp > self._poses[-1][0]:
-                self._poses.append((stamp, position, quaternion / np.linalg.norm(quaternion)))
-            self._arrived.notify_all()
+            if not self._poses or pose.time > self._poses[-1].time:
+                self._poses.append(pose)
+            self._pose_arrived.notify_all()
 
-    def _capture(self, message: bytes, last: int) -> Capture | None:
-        said = self._read(message, self.config.image_type)
-        time = _stamp(said.header)
-        if last - BACK < time < last + EARLY * self.interval * 1e9:
+    def _capture(self, content: bytes, last_time: int) -> Capture | None:
+        """Return an image as a capture; None for one that comes too soon after the last."""
+        config = self.config
+        message: Any = self._types.deserialize_cdr(content, config.image_type)
+        time = stamp_ns(message.header)
+        if last_time - CLOCK_RESET_NS < time < last_time + MIN_INTERVAL_SHARE * config.interval * NS_PER_S:
             return None
-        camera, body = self._info, self._pose_at(time)
-        if camera is None or body is None:
+        camera, body_pose = self._camera, self._pose_at(time)
+        if camera is None or body_pose is None:
             raise FleetError("no intrinsics have come" if camera is None else "no pose near its time has come")
-        pose = body if self.config.mount is None else body @ camera_mount(self.config.mount)
-        pose[:3, 3] += self.config.origin
-        geometry = CameraGeometry(camera, pose, self.crs, self.platform)
-        if self.config.image_type == ROS_IMAGES[0]:
-            pixels = decode_image(bytes(said.data), geometry, self.config.sensor, self.config.image)
+        pose = body_pose if config.mount is None else body_pose @ camera_mount(config.mount)
+        pose[:3, 3] += config.origin
+        geometry = CameraGeometry(camera, pose, config.crs, self.platform)
+        if config.image_type == COMPRESSED_IMAGE:
+            pixels = decode_image(bytes(message.data), geometry, config.sensor, config.image)
         else:
-            pixels = _raw_pixels(said)
-        observation = observation_from_pixels(pixels, geometry, self.config.sensor, self.config.image)
-        return Capture(self.config.channel, self.platform, time, geometry, lambda: observation)
+            pixels = pixels_from_raw_image(message)
+        observation = observation_from_pixels(pixels, geometry, config.sensor, config.image)
+        return Capture(config.channel, self.platform, time, geometry, lambda: observation)
 
     def _pose_at(self, time: int) -> np.ndarray | None:
-        """(4, 4) the world from what the pose is of, between the poses before and after."""
-        with self._arrived:
-            self._arrived.wait_for(lambda: bool(self._poses) and self._poses[-1][0] >= time, self.config.patience)
+        """Return (4, 4) world from body, interpolated between the poses before and after; None: there are none near."""
+        with self._pose_arrived:
+            self._pose_arrived.wait_for(
+                lambda: bool(self._poses) and self._poses[-1].time >= time, self.config.pose_timeout
+            )
             poses = list(self._poses)
-        after = bisect.bisect_left([stamp for stamp, _, _ in poses], time)
-        near = [pose for pose in poses[max(after - 1, 0) : after + 1] if abs(pose[0] - time) <= 1e9 * self.interval]
-        if not near:
-            return None
-        first, second = near[0], near[-1]
-        share = np.clip((time - first[0]) / max(second[0] - first[0], 1), 0, 1)
-        sign = 1 if first[2] @ second[2] >= 0 else -1
-        rotation = rotation_from_quaternion((1 - share) * first[2] + share * sign * second[2])
-        return make_transform(rotation, (1 - share) * first[1] + share * second[1])
+        after = bisect.bisect_left([pose.time for pose in poses], time)
+        tolerance = NS_PER_S * self.config.interval
+        near = [pose for pose in poses[max(after - 1, 0) : after + 1] if abs(pose.time - time) <= tolerance]
+        return interpolate_poses(near[0], near[-1], time) if near else None
 
 
-def camera_mount(mount: tuple[float, ...]) -> np.ndarray:
-    """(4, 4) body from camera (optical frame), of metres forward, left, up and degrees of yaw, pitch, roll."""
-    return camera_pose(np.array(mount[:3]), *np.radians(mount[3:]))
+def interpolate_poses(first: StampedPose, second: StampedPose, time: int) -> np.ndarray:
+    """Interpolate two poses: positions linearly, orientations by normalised linear interpolation of quaternions.
 
+    Args:
+        first: the pose before.
+        second: the pose after; may be the same.
+        time: nanoseconds; clipped to the times of the two.
 
-def _stamp(header: Any) -> int:
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
-
-
-def _raw_pixels(said: Any) -> np.ndarray:
-    """(bands, rows, columns) of a sensor_msgs/msg/Image. Raises ``ValueError``."""
-    if said.encoding not in ENCODINGS:
-        raise FleetError(f"encoding {said.encoding!r} is not read; there are {', '.join(ENCODINGS)}")
-    channels, order = ENCODINGS[said.encoding]
-    data = np.asarray(said.data, np.uint8)
-    if said.step < said.width * channels or len(data) < said.step * said.height:
-        raise FleetError(f"{len(data)} bytes are no picture of {said.height} x {said.width} {said.encoding}")
-    rows = data[: said.step * said.height].reshape(said.height, said.step)[:, : said.width * channels]
-    return rows.reshape(said.height, said.width, channels)[..., list(order)].transpose(2, 0, 1).astype(np.float32)
+    Returns:
+        (4, 4) world from body.
+    """
+    share = float(np.clip((time - first.time) / max(second.time - first.time, 1), 0, 1))
+    sign = 1 if first.quaternion @ second.quaternion >= 0 else -1
+    rotation = rotation_from_quaternion((1 - share) * first.quaternion + share * sign * second.quaternion)
+    return make_transform(rotation, (1 - share) * first.position + share * second.position)

@@ -5,20 +5,23 @@ import sys
 from multiprocessing import forkserver
 from typing import Any
 
-PRELOADED = ["skyweave.fleet.supervisor.preload"]
+PRELOADED_MODULES = ["skyweave.fleet.supervisor.preload"]
 
 
 def process_context() -> Any:
-    """How node processes are started: forked from one that has imported all libraries, where they survive a fork."""
+    """Return multiprocessing's context for nodes.
+
+    On Linux they are forked from a process that has imported all libraries, elsewhere they are spawned.
+    """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
-    forked = multiprocessing.get_context("forkserver")
-    forked.set_forkserver_preload(PRELOADED)
-    return forked
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED_MODULES)
+    return context
 
 
 def preload_libraries() -> None:
-    """Begin importing, in the fork server; returns at once."""
+    """Begin importing, in the fork server; return at once."""
     if sys.platform == "linux":
         process_context()
         forkserver.ensure_running()

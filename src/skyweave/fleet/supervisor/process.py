@@ -1,10 +1,9 @@
 """A node as a process: its signals, its log, its status; and processes of many nodes that start fast.
 
-Half of the second that a node needs to start goes into importing libraries. `start_process` forks from a process that has
-imported them already (multiprocessing's fork server), so that a node that was killed is back before it is missed.
+Half of the second that a node needs to start goes into importing libraries. `start_process` forks from a process that
+has imported them already (multiprocessing's fork server), so that a node that was killed is back before it is missed.
 """
 
-import json
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -12,97 +11,75 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skyweave.core.config import load_config_file
-from skyweave.core.malloc import keep_freed_memory
+from skyweave.core.errors import SkyweaveError
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.supervisor.fork_server import process_context
+from skyweave.fleet.supervisor.logs import set_up_logging
 
-REPORT_EVERY = 5.0  # seconds between two lines about pictures
-STATUS_EVERY = 1.0  # seconds
-USER_ERROR = 2
+if TYPE_CHECKING:
+    from skyweave.fleet.node.fused_scene import FusedScene
+    from skyweave.fleet.node.node import Node
+    from skyweave.fleet.sinks.publisher import ScenePublisher
+
+LOG_INTERVAL_S = 5.0  # between two lines about scenes
+STATUS_INTERVAL_S = 1.0
+NS_PER_S = 10**9
+USER_ERROR, FAULT = 2, 1  # exit codes
 
 
 def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
-    """Run a node until it is told to end (SIGTERM, SIGINT) or has made its frames. Only in a main thread.
+    """Run a node until it is asked to end (SIGTERM, SIGINT) or has fused its frames. Only in a main thread.
 
     Args:
         config: of the node.
         as_json: log one JSON object a line.
 
     Returns:
-        Its status at the end.
+        The node's status at the end.
 
     Raises:
-        ValueError, FileNotFoundError: what is wrong with the configuration; what its source raises.
+        SkyweaveError, FileNotFoundError: what is wrong with the configuration; what its source raises.
     """
-    from skyweave.fleet.node.node import FusedScene
-    from skyweave.fleet.sinks.prometheus import node_status, serve_metrics, write_node_status
-    from skyweave.fleet.sinks.publish import Publisher
+    from skyweave.fleet.sinks.node_status import node_status
+    from skyweave.fleet.sinks.publisher import ScenePublisher
     from skyweave.fleet.supervisor.runtime import build_node, run_node
 
     log = set_up_logging(as_json)
-    if config.perceiver.kind != "ground_truth":
-        import torch
-
-        torch.set_num_threads(config.perceiver.threads)
-        keep_freed_memory()
+    config.perceiver.prepare_process()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    _end_with_parent(stop)
+    _stop_with_parent(stop)
     node, source = build_node(config)
-    publisher = Publisher(node, config.publish, config.camera_interval)
-    end_metrics = serve_metrics(node, config.metrics) if config.metrics else None
-    log.info("started", extra={"data": {"fleet": node.fleet, "platform": node.name, "number": node.number}})
-    last = 0.0
-    saved = open(config.save, "a", buffering=1, encoding="utf-8") if config.save else None  # noqa: SIM115
-
-    def done(picture: FusedScene) -> None:
-        content = publisher.publish(picture)
-        if saved is not None:
-            saved.write(json.dumps(content) + "\n")
-        nonlocal last
-        if picture.done / 1e9 - last >= REPORT_EVERY:
-            last = picture.done / 1e9
-            found = picture.scene.detections
-            said = {
-                "sequence": picture.sequence,
-                "latency": round(picture.latency, 3),
-                "boxes": 0 if found is None else len(found),
-                "sources": [one.peer for one in picture.sources],
-            }
-            log.info("picture", extra={"data": said})
-
-    def report() -> None:
-        while not stop.wait(STATUS_EVERY):
-            write_node_status(config.status or "", node)
-
-    reporting = threading.Thread(target=report, daemon=True) if config.status else None
-    if reporting:
-        reporting.start()
-    try:
-        run_node(node, source, done, stop, config.frames)
-    finally:
-        if end_metrics:
-            end_metrics()
-        if saved is not None:
-            saved.close()
-        if reporting:
-            reporting.join(timeout=5)
+    publisher = ScenePublisher(node, config.sinks)
+    data = {"fleet": node.fleet, "platform": node.name, "platform_id": node.platform_id}
+    log.info("started", extra={"data": data})
+    with _observability(node, config, stop):
+        try:
+            run_node(node, source, _SceneHandler(publisher, log), stop, config.max_frames)
+        finally:
+            stop.set()
+            publisher.close()
     log.info("ended", extra={"data": {"frames": node.statistics.frames}})
     return node_status(node)
 
 
 def start_process(file: Path, log: Path) -> BaseProcess:
-    """Start a node in a process of its own, logging to a file, from a process that has all libraries imported.
+    """Start a node in a process of its own, from a process that has all libraries imported.
 
-    It ends when we do, however we end.
+    It ends when this process does, however this one ends.
+
+    Args:
+        file: the node's YAML.
+        log: file to which it logs.
     """
     arguments = str(file.resolve()), str(log.resolve()), os.getcwd()
     process: BaseProcess = process_context().Process(target=_run, args=arguments, name=file.stem, daemon=True)
@@ -110,32 +87,54 @@ def start_process(file: Path, log: Path) -> BaseProcess:
     return process
 
 
-def set_up_logging(as_json: bool) -> logging.Logger:
-    """Lines of text, or of JSON, on standard error."""
+class _SceneHandler:
+    """Publishes each scene, and logs one every few seconds."""
 
-    class Lines(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            data: dict[str, Any] = getattr(record, "data", {})
-            if not as_json:
-                said = " ".join(f"{key}={value}" for key, value in data.items())
-                text = f"{time.strftime('%H:%M:%S')} {record.getMessage()} {said}".rstrip()
-                return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
-            content = {"time": record.created, "level": record.levelname.lower(), "event": record.getMessage(), **data}
-            if record.exc_info:
-                content["error"] = self.formatException(record.exc_info)
-            return json.dumps(content, default=str)
+    def __init__(self, publisher: "ScenePublisher", log: logging.Logger) -> None:
+        self.publisher, self.log = publisher, log
+        self._logged_at = 0  # nanoseconds
 
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
-    logger = logging.getLogger("skyweave.fleet")
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    return logger
+    def __call__(self, scene: "FusedScene") -> None:
+        tracked = self.publisher.publish(scene)
+        if scene.finished - self._logged_at < LOG_INTERVAL_S * NS_PER_S:
+            return
+        self._logged_at = scene.finished
+        data = {
+            "sequence": scene.sequence,
+            "latency": round(scene.latency, 3),
+            "boxes": len(tracked.detections),
+            "peers": [frame.peer for frame in scene.peer_frames],
+        }
+        self.log.info("scene", extra={"data": data})
+
+
+@contextmanager
+def _observability(node: "Node", config: NodeConfig, stop: threading.Event) -> Iterator[None]:
+    """Serve metrics and write the status for as long as the context lasts."""
+    from skyweave.fleet.sinks.node_status import write_node_status
+    from skyweave.fleet.sinks.prometheus import serve_metrics
+
+    end_metrics = serve_metrics(node, config.metrics) if config.metrics else None
+
+    def write_statuses() -> None:
+        while not stop.wait(STATUS_INTERVAL_S):
+            write_node_status(config.status_file or "", node)
+
+    writing = threading.Thread(target=write_statuses, daemon=True) if config.status_file else None
+    if writing:
+        writing.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if end_metrics:
+            end_metrics()
+        if writing:
+            writing.join(timeout=5)
 
 
 def _run(file: str, log: str, folder: str) -> None:
-    """In the new process."""
+    """Run a node in the new process."""
     stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for number in (1, 2):
         os.dup2(stream, number)
@@ -143,15 +142,15 @@ def _run(file: str, log: str, folder: str) -> None:
     os.chdir(folder)
     try:
         run_process(load_config_file(file, NodeConfig), as_json=True)
-    except (ValueError, KeyError, OSError, ImportError) as error:
+    except (SkyweaveError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
     except Exception:
         traceback.print_exc()
-        sys.exit(1)
+        sys.exit(FAULT)
 
 
-def _end_with_parent(stop: threading.Event) -> None:
+def _stop_with_parent(stop: threading.Event) -> None:
     """A supervisor that was killed leaves no nodes behind."""
     parent = multiprocessing.parent_process()
     if parent is None:

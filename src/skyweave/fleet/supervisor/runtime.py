@@ -1,196 +1,148 @@
-"""A node in real time: its source, its heartbeat, its reading and its work, each in a thread; nothing piles up."""
+"""A node in real time: its source, its heartbeats, its reading and its work, each in a thread; nothing piles up."""
 
 import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from skyweave.core.errors import FleetError
 from skyweave.fleet.config import NodeConfig
-from skyweave.fleet.link.clocks import wall_clock
-from skyweave.fleet.link.transport import MessageCallback
+from skyweave.fleet.link.clocks import NS_PER_S, offset_clock, wall_clock
+from skyweave.fleet.link.transport import Membership
+from skyweave.fleet.node.fused_scene import FusedScene, PendingFrame
 from skyweave.fleet.node.latest_value import LatestValue
-from skyweave.fleet.node.node import FusedScene, Node, PendingFrame
-from skyweave.fleet.perceivers.base import Perceiver
-from skyweave.fleet.sources.base import ImageSource
+from skyweave.fleet.node.node import Node
+from skyweave.fleet.sources.base import ImageSource, SourceContext
 from skyweave.recordings.recording import Frame
 
 log = logging.getLogger("skyweave.fleet")
-LATEST = 2.0  # intervals after its capture at which a moment is no longer worth beginning with
-POLL = 0.05  # seconds
-LARGEST_PICTURE = 1 << 26  # bytes, of a session for pictures
+EXPIRY_INTERVALS = 2.0  # after its capture at which a frame is no longer worth beginning with
+POLL_S = 0.05
+JOIN_TIMEOUT_S = 5
 
 
 def run_node(
     node: Node,
     source: ImageSource,
-    done: Callable[[FusedScene], None],
+    on_scene: Callable[[FusedScene], None],
     stop: threading.Event,
-    frames: int | None = None,
+    max_frames: int | None = None,
 ) -> None:
-    """Work until stopped, or until so many pictures are made. The node is closed.
+    """Work until stopped, or until so many scenes are fused. The node is closed.
 
     Args:
         node: to run.
-        source: of its moments.
-        done: called with each picture, in this thread.
+        source: of its frames.
+        on_scene: called with each fused scene, in this thread.
         stop: ends it.
-        frames: number of pictures after which it ends.
+        max_frames: scenes after which it ends; None: never.
 
     Raises:
-        whatever the source raises: a source that breaks ends the node, and its supervisor starts it again.
+        Exception: whatever the source raises: a source that breaks ends the node, and its supervisor starts it again.
     """
-    newest: LatestValue[Frame] = LatestValue()
+    latest: LatestValue[Frame] = LatestValue()
     faults: list[BaseException] = []
+    work = {
+        "source": lambda: _watch_source(source, node, latest, stop),
+        "heartbeat": lambda: _send_heartbeats(node, stop),
+        "reading": lambda: _read_messages(node, stop),
+    }
     threads = [
-        threading.Thread(target=_guarded, args=(work, stop, faults), name=name, daemon=True)
-        for name, work in (
-            ("source", lambda: _watch(source, node, newest, stop)),
-            ("heartbeat", lambda: _beat(node, stop)),
-            ("reading", lambda: _read(node, stop)),
-        )
+        threading.Thread(target=_guard, args=(target, stop, faults), name=name, daemon=True)
+        for name, target in work.items()
     ]
     for thread in threads:
         thread.start()
-    made = 0
+    count = 0
     try:
-        while not stop.is_set() and (frames is None or made < frames):
-            moment = newest.take(POLL)
-            if moment is None:
+        while not stop.is_set() and (max_frames is None or count < max_frames):
+            frame = latest.take(POLL_S)
+            if frame is None:
                 continue
-            if node.clock() - moment.time > LATEST * node.interval * 1e9:
-                node.statistics.dropped("late")
+            if node.clock() - frame.time > EXPIRY_INTERVALS * node.interval * NS_PER_S:
+                node.statistics.count_dropped_frames("expired")
                 continue
-            sent = node.send(moment)
-            _wait_for_others(node, sent, stop)
-            done(node.finish(sent))
-            made += 1
+            pending = node.observe_and_send(frame)
+            _wait_for_peers(node, pending, stop)
+            on_scene(node.fuse(pending))
+            count += 1
     finally:
         stop.set()
         for thread in threads:
-            thread.join(timeout=5)
+            thread.join(timeout=JOIN_TIMEOUT_S)
         node.close()
     if faults:
         raise faults[0]
 
 
-def build_perceiver(config: NodeConfig) -> "Perceiver[object]":
-    """What sees, as a node's configuration says."""
-    from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver, LateFusionPerceiver
-
-    said = config.perceiver
-    if said.kind == "ground_truth":
-        return GroundTruthPerceiver(  # type: ignore[return-value]
-            said.categories, said.seed, said.missed, said.noise, said.size, said.resolution, config.source.interval
-        )
-    from skyweave.perception.weights import load_perception
-
-    assert said.weights is not None
-    if said.kind == "intermediate_fusion":
-        from skyweave.collaboration.weights import load_collaborative_model
-        from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
-
-        return IntermediateFusionPerceiver(load_collaborative_model(said.weights, said.strategy))  # type: ignore[return-value]
-    model = load_perception(said.weights)
-    return LateFusionPerceiver(model)  # type: ignore[return-value]
-
-
 def build_node(config: NodeConfig) -> tuple[Node, ImageSource]:
-    """A node over Zenoh and its source, as its configuration says.
+    """Build a node and its source from a configuration.
+
+    Args:
+        config: of the node.
 
     Raises:
-        ValueError, FileNotFoundError: what is wrong with it; messages in the clear beyond this machine among them.
+        SkyweaveError: what is wrong with it; messages in the clear beyond this machine among them.
+        FileNotFoundError: a file that it names.
     """
-    from skyweave.fleet.link.clocks import offset_clock
-    from skyweave.fleet.link.trust import load_credentials
-    from skyweave.fleet.link.zenoh import ZenohTransport, check_encryption
-    from skyweave.fleet.sources.base import open_source
+    from skyweave.fleet.link.credentials import load_credentials
 
-    trust = None if config.keys is None else load_credentials(config.keys, config.name)
-    certificates = None if trust is None else trust.certificates
-    check_encryption(config.transport, certificates, config.allow_clear)
-    if trust is not None and config.source.kind in ("topic", "ros2") and not config.source.connect:
-        raise FleetError(
-            "with keys the fleet's session carries nothing but the fleet's messages: say where the pictures come from, "
-            "such as source.connect: [tcp/127.0.0.1:7447]"
-        )
-    perceiver = build_perceiver(config)
-    transport = ZenohTransport(
-        config.transport, certificates, config.fleet, None if trust is None else list(trust.members), config.relays
-    )
-    with ExitStack() as failing:
-        failing.callback(transport.close)
-        subscribe: Callable[[str, MessageCallback], Callable[[], None]] = transport.subscribe
-        if config.source.connect:
-            subscribe, close = _session_of_its_own(config.source.connect, config.allow_clear)
-            failing.callback(close)
-        source = open_source(config.source, config.name, subscribe)
+    credentials = None if config.keys is None else load_credentials(config.keys, config.name)
+    membership = Membership(config.fleet, credentials, tuple(config.relays), config.allow_clear)
+    perceiver = config.perceiver.build(config.source.interval)
+    with ExitStack() as on_failure:
+        transport = config.transport.build(membership)
+        on_failure.callback(transport.close)
+        subscribe = transport.subscribe if credentials is None else None
+        source = config.source.build(SourceContext(config.name, subscribe, config.allow_clear))
         clock = offset_clock(config.clock_offset) if config.clock_offset else wall_clock
         node = Node(
-            config.fleet, config.name, perceiver, transport, source.place, config.options, config.number, trust, clock,
+            config.fleet,
+            config.name,
+            perceiver,
+            transport,
+            source.world_frame,
+            config.options,
+            config.platform_id,
+            credentials,
+            clock,
             config.source.interval,
-        )  # fmt: skip
-        failing.pop_all()
+        )
+        on_failure.pop_all()
     return node, source
 
 
-def _session_of_its_own(
-    connect: list[str], allow_clear: bool
-) -> tuple[Callable[[str, MessageCallback], Callable[[], None]], Callable[[], None]]:
-    """``subscribe`` of a session beside the fleet's, which is closed when its last subscription ends; and ``close``."""
-    from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport, check_encryption
-
-    config = ZenohConfig(listen=[], connect=connect, largest=LARGEST_PICTURE)
-    check_encryption(config, None, allow_clear)
-    transport, ends = ZenohTransport(config), []
-
-    def subscribe(pattern: str, heard: MessageCallback) -> Callable[[], None]:
-        ends.append(end := transport.subscribe(pattern, heard))
-
-        def ended() -> None:
-            end()
-            if end in ends:
-                ends.remove(end)
-                if not ends:
-                    transport.close()
-
-        return ended
-
-    return subscribe, transport.close
-
-
-def _watch(source: ImageSource, node: Node, newest: LatestValue[Frame], stop: threading.Event) -> None:
-    for moment in source.moments(node.clock, stop):
-        if newest.put(moment):
-            node.statistics.dropped("superseded")
+def _watch_source(source: ImageSource, node: Node, latest: LatestValue[Frame], stop: threading.Event) -> None:
+    for frame in source.frames(node.clock, stop):
+        if latest.put(frame):
+            node.statistics.count_dropped_frames("superseded")
     stop.set()  # a source that has come to its end
 
 
-def _beat(node: Node, stop: threading.Event) -> None:
-    while not stop.wait(node.options.beat):
-        node.beat()
+def _send_heartbeats(node: Node, stop: threading.Event) -> None:
+    while not stop.wait(node.options.heartbeat_interval):
+        node.send_heartbeat()
 
 
-def _read(node: Node, stop: threading.Event) -> None:
+def _read_messages(node: Node, stop: threading.Event) -> None:
     while not stop.is_set():
-        if node.peers.arrived.wait(POLL):
+        if node.peers.arrived.wait(POLL_S):
             node.peers.arrived.clear()
-            node.peers.read()
+            node.peers.drain()
             node.peers.progress.set()
 
 
-def _wait_for_others(node: Node, sent: PendingFrame, stop: threading.Event) -> None:
-    with node.statistics.stage("wait"):
-        while node.missing(sent) and not stop.is_set():
-            left = (node.deadline(sent) - node.clock()) / 1e9
-            if left <= 0:
+def _wait_for_peers(node: Node, pending: PendingFrame, stop: threading.Event) -> None:
+    with node.statistics.time_stage("wait"):
+        while node.awaited_peers(pending) and not stop.is_set():
+            remaining = (node.deadline(pending) - node.clock()) / NS_PER_S
+            if remaining <= 0:
                 return
-            node.peers.progress.wait(min(left, POLL))  # peers may become overdue one by one
+            node.peers.progress.wait(min(remaining, POLL_S))  # peers may become overdue one by one
             node.peers.progress.clear()
 
 
-def _guarded(work: Callable[[], None], stop: threading.Event, faults: list[BaseException]) -> None:
-    """A thread that fails ends the node, loudly."""
+def _guard(work: Callable[[], None], stop: threading.Event, faults: list[BaseException]) -> None:
+    """Run a thread's work; one that fails ends the node, loudly."""
     try:
         work()
     except BaseException as error:

@@ -6,57 +6,57 @@ const canvas = $("map"), context = canvas.getContext("2d");
 const COLOURS = ["#6cb6ff", "#ffb86c", "#8be28b", "#ff8fc7", "#c4a5ff", "#ffe066", "#70e0d8", "#ff9a8a"];
 const CLASSES = { car: "#ffeb50", truck: "#ff8c28", bus: "#ff5ac8", bicycle: "#96ff5a", pedestrian: "#5afff0" };
 const TRAIL_SECONDS = 8;
-let state = null, paused = false, chosen = "", fitted = "", moved = false, socket = null, wait = 250;
-let view = { x: 0, y: 0, scale: 4 };              // world metres in the middle, pixels a metre
+let state = null, paused = false, chosen = "", fitted = "", mapMoved = false, socket = null, wait = 250;
+let viewport = { x: 0, y: 0, scale: 4 };          // world metres in the middle, pixels a metre
 const trails = new Map();                         // identity -> [[x, y, time], ...]
 const shownCameras = new Map();
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/live`);
-  socket.onopen = () => { wait = 250; say("live", true); };
-  socket.onmessage = (event) => { if (!paused) { take(JSON.parse(event.data)); } };
+  socket.onopen = () => { wait = 250; showConnection("live", true); };
+  socket.onmessage = (event) => { if (!paused) { update(JSON.parse(event.data)); } };
   socket.onclose = () => {
-    say("no connection; trying again", false);
+    showConnection("no connection; trying again", false);
     setTimeout(connect, wait);
     wait = Math.min(wait * 1.7, 4000);
   };
 }
 
-function say(text, live) {
-  const place = $("connection");
-  if (place.textContent !== text) { place.textContent = text; }
-  place.classList.toggle("live", live);
+function showConnection(text, live) {
+  const field = $("connection");
+  if (field.textContent !== text) { field.textContent = text; }
+  field.classList.toggle("live", live);
 }
 
-function take(next) {
+function update(next) {
   state = next;
   $("fleet").textContent = state.fleet;
   const names = Object.keys(state.platforms).sort();
   if (!names.includes(chosen)) { chosen = names[0] || ""; trails.clear(); }
   fillSelect(names);
-  remember();
+  updateTrails();
   fillPlatforms(names);
   fillLinks(names);
   fillCameras();
-  if (!moved && fitted !== names.join()) { fitted = names.join(); fit(); }   // until somebody moves the map
+  if (!mapMoved && fitted !== names.join()) { fitted = names.join(); fit(); }   // until somebody moves the map
   draw();
 }
 
-function picture() { return state && state.platforms[chosen]; }
+function chosenScene() { return state && state.platforms[chosen]; }
 
-function remember() {                             // trails of the chosen platform's tracks
-  const now = picture();
-  if (!now) { return; }
-  for (const box of now.boxes) {
+function updateTrails() {                             // trails of the chosen platform's tracks
+  const scene = chosenScene();
+  if (!scene) { return; }
+  for (const box of scene.boxes) {
     if (!box.id) { continue; }
     const trail = trails.get(box.id) || [];
     const last = trail[trail.length - 1];
-    if (!last || last[2] < now.time) { trail.push([box.centre[0], box.centre[1], now.time]); }
-    trails.set(box.id, trail.filter((point) => now.time - point[2] < TRAIL_SECONDS));
+    if (!last || last[2] < scene.time) { trail.push([box.centre[0], box.centre[1], scene.time]); }
+    trails.set(box.id, trail.filter((point) => scene.time - point[2] < TRAIL_SECONDS));
   }
   for (const [id, trail] of trails) {
-    if (!trail.length || now.time - trail[trail.length - 1][2] > TRAIL_SECONDS) { trails.delete(id); }
+    if (!trail.length || scene.time - trail[trail.length - 1][2] > TRAIL_SECONDS) { trails.delete(id); }
   }
 }
 
@@ -76,51 +76,51 @@ function draw() {
   }
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  drawRaster(width, height);
+  drawGridLines(width, height);
   if (!state) { return; }
-  const now = picture();
+  const scene = chosenScene();
   if ($("views").checked) { drawViews(); }
   if ($("links").checked) { drawLinks(); }
-  if (now) {
-    if ($("trails").checked) { drawTrails(now); }
-    if ($("forecasts").checked) { drawForecasts(now); }
-    drawBoxes(now);
+  if (scene) {
+    if ($("trails").checked) { drawTrails(scene); }
+    if ($("forecasts").checked) { drawForecasts(scene); }
+    drawBoxes(scene);
   }
   drawPlatforms();
-  $("place").textContent = now ? `${now.boxes.length} objects, ${now.crs || "local metres"}, ${new Date(now.time * 1000).toISOString().slice(11, 23)} UTC` : "";
+  $("place").textContent = scene ? `${scene.boxes.length} objects, ${scene.crs || "local metres"}, ${new Date(scene.time * 1000).toISOString().slice(11, 23)} UTC` : "";
 }
 
-function at(x, y) { return [(x - view.x) * view.scale + canvas.clientWidth / 2, (view.y - y) * view.scale + canvas.clientHeight / 2]; }
+function toCanvas(x, y) { return [(x - viewport.x) * viewport.scale + canvas.clientWidth / 2, (viewport.y - y) * viewport.scale + canvas.clientHeight / 2]; }
 
-function path(points, close) {
+function tracePath(points, close) {
   context.beginPath();
-  points.forEach((point, i) => { const [u, v] = at(point[0], point[1]); i ? context.lineTo(u, v) : context.moveTo(u, v); });
+  points.forEach((point, i) => { const [u, v] = toCanvas(point[0], point[1]); i ? context.lineTo(u, v) : context.moveTo(u, v); });
   if (close) { context.closePath(); }
 }
 
-function drawRaster(width, height) {
+function drawGridLines(width, height) {
   let step = 1;
-  while (step * view.scale < 60) { step *= step.toString()[0] === "2" ? 2.5 : 2; }
+  while (step * viewport.scale < 60) { step *= step.toString()[0] === "2" ? 2.5 : 2; }
   context.strokeStyle = "#1d2732";
   context.lineWidth = 1;
-  const west = view.x - width / 2 / view.scale, south = view.y - height / 2 / view.scale;
-  for (let x = Math.ceil(west / step) * step; x < west + width / view.scale; x += step) {
-    const [u] = at(x, 0); context.beginPath(); context.moveTo(u, 0); context.lineTo(u, height); context.stroke();
+  const west = viewport.x - width / 2 / viewport.scale, south = viewport.y - height / 2 / viewport.scale;
+  for (let x = Math.ceil(west / step) * step; x < west + width / viewport.scale; x += step) {
+    const [u] = toCanvas(x, 0); context.beginPath(); context.moveTo(u, 0); context.lineTo(u, height); context.stroke();
   }
-  for (let y = Math.ceil(south / step) * step; y < south + height / view.scale; y += step) {
-    const [, v] = at(0, y); context.beginPath(); context.moveTo(0, v); context.lineTo(width, v); context.stroke();
+  for (let y = Math.ceil(south / step) * step; y < south + height / viewport.scale; y += step) {
+    const [, v] = toCanvas(0, y); context.beginPath(); context.moveTo(0, v); context.lineTo(width, v); context.stroke();
   }
   context.fillStyle = "#93a4b8";
   context.font = "12px system-ui";
-  context.fillRect(width - 20 - step * view.scale, height - 18, step * view.scale, 2);
-  context.fillText(`${step} m`, width - 20 - step * view.scale, height - 24);
+  context.fillRect(width - 20 - step * viewport.scale, height - 18, step * viewport.scale, 2);
+  context.fillText(`${step} m`, width - 20 - step * viewport.scale, height - 24);
 }
 
 function drawViews() {
-  for (const [name, one] of Object.entries(state.platforms)) {
-    for (const seen of one.views) {
-      if (seen.footprint.length < 3) { continue; }
-      path(seen.footprint, true);
+  for (const [name, scene] of Object.entries(state.platforms)) {
+    for (const view of scene.views) {
+      if (view.footprint.length < 3) { continue; }
+      tracePath(view.footprint, true);
       context.globalAlpha = name === chosen ? 0.13 : 0.06;
       context.fillStyle = context.strokeStyle = colour(name);
       context.fill();
@@ -132,22 +132,22 @@ function drawViews() {
   }
 }
 
-function middle(name) {
-  const one = state.platforms[name];
-  return one && one.views.length ? one.views[0].position : null;
+function platformPosition(name) {
+  const scene = state.platforms[name];
+  return scene && scene.views.length ? scene.views[0].position : null;
 }
 
 function drawLinks() {
-  for (const [to, one] of Object.entries(state.platforms)) {
-    for (const [from, rate] of Object.entries(one.rates)) {
-      const a = middle(from), b = middle(to);
+  for (const [to, scene] of Object.entries(state.platforms)) {
+    for (const [from, rate] of Object.entries(scene.rates)) {
+      const a = platformPosition(from), b = platformPosition(to);
       if (!a || !b) { continue; }
-      const alive = one.links[from] && one.links[from].alive;
+      const alive = scene.links[from] && scene.links[from].alive;
       context.setLineDash(alive ? [] : [4, 6]);
       context.strokeStyle = alive ? "#6fd08c" : "#ff8a7a";
       context.globalAlpha = 0.35;
       context.lineWidth = 0.5 + Math.min(Math.log10(1 + rate / 100), 4);
-      path([a, b], false);
+      tracePath([a, b], false);
       context.stroke();
       context.setLineDash([]);
       context.globalAlpha = 1;
@@ -157,15 +157,15 @@ function drawLinks() {
 
 function drawPlatforms() {
   context.font = "12px system-ui";
-  for (const [name, one] of Object.entries(state.platforms)) {
-    for (const seen of one.views.slice(0, 1)) {
-      const [u, v] = at(seen.position[0], seen.position[1]);
+  for (const [name, scene] of Object.entries(state.platforms)) {
+    for (const view of scene.views.slice(0, 1)) {
+      const [u, v] = toCanvas(view.position[0], view.position[1]);
       context.fillStyle = colour(name);
       context.globalAlpha = state.silent[name] > 3 ? 0.35 : 1;
       context.beginPath();
-      context.moveTo(u + 10 * Math.cos(seen.heading), v - 10 * Math.sin(seen.heading));
-      context.lineTo(u + 7 * Math.cos(seen.heading + 2.5), v - 7 * Math.sin(seen.heading + 2.5));
-      context.lineTo(u + 7 * Math.cos(seen.heading - 2.5), v - 7 * Math.sin(seen.heading - 2.5));
+      context.moveTo(u + 10 * Math.cos(view.heading), v - 10 * Math.sin(view.heading));
+      context.lineTo(u + 7 * Math.cos(view.heading + 2.5), v - 7 * Math.sin(view.heading + 2.5));
+      context.lineTo(u + 7 * Math.cos(view.heading - 2.5), v - 7 * Math.sin(view.heading - 2.5));
       context.closePath();
       context.fill();
       context.fillText(name, u + 12, v - 8);
@@ -174,42 +174,42 @@ function drawPlatforms() {
   }
 }
 
-function drawTrails(now) {
-  for (const box of now.boxes) {
+function drawTrails(scene) {
+  for (const box of scene.boxes) {
     const trail = box.id && trails.get(box.id);
     if (!trail || trail.length < 2) { continue; }
     context.strokeStyle = CLASSES[box.category] || "#cccccc";
     context.globalAlpha = 0.45;
     context.lineWidth = 1.5;
-    path(trail, false);
+    tracePath(trail, false);
     context.stroke();
     context.globalAlpha = 1;
   }
 }
 
-function drawForecasts(now) {
-  const places = new Map(now.boxes.filter((box) => box.id).map((box) => [box.id, box.centre]));
-  for (const one of now.forecasts) {
-    const start = one.id && places.get(one.id);
-    context.strokeStyle = CLASSES[one.category] || "#cccccc";
+function drawForecasts(scene) {
+  const positions = new Map(scene.boxes.filter((box) => box.id).map((box) => [box.id, box.centre]));
+  for (const forecast of scene.forecasts) {
+    const start = forecast.id && positions.get(forecast.id);
+    context.strokeStyle = CLASSES[forecast.category] || "#cccccc";
     context.setLineDash([3, 4]);
     context.lineWidth = 1.2;
-    path(start ? [start, ...one.path] : one.path, false);
+    tracePath(start ? [start, ...forecast.path] : forecast.path, false);
     context.stroke();
     context.setLineDash([]);
   }
 }
 
-function drawBoxes(now) {
-  for (const box of now.boxes) {
+function drawBoxes(scene) {
+  for (const box of scene.boxes) {
     const [length, width] = box.size, c = Math.cos(box.yaw), s = Math.sin(box.yaw);
     const corner = (a, b) => [box.centre[0] + a * length / 2 * c - b * width / 2 * s, box.centre[1] + a * length / 2 * s + b * width / 2 * c];
     context.strokeStyle = CLASSES[box.category] || "#cccccc";
     context.globalAlpha = 0.35 + 0.65 * box.score;
     context.lineWidth = 1.5;
-    path([corner(1, 1), corner(-1, 1), corner(-1, -1), corner(1, -1)], true);
+    tracePath([corner(1, 1), corner(-1, 1), corner(-1, -1), corner(1, -1)], true);
     context.stroke();
-    path([corner(1, 1), corner(1, -1)], false);
+    tracePath([corner(1, 1), corner(1, -1)], false);
     context.lineWidth = 3;
     context.stroke();
     context.globalAlpha = 1;
@@ -219,22 +219,22 @@ function drawBoxes(now) {
 function fit() {
   if (!state) { return; }
   const points = [];
-  for (const one of Object.values(state.platforms)) {
-    for (const seen of one.views) { points.push(seen.position); }
-    for (const box of one.boxes) { points.push(box.centre); }
+  for (const scene of Object.values(state.platforms)) {
+    for (const view of scene.views) { points.push(view.position); }
+    for (const box of scene.boxes) { points.push(box.centre); }
   }
   if (!points.length) { return; }
   const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
   const [west, east, south, north] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  view.x = (west + east) / 2;
-  view.y = (south + north) / 2;
-  view.scale = 0.85 * Math.min(canvas.clientWidth / Math.max(east - west, 20), canvas.clientHeight / Math.max(north - south, 20));
+  viewport.x = (west + east) / 2;
+  viewport.y = (south + north) / 2;
+  viewport.scale = 0.85 * Math.min(canvas.clientWidth / Math.max(east - west, 20), canvas.clientHeight / Math.max(north - south, 20));
   draw();
 }
 
 // --- the tables ------------------------------------------------------------------------------------------------------
 
-function rows(body, contents) {                   // reuse rows, so that a selection in the page is not lost
+function fillRows(body, contents) {                   // reuse rows, so that a selection in the page is not lost
   while (body.rows.length > contents.length) { body.deleteRow(-1); }
   contents.forEach((cells, r) => {
     const row = body.rows[r] || body.insertRow();
@@ -254,15 +254,15 @@ function rows(body, contents) {                   // reuse rows, so that a selec
 }
 
 function fillPlatforms(names) {
-  rows($("platforms").tBodies[0], names.map((name) => {
-    const one = state.platforms[name], silent = state.silent[name];
+  fillRows($("platforms").tBodies[0], names.map((name) => {
+    const scene = state.platforms[name], silent = state.silent[name];
     return [
       { text: name, swatch: colour(name) },
       { text: `${silent.toFixed(1)} s`, number: true, bad: silent > 3 },
-      { text: `${(1000 * one.latency).toFixed(0)} ms`, number: true },
-      { text: one.boxes.length, number: true },
-      { text: Object.keys(one.sources).length, number: true },
-      { text: `${(one.budget / 1000).toFixed(1)} kB`, number: true },
+      { text: `${(1000 * scene.latency).toFixed(0)} ms`, number: true },
+      { text: scene.boxes.length, number: true },
+      { text: Object.keys(scene.peer_frames).length, number: true },
+      { text: `${(scene.budget / 1000).toFixed(1)} kB`, number: true },
     ];
   }));
 }
@@ -274,35 +274,35 @@ function poseText(pose) {
 }
 
 function fillLinks(names) {
-  const found = [];
+  const cells = [];
   for (const to of names) {
-    const one = state.platforms[to];
-    for (const from of Object.keys(one.links).sort()) {
-      const link = one.links[from], rate = one.rates[from];
-      found.push([
+    const scene = state.platforms[to];
+    for (const from of Object.keys(scene.links).sort()) {
+      const link = scene.links[from], rate = scene.rates[from];
+      cells.push([
         { text: from }, { text: to },
         { text: rate === undefined ? "" : (rate * 8 / 1000).toFixed(1), number: true },
         { text: link.age === null ? "" : `${link.age.toFixed(2)} s`, number: true, bad: !link.alive },
-        { text: link.refused, number: true, bad: link.refused > 0 },
+        { text: link.rejected, number: true, bad: link.rejected > 0 },
         { text: poseText(link.pose), number: true, bad: Boolean(link.pose) && !link.pose.trusted },
       ]);
     }
   }
-  rows($("throughput").tBodies[0], found);
+  fillRows($("throughput").tBodies[0], cells);
 }
 
 function fillCameras() {
-  const place = $("cameras"), there = new Set();
+  const container = $("cameras"), present = new Set();
   for (const camera of state.cameras) {
     const key = `${camera.platform}/${camera.channel}`;
-    there.add(key);
+    present.add(key);
     let shown = shownCameras.get(key);
     if (!shown) {
       const figure = document.createElement("figure"), image = document.createElement("img"), caption = document.createElement("figcaption");
       image.alt = `Camera ${camera.channel} of ${camera.platform}`;
       caption.textContent = camera.channel === camera.platform ? camera.platform : `${camera.platform} ${camera.channel}`;
       figure.append(image, caption);
-      place.append(figure);
+      container.append(figure);
       shown = { figure, image, number: 0 };
       shownCameras.set(key, shown);
     }
@@ -312,7 +312,7 @@ function fillCameras() {
     }
   }
   for (const [key, shown] of shownCameras) {
-    if (!there.has(key)) { shown.figure.remove(); shownCameras.delete(key); }
+    if (!present.has(key)) { shown.figure.remove(); shownCameras.delete(key); }
   }
 }
 
@@ -326,12 +326,12 @@ function fillSelect(names) {
 
 // --- keys and pointer ------------------------------------------------------------------------------------------------
 
-function choose(name) { chosen = name; trails.clear(); if (state) { take(state); } }
+function choosePlatform(name) { chosen = name; trails.clear(); if (state) { update(state); } }
 function toggle(id) { $(id).checked = !$(id).checked; draw(); }
 function pause() { paused = !paused; $("pause").setAttribute("aria-pressed", paused); $("pause").lastChild.textContent = paused ? "lay on" : "ause"; }
 function help() { $("keys").hidden = !$("keys").hidden; $("help").setAttribute("aria-expanded", !$("keys").hidden); }
-function zoom(factor) { moved = true; view.scale = Math.min(Math.max(view.scale * factor, 0.05), 200); draw(); }
-function move(x, y) { moved = true; view.x += x / view.scale; view.y += y / view.scale; draw(); }
+function zoom(factor) { mapMoved = true; viewport.scale = Math.min(Math.max(viewport.scale * factor, 0.05), 200); draw(); }
+function move(x, y) { mapMoved = true; viewport.x += x / viewport.scale; viewport.y += y / viewport.scale; draw(); }
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") { return; }
@@ -343,7 +343,7 @@ document.addEventListener("keydown", (event) => {
   };
   const names = state ? Object.keys(state.platforms).sort() : [];
   const number = Number(event.key);
-  if (number >= 1 && number <= names.length) { choose(names[number - 1]); event.preventDefault(); }
+  if (number >= 1 && number <= names.length) { choosePlatform(names[number - 1]); event.preventDefault(); }
   else if (keys[event.key]) { keys[event.key](); event.preventDefault(); }
 });
 
@@ -357,7 +357,7 @@ canvas.addEventListener("pointermove", (event) => {
 canvas.addEventListener("pointerup", () => { grabbed = null; });
 canvas.addEventListener("wheel", (event) => { zoom(Math.exp(-event.deltaY / 400)); event.preventDefault(); }, { passive: false });
 for (const id of ["views", "trails", "forecasts", "links"]) { $(id).addEventListener("change", draw); }
-$("chosen").addEventListener("change", (event) => choose(event.target.value));
+$("chosen").addEventListener("change", (event) => choosePlatform(event.target.value));
 $("fit").addEventListener("click", fit);
 $("pause").addEventListener("click", pause);
 $("help").addEventListener("click", help);

@@ -1,0 +1,59 @@
+"""What share of a node's frames reached each peer, from the peers' reports: what rate control is steered by."""
+
+from collections.abc import Sequence
+
+from skyweave.fleet.node.peer import Peer
+
+MAX_SENT_FRAMES = 512  # whose size is remembered for the reports
+
+
+class DeliveryMonitor:
+    """Compares what was sent with what peers report to have received."""
+
+    def __init__(self) -> None:
+        self._total_bytes = 0
+        self._bytes_up_to: dict[int, int] = {}  # sent up to and with a frame, by its sequence number
+        self._last_reports: dict[str, tuple[int, int, int]] = {}  # by peer: its start, sequence and received bytes
+
+    def add_frame(self, sequence: int, size: int) -> None:
+        """Note that a frame was sent.
+
+        Args:
+            sequence: number of the frame.
+            size: bytes of its chunks, without envelopes.
+        """
+        self._total_bytes += size
+        self._bytes_up_to[sequence] = self._total_bytes
+        while len(self._bytes_up_to) > MAX_SENT_FRAMES:
+            del self._bytes_up_to[next(iter(self._bytes_up_to))]
+
+    def evaluate(self, peers: Sequence[Peer]) -> tuple[list[float], list[float]]:
+        """Return the delivered shares, 0 to 1, and the delays, seconds, since each peer's report before.
+
+        Args:
+            peers: that are alive.
+        """
+        delivered, delays = [], []
+        for peer in peers:
+            share = self._delivered_share(peer)
+            if share is not None and peer.report is not None:
+                delivered.append(share)
+                delays.append(peer.report.delay_ms / 1000)
+        return delivered, delays
+
+    def _delivered_share(self, peer: Peer) -> float | None:
+        """Return what share arrived since the last report; None where the two cannot be compared."""
+        report, heartbeat = peer.report, peer.heartbeat
+        if report is None or heartbeat is None or report.sequence not in self._bytes_up_to:
+            return None
+        last = self._last_reports.get(peer.name)
+        self._last_reports[peer.name] = (heartbeat.started, report.sequence, report.received_bytes)
+        if last is None:
+            return None
+        started, sequence, received_bytes = last
+        if started != heartbeat.started or sequence not in self._bytes_up_to:
+            return None
+        sent = self._bytes_up_to[report.sequence] - self._bytes_up_to[sequence]
+        if sent <= 0 or report.received_bytes < received_bytes:
+            return None
+        return min((report.received_bytes - received_bytes) / sent, 1.0)

@@ -1,0 +1,133 @@
+"""Checks and takes one message of a peer: its envelope, its time, its sender, its content."""
+
+from dataclasses import dataclass
+
+from skyweave.fleet.link.clocks import NS_PER_S, ClockExchange
+from skyweave.fleet.link.envelope import OpenedEnvelope
+from skyweave.fleet.link.heartbeat import Heartbeat, decode_heartbeat
+from skyweave.fleet.link.rate_limit import PeerLimits
+from skyweave.fleet.link.topics import FRAME, HEARTBEAT
+from skyweave.fleet.node.peer import Peer
+from skyweave.wire import RejectedError
+from skyweave.wire.header import read_header
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a message was not taken.
+
+    Attributes:
+        reason: as counted.
+        counted: the peer's receiver has counted it already.
+    """
+
+    reason: str
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class MessageChecker:
+    """Takes messages of peers, if they are what they say they are.
+
+    Attributes:
+        platform_id: of this node.
+        limits: on age and clocks.
+        grid: (micrometres a cell, EPSG code) that the fleet agreed on; None: any.
+    """
+
+    platform_id: int
+    limits: PeerLimits
+    grid: tuple[int | None, int | None] = (None, None)
+
+    def take(self, peer: Peer, topic: str, envelope: bytes, received: int) -> Rejection | None:
+        """Take a message into a peer's state; return why it was rejected, None if it was not.
+
+        Args:
+            peer: in whose name it came.
+            topic: that it came under.
+            envelope: its bytes.
+            received: nanoseconds by the local clock.
+        """
+        opened = peer.opener.open(topic, envelope)
+        if isinstance(opened, str):
+            return Rejection(opened)
+        kind = topic.split("/")[2]
+        rejection = self._take_kind(kind, peer, opened, received)
+        if rejection is not None:
+            return rejection
+        peer.opener.remember(opened)
+        peer.last_message = received
+        peer.messages += 1
+        peer.bytes += len(envelope)
+        peer.clock.add_one_way(opened.sent, received)
+        if kind == FRAME:
+            peer.reception.add_delay(received - peer.to_local_time(opened.sent))
+        return None
+
+    def _take_kind(self, kind: str, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
+        if kind == HEARTBEAT:
+            return self._on_heartbeat(peer, opened, received)
+        if kind == FRAME:
+            return self._on_chunk(peer, opened, received)
+        return Rejection("topic")
+
+    def _on_heartbeat(self, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
+        heartbeat = decode_heartbeat(opened.message)
+        if heartbeat is None:
+            return Rejection("heartbeat")
+        if peer.platform_id not in (None, heartbeat.platform_id) or heartbeat.platform_id == self.platform_id:
+            return Rejection("id_mismatch")
+        if (rejection := self._check_time(peer, opened.sent, received)) is not None:
+            return rejection
+        if opened.sent <= peer.heartbeat_sent:
+            return Rejection("too_old")
+        resolution, epsg = self.grid
+        if resolution not in (None, heartbeat.resolution) or epsg not in (None, heartbeat.epsg):
+            return Rejection("grid")
+        self._update_peer(peer, heartbeat, opened.sent, received)
+        return None
+
+    def _update_peer(self, peer: Peer, heartbeat: Heartbeat, sent: int, received: int) -> None:
+        if peer.heartbeat is not None and heartbeat.started != peer.heartbeat.started:
+            peer.reception.restart()
+        peer.platform_id, peer.heartbeat = heartbeat.platform_id, heartbeat
+        peer.heartbeat_sent, peer.heartbeat_received = sent, received
+        for report in heartbeat.reports:
+            if report.platform_id == self.platform_id:
+                peer.clock.add_exchange(ClockExchange(report.heartbeat_sent, report.heartbeat_received, sent, received))
+                peer.report = report
+
+    def _on_chunk(self, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
+        if (rejection := self._check_time(peer, opened.sent, received)) is not None:
+            return rejection
+        try:
+            header, _ = read_header(opened.message)
+        except RejectedError as error:
+            return Rejection(error.reason.name.lower())
+        if peer.platform_id is None:
+            peer.platform_id = header.platform
+        if header.platform != peer.platform_id:
+            return Rejection("id_mismatch")
+        reason = peer.receiver.receive(opened.message, peer.to_peer_time(received))
+        if reason is not None:
+            return Rejection(reason.name.lower(), counted=True)
+        captured = peer.to_local_time(header.time)
+        peer.last_frame = max(peer.last_frame, captured)
+        peer.reception.add_chunk(header.sequence, len(opened.message), received - captured)
+        return None
+
+    def _check_time(self, peer: Peer, sent: int, received: int) -> Rejection | None:
+        """Reject what was sent too long ago, in the future, or by a clock that is too far off."""
+        max_offset = round(self.limits.max_clock_offset * NS_PER_S)
+        if not peer.clock.known and abs(sent - received) > max_offset:
+            return Rejection("clock")
+        if abs(peer.clock.offset) > max_offset:
+            return Rejection("clock")
+        # Until an exchange is done, the offset is a guess from what came first, which may have been replayed.
+        slack = 0 if peer.clock.known else max_offset
+        age = received - peer.to_local_time(sent)
+        if age > self.limits.max_age * NS_PER_S + slack:
+            return Rejection("too_old")
+        if -age > self.limits.max_ahead * NS_PER_S + slack:
+            return Rejection("in_the_future")
+        return None

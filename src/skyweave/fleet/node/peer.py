@@ -1,0 +1,127 @@
+"""One peer, as a node knows it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from skyweave.fleet.link.clocks import NS_PER_S, ClockOffsetEstimator
+from skyweave.fleet.link.envelope import EnvelopeOpener
+from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport
+from skyweave.fleet.link.message_queue import MessageQueue
+from skyweave.fleet.link.rate_limit import TokenBucket
+from skyweave.fleet.node.reception import FrameReception
+from skyweave.wire import Receiver
+
+
+@dataclass
+class Peer:
+    """One other platform of the fleet. Times are nanoseconds by the local clock unless said otherwise.
+
+    Attributes:
+        name: as in its topics.
+        platform_id: as in its frames; None until it is known.
+        receiver: joins the chunks of its frames.
+        opener: opens its envelopes.
+        bucket: limits what it may cost.
+        queue: messages that wait to be read.
+        clock: offset of its clock.
+        reception: how its frames arrive.
+        heartbeat: its last one.
+        heartbeat_sent: when that was sent, by the peer's clock.
+        heartbeat_received: when that arrived; 0: never.
+        report: how it receives this node, from its last heartbeat.
+        messages: taken.
+        bytes: of those, envelopes included.
+        last_frame: capture time of the newest frame that it sent.
+        last_message: when its last message arrived.
+        departed: when the network reported its departure; 0: never.
+        rejections: messages rejected by the thread that reads, by reason.
+        admission_rejections: messages rejected by the network's threads, by reason.
+    """
+
+    name: str
+    platform_id: int | None
+    receiver: Receiver
+    opener: EnvelopeOpener
+    bucket: TokenBucket
+    queue: MessageQueue
+    clock: ClockOffsetEstimator = field(default_factory=ClockOffsetEstimator)
+    reception: FrameReception = field(default_factory=FrameReception)
+    heartbeat: Heartbeat | None = None
+    heartbeat_sent: int = 0
+    heartbeat_received: int = 0
+    report: PeerReport | None = None
+    messages: int = 0
+    bytes: int = 0
+    last_frame: int = 0
+    last_message: int = 0
+    departed: int = 0
+    rejections: Counter[str] = field(default_factory=Counter)
+    admission_rejections: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the network reported its departure, and nothing has come from it since."""
+        return self.departed >= self.last_message > 0
+
+    def is_alive(self, now: int, timeout: float) -> bool:
+        """Return whether its last heartbeat is recent.
+
+        Args:
+            now: nanoseconds by the local clock.
+            timeout: seconds.
+        """
+        return bool(self.heartbeat_received) and now - self.heartbeat_received <= timeout * NS_PER_S
+
+    def frame_deadline(self, time: int, grace: int) -> int | None:
+        """Return when its frame of a time should have arrived, going by its latest ones; None: not known yet.
+
+        Args:
+            time: capture of this node's frame.
+            grace: nanoseconds by which it may be later than any of them.
+        """
+        latency = self.reception.max_latency()
+        if self.heartbeat is None or latency is None:
+            return None
+        interval = round(self.heartbeat.interval * NS_PER_S)
+        captured = self.last_frame + round((time - self.last_frame) / interval) * interval
+        return captured + latency + grace
+
+    def to_local_time(self, time: int) -> int:
+        """Return a time of the peer's clock by the local clock.
+
+        Args:
+            time: nanoseconds by the peer's clock.
+        """
+        return time - self.clock.offset
+
+    def to_peer_time(self, time: int) -> int:
+        """Return a time of the local clock by the peer's clock.
+
+        Args:
+            time: nanoseconds by the local clock.
+        """
+        return time + self.clock.offset
+
+    def age_of_information(self, now: int) -> float | None:
+        """Return the seconds since the capture of its newest frame (Kaul et al., 2012); None: it has sent none.
+
+        Args:
+            now: nanoseconds by the local clock.
+        """
+        return (now - self.last_frame) / NS_PER_S if self.last_frame else None
+
+    def rejection_counts(self) -> Counter[str]:
+        """Return all messages rejected from this peer, by reason."""
+        total = Counter({reason.name.lower(): count for reason, count in dict(self.receiver.refused).items()})
+        for counts in (dict(self.rejections), dict(self.admission_rejections)):  # copied: other threads go on counting
+            total.update(counts)
+        return total
+
+    def write_report(self) -> PeerReport | None:
+        """Return how this node receives the peer, for its own heartbeat; None: no heartbeat has come from it."""
+        if self.platform_id is None or not self.heartbeat_received:
+            return None
+        sequence, received_bytes, delay_ms = self.reception.close_frames()
+        return PeerReport(
+            self.platform_id, self.heartbeat_sent, self.heartbeat_received, sequence, received_bytes, delay_ms
+        )

@@ -1,0 +1,146 @@
+"""The configurations of perceivers: what a node observes and fuses with.
+
+Other packages add perceivers as kinds of `PerceiverConfig` (docs/fleet.md).
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from skyweave.core.config import TaggedConfig
+from skyweave.core.malloc import keep_freed_memory
+from skyweave.core.registry import Registry
+from skyweave.fleet.perceivers.base import Perceiver
+
+
+class PerceiverConfig(TaggedConfig):
+    """Base of the configurations of perceivers: the section ``perceiver`` of a node's YAML."""
+
+    kinds: "ClassVar[Registry[type[PerceiverConfig]]]" = Registry(
+        "perceivers",
+        "perceiver",
+        {
+            "intermediate_fusion": "skyweave.fleet.perceivers.config:IntermediateFusionConfig",
+            "late_fusion": "skyweave.fleet.perceivers.config:LateFusionConfig",
+            "ground_truth": "skyweave.fleet.perceivers.config:GroundTruthConfig",
+        },
+    )
+    default_kind = "late_fusion"
+
+    @abstractmethod
+    def build(self, interval: float) -> Perceiver[Any]:
+        """Make the perceiver.
+
+        Args:
+            interval: seconds between the frames of its source.
+
+        Raises:
+            WeightsError: weights that are damaged, or of another model.
+        """
+
+    def prepare_process(self) -> None:
+        """Settle what a whole process shares, such as its threads; called only in a process of the node's own."""
+
+
+@dataclass(frozen=True)
+class IntermediateFusionConfig(PerceiverConfig):
+    """A collaborative model, which sends what its strategy shares; ``kind: intermediate_fusion``.
+
+    Attributes:
+        weights: name or file of the model's weights.
+        strategy: name of the fusion strategy; None: the one that it was trained for.
+        threads: of the processor.
+    """
+
+    weights: str
+    strategy: str | None = None
+    threads: int = 1
+
+    def prepare_process(self) -> None:
+        """Give the process its threads, and let it keep the memory that the model frees."""
+        _prepare_for_model(self.threads)
+
+    def build(self, interval: float) -> Perceiver[Any]:
+        """Load the model.
+
+        Args:
+            interval: without effect: the model has its own.
+
+        Raises:
+            WeightsError: weights that are damaged, or of another model.
+        """
+        from skyweave.collaboration.weights import load_collaborative_model
+        from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
+
+        return IntermediateFusionPerceiver(load_collaborative_model(self.weights, self.strategy))
+
+
+@dataclass(frozen=True)
+class LateFusionConfig(PerceiverConfig):
+    """A perception model, which sends boxes; ``kind: late_fusion``.
+
+    Attributes:
+        weights: name or file of the model's weights.
+        threads: of the processor.
+    """
+
+    weights: str
+    threads: int = 1
+
+    def prepare_process(self) -> None:
+        """Give the process its threads, and let it keep the memory that the model frees."""
+        _prepare_for_model(self.threads)
+
+    def build(self, interval: float) -> Perceiver[Any]:
+        """Load the model.
+
+        Args:
+            interval: without effect: the model has its own.
+
+        Raises:
+            WeightsError: weights that are damaged, or of another model.
+        """
+        from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
+        from skyweave.perception.weights import load_perception
+
+        return LateFusionPerceiver(load_perception(self.weights))
+
+
+@dataclass(frozen=True)
+class GroundTruthConfig(PerceiverConfig):
+    """A stand-in detector that reads the ground truth and adds noise, to test networks; ``kind: ground_truth``.
+
+    Attributes:
+        categories: names of the classes that it detects.
+        seed: with the frame's time it decides all noise.
+        missed: share of the objects in view that it misses.
+        noise: standard deviation of the positions, metres.
+        size: of the map, metres.
+        resolution: of the map, metres a cell.
+    """
+
+    categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
+    seed: int = 0
+    missed: float = 0.1
+    noise: float = 0.2
+    size: float = 128.0
+    resolution: float = 0.5
+
+    def build(self, interval: float) -> Perceiver[Any]:
+        """Make the detector.
+
+        Args:
+            interval: seconds between the frames of its source.
+        """
+        from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver
+
+        return GroundTruthPerceiver(
+            self.categories, self.seed, self.missed, self.noise, self.size, self.resolution, interval
+        )
+
+
+def _prepare_for_model(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()

@@ -1,0 +1,99 @@
+"""Records all messages of a fleet to a file, in one of several formats."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyweave.core.errors import FleetError
+from skyweave.core.registry import Registry
+from skyweave.fleet.link.transport import Transport
+from skyweave.fleet.sinks.subscriber import FleetSubscriber
+
+MAX_WAITING_MESSAGES = 20_000
+POLL_S = 0.1
+
+MessageWriter = Callable[[str, bytes, int], None]
+"""Called with topic, message, and when it arrived, UTC nanoseconds."""
+
+
+@dataclass(frozen=True)
+class RecordingSession:
+    """What is recorded, and for how long.
+
+    Attributes:
+        fleet: name of the fleet.
+        transport: to the fleet; closed at the end.
+        stop: ends it.
+        seconds: after which it ends; None: when stopped.
+        keys: folder of ``skyweave fleet keys``; None: the fleet runs in the clear.
+        name: of this member among the keys.
+    """
+
+    fleet: str
+    transport: Transport
+    stop: threading.Event
+    seconds: float | None = None
+    keys: str | None = None
+    name: str = "viewer"
+
+
+Recorder = Callable[[str | Path, RecordingSession], int]
+"""Writes a session to a file; returns the number of messages."""
+
+RECORDERS: "Registry[Recorder]" = Registry(
+    "recorders",
+    "format of recordings",
+    {"mcap": "skyweave.fleet.sinks.mcap:record_mcap", "rrd": "skyweave.fleet.sinks.rerun:record_rerun"},
+)
+
+
+def get_recorder(path: str | Path) -> Recorder:
+    """Return what records to a file.
+
+    Args:
+        path: its suffix says the format.
+
+    Raises:
+        FleetError: no such format.
+    """
+    suffix = Path(path).suffix.removeprefix(".")
+    if suffix not in RECORDERS:
+        raise FleetError(f"a recording is {' or '.join(f'.{name}' for name in RECORDERS)}, not {path}")
+    return RECORDERS[suffix]
+
+
+def record_messages(session: RecordingSession, write: MessageWriter) -> int:
+    """Hand all messages of a fleet to a writer, in this thread; return their number.
+
+    Args:
+        session: what is recorded, and for how long.
+        write: called with each message.
+    """
+    waiting: queue.Queue[tuple[str, bytes, int]] = queue.Queue(MAX_WAITING_MESSAGES)
+
+    def on_message(topic: str, message: bytes, envelope: bytes) -> None:
+        try:
+            waiting.put_nowait((topic, message, time.time_ns()))
+        except queue.Full:
+            subscriber.rejected["recorder"] += 1
+
+    subscriber = FleetSubscriber(session.fleet, session.transport, session.keys, session.name)
+    subscriber.subscribe_all(on_message)
+    count, end = 0, None if session.seconds is None else time.monotonic() + session.seconds
+    try:
+        while not session.stop.is_set() and (end is None or time.monotonic() < end):
+            try:
+                topic, message, received = waiting.get(timeout=POLL_S)
+            except queue.Empty:
+                continue
+            write(topic, message, received)
+            count += 1
+    finally:
+        subscriber.close()
+    while not waiting.empty():
+        write(*waiting.get_nowait())
+        count += 1
+    return count

@@ -1,0 +1,160 @@
+"""A fused scene as plain JSON types: everything that a map of the fleet shows (docs/fleet.md)."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from skyweave.collaboration.pose_alignment import PoseError
+from skyweave.core.geometry.frames import quaternion_from_rotation
+from skyweave.core.geometry.outlines import camera_footprint
+from skyweave.fleet.node.fused_scene import FusedScene
+from skyweave.fleet.node.node import Node
+from skyweave.perception.results import Detections
+from skyweave.recordings.recording import Capture
+
+MAX_FOOTPRINT_DISTANCE_M = 400.0
+MAX_FORECAST_OFFSET_M = 3.0  # from a box's expected position to the start of its forecast
+NS_PER_S = 10**9
+
+
+@dataclass(frozen=True)
+class TrackedScene:
+    """A fused scene whose objects are followed over time.
+
+    Attributes:
+        node: that fused it.
+        scene: as fused.
+        detections: of the scene that are published, with the identities of their tracks.
+    """
+
+    node: Node
+    scene: FusedScene
+    detections: Detections
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """Everything that a map of the fleet shows, plain JSON types; metres in the fleet's reference system."""
+        node, scene = self.node, self.scene
+        return {
+            "fleet": node.fleet,
+            "platform": node.name,
+            "sequence": scene.sequence,
+            "time": scene.time / NS_PER_S,
+            "latency": round(scene.latency, 4),
+            "crs": node.world_frame.crs,
+            "boxes": [_box_content(self.detections, index) for index in range(len(self.detections))],
+            "forecasts": _forecast_content(scene, self.detections),
+            "views": [_view_content(node, capture) for capture in scene.frame.captures.values()],
+            "peer_frames": {
+                frame.peer: {"time_offset": round(frame.time_offset, 4), "complete": frame.complete}
+                for frame in scene.peer_frames
+            },
+            "links": link_content(node),
+            "budget": node.rate_controller.frame_bytes,
+        }
+
+
+def link_content(node: Node) -> dict[str, Any]:
+    """Return how a node receives each peer, plain JSON types by name of the peer.
+
+    Args:
+        node: that receives.
+    """
+    now = node.clock()
+    content = {}
+    for peer in node.peers.all():
+        age = peer.age_of_information(now)
+        content[peer.name] = {
+            "bytes": peer.bytes,
+            "messages": peer.messages,
+            "rejected": sum(peer.rejection_counts().values()),
+            "age": None if age is None else round(age, 3),
+            "clock_offset": round(peer.clock.offset / NS_PER_S, 4),
+            "alive": peer.is_alive(now, node.options.peer_timeout),
+            "pose": pose_error_content(node.pose_error(peer)),
+        }
+    return content
+
+
+def pose_error_content(error: PoseError | None) -> dict[str, Any] | None:
+    """Return the estimated error of a peer's poses as plain JSON types.
+
+    Args:
+        error: None: not known.
+    """
+    if error is None:
+        return None
+    degrees = round(float(np.degrees(error.rotation_rad)), 2)
+    return {"metres": round(error.translation_m, 2), "degrees": degrees, "trusted": error.trusted}
+
+
+def track_id(detections: Detections, index: int) -> str | None:
+    """Return the identity of a box's track; None: it has none yet.
+
+    Args:
+        detections: followed over time.
+        index: of the box.
+    """
+    return None if detections.instances is None else detections.instances[index] or None
+
+
+def round_coordinates(values: np.ndarray) -> list[float]:
+    """Return numbers rounded to a millimetre.
+
+    Args:
+        values: (n,) metres.
+    """
+    return [round(float(value), 3) for value in values]
+
+
+def _box_content(detections: Detections, index: int) -> dict[str, Any]:
+    boxes = detections.boxes
+    return {
+        "id": track_id(detections, index),
+        "category": detections.categories[index],
+        "score": round(float(detections.scores[index]), 3),
+        "centre": round_coordinates(boxes.centres[index]),
+        "size": round_coordinates(boxes.sizes[index]),
+        "yaw": round(float(boxes.yaws[index]), 4),
+        "velocity": round_coordinates(np.nan_to_num(detections.velocities[index])),
+    }
+
+
+def _forecast_content(scene: FusedScene, detections: Detections) -> list[dict[str, Any]]:
+    """Return the most probable path of each published box that has one."""
+    trajectories = scene.prediction.trajectories
+    if trajectories is None or not len(trajectories):
+        return []
+    content = []
+    paths = trajectories.most_probable()
+    for index in range(len(detections)):
+        category = detections.categories[index]
+        same_category = np.array([other == category for other in trajectories.categories])
+        velocity = np.nan_to_num(detections.velocities[index])
+        expected = detections.boxes.centres[index, :2] + velocity * trajectories.times[0]
+        distances = np.where(same_category, np.hypot(*(paths[:, 0] - expected).T), np.inf)
+        nearest = int(distances.argmin())
+        if distances[nearest] < MAX_FORECAST_OFFSET_M:
+            path = [round_coordinates(point) for point in paths[nearest]]
+            content.append({"id": track_id(detections, index), "category": category, "path": path})
+    return content
+
+
+def _view_content(node: Node, capture: Capture) -> dict[str, Any]:
+    geometry = capture.geometry
+    footprint = camera_footprint(geometry, node.world_frame.ground, MAX_FOOTPRINT_DISTANCE_M)[:, :2]
+    forward = geometry.world_from_camera[:3, 2]
+    quaternion = quaternion_from_rotation(geometry.world_from_camera[:3, :3])
+    return {
+        "channel": capture.channel,
+        "position": round_coordinates(geometry.position),
+        "orientation": [round(float(value), 5) for value in quaternion],
+        "heading": round(math.atan2(float(forward[1]), float(forward[0])), 4),
+        "footprint": [round_coordinates(point) for point in footprint if np.isfinite(point).all()],
+        "rows": geometry.camera.rows,
+        "columns": geometry.camera.columns,
+        "intrinsics": [round(float(value), 4) for value in geometry.camera.intrinsics.ravel()],
+    }

@@ -1,0 +1,126 @@
+"""Messages of ROS 2 to cameras, poses and pixels. They come in CDR, as ROS 2 sends them; no ROS is needed here.
+
+Frames are those of REP 103 and REP 105: bodies look along x, with y to the left and z up; the world is east, north, up.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skyweave.core.errors import FleetError
+from skyweave.core.geometry.camera import PinholeCamera
+from skyweave.core.geometry.frames import camera_pose, rotation_from_quaternion
+
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+IMAGE_TYPES = (COMPRESSED_IMAGE, "sensor_msgs/msg/Image")
+POSE_STAMPED = "geometry_msgs/msg/PoseStamped"
+POSE_TYPES = (POSE_STAMPED, "geometry_msgs/msg/PoseWithCovarianceStamped", "nav_msgs/msg/Odometry")
+# name: (channels, order of the channels that are read)
+ENCODINGS: dict[str, tuple[int, tuple[int, ...]]] = {
+    "rgb8": (3, (0, 1, 2)),
+    "bgr8": (3, (2, 1, 0)),
+    "rgba8": (4, (0, 1, 2)),
+    "bgra8": (4, (2, 1, 0)),
+    "mono8": (1, (0,)),
+    "8UC1": (1, (0,)),
+    "8UC3": (3, (2, 1, 0)),
+}
+PIXEL_CENTRE = 0.5  # ROS has the centre of the first pixel at 0, this project at 0.5
+
+
+@dataclass(frozen=True)
+class StampedPose:
+    """A position and an orientation at a time.
+
+    Attributes:
+        time: nanoseconds.
+        position: (3,) metres.
+        quaternion: (4,) w x y z, of length 1.
+    """
+
+    time: int
+    position: np.ndarray
+    quaternion: np.ndarray
+
+
+def camera_from_info(info: Any) -> PinholeCamera:
+    """Return the camera that a ``sensor_msgs/msg/CameraInfo`` describes.
+
+    Args:
+        info: the message.
+
+    Raises:
+        FleetError: a lens that is not known.
+    """
+    distortion = np.asarray(info.d, np.float64)
+    if info.distortion_model not in ("", "plumb_bob") and distortion.any():
+        raise FleetError(f"distortion model {info.distortion_model!r} is not known; rectify the images first")
+    k1, k2, p1, p2, k3 = (float(value) for value in np.pad(distortion[:5], (0, 5 - len(distortion[:5]))))
+    intrinsics = np.array(info.k, np.float64).reshape(3, 3)
+    intrinsics[:2, 2] += PIXEL_CENTRE
+    return PinholeCamera(intrinsics, int(info.height), int(info.width), (k1, k2, p1, p2, k3))
+
+
+def pose_from_message(message: Any, pose_type: str) -> StampedPose:
+    """Return the pose in a message.
+
+    Args:
+        message: of one of `POSE_TYPES`.
+        pose_type: which one.
+
+    Raises:
+        FleetError: it is not finite.
+        DataError: a quaternion that is none.
+    """
+    pose = message.pose if pose_type == POSE_STAMPED else message.pose.pose
+    position = np.array([pose.position.x, pose.position.y, pose.position.z])
+    quaternion = np.array([pose.orientation.w, pose.orientation.x, pose.orientation.y, pose.orientation.z])
+    if not np.isfinite(position).all():
+        raise FleetError("a position is not finite")
+    rotation_from_quaternion(quaternion)  # raises for what is none
+    return StampedPose(stamp_ns(message.header), position, quaternion / np.linalg.norm(quaternion))
+
+
+def pixels_from_raw_image(image: Any) -> np.ndarray:
+    """Return the pixels of a ``sensor_msgs/msg/Image``.
+
+    Args:
+        image: the message.
+
+    Returns:
+        (bands, rows, columns) float32.
+
+    Raises:
+        FleetError: an encoding that is not read, or too few bytes.
+    """
+    if image.encoding not in ENCODINGS:
+        raise FleetError(f"encoding {image.encoding!r} is not read; there are {', '.join(ENCODINGS)}")
+    channels, order = ENCODINGS[image.encoding]
+    data = np.asarray(image.data, np.uint8)
+    if image.step < image.width * channels or len(data) < image.step * image.height:
+        raise FleetError(f"{len(data)} bytes are no image of {image.height} x {image.width} {image.encoding}")
+    rows = data[: image.step * image.height].reshape(image.height, image.step)[:, : image.width * channels]
+    pixels = rows.reshape(image.height, image.width, channels)[..., list(order)]
+    return pixels.transpose(2, 0, 1).astype(np.float32)
+
+
+def stamp_ns(header: Any) -> int:
+    """Return the time of a ``std_msgs/msg/Header`` in nanoseconds.
+
+    Args:
+        header: of a message.
+    """
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
+def camera_mount(mount: tuple[float, ...]) -> np.ndarray:
+    """Return how a camera sits on a body.
+
+    Args:
+        mount: metres forward, left and up, then degrees of yaw (to the left), pitch (downwards) and roll.
+
+    Returns:
+        (4, 4) body from camera (optical frame: x right, y down, z forward).
+    """
+    return camera_pose(np.array(mount[:3]), *np.radians(mount[3:]))

@@ -1,0 +1,144 @@
+"""Images with poses under a topic of the network as a source."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from skyweave.core.errors import FleetError, SkyweaveError
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.fleet.link.clocks import Clock
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.sources.base import SourceConfig, SourceContext, check_interval, frame_from_capture
+from skyweave.fleet.sources.image_decoding import image_size, observation_from_image
+from skyweave.fleet.sources.topic_session import TopicSession, open_topic_session
+from skyweave.recordings.recording import Capture, Frame
+
+MAX_WAITING_MESSAGES = 4
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class TopicSourceConfig(SourceConfig):
+    """Images under any topic, each an `ImageMessage`; ``kind: topic``.
+
+    Attributes:
+        topic: such as ``drone/front``.
+        connect: Zenoh endpoints of a session of its own, such as ``tcp/127.0.0.1:7447``; none: the fleet's session.
+        crs: reference system of the poses; None: a local frame.
+        platform: name of the platform; None: that of the node.
+        interval: seconds between frames, as peers should expect them.
+    """
+
+    topic: str
+    connect: list[str] = field(default_factory=list)
+    crs: str | None = None
+    platform: str | None = None
+    interval: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_interval(self.interval)
+
+    def build(self, context: SourceContext) -> "TopicSource":
+        """Subscribe to the topic.
+
+        Args:
+            context: names the platform and subscribes.
+
+        Raises:
+            FleetError: a session that cannot be opened.
+        """
+        with open_topic_session(self.connect, context).closed_on_error() as session:
+            return TopicSource(self.topic, self.platform or context.platform, self.crs, session)
+
+
+class ImageMessage(msgspec.Struct, frozen=True):
+    """One image on a topic, a MessagePack map.
+
+    Attributes:
+        time: capture, UTC nanoseconds.
+        image: JPEG or PNG.
+        intrinsics: nine numbers, pixels, row by row.
+        world_from_camera: sixteen numbers, row by row, metres.
+        channel: name of the camera.
+        distortion: k1 k2 p1 p2 k3.
+        sensor: name of the camera's sensor.
+    """
+
+    time: int
+    image: bytes
+    intrinsics: list[float]
+    world_from_camera: list[float]
+    channel: str = "CAMERA"
+    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    sensor: str = "rgb"
+
+
+class TopicSource:
+    """Images that come under a topic, the newest first; messages that are none are left out and counted.
+
+    Args:
+        topic: to subscribe to.
+        platform: name of the platform.
+        crs: reference system of the poses; None: a local frame.
+        session: to subscribe on.
+
+    Attributes:
+        rejected: messages that were no images.
+    """
+
+    def __init__(self, topic: str, platform: str, crs: str | None, session: TopicSession) -> None:
+        self.platform, self.crs, self.rejected = platform, crs, 0
+        self.world_frame = WorldFrame(crs)
+        self._messages: queue.Queue[bytes] = queue.Queue(MAX_WAITING_MESSAGES)
+        self._session = session
+        self._unsubscribe = session.subscribe(topic, self._on_message)
+
+    def frames(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
+        """Yield the images as they come.
+
+        Args:
+            clock: without effect.
+            stop: ends the frames.
+        """
+        try:
+            while not stop.is_set():
+                try:
+                    message = self._messages.get(timeout=POLL_S)
+                except queue.Empty:
+                    continue
+                try:
+                    capture = self._decode(message)
+                except (SkyweaveError, ValueError, OSError):  # any bytes may come
+                    self.rejected += 1
+                    continue
+                yield frame_from_capture(capture)
+        finally:
+            self._unsubscribe()
+            self._session.close()
+
+    def _on_message(self, topic: str, message: bytes) -> None:
+        """Queue a message; drop the oldest where the queue is full."""
+        while True:
+            try:
+                self._messages.put_nowait(message)
+                return
+            except queue.Full:
+                try:
+                    self._messages.get_nowait()
+                except queue.Empty:
+                    continue
+
+    def _decode(self, content: bytes) -> Capture:
+        message = msgspec.msgpack.decode(content, type=ImageMessage)
+        if (len(message.intrinsics), len(message.world_from_camera)) != (9, 16):
+            raise FleetError("an image needs 9 intrinsics and 16 numbers of its pose")
+        rows, columns = image_size(message.image)
+        camera = PinholeCamera(np.array(message.intrinsics).reshape(3, 3), rows, columns, message.distortion)
+        pose = np.array(message.world_from_camera).reshape(4, 4)
+        geometry = CameraGeometry(camera, pose, self.crs, self.platform)
+        observation = observation_from_image(message.image, geometry, message.sensor, message.channel)
+        return Capture(message.channel, self.platform, message.time, geometry, lambda: observation)

@@ -1,18 +1,15 @@
 """What is read from a scene for each tile, and where its features lie."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
-
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
+from skyweave.data.header import open_raster
 from skyweave.data.raster import read_observation
 from skyweave.embedding.config import EmbeddingConfig
 from skyweave.embedding.tiles import Tile, TilePlan
@@ -88,16 +85,15 @@ def plan_scene(
 
     Raises:
         ConfigError: a tile is smaller than a patch.
-        OSError: GDAL cannot read the scene.
+        FileNotFoundError: there is no such scene.
+        DataError: GDAL cannot read the scene.
     """
     if config.tile < patch_size:
         raise ConfigError(
             f"a tile of {config.tile} pixels is smaller than a patch of {patch_size}; choose --tile {patch_size} or more"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(scene) as source:
-            shape, crs, affine = (source.height, source.width), source.crs, source.transform
+    with open_raster(Path(scene)) as source:
+        shape, crs, affine = (source.height, source.width), source.crs, source.transform
     rows, columns = (math.ceil(extent / patch_size) for extent in shape)
     tiles = TilePlan(rows, columns, config.tile // patch_size, config.overlap // patch_size)
     a, b, c, d, e, f = affine[:6]

@@ -16,7 +16,7 @@ from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.sensors import get_sensor
 from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.data.dataset import load_dataset
-from skyweave.demo.perception import unseen_scenes
+from skyweave.demo.perception import simulate_unseen_scenes
 from skyweave.perception import load_perception
 from skyweave.perception.weights import fingerprint as perception_fingerprint
 from skyweave.pretraining import load_autoencoder
@@ -56,7 +56,7 @@ def test_a_kilobyte_of_the_shipped_codec_shows_what_others_see(tmp_path: Path) -
     model = load_collaboration("crossing")
     card = model.card
     assert model.tables is not None and model.config.strategy == "dual_branch"
-    scenes = unseen_scenes(1, 5)
+    scenes = simulate_unseen_scenes(1, 5)
     cache = build_feature_cache(tmp_path, model.perception, str(card.parts["perception_fingerprint"]), scenes)
     samples = CachedDataset(scenes, model.perception.config, cache)
     together, ledger = evaluate_collaboration(model, samples, EvaluationConditions(1000))

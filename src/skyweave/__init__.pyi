@@ -7,6 +7,7 @@ from .data.raster import read_observation
 from .downstream.finetuning.finetune import finetune
 from .embedding import embed_scene
 from .fleet.sinks.client import FleetClient
+from .mapping import project_to_bev
 from .recordings.nuscenes import load_recording
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "list_weights",
     "load",
     "load_recording",
+    "project_to_bev",
     "read_observation",
 ]
 __version__: str

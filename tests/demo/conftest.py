@@ -11,7 +11,7 @@ from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import save_collaboration
 from skyweave.core.sensors import get_sensor
-from skyweave.demo.perception import unseen_scenes
+from skyweave.demo.perception import simulate_unseen_scenes
 from skyweave.perception import (
     LiftConfig,
     MapConfig,
@@ -54,6 +54,6 @@ def collaboration(perception: Path) -> Path:
     folder = perception.parent
     config = CollaborationConfig("dual_branch", CodecConfig(low=4, high=6, contexts=3))
     model = CollaborativeModel(load_perception(perception), config).eval()
-    freeze_tables(model, build_feature_cache(folder / "cache", model.perception, "small", unseen_scenes(1, 2)))
+    freeze_tables(model, build_feature_cache(folder / "cache", model.perception, "small", simulate_unseen_scenes(1, 2)))
     save_collaboration(folder / "collaboration.safetensors", model, "small")
     return folder / "collaboration.safetensors"

@@ -14,9 +14,9 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
 from skyweave.cli.main import main
 from skyweave.demo import fleet, fleet_run
-from skyweave.demo.fleet import FleetShown, check_fleet, make_fleet
+from skyweave.demo.fleet import FleetFigures, check_fleet, run_demo_fleet
 from skyweave.demo.fleet_figure import BACK, PANEL, draw_fleet
-from skyweave.demo.fleet_run import fleet_config, running
+from skyweave.demo.fleet_run import fleet_config, run_fleet
 from skyweave.demo.report import _fleet
 from skyweave.fleet.config import FleetConfig
 
@@ -29,15 +29,17 @@ def test_four_processes_with_a_model_are_watched_and_scored(
     monkeypatch.setattr(fleet, "FRAMES", 3)
     lines: list[str] = []
 
-    def told(text: str) -> None:
+    def report_status(text: str) -> None:
         lines.append(text)
         if "watch it at" in text:
             with urllib.request.urlopen(text.split()[-1], timeout=10) as answer:
                 assert b"<title>" in answer.read()
 
-    shown = make_fleet(request.getfixturevalue(weights), moments=3, least=1.0, told=told)
+    shown = run_demo_fleet(
+        request.getfixturevalue(weights), scored_frames=3, min_seconds=1.0, report_status=report_status
+    )
     assert shown.names == ("UAV_1", "UAV_2", "UAV_3", "UAV_4") and any("watch it at" in line for line in lines)
-    assert 0 < shown.pictures <= shown.expected and 0 < shown.latency[0] <= shown.latency[1]
+    assert 0 < shown.scenes <= shown.expected and 0 < shown.latency[0] <= shown.latency[1]
     assert all(0 < sent <= shown.budget for sent in shown.bytes_sent.values())
     assert all(np.isfinite(value) for value in shown.figures().values())
     page = _fleet(shown)
@@ -64,16 +66,16 @@ def test_a_port_that_is_taken_and_a_library_that_is_missing_are_said_before_anyt
 def test_a_node_that_does_not_stay_up_ends_the_wait(tmp_path: Path) -> None:
     config = fleet_config(("UAV_1", "UAV_2"), tmp_path, "late_fusion", "ground_truth", 0.5, 1000)
     broken = FleetConfig(**{**vars(config), "node": {**config.node, "perceiver": {"kind": "ground_truth"}}})
-    with pytest.raises(ValueError, match=r"UAV_\d does not stay up.*recording"), running(broken):
+    with pytest.raises(ValueError, match=r"UAV_\d does not stay up.*recording"), run_fleet(broken):
         raise AssertionError("it cannot run without a recording")
 
 
 def test_silence_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet_run, "ENDED", 10**6)
+    monkeypatch.setattr(fleet_run, "MAX_RESTARTS", 10**6)
     config = fleet_config(("UAV_1",), tmp_path, "late_fusion", "ground_truth", 0.5, 1000)
     began = time.monotonic()
-    silence = pytest.raises(TimeoutError, match=r"no picture of UAV_1 in 1 s\. UAV_1 said last")
-    with silence, running(config, within=1.0):
+    silence = pytest.raises(TimeoutError, match=r"no fused scene of UAV_1 in 1 s\. UAV_1 said last")
+    with silence, run_fleet(config, within=1.0):
         raise AssertionError("it cannot run without a recording")
     assert time.monotonic() - began < 30
 
@@ -97,7 +99,7 @@ def test_a_fleet_is_drawn_as_its_page_draws_it() -> None:
 
 
 def test_figures_are_plain_numbers() -> None:
-    shown = FleetShown(
+    shown = FleetFigures(
         ("A",), True, 0.5, np.zeros((2, 2, 3), np.uint8), "", 0.1, 0.3, 0.3, 4, 4, 3.0,
         {"A": 400.0}, 4000, (0.1, 0.2), 5, 8,
     )  # fmt: skip

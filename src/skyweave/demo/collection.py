@@ -14,7 +14,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
 from skyweave.data.synthetic import procedural_scene
 
-SIDE = 160
+IMAGE_PIXELS = 160
 S2_BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 
 
@@ -36,7 +36,7 @@ class Chapter:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ImageRecipe:
     """How to read one image: files that lie side by side are joined by their georeference."""
 
     files: tuple[str, ...]
@@ -47,7 +47,12 @@ class Recipe:
     ground_sample_distance: float | None = None
 
     def read(self, folder: Path, sensor: str) -> Observation:
-        """The image, from files in ``folder``."""
+        """Read the image from its files.
+
+        Args:
+            folder: of real imagery.
+            sensor: catalogue name.
+        """
         parts = [
             read_observation(
                 folder / file,
@@ -60,24 +65,26 @@ class Recipe:
             )
             for file in self.files
         ]
-        return parts[0] if len(parts) == 1 else mosaic(parts)
+        return parts[0] if len(parts) == 1 else join_images(parts)
 
 
-def _terramesh(folder: str, place: str, unit: str, bands: Any) -> Recipe:
-    return Recipe((f"s1_s2_terramesh/{folder}/{place}.tif",), unit, bands, window=(32, 32, SIDE, SIDE))
+def _terramesh(folder: str, place: str, unit: str, bands: Any) -> ImageRecipe:
+    return ImageRecipe(
+        (f"s1_s2_terramesh/{folder}/{place}.tif",), unit, bands, window=(32, 32, IMAGE_PIXELS, IMAGE_PIXELS)
+    )
 
 
-def _enmap(columns: Sequence[int], rows: Sequence[int]) -> Recipe:
+def _enmap(columns: Sequence[int], rows: Sequence[int]) -> ImageRecipe:
     files = tuple(f"enmap_potsdam/images/enmap_potsdam_tile_{x}_{y}.tif" for y in rows for x in columns)
-    return Recipe(files, "dn")
+    return ImageRecipe(files, "dn")
 
 
-def _crop(file: str, row: int, column: int, **how: Any) -> Recipe:
-    return Recipe((file,), "uint8", window=(row, column, SIDE, SIDE), **how)
+def _crop(file: str, row: int, column: int, **how: Any) -> ImageRecipe:
+    return ImageRecipe((file,), "uint8", window=(row, column, IMAGE_PIXELS, IMAGE_PIXELS), **how)
 
 
 # (title, sensor, origin of the real images or None, recipes)
-CHAPTERS: list[tuple[str, str, str | None, list[Recipe]]] = [
+CHAPTERS: list[tuple[str, str, str | None, list[ImageRecipe]]] = [
     (
         "Sentinel-1 radar",
         "sentinel1-rtc",
@@ -141,8 +148,12 @@ CHAPTERS: list[tuple[str, str, str | None, list[Recipe]]] = [
 ]
 
 
-def find_data(declared: str | Path | None = None) -> Path | None:
-    """The folder of real imagery: as declared, else ``$SKYWEAVE_DATA``, else ``../shared/data``; None if not there.
+def find_imagery(declared: str | Path | None = None) -> Path | None:
+    """Return the folder of real imagery: as declared, else ``$SKYWEAVE_DATA``, else ``../shared/data``; None if not
+    there.
+
+    Args:
+        declared: by the user.
 
     Raises:
         FileNotFoundError: a declared folder does not exist.
@@ -156,8 +167,12 @@ def find_data(declared: str | Path | None = None) -> Path | None:
     return None
 
 
-def collect(data: Path | None) -> list[Chapter]:
-    """Every chapter; a sensor whose files are not in ``data`` shows procedural scenes instead."""
+def collect_chapters(data: Path | None) -> list[Chapter]:
+    """Return every chapter; a sensor whose files are not there shows procedural scenes instead.
+
+    Args:
+        data: folder of real imagery.
+    """
     chapters = []
     for title, sensor, origin, recipes in CHAPTERS:
         files = [file for recipe in recipes for file in recipe.files]
@@ -166,13 +181,17 @@ def collect(data: Path | None) -> list[Chapter]:
         else:
             known = get_sensor(sensor)
             distance = 0.03 if title.startswith("Drone") else known.ground_sample_distance
-            scenes = [procedural_scene(known, seed, SIDE, distance) for seed in range(3)]
+            scenes = [procedural_scene(known, seed, IMAGE_PIXELS, distance) for seed in range(3)]
             chapters.append(Chapter(title, "procedural scenes, no measurements", False, scenes))
     return chapters
 
 
-def mosaic(parts: Sequence[Observation]) -> Observation:
-    """Images of one sensor and grid, joined by their georeference; gaps are invalid. North is up in all of them."""
+def join_images(parts: Sequence[Observation]) -> Observation:
+    """Join images of one sensor and grid by their georeference; gaps are invalid. North is up in all of them.
+
+    Args:
+        parts: at least one image.
+    """
     transforms = [part.geotransform.affine for part in parts if part.geotransform is not None]
     if len(transforms) != len(parts):
         raise DataError(f"{parts[0].source}: images without georeference cannot be joined")

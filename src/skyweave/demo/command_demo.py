@@ -4,11 +4,15 @@ import argparse
 import json
 import sys
 
-SECONDS = 16.0
+FLEET_SECONDS = 16.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "demo",
         help="a report on imagery of every sensor",
@@ -28,9 +32,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--fleet",
         type=float,
-        default=SECONDS,
+        default=FLEET_SECONDS,
         metavar="SECONDS",
-        help=f"for which a fleet of four processes runs at least; 0: none (default: {SECONDS:.0f})",
+        help=f"for which a fleet of four processes runs at least; 0: none (default: {FLEET_SECONDS:.0f})",
     )
     parser.add_argument("--port", type=int, help="of the fleet's live page (default: 8470, or any that is free)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -38,7 +42,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report and say where it is; returns 0."""
+    """Write the report, say where it is and return 0.
+
+    Args:
+        args: parsed options.
+    """
     from rich.console import Console
 
     from skyweave.demo import write_report
@@ -53,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             perception=args.perception,
             fleet_seconds=args.fleet,
             port=args.port,
-            told=lambda text: console.print(text, highlight=False),
+            report_status=lambda text: console.print(text, highlight=False),
         )
     if args.json:
         print(json.dumps({**vars(report), "path": str(report.path)}))
@@ -64,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     for title, (error, guess) in report.errors.items():
         print(f"{title:22} {'real' if title in report.real else 'procedural':10} {error:6.2f}  {guess:6.2f}")
     print("\nan unseen crossing     alone  together")
-    for name, (alone, together) in report.scores.items():
-        print(f"{name:20} {alone:7.2f}  {together:8.2f}")
+    for name, (ego_only, collaborative) in report.scores.items():
+        print(f"{name:20} {ego_only:7.2f}  {collaborative:8.2f}")
     if report.fleet is not None:
         print("\na fleet of processes")
         for name, value in report.fleet.items():

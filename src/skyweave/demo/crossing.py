@@ -7,24 +7,24 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from skyweave import project_to_bev
 from skyweave.backbone import Backbone
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
 from skyweave.demo.figures import PAPER, feature_map
-from skyweave.mapping import project_to_bev
 from skyweave.recordings.recording import RecordedScene
 from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
 PATCH_SIZE = 8
-METRES, CELL = 100.0, 1.0  # of the map that is shown
-SIDE = 300  # pixels of a map
-SPREAD = 4  # a patch far away covers many cells: it is laid down as so many points a side
+MAP_SIZE_M, CELL_M = 100.0, 1.0  # of the map that is shown
+MAP_PIXELS = 300  # pixels of a map
+SAMPLES_PER_PATCH = 4  # a patch far away covers many cells: it is laid down as so many points a side
 
 
 @dataclass(frozen=True)
-class Crossing:
+class CrossingFigures:
     """Pictures, each (rows, columns, 3) uint8.
 
     Attributes:
@@ -44,21 +44,27 @@ class Crossing:
     seen: dict[str, int]
 
 
-def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> Crossing:
-    """Embed every picture of one frame and place its features on the ground."""
+def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int = 0) -> CrossingFigures:
+    """Embed every image of one frame and place its features on the ground.
+
+    Args:
+        scene: of several platforms.
+        backbone: that embeds.
+        number: of the frame.
+    """
     frame = scene.frames[number]
     names = tuple(sorted(frame.captures))
-    middle = np.mean([_looked_at(frame.captures[name].geometry, scene.ground) for name in names], axis=0)
-    grid = MapGrid.around(float(middle[0]), float(middle[1]), METRES, CELL, scene.crs)
-    maps, moments = [], RunningCovariance(backbone.config.width)
+    middle = np.mean([_viewed_point(frame.captures[name].geometry, scene.ground) for name in names], axis=0)
+    grid = MapGrid.around(float(middle[0]), float(middle[1]), MAP_SIZE_M, CELL_M, scene.crs)
+    maps, covariance = [], RunningCovariance(backbone.config.width)
     for name in names:
         features = backbone.embed(frame.captures[name].load(), PATCH_SIZE).dense()[0].clone()
         maps.append(features - features.mean((1, 2), keepdim=True))  # what a picture has in common says little
-        moments.add(maps[-1].flatten(1).T.numpy())
-    colours = moments.principal_components()
+        covariance.add(maps[-1].flatten(1).T.numpy())
+    colours = covariance.principal_components()
     placed = [
         project_to_bev(
-            functional.interpolate(features[None], scale_factor=SPREAD, mode="bilinear")[0],
+            functional.interpolate(features[None], scale_factor=SAMPLES_PER_PATCH, mode="bilinear")[0],
             frame.captures[name].geometry,
             grid,
             ground=scene.ground,
@@ -71,7 +77,7 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
     mean = total / visible.sum(0).clamp(min=1)
     objects = frame.annotations
     shares = objects.visibility if objects else {}
-    return Crossing(
+    return CrossingFigures(
         names=names,
         views=[np.asarray(draw_capture(frame, name)) for name in names],
         features=[feature_map(m.numpy(), np.ones(m.shape[1:], bool), colours) for m in maps],
@@ -85,7 +91,7 @@ def make_crossing(scene: RecordedScene, backbone: Backbone, number: int = 0) -> 
     )
 
 
-def simulated_crossing() -> RecordedScene:
+def simulate_crossing() -> RecordedScene:
     """One moment of four drones around a crossing; always the same."""
     from skyweave.simulator.config import CameraConfig, PlatformConfig, WorldConfig
     from skyweave.simulator.world import simulate_scene
@@ -96,7 +102,7 @@ def simulated_crossing() -> RecordedScene:
     return simulate_scene(WorldConfig(name="crossing", frames=1, platforms=[drones]), 0)
 
 
-def _looked_at(geometry: CameraGeometry, ground: Ground) -> np.ndarray:
+def _viewed_point(geometry: CameraGeometry, ground: Ground) -> np.ndarray:
     """(3,) where the middle of the picture meets the ground; below the camera where it does not."""
     ray = geometry.world_from_camera[:3, 2]
     depth = float(ground.depth(geometry.position, ray[None])[0])
@@ -106,4 +112,4 @@ def _looked_at(geometry: CameraGeometry, ground: Ground) -> np.ndarray:
 def _enlarged(features: np.ndarray, seen: np.ndarray, colours: PrincipalComponents) -> np.ndarray:
     image = feature_map(features, seen, colours)
     image[~seen] = PAPER
-    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(image).resize((MAP_PIXELS, MAP_PIXELS), Image.Resampling.NEAREST))

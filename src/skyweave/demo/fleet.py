@@ -6,7 +6,6 @@ does not come is an error that says so, never a wait without end.
 
 import json
 import os
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,37 +16,39 @@ from typing import Any
 import numpy as np
 import torch
 
-from skyweave.collaboration.weights import holds_collaboration, load_collaboration
+from skyweave import load
 from skyweave.core.errors import DataError
 from skyweave.demo.fleet_figure import draw_fleet
-from skyweave.demo.perception import unseen_scenes
+from skyweave.demo.perception import simulate_unseen_scenes
+from skyweave.demo.ports import is_free
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame
 from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
 from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.fleet.sources.base import platform_captures
-from skyweave.perception.weights import load_perception
+from skyweave.perception import PerceptionModel
 from skyweave.recordings.recording import RecordedScene
 
-PACES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between frames: the first that the machine keeps up with
-SPARE = 1.5  # times the work of a moment that should fit between two
-BUDGET = 4_000  # bytes a frame
+INTERVALS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between frames: the first that the machine keeps up with
+WORK_MARGIN = 1.5  # times the work of a moment that should fit between two
+BUDGET_BYTES = 4_000  # bytes a frame
 FRAMES = 16  # of the recording
-MOMENTS, LEAST = 12, 16.0  # that are scored, and seconds for which it runs at least
+SCORED_FRAMES, MIN_SECONDS = 12, 16.0  # that are scored, and seconds for which it runs at least
 
 
 @dataclass(frozen=True)
-class FleetShown:
+class FleetFigures:
     """What a fleet did.
 
     Attributes:
-        names: of the platforms. features: whether they told features, not only boxes. pace: seconds between frames.
-        picture: (rows, columns, 3) uint8, like the live page.
+        names: of the platforms. features: whether they report_status features, not only boxes. pace: seconds between
+            frames.
+        image: (rows, columns, 3) uint8, like the live page.
         address: at which the live page was.
-        own, together, offline: mean average precision of each platform alone, of the fleet's pictures, and of the same
-            moments with everything told at once.
-        pictures, expected: how many were made, and how many moments there were.
-        whole: frames of others in a picture, on average.
+        ego_only, collaborative, offline: mean average precision of each platform alone, of the fleet, and of the same
+            frames with all messages at once.
+        scenes, expected: fused scenes that were made, and frames that there were.
+        whole: frames of others in a fused scene, on average.
         bytes_sent: by platform, of a frame. budget: bytes that it might have had.
         latency: seconds from capture to picture (half of them, 99 of 100).
         starting: seconds until all heard all. seconds: that were played.
@@ -56,12 +57,12 @@ class FleetShown:
     names: tuple[str, ...]
     features: bool
     pace: float
-    picture: np.ndarray
+    image: np.ndarray
     address: str
-    own: float
-    together: float
+    ego_only: float
+    collaborative: float
     offline: float
-    pictures: int
+    scenes: int
     expected: int
     whole: float
     bytes_sent: dict[str, float]
@@ -71,12 +72,12 @@ class FleetShown:
     seconds: float
 
     def figures(self) -> dict[str, float]:
-        """The numbers, plain."""
+        """Return the numbers by name."""
         return {
-            "mAP own": self.own,
-            "mAP fleet": self.together,
+            "mAP own": self.ego_only,
+            "mAP fleet": self.collaborative,
             "mAP offline": self.offline,
-            "pictures": self.pictures,
+            "fused scenes": self.scenes,
             "expected": self.expected,
             "bytes a frame": float(np.mean(list(self.bytes_sent.values()))),
             "latency p50": self.latency[0],
@@ -86,7 +87,14 @@ class FleetShown:
 
 
 def check_fleet(port: int | None = None) -> None:
-    """Raise ``ValueError`` for what keeps a fleet from running here: a missing library, a port that is taken."""
+    """Check that a fleet can run here.
+
+    Args:
+        port: of the live page; None: any that is free.
+
+    Raises:
+        DataError: a library is missing, or the port is taken.
+    """
     try:
         import aiohttp  # noqa: F401
         import prometheus_client  # noqa: F401
@@ -99,71 +107,72 @@ def check_fleet(port: int | None = None) -> None:
         raise DataError(f"port {port} is taken; give another with --port, or none for any that is free")
 
 
-def make_fleet(
+def run_demo_fleet(
     weights: str | Path,
     port: int | None = None,
-    moments: int = MOMENTS,
-    least: float = LEAST,
-    told: Callable[[str], None] = lambda text: None,
-) -> FleetShown:
+    scored_frames: int = SCORED_FRAMES,
+    min_seconds: float = MIN_SECONDS,
+    report_status: Callable[[str], None] = lambda text: None,
+) -> FleetFigures:
     """Run a fleet over a crossing that it never saw, serve its page meanwhile, and score what it made.
 
     Args:
         weights: of a perception model. Where a codec is among them features travel, else boxes.
         port: of the live page; None: the usual one, or any that is free.
-        moments: that are scored.
-        least: seconds that it runs at least, for people to watch.
-        told: called with what happens, one line each.
+        scored_frames: that are scored.
+        min_seconds: seconds that it runs at least, for people to watch.
+        report_status: called with what happens, one line each.
 
     Raises:
         ValueError: what is missing, taken or broken. TimeoutError: the nodes do not come together.
     """
     check_fleet(port)
-    from skyweave.demo.fleet_run import fleet_config, running
+    from skyweave.demo.fleet_run import fleet_config, run_fleet
     from skyweave.fleet.sinks.scene_file import read_saved_scenes
     from skyweave.fleet.sinks.score import score_fleet
     from skyweave.recordings.nuscenes import load_recording
 
-    features = holds_collaboration(weights)
-    make = _perceivers(weights, features)
-    pace = _pace(make)
-    scene = unseen_scenes(1, FRAMES, pace)[0]
+    model = load(weights)
+    features = not isinstance(model, PerceptionModel)
+    make = _perceivers(model, features)
+    pace = _choose_interval(make)
+    scene = simulate_unseen_scenes(1, FRAMES, pace)[0]
     names = tuple(sorted({capture.platform for capture in scene.frames[0].captures.values()}))
-    seconds = max(moments * pace, least)
+    seconds = max(scored_frames * pace, min_seconds)
     with tempfile.TemporaryDirectory(prefix="skyweave-fleet-") as name:
         folder = Path(name)
-        told("recording a crossing")
+        report_status("recording a crossing")
         _write(folder / "recording", scene)
-        told("starting a fleet")
+        report_status("starting a fleet")
         kind = "intermediate_fusion" if features else "late_fusion"
-        with running(fleet_config(names, folder, kind, str(weights), pace, BUDGET), port) as fleet:
-            told(f"a fleet runs: watch it at {fleet.address}")
+        with run_fleet(fleet_config(names, folder, kind, str(weights), pace, BUDGET_BYTES), port) as fleet:
+            report_status(f"a fleet runs: watch it at {fleet.address}")
             begin = time.time()
             fleet.watch(seconds)
             end = time.time()
-            picture = draw_fleet(json.loads(fleet.state.to_json()), fleet.state.jpeg)
+            image = draw_fleet(json.loads(fleet.state.to_json()), fleet.state.jpeg)
             sent = {name: fleet.status(name) for name in names}
         scene = load_recording(folder / "recording").scenes[0]  # as the nodes saw it
         scenes = [saved for name in names for saved in read_saved_scenes(folder / f"{name}.jsonl", begin, end - pace)]
-        told("the same moments offline")
-        found = score_fleet(scene, scenes, {name: make() for name in names}, pace, BUDGET)
-    return FleetShown(
+        report_status("the same frames offline")
+        score = score_fleet(scene, scenes, {name: make() for name in names}, pace, BUDGET_BYTES)
+    return FleetFigures(
         names=names,
         features=features,
         pace=pace,
-        picture=picture,
+        image=image,
         address=fleet.address,
-        own=found.ego_only,
-        together=found.live,
-        offline=found.offline,
-        pictures=found.scenes,
-        expected=found.expected,
-        whole=found.complete_peers,
+        ego_only=score.ego_only,
+        collaborative=score.live,
+        offline=score.offline,
+        scenes=score.scenes,
+        expected=score.expected,
+        whole=score.complete_peers,
         bytes_sent={
             name: status["bytes_sent"].get("frame", 0) / max(status["frames_sent"], 1) for name, status in sent.items()
         },
-        budget=BUDGET,
-        latency=(found.latency(0.5), found.latency(0.99)),
+        budget=BUDGET_BYTES,
+        latency=(score.latency(0.5), score.latency(0.99)),
         starting=fleet.starting,
         seconds=seconds,
     )
@@ -177,44 +186,30 @@ def _write(folder: Path, scene: RecordedScene) -> None:
     finish_recording(folder, scene.name, {"val": [scene.name]})
 
 
-def _perceivers(weights: str | Path, features: bool) -> Callable[[], Perceiver[Any]]:
-    """Makes new ones of a model that is read once."""
-    if features:
-        collaborative = load_collaboration(weights)
-        return lambda: IntermediateFusionPerceiver(collaborative)
-    model = load_perception(weights)
-    return lambda: LateFusionPerceiver(model)
+def _perceivers(model: Any, features: bool) -> Callable[[], Perceiver[Any]]:
+    """Return what makes new perceivers of one model."""
+    kind = IntermediateFusionPerceiver if features else LateFusionPerceiver
+    return lambda: kind(model)
 
 
-def _pace(make: Callable[[], Perceiver[Any]]) -> float:
+def _choose_interval(make: Callable[[], Perceiver[Any]]) -> float:
     """Seconds between frames that a process for each platform can keep up with here."""
-    scene, threads = unseen_scenes(1, 2)[0], torch.get_num_threads()
+    scene, threads = simulate_unseen_scenes(1, 2)[0], torch.get_num_threads()
     names = sorted({capture.platform for capture in scene.frames[0].captures.values()})
     perceivers, place = {name: make() for name in names}, WorldFrame(scene.crs, scene.ground)
     torch.set_num_threads(1)  # like a node
     try:
         seconds = []
         for frame in scene.frames:
-            moments = {name: moment for name in names if (moment := platform_captures(frame, name, 0)) is not None}
-            for moment in moments.values():
-                for capture in moment.captures.values():
+            inputs = {name: given for name in names if (given := platform_captures(frame, name, 0)) is not None}
+            for given in inputs.values():
+                for capture in given.captures.values():
                     capture.load()
             began = time.perf_counter()
-            perceive_together(perceivers, moments, place, BUDGET)
+            perceive_together(perceivers, inputs, place, BUDGET_BYTES)
             seconds.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(threads)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    needed = SPARE * min(seconds) / min(cores, len(names))
-    return next((pace for pace in PACES if pace >= needed), PACES[-1])
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody serves on it."""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    needed = WORK_MARGIN * min(seconds) / min(cores, len(names))
+    return next((pace for pace in INTERVALS_S if pace >= needed), INTERVALS_S[-1])

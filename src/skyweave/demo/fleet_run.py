@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.core.errors import DataError
-from skyweave.demo.fleet import is_free
+from skyweave.demo.ports import is_free
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.sinks.dashboard import serve_in_background
 from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
@@ -19,12 +19,12 @@ from skyweave.fleet.supervisor.supervisor import Supervisor
 
 NAME = "demo"
 PAGE_PORT = 8470
-STARTING = 90.0  # seconds for the nodes to come together
-ENDED = 3  # times that a node may end before that is an error
+START_TIMEOUT_S = 90.0  # seconds for the nodes to come together
+MAX_RESTARTS = 3  # times that a node may end before that is an error
 
 
 @dataclass
-class Running:
+class RunningFleet:
     """A fleet that runs.
 
     Attributes:
@@ -39,43 +39,61 @@ class Running:
     starting: float = 0.0
 
     def watch(self, seconds: float) -> None:
-        """Let it run; raises ``ValueError`` as soon as a node does not stay up."""
+        """Let the fleet run.
+
+        Args:
+            seconds: for which.
+
+        Raises:
+            DataError: a node does not stay up.
+        """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._check()
             time.sleep(0.1)
 
     def come_together(self, within: float) -> None:
-        """Wait until each platform's picture has had all others in it.
+        """Wait until each platform has fused messages of all others.
 
-        A machine that is too busy for that may go on after half the time, with whatever its nodes hear; raises
-        ``TimeoutError`` if a platform makes no picture at all.
+        A machine that is too busy for that may go on after half the time, with whatever its nodes receive.
+
+        Args:
+            within: seconds.
+
+        Raises:
+            TimeoutError: a platform publishes no fused scene at all.
         """
         began, names = time.monotonic(), self.config.platforms
-        silent, apart = set(names), set(names)
-        while apart:
+        silent, waiting = set(names), set(names)
+        while waiting:
             self._check()
             for name, scene in json.loads(self.state.to_json())["platforms"].items():
                 silent.discard(name)
                 if len(scene["peer_frames"]) == len(names) - 1:
-                    apart.discard(name)
+                    waiting.discard(name)
             passed = time.monotonic() - began
             if passed > within / 2 and not silent:
                 break
             if passed > within:
-                late = ", ".join(sorted(silent))
-                raise TimeoutError(f"no picture of {late} in {within:.0f} s. {self._last_words(*sorted(silent))}")
+                missing = ", ".join(sorted(silent))
+                raise TimeoutError(
+                    f"no fused scene of {missing} in {within:.0f} s. {self._last_words(*sorted(silent))}"
+                )
             time.sleep(0.1)
         self.starting = time.monotonic() - began
 
     def status(self, name: str) -> dict[str, Any]:
-        """What a node says of itself."""
+        """Return what a node says of itself.
+
+        Args:
+            name: of the platform.
+        """
         content: dict[str, Any] = json.loads((Path(self.config.state) / f"{name}.status.json").read_text("utf-8"))
         return content
 
     def _check(self) -> None:
         for process in self.supervisor.processes:
-            if len(process.exit_codes) >= ENDED:
+            if len(process.exit_codes) >= MAX_RESTARTS:
                 raise DataError(f"{process.name} does not stay up. {self._last_words(process.name)}")
 
     def _last_words(self, *names: str) -> str:
@@ -88,11 +106,17 @@ class Running:
 
 
 @contextmanager
-def running(config: FleetConfig, port: int | None = None, within: float = STARTING) -> Iterator[Running]:
-    """A fleet with its page, for as long as the context lasts.
+def run_fleet(config: FleetConfig, port: int | None = None, within: float = START_TIMEOUT_S) -> Iterator[RunningFleet]:
+    """Run a fleet with its page, for as long as the context lasts.
+
+    Args:
+        config: of the fleet.
+        port: of the page; None: the usual one, or any that is free.
+        within: seconds in which all must have heard all.
 
     Raises:
-        ValueError: a node does not stay up, or the page's port is taken. TimeoutError: they do not come together.
+        DataError: a node does not stay up, or the page's port is taken.
+        TimeoutError: they do not come together.
     """
     supervisor, stop = Supervisor(config), threading.Event()
     thread = threading.Thread(target=supervisor.run, args=(stop,), name="supervisor", daemon=True)
@@ -102,7 +126,7 @@ def running(config: FleetConfig, port: int | None = None, within: float = STARTI
         state, close = watch_fleet(config.name, open_subscriber_session(config.name, endpoints, None, NAME))
         try:
             with serve_in_background(state, _page_port() if port is None else port) as address:
-                fleet = Running(config, supervisor, state, address)
+                fleet = RunningFleet(config, supervisor, state, address)
                 fleet.come_together(within)
                 yield fleet
         finally:
@@ -115,7 +139,16 @@ def running(config: FleetConfig, port: int | None = None, within: float = STARTI
 def fleet_config(
     names: tuple[str, ...], folder: Path, kind: str, weights: str, pace: float, budget: int
 ) -> FleetConfig:
-    """Nodes that play ``folder/recording`` and save their pictures there; ports that are free."""
+    """Return nodes that play ``folder/recording`` and save their fused scenes there, on ports that are free.
+
+    Args:
+        names: of the platforms.
+        folder: with the recording.
+        kind: of the perceiver.
+        weights: of the model.
+        pace: seconds between frames.
+        budget: bytes a frame.
+    """
     source = {"kind": "recording", "path": str(folder / "recording"), "interval": pace}
     options = {
         "max_wait": 0.9 * pace,

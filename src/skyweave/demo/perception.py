@@ -1,4 +1,6 @@
-"""A moment that the perception model never saw: boxes, instances and forecasts of one platform, and of all together."""
+"""A moment that the perception model never saw: boxes, instances and forecasts of one platform, and of all
+collaborative.
+"""
 
 import time
 from collections.abc import Sequence
@@ -16,21 +18,22 @@ from skyweave.perception.prediction import ScenePrediction, predict
 from skyweave.recordings.recording import Annotations, RecordedScene
 from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
-SURE = 0.3  # score from which a box is drawn
+MIN_DRAWN_SCORE = 0.3  # score from which a box is drawn
 SCORES = ("mAP", "IoU", "VPQ")
 FRAMES = 8  # of a scene; the middle one is shown
 
 
 @dataclass(frozen=True)
-class Perceived:
+class PerceptionFigures:
     """Pictures, each (rows, columns, 3) uint8, and scores.
 
     Attributes:
         names: of the platforms, the one that perceives first.
-        views: of each, with the boxes that all together find.
-        truth, own, together: the map with what is there, what the first platform finds alone, and what all find:
+        views: of each, with the boxes that all collaborative find.
+        truth, ego_only, collaborative: the map with what is there, what the first platform finds alone, and what all
+            find:
             boxes, instances as filled cells, and where each will be in the next seconds.
-        scores: over all moments shown and not shown: metric to (alone, together).
+        scores: over all moments shown and not shown: metric to (alone, collaborative).
         samples: how many moments these are of.
         seconds: that one moment of all platforms took.
     """
@@ -38,43 +41,54 @@ class Perceived:
     names: tuple[str, ...]
     views: list[np.ndarray]
     truth: np.ndarray
-    own: np.ndarray
-    together: np.ndarray
+    ego_only: np.ndarray
+    collaborative: np.ndarray
     scores: dict[str, tuple[float, float]]
     samples: int
     seconds: float
 
 
-def make_perceived(scenes: Sequence[RecordedScene], model: PerceptionModel) -> Perceived:
-    """Perceive every moment of some scenes, and draw one of them."""
+def make_perception_figures(scenes: Sequence[RecordedScene], model: PerceptionModel) -> PerceptionFigures:
+    """Perceive every frame of some scenes, and draw one of them.
+
+    Args:
+        scenes: with annotations.
+        model: to perceive with.
+    """
     samples = PerceptionDataset(scenes, model.config)
     single = ego_only_dataset(samples)
     shown = FRAMES // 2
     sample = samples[shown]
     started = time.perf_counter()
-    found = predict(model, collate([sample]))[0]
+    prediction = predict(model, collate([sample]))[0]
     seconds = time.perf_counter() - started
-    lonely = predict(model, collate([single[shown]]))[0]
+    ego_prediction = predict(model, collate([single[shown]]))[0]
     scene = scenes[0]
     truth = np.asarray(draw_map(scene, sample.frame_index, sample.grid))
-    with_boxes = _with_boxes(scene, sample, found)
+    with_boxes = _with_boxes(scene, sample, prediction)
     frame = with_boxes.frames[sample.frame_index]
     by_platform = {capture.platform: name for name, capture in frame.captures.items()}
-    every, own = (evaluate(model, one, batch_size=2, tracks=False).values for one in (samples, single))
-    return Perceived(
+    every, ego_only = (evaluate(model, one, batch_size=2, tracks=False).values for one in (samples, single))
+    return PerceptionFigures(
         names=sample.platforms,
         views=[np.asarray(draw_capture(frame, by_platform[name])) for name in sample.platforms],
         truth=truth,
-        own=_drawn(scene, sample, lonely),
-        together=_drawn(scene, sample, found),
-        scores={name: (own[name], every[name]) for name in SCORES if name in every},
+        ego_only=_draw_prediction(scene, sample, ego_prediction),
+        collaborative=_draw_prediction(scene, sample, prediction),
+        scores={name: (ego_only[name], every[name]) for name in SCORES if name in every},
         samples=len(samples),
         seconds=seconds,
     )
 
 
-def unseen_scenes(count: int = 2, frames: int = FRAMES, interval: float = 0.5) -> list[RecordedScene]:
-    """Crossings among tall buildings and many trees, of a seed that no training uses; always the same."""
+def simulate_unseen_scenes(count: int = 2, frames: int = FRAMES, interval: float = 0.5) -> list[RecordedScene]:
+    """Simulate crossings among tall buildings and many trees, of a seed that no training uses; always the same.
+
+    Args:
+        count: scenes.
+        frames: of each.
+        interval: seconds between frames.
+    """
     from skyweave.simulator.config import (
         CameraConfig,
         PlatformConfig,
@@ -105,10 +119,10 @@ def unseen_scenes(count: int = 2, frames: int = FRAMES, interval: float = 0.5) -
     return [simulate_scene(world, index) for index in range(count)]
 
 
-def _with_boxes(scene: RecordedScene, sample: PerceptionSample, found: ScenePrediction) -> RecordedScene:
-    """The scene, its annotations being what was found."""
-    assert found.detections is not None
-    sure = found.detections.select(np.flatnonzero(found.detections.scores >= SURE))
+def _with_boxes(scene: RecordedScene, sample: PerceptionSample, prediction: ScenePrediction) -> RecordedScene:
+    """The scene, its annotations being the predicted boxes."""
+    assert prediction.detections is not None
+    sure = prediction.detections.select(np.flatnonzero(prediction.detections.scores >= MIN_DRAWN_SCORE))
     names = tuple(str(number) for number in range(len(sure)))
     boxes = Annotations(sure.boxes, sure.velocities, sure.categories, names)
     frames = list(scene.frames)
@@ -116,21 +130,23 @@ def _with_boxes(scene: RecordedScene, sample: PerceptionSample, found: ScenePred
     return replace(scene, frames=frames)
 
 
-def _drawn(scene: RecordedScene, sample: PerceptionSample, found: ScenePrediction) -> np.ndarray:
+def _draw_prediction(scene: RecordedScene, sample: PerceptionSample, prediction: ScenePrediction) -> np.ndarray:
     """The map with boxes, instances and forecasts."""
-    image = draw_map(_with_boxes(scene, sample, found), sample.frame_index, sample.grid)
-    if found.instances is not None:
-        cells = found.instances[0].identities
+    image = draw_map(_with_boxes(scene, sample, prediction), sample.frame_index, sample.grid)
+    if prediction.instances is not None:
+        cells = prediction.instances[0].identities
         colours = np.array([(0, 0, 0), *(name_colour(f"object {i}") for i in range(1, int(cells.max()) + 1))], np.uint8)
         layer = Image.fromarray(colours[cells]).resize(image.size, Image.Resampling.NEAREST)
         mask = Image.fromarray(np.where(cells > 0, 110, 0).astype(np.uint8)).resize(image.size)
         image.paste(layer, (0, 0), mask)
-    if found.trajectories is not None and found.detections is not None:
+    if prediction.trajectories is not None and prediction.detections is not None:
         drawing = ImageDraw.Draw(image)
         scale = image.width / sample.grid.columns
-        paths = found.trajectories.most_probable()
-        for start, path, score in zip(found.detections.boxes.centres, paths, found.detections.scores, strict=False):
-            if score >= SURE:
+        paths = prediction.trajectories.most_probable()
+        for start, path, score in zip(
+            prediction.detections.boxes.centres, paths, prediction.detections.scores, strict=False
+        ):
+            if score >= MIN_DRAWN_SCORE:
                 cells = sample.grid.cells_from_world(np.vstack([start[:2], path]))
                 drawing.line([(column * scale, row * scale) for row, column in cells], fill=(255, 255, 255), width=2)
     return np.asarray(image)

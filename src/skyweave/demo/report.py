@@ -13,11 +13,11 @@ import skyweave
 from skyweave.backbone import ModelCard
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.images.png import encode_png
-from skyweave.demo.collection import collect, find_data
-from skyweave.demo.crossing import Crossing, make_crossing, simulated_crossing
-from skyweave.demo.fleet import FleetShown, check_fleet, make_fleet
-from skyweave.demo.perception import Perceived, make_perceived, unseen_scenes
-from skyweave.demo.sensor_chapter import Pages, Row, make_pages
+from skyweave.demo.collection import collect_chapters, find_imagery
+from skyweave.demo.crossing import CrossingFigures, make_crossing_figures, simulate_crossing
+from skyweave.demo.fleet import FleetFigures, check_fleet, run_demo_fleet
+from skyweave.demo.perception import PerceptionFigures, make_perception_figures, simulate_unseen_scenes
+from skyweave.demo.sensor_chapter import ChapterFigures, ImageFigures, make_chapter_figures
 from skyweave.fleet.supervisor.fork_server import preload_libraries
 from skyweave.perception.weights import load_perception
 from skyweave.pretraining.weights import load_autoencoder
@@ -50,19 +50,19 @@ def write_report(
     perception: str | Path = PERCEPTION,
     fleet_seconds: float = 0.0,
     port: int | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    report_status: Callable[[str], None] = lambda text: None,
 ) -> DemoReport:
     """Embed and reconstruct imagery of every sensor and write ``folder/report.html``.
 
     Args:
         folder: where to; made if need be.
         weights: a shipped name or a checkpoint that holds its decoder.
-        data: folder of real imagery; default as ``find_data``. Sensors without any show procedural scenes.
+        data: folder of real imagery; default as ``find_imagery``. Sensors without any show procedural scenes.
         progress: called with (chapter, done, total).
         perception: a shipped name or a checkpoint of a perception model.
         fleet_seconds: for which a fleet of processes runs at least; 0: none.
         port: of the fleet's live page; None: the usual one, or any that is free.
-        told: called with what the fleet does, a line each.
+        report_status: called with what the fleet does, a line each.
 
     Raises:
         ValueError: among others, a fleet that cannot run here; said before anything is done.
@@ -71,54 +71,63 @@ def write_report(
     if fleet_seconds:
         check_fleet(port)
         preload_libraries()
-    found = find_data(data)
+    imagery = find_imagery(data)
     model, card = load_autoencoder(weights)
-    chapters = collect(found)
+    chapters = collect_chapters(imagery)
     pages, total = [], len(chapters) + 2 + bool(fleet_seconds)
     for number, chapter in enumerate(chapters):
         if progress is not None:
             progress(chapter.title, number, total)
-        pages.append(make_pages(chapter, model))
+        pages.append(make_chapter_figures(chapter, model))
     if progress is not None:
         progress("a simulated crossing", len(chapters), total)
-    crossing = make_crossing(simulated_crossing(), model.backbone)
+    crossing = make_crossing_figures(simulate_crossing(), model.backbone)
     if progress is not None:
         progress("three tasks", len(chapters) + 1, total)
-    perceived = make_perceived(unseen_scenes(), load_perception(perception))
+    perceived = make_perception_figures(simulate_unseen_scenes(), load_perception(perception))
     fleet = None
     if fleet_seconds:
         if progress is not None:
             progress("a fleet", len(chapters) + 2, total)
-        fleet = make_fleet(perception, port, least=fleet_seconds, told=told)
+        fleet = run_demo_fleet(perception, port, min_seconds=fleet_seconds, report_status=report_status)
     path = Path(folder) / "report.html"
     parameters = sum(parameter.numel() for parameter in model.backbone.parameters())
     with write_aside(path) as aside:
-        aside.write_text(render(pages, card, parameters, crossing, perceived, fleet), encoding="utf-8")
+        aside.write_text(render_page(pages, card, parameters, crossing, perceived, fleet), encoding="utf-8")
     titles = {real: tuple(c.title for c in chapters if c.real is real) for real in (True, False)}
     errors = {
-        own.chapter.title: (_mean([row.error for row in own.rows]), _mean([row.guess for row in own.rows]))
-        for own in pages
+        page.chapter.title: (_mean([row.error for row in page.rows]), _mean([row.guess for row in page.rows]))
+        for page in pages
     }
     figures = None if fleet is None else fleet.figures()
     return DemoReport(path, titles[True], titles[False], errors, perceived.scores, figures)
 
 
-def render(
-    pages: list[Pages],
+def render_page(
+    pages: list[ChapterFigures],
     card: ModelCard,
     parameters: int,
-    crossing: Crossing,
-    perceived: Perceived,
-    fleet: FleetShown | None = None,
+    crossing: CrossingFigures,
+    perceived: PerceptionFigures,
+    fleet: FleetFigures | None = None,
 ) -> str:
-    """The page as HTML."""
+    """Return the page as HTML.
+
+    Args:
+        pages: of all sensors.
+        card: of the backbone.
+        parameters: of the backbone.
+        crossing: the simulated frame.
+        perceived: what the perception model predicts.
+        fleet: what the fleet did; None where none was run.
+    """
     style = (resources.files("skyweave.demo") / "report.css").read_text(encoding="utf-8")
-    real = [own.chapter.title for own in pages if own.chapter.real]
-    procedural = [own.chapter.title for own in pages if not own.chapter.real]
+    real = [page.chapter.title for page in pages if page.chapter.real]
+    procedural = [page.chapter.title for page in pages if not page.chapter.real]
     shown = f"Real imagery: {', '.join(real)}. " if real else "No real imagery was found. "
     if procedural:
         shown += f"Procedural scenes, drawn by the program and measured by nobody: {', '.join(procedural)}."
-    links = "".join(f'<a href="#{_anchor(own)}">{html.escape(own.chapter.title)}</a>' for own in pages)
+    links = "".join(f'<a href="#{_anchor(page)}">{html.escape(page.chapter.title)}</a>' for page in pages)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -133,12 +142,12 @@ def render(
 <h1>One backbone for every sensor</h1>
 <p class="lead">The same {parameters / 1e6:.1f} million weights (<b>{html.escape(card.name)}</b>, fingerprint
 <code>{html.escape(card.fingerprint)}</code>) read every image below: radar, multispectral, hyperspectral, thermal,
-from orbit and from a drone. Nothing is tuned to a sensor; the model is told what each band measures.</p>
+from orbit and from a drone. Nothing is tuned to a sensor; the model is report_status what each band measures.</p>
 <p>{html.escape(shown)}</p>
 <nav>{links}</nav>
 </header>
 <main>
-{"".join(_section(own) for own in pages)}
+{"".join(_section(page) for page in pages)}
 {_crossing(crossing)}
 {_perceived(perceived)}
 {"" if fleet is None else _fleet(fleet)}
@@ -158,39 +167,39 @@ most like it in the other images, by cosine; 1 is the same.</p>
 """
 
 
-def _section(own: Pages) -> str:
-    chapter = own.chapter
+def _section(page: ChapterFigures) -> str:
+    chapter = page.chapter
     kind = "real" if chapter.real else "procedural"
-    searches = "".join(_search(pictures) for pictures in own.searches)
-    where = "the other images" if len(own.rows) > 1 else "the same image"
-    return f"""<section id="{_anchor(own)}">
+    searches = "".join(_search(images) for images in page.searches)
+    where = "the other images" if len(page.rows) > 1 else "the same image"
+    return f"""<section id="{_anchor(page)}">
 <h2>{html.escape(chapter.title)} <span class="{kind}">{kind}</span></h2>
-<p>{html.escape(chapter.origin)}. Embedding an image took {own.embed_seconds * 1000:.0f} ms, reconstructing it
-{own.reconstruct_seconds * 1000:.0f} ms.</p>
+<p>{html.escape(chapter.origin)}. Embedding an image took {page.embed_seconds * 1000:.0f} ms, reconstructing it
+{page.reconstruct_seconds * 1000:.0f} ms.</p>
 <div class="grid">
 <div class="head">Input</div><div class="head">Hidden</div><div class="head">Reconstruction</div>
 <div class="head">Principal components</div>
-{"".join(_row(row, chapter.title) for row in own.rows)}</div>
+{"".join(_row(row, chapter.title) for row in page.rows)}</div>
 <h3>Search: a patch, and what is most like it in {where}</h3>
 {searches}
 </section>
 """
 
 
-def _crossing(own: Crossing) -> str:
+def _crossing(page: CrossingFigures) -> str:
     """The simulated moment: one row a platform, then the map."""
     rows = "".join(
-        _figure(view, f"{name}: sees {own.seen.get(name, 0)} of {own.objects} objects")
+        _figure(view, f"{name}: sees {page.seen.get(name, 0)} of {page.objects} objects")
         + _figure(features, f"{name}: features")
         + _figure(placed, f"{name}: on the map")
-        for name, view, features, placed in zip(own.names, own.views, own.features, own.placed, strict=True)
+        for name, view, features, placed in zip(page.names, page.views, page.features, page.placed, strict=True)
     )
-    maps = _figure(own.fused, "all platforms' features") + _figure(
-        own.overview, "all pictures on the map, the objects and the views"
+    maps = _figure(page.fused, "all platforms' features") + _figure(
+        page.overview, "all pictures on the map, the objects and the views"
     )
     return f"""<section id="crossing">
 <h2>One map for every platform <span class="procedural">simulated</span></h2>
-<p>{len(own.names)} drones over a crossing, none of which sees everything. The backbone reads each picture; every
+<p>{len(page.names)} drones over a crossing, none of which sees everything. The backbone reads each picture; every
 feature is laid where its ray meets the ground, on one grid that is fixed to the Earth, so features of different
 platforms meet without any warping.</p>
 <div class="grid three">
@@ -203,98 +212,98 @@ platforms meet without any warping.</p>
 """
 
 
-def _perceived(own: Perceived) -> str:
+def _perceived(page: PerceptionFigures) -> str:
     """What the perception model finds: alone and together."""
     views = "".join(
         _figure(view, f"{name}{' (perceives)' if number == 0 else ''}: boxes that all together find")
-        for number, (name, view) in enumerate(zip(own.names, own.views, strict=True))
+        for number, (name, view) in enumerate(zip(page.names, page.views, strict=True))
     )
     maps = (
-        _figure(own.truth, "what is there, also where nobody looks")
-        + _figure(own.own, f"what {own.names[0]} finds alone")
-        + _figure(own.together, "what all find together")
+        _figure(page.truth, "what is there, also where nobody looks")
+        + _figure(page.ego_only, f"what {page.names[0]} finds alone")
+        + _figure(page.collaborative, "what all find together")
     )
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{alone:.2f}</td><td>{together:.2f}</td></tr>"
-        for name, (alone, together) in own.scores.items()
+        f"<tr><th>{html.escape(name)}</th><td>{ego_only:.2f}</td><td>{collaborative:.2f}</td></tr>"
+        for name, (ego_only, collaborative) in page.scores.items()
     )
     return f"""<section id="three-tasks">
 <h2>Three tasks from one map <span class="procedural">simulated</span></h2>
 <p>A crossing that the model never saw. Boxes, instances (filled) and where everything will be in the next two seconds
-(white) come from one map on which the platforms' features lie; {len(own.names)} platforms took
-{1000 * own.seconds:.0f} ms. What one cannot see, behind a house or out of its picture, others see for it.</p>
+(white) come from one map on which the platforms' features lie; {len(page.names)} platforms took
+{1000 * page.seconds:.0f} ms. What one cannot see, behind a house or out of its picture, others see for it.</p>
 <div class="grid two">
 {views}</div>
 <div class="grid maps">
 {maps}</div>
-<table><tr><th>{own.samples} moments</th><th>alone</th><th>together</th></tr>{rows}</table>
+<table><tr><th>{page.samples} moments</th><th>alone</th><th>together</th></tr>{rows}</table>
 </section>
 """
 
 
-def _fleet(own: FleetShown) -> str:
+def _fleet(page: FleetFigures) -> str:
     """What a fleet of processes did."""
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{sent:.0f}</td><td>{sent * 8 / own.pace / 1000:.1f}</td></tr>"
-        for name, sent in own.bytes_sent.items()
+        f"<tr><th>{html.escape(name)}</th><td>{sent:.0f}</td><td>{sent * 8 / page.pace / 1000:.1f}</td></tr>"
+        for name, sent in page.bytes_sent.items()
     )
     return f"""<section id="fleet">
 <h2>A fleet that runs <span class="procedural">simulated</span></h2>
-<p>{len(own.names)} processes, one a platform, each with its own cameras and the same weights, told each other over
-Zenoh on this machine {"coded features and boxes" if own.features else "the boxes that they found"}, for
-{own.seconds:.0f} seconds at a frame every {own.pace:g} s. Each made its own
-picture of what all of them see. {own.pictures} of {own.expected} pictures were made, with {own.whole:.1f} others'
-frames in each; {own.starting:.0f} s after they were started all heard all.</p>
-{_figure(own.picture, "the fleet at its end, as its live page draws it: footprints, boxes, forecasts, links")}
+<p>{len(page.names)} processes, one a platform, each with its own cameras and the same weights, sent each other over
+Zenoh on this machine {"coded features and boxes" if page.features else "the boxes that they found"}, for
+{page.seconds:.0f} seconds at a frame every {page.pace:g} s. Each made its own
+picture of what all of them see. {page.scenes} of {page.expected} pictures were made, with {page.whole:.1f} others'
+frames in each; {page.starting:.0f} s after they were started all heard all.</p>
+{_figure(page.image, "the fleet at its end, as its live page draws it: footprints, boxes, forecasts, links")}
 <table><tr><th>mean average precision</th><th></th></tr>
-<tr><th>each platform alone</th><td>{own.own:.2f}</td></tr>
-<tr><th>the fleet, live</th><td>{own.together:.2f}</td></tr>
-<tr><th>the same moments, everything told at once</th><td>{own.offline:.2f}</td></tr></table>
-<table><tr><th>told</th><th>bytes a frame</th><th>kbit/s to each other</th></tr>{rows}</table>
+<tr><th>each platform alone</th><td>{page.ego_only:.2f}</td></tr>
+<tr><th>the fleet, live</th><td>{page.collaborative:.2f}</td></tr>
+<tr><th>the same frames, all messages at once</th><td>{page.offline:.2f}</td></tr></table>
+<table><tr><th>sent by</th><th>bytes a frame</th><th>kbit/s to each other</th></tr>{rows}</table>
 <table><tr><th>from capture to picture</th><th></th></tr>
-<tr><th>half of them within</th><td>{own.latency[0]:.2f} s</td></tr>
-<tr><th>99 of 100 within</th><td>{own.latency[1]:.2f} s</td></tr></table>
+<tr><th>half of them within</th><td>{page.latency[0]:.2f} s</td></tr>
+<tr><th>99 of 100 within</th><td>{page.latency[1]:.2f} s</td></tr></table>
 <p>Against everything that any of them sees. Latency is of this machine, which runs all of them.</p>
 </section>
 """
 
 
-def _figure(picture: np.ndarray, caption: str) -> str:
-    return f"<figure>{_image(picture, caption)}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
+def _figure(image: np.ndarray, caption: str) -> str:
+    return f"<figure>{_image(image, caption)}<figcaption>{html.escape(caption)}</figcaption></figure>\n"
 
 
-def _row(row: Row, title: str) -> str:
+def _row(row: ImageFigures, title: str) -> str:
     captions = (
         row.note,
         "three quarters hidden",
         f"error {row.error:.2f}; painting the mean: {row.guess:.2f}",
         f"{row.components.shape[0]} x {row.components.shape[1]} patches",
     )
-    pictures = (row.image, row.masked, row.reconstruction, row.components)
+    images = (row.image, row.masked, row.reconstruction, row.components)
     cells = (
-        f"<figure>{_image(picture, f'{title}: {caption}')}<figcaption>{caption}</figcaption></figure>\n"
-        for picture, caption in zip(pictures, captions, strict=True)
+        f"<figure>{_image(image, f'{title}: {caption}')}<figcaption>{caption}</figcaption></figure>\n"
+        for image, caption in zip(images, captions, strict=True)
     )
     return "".join(cells)
 
 
-def _search(pictures: list[tuple[np.ndarray, float]]) -> str:
-    (query, _), *found = pictures
+def _search(images: list[tuple[np.ndarray, float]]) -> str:
+    (query, _), *matches = images
     cells = [f'<figure class="query">{_image(query, "query patch")}<figcaption>query</figcaption></figure>']
     cells += [
-        f"<figure>{_image(picture, 'similar patch')}<figcaption>{similarity:.2f}</figcaption></figure>"
-        for picture, similarity in found
+        f"<figure>{_image(image, 'similar patch')}<figcaption>{similarity:.2f}</figcaption></figure>"
+        for image, similarity in matches
     ]
     return f'<div class="search">{"".join(cells)}</div>\n'
 
 
-def _image(picture: np.ndarray, text: str) -> str:
-    data = base64.b64encode(encode_png(picture)).decode("ascii")
+def _image(image: np.ndarray, text: str) -> str:
+    data = base64.b64encode(encode_png(image)).decode("ascii")
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(text)}">'
 
 
-def _anchor(own: Pages) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in own.chapter.title.lower())
+def _anchor(page: ChapterFigures) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in page.chapter.title.lower())
 
 
 def _mean(values: list[float]) -> float:

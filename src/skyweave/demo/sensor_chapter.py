@@ -1,4 +1,4 @@
-"""What the model makes of one sensor's images, as pictures and figures."""
+"""What the model makes of one sensor's images, as search_images and figures."""
 
 import time
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from skyweave.core.images.principal_components import RunningCovariance
 from skyweave.core.observation import Observation
 from skyweave.data.batch import stack_observations
 from skyweave.demo.collection import Chapter
-from skyweave.demo.figures import Stretch, colour, cut, feature_map, shown, stretch_of
-from skyweave.demo.neighbours import Search, search
+from skyweave.demo.figures import Stretch, crop_patch, feature_map, percentile_stretch, render_colour, valid_pixels
+from skyweave.demo.neighbours import SearchResult, search_patches
 from skyweave.pretraining import MaskedAutoencoder
 
-FINE_GRID = 40
+MIN_FINE_CELLS = 40
 """Cells a side that a feature map should have at least, where the model can give them."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One image: pictures (rows, columns, 3) uint8, and the error of the hidden pixels.
+class ImageFigures:
+    """One image: search_images (rows, columns, 3) uint8, and the error of the hidden pixels.
 
     ``error`` is the root mean square over hidden valid pixels in standard deviations of the sensor's bands;
     ``guess`` is the same for the image's own visible mean of each band.
@@ -36,24 +36,30 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Pages:
+class ChapterFigures:
     """All that the report says of one sensor.
 
     Attributes:
         rows: one an image.
-        searches: query and found patches, as framed pictures with their similarity.
+        searches: query and found patches, as framed search_images with their similarity.
         embed_seconds, reconstruct_seconds: an image, mean.
     """
 
     chapter: Chapter
-    rows: list[Row]
+    rows: list[ImageFigures]
     searches: list[list[tuple[np.ndarray, float]]]
     embed_seconds: float
     reconstruct_seconds: float
 
 
-def make_pages(chapter: Chapter, model: MaskedAutoencoder, mask_ratio: float = 0.75) -> Pages:
-    """Embed, mask and reconstruct every image of a chapter, and search among its patches."""
+def make_chapter_figures(chapter: Chapter, model: MaskedAutoencoder, mask_ratio: float = 0.75) -> ChapterFigures:
+    """Embed, mask and reconstruct every image of a chapter, and search among its patches.
+
+    Args:
+        chapter: images of one sensor.
+        model: with its decoder.
+        mask_ratio: share of hidden patches.
+    """
     backbone = model.backbone
     fine_size = _fine_patch_size(chapter.observations, backbone.config.patch_size)
     started = time.perf_counter()
@@ -61,26 +67,27 @@ def make_pages(chapter: Chapter, model: MaskedAutoencoder, mask_ratio: float = 0
     embed_seconds = (time.perf_counter() - started) / len(features)
     fine = [backbone.embed(observation, fine_size) for observation in chapter.observations]
 
-    moments = RunningCovariance(backbone.config.width)
-    for own in fine:
-        moments.add(own.tokens[0][own.valid[0]].numpy())
-    colours = moments.principal_components()
+    covariance = RunningCovariance(backbone.config.width)
+    for embedded in fine:
+        covariance.add(embedded.tokens[0][embedded.valid[0]].numpy())
+    colours = covariance.principal_components()
 
     rows, stretches, seconds = [], [], 0.0
-    for seed, (observation, own) in enumerate(zip(chapter.observations, fine, strict=True)):
+    for seed, (observation, embedded) in enumerate(zip(chapter.observations, fine, strict=True)):
         started = time.perf_counter()
         prediction, hidden = model.reconstruct(stack_observations([observation]), mask_ratio, seed)
         seconds += time.perf_counter() - started
-        stretch = stretch_of(observation)
-        components = feature_map(own.dense()[0].numpy(), own.valid[0].view(own.grid).numpy(), colours)
+        stretch = percentile_stretch(observation)
+        components = feature_map(embedded.dense()[0].numpy(), embedded.valid[0].view(embedded.grid).numpy(), colours)
         rows.append(_row(observation, stretch, prediction[0], hidden[0], components))
         stretches.append(stretch)
 
-    found = search(
-        [own.dense()[0].numpy() for own in features], [own.valid[0].view(own.grid).numpy() for own in features]
+    results = search_patches(
+        [embedded.dense()[0].numpy() for embedded in features],
+        [embedded.valid[0].view(embedded.grid).numpy() for embedded in features],
     )
-    pictures = [_search_pictures(one, rows, backbone.config.patch_size) for one in found]
-    return Pages(chapter, rows, pictures, embed_seconds, seconds / len(rows))
+    search_images = [_search_images(one, rows, backbone.config.patch_size) for one in results]
+    return ChapterFigures(chapter, rows, search_images, embed_seconds, seconds / len(rows))
 
 
 def _row(
@@ -89,21 +96,21 @@ def _row(
     prediction: torch.Tensor,
     hidden: torch.Tensor,
     components: np.ndarray,
-) -> Row:
-    usable, sensor = shown(observation), observation.sensor
+) -> ImageFigures:
+    usable, sensor = valid_pixels(observation), observation.sensor
     predicted, mask = prediction.numpy(), hidden.numpy()
-    asked = observation.valid & mask
+    target = observation.valid & mask
     seen = observation.valid & ~mask
     means = (observation.pixels * seen).sum((1, 2)) / np.maximum(seen.sum((1, 2)), 1)
-    spread = sensor.stds[:, None, None]
+    stds = sensor.stds[:, None, None]
     height, width = observation.shape
-    return Row(
-        image=colour(observation.pixels, sensor, stretch, usable),
-        masked=colour(observation.pixels, sensor, stretch, usable & ~mask),
-        reconstruction=colour(predicted, sensor, stretch, usable),
+    return ImageFigures(
+        image=render_colour(observation.pixels, sensor, stretch, usable),
+        masked=render_colour(observation.pixels, sensor, stretch, usable & ~mask),
+        reconstruction=render_colour(predicted, sensor, stretch, usable),
         components=components,
-        error=_root_mean_square((predicted - observation.pixels) / spread, asked),
-        guess=_root_mean_square((means[:, None, None] - observation.pixels) / spread, asked),
+        error=_root_mean_square((predicted - observation.pixels) / stds, target),
+        guess=_root_mean_square((means[:, None, None] - observation.pixels) / stds, target),
         note=f"{height} x {width} px, {observation.ground_sample_distance:.2g} m, {len(sensor)} bands",
     )
 
@@ -112,17 +119,17 @@ def _root_mean_square(values: np.ndarray, where: np.ndarray) -> float:
     return float(np.sqrt(np.square(values[where], dtype=np.float64).mean())) if where.any() else float("nan")
 
 
-def _search_pictures(one: Search, rows: list[Row], patch_size: int) -> list[tuple[np.ndarray, float]]:
+def _search_images(one: SearchResult, rows: list[ImageFigures], patch_size: int) -> list[tuple[np.ndarray, float]]:
     margin = 2 * patch_size
     return [
-        (cut(rows[place.image].image, place.row, place.column, patch_size, margin), place.similarity)
-        for place in (one.query, *one.found)
+        (crop_patch(rows[place.image].image, place.row, place.column, patch_size, margin), place.similarity)
+        for place in (one.query, *one.matches)
     ]
 
 
 def _fine_patch_size(observations: list[Observation], nominal: int) -> int:
-    """The largest halving of the nominal patch with ``FINE_GRID`` cells on the shorter side; at least 2 pixels."""
+    """The largest halving of the nominal patch with ``MIN_FINE_CELLS`` cells on the shorter side; at least 2 pixels."""
     size = nominal
-    while size > 2 and min(min(observation.shape) for observation in observations) / size < FINE_GRID:
+    while size > 2 and min(min(observation.shape) for observation in observations) / size < MIN_FINE_CELLS:
         size //= 2
     return size

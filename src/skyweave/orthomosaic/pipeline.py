@@ -260,9 +260,7 @@ def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
             "--height METRES, or --dem with an elevation model"
         )
     raised = set_height(flight, ratio * flight.height)
-    note = (
-        f"the height above ground, {raised.height:.1f} m, was found from the overlaps: the pictures do not state it"
-    )
+    note = f"the height above ground, {raised.height:.1f} m, was found from the overlaps: the pictures do not state it"
     return replace(raised, notes=(*raised.notes, note))
 
 

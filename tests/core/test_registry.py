@@ -23,7 +23,7 @@ def test_built_in_names_are_imported_when_asked_for(shapes: Registry[type]) -> N
 
 
 def test_an_unknown_name_lists_the_valid_ones(shapes: Registry[type]) -> None:
-    with pytest.raises(UnknownNameError, match="no shape 'orderd', did you mean 'ordered'.*ordered, counted"):
+    with pytest.raises(UnknownNameError, match=r"no shape 'orderd', did you mean 'ordered'.*ordered, counted"):
         shapes["orderd"]
 
 

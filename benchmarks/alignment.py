@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from collaboration import POSE_ERRORS, disturbed
-from skyweave.collaboration.cache import EgoMaps, FeatureCache, build_feature_cache, platform_names
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache, platform_names
+from skyweave.collaboration.observer import EgoMaps
 from skyweave.collaboration.pose_alignment import PoseAligner
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
@@ -74,7 +75,7 @@ def compared(scene: RecordedScene, cache: FeatureCache, metres: float, degrees: 
                 told = replace(theirs.boxes, centres=centres)
                 there = np.linalg.norm(centres - theirs.boxes.centres, axis=1) < FARTHEST
                 aligner = aligners.setdefault((ego, peer), PoseAligner())
-                aligner.see(own.boxes, told.select(np.flatnonzero(there)), wrong[:3, 3])
+                aligner.update(own.boxes, told.select(np.flatnonzero(there)), wrong[:3, 3])
                 if f % EVERY != EVERY - 1:
                     continue
                 ground = seen_by_both(own, theirs, scene)
@@ -82,9 +83,9 @@ def compared(scene: RecordedScene, cache: FeatureCache, metres: float, degrees: 
                 near = np.linalg.norm(before - ground, axis=1) < FARTHEST
                 if near.sum() < LEAST:
                     continue
-                error = aligner.error()
-                correction = error.at(wrong[:3, 3])
-                after = before if correction is None else correction.points(before)
+                error = aligner.estimate()
+                correction = error.correction(wrong[:3, 3])
+                after = before if correction is None else correction.correct_points(before)
                 off = [float(np.median(np.linalg.norm((at - ground)[near], axis=1))) for at in (before, after)]
                 yield *off, float(error.trusted), float(correction is not None)
 
@@ -97,9 +98,9 @@ def placed(points: np.ndarray, true: np.ndarray, wrong: np.ndarray) -> np.ndarra
 
 def seen_by_both(own: EgoMaps, theirs: EgoMaps, scene: RecordedScene) -> np.ndarray:
     """(n, 3) places on the ground."""
-    places = own.grid.cell_centres()[::STRIDE, ::STRIDE][own.visible[::STRIDE, ::STRIDE]]
+    places = own.grid.cell_centres()[::STRIDE, ::STRIDE][own.visible.numpy()[::STRIDE, ::STRIDE]]
     index = theirs.grid.index(places)
-    places = places[(index >= 0) & theirs.visible.ravel()[np.maximum(index, 0)]]
+    places = places[(index >= 0) & theirs.visible.numpy().ravel()[np.maximum(index, 0)]]
     return np.concatenate([places, scene.ground.height(places)[:, None]], 1)
 
 

@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CollaborationConfig
+from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies import STRATEGIES
 from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_model
-from skyweave.collaboration.weights import UNTRAINED, load_collaboration
+from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
 from skyweave.core.geometry.camera import CameraGeometry
@@ -106,7 +106,7 @@ class Bench:
 
     def model(self, strategy: str, seed: int) -> CollaborativeModel:
         """Trained, or read where that was done."""
-        if strategy in UNTRAINED:
+        if not STRATEGIES[strategy].needs_training:
             return CollaborativeModel(self.perception, CollaborationConfig(strategy)).eval()
         folder = self.output / f"{strategy}_{seed}"
         if not (folder / WEIGHTS).exists():
@@ -127,7 +127,7 @@ class Bench:
             return dict(json.loads(kept.read_text()))
         samples = CachedDataset(self.test_scenes, self.perception.config, self.test_cache, self.arguments.platforms)
         found, ledger = evaluate_collaboration(
-            self.model(strategy, seed), samples, conditions, self.arguments.every, told=cache
+            self.model(strategy, seed), samples, conditions, self.arguments.every, sent_cache=cache
         )
         values = {"bytes": ledger.mean, **{metric: found.values[metric] for metric in METRICS}}
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -139,9 +139,10 @@ class Bench:
     def curve(self) -> list[dict[str, object]]:
         rows = []
         for strategy in self.arguments.strategies:
-            free = STRATEGIES[strategy].shares in ("nothing", "everything")
+            kind = STRATEGIES[strategy]
+            free = not (kind.sends_boxes or kind.sends_features)
             for budget in [None] if free else [None if b == "none" else int(b) for b in self.arguments.budgets]:
-                seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
+                seeds = range(self.arguments.seeds if STRATEGIES[strategy].needs_training else 1)
                 found = [
                     self.scores(strategy, seed, EvaluationConditions(budget), self.test_cache, f"budget_{budget}")
                     for seed in seeds
@@ -152,7 +153,7 @@ class Bench:
     def sweeps(self) -> list[dict[str, object]]:
         rows = []
         for strategy in self.arguments.strategies:
-            seeds = range(1 if strategy in UNTRAINED else self.arguments.seeds)
+            seeds = range(self.arguments.seeds if STRATEGIES[strategy].needs_training else 1)
             for sweep in self.arguments.sweep:
                 for conditions in SWEEPS.get(sweep, ()):
                     if sweep == "peers" and conditions.max_peers >= self.arguments.platforms:

@@ -21,7 +21,7 @@ from skyweave.fleet.link.emulated_link import EmulatedLinkConfig
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.perceivers.base import WorldFrame
-from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver
+from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.metrics import evaluate_detection, visible_objects
 from skyweave.recordings.nuscenes import load_recording

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver
+from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
 from skyweave.fleet.sinks.scene_file import read_saved_scenes
 from skyweave.fleet.sinks.score import score_fleet
 from skyweave.recordings.nuscenes import load_recording

@@ -26,8 +26,8 @@ from pathlib import Path
 import torch
 
 from skyweave.backbone import read_checkpoint
-from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import build_feature_cache
+from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_head, train_model

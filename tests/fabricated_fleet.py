@@ -10,7 +10,8 @@ from skyweave.fleet.link.clocks import Clock
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
-from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver, LateFusionPerceiver
+from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
+from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
 from skyweave.perception.model import PerceptionModel
 from skyweave.recordings.recording import Frame
 

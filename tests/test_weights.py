@@ -8,8 +8,8 @@ import torch
 
 import skyweave
 from skyweave.backbone import Backbone, fingerprint, list_weights, load_backbone, read_checkpoint
-from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import build_feature_cache
+from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import load_collaboration

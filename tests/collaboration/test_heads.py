@@ -10,10 +10,10 @@ import torch
 import fabricated_scene as toy
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
-from skyweave.collaboration.batches import CachedDataset
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationConfig
+from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.entropy_tables import codec_fingerprint, freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.train import CollaborationTrainConfig, add_head, train_head
@@ -25,7 +25,7 @@ from skyweave.recordings.recording import RecordedScene
 
 def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
-    config = toy.config().with_heads(["detection", "trajectories"])
+    config = toy.config().with_heads(("detection", "trajectories"))
     perception = PerceptionModel(config, build_backbone(small, [toy.RGB], seed=0)).eval()
     cache: FeatureCache = build_feature_cache(tmp_path / "cache", perception, "toy", scenes[:1])
     model = CollaborativeModel(perception, CollaborationConfig("dual_branch", CodecConfig(low=4, high=6))).eval()
@@ -33,8 +33,8 @@ def test_only_the_new_head_learns(scenes: list[RecordedScene], tmp_path: Path, m
     before = codec_fingerprint(model)
     settings = CollaborationTrainConfig("toy", "", [], optimiser=PerceptionOptimiserConfig(steps=2, batch=1), cells=32)
     samples = CachedDataset(scenes[:1], config, cache)
-    quantised, noisy = DualBranchCodec.quantised, []
-    monkeypatch.setattr(DualBranchCodec, "quantised", lambda *given: noisy.append(given[-1]) or quantised(*given))
+    quantise, noisy = DualBranchCodec.quantise, []
+    monkeypatch.setattr(DualBranchCodec, "quantise", lambda *given: noisy.append(given[-1]) or quantise(*given))
     longer = load_collaboration(train_head(tmp_path / "run", settings, model, "instances", samples))
     card = longer.card
     assert noisy and not any(noisy), "it learns from what comes over the wire, not from quantisation noise"

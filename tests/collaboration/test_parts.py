@@ -10,23 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.collaboration.batches import (
-    CachedDataset,
-    CollaborationDataset,
-    coarse_request,
-    collate_batches,
-    rigid_warp,
-    rigid_warp_boxes,
-)
+from skyweave.collaboration.batches import CollaborationDataset, collate_batches
+from skyweave.collaboration.box_fusion import add_instances, merge_received_boxes
 from skyweave.collaboration.boxes import RASTER_CHANNELS, extrapolate_boxes, merge_boxes, rasterize_boxes
 from skyweave.collaboration.cache import FeatureCache
 from skyweave.collaboration.cell_selection import select_boxes, select_cells
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationLossConfig, ImpairmentConfig
+from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.entropy import EntropyModel, build_entropy_tables, select_contexts
-from skyweave.collaboration.evaluation import merge_received_boxes
+from skyweave.collaboration.impairments import RigidPoseError
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
+from skyweave.collaboration.requests import coarse_request
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.perception.prediction import ScenePrediction, forecast_trajectories
@@ -58,7 +54,7 @@ def test_any_snapped_part_of_a_map_gives_the_same_numbers() -> None:
 def test_rounding_is_that_of_the_wire() -> None:
     codec = DualBranchCodec(8, CodecConfig(low=0, high=6)).eval()
     levels = codec.encode(3 * torch.randn(1, 8, 16, 16), torch.ones(1, 16, 16, dtype=torch.bool))
-    whole = codec.quantised(levels, noisy=False).high.detach()
+    whole = codec.quantise(levels, noisy=False).high.detach()
     assert torch.equal(whole, whole.round())
     wire = codec.quantiser("high").quantise(levels.high.detach().permute(0, 2, 3, 1).numpy())
     assert (whole.permute(0, 2, 3, 1).numpy() == wire).all()
@@ -68,7 +64,7 @@ def test_noise_lets_gradients_through_to_the_features() -> None:
     codec = DualBranchCodec(8, CodecConfig(low=4, high=6))
     torch.nn.init.normal_(codec.from_low.weight)
     maps = torch.randn(1, 8, 16, 16, requires_grad=True)
-    levels = codec.quantised(codec.encode(maps, torch.ones(1, 16, 16, dtype=torch.bool)), noisy=True)
+    levels = codec.quantise(codec.encode(maps, torch.ones(1, 16, 16, dtype=torch.bool)), noisy=True)
     codec.decode(levels, torch.ones(1, 2, 2), torch.zeros(1, 16, 16)).features.square().sum().backward()
     assert maps.grad is not None and maps.grad.abs().sum() > 0
     assert codec.low_step.grad is not None and codec.low_step.grad.abs().sum() > 0
@@ -110,7 +106,7 @@ def test_a_larger_budget_holds_all_that_a_smaller_one_does() -> None:
     assert before is not None and torch.equal(before.high > 0, seen)
 
 
-def test_the_threshold_teaches_usefulness() -> None:
+def test_the_threshold_teaches_saliency() -> None:
     useful = torch.rand(1, 16, 16, requires_grad=True)
     seen = torch.ones(1, 16, 16, dtype=torch.bool)
     sent = select_cells(useful, None, torch.full((1, 16, 16), 20.0), torch.ones(1, 2, 2, dtype=torch.bool), seen,
@@ -145,7 +141,7 @@ def test_boxes_beyond_the_map_are_kept_as_sure_as_they_were_told_where_that_is_a
     inside = merge_received_boxes(alone, [told], make("dual_branch"), {}, GRID, 0).detections
     assert inside is not None and inside.boxes.centres[:, 0].tolist() == [10] and inside.scores[0] < 0.5
     everywhere = merge_received_boxes(
-        alone, [told, boxes((40.5, 0, 0.4))], make("dual_branch"), {}, GRID, 0, beyond=True
+        alone, [told, boxes((40.5, 0, 0.4))], make("dual_branch"), {}, GRID, 0, beyond_map=True
     ).detections
     assert everywhere is not None and len(everywhere.boxes) == 2
     far = int(everywhere.boxes.centres[:, 0].argmax())
@@ -161,7 +157,7 @@ def test_futures_of_told_boxes_are_read_where_the_map_shows_them(make: Make, str
         outputs = model.perception.perceive([maps] * config.history, torch.ones(1, config.history, dtype=torch.bool))
     scene = ScenePrediction({"detection": Detections.empty(None, 0)})
     told = boxes((10.2, -4.7, 0.5), (40, 0, 0.5))  # on the map, and beyond
-    found = merge_received_boxes(scene, [told], model, outputs, GRID, 0, beyond=True)
+    found = merge_received_boxes(scene, [told], model, outputs, GRID, 0, beyond_map=True)
     assert found.detections is not None and found.trajectories is not None and len(found.trajectories) == 2
     place = found.detections.boxes.centres[:, None, None, :2]
     straight = place + found.detections.velocities[:, None, None] * found.trajectories.times[:, None]
@@ -194,8 +190,9 @@ def test_errors_of_pose_move_maps_and_boxes_alike() -> None:
     maps, seen = torch.zeros(1, 64, 64), torch.ones(64, 64, dtype=torch.bool)
     one = boxes((12.5, 8.5, 0.9))
     maps[0, 23, 44] = 1
-    moved_map, _ = rigid_warp(maps, seen, (3.0, -2.0), np.pi / 2, 1.0)
-    there = rigid_warp_boxes(one, (3.0, -2.0), np.pi / 2, GRID).centres[0]
+    error = RigidPoseError((3.0, -2.0), np.pi / 2)
+    moved_map, _ = error.apply_to_map(maps, seen, 1.0)
+    there = error.apply_to_boxes(one, GRID).centres[0]
     row, column = np.argwhere(moved_map[0].numpy() > 0)[0]
     assert (column - 31.5, 31.5 - row) == pytest.approx((there[0], there[1]), abs=1.01)
     assert extrapolate_boxes(one, 2.0).centres[0, :2] == pytest.approx([14.5, 10.5])
@@ -213,7 +210,7 @@ def test_moments_are_a_function_of_seed_and_number(samples: CachedDataset) -> No
     one, other = (CollaborationDataset(samples, ImpairmentConfig(), True, seed=3, cells=24) for _ in range(2))
     for number in (0, 5, 11):
         a, b = one[number], other[number]
-        assert a.own.shape == (1, 2, 16, 24, 24) and a.peers.shape == (1, 2, 3, 16, 24, 24)
+        assert a.ego.shape == (1, 2, 16, 24, 24) and a.peers.shape == (1, 2, 3, 16, 24, 24)
         for name, value in vars(a).items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(value, getattr(b, name)), name
@@ -224,7 +221,7 @@ def test_the_perfect_world_is_perfect(samples: CachedDataset) -> None:
     world = ImpairmentConfig((1e6, 1e6), 0, 0, 0, 0, 0, 0, 0, 0)
     moment = CollaborationDataset(samples, world, True)[2]
     assert torch.equal(moment.peers, moment.clean) and torch.equal(moment.peer_visible, moment.clean_visible)
-    assert not moment.age.any() and not moment.lost.any()
+    assert not moment.age.any() and not moment.packet_loss.any()
 
 
 @pytest.mark.parametrize("strategy", ["dual_branch", "where2comm", "cerf"])
@@ -234,7 +231,7 @@ def test_a_step_teaches_codec_and_strategy_and_leaves_perception(
     model = make(strategy)
     before = {name: value.clone() for name, value in model.perception.state_dict().items()}
     module = CollaborationModule(model, PerceptionOptimiserConfig(steps=2), CollaborationLossConfig())
-    moments = CollaborationDataset(samples, replace(ImpairmentConfig(), ego_only=0, absent=0), model.sends_features)
+    moments = CollaborationDataset(samples, replace(ImpairmentConfig(), ego_only=0, dropped=0), model.sends_features)
     module.train()
     total, parts = module.loss(collate_batches([moments[1], moments[4]]))
     total.backward()
@@ -255,7 +252,7 @@ def test_the_reader_learns_along_and_what_makes_cells_stays(make: Make, samples:
     rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     trunk, codec = next(model.perception.trunk.parameters()), next(model.codec.parameters())
     assert rates[id(trunk)] == pytest.approx(0.1 * rates[id(codec)])
-    moments = CollaborationDataset(samples, replace(ImpairmentConfig(), ego_only=0, absent=0), model.sends_features)
+    moments = CollaborationDataset(samples, replace(ImpairmentConfig(), ego_only=0, dropped=0), model.sends_features)
     module.loss(collate_batches([moments[1], moments[4]]))[0].backward()
     optimiser.step()
     changed = {name for name, value in model.perception.state_dict().items() if not torch.equal(value, before[name])}
@@ -278,12 +275,11 @@ def test_no_cache_is_named(tmp_path: object) -> None:
 
 
 def test_a_received_box_extends_the_instance_it_lies_on_or_is_a_new_one() -> None:
-    from skyweave.collaboration.evaluation import _with_instances
     from skyweave.perception.results import InstanceMap
 
     known = np.zeros((64, 64), int)
     known[31:33, 32:34] = 7  # the west half of a car at (2, 0)
-    maps = _with_instances([InstanceMap(GRID, known, {}, {})] * 2, boxes((2, 0, 0.9), (20, 0, 0.5), (-20, 0, 0.1)), 0.5)
+    maps = add_instances([InstanceMap(GRID, known, {}, {})] * 2, boxes((2, 0, 0.9), (20, 0, 0.5), (-20, 0, 0.1)), 0.5)
     now, later = maps[0].identities, maps[1].identities
     assert set(np.unique(now)) == {0, 7, 9} and (now[31:33, 32:36] == 7).all()
     assert (now == 9).sum() >= 8 and (now[:, :20] == 0).all()

@@ -7,6 +7,7 @@ import torch
 from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies import STRATEGIES
+from skyweave.core.errors import UnknownNameError
 
 Make = Callable[[str], CollaborativeModel]
 
@@ -75,22 +76,22 @@ def test_peers_who_say_something_count(make: Make, name: str) -> None:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @torch.inference_mode()
-def test_usefulness_is_a_number_for_each_cell(make: Make, name: str) -> None:
+def test_saliency_is_a_number_for_each_cell(make: Make, name: str) -> None:
     model = make(name)
     one = told(model)
-    useful = model.strategy.usefulness(one.own, one.own_visible, torch.rand(2, 32, 32), torch.rand(2, 32, 32))
+    useful = model.strategy.saliency_map(one.ego, one.ego_visible, torch.rand(2, 32, 32), torch.rand(2, 32, 32))
     assert useful.shape == (2, 32, 32) and torch.isfinite(useful).all()
 
 
 def test_each_strategy_names_its_source() -> None:
     import sys
 
-    for name, kind in STRATEGIES.items():
+    for name, kind in ((name, STRATEGIES[name]) for name in STRATEGIES):
         text = (sys.modules[kind.__module__].__doc__ or "").lower()
         assert "arxiv" in text or name in ("no_fusion", "full_features", "mean", "cerf", "dual_branch"), name
 
 
 def test_an_unknown_strategy_is_named(make: Make) -> None:
     model = make("no_fusion")
-    with pytest.raises(ValueError, match="no strategy 'telepathy'"):
+    with pytest.raises(UnknownNameError, match="no fusion strategy 'telepathy'"):
         CollaborativeModel(model.perception, replace(model.config, strategy="telepathy"))

@@ -292,7 +292,7 @@ def test_a_model_from_disk_runs_as_a_node_says(tmp_path: Path) -> None:
 def test_maps_of_the_past_move_by_whole_cells() -> None:
     import torch
 
-    from skyweave.collaboration.cache import translate_map
+    from skyweave.collaboration.map_memory import translate_map
     from skyweave.core.geometry.grid import MapGrid
 
     before, after = MapGrid(0, 8, 1.0, 8, 8), MapGrid(3, 6, 1.0, 8, 8)

@@ -1,7 +1,7 @@
-"""What a model is trained and scored on: cached maps of all platforms on the ego's grid, with their past."""
+"""Batches for training: maps of all platforms on the ego's grid, with their past, and what went wrong with the peers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -9,87 +9,38 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skyweave.collaboration.boxes import extrapolate_boxes, rasterize_boxes
-from skyweave.collaboration.cache import SNAP_CELLS, EgoMaps, FeatureCache, Key, platform_names, translate_map
+from skyweave.collaboration.cache import platform_names
 from skyweave.collaboration.cell_selection import select_boxes
 from skyweave.collaboration.config import ImpairmentConfig
+from skyweave.collaboration.dataset import CachedDataset
+from skyweave.collaboration.impairments import PeerImpairments, sample_impairments
+from skyweave.collaboration.observer import SNAP_CELLS, EgoMaps, crop_to_grid
+from skyweave.collaboration.requests import coarse_request
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.batch import PerceptionSample
-from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.dataset import PerceptionDataset
-from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import BoxList
+from skyweave.wire.sizes import BOX_BYTES
 
-MAX_SHIFT_BLOCKS = 2  # coarse cells by which a training map is moved at most
-
-
-class CachedDataset(PerceptionDataset):
-    """Samples without pictures, on snapped grids: what `skyweave.perception.evaluation.evaluate` scores on.
-
-    The ego is the platform ``frame mod platforms``, so that all take turns.
-    """
-
-    def __init__(
-        self,
-        scenes: Sequence[RecordedScene],
-        config: PerceptionConfig,
-        cache: FeatureCache,
-        platforms: int = 4,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(scenes, config, None, platforms, seed)
-        self.cache = cache
-
-    def __getitem__(self, number: int) -> PerceptionSample:
-        s, f = self.index[number]
-        names = platform_names(self.scenes[s].frames[f])
-        return self.sample(number, names[f % len(names)])
-
-    def sample(
-        self, number: int, ego: str, shift: tuple[int, int] = (0, 0), cells: int | None = None
-    ) -> PerceptionSample:
-        """One moment as seen by a platform, its map moved by so many cells south and east, and of so many a side."""
-        s, f = self.index[number]
-        scene, frame = self.scenes[s], self.scenes[s].frames[f]
-        names = [ego, *(name for name in platform_names(frame) if name != ego)][: self.platforms]
-        whole = self.cache[scene.name, f, ego].grid
-        cells, (rows, columns) = cells or self.config.map.cells, whole.shape
-        north = whole.north - (rows - cells) // 2 - shift[0]
-        west = whole.west + (columns - cells) // 2 + shift[1]
-        grid = MapGrid(west, north, whole.resolution, cells, cells, whole.crs)
-        objects = self.timelines[s].objects_at(f, grid, names)
-        moments: list[list[object]] = [[] for _ in range(self.config.history)]
-        return PerceptionSample(moments, grid, scene.ground, objects, scene.name, f, ego, tuple(names), frame.time)  # type: ignore[arg-type]
-
-    def keys(self, number: int, platform: str) -> list[Key | None]:
-        """For each of the model's frames, the oldest first, where the cache has a platform's map; None: nowhere."""
-        s, f = self.index[number]
-        scene = self.scenes[s]
-        keys: list[Key | None] = []
-        for past in self.timelines[s].past_frames(scene.frames[f].time):
-            key = (scene.name, past, platform) if past is not None else None
-            keys.append(key if key is not None and key in self.cache else None)
-        return keys
+MAX_SHIFT_BLOCKS = 2  # by which a training map is moved
 
 
 @dataclass(frozen=True)
-class CollaborationBatch:
-    """A batch for training; peers are those of the ego, in any order.
+class PeerTensors:
+    """One peer in one frame, on the ego's grid; stacked, all peers in all frames.
 
     Attributes:
-        own: (batch, frames, channels, rows, columns), the oldest frame first; own_visible: (batch, frames, rows,
-            columns) bool.
-        peers: (batch, frames, peers, channels, rows, columns) as they see them, errors of pose included; peer_visible.
-        clean: the same without errors, for the teacher; clean_visible.
-        boxes: (batch, frames, peers, box channels, rows, columns) drawn.
-        box_bytes, budget, lost: (batch, frames, peers) bytes, bytes and share of chunks.
-        wanted: (batch, frames, peers, rows, columns) 0 to 1: what was asked for.
-        age: (batch, frames, peers) seconds.
-        present: (batch, frames) bool: whether there is such a frame.
-        samples: with their objects.
+        peers: (channels, rows, columns) as the peer sends it, errors of its pose included.
+        peer_visible: (rows, columns) bool.
+        clean: (channels, rows, columns) without impairments, for the teacher.
+        clean_visible: (rows, columns) bool.
+        boxes: (box channels, rows, columns) rasterised, as they arrive.
+        box_bytes: that its boxes take.
+        budget: bytes of its frame.
+        packet_loss: share of its chunks that are lost.
+        request: (rows, columns) 0 to 1: what was asked for.
+        age: seconds.
     """
 
-    own: Tensor
-    own_visible: Tensor
     peers: Tensor
     peer_visible: Tensor
     clean: Tensor
@@ -97,22 +48,61 @@ class CollaborationBatch:
     boxes: Tensor
     box_bytes: Tensor
     budget: Tensor
-    lost: Tensor
-    wanted: Tensor
+    packet_loss: Tensor
+    request: Tensor
+    age: Tensor
+
+
+PEER_FIELDS = tuple(field.name for field in fields(PeerTensors))
+
+
+@dataclass(frozen=True)
+class CollaborationBatch:
+    """A batch for training; peers are those of the ego, in any order.
+
+    Attributes:
+        ego: (batch, frames, channels, rows, columns), the oldest frame first.
+        ego_visible: (batch, frames, rows, columns) bool.
+        peers: (batch, frames, peers, channels, rows, columns); this and the following as in `PeerTensors`.
+        peer_visible: (batch, frames, peers, rows, columns) bool.
+        clean: (batch, frames, peers, channels, rows, columns).
+        clean_visible: (batch, frames, peers, rows, columns) bool.
+        boxes: (batch, frames, peers, box channels, rows, columns).
+        box_bytes: (batch, frames, peers).
+        budget: (batch, frames, peers) bytes.
+        packet_loss: (batch, frames, peers) share.
+        request: (batch, frames, peers, rows, columns) 0 to 1.
+        age: (batch, frames, peers) seconds.
+        present: (batch, frames) bool: whether there is such a frame.
+        samples: with their objects.
+    """
+
+    ego: Tensor
+    ego_visible: Tensor
+    peers: Tensor
+    peer_visible: Tensor
+    clean: Tensor
+    clean_visible: Tensor
+    boxes: Tensor
+    box_bytes: Tensor
+    budget: Tensor
+    packet_loss: Tensor
+    request: Tensor
     age: Tensor
     present: Tensor
     samples: list[PerceptionSample]
 
 
 class CollaborationDataset(Dataset[CollaborationBatch]):
-    """Batches of one, with everything imperfect drawn from the seed and the number.
+    """Batches of one, with all impairments drawn from the seed and the number.
 
     Args:
         samples: of the training scenes.
-        impairments: how imperfect.
+        impairments: how often and how much goes wrong.
         features: whether features travel beside boxes.
         peers: how many a sample has at most.
-        cells: side of the part of the map that a step sees, a multiple of 8; None: all.
+        seed: of everything random.
+        cells: along a side of the part of the map that a step sees, a multiple of 8; None: all.
     """
 
     def __init__(
@@ -133,180 +123,142 @@ class CollaborationDataset(Dataset[CollaborationBatch]):
     def __getitem__(self, number: int) -> CollaborationBatch:
         generator = np.random.default_rng([self.seed, number])
         number %= len(self.samples)
+        sample = self._sample(number, generator)
+        others = [name for name in sample.platforms if name != sample.ego]
+        generator.shuffle(others)
+        others = others[: self.peers]
+        drawn = dict(zip(others, sample_impairments(self.impairments, len(others), generator), strict=True))
+        helpful = [sample.ego, *(name for name, one in drawn.items() if not (one.dropped or one.irrelevant))]
+        platforms = np.array([sample.platforms.index(name) for name in helpful])
+        sample = replace(sample, objects=sample.objects.observed_by(platforms))
+        return self._batch(number, sample, drawn, generator)
+
+    def _sample(self, number: int, generator: np.random.Generator) -> PerceptionSample:
+        """Return the sample as a random platform sees it, its map moved at random by whole blocks."""
         s, f = self.samples.index[number]
         names = platform_names(self.samples.scenes[s].frames[f])
         ego = names[int(generator.integers(len(names)))]
-        free = (self.samples.config.map.cells - (self.cells or self.samples.config.map.cells)) // (2 * SNAP_CELLS)
-        shift = generator.integers(-MAX_SHIFT_BLOCKS - free, MAX_SHIFT_BLOCKS + free + 1, 2) * SNAP_CELLS
-        sample = self.samples.sample(number, ego, (int(shift[0]), int(shift[1])), self.cells)
-        others = [name for name in sample.platforms if name != ego]
-        generator.shuffle(others)
-        others = others[: self.peers]
-        flaws = _drawn(self.impairments, len(others), generator)
-        there = [ego, *(name for name, peer in zip(others, flaws, strict=True) if not (peer.absent or peer.useless))]
-        platforms = np.array([sample.platforms.index(name) for name in there])
-        sample = replace(sample, objects=sample.objects.observed_by(platforms))
-        return _moments(self.samples, number, sample, others, flaws, generator, self.features)
+        side = self.samples.config.map.cells
+        blocks = MAX_SHIFT_BLOCKS + (side - (self.cells or side)) // (2 * SNAP_CELLS)
+        shift = generator.integers(-blocks, blocks + 1, 2) * SNAP_CELLS
+        return self.samples.sample(number, ego, (int(shift[0]), int(shift[1])), self.cells)
 
+    def _batch(
+        self,
+        number: int,
+        sample: PerceptionSample,
+        peers: dict[str, PeerImpairments],
+        generator: np.random.Generator,
+    ) -> CollaborationBatch:
+        cache, channels = self.samples.cache, self.samples.config.lift.channels
+        ego_keys = self.samples.keys(number, sample.ego)
+        ego_maps = [crop_to_grid(cache.get(key), sample.grid, channels) for key in ego_keys]
+        frames: list[list[PeerTensors]] = []
+        for step, (_, visible) in enumerate(ego_maps):
+            request = torch.from_numpy(coarse_request([visible.numpy()]))
+            frames.append([
+                self._peer(number, step, name, impairments, sample.grid, request, generator)
+                for name, impairments in peers.items()
+            ])  # fmt: skip
+        return CollaborationBatch(
+            torch.stack([features for features, _ in ego_maps])[None],
+            torch.stack([visible for _, visible in ego_maps])[None],
+            present=torch.tensor([[key is not None for key in ego_keys]]),
+            samples=[sample],
+            **_stack_peers(frames),
+        )
 
-@dataclass(frozen=True)
-class _Peer:
-    """What is wrong with one peer."""
-
-    budget: float
-    offset: tuple[float, float]
-    turn: float
-    late: bool
-    lost: float
-    absent: bool
-    boxes_only: bool
-    useless: bool
-
-
-def _drawn(impairments: ImpairmentConfig, peers: int, generator: np.random.Generator) -> list[_Peer]:
-    budget = float(np.exp(generator.uniform(*np.log(impairments.budget))))
-    lost = generator.uniform(0, impairments.packet_loss) if generator.random() < 0.5 else 0.0
-    noisy, alone = generator.random() < 0.5, generator.random() < impairments.ego_only
-    strength = generator.uniform(0, 2) if noisy else 0.0
-    result = []
-    for _ in range(peers):
-        x, y, turn = generator.normal(0, 1, 3) * strength
-        late, absent, only, useless = generator.random(4) < (
-            impairments.delayed, impairments.absent, impairments.boxes_only, impairments.irrelevant,
+    def _peer(
+        self,
+        number: int,
+        step: int,
+        name: str,
+        impairments: PeerImpairments,
+        grid: MapGrid,
+        request: Tensor,
+        generator: np.random.Generator,
+    ) -> PeerTensors:
+        """Return one peer in one frame."""
+        cache, channels = self.samples.cache, self.samples.config.lift.channels
+        key = self.samples.keys(number, name)[step]
+        helpful = not (impairments.dropped or impairments.irrelevant)
+        clean, clean_visible = crop_to_grid(cache.get(key) if helpful else None, grid, channels)
+        sent, age = self._sent(number, step, name, impairments, grid, generator)
+        maps, visible = crop_to_grid(sent, grid, channels)
+        boxes = None if sent is None else extrapolate_boxes(sent.boxes, age)
+        if impairments.pose_error:
+            maps, visible = impairments.pose_error.apply_to_map(maps, visible, grid.resolution)
+            boxes = None if boxes is None else impairments.pose_error.apply_to_boxes(boxes, grid)
+        if impairments.boxes_only:
+            visible = torch.zeros_like(visible)
+        boxes, box_bytes = self._arrived_boxes(boxes, impairments, generator)
+        return PeerTensors(
+            maps, visible, clean, clean_visible,
+            rasterize_boxes(boxes, grid, len(self.samples.config.categories)),
+            torch.tensor(box_bytes), torch.tensor(impairments.budget_bytes),
+            torch.tensor(float(impairments.packet_loss.rate)), request, torch.tensor(age),
         )  # fmt: skip
-        offset = (float(x) * impairments.position_std, float(y) * impairments.position_std)
-        turned = np.deg2rad(impairments.heading_std) * float(turn)
-        result.append(_Peer(budget, offset, turned, bool(late), lost, bool(absent) or alone, bool(only), bool(useless)))
-    return result
+
+    def _sent(
+        self,
+        number: int,
+        step: int,
+        name: str,
+        impairments: PeerImpairments,
+        grid: MapGrid,
+        generator: np.random.Generator,
+    ) -> tuple[EgoMaps | None, float]:
+        """Return the maps that a peer's message of one frame holds, and their age in seconds."""
+        keys, cache = self.samples.keys(number, name), self.samples.cache
+        key, age = keys[step], 0.0
+        if impairments.delayed and step > 0:
+            key, age = keys[step - 1], self.samples.config.interval
+        if impairments.irrelevant:
+            scene = self.samples.scenes[int(generator.integers(len(self.samples.scenes)))]
+            other = (scene.name, int(generator.integers(len(scene.frames))), name)
+            key = other if other in cache else None
+        sent = None if impairments.dropped else cache.get(key)
+        if sent is not None and impairments.irrelevant:
+            sent = replace(sent, grid=centre_grid_on(sent.grid, grid))
+        return sent, age
+
+    def _arrived_boxes(
+        self, boxes: BoxList | None, impairments: PeerImpairments, generator: np.random.Generator
+    ) -> tuple[BoxList | None, float]:
+        """Return the boxes that arrive, and the bytes that were spent on boxes; they travel in the first chunk."""
+        if boxes is None:
+            return None, 0.0
+        boxes = select_boxes(boxes, impairments.budget_bytes, self.features and not impairments.boxes_only)
+        lost = impairments.packet_loss.sample(generator)
+        return None if lost else boxes, BOX_BYTES * len(boxes)
 
 
-def _moments(
-    samples: CachedDataset,
-    number: int,
-    sample: PerceptionSample,
-    others: Sequence[str],
-    peers: Sequence[_Peer],
-    generator: np.random.Generator,
-    features: bool,
-) -> CollaborationBatch:
-    cache, grid, config = samples.cache, sample.grid, samples.config
-    classes = len(config.categories)
-    mine = [None if key is None else cache[key] for key in samples.keys(number, sample.ego)]
-    columns: dict[str, list[list[Tensor]]] = {name: [] for name in _STACKED}
-    own, seen = [], []
-    for step, own_moment in enumerate(mine):
-        maps, visible = crop_to_grid(own_moment, grid, config.lift.channels)
-        own.append(maps)
-        seen.append(visible)
-        wanted = coarse_request([visible.numpy()])
-        rows: dict[str, list[Tensor]] = {name: [] for name in _STACKED}
-        for name, peer in zip(others, peers, strict=True):
-            keys = samples.keys(number, name)
-            key = keys[step]
-            known = None if key is None or peer.absent or peer.useless else cache[key]
-            clean, clean_visible = crop_to_grid(known, grid, config.lift.channels)
-            age = 0.0
-            if peer.late and step > 0:
-                key, age = keys[step - 1], config.interval
-            if peer.useless:
-                scene = samples.scenes[int(generator.integers(len(samples.scenes)))]
-                at = (scene.name, int(generator.integers(len(scene.frames))), name)
-                key = at if at in cache else None
-            told = None if key is None or peer.absent else cache[key]
-            if told is not None and peer.useless:
-                told = replace(told, grid=centre_grid_on(told.grid, grid))
-            maps, visible = crop_to_grid(told, grid, config.lift.channels)
-            boxes = None if told is None else extrapolate_boxes(told.boxes, age)
-            if peer.turn or any(peer.offset):
-                maps, visible = rigid_warp(maps, visible, peer.offset, peer.turn, grid.resolution)
-                boxes = None if boxes is None else rigid_warp_boxes(boxes, peer.offset, peer.turn, grid)
-            if boxes is not None:
-                boxes = select_boxes(boxes, peer.budget, features and not peer.boxes_only)
-            kept = 0 if boxes is None else len(boxes)
-            if boxes is not None and generator.random() < peer.lost:  # the first chunk
-                boxes = None
-            if peer.boxes_only:
-                visible = torch.zeros_like(visible)
-            values = {
-                "peers": maps, "peer_visible": visible, "clean": clean, "clean_visible": clean_visible,
-                "boxes": rasterize_boxes(boxes, grid, classes), "wanted": torch.from_numpy(wanted),
-                "box_bytes": torch.tensor(11.5 * kept), "budget": torch.tensor(peer.budget),
-                "lost": torch.tensor(peer.lost), "age": torch.tensor(age),
-            }  # fmt: skip
-            for field, value in values.items():
-                rows[field].append(value.float() if value.dtype == torch.float64 else value)
-        for field in _STACKED:
-            columns[field].append(rows[field])
-    stacked = {name: torch.stack([torch.stack(row) for row in rows])[None] for name, rows in columns.items()}
-    present = torch.tensor([[moment is not None for moment in mine]])
-    return CollaborationBatch(
-        torch.stack(own)[None], torch.stack(seen)[None], present=present, samples=[sample], **stacked
-    )
+def _stack_peers(frames: Sequence[Sequence[PeerTensors]]) -> dict[str, Tensor]:
+    """Return each field of all peers in all frames as (1, frames, peers, ...)."""
+    return {
+        name: torch.stack([torch.stack([getattr(peer, name) for peer in peers]) for peers in frames])[None]
+        for name in PEER_FIELDS
+    }
 
 
-_STACKED = (
-    "peers", "peer_visible", "clean", "clean_visible", "boxes", "box_bytes", "budget", "lost", "wanted", "age"
-)  # fmt: skip
+def collate_batches(batches: Sequence[CollaborationBatch]) -> CollaborationBatch:
+    """Join batches of one to one batch.
 
-
-def collate_batches(moments: Sequence[CollaborationBatch]) -> CollaborationBatch:
-    """Batches of one as one batch; all with the same number of peers."""
-    names = ("own", "own_visible", "present", *_STACKED)
-    joined = {name: torch.cat([getattr(one, name) for one in moments]) for name in names}
-    return CollaborationBatch(samples=[sample for one in moments for sample in one.samples], **joined)
-
-
-def crop_to_grid(own: EgoMaps | None, grid: MapGrid, channels: int) -> tuple[Tensor, Tensor]:
-    """A platform's map (channels, rows, columns) and visibility (rows, columns) on another grid."""
-    if own is None:
-        return torch.zeros(channels, *grid.shape), torch.zeros(grid.shape, dtype=torch.bool)
-    offset = own.grid.offset_to(grid)
-    features = translate_map(torch.from_numpy(own.features), *offset, grid.shape)
-    return features, translate_map(torch.from_numpy(own.visible), *offset, grid.shape)
-
-
-def coarse_request(seen: Sequence[np.ndarray], factor: int = 16) -> np.ndarray:
-    """(rows, columns) float32, 0 to 1: what others, who see (rows, columns) bool each, want to know; constant in
-    blocks, as the request that travels is.
+    Args:
+        batches: all with the same number of peers.
     """
-    rows, columns = seen[0].shape
-    shape = (-(-rows // factor), factor, -(-columns // factor), factor)
-    wanted = np.zeros((shape[0], shape[2]), np.float32)
-    for visible in seen:
-        whole = np.ones((shape[0] * factor, shape[2] * factor), np.float32)
-        whole[:rows, :columns] = visible
-        wanted = np.maximum(wanted, np.round((1 - whole.reshape(shape).mean((1, 3))) * 3) / 3)
-    return np.asarray(wanted.repeat(factor, 0).repeat(factor, 1)[:rows, :columns], np.float32)
+    names = ("ego", "ego_visible", "present", *PEER_FIELDS)
+    joined = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
+    return CollaborationBatch(samples=[sample for batch in batches for sample in batch.samples], **joined)
 
 
-def centre_grid_on(own: MapGrid, grid: MapGrid) -> MapGrid:
-    """A grid of one's shape whose middle is where the other's is."""
-    west = grid.west + (grid.columns - own.columns) // 2
-    north = grid.north - (grid.rows - own.rows) // 2
-    return replace(own, west=west, north=north, crs=grid.crs)
+def centre_grid_on(grid: MapGrid, other: MapGrid) -> MapGrid:
+    """Move a grid so that its middle is that of another.
 
-
-def rigid_warp(
-    maps: Tensor, visible: Tensor, offset: tuple[float, float], turn: float, resolution: float
-) -> tuple[Tensor, Tensor]:
-    """A map as a platform draws it that errs by ``offset`` metres (east, north) and ``turn`` radians."""
-    rows, columns = visible.shape
-    row, column = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
-    x = column - columns / 2 - offset[0] / resolution
-    y = rows / 2 - row - offset[1] / resolution
-    cosine, sine = float(np.cos(turn)), float(np.sin(turn))
-    from_x, from_y = cosine * x + sine * y, -sine * x + cosine * y
-    r, c = (rows / 2 - from_y).floor().long(), (from_x + columns / 2).floor().long()
-    inside = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
-    r, c = r.clamp(0, rows - 1), c.clamp(0, columns - 1)
-    return maps[:, r, c] * inside, visible[r, c] & inside
-
-
-def rigid_warp_boxes(boxes: BoxList, offset: tuple[float, float], turn: float, grid: MapGrid) -> BoxList:
-    """Boxes likewise."""
-    middle = np.array([grid.west + grid.columns / 2, grid.north - grid.rows / 2]) * grid.resolution
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    centres = boxes.centres.copy()
-    centres[:, :2] = (centres[:, :2] - middle) @ rotation.T + middle + offset
-    velocities = None if boxes.velocities is None else boxes.velocities @ rotation.T
-    return replace(boxes, centres=centres, yaws=boxes.yaws + turn, velocities=velocities)
+    Args:
+        grid: whose shape is kept.
+        other: whose middle and reference system are taken.
+    """
+    west = other.west + (other.columns - grid.columns) // 2
+    north = other.north - (other.rows - grid.rows) // 2
+    return replace(grid, west=west, north=north, crs=other.crs)

@@ -13,16 +13,28 @@ from skyweave.perception.results import Detections
 from skyweave.perception.targets import rasterise
 from skyweave.wire import BoxList
 
-MAX_MERGE_DISTANCE_M, MIN_MERGE_DISTANCE_M = (
-    2.0,
-    0.7,
-)  # metres between the centres of one object, at most; less where objects are smaller
-RASTER_CHANNELS = 7  # channels of a drawn map besides one a class
+MAX_MERGE_DISTANCE_M = 2.0  # between the centres of boxes of one object
+MIN_MERGE_DISTANCE_M = 0.7  # that is allowed however small the objects are
+RASTER_CHANNELS = 7  # of rasterised boxes, besides one a class
 SCORE_CHANNEL = 0  # of them
+MAX_RASTER_BOXES = 64
+VELOCITY_SCALE = 10.0  # metres a second that are 1 in a raster
+
+
+def empty_box_list() -> BoxList:
+    """Return a list of no boxes, with velocities."""
+    return BoxList(
+        np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0), np.zeros(0, int), np.zeros(0), np.zeros((0, 2))
+    )  # fmt: skip
 
 
 def box_list_from_detections(detections: Detections | None, categories: Sequence[str]) -> BoxList:
-    """Detections for the wire, the most certain first; unknown velocities travel as 0."""
+    """Convert detections to boxes for the wire, sorted by falling score; unknown velocities become 0.
+
+    Args:
+        detections: of categories among ``categories``; None gives an empty list.
+        categories: names of the classes, in the order of their numbers on the wire.
+    """
     if detections is None:
         detections = Detections.empty()
     order = np.argsort(-detections.scores, kind="stable")
@@ -37,7 +49,14 @@ def box_list_from_detections(detections: Detections | None, categories: Sequence
 
 
 def detections_from_box_list(boxes: BoxList, categories: Sequence[str], crs: str | None, time: int) -> Detections:
-    """Boxes off the wire as detections. Classes that we do not have are left out."""
+    """Convert boxes off the wire to detections; boxes of classes beyond ``categories`` are left out.
+
+    Args:
+        boxes: as received.
+        categories: names of the classes, in the order of their numbers on the wire.
+        crs: reference system of the boxes.
+        time: for which they hold, UTC nanoseconds.
+    """
     boxes = boxes.select(np.flatnonzero(boxes.classes < len(categories)))
     velocities = boxes.velocities if boxes.velocities is not None else np.full((len(boxes), 2), np.nan)
     names = tuple(categories[int(number)] for number in boxes.classes)
@@ -45,7 +64,12 @@ def detections_from_box_list(boxes: BoxList, categories: Sequence[str], crs: str
 
 
 def extrapolate_boxes(boxes: BoxList, seconds: float) -> BoxList:
-    """The boxes after so many seconds at their velocities."""
+    """Move boxes on by their velocities.
+
+    Args:
+        boxes: those without velocities stay.
+        seconds: from the time of the boxes to the time wanted.
+    """
     if boxes.velocities is None or not seconds:
         return boxes
     centres = boxes.centres.copy()
@@ -54,61 +78,71 @@ def extrapolate_boxes(boxes: BoxList, seconds: float) -> BoxList:
 
 
 def rasterize_boxes(boxes: BoxList | None, grid: MapGrid, classes: int) -> Tensor:
-    """(DRAWN + classes, rows, columns) boxes as a map, as CERF does: certainty, the axis (cosine and sine of twice the
-    heading), velocity (10 m/s), length and width (logarithm), and certainty by class, on the cells of each box.
+    """Draw boxes as a map, as CERF does; where boxes overlap, the one with the larger score is drawn.
+
+    Args:
+        boxes: to draw; None draws nothing.
+        grid: of the map.
+        classes: number of classes.
+
+    Returns:
+        (RASTER_CHANNELS + classes, rows, columns): on the cells of each box its score, its axis (cosine and sine of
+        twice the yaw), its velocity (in VELOCITY_SCALE), the logarithms of length and width, and its score in the
+        channel of its class.
     """
     result = np.zeros((RASTER_CHANNELS + classes, *grid.shape), np.float32)
     if boxes is None or not len(boxes):
         return torch.from_numpy(result)
-    boxes = boxes.select(np.argsort(boxes.scores, kind="stable")[-64:])  # the most certain on top
+    boxes = boxes.select(np.argsort(boxes.scores, kind="stable")[-MAX_RASTER_BOXES:])
     footprints = Boxes(boxes.centres, boxes.sizes, boxes.yaws).footprints()
     owner = rasterise(footprints, np.arange(1, len(boxes) + 1), grid)
     row, column = np.nonzero(owner)
-    which = owner[row, column] - 1
-    speed = boxes.velocities if boxes.velocities is not None else np.zeros((len(boxes), 2))
+    box = owner[row, column] - 1
+    velocities = boxes.velocities if boxes.velocities is not None else np.zeros((len(boxes), 2))
     values = [
-        boxes.scores, np.cos(2 * boxes.yaws), np.sin(2 * boxes.yaws), speed[:, 0] / 10, speed[:, 1] / 10,
+        boxes.scores, np.cos(2 * boxes.yaws), np.sin(2 * boxes.yaws),
+        velocities[:, 0] / VELOCITY_SCALE, velocities[:, 1] / VELOCITY_SCALE,
         np.log(boxes.sizes[:, 0]), np.log(boxes.sizes[:, 1]),
     ]  # fmt: skip
     for channel, value in enumerate(values):
-        result[channel, row, column] = value[which]
-    known = boxes.classes[which] < classes
-    result[RASTER_CHANNELS + boxes.classes[which][known], row[known], column[known]] = boxes.scores[which][known]
+        result[channel, row, column] = value[box]
+    known = boxes.classes[box] < classes
+    result[RASTER_CHANNELS + boxes.classes[box][known], row[known], column[known]] = boxes.scores[box][known]
     return torch.from_numpy(result)
 
 
 def centres_on_map(boxes: BoxList, grid: MapGrid) -> np.ndarray:
-    """(n,) bool: whose centre is on the map."""
+    """Return (n,) bool: whether the centre of each box is on the map.
+
+    Args:
+        boxes: n boxes.
+        grid: of the map.
+    """
     return np.asarray(grid.index(boxes.centres) >= 0)
 
 
-def merge_boxes(own: BoxList, others: Sequence[BoxList], raise_scores: bool = True) -> BoxList:
-    """One list of several: boxes that are the same object become one (weighted box fusion, arXiv 1910.13302).
+def merge_boxes(ego: BoxList, others: Sequence[BoxList], raise_scores: bool = True) -> BoxList:
+    """Merge lists of boxes by weighted box fusion (arXiv 1910.13302): boxes of one object become one.
 
-    A group starts with the most certain box that is left and takes from each other list the nearest box of its class
-    within reach; place and size are means weighted by certainty, and the certainty is that at least one is right.
+    A group starts with the box of the largest score that is left and takes from each other list the nearest box of
+    its class within reach; centres are means weighted by score, everything else is the first box's.
 
     Args:
-        raise_scores: whether a second opinion makes a box more certain; else the most certain one counts.
+        ego: boxes of the platform itself.
+        others: a list of each other platform.
+        raise_scores: the score of a group is the probability that at least one of its boxes is right; else it is the
+            largest score.
     """
-    lists = [own, *(other for other in others if len(other))]
-    which = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
-    boxes = BoxList.joined([_moving(one) for one in lists])
-    assert boxes.velocities is not None
-    order = np.argsort(-boxes.scores, kind="stable")
+    lists = [ego, *(other for other in others if len(other))]
+    source = np.repeat(np.arange(len(lists)), [len(boxes) for boxes in lists])
+    boxes = BoxList.joined([_with_velocities(part) for part in lists])
     free = np.ones(len(boxes), bool)
     reach = np.clip(np.min(boxes.sizes[:, :2], axis=1, initial=np.inf), MIN_MERGE_DISTANCE_M, MAX_MERGE_DISTANCE_M)
     leaders, centres, scores = [], [], []
-    for leader in order:
+    for leader in np.argsort(-boxes.scores, kind="stable"):
         if not free[leader]:
             continue
-        free[leader] = False
-        distance = np.hypot(*(boxes.centres[:, :2] - boxes.centres[leader, :2]).T)
-        near = free & (distance <= reach[leader]) & (boxes.classes == boxes.classes[leader]) & (which != which[leader])
-        group = [int(leader)]
-        for one in np.unique(which[near]):
-            candidates = np.flatnonzero(near & (which == one))
-            group.append(int(candidates[distance[candidates].argmin()]))
+        group = _group_of(int(leader), boxes, source, free, float(reach[leader]))
         free[group] = False
         weights = boxes.scores[group]
         centres.append((boxes.centres[group] * weights[:, None]).sum(0) / max(float(weights.sum()), 1e-9))
@@ -119,5 +153,16 @@ def merge_boxes(own: BoxList, others: Sequence[BoxList], raise_scores: bool = Tr
     return replace(boxes.select(np.array(leaders)), centres=np.array(centres), scores=np.array(scores))
 
 
-def _moving(boxes: BoxList) -> BoxList:
+def _group_of(leader: int, boxes: BoxList, source: np.ndarray, free: np.ndarray, reach: float) -> list[int]:
+    """Return the leader and, of each other list, the nearest free box of its class within reach."""
+    distance = np.hypot(*(boxes.centres[:, :2] - boxes.centres[leader, :2]).T)
+    matches = free & (distance <= reach) & (boxes.classes == boxes.classes[leader]) & (source != source[leader])
+    group = [leader]
+    for other in np.unique(source[matches]):
+        candidates = np.flatnonzero(matches & (source == other))
+        group.append(int(candidates[distance[candidates].argmin()]))
+    return group
+
+
+def _with_velocities(boxes: BoxList) -> BoxList:
     return boxes if boxes.velocities is not None else replace(boxes, velocities=np.zeros((len(boxes), 2)))

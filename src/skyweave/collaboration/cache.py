@@ -1,150 +1,136 @@
-"""What every platform of a recording sees and finds alone, worked out once: collaboration is trained on top of it.
-
-A platform maps on a grid of its own, a little larger than the model's map and snapped to the codec's coarse cells, and
-encodes it once for all receivers; a receiver cuts its own map out of it by a whole offset, as it does in the air.
-"""
+"""What every platform of a recording sees and detects by itself, worked out once: collaboration is trained on it."""
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from skyweave.collaboration.boxes import box_list_from_detections
+from skyweave.collaboration.observer import MARGIN_CELLS, EgoMaps, EgoObserver
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception.dataset import map_centre
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import decode_maps
-from skyweave.perception.views import View, Views
 from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.wire import BoxList, Pose
 
-SNAP_CELLS = 8  # cells by which maps of platforms are snapped: a coarse cell of the codec
-MARGIN_CELLS = 16  # cells by which a platform's own map is larger than the model's on each side
-MIN_SHARED_SCORE = 0.1  # score of a box from which it is kept
-INDEX_FILE = "index.json"
-
-
-@dataclass(frozen=True)
-class EgoMaps:
-    """What one platform has of one moment.
-
-    Attributes:
-        features: (channels, rows, columns) on its grid; zero where it sees nothing.
-        visible: (rows, columns) bool.
-        grid: its map.
-        boxes: that it finds alone, the most certain first.
-        time: capture, UTC nanoseconds.
-        pose: that it believes its (first) camera has.
-    """
-
-    features: np.ndarray
-    visible: np.ndarray
-    grid: MapGrid
-    boxes: BoxList
-    time: int
-    pose: Pose
-
+INDEX_FILE, FEATURES_FILE, VISIBLE_FILE = "index.json", "features.npy", "visible.npy"
+MAX_FLOAT16 = 65000.0  # of a feature, which is stored in 16 bits
+BOX_DECIMALS = 4
 
 Key = tuple[str, int, str]  # scene, frame, platform
+Disturb = Callable[[CameraGeometry, Key], CameraGeometry]
+Progress = Callable[[int, int], None]
 
 
 class FeatureCache:
-    """The folder that ``build_feature_cache`` wrote: memory-mapped, read by (scene, frame, platform)."""
+    """The folder that ``build_feature_cache`` wrote: memory-mapped, read by (scene, frame, platform).
+
+    Args:
+        folder: of the cache.
+
+    Raises:
+        FileNotFoundError: there is no finished cache.
+
+    Attributes:
+        model: fingerprint of the perception model that made it.
+        entries: what is known of each map, by key.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Raises ``FileNotFoundError`` without a finished cache there."""
         if not (folder / INDEX_FILE).exists():
             raise FileNotFoundError(f"{folder} holds no cache of features; it is made by `skyweave train`")
         self.folder = folder
-        content = json.loads((folder / INDEX_FILE).read_text())
-        self.model: str = content["model"]
+        index = json.loads((folder / INDEX_FILE).read_text())
+        self.model: str = index["model"]
         self.entries: dict[Key, dict[str, Any]] = {
-            (entry["scene"], entry["frame"], entry["platform"]): entry for entry in content["entries"]
+            (entry["scene"], entry["frame"], entry["platform"]): entry for entry in index["entries"]
         }
-        self.features = np.load(folder / "features.npy", mmap_mode="r")
-        self.visible = np.load(folder / "visible.npy", mmap_mode="r")
+        self.features = np.load(folder / FEATURES_FILE, mmap_mode="r")
+        self.visible = np.load(folder / VISIBLE_FILE, mmap_mode="r")
 
     def __contains__(self, key: Key) -> bool:
         return key in self.entries
 
-    def boxes(self, key: Key) -> BoxList:
-        """Its boxes alone; its map is not read."""
-        return _boxes(self.entries[key]["boxes"])
-
     def __getitem__(self, key: Key) -> EgoMaps:
-        entry = self.entries[key]
-        grid = MapGrid(*entry["grid"])
+        entry, grid = self.entries[key], self.grid(key)
         visible = np.unpackbits(self.visible[entry["row"]], count=grid.rows * grid.columns).reshape(grid.shape)
         return EgoMaps(
-            np.asarray(self.features[entry["row"]], np.float32),
-            visible.astype(bool),
+            torch.from_numpy(np.asarray(self.features[entry["row"]], np.float32)),
+            torch.from_numpy(visible.astype(bool)),
             grid,
-            _boxes(entry["boxes"]),
+            self.boxes(key),
             entry["time"],
             Pose(np.array(entry["pose"][:3]), np.array(entry["pose"][3:])),
         )
 
+    def get(self, key: Key | None) -> EgoMaps | None:
+        """Return the maps of a platform; None where no key is given.
 
-@torch.inference_mode()
+        Args:
+            key: of the cache, or None.
+        """
+        return None if key is None else self[key]
+
+    def grid(self, key: Key) -> MapGrid:
+        """Return the grid of a platform's map, without reading the map.
+
+        Args:
+            key: of the cache.
+        """
+        return MapGrid(*self.entries[key]["grid"])
+
+    def boxes(self, key: Key) -> BoxList:
+        """Return the boxes that a platform detected by itself, without reading its map.
+
+        Args:
+            key: of the cache.
+        """
+        return _boxes_from_entry(self.entries[key]["boxes"])
+
+
 def build_feature_cache(
     folder: Path,
     model: PerceptionModel,
     fingerprint: str,
     scenes: Sequence[RecordedScene],
-    disturb: Callable[[CameraGeometry, Key], CameraGeometry] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    disturb: Disturb | None = None,
+    progress: Progress | None = None,
 ) -> FeatureCache:
-    """Let every platform of every frame observe alone, and keep it in ``folder``; what is there already is used.
+    """Let every platform of every frame observe by itself, and keep it; what is there already is used.
 
     Args:
+        folder: of the cache.
+        model: the perception model, on any device.
         fingerprint: of the model; a cache of another one is made anew.
+        scenes: to be observed.
         disturb: changes the pose that a platform believes it has.
+        progress: called with maps done and all.
     """
-    if (folder / INDEX_FILE).exists():
-        cache = FeatureCache(folder)
-        wanted = {
-            (scene.name, f, platform)
-            for scene in scenes
-            for f, frame in enumerate(scene.frames)
-            for platform in platform_names(frame)
-        }
-        complete = all("pose" in entry for entry in cache.entries.values())  # earlier ones have none
-        if cache.model == fingerprint and complete and wanted <= set(cache.entries):
-            return cache
+    cached = _usable_cache(folder, fingerprint, scenes)
+    if cached is not None:
+        return cached
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX_FILE).unlink(missing_ok=True)
     side = model.config.map.cells + 2 * MARGIN_CELLS
     total = sum(len(platform_names(frame)) for scene in scenes for frame in scene.frames)
     shape = (total, model.config.lift.channels, side, side)
-    features = np.lib.format.open_memmap(folder / "features.npy", "w+", np.float16, shape)
-    visible = np.lib.format.open_memmap(folder / "visible.npy", "w+", np.uint8, (total, -(-side * side // 8)))
+    features = np.lib.format.open_memmap(folder / FEATURES_FILE, "w+", np.float16, shape)
+    visible = np.lib.format.open_memmap(folder / VISIBLE_FILE, "w+", np.uint8, (total, -(-side * side // 8)))
     entries: list[dict[str, Any]] = []
-    model.eval()
     for scene in scenes:
-        past: dict[str, tuple[MapGrid, Tensor]] = {}
+        observers: dict[str, EgoObserver] = {}
         for f, frame in enumerate(scene.frames):
             for platform in platform_names(frame):
-                key = (scene.name, f, platform)
-                grid, maps, seen, pose = _observe(model, scene, frame, key, disturb)
-                boxes = _alone(model, scene, frame.time, grid, maps, seen, past.get(platform))
-                past[platform] = (grid, _own_only(model, maps, seen))
-                row = len(entries)
-                features[row] = maps.float().clamp(-65000, 65000).numpy()
-                visible[row] = np.packbits(seen.numpy())
-                entries.append({
-                    "scene": scene.name, "frame": f, "platform": platform, "row": row, "time": frame.time,
-                    "grid": [grid.west, grid.north, grid.resolution, grid.rows, grid.columns, grid.crs],
-                    "pose": [*pose.position.tolist(), *pose.quaternion.tolist()],
-                    "boxes": {name: np.round(value, 4).tolist() for name, value in asdict(boxes).items()},
-                })  # fmt: skip
+                key, row = (scene.name, f, platform), len(entries)
+                observer = observers.setdefault(platform, EgoObserver(model))
+                ego = _observe(observer, scene, frame, key, disturb)
+                features[row] = ego.features.clamp(-MAX_FLOAT16, MAX_FLOAT16).cpu().numpy()
+                visible[row] = np.packbits(ego.visible.cpu().numpy())
+                entries.append(_entry(key, row, ego))
                 if progress is not None:
                     progress(row + 1, total)
     features.flush()
@@ -154,90 +140,53 @@ def build_feature_cache(
     return FeatureCache(folder)
 
 
-def platform_pose(geometry: CameraGeometry) -> Pose:
-    """A camera's pose for the wire."""
-    return Pose(geometry.position, quaternion_from_rotation(geometry.world_from_camera[:3, :3]))
-
-
 def platform_names(frame: Frame) -> list[str]:
-    """Names of the platforms of a frame, in order."""
+    """Return the names of the platforms of a frame, sorted.
+
+    Args:
+        frame: of a recording.
+    """
     return sorted({capture.platform for capture in frame.captures.values()})
 
 
-def ego_grid(
-    model: PerceptionModel, geometry: CameraGeometry, scene: RecordedScene, margin: int = MARGIN_CELLS
-) -> MapGrid:
-    """The map of a platform about where it looks, snapped."""
-    config = model.config.map
-    step = SNAP_CELLS * config.resolution
-    x, y = np.round(map_centre(geometry, scene.ground, config.size) / step) * step
-    return MapGrid.around(
-        float(x), float(y), config.size + 2 * margin * config.resolution, config.resolution, scene.crs
-    )
+def _usable_cache(folder: Path, fingerprint: str, scenes: Sequence[RecordedScene]) -> FeatureCache | None:
+    """Return the cache of a folder if it is of this model and has all of these scenes."""
+    if not (folder / INDEX_FILE).exists():
+        return None
+    cache = FeatureCache(folder)
+    needed = {
+        (scene.name, f, platform)
+        for scene in scenes
+        for f, frame in enumerate(scene.frames)
+        for platform in platform_names(frame)
+    }
+    complete = all("pose" in entry for entry in cache.entries.values())  # earlier ones have none
+    return cache if cache.model == fingerprint and complete and needed <= set(cache.entries) else None
 
 
-def translate_map(maps: Tensor, rows: int, columns: int, shape: tuple[int, int]) -> Tensor:
-    """A map (..., rows, columns) on another grid: ``rows`` and ``columns`` are added to each cell's place."""
-    moved = maps.new_zeros((*maps.shape[:-2], *shape))
-    height, width = maps.shape[-2:]
-    top, left = max(rows, 0), max(columns, 0)
-    bottom, right = min(height + rows, shape[0]), min(width + columns, shape[1])
-    if top < bottom and left < right:
-        part = maps[..., top - rows : bottom - rows, left - columns : right - columns]
-        moved[..., top:bottom, left:right] = part
-    return moved
-
-
-def _observe(
-    model: PerceptionModel,
-    scene: RecordedScene,
-    frame: Frame,
-    key: Key,
-    disturb: Callable[[CameraGeometry, Key], CameraGeometry] | None,
-) -> tuple[MapGrid, Tensor, Tensor, Pose]:
+def _observe(observer: EgoObserver, scene: RecordedScene, frame: Frame, key: Key, disturb: Disturb | None) -> EgoMaps:
     captures = [capture for capture in frame.captures.values() if capture.platform == key[2]]
     geometries = [c.geometry if disturb is None else disturb(c.geometry, key) for c in captures]
-    grid = ego_grid(model, geometries[0], scene)
-    views = [View(c.load(), geometry, 0, 0) for c, geometry in zip(captures, geometries, strict=True)]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = model.observe(Views.from_views(views, [grid], 1, [scene.ground]))
-    return grid, found.features[0, 0].float(), found.visible[0, 0], platform_pose(geometries[0])
+    return observer.observe([c.load() for c in captures], geometries, frame.time, scene.ground, scene.crs)
 
 
-def _own_only(model: PerceptionModel, maps: Tensor, seen: Tensor) -> Tensor:
-    fused: Tensor = model.fusion(maps[None, None], seen[None, None])
-    return fused
+def _entry(key: Key, row: int, ego: EgoMaps) -> dict[str, Any]:
+    grid, pose = ego.grid, ego.pose
+    return {
+        "scene": key[0], "frame": key[1], "platform": key[2], "row": row, "time": ego.time,
+        "grid": [grid.west, grid.north, grid.resolution, grid.rows, grid.columns, grid.crs],
+        "pose": [*pose.position.tolist(), *pose.quaternion.tolist()],
+        "boxes": {name: np.round(value, BOX_DECIMALS).tolist() for name, value in asdict(ego.boxes).items()},
+    }  # fmt: skip
 
 
-def _alone(
-    model: PerceptionModel,
-    scene: RecordedScene,
-    time: int,
-    grid: MapGrid,
-    maps: Tensor,
-    seen: Tensor,
-    past: tuple[MapGrid, Tensor] | None,
-) -> BoxList:
-    now = _own_only(model, maps, seen)
-    frames = [torch.zeros_like(now)] * (model.config.history - 1) + [now]
-    present = torch.tensor([[False] * (model.config.history - 1) + [True]])
-    if past is not None and model.config.history > 1:
-        frames[-2] = translate_map(past[1], *past[0].offset_to(grid), grid.shape)
-        present[0, -2] = True
-    with torch.autocast("cpu", torch.bfloat16):
-        outputs = model.perceive(frames, present)
-    kept = {"detection": outputs["detection"]} if "detection" in outputs else {}
-    found = decode_maps(model, kept, [grid], [scene.ground], [time], MIN_SHARED_SCORE)[0].detections
-    return box_list_from_detections(found, model.config.categories)
-
-
-def _boxes(content: dict[str, Any]) -> BoxList:
-    count = len(content["scores"])
+def _boxes_from_entry(entry: dict[str, Any]) -> BoxList:
+    count = len(entry["scores"])
     return BoxList(
-        np.array(content["centres"], np.float64).reshape(count, 3),
-        np.array(content["sizes"], np.float64).reshape(count, 3),
-        np.array(content["yaws"], np.float64).reshape(count),
-        np.array(content["classes"], int).reshape(count),
-        np.array(content["scores"], np.float64).reshape(count),
-        np.array(content["velocities"], np.float64).reshape(count, 2),
+        np.array(entry["centres"], np.float64).reshape(count, 3),
+        np.array(entry["sizes"], np.float64).reshape(count, 3),
+        np.array(entry["yaws"], np.float64).reshape(count),
+        np.array(entry["classes"], int).reshape(count),
+        np.array(entry["scores"], np.float64).reshape(count),
+        np.array(entry["velocities"], np.float64).reshape(count, 2),
     )

@@ -1,7 +1,7 @@
 """Features to whole numbers and back, in two branches.
 
-The low branch says roughly what is everywhere: blocks of 8 x 8 cells, few numbers each. The high branch tells single
-cells in full: as many as the budget holds, the most useful first. Separating low from high frequencies to compress what
+The low branch says roughly what is everywhere: blocks of 8 x 8 cells, few numbers each. The high branch gives single
+cells in full: as many as the budget holds, the most salient first. Separating low from high frequencies to compress what
 platforms share is RS-DFM's idea (arXiv 2406.07032); quantisation noise and a learned rate in training are those of
 learned image compression (arXiv 1611.01704).
 """
@@ -15,11 +15,12 @@ from torch.nn import functional
 
 from skyweave.collaboration.config import CodecConfig
 from skyweave.collaboration.entropy import EntropyModel
+from skyweave.collaboration.precision import full_precision
 from skyweave.wire import Quantiser
 
-CONTEXT_CHANNELS = 12  # channels in which the low branch tells the full map
-RATE_SAMPLE_CELLS = 1024  # cells on which the rate is measured in a training step
-INITIAL_STEP_STDS = 0.5  # step in spreads of the features
+CONTEXT_CHANNELS = 12  # in which the low branch describes the full map
+RATE_SAMPLE_CELLS = 1024  # on which the rate is measured in a training step
+INITIAL_STEP_STDS = 0.5  # quantiser step at the start, in standard deviations of the features
 MAX_LEVEL = 2000  # of a quantised number
 
 
@@ -42,14 +43,14 @@ class Latents:
 
 @dataclass(frozen=True)
 class DecodedFeatures:
-    """What a receiver knows of a peer's map.
+    """A peer's map as a receiver decodes it.
 
     Attributes:
         features: (batch, channels, rows, columns); zero where nothing came.
         visible: (batch, rows, columns) from 0 to 1: how sure it is that the peer sees a cell; 1 where a cell came in
             full, 0 where nothing came.
         exact: (batch, rows, columns) 1 where a cell came in full; between 0 and 1 only in training.
-        logits: of ``visible`` where only the low branch tells it, for its loss; None without that branch.
+        logits: of ``visible`` by the low branch alone, for its loss; None without that branch.
     """
 
     features: Tensor
@@ -90,12 +91,18 @@ class DualBranchCodec(nn.Module):
         self.from_high = nn.Conv2d(config.high, channels, 1)
         with torch.no_grad():  # start as a projection and back
             self.from_high.weight.copy_(self.analyse_high.weight.permute(1, 0, 2, 3))
-        self.refine = nn.Sequential(nn.Conv2d(config.high + context, 64, 1), nn.GELU(), nn.Conv2d(64, channels, 1))
-        nn.init.zeros_(self.refine[-1].weight)  # type: ignore[arg-type]
+        self.refine = nn.Sequential(
+            nn.Conv2d(config.high + context, 64, 1), nn.GELU(), last := nn.Conv2d(64, channels, 1)
+        )
+        nn.init.zeros_(last.weight)
 
     @torch.no_grad()
     def start_from(self, cells: Tensor) -> None:
-        """Begin with the principal components of some feature cells (n, channels), and steps in their proportion."""
+        """Initialise the projection with principal components, and the steps in proportion to them.
+
+        Args:
+            cells: (n, channels) features of some cells.
+        """
         mean = cells.mean(0)
         values, vectors = torch.linalg.eigh(torch.cov((cells - mean).T.double()))
         basis = vectors.flip(1)[:, : self.config.high].T.float()
@@ -103,104 +110,133 @@ class DualBranchCodec(nn.Module):
         self.analyse_high.bias.copy_(-basis @ mean)  # type: ignore[union-attr]
         self.from_high.weight.copy_(basis.T[..., None, None])
         self.from_high.bias.copy_(mean)  # type: ignore[union-attr]
-        spread = float(values.flip(0)[: self.config.high].mean().sqrt())
-        self.high_step.fill_(float(np.log(max(INITIAL_STEP_STDS * spread, 1e-4))))
+        deviation = float(values.flip(0)[: self.config.high].mean().sqrt())
+        self.high_step.fill_(float(np.log(max(INITIAL_STEP_STDS * deviation, 1e-4))))
         self.high_entropy.log_scale.add_(0.7)
         if self.config.low:
-            self.low_step.fill_(float(np.log(max(INITIAL_STEP_STDS * spread, 1e-4))))
+            self.low_step.fill_(float(np.log(max(INITIAL_STEP_STDS * deviation, 1e-4))))
 
     def encode(self, features: Tensor, visible: Tensor) -> Latents:
-        """Numbers in steps, not yet whole, of maps (batch, channels, rows, columns) seen where ``visible``."""
-        seen = visible.unsqueeze(1).to(features.dtype)
-        features = features * seen
-        high = self.analyse_high(features) / self.step("high")
-        low, valid = None, functional.max_pool2d(seen, self.config.factor)[:, 0] > 0
-        if self.config.low:
-            low = self.analyse_low(torch.cat([features, seen], 1)) / self.step("low")
-        return Latents(low, valid, high, visible)
+        """Analyse maps to numbers in quantiser steps, not yet whole; in float32 on every device.
 
-    def step(self, branch: str) -> Tensor:
-        """(channels, 1, 1) steps of a branch's quantiser, as float32 and the same ones on every machine."""
-        logarithm = self.low_step if branch == "low" else self.high_step
-        return logarithm.clamp(-7, 3).exp().view(-1, 1, 1)
-
-    def quantised(self, levels: Latents, noisy: bool) -> Latents:
-        """Whole numbers, or uniform noise of one step's width in their stead, which has a gradient."""
-        return Latents(
-            None if levels.low is None else _rounded(levels.low, noisy),
-            levels.low_valid,
-            _rounded(levels.high, noisy),
-            levels.high_valid,
-        )
-
-    def bits(self, levels: Latents) -> tuple[Tensor | None, Tensor]:
-        """(batch, rows, columns) bits of each cell of both branches."""
-        low = None
-        if levels.low is not None and self.low_entropy is not None:
-            low = self.low_entropy(levels.low.permute(0, 2, 3, 1))
-        return low, self.high_entropy(levels.high.permute(0, 2, 3, 1))
-
-    def sampled_bits(self, levels: Latents) -> tuple[Tensor | None, Tensor]:
-        """Mean bits of a cell of both branches, over some of those that are there, drawn by how much they hold: what
-        is sent is not what is empty.
-        """
-        low = None
-        if levels.low is not None and self.low_entropy is not None:
-            low = _mean_bits(self.low_entropy, levels.low, levels.low_valid)
-        return low, _mean_bits(self.high_entropy, levels.high, levels.high_valid)
-
-    def decode(self, levels: Latents, low_sent: Tensor, high_sent: Tensor) -> DecodedFeatures:
-        """What came of a map.
+        In a lower precision the numbers that training quantises would not be those that the wire carries.
 
         Args:
-            levels: whole numbers.
-            low_sent: (batch, rows / factor, columns / factor) 1 where a block came, else 0.
-            high_sent: (batch, rows, columns) likewise.
+            features: (batch, channels, rows, columns).
+            visible: (batch, rows, columns) bool: cells that are seen; the others count as zero.
         """
-        steps = levels.high * self.step("high")
+        with full_precision(features.device):
+            seen = visible.unsqueeze(1).float()
+            features = features.float() * seen
+            high = self.analyse_high(features) / self.step("high")
+            low, valid = None, functional.max_pool2d(seen, self.config.factor)[:, 0] > 0
+            if self.config.low:
+                low = self.analyse_low(torch.cat([features, seen], 1)) / self.step("low")
+            return Latents(low, valid, high, visible)
+
+    def step(self, branch: str) -> Tensor:
+        """Return the steps of a branch's quantiser (channels, 1, 1), as float32 and the same ones on every machine.
+
+        Args:
+            branch: ``low`` or ``high``.
+        """
+        logarithm = self.low_step if branch == "low" else self.high_step
+        return logarithm.float().clamp(-7, 3).exp().view(-1, 1, 1)
+
+    def quantise(self, latents: Latents, noisy: bool) -> Latents:
+        """Round to whole numbers, or add uniform noise of one step's width in their stead, which has a gradient.
+
+        Args:
+            latents: of `encode`.
+            noisy: add noise, as in training.
+        """
+        return Latents(
+            None if latents.low is None else _quantise(latents.low, noisy),
+            latents.low_valid,
+            _quantise(latents.high, noisy),
+            latents.high_valid,
+        )
+
+    def bits(self, latents: Latents) -> tuple[Tensor | None, Tensor]:
+        """Return the bits (batch, rows, columns) that each cell of the low and of the high branch takes.
+
+        Args:
+            latents: quantised.
+        """
+        low = None
+        if latents.low is not None and self.low_entropy is not None:
+            low = self.low_entropy(latents.low.permute(0, 2, 3, 1))
+        return low, self.high_entropy(latents.high.permute(0, 2, 3, 1))
+
+    def sampled_bits(self, latents: Latents) -> tuple[Tensor | None, Tensor]:
+        """Return the mean bits of a cell of the low and of the high branch, over some cells with much energy.
+
+        Cells that are sent are not empty, so that a mean over all cells would underestimate them.
+
+        Args:
+            latents: quantised, or with noise.
+        """
+        low = None
+        if latents.low is not None and self.low_entropy is not None:
+            low = _mean_bits(self.low_entropy, latents.low, latents.low_valid)
+        return low, _mean_bits(self.high_entropy, latents.high, latents.high_valid)
+
+    def decode(self, latents: Latents, low_sent: Tensor, high_sent: Tensor) -> DecodedFeatures:
+        """Synthesise what came of maps.
+
+        Args:
+            latents: quantised.
+            low_sent: (batch, rows / factor, columns / factor) 1 where a block came, else 0.
+            high_sent: (batch, rows, columns) 1 where a cell came, else 0.
+        """
+        steps = latents.high * self.step("high")
         exact = high_sent.unsqueeze(1).to(steps.dtype)
-        if not self.config.low or levels.low is None:
+        if not self.config.low or latents.low is None:
             full = self.from_high(steps) + self.refine(steps)
             return DecodedFeatures(full * exact, high_sent.to(steps.dtype), high_sent.to(steps.dtype))
         came = low_sent.unsqueeze(1).to(steps.dtype)
-        spread = self.spread(self.around(levels.low * self.step("low") * came))
+        expanded = self.spread(self.around(latents.low * self.step("low") * came))
         there = functional.interpolate(came, scale_factor=float(self.config.factor), mode="nearest")
-        context, logits = spread[:, :-1] * there, spread[:, -1]
+        context, logits = expanded[:, :-1] * there, expanded[:, -1]
         features = self.from_low(context) * there
         if torch.is_grad_enabled():
-            features = features + exact * (self._in_full(steps, context) - features)
+            features = features + exact * (self._synthesise(steps, context) - features)
         elif high_sent.any():  # few cells came in full
             chosen = (high_sent > 0).nonzero(as_tuple=True)
-            told = [maps.movedim(1, -1)[chosen].T[None, ..., None] for maps in (steps, context)]
-            features.movedim(1, -1)[chosen] = self._in_full(*told)[0, ..., 0].T.to(features.dtype)
+            sent = [maps.movedim(1, -1)[chosen].T[None, ..., None] for maps in (steps, context)]
+            features.movedim(1, -1)[chosen] = self._synthesise(*sent)[0, ..., 0].T.to(features.dtype)
         visible = logits.sigmoid() * there[:, 0]
-        sure = exact[:, 0]
-        return DecodedFeatures(features, visible + sure * (1 - visible), sure, logits)
+        full = exact[:, 0]
+        return DecodedFeatures(features, visible + full * (1 - visible), full, logits)
 
-    def _in_full(self, steps: Tensor, context: Tensor) -> Tensor:
-        """(batch, channels, rows, columns) of cells of both branches."""
+    def _synthesise(self, steps: Tensor, context: Tensor) -> Tensor:
+        """Return (batch, channels, rows, columns) features of cells of which both branches came."""
         full: Tensor = self.from_high(steps) + self.refine(torch.cat([steps, context], 1))
         return full
 
     def quantiser(self, branch: str) -> Quantiser:
-        """Of levels, which are in steps already: rounds exactly as training does."""
+        """Return the wire's quantiser of numbers that are in steps already: it rounds exactly as training does.
+
+        Args:
+            branch: ``low`` or ``high``.
+        """
         channels = self.config.low if branch == "low" else self.config.high
         return Quantiser(np.ones(channels), 0.5, -MAX_LEVEL, MAX_LEVEL)
 
 
-def _mean_bits(entropy: EntropyModel, levels: Tensor, valid: Tensor) -> Tensor:
-    where = valid.flatten().nonzero()[:, 0]
-    if not len(where):
-        return levels.sum() * 0
-    cells = levels.permute(0, 2, 3, 1).flatten(0, 2)
-    chosen = where[torch.randint(len(where), (4 * RATE_SAMPLE_CELLS,), device=where.device)]
+def _mean_bits(entropy: EntropyModel, latents: Tensor, valid: Tensor) -> Tensor:
+    candidates = valid.flatten().nonzero()[:, 0]
+    if not len(candidates):
+        return latents.sum() * 0
+    cells = latents.permute(0, 2, 3, 1).flatten(0, 2)
+    chosen = candidates[torch.randint(len(candidates), (4 * RATE_SAMPLE_CELLS,), device=candidates.device)]
     strongest = cells[chosen].detach().square().sum(1).topk(RATE_SAMPLE_CELLS).indices
     mean: Tensor = entropy(cells[chosen[strongest]]).mean()
     return mean
 
 
-def _rounded(levels: Tensor, noisy: bool) -> Tensor:
+def _quantise(latents: Tensor, noisy: bool) -> Tensor:
     if noisy:
-        return levels + (torch.rand_like(levels) - 0.5)
-    whole = torch.copysign((levels.abs() + 0.5).floor(), levels).clamp(-MAX_LEVEL, MAX_LEVEL)
-    return levels + (whole - levels).detach() if levels.requires_grad else whole
+        return latents + (torch.rand_like(latents) - 0.5)
+    whole = torch.copysign((latents.abs() + 0.5).floor(), latents).clamp(-MAX_LEVEL, MAX_LEVEL)
+    return latents + (whole - latents).detach() if latents.requires_grad else whole

@@ -85,8 +85,8 @@ def _collaborative(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from skyweave.collaboration.batches import CachedDataset
     from skyweave.collaboration.cache import build_feature_cache
+    from skyweave.collaboration.dataset import CachedDataset
     from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
     from skyweave.collaboration.weights import load_collaborative_model
     from skyweave.perception.train import load_scenes

@@ -11,7 +11,7 @@ class CodecConfig:
     Attributes:
         low: channels of the coarse branch; 0: no such branch.
         high: channels of the full-resolution branch.
-        factor: cells along a side of a coarse one; divides `skyweave.collaboration.cache.SNAP_CELLS`.
+        factor: cells along a side of a block; divides `skyweave.collaboration.observer.SNAP_CELLS`.
         contexts: sets of entropy tables a branch, of which a cell names its cheapest.
         levels: largest number with a symbol of its own; larger ones escape.
     """
@@ -25,15 +25,15 @@ class CodecConfig:
 
 @dataclass(frozen=True)
 class ImpairmentConfig:
-    """Imperfections that training covers, each drawn anew for every sample and peer.
+    """Impairments of links and poses that training covers, each drawn anew for every sample and peer.
 
     Attributes:
         budget: smallest and largest bytes a frame, log-uniform.
-        position_std: spread of a peer's position error east and north, metres, in half of the samples.
-        heading_std: spread of its heading error, degrees, likewise.
+        position_std: standard deviation of a peer's position error east and north, metres, in half of the samples.
+        heading_std: standard deviation of its heading error, degrees, likewise.
         delayed: share of peers whose message is one frame old.
         packet_loss: largest share of chunks lost.
-        absent: share of peers that are not there.
+        dropped: share of peers of which nothing comes.
         ego_only: share of samples without any peer.
         boxes_only: share of peers that send boxes only.
         irrelevant: share of peers whose features belong to another place and time.
@@ -44,7 +44,7 @@ class ImpairmentConfig:
     heading_std: float = 0.5
     delayed: float = 0.15
     packet_loss: float = 0.3
-    absent: float = 0.15
+    dropped: float = 0.15
     ego_only: float = 0.05
     boxes_only: float = 0.1
     irrelevant: float = 0.0
@@ -52,15 +52,15 @@ class ImpairmentConfig:
 
 @dataclass(frozen=True)
 class CollaborationLossConfig:
-    """What is minimised.
+    """What training minimises.
 
     Attributes:
         tasks: weight of the heads' losses.
-        distillation: of the distance between the fused map and the one that all features, uncoded, give (the teacher of
-            DiscoNet, arXiv 2111.00643).
+        distillation: of the distance between the fused map and the one that all features, uncoded, give (the teacher
+            of DiscoNet, arXiv 2111.00643).
         rate: of the bits that a sent cell takes, per bit.
-        visible: of guessing what a peer sees from its coarse cells.
-        active_tasks: tasks whose losses count; empty: all of the perception model.
+        visible: of the cross-entropy of a peer's visibility, as its coarse cells say it.
+        active_tasks: whose losses count; empty: all of the perception model.
     """
 
     tasks: float = 1.0
@@ -76,11 +76,12 @@ class CollaborationConfig:
 
     Attributes:
         strategy: a name in `skyweave.collaboration.strategies.STRATEGIES`.
+        codec: of the features.
     """
 
     strategy: str = "dual_branch"
     codec: CodecConfig = field(default_factory=CodecConfig)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, for the card."""
+        """Return plain JSON types, for the card."""
         return asdict(self)

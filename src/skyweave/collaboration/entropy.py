@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from skyweave.wire import Branch, EntropyTables, quantise_frequencies
 
-SMOOTHING = 0.5  # occurrences that every symbol is given
+SMOOTHING_COUNT = 0.5  # occurrences that every symbol is given
 ASSIGNMENT_ROUNDS = 4  # of assigning cells to contexts and counting
 TABLE_PRECISION_BITS = 12
 
@@ -27,21 +27,53 @@ class EntropyModel(nn.Module):
 
     def __init__(self, channels: int, contexts: int) -> None:
         super().__init__()
-        spread = torch.logspace(-1.2, 0.8, contexts) if contexts > 1 else torch.tensor([0.5])
+        scale = torch.logspace(-1.2, 0.8, contexts) if contexts > 1 else torch.tensor([0.5])
         self.mean = nn.Parameter(torch.zeros(contexts, channels))
-        self.log_scale = nn.Parameter(spread.log()[:, None].repeat(1, channels))
+        self.log_scale = nn.Parameter(scale.log()[:, None].repeat(1, channels))
         self.share = nn.Parameter(torch.zeros(contexts))
 
     def bits(self, levels: Tensor) -> Tensor:
-        """(..., contexts) bits that cells (..., channels), in steps, take in each context, its name included."""
+        """Return the bits (..., contexts) that cells take in each context, its name included.
+
+        Args:
+            levels: (..., channels) in quantiser steps.
+        """
         scale = self.log_scale.clamp(-4, 4).exp()
         centred = (levels[..., None, :] - self.mean).abs()  # symmetric, so the smaller tail keeps its digits
         inside = torch.sigmoid((0.5 - centred) / scale) - torch.sigmoid((-0.5 - centred) / scale)
-        return -inside.clamp(min=1e-6).log2().sum(-1) - functional.log_softmax(self.share, 0) / np.log(2)
+        symbol_bits = -inside.clamp(min=1e-6).log2().sum(-1)
+        bits: Tensor = symbol_bits - functional.log_softmax(self.share, 0) / np.log(2)
+        return bits
 
     def forward(self, levels: Tensor) -> Tensor:
-        """(...) bits of cells (..., channels)."""
-        return -torch.logsumexp(-self.bits(levels) * np.log(2), -1) / np.log(2)
+        """Return the bits (...) of cells.
+
+        Args:
+            levels: (..., channels) in quantiser steps.
+        """
+        bits: Tensor = -torch.logsumexp(-self.bits(levels) * np.log(2), -1) / np.log(2)
+        return bits
+
+
+class _TableRows:
+    """The rows of the tables of both branches, in order: occurrences, the first symbol, and whether it escapes."""
+
+    def __init__(self) -> None:
+        self.counts: list[np.ndarray] = []
+        self.first_symbols: list[int] = []
+        self.escapes: list[bool] = []
+
+    def add(self, counts: np.ndarray, first_symbol: int = 0, escapes: bool = False) -> int:
+        """Append a row and return its number."""
+        self.counts.append(counts)
+        self.first_symbols.append(first_symbol)
+        self.escapes.append(escapes)
+        return len(self.counts) - 1
+
+    def padded(self) -> np.ndarray:
+        """Return (rows, symbols of the longest row) occurrences, zero beyond a row's symbols."""
+        width = max(map(len, self.counts))
+        return np.stack([np.pad(row, (0, width - len(row))) for row in self.counts])
 
 
 def build_entropy_tables(
@@ -51,80 +83,79 @@ def build_entropy_tables(
     levels: int,
     model: tuple[int, int, int],
 ) -> EntropyTables:
-    """Tables for both branches from the numbers that the trained codec made.
+    """Build the tables of both branches from the numbers that the trained codec made.
 
     Args:
         models: of the low and the high branch; None where there is none.
         cells: (n, channels) whole numbers of each.
-        factors: of each branch.
+        factors: cells along a side of one of each branch's.
         levels: largest number with a symbol of its own.
         model: (fingerprint, codec, quality).
     """
-    weights: list[np.ndarray] = []
-    first: list[int] = []
-    escapes: list[bool] = []
-    branches = []
-    for entropy, numbers, factor in zip(models, cells, factors, strict=True):
-        if entropy is None:
-            weights.append(np.array([1.0, 1.0]))
-            first.append(0)
-            escapes.append(False)
-            branches.append(Branch(factor, np.array([[len(weights) - 1]])))
-            continue
-        counted, shares = _counted(entropy, np.asarray(numbers, np.int64), levels)
-        start = len(weights)
-        contexts, channels = counted.shape[:2]
-        for table in counted.reshape(-1, 2 * levels + 2):
-            weights.append(table)
-            first.append(-levels)
-            escapes.append(True)
-        context_table = None
-        if contexts > 1:
-            context_table = len(weights)
-            weights.append(shares)
-            first.append(0)
-            escapes.append(False)
-        branches.append(Branch(factor, start + np.arange(contexts * channels).reshape(contexts, -1), context_table))
-    width = max(map(len, weights))
-    padded = np.stack([np.pad(row, (0, width - len(row))) for row in weights])
-    frequencies = quantise_frequencies(padded, TABLE_PRECISION_BITS)
-    fingerprint, codec, quality = model
+    rows = _TableRows()
+    branches = [
+        _add_branch(rows, entropy, numbers, factor, levels)
+        for entropy, numbers, factor in zip(models, cells, factors, strict=True)
+    ]
     return EntropyTables(
-        frequencies,
-        np.array(first),
-        np.array(escapes),
+        quantise_frequencies(rows.padded(), TABLE_PRECISION_BITS),
+        np.array(rows.first_symbols),
+        np.array(rows.escapes),
         branches[0],
         branches[1],
-        fingerprint,
-        codec,
-        quality,
+        *model,
         TABLE_PRECISION_BITS,
     )
 
 
+def _add_branch(
+    rows: _TableRows, entropy: EntropyModel | None, numbers: np.ndarray, factor: int, levels: int
+) -> Branch:
+    """Add the rows of a branch: one for each context and channel, then that of the contexts themselves."""
+    if entropy is None:
+        return Branch(factor, np.array([[rows.add(np.array([1.0, 1.0]))]]))
+    counted, shares = _count_symbols(entropy, np.asarray(numbers, np.int64), levels)
+    contexts, channels = counted.shape[:2]
+    numbers_of_rows = [rows.add(table, -levels, escapes=True) for table in counted.reshape(-1, 2 * levels + 2)]
+    context_table = rows.add(shares) if contexts > 1 else None
+    return Branch(factor, np.array(numbers_of_rows).reshape(contexts, channels), context_table)
+
+
 def select_contexts(tables: EntropyTables, branch: str, numbers: np.ndarray) -> np.ndarray | None:
-    """(n,) the context in which each cell (n, channels) takes the fewest bits; None where there is one only."""
-    made = tables.branches[branch]
-    if made.context_table is None:
+    """Select for each cell the context in which it takes the fewest bits.
+
+    Args:
+        tables: frozen.
+        branch: ``low`` or ``high``.
+        numbers: (n, channels) quantised cells.
+
+    Returns:
+        (n,) uint8; None where there is one context only.
+    """
+    tables_of_branch = tables.branches[branch]
+    if tables_of_branch.context_table is None:
         return None
     lowest, costs = tables.number_costs[branch]
     contexts, channels, span = costs.shape
     places = (numbers.astype(np.int64) - lowest).clip(0, span - 1) + np.arange(channels) * span
-    total = costs.reshape(contexts, -1)[:, places].sum(-1) + tables.costs[made.context_table, :contexts, None]
-    return np.argmin(total, 0).astype(np.uint8)
+    total = (
+        costs.reshape(contexts, -1)[:, places].sum(-1) + tables.costs[tables_of_branch.context_table, :contexts, None]
+    )
+    cheapest: np.ndarray = np.argmin(total, 0).astype(np.uint8)
+    return cheapest
 
 
-def _counted(entropy: EntropyModel, numbers: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """(contexts, channels, symbols) and (contexts,) occurrences, as cells would choose their contexts."""
+def _count_symbols(entropy: EntropyModel, numbers: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (contexts, channels, symbols) and (contexts,) occurrences, as cells would choose their contexts."""
     with torch.no_grad():
-        bits = torch.cat([entropy.bits(part) for part in torch.from_numpy(numbers).float().split(8192)])
+        bits = torch.cat([entropy.bits(part) for part in torch.split(torch.from_numpy(numbers).float(), 8192)])
     symbols = np.where(np.abs(numbers) > levels, 2 * levels + 1, numbers + levels)
     contexts, (count, channels) = bits.shape[-1], numbers.shape
     chosen = bits.argmin(-1).numpy() if count else np.zeros(0, int)
     for _ in range(ASSIGNMENT_ROUNDS):
-        counted = np.full((contexts, channels, 2 * levels + 2), SMOOTHING)
+        counted = np.full((contexts, channels, 2 * levels + 2), SMOOTHING_COUNT)
         np.add.at(counted, (chosen[:, None], np.arange(channels)[None], symbols), 1)
-        counted[..., -1] -= 0.9 * SMOOTHING
+        counted[..., -1] -= 0.9 * SMOOTHING_COUNT
         shares = np.bincount(chosen, minlength=contexts) + 1.0
         price = -np.log2(counted / counted.sum(-1, keepdims=True))
         price[..., -1] += 16

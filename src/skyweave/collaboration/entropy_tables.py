@@ -14,29 +14,35 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.wire import EntropyTables
 
 MAX_CALIBRATION_MAPS = 64  # from which occurrences are counted
-CALIBRATION_BUDGETS_BYTES = (300.0, 3000.0, 30_000.0)  # bytes: the cells that such budgets would hold are counted
+CALIBRATION_BUDGETS_BYTES = (300.0, 3000.0, 30_000.0)  # the cells that these would hold are counted
 FINGERPRINTED_PARTS = ("codec.", "perception.backbone.", "perception.neck.", "perception.lift.")
 CODEC_ID = 1  # number of this codec on the wire
 
 
 @torch.inference_mode()
 def freeze_tables(model: CollaborativeModel, cache: FeatureCache, keys: Sequence[Key] | None = None) -> EntropyTables:
-    """Count, and give the model its tables; those cells count that would be sent."""
+    """Count the symbols of the cells that would be sent, and give the model its tables.
+
+    Args:
+        model: trained.
+        cache: of maps to count on.
+        keys: of the maps; None: all of the cache. Of these MAX_CALIBRATION_MAPS at most are used.
+    """
     keys = list(cache.entries) if keys is None else list(keys)
     chosen = [keys[i] for i in np.linspace(0, len(keys) - 1, min(MAX_CALIBRATION_MAPS, len(keys))).astype(int)]
     codec, low, high = model.codec.eval(), [], []
     for number, key in enumerate(chosen):
-        own = cache[key]
-        maps, seen = torch.from_numpy(own.features)[None], torch.from_numpy(own.visible)[None]
-        levels = codec.quantised(codec.encode(maps, seen), noisy=False)
-        low_bits, high_bits = codec.bits(levels)
-        certain = rasterize_boxes(own.boxes, own.grid, len(model.perception.config.categories))[None, SCORE_CHANNEL]
-        useful = model.strategy.usefulness(maps, seen, torch.zeros(seen.shape), certain)
+        ego = cache[key]
+        maps, seen = ego.features[None], ego.visible[None]
+        latents = codec.quantise(codec.encode(maps, seen), noisy=False)
+        low_bits, high_bits = codec.bits(latents)
+        box_scores = rasterize_boxes(ego.boxes, ego.grid, len(model.perception.config.categories))[None, SCORE_CHANNEL]
+        saliency = model.strategy.saliency_map(maps, seen, torch.zeros(seen.shape), box_scores)
         room = torch.tensor([CALIBRATION_BUDGETS_BYTES[number % len(CALIBRATION_BUDGETS_BYTES)]])
-        sent = select_cells(useful, low_bits, high_bits, levels.low_valid, levels.high_valid, room)
-        high.append(levels.high[0].permute(1, 2, 0)[sent.high[0] > 0].numpy())
-        if levels.low is not None:
-            low.append(levels.low[0].permute(1, 2, 0)[levels.low_valid[0]].numpy())
+        sent = select_cells(saliency, low_bits, high_bits, latents.low_valid, latents.high_valid, room)
+        high.append(latents.high[0].permute(1, 2, 0)[sent.high[0] > 0].numpy())
+        if latents.low is not None:
+            low.append(latents.low[0].permute(1, 2, 0)[latents.low_valid[0]].numpy())
     config = codec.config
     numbers = [np.concatenate(part) if part else np.zeros((0, 1)) for part in (low, high)]
     entropies = [codec.low_entropy, codec.high_entropy]
@@ -47,9 +53,12 @@ def freeze_tables(model: CollaborativeModel, cache: FeatureCache, keys: Sequence
 
 
 def codec_fingerprint(model: CollaborativeModel) -> int:
-    """32 bits that change with any weight that cells are made with: whoever differs cannot read them.
+    """Return 32 bits that change with any weight that cells are made with: who differs cannot read them.
 
     What is read off a fused map (fusion, trunk, heads) may differ between platforms.
+
+    Args:
+        model: on any device.
     """
     digest = 0
     for name, value in sorted(model.state_dict().items()):

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from skyweave.collaboration.batches import CollaborationBatch, CollaborationDataset, collate_batches
 from skyweave.collaboration.config import CollaborationLossConfig
-from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.model import CollaborativeModel, ExchangeResult
 from skyweave.core.errors import ConfigError
 from skyweave.perception.module import PerceptionOptimiserConfig, head_losses
 from skyweave.training.module import SkyweaveModule, StepLoss
@@ -18,7 +18,20 @@ LOSS_MEAN_DECAY = 0.95  # of a loss's mean from step to step
 
 
 class CollaborationModule(SkyweaveModule[CollaborationBatch]):
-    """A collaborative model under Lightning."""
+    """A collaborative model under Lightning.
+
+    Args:
+        model: to be trained; its perception stays as it is but for the reader.
+        optimiser: steps, rates and batch.
+        losses: weights of the losses.
+        dataset: of training; None where only losses are asked for.
+        reader_rate: learning rate of what reads the fused map (memory, trunk and heads), in that of everything else;
+            0: it stays as it is.
+        workers: processes that prepare samples besides.
+
+    Raises:
+        ConfigError: ``losses.active_tasks`` names a task that the perception model does not have.
+    """
 
     optimiser: PerceptionOptimiserConfig
 
@@ -27,7 +40,7 @@ class CollaborationModule(SkyweaveModule[CollaborationBatch]):
         model: CollaborativeModel,
         optimiser: PerceptionOptimiserConfig,
         losses: CollaborationLossConfig,
-        moments: CollaborationDataset | None = None,
+        dataset: CollaborationDataset | None = None,
         reader_rate: float = 0.0,
         workers: int = 0,
     ) -> None:
@@ -36,7 +49,7 @@ class CollaborationModule(SkyweaveModule[CollaborationBatch]):
         if reader_rate:
             for part in (model.perception.memory, model.perception.trunk, model.perception.heads):
                 part.requires_grad_(True)
-        self.model, self.losses, self.moments = model, losses, moments
+        self.model, self.losses, self.dataset = model, losses, dataset
         tasks = model.perception.config.tasks
         unknown = sorted(set(losses.active_tasks) - set(tasks))
         if unknown:
@@ -46,41 +59,57 @@ class CollaborationModule(SkyweaveModule[CollaborationBatch]):
             self.register_buffer(f"usual_{task}", torch.zeros(()))
 
     def step_loss(self, batch: CollaborationBatch) -> StepLoss:
-        """Return the loss of a batch."""
+        """Return the loss of a batch.
+
+        Args:
+            batch: maps of all platforms.
+        """
         total, parts = self.loss(batch)
         return StepLoss(total, len(batch.samples), parts)
 
-    def loss(self, moments: CollaborationBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total and parts."""
-        model, weights = self.model, self.losses
-        exchanged = model.exchange(moments)
+    def loss(self, batch: CollaborationBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of a batch and the parts that it is made of, by their names in the log.
+
+        Args:
+            batch: maps of all platforms.
+        """
+        exchanged = self.model.exchange(batch)
         parts: dict[str, Tensor] = {}
-        total = moments.own.new_zeros(())
-        if weights.distillation:
-            wanted = model.teacher(moments)
-            parts["distillation"] = torch.stack(
-                [_distance(*pair) for pair in zip(exchanged.fused, wanted, strict=True)]
-            ).mean()
-            total = total + weights.distillation * parts["distillation"]
-        if weights.tasks:
-            outputs = model.perception.perceive(exchanged.fused, moments.present)
-            found = head_losses(model.perception, outputs, [sample.objects for sample in moments.samples])
-            parts |= {name: value for name, value in found.items() if name.split("/")[0] in self.tasks}
+        total = batch.ego.new_zeros(())
+        if self.losses.distillation:
+            parts["distillation"] = self._distillation(batch, exchanged)
+            total = total + self.losses.distillation * parts["distillation"]
+        if self.losses.tasks:
+            by_head = self._head_losses(batch, exchanged)
+            parts |= by_head
             for task in self.tasks:
-                own = torch.stack([value for name, value in found.items() if name.startswith(task + "/")]).sum()
-                total = total + weights.tasks * own / self._usual(task, own)
-        if model.sends_features:
+                summed = torch.stack([value for name, value in by_head.items() if name.startswith(task + "/")]).sum()
+                total = total + self.losses.tasks * summed / self._usual(task, summed)
+        if self.model.sends_features:
             parts["bits"] = exchanged.bits
-            total = total + weights.rate * exchanged.bits
+            total = total + self.losses.rate * exchanged.bits
         decoded = exchanged.decoded
         if decoded is not None and decoded.logits is not None:
-            guess = functional.binary_cross_entropy_with_logits(decoded.logits.float(), exchanged.visible.float())
-            parts["visible"] = guess
-            total = total + weights.visible * guess
+            parts["visible"] = functional.binary_cross_entropy_with_logits(
+                decoded.logits.float(), exchanged.visible.float()
+            )
+            total = total + self.losses.visible * parts["visible"]
         return total, parts
 
+    def _distillation(self, batch: CollaborationBatch, exchanged: ExchangeResult) -> Tensor:
+        """Return the distance between the fused maps and the teacher's."""
+        pairs = zip(exchanged.fused, self.model.teacher_maps(batch), strict=True)
+        return torch.stack([_distance(fused, target) for fused, target in pairs]).mean()
+
+    def _head_losses(self, batch: CollaborationBatch, exchanged: ExchangeResult) -> dict[str, Tensor]:
+        """Return the losses of the heads whose tasks count."""
+        perception = self.model.perception
+        outputs = perception.perceive(exchanged.fused, batch.present)
+        by_head = head_losses(perception, outputs, [sample.objects for sample in batch.samples])
+        return {name: value for name, value in by_head.items() if name.split("/")[0] in self.tasks}
+
     def _usual(self, task: str, value: Tensor) -> Tensor:
-        """A task's loss as it has been: in these units all tasks weigh the same, whatever their scale."""
+        """Return the running mean of a task's loss: in these units all tasks weigh the same, whatever their scale."""
         usual = self.get_buffer(f"usual_{task}")
         if self.training:
             share = LOSS_MEAN_DECAY if bool(usual > 0) else 0.0
@@ -97,15 +126,16 @@ class CollaborationModule(SkyweaveModule[CollaborationBatch]):
 
     def train_dataloader(self) -> "DataLoader[Any]":
         """Return the batches from where the run stands: Lightning's hook."""
-        assert self.moments is not None
+        if self.dataset is None:
+            raise ValueError("a module without a dataset has no batches")
         return self.resumable_loader(
-            self.moments, self.optimiser.batch, collate_batches, self.moments.seed, self.workers
+            self.dataset, self.optimiser.batch, collate_batches, self.dataset.seed, self.workers
         )
 
 
-def _distance(fused: Tensor, wanted: Tensor) -> Tensor:
-    """Squared distance of maps in units of the wanted one's spread; cells that carry much count more."""
-    fused, wanted = fused.float(), wanted.float()
-    weight = 0.1 + wanted.square().mean(1, keepdim=True) / wanted.square().mean().clamp(min=1e-8)
-    error = ((fused - wanted).square() * weight.clamp(max=10)).mean()
-    return error / (wanted.var().clamp(min=1e-8) * weight.clamp(max=10).mean())
+def _distance(fused: Tensor, target: Tensor) -> Tensor:
+    """Return the squared distance of maps in units of the target's variance; cells with much energy count more."""
+    fused, target = fused.float(), target.float()
+    weight = 0.1 + target.square().mean(1, keepdim=True) / target.square().mean().clamp(min=1e-8)
+    error = ((fused - target).square() * weight.clamp(max=10)).mean()
+    return error / (target.var().clamp(min=1e-8) * weight.clamp(max=10).mean())

@@ -1,13 +1,12 @@
-"""Where a peer's things really lie: errors of its pose are found from what both see, and undone.
+"""Errors of a peer's pose, estimated from what both platforms detect, and undone.
 
-A pose that is wrong by metres and degrees moves what a camera tells along its rays over the ground: by little near the
-camera, by much far from it. That is no shift and turn of the map, so what is looked for is the error of the pose
-itself, six numbers that hardly change during a flight. Its likelihood counts, for each box that the peer tells, how
-much better the boxes of one's own explain it than chance does; the error is that of the largest posterior, found by
-expectation and maximisation from many starts (as iterative closest points with soft pairs: Granger and Pennec,
-ECCV 2002). Where nothing speaks against the pose it is believed, and where several errors explain what is seen about
-as well, the peer is not trusted for now. CoAlign (arXiv 2211.07214) has the same aim and optimises a graph of boxes
-near the told poses.
+A pose that is wrong by metres and degrees moves what a camera maps along its rays over the ground: by little near the
+camera, by much far from it. That is no shift and turn of the map, so what is estimated is the error of the pose itself,
+six numbers that hardly change during a flight. Its likelihood counts, for each box that the peer sends, how much better
+the ego's boxes explain it than clutter does; the error is that of the largest posterior, by expectation and
+maximisation from many starts (as iterative closest points with soft pairs: Granger and Pennec, ECCV 2002). Where
+nothing speaks against the pose it is believed, and where several errors explain the boxes about as well, the peer is
+not trusted for now. CoAlign (arXiv 2211.07214) has the same aim and optimises a graph of boxes near the sent poses.
 """
 
 from collections import deque
@@ -22,19 +21,19 @@ from skyweave.core.geometry.frames import rotation_from_vector
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.wire import BoxList, FrameContent
 
-PRIOR_STD = np.array([1.5, 1.5, 0.75, *np.deg2rad([3.0, 3.0, 3.0])])  # spread of an error: metres, then radians
-SIGMA_M = 0.7  # metres by which two platforms place one object apart although their poses are right
-MAX_PAIR_DISTANCE_M = 14.0  # metres: pairs of boxes farther apart are not looked at
+PRIOR_STD = np.array([1.5, 1.5, 0.75, *np.deg2rad([3.0, 3.0, 3.0])])  # of an error: metres, then radians
+SIGMA_M = 0.7  # by which two platforms place one object apart although their poses are right
+MAX_PAIR_DISTANCE_M = 14.0  # between two boxes that may be one object
 CLUTTER_DENSITY = 0.004  # boxes a square metre that come about anywhere
-FRAME_WEIGHT = 0.25  # of a frame: the next ones see the same objects again
-WINDOW_FRAMES = 8  # frames that are remembered
-PRIOR_LOG_ODDS = 6.0  # logarithm of how much likelier a right pose is than any one wrong one before anything is seen
-MIN_LOG_ODDS = 3.0  # logarithm of how much likelier an error must be than others that say something else
-DISTINCT_M = 1.5  # metres from which two errors say something else
-ANNEALING_M = (2.5, 1.8, 1.2, SIGMA_M, SIGMA_M, SIGMA_M)  # metres: how far pairs attract each other, step by step
+FRAME_WEIGHT = 0.25  # of a frame's likelihood: the next ones see the same objects again
+WINDOW_FRAMES = 8  # that are remembered
+PRIOR_LOG_ODDS = 6.0  # of a right pose against any one wrong pose, before anything is seen
+MIN_LOG_ODDS = 3.0  # of an error against those that say something else, from which it is trusted
+DISTINCT_M = 1.5  # from which two errors say something else
+ANNEALING_M = (2.5, 1.8, 1.2, SIGMA_M, SIGMA_M, SIGMA_M)  # standard deviation of pairs, step by step
 NUM_HYPOTHESES = 16  # of the starts: the likeliest
-MIN_PAIR_SCORE = 0.02  # certainty of a pair, the product of both boxes'
-FORGET_AFTER_S = 10.0  # seconds after which the errors of a silent peer count as unknown
+MIN_PAIR_SCORE = 0.02  # the product of both boxes' scores
+FORGET_AFTER_S = 10.0  # after which the error of a silent peer counts as unknown
 MIN_DEPRESSION_RAD = np.deg2rad(3.0)  # of a ray below the horizon: flatter ones say nothing of places
 
 _TILTS, _TURNS = np.deg2rad([-5.0, -2.5, 0.0, 2.5, 5.0]), np.deg2rad([-2.5, 0.0, 2.5])
@@ -46,11 +45,11 @@ _STARTS = np.concatenate([
 
 @dataclass(frozen=True)
 class PoseError:
-    """What is to be added to the poses that a peer tells.
+    """What is to be added to the poses that a peer sends.
 
     Attributes:
         vector: (6,) metres east, north and up, and a rotation about these axes as a vector in radians.
-        trusted: whether it is known well enough to use what the peer tells.
+        trusted: whether it is known well enough to use what the peer sends.
     """
 
     vector: np.ndarray = field(default_factory=lambda: np.zeros(6))
@@ -58,48 +57,68 @@ class PoseError:
 
     @property
     def translation_m(self) -> float:
-        """By which the place is wrong."""
+        """Return by how many metres the position is wrong."""
         return float(np.linalg.norm(self.vector[:3]))
 
     @property
     def rotation_rad(self) -> float:
-        """Radians by which the attitude is wrong."""
+        """Return by how many radians the attitude is wrong."""
         return float(np.linalg.norm(self.vector[3:]))
 
-    def at(self, camera: np.ndarray | None) -> "PoseCorrection | None":
-        """For what is told from ``camera`` (3,), east, north and up in metres; None where all stays as it is."""
+    def correction(self, camera: np.ndarray | None) -> "PoseCorrection | None":
+        """Return the correction of what was mapped from a camera; None where all stays as it is.
+
+        Args:
+            camera: (3,) position that the peer sent, east, north and up in metres; None where it sent none.
+        """
         return PoseCorrection(np.asarray(camera), self.vector) if camera is not None and self.vector.any() else None
 
 
 @dataclass(frozen=True)
 class PoseCorrection:
-    """Of things told from one place: ``camera`` (3,) and ``error`` (6,) as in `PoseError`."""
+    """Corrects boxes and maps that a camera with a wrong pose gave.
+
+    Attributes:
+        camera: (3,) position that the peer sent, metres.
+        error: (6,) as in `PoseError`.
+    """
 
     camera: np.ndarray
     error: np.ndarray
 
-    def points(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) where they belong: on the same ray from the camera as it really stands, at their height."""
+    def correct_points(self, points: np.ndarray) -> np.ndarray:
+        """Move points to the same rays from the camera as it really stands, at their heights.
+
+        Args:
+            points: (..., 3) metres.
+        """
         rays = (points - self.camera) @ self._rotation.T
         return _at_height(self.camera + self.error[:3], rays, points[..., 2])
 
-    def boxes(self, boxes: BoxList) -> BoxList:
-        """Boxes where they belong."""
+    def correct_boxes(self, boxes: BoxList) -> BoxList:
+        """Move and turn boxes, and turn their velocities.
+
+        Args:
+            boxes: as the peer sent them.
+        """
         turn = float(self.error[5])
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         velocities = None if boxes.velocities is None else boxes.velocities @ rotation.T
-        return replace(boxes, centres=self.points(boxes.centres), yaws=boxes.yaws + turn, velocities=velocities)
+        centres = self.correct_points(boxes.centres)
+        return replace(boxes, centres=centres, yaws=boxes.yaws + turn, velocities=velocities)
 
-    def maps(self, maps: Tensor, grid: MapGrid, heights: np.ndarray) -> Tensor:
-        """A map (..., rows, columns) on ``grid`` with each cell taken from where it is told; zero from beyond.
+    def correct_map(self, maps: Tensor, grid: MapGrid, heights: np.ndarray) -> Tensor:
+        """Take each cell of a map from where the peer placed it; zero from beyond the map.
 
         Args:
+            maps: (..., rows, columns) on ``grid``.
+            grid: of the map.
             heights: (rows, columns) of the ground, metres.
         """
         places = np.concatenate([grid.cell_centres(), heights[..., None]], -1)
         rays = (places - self.camera - self.error[:3]) @ self._rotation
-        told = _at_height(self.camera, rays, places[..., 2])
-        cells = torch.from_numpy(grid.index(told[..., :2]))
+        sources = _at_height(self.camera, rays, places[..., 2])
+        cells = torch.from_numpy(grid.index(sources[..., :2])).to(maps.device)
         return maps.flatten(-2)[..., cells.clamp(min=0)] * (cells >= 0)
 
     @property
@@ -108,91 +127,129 @@ class PoseCorrection:
 
 
 def _at_height(origin: np.ndarray, rays: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """Where rays (..., 3) meet a height below their origin; far away where they hardly go down."""
+    """Return where rays (..., 3) meet a height below their origin; far away where they hardly go down."""
     down = np.maximum(-rays[..., 2:], np.tan(MIN_DEPRESSION_RAD) * np.hypot(rays[..., :1], rays[..., 1:2]))
-    found: np.ndarray = origin + rays * (np.maximum(origin[2] - heights, 1e-3)[..., None] / np.maximum(down, 1e-9))
-    found[..., 2] = heights
-    return found
+    points: np.ndarray = origin + rays * (np.maximum(origin[2] - heights, 1e-3)[..., None] / np.maximum(down, 1e-9))
+    points[..., 2] = heights
+    return points
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Boxes of one frame that may be one object: where an own one lies from the told one (n, 2), how the told one moves
-    with the error of the pose (n, 2, 6), how certain both are (n,), and which told one it is (n,).
+    """Boxes of one frame that may be one object.
+
+    Attributes:
+        offsets: (n, 2) from the peer's box to the ego's, metres.
+        jacobians: (n, 2, 6) how the peer's box moves with the error of the pose.
+        scores: (n,) product of both boxes' scores.
+        peer_boxes: (n,) which of the peer's boxes it is.
     """
 
-    apart: np.ndarray
-    moves: np.ndarray
-    certain: np.ndarray
-    told: np.ndarray
+    offsets: np.ndarray
+    jacobians: np.ndarray
+    scores: np.ndarray
+    peer_boxes: np.ndarray
 
 
 @dataclass
 class PoseAligner:
-    """What is known of one peer's error."""
+    """Estimates the error of one peer's pose.
+
+    Attributes:
+        frames: pairs of boxes of the last frames.
+    """
 
     frames: deque[_Pairs] = field(default_factory=lambda: deque(maxlen=WINDOW_FRAMES))
 
-    def see(self, own: BoxList, theirs: BoxList, camera: np.ndarray) -> None:
-        """Count a frame of both; ``theirs`` as they came, from a camera said to be at ``camera`` (3,)."""
-        offsets = theirs.centres - camera
-        below = -offsets[:, 2] > np.tan(MIN_DEPRESSION_RAD) * np.hypot(offsets[:, 0], offsets[:, 1])
-        apart = own.centres[None, :, :2] - theirs.centres[:, None, :2]
-        certain = theirs.scores[:, None] * own.scores[None]
-        fits = (theirs.classes[:, None] == own.classes[None]) & (certain > MIN_PAIR_SCORE) & below[:, None]
-        told, mine = np.nonzero(fits & (np.hypot(apart[..., 0], apart[..., 1]) < MAX_PAIR_DISTANCE_M))
-        if len(told):
-            self.frames.append(_Pairs(apart[told, mine], _moves(offsets[told]), certain[told, mine], told))
+    def update(self, ego_boxes: BoxList, peer_boxes: BoxList, camera: np.ndarray) -> None:
+        """Count a frame of both platforms.
 
-    def error(self) -> PoseError:
-        """What is most likely by now."""
+        Args:
+            ego_boxes: that the ego detected without the others.
+            peer_boxes: as they came.
+            camera: (3,) position that the peer sent, metres.
+        """
+        offsets = peer_boxes.centres - camera
+        below = -offsets[:, 2] > np.tan(MIN_DEPRESSION_RAD) * np.hypot(offsets[:, 0], offsets[:, 1])
+        between = ego_boxes.centres[None, :, :2] - peer_boxes.centres[:, None, :2]
+        scores = peer_boxes.scores[:, None] * ego_boxes.scores[None]
+        same_class = peer_boxes.classes[:, None] == ego_boxes.classes[None]
+        fits = same_class & (scores > MIN_PAIR_SCORE) & below[:, None]
+        peer, ego = np.nonzero(fits & (np.hypot(between[..., 0], between[..., 1]) < MAX_PAIR_DISTANCE_M))
+        if len(peer):
+            self.frames.append(_Pairs(between[peer, ego], _jacobians(offsets[peer]), scores[peer, ego], peer))
+
+    def estimate(self) -> PoseError:
+        """Return the error that is most likely by now; none before anything was seen by both."""
         if not self.frames:
             return PoseError()
         pairs = _joined(self.frames)
         errors = _STARTS[np.argsort(-_posterior(pairs, _STARTS, ANNEALING_M[0])[0])[:NUM_HYPOTHESES]]
-        for width in ANNEALING_M:
-            errors = _nearer(pairs, errors, width)
+        for sigma in ANNEALING_M:
+            errors = _em_step(pairs, errors, sigma)
         errors = np.concatenate([np.zeros((1, 6)), errors])
         score = _posterior(pairs, errors, SIGMA_M)[0]
         score[0] += PRIOR_LOG_ODDS
         best = int(score.argmax())
-        moved = np.einsum("pij,tj->tpi", pairs.moves, errors - errors[best])
+        moved = np.einsum("pij,tj->tpi", pairs.jacobians, errors - errors[best])
         other = np.sqrt(np.square(moved).sum(-1).mean(1)) > DISTINCT_M
         return PoseError(errors[best], not other.any() or bool(score[best] - score[other].max() >= MIN_LOG_ODDS))
 
 
 @dataclass
+class _Track:
+    """The aligner of one peer, when a frame of it last came, and the capture time of the last one that counted."""
+
+    aligner: PoseAligner
+    updated: int
+    captured: int | None = None
+
+
+@dataclass
 class PoseAligners:
-    """One for each peer, by its number; what is known of one that is silent for long is forgotten.
+    """Aligners of all peers, by platform number; a peer that is silent for long is forgotten.
 
     Attributes:
-        peers: and when each was heard, and which moment it then told of: from a peer that is slower than oneself a
-            frame comes again, and counts once.
-        known: what is most likely of each, by now.
+        known: the error that is most likely of each peer, as far as it was asked for; whole at any time, so that other
+            threads may read it.
     """
 
-    peers: dict[int, tuple[PoseAligner, int, int | None]] = field(default_factory=dict)
     known: dict[int, PoseError] = field(default_factory=dict)
+    _tracks: dict[int, _Track] = field(default_factory=dict)
 
-    def errors(self, own: BoxList, received: Sequence[FrameContent], time: int) -> list[PoseError]:
-        """Of the poses of what came by ``time``, UTC nanoseconds, where ``own`` are the boxes found alone then."""
-        self.peers = {peer: known for peer, known in self.peers.items() if time - known[1] <= FORGET_AFTER_S * 1e9}
-        found = []
+    def update(self, ego_boxes: BoxList, received: Sequence[FrameContent], time: int) -> None:
+        """Count frames that came; from a slow peer the same frame comes again, and counts once.
+
+        Args:
+            ego_boxes: that the ego detected without the others at ``time``.
+            received: frames of peers, moved to ``time``.
+            time: of the ego's frame, UTC nanoseconds.
+        """
+        self._tracks = {
+            peer: track for peer, track in self._tracks.items() if time - track.updated <= FORGET_AFTER_S * 1e9
+        }
         for frame in received:
-            aligner, _, seen = self.peers.get(frame.platform, (PoseAligner(), time, None))
-            if frame.boxes is not None and frame.pose is not None and frame.time != seen:
-                aligner.see(own, frame.boxes, frame.pose.position)
-                seen = frame.time
-            self.peers[frame.platform] = aligner, time, seen
-            found.append(aligner.error())
-        names = [frame.platform for frame in received]
-        kept = {peer: error for peer, error in self.known.items() if peer in self.peers}
-        self.known = kept | dict(zip(names, found, strict=True))  # whole at any time, for readers in other threads
-        return found
+            track = self._tracks.setdefault(frame.platform, _Track(PoseAligner(), time))
+            if frame.boxes is not None and frame.pose is not None and frame.time != track.captured:
+                track.aligner.update(ego_boxes, frame.boxes, frame.pose.position)
+                track.captured = frame.time
+            track.updated = time
+
+    def estimate(self, platforms: Sequence[int]) -> list[PoseError]:
+        """Return the errors that are most likely by now.
+
+        Args:
+            platforms: numbers of peers; none is assumed for those of which nothing came.
+        """
+        errors = {
+            peer: self._tracks[peer].aligner.estimate() if peer in self._tracks else PoseError() for peer in platforms
+        }
+        self.known = {peer: error for peer, error in self.known.items() if peer in self._tracks} | errors
+        return [errors[peer] for peer in platforms]
 
 
-def _moves(offsets: np.ndarray) -> np.ndarray:
-    """(n, 2, 6) how points on the ground, ``offsets`` (n, 3) from the camera, move with the camera's place and turn."""
+def _jacobians(offsets: np.ndarray) -> np.ndarray:
+    """Return (n, 2, 6) how points on the ground, ``offsets`` (n, 3) from the camera, move with its position and turn."""
     x, y, h = offsets[:, 0], offsets[:, 1], -offsets[:, 2]
     one, none = np.ones_like(x), np.zeros_like(x)
     east = [one, none, x / h, x * y / h, -h - x * x / h, -y]
@@ -201,34 +258,34 @@ def _moves(offsets: np.ndarray) -> np.ndarray:
 
 
 def _joined(frames: deque[_Pairs]) -> _Pairs:
-    """All frames' pairs, the told boxes numbered through."""
-    first = np.cumsum([0, *(int(frame.told.max()) + 1 for frame in frames)])[:-1]
-    told = np.concatenate([frame.told + start for frame, start in zip(frames, first, strict=True)])
+    """Return the pairs of all frames, the peer's boxes numbered through."""
+    first = np.cumsum([0, *(int(frame.peer_boxes.max()) + 1 for frame in frames)])[:-1]
+    peer_boxes = np.concatenate([frame.peer_boxes + start for frame, start in zip(frames, first, strict=True)])
     return _Pairs(
-        np.concatenate([frame.apart for frame in frames]),
-        np.concatenate([frame.moves for frame in frames]),
-        np.concatenate([frame.certain for frame in frames]),
-        np.unique(told, return_inverse=True)[1],  # ascending: boxes and frames are in order
+        np.concatenate([frame.offsets for frame in frames]),
+        np.concatenate([frame.jacobians for frame in frames]),
+        np.concatenate([frame.scores for frame in frames]),
+        np.unique(peer_boxes, return_inverse=True)[1],  # ascending: boxes and frames are in order
     )
 
 
-def _posterior(pairs: _Pairs, errors: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """(t,) logarithms of the posterior of errors (t, 6) but for a constant, and (t, n) the share of each pair in it."""
-    left = pairs.apart - np.einsum("te,pie->tpi", errors, pairs.moves)
-    density = np.exp(-np.square(left).sum(-1) / (2 * width**2)) / (2 * np.pi * width**2)
-    ratio = pairs.certain * density / CLUTTER_DENSITY
-    starts = np.flatnonzero(np.diff(pairs.told, prepend=-1))
+def _posterior(pairs: _Pairs, errors: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return (t,) log posteriors of errors (t, 6) but for a constant, and (t, n) the share of each pair in it."""
+    left = pairs.offsets - np.einsum("te,pie->tpi", errors, pairs.jacobians)
+    density = np.exp(-np.square(left).sum(-1) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+    ratio = pairs.scores * density / CLUTTER_DENSITY
+    starts = np.flatnonzero(np.diff(pairs.peer_boxes, prepend=-1))
     explained = 1 + np.add.reduceat(ratio, starts, axis=1)
     prior = -np.square(errors / PRIOR_STD).sum(1) / 2
-    return FRAME_WEIGHT * np.log(explained).sum(1) + prior, ratio / explained[:, pairs.told]
+    return FRAME_WEIGHT * np.log(explained).sum(1) + prior, ratio / explained[:, pairs.peer_boxes]
 
 
-def _nearer(pairs: _Pairs, errors: np.ndarray, width: float) -> np.ndarray:
-    """The errors after one step of expectation and maximisation."""
-    shares = FRAME_WEIGHT / width**2 * _posterior(pairs, errors, width)[1]
-    products = np.einsum("pia,pib->pab", pairs.moves, pairs.moves)
-    pulls = np.einsum("pia,pi->pa", pairs.moves, pairs.apart)
+def _em_step(pairs: _Pairs, errors: np.ndarray, sigma: float) -> np.ndarray:
+    """Return the errors (t, 6) after one step of expectation and maximisation."""
+    shares = FRAME_WEIGHT / sigma**2 * _posterior(pairs, errors, sigma)[1]
+    products = np.einsum("pia,pib->pab", pairs.jacobians, pairs.jacobians)
+    pulls = np.einsum("pia,pi->pa", pairs.jacobians, pairs.offsets)
     # No matrix products: their threads would wait for a core that another platform's process has.
     information = np.einsum("tp,pab->tab", shares, products) + np.diag(PRIOR_STD**-2.0)
-    found: np.ndarray = np.linalg.solve(information, np.einsum("tp,pa->ta", shares, pulls)[..., None])[..., 0]
-    return found
+    refined: np.ndarray = np.linalg.solve(information, np.einsum("tp,pa->ta", shares, pulls)[..., None])[..., 0]
+    return refined

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skyweave.collaboration.batches import CachedDataset, CollaborationDataset
+from skyweave.collaboration.batches import CollaborationDataset
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.config import CollaborationConfig, CollaborationLossConfig, ImpairmentConfig
+from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.entropy_tables import freeze_tables
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
@@ -36,16 +37,23 @@ class CollaborationTrainConfig:
     """A run, from one YAML in ``configs/collaboration``.
 
     Attributes:
+        name: of the weights.
         perception: weights of the perception model that platforms have; it stays as it is.
         recordings: folders below ``--data``; their scenes are mixed.
         split: of these recordings; null for all scenes.
         scenes: of these at most, so that the cache (2.5 MB a platform and frame) fits the disk; null for all.
         cells: side of the part of the map that a step sees; null for all of it.
+        collaboration: strategy and codec.
+        impairments: of links and poses.
+        losses: their weights.
+        optimiser: steps, rates and batch.
+        trainer: where and how it runs.
         platforms: how many a sample has at most.
         reader_rate: learning rate of what reads the fused map (memory, trunk and heads), in that of everything else; 0
             leaves it as perception made it. Cells are made by what stays as it is, so platforms that read otherwise
             still understand each other.
         weights_dtype: in which weights are stored, perception's included.
+        seed: of everything random.
     """
 
     name: str
@@ -77,15 +85,28 @@ def train(
 
     The cache of features is made in ``output/cache`` on the first run.
 
+    Args:
+        file: YAML of the run.
+        data: folder of the recordings.
+        output: folder of the run.
+        changes: to the YAML, such as ``optimiser.steps=100``.
+        resume: go on with the run in ``output``.
+        progress: show a bar.
+
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.prepare_run_dir` and ``load_recording``.
+        ConfigError: the YAML is not valid.
+        DataError: a recording cannot be used.
+        WeightsError: the perception model cannot be used.
+        FileExistsError: there is a run in ``output`` already.
+        FileNotFoundError: a file or folder is missing.
     """
     config = load_config_file(file, CollaborationTrainConfig, changes)
     prepare_run_dir(output, asdict(config), resume)
     perception = load_perception(config.perception)
-    card = perception.card
     scenes = load_scenes([data / name for name in config.recordings], config.split)[: config.scenes]
-    cache = build_feature_cache(output / "cache", perception, str(card.parts["perception_fingerprint"]), scenes)
+    cache = build_feature_cache(
+        output / "cache", perception, str(perception.card.parts["perception_fingerprint"]), scenes
+    )
     model = CollaborativeModel(perception, config.collaboration, config.seed)
     samples = CachedDataset(scenes, perception.config, cache, config.platforms, config.seed)
     return train_model(output, config, model, samples, cache, resume, progress)
@@ -100,14 +121,24 @@ def train_model(
     resume: bool = False,
     progress: bool = True,
 ) -> Path:
-    """The same with everything at hand; several strategies share a cache so."""
+    """Train with everything at hand, so that several strategies share a cache, and return the path of the weights.
+
+    Args:
+        output: folder of the run.
+        config: of the run.
+        model: to be trained.
+        samples: of the training scenes.
+        cache: of their maps.
+        resume: go on with the run in ``output``.
+        progress: show a bar.
+    """
     began = time.time()
-    moments = CollaborationDataset(
+    dataset = CollaborationDataset(
         samples, config.impairments, model.sends_features, config.platforms - 1, config.seed, config.cells
     )
     model.codec.start_from(sample_cells(cache, config.seed))
     module = CollaborationModule(
-        model, config.optimiser, config.losses, moments, config.reader_rate, config.trainer.workers
+        model, config.optimiser, config.losses, dataset, config.reader_rate, config.trainer.workers
     )
     steps = fit(module, output, asdict(config), config.trainer, [], resume, progress)
     model.requires_grad_(False)
@@ -137,55 +168,77 @@ def train_head(
     """Give a trained model a head for one more task, and train nothing but that head, on what comes over the wire.
 
     Args:
+        output: folder of the run.
         config: its optimiser, impairments, seed and name count.
         model: that others' messages are already read with; it is left as it is.
+        task: of the head.
+        samples: of the training scenes.
         start: such a head of a like model, to start from; else it starts untrained.
 
     Raises:
-        ValueError: the model has that head already.
+        ConfigError: the model has that head already, or there is none of that name.
     """
     perception = add_head(model.perception, task, config.seed)
     if start is not None:
         perception.heads[task].load_state_dict(start.state_dict())
-    longer = CollaborativeModel(perception, model.config)
+    extended = CollaborativeModel(perception, model.config)
     state = {key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
-    longer.load_state_dict(state, strict=False)
-    longer.requires_grad_(False).eval()  # the codec rounds, as on the wire; two samples are too few for statistics
-    longer.perception.heads[task].requires_grad_(True)
+    extended.load_state_dict(state, strict=False)
+    extended.requires_grad_(False).eval()  # the codec rounds, as on the wire; two samples are too few for statistics
+    extended.perception.heads[task].requires_grad_(True)
     samples = CachedDataset(samples.scenes, perception.config, samples.cache, config.platforms, config.seed)
-    moments = CollaborationDataset(
-        samples, config.impairments, longer.sends_features, config.platforms - 1, config.seed, config.cells
+    dataset = CollaborationDataset(
+        samples, config.impairments, extended.sends_features, config.platforms - 1, config.seed, config.cells
     )
     losses = CollaborationLossConfig(distillation=0.0, rate=0.0, visible=0.0, active_tasks=(task,))
-    module = CollaborationModule(longer, config.optimiser, losses, moments, workers=config.trainer.workers)
+    module = CollaborationModule(extended, config.optimiser, losses, dataset, workers=config.trainer.workers)
     prepare_run_dir(output, asdict(config), resume=False)
     steps = fit(module, output, asdict(config), config.trainer, [], progress=False)
-    longer.cpu().eval()
-    longer.tables = model.tables
-    save_collaboration(output / WEIGHTS, longer, config.name, training={"steps": steps, "head": task})
+    extended.cpu().eval()
+    extended.tables = model.tables
+    save_collaboration(output / WEIGHTS, extended, config.name, training={"steps": steps, "head": task})
     return output / WEIGHTS
 
 
 def add_head(perception: PerceptionModel, task: str, seed: int = 0) -> PerceptionModel:
-    """The same model with one more, untrained head. Raises ``ValueError`` where it has one for that task."""
+    """Return a copy of a perception model with one more, untrained head.
+
+    Args:
+        perception: trained; it is left as it is.
+        task: of the head.
+        seed: of its weights.
+
+    Raises:
+        ConfigError: the model has that head already, or there is none of that name.
+    """
     config = perception.config
     if task in config.tasks or task not in HEADS:
         raise ConfigError(
             f"task {task!r} must be one of {', '.join(HEADS)} that the model lacks; it has {config.tasks}"
         )
     heads = config.with_heads([*config.tasks, task])
-    longer = PerceptionModel(heads, copy.deepcopy(perception.backbone), seed)
-    longer.load_state_dict(perception.state_dict(), strict=False)
-    return longer
+    extended = PerceptionModel(heads, copy.deepcopy(perception.backbone), seed)
+    extended.load_state_dict(perception.state_dict(), strict=False)
+    return extended
 
 
 def sample_cells(cache: FeatureCache, seed: int = 0, maps: int = 48, each: int = 400) -> Tensor:
-    """(n, channels) features of cells that hold something, from maps all over the cache."""
+    """Draw feature cells from maps all over the cache, those with much energy more often.
+
+    Args:
+        cache: of the training maps.
+        seed: of everything random.
+        maps: how many maps are drawn from.
+        each: cells a map.
+
+    Returns:
+        (n, channels).
+    """
     generator = np.random.default_rng(seed)
     keys, parts = list(cache.entries), []
     for i in np.linspace(0, len(keys) - 1, min(maps, len(keys))).astype(int):
-        own = cache[keys[i]]
-        cells = own.features[:, own.visible].T
+        ego = cache[keys[i]]
+        cells = ego.features.numpy()[:, ego.visible.numpy()].T
         if len(cells):
             energy = np.square(cells).sum(1) + 1e-6
             chosen = generator.choice(len(cells), min(each, len(cells)), replace=False, p=energy / energy.sum())

@@ -13,15 +13,16 @@ from skyweave.backbone.storage import round_to_storage
 from skyweave.collaboration.config import CollaborationConfig
 from skyweave.collaboration.entropy_tables import codec_fingerprint
 from skyweave.collaboration.model import CollaborativeModel
+from skyweave.collaboration.strategies.registry import untrained_strategies
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import WeightsError
 from skyweave.perception.weights import load_perception, save_perception
 from skyweave.wire import EntropyTables
 
-PART, TABLES = "collaboration.", "tables."
+STATE_PREFIX, TABLES_PREFIX = "collaboration.", "tables."
+CARD_PART = "collaboration"
 # Cards of weights that were stored before strategies had their names of today; their files and hashes stay as they are.
 STORED_STRATEGIES = {"ours": "dual_branch"}
-UNTRAINED = ("no_fusion", "late_fusion", "full_features")  # strategies that use what the perception model has learned
 
 
 def save_collaboration(
@@ -30,19 +31,30 @@ def save_collaboration(
     """Write one file that ``load_collaboration`` reads whole, ``load_perception`` and ``skyweave.load`` in part.
 
     Args:
-        dtype: storage of the weights; a model that is not `round_weights` already has other tables than its cells need.
+        path: of the file.
+        model: to be written.
+        name: of the weights, for the card.
+        dtype: storage of the weights; tables of a model that was not `round_weights` before do not fit its cells.
+        card_fields: ``training``, ``metrics``, ``licence`` of the card.
     """
-    extra = {PART + key: value for key, value in model.state_dict().items() if not key.startswith("perception.")}
+    extra = {
+        STATE_PREFIX + key: value for key, value in model.state_dict().items() if not key.startswith("perception.")
+    }
     if model.tables is not None:  # they are read as float32, which holds their numbers, but not the fingerprint
         arrays = replace(model.tables, fingerprint=0).to_arrays()
-        extra |= {PART + TABLES + key: torch.from_numpy(value) for key, value in arrays.items()}
-    parts = {"collaboration": model.config.to_dict()}
+        extra |= {STATE_PREFIX + TABLES_PREFIX + key: torch.from_numpy(value) for key, value in arrays.items()}
+    parts = {CARD_PART: model.config.to_dict()}
     return save_perception(path, model.perception, name, dtype, extra_state=extra, extra_parts=parts, **card_fields)
 
 
 @torch.no_grad()
 def round_weights(model: CollaborativeModel, dtype: torch.dtype) -> None:
-    """Give a model the weights that are read back after storing; its tables are to be frozen after that."""
+    """Give a model the weights that are read back after storing; its tables are to be frozen after that.
+
+    Args:
+        model: changed in place; its tables are taken away.
+        dtype: storage of the weights.
+    """
     for value in model.state_dict().values():
         if value.is_floating_point():
             value.copy_(round_to_storage(value, dtype))
@@ -50,8 +62,12 @@ def round_weights(model: CollaborativeModel, dtype: torch.dtype) -> None:
 
 
 def holds_collaboration(name_or_path: str | Path) -> bool:
-    """Whether a checkpoint holds a collaborative model beside its perception model."""
-    return "collaboration" in read_checkpoint(name_or_path)[1].parts
+    """Return whether a checkpoint holds a collaborative model beside its perception model.
+
+    Args:
+        name_or_path: a shipped name or a file.
+    """
+    return CARD_PART in read_checkpoint(name_or_path)[1].parts
 
 
 def stored_config(card: ModelCard) -> CollaborationConfig:
@@ -63,52 +79,66 @@ def stored_config(card: ModelCard) -> CollaborationConfig:
     Raises:
         ConfigError: the part holds other keys or types than a configuration has.
     """
-    config = config_from_dict(card.parts["collaboration"], CollaborationConfig)
+    config = config_from_dict(card.parts[CARD_PART], CollaborationConfig)
     return replace(config, strategy=STORED_STRATEGIES.get(config.strategy, config.strategy))
 
 
 def load_collaboration(name_or_path: str | Path, device: str | torch.device = "cpu") -> CollaborativeModel:
-    """A collaborative model in evaluation mode, with its card as ``card``.
+    """Load a collaborative model in evaluation mode, with its card as ``card``.
+
+    Args:
+        name_or_path: a shipped name or a file.
+        device: where the model goes.
 
     Raises:
-        FileNotFoundError, ValueError: as `skyweave.load`; or the checkpoint holds no collaborative model.
+        FileNotFoundError: there is no such file.
+        WeightsError: the file is damaged, of another model, or holds no collaborative model.
     """
     state, card = read_checkpoint(name_or_path)
-    if "collaboration" not in card.parts:
+    if CARD_PART not in card.parts:
         raise WeightsError(
             f"{name_or_path} holds no collaborative model; train one with `skyweave train configs/collaboration/...`"
         )
     perception = load_perception(name_or_path)
     model = CollaborativeModel(perception, stored_config(card))
-    mine = {key.removeprefix(PART): value for key, value in state.items() if key.startswith(PART)}
-    arrays = {key.removeprefix(TABLES): value.numpy() for key, value in mine.items() if key.startswith(TABLES)}
-    wanted = {f"perception.{key}": value for key, value in perception.state_dict().items()}
-    wanted |= {key: value for key, value in mine.items() if not key.startswith(TABLES)}
-    load_strictly(model, wanted, str(name_or_path))
+    stored = {key.removeprefix(STATE_PREFIX): value for key, value in state.items() if key.startswith(STATE_PREFIX)}
+    arrays = {
+        key.removeprefix(TABLES_PREFIX): np.asarray(value.numpy(), np.int64)
+        for key, value in stored.items()
+        if key.startswith(TABLES_PREFIX)
+    }
+    complete = {f"perception.{key}": value for key, value in perception.state_dict().items()}
+    complete |= {key: value for key, value in stored.items() if not key.startswith(TABLES_PREFIX)}
+    load_strictly(model, complete, str(name_or_path))
     if arrays:
-        tables = EntropyTables.from_arrays({key: np.asarray(value, np.int64) for key, value in arrays.items()})
-        model.tables = replace(tables, fingerprint=codec_fingerprint(model))
+        model.tables = replace(EntropyTables.from_arrays(arrays), fingerprint=codec_fingerprint(model))
     model.card = card
     return model.eval().to(device)
 
 
 def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> CollaborativeModel:
-    """A model for a strategy: what was trained, or one that needs no training around any perception model.
+    """Load a model for a strategy: the trained one, or any perception model with a strategy that needs no training.
+
+    Args:
+        name_or_path: a shipped name or a file.
+        strategy: its name; None: the one that the file was trained for.
 
     Raises:
-        ValueError: the strategy needs training and is not the one in the file; else as ``load_collaboration``.
+        FileNotFoundError: there is no such file.
+        WeightsError: the strategy needs training and is not the one in the file; or as `load_collaboration`.
     """
     card = read_checkpoint(name_or_path)[1]
-    trained = stored_config(card) if "collaboration" in card.parts else None
+    trained = stored_config(card) if CARD_PART in card.parts else None
     if trained is not None and strategy in (None, trained.strategy):
         return load_collaboration(name_or_path)
-    if strategy in UNTRAINED:
+    untrained = untrained_strategies()
+    if strategy in untrained:
         perception = load_perception(name_or_path)
         model = CollaborativeModel(perception, CollaborationConfig(strategy)).eval()
         model.card = perception.card
         return model
     there = "holds no collaborative model" if trained is None else f"was trained for {trained.strategy!r}"
     raise WeightsError(
-        f"{name_or_path} {there}; without training there are {', '.join(UNTRAINED)}. For {strategy or 'others'}, run "
+        f"{name_or_path} {there}; without training there are {', '.join(untrained)}. For {strategy or 'others'}, run "
         "`skyweave train configs/collaboration/hidden.yaml --set collaboration.strategy=...`"
     )

@@ -1,7 +1,7 @@
-"""What every strategy does: say which cells are worth sending, and fuse what came."""
+"""What every fusion strategy does: say which cells are worth sending, and fuse what came."""
 
 import functools
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,55 +9,111 @@ from torch import Tensor, nn
 from skyweave.collaboration.fusion_input import FusionInput
 from skyweave.perception.fusion import AttentionFusion
 
-Shares = Literal["nothing", "boxes", "features", "both", "everything"]
+MIN_VISIBILITY = 0.02  # below which a cell counts as not seen
 
 
 class Strategy(nn.Module):
     """A way to collaborate. Everything but this (features, codec, wire format, heads) is the same for all.
 
+    What a strategy shares it declares by the class attributes below; another package adds one through the entry-point
+    group ``skyweave.strategies``.
+
+    Args:
+        channels: of the maps.
+        box_channels: of rasterised boxes (`skyweave.collaboration.boxes.rasterize_boxes`).
+
     Attributes:
-        shares: what travels; ``everything`` is features without any coding, the upper bound.
-        low: whether the codec's coarse branch travels too.
-        handshake: bytes that a receiver spends in each frame before anything is sent.
-        merges_boxes: whether received boxes join the final list of detections.
-        aligns: whether errors of peers' poses are estimated and undone (`skyweave.collaboration.pose_alignment`).
+        sends_boxes: detected boxes travel.
+        sends_features: features travel, coded.
+        sends_uncoded: features travel without any coding: an upper bound that no link carries.
+        sends_request: a request map travels: which parts of its map the sender does not see.
+        low_branch: the codec's coarse branch travels beside the full one.
+        handshake_bytes: that a receiver spends in each frame before anything is sent.
+        merges_boxes: received boxes join the final list of detections.
+        aligns_poses: errors of peers' poses are estimated and undone (`skyweave.collaboration.pose_alignment`).
+        needs_training: the strategy has weights of its own, which the perception model does not have.
     """
 
-    shares: ClassVar[Shares] = "features"
-    low: ClassVar[bool] = False
-    handshake: ClassVar[int] = 0
+    sends_boxes: ClassVar[bool] = False
+    sends_features: ClassVar[bool] = True
+    sends_uncoded: ClassVar[bool] = False
+    sends_request: ClassVar[bool] = False
+    low_branch: ClassVar[bool] = False
+    handshake_bytes: ClassVar[int] = 0
     merges_boxes: ClassVar[bool] = False
-    aligns: ClassVar[bool] = False
+    aligns_poses: ClassVar[bool] = False
+    needs_training: ClassVar[bool] = True
 
-    def __init__(self, channels: int, boxes: int) -> None:
-        """For maps and drawn boxes of so many channels."""
+    def __init__(self, channels: int, box_channels: int) -> None:
         super().__init__()
-        self.channels, self.box_channels = channels, boxes
+        self.channels, self.box_channels = channels, box_channels
 
     def start_from(self, fusion: nn.Module) -> None:
-        """Take what is useful of the perception model's own fusion, before training."""
+        """Take what is useful of the perception model's fusion, before training.
 
-    def usefulness(self, features: Tensor, visible: Tensor, wanted: Tensor, certain: Tensor) -> Tensor:
-        """How much each cell is worth to others, any scale; by default all are the same, and a budget cuts anywhere.
+        Args:
+            fusion: of the perception model.
+        """
+
+    def saliency_map(self, features: Tensor, visible: Tensor, request: Tensor, box_scores: Tensor) -> Tensor:
+        """Return how much each cell is worth to others, on any scale; the largest are sent first.
+
+        By default no cell is worth more than another, and a budget cuts at pseudo-random cells.
 
         Args:
             features: (batch, channels, rows, columns) of the sender.
             visible: (batch, rows, columns) bool.
-            wanted: (batch, rows, columns) 0 to 1: how much others asked for it.
-            certain: (batch, rows, columns) 0 to 1: how sure the sender is of a box that it found alone there.
+            request: (batch, rows, columns) 0 to 1: how much others asked for it.
+            box_scores: (batch, rows, columns) 0 to 1: score of the box that the sender detected there by itself.
 
         Returns:
             (batch, rows, columns).
         """
         return random_saliency(visible)
 
-    def fuse(self, told: FusionInput) -> Tensor:
-        """(batch, channels, rows, columns) as the perception model's own fusion gives."""
+    def fuse(self, inputs: FusionInput) -> Tensor:
+        """Fuse the maps of all platforms into one, as the perception model's heads expect it.
+
+        Args:
+            inputs: the ego's map and what came of the others'.
+
+        Returns:
+            (batch, channels, rows, columns).
+        """
         raise NotImplementedError
 
 
+class AttentionStrategy(Strategy):
+    """A strategy around the perception model's attention over platforms, from whose weights it starts."""
+
+    def __init__(self, channels: int, box_channels: int) -> None:
+        super().__init__(channels, box_channels)
+        self.masked = VisibilityAttention(channels)
+
+    def start_from(self, fusion: nn.Module) -> None:
+        """Start from the weights of the perception model's fusion.
+
+        Args:
+            fusion: of the perception model.
+        """
+        self.masked.start_from(fusion)
+
+    def fuse(self, inputs: FusionInput) -> Tensor:
+        """Return the fused map (batch, channels, rows, columns).
+
+        Args:
+            inputs: the ego's map and what came of the others'.
+        """
+        fused: Tensor = self.masked(*stack_platforms(inputs))
+        return fused
+
+
 def random_saliency(visible: Tensor) -> Tensor:
-    """(batch, rows, columns) fixed pseudo-random numbers from 0 to 1: no cell is more useful than another."""
+    """Return fixed pseudo-random numbers from 0 to 1: no cell is worth more than another.
+
+    Args:
+        visible: (batch, rows, columns), for the shape.
+    """
     count = visible[0].numel()
     order = torch.arange(count, device=visible.device) * 40503 % 65536
     return (order.float() / 65536).view(visible.shape[1:]).expand(visible.shape)
@@ -75,13 +131,18 @@ class VisibilityAttention(nn.Module):
         self.attention = AttentionFusion(channels)
 
     def forward(self, features: Tensor, visible: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Fuse (batch, platforms, channels, rows, columns), each seen as far as ``visible`` from 0 to 1 says.
+        """Fuse maps of several platforms.
 
         Args:
+            features: (batch, platforms, channels, rows, columns).
+            visible: (batch, platforms, rows, columns) 0 to 1: how far each cell is seen.
             bias: (batch, platforms, rows, columns) on the attention's scores.
+
+        Returns:
+            (batch, channels, rows, columns).
         """
         attention, (batch, platforms) = self.attention, features.shape[:2]
-        seen = visible > 0.02
+        seen = visible > MIN_VISIBILITY
         scores = attention.score(features.flatten(0, 1)).unflatten(0, (batch, platforms)).float()
         scores = scores[:, :, 0] + visible.clamp(min=1e-3).log()
         if bias is not None:
@@ -95,13 +156,25 @@ class VisibilityAttention(nn.Module):
         return joined
 
     def start_from(self, fusion: nn.Module) -> None:
-        """Copy the weights of an attention fusion."""
+        """Copy the weights of an attention fusion; another kind of fusion changes nothing.
+
+        Args:
+            fusion: of the perception model.
+        """
         if isinstance(fusion, AttentionFusion):
             self.attention.load_state_dict(fusion.state_dict())
 
 
-def stack_platforms(told: FusionInput) -> tuple[Tensor, Tensor]:
-    """Features (batch, 1 + peers, channels, rows, columns) and visibility of the own platform and all peers."""
-    features = torch.cat([told.own.unsqueeze(1), told.features.to(told.own.dtype)], 1)
-    visible = torch.cat([told.own_visible.unsqueeze(1).to(told.visible.dtype), told.visible], 1)
+def stack_platforms(inputs: FusionInput) -> tuple[Tensor, Tensor]:
+    """Stack the maps of the ego and of all peers.
+
+    Args:
+        inputs: of a batch.
+
+    Returns:
+        features (batch, 1 + peers, channels, rows, columns), the ego first, and visibility (batch, 1 + peers, rows,
+        columns) 0 to 1.
+    """
+    features = torch.cat([inputs.ego.unsqueeze(1), inputs.features.to(inputs.ego.dtype)], 1)
+    visible = torch.cat([inputs.ego_visible.unsqueeze(1).to(inputs.visible.dtype), inputs.visible], 1)
     return features, visible

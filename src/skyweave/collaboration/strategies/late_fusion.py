@@ -6,7 +6,7 @@ from skyweave.collaboration.strategies.no_fusion import NoFusion
 
 
 class LateFusion(NoFusion):
-    """Box sharing: what every feature sharing has to beat at the same bytes."""
+    """Box sharing: the baseline for every feature sharing at the same bytes."""
 
-    shares = "boxes"
+    sends_boxes = True
     merges_boxes = True

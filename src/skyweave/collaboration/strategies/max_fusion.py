@@ -1,24 +1,26 @@
 """Largest value over the platforms that see a cell (F-Cooper, arXiv 1909.06459)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Strategy, stack_platforms
+from skyweave.collaboration.strategies.base import stack_platforms
+from skyweave.collaboration.strategies.mean_fusion import ProjectedStrategy
 from skyweave.perception.fusion import MaxFusion
 
 
-class FCooper(Strategy):
-    """Maximum, then a projection into the space that the heads read."""
+class FCooper(ProjectedStrategy):
+    """Maximum over platforms, then a projection."""
 
-    def __init__(self, channels: int, boxes: int) -> None:
-        super().__init__(channels, boxes)
+    def __init__(self, channels: int, box_channels: int) -> None:
+        super().__init__(channels, box_channels)
         self.largest = MaxFusion()
-        self.project = nn.Sequential(
-            nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1)
-        )
 
-    def fuse(self, told: FusionInput) -> Tensor:
-        """See `Strategy`."""
-        features, visible = stack_platforms(told)
+    def fuse(self, inputs: FusionInput) -> Tensor:
+        """Return the fused map (batch, channels, rows, columns).
+
+        Args:
+            inputs: the ego's map and what came of the others'.
+        """
+        features, visible = stack_platforms(inputs)
         projected: Tensor = self.project(self.largest(features, visible > 0.5))
         return projected

@@ -1,26 +1,23 @@
-"""Own only: what one platform sees."""
+"""No fusion: what one platform sees by itself."""
 
-from typing import ClassVar
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from skyweave.collaboration.fusion_input import FusionInput
-from skyweave.collaboration.strategies.base import Shares, Strategy, VisibilityAttention
+from skyweave.collaboration.strategies.base import AttentionStrategy
 
 
-class NoFusion(Strategy):
+class NoFusion(AttentionStrategy):
     """The lower bound: nothing travels."""
 
-    shares: ClassVar[Shares] = "nothing"
+    sends_features = False
+    needs_training = False
 
-    def __init__(self, channels: int, boxes: int) -> None:
-        super().__init__(channels, boxes)
-        self.masked = VisibilityAttention(channels)
+    def fuse(self, inputs: FusionInput) -> Tensor:
+        """Return the fused map (batch, channels, rows, columns).
 
-    def start_from(self, fusion: nn.Module) -> None:
-        """See `Strategy`."""
-        self.masked.start_from(fusion)
-
-    def fuse(self, told: FusionInput) -> Tensor:
-        """See `Strategy`."""
-        return self.masked(told.own.unsqueeze(1), told.own_visible.unsqueeze(1).to(told.visible.dtype))
+        Args:
+            inputs: the ego's map and what came of the others'.
+        """
+        visible = inputs.ego_visible.unsqueeze(1).to(inputs.visible.dtype)
+        fused: Tensor = self.masked(inputs.ego.unsqueeze(1), visible)
+        return fused

@@ -10,8 +10,8 @@ from skyweave.collaboration.strategies.base import Strategy, VisibilityAttention
 class V2VNet(Strategy):
     """One round of message passing over the map, at half resolution."""
 
-    def __init__(self, channels: int, boxes: int) -> None:
-        super().__init__(channels, boxes)
+    def __init__(self, channels: int, box_channels: int) -> None:
+        super().__init__(channels, box_channels)
         self.own = VisibilityAttention(channels)
         self.message = nn.Sequential(
             nn.Conv2d(2 * channels + 2, channels, 3, 2, 1),
@@ -25,25 +25,38 @@ class V2VNet(Strategy):
         self.mix = nn.Conv2d(2 * channels, channels, 1)
 
     def start_from(self, fusion: nn.Module) -> None:
-        """See `Strategy`."""
+        """Start from the weights of the perception model's fusion.
+
+        Args:
+            fusion: of the perception model.
+        """
         self.own.start_from(fusion)
 
-    def fuse(self, told: FusionInput) -> Tensor:
-        """See `Strategy`."""
-        own, seen = told.own, told.own_visible.unsqueeze(1).to(told.own.dtype)
-        total, count = None, told.own.new_zeros(len(own), 1, 1, 1)
-        for peer in range(told.features.shape[1]):
-            visible = told.visible[:, peer, None].to(own.dtype)
-            message = self.message(torch.cat([own, told.features[:, peer].to(own.dtype), seen, visible], 1))
-            there = visible.amax((1, 2, 3), keepdim=True) > 0
-            total = message * there if total is None else total + message * there
-            count = count + there
-        state = self.state(own)
-        received = torch.zeros_like(state) if total is None else total / count.clamp(min=1)
+    def fuse(self, inputs: FusionInput) -> Tensor:
+        """Return the fused map (batch, channels, rows, columns).
+
+        Args:
+            inputs: the ego's map and what came of the others'.
+        """
+        ego = inputs.ego
+        state = self.state(ego)
+        received = self._received(inputs, state)
         reset, update = self.gates(torch.cat([state, received], 1)).sigmoid().chunk(2, 1)
         new = self.candidate(torch.cat([reset * state, received], 1)).tanh()
         state = update * state + (1 - update) * new
-        alone = self.own(told.own.unsqueeze(1), told.own_visible.unsqueeze(1).to(told.visible.dtype))
-        peers = torch.cat([own.unsqueeze(1), told.features.to(own.dtype)], 1).amax(1)
-        fused: Tensor = alone + self.output(state) + self.mix(torch.cat([own, peers], 1))
+        unfused = self.own(ego.unsqueeze(1), inputs.ego_visible.unsqueeze(1).to(inputs.visible.dtype))
+        largest = torch.cat([ego.unsqueeze(1), inputs.features.to(ego.dtype)], 1).amax(1)
+        fused: Tensor = unfused + self.output(state) + self.mix(torch.cat([ego, largest], 1))
         return fused
+
+    def _received(self, inputs: FusionInput, state: Tensor) -> Tensor:
+        """Return the mean of the peers' messages, of the shape of ``state``; zero without peers."""
+        ego, seen = inputs.ego, inputs.ego_visible.unsqueeze(1).to(inputs.ego.dtype)
+        total, count = None, ego.new_zeros(len(ego), 1, 1, 1)
+        for peer in range(inputs.features.shape[1]):
+            visible = inputs.visible[:, peer, None].to(ego.dtype)
+            message = self.message(torch.cat([ego, inputs.features[:, peer].to(ego.dtype), seen, visible], 1))
+            there = visible.amax((1, 2, 3), keepdim=True) > 0
+            total = message * there if total is None else total + message * there
+            count = count + there
+        return torch.zeros_like(state) if total is None else total / count.clamp(min=1)

@@ -4,6 +4,6 @@ from skyweave.collaboration.strategies.when2com import When2com
 
 
 class Who2com(When2com):
-    """The best-matching peer alone is asked."""
+    """Attention that asks the best-matching peer alone."""
 
-    keep_best_only = True
+    keeps_best_only = True

@@ -31,9 +31,9 @@ from skyweave.fleet.node.peers import Peers
 from skyweave.fleet.node.rate_control import RateController
 from skyweave.fleet.node.statistics import NodeStatistics
 from skyweave.fleet.node.time_sync import SynchronizedFrame, synchronize_frames
-from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, set_header
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, encode_ego
 from skyweave.recordings.recording import Frame
-from skyweave.wire import EntropyTables, FrameContent, WireGrid, encode_frame
+from skyweave.wire import WireGrid
 
 SEQUENCES_PER_S = 16  # frames at most, for the numbers of a restarted node to go on above its old ones
 SEQUENCE_EPOCH_S = 1_704_067_200  # 2024-01-01, so that numbers last until 2032 and then start again
@@ -211,24 +211,14 @@ class Node:
         with self.statistics.time_stage("encode"):
             overhead, mtu = self.sealer.overhead, self.options.mtu
             chunk_budget = budget - -(-budget // mtu) * overhead
-            content = self.perceiver.compose(observation, chunk_budget)
-            content = set_header(content, self.platform_id, self._sequence, frame)
-            chunks = encode_frame(
-                content,
-                self._tables_for(content),
-                mtu - overhead,
-                chunk_budget,
-                sort_window=self.perceiver.interleave,
+            chunks = encode_ego(
+                self.perceiver, observation, frame, self.platform_id, self._sequence, chunk_budget, mtu - overhead
             )
         with self.statistics.time_stage("send"):
             topic = frame_topic(self.fleet, self.name)
             size = sum(self.publish(topic, chunk, Priority.FRAMES) for chunk in chunks)
         self.delivery.add_frame(self._sequence, sum(map(len, chunks)))
         return size
-
-    def _tables_for(self, content: FrameContent) -> EntropyTables | None:
-        model = content.fingerprint, content.codec, content.quality
-        return next((tables for tables in self.perceiver.tables if tables.model == model), None)
 
     def _peer_deadlines(self, pending: PendingFrame) -> dict[str, int]:
         """Return for each peer that sent the frame before until when its frame may arrive."""

@@ -1,7 +1,4 @@
-"""The seam between a node and what perceives. A node knows nothing of models, a perceiver nothing of networks.
-
-`BoxPerceiver` (`skyweave.fleet.perceivers.late_fusion`) sends boxes; one that sends features does the same three things.
-"""
+"""The seam between a node and what perceives: a node knows nothing of models, a perceiver nothing of networks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,16 +6,17 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from skyweave.collaboration.cache import platform_pose
+from skyweave.collaboration.messages import encode_message
+from skyweave.collaboration.observer import platform_pose
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.ground import Ground, GroundPlane
-from skyweave.perception.prediction import ScenePrediction
-from skyweave.perception.results import Detections
+from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent
 
-Own = TypeVar("Own")
-SCORE_DECAY_S = 2.0  # seconds in which the certainty of a box falls to 1/e, when it is moved on by its velocity
+EgoState = TypeVar("EgoState")
+SCORE_DECAY_S = 2.0  # in which the score of a box falls to 1/e, when it is moved on by its velocity
+MAX_CLASSES = 64  # whose numbers travel
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class WorldFrame:
     ground: Ground = field(default_factory=GroundPlane)
 
 
-class Perceiver(Protocol[Own]):
+class Perceiver(Protocol[EgoState]):
     """What a node runs.
 
     Attributes:
@@ -55,37 +53,94 @@ class Perceiver(Protocol[Own]):
 
     @property
     def pose_errors(self) -> Mapping[int, PoseError]:
-        """Of peers, by platform number, as far as they are estimated."""
+        """Return the errors of peers' poses, by platform number, as far as they are estimated."""
 
-    def observe(self, frame: Frame, place: WorldFrame) -> Own:
-        """What this platform sees at one moment; ``frame`` has its own captures only."""
+    def observe(self, frame: Frame, place: WorldFrame) -> EgoState:
+        """Return what this platform sees in one frame.
 
-    def ego_detections(self, own: Own) -> Detections:
-        """What it found by itself."""
+        Args:
+            frame: with its own captures only; frames come in order of their time.
+            place: where the fleet works.
+        """
 
-    def compose(self, own: Own, budget_bytes: int) -> FrameContent:
-        """What to tell others, the most useful first. Platform and sequence are filled in by the node."""
+    def ego_detections(self, ego: EgoState) -> Detections:
+        """Return what it detected by itself.
 
-    def fuse(self, own: Own, received: Sequence[FrameContent]) -> ScenePrediction:
-        """The picture from what is our own and what came, which may be nothing, or a part.
+        Args:
+            ego: of `observe`.
+        """
 
-        Capture times are by our clock; things have been moved to our capture time by ``compensate``; classes of boxes
-        are numbered as ours.
+    def compose(self, ego: EgoState, budget_bytes: int) -> FrameContent:
+        """Return what is sent to others, the most salient first; the node fills in platform and sequence.
+
+        Args:
+            ego: of `observe`.
+            budget_bytes: of the frame on the wire.
+        """
+
+    def fuse(self, ego: EgoState, received: Sequence[FrameContent]) -> ScenePrediction:
+        """Return the scene from what the platform sees and what came.
+
+        Args:
+            ego: of `observe`.
+            received: what came, which may be nothing, or a part. Times are by the node's clock, boxes were moved to
+                the ego's time by `compensate`, and classes are numbered as here.
         """
 
     def compensate(self, content: FrameContent, time: int) -> FrameContent:
-        """The content as it would be at another time, UTC nanoseconds."""
+        """Return a frame as it would be at another time.
+
+        Args:
+            content: as received.
+            time: UTC nanoseconds.
+        """
+
+
+def encode_ego(
+    perceiver: Perceiver[EgoState],
+    ego: EgoState,
+    frame: Frame,
+    number: int,
+    sequence: int,
+    budget_bytes: int,
+    mtu: int,
+) -> list[bytes]:
+    """Compose what a perceiver sends and encode it as chunks within a budget.
+
+    Args:
+        perceiver: of the platform.
+        ego: what it observed.
+        frame: that it observed.
+        number: of the platform.
+        sequence: number of the frame.
+        budget_bytes: of all chunks together.
+        mtu: bytes of the largest chunk.
+    """
+    message = set_header(perceiver.compose(ego, budget_bytes), number, sequence, frame)
+    return encode_message(message, perceiver.tables, budget_bytes, mtu, perceiver.interleave)
 
 
 def set_header(content: FrameContent, number: int, sequence: int, frame: Frame) -> FrameContent:
-    """What a perceiver has to say, as it goes on the wire: with the platform's number, the frame's, and a pose."""
+    """Return a message with the numbers of platform and frame, and with a pose if it has none.
+
+    Args:
+        content: as composed.
+        number: of the platform.
+        sequence: number of the frame.
+        frame: whose first camera gives the pose.
+    """
     first = next(iter(frame.captures.values()), None)
     pose = platform_pose(first.geometry) if content.pose is None and first is not None else content.pose
     return replace(content, platform=number, sequence=sequence, pose=pose)
 
 
 def extrapolate_with_decay(content: FrameContent, time: int) -> FrameContent:
-    """Boxes moved on by their velocities, and less certain the farther they are moved; everything else as it is."""
+    """Move boxes on by their velocities, with lower scores the farther they are moved.
+
+    Args:
+        content: as received; all but its boxes stays.
+        time: to which the boxes are moved, UTC nanoseconds.
+    """
     boxes = content.boxes
     if boxes is None or boxes.velocities is None or time == content.time:
         return content
@@ -96,15 +151,21 @@ def extrapolate_with_decay(content: FrameContent, time: int) -> FrameContent:
     return replace(content, boxes=replace(boxes, centres=centres, scores=scores))
 
 
-def remap_classes(content: FrameContent, theirs: Sequence[str], ours: Sequence[str]) -> FrameContent:
-    """Boxes with the class numbers of our list instead of the sender's; classes that we do not have are left out."""
+def remap_classes(content: FrameContent, sender: Sequence[str], receiver: Sequence[str]) -> FrameContent:
+    """Give boxes the class numbers of the receiver; boxes of classes that it does not have are left out.
+
+    Args:
+        content: as received.
+        sender: names of the sender's classes, in the order of their numbers.
+        receiver: names of the receiver's classes.
+    """
     boxes = content.boxes
-    if boxes is None or tuple(theirs) == tuple(ours):
+    if boxes is None or tuple(sender) == tuple(receiver):
         return content
-    table = np.full(64, -1)
-    for number, name in enumerate(theirs[:64]):
-        if name in ours:
-            table[number] = list(ours).index(name)
+    table = np.full(MAX_CLASSES, -1)
+    for number, name in enumerate(sender[:MAX_CLASSES]):
+        if name in receiver:
+            table[number] = list(receiver).index(name)
     classes = table[boxes.classes]
     kept = np.flatnonzero(classes >= 0)
     return replace(content, boxes=replace(boxes.select(kept), classes=classes[kept]))

@@ -132,7 +132,7 @@ class GroundTruthConfig(PerceiverConfig):
         Args:
             interval: seconds between the frames of its source.
         """
-        from skyweave.fleet.perceivers.late_fusion import GroundTruthPerceiver
+        from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
 
         return GroundTruthPerceiver(
             self.categories, self.seed, self.missed, self.noise, self.size, self.resolution, interval

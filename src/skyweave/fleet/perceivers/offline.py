@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, set_header
-from skyweave.perception.prediction import ScenePrediction
+from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, encode_ego
+from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import Frame
-from skyweave.wire import decode_frame, encode_frame
+from skyweave.wire import decode_frame
 
 
 def perceive_together(
@@ -17,7 +17,7 @@ def perceive_together(
     mtu: int = 1200,
     headers: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, ScenePrediction]:
-    """One moment of a whole fleet: all observe, encode, decode what the others encoded, and fuse.
+    """Run one frame of a whole fleet: all observe, encode, decode what the others encoded, and fuse.
 
     Args:
         perceivers: of each platform, by name; they keep their past.
@@ -27,9 +27,12 @@ def perceive_together(
         mtu: of its chunks.
         headers: by name the platform's number and the frame's, as some network had them: large numbers take a byte or
             two more, which a cell may then lack.
+
+    Returns:
+        the fused scene of each platform.
     """
     both = perceive_ego_and_fused(perceivers, frames, place, budget_bytes, mtu, headers)
-    return {name: together for name, (_, together) in both.items()}
+    return {name: fused for name, (_, fused) in both.items()}
 
 
 def perceive_ego_and_fused(
@@ -40,20 +43,28 @@ def perceive_ego_and_fused(
     mtu: int = 1200,
     headers: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, tuple[Any, ScenePrediction]]:
-    """As `perceive_together`: for each platform what its perceiver observed, and the picture from all."""
+    """Run one frame of a whole fleet, as `perceive_together`.
+
+    Args:
+        perceivers: of each platform, by name; they keep their past.
+        frames: what each captured.
+        place: where they are.
+        budget_bytes: of each frame on the wire, without envelopes.
+        mtu: of its chunks.
+        headers: by name the platform's number and the frame's.
+
+    Returns:
+        of each platform what its perceiver observed, and the fused scene.
+    """
     names = sorted(frames)
-    own = {name: perceivers[name].observe(frames[name], place) for name in names}
-    told = {}
+    ego = {name: perceivers[name].observe(frames[name], place) for name in names}
+    sent = {}
     for number, name in enumerate(names):
-        perceiver = perceivers[name]
         numbers = (number, 0) if headers is None else headers[name]
-        content = set_header(perceiver.compose(own[name], budget_bytes), *numbers, frames[name])
-        model = content.fingerprint, content.codec, content.quality
-        tables = next((t for t in perceiver.tables if t.model == model), None)
-        chunks = encode_frame(content, tables, mtu, budget_bytes, sort_window=perceiver.interleave)
-        told[name] = decode_frame(chunks, list(perceiver.tables))
-    heard = {
-        name: [perceivers[name].compensate(told[other], frames[name].time) for other in names if other != name]
+        chunks = encode_ego(perceivers[name], ego[name], frames[name], *numbers, budget_bytes, mtu)
+        sent[name] = decode_frame(chunks, list(perceivers[name].tables))
+    received = {
+        name: [perceivers[name].compensate(sent[other], frames[name].time) for other in names if other != name]
         for name in names
     }
-    return {name: (own[name], perceivers[name].fuse(own[name], heard[name])) for name in names}
+    return {name: (ego[name], perceivers[name].fuse(ego[name], received[name])) for name in names}

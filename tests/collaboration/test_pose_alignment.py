@@ -55,7 +55,7 @@ def watched(error: np.ndarray, seed: int, noise: float = 0.3, frames: int = 8) -
             lists.append(boxes(np.concatenate([there, false]), np.concatenate([classes[seen], kinds])))
         theirs = lists[1]
         theirs.centres[:] = told(theirs.centres, error)
-        aligner.see(lists[0], theirs, CAMERA)
+        aligner.update(lists[0], theirs, CAMERA)
         places = places + 0.5 * velocities * (np.abs(places - MIDDLE) < 25)
     return aligner
 
@@ -65,22 +65,22 @@ def displaced(error: np.ndarray, found: PoseError) -> tuple[float, float]:
     points = np.random.default_rng(1).uniform(-15, 20, (50, 2)) + MIDDLE
     points = np.concatenate([points, np.zeros((50, 1))], 1)
     placed = told(points, error)
-    correction = found.at(CAMERA)
-    after = placed if correction is None else correction.points(placed)
+    correction = found.correction(CAMERA)
+    after = placed if correction is None else correction.correct_points(placed)
     return tuple(float(np.median(np.hypot(*(x - points)[:, :2].T))) for x in (placed, after))  # type: ignore[return-value]
 
 
 def test_points_return_to_where_they_are() -> None:
     error = np.array([1.2, -0.8, 0.5, *np.deg2rad([2.0, -3.0, 4.0])])
     points = np.random.default_rng(0).uniform(-15, 20, (20, 3)) * (1, 1, 0.1) + [*MIDDLE, 0]
-    assert np.allclose(PoseCorrection(CAMERA, error).points(told(points, error)), points, atol=1e-8)
+    assert np.allclose(PoseCorrection(CAMERA, error).correct_points(told(points, error)), points, atol=1e-8)
 
 
 def test_lasting_errors_are_undone() -> None:
     generator, undone = np.random.default_rng(0), []
     for seed in range(40):
         error = generator.normal(0, PRIOR_STD)
-        before, after = displaced(error, watched(error, seed).error())
+        before, after = displaced(error, watched(error, seed).estimate())
         undone.append(after < max(0.7, 0.2 * before))
     assert np.mean(undone) >= 0.9
 
@@ -89,15 +89,15 @@ def test_lasting_errors_are_undone() -> None:
 @given(st.lists(st.floats(-2, 2), min_size=6, max_size=6), st.integers(0, 10_000))
 def test_what_is_trusted_is_nearly_right(sigmas: list[float], seed: int) -> None:
     error = PRIOR_STD * sigmas
-    found = watched(error, seed).error()
+    found = watched(error, seed).estimate()
     before, after = displaced(error, found)
     assert not found.trusted or after < max(1.5, before)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_right_poses_stay(seed: int) -> None:
-    found = watched(np.zeros(6), seed).error()
-    assert found.trusted and found.at(CAMERA) is None
+    found = watched(np.zeros(6), seed).estimate()
+    assert found.trusted and found.correction(CAMERA) is None
 
 
 def test_a_frame_that_comes_again_counts_once() -> None:
@@ -106,18 +106,18 @@ def test_a_frame_that_comes_again_counts_once() -> None:
     frames = [FrameContent(3, n, n * 10**9, grid, pose=pose, boxes=own) for n in (1, 1, 2)]
     known = PoseAligners()
     for now, frame in enumerate(frames, start=1):
-        known.errors(own, [frame], now * 10**9)
-    assert len(known.peers[3][0].frames) == 2
+        known.update(own, [frame], now * 10**9)
+    assert len(known._tracks[3].aligner.frames) == 2
 
 
 def test_without_common_objects_poses_are_believed() -> None:
     aligner = PoseAligner()
-    assert aligner.error().trusted and aligner.error().at(CAMERA) is None
+    assert aligner.estimate().trusted and aligner.estimate().correction(CAMERA) is None
     generator = np.random.default_rng(0)
     places, classes, _ = world(generator, 5)
-    aligner.see(boxes(places, classes), boxes(places[:0], classes[:0]), CAMERA)
-    aligner.see(boxes(places, np.zeros(5, int)), boxes(places + 3, np.ones(5, int)), CAMERA)
-    assert aligner.error().trusted and aligner.error().at(CAMERA) is None
+    aligner.update(boxes(places, classes), boxes(places[:0], classes[:0]), CAMERA)
+    aligner.update(boxes(places, np.zeros(5, int)), boxes(places + 3, np.ones(5, int)), CAMERA)
+    assert aligner.estimate().trusted and aligner.estimate().correction(CAMERA) is None
 
 
 def test_several_explanations_are_no_reason_to_trust() -> None:
@@ -126,8 +126,8 @@ def test_several_explanations_are_no_reason_to_trust() -> None:
     between = row[:5] + np.array([2.0, 0.0])
     aligner = PoseAligner()
     for _ in range(8):
-        aligner.see(boxes(row, np.zeros(6, int)), boxes(between, np.zeros(5, int)), CAMERA)
-    assert not aligner.error().trusted
+        aligner.update(boxes(row, np.zeros(6, int)), boxes(between, np.zeros(5, int)), CAMERA)
+    assert not aligner.estimate().trusted
 
 
 @pytest.mark.parametrize("camera", [(1, 1, -1), (1, 1, 1e8), (1e5, 1, 1)])
@@ -135,11 +135,11 @@ def test_impossible_poses_say_nothing(camera: tuple[float, float, float]) -> Non
     place = CAMERA * camera
     places, classes, _ = world(np.random.default_rng(0), 8)
     aligner = PoseAligner()
-    aligner.see(boxes(places, classes), boxes(places + 2, classes), place)
-    found = aligner.error()
-    correction = found.at(place)
+    aligner.update(boxes(places, classes), boxes(places + 2, classes), place)
+    found = aligner.estimate()
+    correction = found.correction(place)
     assert np.isfinite(found.vector).all()
-    assert correction is None or np.isfinite(correction.boxes(boxes(places, classes)).centres).all()
+    assert correction is None or np.isfinite(correction.correct_boxes(boxes(places, classes)).centres).all()
 
 
 def test_maps_and_boxes_move_alike() -> None:
@@ -148,8 +148,8 @@ def test_maps_and_boxes_move_alike() -> None:
     maps = torch.zeros(1, 80, 80)
     maps[0, 38:41, 28:31] = 1.0
     centre = np.array([[(grid.west + 29.5) * 0.5, (grid.north - 39.5) * 0.5]])
-    moved = correction.boxes(boxes(centre, np.zeros(1, int)))
-    there = correction.maps(maps, grid, np.zeros(grid.shape))[0].nonzero()
+    moved = correction.correct_boxes(boxes(centre, np.zeros(1, int)))
+    there = correction.correct_map(maps, grid, np.zeros(grid.shape))[0].nonzero()
     assert len(there) >= 4
     row, column = (float(x) for x in there.float().mean(0))
     place = np.array([(grid.west + column + 0.5) * 0.5, (grid.north - row - 0.5) * 0.5])
@@ -161,5 +161,5 @@ def test_maps_and_boxes_move_alike() -> None:
 
 def test_flat_rays_do_not_fly_away() -> None:
     correction = PoseCorrection(CAMERA, np.array([0, 0, 0, np.deg2rad(30), 0, 0]))
-    far = correction.points(np.array([[MIDDLE[0], MIDDLE[1] + 40, 0.0]]))
+    far = correction.correct_points(np.array([[MIDDLE[0], MIDDLE[1] + 40, 0.0]]))
     assert np.isfinite(far).all() and np.abs(far - CAMERA).max() < 1.01 * CAMERA[2] / np.tan(MIN_DEPRESSION_RAD)

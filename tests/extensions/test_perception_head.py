@@ -40,13 +40,13 @@ from torch.nn import functional
 
 from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception import Head, HeadConfig, HeadEvaluator, HeadScores, VectorFeature
+from skyweave.perception import PerceptionHead, PerceptionHeadConfig, HeadEvaluator, HeadScores, VectorFeature
 from skyweave.perception.results.vector import GeometryType
 from skyweave.perception.targets import rasterise
 
 
 @dataclass(frozen=True)
-class OccupancyConfig(HeadConfig):
+class OccupancyConfig(PerceptionHeadConfig):
     threshold: float = 0.5
 
     def check(self, config):
@@ -79,7 +79,7 @@ class OccupancyGrid:
         ]
 
 
-class OccupancyHead(Head):
+class OccupancyHead(PerceptionHead):
     name = "occupancy"
     config_class = OccupancyConfig
 

@@ -218,7 +218,7 @@ def test_a_topic_is_a_source_and_nonsense_on_it_is_passed_over() -> None:
 
 
 def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:
-    tracker = Tracker(TrackerConfig(start=0.3, keep=3.0))
+    tracker = Tracker(TrackerConfig(min_start_score=0.3, max_age=3.0))
     boxes = toy.frame(0).annotations
     assert boxes is not None
 
@@ -234,14 +234,14 @@ def test_tracks_keep_their_names_while_objects_move_and_are_missed() -> None:
         )
 
     everything = np.arange(7)
-    one = tracker.follow(found(0, everything)).instances
-    tracker.follow(found(1, everything[::-1]))
-    missed = tracker.follow(found(2, np.array([0, 2, 4]))).instances
-    again = tracker.follow(found(3, everything)).instances
+    one = tracker.associate(found(0, everything)).instances
+    tracker.associate(found(1, everything[::-1]))
+    missed = tracker.associate(found(2, np.array([0, 2, 4]))).instances
+    again = tracker.associate(found(3, everything)).instances
     assert one is not None and missed is not None
     assert len(set(one)) == 7 and again == one and missed == (one[0], one[2], one[4])
     late = replace(found(3, everything), time=fleet.START + 20_000_000_000)
-    assert not set(tracker.follow(late).instances or ()) & set(one)
+    assert not set(tracker.associate(late).instances or ()) & set(one)
 
 
 def test_pictures_of_peers_go_into_the_statistics() -> None:

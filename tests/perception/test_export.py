@@ -182,7 +182,7 @@ def test_nuscenes_files_come_back(rows: list[tuple[float, float, float, float, b
 
 
 def test_nuscenes_files_have_their_form(tmp_path: Path) -> None:
-    write_nuscenes(tmp_path / "a.json", {"s": detections(instances=("a", "b"))}, uses=("camera", "map"))
+    write_nuscenes(tmp_path / "a.json", {"s": detections(instances=("a", "b"))}, modalities=("camera", "map"))
     content = json.loads((tmp_path / "a.json").read_text())
     used = {"use_camera": True, "use_lidar": False, "use_radar": False, "use_map": True, "use_external": False}
     assert content["meta"] == used
@@ -199,7 +199,7 @@ def test_nuscenes_files_have_their_form(tmp_path: Path) -> None:
         (detections(501), {}, "501 boxes"),
         (detections(velocities=np.full((2, 2), np.nan)), {}, "unknown velocities"),
         (detections(), {"names": {}}, "no class 'car'"),
-        (detections(), {"uses": ("sonar",)}, "unknown modality 'sonar'"),
+        (detections(), {"modalities": ("sonar",)}, "unknown modality 'sonar'"),
     ],
 )
 def test_what_the_benchmark_refuses_is_refused(

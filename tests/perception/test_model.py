@@ -18,7 +18,7 @@ from skyweave.perception.config import LiftConfig, PerceptionConfig
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import evaluate
 from skyweave.perception.fusion import build_fusion
-from skyweave.perception.heads.base import Head, HeadOutputs, MapContext
+from skyweave.perception.heads.base import HeadOutputs, MapContext, PerceptionHead
 from skyweave.perception.heads.detection import DetectionHead
 from skyweave.perception.heads.instances import InstanceHead
 from skyweave.perception.heads.trajectories import TrajectoryHead
@@ -32,7 +32,7 @@ from skyweave.perception.weights import load_perception, save_perception
 SMALL = BackboneConfig(width=32, depth=2, heads=2, patch_size=8)
 
 
-def decode_one(head: Head, outputs: HeadOutputs, grid: MapGrid, ground: Ground) -> Detections:
+def decode_one(head: PerceptionHead, outputs: HeadOutputs, grid: MapGrid, ground: Ground) -> Detections:
     return head.decode({head.name: outputs}, MapContext([grid], [ground], [0], 0.9), {})[0]
 
 

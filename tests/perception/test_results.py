@@ -51,7 +51,7 @@ def test_an_instance_map_knows_who_is_there() -> None:
 
 def test_the_best_of_several_futures() -> None:
     modes = np.stack([np.zeros((3, 2)), np.ones((3, 2))])[None]
-    assert trajectories(modes=modes).most_probable().tolist() == np.ones((1, 3, 2)).tolist()
+    assert trajectories(modes=modes).best_modes().tolist() == np.ones((1, 3, 2)).tolist()
 
 
 @pytest.mark.parametrize(

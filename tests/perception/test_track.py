@@ -37,16 +37,16 @@ def test_two_that_meet_keep_their_names() -> None:
 
 
 def test_a_track_lives_through_a_gap_and_ends_after_it() -> None:
-    tracker = Tracker(TrackerConfig(keep=1.0))
+    tracker = Tracker(TrackerConfig(max_age=1.0))
     first = tracker.update(detections([(0, 0)], 0, velocities=np.array([[6.0, 0]]))).instances
     assert tracker.update(detections([(6, 0)], 2)).instances == first
     assert tracker.update(detections([(20, 0)], 6)).instances != first
 
 
 def test_the_unsure_only_continue() -> None:
-    tracker = Tracker(TrackerConfig(start=0.5))
+    tracker = Tracker(TrackerConfig(min_start_score=0.5))
     assert tracker.update(detections([(0, 0)], 0, scores=np.array([0.3]))).instances == ()
-    assert tracker.follow(detections([(0, 0)], 0, scores=np.array([0.3]))).instances == ("",)
+    assert tracker.associate(detections([(0, 0)], 0, scores=np.array([0.3]))).instances == ("",)
     name = tracker.update(detections([(0, 0)], 1)).instances
     assert tracker.update(detections([(0.5, 0)], 2, scores=np.array([0.1]))).instances == name
 

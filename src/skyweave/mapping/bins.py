@@ -16,11 +16,11 @@ from skyweave.mapping.rays import GroundRays
 
 
 class Bins(Protocol):
-    """A parametrisation of depth."""
+    """A parametrisation of the depth along a ray."""
 
     @property
     def count(self) -> int:
-        """Number of nodes."""
+        """Number of nodes along a ray."""
         ...
 
     def depths(self, rays: GroundRays) -> Tensor:

@@ -37,7 +37,7 @@ class DepthBins:
 
     @property
     def count(self) -> int:
-        """Number of nodes."""
+        """Number of nodes along a ray."""
         return int(np.ceil((self.stop - self.start) / self.step - 1e-9))
 
     def depths(self, rays: GroundRays) -> Tensor:

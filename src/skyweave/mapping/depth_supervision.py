@@ -1,4 +1,4 @@
-"""Supervision of the lift where depths are known: targets over the bins, and their loss (BEVDepth, arXiv 2206.10092)."""
+"""Supervision of the lift where depths are known: targets over the bins and their loss (BEVDepth, 2206.10092)."""
 
 import torch
 from torch import Tensor

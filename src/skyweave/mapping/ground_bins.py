@@ -153,7 +153,7 @@ class FlatGround:
 
     @property
     def count(self) -> int:
-        """Number of nodes: 1."""
+        """Number of nodes along a ray: 1."""
         return 1
 
     def depths(self, rays: GroundRays) -> Tensor:

@@ -49,7 +49,7 @@ class LiftPlan:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(maps, rows, columns)."""
+        """Number of maps, rows and columns."""
         return len(self.grids), *self.grids[0].shape
 
     @property
@@ -236,7 +236,7 @@ class PlanCache:
         return plan
 
     def clear(self) -> None:
-        """Drop all plans."""
+        """Drop all plans from the cache."""
         with self.lock:
             self.plans.clear()
 

@@ -5,7 +5,7 @@ from .dataset import PerceptionDataset
 from .evaluation import PerceptionScores, ego_only_dataset, evaluate
 from .export import write_geojson, write_geoparquet, write_geotiff
 from .heads import HEADS
-from .heads.base import EvaluatedSample, Head, HeadConfig, HeadEvaluator, HeadScores, MapContext
+from .heads.base import EvaluatedSample, HeadEvaluator, HeadScores, MapContext, PerceptionHead, PerceptionHeadConfig
 from .model import PerceptionModel, PlatformMaps
 from .prediction import decode_maps, predict
 from .results import Detections, InstanceMap, Result, ScenePrediction, Trajectories, VectorFeature
@@ -18,8 +18,6 @@ __all__ = [
     "AugmentationConfig",
     "Detections",
     "EvaluatedSample",
-    "Head",
-    "HeadConfig",
     "HeadEvaluator",
     "HeadScores",
     "InstanceMap",
@@ -29,6 +27,8 @@ __all__ = [
     "PerceptionBatch",
     "PerceptionConfig",
     "PerceptionDataset",
+    "PerceptionHead",
+    "PerceptionHeadConfig",
     "PerceptionModel",
     "PerceptionSample",
     "PerceptionScores",

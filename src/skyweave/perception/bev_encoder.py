@@ -42,7 +42,7 @@ class TemporalFusion(nn.Module):
 
 
 class BEVEncoder(nn.Module):
-    """Encode the map by residual blocks at full, half and quarter resolution, joined on the way up (a U-Net, arXiv 1505.04597).
+    """Encode the map by residual blocks at full, half and quarter resolution (a U-Net, arXiv 1505.04597).
 
     Args:
         channels: numbers at full, half and quarter resolution.

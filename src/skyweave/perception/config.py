@@ -29,7 +29,7 @@ class MapConfig:
 
     @property
     def cells(self) -> int:
-        """Cells along a side."""
+        """Number of cells along a side."""
         return round(self.size / self.resolution)
 
 
@@ -51,7 +51,7 @@ class LiftConfig:
     rays: bool = False
 
     def build(self) -> Bins:
-        """Return the bins."""
+        """Return the bins that are configured."""
         return build_bins(self.bins, **self.options)
 
 

@@ -43,7 +43,7 @@ class Fusion(nn.Module):
 
 
 class EgoOnlyFusion(Fusion):
-    """The first platform alone."""
+    """The map of the ego platform, which is the first, alone."""
 
     uses_peers = False
 

@@ -1,4 +1,4 @@
-"""Detections as a nuScenes result file, which the nuScenes devkit and everything made for it reads.
+"""Read and write detections as nuScenes result files, which the nuScenes devkit and all tools made for it read.
 
 One list of boxes a sample; sizes are width, length, height there, rotations quaternions ``wxyz``.
 """
@@ -21,8 +21,8 @@ from skyweave.core.geometry.frames import (
 )
 from skyweave.perception.results import Detections
 
-MAX_BOXES_PER_SAMPLE = 500  # boxes a sample that the benchmark allows
-DETECTION_NAMES = {  # of the benchmark, by our classes
+MAX_BOXES_PER_SAMPLE = 500  # that the benchmark allows
+DETECTION_NAMES = {  # class of the benchmark by the class here
     **{
         name: name
         for name in (
@@ -47,86 +47,89 @@ MODALITIES = ("camera", "lidar", "radar", "map", "external")
 def write_nuscenes(
     path: str | Path,
     results: Mapping[str, Detections],
-    uses: tuple[str, ...] = ("camera",),
+    modalities: tuple[str, ...] = ("camera",),
     names: Mapping[str, str] | None = None,
     unknown_velocity: float | None = None,
 ) -> None:
-    """Write a result file.
+    """Write detections as a nuScenes result file.
 
     Args:
         path: of the file.
         results: detections by sample token; the benchmark wants every sample, also those without any.
-        uses: what the method used, of `MODALITIES`.
-        names: name of each of our classes there; default: `DETECTION_NAMES`.
+        modalities: inputs of the method, of `MODALITIES`.
+        names: the benchmark's class by the class here; default: `DETECTION_NAMES`.
         unknown_velocity: metres per second to say where a velocity is unknown, as JSON knows no NaN.
 
     Raises:
-        ValueError: more boxes than the benchmark allows, a class it does not know, an unknown velocity.
+        DataError: more boxes than the benchmark allows, a class it does not know, or an unknown velocity.
     """
     names = DETECTION_NAMES if names is None else names
-    wrong = set(uses) - set(MODALITIES)
+    wrong = set(modalities) - set(MODALITIES)
     if wrong:
         raise DataError(f"unknown modality {sorted(wrong)[0]!r}; choose of {', '.join(MODALITIES)}")
     content = {
-        "meta": {f"use_{name}": name in uses for name in MODALITIES},
-        "results": {token: _rows(token, found, names, unknown_velocity) for token, found in results.items()},
+        "meta": {f"use_{name}": name in modalities for name in MODALITIES},
+        "results": {token: _rows(token, detections, names, unknown_velocity) for token, detections in results.items()},
     }
     with write_aside(path) as aside:
         aside.write_text(json.dumps(content, allow_nan=False), "utf-8")
 
 
 def read_nuscenes(path: str | Path) -> dict[str, Detections]:
-    """Detections by sample token of a result file of detection or tracking.
+    """Return detections by sample token, from a result file of detection or tracking.
+
+    Args:
+        path: of the file.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such file format, or boxes that are none; the message names the file and the sample.
+        DataError: no such file format, or boxes that are none; the message names the file and the sample.
     """
     path = Path(path)
     try:
         results = json.loads(path.read_text("utf-8"))["results"]
-        rows = {token: list(of) for token, of in results.items()}
+        rows = {token: list(boxes) for token, boxes in results.items()}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no nuScenes result file: it needs results, a list of boxes a sample") from error
-    found = {}
-    for token, of in rows.items():
+    detections = {}
+    for token, boxes in rows.items():
         try:
-            found[token] = _detections(of)
+            detections[token] = _detections(boxes)
         except (KeyError, TypeError, ValueError) as error:
-            what = f"a box without {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(f"{path}, sample {token}: {what}") from error
-    return found
+            problem = f"a box without {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"{path}, sample {token}: {problem}") from error
+    return detections
 
 
 def _rows(
-    token: str, found: Detections, names: Mapping[str, str], unknown_velocity: float | None
+    token: str, detections: Detections, names: Mapping[str, str], unknown_velocity: float | None
 ) -> list[dict[str, Any]]:
-    if len(found) > MAX_BOXES_PER_SAMPLE:
+    if len(detections) > MAX_BOXES_PER_SAMPLE:
         raise DataError(
-            f"sample {token} has {len(found)} boxes, the benchmark allows {MAX_BOXES_PER_SAMPLE}; keep the best"
+            f"sample {token} has {len(detections)} boxes, the benchmark allows {MAX_BOXES_PER_SAMPLE}; keep the best"
         )
-    strange = sorted(set(found.categories) - set(names))
-    if strange:
-        raise DataError(f"sample {token}: the benchmark has no class {strange[0]!r}; give its name there with names=")
-    velocities = found.velocities
+    unknown = sorted(set(detections.categories) - set(names))
+    if unknown:
+        raise DataError(f"sample {token}: the benchmark has no class {unknown[0]!r}; give its name there with names=")
+    velocities = detections.velocities
     if np.isnan(velocities).any():
         if unknown_velocity is None:
             raise DataError(f"sample {token} has unknown velocities; say what to write with unknown_velocity=")
         velocities = np.nan_to_num(velocities, nan=unknown_velocity)
-    rotations = quaternion_from_rotation(rotation_about_z(found.boxes.yaws))
+    rotations = quaternion_from_rotation(rotation_about_z(detections.boxes.yaws))
     return [
         {
             "sample_token": token,
-            "translation": found.boxes.centres[i].tolist(),
-            "size": found.boxes.sizes[i][[1, 0, 2]].tolist(),
+            "translation": detections.boxes.centres[i].tolist(),
+            "size": detections.boxes.sizes[i][[1, 0, 2]].tolist(),
             "rotation": rotations[i].tolist(),
             "velocity": velocities[i].tolist(),
-            "detection_name": names[found.categories[i]],
-            "detection_score": float(found.scores[i]),
-            "attribute_name": found.attributes[i] if found.attributes else "",
-            **({"tracking_id": found.instances[i]} if found.instances else {}),
+            "detection_name": names[detections.categories[i]],
+            "detection_score": float(detections.scores[i]),
+            "attribute_name": detections.attributes[i] if detections.attributes else "",
+            **({"tracking_id": detections.instances[i]} if detections.instances else {}),
         }
-        for i in range(len(found))
+        for i in range(len(detections))
     ]
 
 

@@ -1,4 +1,4 @@
-"""Run a training of perception: recordings, model, Lightning, checkpoints, and the weights at the end."""
+"""Train perception: recordings, model, Lightning, checkpoints, and the exported weights."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,14 +29,22 @@ from skyweave.training.trainer import TrainerConfig, fit
 
 @dataclass(frozen=True)
 class PerceptionTrainConfig:
-    """A run, from one YAML in ``configs/perception``.
+    """A training run, as read from ``configs/perception/*.yaml``.
 
     Attributes:
-        weights: of the backbone to start from: a shipped name, a file, or null for random ones.
+        name: of the exported weights.
         recordings: folders below ``--data``; their scenes are mixed.
+        weights: of the backbone to start from: a shipped name, a file, or null for random ones.
         split: of these recordings; null for all scenes.
-        platforms: how many a sample has at most.
+        model: sizes, map and heads.
+        augmentation: of the samples.
+        optimiser: optimiser and schedule.
+        dropout: of platforms.
+        losses: their weights.
+        trainer: devices, precision and checkpoints.
+        platforms: maximum number of platforms of a sample.
         frozen: leave the backbone as it is.
+        seed: of the weights, the augmentation and the order of the samples.
         weights_dtype: storage type of the exported weights.
     """
 
@@ -74,21 +82,24 @@ def train(
         resume: go on from the last checkpoint in ``output``.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.training.prepare_run_dir` and ``load_recording``.
+        FileExistsError: ``output`` holds another run.
+        FileNotFoundError: no such configuration or recording.
+        ConfigError: the configuration is not valid.
+        DataError: a recording cannot be used.
     """
     config = load_config_file(file, PerceptionTrainConfig, changes)
     prepare_run_dir(output, asdict(config), resume)
     scenes = load_scenes([data / name for name in config.recordings], config.split)
-    samples = PerceptionDataset(
+    dataset = PerceptionDataset(
         scenes, config.model, config.augmentation, config.platforms, config.seed, depth=config.losses.depth > 0
     )
     module = PerceptionModule(
-        build_model(config), config.optimiser, config.losses, samples, config.dropout, config.trainer.workers
+        build_model(config), config.optimiser, config.losses, dataset, config.dropout, config.trainer.workers
     )
     weights, dtype = output / WEIGHTS_FILE, getattr(torch, config.weights_dtype)
     export = ExportWeights(
         lambda training: save_perception(weights, module.model, config.name, dtype, training=training),
-        {"samples": len(samples)},
+        {"samples": len(dataset)},
         asdict(config),
     )
     export.write(fit(module, output, asdict(config), config.trainer, [export], resume, progress))
@@ -96,7 +107,15 @@ def train(
 
 
 def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
-    """The model of a configuration, its backbone pretrained where the configuration says so."""
+    """Return the model of a configuration, its backbone pretrained where the configuration says so.
+
+    Args:
+        config: of a training run.
+
+    Raises:
+        FileNotFoundError: no such weights.
+        WeightsError: weights that are damaged or of another model.
+    """
     backbone = load_backbone(config.weights).train() if config.weights else None
     model = PerceptionModel(config.model, backbone, config.seed)
     if config.frozen:
@@ -105,5 +124,14 @@ def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
 
 
 def load_scenes(folders: Sequence[Path], split: str | None) -> list[RecordedScene]:
-    """The scenes of several recordings. Raises as ``load_recording``."""
+    """Return the scenes of several recordings.
+
+    Args:
+        folders: of the recordings.
+        split: whose scenes; None: all.
+
+    Raises:
+        FileNotFoundError: no such recording.
+        DataError: a recording cannot be read, or has no such split.
+    """
     return [scene for folder in folders for scene in load_recording(folder, split=split).scenes]

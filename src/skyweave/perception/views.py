@@ -1,4 +1,4 @@
-"""What a perception model is fed: the pictures of several platforms, and where each stands."""
+"""Inputs of a perception model: the images of several platforms, each with its camera and pose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from skyweave.data.batch import SensorBatch, stack_observations
 
 @dataclass(frozen=True)
 class View:
-    """One picture of one platform in a batch.
+    """One image of one platform in a batch.
 
     Attributes:
-        observation: pixels.
+        observation: the image.
         geometry: camera and pose.
         sample: index in the batch.
-        platform: index in the sample; 0 is the one that perceives.
+        platform: index in the sample; 0 is the ego.
         depth: (rows, columns) metres along the optical axis, for supervision; None where it is not known.
     """
 
@@ -35,15 +35,15 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """All pictures of one moment of a batch, grouped by sensor and size.
+    """All images of one frame of a batch, grouped by sensor and size.
 
     Attributes:
         images: one batch a sensor and size.
         cameras: for each of ``images`` its cameras, in order.
-        maps: for each of ``images`` the index sample * platforms + platform of each picture.
+        maps: for each of ``images`` the index sample * platforms + platform of each image.
         grids: for each sample its map.
         grounds: for each sample its ground.
-        platforms: how many a sample has at most.
+        platforms: maximum number of platforms of a sample.
         depths: for each of ``images`` the depths of its views; empty where none is wanted.
     """
 
@@ -63,7 +63,14 @@ class Views:
         platforms: int,
         grounds: Sequence[Ground] | None = None,
     ) -> "Views":
-        """Group pictures by sensor and size."""
+        """Return images grouped by sensor and size.
+
+        Args:
+            views: the images.
+            grids: of each sample its map.
+            platforms: maximum number of platforms of a sample.
+            grounds: of each sample the ground under it; default: a plane at height 0.
+        """
         groups: dict[object, list[View]] = {}
         for view in views:
             groups.setdefault((view.observation.sensor, view.observation.shape), []).append(view)
@@ -79,12 +86,16 @@ class Views:
 
     @property
     def present(self) -> Tensor:
-        """(samples, platforms) bool: who has a picture."""
-        there = torch.zeros(len(self.grids) * self.platforms, dtype=torch.bool)
+        """(samples, platforms) bool: which platforms have an image."""
+        present = torch.zeros(len(self.grids) * self.platforms, dtype=torch.bool)
         for group in self.maps:
-            there[list(group)] = True
-        return there.reshape(len(self.grids), self.platforms)
+            present[list(group)] = True
+        return present.reshape(len(self.grids), self.platforms)
 
     def to(self, device: torch.device | str) -> "Views":
-        """The same on another device."""
+        """Return the same views with their images on another device.
+
+        Args:
+            device: of the images.
+        """
         return replace(self, images=[batch.to(device) for batch in self.images])

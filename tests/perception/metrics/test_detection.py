@@ -150,7 +150,7 @@ def test_bad_input_is_refused() -> None:
         evaluate_detection([objects([])], [found([], []), found([], [])])
     with pytest.raises(ValueError, match="unknown definition of NDS 'x'"):
         DetectionConfig(nds="x")
-    with pytest.raises(ValueError, match=r"error_threshold 2.0"):
+    with pytest.raises(ValueError, match=r"tp_distance_threshold 2\.0"):
         DetectionConfig(distance_thresholds=(0.5,))
     with pytest.raises(ValueError, match="given twice"):
         evaluate_detection([], [], ("car", "car"))

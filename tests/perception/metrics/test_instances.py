@@ -10,7 +10,7 @@ from skyweave.perception.metrics import InstanceMetrics, panoptic_quality, sum_i
 
 
 def plain_rule(truth: np.ndarray, predicted: np.ndarray, follow: bool) -> tuple[float, int, int, int]:
-    """Sum of IoU, TP, FP, FN of (moments, rows, columns), as FIERY's paper and released metric have it."""
+    """Sum of IoU, TP, FP, FN of (frames, rows, columns), as FIERY's paper and released metric have it."""
     iou_sum, hits, false, missed = 0.0, 0, 0, 0
     remembered: dict[int, int] = {}
     for t, p in zip(truth, predicted, strict=True):
@@ -110,7 +110,7 @@ def test_nothing_is_nan_and_said() -> None:
     assert np.isnan([nothing.pq, nothing.sq, nothing.rq, nothing.iou]).all()
     assert "no objects and no predictions" in nothing.notes[0]
     assert nothing.to_dict("V")["VPQ"] is None
-    assert "no moment" in InstanceMetrics().notes[0]
+    assert "no frame" in InstanceMetrics().notes[0]
     missed = panoptic_quality(np.ones((2, 2), int), np.zeros((2, 2), int))
     assert (missed.pq, missed.sq, missed.rq, missed.notes) == (0, 0, 0, ())
 
@@ -134,6 +134,6 @@ def test_bad_input_is_refused(truth: np.ndarray, predicted: np.ndarray, message:
         panoptic_quality(truth, predicted)
 
 
-def test_a_sequence_has_moments() -> None:
+def test_a_sequence_has_frames() -> None:
     with pytest.raises(ValueError, match="a sequence is"):
         video_panoptic_quality(np.zeros((2, 2), int), np.zeros((2, 2), int))

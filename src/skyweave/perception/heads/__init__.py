@@ -1,6 +1,7 @@
-"""The task heads by name. A head owns its targets, loss, decoding and metrics (`skyweave.perception.heads.base.Head`).
+"""The task heads by name. A head owns its targets, loss, decoding and metrics.
 
-Other packages add heads through the entry points ``skyweave.heads``.
+The interface is `skyweave.perception.heads.base.PerceptionHead`. Other packages add heads through the entry points
+``skyweave.heads``.
 """
 
 from typing import Any
@@ -16,6 +17,6 @@ HEADS: Registry[Any] = Registry(
         "trajectories": "skyweave.perception.heads.trajectories:TrajectoryHead",
     },
 )
-"""Subclasses of `skyweave.perception.heads.base.Head` by their ``name``."""
+"""Subclasses of `skyweave.perception.heads.base.PerceptionHead` by their ``name``."""
 
 __all__ = ["HEADS"]

@@ -31,7 +31,7 @@ BatchResults = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class HeadConfig:
+class PerceptionHeadConfig:
     """Options of a head; subclasses add fields, which are keys below ``heads.<name>`` in configurations."""
 
     def check(self, config: PerceptionConfig) -> None:
@@ -110,7 +110,7 @@ class HeadEvaluator(ABC):
         """Return the metrics of all samples; none where no prediction had this head's result."""
 
 
-class Head(nn.Module, ABC):
+class PerceptionHead(nn.Module, ABC):
     """A task head on the bird's-eye-view map.
 
     Args:
@@ -119,7 +119,7 @@ class Head(nn.Module, ABC):
 
     name: ClassVar[str]
     """Its name in `skyweave.perception.heads.HEADS`, in configurations and in results."""
-    config_class: ClassVar[type[HeadConfig]] = HeadConfig
+    config_class: ClassVar[type[PerceptionHeadConfig]] = PerceptionHeadConfig
     """Class of its options."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Heads whose outputs and results it uses where the model has them; they are decoded first."""
@@ -179,21 +179,21 @@ class Head(nn.Module, ABC):
 class HeadDict(nn.ModuleDict):
     """The heads of a model by name, as a module."""
 
-    def __getitem__(self, name: str) -> Head:
+    def __getitem__(self, name: str) -> PerceptionHead:
         """Return the head called ``name``."""
-        return cast(Head, super().__getitem__(name))
+        return cast(PerceptionHead, super().__getitem__(name))
 
-    def values(self) -> ValuesView[Head]:
-        """Return the heads."""
-        return cast(ValuesView[Head], super().values())
+    def values(self) -> ValuesView[PerceptionHead]:
+        """Return the heads in their order."""
+        return cast(ValuesView[PerceptionHead], super().values())
 
-    def items(self) -> ItemsView[str, Head]:
-        """Return names and heads."""
-        return cast(ItemsView[str, Head], super().items())
+    def items(self) -> ItemsView[str, PerceptionHead]:
+        """Return pairs of name and head."""
+        return cast(ItemsView[str, PerceptionHead], super().items())
 
-    def in_reading_order(self) -> list[Head]:
+    def in_reading_order(self) -> list[PerceptionHead]:
         """Return the heads such that each comes after those that it reads."""
-        ordered: dict[str, Head] = {}
+        ordered: dict[str, PerceptionHead] = {}
 
         def add(names: Iterable[str]) -> None:
             for name in names:
@@ -216,7 +216,7 @@ def build_heads(config: PerceptionConfig) -> HeadDict:
     """
     heads = HeadDict()
     for name in config.heads:
-        head_class: type[Head] = HEADS[name]
+        head_class: type[PerceptionHead] = HEADS[name]
         if head_class.name != name:
             raise ConfigError(f"{head_class.__name__} is called {head_class.name!r}, but registered as {name!r}")
         heads[name] = head_class(config)

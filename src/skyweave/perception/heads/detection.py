@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.perception.config import PerceptionConfig
-from skyweave.perception.heads.base import BatchResults, Head, HeadEvaluator, HeadOutputs, MapContext, ModelOutputs
+from skyweave.perception.heads.base import (
+    BatchResults,
+    HeadEvaluator,
+    HeadOutputs,
+    MapContext,
+    ModelOutputs,
+    PerceptionHead,
+)
 from skyweave.perception.heads.box_encoding import (
     BOX_LOSS_WEIGHTS,
     NUM_BOX_CHANNELS,
@@ -29,7 +36,7 @@ from skyweave.perception.targets import ObjectTargets, gaussian_heatmap, heatmap
 MAX_DETECTIONS = 300  # per map
 
 
-class DetectionHead(Head):
+class DetectionHead(PerceptionHead):
     """Outputs ``heatmap`` (batch, categories, rows, columns) logits and ``box`` (batch, 12, rows, columns).
 
     Args:

@@ -18,12 +18,12 @@ from skyweave.core.errors import ConfigError
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.heads.base import (
     BatchResults,
-    Head,
-    HeadConfig,
     HeadEvaluator,
     HeadOutputs,
     MapContext,
     ModelOutputs,
+    PerceptionHead,
+    PerceptionHeadConfig,
 )
 from skyweave.perception.heads.heatmaps import focal_loss, init_prior
 from skyweave.perception.heads.instance_evaluator import InstanceEvaluator
@@ -45,7 +45,7 @@ SUPPRESSION_RADIUS_M = 1.0  # along either axis, within which one centre suppres
 
 
 @dataclass(frozen=True)
-class InstanceHeadConfig(HeadConfig):
+class InstanceHeadConfig(PerceptionHeadConfig):
     """Options of the instance head.
 
     Attributes:
@@ -78,12 +78,12 @@ class InstanceHeadConfig(HeadConfig):
         return tuple(config.categories.index(name) for name in shown)
 
 
-class InstanceHead(Head):
+class InstanceHead(PerceptionHead):
     """Segmentation, centres and backward flow of the present and of ``horizon`` future steps.
 
-    Outputs, for ``steps`` = 1 + horizon: ``segmentation`` (batch, steps, rows, columns) logits, ``centre`` (batch, rows,
-    columns) logits, and ``flow`` (batch, steps, 2, rows, columns): rows and columns, in cells, from a cell to the centre
-    of its instance at the present (step 0) or at the step before.
+    Outputs, for ``steps`` = 1 + horizon: ``segmentation`` (batch, steps, rows, columns) logits, ``centre`` (batch,
+    rows, columns) logits, and ``flow`` (batch, steps, 2, rows, columns): rows and columns, in cells, from a cell to the
+    centre of its instance at the present (step 0) or at the step before.
 
     Args:
         config: of the model.
@@ -140,9 +140,9 @@ class InstanceHead(Head):
         }
 
     def loss(self, outputs: ModelOutputs, targets: HeadOutputs) -> dict[str, Tensor]:
-        """Return ``segmentation``: cross-entropy of the hardest cells; ``centre``: focal; ``flow``: smooth L1 on instances.
+        """Return the losses ``segmentation``, ``centre`` and ``flow``; later steps count less.
 
-        Later steps count less.
+        They are the cross-entropy of the hardest cells, the focal loss, and smooth L1 on the cells of instances.
 
         Args:
             outputs: of all heads.

@@ -16,12 +16,12 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.heads.base import (
     BatchResults,
-    Head,
-    HeadConfig,
     HeadEvaluator,
     HeadOutputs,
     MapContext,
     ModelOutputs,
+    PerceptionHead,
+    PerceptionHeadConfig,
 )
 from skyweave.perception.heads.box_encoding import batch_cells, velocities_at
 from skyweave.perception.heads.trajectory_evaluator import TrajectoryEvaluator
@@ -37,7 +37,7 @@ MIN_FORECAST_SCORE = 0.15  # score of a box from which its trajectory is predict
 
 
 @dataclass(frozen=True)
-class TrajectoryHeadConfig(HeadConfig):
+class TrajectoryHeadConfig(PerceptionHeadConfig):
     """Options of the trajectory head.
 
     Attributes:
@@ -47,7 +47,7 @@ class TrajectoryHeadConfig(HeadConfig):
     modes: int = 3
 
 
-class TrajectoryHead(Head):
+class TrajectoryHead(PerceptionHead):
     """Output ``map`` (batch, channels, rows, columns), which `predict_at` reads for objects.
 
     Args:
@@ -128,9 +128,10 @@ class TrajectoryHead(Head):
         }
 
     def loss(self, outputs: ModelOutputs, targets: HeadOutputs) -> dict[str, Tensor]:
-        """Return ``path``: smooth L1 of the best mode; ``expected``: of all modes by probability; ``mode``: which is best.
+        """Return the losses ``path``, ``expected`` and ``mode``.
 
-        ``expected`` makes the most probable mode good by itself. Objects start with the velocity that the detection
+        They are smooth L1 of the best mode; of all modes by probability, which makes the most probable one good by
+        itself; and the cross-entropy of which mode is best. Objects start with the velocity that the detection
         head predicts at their cells, 0 without one.
 
         Args:

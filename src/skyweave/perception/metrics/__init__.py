@@ -1,7 +1,7 @@
-"""What perception is worth, as the field computes it. Each file says which definition it follows; `docs/metrics.md`.
+"""Metrics of perception as the field defines them. Each file says which definition it follows; `docs/metrics.md`.
 
-Objects that no platform sees are left out of the truth (`visible_objects`). Nothing is divided by zero in silence: a figure that
-has no meaning is NaN, one that the standard defines is that, and ``notes`` of each result say which.
+Objects that no platform sees are left out of the truth (`visible_objects`). Nothing is divided by zero in silence: a
+figure that has no meaning is NaN, one that the standard defines is that, and ``notes`` of each result say which.
 """
 
 from skyweave.perception.metrics.bev_ap import BEVAPMetrics, evaluate_bev_ap

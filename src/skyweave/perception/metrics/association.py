@@ -18,10 +18,10 @@ class AssociationFrame:
     """Objects and tracks of one class in one frame.
 
     Attributes:
-        scene: number of the scene; identities belong to it.
+        scene: number of the scene, within which identities hold.
         objects: n identifiers.
         tracks: m identifiers.
-        scores: (m,) of the tracks.
+        scores: (m,) scores of the tracks.
         distance: (n, m) metres on the ground, infinity where they are too far apart.
     """
 
@@ -33,7 +33,14 @@ class AssociationFrame:
 
     @classmethod
     def between(cls, truth: BoxTable, predicted: BoxTable, max_distance: float, scene: int) -> "AssociationFrame":
-        """From the boxes of one class in one frame."""
+        """Return the frame of boxes of one class.
+
+        Args:
+            truth: n boxes of one frame.
+            predicted: m boxes of the same frame.
+            max_distance: metres on the ground from which a pair is too far apart.
+            scene: number of the scene.
+        """
         offset = predicted.centres[None, :, :2] - truth.centres[:, None, :2]
         distance = vector_norms(offset.reshape(-1, 2)).reshape(offset.shape[:2])
         return cls(
@@ -47,17 +54,17 @@ class AssociationFrame:
 
 @dataclass(frozen=True)
 class Association:
-    """What became of everything.
+    """Counts of an association over all frames.
 
     Attributes:
-        frames: that have an object or a track.
+        frames: number of frames that have an object or a track.
         matches: pairs that are no switch.
         switches: pairs whose object had another track the last time.
         misses: objects without a track.
         false: tracks without an object.
         distance: sum over matches and switches, metres.
-        scores: of the tracks of the matches.
-        followed: for each object of each scene the frames it is in, rising, and whether it had a track there.
+        scores: scores of the tracks of the matches.
+        histories: for each object of each scene the frames it is in, rising, and whether it had a track there.
     """
 
     frames: int
@@ -67,12 +74,48 @@ class Association:
     false: int
     distance: float
     scores: np.ndarray
-    followed: list[tuple[np.ndarray, np.ndarray]]
+    histories: list[tuple[np.ndarray, np.ndarray]]
 
     @property
     def objects(self) -> int:
-        """Boxes of the truth."""
+        """Number of boxes of the truth."""
         return self.matches + self.switches + self.misses
+
+
+class _LastTracks:
+    """The track that each object had the last time, over the frames of all scenes."""
+
+    def __init__(self) -> None:
+        self.track_of: dict[tuple[int, str], str] = {}
+
+    def associate(
+        self, frame: AssociationFrame, tracks: list[str], distance: np.ndarray
+    ) -> tuple[dict[int, int], set[int]]:
+        """Index of the track by index of the object, and the objects that switched."""
+        matched = self._continued(frame, tracks, distance)
+        free = np.isfinite(distance)
+        free[list(matched)] = False
+        free[:, list(matched.values())] = False
+        switched: set[int] = set()
+        for i, j in _nearest_pairs(distance, free):
+            key = frame.scene, frame.objects[i]
+            if self.track_of.get(key, tracks[j]) != tracks[j]:
+                switched.add(i)
+            self.track_of[key] = tracks[j]
+            matched[i] = j
+        return matched, switched
+
+    def _continued(self, frame: AssociationFrame, tracks: list[str], distance: np.ndarray) -> dict[int, int]:
+        """Pairs of the last time that are still near enough."""
+        index_of = {name: j for j, name in enumerate(tracks)}
+        matched: dict[int, int] = {}
+        used: set[int] = set()
+        for i, name in enumerate(frame.objects):
+            before = index_of.get(self.track_of.get((frame.scene, name), ""))
+            if before is not None and before not in used and np.isfinite(distance[i, before]):
+                matched[i] = before
+                used.add(before)
+        return matched
 
 
 def associate_frames(frames: Sequence[AssociationFrame], min_score: float | None = None) -> Association:
@@ -80,61 +123,41 @@ def associate_frames(frames: Sequence[AssociationFrame], min_score: float | None
 
     Args:
         frames: in order, scene by scene.
-        min_score: score that a track must have; None for all. A frame without objects and such tracks is passed over and
-            takes no time.
+        min_score: score that a track must have; None for all. A frame without objects and such tracks is passed over
+            and takes no time.
     """
-    matches = switches = misses = false = counted = 0
+    matches = switches = misses = false = num_frames = 0
     distances: list[float] = []
     scores: list[float] = []
-    followed: dict[tuple[int, str], tuple[list[int], list[bool]]] = {}
-    last: dict[tuple[int, str], str] = {}
+    histories: dict[tuple[int, str], tuple[list[int], list[bool]]] = {}
+    last = _LastTracks()
     for frame in frames:
         kept = np.arange(len(frame.tracks)) if min_score is None else np.flatnonzero(frame.scores >= min_score)
         if not frame.objects and not len(kept):
             continue
-        tracks = [frame.tracks[j] for j in kept]
-        found, switched = _associate(frame, tracks, frame.distance[:, kept], last)
+        matched, switched = last.associate(frame, [frame.tracks[j] for j in kept], frame.distance[:, kept])
         for i, name in enumerate(frame.objects):
-            times, there = followed.setdefault((frame.scene, name), ([], []))
-            times.append(counted)
-            there.append(i in found)
-        distances += [float(frame.distance[i, kept[j]]) for i, j in found.items()]
-        scores += [float(frame.scores[kept[j]]) for i, j in found.items() if i not in switched]
-        matches += len(found) - len(switched)
+            times, tracked = histories.setdefault((frame.scene, name), ([], []))
+            times.append(num_frames)
+            tracked.append(i in matched)
+        distances += [float(frame.distance[i, kept[j]]) for i, j in matched.items()]
+        scores += [float(frame.scores[kept[j]]) for i, j in matched.items() if i not in switched]
+        matches += len(matched) - len(switched)
         switches += len(switched)
-        misses += len(frame.objects) - len(found)
-        false += len(kept) - len(found)
-        counted += 1
-    paths = [(np.array(times), np.array(there)) for times, there in followed.values()]
-    return Association(counted, matches, switches, misses, false, sum(distances), np.array(scores), paths)
+        misses += len(frame.objects) - len(matched)
+        false += len(kept) - len(matched)
+        num_frames += 1
+    arrays = [(np.array(times), np.array(tracked)) for times, tracked in histories.values()]
+    return Association(num_frames, matches, switches, misses, false, sum(distances), np.array(scores), arrays)
 
 
-def _associate(
-    frame: AssociationFrame, tracks: list[str], distance: np.ndarray, last: dict[tuple[int, str], str]
-) -> tuple[dict[int, int], set[int]]:
-    """Index of the track by index of the object, and the objects that switched; ``last`` is brought up to date."""
+def _nearest_pairs(distance: np.ndarray, free: np.ndarray) -> list[tuple[int, int]]:
+    """As many free pairs (object, track) as possible at least total distance."""
+    if not free.any():
+        return []
     from scipy.optimize import linear_sum_assignment  # here: who scores no tracks needs no SciPy
 
-    found: dict[int, int] = {}
-    switched: set[int] = set()
-    place = {name: j for j, name in enumerate(tracks)}
-    taken: set[int] = set()
-    for i, name in enumerate(frame.objects):
-        before = place.get(last.get((frame.scene, name), ""))
-        if before is not None and before not in taken and np.isfinite(distance[i, before]):
-            found[i] = before
-            taken.add(before)
-    free = np.isfinite(distance)
-    free[list(found)] = False
-    free[:, list(taken)] = False
-    if free.any():
-        # A pair that is too far apart costs more than all others together could save.
-        worst = 2 * min(distance.shape) * (distance[free].max() + 1) + 1
-        for i, j in zip(*linear_sum_assignment(np.where(free, distance, worst)), strict=True):
-            if free[i, j]:
-                key = frame.scene, frame.objects[i]
-                if last.get(key, tracks[j]) != tracks[j]:
-                    switched.add(int(i))
-                last[key] = tracks[j]
-                found[int(i)] = int(j)
-    return found, switched
+    # A pair that is too far apart costs more than all others together could save.
+    too_far = 2 * min(distance.shape) * (distance[free].max() + 1) + 1
+    pairs = zip(*linear_sum_assignment(np.where(free, distance, too_far)), strict=True)
+    return [(int(i), int(j)) for i, j in pairs if free[i, j]]

@@ -26,18 +26,27 @@ from skyweave.recordings.recording import Annotations
 
 @dataclass(frozen=True)
 class BEVAPMetrics:
-    """``ap`` by class, then by threshold; NaN for a class without objects. ``notes`` say what was left out."""
+    """Average precision at overlaps of boxes seen from above.
+
+    Attributes:
+        ap: by class, then by threshold; NaN for a class without objects.
+        notes: what was left out.
+    """
 
     ap: dict[str, dict[float, float]]
     notes: tuple[str, ...] = ()
 
     def mean(self, threshold: float) -> float:
-        """Mean over the classes that have objects; NaN without any."""
+        """Return the mean over the classes that have objects; NaN without any.
+
+        Args:
+            threshold: an intersection over union that was evaluated.
+        """
         known = [values[threshold] for values in self.ap.values() if not np.isnan(values[threshold])]
         return float(np.mean(known)) if known else np.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON; None stands for NaN."""
+        """Return plain numbers for JSON; None stands for NaN."""
         iou_thresholds = list(next(iter(self.ap.values()), {}))
         means = {f"AP@{threshold}": _plain(self.mean(threshold)) for threshold in iou_thresholds}
         classes = {name: {f"AP@{t}": _plain(ap) for t, ap in values.items()} for name, values in self.ap.items()}
@@ -53,7 +62,16 @@ def evaluate_bev_ap(
     origins: np.ndarray | None = None,
     counted: Sequence[np.ndarray] | None = None,
 ) -> BEVAPMetrics:
-    """Score detections by overlap. Arguments are those of `evaluate_detection`; ``iou_thresholds`` are in (0, 1].
+    """Score detections by the overlap of oriented boxes seen from above.
+
+    Args:
+        truth: the objects of each frame, in the world frame of the predictions.
+        predicted: of the same frames in the same order.
+        classes: names of the evaluated classes; default: those that the truth has.
+        iou_thresholds: intersections over union from which a prediction matches, in (0, 1].
+        class_ranges: metres from the frame's origin by class; None for no limit.
+        origins: (frames, 2) world positions from where ranges are measured; needed with ``class_ranges`` only.
+        counted: for each frame (objects,) bool, which objects are to be found; default: those that a platform sees.
 
     Raises:
         ValueError: another number of frames, ranges without origins, or a threshold that is no overlap.
@@ -64,26 +82,27 @@ def evaluate_bev_ap(
         raise ValueError(f"thresholds {tuple(iou_thresholds)} must be intersections over union in (0, 1]")
     classes = evaluated_classes(truth, classes)
     objects, notes = truth_table(truth, classes, counted)
-    found, more = prediction_table(predicted, classes)
+    predictions, more = prediction_table(predicted, classes)
     if class_ranges is not None:
         if origins is None or np.shape(origins)[:1] != (len(truth),):
             raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects, found = (filter_by_range(table, origins, class_ranges, classes) for table in (objects, found))
-    p, t, overlap = _overlapping(objects, found, min(iou_thresholds))
-    order = rank_by_score(found.scores)
+        objects = filter_by_range(objects, origins, class_ranges, classes)
+        predictions = filter_by_range(predictions, origins, class_ranges, classes)
+    p, t, overlap = _overlapping(objects, predictions, min(iou_thresholds))
+    order = rank_by_score(predictions.scores)
     ap: dict[str, dict[float, float]] = {name: {} for name in classes}
     for threshold in iou_thresholds:
         enough = overlap >= threshold
-        match = greedy_match(p[enough], t[enough], -overlap[enough], found.scores)
+        match = greedy_match(p[enough], t[enough], -overlap[enough], predictions.scores)
         for label, name in enumerate(classes):
-            hits = match[order[found.labels[order] == label]] >= 0
+            hits = match[order[predictions.labels[order] == label]] >= 0
             ap[name][threshold] = average_precision(hits, int((objects.labels == label).sum()))
     empty = [f"class {name!r} has no objects: its AP is NaN and not in the mean" for name in classes if _none(ap[name])]
     return BEVAPMetrics(ap, tuple([*notes, *more, *empty]))
 
 
 def average_precision(hits: np.ndarray, objects: int) -> float:
-    """Area under the precision envelope at every recall (VOC 2010).
+    """Return the area under the precision envelope at every recall (VOC 2010).
 
     Args:
         hits: (n,) bool, whether each prediction matched, best first.
@@ -97,13 +116,13 @@ def average_precision(hits: np.ndarray, objects: int) -> float:
     return float(envelope[hits].sum() / objects)  # recall rises by 1 / objects at each hit
 
 
-def _overlapping(objects: BoxTable, found: BoxTable, min_score: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _overlapping(objects: BoxTable, predictions: BoxTable, min_iou: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices (predicted, truth) and overlap of all pairs of one frame and class that overlap enough."""
     none = np.zeros(0, np.int64)
     parts = [(none, none, np.zeros(0))]
-    for p, t in group_by_frame_and_class(objects, found):
-        overlap = intersection_over_union_bev(found.select(p).boxes(), objects.select(t).boxes())
-        i, j = np.nonzero(overlap >= min_score)
+    for p, t in group_by_frame_and_class(objects, predictions):
+        overlap = intersection_over_union_bev(predictions.select(p).boxes(), objects.select(t).boxes())
+        i, j = np.nonzero(overlap >= min_iou)
         parts.append((p[i], t[j], overlap[i, j]))
     first, second, third = zip(*parts, strict=True)
     return np.concatenate(first), np.concatenate(second), np.concatenate(third)

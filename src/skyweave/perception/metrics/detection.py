@@ -26,7 +26,7 @@ from skyweave.recordings.recording import Annotations
 
 RECALL_LEVELS = np.linspace(0, 1, 101)  # of recall
 AP_WEIGHT = 5  # of mAP in every NDS
-MAX_BOXES_PER_SAMPLE = 500  # predictions a frame that nuScenes allows
+MAX_BOXES_PER_SAMPLE = 500  # predictions a frame that the benchmark allows
 
 TP_METRICS = {
     "translation": "mATE",  # metres on the ground
@@ -82,13 +82,11 @@ class DetectionConfig:
     )
 
     def __post_init__(self) -> None:
-        if (
-            not self.distance_thresholds
-            or min(self.distance_thresholds) <= 0
-            or self.tp_distance_threshold not in self.distance_thresholds
-        ):
+        thresholds = self.distance_thresholds
+        if not thresholds or min(thresholds) <= 0 or self.tp_distance_threshold not in thresholds:
             raise ValueError(
-                f"thresholds {self.distance_thresholds} must be metres > 0, with error_threshold {self.tp_distance_threshold} in them"
+                f"distance_thresholds {thresholds} must be metres > 0, with tp_distance_threshold "
+                f"{self.tp_distance_threshold} among them"
             )
         if not (0 <= self.min_recall < 1 and 0 <= self.min_precision < 1):
             raise ValueError(f"min_recall {self.min_recall} and min_precision {self.min_precision} must be in [0, 1)")
@@ -98,7 +96,14 @@ class DetectionConfig:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class. ``ap`` by threshold; ``errors`` by name, NaN where the class has none; how many there were."""
+    """Scores of one class.
+
+    Attributes:
+        ap: average precision by threshold in metres.
+        errors: by name in `TP_METRICS`, NaN where the class has none.
+        objects: number of objects that count.
+        predictions: number of predictions.
+    """
 
     ap: dict[float, float]
     errors: dict[str, float]
@@ -107,7 +112,7 @@ class ClassScore:
 
     @property
     def mean_ap(self) -> float:
-        """Over the thresholds."""
+        """Average precision, averaged over the thresholds."""
         return float(np.mean(list(self.ap.values())))
 
 
@@ -116,9 +121,9 @@ class DetectionMetrics:
     """The scores of a set of frames.
 
     Attributes:
-        classes: by name.
+        classes: scores by the name of the class.
         config: by which they were scored.
-        notes: what a reader should know: what was left out, and which value stands for nothing to measure.
+        notes: what was left out, and which value stands for nothing to measure.
     """
 
     classes: dict[str, ClassScore]
@@ -127,16 +132,20 @@ class DetectionMetrics:
 
     @property
     def mean_ap(self) -> float:
-        """mAP: over classes and thresholds; NaN without classes."""
+        """mAP: the mean over classes and thresholds; NaN without classes."""
         return float(np.mean([score.mean_ap for score in self.classes.values()])) if self.classes else np.nan
 
     @property
     def errors(self) -> dict[str, float]:
-        """Mean over the classes that have an error; NaN where none has."""
+        """Each error, averaged over the classes that have it; NaN where none has."""
         return {name: _mean([score.errors[name] for score in self.classes.values()]) for name in TP_METRICS}
 
     def score(self, definition: str | None = None) -> float:
-        """NDS by a definition in `NDS_DEFINITIONS`; default: the configured one. An error that no class has counts as 1."""
+        """Return the nuScenes detection score (NDS). An error that no class has counts as 1.
+
+        Args:
+            definition: a name in `NDS_DEFINITIONS`; default: the configured one.
+        """
         errors = self.errors
         parts = [
             max(0.0, 1 - np.nan_to_num(errors[name], nan=1.0))
@@ -146,18 +155,18 @@ class DetectionMetrics:
 
     @property
     def nds(self) -> float:
-        """The score by the configured definition."""
+        """The nuScenes detection score by the configured definition."""
         return self.score()
 
     @property
     def nds_definition(self) -> str:
-        """In words, with the divisor."""
+        """The configured definition as a formula, with its divisor."""
         names = NDS_DEFINITIONS[self.config.nds]
         parts = ", ".join(TP_METRICS[name] for name in names)
         return f"(5 mAP + sum of max(0, 1 - error) over {parts}) / {AP_WEIGHT + len(names)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON; None stands for NaN."""
+        """Return plain numbers for JSON; None stands for NaN."""
         return {
             "mAP": _plain(self.mean_ap),
             "NDS": _plain(self.nds),
@@ -186,7 +195,7 @@ def evaluate_detection(
     counted: Sequence[np.ndarray] | None = None,
     attributes: Sequence[Sequence[str]] | None = None,
 ) -> DetectionMetrics:
-    """Score detections.
+    """Score detections as the nuScenes benchmark does.
 
     Args:
         truth: the objects of each frame, in the world frame of the predictions.
@@ -196,8 +205,8 @@ def evaluate_detection(
         config: thresholds, ranges and the definition of NDS; default: nuScenes', without ranges.
         origins: (frames, 2) from where ranges are measured; needed with ``config.ranges`` only.
         counted: for each frame (objects,) bool, which objects are to be found; default: those that a platform sees
-            (`skyweave.perception.metrics.visible_objects`). The others are left out before matching, as nuScenes leaves out
-            objects without points: a prediction there is a false positive.
+            (`skyweave.perception.metrics.visible_objects`). The others are left out before matching, as nuScenes leaves
+            out objects without points: a prediction there is a false positive.
         attributes: for each frame the nuScenes attribute of each object, "" for none; without any, mAAE is 1.
 
     Raises:
@@ -208,23 +217,25 @@ def evaluate_detection(
         raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
     classes = evaluated_classes(truth, classes)
     objects, notes = truth_table(truth, classes, counted, attributes)
-    found, more = prediction_table(predicted, classes)
+    predictions, more = prediction_table(predicted, classes)
     notes += more
     if config.class_ranges is not None:
         if origins is None or np.shape(origins)[:1] != (len(truth),):
             raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects, found = (filter_by_range(table, origins, config.class_ranges, classes) for table in (objects, found))
-    notes += _remarks(objects, found, classes, len(truth), attributes is not None)
-    p, t, distance = candidate_pairs(objects, found, max(config.distance_thresholds))
+        objects = filter_by_range(objects, origins, config.class_ranges, classes)
+        predictions = filter_by_range(predictions, origins, config.class_ranges, classes)
+    notes += _remarks(objects, predictions, classes, len(truth), attributes is not None)
+    p, t, distance = candidate_pairs(objects, predictions, max(config.distance_thresholds))
     matches = {}
     for threshold in config.distance_thresholds:
         close = distance < threshold
-        matches[threshold] = greedy_match(p[close], t[close], distance[close], found.scores)
-    order = rank_by_score(found.scores)
+        matches[threshold] = greedy_match(p[close], t[close], distance[close], predictions.scores)
+    order = rank_by_score(predictions.scores)
     scores = {}
     for label, name in enumerate(classes):
-        mine = order[found.labels[order] == label]
-        scores[name] = _score_class(name, objects, int((objects.labels == label).sum()), found, mine, matches, config)
+        ranked = order[predictions.labels[order] == label]
+        count = int((objects.labels == label).sum())
+        scores[name] = _score_class(name, objects, count, predictions, ranked, matches, config)
     return DetectionMetrics(scores, config, tuple(notes))
 
 
@@ -232,52 +243,52 @@ def _score_class(
     name: str,
     objects: BoxTable,
     count: int,
-    found: BoxTable,
-    mine: np.ndarray,
+    predictions: BoxTable,
+    ranked: np.ndarray,
     matches: dict[float, np.ndarray],
     config: DetectionConfig,
 ) -> ClassScore:
-    """``mine`` are the predictions of the class, best first."""
+    """Scores of one class of ``count`` objects; ``ranked`` are its predictions, best first."""
     start = round(100 * config.min_recall) + 1
     ap, errors = {}, dict.fromkeys(TP_METRICS, 1.0)
     for threshold, match in matches.items():
-        hit = match[mine] >= 0
+        hit = match[ranked] >= 0
         if not hit.any():
             ap[threshold] = 0.0
             continue
         true = np.cumsum(hit)
         recall = true / count
         precision = np.interp(RECALL_LEVELS, recall, true / np.arange(1, len(hit) + 1), right=0)
-        confidence = np.interp(RECALL_LEVELS, recall, found.scores[mine], right=0)
+        confidence = np.interp(RECALL_LEVELS, recall, predictions.scores[ranked], right=0)
         above = np.maximum(precision[start:] - config.min_precision, 0)
         ap[threshold] = float(above.mean() / (1 - config.min_precision))
-        if threshold == config.tp_distance_threshold:
-            reached = np.flatnonzero(confidence)
-            last = int(reached[-1]) if len(reached) else 0
-            if last >= start:
-                curves = _errors(objects, match[mine[hit]], found, mine[hit], name in config.half_turn_symmetric)
-                errors = {
-                    error: float(_at(confidence, found.scores[mine[hit]], values)[start : last + 1].mean())
-                    for error, values in curves.items()
-                }
+        reached = np.flatnonzero(confidence)
+        last = int(reached[-1]) if len(reached) else 0
+        if threshold == config.tp_distance_threshold and last >= start:
+            hits = ranked[hit]
+            curves = _errors(objects, match[hits], predictions, hits, name in config.half_turn_symmetric)
+            errors = {
+                error: float(_at(confidence, predictions.scores[hits], values)[start : last + 1].mean())
+                for error, values in curves.items()
+            }
     errors |= dict.fromkeys(config.undefined_errors.get(name, ()), np.nan)
-    return ClassScore(ap, errors, count, len(mine))
+    return ClassScore(ap, errors, count, len(ranked))
 
 
 def _errors(
-    objects: BoxTable, t: np.ndarray, found: BoxTable, p: np.ndarray, half_turn_symmetric: bool
+    objects: BoxTable, t: np.ndarray, predictions: BoxTable, p: np.ndarray, half_turn_symmetric: bool
 ) -> dict[str, np.ndarray]:
-    """Errors of matched pairs, in their order."""
-    smaller = np.minimum(objects.sizes[t], found.sizes[p]).prod(1)
+    """Errors of matched pairs (objects t, predictions p), in their order."""
+    smaller = np.minimum(objects.sizes[t], predictions.sizes[p]).prod(1)
     period = np.pi if half_turn_symmetric else 2 * np.pi
-    turn = (objects.yaws[t] - found.yaws[p] + period / 2) % period - period / 2
+    turn = (objects.yaws[t] - predictions.yaws[p] + period / 2) % period - period / 2
     known = objects.attributes[t] != ""
-    wrong = (objects.attributes[t] != found.attributes[p]).astype(float)
+    wrong = (objects.attributes[t] != predictions.attributes[p]).astype(float)
     return {
-        "translation": vector_norms(found.centres[p, :2] - objects.centres[t, :2]),
-        "scale": 1 - smaller / (objects.sizes[t].prod(1) + found.sizes[p].prod(1) - smaller),
+        "translation": vector_norms(predictions.centres[p, :2] - objects.centres[t, :2]),
+        "scale": 1 - smaller / (objects.sizes[t].prod(1) + predictions.sizes[p].prod(1) - smaller),
         "orientation": np.abs(turn),
-        "velocity": np.linalg.norm(found.velocities[p] - objects.velocities[t], axis=1),
+        "velocity": np.linalg.norm(predictions.velocities[p] - objects.velocities[t], axis=1),
         "attribute": np.where(known, wrong, np.nan),
     }
 
@@ -292,18 +303,20 @@ def _at(confidence: np.ndarray, scores: np.ndarray, values: np.ndarray) -> np.nd
     return np.interp(confidence[::-1], scores[::-1], running[::-1])[::-1]
 
 
-def _remarks(objects: BoxTable, found: BoxTable, classes: Sequence[str], frames: int, attributes: bool) -> list[str]:
+def _remarks(
+    objects: BoxTable, predictions: BoxTable, classes: Sequence[str], frames: int, attributes: bool
+) -> list[str]:
     notes = []
     if not classes:
         notes.append("no classes to evaluate: every score is NaN")
     for label, name in enumerate(classes):
         if not (objects.labels == label).any():
             notes.append(f"class {name!r} has no objects: AP 0 and errors of 1, as in nuScenes; or leave it out")
-        elif not (found.labels == label).any():
+        elif not (predictions.labels == label).any():
             notes.append(f"class {name!r} has no predictions: AP 0 and errors of 1")
     if classes and not attributes:
         notes.append("no attributes are known: mAAE is 1, as in nuScenes; NDS 'without_attributes' leaves it out")
-    crowded = int((np.bincount(found.frames, minlength=frames) > MAX_BOXES_PER_SAMPLE).sum())
+    crowded = int((np.bincount(predictions.frames, minlength=frames) > MAX_BOXES_PER_SAMPLE).sum())
     if crowded:
         notes.append(f"{crowded} frames have more than the {MAX_BOXES_PER_SAMPLE} predictions that nuScenes allows")
     if np.isnan(objects.velocities).any():

@@ -12,23 +12,27 @@ Interpolation = Literal["devkit", "linear"]
 
 
 def with_track_scores(table: BoxTable) -> BoxTable:
-    """Each box with the mean score of its track."""
+    """Return the boxes, each with the mean score of its track.
+
+    Args:
+        table: boxes of one scene, with ``instances``.
+    """
     scores = table.scores.copy()
     for rows in _tracks(table).values():
         scores[rows] = np.mean(table.scores[rows])
     return replace(table, scores=scores)
 
 
-def interpolate_tracks(table: BoxTable, times: np.ndarray, how: Interpolation | None) -> BoxTable:
-    """Boxes between two of a track put where it has none, at the end of their frame.
+def interpolate_tracks(table: BoxTable, times: np.ndarray, interpolation: Interpolation | None) -> BoxTable:
+    """Return the boxes with the gaps of their tracks filled, new boxes at the end of their frame.
 
     Args:
         table: boxes of one scene.
         times: (frames,) of any unit, rising.
-        how: ``linear``: on the line between both; ``devkit``: likewise, with the weights of both exchanged, as in the
-            nuScenes devkit; None: not at all.
+        interpolation: ``linear``: on the line between both; ``devkit``: likewise, with the weights of both exchanged,
+            as in the nuScenes devkit; None: not at all.
     """
-    if how is None:
+    if interpolation is None:
         return table
     left, right, frames, weights = [], [], [], []
     for rows in _tracks(table).values():
@@ -37,7 +41,7 @@ def interpolate_tracks(table: BoxTable, times: np.ndarray, how: Interpolation | 
         after = np.searchsorted(known, between)
         before, behind = rows[after - 1], rows[after]
         start, end = times[table.frames[before]], times[table.frames[behind]]
-        passed = times[between] - start if how == "linear" else end - times[between]
+        passed = times[between] - start if interpolation == "linear" else end - times[between]
         left.append(before)
         right.append(behind)
         frames.append(between)
@@ -56,11 +60,17 @@ def interpolate_tracks(table: BoxTable, times: np.ndarray, how: Interpolation | 
     return BoxTable(*columns).select(np.argsort(np.append(table.frames, new.frames), kind="stable"))
 
 
-def iterate_frames(objects: BoxTable, found: BoxTable, label: int) -> Iterator[tuple[BoxTable, BoxTable]]:
-    """The boxes of one class of each frame that has any, in order."""
-    objects, found = objects.select(objects.labels == label), found.select(found.labels == label)
-    for frame in np.union1d(objects.frames, found.frames):
-        yield objects.select(objects.frames == frame), found.select(found.frames == frame)
+def iterate_frames(objects: BoxTable, tracks: BoxTable, label: int) -> Iterator[tuple[BoxTable, BoxTable]]:
+    """Yield the boxes of one class of each frame that has any, in order.
+
+    Args:
+        objects: of one scene.
+        tracks: of the same scene.
+        label: of the class.
+    """
+    objects, tracks = objects.select(objects.labels == label), tracks.select(tracks.labels == label)
+    for frame in np.union1d(objects.frames, tracks.frames):
+        yield objects.select(objects.frames == frame), tracks.select(tracks.frames == frame)
 
 
 def _tracks(table: BoxTable) -> dict[object, np.ndarray]:
@@ -68,4 +78,4 @@ def _tracks(table: BoxTable) -> dict[object, np.ndarray]:
     rows: dict[object, list[int]] = {}
     for row, name in enumerate(table.instances.tolist()):
         rows.setdefault(name, []).append(row)
-    return {name: np.array(of) for name, of in rows.items()}
+    return {name: np.array(indices) for name, indices in rows.items()}

@@ -1,4 +1,4 @@
-"""Which prediction is which object: best scores first, each takes the best object that is still free."""
+"""Matching of predictions and objects: best scores first, each takes the best object that is still free."""
 
 from collections.abc import Iterator
 
@@ -8,19 +8,23 @@ from skyweave.perception.metrics.tables import BoxTable
 
 
 def rank_by_score(scores: np.ndarray) -> np.ndarray:
-    """(n,) indices, the highest score first; of equal scores the later one first, as the nuScenes devkit sorts."""
+    """Return (n,) indices, the highest score first; of equal scores the later one, as the nuScenes devkit sorts.
+
+    Args:
+        scores: (n,) of predictions.
+    """
     return np.argsort(scores, kind="stable")[::-1]
 
 
 def greedy_match(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(n,) index of the object that each prediction takes, -1 for none.
+    """Return (n,) the index of the object that each prediction takes, -1 for none.
 
-    Predictions take their turn `rank_by_score`; each takes the free object of least cost, of equal ones the first.
+    Predictions take their turn `rank_by_score`; each takes the free object of minimum cost, of equal ones the first.
 
     Args:
         predicted: (pairs,) index of the prediction of each pair that may match.
         truth: (pairs,) index of its object.
-        cost: (pairs,) what the match costs.
+        cost: (pairs,) cost of the match; the least is the best.
         scores: (n,) of all predictions.
     """
     turn = np.empty(len(scores), np.int64)
@@ -40,7 +44,13 @@ def greedy_match(predicted: np.ndarray, truth: np.ndarray, cost: np.ndarray, sco
 def candidate_pairs(
     truth: BoxTable, predicted: BoxTable, max_distance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices (predicted, truth) and ground distances of all pairs of one frame and class nearer than ``max_distance``."""
+    """Return the indices (predicted, truth) and ground distances of all near pairs of one frame and class.
+
+    Args:
+        truth: objects of all frames.
+        predicted: predictions of all frames.
+        max_distance: metres that a pair is nearer than.
+    """
     parts = []
     for p, t in group_by_frame_and_class(truth, predicted):
         offset = np.abs(predicted.centres[p][:, None, :2] - truth.centres[t][None, :, :2])
@@ -53,7 +63,12 @@ def candidate_pairs(
 
 
 def group_by_frame_and_class(truth: BoxTable, predicted: BoxTable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Indices of the predictions and of the objects of each frame and class that has both."""
+    """Yield the indices of the predictions and of the objects of each frame and class that has both.
+
+    Args:
+        truth: objects of all frames.
+        predicted: predictions of all frames.
+    """
     classes = 1 + max(truth.labels.max(initial=0), predicted.labels.max(initial=0))
     truths = _split(truth.frames * classes + truth.labels)
     for key, p in _split(predicted.frames * classes + predicted.labels).items():
@@ -62,10 +77,13 @@ def group_by_frame_and_class(truth: BoxTable, predicted: BoxTable) -> Iterator[t
 
 
 def vector_norms(vectors: np.ndarray) -> np.ndarray:
-    """(n,) lengths of (n, 2) vectors, to the last bit as ``np.linalg.norm`` of each alone gives them.
+    """Return (n,) the lengths of vectors, to the last bit as ``np.linalg.norm`` of each alone gives them.
 
-    That one is a dot product with fused multiply-add where the machine has it, so that the square of the sum of squares
+    That one is a dot product with fused multiply-add where the machine has it, so that the root of the sum of squares
     differs in the last bit for a tenth of all vectors. The nuScenes devkit uses it, and who is nearest is a comparison.
+
+    Args:
+        vectors: (n, 2).
     """
     return np.asarray(np.sqrt((vectors[:, None, :] @ vectors[:, :, None])[:, 0, 0]))
 

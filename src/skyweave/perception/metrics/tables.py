@@ -18,7 +18,9 @@ class BoxTable:
     Attributes:
         frames: (n,) int, which frame a box is in.
         labels: (n,) int index into the evaluated classes.
-        centres: (n, 3) metres. sizes: (n, 3) length, width, height in metres. yaws: (n,) radians.
+        centres: (n, 3) metres.
+        sizes: (n, 3) length, width, height in metres.
+        yaws: (n,) radians.
         velocities: (n, 2) metres per second; NaN where unknown.
         scores: (n,); 1 for truth.
         instances: (n,) identifiers as objects; None where there are none.
@@ -38,12 +40,16 @@ class BoxTable:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def select(self, which: np.ndarray) -> "BoxTable":
-        """Those at these indices, or where a mask is true."""
-        return BoxTable(*(getattr(self, column.name)[which] for column in fields(self)))
+    def select(self, selection: np.ndarray) -> "BoxTable":
+        """Return some of the rows.
+
+        Args:
+            selection: (m,) indices, or (n,) bool.
+        """
+        return BoxTable(*(getattr(self, column.name)[selection] for column in fields(self)))
 
     def boxes(self) -> Boxes:
-        """As boxes."""
+        """Return the rows as boxes in the world frame."""
         return Boxes(self.centres, self.sizes, self.yaws)
 
 
@@ -53,19 +59,22 @@ def truth_table(
     counted: Sequence[np.ndarray] | None = None,
     attributes: Sequence[Sequence[str]] | None = None,
 ) -> tuple[BoxTable, list[str]]:
-    """The objects that count, and notes on those that do not.
+    """Return the objects that count, and notes on those that do not.
 
     Args:
         truth: the objects of each frame.
-        classes: that are evaluated; objects of others are left out.
+        classes: names of the evaluated classes; objects of others are left out.
         counted: for each frame (objects,) bool; default: `visible_objects`.
         attributes: for each frame, the attribute of each object, "" for none.
+
+    Raises:
+        ValueError: masks or attributes that do not fit the truth.
     """
     counted = [visible_objects(a) for a in truth] if counted is None else [np.asarray(mask, bool) for mask in counted]
     sizes = [len(a.boxes) for a in truth]
-    for what, found in (("masks of counted objects", counted), ("attributes", attributes)):
-        if found is not None and [len(part) for part in found] != sizes:
-            raise ValueError(f"{what} do not fit the truth: one entry an object of each of the {len(truth)} frames")
+    for name, given in (("masks of counted objects", counted), ("attributes", attributes)):
+        if given is not None and [len(part) for part in given] != sizes:
+            raise ValueError(f"{name} do not fit the truth: one entry an object of each of the {len(truth)} frames")
     table, unknown = _table(
         [a.boxes for a in truth],
         [a.velocities for a in truth],
@@ -85,7 +94,12 @@ def truth_table(
 
 
 def prediction_table(predicted: Sequence[Detections], classes: Sequence[str]) -> tuple[BoxTable, list[str]]:
-    """All predictions of the evaluated classes, and notes on those of others."""
+    """Return the predictions of the evaluated classes, and notes on those of others.
+
+    Args:
+        predicted: of each frame.
+        classes: names of the evaluated classes.
+    """
     table, unknown = _table(
         [d.boxes for d in predicted],
         [d.velocities for d in predicted],
@@ -102,13 +116,13 @@ def prediction_table(predicted: Sequence[Detections], classes: Sequence[str]) ->
 def filter_by_range(
     table: BoxTable, origins: np.ndarray, class_ranges: Mapping[str, float], classes: Sequence[str]
 ) -> BoxTable:
-    """Boxes nearer to their frame's origin than their class's range.
+    """Return the boxes nearer to their frame's origin than their class's range.
 
     Args:
-        table: boxes.
+        table: boxes of all frames.
         origins: (frames, 2) world positions in metres.
-        class_ranges: metres by class.
-        classes: that the labels index.
+        class_ranges: metres by the name of the class.
+        classes: names of the classes that the labels index.
 
     Raises:
         ValueError: a class without a range.
@@ -123,11 +137,15 @@ def filter_by_range(
 
 
 def visible_objects(annotations: Annotations, channels: Collection[str] | None = None) -> np.ndarray:
-    """(n,) bool: some camera, of these or of all platforms, sees the object.
+    """Return (n,) bool: which objects some camera sees.
 
-    That is: a share of it that is not hidden is above 0 in some channel. Where the share is unknown (NaN) it counts as
-    seen, and where a recording says nothing of visibility, all its objects do. Where it says only what all cameras
-    together see, this stands for each.
+    That is: the share of it that is not hidden is above 0 in some channel. Where the share is unknown (NaN) it counts
+    as visible, and where a recording does not state visibility, all its objects do. Where it states only what all
+    cameras together see, this stands for each.
+
+    Args:
+        annotations: n objects.
+        channels: names of the cameras that count; default: all.
     """
     known = annotations.visibility
     if not known:
@@ -141,7 +159,15 @@ def visible_objects(annotations: Annotations, channels: Collection[str] | None =
 
 
 def evaluated_classes(truth: Sequence[Annotations], classes: Sequence[str] | None) -> tuple[str, ...]:
-    """The classes to evaluate: as given, or all that the truth has, by name."""
+    """Return the classes to evaluate: as given, or all that the truth has, by name.
+
+    Args:
+        truth: objects of each frame.
+        classes: as given.
+
+    Raises:
+        ValueError: a class is given twice.
+    """
     if classes is None:
         return tuple(sorted({name for annotations in truth for name in annotations.categories}))
     if len(set(classes)) != len(classes):

@@ -29,12 +29,19 @@ from skyweave.perception.metrics.interpolation import (
     iterate_frames,
     with_track_scores,
 )
-from skyweave.perception.metrics.tables import evaluated_classes, filter_by_range, prediction_table, truth_table
+from skyweave.perception.metrics.tables import (
+    BoxTable,
+    evaluated_classes,
+    filter_by_range,
+    prediction_table,
+    truth_table,
+)
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
 SUMMED = ("mt", "ml", "tp", "fp", "fn", "ids", "frag")  # over classes; the others are averaged
 WORST_DISTANCE, WORST_TIME, WORST_FALSE = 2.0, 20.0, 500.0  # of motp in metres, of tid and lgd in seconds, of faf
+MOSTLY_TRACKED, MOSTLY_LOST = 0.8, 0.2  # shares of an object's frames in which it is tracked
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,10 @@ class TrackingConfig:
     """How tracks are scored. The defaults are nuScenes' ``tracking_nips_2019``.
 
     Attributes:
-        max_distance: metres on the ground from which an object and a track are apart.
+        max_distance: metres on the ground from which an object and a track do not match.
         num_recall_levels: number of recall levels.
-        min_recall: the lowest of them.
-        interpolation: how gaps are filled.
+        min_recall: the lowest recall level.
+        interpolation: how gaps of tracks are filled; None: not at all.
         class_ranges: metres from the frame's origin by class; None for no limit.
         frame_interval: seconds between frames, for the durations ``tid`` and ``lgd``.
     """
@@ -60,9 +67,9 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class TrackingMetrics:
-    """Figures by class, then by name.
+    """Metrics of a set of scenes, by class, then by name.
 
-    ``amota``, ``amotp`` (m), ``recall``, ``motar``, ``mota``, ``motp`` (m), ``mt`` and ``ml`` (tracks followed at least
+    The names: ``amota``, ``amotp`` (m), ``recall``, ``motar``, ``mota``, ``motp`` (m), ``mt`` and ``ml`` (tracks followed at least
     80 %, less than 20 %), ``faf`` (false alarms in 100 frames), ``gt``, ``tp``, ``fp``, ``fn``, ``ids`` (identity
     switches), ``frag``, ``tid`` (seconds to the first match), ``lgd`` (longest gap, seconds). NaN where a class has no
     objects, or a figure no meaning. ``notes`` say what was left out.
@@ -73,7 +80,11 @@ class TrackingMetrics:
     notes: tuple[str, ...] = ()
 
     def overall(self, name: str) -> float:
-        """Mean over the classes, or sum for counts (``mt``, ``ml``, ``tp``, ``fp``, ``fn``, ``ids``, ``frag``)."""
+        """Return the mean over the classes, or the sum for counts (`SUMMED`).
+
+        Args:
+            name: of the metric.
+        """
         known = [v for values in self.classes.values() if not np.isnan(v := values[name])]
         if name in SUMMED:
             return float(sum(known))
@@ -81,16 +92,16 @@ class TrackingMetrics:
 
     @property
     def amota(self) -> float:
-        """Mean over the classes that have objects."""
+        """AMOTA: the mean over the classes that have objects."""
         return self.overall("amota")
 
     @property
     def amotp(self) -> float:
-        """Mean over the classes that have objects, metres."""
+        """AMOTP: the mean over the classes that have objects, metres."""
         return self.overall("amotp")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON; None stands for NaN."""
+        """Return plain numbers for JSON; None stands for NaN."""
         names = list(next(iter(self.classes.values()), {}))
         plain = {c: {k: _plain(v) for k, v in values.items()} for c, values in self.classes.items()}
         return {**{k: _plain(self.overall(k)) for k in names}, "classes": plain, "notes": list(self.notes)}
@@ -102,7 +113,7 @@ class TrackedScene:
 
     Attributes:
         truth: objects of each frame.
-        predicted: tracks of each frame; an identifier that comes twice in a frame is refused.
+        predicted: tracks of each frame, an identifier once a frame.
         times: (frames,) seconds, rising.
         origins: (frames, 2) from where ranges are measured; needed with ranges only.
         counted: for each frame (objects,) bool; default: those that a platform sees. An object that is hidden between
@@ -136,11 +147,11 @@ class TrackedScene:
 def evaluate_tracking(
     scenes: Sequence[TrackedScene], classes: Sequence[str] | None = None, config: TrackingConfig | None = None
 ) -> TrackingMetrics:
-    """Score tracks.
+    """Score tracks as the nuScenes benchmark does.
 
     Args:
-        scenes: that are scored together; identities belong to their scene.
-        classes: that are evaluated; default: those that the truth has.
+        scenes: scored together; identities hold within their scene.
+        classes: names of the evaluated classes; default: those that the truth has.
         config: default: nuScenes', without ranges.
 
     Raises:
@@ -149,36 +160,41 @@ def evaluate_tracking(
     config = config or TrackingConfig()
     classes = evaluated_classes([frame for scene in scenes for frame in scene.truth], classes)
     notes: list[str] = []
-    prepared = []
+    tables = []
     for scene in scenes:
-        objects, left_out = truth_table(scene.truth, classes, scene.counted)
-        found, unknown = prediction_table(scene.predicted, classes)
-        notes += [note for note in (*left_out, *unknown) if note not in notes]
-        if config.class_ranges is not None:
-            if scene.origins is None:
-                raise ValueError("ranges are measured from somewhere: give each scene origins, (frames, 2) in metres")
-            objects, found = (filter_by_range(t, scene.origins, config.class_ranges, classes) for t in (objects, found))
-        found = with_track_scores(found)
-        times = np.asarray(scene.times)
-        prepared.append(
-            (
-                interpolate_tracks(objects, times, config.interpolation),
-                interpolate_tracks(found, times, config.interpolation),
-            )
-        )
-    figures = {}
+        objects, tracks, remarks = _scene_tables(scene, classes, config)
+        notes += [note for note in remarks if note not in notes]
+        tables.append((objects, tracks))
+    metrics = {}
     for label, name in enumerate(classes):
         frames = [
-            AssociationFrame.between(objects, found, config.max_distance, number)
-            for number, tables in enumerate(prepared)
-            for objects, found in iterate_frames(*tables, label)
+            AssociationFrame.between(objects, tracks, config.max_distance, number)
+            for number, of_scene in enumerate(tables)
+            for objects, tracks in iterate_frames(*of_scene, label)
         ]
-        figures[name] = _score_class(frames, config)
-        if not figures[name]["gt"] > 0:
+        metrics[name] = _score_class(frames, config)
+        if not metrics[name]["gt"] > 0:
             notes.append(f"class {name!r} has no objects: its figures are NaN and not in the mean")
         elif not any(frame.tracks for frame in frames):
             notes.append(f"class {name!r} has no tracks: AMOTA 0 and AMOTP {WORST_DISTANCE:g}, as in nuScenes")
-    return TrackingMetrics(figures, config, tuple(notes))
+    return TrackingMetrics(metrics, config, tuple(notes))
+
+
+def _scene_tables(
+    scene: TrackedScene, classes: Sequence[str], config: TrackingConfig
+) -> tuple[BoxTable, BoxTable, list[str]]:
+    """Objects and tracks of one scene, ready to be associated, and notes on what was left out."""
+    objects, notes = truth_table(scene.truth, classes, scene.counted)
+    tracks, unknown = prediction_table(scene.predicted, classes)
+    if config.class_ranges is not None:
+        if scene.origins is None:
+            raise ValueError("ranges are measured from somewhere: give each scene origins, (frames, 2) in metres")
+        objects = filter_by_range(objects, scene.origins, config.class_ranges, classes)
+        tracks = filter_by_range(tracks, scene.origins, config.class_ranges, classes)
+    times = np.asarray(scene.times)
+    objects = interpolate_tracks(objects, times, config.interpolation)
+    tracks = interpolate_tracks(with_track_scores(tracks), times, config.interpolation)
+    return objects, tracks, [*notes, *unknown]
 
 
 def _score_class(frames: Sequence[AssociationFrame], config: TrackingConfig) -> dict[str, float]:
@@ -187,19 +203,17 @@ def _score_class(frames: Sequence[AssociationFrame], config: TrackingConfig) -> 
         return dict.fromkeys(("amota", "amotp", *_worst(0, 0)), np.nan)
     thresholds = _thresholds(frames, count, config)
     achieved = thresholds[~np.isnan(thresholds)]
-    if not len(achieved):
-        objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
-        num_recall_levels = [_worst(count, objects)]
+    if len(achieved):
+        scores = np.unique(achieved).tolist()
+        by_score = {score: _metrics_at(associate_frames(frames, score), config.frame_interval) for score in scores}
+        levels = [by_score[score] for score in achieved.tolist()]
+        missing = np.full(config.num_recall_levels - len(levels), np.nan)
     else:
-        once = {
-            min_score: _figures(associate_frames(frames, min_score), config.frame_interval)
-            for min_score in np.unique(achieved).tolist()
-        }
-        num_recall_levels = [once[min_score] for min_score in achieved.tolist()]
-    missing = np.full(config.num_recall_levels - len(num_recall_levels) if len(achieved) else 0, np.nan)
-    motar = np.append(missing, [level["motar"] for level in num_recall_levels])
-    motp = np.append(missing, [level["motp"] for level in num_recall_levels])
-    best = max(num_recall_levels, key=lambda level: level["mota"])  # the first, of most recall
+        objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
+        levels, missing = [_worst(count, objects)], np.zeros(0)
+    motar = np.append(missing, [level["motar"] for level in levels])
+    motp = np.append(missing, [level["motp"] for level in levels])
+    best = max(levels, key=lambda level: level["mota"])  # the first, of the highest recall
     return {
         "amota": np.nan if np.isnan(motar).all() else float(np.nan_to_num(motar, nan=0.0).mean()),
         "amotp": np.nan if np.isnan(motp).all() else float(np.nan_to_num(motp, nan=WORST_DISTANCE).mean()),
@@ -213,39 +227,39 @@ def _thresholds(frames: Sequence[AssociationFrame], count: int, config: Tracking
     if not len(scores):
         return np.full(config.num_recall_levels, np.nan)
     recall = np.arange(1, len(scores) + 1) / count
-    num_recall_levels = np.linspace(config.min_recall, 1, config.num_recall_levels).round(12)
-    thresholds = np.interp(num_recall_levels, recall, scores, right=0)
-    return np.where(num_recall_levels > recall[-1], np.nan, thresholds)[::-1]
+    levels = np.linspace(config.min_recall, 1, config.num_recall_levels).round(12)
+    thresholds = np.interp(levels, recall, scores, right=0)
+    return np.where(levels > recall[-1], np.nan, thresholds)[::-1]
 
 
-def _figures(found: Association, frame_interval: float) -> dict[str, float]:
-    """Everything but the averages, at one level."""
-    count, paired = found.objects, found.matches + found.switches
-    wrong = found.misses + found.switches + found.false
-    share = found.matches / count
-    tracked = np.array([there.mean() for _, there in found.followed])
-    met = [(times, there) for times, there in found.followed if there.any()]
+def _metrics_at(association: Association, frame_interval: float) -> dict[str, float]:
+    """Everything but the averages, at one recall level."""
+    count, paired = association.objects, association.matches + association.switches
+    wrong = association.misses + association.switches + association.false
+    recall = association.matches / count
+    tracked_share = np.array([tracked.mean() for _, tracked in association.histories])
+    matched = [(times, tracked) for times, tracked in association.histories if tracked.any()]
     return {
         "recall": paired / count,
-        "motar": max(0.0, 1 - (wrong - (1 - share) * count) / (share * count)) if found.matches else np.nan,
+        "motar": max(0.0, 1 - (wrong - (1 - recall) * count) / (recall * count)) if association.matches else np.nan,
         "mota": max(0.0, 1 - wrong / count),
-        "motp": found.distance / paired if paired else np.nan,
-        "mt": float((tracked >= 0.8).sum()),
-        "ml": float((tracked < 0.2).sum()),
-        "faf": found.false / found.frames * 100,
+        "motp": association.distance / paired if paired else np.nan,
+        "mt": float((tracked_share >= MOSTLY_TRACKED).sum()),
+        "ml": float((tracked_share < MOSTLY_LOST).sum()),
+        "faf": association.false / association.frames * 100,
         "gt": float(count),
-        "tp": float(found.matches),
-        "fp": float(found.false),
-        "fn": float(found.misses),
-        "ids": float(found.switches),
-        "frag": float(sum(_fragments(there) for _, there in met)),
-        "tid": _mean([(times[there][0] - times[0]) * frame_interval for times, there in met]),
-        "lgd": _mean([_longest_gap(times, there) * frame_interval for times, there in met]),
+        "tp": float(association.matches),
+        "fp": float(association.false),
+        "fn": float(association.misses),
+        "ids": float(association.switches),
+        "frag": float(sum(_fragments(tracked) for _, tracked in matched)),
+        "tid": _mean([(times[tracked][0] - times[0]) * frame_interval for times, tracked in matched]),
+        "lgd": _mean([_longest_gap(times, tracked) * frame_interval for times, tracked in matched]),
     }
 
 
 def _worst(count: int, objects: int) -> dict[str, float]:
-    """Figures of a class of which no object was ever matched."""
+    """Metrics of a class of which no object was ever matched."""
     return {
         **dict.fromkeys(("recall", "motar", "mota"), 0.0),
         "motp": WORST_DISTANCE,
@@ -263,15 +277,15 @@ def _worst(count: int, objects: int) -> dict[str, float]:
     }
 
 
-def _fragments(there: np.ndarray) -> int:
+def _fragments(tracked: np.ndarray) -> int:
     """How often an object is lost between its first and its last match."""
-    hits = np.flatnonzero(there)
+    hits = np.flatnonzero(tracked)
     return int((np.diff(hits) > 1).sum())
 
 
-def _longest_gap(times: np.ndarray, there: np.ndarray) -> int:
-    """Most frames in a row without a match, from an object's first to its last."""
-    edges = np.concatenate([[times[0] - 1], times[there], [times[-1] + 1]])
+def _longest_gap(times: np.ndarray, tracked: np.ndarray) -> int:
+    """Maximum number of frames in a row without a match, from an object's first to its last."""
+    edges = np.concatenate([[times[0] - 1], times[tracked], [times[-1] + 1]])
     return int(np.diff(edges).max()) - 1
 
 

@@ -22,10 +22,16 @@ MISS_THRESHOLD_M = 2.0  # metres
 
 @dataclass(frozen=True)
 class TrajectoryMetrics:
-    """By k: minADE and minFDE in metres, miss rates in [0, 1]; NaN where no object counts.
+    """Displacement errors and miss rates by the number k of modes that are tried; NaN where no object counts.
 
-    ``objects`` is how many have a known step (they count in minADE and the miss rate), ``complete`` how many have the
-    last one (they count in minFDE and the final miss rate).
+    Attributes:
+        min_ade: minADE_k, metres.
+        min_fde: minFDE_k, metres.
+        miss_rate: in [0, 1]; a mode misses if any step is off by the threshold or more (nuScenes).
+        final_miss_rate: in [0, 1]; a mode misses if the last step is off by more than the threshold (Argoverse).
+        objects: number of objects with a known step, which count in minADE and the miss rate.
+        complete: number of objects whose last step is known, which count in minFDE and the final miss rate.
+        notes: what was left out.
     """
 
     min_ade: dict[int, float]
@@ -37,7 +43,7 @@ class TrajectoryMetrics:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON; None stands for NaN."""
+        """Return plain numbers for JSON; None stands for NaN."""
         named = {
             "minADE": self.min_ade,
             "minFDE": self.min_fde,
@@ -59,15 +65,15 @@ def evaluate_trajectories(
     ks: Sequence[int] = (1, 5, 10),
     miss_threshold: float = MISS_THRESHOLD_M,
 ) -> TrajectoryMetrics:
-    """Score the predicted futures of n objects.
+    """Score the predicted trajectories of n objects.
 
     Args:
         truth: (n, steps, 2) world positions in metres; NaN where unknown. Steps that are unknown do not count; an
             object whose last step is unknown counts neither in minFDE nor in the final miss rate.
         modes: (n, modes, steps, 2) predicted positions of the same objects.
         probabilities: (n, modes).
-        ks: how many of the most probable modes are tried. More than there are is all.
-        miss_threshold: metres.
+        ks: numbers of the most probable modes that are tried; more than there are is all.
+        miss_threshold: metres from which a mode misses.
 
     Raises:
         ValueError: shapes that do not fit together, or a k below 1.
@@ -90,31 +96,38 @@ def evaluate_trajectories(
     rank = np.argsort(probabilities, axis=1, kind="stable")[:, ::-1]
     steps = np.where(known[:, None], distance, 0)
     mean = steps.sum(2) / np.maximum(known.sum(1), 1)[:, None]
-    measures = {"mean": mean[some], "far": (steps.max(2, initial=0) >= miss_threshold)[some]}
-    measures |= {"end": distance[last, :, -1], "far_end": distance[last, :, -1] > miss_threshold}
-    ranks = {"mean": rank[some], "far": rank[some], "end": rank[last], "far_end": rank[last]}
-    best = {
-        name: np.minimum.accumulate(np.take_along_axis(values.astype(float), ranks[name], 1), axis=1)
-        for name, values in measures.items()
-    }
-
-    def by_k(name: str) -> dict[int, float]:
-        return {k: float(best[name][:, min(k, count) - 1].mean()) if len(best[name]) else np.nan for k in ks}
-
+    missed, end = steps.max(2, initial=0) >= miss_threshold, distance[:, :, -1]
     notes = []
     if not some.any():
         notes.append("no object has a known future: every error is NaN")
     elif not last.all():
         notes.append(f"{int((some & ~last).sum())} objects are unknown at the last step: they do not count in minFDE")
     return TrajectoryMetrics(
-        by_k("mean"), by_k("end"), by_k("far"), by_k("far_end"), int(some.sum()), int(last.sum()), tuple(notes)
+        min_ade=_best_of(mean[some], rank[some], ks),
+        min_fde=_best_of(end[last], rank[last], ks),
+        miss_rate=_best_of(missed[some], rank[some], ks),
+        final_miss_rate=_best_of(end[last] > miss_threshold, rank[last], ks),
+        objects=int(some.sum()),
+        complete=int(last.sum()),
+        notes=tuple(notes),
     )
+
+
+def _best_of(errors: np.ndarray, rank: np.ndarray, ks: Sequence[int]) -> dict[int, float]:
+    """By k, the mean over objects of the minimum error of the k most probable modes; NaN without objects.
+
+    ``errors`` and ``rank`` are (n, modes), the rank being the indices of the modes by falling probability.
+    """
+    if not len(errors):
+        return dict.fromkeys(ks, np.nan)
+    best = np.minimum.accumulate(np.take_along_axis(errors.astype(float), rank, 1), axis=1)
+    return {k: float(best[:, min(k, best.shape[1]) - 1].mean()) for k in ks}
 
 
 def constant_velocity_trajectories(
     centres: np.ndarray, velocities: np.ndarray, times: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The baseline: everything keeps going as it does. Returns modes (n, 1, steps, 2) and probabilities (n, 1).
+    """Return the constant-velocity baseline: modes (n, 1, steps, 2) in metres and probabilities (n, 1).
 
     Args:
         centres: (n, 2 or more) world positions in metres now.
@@ -133,23 +146,23 @@ def match_objects(
     classes: Sequence[str] | None = None,
     counted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whose prediction is whose: (m,) indices into the truth and (m,) into the predictions of one moment.
+    """Match detected and true objects of one frame: (m,) indices into the truth and (m,) into the predictions.
 
-    As in detection: best score first, each takes the nearest free object of its class nearer than ``max_distance`` metres.
-    The share of objects that found one is the recall that belongs beside every error of trajectories.
+    As in detection: best score first, each takes the nearest free object of its class nearer than ``max_distance``. The
+    share of objects that are matched is the recall that belongs beside every error of trajectories.
 
     Args:
         truth: objects now.
         predicted: boxes now.
         max_distance: metres on the ground.
-        classes: that count; default: those of the truth.
+        classes: names of the classes that count; default: those of the truth.
         counted: (objects,) bool; default: those that a platform sees.
     """
     classes = evaluated_classes([truth], classes)
     counted = visible_objects(truth) if counted is None else np.asarray(counted, bool)
     objects, _ = truth_table([truth], classes, [counted])
-    found, _ = prediction_table([predicted], classes)
-    match = greedy_match(*candidate_pairs(objects, found, max_distance), scores=found.scores)
+    predictions, _ = prediction_table([predicted], classes)
+    match = greedy_match(*candidate_pairs(objects, predictions, max_distance), scores=predictions.scores)
     rows = np.flatnonzero(counted & np.isin(np.array(truth.categories, object), classes))
-    of = np.flatnonzero(np.isin(np.array(predicted.categories, object), classes))
-    return rows[match[match >= 0]], of[match >= 0]
+    columns = np.flatnonzero(np.isin(np.array(predicted.categories, object), classes))
+    return rows[match[match >= 0]], columns[match >= 0]

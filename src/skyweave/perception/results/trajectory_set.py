@@ -59,7 +59,7 @@ class Trajectories:
     def __len__(self) -> int:
         return len(self.modes)
 
-    def most_probable(self) -> np.ndarray:
+    def best_modes(self) -> np.ndarray:
         """Return (n, steps, 2) the most probable mode of each object, metres."""
         return np.asarray(self.modes[np.arange(len(self)), self.probabilities.argmax(1)])
 

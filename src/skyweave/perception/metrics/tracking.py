@@ -12,8 +12,8 @@ are those at the level of the best MOTA, of equal ones that of most recall. Numb
 motmetrics 1.4 (``benchmarks/metric_parity.py``).
 
 Its interpolation weighs the two ends of a gap the wrong way round (the box after the gap counts more the nearer the
-time is to the box before it), which matters for gaps of more than one frame only. ``interpolation="devkit"`` does the same, to
-be comparable; ``interpolation="linear"`` does it right; ``interpolation=None`` leaves gaps.
+time is to the box before it), which matters for gaps of more than one frame only. ``interpolation="devkit"`` does the
+same, to be comparable; ``interpolation="linear"`` does it right; ``interpolation=None`` leaves gaps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,10 +69,15 @@ class TrackingConfig:
 class TrackingMetrics:
     """Metrics of a set of scenes, by class, then by name.
 
-    The names: ``amota``, ``amotp`` (m), ``recall``, ``motar``, ``mota``, ``motp`` (m), ``mt`` and ``ml`` (tracks followed at least
-    80 %, less than 20 %), ``faf`` (false alarms in 100 frames), ``gt``, ``tp``, ``fp``, ``fn``, ``ids`` (identity
-    switches), ``frag``, ``tid`` (seconds to the first match), ``lgd`` (longest gap, seconds). NaN where a class has no
-    objects, or a figure no meaning. ``notes`` say what was left out.
+    The names: ``amota``, ``amotp`` (m), ``recall``, ``motar``, ``mota``, ``motp`` (m), ``mt`` and ``ml`` (objects
+    tracked at least 80 %, less than 20 % of their frames), ``faf`` (false alarms in 100 frames), ``gt``, ``tp``, ``fp``,
+    ``fn``, ``ids`` (identity switches), ``frag``, ``tid`` (seconds to the first match), ``lgd`` (longest gap, seconds).
+    NaN where a class has no objects, or a metric no meaning.
+
+    Attributes:
+        classes: metric by name, by the name of the class.
+        config: by which they were scored.
+        notes: what was left out.
     """
 
     classes: dict[str, dict[str, float]]

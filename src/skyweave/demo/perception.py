@@ -142,7 +142,7 @@ def _draw_prediction(scene: RecordedScene, sample: PerceptionSample, prediction:
     if prediction.trajectories is not None and prediction.detections is not None:
         drawing = ImageDraw.Draw(image)
         scale = image.width / sample.grid.columns
-        paths = prediction.trajectories.most_probable()
+        paths = prediction.trajectories.best_modes()
         for start, path, score in zip(
             prediction.detections.boxes.centres, paths, prediction.detections.scores, strict=False
         ):

@@ -1,8 +1,9 @@
 """Tracking by detection: the detections of one frame after the other become tracks.
 
 The association of CenterPoint (arXiv 2006.11275): where a track should be by its velocity, the nearest free detection
-of its class within a gate continues it, the detections of the highest scores choosing first. A track that nothing continues is
-kept for a while at its predicted place; a detection that continues nothing starts a track if its score is high enough.
+of its class within a gate continues it, the detections of the highest scores choosing first. A track that nothing
+continues is kept for a while at its predicted position; a detection that continues nothing starts a track if its score
+is high enough.
 """
 
 from dataclasses import dataclass, field, replace

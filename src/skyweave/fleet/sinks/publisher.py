@@ -13,7 +13,7 @@ from skyweave.perception.tracking import Tracker, TrackerConfig
 
 MIN_PUBLISHED_SCORE = 0.2
 MAX_PUBLISHED_BOXES = 400
-TRACKER = TrackerConfig(start=0.3, keep=3.0)
+TRACKER = TrackerConfig(min_start_score=0.3, max_age=3.0)
 
 
 class ScenePublisher:
@@ -54,4 +54,4 @@ class ScenePublisher:
         if detections is None:
             return Detections.empty(self.node.world_frame.crs, scene.time)
         published = np.flatnonzero(detections.scores >= MIN_PUBLISHED_SCORE)[:MAX_PUBLISHED_BOXES]
-        return self.tracker.follow(detections.select(published))
+        return self.tracker.associate(detections.select(published))

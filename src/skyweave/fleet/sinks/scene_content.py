@@ -129,7 +129,7 @@ def _forecast_content(scene: FusedScene, detections: Detections) -> list[dict[st
     if trajectories is None or not len(trajectories):
         return []
     content = []
-    paths = trajectories.most_probable()
+    paths = trajectories.best_modes()
     for index in range(len(detections)):
         category = detections.categories[index]
         same_category = np.array([other == category for other in trajectories.categories])

@@ -70,9 +70,9 @@ class TrackingMetrics:
     """Metrics of a set of scenes, by class, then by name.
 
     The names: ``amota``, ``amotp`` (m), ``recall``, ``motar``, ``mota``, ``motp`` (m), ``mt`` and ``ml`` (objects
-    tracked at least 80 %, less than 20 % of their frames), ``faf`` (false alarms in 100 frames), ``gt``, ``tp``, ``fp``,
-    ``fn``, ``ids`` (identity switches), ``frag``, ``tid`` (seconds to the first match), ``lgd`` (longest gap, seconds).
-    NaN where a class has no objects, or a metric no meaning.
+    tracked at least 80 %, less than 20 % of their frames), ``faf`` (false alarms in 100 frames), ``gt``, ``tp``,
+    ``fp``, ``fn``, ``ids`` (identity switches), ``frag``, ``tid`` (seconds to the first match), ``lgd`` (longest gap,
+    seconds). NaN where a class has no objects, or a metric no meaning.
 
     Attributes:
         classes: metric by name, by the name of the class.

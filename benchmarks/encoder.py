@@ -79,9 +79,9 @@ def skyweave_dofa(images: torch.Tensor) -> Callable[[], Any]:
 
 
 def skyweave_base(images: torch.Tensor) -> Callable[[], Any]:
+    from skyweave.backbone.batch import SensorBatch
     from skyweave.backbone.builder import build_backbone
     from skyweave.core.sensors import Band, Sensor
-    from skyweave.data.batch import SensorBatch
 
     bands = tuple(Band(f"band{i}", wavelength=1000 * value) for i, value in enumerate(WAVELENGTHS))
     sensor = Sensor("nine", "nine bands", bands, ground_sample_distance=10)

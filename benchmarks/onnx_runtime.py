@@ -20,9 +20,9 @@ import torch
 from contest import measure, serve, table
 
 from skyweave.backbone import Backbone, load_backbone
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 
 def main() -> None:

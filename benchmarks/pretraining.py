@@ -161,10 +161,10 @@ def skyweave_step(arguments: argparse.Namespace, precision: str) -> Callable[[],
 
 
 def skyweave_parts(arguments: argparse.Namespace) -> tuple[Any, Any, torch.optim.Optimizer]:
+    from skyweave.backbone.batch import SensorBatch
     from skyweave.backbone.builder import build_backbone
     from skyweave.backbone.config import BackboneConfig
     from skyweave.core.sensors import Band, Sensor
-    from skyweave.data.batch import SensorBatch
     from skyweave.pretraining import MaskedAutoencoder, ObjectiveConfig
 
     width = WIDTHS[arguments.size]
@@ -192,8 +192,8 @@ def profiled(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median seconds of each stage of our step, by precision. Attention and feed-forward parts are forward passes."""
     torch.set_num_threads(arguments.threads)
     model, batch, optimizer = skyweave_parts(arguments)
+    from skyweave.backbone.batch import stack_observations
     from skyweave.core.observation import Observation
-    from skyweave.data.batch import stack_observations
 
     observations = [Observation.from_pixels(image.numpy(), batch.sensor) for image in batch.pixels]
     generator = torch.Generator().manual_seed(0)

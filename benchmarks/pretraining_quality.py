@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 import pretraining
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.data.augment import RandomResizedCrop
-from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.downstream.probing.probe import PreparedProbe, prepare_probe, score_features
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,13 +8,13 @@ import torch
 
 import skyweave
 from skyweave.backbone import Backbone, fingerprint, list_weights, load_backbone, read_checkpoint
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.data.dataset import load_dataset
 from skyweave.demo.perception import simulate_unseen_scenes
 from skyweave.perception import load_perception

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skyweave.backbone import SIZES, Backbone, build_backbone
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import Band, Sensor, get_sensor
-from skyweave.data.batch import SensorBatch
 
 SMALL = {"width": 64, "depth": 3, "heads": 2, "patch_size": 4, "mixes": 8}
 

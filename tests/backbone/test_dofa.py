@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.pretrained.dofa import (
     DOFA,
     VARIANTS,
@@ -20,7 +21,6 @@ from skyweave.backbone.pretrained.dofa_weights import dofa_from_state_dict, load
 from skyweave.backbone.pretrained.position_tables import resize_positions
 from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 SMALL = {
     1: DOFAConfig(1, patch_size=16, width=48, depth=4, heads=4, levels=(0, 1, 2, 3), image_size=64),

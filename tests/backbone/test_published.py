@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from skyweave.backbone import fingerprint, load_encoder
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.backbone.pretrained.clay import Clay
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 from skyweave.backbone.pretrained.published import encoder_from_state_dict, load_published
@@ -21,7 +22,6 @@ from skyweave.backbone.pretrained.vit import MAE, Prithvi, SatMAE
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack_observations
 
 SENTINEL2 = get_sensor("sentinel2-l2a")
 CONFIG = PublishedConfig("test", width=192, depth=4, heads=3, patch_size=8, side=12)

@@ -11,8 +11,8 @@ from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.command_shards import tile_starts
 from skyweave.data.dataset import load_dataset
-from skyweave.data.mixing import MixedBatches
 from skyweave.data.shards import ShardIndex, write_shards
+from skyweave.pretraining.mixing import MixedBatches
 
 
 def digest(folder):

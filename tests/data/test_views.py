@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skyweave.core.images.resampling import filter_matrix, resample
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomResizedCrop
-from skyweave.data.resampling import filter_matrix, resample
 
 THERMAL = get_sensor("thermal")
 

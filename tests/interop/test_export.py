@@ -15,10 +15,10 @@ import pystac
 from pystac.extensions.mlm import MLMExtension
 
 from skyweave.backbone import Backbone, BackboneConfig, build_backbone, fingerprint
+from skyweave.backbone.batch import SensorBatch
 from skyweave.cli.main import main
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 from skyweave.interop.export import ExportedModel, example_input, export_model
 from skyweave.interop.graph import SensorGraph
 

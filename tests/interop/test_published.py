@@ -19,11 +19,11 @@ if importlib.util.find_spec("timm") is None:
 
 import timm
 
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.pretrained.published import load_published
 from skyweave.backbone.pretrained.vision_transformer import PublishedEncoder
 from skyweave.core.sensors import get_sensor
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 TOLERANCE = 1e-4

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyweave.backbone import BackboneConfig, build_backbone
+from skyweave.backbone.batch import stack_observations
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import catalogue, get_sensor
-from skyweave.data.batch import stack_observations
 from skyweave.downstream.labels.labelled_data import IGNORE_INDEX
 from skyweave.interop.sensor_module import SensorModule, decode_stored, resample_pyramid
 from skyweave.interop.timm_model import Classifier, FeaturePyramid, initialised_encoder

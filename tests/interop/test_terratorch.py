@@ -15,8 +15,8 @@ from terratorch.tasks import ClassificationTask, SemanticSegmentationTask
 from torch.utils.data import DataLoader, Dataset
 
 from skyweave.backbone import Backbone, load_backbone
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch
 from skyweave.interop.terratorch import register
 
 pytestmark = [

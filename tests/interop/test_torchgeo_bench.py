@@ -20,8 +20,8 @@ from torchgeo_bench.segmentation_probe import SegmentationProbe
 from torchgeo_bench.segmentation_task import SegmentationSolver
 
 from skyweave.backbone import load_backbone
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch
 from skyweave.interop.torchgeo_bench import SkyweaveBench
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]

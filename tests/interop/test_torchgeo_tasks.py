@@ -16,8 +16,8 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.trainers import ClassificationTask, SemanticSegmentationTask
 
 from skyweave.backbone import Backbone, load_backbone
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch
 from skyweave.interop.torchgeo import register, to_batch
 
 pytestmark = [

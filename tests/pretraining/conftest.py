@@ -7,8 +7,11 @@ import rasterio
 import yaml
 from affine import Affine
 
+from fabricated_dataset import small, small_cache, small_root, small_yaml
 from skyweave.core.sensors import get_sensor
 from skyweave.data.synthetic import procedural_scene
+
+__all__ = ["small", "small_cache", "small_root", "small_yaml"]
 
 RUN = {
     "name": "test",

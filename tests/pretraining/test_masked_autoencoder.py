@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from skyweave.backbone import build_backbone
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch
 from skyweave.pretraining import DecoderConfig, MaskedAutoencoder, ObjectiveConfig
 
 SMALL = {"width": 32, "depth": 2, "heads": 2, "patch_size": 4, "mixes": 4}

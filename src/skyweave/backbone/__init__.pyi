@@ -1,4 +1,5 @@
 from .backbone import Backbone
+from .batch import SensorBatch, batch_by_sensor, stack_observations
 from .builder import SIZES, build_backbone
 from .checkpoint import ModelCard, fingerprint, list_weights, load_backbone, read_card, read_checkpoint, save_checkpoint
 from .config import BackboneConfig
@@ -14,6 +15,8 @@ __all__ = [
     "Encoder",
     "Features",
     "ModelCard",
+    "SensorBatch",
+    "batch_by_sensor",
     "build_backbone",
     "fingerprint",
     "list_weights",
@@ -24,4 +27,5 @@ __all__ = [
     "read_card",
     "read_checkpoint",
     "save_checkpoint",
+    "stack_observations",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skyweave.backbone.band_encoder import BandEncoder, added_kinds
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.encoder import Encoder
 from skyweave.backbone.features import Features
@@ -17,7 +18,6 @@ from skyweave.backbone.tokenizers import Tokenizer
 from skyweave.backbone.transformer import TransformerEncoder, pad_and_concatenate
 from skyweave.core.errors import DataError
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 MAX_DEVIATIONS = 8.0
 """Normalised pixels are limited to this many standard deviations, so that one broken pixel cannot drown an image."""

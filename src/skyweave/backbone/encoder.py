@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.backbone.features import Features
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch, stack_observations
 
 
 class Encoder(nn.Module, ABC):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from skyweave.data.batch import SensorBatch
+from skyweave.backbone.batch import SensorBatch
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:

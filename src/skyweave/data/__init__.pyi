@@ -1,13 +1,10 @@
 from .augment import Augmentation, RandomResizedCrop
-from .batch import SensorBatch, batch_by_sensor, stack_observations
 from .dataset import ImageDataset, SourceIndex, load_dataset
 from .dataset_config import DatasetConfig, DatasetSourceConfig, SourceOverrideConfig, load_dataset_config
 from .elevation import read_elevation
 from .header import RasterHeader, read_header
 from .memory_mapped import StoredImage
-from .mixing import MixedBatches
 from .raster import read_observation
-from .resampling import resample
 from .shards import ShardIndex, write_shards
 from .synthetic import procedural_classes, procedural_scene
 from .units import check_unit
@@ -17,15 +14,12 @@ __all__ = [
     "DatasetConfig",
     "DatasetSourceConfig",
     "ImageDataset",
-    "MixedBatches",
     "RandomResizedCrop",
     "RasterHeader",
-    "SensorBatch",
     "ShardIndex",
     "SourceIndex",
     "SourceOverrideConfig",
     "StoredImage",
-    "batch_by_sensor",
     "check_unit",
     "load_dataset",
     "load_dataset_config",
@@ -34,7 +28,5 @@ __all__ = [
     "read_elevation",
     "read_header",
     "read_observation",
-    "resample",
-    "stack_observations",
     "write_shards",
 ]

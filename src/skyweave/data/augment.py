@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.images.resampling import resample
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.data.memory_mapped import StoredImage
-from skyweave.data.resampling import resample
 
 
 class Augmentation(Protocol):

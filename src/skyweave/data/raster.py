@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.images.resampling import resample
 from skyweave.core.observation import GeoTransform, Observation, check_window
 from skyweave.core.sensors import Sensor
 from skyweave.data.band_order import FileChannel, resolve_channels
 from skyweave.data.decoding import Nodata, read_decoded
 from skyweave.data.header import RasterHeader, read_header
-from skyweave.data.resampling import resample
 from skyweave.data.units import check_unit
 
 Window = tuple[int, int, int, int]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from skyweave.backbone.batch import stack_observations
 from skyweave.core.images.principal_components import RunningCovariance
 from skyweave.core.observation import Observation
-from skyweave.data.batch import stack_observations
 from skyweave.demo.collection import Chapter
 from skyweave.demo.figures import Stretch, crop_patch, feature_map, percentile_stretch, render_colour, valid_pixels
 from skyweave.demo.neighbours import SearchResult, search_patches

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone import Encoder, Features
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Encoding, Sensor
-from skyweave.data.batch import SensorBatch
 
 
 class SensorModule(nn.Module):

@@ -8,8 +8,8 @@ from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import make_transform, rotation_about_z, transform_points
 from skyweave.core.geometry.ground import Ground, GroundPlane
+from skyweave.core.images.resampling import resample
 from skyweave.core.observation import Observation
-from skyweave.data.resampling import resample
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import View
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone, ModelCard, build_backbone
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
-from skyweave.data.batch import SensorBatch
 from skyweave.mapping import BEVFeatures, Lift, plan_lift
 from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
 from skyweave.perception.config import PerceptionConfig

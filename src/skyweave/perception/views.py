@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.observation import Observation
-from skyweave.data.batch import SensorBatch, stack_observations
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone.backbone import Backbone, Patches, gather_patches
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.patches import unpatchify
 from skyweave.backbone.transformer import initialise_weights, pad_and_concatenate
-from skyweave.data.batch import SensorBatch
 from skyweave.pretraining.decoder import Decoder, DecoderConfig
 
 

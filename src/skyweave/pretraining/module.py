@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from skyweave.data.batch import SensorBatch
+from skyweave.backbone.batch import SensorBatch
 from skyweave.data.dataset import ImageDataset
-from skyweave.data.mixing import MixedBatches
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
+from skyweave.pretraining.mixing import MixedBatches
 from skyweave.training.module import SkyweaveModule, StepLoss
 
 

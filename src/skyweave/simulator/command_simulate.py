@@ -198,8 +198,8 @@ def _photograph(config: "WorldConfig", beside: "Path") -> "Orthophoto | None":
         return None
     import numpy as np
 
+    from skyweave import read_observation
     from skyweave.core.sensors import get_sensor
-    from skyweave.data.raster import read_observation
     from skyweave.simulator.ground import Orthophoto
 
     path = Path(name) if Path(name).exists() else beside / name

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from skyweave.backbone.batch import stack_observations
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import stack_observations
 from skyweave.downstream.finetuning.benchmark.baselines import (
     BASELINES,
     NORM_CONSTANT,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabricated_labels import CLASSES, small_backbone
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.downstream.finetuning.config import HeadConfig, HeadKind, MethodConfig, RecipeConfig
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel, build_model
 from skyweave.downstream.labels.labelled_data import Task, TaskKind

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from skyweave.backbone.batch import stack_observations
 from skyweave.backbone.pretrained.dofa import DOFA, DOFAConfig
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.batch import stack_observations
 from skyweave.downstream.finetuning.benchmark.patch_size_adapter import PatchSizeAdapter
 
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.pretrained.vision_transformer import PublishedConfig, PublishedEncoder
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 METADATA_CHANNELS = 8
 """Channels of a token that tell week, hour, latitude and longitude: zero, as in a fifth of its training."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.encoder import Encoder
 from skyweave.backbone.features import Features
 from skyweave.backbone.patches import pad_to_patches, patchify
@@ -23,7 +24,6 @@ from skyweave.backbone.pretrained.position_tables import fixed_positions, resize
 from skyweave.backbone.transformer import Block, attention_mask
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 
 @dataclass(frozen=True)

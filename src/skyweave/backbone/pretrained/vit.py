@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.positions import sinusoidal_encoding
 from skyweave.backbone.pretrained.position_tables import resize_positions
 from skyweave.backbone.pretrained.vision_transformer import PublishedConfig, PublishedEncoder
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 SATMAE_GROUPS = ((0, 1, 2, 6), (3, 4, 5, 7), (8, 9))
 """Channels of SatMAE's three patch embeddings: the 10 m bands, the red edge, the short-wave infrared."""

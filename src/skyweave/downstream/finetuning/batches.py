@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skyweave.data.batch import SensorBatch, stack_observations
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead
 from skyweave.downstream.finetuning.models.heads import HeadInputs
 from skyweave.downstream.finetuning.tasks import collate_targets, make_target

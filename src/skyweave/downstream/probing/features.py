@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from skyweave.backbone import Encoder, Features
-from skyweave.data.batch import stack_observations
+from skyweave.backbone.batch import stack_observations
 from skyweave.downstream.labels.probe_config import Readout
 from skyweave.downstream.labels.samples import ProbeSamples
 from skyweave.downstream.probing.baselines import gather_cells

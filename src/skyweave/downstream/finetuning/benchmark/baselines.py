@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from skyweave.backbone import Features
 from skyweave.backbone.backbone import MAX_DEVIATIONS
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.patches import pad_to_patches
-from skyweave.data.batch import SensorBatch
 
 NORM_CONSTANT = 30.0
 """Heads normalise each token over its channels. Beside two constants of this size, values pass that unchanged."""

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone import Features
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.patches import pad_to_patches
-from skyweave.data.batch import SensorBatch
 
 
 class PatchSizeAdapter(nn.Module):

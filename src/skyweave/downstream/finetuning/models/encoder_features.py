@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from skyweave.backbone import Features
-from skyweave.data.batch import SensorBatch
+from skyweave.backbone.batch import SensorBatch
 
 
 class BatchEncoder(Protocol):

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.downstream.finetuning.config import HeadConfig, RecipeConfig
 from skyweave.downstream.finetuning.models.dense_heads import LinearDense, Pyramid, UPerNet
 from skyweave.downstream.finetuning.models.encoder_features import encode_observations

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skyweave.backbone.backbone import MAX_DEVIATIONS
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.batch import SensorBatch
 
 DEPTH = 3
 """Times that the resolution is halved."""

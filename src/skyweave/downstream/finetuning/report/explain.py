@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from skyweave.backbone.batch import stack_observations
 from skyweave.core.images.principal_components import RunningCovariance
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.data.batch import stack_observations
 from skyweave.downstream.finetuning.batches import ImageBatches, SampleCache
 from skyweave.downstream.finetuning.models.encoder_features import encode_observations
 from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel

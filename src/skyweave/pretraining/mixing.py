@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.augment import Augmentation
-from skyweave.data.batch import SensorBatch, stack_observations
 from skyweave.data.dataset import ImageDataset, SourceIndex
 
 

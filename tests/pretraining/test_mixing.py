@@ -9,7 +9,7 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.memory_mapped import load_stored_image
-from skyweave.data.mixing import MixedBatches, _whole_counts
+from skyweave.pretraining.mixing import MixedBatches, _whole_counts
 
 VIEW = RandomResizedCrop(16)
 

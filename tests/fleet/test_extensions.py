@@ -70,9 +70,9 @@ class CountingSink:
     def __init__(self, path):
         self.path, self.count = Path(path), 0
 
-    def write(self, tracked):
+    def write(self, published):
         self.count += 1
-        self.path.write_text(f"{self.count} scenes of {tracked.content['views'][0]['channel']}")
+        self.path.write_text(f"{self.count} scenes of {published.json_content['views'][0]['channel']}")
 
     def close(self):
         pass

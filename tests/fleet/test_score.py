@@ -47,7 +47,7 @@ def contents(count: int = 6) -> list[dict[str, object]]:
             node.send_heartbeat()
             sent[name] = node.observe_and_send(fleet.frame(tick % 4, name, time=clock.now))
         clock.now += 50_000_000
-        made += [publishers[name].publish(nodes[name].fuse(one)).content for name, one in sent.items()]
+        made += [publishers[name].publish(nodes[name].fuse(one)).json_content for name, one in sent.items()]
     return json.loads(json.dumps(made))
 
 

@@ -12,7 +12,7 @@ from .perceivers.config import PerceiverConfig
 from .sinks.base import Sink, SinkConfig
 from .sinks.client import FleetClient
 from .sinks.publisher import ScenePublisher
-from .sinks.scene_content import TrackedScene
+from .sinks.scene_content import PublishedScene
 from .sources.base import ImageSource, SourceConfig, SourceContext, frame_from_capture, schedule_ticks
 from .supervisor.runtime import run_node
 from .supervisor.supervisor import Supervisor
@@ -31,13 +31,13 @@ __all__ = [
     "NodeOptions",
     "Perceiver",
     "PerceiverConfig",
+    "PublishedScene",
     "ScenePublisher",
     "Sink",
     "SinkConfig",
     "SourceConfig",
     "SourceContext",
     "Supervisor",
-    "TrackedScene",
     "Transport",
     "TransportConfig",
     "WorldFrame",

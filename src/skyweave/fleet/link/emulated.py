@@ -182,7 +182,7 @@ class EmulatedTransport:
         return lambda: None
 
     def close(self) -> None:
-        """Leave the network."""
+        """Leave the network; what is in flight still arrives."""
         self._open = False
         for unsubscribe in self._subscriptions:
             unsubscribe()

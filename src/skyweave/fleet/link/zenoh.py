@@ -153,7 +153,7 @@ class ZenohTransport:
         return self._keep(self.session.liveliness().declare_subscriber(pattern, on_sample))
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session, or give up after three seconds."""
         with self._lock:
             if not self._open:
                 return

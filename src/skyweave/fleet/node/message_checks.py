@@ -124,10 +124,10 @@ class MessageChecker:
         if abs(peer.clock.offset) > max_offset:
             return Rejection("clock")
         # Until an exchange is done, the offset is a guess from what came first, which may have been replayed.
-        slack = 0 if peer.clock.known else max_offset
+        margin = 0 if peer.clock.known else max_offset
         age = received - peer.to_local_time(sent)
-        if age > self.limits.max_age * NS_PER_S + slack:
+        if age > self.limits.max_age * NS_PER_S + margin:
             return Rejection("too_old")
-        if -age > self.limits.max_ahead * NS_PER_S + slack:
+        if -age > self.limits.max_ahead * NS_PER_S + margin:
             return Rejection("in_the_future")
         return None

@@ -200,7 +200,7 @@ class Node:
         return None if peer.platform_id is None else self.perceiver.pose_errors.get(peer.platform_id)
 
     def close(self) -> None:
-        """Leave the fleet."""
+        """Leave the fleet, and close the transport."""
         for unsubscribe in self._subscriptions:
             unsubscribe()
         self.transport.close()

@@ -36,7 +36,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """Number of durations."""
+        """Number of durations that were counted."""
         return sum(self.counts)
 
     @property

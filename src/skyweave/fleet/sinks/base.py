@@ -9,17 +9,17 @@ from typing import ClassVar, Protocol
 from skyweave.core.config import TaggedConfig
 from skyweave.core.registry import Registry
 from skyweave.fleet.node.node import Node
-from skyweave.fleet.sinks.scene_content import TrackedScene
+from skyweave.fleet.sinks.scene_content import PublishedScene
 
 
 class Sink(Protocol):
     """Takes the fused scenes of a node, in the node's thread."""
 
-    def write(self, tracked: TrackedScene) -> None:
+    def write(self, published: PublishedScene) -> None:
         """Take a scene.
 
         Args:
-            tracked: the scene, whose objects are followed over time.
+            published: the scene, whose objects are followed over time.
         """
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from skyweave.fleet.link.topics import camera_topic
 from skyweave.fleet.link.transport import Priority
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sinks.base import SinkConfig
-from skyweave.fleet.sinks.scene_content import NS_PER_S, TrackedScene
+from skyweave.fleet.sinks.scene_content import NS_PER_S, PublishedScene
 from skyweave.recordings.recording import Capture
 
 THUMBNAIL_WIDTH = 320  # pixels
@@ -46,13 +46,13 @@ class CameraSink:
         self.node, self.interval = node, interval
         self._last_time = 0
 
-    def write(self, tracked: TrackedScene) -> None:
+    def write(self, published: PublishedScene) -> None:
         """Publish the thumbnails of a scene, if it is time.
 
         Args:
-            tracked: the scene.
+            published: the scene.
         """
-        scene, node = tracked.scene, self.node
+        scene, node = published.scene, self.node
         if scene.time - self._last_time < self.interval * NS_PER_S:
             return
         self._last_time = scene.time

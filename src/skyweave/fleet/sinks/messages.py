@@ -12,7 +12,7 @@ from skyweave.fleet.link.transport import Priority
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sinks.base import SinkConfig
-from skyweave.fleet.sinks.scene_content import NS_PER_S, TrackedScene, round_coordinates
+from skyweave.fleet.sinks.scene_content import NS_PER_S, PublishedScene, round_coordinates
 from skyweave.perception.export import geojson
 from skyweave.perception.results import Detections
 
@@ -29,15 +29,15 @@ class MessageSink:
 
     node: Node
     form: str
-    convert: Callable[[TrackedScene], Any]
+    convert: Callable[[PublishedScene], Any]
 
-    def write(self, tracked: TrackedScene) -> None:
+    def write(self, published: PublishedScene) -> None:
         """Publish a scene.
 
         Args:
-            tracked: the scene.
+            published: the scene.
         """
-        message = json.dumps(self.convert(tracked), allow_nan=False, separators=(",", ":")).encode()
+        message = json.dumps(self.convert(published), allow_nan=False, separators=(",", ":")).encode()
         self.node.publish(result_topic(self.node.fleet, self.node.name, self.form), message, Priority.RESULTS)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class SceneSinkConfig(SinkConfig):
         Args:
             node: that publishes.
         """
-        return MessageSink(node, "scene", lambda tracked: tracked.content)
+        return MessageSink(node, "scene", lambda published: published.json_content)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class RosSinkConfig(SinkConfig):
         Args:
             node: that publishes.
         """
-        return MessageSink(node, "ros", lambda tracked: ros_detections(tracked.detections, tracked.scene))
+        return MessageSink(node, "ros", lambda published: ros_detections(published.detections, published.scene))
 
 
 def ros_detections(detections: Detections, scene: FusedScene) -> dict[str, Any]:
@@ -122,6 +122,6 @@ def _ros_detection(detections: Detections, index: int, header: dict[str, Any]) -
     }
 
 
-def _geojson_content(tracked: TrackedScene) -> dict[str, Any]:
-    trajectories = tracked.scene.prediction.trajectories
-    return geojson([tracked.detections] if trajectories is None else [tracked.detections, trajectories])
+def _geojson_content(published: PublishedScene) -> dict[str, Any]:
+    trajectories = published.scene.prediction.trajectories
+    return geojson([published.detections] if trajectories is None else [published.detections, trajectories])

@@ -7,7 +7,7 @@ import numpy as np
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sinks.base import SinkConfig
-from skyweave.fleet.sinks.scene_content import TrackedScene
+from skyweave.fleet.sinks.scene_content import PublishedScene
 from skyweave.perception.results import Detections
 from skyweave.perception.tracking import Tracker, TrackerConfig
 
@@ -32,17 +32,17 @@ class ScenePublisher:
         self.sinks = [config.build(node) for config in sinks]
         self.tracker = Tracker(TRACKER)
 
-    def publish(self, scene: FusedScene) -> TrackedScene:
+    def publish(self, scene: FusedScene) -> PublishedScene:
         """Follow the scene's objects, and write it to all sinks.
 
         Args:
             scene: as fused.
         """
         with self.node.statistics.time_stage("publish"):
-            tracked = TrackedScene(self.node, scene, self._track(scene))
+            published = PublishedScene(self.node, scene, self._track(scene))
             for sink in self.sinks:
-                sink.write(tracked)
-        return tracked
+                sink.write(published)
+        return published
 
     def close(self) -> None:
         """Close all sinks."""
@@ -53,5 +53,5 @@ class ScenePublisher:
         detections = scene.prediction.detections
         if detections is None:
             return Detections.empty(self.node.world_frame.crs, scene.time)
-        published = np.flatnonzero(detections.scores >= MIN_PUBLISHED_SCORE)[:MAX_PUBLISHED_BOXES]
-        return self.tracker.associate(detections.select(published))
+        shown = np.flatnonzero(detections.scores >= MIN_PUBLISHED_SCORE)[:MAX_PUBLISHED_BOXES]
+        return self.tracker.associate(detections.select(shown))

@@ -21,8 +21,8 @@ NS_PER_S = 10**9
 
 
 @dataclass(frozen=True)
-class TrackedScene:
-    """A fused scene whose objects are followed over time.
+class PublishedScene:
+    """A fused scene as a node publishes it: its objects are followed over time.
 
     Attributes:
         node: that fused it.
@@ -35,7 +35,7 @@ class TrackedScene:
     detections: Detections
 
     @cached_property
-    def content(self) -> dict[str, Any]:
+    def json_content(self) -> dict[str, Any]:
         """Everything that a map of the fleet shows, plain JSON types; metres in the fleet's reference system."""
         node, scene = self.node, self.scene
         return {

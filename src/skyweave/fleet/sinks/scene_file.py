@@ -8,7 +8,7 @@ from typing import Any
 from skyweave.core.errors import FleetError
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sinks.base import SinkConfig
-from skyweave.fleet.sinks.scene_content import TrackedScene
+from skyweave.fleet.sinks.scene_content import PublishedScene
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class FileSink:
     def __init__(self, path: str | Path) -> None:
         self._stream = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115
 
-    def write(self, tracked: TrackedScene) -> None:
+    def write(self, published: PublishedScene) -> None:
         """Append a scene.
 
         Args:
-            tracked: the scene.
+            published: the scene.
         """
-        self._stream.write(json.dumps(tracked.content) + "\n")
+        self._stream.write(json.dumps(published.json_content) + "\n")
 
     def close(self) -> None:
         """Close the file."""

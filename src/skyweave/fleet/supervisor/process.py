@@ -95,14 +95,14 @@ class _SceneHandler:
         self._logged_at = 0  # nanoseconds
 
     def __call__(self, scene: "FusedScene") -> None:
-        tracked = self.publisher.publish(scene)
+        published = self.publisher.publish(scene)
         if scene.finished - self._logged_at < LOG_INTERVAL_S * NS_PER_S:
             return
         self._logged_at = scene.finished
         data = {
             "sequence": scene.sequence,
             "latency": round(scene.latency, 3),
-            "boxes": len(tracked.detections),
+            "boxes": len(published.detections),
             "peers": [frame.peer for frame in scene.peer_frames],
         }
         self.log.info("scene", extra={"data": data})

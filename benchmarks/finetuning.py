@@ -76,23 +76,21 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     from skyweave.backbone import load_backbone
     from skyweave.core.atomic_write import write_aside
     from skyweave.core.config import load_config_file
-    from skyweave.downstream.finetuning import finetune_model, with_rates
-    from skyweave.downstream.finetuning.benchmark.baselines import BASELINES, DEFAULT_PATCH_SIZE
+    from skyweave.downstream.baselines.encoders import BASELINES, DEFAULT_PATCH_SIZE
+    from skyweave.downstream.finetuning import finetune_model, load_labelled_dataset, with_rates
     from skyweave.downstream.finetuning.finetune import FinetuneConfig
-    from skyweave.downstream.finetuning.scores import MAIN_METRIC, confusion_tables
-    from skyweave.downstream.labels.dataset import load_labelled_dataset
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     beside = args.data / f"{task}.yaml"
     config = load_config_file(beside if beside.exists() else CONFIGS / f"{task}.yaml", FinetuneConfig)
-    own = replace(config.data, split=replace(config.data.split, seed=seed))
-    data = load_labelled_dataset(own, args.data, task)
+    declared = replace(config.data, split=replace(config.data.split, seed=seed))
+    data = load_labelled_dataset(declared, config.make_task(), args.data)
     parts = zip(PARTS, MOST[task], strict=True)
     train, validation, test = (some(getattr(data, part), most, seed) for part, most in parts)
     data = replace(data, train=train, validation=validation, test=test)
     steps, head_steps = MORE_STEPS.get(task, STEPS)
     recipe = replace(config.recipe, training=replace(config.recipe.training, head_steps=head_steps))
-    recipe = recipe_of(recipe, row, own.task, BATCH[task], args.steps or steps)
+    recipe = recipe_of(recipe, row, config.task, BATCH[task], args.steps or steps)
     first = name_of(args.output, task, row, fraction, args.seeds[0])
     if seed != args.seeds[0] and first.exists():
         recipe = with_rates(recipe, json.loads(first.read_text())["rates"])
@@ -100,20 +98,21 @@ def run(args: argparse.Namespace, task: str, row: str, fraction: float, seed: in
     backbone = (
         BASELINES[row](config.patch_size or DEFAULT_PATCH_SIZE) if row in BASELINES else load_backbone(args.weights)
     )
-    found = finetune_model(data, backbone, recipe, seed=seed, fraction=fraction, absent="note")
+    result = finetune_model(data, backbone, recipe, seed=seed, fraction=fraction, missing_classes="note")
     units = [sample.name for sample in data.test]
     files = [name.partition("[")[0] for name in units]
+    metric = data.task.main_metric
+    tables = data.task.confusion_tables(result.predictions, data.test)  # type: ignore[attr-defined]  # all have classes
     content: dict[str, Any] = {
-        **found.to_dict(),
-        "main": MAIN_METRIC[own.task],
+        **result.to_dict(),
+        "main": metric,
         "units": files if len(set(files)) >= 8 else units,
-        "confusion": confusion_tables(data.task, found.predictions, data.test).astype(int).tolist(),
+        "confusion": tables.astype(int).tolist(),
         "wall": time.perf_counter() - started,
     }
     with write_aside(path) as aside:
         aside.write_text(json.dumps(content))
-    score = found.scores[MAIN_METRIC[own.task]]
-    print(f"{path.stem}: {MAIN_METRIC[own.task]} {score:.3f}, {content['wall']:.0f} s, {found.rates}", flush=True)
+    print(f"{path.stem}: {metric} {result.scores[metric]:.3f}, {content['wall']:.0f} s, {result.rates}", flush=True)
 
 
 def recipe_of(recipe: Any, row: str, task: str, batch: int, steps: int) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 import skyweave
 from skyweave.backbone import Backbone, build_backbone
-from skyweave.downstream.probing.probe import PreparedProbe, prepare_probe, run_probe
+from skyweave.downstream.probing import PreparedProbe, prepare_probe, run_probe
 from skyweave.pretraining.train import pretrain
 
 ROOT = Path(__file__).resolve().parents[1]

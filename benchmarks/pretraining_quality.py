@@ -24,7 +24,8 @@ from torch.nn import functional
 import pretraining
 from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.data.augment import RandomResizedCrop
-from skyweave.downstream.probing.probe import PreparedProbe, prepare_probe, score_features
+from skyweave.downstream.probing import PreparedProbe, prepare_probe
+from skyweave.downstream.probing.prepared import score_features
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE, PATCH = 64, 8

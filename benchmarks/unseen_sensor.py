@@ -14,7 +14,7 @@ from pathlib import Path
 import joint_pretraining
 import numpy as np
 
-from skyweave.downstream.probing.probe import prepare_probe, run_probe
+from skyweave.downstream.probing import prepare_probe, run_probe
 
 ALIKE = {
     "sentinel2-l2a": ("sentinel2-l2a", "sentinel2-l1c"),

@@ -7,9 +7,11 @@ import numpy as np
 from skyweave.backbone import Backbone, build_backbone
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample, Task, TaskKind
+from skyweave.downstream.finetuning.dataset import LabelledData
+from skyweave.downstream.finetuning.tasks.base import make_task
+from skyweave.downstream.labels.sample import LabelledSample
 
-CLASSES: dict[TaskKind, tuple[str, ...]] = {
+CLASSES: dict[str, tuple[str, ...]] = {
     "classification": ("red", "green"),
     "multilabel": ("red", "green", "noise"),
     "segmentation": ("ground", "red", "green"),
@@ -23,7 +25,7 @@ def small_backbone(seed: int = 0) -> Backbone:
     return build_backbone("tiny", seed=seed, width=24, depth=4, heads=3, patch_size=4).eval()
 
 
-def fabricated_sample(kind: TaskKind, number: int, side: int = 24) -> LabelledSample:
+def fabricated_sample(kind: str, number: int, side: int = 24) -> LabelledSample:
     """A bright square of one colour; what the label says of it depends on the task."""
     random = np.random.default_rng([7, number])
     colour, (row, column), size = number % 2, random.integers(0, side // 2, 2), side // 2
@@ -46,11 +48,13 @@ def fabricated_sample(kind: TaskKind, number: int, side: int = 24) -> LabelledSa
     return LabelledSample(observations, label, f"square {number}")
 
 
-def fabricated_data(kind: TaskKind, train: int = 12, side: int = 24) -> LabelledData:
+def fabricated_data(kind: str, train: int = 12, side: int = 24) -> LabelledData:
     def part(start: int, stop: int) -> list[LabelledSample]:
         return [fabricated_sample(kind, number, side) for number in range(start, stop)]
 
-    return LabelledData(Task(f"squares {kind}", kind, CLASSES[kind]), part(0, train), part(100, 106), part(200, 206))
+    return LabelledData(
+        make_task(kind, f"squares {kind}", CLASSES[kind]), part(0, train), part(100, 106), part(200, 206)
+    )
 
 
 def write_raster(path: Path, values: np.ndarray, nodata: float | None = None) -> Path:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from skyweave.core.config import load_config_file
-from skyweave.downstream.labels.probe_config import ProbeConfig
+from skyweave.downstream.finetuning.finetune import FinetuneConfig
+from skyweave.downstream.probing.config import ProbeConfig
 from skyweave.perception.train import PerceptionTrainConfig
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.simulator.config import WorldConfig
@@ -16,6 +17,7 @@ KINDS: dict[str, Any] = {
     "perception": PerceptionTrainConfig,
     "pretrain": PretrainConfig,
     "probe": ProbeConfig,
+    "finetune": FinetuneConfig,
 }
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

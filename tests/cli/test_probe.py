@@ -12,11 +12,12 @@ from skyweave.cli.main import main
 
 CONFIG = """
 name: halves
-source: {sensor: rgb, files: "*_image.tif", bands: sensor, unit: uint8}
-labels: {kind: pattern, pattern: "^(?P<label>[a-z]+)_", classes: [dark, bright]}
+data:
+  source: {sensor: rgb, files: "*_image.tif", bands: sensor, unit: uint8}
+  labels: {kind: pattern, pattern: "^(?P<label>[a-z]+)_", classes: [dark, bright]}
+  split: {kind: groups, folds: 2}
 patch_size: 16
 readout: [stem, normed]
-split: {kind: groups, folds: 2}
 seeds: 1
 random_filters: 8
 baselines: [random convolutions, random initialisation]

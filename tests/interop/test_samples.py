@@ -11,7 +11,7 @@ from skyweave.backbone.batch import stack_observations
 from skyweave.backbone.pretrained.dofa import DOFA, VARIANTS
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors import catalogue, get_sensor
-from skyweave.downstream.labels.labelled_data import IGNORE_INDEX
+from skyweave.downstream.labels import IGNORE_INDEX
 from skyweave.interop.sensor_module import SensorModule, decode_stored, resample_pyramid
 from skyweave.interop.timm_model import Classifier, FeaturePyramid, initialised_encoder
 from skyweave.interop.torchgeo import from_sample, label_of, to_batch, to_sample

@@ -17,7 +17,7 @@ from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, Label
+from skyweave.downstream.labels import IGNORE_INDEX, Label
 from skyweave.interop.sensor_module import decode_stored
 from skyweave.interop.timm_model import register
 

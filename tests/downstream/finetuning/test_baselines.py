@@ -8,7 +8,7 @@ from torch.nn import functional
 from skyweave.backbone.batch import stack_observations
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.downstream.finetuning.benchmark.baselines import (
+from skyweave.downstream.baselines.encoders import (
     BASELINES,
     NORM_CONSTANT,
     BandStatistics,

@@ -17,20 +17,20 @@ from skyweave.backbone.pretrained.vit import MAE
 from skyweave.cli.main import main
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.downstream.finetuning.benchmark.benchmark import (
-    BenchmarkConfig,
-    BenchmarkRun,
-    _recipe,
-    read_runs,
+from skyweave.downstream.finetuning.benchmark.config import BenchmarkConfig
+from skyweave.downstream.finetuning.benchmark.run_benchmark import (
+    RESAMPLES,
+    _Runner,
     run_benchmark,
 )
+from skyweave.downstream.finetuning.benchmark.runs import BenchmarkRun, read_runs
 from skyweave.downstream.finetuning.benchmark.table import as_markdown, published_rows, summarise_runs
-from skyweave.downstream.finetuning.bootstrap import RESAMPLES, micro_average_precision, resampled_scores, seed_interval
 from skyweave.downstream.finetuning.config import RecipeConfig, TrainingConfig
-from skyweave.downstream.finetuning.scores import compute_scores
-from skyweave.downstream.finetuning.tasks import Prediction
+from skyweave.downstream.finetuning.tasks.base import Prediction, Task, make_task
 from skyweave.downstream.geobench import get_task, list_tasks
-from skyweave.downstream.labels.labelled_data import LabelledSample, Task
+from skyweave.downstream.labels import LabelledSample
+from skyweave.downstream.scoring.average_precision import micro_average_precision
+from skyweave.downstream.scoring.bootstrap import resample_weights, seed_interval
 
 QUICK = TrainingConfig(
     steps=2, head_steps=30, batch=4, learning_rates=[1e-3], head_learning_rates=[1e-2], evaluations=1
@@ -98,19 +98,19 @@ def test_runs_are_not_made_twice(archive: Path, tmp_path: Path, backbone: Backbo
         ["m-pv4ger"], ("statistics", "frozen"), seeds=2, fractions=(1.0, 0.5), recipe=RecipeConfig(training=QUICK)
     )
     said: list[str] = []
-    first, _ = run_benchmark(archive, plan, tmp_path, backbone, "own", report=said.append)
+    first, _ = run_benchmark(archive, plan, tmp_path, backbone, "own", log=said.append)
     assert sum("starts" in line for line in said) == len(first) == 8
     assert {run.samples[0] for run in first} == {8, 4}
     path = tmp_path / "runs" / "m-pv4ger" / "frozen-0.50-1.json"
     path.unlink()
     said.clear()
-    again, _ = run_benchmark(archive, plan, tmp_path, backbone, "own", report=said.append)
+    again, _ = run_benchmark(archive, plan, tmp_path, backbone, "own", log=said.append)
     assert [line for line in said if "starts" in line] == ["m-pv4ger frozen 0.5 seed 1: starts"]
     assert [(run.digest, run.scores) for run in again] == [
         (run.digest, run.scores) for run in first
     ]  # also deterministic
     said.clear()
-    run_benchmark(archive, replace(plan, statistics="task"), tmp_path, backbone, "own", report=said.append)
+    run_benchmark(archive, replace(plan, statistics="task"), tmp_path, backbone, "own", log=said.append)
     assert sum("starts" in line for line in said) == 8  # other settings are other runs
     assert {run.digest for run in read_runs(tmp_path)}.isdisjoint({run.digest for run in first})
     path.write_text('{"task": "m-pv4ger"')
@@ -129,7 +129,7 @@ def test_a_run_that_was_stopped_goes_on(archive: Path, tmp_path: Path, backbone:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_benchmark(archive, plan, tmp_path, backbone, report=stop)
+        run_benchmark(archive, plan, tmp_path, backbone, log=stop)
     assert list((tmp_path / "unfinished").glob("*/**/done.json"))
     (run,), _ = run_benchmark(archive, plan, tmp_path, backbone)
     assert run.scores == whole.scores and run.rates == whole.rates
@@ -173,11 +173,15 @@ def test_published_encoders_run_through_the_same_harness(
 
 
 def test_every_picture_has_enough_patches(backbone: Backbone) -> None:
-    sizes = {name: _recipe(BenchmarkConfig(), "frozen", name, backbone).patch_size or 0 for name in list_tasks()}
+    def patch_size(name: str, config: BenchmarkConfig) -> int:
+        runner = _Runner(config, Path(), backbone, "", "cpu", lambda line: None)
+        return runner._recipe("frozen", name).patch_size or 0
+
+    sizes = {name: patch_size(name, BenchmarkConfig()) for name in list_tasks()}
     assert sizes["m-so2sat"] == 2 and sizes["m-eurosat"] == 4 and sizes["m-nz-cattle"] == 16
     for name, patch in sizes.items():
         assert 15 <= get_task(name).size / patch <= 32
-    assert _recipe(BenchmarkConfig(patch_size=8), "frozen", "m-so2sat", backbone).patch_size == 8
+    assert patch_size("m-so2sat", BenchmarkConfig(patch_size=8)) == 8
 
 
 @pytest.mark.parametrize(
@@ -214,7 +218,7 @@ def test_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def made_up(
     kind: str, classes: int, count: int, rng: np.random.Generator
 ) -> tuple[Task, list[Prediction], list[LabelledSample]]:
-    task = Task("t", kind, tuple("abcdefgh"[:classes]))  # type: ignore[arg-type]
+    task = make_task(kind, "t", tuple("abcdefgh"[:classes]))
     picture = Observation.from_pixels(np.zeros((3, 6, 6), np.float32), get_sensor("rgb"), 1.0)
     found, samples = [], []
     for _ in range(count):
@@ -236,14 +240,15 @@ def made_up(
 @pytest.mark.parametrize("kind", ["classification", "segmentation", "multilabel"])
 def test_resampled_scores_surround_the_score(kind: str) -> None:
     task, found, samples = made_up(kind, 4, 60, np.random.default_rng(1))
-    main_score = next(iter(compute_scores(task, found, samples).values()))
-    drawn = resampled_scores(task, found, samples)
+    main_score = next(iter(task.scores(found, samples).values()))
+    weights = resample_weights(len(samples), seed=len(samples), resamples=RESAMPLES)
+    drawn = task.resampled_scores(found, samples, weights)
     assert drawn.shape == (RESAMPLES,) and drawn.std() > 0.001
     assert main_score == pytest.approx(drawn.mean(), abs=0.03)
     low, high = seed_interval([drawn.tolist()])
     assert low < main_score < high
     with pytest.raises(ValueError, match=r"has no resampled scores"):
-        resampled_scores(Task("t", "regression"), found, samples)
+        make_task("regression", "t").resampled_scores(found, samples, weights)
 
 
 def test_average_precision_is_scikit_learns() -> None:
@@ -289,7 +294,7 @@ def test_leads_are_over_the_best_floor_and_paired() -> None:
     rows = {row.method: row for row in summarise_runs(runs)}
     assert list(rows) == ["statistics", "unet", "frozen"]
     lead = rows["frozen"].lead
-    assert rows["frozen"].floor == "unet" and lead is not None and rows["unet"].lead is None
+    assert rows["frozen"].baseline == "unet" and lead is not None and rows["unet"].lead is None
     assert lead[0] == pytest.approx(0.04, abs=0.003) and 0.03 < lead[1] < lead[2] < 0.05
     assert rows["frozen"].high - rows["frozen"].low > 0.1  # the scores themselves are less certain
     table = as_markdown(list(rows.values()))

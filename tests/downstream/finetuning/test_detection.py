@@ -6,15 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyweave.downstream.finetuning.batches import dihedral_boxes
 from skyweave.downstream.finetuning.models.detection_head import (
     BOX_CHANNELS,
     STRIDE,
-    average_precision,
-    box_iou,
     decode_boxes,
     detection_loss,
 )
+from skyweave.downstream.labels.kinds.boxes import dihedral_boxes
+from skyweave.downstream.scoring.average_precision import box_average_precision, box_iou
 
 
 def perfect_answer(boxes: np.ndarray, classes: int, rows: int, columns: int) -> torch.Tensor:
@@ -34,7 +33,7 @@ def test_a_perfect_answer_is_decoded_to_its_boxes_and_costs_little() -> None:
     boxes = np.array([[3, 5, 21, 17, 0], [30, 8, 42, 40, 1], [10, 30, 18, 36, 0]], np.float32)
     answer = perfect_answer(boxes, 2, 48, 48)
     found = decode_boxes(answer)[0]
-    assert average_precision([found], [boxes], 2) == 1.0
+    assert box_average_precision([found], [boxes], 2) == 1.0
     shared = box_iou(boxes, found).max(1)
     np.testing.assert_allclose(shared, 1, atol=1e-4)
     blank = torch.zeros_like(answer)
@@ -48,17 +47,17 @@ def test_images_without_boxes_cost_and_are_decoded() -> None:
     assert torch.isfinite(detection_loss(answer, [torch.zeros(0, 5)]))
     answer[:, 0] = -9
     assert decode_boxes(answer)[0].shape == (0, 6)
-    assert average_precision([np.zeros((0, 6))], [np.array([[0, 0, 4, 4, 0]])], 1) == 0
-    assert np.isnan(average_precision([np.zeros((0, 6))], [np.zeros((0, 5))], 1))
+    assert box_average_precision([np.zeros((0, 6))], [np.array([[0, 0, 4, 4, 0]])], 1) == 0
+    assert np.isnan(box_average_precision([np.zeros((0, 6))], [np.zeros((0, 5))], 1))
 
 
 def test_average_precision_by_hand() -> None:
     """Three true boxes; hits at ranks 1 and 3, a miss at 2: 1/3 * 1 + 1/3 * 2/3."""
     truth = np.array([[0, 0, 10, 10, 0], [20, 0, 30, 10, 0], [40, 0, 50, 10, 0]], float)
     found = np.array([[0, 0, 10, 10, 0, 0.9], [60, 0, 70, 10, 0, 0.8], [20, 0, 30, 10, 0, 0.7]])
-    assert average_precision([found], [truth], 1) == pytest.approx(1 / 3 + 2 / 9)
+    assert box_average_precision([found], [truth], 1) == pytest.approx(1 / 3 + 2 / 9)
     doubled = np.vstack([found, [[0, 0, 10, 10, 0, 0.95]]])  # a double is a false alarm
-    assert average_precision([doubled], [truth], 1) < average_precision([found], [truth], 1)
+    assert box_average_precision([doubled], [truth], 1) < box_average_precision([found], [truth], 1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -71,7 +70,7 @@ def test_boxes_turn_with_their_image(rows: int, columns: int, mirrored: bool, tu
     mask = np.zeros((rows, columns), bool)
     mask[top:bottom, left:right] = True
     image = np.rot90(mask[:, ::-1] if mirrored else mask, turns)
-    box = dihedral_boxes(np.array([[left, top, right, bottom, 1]], np.float32), rows, columns, mirrored, turns)[0]
+    box = dihedral_boxes(np.array([[left, top, right, bottom, 1]], np.float32), (rows, columns), mirrored, turns)[0]
     expected = np.zeros(image.shape, bool)
     expected[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
     assert np.array_equal(image, expected)

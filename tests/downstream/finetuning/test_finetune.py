@@ -29,8 +29,8 @@ def folder(tmp_path: Path) -> Path:
         write_raster(tmp_path / "masks" / f"p{number}.tif", np.asarray(sample.label, np.uint8)[None])
     content = {
         "name": "squares",
+        "task": "segmentation",
         "data": {
-            "task": "segmentation",
             "source": {"sensor": "rgb", "files": "images/*.tif", "bands": "sensor", "unit": "uint8", "nodata": None},
             "labels": {"kind": "mask", "files": "masks/{name}.tif", "classes": {0: "ground", 1: "red", 2: "green"}},
         },
@@ -106,7 +106,7 @@ def test_weights_answer_as_the_model_did(tmp_path: Path, kind: str) -> None:
 
 def test_plain_weights_are_no_adapted_model(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "w.safetensors", small_backbone(), "plain")
-    with pytest.raises(ValueError, match=r"no adapted model .* make one with skyweave finetune"):
+    with pytest.raises(ValueError, match=r"no fine-tuned model .* make one with skyweave finetune"):
         load_finetuned(tmp_path / "w.safetensors")
 
 
@@ -143,7 +143,7 @@ def test_forests_from_real_imagery(data_dir: Path, tmp_path: Path, capsys: pytes
     changes = ["method.kind=frozen", "training.head_steps=80", "training.head_learning_rates=[0.003]", "patch_size=16"]
     arguments = [own for change in changes for own in ("--set", change)]
     config = str(CONFIGS / "neon_site.yaml")
-    few = ["--set", "data.source.files=neon_trees/images/*_00*.tif", "--set", "data.tile=200"]
+    few = ["--set", "data.source.files=neon_trees/images/*_00*.tif", "--set", "data.tiles.size=200"]
     assert (
         main(["finetune", config, "--data", str(data_dir), "-o", str(tmp_path / "o"), "--json", *arguments, *few]) == 0
     )

@@ -14,8 +14,9 @@ from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.downstream.finetuning.config import HeadConfig, HeadKind, MethodConfig, RecipeConfig
-from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel, build_model
-from skyweave.downstream.labels.labelled_data import Task, TaskKind
+from skyweave.downstream.finetuning.models.building import build_model
+from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
+from skyweave.downstream.finetuning.tasks.base import make_task
 
 RGB = get_sensor("rgb")
 
@@ -26,9 +27,9 @@ def images(rows: int, columns: int, batch: int = 2) -> SensorBatch:
     return stack_observations([Observation.from_pixels(own, RGB) for own in pixels])
 
 
-def model_of(kind: TaskKind, head: str, dates: int = 1, patch_size: int | None = None) -> FinetunedModel:
+def model_of(kind: str, head: str, dates: int = 1, patch_size: int | None = None) -> FinetunedModel:
     recipe = RecipeConfig(MethodConfig(), HeadConfig(cast(HeadKind, head), channels=16), patch_size=patch_size)
-    return build_model(Task("squares", kind, CLASSES[kind]), small_backbone(), [RGB] * dates, recipe, seed=0)
+    return build_model(make_task(kind, "squares", CLASSES[kind]), small_backbone(), [RGB] * dates, recipe, seed=0)
 
 
 @settings(max_examples=12, deadline=None)
@@ -52,12 +53,12 @@ def test_image_heads_answer_once(head: str) -> None:
 def test_two_dates_are_read_with_their_difference() -> None:
     model = model_of("change", "linear", dates=2)
     first = images(8, 8)
-    gathered = model.network.gather([first, first])[0]  # type: ignore[operator, union-attr]
+    gathered = model.network.head_inputs([first, first])[0]  # type: ignore[operator, union-attr]
     levels = gathered.chunk(5, dim=1)
     assert all(torch.equal(own[:, 48:], torch.zeros_like(own[:, 48:])) for own in levels)  # no difference
     assert all(torch.equal(own[:, :24], own[:, 24:48]) for own in levels)
     second = replace(first, pixels=first.pixels.flip(0))
-    there, back = (model.network.gather(pair)[0] for pair in ([first, second], [second, first]))  # type: ignore[operator, union-attr]
+    there, back = (model.network.head_inputs(pair)[0] for pair in ([first, second], [second, first]))  # type: ignore[operator, union-attr]
     for own, other in zip(there.chunk(5, dim=1), back.chunk(5, dim=1), strict=True):
         assert torch.equal(own[:, 48:], other[:, 48:])  # the same which came first, and never below 0
         assert torch.equal(own[:, 48:], (own[:, 24:48] - own[:, :24]).abs())
@@ -77,7 +78,7 @@ def test_invalid_patches_do_not_count(head: str) -> None:
 
 def test_an_image_without_any_pixel_is_finite_with_finite_gradients() -> None:
     for kind, head in (("classification", "linear"), ("classification", "attentive"), ("segmentation", "pyramid")):
-        model = model_of(kind, head)  # type: ignore[arg-type]
+        model = model_of(kind, head)
         batch = images(8, 8)
         empty = SensorBatch(batch.pixels * 0, torch.zeros_like(batch.valid), RGB, batch.ground_sample_distance)
         answer = model([empty])
@@ -126,5 +127,5 @@ def test_mirror_images_are_averaged() -> None:
     batch = images(8, 12)
     mirrored = SensorBatch(batch.pixels.flip(-1), batch.valid.flip(-1), RGB, batch.ground_sample_distance)
     with torch.no_grad():
-        straight, turned = model.likelihoods([batch]), model.likelihoods([mirrored])
+        straight, turned = model.probabilities([batch]), model.probabilities([mirrored])
     torch.testing.assert_close(turned.flip(-1), straight, atol=1e-5, rtol=1e-4)

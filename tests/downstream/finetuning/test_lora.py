@@ -7,18 +7,18 @@ from torch import nn
 from fabricated_labels import small_backbone
 from skyweave.backbone import load_backbone
 from skyweave.downstream.finetuning.models.finetuned_model import count_trainable
-from skyweave.downstream.finetuning.models.lora import LowRank, add_low_rank, merge_low_rank
+from skyweave.downstream.finetuning.models.lora import LowRankLinear, add_low_rank, merge_low_rank
 
 
 def test_at_the_start_nothing_has_changed() -> None:
     linear = nn.Linear(6, 4)
     values = torch.randn(3, 6)
-    assert torch.equal(LowRank(linear, 2, 4.0)(values), linear(values))
+    assert torch.equal(LowRankLinear(linear, 2, 4.0)(values), linear(values))
 
 
 def test_merged_is_the_same_function() -> None:
     torch.manual_seed(0)
-    added = LowRank(nn.Linear(6, 4), 2, 4.0)
+    added = LowRankLinear(nn.Linear(6, 4), 2, 4.0)
     nn.init.normal_(added.up)
     values = torch.randn(5, 6)
     before = added(values)

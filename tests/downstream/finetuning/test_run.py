@@ -13,8 +13,8 @@ from fabricated_labels import fabricated_data, fabricated_sample, small_backbone
 from skyweave.backbone import load_backbone
 from skyweave.core.errors import TrainingError
 from skyweave.downstream.finetuning import (
-    MAIN_METRIC,
     HeadConfig,
+    LabelledData,
     MethodConfig,
     RecipeConfig,
     TrainingConfig,
@@ -23,9 +23,9 @@ from skyweave.downstream.finetuning import (
 )
 from skyweave.downstream.finetuning.batches import FeatureBatches, ImageBatches, SampleCache
 from skyweave.downstream.finetuning.config import MethodKind
-from skyweave.downstream.finetuning.models.finetuned_model import build_model
+from skyweave.downstream.finetuning.models.building import build_model
 from skyweave.downstream.finetuning.module import predict_samples
-from skyweave.downstream.labels.labelled_data import LabelledData, TaskKind
+from skyweave.downstream.finetuning.tasks.base import TASKS
 
 QUICK = TrainingConfig(
     steps=6, head_steps=25, batch=6, learning_rates=[2e-3], head_learning_rates=[1e-2], evaluations=3
@@ -39,12 +39,12 @@ def recipe(kind: MethodKind = "frozen", head: str = "auto", **changes: Any) -> R
 
 
 @pytest.mark.parametrize("kind", ["classification", "multilabel", "segmentation", "regression", "change", "detection"])
-def test_every_task_is_learned_from_frozen_features(kind: TaskKind) -> None:
+def test_every_task_is_learned_from_frozen_features(kind: str) -> None:
     data = fabricated_data(kind)
     found = finetune_model(data, load_backbone("tiny"), recipe(head_steps=50), seed=1)
     least = {"regression": 0.5, "segmentation": 0.6, "detection": 0.3}.get(kind, 0.7)
-    assert found.scores[MAIN_METRIC[kind]] > least
-    assert next(iter(found.scores)) == MAIN_METRIC[kind]
+    assert found.scores[TASKS[kind].main_metric] > least
+    assert next(iter(found.scores)) == TASKS[kind].main_metric
     assert found.trained_backbone == 0
     assert found.samples == (12, 6, 6)
     assert json.dumps(found.to_dict())
@@ -140,14 +140,14 @@ def test_bad_data_is_told() -> None:
     reds = [own for own in data.train if own.label == 0]
     with pytest.raises(ValueError, match=r"no training sample shows green, which validation or test contain"):
         finetune_model(without(data, "train", reds), backbone, recipe())
-    noted = finetune_model(without(data, "train", reds), backbone, recipe(), absent="note")
+    noted = finetune_model(without(data, "train", reds), backbone, recipe(), missing_classes="note")
     assert "no training sample shows green" in noted.notes
     wrong = [replace(fabricated_sample("classification", 0), label=2)]
-    with pytest.raises(ValueError, match=r"square 0: label 2 is no class .* use 0 to 1"):
+    with pytest.raises(ValueError, match=r"square 0: label 2 is no class; use 0 to 1"):
         finetune_model(without(data, "test", wrong), backbone, recipe())
     masks = fabricated_data("segmentation")
     small = [replace(masks.train[0], label=np.zeros((4, 4), np.int64))]
-    with pytest.raises(ValueError, match=r"the mask has shape \(4, 4\), the picture \(24, 24\)"):
+    with pytest.raises(ValueError, match=r"the mask has shape \(4, 4\), the image \(24, 24\)"):
         finetune_model(without(masks, "train", small), backbone, recipe())
     with pytest.raises(ValueError, match=r"method frozen needs a backbone"):
         finetune_model(data, None, recipe())
@@ -172,10 +172,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finetune_model(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", report=stop)
+        finetune_model(data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", log=stop)
     lines: list[str] = []
     resumed = finetune_model(
-        data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", report=lines.append
+        data, small_backbone(), recipe("lora", "linear"), output=tmp_path / "halved", log=lines.append
     )
     assert not any(line.startswith("head") for line in lines)
     assert next(line.split(",")[0] for line in lines if line.startswith("network")).endswith("step 4 of 6")

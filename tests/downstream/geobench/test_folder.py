@@ -15,7 +15,7 @@ from skyweave.downstream.geobench.pickling import stored_array, write_pickle
 from skyweave.downstream.geobench.sample import read_sample
 from skyweave.downstream.geobench.tasks import get_task, list_tasks
 from skyweave.downstream.geobench.unpickle import PickledObject, read_pickle
-from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, check_sample
+from skyweave.downstream.labels import IGNORE_INDEX, check_sample
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_every_task_loads(archive: Path, name: str) -> None:
     assert (len(data.train), len(data.validation), len(data.test)) == (6, 3, 3)
     assert data.task == task.task
     for sample in (data.train[0], data.validation[-1], data.test[2]):
-        check_sample(sample, data.task)
+        check_sample(sample, data.task.label_kind, len(data.task.classes))
         measured = f" of {name}" * (task.statistics == "task")
         names = [stored.sensor.name + measured for stored in task.sensors]
         assert [observation.sensor.name for observation in sample.observations] == names
@@ -265,7 +265,7 @@ def test_a_sample_that_breaks_off(eurosat: Path) -> None:
 def test_labels_outside_the_classes(eurosat: Path, label: int) -> None:
     path = first_sample(eurosat, "m-eurosat")
     redescribe(path, lambda described: described.update(label=label))
-    with pytest.raises(ValueError, match=rf"id_0000\.hdf5: label {label} is no class of m-eurosat; use 0 to 9"):
+    with pytest.raises(ValueError, match=rf"id_0000\.hdf5: label {label} is no class; use 0 to 9"):
         read_sample(path, get_task("m-eurosat"))
 
 
@@ -301,8 +301,8 @@ def test_rows_of_yes_and_no(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda mask: mask + 7, r"the mask holds \[7.*\], no classes of m-cashew-plant \(0 to 6\)"),
-        (lambda mask: mask[:10], r"the mask has shape \(10, 20\), the picture"),
+        (lambda mask: mask + 7, r"the mask holds \[7.*\], which are no classes \(0 to 6\)"),
+        (lambda mask: mask[:10], r"the mask has shape \(10, 20\), the image"),
         (lambda mask: mask[:, :, None], r"its mask has shape \(20, 20, 1\)"),
         (lambda mask: mask + 0.5, "its mask holds fractions"),
         (lambda mask: mask * np.nan, "its mask holds fractions"),
@@ -409,7 +409,7 @@ def test_a_picture_larger_than_any_is_not_allocated(eurosat: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["04 - Red"]
         file.create_dataset("04 - Red", (2**20, 2**20), np.int16, chunks=(64, 64))  # a few kilobytes on the disk
-    with pytest.raises(ValueError, match="no picture of the benchmark is of that size"):
+    with pytest.raises(ValueError, match="no image of the benchmark is of that size"):
         read_sample(path, get_task("m-eurosat"))
 
 
@@ -478,4 +478,4 @@ def test_damage_anywhere_is_an_error_with_the_files_name(eurosat: Path) -> None:
         except (OSError, ValueError) as error:
             outcomes.add(type(error).__name__)
             assert str(path) in str(error)
-    assert {1, "OSError", "ValueError"} <= outcomes
+    assert {1, "OSError", "DataError"} <= outcomes <= {1, "OSError", "DataError", "UnsafePickleError"}

@@ -9,10 +9,9 @@ import pytest
 
 from fabricated_labels import write_raster
 from skyweave.core.config import config_from_dict
-from skyweave.downstream.finetuning.tasks import count_classes
-from skyweave.downstream.labels.config import LabelledDataConfig
-from skyweave.downstream.labels.dataset import load_labelled_dataset
-from skyweave.downstream.labels.labelled_data import IGNORE_INDEX, LabelledData
+from skyweave.downstream.finetuning.dataset import LabelledData, load_labelled_dataset
+from skyweave.downstream.finetuning.tasks.base import TASKS, make_task
+from skyweave.downstream.labels import IGNORE_INDEX, LabelledDataConfig
 
 SOURCE = {"sensor": "rgb", "files": "images/*.tif", "bands": "sensor", "unit": "uint8", "nodata": None}
 
@@ -21,8 +20,15 @@ def image(folder: Path, name: str, side: int = 16, value: int = 90) -> None:
     write_raster(folder / "images" / f"{name}.tif", np.full((3, side, side), value, np.uint8))
 
 
-def own(folder: Path, **content: Any) -> LabelledData:
-    return load_labelled_dataset(config_from_dict({"source": SOURCE, **content}, LabelledDataConfig), folder, "mine")
+def declared(task: str, **content: Any) -> LabelledDataConfig:
+    config = config_from_dict({"source": SOURCE, **content}, LabelledDataConfig)
+    TASKS[task].check_data(config)
+    return config
+
+
+def own(folder: Path, task: str, **content: Any) -> LabelledData:
+    config = declared(task, **content)
+    return load_labelled_dataset(config, make_task(task, "mine", config.labels.class_names), folder)
 
 
 def table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -58,17 +64,17 @@ def test_masks_are_read_by_their_values(tmp_path: Path) -> None:
 def test_large_rasters_are_cut_into_tiles_and_blocks_do_not_leak(tmp_path: Path) -> None:
     masks(tmp_path, count=1, side=64)
     split = {"kind": "blocks", "block": 16, "gap": 3}
-    data = own(tmp_path, task="segmentation", labels=LAND, tile=8, split=split)
+    data = own(tmp_path, task="segmentation", labels=LAND, tiles={"size": 8}, split=split)
     parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
     assert sum(len(part) for part in parts.values()) == 64
     owner = np.full((64, 64), -1)
     for number, part in enumerate(parts.values()):
-        for place in part.places:
+        for place in part.tiles:
             owner[place.window[0] : place.window[0] + 8, place.window[1] : place.window[1] + 8] = number
     blocks = owner.reshape(4, 16, 4, 16).transpose(0, 2, 1, 3).reshape(16, -1)
     assert all(len(set(block)) == 1 for block in blocks)  # a block is of one part
     for number in range(len(parts["train"])):
-        place, label = parts["train"].places[number], np.asarray(parts["train"][number].label)
+        place, label = parts["train"].tiles[number], np.asarray(parts["train"][number].label)
         for row, column in np.argwhere(label != IGNORE_INDEX):
             y, x = place.window[0] + row, place.window[1] + column
             assert (owner[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] <= 0).all()
@@ -125,7 +131,7 @@ def test_boxes_are_cut_with_their_tiles(tmp_path: Path) -> None:
     rows += [dict(file="p0", xmin=14, ymin=1, xmax=22, ymax=9, label="tree")]
     table(tmp_path / "boxes.csv", rows)
     labels = {"kind": "boxes", "files": "boxes.csv", "label_column": "label", "classes": ["tree"]}
-    data = own(tmp_path, task="detection", labels=labels, tile=16)
+    data = own(tmp_path, task="detection", labels=labels, tiles={"size": 16})
     every = [sample for part in (data.train, data.validation, data.test) for sample in part]
     by_name = {own.name: np.asarray(own.label) for own in every}
     assert by_name["p1.tif[0:0]"].tolist() == [[2, 3, 10, 16, 0]]  # its centre is in the upper tile
@@ -179,7 +185,7 @@ def test_rare_classes_are_left_out_with_a_note(tmp_path: Path) -> None:
     data = own(tmp_path, task="segmentation", labels=labels, split={"minimum_groups": 3})
     assert data.notes == ("class 'road' left out: 1 groups show it, fewer than 3",)
     parts = [*data.train, *data.validation, *data.test]
-    assert count_classes(data.task, parts)[2] == 0
+    assert data.task.class_counts(parts)[2] == 0
     assert sum(int((np.asarray(own.label) == IGNORE_INDEX).sum()) for own in parts) == 4 + 16
 
 
@@ -190,10 +196,13 @@ def test_rare_classes_are_left_out_with_a_note(tmp_path: Path) -> None:
         ({"task": "classification", "labels": LAND}, "classification cannot have labels of kind 'mask'"),
         ({"task": "change", "labels": LAND}, "`second`, the second date's file"),
         ({"task": "segmentation", "labels": {**LAND, "classes": ["a", "b"]}}, "a mapping from stored value to name"),
-        ({"task": "segmentation", "labels": LAND, "split": {"kind": "blocks"}}, "needs a `tile` that divides them"),
+        (
+            {"task": "segmentation", "labels": LAND, "split": {"kind": "blocks"}},
+            "needs `tiles` whose size divides them",
+        ),
         ({"task": "segmentation", "labels": LAND, "split": {"kind": "given"}}, "needs a `column` of the table"),
     ],
 )
 def test_configurations_that_cannot_work(content: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        config_from_dict({"source": SOURCE, **content}, LabelledDataConfig)
+        declared(**content)

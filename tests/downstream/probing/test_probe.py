@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,29 +10,35 @@ import rasterio
 from rasterio.transform import Affine
 
 from skyweave.backbone import build_backbone
-from skyweave.downstream.labels.label_files import majority, share_of_positive
-from skyweave.downstream.labels.probe_config import ProbeConfig, load_probe_config, probe_config_from_dict
-from skyweave.downstream.probing import prepare_probe, run_probe
-from skyweave.downstream.probing.baselines import band_statistics, random_convolutions
+from skyweave.downstream.baselines.cell_features import random_convolution_maps, statistics_maps
+from skyweave.downstream.labels import LabelConfig
+from skyweave.downstream.probing import ProbeConfig, load_probe_config, prepare_probe, run_probe
+from skyweave.downstream.probing.cells import majority_classes, positive_shares
+from skyweave.downstream.probing.config import probe_config_from_dict
 from skyweave.downstream.probing.features import encode_probe_samples
 
-DENSE = {
+DENSE: dict[str, Any] = {
     "name": "dense",
-    "source": {"sensor": "rgb", "files": "images/*.tif", "bands": "sensor", "unit": "uint8"},
-    "labels": {"kind": "dense", "files": "labels/{name}.tif", "classes": {1: "dark", 2: "bright"}, "ignore": [0]},
+    "data": {
+        "source": {"sensor": "rgb", "files": "images/*.tif", "bands": "sensor", "unit": "uint8"},
+        "labels": {"kind": "mask", "files": "labels/{name}.tif", "classes": {1: "dark", 2: "bright"}, "ignore": [0]},
+        "split": {"kind": "blocks", "block": 16, "gap": 8, "folds": 2},
+    },
     "cell": 8,
     "patch_size": 8,
-    "split": {"kind": "blocks", "block": 16, "gap": 8, "folds": 2},
     "seeds": 2,
     "random_filters": 16,
 }
-WHOLE = {
-    **{key: DENSE[key] for key in ("source", "patch_size", "seeds", "random_filters")},
+WHOLE: dict[str, Any] = {
+    **{key: DENSE[key] for key in ("patch_size", "seeds", "random_filters")},
     "name": "whole",
-    "labels": {"kind": "pattern", "pattern": "^(?P<label>[a-z]+)_", "classes": ["dark", "bright"]},
+    "data": {
+        "source": DENSE["data"]["source"],
+        "labels": {"kind": "pattern", "pattern": "^(?P<label>[a-z]+)_", "classes": ["dark", "bright"]},
+        "tiles": {"size": 32},
+        "split": {"kind": "groups", "folds": 2},
+    },
     "readout": ["normed"],
-    "chip": {"size": 32, "stride": 32},
-    "split": {"kind": "groups", "folds": 2},
 }
 
 
@@ -66,8 +73,10 @@ def make(root: Path, names: tuple[str, ...] = ("dark_1", "dark_2", "bright_1", "
     return root
 
 
-def changed(raw: dict, **changes: object) -> ProbeConfig:
-    return probe_config_from_dict({**raw, **changes})
+def changed(raw: dict[str, Any], **changes: Any) -> ProbeConfig:
+    """With other keys; those of the data are put there."""
+    of_data = {key: changes.pop(key) for key in ("source", "labels", "split", "tiles") if key in changes}
+    return probe_config_from_dict({**raw, "data": {**raw["data"], **of_data}, **changes})
 
 
 def test_dense_probe_holds_blocks_out_and_keeps_the_gap(tmp_path: Path) -> None:
@@ -147,9 +156,9 @@ def test_test_data_blocks_are_held_out_inside_its_places(tmp_path: Path) -> None
 
 def test_majority_needs_its_share() -> None:
     mask = np.array([[1, 1, 2, 0], [1, 2, 0, 0]])
-    found = majority(mask, 2, {1: "a", 2: "b"}, [0], 0.5, "mask")
-    np.testing.assert_array_equal(found, [[0, np.nan]])
-    np.testing.assert_allclose(share_of_positive(mask, 2), [[1, 0.25]])
+    labels = LabelConfig("mask", "{name}.tif", classes={1: "a", 2: "b"}, ignore=[0])
+    np.testing.assert_array_equal(majority_classes(mask, 2, labels, 0.5, "mask"), [[0, np.nan]])
+    np.testing.assert_allclose(positive_shares(mask, 2), [[1, 0.25]])
 
 
 def test_fraction_regresses_and_reports_r2(tmp_path: Path) -> None:
@@ -158,7 +167,8 @@ def test_fraction_regresses_and_reports_r2(tmp_path: Path) -> None:
         write(path, (np.arange(64)[None, None] < 32).repeat(64, axis=1).astype(np.uint8))
     config = changed(
         DENSE,
-        labels={"kind": "fraction", "files": "labels/{name}.tif"},
+        labels={"kind": "mask", "files": "labels/{name}.tif"},
+        target="positive_share",
         metric="r2",
         cell=16,
         patch_size=8,
@@ -183,7 +193,7 @@ def test_nodata_cells_are_left_out(tmp_path: Path) -> None:
 
 def test_statistics_are_those_of_the_cell(tmp_path: Path) -> None:
     samples = prepare_probe(probe_config_from_dict(DENSE), make(tmp_path)).samples
-    features = band_statistics(samples, extended=True)
+    features = samples.gather(statistics_maps(samples.images, samples.cell_size, extended=True))
     image, (row, column) = samples.images[samples.image[77]], samples.cell[77] * 8
     cell = image.pixels[:, row : row + 8, column : column + 8].reshape(3, -1)
     wanted = [cell.mean(1), cell.std(1), cell.min(1), cell.max(1), *np.percentile(cell, (10, 25, 50, 75, 90), axis=1)]
@@ -192,10 +202,13 @@ def test_statistics_are_those_of_the_cell(tmp_path: Path) -> None:
 
 def test_random_convolutions_differ_by_seed_only(tmp_path: Path) -> None:
     samples = prepare_probe(probe_config_from_dict(DENSE), make(tmp_path)).samples
-    first = random_convolutions(samples, 8, 3, seed=0)
-    assert first.shape == (len(samples), 16)
-    np.testing.assert_array_equal(first, random_convolutions(samples, 8, 3, seed=0))
-    assert np.abs(first - random_convolutions(samples, 8, 3, seed=1)).max() > 0.01
+
+    def features(seed: int) -> np.ndarray:
+        return samples.gather(random_convolution_maps(samples.images, samples.cell_size, 8, 3, seed))
+
+    assert features(0).shape == (len(samples), 16)
+    np.testing.assert_array_equal(features(0), features(0))
+    assert np.abs(features(0) - features(1)).max() > 0.01
 
 
 @pytest.mark.parametrize("patch_size", [4, 8, 16])
@@ -226,7 +239,7 @@ def test_rare_classes_are_left_out_and_noted(tmp_path: Path) -> None:
 
 def test_a_declared_rule_decides_the_unit_and_says_so(tmp_path: Path) -> None:
     make(tmp_path)
-    source = {**DENSE["source"], "unit_rule": {"unit": "uint8", "at_least": 2}}
+    source = {**DENSE["data"]["source"], "unit_rule": {"unit": "uint8", "at_least": 2}}
     for path in (tmp_path / "images").iterdir():
         dark = path.stem == "dark_1"
         write(path, np.full((3, 64, 64), 0.5 if dark else 90, np.float32))
@@ -244,14 +257,14 @@ def test_too_few_groups_is_an_error_with_the_remedy(tmp_path: Path) -> None:
 def test_label_values_outside_the_classes_name_file_and_value(tmp_path: Path) -> None:
     make(tmp_path)
     write(tmp_path / "labels/dark_2.tif", np.full((1, 64, 64), 9, np.uint8))
-    with pytest.raises(ValueError, match=r"dark_2\.tif: label values \[9\]"):
+    with pytest.raises(ValueError, match=r"dark_2\.tif: values \[9\] are neither"):
         prepare_probe(probe_config_from_dict(DENSE), tmp_path)
 
 
 def test_a_mask_of_another_size_is_an_error(tmp_path: Path) -> None:
     make(tmp_path)
     write(tmp_path / "labels/dark_2.tif", np.ones((1, 32, 64), np.uint8))
-    with pytest.raises(ValueError, match=r"dark_2\.tif: label raster has 32 x 64 pixels"):
+    with pytest.raises(ValueError, match=r"dark_2\.tif has 32 x 64 pixels"):
         prepare_probe(probe_config_from_dict(DENSE), tmp_path)
 
 
@@ -274,7 +287,7 @@ def test_folder_labels(tmp_path: Path) -> None:
             write(tmp_path / f"images/{name}/{number}.tif", np.full((3, 32, 32), 90, np.uint8))
     config = changed(
         WHOLE,
-        source={**DENSE["source"], "files": "images/*/*.tif"},
+        source={**DENSE["data"]["source"], "files": "images/*/*.tif"},
         labels={"kind": "folder", "classes": ["dark", "bright"]},
         split={"kind": "groups", "folds": 2},
     )
@@ -286,15 +299,15 @@ def test_folder_labels(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"sead": 3}, "unknown key 'sead'; did you mean 'seeds'"),
-        ({"split": {"kind": "blocks", "blok": 32}}, "unknown key 'split.blok'; did you mean 'block'"),
+        ({"split": {"kind": "blocks", "blok": 32}}, "unknown key 'data.split.blok'; did you mean 'block'"),
         ({"split": {"kind": "blocks", "block": 30}}, "block 30 is no multiple of cell 8"),
-        ({"metric": "r2"}, "metric 'r2' does not fit labels of kind 'dense'"),
+        ({"metric": "r2"}, "metric 'r2' does not fit target 'class'"),
         ({"cell": None}, "need `cell`"),
         ({"readout": []}, "readout is empty"),
-        ({"chip": {"size": 20, "stride": 20}}, "multiples of cell 8"),
+        ({"tiles": {"size": 20}}, "multiples of cell 8"),
     ],
 )
-def test_a_wrong_configuration_says_what_is_wrong(changes: dict, message: str) -> None:
+def test_a_wrong_configuration_says_what_is_wrong(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         changed(DENSE, **changes)
 
@@ -314,7 +327,7 @@ def test_rgb_statistics_score_below_all_bands(repository: Path, data_dir: Path) 
     scores = []
     for name in ("terramesh_s2", "terramesh_s2_rgb"):
         config = replace(
-            load_probe_config(repository / f"configs/probe/{name}.yaml"), baselines=["band_statistics"], seeds=1
+            load_probe_config(repository / f"configs/probe/{name}.yaml"), baselines=["statistics"], seeds=1
         )
         rows = run_probe(config, data_dir, classifiers=("linear",)).rows
         scores.append(rows[0].scores["balanced_accuracy"].mean)

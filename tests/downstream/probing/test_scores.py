@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, mean_absolute_error, r2_score
 
-from skyweave.downstream.probing.scores import group_totals, metrics_from_totals, percentile_interval, resample_weights
+from skyweave.downstream.scoring.bootstrap import percentile_interval, resample_weights
+from skyweave.downstream.scoring.totals import group_totals, metrics_from_totals
 
 
 def test_class_metrics_match_scikit_learn() -> None:
     random = np.random.default_rng(0)
     target = random.integers(0, 4, 300)
     predicted = np.where(random.random(300) < 0.6, target, random.integers(0, 4, 300))
-    totals = group_totals(target, predicted.astype(float), random.integers(0, 20, 300), classes=4)
+    totals = group_totals(target, predicted.astype(float), random.integers(0, 20, 300), num_classes=4)
     values = metrics_from_totals(totals.sum(axis=0), 4)
     assert values["accuracy"] == pytest.approx(accuracy_score(target, predicted))
     assert values["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(target, predicted))
@@ -20,7 +21,7 @@ def test_class_metrics_match_scikit_learn() -> None:
 
 def test_a_class_that_never_occurs_does_not_count() -> None:
     target = np.array([0, 0, 1, 1])
-    totals = group_totals(target, np.array([0.0, 0, 1, 0]), np.arange(4), classes=5)
+    totals = group_totals(target, np.array([0.0, 0, 1, 0]), np.arange(4), num_classes=5)
     assert metrics_from_totals(totals.sum(axis=0), 5)["balanced_accuracy"] == pytest.approx(0.75)
 
 

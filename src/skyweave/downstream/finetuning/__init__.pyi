@@ -1,21 +1,27 @@
 from .config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
+from .dataset import LabelledData, load_labelled_dataset
+from .finetune import FinetuneConfig
 from .models.checkpoint import load_finetuned, save_finetuned
 from .models.finetuned_model import FinetunedModel
 from .run import FinetuneResult, finetune_model, with_rates
-from .scores import MAIN_METRIC
-from .tasks import Prediction
+from .tasks.base import TASKS, Prediction, Task, make_task
 
 __all__ = [
-    "MAIN_METRIC",
+    "TASKS",
+    "FinetuneConfig",
     "FinetuneResult",
     "FinetunedModel",
     "HeadConfig",
+    "LabelledData",
     "MethodConfig",
     "Prediction",
     "RecipeConfig",
+    "Task",
     "TrainingConfig",
     "finetune_model",
     "load_finetuned",
+    "load_labelled_dataset",
+    "make_task",
     "save_finetuned",
     "with_rates",
 ]

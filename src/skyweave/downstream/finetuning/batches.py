@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -12,10 +12,14 @@ from torch.utils.data import Dataset
 from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead
 from skyweave.downstream.finetuning.models.heads import HeadInputs
-from skyweave.downstream.finetuning.tasks import collate_targets, make_target
-from skyweave.downstream.labels.labelled_data import LabelledSample, Task, check_sample
+from skyweave.downstream.finetuning.tasks.base import Task
+from skyweave.downstream.labels.labelled_images import check_sample
+from skyweave.downstream.labels.sample import LabelledSample
 
 GIB = 2**30
+DEFAULT_CACHE_GIB = 4.0
+ORDER_STREAM, AUGMENTATION_STREAM = 1, 2
+"""Second words of the seeds, so that the order of the samples and their augmentation are independent."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +27,15 @@ class LabelledBatch:
     """Samples of the same sensors and size.
 
     Attributes:
-        inputs: one batch an observation; None where ``gathered`` is there.
-        gathered: what the head needs, computed before.
-        targets: see `skyweave.downstream.finetuning.tasks.collate_targets`.
+        inputs: one batch an observation; None where ``head_inputs`` is there.
+        head_inputs: what the head reads, computed before.
+        targets: of the task, see `skyweave.downstream.finetuning.tasks.base.Task.collate`.
         shape: (rows, columns) of the images.
         indices: of the samples.
     """
 
     inputs: tuple[SensorBatch, ...] | None
-    gathered: HeadInputs | None
+    head_inputs: HeadInputs | None
     targets: Any
     shape: tuple[int, int]
     indices: tuple[int, ...]
@@ -40,111 +44,142 @@ class LabelledBatch:
         return len(self.indices)
 
     def to(self, device: torch.device) -> "LabelledBatch":
-        """The same on another device."""
-        targets = [own.to(device) for own in self.targets] if isinstance(self.targets, list) else self.targets
+        """Return the same on another device.
+
+        Args:
+            device: where to.
+        """
+        is_list = isinstance(self.targets, list)
         return replace(
             self,
-            inputs=None if self.inputs is None else tuple(own.to(device) for own in self.inputs),
-            gathered=None if self.gathered is None else tuple(own.to(device) for own in self.gathered),
-            targets=targets if isinstance(targets, list) else targets.to(device),
+            inputs=None if self.inputs is None else tuple(batch.to(device) for batch in self.inputs),
+            head_inputs=None if self.head_inputs is None else tuple(values.to(device) for values in self.head_inputs),
+            targets=[target.to(device) for target in self.targets] if is_list else self.targets.to(device),
         )
 
 
 class SampleCache(Sequence[LabelledSample]):
-    """Samples, checked against the task, kept in memory up to a limit once they were read."""
+    """Samples, checked against the task, kept in memory up to a limit once they were read.
 
-    def __init__(self, samples: Sequence[LabelledSample], task: Task, cache_gib: float = 4.0) -> None:
+    Args:
+        samples: to be read.
+        task: whose kind their labels must be.
+        cache_gib: of memory.
+    """
+
+    def __init__(self, samples: Sequence[LabelledSample], task: Task, cache_gib: float = DEFAULT_CACHE_GIB) -> None:
         self.samples, self.task = samples, task
-        self._kept: dict[int, LabelledSample] = {}
-        self.cache_limit = cache_gib * GIB
-        self._room = self.cache_limit
+        self.max_bytes = cache_gib * GIB
+        self._cached: dict[int, LabelledSample] = {}
+        self._free_bytes = self.max_bytes
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: Any) -> Any:
-        """One sample; raises ``ValueError`` where its label does not fit."""
+    @overload
+    def __getitem__(self, index: int) -> LabelledSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[LabelledSample]: ...
+    def __getitem__(self, index: int | slice) -> "LabelledSample | list[LabelledSample]":
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        if index not in self._kept:
-            sample = check_sample(self.samples[index], self.task)
-            size = sum(own.pixels.nbytes + own.valid.nbytes for own in sample.observations)
-            if size > self._room:
+        if index not in self._cached:
+            sample = check_sample(self.samples[index], self.task.label_kind, len(self.task.classes))
+            size = sum(image.pixels.nbytes + image.valid.nbytes for image in sample.observations)
+            if size > self._free_bytes:
                 return sample
-            self._kept[index] = sample
-            self._room -= size
-        return self._kept[index]
+            self._cached[index] = sample
+            self._free_bytes -= size
+        return self._cached[index]
 
 
 class ImageBatches:
-    """Batches of images, mirrored and turned where asked."""
+    """Batches of images, mirrored and turned where asked.
 
-    def __init__(self, examples: SampleCache, augment: bool) -> None:
-        self.examples, self.augment = examples, augment
+    Args:
+        samples: checked.
+        augment: mirror and turn where a generator is given.
+    """
+
+    def __init__(self, samples: SampleCache, augment: bool) -> None:
+        self.samples, self.augment = samples, augment
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.samples)
 
-    def parts(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[LabelledBatch]:
-        """The samples, those of the same sensors and size together; augmented with a generator."""
+    def batches(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[LabelledBatch]:
+        """Return samples, those of the same sensors and size together.
+
+        Args:
+            indices: of the samples.
+            generator: augments; None: the samples as they are.
+        """
         groups: dict[Any, list[tuple[int, LabelledSample]]] = {}
         for index in indices:
-            sample = self.examples[index]
+            sample = self.samples[index]
             if generator is not None and self.augment:
-                sample = random_dihedral(sample, self.examples.task, generator)
-            key = tuple((own.sensor, own.shape) for own in sample.observations)
+                sample = random_dihedral(sample, self.samples.task, generator)
+            key = tuple((image.sensor, image.shape) for image in sample.observations)
             groups.setdefault(key, []).append((index, sample))
-        return [self._part(members) for members in groups.values()]
+        return [self._stack(members) for members in groups.values()]
 
-    def _part(self, members: list[tuple[int, LabelledSample]]) -> LabelledBatch:
+    def _stack(self, members: list[tuple[int, LabelledSample]]) -> LabelledBatch:
         samples = [sample for _, sample in members]
         inputs = tuple(
-            stack_observations(own) for own in zip(*(sample.observations for sample in samples), strict=True)
+            stack_observations(images) for images in zip(*(sample.observations for sample in samples), strict=True)
         )
-        task = self.examples.task
-        targets = collate_targets([make_target(sample, task) for sample in samples], task)
-        return LabelledBatch(
-            inputs, None, targets, samples[0].observations[0].shape, tuple(index for index, _ in members)
-        )
+        task = self.samples.task
+        targets = task.collate([task.target(sample) for sample in samples])
+        return LabelledBatch(inputs, None, targets, samples[0].observations[0].shape, tuple(i for i, _ in members))
 
 
 class FeatureBatches:
-    """What the head needs of every sample, computed once."""
+    """Batches of what the head reads of every sample, computed once.
 
-    def __init__(self, examples: SampleCache, network: EncoderWithHead, batch: int, device: torch.device) -> None:
-        self.task = examples.task
-        self.kept: list[HeadInputs] = [()] * len(examples)
-        self.targets: list[Tensor] = [torch.empty(0)] * len(examples)
-        self.shapes = [(0, 0)] * len(examples)
+    Args:
+        samples: checked.
+        network: whose encoder is frozen.
+        batch: samples that are encoded together.
+        device: where they are encoded.
+    """
+
+    def __init__(self, samples: SampleCache, network: EncoderWithHead, batch: int, device: torch.device) -> None:
+        self.task = samples.task
+        self.head_inputs: list[HeadInputs] = [()] * len(samples)
+        self.targets: list[Tensor] = [torch.empty(0)] * len(samples)
+        self.shapes = [(0, 0)] * len(samples)
         network.eval()
         with torch.no_grad():
-            for part in iterate_batches(ImageBatches(examples, False), batch):
-                assert part.inputs is not None
-                gathered = network.gather([own.to(device) for own in part.inputs])
-                for place, index in enumerate(part.indices):
+            for images in iterate_batches(ImageBatches(samples, False), batch):
+                assert images.inputs is not None
+                head_inputs = network.head_inputs([image.to(device) for image in images.inputs])
+                for row, index in enumerate(images.indices):
                     # half precision: features are normalised, and twice as many fit
-                    self.kept[index] = tuple(
-                        own[place].half() if own.is_floating_point() else own[place].clone() for own in gathered
+                    self.head_inputs[index] = tuple(
+                        values[row].half() if values.is_floating_point() else values[row].clone()
+                        for values in head_inputs
                     )
-                    self.targets[index] = part.targets[place]
-                    self.shapes[index] = part.shape
+                    self.targets[index] = images.targets[row]
+                    self.shapes[index] = images.shape
 
     def __len__(self) -> int:
-        return len(self.kept)
+        return len(self.head_inputs)
 
-    def parts(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[LabelledBatch]:
-        """The samples, those of the same size together."""
+    def batches(self, indices: Sequence[int], generator: np.random.Generator | None = None) -> list[LabelledBatch]:
+        """Return samples, those of the same size together.
+
+        Args:
+            indices: of the samples.
+            generator: not used: features are computed once, without augmentation.
+        """
         groups: dict[Any, list[int]] = {}
         for index in indices:
-            groups.setdefault((self.shapes[index], self.kept[index][0].shape), []).append(index)
+            groups.setdefault((self.shapes[index], self.head_inputs[index][0].shape), []).append(index)
         return [
             LabelledBatch(
                 None,
-                tuple(
-                    torch.stack([self.kept[index][place] for index in members])
-                    for place in range(len(self.kept[members[0]]))
-                ),
-                collate_targets([self.targets[index] for index in members], self.task),
+                tuple(torch.stack(values) for values in zip(*(self.head_inputs[i] for i in members), strict=True)),
+                self.task.collate([self.targets[i] for i in members]),
                 shape,
                 tuple(members),
             )
@@ -156,57 +191,48 @@ BatchSource = ImageBatches | FeatureBatches
 
 
 class StepDataset(Dataset[list[LabelledBatch]]):
-    """The batches of a training: which samples a step has, and how they are turned, is a function of seed and step."""
+    """The batches of a training: samples of a step and their augmentation are a function of seed and step.
 
-    def __init__(self, feed: BatchSource, batch: int, seed: int) -> None:
-        self.feed, self.batch, self.seed = feed, batch, seed
+    Args:
+        source: of the batches.
+        batch: samples a step.
+        seed: of order and augmentation.
+    """
+
+    def __init__(self, source: BatchSource, batch: int, seed: int) -> None:
+        self.source, self.batch, self.seed = source, batch, seed
 
     def __getitem__(self, step: int) -> list[LabelledBatch]:
-        """The batch of a step."""
-        length = len(self.feed)
+        length = len(self.source)
         indices = []
         for number in range(step * self.batch, (step + 1) * self.batch):
-            epoch, place = divmod(number, length)
-            indices.append(int(np.random.default_rng([self.seed, 1, epoch]).permutation(length)[place]))
-        return self.feed.parts(indices, np.random.default_rng([self.seed, 2, step]))
+            epoch, position = divmod(number, length)
+            order = np.random.default_rng([self.seed, ORDER_STREAM, epoch]).permutation(length)
+            indices.append(int(order[position]))
+        return self.source.batches(indices, np.random.default_rng([self.seed, AUGMENTATION_STREAM, step]))
 
 
-def iterate_batches(feed: BatchSource, batch: int) -> Iterator[LabelledBatch]:
-    """Every sample once, in order."""
-    for start in range(0, len(feed), batch):
-        yield from feed.parts(range(start, min(start + batch, len(feed))))
+def iterate_batches(source: BatchSource, batch: int) -> Iterator[LabelledBatch]:
+    """Yield every sample once, in order.
+
+    Args:
+        source: of the batches.
+        batch: samples that are read together; a batch has fewer where their sizes differ.
+    """
+    for start in range(0, len(source), batch):
+        yield from source.batches(range(start, min(start + batch, len(source))))
 
 
 def random_dihedral(sample: LabelledSample, task: Task, generator: np.random.Generator) -> LabelledSample:
-    """One of the eight mirror and quarter-turn images (of four where the image is no square); boxes go along."""
-    rows, columns = sample.observations[0].shape
+    """Return one of the eight mirror and quarter-turn images (of four where the image is no square), with its label.
+
+    Args:
+        sample: as it was.
+        task: knows how its label is mirrored and turned.
+        generator: draws the image.
+    """
     mirrored = bool(generator.random() < 0.5)
-    turns = int(generator.integers(4))
-    if any(own.shape[0] != own.shape[1] for own in sample.observations):
-        turns = 2 * (turns // 2)
-
-    def of(values: np.ndarray) -> np.ndarray:
-        values = values[..., ::-1] if mirrored else values
-        return np.ascontiguousarray(np.rot90(values, turns, (-2, -1)))
-
-    observations = tuple(
-        replace(own, pixels=of(own.pixels), valid=of(own.valid), geometry=None) for own in sample.observations
-    )
-    label = np.asarray(sample.label)
-    if task.kind in ("segmentation", "change", "regression"):
-        label = of(label)
-    elif task.kind == "detection":
-        label = dihedral_boxes(label, rows, columns, mirrored, turns)
-    return replace(sample, observations=observations, label=label)
-
-
-def dihedral_boxes(boxes: np.ndarray, rows: int, columns: int, mirrored: bool, turns: int) -> np.ndarray:
-    """Boxes (number, 5 or more) of an image that was mirrored left-right, then turned counter-clockwise."""
-    boxes = np.array(boxes, np.float32)
-    if mirrored:
-        boxes[:, [0, 2]] = columns - boxes[:, [2, 0]]
-    for _ in range(turns):
-        left, top, right, bottom = boxes[:, :4].T.copy()
-        boxes[:, :4] = np.stack([top, columns - right, bottom, columns - left], axis=1)
-        rows, columns = columns, rows
-    return boxes
+    quarter_turns = int(generator.integers(4))
+    if any(image.shape[0] != image.shape[1] for image in sample.observations):
+        quarter_turns = 2 * (quarter_turns // 2)
+    return task.dihedral(sample, mirrored, quarter_turns)

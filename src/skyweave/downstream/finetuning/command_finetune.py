@@ -1,4 +1,4 @@
-"""``skyweave finetune``: a backbone adapted to labelled data."""
+"""``skyweave finetune``: a backbone fine-tuned on labelled data."""
 
 import argparse
 import json
@@ -9,13 +9,17 @@ from skyweave.core.run_arguments import add_run_arguments
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its options."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of ``skyweave``.
+    """
     parser = subparsers.add_parser(
         "finetune",
-        help="adapt a backbone to labelled data",
-        description="Adapt a backbone to your labels: image classes, masks, values, change between two dates, boxes. "
-        "Frozen, fully, its last blocks, or by low-rank additions. Writes weights that `load_adapted` reads, scores of "
-        "the test part and, with --report, a page that shows them. A stopped run goes on with --resume.",
+        help="fine-tune a backbone on labelled data",
+        description="Fine-tune a backbone on your labels: image classes, masks, values, change between two dates, "
+        "boxes. Frozen, fully, its last blocks, or by low-rank additions. Writes weights that `skyweave.load` reads, "
+        "scores of the test part and, with --report, a page that shows them. A stopped run goes on with --resume.",
     )
     add_run_arguments(
         parser, "configs/finetune/*.yaml", "folder that the configuration's paths start from", "method.kind=lora"
@@ -27,13 +31,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Adapt, and tell the scores."""
+    """Fine-tune, and print the scores.
+
+    Args:
+        args: of the command line.
+    """
     from rich.console import Console
 
     from skyweave.downstream.finetuning.finetune import finetune
+    from skyweave.downstream.json_output import finite_json
 
     with Console(stderr=True).status("reading") as status:
-        done = finetune(
+        output = finetune(
             args.config,
             args.data,
             args.output,
@@ -41,20 +50,20 @@ def run(args: argparse.Namespace) -> int:
             args.resume,
             args.report,
             args.device,
-            report=lambda line: status.update(line),
+            log=lambda line: status.update(line),
         )
     if args.json:
-        json.dump(_finite(done.scores), sys.stdout, indent=1)
+        json.dump(finite_json(output.scores), sys.stdout, indent=1)
         print()
         return 0
-    _tell(done.scores)
-    for path in (done.weights, done.report):
+    _print_scores(output.scores)
+    for path in (output.weights, output.report):
         if path is not None:
             print(path)
     return 0
 
 
-def _tell(scores: dict[str, Any]) -> None:
+def _print_scores(scores: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -62,8 +71,8 @@ def _tell(scores: dict[str, Any]) -> None:
     for column in ("score", "mean", "spread over seeds"):
         table.add_column(column, justify="left" if column == "score" else "right")
     for name, mean in scores["mean"].items():
-        spread = scores["spread"][name]
-        table.add_row(name, f"{mean:.3f}", "" if spread is None else f"{spread:.3f}")
+        deviation = scores["spread"][name]
+        table.add_row(name, f"{mean:.3f}", "" if deviation is None else f"{deviation:.3f}")
     console = Console()
     console.print(table)
     first = next(iter(scores["runs"].values()))
@@ -71,12 +80,3 @@ def _tell(scores: dict[str, Any]) -> None:
     console.print(f"trained {first['trained']:,} of {first['parameters']:,} weights ({share:.2g} %)", highlight=False)
     for note in first["notes"]:
         console.print(f"note: {note}", style="dim", highlight=False)
-
-
-def _finite(value: Any) -> Any:
-    """NaN has no place in JSON."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value != value else value

@@ -1,15 +1,14 @@
-"""How a backbone is adapted: which weights learn, through which head, for how long."""
+"""How a backbone is fine-tuned: which weights learn, through which head, for how long."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from skyweave.core.errors import ConfigError
-from skyweave.downstream.labels.labelled_data import Task
+from skyweave.downstream.finetuning.tasks.base import Task
+from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting
 
 MethodKind = Literal["frozen", "full", "last", "lora", "scratch", "unet"]
 HeadKind = Literal["auto", "linear", "attentive", "pyramid", "upernet"]
-ClassWeights = Literal["none", "root", "balanced"]
-IMAGE_TASKS = ("classification", "multilabel")
 IMAGE_HEADS = ("linear", "attentive")
 DENSE_HEADS = ("linear", "pyramid", "upernet")
 
@@ -59,6 +58,11 @@ class MethodConfig:
             raise ConfigError(f"method.layer_decay is {self.layer_decay}; use a number above 0 and up to 1 (no decay)")
 
     @property
+    def decay_by_layer(self) -> float:
+        """Factor of the learning rate from a block to the one below; 1 for methods whose layers learn alike."""
+        return self.layer_decay if self.kind in ("full", "last") else 1.0
+
+    @property
     def starts_with_head(self) -> bool:
         """Whether the head is trained on frozen features before anything else is."""
         return self.kind == "frozen" or (self.head_first and self.kind in ("full", "last", "lora"))
@@ -87,16 +91,20 @@ class HeadConfig:
         _positive("head.channels", self.channels)
 
     def resolved(self, task: Task) -> str:
-        """The head's kind for a task. Raises ``ValueError`` where it cannot serve it."""
-        image = task.kind in IMAGE_TASKS
+        """Return the head's kind for a task.
+
+        Args:
+            task: that the head serves.
+
+        Raises:
+            ConfigError: it cannot serve the task.
+        """
         if self.kind == "auto":
-            return "linear" if image else "pyramid"
-        valid = IMAGE_HEADS if image else DENSE_HEADS
+            return "pyramid" if task.is_dense else "linear"
+        valid = DENSE_HEADS if task.is_dense else IMAGE_HEADS
         if self.kind not in valid:
-            raise ConfigError(
-                f"head {self.kind!r} cannot serve {task.kind} ({'one answer an image' if image else 'dense answers'}); "
-                f"use one of {', '.join(valid)}"
-            )
+            form = "an output a pixel" if task.is_dense else "one output an image"
+            raise ConfigError(f"head {self.kind!r} cannot serve {task.kind} ({form}); use one of {', '.join(valid)}")
         return self.kind
 
 
@@ -138,7 +146,7 @@ class TrainingConfig:
     warmup: float = 0.1
     evaluations: int = 10
     patience: int = 4
-    class_weights: ClassWeights = "none"
+    class_weights: ClassWeighting = "none"
     dice: float = 0.0
     augment: bool = True
     test_time_flips: bool = False
@@ -171,7 +179,14 @@ class RecipeConfig:
     patch_size: int | None = None
 
     def head_decay(self, task: Task) -> float:
-        """Weight decay of the head on frozen features. Raises ``ValueError`` where a step of it would be too large."""
+        """Return the weight decay of the head on frozen features.
+
+        Args:
+            task: that the head serves.
+
+        Raises:
+            ConfigError: a step of it would turn the weights round.
+        """
         if self.head.resolved(task) != "linear":
             return self.training.weight_decay
         decay, fastest = self.training.linear_weight_decay, max(self.rates(head=True))
@@ -183,7 +198,11 @@ class RecipeConfig:
         return decay
 
     def rates(self, head: bool) -> tuple[float, ...]:
-        """Learning rates to try, of the head on frozen features or of the network."""
+        """Return the learning rates to try.
+
+        Args:
+            head: of the head on frozen features; else of the network.
+        """
         chosen = self.training.head_learning_rates if head else self.training.learning_rates
         return tuple(chosen) or DEFAULT_LEARNING_RATES["frozen" if head else self.method.kind]
 

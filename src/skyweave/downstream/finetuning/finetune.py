@@ -1,4 +1,4 @@
-"""``skyweave finetune``: one YAML to an adapted model, its scores and a report."""
+"""``skyweave finetune``: one YAML to a fine-tuned model, its scores and a report."""
 
 import json
 import statistics
@@ -12,13 +12,12 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
+from skyweave.downstream.finetuning.dataset import LabelledData, load_labelled_dataset
 from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
 from skyweave.downstream.finetuning.module import Log
 from skyweave.downstream.finetuning.run import FinetuneResult, finetune_model, with_rates
-from skyweave.downstream.finetuning.scores import MAIN_METRIC
+from skyweave.downstream.finetuning.tasks.base import TASKS, Task, make_task
 from skyweave.downstream.labels.config import LabelledDataConfig
-from skyweave.downstream.labels.dataset import load_labelled_dataset
-from skyweave.downstream.labels.labelled_data import LabelledData
 from skyweave.training.run_dir import CONFIG_FILE
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -31,13 +30,20 @@ class FinetuneConfig:
     """A run, from one YAML in ``configs/finetune``.
 
     Attributes:
+        name: of the run and its weights.
+        task: what is predicted: a name in `skyweave.downstream.finetuning.tasks.base.TASKS`.
         data: images, labels and their split.
         weights: of the backbone: a shipped name or a file.
+        method: which weights learn.
+        head: what turns features into predictions.
+        training: for how long and how fast.
+        patch_size: pixels per patch side that the backbone is asked for; None for its own.
         fraction: share of the training samples.
         seeds: repetitions; learning rates are chosen by the first, the model of the best validation is kept.
     """
 
     name: str
+    task: str
     data: LabelledDataConfig
     weights: str = "tiny"
     method: MethodConfig = field(default_factory=MethodConfig)
@@ -48,18 +54,35 @@ class FinetuneConfig:
     seeds: list[int] = field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ConfigError(f"there is no task {self.task!r}; use one of {', '.join(TASKS)}")
+        TASKS[self.task].check_data(self.data)
         if not self.seeds:
             raise ConfigError("seeds is empty; name at least one")
 
     @property
     def recipe(self) -> RecipeConfig:
-        """How to adapt."""
+        """How to fine-tune."""
         return RecipeConfig(self.method, self.head, self.training, self.patch_size)
+
+    def make_task(self) -> Task:
+        """Return the task with the classes of the labels.
+
+        Raises:
+            ConfigError: too few classes.
+        """
+        return make_task(self.task, self.name, self.data.labels.class_names)
 
 
 @dataclass(frozen=True)
 class FinetuneOutput:
-    """What was written, and the scores: a run's by seed, and their mean."""
+    """What was written.
+
+    Attributes:
+        weights: path of the weights; their card is beside them.
+        report: path of the page, where it was asked for.
+        scores: what ``scores.json`` holds: of each seed, and their mean.
+    """
 
     weights: Path
     report: Path | None
@@ -74,9 +97,9 @@ def finetune(
     resume: bool = False,
     with_report: bool = False,
     device: str = "cpu",
-    report: Log | None = None,
+    log: Log | None = None,
 ) -> FinetuneOutput:
-    """Adapt a backbone to the data that a configuration names.
+    """Fine-tune a backbone on the data that a configuration names.
 
     Args:
         file: configuration, see `FinetuneConfig`.
@@ -86,86 +109,90 @@ def finetune(
         resume: go on with a stopped run: trainings that are done are not done again, the others go on from their last
             checkpoint.
         with_report: write ``report.html`` too.
-        report: called with a line now and then.
+        device: where it runs.
+        log: called with a line now and then.
 
     Raises:
-        FileExistsError, FileNotFoundError, ValueError: as `skyweave.downstream.finetuning.run.finetune_model` and `load_labelled_dataset`; an output
-            that holds a run already, or none to resume.
+        FileExistsError: an output that holds a run already.
+        FileNotFoundError: no configuration, image or table; no run to resume.
+        ConfigError, DataError, TrainingError: as `skyweave.downstream.finetuning.run.finetune_model` and
+            `skyweave.downstream.finetuning.dataset.load_labelled_dataset`.
     """
     config = load_config_file(file, FinetuneConfig, changes)
-    recipe = config.recipe
     _start(output, asdict(config), resume)
-    labelled = load_labelled_dataset(config.data, data, config.name)
+    labelled = load_labelled_dataset(config.data, config.make_task(), data)
+    runs = _run_seeds(config, labelled, output, device, log or (lambda line: None))
+    best = max(runs, key=lambda seed: runs[seed].validation)
+    scores = _summary(config, runs, best)
+    training = {"config": asdict(config), "seed": best, "seconds": round(runs[best].seconds)}
+    save_finetuned(output / WEIGHTS_FILE, runs[best].model, config.name, training=training, metrics=runs[best].scores)
+    with write_aside(output / SCORES_FILE) as aside:
+        aside.write_text(json.dumps(scores, indent=1) + "\n")
+    if not with_report:
+        return FinetuneOutput(output / WEIGHTS_FILE, None, scores)
+    from skyweave.downstream.finetuning.report.report import write_report
+
+    report = write_report(output / REPORT_FILE, labelled, runs[best], scores)
+    return FinetuneOutput(output / WEIGHTS_FILE, report, scores)
+
+
+def _run_seeds(
+    config: FinetuneConfig, data: LabelledData, output: Path, device: str, log: Log
+) -> dict[int, FinetuneResult]:
+    """Return the result of each seed; further ones use the learning rates that the first chose."""
+    recipe = config.recipe
     backbone = None if config.method.kind == "unet" else load_encoder(config.weights, device)
     runs: dict[int, FinetuneResult] = {}
-    say = report or (lambda line: None)
     for seed in config.seeds:
-        folder = output / "runs" / f"seed-{seed}"
-        found = finetune_model(
-            labelled,
+        runs[seed] = finetune_model(
+            data,
             backbone,
             recipe,
             seed=seed,
             fraction=config.fraction,
             device=device,
-            output=folder,
-            report=lambda line, seed=seed: say(f"seed {seed}, {line}"),  # type: ignore[misc]
+            output=output / "runs" / f"seed-{seed}",
+            log=lambda line, seed=seed: log(f"seed {seed}, {line}"),  # type: ignore[misc]  # mypy: a default in a lambda
         )
-        recipe = with_rates(recipe, found.rates)
-        runs[seed] = found
-    best = max(runs, key=lambda seed: runs[seed].validation)
-    written = _scores(config, runs, best)
-    training = {"config": asdict(config), "seed": best, "seconds": round(runs[best].seconds)}
-    save_finetuned(output / WEIGHTS_FILE, runs[best].model, config.name, training=training, metrics=runs[best].scores)
-    with write_aside(output / SCORES_FILE) as aside:
-        aside.write_text(json.dumps(written, indent=1) + "\n")
-    return FinetuneOutput(
-        output / WEIGHTS_FILE, _report(output, config, labelled, runs[best], written, with_report), written
-    )
+        recipe = with_rates(recipe, runs[seed].rates)
+    return runs
 
 
-def _scores(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int) -> dict[str, Any]:
-    first = next(iter(runs.values()))
-    names = list(first.scores)
+def _summary(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int) -> dict[str, Any]:
+    """Return what ``scores.json`` holds."""
+    by_name = {name: [run.scores[name] for run in runs.values()] for name in runs[best].scores}
     return {
         "name": config.name,
-        "main": MAIN_METRIC[config.data.task],
+        "main": TASKS[config.task].main_metric,
         "method": config.method.kind,
-        "mean": {name: statistics.fmean(run.scores[name] for run in runs.values()) for name in names},
-        "spread": {
-            name: statistics.stdev([run.scores[name] for run in runs.values()]) if len(runs) > 1 else None
-            for name in names
-        },
+        "mean": {name: statistics.fmean(values) for name, values in by_name.items()},
+        "spread": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in by_name.items()},
         "kept": best,
         "runs": {str(seed): run.to_dict() for seed, run in runs.items()},
     }
 
 
-def _report(
-    output: Path, config: FinetuneConfig, data: LabelledData, run: FinetuneResult, written: dict[str, Any], wanted: bool
-) -> Path | None:
-    if not wanted:
-        return None
-    from skyweave.downstream.finetuning.report.report import write_report
-
-    return write_report(output / REPORT_FILE, data, run, written)
-
-
 def _start(output: Path, config: dict[str, Any], resume: bool) -> None:
     """Keep the configuration, or check that a run can go on."""
-    kept = output / CONFIG_FILE
-    if kept.exists() and not resume:
+    path = output / CONFIG_FILE
+    if path.exists() and not resume:
         raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
-    if resume and not kept.exists():
+    if resume and not path.exists():
         raise FileNotFoundError(f"{output} holds no run to resume; start without --resume")
-    now = json.loads(json.dumps(config))
     if resume:
-        before = json.loads(kept.read_text())
-        differing = [key for key in now if now[key] != before.get(key)]
-        if differing:
-            raise ConfigError(
-                f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
-                "one, or start a new folder"
-            )
-    with write_aside(kept) as aside:
+        _check_same(output, config)
+    with write_aside(path) as aside:
         aside.write_text(json.dumps(config, indent=1))
+
+
+def _check_same(output: Path, config: dict[str, Any]) -> None:
+    try:
+        before = json.loads((output / CONFIG_FILE).read_text())
+        differing = [key for key, value in json.loads(json.dumps(config)).items() if value != before.get(key)]
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"{output / CONFIG_FILE} cannot be read ({error}); start a new folder") from error
+    if differing:
+        raise ConfigError(
+            f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
+            "one, or start a new folder"
+        )

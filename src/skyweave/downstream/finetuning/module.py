@@ -1,26 +1,24 @@
-"""One training: the Lightning module, its optimiser, and the callback that keeps what validates best."""
+"""One training: the Lightning module, and what it predicts of a batch."""
 
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from skyweave.downstream.finetuning.batches import BatchSource, LabelledBatch, StepDataset, iterate_batches
 from skyweave.downstream.finetuning.config import TrainingConfig
 from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel
-from skyweave.downstream.finetuning.scores import MAIN_METRIC, compute_scores
-from skyweave.downstream.finetuning.tasks import Prediction, compute_loss, probabilities
-from skyweave.downstream.labels.labelled_data import LabelledSample, Task
+from skyweave.downstream.finetuning.tasks.base import Prediction
 from skyweave.training.module import SkyweaveModule, StepLoss
 from skyweave.training.optim import OptimiserConfig
 
 Log = Callable[[str], None]
+"""Called with a line now and then."""
+BLOCK_NUMBER = re.compile(r"\bblocks\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class Schedule:
     """The numbers of one training.
 
     Attributes:
+        steps: of the optimiser.
         learning_rate: peak.
         layer_decay: the learning rate of a block is that of the one above it times this.
         seed: of the order of the samples.
@@ -40,17 +39,25 @@ class Schedule:
 
 
 class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
-    """A model under Lightning."""
+    """A model to be fine-tuned, under Lightning.
+
+    Args:
+        model: of which the parameters that require a gradient learn.
+        source: of the training batches.
+        training: optimiser and losses.
+        schedule: steps and rates.
+        class_weights: (classes,) of the loss.
+    """
 
     fused = False
 
     def __init__(
         self,
         model: FinetunedModel,
-        feed: BatchSource,
+        source: BatchSource,
         training: TrainingConfig,
         schedule: Schedule,
-        weights: Tensor | None,
+        class_weights: Tensor | None,
     ) -> None:
         super().__init__(
             OptimiserConfig(
@@ -67,8 +74,8 @@ class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
             f"The learning rate of {model.task.name} was {schedule.learning_rate:g}: use smaller learning rates, or "
             "look for broken pixels"
         )
-        self.model, self.feed, self.training_config, self.schedule = model, feed, training, schedule
-        self.class_weights = weights
+        self.model, self.source, self.training_config, self.schedule = model, source, training, schedule
+        self.class_weights = class_weights
 
     def step_loss(self, batch: list[LabelledBatch]) -> StepLoss:
         """Return the mean loss of a batch.
@@ -80,9 +87,8 @@ class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         total = torch.zeros((), device=self.device)
         for part in batch:
-            logits = batch_logits(self.model, part)
-            targets = standardise_targets(self.model, part.targets)
-            total = total + compute_loss(self.model.task, logits, targets, weights, dice) * len(part) / count
+            loss = self.model.loss(batch_logits(self.model, part), part.targets, weights, dice)
+            total = total + loss * len(part) / count
         return StepLoss(total, count)
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -90,159 +96,94 @@ class FinetuneModule(SkyweaveModule[list[LabelledBatch]]):
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
-                share = _share(name, self.model, self.schedule.layer_decay)
+                share = rate_share(name, self.model, self.schedule.layer_decay)
                 groups.setdefault(self.schedule.learning_rate * share, []).append(parameter)
         return [(parameters, rate) for rate, parameters in groups.items()]
 
     def train_dataloader(self) -> "DataLoader[Any]":
         """Return the batches from where the run stands: Lightning's hook."""
-        return self.resumable_loader(StepDataset(self.feed, self.training_config.batch, self.schedule.seed))
-
-
-class BestWeightsCallback(Callback):
-    """Scores validation now and then, keeps the best weights, and stops where they no longer get better.
-
-    Args:
-        start: the weights before the first step, and what they score: what a head could do already is not lost. None
-            for weights that nothing has trained: their luck on a small validation part is no merit.
-    """
-
-    def __init__(
-        self,
-        validation: "Validator",
-        start: tuple[tuple[float, float], dict[str, Tensor]] | None,
-        every: int,
-        last: int,
-        patience: int,
-        report: Log,
-    ) -> None:
-        self.validation, self.every, self.last, self.patience, self.report = validation, every, last, patience, report
-        self.best, self.weights = start or ((-math.inf, -math.inf), {})
-        self.waited = 0
-        self.seen = 0
-        self.history: list[list[float]] = [[0, self.best[0]]] if start else []
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
-        """Lightning's hook."""
-        step = trainer.global_step
-        if step == self.seen or (step % self.every and step != self.last):
-            return
-        self.seen = step
-        best = self.validation.measure(pl_module.model)
-        score = best[0]
-        self.history.append([step, score])
-        pl_module.log("validation", score, batch_size=1)
-        self.report(f"step {step} of {self.last}, validation {self.validation.name} {score:.3f}")
-        if best > self.best or not self.weights:
-            self.best, self.waited = best, 0
-            self.weights = trained_state(pl_module.model)
-        else:
-            self.waited += 1
-            trainer.should_stop = trainer.should_stop or self.waited >= self.patience
-
-    def state_dict(self) -> dict[str, Any]:
-        """Lightning's hook."""
-        kept = ("best", "weights", "waited", "seen", "history")
-        return {name: getattr(self, name) for name in kept}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Lightning's hook."""
-        for name, value in state_dict.items():
-            setattr(self, name, tuple(value) if name == "best" else value)
-
-
-@dataclass(frozen=True)
-class Validator:
-    """Samples to choose by, with the labels."""
-
-    task: Task
-    feed: BatchSource
-    samples: Sequence[LabelledSample]
-    batch: int
-
-    @property
-    def name(self) -> str:
-        """Of the score."""
-        return MAIN_METRIC[self.task.kind]
-
-    @torch.no_grad()
-    def measure(self, model: FinetunedModel) -> tuple[float, float]:
-        """The score, and minus the mean loss: small validation parts tie on the score often, and the loss decides.
-
-        A part without any positive label scores 0.
-        """
-        model.eval()
-        device = model.target_mean.device
-        found: dict[int, Prediction] = {}
-        total = 0.0
-        for part in iterate_batches(self.feed, self.batch):
-            part = part.to(device)
-            answer = batch_logits(model, part)
-            total += float(compute_loss(self.task, answer, standardise_targets(model, part.targets))) * len(part)
-            own = model.predictions(probabilities(self.task, answer))
-            found.update(zip(part.indices, own, strict=True))
-        model.train()
-        score = compute_scores(self.task, [found[index] for index in range(len(found))], self.samples)[self.name]
-        return (score if math.isfinite(score) else 0.0), -total / len(found)
+        return self.resumable_loader(StepDataset(self.source, self.training_config.batch, self.schedule.seed))
 
 
 @torch.no_grad()
-def predict_samples(model: FinetunedModel, feed: BatchSource, batch: int) -> list[Prediction]:
-    """A prediction for every sample of a feed, in order."""
+def predict_samples(model: FinetunedModel, source: BatchSource, batch: int) -> list[Prediction]:
+    """Return a prediction for every sample of a source, in order.
+
+    Args:
+        model: as trained.
+        source: of the batches.
+        batch: samples that are predicted together.
+    """
     training = model.training
     model.eval()
     device = model.target_mean.device
-    found: dict[int, Prediction] = {}
-    for part in iterate_batches(feed, batch):
+    predictions: dict[int, Prediction] = {}
+    for part in iterate_batches(source, batch):
         part = part.to(device)
-        if part.gathered is None:
+        if part.head_inputs is None:
             assert part.inputs is not None
-            own = model.predictions(model.likelihoods(part.inputs))
+            decoded = model.decode(model.probabilities(part.inputs))
         else:
-            own = model.predictions(probabilities(model.task, batch_logits(model, part)))
-        found.update(zip(part.indices, own, strict=True))
+            decoded = model.decode(model.task.probabilities(batch_logits(model, part)))
+        predictions.update(zip(part.indices, decoded, strict=True))
     model.train(training)
-    return [found[index] for index in range(len(feed))]
+    return [predictions[index] for index in range(len(source))]
 
 
-def batch_logits(model: FinetunedModel, part: LabelledBatch) -> Tensor:
-    """From images, or from what was gathered of them before."""
-    if part.gathered is None:
-        assert part.inputs is not None
-        answer: Tensor = model(part.inputs)
-        return answer
+def batch_logits(model: FinetunedModel, batch: LabelledBatch) -> Tensor:
+    """Return the logits of a batch, from images or from what the head reads of them.
+
+    Args:
+        model: on the batch's device.
+        batch: of images, or of head inputs.
+
+    Returns:
+        (batch, outputs) or (batch, outputs, rows, columns).
+    """
+    if batch.head_inputs is None:
+        assert batch.inputs is not None
+        logits: Tensor = model(batch.inputs)
+        return logits
     assert isinstance(model.network, EncoderWithHead)
-    gathered = tuple(own.float() if own.is_floating_point() else own for own in part.gathered)
-    return model.network.answer(gathered, part.shape)
-
-
-def standardise_targets(model: FinetunedModel, targets: Any) -> Any:
-    """Values of a regression as the network answers them; other targets as they are."""
-    return (targets - model.target_mean) / model.target_std if model.task.kind == "regression" else targets
+    head_inputs = tuple(values.float() if values.is_floating_point() else values for values in batch.head_inputs)
+    return model.network.logits(head_inputs, batch.shape)
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights that learn."""
-    return {name: own.detach().clone() for name, own in model.named_parameters() if own.requires_grad}
+    """Return a copy of the weights that learn, by name.
+
+    Args:
+        model: of which some parameters require a gradient.
+    """
+    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
 
 
 def load_trained(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Put back what `trained_state` gave."""
-    own = dict(model.named_parameters())
+    """Put back what `trained_state` returned.
+
+    Args:
+        model: changed in place.
+        state: weights by name.
+    """
+    parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in state.items():
-            own[name].copy_(value)
+            parameters[name].copy_(value)
 
 
-def _share(name: str, model: FinetunedModel, decay: float) -> float:
-    """The part of the learning rate that a parameter has: heads 1, the topmost block ``decay``, and so on down."""
+def rate_share(name: str, model: FinetunedModel, decay: float) -> float:
+    """Return the part of the learning rate that a parameter has: heads 1, the topmost block ``decay``, and so on down.
+
+    Args:
+        name: of the parameter in the model.
+        model: that it is in.
+        decay: from a block to the one below, 0 to 1.
+    """
     if decay == 1.0 or not name.startswith("network.backbone."):
         return 1.0
-    depth = 1 + max(
-        (int(found[1]) for own, _ in model.named_parameters() if (found := re.search(r"\bblocks\.(\d+)\.", own))),
-        default=-1,
-    )
-    found = re.search(r"\bblocks\.(\d+)\.", name)
-    if found:
-        return float(decay ** (depth - int(found[1])))
+    blocks = (BLOCK_NUMBER.search(other) for other, _ in model.named_parameters())
+    depth = 1 + max((int(match[1]) for match in blocks if match), default=-1)
+    match = BLOCK_NUMBER.search(name)
+    if match:
+        return float(decay ** (depth - int(match[1])))
     return float(decay if ".norm." in name else decay ** (depth + 1))

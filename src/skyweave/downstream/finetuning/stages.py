@@ -1,4 +1,4 @@
-"""A stage of an adaptation: a short training with each learning rate, then the whole one with the best."""
+"""A stage of a fine-tuning: a short training with each learning rate, then the whole one with the best."""
 
 import json
 from collections.abc import Sequence
@@ -12,16 +12,9 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.downstream.finetuning.batches import BatchSource
 from skyweave.downstream.finetuning.config import TrainingConfig
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
-from skyweave.downstream.finetuning.module import (
-    BestWeightsCallback,
-    FinetuneModule,
-    Log,
-    Schedule,
-    Validator,
-    load_trained,
-    trained_state,
-)
-from skyweave.downstream.labels.labelled_data import LabelledSample
+from skyweave.downstream.finetuning.module import FinetuneModule, Log, Schedule, load_trained, trained_state
+from skyweave.downstream.finetuning.validation import BestWeightsCallback, Score, Validator
+from skyweave.downstream.labels.sample import LabelledSample
 from skyweave.training.run_dir import LAST_CHECKPOINT
 from skyweave.training.trainer import TrainerConfig, fit
 
@@ -31,67 +24,93 @@ BEST_FILE = "best.safetensors"
 
 @dataclass(frozen=True)
 class TrainingStage:
-    """What the trainings of an adaptation share.
+    """What the trainings of a fine-tuning share.
 
     Attributes:
-        weights: of the classes.
+        training: optimiser, batches, losses.
+        class_weights: (classes,) of the loss.
+        seed: of the order of the samples and their augmentation.
         output: folder of checkpoints; trainings that are done are not done again, and one that was stopped goes on.
+        log: called with a line now and then.
     """
 
     training: TrainingConfig
-    weights: Tensor | None
+    class_weights: Tensor | None
     seed: int
     output: Path | None
-    say: Log
+    log: Log
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What came out of a stage.
+
+    Attributes:
+        learning_rate: that was used.
+        validation: the best validation score.
+        history: (step, validation score) of the whole training.
+    """
+
+    learning_rate: float
+    validation: float
+    history: list[list[float]]
 
 
 def train_stage(
     stage: TrainingStage,
     model: FinetunedModel,
-    feeds: tuple[BatchSource, BatchSource],
+    sources: tuple[BatchSource, BatchSource],
     validation: Sequence[LabelledSample],
     name: str,
     rates: Sequence[float],
     steps: int,
     layer_decay: float = 1.0,
-    able: bool = False,
-) -> tuple[float, float, list[list[float]]]:
+    initialised: bool = False,
+) -> StageResult:
     """Train what learns in the model, in place, and leave its best weights there.
 
     Args:
-        feeds: of training and of validation.
+        stage: what all trainings share.
+        model: changed in place.
+        sources: of training and of validation batches.
+        validation: samples, in the order of their source.
+        name: of the stage, for folders and log.
         rates: learning rates to try; the best after ``sweep_share`` of the steps is used.
-        able: the model was trained already, and is kept where training does not make it better.
+        steps: of the whole training.
+        layer_decay: see `Schedule`.
+        initialised: the model was trained already, and is kept where training does not make it better.
 
-    Returns:
-        The learning rate, its best validation score, and (step, score) of the whole training.
+    Raises:
+        TrainingError: a loss that is not finite.
     """
     start = trained_state(model)
-    scorer = Validator(model.task, feeds[1], validation, stage.training.batch)
+    validator = Validator(model.task, sources[1], validation, stage.training.batch)
     rate = rates[0]
     if len(rates) > 1:
-        short = max(1, round(stage.training.sweep_share * steps))
-        found = []
-        for one in rates:
+        short_steps = max(1, round(stage.training.sweep_share * steps))
+        scores = []
+        for candidate in rates:
             load_trained(model, start)
-            schedule = Schedule(short, one, layer_decay, stage.seed)
-            found.append(_train(stage, model, feeds[0], scorer, schedule, f"{name}-sweep-{one:g}", able)[0])
-        rate = rates[max(range(len(rates)), key=lambda number: found[number])]
+            schedule = Schedule(short_steps, candidate, layer_decay, stage.seed)
+            run = f"{name}-sweep-{candidate:g}"
+            scores.append(_train(stage, model, sources[0], validator, schedule, run, initialised)[0])
+        rate = rates[max(range(len(rates)), key=lambda number: scores[number])]
         load_trained(model, start)
     schedule = Schedule(steps, rate, layer_decay, stage.seed)
-    best, history = _train(stage, model, feeds[0], scorer, schedule, f"{name}-{rate:g}", able)
-    return rate, best[0], history
+    best, history = _train(stage, model, sources[0], validator, schedule, f"{name}-{rate:g}", initialised)
+    return StageResult(rate, best[0], history)
 
 
 def _train(
     stage: TrainingStage,
     model: FinetunedModel,
-    feed: BatchSource,
-    scorer: Validator,
+    source: BatchSource,
+    validator: Validator,
     schedule: Schedule,
     name: str,
-    able: bool,
-) -> tuple[tuple[float, float], list[list[float]]]:
+    initialised: bool,
+) -> tuple[Score, list[list[float]]]:
+    """Return the best score and the history of one training, which leaves its best weights in the model."""
     folder = None if stage.output is None else stage.output / name
     if folder is not None and (folder / DONE_FILE).exists():
         load_trained(model, load_file(folder / BEST_FILE))
@@ -99,22 +118,27 @@ def _train(
         return tuple(done["best"]), done["history"]
     training = stage.training
     every = max(1, schedule.steps // training.evaluations)
-    start = (scorer.measure(model), trained_state(model)) if able else None
-    keeper = BestWeightsCallback(
-        scorer, start, every, schedule.steps, training.patience, lambda line: stage.say(f"{name}: {line}")
+    start = (validator.measure(model), trained_state(model)) if initialised else None
+    callback = BestWeightsCallback(
+        validator, start, every, schedule.steps, training.patience, lambda line: stage.log(f"{name}: {line}")
     )
-    module = FinetuneModule(model, feed, training, schedule, stage.weights)
+    module = FinetuneModule(model, source, training, schedule, stage.class_weights)
     accelerator = "gpu" if model.target_mean.is_cuda else "cpu"
     trainer = TrainerConfig(training.precision, checkpoint_every=every, log_every=every, accelerator=accelerator)
     resume = folder is not None and (folder / LAST_CHECKPOINT).exists()
     model.train()
-    fit(module, folder, vars(schedule), trainer, [keeper], resume, progress=False)
-    load_trained(model, keeper.weights)
+    fit(module, folder, vars(schedule), trainer, [callback], resume, progress=False)
+    load_trained(model, callback.weights)
     model.eval()
     if folder is not None:
-        with write_aside(folder / BEST_FILE) as aside:
-            aside.write_bytes(save({key: own.cpu().contiguous() for key, own in keeper.weights.items()}))
-        with write_aside(folder / DONE_FILE) as aside:
-            aside.write_text(json.dumps({"best": keeper.best, "history": keeper.history}))
-        (folder / LAST_CHECKPOINT).unlink(missing_ok=True)
-    return keeper.best, keeper.history
+        _keep(folder, callback)
+    return callback.best, callback.history
+
+
+def _keep(folder: Path, callback: BestWeightsCallback) -> None:
+    """Write what came out of a training; its checkpoint is not needed any more."""
+    with write_aside(folder / BEST_FILE) as aside:
+        aside.write_bytes(save({key: value.cpu().contiguous() for key, value in callback.weights.items()}))
+    with write_aside(folder / DONE_FILE) as aside:
+        aside.write_text(json.dumps({"best": callback.best, "history": callback.history}))
+    (folder / LAST_CHECKPOINT).unlink(missing_ok=True)

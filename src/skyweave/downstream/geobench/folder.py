@@ -10,6 +10,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.sensors import Sensor
 from skyweave.data.units import check_unit
+from skyweave.downstream.finetuning.dataset import LabelledData
 from skyweave.downstream.geobench.partitions import (
     SPLITS,
     available_samples,
@@ -20,7 +21,7 @@ from skyweave.downstream.geobench.partitions import (
 )
 from skyweave.downstream.geobench.sample import Unlabelled, read_sample
 from skyweave.downstream.geobench.tasks import GeobenchTask, get_task, list_tasks
-from skyweave.downstream.labels.labelled_data import LabelledData, LabelledSample
+from skyweave.downstream.labels.sample import LabelledSample
 
 MAX_STATISTICS_SAMPLES = 64
 """Samples from which statistics are measured."""

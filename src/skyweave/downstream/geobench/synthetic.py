@@ -19,10 +19,11 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.downstream.geobench.layouts import CLOUDS, DATED, LANDSAT8, LAYOUTS, NEON_CHANNELS, SENTINEL1, SENTINEL2
 from skyweave.downstream.geobench.partitions import FRACTIONS, SPLITS
-from skyweave.downstream.geobench.pickling import stored_array, stored_date, write_pickle
+from skyweave.downstream.geobench.pickling import stored_date, write_pickle
+from skyweave.downstream.geobench.stored_labels import described_label
 from skyweave.downstream.geobench.tasks import GeobenchTask, StoredSensor, get_task, list_tasks
 from skyweave.downstream.geobench.unpickle import PickledObject
-from skyweave.downstream.labels.labelled_data import Label
+from skyweave.downstream.labels.sample import Label
 
 SAMPLES_PER_SPLIT = (40, 20, 20)
 """Of training, validation and test."""
@@ -75,7 +76,7 @@ def _task(root: Path, task: GeobenchTask, samples: tuple[int, int, int], size: i
     held: dict[str, list[np.ndarray]] = {}
     for number, name in enumerate(names):
         mask = _mask(task, number, size, random)
-        label = _label(task, mask)
+        label = task.stored_label.fabricate(mask, len(task.classes))
         labels[name] = label
         bands = _bands(task, mask, colours, random)
         for key, values in bands.items():
@@ -89,7 +90,8 @@ def _task(root: Path, task: GeobenchTask, samples: tuple[int, int, int], size: i
         train = random.permutation(splits["train"])[: max(1, int(first * fraction))].tolist()
         _write_json(folder / f"{fraction:.2f}x_train_partition.json", {**splits, "train": train})
     _write_json(folder / "band_stats.json", {key: _statistics(np.concatenate(part)) for key, part in held.items()})
-    _write_json(folder / "label_stats.json", {name: _shares(task, label) for name, label in labels.items()})
+    shares = {name: task.stored_label.class_shares(label, len(task.classes)) for name, label in labels.items()}
+    _write_json(folder / "label_stats.json", shares)
     with write_aside(folder / "task_specs.pkl") as path:
         path.write_bytes(write_pickle(_specification(task, size)))
     return folder
@@ -98,20 +100,12 @@ def _task(root: Path, task: GeobenchTask, samples: tuple[int, int, int], size: i
 def _mask(task: GeobenchTask, number: int, size: int, random: np.random.Generator) -> np.ndarray:
     """(rows, columns) class of each pixel: one class for classification, patches of several for the others."""
     classes = len(task.classes)
-    if task.kind == "classification":
+    if not task.stored_label.mixes_classes:
         return np.full((size, size), number % classes)
     others = [other for other in random.permutation(classes) if other != number % classes]
     several = np.array([number % classes, *others[:2]])
     heights = _smooth(random.normal(size=(len(several), size, size)), max(1, size // 8))
-    return several[heights.argmax(0)]
-
-
-def _label(task: GeobenchTask, mask: np.ndarray) -> Label:
-    if task.kind == "segmentation":
-        return mask
-    if task.kind == "multilabel":
-        return np.isin(np.arange(len(task.classes)), mask)
-    return int(mask[0, 0])
+    return np.asarray(several[heights.argmax(0)])
 
 
 def _bands(
@@ -158,8 +152,10 @@ def _as_stored(
         kind, values = "f4", values[:, :, None]
     dtype = np.dtype(kind)
     if dtype.kind == "f":
-        return np.maximum(values, 1e-4).astype(dtype)
-    return np.clip(np.round(values), 1, np.iinfo(dtype).max).astype(dtype)
+        stored: np.ndarray = np.maximum(values, 1e-4).astype(dtype)
+    else:
+        stored = np.clip(np.round(values), 1, np.iinfo(dtype).max).astype(dtype)
+    return stored
 
 
 def _write_sample(path: Path, task: GeobenchTask, bands: dict[str, np.ndarray], label: Label) -> None:
@@ -169,17 +165,18 @@ def _write_sample(path: Path, task: GeobenchTask, bands: dict[str, np.ndarray], 
     date = stored_date(datetime.date.fromisoformat(day)) if day else None
     ending = f"_{day}" if day else ""
     described: dict[str, Any] = {}
-    if task.kind != "segmentation":
-        described["label"] = label if isinstance(label, int) else stored_array(np.asarray(label).astype(np.int64))
+    is_mask = task.stored_label.is_mask
+    if not is_mask:
+        described["label"] = described_label(label)
     with h5py.File(path, "w") as file:
         for name, values in bands.items():
             file.create_dataset(name + ending, data=values)
             described[name + ending] = _band(task, _band_info(task, name), date)
-        if task.kind == "segmentation":
-            own = "label" + ending * (task.name == "m-nz-cattle")  # the only one whose masks are dated
-            file.create_dataset(own, data=np.asarray(label).astype(np.uint8))
-            described[own] = _band(task, _label_type(task), date)
-        described["bands_order"] = [key for key in described if key != "label" or task.kind == "segmentation"]
+        if is_mask:
+            dataset = "label" + ending * (task.name == "m-nz-cattle")  # the only one whose masks are dated
+            file.create_dataset(dataset, data=np.asarray(label).astype(np.uint8))
+            described[dataset] = _band(task, _label_specification(task), date)
+        described["bands_order"] = [key for key in described if key != "label" or is_mask]
         file.attrs["pickle"] = str(write_pickle(described))
 
 
@@ -224,18 +221,8 @@ def _sensors(task: GeobenchTask) -> set[str]:
     return {stored.name for stored in task.sensors}
 
 
-def _label_type(task: GeobenchTask) -> PickledObject:
-    names = list(task.classes)
-    if task.kind == "segmentation":
-        state = {"name": "label", "alt_names": (), "spatial_resolution": task.sensors[0].ground_sample_distance}
-        return PickledObject(
-            "geobench.dataset.SegmentationClasses", (), {**state, "n_classes": len(names), "_class_names": names}
-        )
-    if task.kind == "multilabel":
-        return PickledObject(
-            "geobench.label.MultiLabelClassification", (), {"n_classes": len(names), "class_name": names}
-        )
-    return PickledObject("geobench.label.Classification", (), {"n_classes": len(names), "_class_names": names})
+def _label_specification(task: GeobenchTask) -> PickledObject:
+    return task.stored_label.specification(task.classes, task.sensors[0].ground_sample_distance)
 
 
 def _specification(task: GeobenchTask, size: int) -> PickledObject:
@@ -245,7 +232,7 @@ def _specification(task: GeobenchTask, size: int) -> PickledObject:
         "patch_size": (size, size),
         "n_time_steps": 1,
         "bands_info": [_band_info(task, name) for name in LAYOUTS[task.name][0]],
-        "label_type": _label_type(task),
+        "label_type": _label_specification(task),
         "spatial_resolution": task.sensors[0].ground_sample_distance,
     }
     return PickledObject("geobench.task.TaskSpecifications", (), state)
@@ -258,17 +245,6 @@ def _sample_name(task: GeobenchTask, number: int) -> str:
     if task.name == "m-forestnet":
         return f"-{1 + number / 10_000}_{128 + number / 10_000}_{DATED[task.name].replace('-', '_')}"
     return f"id_{number:04d}"
-
-
-def _shares(task: GeobenchTask, label: Label) -> list[float]:
-    """Of each class in a sample, as ``label_stats.json`` has it."""
-    classes = len(task.classes)
-    if task.kind == "segmentation":
-        counts = np.bincount(np.asarray(label).ravel(), minlength=classes)
-        return [float(share) for share in counts / counts.sum()]
-    if task.kind == "multilabel":
-        return [float(present) for present in np.asarray(label)]
-    return [float(number == label) for number in range(classes)]
 
 
 def _statistics(values: np.ndarray) -> dict[str, float]:

@@ -9,20 +9,22 @@ import yaml
 
 from skyweave.core.errors import DataError, UnknownNameError, did_you_mean
 from skyweave.core.sensors import Encoding, Sensor
+from skyweave.downstream.finetuning.tasks.base import Task, make_task
 from skyweave.downstream.geobench.sensors import get_stored_sensor
-from skyweave.downstream.labels.labelled_data import Task, TaskKind
+from skyweave.downstream.geobench.stored_labels import STORED_LABELS, StoredLabel
 
 
 @dataclass(frozen=True)
 class StoredSensor:
-    """What one sensor saw, as a task's files store it.
+    """The image of one sensor, as a task's files store it.
 
     Attributes:
         name: short, unique in the task: what a user selects it by.
         sensor_name: of the catalogue or of `skyweave.downstream.geobench.sensors`.
         unit: a unit of that sensor, or the factor from stored values to the bands' unit.
         ground_sample_distance: metres a pixel.
-        bands: our band and the dataset that holds it; one ``*`` where a dataset holds all bands in its third axis.
+        bands: a band of the sensor and the dataset that holds it; one ``*`` where a dataset holds all bands in its
+            third axis.
         channels: how many of that dataset's channels are read; 0 where each band has its own.
         nodata: this stored value is no measurement.
     """
@@ -39,7 +41,7 @@ class StoredSensor:
     def sensor(self) -> Sensor:
         """Its bands are those read, in the order read."""
         sensor = get_stored_sensor(self.sensor_name)
-        return sensor if self.channels else sensor.select([ours for ours, _ in self.bands])
+        return sensor if self.channels else sensor.select([band for band, _ in self.bands])
 
     @cached_property
     def encoding(self) -> Encoding:
@@ -57,7 +59,7 @@ class GeobenchTask:
         name: as the benchmark spells it, ``m-eurosat``.
         title: one line for people.
         collection: folder of the published archive, ``classification_v1.0`` or ``segmentation_v1.0``.
-        kind: of the label.
+        kind: of task: ``classification``, ``multilabel`` or ``segmentation``.
         metric: that the benchmark reports: ``accuracy``, ``micro_map`` or ``mean_iou``.
         size: pixels a side.
         samples: published for training, validation and test.
@@ -71,7 +73,7 @@ class GeobenchTask:
     name: str
     title: str
     collection: str
-    kind: TaskKind
+    kind: str
     metric: str
     size: int
     samples: tuple[int, int, int]
@@ -83,15 +85,23 @@ class GeobenchTask:
 
     @property
     def task(self) -> Task:
-        """As adaptation knows it."""
-        return Task(self.name, self.kind, self.classes)
+        """The fine-tuning task."""
+        return make_task(self.kind, self.name, self.classes)
+
+    @property
+    def stored_label(self) -> StoredLabel:
+        """How the files store labels."""
+        return STORED_LABELS[self.kind]
 
     def select(self, names: "tuple[str, ...] | list[str] | None") -> tuple[StoredSensor, ...]:
-        """These of its sensors, in this order; all of them for None.
+        """Return some of its sensors.
+
+        Args:
+            names: in this order; None: all of them.
 
         Raises:
-            UnknownNameError: (a ``KeyError``) the task has no such sensor; lists those it has.
-            ValueError: none, or one twice.
+            UnknownNameError: the task has no such sensor; lists those it has.
+            DataError: none, or one twice.
         """
         if names is None:
             return self.sensors
@@ -106,23 +116,27 @@ class GeobenchTask:
 
 @cache
 def list_tasks() -> dict[str, GeobenchTask]:
-    """All twelve by name."""
+    """Return all twelve by name."""
     text = (files("skyweave.downstream.geobench") / "tasks.yaml").read_text(encoding="utf-8")
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return {name: _task(name, row) for name, row in yaml.load(text, Loader=loader).items()}
 
 
 def get_task(name: str) -> GeobenchTask:
-    """One of the twelve; spelling of capitals does not matter.
+    """Return one of the twelve.
+
+    Args:
+        name: in any spelling of capitals.
 
     Raises:
-        UnknownNameError: (a ``KeyError``) there is no such task; lists all and the nearest.
+        UnknownNameError: there is no such task; lists all and the nearest.
     """
     for known, task in list_tasks().items():
         if known.lower() == name.lower():
             return task
+    names = list(list_tasks())
     raise UnknownNameError(
-        f"GEO-Bench has no task {name!r}{did_you_mean(name, list(list_tasks()))}; its tasks are {', '.join(list_tasks())}"
+        f"GEO-Bench has no task {name!r}{did_you_mean(name, names)}; its tasks are {', '.join(names)}"
     )
 
 

@@ -58,7 +58,7 @@ class PickledObject:
         return self.state.get(attribute, default) if isinstance(self.state, dict) else default
 
 
-class UnsafePickleError(ValueError):
+class UnsafePickleError(DataError):
     """A pickle that asks for more than data."""
 
 

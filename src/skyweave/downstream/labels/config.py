@@ -1,14 +1,75 @@
-"""What a user declares of data: images, labels, how they are split; read from one YAML."""
+"""What a user declares of labelled data: images, labels, tiles and how they are split; the same for every use of it."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from skyweave.core.errors import ConfigError
-from skyweave.downstream.labels.labelled_data import TaskKind
-from skyweave.downstream.labels.probe_config import ImageSourceConfig
-from skyweave.downstream.labels.splits import HoldoutConfig
 
-BOX_COLUMNS = ["xmin", "ymin", "xmax", "ymax"]
+DEFAULT_BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True)
+class FileOverride:
+    """Files that are stored otherwise than the rest of the source.
+
+    Attributes:
+        files: glob on the file name.
+        unit: of these files; None: the source's.
+        offset: of these files; None: the source's.
+    """
+
+    files: str
+    unit: str | None = None
+    offset: float | None = None
+
+
+@dataclass(frozen=True)
+class UnitRule:
+    """A declared rule for files whose storage differs and cannot be listed beforehand.
+
+    A file in which every band's ``percentile`` lies at or above ``at_least`` (stored values) is read with ``unit``.
+    It is a heuristic that the configuration asks for by name; notes list the files that it caught.
+
+    Attributes:
+        unit: of the files that the rule catches.
+        at_least: stored value.
+        percentile: of the stored values of a band, 0 to 100.
+    """
+
+    unit: str
+    at_least: float
+    percentile: float = 1.0
+
+
+@dataclass(frozen=True)
+class ImageSourceConfig:
+    """Images: which files, and how they store the sensor's values.
+
+    Attributes:
+        sensor: name of a sensor, see ``skyweave sensors``.
+        files: glob below the data folder.
+        unit: how values are stored: a word of the sensor's encodings.
+        bands: the file's bands in file order, or ``sensor`` for the sensor's own order; None: as the file names them.
+        select: keep only these bands.
+        offset: added to the stored values before they are decoded.
+        nodata: ``file``: what the file declares; None: ignore that; or a stored value.
+        ground_sample_distance: metres per pixel; None: the file's.
+        exclude: globs on names of files to leave out.
+        overrides: files that are stored otherwise; the first that fits counts.
+        unit_rule: for files that no override names.
+    """
+
+    sensor: str
+    files: str
+    unit: str
+    bands: list[str] | Literal["sensor"] | None = None
+    select: list[str] | None = None
+    offset: float = 0.0
+    nodata: float | Literal["file"] | None = "file"
+    ground_sample_distance: float | None = None
+    exclude: list[str] = field(default_factory=list)
+    overrides: list[FileOverride] = field(default_factory=list)
+    unit_rule: UnitRule | None = None
 
 
 @dataclass(frozen=True)
@@ -17,17 +78,21 @@ class LabelConfig:
 
     Attributes:
         kind: ``folder``: the class is the name of the image's folder. ``pattern``: the group ``label`` of ``pattern``
-            in the file name. ``csv``: ``label_column`` of the table ``files``; several classes of a multilabel task
-            are separated by ``;``. ``mask``: one raster an image. ``boxes``: rows of the table ``files``, in pixels.
+            in the file name. ``csv``: ``label_column`` of the table ``files``; several classes of one image are
+            separated by ``;``. ``mask``: one raster an image. ``boxes``: rows of the table ``files``, in pixels.
         files: the table, or the mask with ``{name}`` for the image's name.
+        pattern: regular expression for kind ``pattern``.
+        file_column: of the table, which names the image.
+        label_column: of the table, which names the class.
         classes: names; of masks, a mapping from stored value to name. Empty for regression.
         ignore: stored values of masks without a label.
-        nodata: stored value of regression masks without a value, beside NaN and what the file declares.
+        nodata: stored value of masks of numbers without a value, beside NaN and what the file declares.
         box_columns: left, top, right, bottom.
-        where: only images whose row of ``where_files`` has these values.
+        where: only images whose row of ``where_files`` has these values, by column.
+        where_files: a table; None: ``files``.
     """
 
-    kind: Literal["folder", "pattern", "csv", "mask", "boxes"]
+    kind: str
     files: str | None = None
     pattern: str | None = None
     file_column: str = "file"
@@ -35,51 +100,107 @@ class LabelConfig:
     classes: dict[int, str] | list[str] = field(default_factory=list)
     ignore: list[int] = field(default_factory=list)
     nodata: float | None = None
-    box_columns: list[str] = field(default_factory=lambda: list(BOX_COLUMNS))
+    box_columns: list[str] = field(default_factory=lambda: list(DEFAULT_BOX_COLUMNS))
     where: dict[str, list[str]] | None = None
     where_files: str | None = None
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of the classes, in order."""
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in order."""
         return tuple(self.classes.values() if isinstance(self.classes, dict) else self.classes)
+
+    @property
+    def stored_values(self) -> list[int]:
+        """Stored values of the classes of masks, in order; empty where classes are only named."""
+        return list(self.classes) if isinstance(self.classes, dict) else []
+
+
+@dataclass(frozen=True)
+class TileConfig:
+    """How images that are larger than a tile are cut.
+
+    Attributes:
+        size: pixels per side.
+        stride: pixels from one tile to the next; None: ``size``.
+        partial: keep what is left at the right and the lower edge as smaller tiles, and images that are smaller whole.
+    """
+
+    size: int
+    stride: int | None = None
+    partial: bool = True
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or (self.stride is not None and self.stride < 1):
+            raise ConfigError(f"tiles: size {self.size} and stride {self.stride} must be pixels, 1 or more")
+
+    @property
+    def step(self) -> int:
+        """Pixels from one tile to the next."""
+        return self.size if self.stride is None else self.stride
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How samples are split so that neighbours do not leak from one side to the other.
+
+    Fine-tuning splits once, into training, validation and test by the shares; probing tests every sample once, in
+    ``folds`` parts.
+
+    Attributes:
+        kind: ``groups``: whole groups of files; a group is what ``pattern`` captures in the file name, by default the
+            file. ``blocks``: squares of ``block`` pixels inside every image; what is trained on and nearer than ``gap``
+            pixels to a held-out block does not count. ``given`` (not in folds): the group ``part`` of ``pattern`` in
+            the path below the data folder, or ``column`` of the table of labels, says train, validation (val) or test.
+        pattern: regular expression on the file name.
+        column: of the table of labels.
+        block: pixels per side.
+        gap: pixels.
+        folds: parts of a cross-validation.
+        validation: share of the samples.
+        test: share of the samples.
+        minimum_groups: classes that fewer groups (or blocks) show are left out, with a note; three are needed for one
+            in each of training, validation and test.
+        seed: other seeds give other parts.
+    """
+
+    kind: Literal["groups", "blocks", "given"] = "groups"
+    pattern: str | None = None
+    column: str | None = None
+    block: int = 64
+    gap: int = 8
+    folds: int = 5
+    validation: float = 0.2
+    test: float = 0.2
+    minimum_groups: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
+            raise ConfigError(
+                f"split: validation {self.validation} and test {self.test} must be shares whose sum is below 1"
+            )
+        if self.kind == "given" and not self.column and "(?P<part>" not in (self.pattern or ""):
+            raise ConfigError("split: given needs a `column` of the table, or a `pattern` with a group (?P<part>...)")
+        if self.folds < 2:
+            raise ConfigError(f"split: folds is {self.folds}; at least 2 are needed to hold something out")
 
 
 @dataclass(frozen=True)
 class LabelledDataConfig:
-    """Images and labels below a data folder.
+    """Images and labels below a data folder, as fine-tuning and probing declare them.
 
     Attributes:
-        task: what is predicted, see `skyweave.downstream.labels.labelled_data.Task`.
-        source: the images, as a probe declares them: files, sensor, unit, bands.
+        source: the images: files, sensor, unit, bands.
+        labels: of the images.
+        split: how samples are kept apart.
+        tiles: how larger images are cut; None leaves them whole.
         second: of change, the second date's file with ``{name}``, below the data folder.
-        name: regular expression whose group is an image's name in its file name; default: all but the suffix.
-        tile: pixels per side that larger images are cut into; None leaves them whole.
+        name: regular expression whose group is an image's name in its file name; None: all but the suffix.
     """
 
-    task: TaskKind
     source: ImageSourceConfig
     labels: LabelConfig
-    split: HoldoutConfig = field(default_factory=HoldoutConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    tiles: TileConfig | None = None
     second: str | None = None
     name: str | None = None
-    tile: int | None = None
-
-    def __post_init__(self) -> None:
-        dense = {"segmentation": "mask", "change": "mask", "regression": "mask", "detection": "boxes"}
-        valid = (dense[self.task],) if self.task in dense else ("folder", "pattern", "csv")
-        if self.labels.kind not in valid:
-            raise ConfigError(f"{self.task} cannot have labels of kind {self.labels.kind!r}; use {', '.join(valid)}")
-        if self.labels.kind in ("csv", "mask", "boxes") and not self.labels.files:
-            raise ConfigError(f"labels of kind {self.labels.kind!r} need `files`, the table or the masks")
-        if (self.task == "change") != (self.second is not None):
-            raise ConfigError("`second`, the second date's file with {name}, is needed for change and for nothing else")
-        if self.task in ("segmentation", "change") and not isinstance(self.labels.classes, dict):
-            raise ConfigError("masks need `classes` as a mapping from stored value to name, such as {0: no, 1: yes}")
-        if self.split.kind == "blocks":
-            if self.tile is None or self.split.block % self.tile:
-                raise ConfigError(
-                    f"split into blocks of {self.split.block} pixels needs a `tile` that divides them, is {self.tile}"
-                )
-            if self.task not in ("segmentation", "change", "regression"):
-                raise ConfigError("blocks are held out of masks only; split images and boxes by groups")

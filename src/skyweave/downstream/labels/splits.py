@@ -1,66 +1,42 @@
-"""Training, validation and test parts that neighbours do not leak between."""
+"""Splits that neighbours do not leak between: three stratified parts of whole groups, or folds."""
 
 import re
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.downstream.labels.config import SplitConfig
+from skyweave.downstream.labels.tiles import Window
 
 PARTS = ("train", "validation", "test")
+PART_SPELLINGS = {
+    **dict.fromkeys(["train", "training"], 0),
+    **dict.fromkeys(["val", "valid", "validation", "dev"], 1),
+    **dict.fromkeys(["test", "testing"], 2),
+}
+TIE_SHARE = 1e-3
+"""Of the number of samples, added to the need for a class: it decides between parts that need as much."""
 
 
-@dataclass(frozen=True)
-class HoldoutConfig:
-    """How samples are dealt to training, validation and test.
+def stratified_group_split(counts: np.ndarray, group: Sequence[str], split: SplitConfig) -> np.ndarray:
+    """Assign whole groups to parts so that every class is spread by the shares.
 
-    Attributes:
-        kind: ``groups``: whole groups of files; a group is what ``pattern`` captures in the file name, by default the
-            file. ``blocks``: squares of ``block`` pixels inside every image; labels of training pixels nearer than
-            ``gap`` pixels to a held-out block do not count. ``given``: the group ``part`` of ``pattern`` in the path
-            below the data folder, or ``column`` of the table of labels, says train, validation (val) or test.
-        validation: share of the samples. test: the same.
-        minimum_groups: classes that fewer groups (or blocks) show are left out, with a note; three are needed for one
-            in each part.
-        seed: of the dealing; other seeds give other parts.
-    """
-
-    kind: Literal["groups", "blocks", "given"] = "groups"
-    pattern: str | None = None
-    column: str | None = None
-    block: int = 64
-    gap: int = 8
-    validation: float = 0.2
-    test: float = 0.2
-    minimum_groups: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
-            raise DataError(
-                f"split: validation {self.validation} and test {self.test} must be shares whose sum is below 1"
-            )
-        if self.kind == "given" and not self.column and "(?P<part>" not in (self.pattern or ""):
-            raise DataError("split: given needs a `column` of the table, or a `pattern` with a group (?P<part>...)")
-
-
-def stratified_group_split(counts: np.ndarray, group: Sequence[str], split: HoldoutConfig) -> np.ndarray:
-    """Deal whole groups so that every class is spread by the shares: iterative stratification, rarest class first.
-
-    After Sechidis et al. 2011 (doi:10.1007/978-3-642-23808-6_10), with groups instead of samples.
+    Iterative stratification, rarest class first (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10), with groups
+    instead of samples.
 
     Args:
         counts: (samples, classes) how much of each class a sample shows.
         group: (samples,) names.
+        split: shares and seed.
 
     Returns:
         (samples,) int, index into `PARTS`.
 
     Raises:
-        ValueError: fewer than three groups.
+        DataError: fewer than three groups.
     """
     names, index = np.unique(np.asarray(group), return_inverse=True)
     if len(names) < 3:
@@ -73,25 +49,53 @@ def stratified_group_split(counts: np.ndarray, group: Sequence[str], split: Hold
     totals[:, -1] = np.bincount(index)  # samples, whatever they show
     totals /= np.maximum(totals.sum(0), 1e-9)
     shares = np.array([1 - split.validation - split.test, split.validation, split.test])
-    wanted = np.repeat(shares[:, None], totals.shape[1], axis=1)
+    needed = np.repeat(shares[:, None], totals.shape[1], axis=1)
     part = np.full(len(names), -1)
     random = np.random.default_rng(split.seed)
     while (left := np.flatnonzero(part < 0)).size:
-        shown = (totals[left, :-1] > 0).sum(0)
-        rarest = int(np.where(shown > 0, shown, np.iinfo(int).max).argmin()) if shown.any() else -1
-        members = [number for number in random.permutation(left) if totals[number, rarest] > 0]
-        members.sort(key=lambda number: -totals[number, rarest])
+        column = _rarest(totals[left, :-1])
+        members = [number for number in random.permutation(left) if totals[number, column] > 0]
+        members.sort(key=lambda number: -totals[number, column])
         for number in members:
-            short = wanted[:, rarest] + 1e-3 * wanted[:, -1]
-            part[number] = int(short.argmax())
-            wanted[part[number]] -= totals[number]
-    _fill(part, totals[:, -1])
-    dealt: np.ndarray = part[index]
-    return dealt
+            part[number] = int((needed[:, column] + TIE_SHARE * needed[:, -1]).argmax())
+            needed[part[number]] -= totals[number]
+    _fill_empty_parts(part, totals[:, -1])
+    assigned: np.ndarray = part[index]
+    return assigned
 
 
-def group_name(split: HoldoutConfig, path: Path) -> str:
-    """The part of the file name that must stay together. Raises ``ValueError`` where the pattern does not match."""
+def stratified_group_folds(
+    strata: np.ndarray, group: np.ndarray, folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return indices of training and test samples of stratified folds that keep groups whole.
+
+    Args:
+        strata: (samples,) int, what folds are balanced over.
+        group: (samples,) int.
+        folds: how many.
+        seed: of the shuffle.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if np.bincount(strata).max() < folds:  # nothing to balance
+        strata = np.zeros_like(strata)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class in fewer groups than folds is reported by the probe
+        parts = list(splitter.split(np.zeros(len(strata)), strata, group))
+    return [(train, test) for train, test in parts if len(test) and len(train)]
+
+
+def group_name(split: SplitConfig, path: Path) -> str:
+    """Return the part of the file name that must stay on one side of a split.
+
+    Args:
+        split: with the pattern.
+        path: of the image.
+
+    Raises:
+        DataError: the pattern does not match.
+    """
     if split.pattern is None:
         return path.stem
     match = re.search(split.pattern, path.name)
@@ -100,19 +104,40 @@ def group_name(split: HoldoutConfig, path: Path) -> str:
     return match.group(1) if match.groups() else match.group(0)
 
 
-def parse_part(text: str, where: str) -> int:
-    """Index into `PARTS` of a name people use. Raises ``ValueError`` for others."""
-    known = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
-    if text.strip().lower() not in known:
-        raise DataError(f"{where}: {text!r} is no part; use train, validation or test")
-    return known[text.strip().lower()]
-
-
-def gap_mask(window: tuple[int, int, int, int], held_out: Sequence[tuple[int, int, int, int]], gap: int) -> np.ndarray:
-    """Pixels of a training window that lie nearer than ``gap`` to a held-out window of the same image.
+def block_name(split: SplitConfig, place: str, top: int, left: int) -> str:
+    """Return the name of the block that a pixel lies in.
 
     Args:
-        window: top, left, rows, columns. held_out: the same.
+        split: with the side of a block.
+        place: name of the image.
+        top: row of the pixel.
+        left: column of the pixel.
+    """
+    return f"{place}:{top // split.block}:{left // split.block}"
+
+
+def parse_part(text: str, source: str) -> int:
+    """Return the index into `PARTS` of a name that people use.
+
+    Args:
+        text: the name.
+        source: where it stands, for messages.
+
+    Raises:
+        DataError: it is none.
+    """
+    if text.strip().lower() not in PART_SPELLINGS:
+        raise DataError(f"{source}: {text!r} is no part; use train, validation or test")
+    return PART_SPELLINGS[text.strip().lower()]
+
+
+def gap_mask(window: Window, held_out: Sequence[Window], gap: int) -> np.ndarray:
+    """Return which pixels of a training window lie nearer than ``gap`` to a held-out window of the same image.
+
+    Args:
+        window: top, left, rows, columns.
+        held_out: windows.
+        gap: pixels.
 
     Returns:
         (rows, columns) bool of the window.
@@ -126,10 +151,16 @@ def gap_mask(window: tuple[int, int, int, int], held_out: Sequence[tuple[int, in
     return mask
 
 
-def _fill(part: np.ndarray, size: np.ndarray) -> None:
+def _rarest(totals: np.ndarray) -> int:
+    """Return the class that fewest of the groups show; -1, the number of samples, where none shows any."""
+    shown = (totals > 0).sum(0)
+    return int(np.where(shown > 0, shown, np.iinfo(int).max).argmin()) if shown.any() else -1
+
+
+def _fill_empty_parts(part: np.ndarray, size: np.ndarray) -> None:
     """Give a part that went empty the smallest group of the largest part."""
-    for number in range(3):
+    for number in range(len(PARTS)):
         if not (part == number).any():
-            largest = int(np.bincount(part, weights=size, minlength=3).argmax())
+            largest = int(np.bincount(part, weights=size, minlength=len(PARTS)).argmax())
             members = np.flatnonzero(part == largest)
             part[members[size[members].argmin()]] = number

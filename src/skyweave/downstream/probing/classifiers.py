@@ -1,12 +1,12 @@
 """The readouts on frozen features. Every row of a table, model or baseline, goes through the same code."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from skyweave.core.errors import DataError
-from skyweave.downstream.labels.folds import stratified_group_folds
+from skyweave.core.errors import ConfigError
+from skyweave.downstream.labels.splits import stratified_group_folds
 from skyweave.downstream.probing.logistic import fit_logistic
 
 NEIGHBOUR_COUNTS = (1, 3, 5, 10, 20, 50)
@@ -29,47 +29,38 @@ def fit_predict(
     """Fit on the training part, choosing features and hyperparameters by grouped cross-validation inside it.
 
     Args:
-        classifier: ``knn``, ``linear`` or ``forest``.
-        train: candidates of features, (N, D) each; test: the same for the test part, (M, D) each.
-        target: (N,) int classes, or float for regression.
-        group: (N,) int, kept whole inside.
+        classifier: a name in `CLASSIFIERS`.
+        train: candidates of features, (samples, values) each.
+        target: (samples,) int classes, or float for regression.
+        group: (samples,) int, kept whole inside.
+        test: the same candidates for the test part, (test samples, values) each.
         balanced: weigh classes by inverse frequency.
+        seed: of folds and forests.
 
     Returns:
-        (M,) predictions from the candidate that does best inside the training part.
+        (test samples,) predictions from the candidate that does best inside the training part.
+
+    Raises:
+        ConfigError: no such classifier.
     """
     if target.dtype.kind != "f" and len(np.unique(target)) == 1:
         return np.full(len(test[0]), target[0])
-    answers = [
-        _answer(classifier, *standardise(own, other), target, group, balanced, seed)
-        for own, other in zip(train, test, strict=True)
-    ]
-    return max(answers, key=lambda answer: answer[0])[1]
-
-
-def _answer(
-    classifier: str,
-    train: np.ndarray,
-    test: np.ndarray,
-    target: np.ndarray,
-    group: np.ndarray,
-    balanced: bool,
-    seed: int,
-) -> tuple[float, np.ndarray]:
-    """Score inside the training part, and predictions."""
-    if classifier == "forest":
-        return 0.0, _forest(train, target, test, balanced, seed)
-    if classifier == "knn":
-        return _neighbours(train, target, group, test, balanced)
-    if classifier == "linear":
-        if target.dtype.kind == "f":
-            return _ridge(train, target, group, test, seed)
-        return _logistic(train, target, group, test, balanced, seed)
-    raise DataError(f"no classifier {classifier!r}; valid: knn, linear, forest")
+    if classifier not in CLASSIFIERS:
+        raise ConfigError(f"no classifier {classifier!r}; valid: {', '.join(CLASSIFIERS)}")
+    results = []
+    for candidate, test_candidate in zip(train, test, strict=True):
+        inputs, test_inputs = standardise(candidate, test_candidate)
+        results.append(CLASSIFIERS[classifier](inputs, target, group, test_inputs, balanced, seed))
+    return max(results, key=lambda result: result[0])[1]
 
 
 def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Zero mean and unit variance on the training part; constant or missing columns are dropped."""
+    """Return features with zero mean and unit variance on the training part; constant or missing columns are dropped.
+
+    Args:
+        train: (samples, values).
+        test: (test samples, values); clipped, since a value far off says nothing.
+    """
     usable = np.isfinite(train).all(axis=0) & np.isfinite(test).all(axis=0)
     mean, std = train[:, usable].mean(axis=0, dtype=np.float64), train[:, usable].std(axis=0, dtype=np.float64)
     keep = std > 1e-9 * np.maximum(1.0, np.abs(mean))
@@ -79,7 +70,12 @@ def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def class_weights(target: np.ndarray, classes: int) -> np.ndarray:
-    """(classes,) inverse frequency, mean 1 over the samples; 0 for absent classes."""
+    """Return (classes,) inverse frequency, mean 1 over the samples; 0 for classes that do not occur.
+
+    Args:
+        target: (samples,) int.
+        classes: how many.
+    """
     count = np.bincount(target, minlength=classes)
     return np.where(count > 0, len(target) / (np.maximum(count, 1) * (count > 0).sum()), 0.0)
 
@@ -106,6 +102,14 @@ def _logistic(
     return float(score[best]), model.predict(test)
 
 
+def _linear(
+    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
+) -> tuple[float, np.ndarray]:
+    if target.dtype.kind == "f":
+        return _ridge(train, target, group, test, seed)
+    return _logistic(train, target, group, test, balanced, seed)
+
+
 def _ridge(
     train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, seed: int
 ) -> tuple[float, np.ndarray]:
@@ -122,21 +126,21 @@ def _ridge_path(
     centre, level = train.mean(axis=0), target.mean()
     inputs = (train - centre).astype(np.float64)
     values, vectors = np.linalg.eigh(inputs.T @ inputs)
-    moments = vectors.T @ (inputs.T @ (target - level))
+    covariances = vectors.T @ (inputs.T @ (target - level))
     projected = (test - centre) @ vectors
-    return [level + projected @ (moments / (np.maximum(values, 0) + penalty)) for penalty in penalties]
+    return [level + projected @ (covariances / (np.maximum(values, 0) + penalty)) for penalty in penalties]
 
 
 def _neighbours(
-    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool
+    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
 ) -> tuple[float, np.ndarray]:
     """Cosine neighbours; k is the one that predicts each training group best from the other groups."""
     train, test = _unit(train), _unit(test)
-    most = min(max(NEIGHBOUR_COUNTS), len(train))
+    largest = min(max(NEIGHBOUR_COUNTS), len(train))
     inside = train @ train.T
     inside[group[:, None] == group[None, :]] = -2.0
-    near_train, near_test = _nearest(inside, most), _nearest(test @ train.T, most)
-    options = [k for k in NEIGHBOUR_COUNTS if k <= most]
+    near_train, near_test = _nearest(inside, largest), _nearest(test @ train.T, largest)
+    options = [k for k in NEIGHBOUR_COUNTS if k <= largest]
     votes = [_vote(target, near_train, k, balanced) for k in options]
     scores = [_score(target, vote, balanced) for vote in votes]
     best = int(np.argmax(scores))
@@ -145,38 +149,37 @@ def _neighbours(
 
 def _vote(target: np.ndarray, near: np.ndarray, k: int, balanced: bool) -> np.ndarray:
     if target.dtype.kind == "f":
-        return target[near[:, :k]].mean(axis=1)
+        return np.asarray(target[near[:, :k]].mean(axis=1))
     classes = int(target.max()) + 1
     weight = class_weights(target, classes) if balanced else np.ones(classes)
     decay = 1.0 - 1e-6 * np.arange(k)  # a tie goes to the nearer neighbour
     votes = np.zeros((len(near), classes))
-    for place in range(k):
-        label = target[near[:, place]]
-        votes[np.arange(len(near)), label] += weight[label] * decay[place]
-    return votes.argmax(axis=1)
+    for rank in range(k):
+        label = target[near[:, rank]]
+        votes[np.arange(len(near)), label] += weight[label] * decay[rank]
+    return np.asarray(votes.argmax(axis=1))
 
 
 def _nearest(similarity: np.ndarray, count: int) -> np.ndarray:
     part = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(similarity, part, 1), axis=1, kind="stable")
-    return np.take_along_axis(part, order, 1)
+    return np.asarray(np.take_along_axis(part, order, 1))
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
 
 
-def _forest(train: np.ndarray, target: np.ndarray, test: np.ndarray, balanced: bool, seed: int) -> np.ndarray:
+def _forest(
+    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
+) -> tuple[float, np.ndarray]:
+    """Random forests have no setting to choose, and take the first candidate of features: all score 0."""
     if target.dtype.kind == "f":
-        return (
-            RandomForestRegressor(60, max_features=0.33, min_samples_leaf=3, n_jobs=-1, random_state=seed)
-            .fit(train, target)
-            .predict(test)
-        )
-    weight = "balanced_subsample" if balanced else None
-    return (
-        RandomForestClassifier(100, class_weight=weight, n_jobs=-1, random_state=seed).fit(train, target).predict(test)
-    )
+        forest = RandomForestRegressor(60, max_features=0.33, min_samples_leaf=3, n_jobs=-1, random_state=seed)
+    else:
+        weight = "balanced_subsample" if balanced else None
+        forest = RandomForestClassifier(100, class_weight=weight, n_jobs=-1, random_state=seed)
+    return 0.0, np.asarray(forest.fit(train, target).predict(test))
 
 
 def _score(target: np.ndarray, predicted: np.ndarray, balanced: bool) -> float:
@@ -186,3 +189,9 @@ def _score(target: np.ndarray, predicted: np.ndarray, balanced: bool) -> float:
     if not balanced:
         return float(correct.mean())
     return float(np.mean([correct[target == value].mean() for value in np.unique(target)]))
+
+
+Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool, int], tuple[float, np.ndarray]]
+"""From training features, target, group, test features, balance and seed to the score inside the training part and the
+predictions of the test part."""
+CLASSIFIERS: dict[str, Classifier] = {"knn": _neighbours, "linear": _linear, "forest": _forest}

@@ -6,18 +6,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from skyweave.backbone import Encoder
-    from skyweave.downstream.labels.probe_config import ProbeConfig
-    from skyweave.downstream.probing.probe import ProbeResult
+    from skyweave.downstream.probing.config import ProbeConfig
+    from skyweave.downstream.probing.result import ProbeResult
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its options."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of ``skyweave``.
+    """
     parser = subparsers.add_parser(
         "probe",
         help="score frozen features against baselines",
@@ -37,16 +41,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every configuration; exit code 0 whatever the scores."""
+    """Run every configuration; exit code 0 whatever the scores.
+
+    Args:
+        args: of the command line.
+    """
     from rich.console import Console
 
-    from skyweave.downstream.labels.probe_config import load_probe_config
+    from skyweave.downstream.json_output import finite_json
+    from skyweave.downstream.probing.config import load_probe_config
     from skyweave.downstream.probing.probe import run_probe
 
     for option in ("seeds", "patch_size"):
         value = getattr(args, option)
         if value is not None and value < 1:
-            raise DataError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
+            raise ConfigError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
     configs = [load_probe_config(path) for path in args.config]
     results: list[dict[str, Any]] = []
     errors = Console(stderr=True)
@@ -72,13 +81,17 @@ def run(args: argparse.Namespace) -> int:
             for line in _remarks(result):
                 console.print(line, style="dim", highlight=False)
     if args.json:
-        json.dump(_finite({"results": results}), sys.stdout, indent=1)
+        json.dump(finite_json({"results": results}), sys.stdout, indent=1)
         print()
     return 0
 
 
 def make_table(result: "ProbeResult") -> "Table":
-    """The rows with their intervals, best first; the last column is the model's lead over a baseline."""
+    """Return the rows with their intervals, best first; the last column is the model's lead over a baseline.
+
+    Args:
+        result: of a probe.
+    """
     from rich.table import Table
 
     metric = result.config.metric
@@ -116,14 +129,5 @@ def _backbone(weights: str, config: "ProbeConfig", device: str) -> "Encoder":
     from skyweave.core.sensors import get_sensor
 
     if weights == "random":
-        return build_backbone("tiny", [get_sensor(config.source.sensor)], seed=0).eval().to(device)
+        return build_backbone("tiny", [get_sensor(config.data.source.sensor)], seed=0).eval().to(device)
     return load_encoder(weights, device)
-
-
-def _finite(value: Any) -> Any:
-    """NaN has no place in JSON."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value != value else value

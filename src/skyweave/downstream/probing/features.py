@@ -8,9 +8,8 @@ from torch.nn import functional
 
 from skyweave.backbone import Encoder, Features
 from skyweave.backbone.batch import stack_observations
-from skyweave.downstream.labels.probe_config import Readout
-from skyweave.downstream.labels.samples import ProbeSamples
-from skyweave.downstream.probing.baselines import gather_cells
+from skyweave.downstream.probing.config import Readout
+from skyweave.downstream.probing.samples import ProbeSamples
 
 DEPTHS: tuple[Readout, ...] = ("quarter", "half", "three_quarters", "last")
 TOKENS_PER_BATCH = 4096
@@ -24,6 +23,8 @@ def encode_probe_samples(
     """Encode every image once and read its samples, once for each readout.
 
     Args:
+        backbone: stays as it is.
+        samples: of the probe.
         readout: ``stem`` (the patch embedding), ``quarter``, ``half``, ``three_quarters``, ``last`` (outputs after so
             many of the blocks), ``normed`` (the last output after the final norm), ``levels`` (quarter to last side by
             side, each normalised). Maps are resampled from patches to cells (averaged where a cell holds several
@@ -32,7 +33,7 @@ def encode_probe_samples(
         patch_size: pixels per patch side, default the backbone's own.
 
     Returns:
-        One (N, D) float32 for each readout.
+        One (samples, values) float32 for each readout.
     """
     training = backbone.training
     backbone.eval()
@@ -41,25 +42,25 @@ def encode_probe_samples(
     for members in _batches(samples, patch_size or backbone.patch_size):
         batch = stack_observations([samples.images[i] for i in members]).to(device)
         features = backbone(batch, patch_size)
-        for place, kind in enumerate(readout):
+        for column, kind in enumerate(readout):
             part = _read(features, kind, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
             for i, values in zip(members, part, strict=True):
-                maps[place][i] = values
+                maps[column][i] = values
     backbone.train(training)
-    return [gather_cells(samples, values) for values in maps]
+    return [samples.gather(values) for values in maps]
 
 
 def _read(features: Features, kind: Readout, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:
-    """(batch, channels, cell rows, cell columns) of one readout."""
+    """Return (batch, channels, cell rows, cell columns) of one readout."""
     tokens = _tokens(features, kind)
     weight = features.valid.unsqueeze(-1).to(tokens.dtype)
     if cell is None:
         count = weight.sum(1, keepdim=True).clamp(min=1)
         mean = (tokens * weight).sum(1, keepdim=True) / count
-        spread = (((tokens - mean) * weight).square().sum(1, keepdim=True) / count).sqrt()
-        return torch.cat([mean, spread], dim=-1)[:, 0, :, None, None]
-    values = (tokens * weight).transpose(1, 2).unflatten(2, features.grid)
-    share = weight.transpose(1, 2).unflatten(2, features.grid)
+        std = (((tokens - mean) * weight).square().sum(1, keepdim=True) / count).sqrt()
+        return torch.cat([mean, std], dim=-1)[:, 0, :, None, None]
+    values = (tokens * weight).transpose(1, 2).reshape(len(tokens), -1, *features.grid)
+    share = weight.transpose(1, 2).reshape(len(tokens), 1, *features.grid)
     return _to_cells(values, features.patch_size, cell, shape) / _to_cells(
         share, features.patch_size, cell, shape
     ).clamp(min=1e-6)
@@ -87,12 +88,12 @@ def _to_cells(values: torch.Tensor, patch: int, cell: int, shape: tuple[int, int
 
 
 def _positions(cells: int, cell: int, patch: int, patches: int) -> torch.Tensor:
-    """Cell centres in the coordinates of ``grid_sample``: -1 and 1 are the outer edges of the patches."""
+    """Return cell centres in the coordinates of ``grid_sample``: -1 and 1 are the outer edges of the patches."""
     return (torch.arange(cells) + 0.5) * cell / patch / patches * 2 - 1
 
 
 def _batches(samples: ProbeSamples, patch_size: int) -> list[list[int]]:
-    """Indices of images of one sensor and size, few enough to encode together."""
+    """Return indices of images of one sensor and size, few enough to encode together."""
     groups: dict[tuple[object, tuple[int, int]], list[int]] = {}
     for i, image in enumerate(samples.images):
         groups.setdefault((image.sensor, image.shape), []).append(i)

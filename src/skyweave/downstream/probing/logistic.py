@@ -1,7 +1,7 @@
 """Multinomial logistic regression along a path of penalties, fast enough to run hundreds of times in a probe.
 
 The problem is the usual one (cross-entropy plus L2 on the weights). Spectra and deep features are nearly collinear, on
-which quasi-Newton methods crawl; so the inputs are turned to their principal axes (none is dropped) and each axis is
+which quasi-Newton methods crawl; so the inputs are rotated to their principal axes (none is dropped) and each axis is
 scaled by the curvature expected along it. That changes the steps, not the solution.
 """
 
@@ -17,15 +17,26 @@ MIN_VARIANCE_SHARE = 1e-9
 
 @dataclass(frozen=True)
 class LogisticModel:
-    """Weights (D, classes) and intercepts (classes,) of the classes that were trained."""
+    """What was fitted.
+
+    Attributes:
+        weights: (values, classes).
+        intercepts: (classes,).
+        classes: (classes,) those that were trained.
+    """
 
     weights: np.ndarray
     intercepts: np.ndarray
     classes: np.ndarray
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """(N, D) to (N,) the most probable class."""
-        return self.classes[(features @ self.weights + self.intercepts).argmax(axis=1)]
+        """Return (samples,) the most probable class.
+
+        Args:
+            features: (samples, values), standardised.
+        """
+        predicted: np.ndarray = self.classes[(features @ self.weights + self.intercepts).argmax(axis=1)]
+        return predicted
 
 
 def fit_logistic(
@@ -36,15 +47,16 @@ def fit_logistic(
     iterations: int = 60,
     tolerance: float = 1e-4,
 ) -> list[LogisticModel]:
-    """One model per inverse penalty strength, each started from the one before.
+    """Fit one model per inverse penalty strength, each started from the one before.
 
     Minimises ``mean(weight * cross_entropy) + |w|^2 / (2 * strength * N)``; the intercept is not penalised.
 
     Args:
-        features: (N, D), standardised.
-        target: (N,) int.
+        features: (samples, values), standardised.
+        target: (samples,) int.
         strengths: inverse penalties, as scikit-learn's ``C``; ascending is fastest.
         balanced: weigh samples by the inverse frequency of their class.
+        iterations: of the optimiser at most.
         tolerance: largest entry of the gradient at which to stop.
     """
     classes, index = np.unique(target, return_inverse=True)
@@ -55,7 +67,7 @@ def fit_logistic(
     variance, axes = np.linalg.eigh((features.T @ (features * weight)).astype(np.float64))
     keep = variance > MIN_VARIANCE_SHARE * variance[-1]
     variance, axes = variance[keep], axes[:, keep].astype(np.float32)
-    turned = features @ axes
+    rotated = features @ axes
     curvature = 1 / len(classes)
 
     models = []
@@ -64,7 +76,7 @@ def fit_logistic(
     for strength in strengths:
         penalty = 1 / (strength * count)
         scale = 1 / np.sqrt(curvature * variance + penalty)
-        inputs = (turned * scale).astype(np.float32)
+        inputs = (rotated * scale).astype(np.float32)
 
         def loss(
             flat: np.ndarray, inputs: np.ndarray = inputs, scale: np.ndarray = scale, penalty: float = penalty
@@ -74,10 +86,12 @@ def fit_logistic(
             logits -= logits.max(axis=1, keepdims=True)
             exponents = np.exp(logits)
             total = exponents.sum(axis=1, keepdims=True)
-            own = (logits * hot).sum(axis=1, keepdims=True)
+            true_logit = (logits * hot).sum(axis=1, keepdims=True)
             error = (exponents / total - hot) * weight
             shrunk = scale[:, None] * values[:-1]
-            value = float((weight * (np.log(total) - own)).sum(dtype=np.float64) + penalty / 2 * (shrunk**2).sum())
+            value = float(
+                (weight * (np.log(total) - true_logit)).sum(dtype=np.float64) + penalty / 2 * (shrunk**2).sum()
+            )
             slope = np.concatenate([inputs.T @ error + penalty * scale[:, None] * shrunk, error.sum(axis=0)[None]])
             return value, slope.astype(np.float64).ravel()
 

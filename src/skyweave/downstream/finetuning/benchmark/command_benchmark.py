@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its options."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of ``skyweave``.
+    """
     parser = subparsers.add_parser(
         "benchmark",
         help="GEO-Bench: tasks, methods, seeds, label fractions",
-        description="Adapt a backbone to the tasks of GEO-Bench v1.0 with several methods, seeds and label fractions, "
-        "beside floors. Every run is kept in a file of its own and not made twice; the table has all that are there.",
+        description="Fine-tune a backbone on the tasks of GEO-Bench v1.0 with several methods, seeds and label "
+        "fractions, beside baselines. Every run is kept in a file of its own and not made twice; the table has all "
+        "that are there.",
     )
     parser.add_argument("benchmark", choices=["geobench"], help="which")
     parser.add_argument("data", type=Path, help="folder of the archive (skyweave download geobench)")
@@ -51,24 +56,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe: training.steps=500"
     )
     parser.add_argument("--device", default="cpu", help="where it runs (default: cpu)")
-    parser.add_argument(
-        "--fabricate", action="store_true", help="first write miniatures with made-up pictures into DATA"
-    )
+    parser.add_argument("--fabricate", action="store_true", help="first write miniatures with made-up images into DATA")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 1 where a run could not be made, whatever the scores."""
+    """Make the runs and print their table; exit code 1 where a run could not be made, whatever the scores.
+
+    Args:
+        args: of the command line.
+    """
     from rich.console import Console
 
     from skyweave.core.config import apply_override, config_from_dict
-    from skyweave.downstream.finetuning.benchmark.benchmark import (
-        DEFAULT_METHODS,
-        BenchmarkConfig,
-        read_runs,
-        run_benchmark,
-    )
+    from skyweave.downstream.finetuning.benchmark.config import DEFAULT_METHODS, BenchmarkConfig
+    from skyweave.downstream.finetuning.benchmark.run_benchmark import run_benchmark
+    from skyweave.downstream.finetuning.benchmark.runs import read_runs
     from skyweave.downstream.finetuning.benchmark.table import summarise_runs
     from skyweave.downstream.finetuning.config import RecipeConfig
     from skyweave.downstream.geobench import fabricate, find_tasks
@@ -76,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     content: dict[str, Any] = {}
     for change in args.set:
         apply_override(content, change)
-    plan = BenchmarkConfig(
+    config = BenchmarkConfig(
         tasks=args.task,
         methods=args.method or DEFAULT_METHODS,
         seeds=args.seeds,
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     backbone, weights = _backbone(args.weights, args.device)
     with Console(stderr=True).status("reading") as status:
         runs, failures = run_benchmark(
-            args.data, plan, args.output, backbone, weights, args.device, report=lambda line: status.update(line)
+            args.data, config, args.output, backbone, weights, args.device, log=lambda line: status.update(line)
         )
     rows = summarise_runs(runs)
     _write(args.output, summarise_runs(read_runs(args.output)))
@@ -117,7 +121,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_table(rows: "list[BenchmarkRow]") -> "Table":
-    """One task: our rows, and published ones below."""
+    """Return the table of one task: measured rows, and published ones below.
+
+    Args:
+        rows: of one task.
+    """
     from rich import box
     from rich.table import Table
 
@@ -125,10 +133,10 @@ def make_table(rows: "list[BenchmarkRow]") -> "Table":
 
     task, fractions = rows[0].task, {row.fraction for row in rows}
     samples = f"{' + '.join(map(str, rows[0].samples))} samples"
-    table = Table(title=f"{task}: {samples}", caption="* the best floor", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{task}: {samples}", caption="* the best baseline", box=box.SIMPLE_HEAD)
     for name in ("labels", "row", rows[0].metric, "lead over *", "learned", "s"):
         table.add_column(name, justify="left" if name == "row" else "right")
-    best = {(row.fraction, row.floor) for row in rows}
+    best = {(row.fraction, row.baseline) for row in rows}
     for row in rows:
         lead = "" if row.lead is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row.lead)
         table.add_row(
@@ -164,7 +172,7 @@ def _plain(row: "BenchmarkRow") -> dict[str, Any]:
 
 
 def _backbone(weights: str, device: str) -> "tuple[nn.Module | None, str]":
-    """The weights, and what tells them from others."""
+    """Return the weights, and what distinguishes them from others."""
     if weights == "none":
         return None, ""
     import hashlib

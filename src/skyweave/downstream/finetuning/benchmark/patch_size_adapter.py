@@ -1,6 +1,6 @@
-"""Encoders of one patch size, asked for another: the picture is enlarged (or reduced) until their patches fit.
+"""Encoders of one patch size, asked for another: the image is enlarged (or reduced) until their patches fit.
 
-Published encoders cannot make their patches smaller, so their protocols enlarge small pictures. Enlarged so that the
+Published encoders cannot make their patches smaller, so their protocols enlarge small images. Enlarged so that the
 patch that was asked for becomes one of theirs, every encoder of a benchmark has as many patches on the same ground.
 """
 
@@ -28,12 +28,17 @@ class PatchSizeAdapter(nn.Module):
         self.config = encoder.config
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
-        """Features of patches of ``patch_size`` pixels of the picture as it was given."""
+        """Return features of patches of ``patch_size`` pixels of the image as it was given.
+
+        Args:
+            batch: of images.
+            patch_size: pixels per patch side; None: the encoder's own.
+        """
         native = int(self.config.patch_size)  # type: ignore[arg-type, union-attr]
         size = patch_size or native
         if size == native:
-            own: Features = self.encoder(batch)
-            return own
+            features: Features = self.encoder(batch)
+            return features
         pixels, valid, grid = pad_to_patches(batch, size)
         shape = grid[0] * native, grid[1] * native
         means = torch.as_tensor(batch.sensor.means).view(-1, 1, 1).to(pixels)
@@ -42,7 +47,8 @@ class PatchSizeAdapter(nn.Module):
         seen = functional.interpolate(valid.float(), size=shape, mode="nearest") > 0
         distance = batch.ground_sample_distance * size / native
         larger = replace(batch, pixels=filled * seen, valid=seen, ground_sample_distance=distance)
-        return replace(self.encoder(larger), patch_size=size)
+        encoded: Features = self.encoder(larger)
+        return replace(encoded, patch_size=size)
 
 
 def _resized(pixels: Tensor, shape: tuple[int, int]) -> Tensor:

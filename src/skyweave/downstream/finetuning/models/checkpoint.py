@@ -1,4 +1,4 @@
-"""Adapted models on disk: a checkpoint whose backbone any part of Skyweave loads, with the head beside it."""
+"""Fine-tuned models on disk: a checkpoint whose backbone any part of Skyweave loads, with the head beside it."""
 
 import json
 from dataclasses import asdict
@@ -15,8 +15,9 @@ from skyweave.core.config import config_from_dict
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import sensor_from_dict, sensor_to_dict
 from skyweave.downstream.finetuning.config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
-from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel, build_model
-from skyweave.downstream.labels.labelled_data import Task
+from skyweave.downstream.finetuning.models.building import build_model
+from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHead, FinetunedModel
+from skyweave.downstream.finetuning.tasks.base import make_task
 
 CARD_PART = "adaptation"
 BACKBONE_PREFIX = "network.backbone."
@@ -26,14 +27,18 @@ def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: 
     """Write ``path`` (``.safetensors``) and its card (``.json``).
 
     Args:
+        path: ends in ``.safetensors``.
+        model: of Skyweave's backbone with a head, or a U-Net.
+        name: of the model.
         card_fields: ``training``, ``metrics``, ``licence`` of the card.
 
     Raises:
-        ValueError: a backbone that is not ours, which the file could not rebuild.
+        WeightsError: a backbone of others, which the file could not rebuild.
     """
     network = model.network
-    rest = {f"{CARD_PART}.{key}": own for key, own in model.state_dict().items() if not key.startswith(BACKBONE_PREFIX)}
-    parts = {CARD_PART: _described(model)}
+    state = model.state_dict().items()
+    rest = {f"{CARD_PART}.{key}": value for key, value in state if not key.startswith(BACKBONE_PREFIX)}
+    parts = {CARD_PART: _description(model)}
     if isinstance(network, EncoderWithHead):
         if not isinstance(network.backbone, Backbone):
             raise WeightsError(
@@ -43,30 +48,35 @@ def save_finetuned(path: Path, model: FinetunedModel, name: str, **card_fields: 
         return save_checkpoint(path, network.backbone, name, rest, parts=parts, **card_fields)
     card = ModelCard(name, {}, [], parts=parts, **card_fields)
     with write_aside(path) as aside:
-        aside.write_bytes(save({key: own.cpu().contiguous() for key, own in rest.items()}))
+        aside.write_bytes(save({key: value.cpu().contiguous() for key, value in rest.items()}))
     with write_aside(path.with_suffix(".json")) as aside:
         aside.write_text(json.dumps(vars(card), indent=1) + "\n")
     return card
 
 
 def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> FinetunedModel:
-    """A model that `skyweave finetune` wrote, ready to `predict`.
+    """Return a model that ``skyweave finetune`` wrote, ready to `predict`.
+
+    Args:
+        path: of the weights, with their card beside them.
+        device: where the model is to run.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no adapted model, or keys or shapes that do not fit.
+        UnknownNameError: a task of a package that is not installed.
+        WeightsError: no fine-tuned model, or keys or shapes that do not fit.
     """
     state, card = read_checkpoint(path)
     if CARD_PART not in card.parts:
         raise WeightsError(
-            f"{path} is no adapted model (its card has no part {CARD_PART!r}); make one with skyweave finetune"
+            f"{path} is no fine-tuned model (its card has no part {CARD_PART!r}); make one with skyweave finetune"
         )
     part = card.parts[CARD_PART]
-    task = Task(part["task"]["name"], part["task"]["kind"], tuple(part["task"]["classes"]))
-    sensors = [sensor_from_dict(own) for own in part["sensors"]]
+    task = make_task(part["task"]["kind"], part["task"]["name"], part["task"]["classes"])
+    sensors = [sensor_from_dict(content) for content in part["sensors"]]
     backbone = None
     if card.architecture:
-        known = [sensor_from_dict(own) for own in card.sensors]
+        known = [sensor_from_dict(content) for content in card.sensors]
         backbone = build_backbone(BackboneConfig(**card.architecture), known, seed=0)
     recipe = RecipeConfig(
         MethodConfig("frozen" if backbone is not None else "unet", channels=part["channels"]),
@@ -75,19 +85,20 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
         part["patch_size"],
     )
     model = build_model(task, backbone, sensors, recipe, seed=0, tile=part["tile"])
-    own = {key.removeprefix(f"{CARD_PART}."): value for key, value in state.items() if key.startswith(f"{CARD_PART}.")}
-    own |= {BACKBONE_PREFIX + key: value for key, value in state.items() if not key.startswith(f"{CARD_PART}.")}
-    load_strictly(model, own, str(path))
+    prefix = f"{CARD_PART}."
+    rest = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    backbone_state = {BACKBONE_PREFIX + key: value for key, value in state.items() if not key.startswith(prefix)}
+    load_strictly(model, rest | backbone_state, str(path))
     return model.eval().requires_grad_(False).to(device)
 
 
-def _described(model: FinetunedModel) -> dict[str, Any]:
-    """What the card must say for the model to be built again."""
+def _description(model: FinetunedModel) -> dict[str, Any]:
+    """Return what the card must say for the model to be built again."""
     network = model.network
     headed = isinstance(network, EncoderWithHead)
     return {
         "task": {"name": model.task.name, "kind": model.task.kind, "classes": list(model.task.classes)},
-        "sensors": [sensor_to_dict(own) for own in model.sensors],
+        "sensors": [sensor_to_dict(sensor) for sensor in model.sensors],
         "head": asdict(network.config if isinstance(network, EncoderWithHead) else HeadConfig()),
         "patch_size": network.patch_size if isinstance(network, EncoderWithHead) else None,
         "channels": 1 if headed else network.channels,

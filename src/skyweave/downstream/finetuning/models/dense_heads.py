@@ -1,4 +1,4 @@
-"""Heads for an answer at every pixel: linear, a light feature pyramid, UPerNet."""
+"""Heads for an output at every pixel: linear, a light feature pyramid, UPerNet."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ POOLED_SIDES = (1, 2, 3, 6)
 
 
 class DenseHead(Head):
-    """What the dense heads share: they read all maps, and answer on the grid of pixels.
+    """What the dense heads share: they read all maps, and their outputs are on the grid of pixels.
 
     Args:
         channels: of one map; every level has as many.
@@ -25,16 +25,18 @@ class DenseHead(Head):
         self.levels, self.patch = levels, patch
         self.scale = Standardise(channels * levels)
 
-    def gather(self, encoded: EncodedMaps) -> HeadInputs:
-        """(batch, levels * channels, rows, columns) of patches."""
+    def inputs(self, encoded: EncodedMaps) -> HeadInputs:
+        """Return (batch, levels * channels, rows, columns) of patches; see `Head.inputs`."""
         return (encoded.side_by_side(),)
 
-    def fit_scale(self, samples: list[HeadInputs]) -> None:
-        """See ``Head``."""
-        self.scale.fit([own[0] for own in samples])
-
     def to_pixels(self, maps: Tensor, shape: tuple[int, int], grid: torch.Size) -> Tensor:
-        """Bilinear to pixels; what was padded to whole patches is cut off."""
+        """Resample to pixels bilinearly; what was padded to whole patches is cut off.
+
+        Args:
+            maps: (batch, outputs, ...) of any resolution.
+            shape: (rows, columns) of the images.
+            grid: shape of the maps of patches.
+        """
         size = (grid[-2] * self.patch, grid[-1] * self.patch)
         if maps.shape[-2:] != size:
             maps = functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
@@ -42,7 +44,14 @@ class DenseHead(Head):
 
 
 class LinearDense(DenseHead):
-    """One matrix on every patch, then bilinear to pixels."""
+    """One matrix on every patch, then bilinear to pixels.
+
+    Args:
+        channels: of one map; every level has as many.
+        levels: number of maps.
+        patch: pixels per patch side.
+        outputs: numbers a pixel.
+    """
 
     def __init__(self, channels: int, levels: int, patch: int, outputs: int) -> None:
         super().__init__(channels, levels, patch)
@@ -50,9 +59,9 @@ class LinearDense(DenseHead):
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)  # type: ignore[arg-type]
 
-    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """(batch, outputs, rows, columns)."""
-        return self.to_pixels(self.linear(self.scale(gathered[0])), shape, gathered[0].shape)
+    def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
+        """Return (batch, outputs, rows, columns) logits; see `Head.forward`."""
+        return self.to_pixels(self.linear(self.scale(inputs[0])), shape, inputs[0].shape)
 
 
 class Pyramid(DenseHead):
@@ -60,9 +69,13 @@ class Pyramid(DenseHead):
 
     A light feature pyramid for plain ViTs, whose levels all have the patches' grid: each step doubles the resolution,
     adds the next shallower level and convolves. It ends at 2 to 3 pixels; the rest is bilinear, since convolutions on
-    single pixels cost more than everything before and features of patches have nothing to tell them.
+    single pixels cost more than everything before and features of patches hold nothing finer.
 
     Args:
+        channels: of one map; every level has as many.
+        levels: number of maps.
+        patch: pixels per patch side.
+        outputs: numbers a pixel.
         width: channels inside.
     """
 
@@ -74,13 +87,13 @@ class Pyramid(DenseHead):
         widths = [max(16, width >> step) for step in range(steps + 1)]
         self.finer = nn.ModuleList(_convolution(widths[i], widths[i + 1]) for i in range(steps))
         self.skips = nn.ModuleList(nn.Conv2d(width, widths[i], 1) for i in range(min(steps, levels - 1)))
-        self.answer = nn.Conv2d(widths[-1], outputs, 1)
-        nn.init.normal_(self.answer.weight, std=0.01)
+        self.output = nn.Conv2d(widths[-1], outputs, 1)
+        nn.init.normal_(self.output.weight, std=0.01)
 
-    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """(batch, outputs, rows, columns)."""
-        maps = self.scale(gathered[0]).chunk(self.levels, dim=1)
-        laterals = [layer(own) for layer, own in zip(self.laterals, maps, strict=True)]
+    def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
+        """Return (batch, outputs, rows, columns) logits; see `Head.forward`."""
+        maps = self.scale(inputs[0]).chunk(self.levels, dim=1)
+        laterals = [layer(values) for layer, values in zip(self.laterals, maps, strict=True)]
         merged = self.merge(torch.stack(laterals).sum(0))
         for number, finer in enumerate(self.finer):
             if number < len(self.skips):  # shallow levels are the sharp ones
@@ -88,7 +101,7 @@ class Pyramid(DenseHead):
                     self.skips[number](laterals[len(self.skips) - 1 - number]), size=merged.shape[-2:], mode="bilinear"
                 )
             merged = finer(functional.interpolate(merged, scale_factor=2, mode="bilinear", align_corners=False))
-        return self.to_pixels(self.answer(merged), shape, gathered[0].shape)
+        return self.to_pixels(self.output(merged), shape, inputs[0].shape)
 
 
 class UPerNet(DenseHead):
@@ -98,6 +111,10 @@ class UPerNet(DenseHead):
     (arXiv 2204.02681 for detection, and the segmentation heads of DOFA and PANGAEA).
 
     Args:
+        channels: of one map; every level has as many.
+        levels: number of maps.
+        patch: pixels per patch side.
+        outputs: numbers a pixel.
         width: channels inside; 512 as published, fewer suffice for few labels.
     """
 
@@ -110,13 +127,13 @@ class UPerNet(DenseHead):
         self.bottleneck = _convolution(width * (1 + len(POOLED_SIDES)), width)
         self.smooth = nn.ModuleList(_convolution(width, width) for _ in range(self.used - 1))
         self.fuse = _convolution(width * self.used, width)
-        self.answer = nn.Conv2d(width, outputs, 1)
-        nn.init.normal_(self.answer.weight, std=0.01)
+        self.output = nn.Conv2d(width, outputs, 1)
+        nn.init.normal_(self.output.weight, std=0.01)
 
-    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """(batch, outputs, rows, columns)."""
-        maps = self.scale(gathered[0]).chunk(self.levels, dim=1)[-self.used :]
-        scaled = [layer(own) for layer, own in zip(self.rescale, maps, strict=True)]
+    def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
+        """Return (batch, outputs, rows, columns) logits; see `Head.forward`."""
+        maps = self.scale(inputs[0]).chunk(self.levels, dim=1)[-self.used :]
+        scaled = [layer(values) for layer, values in zip(self.rescale, maps, strict=True)]
         top = scaled[-1]
         context = [
             functional.interpolate(
@@ -130,16 +147,18 @@ class UPerNet(DenseHead):
                 scaled[number + 1], scaled[number].shape[-2:], mode="bilinear", align_corners=False
             )
             scaled[number] = scaled[number] + above
-        smooth = [*(layer(own) for layer, own in zip(self.smooth, scaled, strict=False)), scaled[-1]]
+        smooth = [*(layer(values) for layer, values in zip(self.smooth, scaled, strict=False)), scaled[-1]]
         size = smooth[0].shape[-2:]
-        level = [functional.interpolate(own, size, mode="bilinear", align_corners=False) for own in smooth]
-        return self.to_pixels(self.answer(self.fuse(torch.cat(level, dim=1))), shape, gathered[0].shape)
+        level = [functional.interpolate(values, size, mode="bilinear", align_corners=False) for values in smooth]
+        return self.to_pixels(self.output(self.fuse(torch.cat(level, dim=1))), shape, inputs[0].shape)
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """Group norm: batches are small here."""
+def _convolution(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return a convolution with group norm: batches are small here."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.GroupNorm(_groups(outputs), outputs), nn.GELU()
+        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+        nn.GroupNorm(_groups(out_channels), out_channels),
+        nn.GELU(),
     )
 
 

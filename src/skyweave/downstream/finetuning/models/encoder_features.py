@@ -13,10 +13,15 @@ from skyweave.backbone.batch import SensorBatch
 
 
 class BatchEncoder(Protocol):
-    """Whatever encodes images of a sensor: ours, or published encoders behind the same interface."""
+    """Whatever encodes images of a sensor: Skyweave's backbone, or published encoders behind the same interface."""
 
     def __call__(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
-        """Features of a batch."""
+        """Return the features of a batch.
+
+        Args:
+            batch: of one sensor and size.
+            patch_size: pixels per patch side; None: the encoder's own.
+        """
         ...
 
 
@@ -37,7 +42,7 @@ class EncodedMaps:
     patch: int
 
     def side_by_side(self) -> Tensor:
-        """(batch, levels * channels, rows, columns)."""
+        """Return (batch, levels * channels, rows, columns)."""
         return torch.cat(self.maps, dim=1)
 
 
@@ -51,7 +56,10 @@ def encode_observations(
     """Encode every observation of a sample with the same weights and lay the maps side by side.
 
     Args:
+        backbone: encodes images.
         batches: one an observation, all of the same ground, samples in the same order.
+        patch_size: pixels per patch side; None: the encoder's own.
+        readout: patch embedding and four depths, or the last output.
         dates: the two observations are two dates: how far they are apart, whichever way, is laid beside them, as in
             FC-Siam-diff (Daudt et al. 2018, arXiv 1810.08462). A linear head could tell no change from another without.
     """
@@ -71,14 +79,16 @@ def _maps(features: Features, readout: str) -> EncodedMaps:
     tokens = [features.tokens] if readout == "last" else [features.stem, *features.levels]
     shape = (-1, *features.grid)
     maps = []
-    for own in tokens:
-        normed = functional.layer_norm(own, (own.shape[-1],)) * features.valid.unsqueeze(-1)
-        maps.append(normed.transpose(1, 2).unflatten(2, features.grid))
+    for level in tokens:
+        normed = functional.layer_norm(level, (level.shape[-1],)) * features.valid.unsqueeze(-1)
+        maps.append(normed.transpose(1, 2).reshape(len(normed), -1, *features.grid))
     return EncodedMaps(tuple(maps), features.valid.view(shape), features.grid, features.patch_size)
 
 
 def _resized(part: EncodedMaps, like: EncodedMaps) -> EncodedMaps:
     size = like.maps[0].shape[-2:]
-    maps = tuple(functional.interpolate(own, size=size, mode="bilinear", align_corners=False) for own in part.maps)
+    maps = tuple(
+        functional.interpolate(values, size=size, mode="bilinear", align_corners=False) for values in part.maps
+    )
     valid = functional.interpolate(part.valid[:, None].float(), size=size, mode="nearest")[:, 0] > 0
     return EncodedMaps(maps, valid, like.shape, like.patch)

@@ -1,7 +1,8 @@
-"""A backbone with a head (or a U-Net), and how it answers for observations of any size."""
+"""A fine-tuned model: an encoder with a head (or a U-Net), and how it predicts for observations of any size."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,123 +12,26 @@ from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.downstream.finetuning.config import HeadConfig, RecipeConfig
-from skyweave.downstream.finetuning.models.dense_heads import LinearDense, Pyramid, UPerNet
+from skyweave.downstream.finetuning.config import HeadConfig
 from skyweave.downstream.finetuning.models.encoder_features import encode_observations
-from skyweave.downstream.finetuning.models.heads import AttentivePooled, Head, HeadInputs, LinearPooled
+from skyweave.downstream.finetuning.models.heads import Head, HeadInputs
 from skyweave.downstream.finetuning.models.unet import UNet
-from skyweave.downstream.finetuning.tasks import Prediction, decode_predictions, is_dense, num_outputs, probabilities
-from skyweave.downstream.labels.labelled_data import Task
+from skyweave.downstream.finetuning.tasks.base import Prediction, Task
 
 FLIP_AXES: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-1, -2))
 """Axes to flip, of the four mirror images."""
-
-
-class FinetunedModel(nn.Module):
-    """What adaptation makes.
-
-    Args:
-        task: what is predicted.
-        network: a `EncoderWithHead` backbone, or a `UNet`.
-        sensors: of the observations of a sample.
-        tile: pixels per side above which dense answers are put together from overlapping tiles.
-        test_time_flips: average over four mirror images.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        network: "EncoderWithHead | UNet",
-        sensors: Sequence[Sensor],
-        tile: int = 256,
-        test_time_flips: bool = False,
-    ) -> None:
-        super().__init__()
-        self.task, self.network, self.sensors = task, network, tuple(sensors)
-        self.tile, self.test_time_flips = tile, test_time_flips
-        self.target_mean: Tensor
-        self.target_std: Tensor
-        self.register_buffer("target_mean", torch.zeros(()))
-        self.register_buffer("target_std", torch.ones(()))
-
-    def forward(self, batches: Sequence[SensorBatch]) -> Tensor:
-        """(batch, outputs) or (batch, outputs, rows, columns); logits, or numbers in standardised units."""
-        answer: Tensor = self.network(batches)
-        return answer
-
-    @torch.inference_mode()
-    def predict(self, *observations: Observation) -> Prediction:
-        """The answer for one place: one observation, two dates for change, or one of each sensor.
-
-        Raises:
-            ValueError: other observations than the model was trained on.
-        """
-        self._check(observations)
-        device = self.target_mean.device
-        training = self.training
-        self.eval()
-        rows, columns = observations[0].shape
-        tiled = is_dense(self.task) and self.task.kind != "detection" and max(rows, columns) > self.tile
-        if tiled:
-            answer = self._tiled(observations)
-        else:
-            answer = self.likelihoods([stack_observations([own]).to(device) for own in observations])
-        self.train(training)
-        return self.predictions(answer)[0]
-
-    def likelihoods(self, batches: Sequence[SensorBatch]) -> Tensor:
-        """Probabilities (or numbers), averaged over mirror images where the model does so."""
-        mirrors = FLIP_AXES if self.test_time_flips and self.task.kind != "detection" else FLIP_AXES[:1]
-        total: Tensor | None = None
-        for axes in mirrors:
-            answer = probabilities(self.task, self([_mirrored(batch, axes) for batch in batches]))
-            answer = answer.flip(axes) if axes and answer.ndim == 4 else answer
-            total = answer if total is None else total + answer
-        assert total is not None
-        return total / len(mirrors)
-
-    def predictions(self, answer: Tensor) -> list[Prediction]:
-        """A batch of `probabilities` as predictions."""
-        return decode_predictions(self.task, answer, float(self.target_mean), float(self.target_std))
-
-    def _tiled(self, observations: Sequence[Observation]) -> Tensor:
-        """Overlapping tiles, blended with weights that fall towards their edges."""
-        device = self.target_mean.device
-        rows, columns = observations[0].shape
-        total = torch.zeros(1, num_outputs(self.task), rows, columns, device=device)
-        weight = torch.zeros(rows, columns, device=device)
-        for top in _starts(rows, self.tile):
-            for left in _starts(columns, self.tile):
-                height, width = min(self.tile, rows), min(self.tile, columns)
-                parts = [own.window(top, left, height, width) for own in observations]
-                answer = self.likelihoods([stack_observations([part]).to(device) for part in parts])
-                hat = (_hat(height)[:, None] * _hat(width)[None]).to(device)
-                total[..., top : top + height, left : left + width] += answer * hat
-                weight[top : top + height, left : left + width] += hat
-        return total / weight
-
-    def _check(self, observations: Sequence[Observation]) -> None:
-        if len(observations) != len(self.sensors):
-            raise ConfigError(
-                f"this model of {self.task.name} reads {len(self.sensors)} observations of a place "
-                f"({', '.join(sensor.name for sensor in self.sensors)}), got {len(observations)}"
-            )
-        for own, sensor in zip(observations, self.sensors, strict=True):
-            names = [band.name for band in own.sensor.bands], [band.name for band in sensor.bands]
-            if own.sensor.name != sensor.name or names[0] != names[1]:
-                raise ConfigError(
-                    f"{own.source}: {own.sensor.name} with bands {', '.join(names[0])}, but the model was trained on "
-                    f"{sensor.name} with {', '.join(names[1])}; select those bands"
-                )
+DEFAULT_TILE_SIDE = 256
+MIN_BLEND_WEIGHT = 0.02
 
 
 class EncoderWithHead(nn.Module):
-    """A backbone and a head.
+    """An encoder and a head.
 
     Args:
         backbone: anything that maps a `SensorBatch` to `Features`.
         head: reads its maps.
         patch_size: that it is asked for; None for its own.
+        config: of the head.
         dates: the two observations are two dates.
     """
 
@@ -139,98 +43,182 @@ class EncoderWithHead(nn.Module):
         self.patch_size, self.config, self.dates = patch_size, config, dates
 
     def forward(self, batches: Sequence[SensorBatch]) -> Tensor:
-        """See `FinetunedModel`."""
-        return self.answer(self.gather(batches), (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1]))
+        """Return (batch, outputs) or (batch, outputs, rows, columns) logits.
 
-    def gather(self, batches: Sequence[SensorBatch]) -> HeadInputs:
-        """What the head needs: the part that is computed once where the backbone is frozen."""
+        Args:
+            batches: one an observation.
+        """
+        return self.logits(self.head_inputs(batches), (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1]))
+
+    def head_inputs(self, batches: Sequence[SensorBatch]) -> HeadInputs:
+        """Return what the head reads: the part that is computed once where the encoder is frozen.
+
+        Args:
+            batches: one an observation.
+        """
         encoded = encode_observations(self.backbone, batches, self.patch_size, self.config.readout, self.dates)
-        return self.head.gather(encoded)
+        return self.head.inputs(encoded)
 
-    def answer(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """The head's part."""
-        answer: Tensor = self.head(gathered, shape)
-        return answer
+    def logits(self, head_inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
+        """Return (batch, outputs) or (batch, outputs, rows, columns): the head's part.
 
-
-@dataclass(frozen=True)
-class FeatureShape:
-    """What a head must fit: channels of a map, number of maps, pixels per patch side."""
-
-    channels: int
-    levels: int
-    patch: int
+        Args:
+            head_inputs: of `head_inputs`.
+            shape: (rows, columns) of the images.
+        """
+        logits: Tensor = self.head(head_inputs, shape)
+        return logits
 
 
-def build_model(
-    task: Task, backbone: nn.Module | None, sensors: Sequence[Sensor], recipe: RecipeConfig, seed: int, tile: int = 256
-) -> FinetunedModel:
-    """A model with a random head on the given backbone (which is not copied), or a U-Net where there is none.
+class FinetunedModel(nn.Module):
+    """What fine-tuning makes.
 
-    Raises:
-        ValueError: a head that cannot serve the task.
+    Args:
+        task: what is predicted.
+        network: an encoder with a head, or a U-Net.
+        sensors: of the observations of a sample.
+        tile: pixels per side above which dense predictions are put together from overlapping tiles.
+        test_time_flips: average over four mirror images.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network: EncoderWithHead | UNet
-        if backbone is None:
-            network = UNet(sensors, num_outputs(task), is_dense(task), recipe.method.channels)
+
+    def __init__(
+        self,
+        task: Task,
+        network: EncoderWithHead | UNet,
+        sensors: Sequence[Sensor],
+        tile: int = DEFAULT_TILE_SIDE,
+        test_time_flips: bool = False,
+    ) -> None:
+        super().__init__()
+        self.task, self.network, self.sensors = task, network, tuple(sensors)
+        self.tile, self.test_time_flips = tile, test_time_flips
+        self.target_mean: Tensor
+        self.target_std: Tensor
+        self.register_buffer("target_mean", torch.zeros(()))
+        self.register_buffer("target_std", torch.ones(()))
+
+    def forward(self, batches: Sequence[SensorBatch]) -> Tensor:
+        """Return (batch, outputs) or (batch, outputs, rows, columns); logits, or numbers in standardised units.
+
+        Args:
+            batches: one an observation.
+        """
+        logits: Tensor = self.network(batches)
+        return logits
+
+    def loss(
+        self, logits: Tensor, targets: Any, class_weights: Tensor | None = None, dice_weight: float = 0.0
+    ) -> Tensor:
+        """Return the mean loss of a batch.
+
+        Args:
+            logits: of `forward`.
+            targets: of the task, in the units of the labels.
+            class_weights: (classes,).
+            dice_weight: of the Dice loss.
+        """
+        targets = self.task.standardise(targets, self.target_mean, self.target_std)
+        return self.task.loss(logits, targets, class_weights, dice_weight)
+
+    @torch.inference_mode()
+    def predict(self, *observations: Observation) -> Prediction:
+        """Predict for one place.
+
+        Args:
+            observations: one observation, two dates for change, or one of each sensor; of any size.
+
+        Raises:
+            ConfigError: other observations than the model was trained on.
+        """
+        self._check(observations)
+        device = self.target_mean.device
+        training = self.training
+        self.eval()
+        if self.task.is_dense and self.task.averages_outputs and max(observations[0].shape) > self.tile:
+            probabilities = self._blend_tiles(observations)
         else:
-            shape = measure_features(backbone, sensors, recipe, task)
-            head = build_head(recipe.head, task, shape)
-            network = EncoderWithHead(backbone, head, recipe.patch_size, recipe.head, task.kind == "change")
-    return FinetunedModel(task, network, sensors, tile, recipe.training.test_time_flips)
+            batches = [stack_observations([observation]).to(device) for observation in observations]
+            probabilities = self.probabilities(batches)
+        self.train(training)
+        return self.decode(probabilities)[0]
 
+    def probabilities(self, batches: Sequence[SensorBatch]) -> Tensor:
+        """Return probabilities (or numbers), averaged over mirror images where the model does so.
 
-def build_head(config: HeadConfig, task: Task, shape: FeatureShape) -> Head:
-    """A random head. Raises ``ValueError`` where it cannot serve the task."""
-    kind, outputs = config.resolved(task), num_outputs(task)
-    if kind == "attentive":
-        return AttentivePooled(shape.channels * shape.levels, outputs, config.channels)
-    if kind == "linear" and not is_dense(task):
-        return LinearPooled(shape.channels * shape.levels, outputs)
-    if kind == "linear":
-        return LinearDense(shape.channels, shape.levels, shape.patch, outputs)
-    head = Pyramid if kind == "pyramid" else UPerNet
-    return head(shape.channels, shape.levels, shape.patch, outputs, config.channels)
+        Args:
+            batches: one an observation.
+        """
+        flips = FLIP_AXES if self.test_time_flips and self.task.averages_outputs else FLIP_AXES[:1]
+        total: Tensor | None = None
+        for axes in flips:
+            outputs = self.task.probabilities(self([_flip(batch, axes) for batch in batches]))
+            outputs = outputs.flip(axes) if axes and outputs.ndim == 4 else outputs
+            total = outputs if total is None else total + outputs
+        assert total is not None
+        return total / len(flips)
 
+    def decode(self, probabilities: Tensor) -> list[Prediction]:
+        """Return the predictions of a batch.
 
-@torch.no_grad()
-def measure_features(backbone: nn.Module, sensors: Sequence[Sensor], recipe: RecipeConfig, task: Task) -> FeatureShape:
-    """What the backbone gives, found by asking: encoders by others need no further interface."""
-    device = next(backbone.parameters()).device
-    side = 2 * (recipe.patch_size or 16)
-    empty = [
-        Observation.from_pixels(np.broadcast_to(sensor.means[:, None, None], (len(sensor), side, side)), sensor)
-        for sensor in sensors
-    ]
-    batches = [stack_observations([own]).to(device) for own in empty]
-    encoded = encode_observations(backbone, batches, recipe.patch_size, recipe.head.readout, task.kind == "change")
-    return FeatureShape(encoded.maps[0].shape[1], len(encoded.maps), encoded.patch)
+        Args:
+            probabilities: of `probabilities`.
+        """
+        return self.task.decode(probabilities, float(self.target_mean), float(self.target_std))
+
+    def _blend_tiles(self, observations: Sequence[Observation]) -> Tensor:
+        """Return probabilities of overlapping tiles, blended with weights that fall towards their edges."""
+        device = self.target_mean.device
+        rows, columns = observations[0].shape
+        height, width = min(self.tile, rows), min(self.tile, columns)
+        tile_weight = (_blend_weights(height)[:, None] * _blend_weights(width)[None]).to(device)
+        total = torch.zeros(1, self.task.num_outputs, rows, columns, device=device)
+        weight = torch.zeros(rows, columns, device=device)
+        for top in _tile_starts(rows, self.tile):
+            for left in _tile_starts(columns, self.tile):
+                parts = [observation.window(top, left, height, width) for observation in observations]
+                outputs = self.probabilities([stack_observations([part]).to(device) for part in parts])
+                total[..., top : top + height, left : left + width] += outputs * tile_weight
+                weight[top : top + height, left : left + width] += tile_weight
+        return total / weight
+
+    def _check(self, observations: Sequence[Observation]) -> None:
+        if len(observations) != len(self.sensors):
+            raise ConfigError(
+                f"this model of {self.task.name} reads {len(self.sensors)} observations of a place "
+                f"({', '.join(sensor.name for sensor in self.sensors)}), got {len(observations)}"
+            )
+        for observation, sensor in zip(observations, self.sensors, strict=True):
+            bands = ", ".join(band.name for band in observation.sensor.bands)
+            trained_bands = ", ".join(band.name for band in sensor.bands)
+            if observation.sensor.name != sensor.name or bands != trained_bands:
+                raise ConfigError(
+                    f"{observation.source}: {observation.sensor.name} with bands {bands}, but the model was trained on "
+                    f"{sensor.name} with {trained_bands}; select those bands"
+                )
 
 
 def count_trainable(module: nn.Module) -> int:
-    """How many numbers learn."""
-    return _count(own for own in module.parameters() if own.requires_grad)
+    """Return how many numbers learn.
+
+    Args:
+        module: of which some parameters require a gradient.
+    """
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _count(parameters: Iterable[Tensor]) -> int:
-    return sum(own.numel() for own in parameters)
-
-
-def _mirrored(batch: SensorBatch, axes: tuple[int, ...]) -> SensorBatch:
+def _flip(batch: SensorBatch, axes: tuple[int, ...]) -> SensorBatch:
     return replace(batch, pixels=batch.pixels.flip(axes), valid=batch.valid.flip(axes)) if axes else batch
 
 
-def _starts(length: int, tile: int) -> list[int]:
-    """Upper edges of tiles that overlap by a quarter or more and end with the image."""
+def _tile_starts(length: int, tile: int) -> list[int]:
+    """Return the first pixels of tiles that overlap by a quarter or more and end with the image."""
     if length <= tile:
         return [0]
     count = -(-(length - tile) // max(1, 3 * tile // 4)) + 1
     return [round(start) for start in np.linspace(0, length - tile, count)]
 
 
-def _hat(length: int) -> Tensor:
-    """(length,) from almost 0 at the edges to 1 in the middle."""
-    place = torch.arange(length) + 0.5
-    return (torch.minimum(place, length - place) / (length / 4)).clamp(0.02, 1.0)
+def _blend_weights(length: int) -> Tensor:
+    """Return (length,) from almost 0 at the edges to 1 in the middle."""
+    centre = torch.arange(length) + 0.5
+    return (torch.minimum(centre, length - centre) / (length / 4)).clamp(MIN_BLEND_WEIGHT, 1.0)

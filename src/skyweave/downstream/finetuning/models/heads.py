@@ -1,4 +1,4 @@
-"""Heads for one answer an image, and what all heads have in common."""
+"""Heads for one output an image, and what all heads have in common."""
 
 from abc import ABC, abstractmethod
 
@@ -8,27 +8,54 @@ from torch import Tensor, nn
 from skyweave.downstream.finetuning.models.encoder_features import EncodedMaps
 
 HeadInputs = tuple[Tensor, ...]
-"""What a head needs of an image, before any trained weight; of frozen backbones it is computed once and kept."""
+"""What a head reads of images, before any trained weight; of frozen encoders it is computed once and kept."""
+
+MIN_STD, MIN_RELATIVE_STD = 1e-6, 0.05
+"""Of a channel's standard deviation: in itself, and of the median channel's."""
+MAX_STANDARDISED = 10.0
 
 
 class Head(nn.Module, ABC):
-    """Features to an answer, in two steps: what needs no weights, and what does."""
+    """Features to logits, in two steps: what needs no weights, and what does.
+
+    Attributes:
+        scale: of the first of the inputs.
+    """
+
+    scale: "Standardise"
 
     @abstractmethod
-    def gather(self, encoded: EncodedMaps) -> HeadInputs:
-        """Tensors (batch, ...) that `forward` reads."""
+    def inputs(self, encoded: EncodedMaps) -> HeadInputs:
+        """Return the tensors (batch, ...) that `forward` reads.
+
+        Args:
+            encoded: maps of a batch.
+        """
 
     @abstractmethod
-    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """(batch, outputs) an image, or (batch, outputs, rows, columns); ``shape`` is the image's in pixels."""
+    def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
+        """Return (batch, outputs) logits of images, or (batch, outputs, rows, columns) of pixels.
 
-    @abstractmethod
+        Args:
+            inputs: of `inputs`.
+            shape: (rows, columns) of the images.
+        """
+
     def fit_scale(self, samples: list[HeadInputs]) -> None:
-        """Take means and spreads of the features from training samples, each with a batch of one or more."""
+        """Take means and standard deviations of the features from training samples.
+
+        Args:
+            samples: each with a batch of one or more.
+        """
+        self.scale.fit([inputs[0] for inputs in samples])
 
 
 class Standardise(nn.Module):
-    """Zero mean and unit spread by channel (dimension 1), as measured once on training features."""
+    """Zero mean and unit standard deviation by channel (dimension 1), as measured once on training features.
+
+    Args:
+        channels: of the features.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,17 +65,27 @@ class Standardise(nn.Module):
         self.register_buffer("std", torch.ones(channels))
 
     def fit(self, samples: list[Tensor]) -> None:
-        """Measure on (batch, channels, ...) tensors."""
-        rows = torch.cat([own.detach().float().transpose(0, 1).flatten(1) for own in samples], dim=1)
+        """Measure mean and standard deviation.
+
+        Args:
+            samples: (batch, channels, ...) each.
+        """
+        rows = torch.cat([values.detach().float().transpose(0, 1).flatten(1) for values in samples], dim=1)
         self.mean.copy_(rows.mean(1))
-        spread = rows.std(1, correction=0)
+        std = rows.std(1, correction=0)
         # a channel that hardly varies would be blown up to noise
-        self.std.copy_(spread.clamp(min=max(1e-6, 0.05 * float(spread.median()))))
+        self.std.copy_(std.clamp(min=max(MIN_STD, MIN_RELATIVE_STD * float(std.median()))))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(batch, channels, ...) to the same."""
+        """Return standardised features, clipped.
+
+        Args:
+            values: (batch, channels, ...).
+        """
         shape = (1, -1, *[1] * (values.ndim - 2))
-        return ((values.float() - self.mean.view(shape)) / self.std.view(shape)).clamp(-10, 10)
+        return ((values.float() - self.mean.view(shape)) / self.std.view(shape)).clamp(
+            -MAX_STANDARDISED, MAX_STANDARDISED
+        )
 
 
 class LinearPooled(Head):
@@ -66,8 +103,8 @@ class LinearPooled(Head):
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
 
-    def gather(self, encoded: EncodedMaps) -> HeadInputs:
-        """(batch, 2 * channels): mean and deviation over valid patches."""
+    def inputs(self, encoded: EncodedMaps) -> HeadInputs:
+        """Return (batch, 2 * channels) mean and standard deviation over valid patches; see `Head.inputs`."""
         values = encoded.side_by_side().flatten(2)
         weight = encoded.valid.flatten(1).unsqueeze(1).to(values.dtype)
         count = weight.sum(-1).clamp(min=1)
@@ -75,20 +112,18 @@ class LinearPooled(Head):
         variance = ((values - mean.unsqueeze(-1)) * weight).square().sum(-1) / count
         return (torch.cat([mean, (variance + 1e-8).sqrt()], dim=1),)  # a root of zero has no gradient
 
-    def fit_scale(self, samples: list[HeadInputs]) -> None:
-        """See ``Head``."""
-        self.scale.fit([own[0] for own in samples])
-
-    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """(batch, outputs)."""
-        answer: Tensor = self.linear(self.scale(gathered[0]))
-        return answer
+    def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
+        """Return (batch, outputs) logits; see `Head.forward`."""
+        logits: Tensor = self.linear(self.scale(inputs[0]))
+        return logits
 
 
 class AttentivePooled(Head):
     """Learned queries attend to the patches (attentive probing, as in CoCa, arXiv 2205.01917).
 
     Args:
+        channels: of the maps side by side.
+        outputs: numbers an image.
         width: channels inside.
         queries: how many ways to pool.
         heads: of the attention.
@@ -103,28 +138,28 @@ class AttentivePooled(Head):
         self.norm = nn.LayerNorm(queries * width)
         self.linear = nn.Linear(queries * width, outputs)
 
-    def gather(self, encoded: EncodedMaps) -> HeadInputs:
-        """The patches (batch, channels, number) and which of them are valid (batch, number)."""
+    def inputs(self, encoded: EncodedMaps) -> HeadInputs:
+        """Return the patches (batch, channels, number) and which are valid (batch, number); see `Head.inputs`."""
         valid = encoded.valid.flatten(1)
         return encoded.side_by_side().flatten(2), valid | ~valid.any(1, keepdim=True)
 
-    def fit_scale(self, samples: list[HeadInputs]) -> None:
-        """See ``Head``."""
-        self.scale.fit([own[0] for own in samples])
+    def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
+        """Return (batch, outputs) logits; see `Head.forward`."""
+        logits: Tensor = self.linear(self.norm(self._attend(inputs, False)[0].flatten(1)))
+        return logits
 
-    def forward(self, gathered: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """(batch, outputs)."""
-        answer: Tensor = self.linear(self.norm(self._pooled(gathered, False)[0].flatten(1)))
-        return answer
+    def attention_weights(self, inputs: HeadInputs) -> Tensor:
+        """Return (batch, queries, patches) weights of the attention.
 
-    def attention_weights(self, gathered: HeadInputs) -> Tensor:
-        """(batch, queries, patches): where each query looks."""
-        return self._pooled(gathered, True)[1]
+        Args:
+            inputs: of `inputs`.
+        """
+        return self._attend(inputs, True)[1]
 
-    def _pooled(self, gathered: HeadInputs, weights: bool) -> tuple[Tensor, Tensor]:
-        tokens = self.narrow(self.scale(gathered[0]).transpose(1, 2))
+    def _attend(self, inputs: HeadInputs, weights: bool) -> tuple[Tensor, Tensor]:
+        tokens = self.narrow(self.scale(inputs[0]).transpose(1, 2))
         queries = self.queries.expand(len(tokens), -1, -1)
-        found: tuple[Tensor, Tensor] = self.attention(
-            queries, tokens, tokens, key_padding_mask=~gathered[1], need_weights=weights
+        attended: tuple[Tensor, Tensor] = self.attention(
+            queries, tokens, tokens, key_padding_mask=~inputs[1], need_weights=weights
         )
-        return found
+        return attended

@@ -12,7 +12,7 @@ TARGETS = {"attention": ("qkv", "proj"), "all": ("qkv", "proj", "fc1", "fc2")}
 """Names of the linear layers inside blocks, as in published ViTs."""
 
 
-class LowRank(nn.Module):
+class LowRankLinear(nn.Module):
     """``W x + b + (alpha / rank) B A x``: A random, B zero, so that nothing has changed at the start.
 
     Args:
@@ -29,12 +29,17 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(..., inputs) to (..., outputs)."""
+        """Return (..., outputs).
+
+        Args:
+            values: (..., inputs).
+        """
         low = functional.linear(functional.linear(values, self.down), self.up)
-        return self.linear(values) + self.scale * low
+        outputs: Tensor = self.linear(values) + self.scale * low
+        return outputs
 
     def merged(self) -> nn.Linear:
-        """One ordinary layer of the same function."""
+        """Return one ordinary layer of the same function; its weight is changed in place."""
         with torch.no_grad():
             self.linear.weight += self.scale * self.up @ self.down
         return self.linear
@@ -43,11 +48,17 @@ class LowRank(nn.Module):
 def add_low_rank(network: nn.Module, rank: int, alpha: float, targets: Literal["attention", "all"]) -> list[str]:
     """Put additions beside the linear layers of all blocks, in place; everything else of the network is frozen.
 
+    Args:
+        network: with blocks of attention.
+        rank: of the additions.
+        alpha: scale of the additions, divided by the rank.
+        targets: ``attention``: its two matrices; ``all``: those of the feed-forward part too.
+
     Returns:
         Names of the layers.
 
     Raises:
-        ValueError: the network has no blocks with such layers.
+        ConfigError: the network has no blocks with such layers.
     """
     network.requires_grad_(False)
     names = [
@@ -61,16 +72,20 @@ def add_low_rank(network: nn.Module, rank: int, alpha: float, targets: Literal["
             "nothing to add low-rank matrices to; use the method full or last"
         )
     for name in names:
-        parent, _, own = name.rpartition(".")
+        parent, _, child = name.rpartition(".")
         linear = network.get_submodule(name)
         assert isinstance(linear, nn.Linear)
-        setattr(network.get_submodule(parent), own, LowRank(linear, rank, alpha))
+        setattr(network.get_submodule(parent), child, LowRankLinear(linear, rank, alpha))
     return names
 
 
 def merge_low_rank(network: nn.Module) -> None:
-    """Turn every addition into a part of its matrix, in place: the same function in the original layout."""
+    """Turn every addition into a part of its matrix, in place: the same function in the original layout.
+
+    Args:
+        network: that `add_low_rank` changed.
+    """
     for name, module in list(network.named_modules()):
-        if isinstance(module, LowRank):
-            parent, _, own = name.rpartition(".")
-            setattr(network.get_submodule(parent), own, module.merged())
+        if isinstance(module, LowRankLinear):
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, module.merged())

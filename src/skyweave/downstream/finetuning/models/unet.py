@@ -1,4 +1,4 @@
-"""A small U-Net from scratch: the floor that an adapted backbone has to beat (Ronneberger et al., arXiv 1505.04597)."""
+"""A small U-Net from scratch: a baseline of fine-tuning (Ronneberger et al., arXiv 1505.04597)."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,12 @@ DEPTH = 3
 
 
 class UNet(nn.Module):
-    """Bands to an answer at every pixel, or to one an image (the contracting half and a mean).
+    """Bands to logits of every pixel, or of the image (the contracting half and a mean).
 
     Args:
         sensors: of the observations of a sample; their bands are stacked, normalised by the sensors' statistics.
         outputs: numbers a pixel or an image.
-        dense: an answer at every pixel.
+        dense: outputs at every pixel.
         channels: of the first level; doubled at each next.
     """
 
@@ -33,11 +33,15 @@ class UNet(nn.Module):
         self.first = _double(bands, widths[0])
         self.down = nn.ModuleList(_double(widths[i], widths[i + 1]) for i in range(DEPTH))
         self.up = nn.ModuleList(_double(widths[i] + widths[i + 1], widths[i]) for i in range(DEPTH) if dense)
-        self.answer = nn.Conv2d(widths[0] if dense else widths[-1], outputs, 1)
-        nn.init.normal_(self.answer.weight, std=0.01)
+        self.output = nn.Conv2d(widths[0] if dense else widths[-1], outputs, 1)
+        nn.init.normal_(self.output.weight, std=0.01)
 
     def forward(self, batches: Sequence[SensorBatch]) -> Tensor:
-        """(batch, outputs, rows, columns), or (batch, outputs)."""
+        """Return (batch, outputs, rows, columns) or (batch, outputs) logits.
+
+        Args:
+            batches: one an observation.
+        """
         pixels = torch.cat([_normalised(batch) for batch in batches], dim=1)
         shape = pixels.shape[-2:]
         pixels = functional.pad(pixels, (0, -shape[1] % 2**DEPTH, 0, -shape[0] % 2**DEPTH))
@@ -45,14 +49,14 @@ class UNet(nn.Module):
         for layer in self.down:
             levels.append(layer(functional.max_pool2d(levels[-1], 2)))
         if not self.dense:
-            pooled: Tensor = self.answer(levels[-1].mean((2, 3), keepdim=True))
+            pooled: Tensor = self.output(levels[-1].mean((2, 3), keepdim=True))
             return pooled.flatten(1)
         values = levels[-1]
         for number in range(DEPTH - 1, -1, -1):
             finer = functional.interpolate(values, scale_factor=2, mode="nearest")
             values = self.up[number](torch.cat([levels[number], finer], dim=1))
-        answer: Tensor = self.answer(values)
-        return answer[..., : shape[0], : shape[1]]
+        logits: Tensor = self.output(values)
+        return logits[..., : shape[0], : shape[1]]
 
 
 def _normalised(batch: SensorBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Floors: features that nothing was learnt for, in a backbone's place, so that the same head and training score them.
+"""Baselines in a backbone's place: features that nothing was learned for, scored by the same head and training.
 
 Frozen features of a large model are worth what they add to these (Corley et al. 2024, arXiv 2305.13456, make the same
 point). Both give one map; their head is the one that the frozen backbone gets.
@@ -28,10 +28,15 @@ class Baseline(nn.Module):
     def __init__(self, patch_size: int = DEFAULT_PATCH_SIZE) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.place = nn.Parameter(torch.zeros(1), requires_grad=False)  # says which device it is on
+        self.device_anchor = nn.Parameter(torch.zeros(1), requires_grad=False)  # says which device it is on
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
-        """Features of images of one sensor and size."""
+        """Return features of images of one sensor and size.
+
+        Args:
+            batch: of images.
+            patch_size: pixels per patch side; None: its own.
+        """
         size = patch_size or self.patch_size
         pixels, valid, grid = pad_to_patches(batch, size)
         means = torch.as_tensor(batch.sensor.means).view(-1, 1, 1).to(pixels)
@@ -45,7 +50,13 @@ class Baseline(nn.Module):
         return Features(tokens, usable, grid, (), tokens, size)
 
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
-        """(batch, channels, rows, columns) of patches, from normalised pixels that are zero where not valid."""
+        """Return (batch, channels, rows, columns) of patches.
+
+        Args:
+            values: (batch, bands, height, width) normalised pixels, zero where not valid.
+            valid: (batch, bands, height, width) bool.
+            size: pixels per patch side.
+        """
         raise NotImplementedError
 
 
@@ -53,7 +64,7 @@ class BandStatistics(Baseline):
     """Mean and standard deviation of each band over a patch's valid pixels."""
 
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
-        """See `Baseline`."""
+        """Return means, then standard deviations of the bands; see `Baseline.features`."""
         share = functional.avg_pool2d(valid.to(values), size).clamp(min=1e-6)
         mean = functional.avg_pool2d(values, size) / share
         square = functional.avg_pool2d(values**2, size) / share
@@ -64,6 +75,7 @@ class RandomConvolutions(Baseline):
     """Random filters of 5 x 5 pixels over all bands, rectified and averaged over a patch, both signs.
 
     Args:
+        patch_size: pixels per patch side where none is asked for.
         filters: how many.
         seed: of the filters.
     """
@@ -73,15 +85,16 @@ class RandomConvolutions(Baseline):
         self.filters, self.seed = filters, seed
 
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
-        """See `Baseline`."""
+        """Return the positive, then the negative part of each response; see `Baseline.features`."""
         bands = values.shape[1]
         generator = torch.Generator().manual_seed(self.seed * 1009 + bands)
         weight = torch.randn(self.filters, bands, 5, 5, generator=generator).to(values) / (25 * bands) ** 0.5
         bias = torch.randn(self.filters, generator=generator).to(values) * 0.5
         edge = "reflect" if min(values.shape[-2:]) > 2 else "replicate"  # a side of two pixels has no two to reflect
-        answer = functional.conv2d(functional.pad(values, (2, 2, 2, 2), mode=edge), weight, bias)
-        return torch.cat([functional.avg_pool2d(answer.relu(), size), functional.avg_pool2d((-answer).relu(), size)], 1)
+        response = functional.conv2d(functional.pad(values, (2, 2, 2, 2), mode=edge), weight, bias)
+        parts = response.relu(), (-response).relu()
+        return torch.cat([functional.avg_pool2d(part, size) for part in parts], 1)
 
 
 BASELINES: dict[str, type[Baseline]] = {"statistics": BandStatistics, "random-convolutions": RandomConvolutions}
-"""Floors by the names that tables give them."""
+"""Baselines by the names that tables give them."""

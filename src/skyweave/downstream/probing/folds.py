@@ -1,34 +1,43 @@
-"""Folds that keep groups whole: plots, tiles, or blocks of pixels inside a place with a gap around them."""
+"""Folds of a probe that keep groups whole: plots, files, or blocks of pixels inside a place with a gap around them."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import binary_dilation
-from sklearn.model_selection import StratifiedGroupKFold
 
 from skyweave.core.errors import DataError
-from skyweave.downstream.labels.probe_config import FoldConfig
-from skyweave.downstream.labels.samples import ProbeSamples
+from skyweave.downstream.labels.config import SplitConfig
+from skyweave.downstream.labels.splits import stratified_group_folds
+from skyweave.downstream.probing.samples import ProbeSamples
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Indices of the training and the test samples."""
+    """One part of a cross-validation.
+
+    Attributes:
+        train: indices of the training samples.
+        test: indices of the test samples.
+    """
 
     train: np.ndarray
     test: np.ndarray
 
 
-def make_folds(samples: ProbeSamples, split: FoldConfig, seed: int) -> list[Fold]:
-    """Folds in which every testable sample is tested once.
+def make_folds(samples: ProbeSamples, split: SplitConfig, seed: int) -> list[Fold]:
+    """Return folds in which every testable sample is tested once.
 
-    Groups are dealt to folds so that classes and, for blocks, places are spread evenly. If some samples are only for
-    training (another data directory), they are in the training part of every fold; whole groups of the test
-    directory are then tested in one fold, while blocks are still held out inside each of its places.
+    Groups are assigned to folds so that classes and, for blocks, places are spread evenly. If some samples are only for
+    training (another data folder), they are in the training part of every fold; whole groups of the test folder are
+    then tested in one fold, while blocks are still held out inside each of its places.
+
+    Args:
+        samples: of the probe.
+        split: kind, number of folds, gap.
+        seed: of the assignment.
 
     Raises:
-        ValueError: fewer groups than folds.
+        DataError: fewer groups than folds.
     """
     everything = np.arange(len(samples))
     training_only = everything[~samples.testable]
@@ -39,7 +48,7 @@ def make_folds(samples: ProbeSamples, split: FoldConfig, seed: int) -> list[Fold
     if groups < split.folds:
         raise DataError(
             f"{groups} groups cannot be split into {split.folds} folds; lower split.folds, or use more images or a "
-            "split.pattern that tells them apart"
+            "split.pattern that divides them"
         )
     strata = fold_strata(samples, split)[testable]
     folds = []
@@ -51,8 +60,13 @@ def make_folds(samples: ProbeSamples, split: FoldConfig, seed: int) -> list[Fold
     return folds
 
 
-def fold_strata(samples: ProbeSamples, split: FoldConfig) -> np.ndarray:
-    """(N,) int, what folds are balanced over: the class (or the quartile of the target), and the place for blocks."""
+def fold_strata(samples: ProbeSamples, split: SplitConfig) -> np.ndarray:
+    """Return (samples,) int, what folds are balanced over: class or quarter of the target, and place for blocks.
+
+    Args:
+        samples: of the probe.
+        split: with its kind.
+    """
     target = samples.target
     if not samples.classes:
         target = np.digitize(target, np.unique(np.quantile(target, [0.25, 0.5, 0.75])))
@@ -60,20 +74,8 @@ def fold_strata(samples: ProbeSamples, split: FoldConfig) -> np.ndarray:
     return np.unique(place * (int(target.max()) + 1) + target, return_inverse=True)[1]
 
 
-def stratified_group_folds(
-    strata: np.ndarray, group: np.ndarray, folds: int, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(train, test) indices of stratified folds that keep groups whole."""
-    if np.bincount(strata).max() < folds:  # nothing to balance
-        strata = np.zeros_like(strata)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class in fewer groups than folds is reported by the probe
-        parts = list(splitter.split(np.zeros(len(strata)), strata, group))
-    return [(train, test) for train, test in parts if len(test) and len(train)]
-
-
 def _outside_gap(samples: ProbeSamples, train: np.ndarray, test: np.ndarray, gap: int) -> np.ndarray:
+    """Return the training samples that are no nearer to a test cell than the gap."""
     cell = samples.cell_size
     assert cell is not None
     reach = -(-gap // cell)
@@ -86,4 +88,4 @@ def _outside_gap(samples: ProbeSamples, train: np.ndarray, test: np.ndarray, gap
         tested[row[here], column[here]] = True
         near = binary_dilation(tested, np.ones((2 * reach + 1, 2 * reach + 1), bool))
         blocked[inside] = near[row[inside], column[inside]]
-    return train[~blocked[train]]
+    return np.asarray(train[~blocked[train]])

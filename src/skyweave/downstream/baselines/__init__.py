@@ -1,0 +1,1 @@
+"""Baselines: features that need no training, for probes and for heads."""

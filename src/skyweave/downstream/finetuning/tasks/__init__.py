@@ -1,0 +1,1 @@
+"""Fine-tuning tasks: what is predicted, and all that depends on it."""

@@ -1,0 +1,37 @@
+"""Segmentation: one class a pixel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skyweave.core.observation import Observation
+from skyweave.downstream.finetuning.tasks.base import Prediction
+from skyweave.downstream.finetuning.tasks.drawing import colour_classes
+from skyweave.downstream.finetuning.tasks.exclusive import ExclusiveClassTask
+from skyweave.downstream.labels.kinds.masks import ClassMask
+from skyweave.downstream.labels.sample import Label, LabelledSample
+from skyweave.downstream.scoring.confusion import table_mean_iou
+
+
+class Segmentation(ExclusiveClassTask):
+    """One class a pixel."""
+
+    kind = "segmentation"
+    label_kind = ClassMask()
+    main_metric = "miou"
+    is_dense = True
+
+    def scores(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
+        """Return mean intersection over union, accuracy and macro F1; see `Task.scores`."""
+        scores = self.score_classes(predictions, samples)
+        return {"miou": scores.mean_iou, "accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
+
+    def resampled_scores(
+        self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample], weights: np.ndarray
+    ) -> np.ndarray:
+        """Return the mean intersection over union of weighted samples; see `Task.resampled_scores`."""
+        return table_mean_iou(self.weighted_tables(predictions, samples, weights))
+
+    def draw(self, observation: Observation, label: Label, reference: Label) -> tuple[np.ndarray, str]:
+        """Return the mask in the colours of its classes; see `Task.draw`."""
+        return colour_classes(np.asarray(label)), ""

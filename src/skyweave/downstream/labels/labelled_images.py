@@ -1,0 +1,174 @@
+"""Images with their labels, tile by tile, read when asked for."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.core.errors import ConfigError, DataError
+from skyweave.core.observation import Observation
+from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
+from skyweave.downstream.labels.images import image_shape, read_cached_image
+from skyweave.downstream.labels.kinds.base import LabelKind
+from skyweave.downstream.labels.readers.base import LABEL_READERS, LabelReader
+from skyweave.downstream.labels.sample import Label, LabelledSample
+from skyweave.downstream.labels.splits import block_name, gap_mask, group_name, parse_part
+from skyweave.downstream.labels.tiles import TileLocation, tile_windows
+
+
+class LabelledImages:
+    """Images and labels below a data folder.
+
+    Args:
+        config: as declared.
+        root: data folder.
+        kind: of the labels.
+
+    Attributes:
+        left_out: (classes,) bool, classes whose labels do not count.
+
+    Raises:
+        ConfigError: labels that cannot be of this kind, or whose reader lacks a key.
+        FileNotFoundError: no table of labels.
+        DataError: a table without the columns that are asked for.
+    """
+
+    def __init__(self, config: LabelledDataConfig, root: Path, kind: LabelKind) -> None:
+        self.config, self.root, self.kind = config, root, kind
+        self.reader = open_labels(config, root)
+        self.left_out: np.ndarray = np.zeros(len(config.labels.class_names), bool)
+
+    def tiles(self, path: Path) -> list[TileLocation]:
+        """Return where the tiles of an image lie; none where it has no label.
+
+        Args:
+            path: of the image.
+        """
+        if not self.reader.has_label(path):
+            return []
+        return [TileLocation(path, window) for window in tile_windows(image_shape(path), self.config.tiles)]
+
+    def sample(self, tile: TileLocation) -> LabelledSample:
+        """Read images and label of a tile, without classes that are left out and what is near held-out blocks.
+
+        Args:
+            tile: where it lies.
+
+        Raises:
+            FileNotFoundError: no image of the second date.
+            DataError: a label that does not fit; names the file.
+        """
+        label = self.kind.without_classes(self.label(tile), self.left_out)
+        if tile.held_out and tile.window is not None:
+            label = self.kind.without_pixels(label, gap_mask(tile.window, tile.held_out, tile.gap))
+        sample = LabelledSample(self._observations(tile), label, tile.name)
+        return check_sample(sample, self.kind, len(self.config.labels.class_names))
+
+    def label(self, tile: TileLocation) -> Label:
+        """Read the label of a tile, with all classes.
+
+        Args:
+            tile: where it lies.
+
+        Raises:
+            DataError: what is stored does not fit; names the file.
+        """
+        stored = self.reader.read(tile.path, tile.window, image_shape(tile.path))
+        return self.kind.parse(stored, self.config.labels, self.reader.source(tile.path))
+
+    def group(self, tile: TileLocation) -> str:
+        """Return the name of what must stay together: a block of the image, or a group of files.
+
+        Args:
+            tile: where it lies.
+
+        Raises:
+            DataError: the split's pattern does not match the file name.
+        """
+        split = self.config.split
+        if split.kind == "blocks":
+            top, left = tile.window[:2] if tile.window else (0, 0)
+            return block_name(split, str(tile.path), top, left)
+        folder = tile.path.parent.name if split.pattern is None else ""
+        return f"{folder}:{group_name(split, tile.path)}"
+
+    def given_part(self, path: Path) -> int:
+        """Return the part of the split that a column of the table or the path names.
+
+        Args:
+            path: of the image.
+
+        Returns:
+            Index into `skyweave.downstream.labels.splits.PARTS`.
+
+        Raises:
+            DataError: neither says one.
+        """
+        split = self.config.split
+        if split.column is not None:
+            text = self.reader.column_value(path, split.column)
+            if text is None:
+                raise DataError(f"{path}: no column {split.column!r} in the table of labels says its part")
+            return parse_part(text, str(path))
+        match = re.search(split.pattern or "", str(path.relative_to(self.root)))
+        if match is None:
+            raise DataError(f"split.pattern {split.pattern!r} does not match {path}; correct it")
+        return parse_part(match["part"], str(path))
+
+    def _observations(self, tile: TileLocation) -> tuple[Observation, ...]:
+        paths = [tile.path]
+        if self.config.second is not None:
+            paths.append(self.root / self.config.second.format(name=self.reader.name_of(tile.path)))
+        images = [read_cached_image(self.config.source, path) for path in paths]
+        return tuple(image if tile.window is None else image.window(*tile.window) for image in images)
+
+
+def open_labels(config: LabelledDataConfig, root: Path) -> LabelReader:
+    """Return the reader of the labels below a data folder.
+
+    Args:
+        config: as declared.
+        root: data folder.
+
+    Raises:
+        UnknownNameError: no such kind of label files.
+        ConfigError: a key that the reader needs is missing.
+        FileNotFoundError: no table of labels.
+        DataError: a table without the columns that are asked for.
+    """
+    return LABEL_READERS[config.labels.kind](config.labels, root, config.name)
+
+
+def check_labels(config: LabelConfig, kind: LabelKind, user: str) -> None:
+    """Check that labels can be of a kind, before anything is read.
+
+    Args:
+        config: as declared.
+        kind: that is needed.
+        user: what needs it, for messages.
+
+    Raises:
+        ConfigError: they cannot; names what can.
+    """
+    if config.kind not in LABEL_READERS or config.kind not in kind.readers:
+        raise ConfigError(f"{user} cannot have labels of kind {config.kind!r}; use {', '.join(kind.readers)}")
+    LABEL_READERS[config.kind].check_config(config)
+    if kind.needs_stored_values and not isinstance(config.classes, dict):
+        raise ConfigError("masks need `classes` as a mapping from stored value to name, such as {0: no, 1: yes}")
+
+
+def check_sample(sample: LabelledSample, kind: LabelKind, num_classes: int) -> LabelledSample:
+    """Return the sample, if its label fits its images and the classes.
+
+    Args:
+        sample: any.
+        kind: that its label should be of.
+        num_classes: of the task.
+
+    Raises:
+        DataError: a class out of range, a mask of another size, values that are not finite; names sample and remedy.
+    """
+    label = np.asarray(sample.label)
+    where = sample.name or sample.observations[0].source
+    kind.check(label, num_classes, sample.observations[0].shape, where)
+    return sample

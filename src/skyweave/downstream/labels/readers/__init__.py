@@ -1,0 +1,1 @@
+"""Readers of stored labels: folders, file names, tables, masks and boxes."""

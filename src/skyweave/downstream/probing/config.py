@@ -1,0 +1,124 @@
+"""What a probe is: its data, what a sample is, and how it is scored; read from one YAML file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from skyweave.core.config import config_from_dict, load_config_file
+from skyweave.core.errors import ConfigError
+from skyweave.downstream.labels.config import LabelledDataConfig
+from skyweave.downstream.labels.kinds.image_labels import ClassLabel
+from skyweave.downstream.labels.kinds.masks import ClassMask, ValueMask
+from skyweave.downstream.labels.labelled_images import check_labels
+
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "r2"]
+Readout = Literal["stem", "quarter", "half", "three_quarters", "last", "normed", "levels"]
+Target = Literal["class", "positive_share"]
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """One probe.
+
+    Attributes:
+        name: of the probe.
+        data: images and labels, as for fine-tuning. Tiles are encoded one by one; a sample is a tile, or a cell of one.
+        target: ``class``: of the image; of a cell, the class that most of its pixels carry. ``positive_share``: of a
+            cell's pixels, those that are positive in the mask (regression).
+        cell: side in pixels of one sample of a mask.
+        minimum_share: a cell has a class if that many of its pixels carry it.
+        metric: the main one.
+        readout: depths of the backbone to choose from inside each training part.
+        patch_size: pixels per patch side that the backbone is asked for (None: its own); features are resampled to the
+            cells.
+        samples_per_image: cells of one image at most, drawn with a fixed seed.
+        minimum_class_samples: classes with fewer samples are left out, and noted.
+        seeds: repetitions with other folds.
+        baselines: names of the rows to compare with (None: all that apply).
+        random_filters: of the random convolutions.
+        random_filter_size: pixels per side.
+    """
+
+    name: str
+    data: LabelledDataConfig
+    target: Target = "class"
+    cell: int | None = None
+    minimum_share: float = 0.5
+    metric: Metric = "balanced_accuracy"
+    readout: list[Readout] = field(default_factory=lambda: ["normed"])
+    patch_size: int | None = None
+    samples_per_image: int | None = None
+    minimum_class_samples: int = 0
+    seeds: int = 3
+    baselines: list[str] | None = None
+    random_filters: int = 256
+    random_filter_size: int = 3
+
+    def __post_init__(self) -> None:
+        try:
+            self._check_labels()
+            self._check_split()
+        except ConfigError as error:
+            raise ConfigError(f"probe {self.name!r}: {error}") from None
+        if not self.readout:
+            raise ConfigError(f"probe {self.name!r}: readout is empty; name at least one")
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the target is a number."""
+        return self.target == "positive_share"
+
+    def _check_labels(self) -> None:
+        is_mask = self.data.labels.kind in ClassMask.readers
+        if is_mask and not self.cell:
+            raise ConfigError(f"labels of kind {self.data.labels.kind!r} need `cell`, the side of a sample in pixels")
+        if not is_mask and self.cell:
+            raise ConfigError("labels are per image; remove `cell`")
+        if self.is_regression:
+            check_labels(self.data.labels, ValueMask(), f"target {self.target!r}")
+        else:
+            check_labels(self.data.labels, ClassMask() if is_mask else ClassLabel(), f"target {self.target!r}")
+        if not self.is_regression and not self.data.labels.class_names:
+            raise ConfigError("labels need `classes`, the list of names in a fixed order")
+        if (self.metric == "r2") != self.is_regression:
+            raise ConfigError(
+                f"metric {self.metric!r} does not fit target {self.target!r}; use r2 with positive_share, and "
+                "accuracy, balanced_accuracy or macro_f1 with classes"
+            )
+
+    def _check_split(self) -> None:
+        split, tiles = self.data.split, self.data.tiles
+        if split.kind == "given":
+            raise ConfigError("a probe is tested in folds; use split.kind groups or blocks")
+        if split.kind == "blocks":
+            if not self.cell:
+                raise ConfigError("blocks are held out of masks only; use groups")
+            if split.block % self.cell:
+                raise ConfigError(f"block {split.block} is no multiple of cell {self.cell}")
+        if tiles and self.cell and (tiles.size % self.cell or tiles.step % self.cell):
+            raise ConfigError(f"size and stride of tiles must be multiples of cell {self.cell}")
+
+
+def load_probe_config(path: str | Path) -> ProbeConfig:
+    """Read a probe from YAML.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ConfigError: names the file, the key and what is valid.
+    """
+    return load_config_file(path, ProbeConfig)
+
+
+def probe_config_from_dict(content: Any) -> ProbeConfig:
+    """Return the probe that plain JSON types describe.
+
+    Args:
+        content: mappings, lists, numbers and text.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    return config_from_dict(content, ProbeConfig)

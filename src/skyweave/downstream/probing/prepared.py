@@ -1,0 +1,183 @@
+"""The samples and folds of a probe, read once and used for any number of backbones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.downstream.probing.classifiers import fit_predict
+from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
+from skyweave.downstream.probing.folds import Fold, make_folds
+from skyweave.downstream.probing.result import BaselineComparison, ProbeRow
+from skyweave.downstream.probing.samples import ProbeSamples, load_probe_samples, without_rare_classes
+from skyweave.downstream.scoring.bootstrap import percentile_interval, resample_weights
+from skyweave.downstream.scoring.totals import group_totals, metrics_from_totals
+
+BALANCED_METRICS = ("balanced_accuracy", "macro_f1")
+
+
+@dataclass(frozen=True)
+class PreparedProbe:
+    """Samples and folds of a probe.
+
+    Attributes:
+        config: of the probe.
+        samples: of it.
+        folds: of each seed.
+        notes: what the reader should know.
+    """
+
+    config: ProbeConfig
+    samples: ProbeSamples
+    folds: list[list[Fold]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class MetricValues:
+    """Metrics of one row, each by name.
+
+    Attributes:
+        mean: over seeds.
+        resampled: (resamples,) means over seeds with the groups drawn anew.
+        per_seed: one value for each seed.
+    """
+
+    mean: dict[str, float]
+    resampled: dict[str, np.ndarray]
+    per_seed: dict[str, list[float]]
+
+
+def prepare_probe(
+    config: ProbeConfig | str | Path,
+    data: str | Path,
+    *,
+    test_data: str | Path | None = None,
+    seeds: int | None = None,
+) -> PreparedProbe:
+    """Read the samples of a probe and draw its folds.
+
+    Args:
+        config: a probe, or its YAML file.
+        data: folder that the configuration's paths are relative to.
+        test_data: folder of the same layout to test on; ``data`` is then only trained on.
+        seeds: repetitions with other folds, default the configuration's.
+
+    Raises:
+        FileNotFoundError: no image or label.
+        ConfigError: no valid configuration.
+        DataError: labels that do not fit, or too few groups.
+    """
+    if not isinstance(config, ProbeConfig):
+        config = load_probe_config(config)
+    samples = load_probe_samples(config, Path(data), Path(test_data) if test_data else None)
+    samples = without_rare_classes(samples, config.minimum_class_samples)
+    folds = [make_folds(samples, config.data.split, seed) for seed in range(seeds or config.seeds)]
+    return PreparedProbe(config, samples, folds, [*samples.notes, *_class_notes(config, samples, folds)])
+
+
+def score_features(
+    prepared: PreparedProbe, name: str, features: Sequence[list[np.ndarray]], classifier: str, baseline: bool
+) -> ProbeRow:
+    """Fit and test one classifier on all folds of all seeds.
+
+    Args:
+        prepared: samples and folds.
+        name: of the features.
+        features: candidates, (samples, values) each; one list of them for all seeds, or one for each seed.
+        classifier: ``linear``, ``knn`` or ``forest``.
+        baseline: whether it is one.
+    """
+    samples = prepared.samples
+    balanced = prepared.config.metric in BALANCED_METRICS
+    predictions = np.full((len(prepared.folds), len(samples)), np.nan)
+    for seed, folds in enumerate(prepared.folds):
+        candidates = features[seed % len(features)]
+        for fold in folds:
+            predictions[seed, fold.test] = fit_predict(
+                classifier,
+                [candidate[fold.train] for candidate in candidates],
+                samples.target[fold.train],
+                samples.group[fold.train],
+                [candidate[fold.test] for candidate in candidates],
+                balanced,
+                seed,
+            )
+    values = metric_values(prepared, predictions)
+    scores = {key: percentile_interval(values.mean[key], values.resampled[key]) for key in values.mean}
+    dimensions = max(candidate.shape[1] for candidate in features[0])
+    return ProbeRow(name, classifier, baseline, predictions, scores, values.per_seed, dimensions)
+
+
+def compare_to_baselines(prepared: PreparedProbe, rows: Sequence[ProbeRow]) -> list[BaselineComparison]:
+    """Compare the model's best row with every baseline row, paired over resampled groups.
+
+    Args:
+        prepared: samples and folds.
+        rows: of model and baselines.
+    """
+    metric = prepared.config.metric
+    models = [row for row in rows if not row.baseline]
+    if not models:
+        return []
+    best = max(models, key=lambda row: row.scores[metric].mean)
+    values = metric_values(prepared, best.predictions)
+    comparisons = []
+    for row in rows:
+        if row.baseline:
+            other = metric_values(prepared, row.predictions)
+            difference = percentile_interval(
+                values.mean[metric] - other.mean[metric], values.resampled[metric] - other.resampled[metric]
+            )
+            comparisons.append(BaselineComparison(row.name, best.name, difference))
+    return comparisons
+
+
+def metric_values(prepared: PreparedProbe, predictions: np.ndarray) -> MetricValues:
+    """Compute the metrics of a row.
+
+    Args:
+        prepared: samples and folds.
+        predictions: (seeds, samples).
+    """
+    samples = prepared.samples
+    num_classes, tested = len(samples.classes), samples.testable
+    index = np.unique(samples.group[tested], return_inverse=True)[1]
+    groups = int(index.max()) + 1
+    strata = None
+    if prepared.config.data.split.kind == "blocks":  # blocks are resampled inside their place
+        strata = np.zeros(groups, int)
+        strata[index] = samples.place[tested]
+    weights = resample_weights(groups, strata)
+    per_seed: dict[str, list[float]] = {}
+    resampled: dict[str, list[np.ndarray]] = {}
+    for seed_predictions in predictions:
+        totals = group_totals(samples.target[tested], seed_predictions[tested], index, num_classes)
+        drawn = metrics_from_totals(weights @ totals, num_classes)
+        for name, value in metrics_from_totals(totals.sum(axis=0), num_classes).items():
+            per_seed.setdefault(name, []).append(float(value))
+            resampled.setdefault(name, []).append(drawn[name])
+    return MetricValues(
+        {name: float(np.mean(values)) for name, values in per_seed.items()},
+        {name: np.mean(values, axis=0) for name, values in resampled.items()},
+        per_seed,
+    )
+
+
+def _class_notes(config: ProbeConfig, samples: ProbeSamples, folds: list[list[Fold]]) -> list[str]:
+    """Return a note of each class that no sample has, or that is tested where nothing was trained on it."""
+    notes = []
+    for index, name in enumerate(samples.classes):
+        if not (samples.target == index).any():
+            if not config.minimum_class_samples:
+                notes.append(f"class {name!r} has no sample")
+            continue
+        untrained = sum(
+            index in samples.target[fold.test] and index not in samples.target[fold.train]
+            for seed_folds in folds
+            for fold in seed_folds
+        )
+        if untrained:
+            notes.append(f"class {name!r} is tested but never trained in {untrained} folds; it counts as wrong there")
+    return notes

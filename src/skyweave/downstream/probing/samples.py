@@ -1,0 +1,239 @@
+"""From files to the samples of a probe: tiles, cells with a target, and the groups that must stay together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.core.observation import Observation
+from skyweave.downstream.labels.images import find_images, read_image
+from skyweave.downstream.labels.kinds.image_labels import class_index
+from skyweave.downstream.labels.labelled_images import open_labels
+from skyweave.downstream.labels.readers.base import LabelReader
+from skyweave.downstream.labels.splits import block_name, group_name
+from skyweave.downstream.labels.tiles import tile_windows
+from skyweave.downstream.probing.cells import majority_classes, positive_shares
+from skyweave.downstream.probing.config import ProbeConfig
+
+MINIMUM_VALID_SHARE = 0.5
+"""A sample needs at least this share of pixels with a valid band."""
+Cell = tuple[int, int, float]
+"""Row and column in a tile's grid of cells, and the target."""
+
+
+@dataclass(frozen=True)
+class ProbeSamples:
+    """Everything a row of the table needs, whichever features it uses.
+
+    Attributes:
+        images: the tiles (or whole images) that features are computed from.
+        image: (samples,) int, index of the sample's tile.
+        cell: (samples, 2) int, row and column in the tile's grid of cells; zeros where the sample is the whole tile.
+        target: (samples,) int class index, or float.
+        group: (samples,) int, samples of one group are never on both sides of a split.
+        place: (samples,) int, the file a sample is from.
+        position: (samples, 2) int, upper left pixel of the sample in its file.
+        testable: (samples,) bool, False for samples that are only ever trained on.
+        classes: names, empty for regression.
+        cell_size: side in pixels, None where the sample is the whole tile.
+        notes: what the reader should know (files that a rule caught, images left out).
+    """
+
+    images: list[Observation]
+    image: np.ndarray
+    cell: np.ndarray
+    target: np.ndarray
+    group: np.ndarray
+    place: np.ndarray
+    position: np.ndarray
+    testable: np.ndarray
+    classes: list[str]
+    cell_size: int | None
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def gather(self, maps: list[np.ndarray]) -> np.ndarray:
+        """Return (samples, channels) float32: each sample's cell of its tile's map.
+
+        Args:
+            maps: (channels, cell rows, cell columns) of each tile.
+        """
+        rows = [maps[i][:, row, column] for i, (row, column) in zip(self.image, self.cell, strict=True)]
+        return np.stack(rows).astype(np.float32)
+
+    def keep(self, kept: np.ndarray, notes: list[str]) -> "ProbeSamples":
+        """Return some of the samples.
+
+        Args:
+            kept: (samples,) bool.
+            notes: that are added.
+        """
+        rows = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.type is np.ndarray}
+        return replace(self, **rows, notes=[*self.notes, *notes])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A sample before all are known."""
+
+    image: int
+    cell: tuple[int, int]
+    target: float
+    group: str
+    place: str
+    position: tuple[int, int]
+    testable: bool
+
+
+def load_probe_samples(config: ProbeConfig, data: Path, test_data: Path | None = None) -> ProbeSamples:
+    """Read all images and labels of a probe.
+
+    Args:
+        config: of the probe.
+        data: folder that its paths start from.
+        test_data: folder of the same layout: then everything below ``data`` is training only, and tests come from here.
+
+    Raises:
+        FileNotFoundError: no file matches; the pattern and the folder are named.
+        DataError: labels that do not fit the images; the file and the value are named.
+    """
+    collected = _Collected(config)
+    if test_data is None:
+        collected.read_folder(data, testable=True)
+    else:
+        collected.read_folder(data, testable=False)
+        collected.read_folder(test_data, testable=True)
+    return collected.samples()
+
+
+def without_rare_classes(samples: ProbeSamples, minimum: int) -> ProbeSamples:
+    """Leave out classes with too few samples to test, each with a note; classes keep their index.
+
+    Args:
+        samples: of the probe.
+        minimum: samples to test.
+
+    Raises:
+        DataError: no class is left.
+    """
+    count = [int((samples.target[samples.testable] == index).sum()) for index in range(len(samples.classes))]
+    rare = [index for index, number in enumerate(count) if number < minimum]
+    if not rare:
+        return samples
+    kept = ~np.isin(samples.target, rare)
+    if not (kept & samples.testable).any():
+        raise DataError(f"no class has {minimum} samples to test; lower minimum_class_samples")
+    notes = [f"class {samples.classes[i]!r} left out: {count[i]} samples, fewer than {minimum}" for i in rare]
+    return samples.keep(kept, notes)
+
+
+class _Collected:
+    """Tiles and samples as they are read."""
+
+    def __init__(self, config: ProbeConfig) -> None:
+        self.config = config
+        self.images: list[Observation] = []
+        self.rows: list[_Row] = []
+        self.notes: list[str] = []
+
+    def read_folder(self, root: Path, testable: bool) -> None:
+        """Read the images below a data folder that have a label."""
+        config = self.config
+        labels = open_labels(config.data, root)
+        paths = [path for path in find_images(config.data.source, root) if labels.has_label(path)]
+        if not paths:
+            raise FileNotFoundError(
+                f"probe {config.name!r}: none of the images {config.data.source.files!r} in {root} has a label"
+            )
+        for path in paths:
+            observation, note = read_image(config.data.source, path)
+            self.notes += [note] if note else []
+            before = len(self.rows)
+            for tile, corner, cells in _labelled_tiles(observation, labels, path, config):
+                self.images.append(tile)
+                self.rows += self._rows(cells, corner, root, path, testable)
+            if len(self.rows) == before:
+                self.notes.append(f"{path.name}: no labelled, valid sample in it")
+
+    def _rows(
+        self, cells: list[Cell], corner: tuple[int, int], root: Path, path: Path, testable: bool
+    ) -> Iterator[_Row]:
+        split, side = self.config.data.split, self.config.cell or 0
+        place, group = f"{root}:{path.relative_to(root)}", f"{root}:{group_name(split, path)}"
+        for row, column, target in cells:
+            y, x = corner[0] + row * side, corner[1] + column * side
+            name = block_name(split, place, y, x) if split.kind == "blocks" else group
+            yield _Row(len(self.images) - 1, (row, column), target, name, place, (y, x), testable)
+
+    def samples(self) -> ProbeSamples:
+        """Return all that was read. Raises ``DataError`` where nothing has a label."""
+        config, rows = self.config, self.rows
+        if not rows:
+            raise DataError(f"probe {config.name!r}: no sample has both a label and valid pixels")
+        return ProbeSamples(
+            images=self.images,
+            image=np.array([row.image for row in rows]),
+            cell=np.array([row.cell for row in rows]),
+            target=np.array([row.target for row in rows], np.float32 if config.is_regression else np.int64),
+            group=_indices([row.group for row in rows]),
+            place=_indices([row.place for row in rows]),
+            position=np.array([row.position for row in rows]),
+            testable=np.array([row.testable for row in rows]),
+            classes=[] if config.is_regression else list(config.data.labels.class_names),
+            cell_size=config.cell,
+            notes=self.notes,
+        )
+
+
+def _labelled_tiles(
+    observation: Observation, labels: LabelReader, path: Path, config: ProbeConfig
+) -> Iterator[tuple[Observation, tuple[int, int], list[Cell]]]:
+    """Yield tile, its upper left pixel and its samples, for every tile of an image that has a sample."""
+    stored = labels.read(path, None, observation.shape)
+    grid = None if config.cell is None else _cell_targets(stored.values, labels.source(path), config)
+    windows = tile_windows(observation.shape, config.data.tiles)
+    for window in windows:
+        tile = observation if window is None else observation.window(*window)
+        top, left = (0, 0) if window is None else window[:2]
+        seen = np.asarray(tile.valid.any(axis=0))
+        if grid is None or config.cell is None:
+            index = class_index(stored, config.data.labels.class_names, labels.source(path))
+            cells = [(0, 0, float(index))] if seen.mean() >= MINIMUM_VALID_SHARE else []
+        else:
+            cells = _valid_cells(seen, grid, top, left, config.cell)
+            if config.samples_per_image:
+                count = max(1, round(config.samples_per_image / len(windows)))
+                cells = _draw(cells, count, seed=top * 65536 + left)
+        if cells:
+            yield tile, (top, left), cells
+
+
+def _cell_targets(values: np.ndarray, source: str, config: ProbeConfig) -> np.ndarray:
+    """Return (cell rows, cell columns) float32 target of each cell, NaN where it has none."""
+    assert config.cell is not None
+    if config.is_regression:
+        return positive_shares(values, config.cell)
+    return majority_classes(values, config.cell, config.data.labels, config.minimum_share, source)
+
+
+def _valid_cells(seen: np.ndarray, grid: np.ndarray, top: int, left: int, cell: int) -> list[Cell]:
+    rows, columns = seen.shape[0] // cell, seen.shape[1] // cell
+    share = seen[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell).mean(axis=(1, 3))
+    part = grid[top // cell : top // cell + rows, left // cell : left // cell + columns]
+    kept = np.isfinite(part) & (share >= MINIMUM_VALID_SHARE)
+    return [(int(row), int(column), float(part[row, column])) for row, column in np.argwhere(kept)]
+
+
+def _draw(cells: list[Cell], count: int, seed: int) -> list[Cell]:
+    if len(cells) <= count:
+        return cells
+    chosen = np.random.default_rng(seed).choice(len(cells), count, replace=False)
+    return [cells[i] for i in sorted(chosen)]
+
+
+def _indices(names: list[str]) -> np.ndarray:
+    return np.unique(np.array(names), return_inverse=True)[1]

@@ -21,8 +21,8 @@ def flattened(value: Any, path: str, renamed: Mapping[str, str]) -> Iterator[tup
     Args:
         value: dicts, lists, numbers and texts; texts other than numbers and hashes are no figures.
         path: of ``value``.
-        renamed: key or text, as it is now, to what it is called in the path. An entry of a list is called by its
-            texts, or by its place if it has none.
+        renamed: key or word, as it is now, to what it is called in the path. An entry of a list is called by its
+            texts, split at commas, or by its place if it has none.
     """
     if isinstance(value, dict):
         for key, item in value.items():
@@ -31,16 +31,20 @@ def flattened(value: Any, path: str, renamed: Mapping[str, str]) -> Iterator[tup
     elif isinstance(value, list):
         for place, item in enumerate(value):
             yield from flattened(item, f"{path}/{_name_of_entry(item, renamed) or place}", renamed)
-    elif isinstance(value, str):
-        if NUMBER.fullmatch(value) or FINGERPRINT.fullmatch(value):
-            yield path, value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield path, value if math.isfinite(value) else str(value)
+    elif _is_figure(value):
+        yield path, str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_figure(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(NUMBER.fullmatch(value) or FINGERPRINT.fullmatch(value))
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _name_of_entry(item: Any, renamed: Mapping[str, str]) -> str:
     texts = [text for text in item.values() if isinstance(text, str)] if isinstance(item, dict) else []
-    return ", ".join(renamed.get(text, text) for text in texts)
+    words = [word for text in texts for word in text.split(", ")]
+    return ", ".join(renamed.get(word, word) for word in words)
 
 
 def numbers(value: Any) -> Iterator[float]:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import metadata
@@ -339,21 +339,23 @@ def demo(checkout: Checkout, data: Path, folder: Path) -> Figures:
     return {"printed": printed, **figures, "images": hashes}
 
 
-def compare(before: Path, after: Path, only: Iterable[str]) -> int:
-    """Print what differs and return the exit code: 1 if anything does."""
-    contents = [json.loads(path.read_text()) for path in (before, after)]
-    for key, value in contents[0]["made_by"].items():
-        if key not in ("command", "commit") and value != contents[1]["made_by"].get(key):
-            print(f"note: {key}: {value} before, {contents[1]['made_by'].get(key)} after")
-    sections = tuple(only)
-    first, second = (
-        {key: value for key, value in content["figures"].items() if key.startswith(sections)} for content in contents
-    )
-    keys = [key for key in [*first, *(key for key in second if key not in first)] if first.get(key) != second.get(key)]
-    for key in keys:
-        print(f"{key}: {first.get(key, 'not there')} before, {second.get(key, 'not there')} after")
-    print(f"{len(first)} figures before, {len(second)} after: " + (f"{len(keys)} differ" if keys else "all the same"))
-    return 1 if keys or not first else 0
+def compare(before: Path, after: Path, only: Sequence[str]) -> int:
+    """Print what differs and return the exit code: 1 if anything does, or if there is nothing to compare."""
+    first, second = (json.loads(path.read_text()) for path in (before, after))
+    for key in sorted(first["made_by"].keys() - {"command", "commit"}):
+        if first["made_by"][key] != second["made_by"].get(key):
+            print(f"note: {key} was {first['made_by'][key]} before and is {second['made_by'].get(key)} after")
+    old, new = (chosen_figures(content["figures"], only) for content in (first, second))
+    differing = [path for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
+    for path in differing:
+        print(f"{path}: {old.get(path, 'not there')} before, {new.get(path, 'not there')} after")
+    print(f"{len(old)} figures before, {len(new)} after: {len(differing) or 'none'} differ")
+    return 1 if differing or not old else 0
+
+
+def chosen_figures(figures: Figures, only: Sequence[str]) -> Figures:
+    """Return the figures of some sections."""
+    return {path: value for path, value in figures.items() if path.split("/")[0] in only}
 
 
 def made_by(checkout: Checkout) -> dict[str, str]:

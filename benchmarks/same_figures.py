@@ -349,7 +349,7 @@ def compare(before: Path, after: Path, only: Sequence[str]) -> int:
     differing = [path for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
     for path in differing:
         print(f"{path}: {old.get(path, 'not there')} before, {new.get(path, 'not there')} after")
-    print(f"{len(old)} figures before, {len(new)} after: {len(differing) or 'none'} differ")
+    print(f"{len(old)} figures before, {len(new)} after: {len(differing)} differ")
     return 1 if differing or not old else 0
 
 

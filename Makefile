@@ -10,7 +10,7 @@ TORCHGEO_BENCH := .venv-torchgeo-bench
 NUSCENES := .venv-nuscenes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench test-interop test-terratorch test-torchgeo-bench test-nuscenes clean
+.PHONY: help demo test test-fast lint format coverage docs dist bench test-interop test-terratorch test-torchgeo-bench test-nuscenes clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -18,23 +18,30 @@ help:  ## show this
 demo: $(VENV)/.light  ## the light install, then demo/report.html: every sensor, shared perception, a fleet that runs
 	$(BIN)/skyweave demo -o $(DEMO)
 
-test: $(VENV)/.development  ## lint, types and every test that needs no network and no peer library
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+test: lint docs  ## lint, types, the documentation, and every test that needs no network and no peer library
 	$(BIN)/pytest -m "not network and not interop" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.development  ## the tests that take a moment
 	$(BIN)/pytest -m "not network and not interop and not slow" -x $(PYTEST_ARGS)
 
-lint: $(VENV)/.development  ## ruff and mypy, changing nothing
+lint: $(VENV)/.development  ## ruff, codespell and mypy, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 format: $(VENV)/.development  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+coverage: $(VENV)/.development  ## the fast tests with branch coverage; PYTEST_ARGS=tests/wire for a part of them
+	$(BIN)/pytest -m "not network and not interop and not slow" --cov --cov-report=term --cov-report=xml $(PYTEST_ARGS)
+
+docs: $(VENV)/.development  ## the documentation as a site in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+dist: $(VENV)/.development  ## the sdist and the wheel in dist/
+	$(BIN)/python -m build --no-isolation
 
 bench: $(VENV)/.development  ## the speed of our own code; see benchmarks/ for the comparisons with peers
 	$(BIN)/python benchmarks/encoder.py
@@ -53,7 +60,7 @@ test-nuscenes: $(VENV)/.development $(NUSCENES)/.nuscenes  ## the ordinary nusce
 	SKYWEAVE_NUSCENES_PYTHON=$(NUSCENES)/bin/python $(BIN)/pytest -m interop tests/interop/test_nuscenes_devkit.py $(PYTEST_ARGS)
 
 clean:  ## remove the environments, caches and the demo
-	rm -rf $(VENV) $(INTEROP) $(TERRATORCH) $(TORCHGEO_BENCH) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(INTEROP) $(TERRATORCH) $(TORCHGEO_BENCH) $(NUSCENES) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.xml build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from: a second `make demo` installs nothing.
@@ -68,7 +75,7 @@ $(VENV)/.light: $(VENV)/.created pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,train,probe,view,link,ros,video,record,export,geobench,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,train,probe,view,link,ros,video,record,export,geobench,docs,dev]'
 	touch $@ $(VENV)/.light
 
 $(INTEROP)/.interop: pyproject.toml

@@ -83,10 +83,10 @@ def render_command_line() -> str:
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(HELP_COLUMNS)  # argparse wraps to it
     try:
-        sections = [_help_section("skyweave", commands.build_parser(), level=2)]
+        sections = [_help_section("skyweave", commands.build_parser(()), level=2)]
         for name in commands.COMMANDS:
-            parser = _subparsers(commands.build_parser(name))[name]
-            sections += [_help_section(title, found, level) for title, found, level in _walk(name, parser)]
+            parser = _subparsers(commands.build_parser((name,)))[name]
+            sections += [_help_section(title, subparser, level) for title, subparser, level in _walk(name, parser)]
     finally:
         os.environ.pop("COLUMNS")
         if columns is not None:

@@ -65,7 +65,7 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 REPORT = f"""
 This is a fault of skyweave {skyweave.__version__}, not a mistake of yours.
-Please report it with the command and the lines above: https://github.com/skyweave/skyweave/issues"""
+Please report it with the command and the lines above: https://skyweave.example/issues"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

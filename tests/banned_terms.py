@@ -180,4 +180,5 @@ EXCEPTIONS = (
 ALLOWED = {
     ("attribute", "asked"): "a parameter of collaborative models: its name is a key of their weights",
     ("attribute", "spread"): "a layer of collaborative models: its name is a key of their weights",
+    ("key", "ours"): "the dual branch in cards of shipped weights, which stay as they are",
 }

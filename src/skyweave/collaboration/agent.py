@@ -98,7 +98,7 @@ class Agent:
             sequence: number of the frame.
 
         Raises:
-            ConfigError: the model's tables are not frozen.
+            WeightsError: the model's tables are not frozen.
         """
         pose = ego.pose if self.model.strategy.aligns_poses else None
         request = request_map(self.requests, ego.grid)

@@ -1,4 +1,4 @@
-"""Batches for training: maps of all platforms on the ego's grid, with their past, and what went wrong with the peers."""
+"""Batches for training: maps of all platforms on the ego's grid, with their past and the peers' impairments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace

@@ -58,10 +58,7 @@ def merge_received_boxes(
     if scene.detections is None or not received:
         return scene
     config = model.perception.config
-    factor = RECEIVED_SCORE_FACTOR if model.sends_features else 1.0
-    weighted = [
-        replace(boxes, scores=boxes.scores * np.where(centres_on_map(boxes, grid), factor, 1.0)) for boxes in received
-    ]
+    weighted = _weighted(received, RECEIVED_SCORE_FACTOR, grid) if model.sends_features else received
     merged = merge_boxes(box_list_from_detections(scene.detections, config.categories), weighted, raise_scores=False)
     detections = detections_from_box_list(merged, config.categories, scene.detections.crs, time)
     detections = detections.select(np.argsort(-detections.scores, kind="stable"))
@@ -70,6 +67,13 @@ def merge_received_boxes(
         instances = add_instances(instances, merge_boxes(received[0], received[1:]), config.interval)
     trajectories = _forecast(model, outputs, scene.detections, detections, grid)
     return scene.with_results({DETECTION: detections, INSTANCES: instances, TRAJECTORIES: trajectories})
+
+
+def _weighted(received: Sequence[BoxList], factor: float, grid: MapGrid) -> list[BoxList]:
+    """Return boxes of which those on the map have their scores multiplied by a factor."""
+    return [
+        replace(boxes, scores=boxes.scores * np.where(centres_on_map(boxes, grid), factor, 1.0)) for boxes in received
+    ]
 
 
 def add_instances(instances: list[InstanceMap], boxes: BoxList, interval: float) -> list[InstanceMap]:

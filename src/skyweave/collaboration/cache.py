@@ -11,6 +11,7 @@ import torch
 
 from skyweave.collaboration.observer import MARGIN_CELLS, EgoMaps, EgoObserver
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.model import PerceptionModel
@@ -34,6 +35,7 @@ class FeatureCache:
 
     Raises:
         FileNotFoundError: there is no finished cache.
+        DataError: the cache is damaged.
 
     Attributes:
         model: fingerprint of the perception model that made it.
@@ -44,13 +46,16 @@ class FeatureCache:
         if not (folder / INDEX_FILE).exists():
             raise FileNotFoundError(f"{folder} holds no cache of features; it is made by `skyweave train`")
         self.folder = folder
-        index = json.loads((folder / INDEX_FILE).read_text())
-        self.model: str = index["model"]
-        self.entries: dict[Key, dict[str, Any]] = {
-            (entry["scene"], entry["frame"], entry["platform"]): entry for entry in index["entries"]
-        }
-        self.features = np.load(folder / FEATURES_FILE, mmap_mode="r")
-        self.visible = np.load(folder / VISIBLE_FILE, mmap_mode="r")
+        try:
+            index = json.loads((folder / INDEX_FILE).read_text())
+            self.model: str = index["model"]
+            self.entries: dict[Key, dict[str, Any]] = {
+                (entry["scene"], entry["frame"], entry["platform"]): entry for entry in index["entries"]
+            }
+            self.features = np.load(folder / FEATURES_FILE, mmap_mode="r")
+            self.visible = np.load(folder / VISIBLE_FILE, mmap_mode="r")
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"the cache of features in {folder} is damaged; delete it: {error}") from error
 
     def __contains__(self, key: Key) -> bool:
         return key in self.entries

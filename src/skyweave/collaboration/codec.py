@@ -1,9 +1,9 @@
 """Features to whole numbers and back, in two branches.
 
 The low branch says roughly what is everywhere: blocks of 8 x 8 cells, few numbers each. The high branch gives single
-cells in full: as many as the budget holds, the most salient first. Separating low from high frequencies to compress what
-platforms share is RS-DFM's idea (arXiv 2406.07032); quantisation noise and a learned rate in training are those of
-learned image compression (arXiv 1611.01704).
+cells in full: as many as the budget holds, the most salient first. To separate low from high frequencies in order to
+compress what platforms share is RS-DFM's idea (arXiv 2406.07032); quantisation noise and a learned rate in training are
+those of learned image compression (arXiv 1611.01704).
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its options."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "evaluate",
         help="score a perception model on a recording",
@@ -33,7 +37,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--device", default="cpu", help="where the model runs (default: cpu)")
     parser.add_argument(
         "--strategy",
-        help="how platforms share what they see: no_fusion, late_fusion, full_features, or what a collaborative model was trained for",
+        help="how platforms share what they see: no_fusion, late_fusion, full_features, or what a collaborative model "
+        "was trained for",
     )
     parser.add_argument("--budget", type=int, metavar="BYTES", help="a frame and platform, headers included")
     parser.add_argument("--packet-loss", type=float, default=0.0, metavar="SHARE", help="share of chunks that are lost")
@@ -44,7 +49,37 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the scores; returns 0."""
+    """Print the scores and return 0.
+
+    Args:
+        args: of the command line.
+
+    Raises:
+        ConfigError: options that do not go together.
+    """
+    _check_options(args)
+    return _evaluate_collaboration(args) if _is_collaborative(args) else _evaluate_perception(args)
+
+
+def _is_collaborative(args: argparse.Namespace) -> bool:
+    return args.strategy is not None or args.budget is not None
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    for option in ("platforms", "every"):
+        if getattr(args, option) < 1:
+            raise ConfigError(f"--{option} is {getattr(args, option)}, must be at least 1")
+    if _is_collaborative(args):
+        if args.ego_only or args.true_poses:
+            raise ConfigError(
+                "--ego-only and --true-poses are for evaluation without --strategy; take --strategy no_fusion"
+            )
+    elif args.packet_loss or args.delay or args.cache:
+        raise ConfigError("--packet-loss, --delay and --cache are about messages; add --strategy")
+
+
+def _evaluate_perception(args: argparse.Namespace) -> int:
+    """Score a perception model on the images of all platforms."""
     from rich.console import Console
 
     from skyweave.perception.dataset import PerceptionDataset
@@ -52,19 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.perception.train import load_scenes
     from skyweave.perception.weights import load_perception
 
-    for option in ("platforms", "every"):
-        if getattr(args, option) < 1:
-            raise ConfigError(f"--{option} is {getattr(args, option)}, must be at least 1")
-    if args.strategy is not None or args.budget is not None:
-        if args.ego_only or args.true_poses:
-            raise ConfigError(
-                "--ego-only and --true-poses are for evaluation without --strategy; take --strategy no_fusion"
-            )
-        return _collaborative(args)
-    if args.packet_loss or args.delay or args.cache:
-        raise ConfigError("--packet-loss, --delay and --cache are about messages; add --strategy")
     model = load_perception(args.model, args.device)
-    card = model.card
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
     samples = PerceptionDataset(scenes, model.config, None, args.platforms, true_geometry=args.true_poses)
     with Console(stderr=True).status("evaluating") as status:
@@ -74,13 +97,14 @@ def run(args: argparse.Namespace) -> int:
             every=args.every,
             progress=lambda done, every: status.update(f"{done} of {every} samples"),
         )
-    content = {"model": card.name, "fingerprint": card.parts["perception_fingerprint"], "split": args.split}
-    _report(args, {**content, "ego_only": args.ego_only}, scores)
+    fingerprint = model.card.parts["perception_fingerprint"]
+    header = {"model": model.card.name, "fingerprint": fingerprint, "split": args.split, "ego_only": args.ego_only}
+    _report(args, header, scores)
     return 0
 
 
-def _collaborative(args: argparse.Namespace) -> int:
-    """Every message is really encoded, cut to the budget, sent and decoded."""
+def _evaluate_collaboration(args: argparse.Namespace) -> int:
+    """Score a collaborative model: every message is really encoded, cut to the budget, sent and decoded."""
     import tempfile
 
     from rich.console import Console
@@ -91,40 +115,39 @@ def _collaborative(args: argparse.Namespace) -> int:
     from skyweave.collaboration.weights import load_collaborative_model
     from skyweave.perception.train import load_scenes
 
-    model = load_collaborative_model(args.model, args.strategy)
+    model = load_collaborative_model(args.model, args.strategy, args.device)
     card = model.card
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
     conditions = EvaluationConditions(args.budget, args.packet_loss, args.delay, args.platforms - 1)
     with Console(stderr=True).status("observing") as status, tempfile.TemporaryDirectory() as folder:
         fingerprint = str(card.parts["perception_fingerprint"])
-        where = args.cache or Path(folder)
         cache = build_feature_cache(
-            where, model.perception, fingerprint, scenes,
+            args.cache or Path(folder), model.perception, fingerprint, scenes,
             progress=lambda done, every: status.update(f"observing: {done} of {every} maps"),
         )  # fmt: skip
         samples = CachedDataset(scenes, model.perception.config, cache, args.platforms)
-        scores, ledger = evaluate_collaboration(
+        scores, bandwidth = evaluate_collaboration(
             model, samples, conditions, args.every,
             lambda done, every: status.update(f"evaluating: {done} of {every} samples"),
         )  # fmt: skip
-    content = {"model": card.name, "strategy": model.config.strategy, "split": args.split, "budget": args.budget}
-    _report(args, {**content, "bytes": ledger.mean}, scores)
+    header = {"model": card.name, "strategy": model.config.strategy, "split": args.split, "budget": args.budget}
+    _report(args, {**header, "bytes": bandwidth.mean}, scores)
     return 0
 
 
-def _report(args: argparse.Namespace, content: dict[str, Any], scores: "PerceptionScores") -> None:
+def _report(args: argparse.Namespace, header: dict[str, Any], scores: "PerceptionScores") -> None:
     from rich.console import Console
     from rich.table import Table
 
     if args.json:
-        json.dump({**content, **scores.to_dict()}, sys.stdout, indent=1)
+        json.dump({**header, **scores.to_dict()}, sys.stdout, indent=1)
         print()
         return
     table = Table(
-        "metric", "value", title=f"{content['model']} on {args.recording} ({args.split}, {scores.samples} samples)"
+        "metric", "value", title=f"{header['model']} on {args.recording} ({args.split}, {scores.samples} samples)"
     )
-    if "bytes" in content:
-        table.add_row(f"bytes a frame and platform ({content['strategy']})", f"{content['bytes']:.0f}")
+    if "bytes" in header:
+        table.add_row(f"bytes a frame and platform ({header['strategy']})", f"{header['bytes']:.0f}")
     for name, value in scores.values.items():
         table.add_row(name, f"{value:.3f}")
     console = Console()

@@ -8,7 +8,11 @@ from skyweave.core.run_arguments import add_run_arguments
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its options."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "train",
         help="detection, segmentation and trajectories on recordings",
@@ -22,7 +26,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and name the weights."""
+    """Train, print the path of the weights and return 0.
+
+    Args:
+        args: of the command line.
+    """
     from skyweave.perception.train import train
 
     if _collaborates(args.config):
@@ -33,7 +41,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _collaborates(config: Path) -> bool:
+    """Return whether a YAML is one of collaboration: it names a perception model."""
     import yaml
 
-    content = yaml.safe_load(config.read_text(encoding="utf-8")) if config.exists() else None
+    if not config.exists():
+        return False
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False  # the reader of the configuration says what is wrong with it
     return isinstance(content, dict) and "perception" in content

@@ -1,6 +1,6 @@
 """Score a collaborative model on cached recordings, with every message really encoded, sent and decoded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from skyweave.collaboration.fusion_input import FusionInput, PeerMap
 from skyweave.collaboration.impairments import BoxesOnly, Delay, IrrelevantPeer, PacketLoss
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.observer import EgoMaps, crop_to_grid
+from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.collaboration.requests import make_request
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.batch import PerceptionBatch, PerceptionSample
@@ -127,7 +128,7 @@ class SentMessages:
 
 
 class CollaborationEvaluator:
-    """``predictor`` of `skyweave.perception.evaluation.evaluate`: what one platform perceives with the others' messages.
+    """What one platform perceives with the others' messages: a predictor of `skyweave.perception.evaluation.evaluate`.
 
     Args:
         model: its tables frozen, where features travel.
@@ -190,48 +191,59 @@ class CollaborationEvaluator:
         number = self._numbers[sample.scene, sample.frame_index]
         peers = [name for name in sample.platforms if name != sample.ego][: self.conditions.max_peers]
         agent = self._agent(sample.scene, sample.ego)
-        keys, channels = self.samples.keys(number, sample.ego), self.model.perception.config.lift.channels
         self._align(agent, number, sample.ego, peers)
         numbers = [self._platform_number(name) for name in peers]
-        known_errors = dict(zip(numbers, agent.pose_errors(numbers), strict=False))
-        fused = []
-        for step, key in enumerate(keys):
-            ego = self.samples.cache.get(key)
-            features, visible = crop_to_grid(ego, sample.grid, channels)
-            time = sample.time if ego is None else ego.time
-            if self.model.strategy.sends_uncoded:
-                fused.append(self._fuse_uncoded(features, visible, sample.grid, number, peers, step))
-                continue
-            frames = [self.received_frame(number, name, step, time, rank) for rank, name in enumerate(peers)]
-            arrived = [frame for frame in frames if frame is not None]
-            errors = [known_errors[frame.platform] for frame in arrived] if known_errors else []
-            fused.append(agent.fuse(features, visible, sample.grid, arrived, time, errors, sample.ground))
+        errors = dict(zip(numbers, agent.pose_errors(numbers), strict=False))
+        keys = self.samples.keys(number, sample.ego)
+        fused = [self._fuse(agent, sample, number, step, peers, errors) for step in range(len(keys))]
         present = torch.tensor([[key is not None for key in keys]])
         maps = [frame.maps for frame in fused]
         return agent.read_out(maps, present, fused[-1].boxes, sample.grid, sample.ground, sample.time)
+
+    def _fuse(
+        self,
+        agent: Agent,
+        sample: PerceptionSample,
+        number: int,
+        step: int,
+        peers: Sequence[str],
+        errors: Mapping[int, PoseError],
+    ) -> FusedMap:
+        """Fuse one of the model's frames with what has come of it by now."""
+        ego = self.samples.cache.get(self.samples.keys(number, sample.ego)[step])
+        features, visible = crop_to_grid(ego, sample.grid, self.model.perception.config.lift.channels)
+        if self.model.strategy.sends_uncoded:
+            return self._fuse_uncoded(features, visible, sample.grid, number, peers, step)
+        time = sample.time if ego is None else ego.time
+        frames = [self.received_frame(number, name, step, time, rank) for rank, name in enumerate(peers)]
+        arrived = [frame for frame in frames if frame is not None]
+        of_frames = [errors[frame.platform] for frame in arrived] if errors else []
+        return agent.fuse(features, visible, sample.grid, arrived, time, of_frames, sample.ground)
 
     def _align(self, agent: Agent, number: int, ego: str, peers: Sequence[str]) -> None:
         """Count all frames of the scene that have come of each peer towards the error of its pose."""
         if not self.model.strategy.aligns_poses:
             return
         s, f = self.samples.index[number]
-        scene, cache = self.samples.scenes[s], self.samples.cache
+        scene = self.samples.scenes[s]
         newest = self._newest_arrived(s, f)
-        first = {name: self._aligned.get((scene.name, ego, name), 0) for name in peers}
         end = 0 if newest is None else newest + 1
+        first = {name: self._aligned.get((scene.name, ego, name), 0) for name in peers}
         for frame in range(min(first.values(), default=end), end):
             ego_key = (scene.name, frame, ego)
-            peer_keys = [(scene.name, frame, name) for name in peers if first[name] <= frame]
-            if ego_key in cache:
-                frames = [self._sent_frame(key) for key in peer_keys if key in cache]
-                arrived = [one for one in frames if one is not None]
-                agent.align(cache.boxes(ego_key), arrived, scene.frames[frame].time)
+            if ego_key in self.samples.cache:
+                frames = self._sent_frames(scene.name, frame, [name for name in peers if first[name] <= frame])
+                agent.align(self.samples.cache.boxes(ego_key), frames, scene.frames[frame].time)
         self._aligned |= {(scene.name, ego, name): max(start, end) for name, start in first.items()}
 
-    def _sent_frame(self, key: Key) -> FrameContent | None:
-        """Return a frame as it was sent, without its cells, which take time and say nothing of poses."""
-        chunks = self.sent.chunks(key)
-        return replace(decode_frame(chunks), platform=self._platform_number(key[2])) if chunks else None
+    def _sent_frames(self, scene: str, frame: int, platforms: Sequence[str]) -> list[FrameContent]:
+        """Return one frame of platforms as it was sent, without cells, which take time and say nothing of poses."""
+        sent = []
+        for name in platforms:
+            chunks = self.sent.chunks((scene, frame, name)) if (scene, frame, name) in self.samples.cache else []
+            if chunks:
+                sent.append(replace(decode_frame(chunks), platform=self._platform_number(name)))
+        return sent
 
     def _agent(self, scene: str, platform: str) -> Agent:
         if (scene, platform) not in self._agents:
@@ -280,7 +292,8 @@ class CollaborationEvaluator:
             peer, seen = crop_to_grid(ego, grid, features.shape[0])
             boxes = torch.zeros(strategy.box_channels, *grid.shape)
             maps.append(PeerMap(peer, seen.float(), nothing, boxes, age=0.0))
-        inputs = FusionInput.from_peers(features, visible, maps, strategy.box_channels)
+        device = self.sent.agent.device
+        inputs = FusionInput.from_peers(features.to(device), visible.to(device), maps, strategy.box_channels)
         return FusedMap(strategy.fuse(inputs), [])
 
 

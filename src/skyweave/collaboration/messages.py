@@ -15,8 +15,9 @@ from skyweave.collaboration.cell_selection import BLOCK_PRIORITY, select_boxes
 from skyweave.collaboration.entropy import select_contexts
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.observer import EgoMaps
+from skyweave.collaboration.precision import module_device
 from skyweave.collaboration.requests import make_request
-from skyweave.core.errors import ConfigError
+from skyweave.core.errors import WeightsError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, Pose, WireGrid, encode_frame
 
@@ -47,7 +48,8 @@ def build_message(
         sequence: number of the frame.
 
     Raises:
-        ConfigError: a model whose tables are not frozen, or a grid that is not snapped.
+        WeightsError: a model whose tables are not frozen.
+        ValueError: a grid that is not snapped.
     """
     _check_snapped(ego.grid, model.config.codec.factor)
     limit = float("inf") if budget_bytes is None else float(budget_bytes)
@@ -87,7 +89,7 @@ def encode_message(
 
 def _check_snapped(grid: MapGrid, factor: int) -> None:
     if any(value % factor for value in (grid.west, grid.north, grid.rows, grid.columns)):
-        raise ConfigError(f"the grid {grid} must start and end on multiples of {factor} cells")
+        raise ValueError(f"the grid {grid} must start and end on multiples of {factor} cells")
 
 
 def _sent_boxes(ego: EgoMaps, limit_bytes: float, features: bool) -> BoxList:
@@ -99,12 +101,12 @@ def _with_features(
     frame: FrameContent, model: CollaborativeModel, ego: EgoMaps, limit_bytes: float, request: np.ndarray | None
 ) -> FrameContent:
     """Return the frame with the cells of both branches that may fit."""
-    tables, device, factor = model.tables, ego.features.device, model.config.codec.factor
+    tables, device, factor = model.tables, module_device(model), model.config.codec.factor
     if tables is None:
-        raise ConfigError(
+        raise WeightsError(
             "the codec's tables are not frozen; train it, or call `skyweave.collaboration.entropy_tables.freeze_tables`"
         )
-    maps, seen = ego.features[None].float(), ego.visible[None]
+    maps, seen = ego.features[None].float().to(device), ego.visible[None].to(device)
     latents = model.codec.quantise(model.codec.encode(maps, seen), noisy=False)
     asked_for = torch.zeros(seen.shape) if request is None else torch.from_numpy(request)[None].float()
     box_scores = rasterize_boxes(ego.boxes, ego.grid, len(model.perception.config.categories))[None, SCORE_CHANNEL]

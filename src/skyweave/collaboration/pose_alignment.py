@@ -36,10 +36,12 @@ MIN_PAIR_SCORE = 0.02  # the product of both boxes' scores
 FORGET_AFTER_S = 10.0  # after which the error of a silent peer counts as unknown
 MIN_DEPRESSION_RAD = np.deg2rad(3.0)  # of a ray below the horizon: flatter ones say nothing of places
 
-_TILTS, _TURNS = np.deg2rad([-5.0, -2.5, 0.0, 2.5, 5.0]), np.deg2rad([-2.5, 0.0, 2.5])
+_TILT_STARTS, _HEADING_STARTS = np.deg2rad([-5.0, -2.5, 0.0, 2.5, 5.0]), np.deg2rad([-2.5, 0.0, 2.5])
 _STARTS = np.concatenate([
     np.zeros((1, 6)),
-    np.stack([np.zeros((75, 3)), np.stack(np.meshgrid(_TILTS, _TILTS, _TURNS), -1).reshape(-1, 3)], 1).reshape(75, 6),
+    np.concatenate([
+        np.zeros((75, 3)), np.stack(np.meshgrid(_TILT_STARTS, _TILT_STARTS, _HEADING_STARTS), -1).reshape(-1, 3)
+    ], 1),
 ])  # fmt: skip
 
 
@@ -249,7 +251,7 @@ class PoseAligners:
 
 
 def _jacobians(offsets: np.ndarray) -> np.ndarray:
-    """Return (n, 2, 6) how points on the ground, ``offsets`` (n, 3) from the camera, move with its position and turn."""
+    """Return (n, 2, 6) how points on the ground, ``offsets`` (n, 3) from the camera, move with its pose."""
     x, y, h = offsets[:, 0], offsets[:, 1], -offsets[:, 2]
     one, none = np.ones_like(x), np.zeros_like(x)
     east = [one, none, x / h, x * y / h, -h - x * x / h, -y]

@@ -14,7 +14,6 @@ from skyweave.collaboration.map_memory import NANOSECONDS, translate_map
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.pose_alignment import PoseCorrection, PoseError
 from skyweave.collaboration.precision import module_device
-from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
@@ -89,7 +88,7 @@ def decode_received(
         ground: on which maps lie; needed where there are errors.
 
     Raises:
-        ConfigError: there are errors of poses, and no ground.
+        ValueError: there are errors of poses, and no ground.
     """
     peers, boxes_of_peers = [], []
     for number, frame in enumerate(frames):
@@ -141,7 +140,7 @@ def _on_ego_grid(
     maps = [translate_map(part[0], *offset, grid.shape) for part in (decoded.features, decoded.visible, decoded.exact)]
     if correction is not None:
         if ground is None:
-            raise ConfigError("maps from a wrong pose are corrected on the ground; give `decode_received` its `ground`")
+            raise ValueError("maps from a wrong pose are corrected on the ground; give `decode_received` its `ground`")
         heights = ground.height(grid.cell_centres())
         maps = [correction.correct_map(part, grid, heights) for part in maps]
     features, visible, exact = maps

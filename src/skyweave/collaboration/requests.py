@@ -1,4 +1,4 @@
-"""Request maps: which parts of its map a platform does not see, coarse enough to travel (Where2comm, arXiv 2209.12836)."""
+"""Request maps (Where2comm, arXiv 2209.12836): which parts of its map a platform does not see, coarse to travel."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -23,6 +23,10 @@ STATE_PREFIX, TABLES_PREFIX = "collaboration.", "tables."
 CARD_PART = "collaboration"
 # Cards of weights that were stored before strategies had their names of today; their files and hashes stay as they are.
 STORED_STRATEGIES = {"ours": "dual_branch"}
+STORED_KEYS = {
+    "strategy.own.": "strategy.ego.",
+    "strategy.feed.": "strategy.feed_forward.",
+}  # likewise: their beginnings
 
 
 def save_collaboration(
@@ -101,7 +105,11 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
         )
     perception = load_perception(name_or_path)
     model = CollaborativeModel(perception, stored_config(card))
-    stored = {key.removeprefix(STATE_PREFIX): value for key, value in state.items() if key.startswith(STATE_PREFIX)}
+    stored = {
+        _current_key(key.removeprefix(STATE_PREFIX)): value
+        for key, value in state.items()
+        if key.startswith(STATE_PREFIX)
+    }
     arrays = {
         key.removeprefix(TABLES_PREFIX): np.asarray(value.numpy(), np.int64)
         for key, value in stored.items()
@@ -116,12 +124,15 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
     return model.eval().to(device)
 
 
-def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> CollaborativeModel:
+def load_collaborative_model(
+    name_or_path: str | Path, strategy: str | None, device: str | torch.device = "cpu"
+) -> CollaborativeModel:
     """Load a model for a strategy: the trained one, or any perception model with a strategy that needs no training.
 
     Args:
         name_or_path: a shipped name or a file.
         strategy: its name; None: the one that the file was trained for.
+        device: where the model goes.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -130,15 +141,23 @@ def load_collaborative_model(name_or_path: str | Path, strategy: str | None) -> 
     card = read_checkpoint(name_or_path)[1]
     trained = stored_config(card) if CARD_PART in card.parts else None
     if trained is not None and strategy in (None, trained.strategy):
-        return load_collaboration(name_or_path)
+        return load_collaboration(name_or_path, device)
     untrained = untrained_strategies()
     if strategy in untrained:
         perception = load_perception(name_or_path)
         model = CollaborativeModel(perception, CollaborationConfig(strategy)).eval()
         model.card = perception.card
-        return model
+        return model.to(device)
     there = "holds no collaborative model" if trained is None else f"was trained for {trained.strategy!r}"
     raise WeightsError(
         f"{name_or_path} {there}; without training there are {', '.join(untrained)}. For {strategy or 'others'}, run "
         "`skyweave train configs/collaboration/hidden.yaml --set collaboration.strategy=...`"
     )
+
+
+def _current_key(key: str) -> str:
+    """Return the name that a stored tensor has in the model of today."""
+    for stored, current in STORED_KEYS.items():
+        if key.startswith(stored):
+            return current + key.removeprefix(stored)
+    return key

@@ -97,7 +97,7 @@ class DualBranch(AttentionStrategy):
         return torch.unflatten(agreement, 0, (batch, peers)).float()
 
     def _unfused(self, features: Tensor, visible: Tensor) -> Tensor:
-        """Return what perception makes of the ego: where nothing comes, training for messages must not cost anything."""
+        """Return what perception makes of the ego: without messages, training for them must not cost anything."""
         fusion: nn.Module | None = self.__dict__.get("ego_fusion")
         unfused: Tensor = self.masked(features, visible) if fusion is None else fusion(features, visible > 0.5)
         return unfused

@@ -12,7 +12,7 @@ class V2VNet(Strategy):
 
     def __init__(self, channels: int, box_channels: int) -> None:
         super().__init__(channels, box_channels)
-        self.own = VisibilityAttention(channels)
+        self.ego = VisibilityAttention(channels)
         self.message = nn.Sequential(
             nn.Conv2d(2 * channels + 2, channels, 3, 2, 1),
             nn.ReLU(inplace=True),
@@ -30,7 +30,7 @@ class V2VNet(Strategy):
         Args:
             fusion: of the perception model.
         """
-        self.own.start_from(fusion)
+        self.ego.start_from(fusion)
 
     def fuse(self, inputs: FusionInput) -> Tensor:
         """Return the fused map (batch, channels, rows, columns).
@@ -44,7 +44,7 @@ class V2VNet(Strategy):
         reset, update = self.gates(torch.cat([state, received], 1)).sigmoid().chunk(2, 1)
         new = self.candidate(torch.cat([reset * state, received], 1)).tanh()
         state = update * state + (1 - update) * new
-        unfused = self.own(ego.unsqueeze(1), inputs.ego_visible.unsqueeze(1).to(inputs.visible.dtype))
+        unfused = self.ego(ego.unsqueeze(1), inputs.ego_visible.unsqueeze(1).to(inputs.visible.dtype))
         largest = torch.cat([ego.unsqueeze(1), inputs.features.to(ego.dtype)], 1).amax(1)
         fused: Tensor = unfused + self.output(state) + self.mix(torch.cat([ego, largest], 1))
         return fused

@@ -22,7 +22,9 @@ class V2XViT(AttentionStrategy):
         self.kind = nn.Parameter(torch.zeros(2, channels))  # the ego and the peers
         self.between, self.within = (nn.Linear(channels, 3 * channels) for _ in range(2))
         self.norm = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
-        self.feed = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
+        self.feed_forward = nn.Sequential(
+            nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels)
+        )
         self.up = nn.ConvTranspose2d(channels, channels, 2, 2)
 
     def fuse(self, inputs: FusionInput) -> Tensor:
@@ -64,7 +66,7 @@ class V2XViT(AttentionStrategy):
         windows = cells.view(-1, rows // window, window, columns // window, window, channels)
         windows = windows.transpose(2, 3).reshape(-1, window * window, channels)
         windows = windows + _attend(self.within(self.norm[1](windows)))
-        windows = windows + self.feed(self.norm[2](windows))
+        windows = windows + self.feed_forward(self.norm[2](windows))
         back = windows.view(-1, rows // window, columns // window, window, window, channels).transpose(2, 3)
         refined: Tensor = back.reshape(-1, rows, columns, channels).permute(0, 3, 1, 2)
         return refined

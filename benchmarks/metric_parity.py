@@ -354,7 +354,7 @@ def our_detection(case: Columns) -> Columns:
 
 def our_tracking(case: Columns) -> Columns:
     from skyweave.core.geometry.boxes import Boxes
-    from skyweave.perception.metrics import TrackedScene, evaluate_tracking
+    from skyweave.perception.metrics import TrackedSequence, evaluate_tracking
     from skyweave.perception.results import Detections
     from skyweave.recordings.recording import Annotations
 
@@ -371,7 +371,7 @@ def our_tracking(case: Columns) -> Columns:
             boxes, velocities, names, tracks = parts(rows)
             scores = np.array([row[4] for row in rows])
             predicted.append(Detections(boxes, velocities, names, scores, instances=tracks))
-        scenes.append(TrackedScene(truth, predicted, np.arange(len(truth)) * 500_000))
+        scenes.append(TrackedSequence(truth, predicted, np.arange(len(truth)) * 500_000))
     found = evaluate_tracking(scenes, TRACKED)
     figures = {name: found.overall(name) for name in found.classes["car"]}
     return figures | {f"{k}/{c}": v for c, values in found.classes.items() for k, v in values.items()}

@@ -259,11 +259,17 @@ def _resolve(
     ground: Any = GroundPlane() if grounds is None else grounds
     grounds = tuple(ground) if isinstance(ground, Sequence) else (ground,) * len(cameras)
     maps = (0,) * len(cameras) if maps is None else tuple(int(m) for m in maps)
+    _check_counts(cameras, grids, grounds, maps)
+    return cameras, grids, grounds, maps
+
+
+def _check_counts(
+    cameras: Sequence[CameraGeometry], grids: Sequence[MapGrid], grounds: Sequence[Ground], maps: Sequence[int]
+) -> None:
     if not len(cameras) == len(grounds) == len(maps):
         raise ValueError(f"{len(cameras)} cameras, {len(grounds)} grounds and {len(maps)} map indices")
-    if not all(0 <= m < len(grids) for m in maps):
+    if min(maps) < 0 or max(maps) >= len(grids):
         raise ValueError(f"map indices {maps} must be 0 to {len(grids) - 1}, one of the {len(grids)} grids")
-    return cameras, grids, grounds, maps
 
 
 def _camera_key(geometry: CameraGeometry) -> Hashable:

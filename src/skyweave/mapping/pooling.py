@@ -8,7 +8,7 @@ pixels) has one value a run. Pixels x bins x channels is never made, forward or 
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -144,7 +144,7 @@ def pool_features(weights: Tensor, features: Tensor, plan: PoolingPlan) -> tuple
         )
     weights, features = _common_dtype(weights, features)
     with torch.autocast(features.device.type, enabled=False):
-        pooled, weight = _Pool.apply(weights, features, plan)
+        pooled, weight = cast(Any, _Pool).apply(weights, features, plan)
     return pooled, weight
 
 
@@ -158,7 +158,7 @@ def weighted_sum(values: Tensor, features: Tensor, pattern: CSRPattern) -> Tenso
     """
     _, features = _common_dtype(features, features)
     with torch.autocast(features.device.type, enabled=False):
-        summed: Tensor = _WeightedSum.apply(values.to(features.dtype), features, pattern)
+        summed: Tensor = cast(Any, _WeightedSum).apply(values.to(features.dtype), features, pattern)
     return summed
 
 

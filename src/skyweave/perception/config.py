@@ -94,23 +94,8 @@ class PerceptionConfig:
     heads: dict[str, Any] = field(default_factory=lambda: {name: {} for name in TASKS})
 
     def __post_init__(self) -> None:
-        if self.patch_size % self.stride or self.patch_size // self.stride not in STRIDE_FACTORS:
-            raise ConfigError(f"stride {self.stride} must be patch_size {self.patch_size}, half or a quarter of it")
-        if self.map.cells % 4:
-            raise ConfigError(f"a map of {self.map.cells} cells a side cannot be quartered; choose a multiple of 4")
-        if not self.heads or not self.categories:
-            raise ConfigError("a model needs at least one head and one category")
-        if self.history < 1 or self.horizon < 1 or not self.interval > 0:
-            raise ConfigError(
-                f"history {self.history} and horizon {self.horizon} must be at least 1 frame, interval "
-                f"{self.interval} more than 0 s"
-            )
-        try:
-            self.lift.build()
-        except UnknownNameError as error:
-            raise ConfigError(f"lift.bins: {error}") from error
-        if self.fusion not in FUSIONS:
-            raise ConfigError(f"no fusion {self.fusion!r}; there are {', '.join(FUSIONS)}")
+        self._check_numbers()
+        self._check_names()
         heads = {name: _head_config(name, options) for name, options in self.heads.items()}
         object.__setattr__(self, "heads", heads)
         for name, options in heads.items():
@@ -118,6 +103,27 @@ class PerceptionConfig:
                 options.check(self)
             except ConfigError as error:
                 raise ConfigError(f"heads.{name}: {error}") from error
+
+    def _check_numbers(self) -> None:
+        if self.patch_size % self.stride or self.patch_size // self.stride not in STRIDE_FACTORS:
+            raise ConfigError(f"stride {self.stride} must be patch_size {self.patch_size}, half or a quarter of it")
+        if self.map.cells % 4:
+            raise ConfigError(f"a map of {self.map.cells} cells a side cannot be quartered; choose a multiple of 4")
+        if self.history < 1 or self.horizon < 1 or not self.interval > 0:
+            raise ConfigError(
+                f"history {self.history} and horizon {self.horizon} must be at least 1 frame, interval "
+                f"{self.interval} more than 0 s"
+            )
+
+    def _check_names(self) -> None:
+        if not self.heads or not self.categories:
+            raise ConfigError("a model needs at least one head and one category")
+        try:
+            self.lift.build()
+        except UnknownNameError as error:
+            raise ConfigError(f"lift.bins: {error}") from error
+        if self.fusion not in FUSIONS:
+            raise ConfigError(f"no fusion {self.fusion!r}; there are {', '.join(FUSIONS)}")
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from skyweave.perception.batch import PerceptionBatch, PerceptionSample, collate
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.heads.base import EvaluatedSample
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import ScenePrediction, predict
+from skyweave.perception.prediction import predict
+from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import Annotations
 
 Predictor = Callable[[PerceptionModel, PerceptionBatch], list[ScenePrediction]]
@@ -64,12 +65,9 @@ def evaluate(
     numbers = list(range(0, len(dataset), every))
     evaluators = [head.evaluator(tracks and every == 1) for head in model.heads.values()]
     for start in range(0, len(numbers), batch_size):
-        chunk = numbers[start : start + batch_size]
-        batch = collate([dataset[number] for number in chunk])
-        for number, sample, prediction in zip(chunk, batch.samples, predictor(model, batch), strict=True):
-            evaluated = _evaluated_sample(dataset.index[number][0], sample, prediction, dataset.config.categories)
+        for sample in _evaluate_batch(model, dataset, numbers[start : start + batch_size], predictor):
             for evaluator in evaluators:
-                evaluator.add(evaluated)
+                evaluator.add(sample)
         if progress is not None:
             progress(min(start + batch_size, len(numbers)), len(numbers))
     scores = [evaluator.compute() for evaluator in evaluators]
@@ -84,6 +82,18 @@ def ego_only_dataset(dataset: PerceptionDataset) -> PerceptionDataset:
         dataset: without augmentation.
     """
     return PerceptionDataset(dataset.scenes, dataset.config, None, 1, dataset.seed, dataset.true_geometry)
+
+
+def _evaluate_batch(
+    model: PerceptionModel, dataset: PerceptionDataset, numbers: Sequence[int], predictor: Predictor
+) -> list[EvaluatedSample]:
+    """Samples by their number in the dataset, with their predictions."""
+    batch = collate([dataset[number] for number in numbers])
+    predictions = zip(numbers, batch.samples, predictor(model, batch), strict=True)
+    return [
+        _evaluated_sample(dataset.index[number][0], sample, prediction, dataset.config.categories)
+        for number, sample, prediction in predictions
+    ]
 
 
 def _evaluated_sample(

@@ -85,19 +85,26 @@ def write_geoparquet(path: str | Path, results: Result | Sequence[Result]) -> No
             f"one table has one reference system, not {len(systems)} ({', '.join(systems) or 'no results'})"
         )
     rows = [feature for result in results for feature in result.features()]
-    names = list(dict.fromkeys(name for row in rows for name in row.properties))
     bounds = np.array([_bounds(row) for row in rows]).reshape(-1, 4)
-    table = {name: [row.properties.get(name) for row in rows] for name in names}
-    times = [
-        None if time is None else time // NANOSECONDS_PER_MICROSECOND for time in table.get("time", [])
-    ]  # few readers know nanoseconds
-    table["time"] = pa.array(times, pa.timestamp("us", tz="UTC"))
+    table: dict[str, Any] = _columns(rows)
+    table["time"] = pa.array(_microseconds(table.get("time", [])), pa.timestamp("us", tz="UTC"))
     table["geometry"] = pa.array([_wkb(row) for row in rows], pa.binary())
     table["bbox"] = pa.StructArray.from_arrays(list(bounds.T), ["xmin", "ymin", "xmax", "ymax"])
     geo = _geo_metadata(results[0].crs, sorted({row.kind.label for row in rows}), bounds)
     arrow = pa.table(table).replace_schema_metadata({"geo": json.dumps(geo)})
     with write_aside(path) as aside:
         parquet.write_table(arrow, aside)
+
+
+def _columns(rows: Sequence[VectorFeature]) -> dict[str, list[Any]]:
+    """The properties of all features as columns; None where one has none."""
+    names = dict.fromkeys(name for row in rows for name in row.properties)
+    return {name: [row.properties.get(name) for row in rows] for name in names}
+
+
+def _microseconds(times: Sequence[int | None]) -> list[int | None]:
+    """Nanoseconds as microseconds, as few readers know nanoseconds; None where unknown."""
+    return [None if time is None else time // NANOSECONDS_PER_MICROSECOND for time in times]
 
 
 def write_geotiff(path: str | Path, maps: InstanceMap | Sequence[InstanceMap]) -> None:
@@ -154,7 +161,8 @@ def _degrees(ring: np.ndarray, degrees: Any) -> list[list[float]]:
     """Longitudes and latitudes, to about a millimetre. Across the antimeridian they go on beyond 180 degrees."""
     longitude, latitude = degrees.transform(ring[:, 0], ring[:, 1])
     longitude = longitude[0] + (longitude - longitude[0] + 180) % 360 - 180
-    return np.round(np.stack([longitude, latitude], 1), 8).tolist()
+    points: list[list[float]] = np.round(np.stack([longitude, latitude], 1), 8).tolist()
+    return points
 
 
 def _wkb(feature: VectorFeature) -> bytes:

@@ -117,7 +117,7 @@ class PerceptionModel(nn.Module):
             features = like.new_zeros(samples * platforms, self.config.lift.channels, rows, columns)
             visible = torch.zeros(samples * platforms, rows, columns, dtype=torch.bool, device=like.device)
         shape = (samples, platforms)
-        return PlatformMaps(features.unflatten(0, shape), visible.unflatten(0, shape), depth)
+        return PlatformMaps(torch.unflatten(features, 0, shape), torch.unflatten(visible, 0, shape), depth)
 
     def _check_grids(self, grids: Sequence[MapGrid]) -> None:
         resolution = self.config.map.resolution

@@ -136,14 +136,10 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
         objects = [sample.objects.observed_by(np.arange(len(sample.platforms))) for sample in batch.samples]
         if batch.frames[0].platforms > 1 and model.fusion.uses_peers:
             kept = self._kept_platforms(batch)
-            dropped = torch.from_numpy(~kept).to(device)
-            partly = [model.fuse(maps.drop_platforms(dropped)) for maps in observed]
+            partly = self._fuse_partly(observed, kept)
             fused = [torch.cat(pair) for pair in zip(fused, partly, strict=True)]
             present = present.repeat(2, 1)
-            objects += [
-                sample.objects.observed_by(mask[: len(sample.platforms)])
-                for sample, mask in zip(batch.samples, kept, strict=True)
-            ]
+            objects += _observed_by(batch, kept)
         outputs = model.perceive(fused, present, self.losses.gradient_scale)
         parts = head_losses(model, outputs, objects)
         total = self._balance(outputs, parts)
@@ -151,6 +147,11 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
             parts["lift/depth"] = lift_loss(model.lift.bins, batch.frames[-1], observed[-1])
             total = total + self.losses.depth * parts["lift/depth"]
         return total, parts
+
+    def _fuse_partly(self, observed: Sequence[PlatformMaps], kept: np.ndarray) -> list[Tensor]:
+        """Fused maps of each frame from some of the platforms, (samples, platforms) bool."""
+        dropped = torch.from_numpy(~kept).to(observed[0].features.device)
+        return [self.model.fuse(maps.drop_platforms(dropped)) for maps in observed]
 
     def _balance(self, outputs: dict[str, HeadOutputs], parts: dict[str, Tensor]) -> Tensor:
         """The sum over heads, each weighted by its learned uncertainty."""
@@ -228,6 +229,14 @@ def head_losses(
     return parts
 
 
+def _observed_by(batch: PerceptionBatch, kept: np.ndarray) -> list[ObjectTargets]:
+    """The objects of each sample, observed being what its kept platforms, (samples, platforms) bool, saw."""
+    return [
+        sample.objects.observed_by(mask[: len(sample.platforms)])
+        for sample, mask in zip(batch.samples, kept, strict=True)
+    ]
+
+
 def lift_loss(bins: Bins, views: Views, maps: PlatformMaps) -> Tensor:
     """Return the mean cross-entropy of the lift's depths at the centre of each feature cell, where depths are known.
 
@@ -246,6 +255,6 @@ def lift_loss(bins: Bins, views: Views, maps: PlatformMaps) -> Tensor:
             column = ((np.arange(shape[1]) + 0.5) * depth.shape[1] / shape[1]).astype(int)
             truth = torch.from_numpy(depth[row[:, None], column]).double().to(image_logits.device)
             rays = ground_rays(camera, views.grounds[index // views.platforms], shape, image_logits.device)
-            targets, mask = depth_targets(bins.depths(rays).unflatten(0, shape), truth)
+            targets, mask = depth_targets(torch.unflatten(bins.depths(rays), 0, shape), truth)
             losses.append(depth_loss(image_logits[None].float(), targets[None], mask[None]))
     return torch.stack(losses).mean() if losses else maps.features.sum() * 0

@@ -41,7 +41,7 @@ class Neck(nn.Module):
             raise ValueError(
                 "these features lack detail; ask the backbone for it: backbone(batch, patch, detail=stride)"
             )
-        joined = features.concatenated_levels().transpose(1, 2).unflatten(2, features.grid)
+        joined = torch.unflatten(features.concatenated_levels().transpose(1, 2), 2, features.grid)
         deep = functional.pixel_shuffle(self.deep(joined), self.factor)
         rows, columns = features.detail.shape[-2:]  # an image that is no multiple of a patch was padded
         mixed = deep[..., :rows, :columns] + self.detail(features.detail)

@@ -80,6 +80,7 @@ def train(
         output: folder for checkpoints, logs and weights.
         changes: ``key.key=value`` over the configuration.
         resume: go on from the last checkpoint in ``output``.
+        progress: show a progress bar.
 
     Raises:
         FileExistsError: ``output`` holds another run.

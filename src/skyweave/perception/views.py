@@ -71,17 +71,18 @@ class Views:
             platforms: maximum number of platforms of a sample.
             grounds: of each sample the ground under it; default: a plane at height 0.
         """
-        groups: dict[object, list[View]] = {}
+        by_sensor: dict[object, list[View]] = {}
         for view in views:
-            groups.setdefault((view.observation.sensor, view.observation.shape), []).append(view)
+            by_sensor.setdefault((view.observation.sensor, view.observation.shape), []).append(view)
+        groups = list(by_sensor.values())
         return cls(
-            images=[stack_observations([view.observation for view in group]) for group in groups.values()],
-            cameras=[tuple(view.geometry for view in group) for group in groups.values()],
-            maps=[tuple(view.sample * platforms + view.platform for view in group) for group in groups.values()],
+            images=[stack_observations([view.observation for view in group]) for group in groups],
+            cameras=[tuple(view.geometry for view in group) for group in groups],
+            maps=[tuple(view.sample * platforms + view.platform for view in group) for group in groups],
             grids=tuple(grids),
-            grounds=tuple(grounds) if grounds is not None else tuple(GroundPlane() for _ in grids),
+            grounds=tuple([GroundPlane()] * len(grids) if grounds is None else grounds),
             platforms=platforms,
-            depths=tuple(tuple(view.depth for view in group) for group in groups.values()),
+            depths=tuple(tuple(view.depth for view in group) for group in groups),
         )
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skyweave.core.geometry.boxes import Boxes
-from skyweave.perception.metrics import TrackedScene, TrackingConfig, evaluate_tracking
+from skyweave.perception.metrics import TrackedSequence, TrackingConfig, evaluate_tracking
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Annotations
 
@@ -29,8 +29,8 @@ def tracks(*rows: tuple[str, float, float], names: str = "car") -> Detections:
     return Detections(of(rows), np.zeros((len(rows), 2)), names_, scores, instances=tuple(r[0] for r in rows))
 
 
-def scene(truth: list[Annotations], predicted: list[Detections], **options: Any) -> TrackedScene:
-    return TrackedScene(truth, predicted, np.arange(len(truth)) * 0.5, **options)
+def scene(truth: list[Annotations], predicted: list[Detections], **options: Any) -> TrackedSequence:
+    return TrackedSequence(truth, predicted, np.arange(len(truth)) * 0.5, **options)
 
 
 def test_everything_is_followed() -> None:
@@ -129,7 +129,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="1 frames of truth, 0 of tracks"):
         scene([objects()], [])
     with pytest.raises(ValueError, match="must rise"):
-        TrackedScene([objects()] * 2, [tracks()] * 2, np.zeros(2))
+        TrackedSequence([objects()] * 2, [tracks()] * 2, np.zeros(2))
     with pytest.raises(ValueError, match="one track more than once"):
         scene([objects()], [tracks(("1", 0, 0.9), ("1", 5, 0.9))])
     with pytest.raises(ValueError, match="one object more than once"):

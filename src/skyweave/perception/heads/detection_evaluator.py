@@ -7,7 +7,7 @@ import numpy as np
 from skyweave.perception.heads.base import EvaluatedSample, HeadEvaluator, HeadScores
 from skyweave.perception.metrics import (
     DetectionConfig,
-    TrackedScene,
+    TrackedSequence,
     TrackingConfig,
     evaluate_bev_ap,
     evaluate_detection,
@@ -46,10 +46,21 @@ class DetectionEvaluator(HeadEvaluator):
         """Return the metrics of all samples."""
         if len(self.detections) < len(self.samples):
             return HeadScores({})
-        present = {name for sample in self.samples for name in np.array(sample.annotations.categories)[sample.counted]}
-        classes = [name for name in self.categories if name in present]
+        classes = self._present_classes()
         if not classes:
             return HeadScores({}, ("no object of the model's categories was seen on the map",))
+        values, notes = self._detection(classes)
+        if self.interval is not None:
+            values |= self._tracking(self.interval)
+        return HeadScores(values, notes)
+
+    def _present_classes(self) -> list[str]:
+        """The classes of which some object is counted."""
+        present = {name for sample in self.samples for name in np.array(sample.annotations.categories)[sample.counted]}
+        return [name for name in self.categories if name in present]
+
+    def _detection(self, classes: Sequence[str]) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Scores of the boxes, frame by frame, and notes on them."""
         truth, counted = [sample.annotations for sample in self.samples], [sample.counted for sample in self.samples]
         config = DetectionConfig(nds="without_attributes")
         metrics = evaluate_detection(truth, self.detections, classes, config, counted=counted)
@@ -58,9 +69,7 @@ class DetectionEvaluator(HeadEvaluator):
         values |= {name: value for name, value in metrics.errors.items() if name != "mAAE"}
         values |= {f"AP/{name}": score.mean_ap for name, score in metrics.classes.items()}
         values |= {f"AP@{threshold}": bev_ap.mean(threshold) for threshold in IOU_THRESHOLDS}
-        if self.interval is not None:
-            values |= self._tracking(self.interval)
-        return HeadScores(values, (*metrics.notes, *bev_ap.notes))
+        return values, (*metrics.notes, *bev_ap.notes)
 
     def _tracking(self, interval: float) -> dict[str, float]:
         """Scores of the tracks that a `Tracker` makes of each scene's detections."""
@@ -71,6 +80,6 @@ class DetectionEvaluator(HeadEvaluator):
             tracks = [tracker.update(self.detections[row]) for row in rows]
             times = np.array([detections.time for detections in tracks], np.float64) * 1e-9
             truth, counted = zip(*((self.samples[r].annotations, self.samples[r].counted) for r in rows), strict=True)
-            scenes.append(TrackedScene(truth, tracks, times, counted=counted))
+            scenes.append(TrackedSequence(truth, tracks, times, counted=counted))
         metrics = evaluate_tracking(scenes, config=TrackingConfig(interpolation="linear", frame_interval=interval))
         return {"AMOTA": metrics.amota, "AMOTP": metrics.amotp, "IDS": metrics.overall("ids")}

@@ -20,7 +20,7 @@ from skyweave.perception.metrics.instances import (
     video_panoptic_quality,
 )
 from skyweave.perception.metrics.tables import visible_objects
-from skyweave.perception.metrics.tracking import TrackedScene, TrackingConfig, TrackingMetrics, evaluate_tracking
+from skyweave.perception.metrics.tracking import TrackedSequence, TrackingConfig, TrackingMetrics, evaluate_tracking
 from skyweave.perception.metrics.trajectories import (
     TrajectoryMetrics,
     constant_velocity_trajectories,
@@ -36,7 +36,7 @@ __all__ = [
     "DetectionConfig",
     "DetectionMetrics",
     "InstanceMetrics",
-    "TrackedScene",
+    "TrackedSequence",
     "TrackingConfig",
     "TrackingMetrics",
     "TrajectoryMetrics",

@@ -78,7 +78,7 @@ def evaluate_bev_ap(
     """
     if len(truth) != len(predicted):
         raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
-    if not all(0 < threshold <= 1 for threshold in iou_thresholds):
+    if min(iou_thresholds) <= 0 or max(iou_thresholds) > 1:
         raise ValueError(f"thresholds {tuple(iou_thresholds)} must be intersections over union in (0, 1]")
     classes = evaluated_classes(truth, classes)
     objects, notes = truth_table(truth, classes, counted)
@@ -88,17 +88,28 @@ def evaluate_bev_ap(
             raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
         objects = filter_by_range(objects, origins, class_ranges, classes)
         predictions = filter_by_range(predictions, origins, class_ranges, classes)
+    by_threshold = _average_precisions(objects, predictions, len(classes), iou_thresholds)
+    ap = {name: {iou: by_threshold[iou][label] for iou in iou_thresholds} for label, name in enumerate(classes)}
+    empty = [f"class {name!r} has no objects: its AP is NaN and not in the mean" for name in classes if _none(ap[name])]
+    return BEVAPMetrics(ap, tuple([*notes, *more, *empty]))
+
+
+def _average_precisions(
+    objects: BoxTable, predictions: BoxTable, num_classes: int, iou_thresholds: Sequence[float]
+) -> dict[float, list[float]]:
+    """Average precision of each class, by threshold."""
     p, t, overlap = _overlapping(objects, predictions, min(iou_thresholds))
     order = rank_by_score(predictions.scores)
-    ap: dict[str, dict[float, float]] = {name: {} for name in classes}
+    ap: dict[float, list[float]] = {}
     for threshold in iou_thresholds:
         enough = overlap >= threshold
         match = greedy_match(p[enough], t[enough], -overlap[enough], predictions.scores)
-        for label, name in enumerate(classes):
-            hits = match[order[predictions.labels[order] == label]] >= 0
-            ap[name][threshold] = average_precision(hits, int((objects.labels == label).sum()))
-    empty = [f"class {name!r} has no objects: its AP is NaN and not in the mean" for name in classes if _none(ap[name])]
-    return BEVAPMetrics(ap, tuple([*notes, *more, *empty]))
+        ranked = [order[predictions.labels[order] == label] for label in range(num_classes)]
+        ap[threshold] = [
+            average_precision(match[of_class] >= 0, int((objects.labels == label).sum()))
+            for label, of_class in enumerate(ranked)
+        ]
+    return ap
 
 
 def average_precision(hits: np.ndarray, objects: int) -> float:

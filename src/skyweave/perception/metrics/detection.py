@@ -300,7 +300,7 @@ def _at(confidence: np.ndarray, scores: np.ndarray, values: np.ndarray) -> np.nd
         return np.ones_like(confidence)
     count = np.cumsum(known)
     running = np.divide(np.nancumsum(values), count, out=np.zeros_like(values), where=count > 0)
-    return np.interp(confidence[::-1], scores[::-1], running[::-1])[::-1]
+    return np.asarray(np.interp(confidence[::-1], scores[::-1], running[::-1])[::-1])
 
 
 def _remarks(

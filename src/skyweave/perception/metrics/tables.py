@@ -1,8 +1,10 @@
 """The boxes of all frames as columns, truth and predictions alike, and which of them count."""
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -70,27 +72,26 @@ def truth_table(
     Raises:
         ValueError: masks or attributes that do not fit the truth.
     """
-    counted = [visible_objects(a) for a in truth] if counted is None else [np.asarray(mask, bool) for mask in counted]
-    sizes = [len(a.boxes) for a in truth]
-    for name, given in (("masks of counted objects", counted), ("attributes", attributes)):
-        if given is not None and [len(part) for part in given] != sizes:
-            raise ValueError(f"{name} do not fit the truth: one entry an object of each of the {len(truth)} frames")
-    table, unknown = _table(
-        [a.boxes for a in truth],
-        [a.velocities for a in truth],
-        [a.categories for a in truth],
-        [np.ones(n) for n in sizes],
-        [a.instances for a in truth],
-        attributes if attributes is not None else [("",) * n for n in sizes],
-        classes,
-    )
-    left_out = sum(int((~mask).sum()) for mask in counted)
-    notes = [f"{left_out} objects that nobody sees are left out, as objects without points are in nuScenes"] * (
-        left_out > 0
-    )
+    sizes = [len(annotations.boxes) for annotations in truth]
+    masks = [visible_objects(annotations) for annotations in truth] if counted is None else counted
+    _check_lengths("masks of counted objects", masks, sizes)
+    if attributes is None:
+        attributes = [("",) * size for size in sizes]
+    _check_lengths("attributes", attributes, sizes)
+    scores = [np.ones(size) for size in sizes]
+    table, unknown = _table(truth, scores, [annotations.instances for annotations in truth], attributes, classes)
+    keep = np.concatenate([np.zeros(0, bool), *(np.asarray(mask, bool) for mask in masks)])
+    notes = []
+    if left_out := int((~keep).sum()):
+        notes.append(f"{left_out} objects that nobody sees are left out, as objects without points are in nuScenes")
     notes += [f"{n} objects of class {name!r}, which is not evaluated, are left out" for name, n in unknown.items()]
-    keep = np.concatenate([np.zeros(0, bool), *counted])
     return table.select(keep & (table.labels >= 0)), notes
+
+
+def _check_lengths(name: str, given: Sequence[Any], sizes: Sequence[int]) -> None:
+    """Check that there is one entry an object of each frame."""
+    if [len(of_frame) for of_frame in given] != sizes:
+        raise ValueError(f"{name} do not fit the truth: one entry an object of each of the {len(sizes)} frames")
 
 
 def prediction_table(predicted: Sequence[Detections], classes: Sequence[str]) -> tuple[BoxTable, list[str]]:
@@ -100,15 +101,9 @@ def prediction_table(predicted: Sequence[Detections], classes: Sequence[str]) ->
         predicted: of each frame.
         classes: names of the evaluated classes.
     """
-    table, unknown = _table(
-        [d.boxes for d in predicted],
-        [d.velocities for d in predicted],
-        [d.categories for d in predicted],
-        [d.scores for d in predicted],
-        [d.instances if d.instances is not None else (None,) * len(d) for d in predicted],
-        [d.attributes if d.attributes is not None else ("",) * len(d) for d in predicted],
-        classes,
-    )
+    instances = [(None,) * len(frame) if frame.instances is None else frame.instances for frame in predicted]
+    attributes = [("",) * len(frame) if frame.attributes is None else frame.attributes for frame in predicted]
+    table, unknown = _table(predicted, [frame.scores for frame in predicted], instances, attributes, classes)
     notes = [f"{n} predictions of class {name!r}, which is not evaluated, are left out" for name, n in unknown.items()]
     return table.select(table.labels >= 0), notes
 
@@ -176,28 +171,33 @@ def evaluated_classes(truth: Sequence[Annotations], classes: Sequence[str] | Non
 
 
 def _table(
-    boxes: Sequence[Boxes],
-    velocities: Sequence[np.ndarray],
-    categories: Sequence[Sequence[str]],
+    frames: Sequence[Annotations] | Sequence[Detections],
     scores: Sequence[np.ndarray],
     instances: Sequence[Sequence[str | None]],
     attributes: Sequence[Sequence[str]],
     classes: Sequence[str],
 ) -> tuple[BoxTable, dict[str, int]]:
+    """The boxes of all frames as one table, and how many there are of each class that is not evaluated."""
     label = {name: index for index, name in enumerate(classes)}
-    names = [name for frame in categories for name in frame]
+    names = [name for frame in frames for name in frame.categories]
+    boxes = [frame.boxes for frame in frames]
     table = BoxTable(
-        frames=np.repeat(np.arange(len(boxes)), [len(b) for b in boxes]),
+        frames=np.repeat(np.arange(len(boxes)), list(map(len, boxes))),
         labels=np.array([label.get(name, -1) for name in names], np.int64),
-        centres=np.concatenate([np.zeros((0, 3)), *(b.centres for b in boxes)]),
-        sizes=np.concatenate([np.zeros((0, 3)), *(b.sizes for b in boxes)]),
-        yaws=np.concatenate([np.zeros(0), *(b.yaws for b in boxes)]),
-        velocities=np.concatenate([np.zeros((0, 2)), *velocities]),
-        scores=np.concatenate([np.zeros(0), *scores]),
-        instances=_objects([i for frame in instances for i in frame]),
-        attributes=_objects([a for frame in attributes for a in frame]),
+        centres=_joined([of_frame.centres for of_frame in boxes], 3),
+        sizes=_joined([of_frame.sizes for of_frame in boxes], 3),
+        yaws=_joined([of_frame.yaws for of_frame in boxes]),
+        velocities=_joined([frame.velocities for frame in frames], 2),
+        scores=_joined(scores),
+        instances=_objects(list(itertools.chain.from_iterable(instances))),
+        attributes=_objects(list(itertools.chain.from_iterable(attributes))),
     )
     return table, dict(sorted(Counter(name for name in names if name not in label).items()))
+
+
+def _joined(arrays: Sequence[np.ndarray], *width: int) -> np.ndarray:
+    """Arrays of all frames as one, (0, *width) without frames."""
+    return np.concatenate([np.zeros((0, *width)), *arrays])
 
 
 def _objects(values: list[str | None] | list[str]) -> np.ndarray:

@@ -113,7 +113,7 @@ class TrackingMetrics:
 
 
 @dataclass(frozen=True)
-class TrackedScene:
+class TrackedSequence:
     """One scene: objects and tracks of its frames in order. Tracks are detections with ``instances``.
 
     Attributes:
@@ -140,17 +140,21 @@ class TrackedScene:
         if (np.diff(np.asarray(self.times, np.float64)) <= 0).any():
             raise ValueError("times of the frames must rise")
         for number, frame in enumerate(self.predicted):
-            if frame.instances is None and len(frame):
-                raise ValueError(f"frame {number} has detections without instances; run a tracker first")
-            if frame.instances is not None and len(set(frame.instances)) < len(frame.instances):
-                raise ValueError(f"frame {number} has one track more than once; a track is one box a frame")
+            _check_tracks(number, frame)
         for number, annotations in enumerate(self.truth):
             if len(set(annotations.instances)) < len(annotations.instances):
                 raise ValueError(f"frame {number} of the truth has one object more than once")
 
 
+def _check_tracks(number: int, frame: Detections) -> None:
+    if frame.instances is None and len(frame):
+        raise ValueError(f"frame {number} has detections without instances; run a tracker first")
+    if frame.instances is not None and len(set(frame.instances)) < len(frame.instances):
+        raise ValueError(f"frame {number} has one track more than once; a track is one box a frame")
+
+
 def evaluate_tracking(
-    scenes: Sequence[TrackedScene], classes: Sequence[str] | None = None, config: TrackingConfig | None = None
+    scenes: Sequence[TrackedSequence], classes: Sequence[str] | None = None, config: TrackingConfig | None = None
 ) -> TrackingMetrics:
     """Score tracks as the nuScenes benchmark does.
 
@@ -178,15 +182,20 @@ def evaluate_tracking(
             for objects, tracks in iterate_frames(*of_scene, label)
         ]
         metrics[name] = _score_class(frames, config)
-        if not metrics[name]["gt"] > 0:
-            notes.append(f"class {name!r} has no objects: its figures are NaN and not in the mean")
-        elif not any(frame.tracks for frame in frames):
-            notes.append(f"class {name!r} has no tracks: AMOTA 0 and AMOTP {WORST_DISTANCE:g}, as in nuScenes")
+        notes += _remarks(name, frames)
     return TrackingMetrics(metrics, config, tuple(notes))
 
 
+def _remarks(name: str, frames: Sequence[AssociationFrame]) -> list[str]:
+    if not any(frame.objects for frame in frames):
+        return [f"class {name!r} has no objects: its figures are NaN and not in the mean"]
+    if not any(frame.tracks for frame in frames):
+        return [f"class {name!r} has no tracks: AMOTA 0 and AMOTP {WORST_DISTANCE:g}, as in nuScenes"]
+    return []
+
+
 def _scene_tables(
-    scene: TrackedScene, classes: Sequence[str], config: TrackingConfig
+    scene: TrackedSequence, classes: Sequence[str], config: TrackingConfig
 ) -> tuple[BoxTable, BoxTable, list[str]]:
     """Objects and tracks of one scene, ready to be associated, and notes on what was left out."""
     objects, notes = truth_table(scene.truth, classes, scene.counted)
@@ -208,14 +217,18 @@ def _score_class(frames: Sequence[AssociationFrame], config: TrackingConfig) -> 
         return dict.fromkeys(("amota", "amotp", *_worst(0, 0)), np.nan)
     thresholds = _thresholds(frames, count, config)
     achieved = thresholds[~np.isnan(thresholds)]
-    if len(achieved):
-        scores = np.unique(achieved).tolist()
-        by_score = {score: _metrics_at(associate_frames(frames, score), config.frame_interval) for score in scores}
-        levels = [by_score[score] for score in achieved.tolist()]
-        missing = np.full(config.num_recall_levels - len(levels), np.nan)
-    else:
-        objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
-        levels, missing = [_worst(count, objects)], np.zeros(0)
+    if not len(achieved):
+        num_objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
+        return _average_levels([_worst(count, num_objects)], 0)
+    scores = np.unique(achieved).tolist()
+    by_score = {score: _metrics_at(associate_frames(frames, score), config.frame_interval) for score in scores}
+    levels = [by_score[score] for score in achieved.tolist()]
+    return _average_levels(levels, config.num_recall_levels - len(levels))
+
+
+def _average_levels(levels: Sequence[dict[str, float]], num_missing: int) -> dict[str, float]:
+    """AMOTA and AMOTP over the recall levels, of which some were missed, and the metrics at the best level."""
+    missing = np.full(num_missing, np.nan)
     motar = np.append(missing, [level["motar"] for level in levels])
     motp = np.append(missing, [level["motp"] for level in levels])
     best = max(levels, key=lambda level: level["mota"])  # the first, of the highest recall

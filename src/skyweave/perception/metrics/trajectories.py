@@ -80,12 +80,7 @@ def evaluate_trajectories(
     """
     truth, modes = np.asarray(truth, np.float64), np.asarray(modes, np.float64)
     probabilities = np.asarray(probabilities, np.float64)
-    n, count = len(truth), modes.shape[1] if modes.ndim == 4 else 0
-    if truth.ndim != 3 or modes.shape != (n, count, *truth.shape[1:]) or probabilities.shape != (n, count) or not count:
-        raise ValueError(
-            f"truth {truth.shape}, modes {modes.shape} and probabilities {probabilities.shape} must be (n, steps, 2), "
-            "(n, modes, steps, 2) and (n, modes)"
-        )
+    _check_shapes(truth, modes, probabilities)
     if not ks or min(ks) < 1:
         raise ValueError(f"ks {tuple(ks)} must be at least 1")
     distance = np.linalg.norm(modes - truth[:, None], axis=-1)
@@ -122,6 +117,15 @@ def _best_of(errors: np.ndarray, rank: np.ndarray, ks: Sequence[int]) -> dict[in
         return dict.fromkeys(ks, np.nan)
     best = np.minimum.accumulate(np.take_along_axis(errors.astype(float), rank, 1), axis=1)
     return {k: float(best[:, min(k, best.shape[1]) - 1].mean()) for k in ks}
+
+
+def _check_shapes(truth: np.ndarray, modes: np.ndarray, probabilities: np.ndarray) -> None:
+    n, count = len(truth), modes.shape[1] if modes.ndim == 4 else 0
+    if truth.ndim != 3 or modes.shape != (n, count, *truth.shape[1:]) or probabilities.shape != (n, count) or not count:
+        raise ValueError(
+            f"truth {truth.shape}, modes {modes.shape} and probabilities {probabilities.shape} must be (n, steps, 2), "
+            "(n, modes, steps, 2) and (n, modes)"
+        )
 
 
 def constant_velocity_trajectories(

@@ -17,24 +17,28 @@ from skyweave.cli.main import COMMANDS
 RECORD = Path(__file__).with_name("api_surface.json")
 
 
+def packages() -> list[str]:
+    """Return the rooms, and the rooms in them."""
+    modules = pkgutil.walk_packages(skyweave.__path__, "skyweave.")
+    return sorted(module.name for module in modules if module.ispkg)
+
+
 def surface() -> dict[str, Any]:
-    """Of each room with an ``__all__``: names to argument names; of each command: its options."""
-    found: dict[str, Any] = {"skyweave": sorted(skyweave.__all__)}
-    for room in pkgutil.iter_modules(skyweave.__path__):
-        if room.name in ("__main__", "cli"):
-            continue
-        module = importlib.import_module(f"skyweave.{room.name}")
-        if room.ispkg and hasattr(module, "__all__"):
-            found[module.__name__] = {name: _arguments(getattr(module, name)) for name in sorted(module.__all__)}
-    found["commands"] = {command: _options(command) for command in COMMANDS}
-    return found
+    """Return the names and arguments of each room with an ``__all__``, and the options of each command."""
+    recorded: dict[str, Any] = {"skyweave": sorted(skyweave.__all__)}
+    for package in packages():
+        module = importlib.import_module(package)
+        if names := sorted(getattr(module, "__all__", ())):
+            recorded[package] = {name: _arguments(getattr(module, name)) for name in names}
+    recorded["commands"] = {command: _options(command) for command in COMMANDS}
+    return recorded
 
 
-def _arguments(thing: Any) -> list[str] | str:
-    if not callable(thing):
-        return type(thing).__name__
+def _arguments(exported: Any) -> list[str] | str:
+    if not callable(exported):
+        return type(exported).__name__
     try:
-        return list(inspect.signature(thing).parameters)
+        return list(inspect.signature(exported).parameters)
     except ValueError:
         return "callable"
 
@@ -43,8 +47,8 @@ def _options(command: str) -> list[str]:
     parser = argparse.ArgumentParser()
     importlib.import_module(COMMANDS[command][0]).add_parser(parser.add_subparsers())
     actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    (own,) = actions[0].choices.values()
-    return sorted(text for action in own._actions for text in (action.option_strings or [action.dest]))
+    (only,) = actions[0].choices.values()
+    return sorted(text for action in only._actions for text in (action.option_strings or [action.dest]))
 
 
 def test_the_public_surface_is_the_recorded_one() -> None:

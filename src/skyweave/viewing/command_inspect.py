@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from skyweave.core.sensors.inspection import BandReport, RasterReport
@@ -20,11 +21,15 @@ _MARKS = {
     "count": ("maybe", "yellow"),
     "no": ("no", "dim"),
 }
-MAX_BANDS = 16  # bands in the table without --all
+MAX_BANDS = 16  # in the table without --all
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the ``skyweave`` command.
+    """
     parser = subparsers.add_parser(
         "inspect",
         help="what a raster or a recording holds",
@@ -42,7 +47,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; returns 0."""
+    """Print what a raster or a recording holds.
+
+    Args:
+        args: as parsed.
+
+    Returns:
+        0.
+    """
     if Path(args.file).is_dir():
         from skyweave.viewing.recording_summary import print_recording_summary
 
@@ -54,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
     sensors = [get_sensor(name) for name in args.sensor] or list(catalogue().values())
     report = _read(args.file, 1024 if args.quick else None)
-    fits = match_sensors(report, sensors)
-    advice = find_hints(report, fits)
+    matches = match_sensors(report, sensors)
+    advice = find_hints(report, matches)
     if args.json:
-        print(json.dumps(_as_json(report, fits, advice), indent=2, allow_nan=False))
+        print(json.dumps(_as_json(report, matches, advice), indent=2, allow_nan=False))
     else:
-        _print(report, fits, advice, everything=args.all)
+        _print(report, matches, advice, everything=args.all)
     return 0
 
 
@@ -75,7 +87,7 @@ def _read(path: str, sample: int | None) -> "RasterReport":
         return inspect_raster(path, sample, lambda share: progress.update(task, completed=share))
 
 
-def _as_json(report: "RasterReport", fits: "list[SensorMatch]", advice: list[str]) -> dict[str, Any]:
+def _as_json(report: "RasterReport", matches: "list[SensorMatch]", advice: list[str]) -> dict[str, Any]:
     from dataclasses import asdict
 
     content = asdict(report)
@@ -85,26 +97,47 @@ def _as_json(report: "RasterReport", fits: "list[SensorMatch]", advice: list[str
             band["nodata"] = str(band["nodata"])  # JSON has no NaN
     content["sensors"] = [
         {
-            "sensor": fit.sensor.name,
-            "fits": fit.fits,
-            "verdict": fit.verdict,
-            "reason": fit.reason,
-            "bands": {name: channel + 1 for name, channel in fit.match.matched.items()},
-            "missing": fit.match.missing,
-            "units": list(fit.units),
+            "sensor": match.sensor.name,
+            "fits": match.fits,
+            "verdict": match.verdict,
+            "reason": match.reason,
+            "bands": {name: channel + 1 for name, channel in match.match.matched.items()},
+            "missing": match.match.missing,
+            "units": list(match.units),
         }
-        for fit in fits
+        for match in matches
     ]
     content["hints"] = advice
     return content
 
 
-def _print(report: "RasterReport", fits: "list[SensorMatch]", advice: list[str], everything: bool) -> None:
+def _print(report: "RasterReport", matches: "list[SensorMatch]", advice: list[str], everything: bool) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console()
+    _print_head(console, report)
+    shown = report.bands if everything else report.bands[:MAX_BANDS]
+    console.print(_band_table(shown))
+    if len(shown) < len(report.bands):
+        console.print(f"... {len(report.bands) - len(shown)} more bands (--all shows them)")
+    console.print("\nSensors", style="bold")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for match in matches:
+        mark, style = _MARKS[match.verdict]
+        units = f"unit: {' or '.join(match.units)}" if match.units else ""
+        table.add_row(Text(mark, style=style), Text(match.sensor.name, style=style), Text(match.reason), Text(units))
+    console.print(table)
+    if advice:
+        console.print("\nHints", style="bold")
+        for hint in advice:
+            console.print(Text(f"- {hint}"))
+
+
+def _print_head(console: "Console", report: "RasterReport") -> None:
+    from rich.text import Text
+
     metres = report.ground_sample_distance
     resolution = f"{metres:.4g} m" if metres else "resolution unknown"
     size = f"{len(report.bands)} band{'s' if len(report.bands) > 1 else ''}, {report.rows} x {report.columns}"
@@ -114,21 +147,6 @@ def _print(report: "RasterReport", fits: "list[SensorMatch]", advice: list[str],
         console.print(Text(f"taken {report.time}"))
     if report.sampled:
         console.print("values estimated from a coarser version (--quick)")
-    shown = report.bands if everything else report.bands[:MAX_BANDS]
-    console.print(_band_table(shown))
-    if len(shown) < len(report.bands):
-        console.print(f"... {len(report.bands) - len(shown)} more bands (--all shows them)")
-    console.print("\nSensors", style="bold")
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for fit in fits:
-        mark, style = _MARKS[fit.verdict]
-        units = f"unit: {' or '.join(fit.units)}" if fit.units else ""
-        table.add_row(Text(mark, style=style), Text(fit.sensor.name, style=style), Text(fit.reason), Text(units))
-    console.print(table)
-    if advice:
-        console.print("\nHints", style="bold")
-        for hint in advice:
-            console.print(Text(f"- {hint}"))
 
 
 def _band_table(bands: "list[BandReport]") -> "Table":

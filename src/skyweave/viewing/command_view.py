@@ -1,30 +1,34 @@
-"""``skyweave view``: a recording as a Rerun file or a contact sheet; a raster as a picture."""
+"""``skyweave view``: a recording as a Rerun file or a contact sheet; a raster as an image."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from skyweave.recordings.recording import RecordedScene
 
-CONTACT_SHEET_FRAMES = 3
+CONTACT_SHEET_FRAMES = 3  # without --frames
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the ``skyweave`` command.
+    """
     parser = subparsers.add_parser(
         "view",
         help="look at a recording or a raster",
-        description="Write a scene of a recording as a Rerun file (cameras with pictures, boxes, the map, time), or "
-        "with --png a contact sheet; or a raster as a picture.",
+        description="Write a scene of a recording as a Rerun file (cameras with images, boxes, the map, time), or "
+        "with --png a contact sheet; or a raster as an image.",
         epilog="Open a Rerun file with `rerun OUT.rrd` (pip install 'skyweave[view]').",
     )
     parser.add_argument("path", metavar="DIR_OR_FILE", help="folder of a recording, or any raster that GDAL opens")
     parser.add_argument("-o", "--output", metavar="OUT.rrd", help="Rerun file (default without --png: SCENE.rrd)")
-    parser.add_argument("--png", metavar="SHEET.png", help="contact sheet, or the raster's picture")
+    parser.add_argument("--png", metavar="SHEET.png", help="contact sheet, or the raster's image")
     parser.add_argument("--scene", metavar="NAME", help="which scene (default: the first)")
     parser.add_argument("--frames", metavar="A:B", help="from A to before B (default: all; three on a sheet)")
     parser.add_argument("--version", metavar="V", help="tables of a recording, where it has several (v1.0-mini)")
@@ -32,7 +36,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write what was asked for and say so; returns 0."""
+    """Write the Rerun file, contact sheet or image, and print what was written.
+
+    Args:
+        args: as parsed.
+
+    Returns:
+        0.
+
+    Raises:
+        DataError: the recording has no such scene, or cannot be read.
+        ConfigError: the frames are no range.
+    """
     path = Path(args.path)
     if path.is_dir():
         return _view_recording(args)
@@ -54,11 +69,7 @@ def _view_recording(args: argparse.Namespace) -> int:
     if args.png:
         from skyweave.viewing.contact_sheet import write_contact_sheet
 
-        shown = numbers
-        if args.frames is None:
-            shown = sorted(
-                {round(i * (len(numbers) - 1) / (CONTACT_SHEET_FRAMES - 1)) for i in range(CONTACT_SHEET_FRAMES)}
-            )
+        shown = numbers if args.frames is not None else _spread_evenly(len(numbers))
         problems += write_contact_sheet(args.png, scene, shown)
         written.append(f"{args.png}: contact sheet of scene {scene.name}, frames {', '.join(map(str, shown))}")
     if args.output or not args.png:
@@ -99,7 +110,7 @@ def _view_raster(args: argparse.Namespace) -> int:
 
 def _scene(scenes: "list[RecordedScene]", name: str | None) -> "RecordedScene":
     if not scenes:
-        raise DataError("the recording has no scene with a picture; `skyweave inspect` tells why")
+        raise DataError("the recording has no scene with an image; `skyweave inspect` says why")
     if name is None:
         return scenes[0]
     for scene in scenes:
@@ -109,17 +120,23 @@ def _scene(scenes: "list[RecordedScene]", name: str | None) -> "RecordedScene":
     raise DataError(f"there is no scene {name!r}; there is {known}{', ...' if len(scenes) > 10 else ''}")
 
 
+def _spread_evenly(count: int) -> list[int]:
+    """Return the first, the middle and the last of ``count`` frames."""
+    last = CONTACT_SHEET_FRAMES - 1
+    return sorted({round(i * (count - 1) / last) for i in range(CONTACT_SHEET_FRAMES)})
+
+
 def _numbers(text: str | None, count: int) -> list[int]:
-    """``A:B`` as frame numbers, as Python slices."""
+    """Return the frame numbers of ``A:B``, which counts as a Python slice."""
     if text is None:
         return list(range(count))
     try:
         start, separator, stop = text.partition(":")
         first = int(start) if start else None
         last = (int(stop) if stop else None) if separator else int(start) + 1
-        numbers = list(range(count))[first:last]
     except ValueError:
-        raise DataError(f"--frames {text!r} is no range; write A:B, from A to before B") from None
+        raise ConfigError(f"--frames {text!r} is no range; write A:B, from A to before B") from None
+    numbers = list(range(count))[first:last]
     if not numbers:
-        raise DataError(f"--frames {text} holds none of the {count} frames")
+        raise ConfigError(f"--frames {text} holds none of the {count} frames")
     return numbers

@@ -1,4 +1,4 @@
-"""A contact sheet: the pictures of a few frames with their boxes, and beside them the map from above."""
+"""A contact sheet: the images of a few frames with their boxes, and beside them the map from above."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,15 +12,18 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.outlines import camera_footprint, name_colour, project_box_edges
 from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
-from skyweave.recordings.recording import Frame, RecordedScene
+from skyweave.recordings.recording import Annotations, Frame, RecordedScene
+from skyweave.viewing.captures import load_captures
 from skyweave.viewing.ground_mosaic import frame_map_grid, render_ground_mosaic
 
-MAX_IMAGES_PER_ROW = 5  # pictures beside each other
-MIN_THUMBNAIL_PIXELS, MAX_THUMBNAIL_PIXELS = 200, 450  # pixels across a picture
-MAP_PIXELS = 420
+MAX_IMAGES_PER_ROW = 5
+MIN_THUMBNAIL_PIXELS, MAX_THUMBNAIL_PIXELS = 200, 450  # width
+ROW_PIXELS = 900  # width that the thumbnails of a row share
+MAP_PIXELS = 420  # side
 GAP_PIXELS, LINE_PIXELS = 6, 16
-BACKGROUND, FOREGROUND, FAINT = (24, 26, 30), (235, 235, 235), (150, 150, 150)
-MAX_FOOTPRINT_M = 400.0  # metres to which a view is outlined
+BACKGROUND, FOREGROUND = (24, 26, 30), (235, 235, 235)
+FAILED = (60, 30, 30)  # of an image that cannot be loaded
+MAX_FOOTPRINT_M = 400.0  # to which a camera's footprint is drawn
 
 
 def write_contact_sheet(
@@ -31,11 +34,11 @@ def write_contact_sheet(
     Args:
         path: of the PNG.
         scene: whose frames to draw.
-        numbers: of the frames.
+        numbers: of the frames, at least one.
         channels: cameras to draw; default: all.
 
     Returns:
-        What could not be loaded, and why: such a picture is an empty field that says so.
+        What could not be loaded, and why: the thumbnail says so.
     """
     problems: list[str] = []
     strips = [draw_frame(scene, number, channels, problems) for number in numbers]
@@ -50,49 +53,72 @@ def write_contact_sheet(
 
 
 def draw_frame(scene: RecordedScene, number: int, channels: Sequence[str] | None, problems: list[str]) -> Image.Image:
-    """One frame: a title, its pictures in rows, the map on the right."""
+    """Draw one frame: a title, its images in rows, the map on the right.
+
+    Args:
+        scene: that the frame is of.
+        number: of the frame.
+        channels: cameras to draw; default: all.
+        problems: what cannot be loaded is added here.
+    """
     frame = scene.frames[number]
     names = sorted(frame.captures if channels is None else set(frame.captures) & set(channels))
-    pictures: dict[str, Observation] = {}
-    for name in names:
-        try:
-            pictures[name] = frame.captures[name].load()
-        except (ValueError, OSError) as error:
-            problems.append(f"frame {number}, {name}: {error}")
-    across = next(
-        columns for columns, most in ((1, 1), (2, 4), (3, 9), (MAX_IMAGES_PER_ROW, 10**9)) if len(names) <= most
-    )
-    width = int(np.clip(900 // across, MIN_THUMBNAIL_PIXELS, MAX_THUMBNAIL_PIXELS))
-    thumbnails = [_thumbnail(frame, name, pictures.get(name), width) for name in names]
+    images = load_captures(frame, number, names, problems)
+    per_row = _images_per_row(len(names))
+    width = int(np.clip(ROW_PIXELS // per_row, MIN_THUMBNAIL_PIXELS, MAX_THUMBNAIL_PIXELS))
+    thumbnails = [_thumbnail(frame, name, images.get(name), width) for name in names]
     height = max((image.height for image in thumbnails), default=0)
-    rows = -(-len(names) // across)
-    tall = LINE_PIXELS + GAP_PIXELS + max(rows * (height + GAP_PIXELS), MAP_PIXELS + GAP_PIXELS)
-    strip = Image.new("RGB", (GAP_PIXELS + across * (width + GAP_PIXELS) + MAP_PIXELS + GAP_PIXELS, tall), BACKGROUND)
-    drawing = ImageDraw.Draw(strip)
-    time = datetime.fromtimestamp(frame.time / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    count = len(frame.annotations.boxes) if frame.annotations else "no"
-    drawing.text(
-        (GAP_PIXELS, 3), f"{scene.name}  frame {number}  {time} UTC  {count} objects annotated", fill=FOREGROUND
-    )
+    rows = -(-len(names) // per_row)
+    strip_height = LINE_PIXELS + GAP_PIXELS + max(rows * (height + GAP_PIXELS), MAP_PIXELS + GAP_PIXELS)
+    strip_width = GAP_PIXELS + per_row * (width + GAP_PIXELS) + MAP_PIXELS + GAP_PIXELS
+    strip = Image.new("RGB", (strip_width, strip_height), BACKGROUND)
+    ImageDraw.Draw(strip).text((GAP_PIXELS, 3), _title(scene, number), fill=FOREGROUND)
+    top = LINE_PIXELS + GAP_PIXELS
     for index, thumbnail in enumerate(thumbnails):
-        row, column = divmod(index, across)
-        strip.paste(
-            thumbnail,
-            (GAP_PIXELS + column * (width + GAP_PIXELS), LINE_PIXELS + GAP_PIXELS + row * (height + GAP_PIXELS)),
-        )
-    strip.paste(_map(scene, frame, pictures), (strip.width - MAP_PIXELS - GAP_PIXELS, LINE_PIXELS + GAP_PIXELS))
+        row, column = divmod(index, per_row)
+        strip.paste(thumbnail, (GAP_PIXELS + column * (width + GAP_PIXELS), top + row * (height + GAP_PIXELS)))
+    strip.paste(_map(scene, frame, images), (strip.width - MAP_PIXELS - GAP_PIXELS, top))
     return strip
 
 
 def draw_capture(frame: Frame, name: str, width: int = 448) -> Image.Image:
-    """One camera's picture with the boxes of the frame's objects. Raises as the capture's ``load``."""
+    """Draw one camera's image with the boxes of the frame's objects.
+
+    Args:
+        frame: of a recording.
+        name: of the camera.
+        width: of the result in pixels.
+
+    Raises:
+        DataError: the image cannot be loaded.
+    """
     return _thumbnail(frame, name, frame.captures[name].load(), width)
 
 
 def draw_map(scene: RecordedScene, number: int, grid: MapGrid | None = None) -> Image.Image:
-    """One frame from above: its pictures on the ground, its objects, its views. Raises as the captures' ``load``."""
+    """Draw one frame from above: its images on the ground, its objects, the footprints of its cameras.
+
+    Args:
+        scene: that the frame is of.
+        number: of the frame.
+        grid: to draw; default: one around the frame's objects and cameras.
+
+    Raises:
+        DataError: an image cannot be loaded.
+    """
     frame = scene.frames[number]
     return _map(scene, frame, {name: capture.load() for name, capture in frame.captures.items()}, grid)
+
+
+def _images_per_row(count: int) -> int:
+    return next((columns for columns in (1, 2, 3) if count <= columns**2), MAX_IMAGES_PER_ROW)
+
+
+def _title(scene: RecordedScene, number: int) -> str:
+    frame = scene.frames[number]
+    time = datetime.fromtimestamp(frame.time / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    count = len(frame.annotations.boxes) if frame.annotations else "no"
+    return f"{scene.name}  frame {number}  {time} UTC  {count} objects annotated"
 
 
 def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: int) -> Image.Image:
@@ -101,7 +127,7 @@ def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: 
     scale = width / camera.columns
     height = max(round(camera.rows * scale), 1)
     if observation is None:
-        image = Image.new("RGB", (width, height), (60, 30, 30))
+        image = Image.new("RGB", (width, height), FAILED)
         ImageDraw.Draw(image).text((4, height // 2), "cannot be loaded", fill=FOREGROUND)
     else:
         image = Image.fromarray(true_color_image(observation)).resize((width, height), Image.Resampling.BILINEAR)
@@ -116,12 +142,21 @@ def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: 
 
 
 def _map(
-    scene: RecordedScene, frame: Frame, pictures: dict[str, Observation], grid: MapGrid | None = None
+    scene: RecordedScene, frame: Frame, images: dict[str, Observation], grid: MapGrid | None = None
 ) -> Image.Image:
-    """The ground from above, objects with their headings, and the views."""
+    """Draw the ground from above, objects with their headings, and the footprints of the cameras."""
     grid = grid or frame_map_grid(frame, scene.ground, MAP_PIXELS, scene.crs)
-    image = Image.fromarray(render_ground_mosaic(frame, scene.ground, grid, pictures)).resize((MAP_PIXELS, MAP_PIXELS))
+    image = Image.fromarray(render_ground_mosaic(frame, scene.ground, grid, images)).resize((MAP_PIXELS, MAP_PIXELS))
     drawing = ImageDraw.Draw(image)
+    _draw_cameras(drawing, scene, frame, grid)
+    if frame.annotations is not None and len(frame.annotations.boxes):
+        _draw_objects(drawing, frame.annotations, grid)
+    _scale_bar(drawing, grid)
+    return image
+
+
+def _draw_cameras(drawing: ImageDraw.ImageDraw, scene: RecordedScene, frame: Frame, grid: MapGrid) -> None:
+    """Draw position and footprint of each camera."""
     for name in sorted(frame.captures):
         capture = frame.captures[name]
         colour = name_colour(capture.platform)
@@ -129,18 +164,19 @@ def _map(
         drawing.line([*map(tuple, outline), tuple(outline[0])], fill=colour, width=1)
         x, y = _on_map(grid, capture.geometry.position[None])[0]
         drawing.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour, outline=BACKGROUND)
-    if (objects := frame.annotations) is not None and len(objects.boxes):
-        for corners, category in zip(objects.boxes.footprints(), objects.categories, strict=True):
-            pixels = _on_map(grid, corners)
-            drawing.polygon([*map(tuple, pixels)], outline=name_colour(category))
-            middle, front = pixels.mean(axis=0), pixels[[0, 3]].mean(axis=0)
-            drawing.line([tuple(middle), tuple(front)], fill=name_colour(category))
-    _scale_bar(drawing, grid)
-    return image
+
+
+def _draw_objects(drawing: ImageDraw.ImageDraw, objects: Annotations, grid: MapGrid) -> None:
+    """Draw the footprint of each object, and a line from its middle to its front."""
+    for corners, category in zip(objects.boxes.footprints(), objects.categories, strict=True):
+        pixels = _on_map(grid, corners)
+        drawing.polygon([*map(tuple, pixels)], outline=name_colour(category))
+        middle, front = pixels.mean(axis=0), pixels[[0, 3]].mean(axis=0)
+        drawing.line([tuple(middle), tuple(front)], fill=name_colour(category))
 
 
 def _on_map(grid: MapGrid, points: np.ndarray) -> np.ndarray:
-    """(n, 2) pixels (x, y) of the map of world points."""
+    """Return the pixels (x, y) of the map of world points: (n, 2)."""
     cells = grid.cells_from_world(points)
     pixels: np.ndarray = cells[:, ::-1] * (MAP_PIXELS / np.array([grid.columns, grid.rows]))
     return pixels

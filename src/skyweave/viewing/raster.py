@@ -1,23 +1,30 @@
-"""A raster of any size as one picture."""
+"""A raster of any size as one image."""
 
 from pathlib import Path
 
 import numpy as np
 
-from skyweave.core.images.true_color import MAX_WAVELENGTH_OFFSET_NM, NODATA_GREY, RGB_WAVELENGTHS_NM
+from skyweave.core.errors import DataError
+from skyweave.core.images.true_color import MAX_WAVELENGTH_OFFSET_NM, RGB_WAVELENGTHS_NM, stretch_to_uint8
 from skyweave.data.header import open_raster, read_header
 
-MAX_SIDE_PIXELS = 2048  # pixels of the longer side
+MAX_SIDE_PIXELS = 2048  # larger rasters are read coarser
 
 
 def render_raster(path: str | Path) -> np.ndarray:
-    """(rows, columns, 3) uint8: red, green and blue by wavelength, else the first three bands, else the first.
+    """Render red, green and blue by wavelength, else the first three bands, else the first.
 
     8-bit rasters are shown as they are, others between their 2nd and 98th percentile. Large ones are read coarser.
 
+    Args:
+        path: any raster that GDAL opens.
+
+    Returns:
+        (rows, columns, 3) uint8.
+
     Raises:
         FileNotFoundError: no such file.
-        OSError: no raster.
+        DataError: no raster, or one of complex values.
     """
     header = read_header(path)
     channels = _bands(header.wavelengths)
@@ -27,25 +34,19 @@ def render_raster(path: str | Path) -> np.ndarray:
         bands = source.read(
             [channel + 1 for channel in channels], out_shape=(len(channels), rows, columns), masked=True
         )
+    if np.iscomplexobj(bands):
+        raise DataError(f"{path}: values are complex; give intensities, this shows real values only")
     values = np.ma.getdata(bands).astype(np.float64)
-    valid = (~np.ma.getmaskarray(bands) & np.isfinite(values)).all(axis=0)
-    if all(header.dtypes[channel] == "uint8" for channel in channels):
-        low, high = np.zeros(len(channels)), np.full(len(channels), 255.0)
-    elif valid.any():
-        low, high = np.percentile(values[:, valid], [2, 98], axis=1)
-    else:
-        low, high = np.zeros(len(channels)), np.ones(len(channels))
-    values = np.where(valid, values, 0.0)
-    scaled = (values - low[:, None, None]) / np.maximum(high - low, 1e-12)[:, None, None]
-    image = np.round(scaled.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    image[~valid] = NODATA_GREY
-    return np.ascontiguousarray(image if len(channels) == 3 else np.repeat(image, 3, axis=2))
+    valid = np.all(~np.ma.getmaskarray(bands) & np.isfinite(values), axis=0)
+    eight_bit = all(header.dtypes[channel] == "uint8" for channel in channels)
+    return stretch_to_uint8(np.where(valid, values, 0.0), valid, eight_bit, min_range=1e-12)
 
 
 def _bands(wavelengths: tuple[float | None, ...]) -> list[int]:
+    """Return the channels nearest to red, green and blue, else the first three, else the first."""
     known = [(wavelength, channel) for channel, wavelength in enumerate(wavelengths) if wavelength]
     if known:
-        nearest = [min((abs(w - wanted), channel) for w, channel in known) for wanted in RGB_WAVELENGTHS_NM]
+        nearest = [min((abs(w - target), channel) for w, channel in known) for target in RGB_WAVELENGTHS_NM]
         if max(nearest)[0] <= MAX_WAVELENGTH_OFFSET_NM:
             return [channel for _, channel in nearest]
     return [0, 1, 2] if len(wavelengths) >= 3 else [0]

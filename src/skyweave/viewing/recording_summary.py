@@ -16,7 +16,21 @@ QUICK_SCENES = 5  # scenes that --quick reads
 
 
 def print_recording_summary(folder: str, version: str | None, quick: bool, everything: bool, as_json: bool) -> int:
-    """Print what a recording holds; returns 0."""
+    """Print what a recording holds.
+
+    Args:
+        folder: of the recording.
+        version: of its tables, where it has several.
+        quick: read a few scenes only.
+        everything: print all scenes and cameras.
+        as_json: print JSON instead of tables.
+
+    Returns:
+        0.
+
+    Raises:
+        DataError: no recording, or a damaged one.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -52,13 +66,28 @@ def _print(path: str, version: str, layout: str, scenes: int, summary: "Recordin
     console.print(Text(", ".join(crs or "local metres, no CRS" for crs in summary.crs)))
     if summary.read < scenes:
         console.print(f"counted over the first {summary.read} scenes (--quick)")
-
     limit = None if everything else MAX_ROWS
+    _print_cameras(console, summary, limit)
+    _print_scenes(console, summary, limit)
+    _print_objects(console, summary)
+    if summary.notes:
+        console.print("\nNotes", style="bold")
+        for note in summary.notes:
+            console.print(Text(f"- {note}"))
+
+
+def _print_cameras(console: "Console", summary: "RecordingSummary", limit: int | None) -> None:
+    from rich.text import Text
+
     cameras = _table("camera", "platform", "images", "missing", "size", "view", "altitude", "pitch", "truth")
     for name, channel in list(summary.channels.items())[:limit]:
         cameras.add_row(Text(name), Text(channel.platform), *_cells(channel))
     console.print(cameras)
-    _rest(console, len(summary.channels), limit, "cameras")
+    _print_rest(console, len(summary.channels), limit, "cameras")
+
+
+def _print_scenes(console: "Console", summary: "RecordingSummary", limit: int | None) -> None:
+    from rich.text import Text
 
     console.print("\nScenes", style="bold")
     table = _table("scene", "frames", "seconds", "objects", "split")
@@ -66,9 +95,13 @@ def _print(path: str, version: str, layout: str, scenes: int, summary: "Recordin
         row = str(scene.frames), f"{scene.seconds:.1f}", str(scene.objects), ", ".join(scene.splits)
         table.add_row(Text(scene.name), *row)
     console.print(table)
-    _rest(console, len(summary.scenes), limit, "scenes")
+    _print_rest(console, len(summary.scenes), limit, "scenes")
     splits = ", ".join(f"{name} {count}" for name, count in summary.splits.items())
     console.print(Text(f"splits: {splits or 'none'}"))
+
+
+def _print_objects(console: "Console", summary: "RecordingSummary") -> None:
+    from rich.text import Text
 
     console.print(f"\nObjects in {summary.annotated} annotated frames", style="bold")
     categories = _table("category", "boxes", "objects")
@@ -78,10 +111,6 @@ def _print(path: str, version: str, layout: str, scenes: int, summary: "Recordin
     if total := sum(summary.visibility.values()):
         shares = ", ".join(f"{name} {count / total:.0%}" for name, count in summary.visibility.items())
         console.print(Text(f"seen by the best camera: {shares}"))
-    if summary.notes:
-        console.print("\nNotes", style="bold")
-        for note in summary.notes:
-            console.print(Text(f"- {note}"))
 
 
 def _cells(channel: "ChannelSummary") -> list[str]:
@@ -105,9 +134,9 @@ def _table(*headings: str) -> "Table":
     return table
 
 
-def _rest(console: "Console", count: int, limit: int | None, what: str) -> None:
+def _print_rest(console: "Console", count: int, limit: int | None, noun: str) -> None:
     if limit is not None and count > limit:
-        console.print(f"... {count - limit} more {what} (--all shows them)")
+        console.print(f"... {count - limit} more {noun} (--all shows them)")
 
 
 def _interval(interval: tuple[float, float] | None, unit: str) -> str:

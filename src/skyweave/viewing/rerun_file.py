@@ -1,7 +1,7 @@
-"""A recording as a Rerun file (rerun.io): cameras with their pictures, boxes, the map, time.
+"""A recording as a Rerun file (rerun.io): cameras with their images, boxes, the map, time.
 
 The one place that knows Rerun's names, which change every few releases; tested with the version in constraints.txt.
-Rerun holds places as 32-bit floats, so the scene is moved to near zero; ``world`` tells by how much.
+Rerun holds positions as 32-bit floats, so the scene is moved to near zero; the entity ``scene`` says by how much.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +19,13 @@ from skyweave.core.geometry.outlines import camera_footprint, name_colour
 from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.recordings.recording import Annotations, Capture, Frame, RecordedScene
+from skyweave.viewing.captures import load_captures
 from skyweave.viewing.ground_mosaic import frame_map_grid, render_ground_mosaic
 
-MAP_CELLS = 256
+MAP_CELLS = 256  # per side
 JPEG_QUALITY = 85
-MAX_FOOTPRINT_M = 400.0  # metres to which a view is outlined
-IMAGE_PLANE_DISTANCE_M = 6.0  # metres from a camera to its picture in the 3D view
+MAX_FOOTPRINT_M = 400.0  # to which a camera's footprint is drawn
+IMAGE_PLANE_DISTANCE_M = 6.0  # from a camera to its image in the 3D view
 APPLICATION = "skyweave"
 
 
@@ -39,11 +40,11 @@ def write_rerun(
     Args:
         path: of the file.
         scene: whose frames to write.
-        numbers: of the frames.
+        numbers: of the frames, at least one.
         progress: called with frames done and all frames.
 
     Returns:
-        What could not be loaded, and why; the cameras are there without that picture.
+        What could not be loaded, and why; the cameras are there without that image.
     """
     problems: list[str] = []
     first = scene.frames[numbers[0]]
@@ -61,17 +62,12 @@ def write_rerun(
             frame = scene.frames[number]
             stream.set_time("frame", sequence=number)
             stream.set_time("time", timestamp=np.datetime64(frame.time, "ns"))
-            pictures: dict[str, Observation] = {}
+            images = load_captures(frame, number, sorted(frame.captures), problems)
             for name in sorted(frame.captures):
-                capture = frame.captures[name]
-                try:
-                    pictures[name] = capture.load()
-                except (ValueError, OSError) as error:
-                    problems.append(f"frame {number}, {name}: {error}")
-                _log_camera(stream, capture, pictures.get(name), scene, origin)
+                _log_camera(stream, frame.captures[name], images.get(name), scene, origin)
             if frame.annotations is not None:
                 _log_objects(stream, frame.annotations, origin)
-            _log_map(stream, frame, scene.ground, pictures, scene.crs, origin)
+            _log_map(stream, frame, scene.ground, images, scene.crs, origin)
             if progress:
                 progress(done + 1, len(numbers))
         stream.flush()
@@ -80,7 +76,13 @@ def write_rerun(
 
 
 def write_rerun_image(path: str | Path, image: np.ndarray, name: str) -> None:
-    """One picture (rows, columns, 3) uint8 as ``.rrd``."""
+    """Write one image as ``.rrd``.
+
+    Args:
+        path: of the file.
+        image: (rows, columns, 3) uint8.
+        name: of the recording in Rerun.
+    """
     with write_aside(path) as aside:
         stream = rr.RecordingStream(APPLICATION, recording_id=name)
         stream.save(str(aside))
@@ -97,13 +99,13 @@ def _log_camera(
     origin: np.ndarray,
 ) -> None:
     geometry = capture.geometry
-    camera, place, colour = geometry.camera, entity_path(capture), name_colour(capture.platform)
+    camera, entity, colour = geometry.camera, entity_path(capture), name_colour(capture.platform)
     pose = geometry.world_from_camera
-    stream.log(place, rr.Transform3D(translation=pose[:3, 3] - origin, mat3x3=pose[:3, :3]))
+    stream.log(entity, rr.Transform3D(translation=pose[:3, 3] - origin, mat3x3=pose[:3, :3]))
     if observation is None:
-        stream.log(f"{place}/image", rr.Clear(recursive=False))  # or the last picture would stay
+        stream.log(f"{entity}/image", rr.Clear(recursive=False))  # or the last image would stay
     stream.log(
-        f"{place}/image",
+        f"{entity}/image",
         rr.Pinhole(
             image_from_camera=camera.intrinsics,
             resolution=[camera.columns, camera.rows],
@@ -112,7 +114,7 @@ def _log_camera(
         ),
     )
     if observation is not None:
-        stream.log(f"{place}/image", rr.Image(true_color_image(observation)).compress(jpeg_quality=JPEG_QUALITY))
+        stream.log(f"{entity}/image", rr.Image(true_color_image(observation)).compress(jpeg_quality=JPEG_QUALITY))
     outline = camera_footprint(geometry, scene.ground, MAX_FOOTPRINT_M) - origin
     strip = np.concatenate([outline, outline[:1]])
     stream.log(f"world/views/{capture.channel}", rr.LineStrips3D([strip], colors=[colour], radii=0.1))
@@ -149,16 +151,16 @@ def _log_map(
     stream: rr.RecordingStream,
     frame: Frame,
     ground: Ground,
-    pictures: dict[str, Observation],
+    images: dict[str, Observation],
     crs: str | None,
     origin: np.ndarray,
 ) -> None:
-    """The pictures laid on the ground, as a textured square at the ground's height in its middle."""
+    """Log the images laid on the ground, as a textured square at the ground's height in its middle."""
     grid = frame_map_grid(frame, ground, MAP_CELLS, crs)
-    mosaic = render_ground_mosaic(frame, ground, grid, pictures)
+    mosaic = render_ground_mosaic(frame, ground, grid, images)
     west, south, east, north = grid.bounds
     height = float(ground.height(np.array([(west + east) / 2, (south + north) / 2])))
-    z = (height if np.isfinite(height) else 0.0) - 0.05  # below the views' outlines
+    z = (height if np.isfinite(height) else 0.0) - 0.05  # below the footprints
     corners = np.array([[west, north, z], [east, north, z], [east, south, z], [west, south, z]]) - origin
     stream.log(
         "world/map",
@@ -173,7 +175,11 @@ def _log_map(
 
 
 def entity_path(capture: Capture) -> str:
-    """Where Rerun keeps a camera."""
+    """Return the entity path of a camera in Rerun.
+
+    Args:
+        capture: of the camera.
+    """
     return f"world/{capture.platform}/{capture.channel}"
 
 

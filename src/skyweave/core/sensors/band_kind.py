@@ -56,7 +56,7 @@ class BandFields(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the band's name."""
+        """Return the canonical name of the band."""
 
     @property
     def wavelength(self) -> float | None:

@@ -18,7 +18,14 @@ class SpectralKind(BandKind):
     columns = 0
 
     def validate(self, band: BandFields) -> None:
-        """Check that the band has a wavelength in nanometres."""
+        """Check that the band has a wavelength in nanometres.
+
+        Args:
+            band: of this kind.
+
+        Raises:
+            DataError: it has none, or a field of another kind.
+        """
         if not band.wavelength:
             raise DataError(f"band {band.name!r} is {self.name} and needs a centre wavelength in nanometres")
         super().validate(band)
@@ -29,26 +36,34 @@ class SpectralKind(BandKind):
             )
 
     def encode(self, band: BandFields) -> BandEncoding:
-        """Return wavelength and width, both in octaves."""
+        """Return wavelength and width, both in octaves.
+
+        Args:
+            band: of this kind.
+        """
         assert band.wavelength is not None  # checked by `validate`
         octaves = math.log2(band.wavelength / REFERENCE_WAVELENGTH_NM)
         width = math.log2(max(band.width or DEFAULT_WIDTH_NM, 1.0))
         return BandEncoding(Sinusoid(octaves, 4.0, 0.03), Sinusoid(width, 16.0, 1.0), (self.name,))
 
     def describe(self, band: BandFields) -> str:
-        """Return wavelength and half width in nanometres."""
+        """Return wavelength and half width in nanometres.
+
+        Args:
+            band: of this kind.
+        """
         width = f" ± {band.width / 2:.4g}" if band.width else ""
         return f"{band.wavelength:.5g}{width} nm" + ("" if self.name == "optical" else f" ({self.name})")
 
 
 class OpticalKind(SpectralKind):
-    """Reflected light."""
+    """Reflected light, by wavelength in nanometres."""
 
     name = "optical"
 
 
 class ThermalKind(SpectralKind):
-    """Emitted infrared light."""
+    """Emitted infrared light, by wavelength in nanometres."""
 
     name = "thermal"
 
@@ -61,27 +76,46 @@ class RadarKind(BandKind):
     columns = 0
 
     def validate(self, band: BandFields) -> None:
-        """Check that the band has a frequency and a polarisation."""
+        """Check that the band has a frequency and a polarisation.
+
+        Args:
+            band: of this kind.
+
+        Raises:
+            DataError: it has none, or a field of another kind.
+        """
         check_radar_fields(band, self.name)
         super().validate(band)
 
     def encode(self, band: BandFields) -> BandEncoding:
-        """Return the frequency in octaves over a gigahertz, and the polarisation."""
+        """Return the frequency in octaves over a gigahertz, and the polarisation.
+
+        Args:
+            band: of this kind.
+        """
         return BandEncoding(extent=encode_frequency(band), flags=(str(band.polarisation), self.name))
 
     def describe(self, band: BandFields) -> str:
-        """Return frequency and polarisation."""
+        """Return the frequency and the polarisation.
+
+        Args:
+            band: of this kind.
+        """
         return f"{self.name} {band.frequency:g} GHz {band.polarisation}"
 
 
 class ElevationKind(BandKind):
-    """Height in metres."""
+    """Height of the surface in metres."""
 
     name = "elevation"
     columns: ClassVar[int] = 0
 
     def encode(self, band: BandFields) -> BandEncoding:
-        """Return that the band is one of elevations."""
+        """Return that the band is one of elevations.
+
+        Args:
+            band: of this kind.
+        """
         return BandEncoding(flags=(self.name,))
 
 

@@ -93,18 +93,15 @@ class EnvelopeOpener:
             topic: that it came under.
             envelope: its bytes.
         """
-        signed = self.public_key is not None
-        size = HEADER_BYTES + (SIGNATURE_BYTES if signed else 0)
-        if len(envelope) < size or envelope[:2] != MAGIC or envelope[2] != VERSION:
-            return "envelope"
-        if envelope[3] != (SIGNED if signed else UNSIGNED):
-            return "unsigned" if envelope[3] == UNSIGNED else "envelope"
-        stamp = int.from_bytes(envelope[4:12], "little")
+        reason = self._check_header(envelope)
+        if reason is not None:
+            return reason
+        stamp = int.from_bytes(envelope[4:HEADER_BYTES], "little")
         if self.replays.is_replay(stamp):  # before the signature: it costs less
             return "replay"
         if stamp >= MAX_STAMP:
             return "envelope"
-        end = len(envelope) - SIGNATURE_BYTES if signed else len(envelope)
+        end = len(envelope) if self.public_key is None else len(envelope) - SIGNATURE_BYTES
         if not self._is_authentic(topic, envelope[:end], envelope[end:]):
             return "signature"
         return OpenedEnvelope(envelope[HEADER_BYTES:end], stamp * NS_PER_STAMP)
@@ -116,6 +113,15 @@ class EnvelopeOpener:
             opened: the content of its envelope.
         """
         self.replays.remember(opened.sent // NS_PER_STAMP)
+
+    def _check_header(self, envelope: bytes) -> str | None:
+        """Return why an envelope is rejected before its stamp is read; None: it is not."""
+        form, size = (UNSIGNED, HEADER_BYTES) if self.public_key is None else (SIGNED, HEADER_BYTES + SIGNATURE_BYTES)
+        if len(envelope) < size or envelope[:2] != MAGIC or envelope[2] != VERSION:
+            return "envelope"
+        if envelope[3] != form:
+            return "unsigned" if envelope[3] == UNSIGNED else "envelope"
+        return None
 
     def _is_authentic(self, topic: str, content: bytes, signature: bytes) -> bool:
         if self.public_key is None:

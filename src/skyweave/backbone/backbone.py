@@ -16,7 +16,6 @@ from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.positions import Positions
 from skyweave.backbone.tokenizers import Tokenizer
 from skyweave.backbone.transformer import TransformerEncoder, pad_and_concatenate
-from skyweave.core.errors import DataError
 from skyweave.core.sensors.sensor import Sensor
 
 MAX_DEVIATIONS = 8.0
@@ -92,7 +91,7 @@ class Backbone(Encoder):
         return self.config.to_dict()
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None, detail: int | None = None) -> Features:
-        """Features of images of one sensor and size.
+        """Return the features of images of one sensor and size.
 
         Args:
             batch: pixels in the bands' units; invalid pixels are ignored.
@@ -105,44 +104,53 @@ class Backbone(Encoder):
     def encode(
         self, batches: Sequence[SensorBatch], patch_size: int | None = None, detail: int | None = None
     ) -> list[Features]:
-        """Features of a mix of sensors and sizes, in one pass of the encoder.
+        """Return the features of a mix of sensors and sizes, from one pass of the Transformer.
+
+        Args:
+            batches: images of one sensor and size each.
+            patch_size: pixels per patch side, default the model's nominal one.
+            detail: as of `forward`.
 
         Raises:
             ValueError: ``detail`` does not divide the patch size.
         """
         size = patch_size or self.patch_embed.patch_size
         if detail is not None and size % detail:
-            raise DataError(f"detail {detail} must divide the patch size, {size}")
+            raise ValueError(f"detail {detail} must divide the patch size, {size}")
         groups = [self.patches(batch, size) for batch in batches]
-        details: list[Tensor | None] = [None] * len(groups)
-        stems = []
-        for number, (group, batch) in enumerate(zip(groups, batches, strict=True)):
-            if detail is None:
-                stems.append(self.patch_embed(group.values, group.valid, group.sensor))
-            else:
-                stem, parts = self.patch_embed.forward_nested(group.values, group.valid, group.sensor, detail)
-                rows, columns = (-(-extent // detail) for extent in batch.pixels.shape[-2:])
-                details[number] = _as_fine_map(parts, group.grid, size // detail)[..., :rows, :columns]
-                stems.append(stem)
-        sequences = [stem + self.positions(group.metres) for stem, group in zip(stems, groups, strict=True)]
-        tokens, valid = pad_and_concatenate(sequences, [group.usable for group in groups])
-        coordinates, _ = pad_and_concatenate(
-            [self.coordinates(group) for group in groups], [group.usable for group in groups]
-        )
+        embedded = [self._embed_patches(group, batch, detail) for group, batch in zip(groups, batches, strict=True)]
+        sequences = [stem + self.positions(group.metres) for (stem, _), group in zip(embedded, groups, strict=True)]
+        usables = [group.usable for group in groups]
+        tokens, valid = pad_and_concatenate(sequences, usables)
+        coordinates, _ = pad_and_concatenate([self.coordinates(group) for group in groups], usables)
         encoded, levels = self.encoder(tokens, valid, coordinates)
         features, start = [], 0
-        for group, stem, fine in zip(groups, stems, details, strict=True):
+        for group, (stem, fine) in zip(groups, embedded, strict=True):
             stop, length = start + len(group.usable), group.usable.shape[1]
             usable = group.usable.unsqueeze(-1)
-            own = [tensor[start:stop, :length] * usable for tensor in (encoded, *levels)]
+            outputs = [tensor[start:stop, :length] * usable for tensor in (encoded, *levels)]
             features.append(
-                Features(own[0], group.usable, group.grid, tuple(own[1:]), stem * usable, size, detail=fine)
+                Features(outputs[0], group.usable, group.grid, tuple(outputs[1:]), stem * usable, size, detail=fine)
             )
             start = stop
         return features
 
+    def _embed_patches(self, patches: Patches, batch: SensorBatch, detail: int | None) -> tuple[Tensor, Tensor | None]:
+        """Return the embedding of patches, and of the smaller ones inside as a map where they are asked for."""
+        if detail is None:
+            return self.patch_embed(patches.values, patches.valid, patches.sensor), None
+        stem, parts = self.patch_embed.forward_nested(patches.values, patches.valid, patches.sensor, detail)
+        rows, columns = (-(-extent // detail) for extent in batch.pixels.shape[-2:])
+        factor = patches.values.shape[-1] // detail
+        return stem, _as_fine_map(parts, patches.grid, factor)[..., :rows, :columns]
+
     def patches(self, batch: SensorBatch, patch_size: int) -> Patches:
-        """Normalise and cut into patches."""
+        """Normalise images and cut them into patches.
+
+        Args:
+            batch: pixels in the bands' units.
+            patch_size: pixels per patch side.
+        """
         means, stds = self.statistics(batch.sensor)
         pixels, valid, grid = pad_to_patches(batch, patch_size)
         complete = bool(valid.all())
@@ -156,14 +164,24 @@ class Backbone(Encoder):
         return Patches(values, masks, usable, grid, batch.sensor, batch.ground_sample_distance * patch_size)
 
     def tokens(self, patches: Patches, keep: Tensor) -> Tensor:
-        """Some patches embedded, without their places: (batch, kept, width) for (batch, kept) indices."""
+        """Embed some patches, without their coordinates.
+
+        Args:
+            patches: of images of one sensor.
+            keep: (batch, kept) indices of patches.
+        """
         valid = None if patches.valid is None else gather_patches(patches.valid, keep)
-        return self.patch_embed(gather_patches(patches.values, keep), valid, patches.sensor) + self.positions(
+        result: Tensor = self.patch_embed(gather_patches(patches.values, keep), valid, patches.sensor) + self.positions(
             patches.metres
         )
+        return result
 
     def coordinates(self, patches: Patches) -> Tensor:
-        """(batch, number, 2) row and column of every patch."""
+        """Return row and column of every patch, (batch, number, 2).
+
+        Args:
+            patches: of images of one sensor.
+        """
         return self.positions.coordinates(patches.grid, patches.metres)
 
     def add_band_kinds(self, sensors: Sequence[Sensor]) -> None:
@@ -183,7 +201,11 @@ class Backbone(Encoder):
         self.config = replace(self.config, band_kinds=(*self.config.band_kinds, *kinds))
 
     def statistics(self, sensor: Sensor) -> tuple[Tensor, Tensor]:
-        """Means and spreads, each (bands, 1, 1): the model's own for a sensor it knows, else the sensor's."""
+        """Return means and spreads, each (bands, 1, 1): the model's for a sensor that it knows, else the sensor's.
+
+        Args:
+            sensor: its bands are the channels.
+        """
         if sensor not in self._statistics:
             known = self.sensors.get(sensor.name)
             names = {band.name for band in known.bands} if known else set()
@@ -201,10 +223,16 @@ def _as_fine_map(parts: Tensor, grid: tuple[int, int], factor: int) -> Tensor:
     """(batch, patches * factor**2, width), patch after patch, to (batch, width, rows * factor, columns * factor)."""
     rows, columns = grid
     cells = parts.unflatten(1, (rows, columns, factor, factor)).permute(0, 5, 1, 3, 2, 4)
-    return cells.reshape(len(parts), -1, rows * factor, columns * factor)
+    result: Tensor = cells.reshape(len(parts), -1, rows * factor, columns * factor)
+    return result
 
 
 def gather_patches(values: Tensor, indices: Tensor) -> Tensor:
-    """``values[b, indices[b]]``: (batch, number, ...) and (batch, kept) to (batch, kept, ...)."""
+    """Return ``values[b, indices[b]]``, (batch, kept, ...).
+
+    Args:
+        values: (batch, number, ...).
+        indices: (batch, kept).
+    """
     rows = torch.arange(len(values), device=values.device).unsqueeze(1)
     return values[rows, indices]

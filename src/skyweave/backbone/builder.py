@@ -26,13 +26,14 @@ SIZES = {
 def build_backbone(
     size: str | BackboneConfig, sensors: Sequence[Sensor] = (), seed: int | None = None, **changes: Any
 ) -> Backbone:
-    """A backbone with random weights.
+    """Build a backbone with random weights.
 
     Args:
         size: a name in ``SIZES``, or a whole configuration.
         sensors: sensors whose normalisation the model keeps; the ``per_sensor`` tokenizer embeds exactly these.
         seed: makes the weights reproducible without touching the global random state.
         changes: fields of the configuration to change, such as ``tokenizer="per_sensor"``.
+        **changes: fields of the configuration to change, such as ``tokenizer="per_sensor"``.
 
     Raises:
         ValueError: unknown size.

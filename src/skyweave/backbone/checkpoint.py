@@ -80,9 +80,12 @@ def save_checkpoint(
     dtype: torch.dtype = torch.float32,
     **card_fields: Any,
 ) -> ModelCard:
-    """Write ``path`` (``.safetensors``) and its card (``.json``), each aside and then renamed.
+    """Write weights (``.safetensors``) and their card (``.json``), each aside and then renamed.
 
     Args:
+        path: of the weights; the card has the same name.
+        backbone: what is saved.
+        name: in the card.
         extra: further tensors, whose names start with one of ``EXTRA_PARTS``.
         dtype: storage type of the weights, see `skyweave.backbone.storage`; they are read back as float32.
         card_fields: ``training``, ``metrics``, ``licence``, ``parts`` of the card.
@@ -99,7 +102,13 @@ def save_checkpoint(
 
 
 def read_checkpoint(name_or_path: str | Path) -> tuple[dict[str, Tensor], ModelCard]:
-    """The tensors (float32) and the card of a checkpoint. Raises as ``load_backbone``."""
+    """Return the tensors (float32) and the card of a checkpoint.
+
+    Raises as `load_backbone` does.
+
+    Args:
+        name_or_path: as of `load_backbone`.
+    """
     path, card = _locate(name_or_path), read_card(name_or_path)
     return unpack_state(read_safetensors(path)), card
 
@@ -128,7 +137,12 @@ def read_card(name_or_path: str | Path) -> ModelCard:
 
 
 def fingerprint(encoder: Encoder, dtype: torch.dtype = torch.float32) -> str:
-    """Sixteen hexadecimal digits that change with the architecture, the normalisation or any weight."""
+    """Return sixteen hexadecimal digits that change with the architecture, the normalisation or any weight.
+
+    Args:
+        encoder: whose function is identified.
+        dtype: storage type of the weights, to which they are rounded first.
+    """
     digest = hashlib.sha256(json.dumps(encoder.architecture, sort_keys=True).encode())
     for sensor in encoder.sensors.values():
         digest.update(json.dumps(sensor_to_dict(sensor), sort_keys=True).encode())
@@ -139,7 +153,7 @@ def fingerprint(encoder: Encoder, dtype: torch.dtype = torch.float32) -> str:
 
 
 def list_weights() -> dict[str, Path]:
-    """Names and files of the weights that come with the package."""
+    """Return names and files of the weights that come with the package."""
     folder = Path(str(resources.files("skyweave"))) / "weights"
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 

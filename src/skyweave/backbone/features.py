@@ -45,7 +45,8 @@ class Features:
         return [self._as_map(level) for level in self.levels]
 
     def _as_map(self, tokens: Tensor) -> Tensor:
-        return tokens.transpose(1, 2).unflatten(2, self.grid).contiguous()
+        result: Tensor = tokens.transpose(1, 2).unflatten(2, self.grid).contiguous()
+        return result
 
     def concatenated_levels(self) -> Tensor:
         """(batch, rows * columns, 4 * channels): all levels side by side, each layer-normalised without weights."""

@@ -23,7 +23,7 @@ MODEL_FAMILIES: "Registry[Callable[..., Any]]" = Registry(
         "perception": "skyweave.perception.weights:load_perception",
     },
 )
-"""Part of a card to the function ``(name_or_path, device)`` that loads the model; the first part that is there counts."""
+"""Part of a card to the function ``(name_or_path, device)`` that loads the model; the first that is there counts."""
 
 
 @overload

@@ -10,9 +10,13 @@ from skyweave.backbone.batch import SensorBatch
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
-    """(batch, channels, rows, columns) to (batch, patches, channels, patch_size, patch_size), row-major patches.
+    """Cut images into patches, row-major.
 
-    Rows and columns must be multiples of ``patch_size``; see ``pad_to_patches``.
+    Rows and columns must be multiples of the patch size; see `pad_to_patches`.
+
+    Args:
+        images: (batch, channels, rows, columns).
+        patch_size: pixels per patch side.
     """
     batch, channels, rows, columns = images.shape
     grid = images.view(batch, channels, rows // patch_size, patch_size, columns // patch_size, patch_size)
@@ -20,7 +24,12 @@ def patchify(images: Tensor, patch_size: int) -> Tensor:
 
 
 def unpatchify(patches: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Inverse of ``patchify``: (batch, patches, channels, p, p) to (batch, channels, rows * p, columns * p)."""
+    """Join patches to images, the inverse of `patchify`: (batch, channels, rows * p, columns * p).
+
+    Args:
+        patches: (batch, patches, channels, p, p), row-major.
+        grid: (rows, columns) of patches.
+    """
     batch, _, channels, size, _ = patches.shape
     rows, columns = grid
     image = patches.view(batch, rows, columns, channels, size, size).permute(0, 3, 1, 4, 2, 5)
@@ -28,7 +37,11 @@ def unpatchify(patches: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def pad_to_patches(batch: SensorBatch, patch_size: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """Pixels, validity and patch grid, padded below and right with invalid zeros to whole patches.
+    """Pad images below and right with invalid zeros to whole patches.
+
+    Args:
+        batch: images of one sensor and size.
+        patch_size: pixels per patch side.
 
     Returns:
         pixels (batch, bands, rows', columns'), valid (same shape, bool), (patch rows, patch columns).
@@ -45,11 +58,15 @@ def pad_to_patches(batch: SensorBatch, patch_size: int) -> tuple[Tensor, Tensor,
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def resize_matrix(source: int, target: int) -> Tensor:
-    """(target**2, source**2) matrix that resizes a flattened square patch: bilinear up, anti-aliased down.
+    """Return the (target**2, source**2) matrix that resizes a flattened square patch: bilinear up, anti-aliased down.
 
     Applying a kernel of the nominal size to the resized patch equals applying ``kernel @ matrix`` to the patch itself,
     so one set of weights serves any patch size (after FlexiViT, arXiv 2212.08013, without its pseudo-inverse: the
     nominal kernel always sees the patch as it would look at the nominal number of pixels).
+
+    Args:
+        source: pixels per side before.
+        target: pixels per side after.
     """
     if source == target:
         return torch.eye(source * source)
@@ -61,22 +78,33 @@ def resize_matrix(source: int, target: int) -> Tensor:
 
 
 def downsample_pixels(pixels: Tensor, factor: int) -> Tensor:
-    """(batch, number, p, p, channels) to (batch, number, p / factor, p / factor, channels).
+    """Shrink patches to (batch, number, p / factor, p / factor, channels).
 
     Times ``edge_correction`` this is ``resize_matrix``, as a small convolution of every channel instead of a product.
+
+    Args:
+        pixels: (batch, number, p, p, channels).
+        factor: whole number by which they shrink.
     """
     channels = pixels.shape[-1]
     taps = _taps(factor).to(pixels)
     kernel = torch.outer(taps, taps).expand(channels, 1, -1, -1)
     images = pixels.flatten(0, 1).permute(0, 3, 1, 2)
     shrunk = functional.conv2d(images, kernel, stride=factor, padding=(len(taps) - factor) // 2, groups=channels)
-    return shrunk.permute(0, 2, 3, 1).unflatten(0, pixels.shape[:2])
+    result: Tensor = shrunk.permute(0, 2, 3, 1).unflatten(0, pixels.shape[:2])
+    return result
 
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def edge_correction(factor: int, size: int) -> Tensor:
-    """(size**2,) what ``downsample_pixels`` has to be multiplied with: more at the edges, where its filter lacks pixels."""
+    """Return what `downsample_pixels` has to be multiplied with, (size**2,): more at edges, where its filter lacks
+    pixels.
+
+    Args:
+        factor: by which patches shrink.
+        size: pixels per side of the result.
+    """
     taps = _taps(factor)
     around = (len(taps) - factor) // 2
     there = functional.pad(torch.ones(factor * size), (around, around)).unfold(0, len(taps), factor)

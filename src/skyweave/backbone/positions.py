@@ -30,7 +30,12 @@ class Positions(nn.Module):
         self.ground = nn.Linear(32, width) if mode == "embedded" else None
 
     def coordinates(self, grid: tuple[int, int], metres_per_patch: Tensor) -> Tensor:
-        """(batch, rows * columns, 2) row and column of each patch of (batch,) metres on the ground."""
+        """Return row and column of each patch, (batch, rows * columns, 2).
+
+        Args:
+            grid: (rows, columns) of patches.
+            metres_per_patch: (batch,) ground size of a patch.
+        """
         rows, columns = grid
         device = metres_per_patch.device
         row = torch.arange(rows, device=device, dtype=torch.float32).unsqueeze(1).expand(rows, columns)
@@ -41,7 +46,11 @@ class Positions(nn.Module):
         return coordinates
 
     def forward(self, metres_per_patch: Tensor) -> Tensor:
-        """(batch, 1, width) to add to every token of an image of (batch,) metres per patch."""
+        """Return what to add to every token of an image, (batch, 1, width).
+
+        Args:
+            metres_per_patch: (batch,) ground size of a patch.
+        """
         if self.ground is None:
             return metres_per_patch.new_zeros(metres_per_patch.shape[0], 1, self.width)
         octaves = torch.log2(metres_per_patch.clamp(min=1e-3))
@@ -50,7 +59,14 @@ class Positions(nn.Module):
 
 
 def sinusoidal_encoding(values: Tensor, width: int, longest: float, shortest: float = 1.0) -> Tensor:
-    """(..., width) sines and cosines of (...) values, scales geometric from ``shortest`` to ``longest``."""
+    """Return sines and cosines of numbers, (..., width), with scales geometric from the shortest to the longest.
+
+    Args:
+        values: (...) numbers.
+        width: sines and cosines together.
+        longest: scale, in units of the values.
+        shortest: scale, in units of the values.
+    """
     steps = torch.arange(width // 2, device=values.device, dtype=torch.float32) / (width // 2)
     angles = values.unsqueeze(-1).float() / (shortest * (longest / shortest) ** steps)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)

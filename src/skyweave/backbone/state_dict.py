@@ -48,15 +48,21 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: not a weights file that can be read safely ({reason}); expected a state dict of tensors"
         ) from error
-    for wrapper in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    content = _unwrap(content)
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path}: holds {type(content).__name__}, expected a state dict of tensors")
     others = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if others:
         raise WeightsError(f"{path}: expected a state dict of tensors; these entries are none: {', '.join(others[:8])}")
     return dict(content)
+
+
+def _unwrap(content: object) -> object:
+    """Return the state dict inside of what a training script saved."""
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    return content
 
 
 def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -13,17 +13,22 @@ from skyweave.core.errors import WeightsError
 
 SCALE_SUFFIX = ".scale"
 MIN_INT8_NUMEL = (
-    1024  # numbers of a tensor from which int8 is worth it; smaller ones, and vectors, stay in half precision
+    1024  # numbers of a tensor from which int8 saves room; smaller ones, and vectors, stay in half precision
 )
 MAX_INT8 = 127
 
 
 def pack_state(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors as they are stored."""
+    """Return tensors as they are stored.
+
+    Args:
+        state: tensors by name.
+        dtype: float32, float16, bfloat16 or int8.
+    """
     result: dict[str, Tensor] = {}
     for key, value in state.items():
         value = value.detach().cpu()
-        if dtype is torch.int8 and _worth_it(value):
+        if dtype is torch.int8 and _is_quantised(value):
             scale = _scale(value.float())
             result[key] = (value.float() / scale).round().to(torch.int8).contiguous()
             result[key + SCALE_SUFFIX] = scale.flatten().contiguous()
@@ -35,7 +40,13 @@ def pack_state(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Ten
 
 
 def unpack_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """float32 again. Raises ``ValueError`` for int8 weights without their scale."""
+    """Return stored tensors as float32.
+
+    Raises `WeightsError` for int8 weights without their scale.
+
+    Args:
+        stored: tensors by name, of `pack_state`.
+    """
     result = {}
     for key, value in stored.items():
         if key.endswith(SCALE_SUFFIX) and key.removesuffix(SCALE_SUFFIX) in stored:
@@ -51,11 +62,16 @@ def unpack_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def round_to_storage(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """float32: what is read back after storing."""
+    """Return what is read back after storing, as float32.
+
+    Args:
+        value: a tensor.
+        dtype: as of `pack_state`.
+    """
     return unpack_state(pack_state({"value": value}, dtype))["value"]
 
 
-def _worth_it(value: Tensor) -> bool:
+def _is_quantised(value: Tensor) -> bool:
     return value.is_floating_point() and value.ndim > 1 and value.numel() >= MIN_INT8_NUMEL
 
 

@@ -20,7 +20,7 @@ from skyweave.core.sensors.sensor import Sensor
 
 
 class Tokenizer(nn.Module, ABC):
-    """Turns patches of normalised pixels into tokens.
+    """Turn patches of normalised pixels into tokens.
 
     Args:
         width: channels of a token.
@@ -34,7 +34,7 @@ class Tokenizer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
-        """Tokens of patches.
+        """Return the tokens of patches.
 
         Args:
             patches: (batch, number, bands, p, p) normalised pixels, zero where invalid, any p.
@@ -46,10 +46,12 @@ class Tokenizer(nn.Module, ABC):
         """
 
     def forward_nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
-        """Tokens of patches, and of the smaller ones that they consist of.
+        """Return the tokens of patches, and of the smaller ones that they consist of.
 
         Args:
-            patches: as of ``forward``; so are ``valid`` and ``sensor``.
+            patches: as of `forward`.
+            valid: as of `forward`.
+            sensor: as of `forward`.
             size: pixels per side of the smaller patches; divides p.
 
         Returns:
@@ -67,7 +69,13 @@ class Tokenizer(nn.Module, ABC):
 
 
 class PerSensorTokenizer(Tokenizer):
-    """One linear patch embedding a sensor; a sub-selection of its bands uses the matching part of the weights."""
+    """Embed patches by one linear map a sensor; a selection of its bands uses the matching part of the weights.
+
+    Args:
+        width: channels of a token.
+        patch_size: nominal pixels per patch side.
+        sensors: that have weights.
+    """
 
     def __init__(self, width: int, patch_size: int, sensors: Sequence[Sensor]) -> None:
         super().__init__(width, patch_size)
@@ -75,7 +83,15 @@ class PerSensorTokenizer(Tokenizer):
         self.proj = nn.ModuleDict({sensor.name: nn.Linear(len(sensor) * patch_size**2, width) for sensor in sensors})
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
-        """See ``Tokenizer``. Raises ``ValueError`` for a sensor or band that has no weights."""
+        """Return the tokens of patches.
+
+        Raises `DataError` for a sensor or band that has no weights.
+
+        Args:
+            patches: (batch, number, bands, p, p) normalised pixels, zero where invalid.
+            valid: not used: invalid pixels count as the mean.
+            sensor: its bands are the channels.
+        """
         if sensor.name not in self.bands:
             known = ", ".join(self.bands) or "none"
             raise DataError(
@@ -93,7 +109,7 @@ class PerSensorTokenizer(Tokenizer):
 
 
 class SpectralTokenizer(Tokenizer):
-    """Every pixel's spectrum is projected on learned functions of the band, then patches are embedded as usual.
+    """Project every pixel's spectrum on learned functions of the band, then embed patches as usual.
 
     For a pixel with valid bands i of values x_i, ``z = mean_i(a(band_i) x_i + g(band_i))``: a quadrature of the
     spectrum against ``mixes`` learned response functions, and a part that tells which bands there are. ``z`` and a
@@ -101,6 +117,8 @@ class SpectralTokenizer(Tokenizer):
     sensors. Costs bands x mixes per pixel, so 224 bands are cheap, and neither depends on the order of channels.
 
     Args:
+        width: channels of a token.
+        patch_size: nominal pixels per patch side.
         mixes: number of response functions.
         kinds: further kinds of bands, as of `BandEncoder`.
     """
@@ -115,11 +133,24 @@ class SpectralTokenizer(Tokenizer):
         self.proj = nn.Linear(2 * mixes * patch_size**2, width)
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
-        """See ``Tokenizer``."""
+        """Return the tokens of patches.
+
+        Args:
+            patches: (batch, number, bands, p, p) normalised pixels, zero where invalid, any p.
+            valid: same shape, bool; None when all are valid.
+            sensor: its bands are the channels, in order.
+        """
         return self._tokens(patches, valid, sensor, [patches.shape[-1]])[0]
 
     def forward_nested(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, size: int) -> tuple[Tensor, Tensor]:
-        """See ``Tokenizer``; what is made of every pixel is made once."""
+        """Return the tokens of patches and of the smaller ones inside; what is made of every pixel is made once.
+
+        Args:
+            patches: as of `forward`.
+            valid: as of `forward`.
+            sensor: as of `forward`.
+            size: pixels per side of the smaller patches.
+        """
         whole, parts = self._tokens(patches, valid, sensor, [patches.shape[-1], size])
         return whole, parts
 
@@ -175,7 +206,12 @@ class SpectralTokenizer(Tokenizer):
 
 
 def split_patches(patches: Tensor, size: int) -> Tensor:
-    """(batch, number, channels, p, p) to (batch, number * parts, channels, size, size), row-major inside a patch."""
+    """Cut patches into smaller ones, (batch, number * parts, channels, size, size), row-major inside a patch.
+
+    Args:
+        patches: (batch, number, channels, p, p).
+        size: pixels per side of the parts; divides p.
+    """
     return _cut(patches.movedim(2, -1), size).movedim(-1, 2)
 
 
@@ -185,4 +221,5 @@ def _cut(pixels: Tensor, size: int) -> Tensor:
     if side == size:
         return pixels
     parts = pixels.unflatten(3, (-1, size)).unflatten(2, (-1, size)).transpose(3, 4)
-    return parts.reshape(batch, -1, size, size, channels)
+    result: Tensor = parts.reshape(batch, -1, size, size, channels)
+    return result

@@ -7,11 +7,16 @@ from pathlib import Path
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its options."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "embed",
         help="a scene to a georeferenced map of features",
-        description="Embed a raster of any size: a GeoTIFF (or another format) whose pixels are the features of the scene's patches.",
+        description="Embed a raster of any size: a GeoTIFF, or a file of another format, whose pixels are the features "
+        "of the scene's patches.",
         epilog="`skyweave inspect SCENE` tells which sensors fit; `skyweave sensors show NAME` lists its units.",
     )
     parser.add_argument("scene", metavar="SCENE", help="any raster that GDAL reads")
@@ -41,7 +46,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Embed and say what was written; returns 0."""
+    """Embed and print what was written; return 0.
+
+    Args:
+        args: parsed arguments of the command.
+    """
     if not Path(args.scene).exists() and not args.scene.startswith("/vsi"):
         raise FileNotFoundError(f"there is no file {args.scene}")
 

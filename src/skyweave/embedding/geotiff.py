@@ -27,7 +27,13 @@ class GeoTiffWriter(FeatureWriter):
     """Write a tiled, compressed GeoTIFF.
 
     ``float16`` is a TIFF of 16-bit floats, which GDAL reads as float32. ``int8`` has each channel scaled to its range,
-    with GDAL's scale and offset set to undo that; its values are kept as float32 in a second file until ranges are known.
+    with GDAL's scale and offset set to undo that; its values are kept as float32 in a second file until ranges are
+    known.
+
+    Args:
+        path: file to write.
+        feature_map: what is coming.
+        storage: ``float32``, ``float16`` or ``int8``.
     """
 
     suffixes = (".tif", ".tiff")
@@ -46,12 +52,21 @@ class GeoTiffWriter(FeatureWriter):
         self._dataset.update_tags(**feature_map.tags)
 
     def write(self, row: int, features: np.ndarray) -> None:
-        """Write some rows, whole blocks of the file at a time, so that each is compressed once."""
+        """Write some rows, whole blocks of the file at a time, so that each is compressed once.
+
+        Args:
+            row: number of the first.
+            features: (channels, rows, columns) float32, NaN where a patch has no valid pixel.
+        """
         window = Window(0, row, self.feature_map.columns, features.shape[1])
         self._dataset.write(features, window=window)
 
     def finish(self, ranges: ChannelRanges) -> None:
-        """Close the file of floats, and quantise it for ``int8``."""
+        """Close the file of floats, and quantise it for ``int8``.
+
+        Args:
+            ranges: of the channels, over which ``int8`` is scaled.
+        """
         self._close_dataset()
         if self.storage == "int8":
             self._quantise(ranges)

@@ -65,7 +65,8 @@ class ScenePlan:
         if min(self.shape) < self.patch_size:
             rows, columns = self.shape
             notes.append(
-                f"{self.scene} has {rows} x {columns} pixels, less than a patch of {self.patch_size}; the rest is masked"
+                f"{self.scene} has {rows} x {columns} pixels, less than a patch of {self.patch_size}; "
+                "the rest is masked"
             )
         return tuple(notes)
 
@@ -90,7 +91,8 @@ def plan_scene(
     """
     if config.tile < patch_size:
         raise ConfigError(
-            f"a tile of {config.tile} pixels is smaller than a patch of {patch_size}; choose --tile {patch_size} or more"
+            f"a tile of {config.tile} pixels is smaller than a patch of {patch_size}; "
+            f"choose --tile {patch_size} or more"
         )
     with open_raster(Path(scene)) as source:
         shape, crs, affine = (source.height, source.width), source.crs, source.transform

@@ -44,17 +44,22 @@ class TilePlan:
         return len(self._starts(self.rows)) * len(self._starts(self.columns))
 
     def tile_rows(self) -> Iterator[tuple[list[Tile], int]]:
-        """Tiles of one row after the other, each with the first patch row that later tiles will still add to."""
+        """Yield the tiles of one row after the other, each with the first patch row that later tiles still add to."""
         starts = self._starts(self.rows)
         rows, columns = min(self.size, self.rows), min(self.size, self.columns)
         for row, following in zip(starts, [*starts[1:], self.rows], strict=True):
             yield [Tile(row, column, rows, columns) for column in self._starts(self.columns)], following
 
     def weight(self, tile: Tile) -> np.ndarray:
-        """(rows, columns) float32: 1 inside, falling linearly over the overlap towards edges that have a neighbour."""
+        """Return (rows, columns) float32: 1 inside, falling linearly over the overlap to edges with a neighbour.
+
+        Args:
+            tile: of the plan.
+        """
         vertical = self._ramp(tile.row, tile.rows, self.rows)
         horizontal = self._ramp(tile.column, tile.columns, self.columns)
-        return vertical[:, None] * horizontal[None, :]
+        weight: np.ndarray = vertical[:, None] * horizontal[None, :]
+        return weight
 
     def _starts(self, length: int) -> list[int]:
         last = max(length - self.size, 0)  # the last tile moves inwards, so that it sees a whole tile of context
@@ -71,11 +76,11 @@ class TilePlan:
 
 
 class BlendedRows:
-    """Weighted mean of overlapping tiles, kept only for the rows that are not finished: memory of one row of tiles.
+    """Average overlapping tiles by weight, in memory only for the rows that are not finished: one row of tiles.
 
     Args:
         channels: of the features.
-        rows: most rows that can be open at a time, the height of a tile.
+        rows: largest number of rows that are open at a time, the height of a tile.
         columns: width of the scene, in patches.
     """
 
@@ -85,14 +90,25 @@ class BlendedRows:
         self.first = 0
 
     def add(self, tile: Tile, features: np.ndarray, weight: np.ndarray) -> None:
-        """Add a tile: features (channels, rows, columns), weight (rows, columns), zero where not valid."""
+        """Add the features of a tile.
+
+        Args:
+            tile: where they lie.
+            features: (channels, rows, columns).
+            weight: (rows, columns), zero where not valid.
+        """
         top = tile.row - self.first
         part = (slice(top, top + tile.rows), slice(tile.column, tile.column + tile.columns))
         self.total[:, *part] += features * weight
         self.weight[part] += weight
 
     def finish(self, until: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows before ``until`` as features (channels, rows, columns) and valid (rows, columns); makes room below."""
+        """Return the rows before a limit, and make room below: features (channels, rows, columns) and valid (rows,
+        columns).
+
+        Args:
+            until: first row that stays open.
+        """
         count = until - self.first
         weight = self.weight[:count].copy()
         valid = weight > 0

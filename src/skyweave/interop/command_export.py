@@ -9,7 +9,11 @@ from skyweave.core.errors import ConfigError
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "export",
         help="a model for one sensor as ONNX or torch.export",
@@ -33,7 +37,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export and say what was written; returns 0."""
+    """Export and print what was written; return 0.
+
+    Args:
+        args: parsed arguments of the command.
+    """
     from rich.console import Console
 
     from skyweave.backbone import load_backbone

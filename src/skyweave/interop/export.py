@@ -24,7 +24,7 @@ Format = Literal["onnx", "pt2"]
 SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".pt2": "pt2"}
 OPSET = 23
 """The first with an Attention operator, which runtimes compute without keeping the scores of all tokens."""
-LARGEST_BATCH, LARGEST_SIDE = 4096, 1024
+MAX_BATCH, MAX_SIDE_PIXELS = 4096, 1024
 """Limits of what is dynamic: images a batch, patches a side. A single row or column of patches is a special case for
 ``torch.export`` and left out."""
 PROTOBUF_LIMIT = 2**31 - 2**20
@@ -111,21 +111,31 @@ def export_model(
 
 
 def trace_model(module: SensorGraph, size: int | None = None) -> torch.export.ExportedProgram:
-    """The module as a graph; batch free, rows and columns free in whole patches unless ``size`` is given."""
+    """Return the module as a graph; batch free, rows and columns free in whole patches unless a size is given.
+
+    Args:
+        module: what is traced.
+        size: pixels per side; None: free.
+    """
     patch = module.patch_size
     sides = size or 4 * patch, size or 6 * patch
     pixels = torch.zeros(2, len(module.sensor), *sides)
-    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}
+    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
     if size is None:
-        free[2] = patch * torch.export.Dim("patch_rows", min=2, max=LARGEST_SIDE)
-        free[3] = patch * torch.export.Dim("patch_columns", min=2, max=LARGEST_SIDE)
+        free[2] = patch * torch.export.Dim("patch_rows", min=2, max=MAX_SIDE_PIXELS)
+        free[3] = patch * torch.export.Dim("patch_columns", min=2, max=MAX_SIDE_PIXELS)
     with torch.no_grad(), _quiet():
         module(pixels)  # what the model computes once and keeps must be numbers before it is traced, not symbols
         return torch.export.export(module, (pixels,), dynamic_shapes={"pixels": free}, strict=False)
 
 
 def dynamic_shapes(module: SensorGraph, size: int | None) -> dict[str, list[int]]:
-    """Name and shape of every output, -1 where free."""
+    """Return name and shape of every output, -1 where it is free.
+
+    Args:
+        module: whose outputs they are.
+        size: pixels per side; None: free.
+    """
     side = -1 if size is None else size // module.patch_size
     width = module.backbone.config.width
     special = {"embedding": [-1, width], "valid": [-1, side, side]}
@@ -174,7 +184,15 @@ def _quiet() -> Iterator[None]:
 
 
 def example_input(module: SensorGraph, batch: int, rows: int, columns: int, seed: int = 0) -> Tensor:
-    """(batch, bands, rows, columns) pixels that this sensor could have seen, for checks and measurements."""
+    """Return (batch, bands, rows, columns) pixels as this sensor could see them, for checks and measurements.
+
+    Args:
+        module: for one sensor.
+        batch: images.
+        rows: pixels.
+        columns: pixels.
+        seed: of the noise.
+    """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(batch, len(module.sensor), rows, columns, generator=generator)
     return noise * module.stds + module.means

@@ -57,7 +57,10 @@ class SensorGraph(nn.Module):
         return names + ["valid"] * self.nodata
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Features of (batch, bands, rows, columns) float32 pixels; rows and columns are multiples of the patch size.
+        """Return the features of pixels as plain tensors.
+
+        Args:
+            pixels: (batch, bands, rows, columns) float32; rows and columns are multiples of the patch size.
 
         Returns:
             embedding (batch, channels), the mean over (valid) patches; features (batch, channels, patch rows, patch
@@ -99,10 +102,10 @@ class SensorGraph(nn.Module):
             return encoded
         mask = (usable | ~usable.any(dim=1, keepdim=True))[:, None, None, :]
         mask = mask.expand(-1, -1, tokens.shape[1], -1)  # ONNX Runtime takes a mask with all its queries only
-        turns = rotary_factors(coordinates, tokens.shape[-1] // encoder.heads)
+        rotary = rotary_factors(coordinates, tokens.shape[-1] // encoder.heads)
         levels = []
         for number, block in enumerate(encoder.blocks, start=1):
-            tokens = block(tokens, mask, turns)
+            tokens = block(tokens, mask, rotary)
             if number in encoder.taps:
                 levels.append(tokens)
         return encoder.norm(tokens), levels

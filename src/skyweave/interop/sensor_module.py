@@ -43,7 +43,10 @@ class SensorModule(nn.Module):
         self.width = encoder.width
 
     def forward(self, images: Tensor) -> Features:
-        """Features of (batch, bands, rows, columns) of any real dtype; NaN and infinity are nodata, seen by nobody.
+        """Return the features of images.
+
+        Args:
+            images: (batch, bands, rows, columns) of any real dtype; NaN and infinity are nodata, which no patch sees.
 
         Raises:
             ValueError: another number of channels than the sensor has bands.
@@ -51,7 +54,11 @@ class SensorModule(nn.Module):
         return self.encode(images)
 
     def encode(self, images: Tensor) -> Features:
-        """The same, under a name that wrappers of modules leave alone."""
+        """Return the features of images, under a name that wrappers of modules leave alone.
+
+        Args:
+            images: as of `forward`.
+        """
         if images.ndim != 4 or images.shape[1] != len(self.sensor):
             raise ConfigError(
                 f"images have shape {tuple(images.shape)}, but the model was made for the {len(self.sensor)} bands of "
@@ -68,11 +75,16 @@ class SensorModule(nn.Module):
 
 
 def decode_stored(stored: Tensor, encoding: Encoding) -> Tensor:
-    """``Encoding.decode`` for a (batch, bands, rows, columns) tensor; what has no logarithm becomes NaN."""
+    """Decode stored values as `Encoding.decode` does; what has no logarithm becomes NaN.
+
+    Args:
+        stored: (batch, bands, rows, columns).
+        encoding: how they are stored.
+    """
     if not encoding.channels:
         return _decode(stored, encoding)
-    own = [_decode(band, one) for band, one in zip(stored.unbind(1), encoding.channels, strict=True)]
-    return torch.stack(own, dim=1)
+    decoded = [_decode(band, one) for band, one in zip(stored.unbind(1), encoding.channels, strict=True)]
+    return torch.stack(decoded, dim=1)
 
 
 def _decode(stored: Tensor, encoding: Encoding) -> Tensor:
@@ -86,7 +98,8 @@ def _decode(stored: Tensor, encoding: Encoding) -> Tensor:
 
 
 def resample_pyramid(maps: Sequence[Tensor], image: tuple[int, int], strides: Sequence[int]) -> list[Tensor]:
-    """Level maps at other resolutions, shallow to deep, as decoders made for convolutional networks want them.
+    """Resample maps of levels, shallow to deep, to other resolutions, as decoders made for convolutional networks want
+    them.
 
     Args:
         maps: (batch, channels, patch rows, patch columns) each.

@@ -35,10 +35,14 @@ def build_stac_item(
     outputs: dict[str, list[int]],
     created: datetime | None = None,
 ) -> dict[str, Any]:
-    """The item as plain JSON types.
+    """Return the STAC item of an exported model as plain JSON types.
 
     Args:
+        module: what was exported.
         path: of the model, beside which the item lies.
+        format: of the file.
+        name: of the model.
+        fingerprint: of the weights.
         size: rows and columns of the input; None where they are free.
         outputs: name and shape of each output.
         created: time stamp; default: now.

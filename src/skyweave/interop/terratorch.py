@@ -36,7 +36,13 @@ class TerraTorchBackbone(nn.Module):
         self.out_channels = [features.width] * 4
 
     def forward(self, images: Tensor, **_: Any) -> list[Tensor]:
-        """Levels of (batch, bands, rows, columns). Raises ``ValueError`` for other shapes."""
+        """Return the levels as maps.
+
+        Raises `ConfigError` for other shapes.
+
+        Args:
+            images: (batch, bands, rows, columns).
+        """
         if images.ndim == 5:
             raise ConfigError("images of several dates need backbone_use_temporal: true; this backbone sees one date")
         return self.features.encode(images).level_maps()
@@ -84,7 +90,7 @@ def build(
     ground_sample_distance: float | None = None,
     patch_size: int | None = None,
 ) -> TerraTorchBackbone:
-    """A backbone as TerraTorch wants it.
+    """Build a backbone as TerraTorch wants it.
 
     Args:
         weights: a shipped name, a ``.safetensors`` file, or a module.

@@ -102,18 +102,32 @@ class Classifier(nn.Module):
         self.reset_classifier(num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(batch, bands, rows, columns) to (batch, classes), or to embeddings (batch, channels) without a head."""
+        """Return logits (batch, classes), or embeddings (batch, channels) without a head.
+
+        Args:
+            images: (batch, bands, rows, columns).
+        """
         logits: Tensor = self.head(self.head_drop(self.features.encode(images).pooled))
         return logits
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """(batch, bands, rows, columns) to tokens (batch, patches, channels), zero where a patch is invalid."""
+        """Return tokens (batch, patches, channels), zero where a patch is invalid.
+
+        Args:
+            images: (batch, bands, rows, columns).
+        """
         return self.features.encode(images).tokens
 
     def forward_head(self, tokens: Tensor, pre_logits: bool = False) -> Tensor:
-        """Tokens to logits, or with ``pre_logits`` to their mean."""
+        """Return the logits of tokens, or their mean.
+
+        Args:
+            tokens: (batch, patches, channels).
+            pre_logits: return the mean.
+        """
         pooled = self.head_drop(tokens.mean(1))
-        return pooled if pre_logits else self.head(pooled)
+        result: Tensor = pooled if pre_logits else self.head(pooled)
+        return result
 
     def forward_intermediates(
         self,
@@ -125,9 +139,18 @@ class Classifier(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> Any:
-        """The levels asked for as maps (batch, channels, rows, columns), after the tokens unless only they are wanted.
+        """Return levels as maps (batch, channels, rows, columns), after the tokens unless only they are wanted.
 
         There are no prefix tokens and the levels are not normalised, as in `Features`.
+
+        Args:
+            images: (batch, bands, rows, columns).
+            indices: which levels, or how many of the last; None: all.
+            return_prefix_tokens: ignored: there are none.
+            norm: ignored: levels are not normalised.
+            stop_early: ignored.
+            output_fmt: ``NCHW``.
+            intermediates_only: leave the tokens out.
         """
         if output_fmt != "NCHW":
             raise ConfigError(f"output_fmt {output_fmt!r} is not supported; use NCHW")
@@ -139,11 +162,16 @@ class Classifier(nn.Module):
         return chosen if intermediates_only else (features.tokens, chosen)
 
     def get_classifier(self) -> nn.Module:
-        """The head."""
+        """Return the head, as timm's models do."""
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new head."""
+        """Replace the head by a new one.
+
+        Args:
+            num_classes: outputs; 0: no head.
+            global_pool: ignored: tokens are averaged.
+        """
         self.num_classes = num_classes
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
@@ -172,14 +200,23 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(batch, bands, rows, columns) to (batch, channels, rows / stride, columns / stride) each."""
+        """Return maps (batch, channels, rows / stride, columns / stride).
+
+        Args:
+            images: (batch, bands, rows, columns).
+        """
         maps = self.features.encode(images).level_maps()
         size = (images.shape[2], images.shape[3])
         return resample_pyramid([maps[i] for i in self.out_indices], size, [STRIDES[i] for i in self.out_indices])
 
 
 def initialised_encoder(encoder: Encoder, pretrained: bool) -> Encoder:
-    """A copy of the encoder, or the same architecture at random."""
+    """Return a copy of an encoder, or the same architecture at random.
+
+    Args:
+        encoder: with its weights.
+        pretrained: keep the weights.
+    """
     if pretrained:
         return copy.deepcopy(encoder)
     if not isinstance(encoder, Backbone):

@@ -83,7 +83,14 @@ def from_sample(
 def to_batch(
     batch: Mapping[str, Any], sensor: Sensor, unit: str | None, ground_sample_distance: float | None = None
 ) -> SensorBatch:
-    """A `SensorBatch` of a collated TorchGeo batch, ``image`` (batch, bands, rows, columns); see `from_sample`."""
+    """Return a `SensorBatch` of a collated TorchGeo batch.
+
+    Args:
+        batch: ``image`` (batch, bands, rows, columns).
+        sensor: its bands are the channels.
+        unit: as of `from_sample`.
+        ground_sample_distance: as of `from_sample`.
+    """
     images = batch["image"]
     values = images.float() if unit is None else decode_stored(images, sensor.encoding(unit))
     valid = values.isfinite()
@@ -92,7 +99,12 @@ def to_batch(
 
 
 def label_of(sample: Mapping[str, Any], ignore_index: int | None = None) -> Label | None:
-    """The label as `LabelledSample` has it, or None; ``ignore_index`` in a mask becomes `IGNORE_INDEX`."""
+    """Return the label as `LabelledSample` has it, or None.
+
+    Args:
+        sample: of a TorchGeo dataset.
+        ignore_index: in a mask; becomes `IGNORE_INDEX`.
+    """
     if "bbox_xyxy" in sample:
         boxes = torch.cat([sample["bbox_xyxy"].float(), sample["label"].float().unsqueeze(1)], dim=1)
         return boxes.numpy()

@@ -100,16 +100,18 @@ def _sensor(family: str, specs: Sequence[BandSpec], standardised: bool) -> Senso
     base = None
     for name in SENSORS.get(family, ()):
         candidate = get_sensor(name)
-        found = [_find(candidate, spec) for spec in specs]
-        if base is None or found.count(None) < best.count(None):
-            base, best = candidate, found
+        matches = [_find(candidate, spec) for spec in specs]
+        if base is None or matches.count(None) < best.count(None):
+            base, best = candidate, matches
     bands = tuple(band or _described(spec) for band, spec in zip(best, specs, strict=True))
     if base is None:
         base = Sensor(family, family, bands, 10.0)
     if not standardised:
         return replace(base, bands=bands)
-    own = tuple(replace(band, mean=0.0, std=1.0) for band in bands)  # and a name that the model has no statistics for
-    return replace(base, name=f"{base.name}-standardised", bands=own, encodings=())
+    described = tuple(
+        replace(band, mean=0.0, std=1.0) for band in bands
+    )  # and a name that the model has no statistics for
+    return replace(base, name=f"{base.name}-standardised", bands=described, encodings=())
 
 
 def _find(sensor: Sensor, spec: BandSpec) -> Band | None:

@@ -7,7 +7,11 @@ from skyweave.core.run_arguments import add_run_arguments
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command and its options."""
+    """Declare the command and its options.
+
+    Args:
+        subparsers: of the command line.
+    """
     parser = subparsers.add_parser(
         "pretrain",
         help="masked image modelling over many sensors",
@@ -21,7 +25,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and name the weights."""
+    """Train and print the path of the weights.
+
+    Args:
+        args: parsed arguments of the command.
+    """
     from skyweave.pretraining.train import pretrain
 
     weights = pretrain(args.config, args.data, args.output, args.changes, args.resume, progress=sys.stderr.isatty())

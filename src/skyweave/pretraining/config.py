@@ -32,7 +32,7 @@ class BackboneSizeConfig:
     mixes: int | None = None
 
     def changes(self) -> dict[str, Any]:
-        """Keyword arguments for ``build_backbone``."""
+        """Return keyword arguments for `build_backbone` besides the size."""
         if self.size not in SIZES:
             raise ConfigError(f"backbone.size is {self.size!r}; choose one of: {', '.join(SIZES)}")
         return {key: value for key, value in asdict(self).items() if value is not None and key != "size"}
@@ -52,7 +52,12 @@ class PatchView:
     patches: int = 12
 
     def __call__(self, image: StoredImage | Observation, generator: np.random.Generator) -> Observation:
-        """A view of a random patch size."""
+        """Return a view of a random patch size.
+
+        Args:
+            image: what is seen.
+            generator: source of all randomness.
+        """
         size = self.patches * self.patch_sizes[int(generator.integers(len(self.patch_sizes)))]
         return RandomResizedCrop(size, scale=self.zoom)(image, generator)
 
@@ -95,7 +100,14 @@ class PretrainConfig:
 
 
 def dataset_path(config: PretrainConfig, file: Path) -> Path:
-    """The dataset YAML of a configuration read from ``file``. Raises ``FileNotFoundError``."""
+    """Return the dataset YAML of a configuration.
+
+    Raises ``FileNotFoundError`` where it does not exist.
+
+    Args:
+        config: of the run.
+        file: that the configuration was read from.
+    """
     path = (file.parent / config.data).resolve()
     if not path.exists():
         raise FileNotFoundError(f"{file}: data: {config.data} is not a file ({path}); write it relative to {file.name}")

@@ -80,7 +80,7 @@ class Decoder(nn.Module):
     def forward(
         self, encoded: Tensor, valid: Tensor | None, coordinates: Tensor, query_coordinates: Tensor, metres: Tensor
     ) -> Tensor:
-        """Decode queries.
+        """Decode queries for patches.
 
         Args:
             encoded: (batch, visible, encoder width).
@@ -95,18 +95,31 @@ class Decoder(nn.Module):
         memory = self.embed(encoded)
         mask = attention_mask(valid)
         head = self.config.width // self.config.heads
-        turns = rotary_factors(query_coordinates, head), rotary_factors(coordinates, head)
+        rotary = rotary_factors(query_coordinates, head), rotary_factors(coordinates, head)
         queries = (self.mask_token + self.positions(metres)).expand(-1, query_coordinates.shape[1], -1)
         for block in self.blocks:
-            queries = block(queries, memory, mask, turns)
-        return self.norm(queries)
+            queries = block(queries, memory, mask, rotary)
+        result: Tensor = self.norm(queries)
+        return result
 
     def pixels(self, decoded: Tensor, sensor: Sensor, patch_size: int) -> Tensor:
-        """(batch, queries, bands, patch_size**2) normalised pixels from (batch, queries, width)."""
+        """Return normalised pixels, (batch, queries, bands, patch_size**2).
+
+        Args:
+            decoded: (batch, queries, width).
+            sensor: its bands are predicted.
+            patch_size: pixels per patch side.
+        """
         return self._bands(self.maps(decoded), self.band_code(sensor), patch_size)
 
     def texture(self, decoded: Tensor, sensor: Sensor, patch_size: int) -> Tensor:
-        """The same for pixels without their patch's mean and spread."""
+        """Return pixels without their patch's mean and spread, (batch, queries, bands, patch_size**2).
+
+        Args:
+            decoded: (batch, queries, width).
+            sensor: its bands are predicted.
+            patch_size: pixels per patch side.
+        """
         return self._bands(self.texture_maps(decoded), self.texture_code(sensor), patch_size)
 
     def _bands(self, maps: Tensor, code: Tensor, patch_size: int) -> Tensor:
@@ -114,11 +127,17 @@ class Decoder(nn.Module):
         if patch_size != self.patch_size:
             maps = maps @ resize_matrix(self.patch_size, patch_size).to(maps).T
         weights, bias = code.split([self.config.mixes, 1], dim=-1)
-        return torch.matmul(weights.to(maps.dtype), maps) + bias
+        result: Tensor = torch.matmul(weights.to(maps.dtype), maps) + bias
+        return result
 
 
 class CrossBlock(nn.Module):
-    """Cross-attention from queries to memory and a feed-forward part, pre-norm."""
+    """Apply cross-attention from queries to memory and a feed-forward part, pre-norm.
+
+    Args:
+        width: channels of a token.
+        heads: attention heads.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -132,12 +151,20 @@ class CrossBlock(nn.Module):
         self.mlp = Mlp(width, 4 * width)
 
     def forward(
-        self, queries: Tensor, memory: Tensor, mask: Tensor | None, turns: tuple[RotaryFactors, RotaryFactors]
+        self, queries: Tensor, memory: Tensor, mask: Tensor | None, rotary: tuple[RotaryFactors, RotaryFactors]
     ) -> Tensor:
-        """(batch, queries, width) to the same; ``memory`` is (batch, visible, width); ``turns`` of both."""
+        """Return queries of the same shape.
+
+        Args:
+            queries: (batch, queries, width).
+            memory: (batch, visible, width).
+            mask: of `attention_mask`, of the memory.
+            rotary: of `rotary_factors`, of queries and memory.
+        """
         query = self.query(self.norm1(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key_value = self.key_value(self.norm_memory(memory)).unflatten(-1, (2, self.heads, -1))
         key, value = key_value.permute(2, 0, 3, 1, 4)
-        mixed = dot_product_attention(apply_rotary(query, turns[0]), apply_rotary(key, turns[1]), value, mask)
+        mixed = dot_product_attention(apply_rotary(query, rotary[0]), apply_rotary(key, rotary[1]), value, mask)
         queries = queries + self.proj(mixed.transpose(1, 2).flatten(2))
-        return queries + self.mlp(self.norm2(queries))
+        result: Tensor = queries + self.mlp(self.norm2(queries))
+        return result

@@ -97,7 +97,7 @@ class MaskedAutoencoder(nn.Module):
         generator: torch.Generator,
         patch_sizes: Sequence[int] | None = None,
     ) -> list[Tensor]:
-        """The loss of each batch (a scalar each), from one pass of encoder and decoder over the whole mix.
+        """Return the loss of each batch (a scalar each), from one pass of encoder and decoder over the whole mix.
 
         Args:
             batches: one per sensor (or band subset).
@@ -111,14 +111,22 @@ class MaskedAutoencoder(nn.Module):
         ]
         encoded, valid = self.forward_encoder(groups)
         decoded = self.forward_decoder(groups, encoded, valid)
-        losses = [self.forward_loss(group, own) for group, own in zip(groups, decoded, strict=True)]
+        losses = [self.forward_loss(group, tokens) for group, tokens in zip(groups, decoded, strict=True)]
         if self.agreement_head is not None:
             agreement = self.forward_agreement(groups, encoded)
-            losses = [loss + self.objective.agreement * own for loss, own in zip(losses, agreement, strict=True)]
+            losses = [
+                loss + self.objective.agreement * contrast for loss, contrast in zip(losses, agreement, strict=True)
+            ]
         return losses
 
     def mask(self, batch: SensorBatch, patch_size: int, generator: torch.Generator) -> MaskedPatches:
-        """Choose at random which patches (and bands) are seen and which are asked for."""
+        """Choose at random which patches and bands the encoder sees and which patches the decoder predicts.
+
+        Args:
+            batch: images of one sensor and size.
+            patch_size: pixels per patch side.
+            generator: source of all randomness.
+        """
         patches = self.backbone.patches(batch, patch_size)
         usable = patches.usable
         # Usable patches in random order, then those without any valid pixel, which nobody sees or asks for.
@@ -133,7 +141,11 @@ class MaskedAutoencoder(nn.Module):
         return MaskedPatches(patches, self._drop_bands(patches, generator), visible, visible_valid, queries)
 
     def forward_encoder(self, groups: Sequence[MaskedPatches]) -> tuple[list[Tensor], list[Tensor]]:
-        """Encoded visible tokens of each group, and their validity."""
+        """Return the encoded visible tokens of each group, and their validity.
+
+        Args:
+            groups: of `mask`.
+        """
         tokens = [self.backbone.tokens(group.input_patches, keep=group.visible) for group in groups]
         visible_valid = [group.visible_valid for group in groups]
         joined, valid = pad_and_concatenate(tokens, visible_valid)
@@ -149,7 +161,12 @@ class MaskedAutoencoder(nn.Module):
         return _split(encoded, tokens), visible_valid
 
     def forward_agreement(self, groups: Sequence[MaskedPatches], encoded: Sequence[Tensor]) -> list[Tensor]:
-        """How badly the halves of an image find each other among the images of their sensor, a scalar per group."""
+        """Return the contrastive loss between the halves of the images of each sensor, a scalar per group.
+
+        Args:
+            groups: of `mask`.
+            encoded: (batch, visible, width) tokens of each group.
+        """
         assert self.agreement_head is not None
         codes: dict[str, list[Tensor]] = {}
         for group, tokens in zip(groups, encoded, strict=True):
@@ -166,7 +183,13 @@ class MaskedAutoencoder(nn.Module):
     def forward_decoder(
         self, groups: Sequence[MaskedPatches], encoded: Sequence[Tensor], valid: Sequence[Tensor]
     ) -> list[Tensor]:
-        """Decoded queries of each group, (batch, asked, decoder width)."""
+        """Return the decoded queries of each group, (batch, queries, decoder width).
+
+        Args:
+            groups: of `mask`.
+            encoded: (batch, visible, width) tokens of each group.
+            valid: (batch, visible) bool of each group.
+        """
         coordinates = [self.backbone.coordinates(group.patches) for group in groups]
         queries = [gather_patches(grid, group.queries) for grid, group in zip(coordinates, groups, strict=True)]
         visible = [gather_patches(grid, group.visible) for grid, group in zip(coordinates, groups, strict=True)]
@@ -183,7 +206,12 @@ class MaskedAutoencoder(nn.Module):
         return _split(decoded, queries)
 
     def forward_loss(self, group: MaskedPatches, decoded: Tensor) -> Tensor:
-        """Mean squared error over valid pixels of the patches asked for."""
+        """Return the mean squared error over valid pixels of the predicted patches.
+
+        Args:
+            group: of `mask`.
+            decoded: (batch, queries, decoder width).
+        """
         target = gather_patches(group.patches.values, group.queries).flatten(3)
         weight = None if group.patches.valid is None else gather_patches(group.patches.valid, group.queries).flatten(3)
         size = group.patches.values.shape[-1]
@@ -213,6 +241,12 @@ class MaskedAutoencoder(nn.Module):
         self, batch: SensorBatch, mask_ratio: float = 0.75, seed: int = 0, patch_size: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Hide patches and predict them.
+
+        Args:
+            batch: images of one sensor and size.
+            mask_ratio: share of patches that are hidden.
+            seed: of the choice.
+            patch_size: pixels per patch side, default the backbone's.
 
         Returns:
             Pixels in the bands' units, with predictions in place of hidden patches and the input elsewhere

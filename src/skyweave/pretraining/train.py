@@ -35,8 +35,9 @@ def pretrain(
         data: folder in which the dataset's globs start.
         output: folder for checkpoints, logs and weights.
         changes: ``key.key=value`` over the configuration.
-        resume: go on from the last checkpoint in ``output``; the continuation repeats what the uninterrupted run
-            would have done, bit for bit on a CPU.
+        resume: go on from the last checkpoint in ``output``; the continuation repeats what the uninterrupted run would
+            have done, bit for bit on a CPU.
+        progress: show a bar.
 
     Raises:
         FileExistsError: ``output`` holds a run and ``resume`` is not set.
@@ -60,7 +61,12 @@ def pretrain(
 
 
 def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingModule:
-    """The module that a configuration describes, with weights drawn from its seed."""
+    """Return the module that a configuration describes, with weights drawn from its seed.
+
+    Args:
+        config: of the run.
+        dataset: that is trained on; its sources receive the configuration's weights.
+    """
     if config.source_weights:
         names = [source.name for source in dataset.sources]
         if unknown := sorted(config.source_weights.keys() - set(names)):
@@ -78,7 +84,11 @@ def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingMo
 
 
 def full_sensors(dataset: ImageDataset) -> list[Sensor]:
-    """Each sensor of the dataset once, with all the bands that any of its sources has, in the sensor's order."""
+    """Return each sensor of a dataset once, with all the bands that any of its sources has, in the sensor's order.
+
+    Args:
+        dataset: of images.
+    """
     bands: dict[str, dict[str, Any]] = {}
     first: dict[str, Sensor] = {}
     for source in dataset.sources:

@@ -15,14 +15,25 @@ from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder, Objective
 def save_autoencoder(
     path: Path, model: MaskedAutoencoder, name: str, dtype: torch.dtype = torch.float32, **card_fields: Any
 ) -> ModelCard:
-    """Write weights and card; ``skyweave.load`` reads the backbone of it, ``load_autoencoder`` all."""
+    """Write weights and card; `load_backbone` reads the backbone of them, `load_autoencoder` all.
+
+    Args:
+        path: of the weights; the card has the same name.
+        model: what is saved.
+        name: in the card.
+        dtype: storage type of the weights.
+        **card_fields: ``training``, ``metrics``, ``licence`` of the card.
+    """
     parts = {"decoder": model.decoder.config.to_dict(), "objective": model.objective.to_dict()}
     extra = {f"decoder.{key}": value for key, value in model.decoder.state_dict().items()}
     return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)
 
 
 def load_autoencoder(name_or_path: str | Path) -> tuple[MaskedAutoencoder, ModelCard]:
-    """A masked autoencoder in evaluation mode, and its card.
+    """Load a masked autoencoder in evaluation mode, and its card.
+
+    Args:
+        name_or_path: as of `load_backbone`.
 
     Raises:
         ValueError: the checkpoint holds no decoder (one saved without it serves for features only).

@@ -25,7 +25,13 @@ class ExportWeights(Callback):
         self.start_time = time.time()
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Export in the process that writes the checkpoint: Lightning's hook."""
+        """Export in the process that writes the checkpoint: Lightning's hook.
+
+        Args:
+            trainer: that runs the training.
+            pl_module: what is trained.
+            checkpoint: that is being written; nothing is added to it.
+        """
         if trainer.is_global_zero:
             self.write(trainer.global_step)
 

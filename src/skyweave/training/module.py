@@ -169,8 +169,8 @@ def move_to_device(batch: Any, device: torch.device) -> Any:
         return batch.to(device)
     if isinstance(batch, list):
         return [move_to_device(item, device) if hasattr(item, "to") else item for item in batch]
-    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        movable = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch) if f.init}
-        moved = {name: move_to_device(v, device) for name, v in movable.items() if hasattr(v, "to") or type(v) is list}
-        return dataclasses.replace(batch, **moved)
-    return batch
+    if not dataclasses.is_dataclass(batch) or isinstance(batch, type):
+        return batch
+    values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch) if field.init}
+    movable = {name: value for name, value in values.items() if hasattr(value, "to") or isinstance(value, list)}
+    return dataclasses.replace(batch, **{name: move_to_device(value, device) for name, value in movable.items()})

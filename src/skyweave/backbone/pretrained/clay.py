@@ -42,14 +42,22 @@ normalised with their own."""
 
 
 class Clay(PublishedEncoder):
-    """Clay's encoder; any optical, thermal or radar bands, positions by row, column and ground sample distance."""
+    """Encode any optical, thermal or radar bands as Clay does; positions by row, column and ground sample distance.
+
+    Args:
+        config: its shape.
+    """
 
     def __init__(self, config: PublishedConfig) -> None:
         super().__init__(config, None)
         self.patch_embedding = ClayPatchEmbedding(config)
 
     def select_bands(self, batch: SensorBatch) -> SensorBatch:
-        """The batch itself, with Clay's statistics where it has them."""
+        """Return the batch with Clay's statistics where it has them.
+
+        Args:
+            batch: images of one sensor and size.
+        """
         known = STATISTICS.get(batch.sensor.name, {})
         pairs = [known.get(band.name, (band.mean, band.std)) for band in batch.sensor.bands]
         sensor = batch.sensor.with_statistics([mean for mean, _ in pairs], [std for _, std in pairs])
@@ -58,14 +66,25 @@ class Clay(PublishedEncoder):
     def tokenise(
         self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `PublishedEncoder`; needs the batch, for wavelengths and ground sample distance."""
+        """Return patch embeddings, positions to add to them, and the class token with its position.
+
+        Args:
+            images: (batch, channels, rows, columns), normalised, whole patches.
+            grid: (rows, columns) of patches.
+            batch: where the images come from, for wavelengths and ground sample distance.
+        """
         if batch is None:
             raise WeightsError("Clay asks for wavelengths and ground sample distance: give the batch")
         stem = self.patch_embedding(images, clay_wavelengths(batch.sensor))
         return stem, self.coordinates(grid, batch.ground_sample_distance), self.cls_token
 
     def coordinates(self, grid: tuple[int, int], ground_sample_distance: Tensor) -> Tensor:
-        """(batch, patches, width) of (batch,) metres per pixel."""
+        """Return the positions of patches, (batch, patches, width).
+
+        Args:
+            grid: (rows, columns) of patches.
+            ground_sample_distance: (batch,) metres per pixel.
+        """
         width = self.config.width - METADATA_CHANNELS
         rows, columns = grid
         device = ground_sample_distance.device
@@ -79,7 +98,12 @@ class Clay(PublishedEncoder):
 
 
 class ClayPatchEmbedding(nn.Module):
-    """A convolution whose kernels a small Transformer makes from wavelengths."""
+    """Embed patches by a convolution whose kernels a small Transformer makes from wavelengths.
+
+    Args:
+        config: shape of the encoder.
+        channels: of the code of a wavelength.
+    """
 
     def __init__(self, config: PublishedConfig, channels: int = 128) -> None:
         super().__init__()
@@ -88,7 +112,12 @@ class ClayPatchEmbedding(nn.Module):
         self.weight_generator = ClayKernelGenerator(config, channels)
 
     def forward(self, images: Tensor, wavelengths: list[float]) -> Tensor:
-        """(batch, channels, rows, columns) and micrometres to (batch, patches, width)."""
+        """Return patch embeddings, (batch, patches, width).
+
+        Args:
+            images: (batch, channels, rows, columns), normalised, whole patches.
+            wavelengths: of each channel in micrometres.
+        """
         waves = torch.tensor(wavelengths, dtype=torch.float32, device=images.device)
         half = self.channels // 2
         angles = torch.outer(waves, 1 / 10_000 ** (torch.arange(half, device=images.device) / (half - 1)))
@@ -97,7 +126,11 @@ class ClayPatchEmbedding(nn.Module):
 
 
 class ClayResidualMlp(nn.Module):
-    """Two layers with a GELU each, around a residual."""
+    """Apply two layers with a GELU each, around a residual.
+
+    Args:
+        channels: of a code.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -105,12 +138,23 @@ class ClayResidualMlp(nn.Module):
         self.l2 = nn.Linear(channels, channels)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """(bands, channels) to the same shape."""
+        """Return codes of the same shape.
+
+        Args:
+            codes: (bands, channels).
+        """
         return codes + functional.gelu(self.l2(functional.gelu(self.l1(codes))))
 
 
 class ClayKernelGenerator(nn.Module):
-    """A Transformer layer over learned queries, one token a band, and a bias token; tokens become kernels."""
+    """Apply a Transformer layer over learned queries, one token a band, and a bias token; tokens become kernels.
+
+    Args:
+        config: shape of the encoder.
+        channels: of the code of a wavelength.
+        queries: learned tokens.
+        scale: factor on the kernels.
+    """
 
     def __init__(self, config: PublishedConfig, channels: int, queries: int = 128, scale: float = 0.02) -> None:
         super().__init__()
@@ -124,7 +168,11 @@ class ClayKernelGenerator(nn.Module):
         self.fc_bias = nn.Linear(channels, config.width)
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """(bands, channels) to kernels (width, bands, patch, patch) and bias (width,)."""
+        """Return kernels (width, bands, patch, patch) and bias (width,).
+
+        Args:
+            codes: (bands, channels) of wavelengths.
+        """
         queries = len(self.weight_tokens)
         tokens = self.encoder(torch.cat([self.weight_tokens, codes, self.bias_token]))
         kernels = self.fc_weight(tokens[queries:-1] + codes).unflatten(-1, self.shape).transpose(0, 1)
@@ -132,16 +180,22 @@ class ClayKernelGenerator(nn.Module):
 
 
 def clay_wavelengths(sensor: Sensor) -> list[float]:
-    """What Clay is told about each band. Raises ``ValueError`` for a band it has no number for."""
-    told = []
+    """Return the number in micrometres that Clay reads for each band.
+
+    Raises `WeightsError` for a band that it has no number for.
+
+    Args:
+        sensor: its bands are the channels.
+    """
+    wavelengths = []
     for band in sensor.bands:
         if band.wavelength is not None:
-            told.append(band.wavelength / 1000)
+            wavelengths.append(band.wavelength / 1000)
         elif band.polarisation in RADAR_MICROMETRES:
-            told.append(RADAR_MICROMETRES[band.polarisation])
+            wavelengths.append(RADAR_MICROMETRES[band.polarisation])
         else:
             raise WeightsError(
                 f"sensor {sensor.name!r}, band {band.name!r} is {band.kind}: Clay knows optical bands, VV and VH; "
                 "leave it out with sensor.select([...])"
             )
-    return told
+    return wavelengths

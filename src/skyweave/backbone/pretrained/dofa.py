@@ -79,18 +79,18 @@ class DOFAFeatures(Features):
 
     @property
     def pooled(self) -> Tensor:
-        """(batch, channels): ``embedding``."""
+        """Return the embedding of each image, (batch, channels)."""
         return self.embedding
 
 
 class DOFA(Encoder):
-    """DOFA v1 or v2 encoder.
+    """Encode any bands with a wavelength as DOFA 1 or 2 does.
 
     Args:
-        config: one of ``VARIANTS``, or a shape of your own.
+        config: one of ``VARIANTS``, or another shape.
         radar_wavelength: the number that radar bands pretend to have as a wavelength in micrometres. DOFA knows nothing
             but wavelengths and was trained with 5.405 for Sentinel-1, which is the carrier frequency in GHz, the same
-            for VV and VH; other public evaluations feed 3.75. There is no right value, so there is no default:
+            for VV and VH; other public evaluations give it 3.75. There is no right value, so there is no default:
             without it radar bands are refused.
     """
 
@@ -129,10 +129,15 @@ class DOFA(Encoder):
         return self.config.to_dict()
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> DOFAFeatures:
-        """Features of a batch of any optical sensor and size; sizes that are no multiple of the patch are padded.
+        """Return the features of images of any optical sensor and size; sizes that are no multiple of the patch are
+        padded.
 
         Pixels are normalised with the sensor's statistics; invalid pixels become the mean, patches without a valid
         pixel are seen by nobody.
+
+        Args:
+            batch: pixels in the bands' units.
+            patch_size: None, or that of the weights.
 
         Raises:
             ValueError: a band without a wavelength, or a patch size other than the published one.
@@ -150,7 +155,7 @@ class DOFA(Encoder):
     def forward_features(
         self, images: Tensor, wavelengths: Sequence[float], valid: Tensor | None = None
     ) -> DOFAFeatures:
-        """The published function.
+        """Compute the published function.
 
         Args:
             images: (batch, channels, rows, columns), normalised.
@@ -194,7 +199,11 @@ class DOFA(Encoder):
 
 
 def dofa_wavelengths(sensor: Sensor, radar_wavelength: float | None = None) -> list[float]:
-    """What DOFA is told about each band.
+    """Return the number in micrometres that DOFA reads for each band.
+
+    Args:
+        sensor: its bands are the channels.
+        radar_wavelength: see `DOFA`.
 
     Raises:
         ValueError: a radar band without ``radar_wavelength``, or a band that is neither optical, thermal nor radar.

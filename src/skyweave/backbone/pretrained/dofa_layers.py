@@ -1,4 +1,4 @@
-"""DOFA's layers: kernels that are generated from wavelengths (arXiv 2403.15356, section 3.3), and blocks with LayerScale."""
+"""DOFA's layers: kernels generated from wavelengths (arXiv 2403.15356, section 3.3), and blocks with LayerScale."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,13 @@ from skyweave.backbone.transformer import Block, RotaryFactors
 
 
 class WavelengthPatchEmbedding(nn.Module):
-    """Convolution whose kernels are generated from wavelengths (arXiv 2403.15356, section 3.3)."""
+    """Embed patches by a convolution whose kernels are generated from wavelengths (arXiv 2403.15356, section 3.3).
+
+    Args:
+        patch_size: pixels per patch side.
+        width: channels of a token.
+        channels: of the code of a wavelength.
+    """
 
     def __init__(self, patch_size: int, width: int, channels: int = 128) -> None:
         super().__init__()
@@ -20,7 +26,12 @@ class WavelengthPatchEmbedding(nn.Module):
         self.weight_generator = KernelGenerator(patch_size, width, channels)
 
     def forward(self, images: Tensor, wavelengths: Sequence[float]) -> Tensor:
-        """(batch, channels, rows, columns) and micrometres to (batch, width, patch rows, patch columns)."""
+        """Return patch embeddings, (batch, width, patch rows, patch columns).
+
+        Args:
+            images: (batch, channels, rows, columns), normalised.
+            wavelengths: of each channel in micrometres.
+        """
         with torch.autocast(images.device.type, enabled=False):  # kernels are small numbers: keep them exact
             nanometres = torch.tensor(wavelengths, dtype=torch.float32, device=images.device) * 1000
             weight, bias = self.weight_generator(self.fclayer(encode_wavelengths(nanometres, self.channels)))
@@ -29,7 +40,11 @@ class WavelengthPatchEmbedding(nn.Module):
 
 
 class ResidualMlp(nn.Module):
-    """Two layers with a ReLU each, around a residual."""
+    """Apply two layers with a ReLU each, around a residual.
+
+    Args:
+        channels: of a code.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -37,12 +52,24 @@ class ResidualMlp(nn.Module):
         self.w2 = nn.Linear(channels, channels)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """(bands, channels) to the same shape."""
+        """Return codes of the same shape.
+
+        Args:
+            codes: (bands, channels).
+        """
         return codes + functional.relu(self.w2(functional.relu(self.w1(codes))))
 
 
 class KernelGenerator(nn.Module):
-    """A Transformer layer over learned queries, one token a channel, and a bias token; tokens become kernels."""
+    """Apply a Transformer layer over learned queries, one token a channel, and a bias token; tokens become kernels.
+
+    Args:
+        patch_size: pixels per patch side.
+        width: channels of a token.
+        channels: of the code of a wavelength.
+        queries: learned tokens.
+        scale: factor on kernels and bias.
+    """
 
     def __init__(self, patch_size: int, width: int, channels: int, queries: int = 128, scale: float = 0.01) -> None:
         super().__init__()
@@ -56,7 +83,11 @@ class KernelGenerator(nn.Module):
         self.fc_bias = nn.Linear(channels, width)
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """(channels, 128) codes to kernels (width, channels, patch, patch) and bias (width,)."""
+        """Return kernels (width, channels, patch, patch) and bias (width,).
+
+        Args:
+            codes: (channels, 128) of wavelengths.
+        """
         queries = len(self.weight_tokens)
         tokens = self.transformer_encoder(torch.cat([self.weight_tokens, codes, self.bias_token]))
         # Each channel's numbers are (patch, patch, width). Reading them as (width, channels, patch, patch), as the
@@ -66,35 +97,61 @@ class KernelGenerator(nn.Module):
 
 
 class LayerScaleBlock(Block):
-    """A block whose two branches are scaled per channel (LayerScale, arXiv 2103.17239)."""
+    """Transform tokens by a block whose two branches are scaled per channel (LayerScale, arXiv 2103.17239).
+
+    Args:
+        width: channels of a token.
+        heads: attention heads.
+        mlp_ratio: hidden channels of the feed-forward part over ``width``.
+    """
 
     def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__(width, heads, mlp_ratio)
         self.ls1 = LayerScale(width)
         self.ls2 = LayerScale(width)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, turns: RotaryFactors | None = None) -> Tensor:
-        """(batch, length, width) to the same shape; see ``attention_mask`` and ``rotations``."""
-        tokens = tokens + self.ls1(self.attn(self.norm1(tokens), mask, turns))
-        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, rotary: RotaryFactors | None = None) -> Tensor:
+        """Return tokens of the same shape.
+
+        Args:
+            tokens: (batch, length, width).
+            mask: of `attention_mask`.
+            rotary: of `rotary_factors`.
+        """
+        tokens = tokens + self.ls1(self.attn(self.norm1(tokens), mask, rotary))
+        result: Tensor = tokens + self.ls2(self.mlp(self.norm2(tokens)))
+        return result
 
 
 class LayerScale(nn.Module):
-    """One learned factor a channel."""
+    """Multiply each channel with a learned factor.
+
+    Args:
+        width: channels.
+        initial: value of the factors.
+    """
 
     def __init__(self, width: int, initial: float = 1e-5) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full((width,), initial))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(..., width) to the same shape."""
+        """Return tokens of the same shape.
+
+        Args:
+            tokens: (..., width).
+        """
         return tokens * self.gamma
 
 
 def encode_wavelengths(nanometres: Tensor, channels: int) -> Tensor:
-    """(bands, channels) sines and cosines, frequencies 1 to 1/10000.
+    """Return sines and cosines of wavelengths, (bands, channels), with frequencies from 1 to 1/10000.
 
     Angles reach thousands of radians in float32, where the order of operations shows: this is the published order.
+
+    Args:
+        nanometres: (bands,) wavelengths.
+        channels: sines and cosines together.
     """
     steps = torch.arange(channels // 2, dtype=torch.float32, device=nanometres.device) / (channels / 2)
     angles = torch.outer(nanometres, 1.0 / 10000**steps)

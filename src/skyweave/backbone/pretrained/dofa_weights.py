@@ -20,7 +20,7 @@ IDENTITY_NORM = ("norm.weight", "norm.bias")
 
 
 def load_dofa(path: str | Path, radar_wavelength: float | None = None) -> DOFA:
-    """A DOFA v1 or v2 encoder (ViT-B or ViT-L) from a published ``.pth`` file, in evaluation mode.
+    """Load a DOFA 1 or 2 encoder (ViT-B or ViT-L) from a published ``.pth`` file, in evaluation mode.
 
     The version and size are read from the tensors. The file may hold a plain state dict, or one under ``model`` or
     ``state_dict``. What was dropped or defaulted is in the result's ``loaded``.
@@ -42,7 +42,13 @@ def load_dofa(path: str | Path, radar_wavelength: float | None = None) -> DOFA:
 def dofa_from_state_dict(
     state: Mapping[str, Tensor], radar_wavelength: float | None = None, source: str = "state dict"
 ) -> DOFA:
-    """The same from tensors in memory. ``source`` names them in errors."""
+    """Return a DOFA encoder with weights that are in memory, in evaluation mode.
+
+    Args:
+        state: tensors by their published names.
+        radar_wavelength: see `DOFA`.
+        source: of the tensors, for messages.
+    """
     config = identify_dofa(state, source)
     renamed, dropped = rename_dofa_keys(state, config.version)
     defaulted = tuple(key for key in IDENTITY_NORM if config.version == 1 and key not in renamed)
@@ -53,14 +59,7 @@ def dofa_from_state_dict(
         renamed["norm.weight"] = torch.ones(config.width)
     if "norm.bias" in defaulted:
         renamed["norm.bias"] = torch.zeros(config.width)
-    problems = [f"missing {key}" for key in expected if key not in renamed]
-    problems += [f"unexpected {key}" for key in renamed if key not in expected]
-    problems += [
-        f"{key} has shape {tuple(renamed[key].shape)}, expected {tuple(expected[key].shape)}"
-        for key in expected
-        if key in renamed and renamed[key].shape != expected[key].shape
-    ]
-    if problems:
+    if problems := _differences(renamed, expected):
         raise WeightsError(f"{source}: not the weights of DOFA v{config.version}: {'; '.join(problems)}")
     model.load_state_dict({key: value.float() for key, value in renamed.items()}, strict=True, assign=True)
     model.pos_embed.requires_grad_(config.version == 2)
@@ -68,8 +67,22 @@ def dofa_from_state_dict(
     return model.eval()
 
 
+def _differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    problems = [f"missing {key}" for key in expected if key not in state]
+    problems += [f"unexpected {key}" for key in state if key not in expected]
+    return problems + [
+        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}"
+        for key in expected
+        if key in state and state[key].shape != expected[key].shape
+    ]
+
+
 def identify_dofa(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
-    """Version and size of published weights, from their keys and shapes.
+    """Return version and size of published weights, from their keys and shapes.
+
+    Args:
+        state: tensors by their published names.
+        source: of the tensors, for messages.
 
     Raises:
         ValueError: not DOFA, or a shape that was not published.
@@ -92,9 +105,13 @@ def identify_dofa(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
 
 
 def rename_dofa_keys(state: Mapping[str, Tensor], version: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Published keys to ours; the second result names those dropped.
+    """Return tensors by our names, and the published names that were dropped.
 
     Version 1 calls the norm of the embedding ``fc_norm``; version 2 keeps its Transformer under ``model.``.
+
+    Args:
+        state: tensors by their published names.
+        version: of DOFA, 1 or 2.
     """
     prefix, replacement = ("fc_norm.", "norm.") if version == 1 else ("model.", "")
     renamed: dict[str, Tensor] = {}

@@ -57,11 +57,21 @@ class MAEFamily(ViTFamily):
     unused_prefixes = ("decoder_", "mask_token", "head.")
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether there is a patch embedding of images."""
+        """Return whether there is a patch embedding of images.
+
+        Args:
+            state: tensors by name, as the file has them.
+        """
         return _patch_embedding_dims(state) == 4 and "channel_embed" not in state
 
     def create(self, state: dict[str, Tensor], options: EncoderOptions, source: str) -> MAE:
-        """Return an encoder of the shape of its tensors; three channels are red, green and blue."""
+        """Return an encoder of the shape of its tensors; three channels are red, green and blue.
+
+        Args:
+            state: tensors by the encoder's names, changed in place.
+            options: what they do not say.
+            source: of the tensors, for messages.
+        """
         channels, patch_size = state["patch_embed.proj.weight"].shape[1:3]
         sensor = options.sensor
         if sensor is None and channels == 3:
@@ -79,11 +89,21 @@ class SatMAEFamily(ViTFamily):
     unused_prefixes = ("decoder_", "mask_token", "head.")
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether groups of channels are embedded."""
+        """Return whether groups of channels are embedded.
+
+        Args:
+            state: tensors by name, as the file has them.
+        """
         return "channel_embed" in state
 
     def create(self, state: dict[str, Tensor], options: EncoderOptions, source: str) -> SatMAE:
-        """Return an encoder of the shape of its tensors, for Sentinel-2's ten bands unless a sensor is given."""
+        """Return an encoder of the shape of its tensors, for Sentinel-2's ten bands unless a sensor is given.
+
+        Args:
+            state: tensors by the encoder's names, changed in place.
+            options: what they do not say.
+            source: of the tensors, for messages.
+        """
         kernels = [state[key] for key in sorted(state) if re.fullmatch(r"patch_embed\.\d+\.proj\.weight", key)]
         counts = tuple(kernel.shape[1] for kernel in kernels)
         if counts != tuple(len(group) for group in SATMAE_GROUPS):
@@ -117,11 +137,21 @@ class PrithviFamily(ViTFamily):
     }
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether there is a patch embedding of volumes."""
+        """Return whether there is a patch embedding of volumes.
+
+        Args:
+            state: tensors by name, as the file has them.
+        """
         return _patch_embedding_dims(state) == 5
 
     def create(self, state: dict[str, Tensor], options: EncoderOptions, source: str) -> Prithvi:
-        """Return an encoder of the shape of its tensors, for Sentinel-2's six bands unless a sensor is given."""
+        """Return an encoder of the shape of its tensors, for Sentinel-2's six bands unless a sensor is given.
+
+        Args:
+            state: tensors by the encoder's names, changed in place.
+            options: what they do not say.
+            source: of the tensors, for messages.
+        """
         kernel = state["patch_embed.proj.weight"]
         if kernel.shape[2] != 1:
             raise WeightsError(
@@ -153,15 +183,27 @@ class ClayFamily(ViTFamily):
     }
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether kernels are generated from wavelengths under Clay's name."""
+        """Return whether kernels are generated from wavelengths under Clay's name.
+
+        Args:
+            state: tensors by name, as the file has them.
+        """
         return any(key.endswith("patch_embedding.weight_generator.fc_weight.weight") for key in state)
 
     def is_unused(self, key: str) -> bool:
-        """Return whether a key is outside of the encoder: teacher and decoder."""
+        """Return whether a key is outside of the encoder: teacher and decoder.
+
+        Args:
+            key: as the file has it.
+        """
         return not re.match(self.key_prefix, key)
 
     def rename(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return tensors in the names of our Transformer, with zeros for the biases that Clay's attention lacks."""
+        """Return tensors in the names of our Transformer, with zeros for the biases that Clay's attention lacks.
+
+        Args:
+            state: tensors by the names of the file.
+        """
         renamed: dict[str, Tensor] = {}
         for key, value in state.items():
             match = re.fullmatch(r"(.*)transformer\.layers\.(\d+)\.(\d\.\w+(?:\.\d)?)\.(weight|bias)", key)
@@ -175,7 +217,13 @@ class ClayFamily(ViTFamily):
         return renamed
 
     def create(self, state: dict[str, Tensor], options: EncoderOptions, source: str) -> Clay:
-        """Return an encoder of the shape of its tensors."""
+        """Return an encoder of the shape of its tensors.
+
+        Args:
+            state: tensors by the encoder's names, changed in place.
+            options: what they do not say.
+            source: of the tensors, for messages.
+        """
         width = state["cls_token"].shape[-1]
         patch_size = math.isqrt(len(state["patch_embedding.weight_generator.fc_weight.weight"]) // width)
         return Clay(self.config(state, options.heads, patch_size, 0, source, epsilon=1e-5))
@@ -187,11 +235,21 @@ class DOFAFamily(EncoderFamily):
     title = "DOFA"
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether kernels are generated from wavelengths under DOFA's name."""
+        """Return whether kernels are generated from wavelengths under DOFA's name.
+
+        Args:
+            state: tensors by name, as the file has them.
+        """
         return "patch_embed.weight_generator.fc_weight.weight" in state
 
     def build(self, state: Mapping[str, Tensor], options: EncoderOptions, source: str) -> DOFA:
-        """Return an encoder with these weights, in evaluation mode."""
+        """Return an encoder with these weights, in evaluation mode.
+
+        Args:
+            state: tensors by name, as the file has them.
+            options: what they do not say.
+            source: of the tensors, for messages.
+        """
         return dofa_from_state_dict(state, options.radar_wavelength, source)
 
 

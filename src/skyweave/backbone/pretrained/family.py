@@ -121,7 +121,13 @@ class ViTFamily(EncoderFamily):
         return re.sub(self.key_prefix, "", key).startswith(self.unused_prefixes)
 
     def build(self, state: Mapping[str, Tensor], options: EncoderOptions, source: str) -> PublishedEncoder:
-        """Return an encoder with these weights, in evaluation mode; `LoadReport` says what was left out."""
+        """Return an encoder with these weights, in evaluation mode; `LoadReport` says what was left out.
+
+        Args:
+            state: tensors by name, as the file has them.
+            options: what they do not say.
+            source: of the tensors, for messages.
+        """
         renamed = self.rename(state)
         dropped = tuple(key for key in renamed if self.is_unused(key))
         used = {re.sub(self.key_prefix, "", key): value.float() for key, value in renamed.items() if key not in dropped}

@@ -8,7 +8,13 @@ from skyweave.backbone.positions import sinusoidal_encoding
 
 
 def fixed_positions(side: int, width: int) -> Tensor:
-    """(1, 1 + side * side, width): zeros for the class token, then column and row codes (MAE, arXiv 2111.06377)."""
+    """Return zeros for the class token, then codes of column and row: (1, 1 + side * side, width) (MAE, arXiv
+    2111.06377).
+
+    Args:
+        side: patches per side.
+        width: channels of a token.
+    """
     row = torch.arange(side, dtype=torch.float32).repeat_interleave(side)
     column = torch.arange(side, dtype=torch.float32).repeat(side)
     codes = [sinusoidal_encoding(place, width // 2, longest=10_000.0) for place in (column, row)]
@@ -16,7 +22,13 @@ def fixed_positions(side: int, width: int) -> Tensor:
 
 
 def resize_positions(table: Tensor, side: int, grid: tuple[int, int]) -> Tensor:
-    """The position table (1, 1 + side * side, width) for another grid of patches, bicubic; the class token's stays."""
+    """Return a table of positions for another grid of patches, bicubic; the class token's stays.
+
+    Args:
+        table: (1, 1 + side * side, width).
+        side: patches per side of the table.
+        grid: (rows, columns) of patches.
+    """
     if grid == (side, side):
         return table
     square = table[:, 1:].transpose(1, 2).unflatten(2, (side, side))

@@ -70,12 +70,12 @@ class PublishedFeatures(Features):
 
     @property
     def pooled(self) -> Tensor:
-        """(batch, channels): ``embedding``."""
+        """Return the embedding of each image, (batch, channels)."""
         return self.embedding
 
 
 class PublishedEncoder(Encoder):
-    """A ViT with a class token. Subclasses say how pixels become tokens and where those lie.
+    """Encode images by a ViT with a class token. Subclasses say how pixels become tokens and where those lie.
 
     Args:
         config: its shape.
@@ -117,9 +117,13 @@ class PublishedEncoder(Encoder):
         return self.config.to_dict()
 
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> PublishedFeatures:
-        """Features of images of one sensor and size; sizes that are no multiple of the patch are padded.
+        """Return the features of images of one sensor and size; sizes that are no multiple of the patch are padded.
 
         Invalid pixels become the mean, patches without a valid pixel are seen by nobody.
+
+        Args:
+            batch: pixels in the bands' units.
+            patch_size: None, or that of the weights.
 
         Raises:
             ValueError: a band is missing or in another unit, or a patch size other than the published one.
@@ -133,7 +137,11 @@ class PublishedEncoder(Encoder):
         return self.forward_features(self.normalise(pixels, valid, batch.sensor), grid, seen, batch)
 
     def select_bands(self, batch: SensorBatch) -> SensorBatch:
-        """The encoder's bands of a batch, in its order, with its statistics."""
+        """Return the encoder's bands of a batch, in its order, with its statistics.
+
+        Args:
+            batch: images of one sensor and size.
+        """
         if self.sensor is None:
             return batch
         channels = []
@@ -156,7 +164,13 @@ class PublishedEncoder(Encoder):
         return replace(batch, pixels=batch.pixels[:, channels], valid=batch.valid[:, channels], sensor=self.sensor)
 
     def normalise(self, pixels: Tensor, valid: Tensor, sensor: Sensor) -> Tensor:
-        """(batch, bands, rows, columns): standardised with the sensor's statistics, the mean where invalid."""
+        """Standardise pixels with the sensor's statistics, with zero (the mean) where they are invalid.
+
+        Args:
+            pixels: (batch, bands, rows, columns) in the bands' units.
+            valid: same shape, bool.
+            sensor: its bands are the channels.
+        """
         mean = torch.as_tensor(sensor.means, device=pixels.device).view(-1, 1, 1)
         std = torch.as_tensor(sensor.stds, device=pixels.device).view(-1, 1, 1)
         return torch.where(valid, (pixels - mean) / std, 0.0)
@@ -164,7 +178,7 @@ class PublishedEncoder(Encoder):
     def forward_features(
         self, images: Tensor, grid: tuple[int, int], seen: Tensor | None = None, batch: SensorBatch | None = None
     ) -> PublishedFeatures:
-        """The published function.
+        """Compute the published function.
 
         Args:
             images: (batch, channels, rows, columns), normalised, whole patches.
@@ -203,10 +217,16 @@ class PublishedEncoder(Encoder):
     def tokenise(
         self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Patch embeddings (batch, groups * patches, width), positions to add to them, and the class token
-        (1, 1, width) with its position. Several tokens a patch lie one group after the other.
+        """Return patch embeddings (batch, groups * patches, width), positions to add to them, and the class token (1,
+        1, width) with its position. Several tokens a patch lie one group after the other.
+
+        Args:
+            images: (batch, channels, rows, columns), normalised, whole patches.
+            grid: (rows, columns) of patches.
+            batch: where the images come from, for encoders that ask for more than pixels.
         """
 
     def _places(self, tokens: Tensor, groups: int) -> Tensor:
         """(batch, patches, width): without the class token, the mean of the tokens of a patch."""
-        return tokens[:, 1:].unflatten(1, (groups, -1)).mean(1)
+        result: Tensor = tokens[:, 1:].unflatten(1, (groups, -1)).mean(1)
+        return result

@@ -17,19 +17,35 @@ SATMAE_GROUPS = ((0, 1, 2, 6), (3, 4, 5, 7), (8, 9))
 
 
 class Projection(nn.Module):
-    """A patch embedding: one linear map of a patch's pixels."""
+    """Embed patches by one linear map of their pixels.
+
+    Args:
+        channels: of the images.
+        config: shape of the encoder.
+    """
 
     def __init__(self, channels: int, config: PublishedConfig) -> None:
         super().__init__()
         self.proj = nn.Conv2d(channels, config.width, config.patch_size, config.patch_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(batch, channels, rows, columns) to (batch, patches, width)."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+        """Return patch embeddings, (batch, patches, width).
+
+        Args:
+            images: (batch, channels, rows, columns), whole patches.
+        """
+        result: Tensor = self.proj(images).flatten(2).transpose(1, 2)
+        return result
 
 
 class MAE(PublishedEncoder):
-    """Encoder of a masked autoencoder; its position table is resized for images of other sizes."""
+    """Encode images as a masked autoencoder does; its position table is resized for images of other sizes.
+
+    Args:
+        config: its shape.
+        sensor: its bands are the channels.
+        norm_after_mean: the norm belongs behind the mean of the tokens.
+    """
 
     def __init__(self, config: PublishedConfig, sensor: Sensor, norm_after_mean: bool = False) -> None:
         super().__init__(config, sensor, norm_after_mean)
@@ -39,7 +55,13 @@ class MAE(PublishedEncoder):
     def tokenise(
         self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `PublishedEncoder`."""
+        """Return patch embeddings, positions to add to them, and the class token with its position.
+
+        Args:
+            images: (batch, channels, rows, columns), normalised, whole patches.
+            grid: (rows, columns) of patches.
+            batch: not used.
+        """
         positions = resize_positions(self.pos_embed, self.config.side, grid)
         return self.patch_embed(images), positions[:, 1:], self.cls_token + positions[:, :1]
 
@@ -51,8 +73,11 @@ class SatMAE(PublishedEncoder):
     two standard deviations and mapped to 0 to 1; the rounding to 8 bits of its data pipeline is left out.
 
     Args:
+        config: its shape.
+        sensor: its bands are the channels.
         groups: channels of each group.
-        channel_width: channels of a token that tell the group.
+        channel_width: channels of a token that encode its group.
+        norm_after_mean: the norm belongs behind the mean of the tokens.
     """
 
     def __init__(
@@ -71,13 +96,25 @@ class SatMAE(PublishedEncoder):
         self.channel_cls_embed = nn.Parameter(torch.zeros(1, 1, channel_width))
 
     def normalise(self, pixels: Tensor, valid: Tensor, sensor: Sensor) -> Tensor:
-        """0 to 1 from two standard deviations below the mean to two above."""
+        """Map pixels to 0 to 1, from two standard deviations below the mean to two above.
+
+        Args:
+            pixels: (batch, bands, rows, columns) in the bands' units.
+            valid: same shape, bool.
+            sensor: its bands are the channels.
+        """
         return super().normalise(pixels, valid, sensor).clamp(-2, 2) / 4 + 0.5
 
     def tokenise(
         self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `PublishedEncoder`."""
+        """Return patch embeddings, positions to add to them, and the class token with its position.
+
+        Args:
+            images: (batch, channels, rows, columns), normalised, whole patches.
+            grid: (rows, columns) of patches.
+            batch: not used.
+        """
         stems = [embed(images[:, list(group)]) for embed, group in zip(self.patch_embed, self.groups, strict=True)]
         positions = resize_positions(self.pos_embed, self.config.side, grid)
         coordinates = positions[:, 1:].repeat(1, len(self.groups), 1)
@@ -87,9 +124,13 @@ class SatMAE(PublishedEncoder):
 
 
 class Prithvi(PublishedEncoder):
-    """Prithvi-EO 1 and 2 on one date: its patches are volumes of one frame, its positions fixed in time and space.
+    """Encode one date as Prithvi-EO 1 and 2 do: patches are volumes of one frame, positions fixed in time and space.
 
-    Acquisition time and place, which the TL variants can be told, are left out, as their authors do at random.
+    Acquisition time and place, which the TL variants can read, are left out, as their authors do at random.
+
+    Args:
+        config: its shape.
+        sensor: its bands are the channels.
     """
 
     positions: Tensor
@@ -102,7 +143,13 @@ class Prithvi(PublishedEncoder):
     def tokenise(
         self, images: Tensor, grid: tuple[int, int], batch: SensorBatch | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `PublishedEncoder`."""
+        """Return patch embeddings, positions to add to them, and the class token with its position.
+
+        Args:
+            images: (batch, channels, rows, columns), normalised, whole patches.
+            grid: (rows, columns) of patches.
+            batch: not used.
+        """
         side, table = self.config.side, self.positions
         if grid != (side, side):  # corners stay on corners, unlike in MAE
             square = table.transpose(1, 2).unflatten(2, (side, side))
@@ -112,7 +159,12 @@ class Prithvi(PublishedEncoder):
 
 
 def first_frame_positions(side: int, width: int) -> Tensor:
-    """(1, side * side, width): sines and cosines of column, row and frame (0), sharing the width as 6 : 6 : 4."""
+    """Return sines and cosines of column, row and frame (0), (1, side * side, width), sharing the width as 6 : 6 : 4.
+
+    Args:
+        side: patches per side.
+        width: channels of a token.
+    """
     row = torch.arange(side, dtype=torch.float32).repeat_interleave(side)
     column = torch.arange(side, dtype=torch.float32).repeat(side)
     part = width // 16

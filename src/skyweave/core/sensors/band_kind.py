@@ -110,6 +110,9 @@ class BandKind(ABC):
             raise DataError(f"band {band.name!r} is {self.name}: it has no wavelength; remove it")
         if any(getattr(band, name) and name not in self.fields for name in ("frequency", "polarisation")):
             raise DataError(f"band {band.name!r} is {self.name}: frequency and polarisation belong to radar bands")
+        self._check_properties(band)
+
+    def _check_properties(self, band: BandFields) -> None:
         given = dict(band.properties)
         if given.keys() != self.properties.keys():
             needed = ", ".join(f"{name} ({meaning})" for name, meaning in self.properties.items()) or "none"

@@ -1,10 +1,12 @@
 from .backbone import list_weights, load
+from .collaboration.on_recordings import evaluate, perceive
 from .core.errors import SkyweaveError
 from .core.geometry.grid import MapGrid
 from .core.observation import Observation
 from .core.sensors import Sensor, get_sensor
 from .data.raster import read_observation
 from .downstream.finetuning.finetune import finetune
+from .downstream.finetuning.prediction import predict
 from .embedding import embed_scene
 from .fleet.sinks.client import FleetClient
 from .mapping import project_to_bev
@@ -17,11 +19,14 @@ __all__ = [
     "Sensor",
     "SkyweaveError",
     "embed_scene",
+    "evaluate",
     "finetune",
     "get_sensor",
     "list_weights",
     "load",
     "load_recording",
+    "perceive",
+    "predict",
     "project_to_bev",
     "read_observation",
 ]

@@ -8,6 +8,7 @@ from .impairments import BoxesOnly, Delay, IrrelevantPeer, PacketLoss, PoseNoise
 from .messages import build_message, encode_message
 from .model import CollaborativeModel
 from .observer import EgoMaps, EgoObserver
+from .on_recordings import EvaluationOptions, RecordingScores, evaluate, perceive
 from .pose_alignment import PoseAligner, PoseAligners, PoseError
 from .reception import decode_received
 from .requests import make_request, request_map
@@ -28,6 +29,7 @@ __all__ = [
     "EgoMaps",
     "EgoObserver",
     "EvaluationConditions",
+    "EvaluationOptions",
     "FeatureCache",
     "FusionInput",
     "ImpairmentConfig",
@@ -37,6 +39,7 @@ __all__ = [
     "PoseAligners",
     "PoseError",
     "PoseNoise",
+    "RecordingScores",
     "RigidPoseError",
     "Strategy",
     "build_feature_cache",
@@ -44,10 +47,12 @@ __all__ = [
     "compensate",
     "decode_received",
     "encode_message",
+    "evaluate",
     "evaluate_collaboration",
     "load_collaboration",
     "load_collaborative_model",
     "make_request",
+    "perceive",
     "request_map",
     "save_collaboration",
 ]

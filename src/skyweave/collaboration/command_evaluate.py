@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 from skyweave.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from skyweave.collaboration.evaluation import BandwidthLog
+    from skyweave.collaboration.model import CollaborativeModel
+    from skyweave.collaboration.on_recordings import EvaluationOptions
     from skyweave.perception.evaluation import PerceptionScores
+    from skyweave.perception.model import PerceptionModel
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -57,82 +61,53 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: options that do not go together.
     """
-    _check_options(args)
-    return _evaluate_collaboration(args) if _is_collaborative(args) else _evaluate_perception(args)
+    from rich.console import Console
+
+    from skyweave.collaboration.on_recordings import evaluate
+    from skyweave.perception.train import load_scenes
+
+    options = _options(args)
+    model = _model(args)
+    scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
+    with Console(stderr=True).status("loading") as status:
+        result = evaluate(
+            model, scenes, options, lambda what, done, total: status.update(f"{what}: {done} of {total} samples")
+        )
+    _report(args, _header(args, model, result.bandwidth), result.scores)
+    return 0
 
 
 def _is_collaborative(args: argparse.Namespace) -> bool:
     return args.strategy is not None or args.budget is not None
 
 
-def _check_options(args: argparse.Namespace) -> None:
-    for option in ("platforms", "every"):
-        if getattr(args, option) < 1:
-            raise ConfigError(f"--{option} is {getattr(args, option)}, must be at least 1")
+def _options(args: argparse.Namespace) -> "EvaluationOptions":
+    from skyweave.collaboration.evaluation import EvaluationConditions
+    from skyweave.collaboration.on_recordings import EvaluationOptions
+
+    conditions = None
     if _is_collaborative(args):
-        if args.ego_only or args.true_poses:
-            raise ConfigError(
-                "--ego-only and --true-poses are for evaluation without --strategy; take --strategy no_fusion"
-            )
+        conditions = EvaluationConditions(args.budget, args.packet_loss, args.delay, args.platforms - 1)
     elif args.packet_loss or args.delay or args.cache:
         raise ConfigError("--packet-loss, --delay and --cache are about messages; add --strategy")
+    return EvaluationOptions(args.platforms, args.every, args.ego_only, args.true_poses, conditions, args.cache)
 
 
-def _evaluate_perception(args: argparse.Namespace) -> int:
-    """Score a perception model on the images of all platforms."""
-    from rich.console import Console
+def _model(args: argparse.Namespace) -> "PerceptionModel | CollaborativeModel":
+    if _is_collaborative(args):
+        from skyweave.collaboration.weights import load_collaborative_model
 
-    from skyweave.perception.dataset import PerceptionDataset
-    from skyweave.perception.evaluation import ego_only_dataset, evaluate
-    from skyweave.perception.train import load_scenes
+        return load_collaborative_model(args.model, args.strategy, args.device)
     from skyweave.perception.weights import load_perception
 
-    model = load_perception(args.model, args.device)
-    scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
-    samples = PerceptionDataset(scenes, model.config, None, args.platforms, true_geometry=args.true_poses)
-    with Console(stderr=True).status("evaluating") as status:
-        scores = evaluate(
-            model,
-            ego_only_dataset(samples) if args.ego_only else samples,
-            every=args.every,
-            progress=lambda done, every: status.update(f"{done} of {every} samples"),
-        )
-    fingerprint = model.card.parts["perception_fingerprint"]
-    header = {"model": model.card.name, "fingerprint": fingerprint, "split": args.split, "ego_only": args.ego_only}
-    _report(args, header, scores)
-    return 0
+    return load_perception(args.model, args.device)
 
 
-def _evaluate_collaboration(args: argparse.Namespace) -> int:
-    """Score a collaborative model: every message is really encoded, cut to the budget, sent and decoded."""
-    import tempfile
-
-    from rich.console import Console
-
-    from skyweave.collaboration.cache import build_feature_cache
-    from skyweave.collaboration.dataset import CachedDataset
-    from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
-    from skyweave.collaboration.weights import load_collaborative_model
-    from skyweave.perception.train import load_scenes
-
-    model = load_collaborative_model(args.model, args.strategy, args.device)
-    card = model.card
-    scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
-    conditions = EvaluationConditions(args.budget, args.packet_loss, args.delay, args.platforms - 1)
-    with Console(stderr=True).status("observing") as status, tempfile.TemporaryDirectory() as folder:
-        fingerprint = str(card.parts["perception_fingerprint"])
-        cache = build_feature_cache(
-            args.cache or Path(folder), model.perception, fingerprint, scenes,
-            progress=lambda done, every: status.update(f"observing: {done} of {every} maps"),
-        )  # fmt: skip
-        samples = CachedDataset(scenes, model.perception.config, cache, args.platforms)
-        scores, bandwidth = evaluate_collaboration(
-            model, samples, conditions, args.every,
-            lambda done, every: status.update(f"evaluating: {done} of {every} samples"),
-        )  # fmt: skip
-    header = {"model": card.name, "strategy": model.config.strategy, "split": args.split, "budget": args.budget}
-    _report(args, {**header, "bytes": bandwidth.mean}, scores)
-    return 0
+def _header(args: argparse.Namespace, model: Any, bandwidth: "BandwidthLog") -> dict[str, Any]:
+    header = {"model": model.card.name, "split": args.split}
+    if _is_collaborative(args):
+        return {**header, "strategy": model.config.strategy, "budget": args.budget, "bytes": bandwidth.mean}
+    return {**header, "fingerprint": model.card.parts["perception_fingerprint"], "ego_only": args.ego_only}
 
 
 def _report(args: argparse.Namespace, header: dict[str, Any], scores: "PerceptionScores") -> None:

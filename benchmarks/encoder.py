@@ -3,7 +3,7 @@
     python benchmarks/encoder.py
 
 Both are ViT-B/16 with a wavelength-conditioned patch embedding, on the same random 9-band images of 224 pixels, in
-evaluation mode. Our own implementation of DOFA is a third row. Needs torchgeo; without it, ours alone.
+evaluation mode. Skyweave's implementation of DOFA is a third row. Without torchgeo, Skyweave is measured alone.
 """
 
 import argparse

@@ -56,8 +56,8 @@ def main() -> None:
     for seed in range(args.seeds):
         runs = {"random": None, "joint": JOINT, **{sensor: {sensor: sum(JOINT.values())} for sensor in PROBES}}
         for run, images in runs.items():
-            own = list(PROBES) if run in ("random", "joint") else [run]
-            for sensor, value in _scores(args, run, seed, images, {s: probes[s] for s in own}).items():
+            sensors = list(PROBES) if run in ("random", "joint") else [run]
+            for sensor, value in _scores(args, run, seed, images, {s: probes[s] for s in sensors}).items():
                 scores.setdefault((sensor, run if run in ("random", "joint") else "single"), []).append(value)
     _print_table(scores)
 
@@ -68,8 +68,8 @@ def _scores(
     """Probe score by sensor of one run, from the file of an earlier call where there is one."""
     file = args.output / f"{run}_{args.steps}_{seed}.json"
     if file.exists():
-        found: dict[str, float] = json.loads(file.read_text())
-        return found
+        scores: dict[str, float] = json.loads(file.read_text())
+        return scores
     backbone = build_backbone("tiny", seed=seed) if images is None else pretrained(args.data, args.steps, seed, images)
     result = {}
     for sensor, prepared in probes.items():

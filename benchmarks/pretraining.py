@@ -65,7 +65,9 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--reference", type=Path, help="checkout of facebookresearch/mae; without it, ours alone")
+    parser.add_argument(
+        "--reference", type=Path, help="checkout of facebookresearch/mae; without it, Skyweave is measured alone"
+    )
     parser.add_argument("--reference-attention", choices=["fused", "explicit"], default="fused")
     parser.add_argument("--size", choices=WIDTHS, default="tiny", help="width of the encoder")
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
@@ -148,7 +150,7 @@ def reference_model(arguments: argparse.Namespace, image_size: int = 224, patch_
 
 
 def skyweave_step(arguments: argparse.Namespace, precision: str) -> Callable[[], None]:
-    """A step of ours."""
+    """Return a training step of Skyweave."""
     model, batch, optimizer = skyweave_parts(arguments)
     generator = torch.Generator().manual_seed(0)
 

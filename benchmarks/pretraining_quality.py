@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--agreement", type=float, default=0.3, help="of ours; 0 for masked image modelling alone")
+    parser.add_argument(
+        "--agreement", type=float, default=0.3, help="of Skyweave's objective; 0 for masked image modelling alone"
+    )
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

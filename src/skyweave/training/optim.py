@@ -64,13 +64,17 @@ def make_optimiser(
     """
     param_groups: list[dict[str, Any]] = []
     for parameters, peak in groups:
-        trainable = [parameter for parameter in parameters if parameter.requires_grad]
-        matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
-        param_groups += [
-            {"params": members, "lr": peak, "weight_decay": decay}
-            for members, decay in ((matrices, config.weight_decay), (vectors, 0.0))
-            if members
-        ]
+        param_groups += _param_groups([p for p in parameters if p.requires_grad], peak, config.weight_decay)
     optimiser = torch.optim.AdamW(param_groups, betas=config.betas, fused=fused or None)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, config.rate_factor)
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _param_groups(parameters: list[nn.Parameter], peak: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the groups of matrices, which are decayed, and of vectors, which are not."""
+    matrices, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+    groups = (
+        {"params": matrices, "lr": peak, "weight_decay": weight_decay},
+        {"params": vectors, "lr": peak, "weight_decay": 0.0},
+    )
+    return [group for group in groups if group["params"]]

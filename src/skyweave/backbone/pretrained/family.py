@@ -128,9 +128,7 @@ class ViTFamily(EncoderFamily):
             options: what they do not say.
             source: of the tensors, for messages.
         """
-        renamed = self.rename(state)
-        dropped = tuple(key for key in renamed if self.is_unused(key))
-        used = {re.sub(self.key_prefix, "", key): value.float() for key, value in renamed.items() if key not in dropped}
+        used, dropped = self._split(self.rename(state))
         if missing := [key for key in ("cls_token", "blocks.0.norm1.weight") if key not in used]:
             raise WeightsError(f"{source}: looks like {self.title}, but has no {' and no '.join(missing)}")
         model = self.create(used, options, source)
@@ -139,6 +137,12 @@ class ViTFamily(EncoderFamily):
         load_strictly(model, used, source)
         model.loaded = LoadReport(dropped, defaulted)
         return model.eval()
+
+    def _split(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        """Return tensors by the encoder's names, and the keys that it does without."""
+        dropped = tuple(key for key in state if self.is_unused(key))
+        kept = {key: value for key, value in state.items() if key not in dropped}
+        return {re.sub(self.key_prefix, "", key): value.float() for key, value in kept.items()}, dropped
 
     def config(
         self,

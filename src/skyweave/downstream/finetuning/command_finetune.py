@@ -71,7 +71,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
     for column in ("score", "mean", "spread over seeds"):
         table.add_column(column, justify="left" if column == "score" else "right")
     for name, mean in scores["mean"].items():
-        deviation = scores["spread"][name]
+        deviation = scores["std"][name]
         table.add_row(name, f"{mean:.3f}", "" if deviation is None else f"{deviation:.3f}")
     console = Console()
     console.print(table)

@@ -110,7 +110,7 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """For how long and how fast.
+    """Set for how long and how fast weights are trained.
 
     Attributes:
         steps: optimiser steps of the network (all methods but ``frozen``).

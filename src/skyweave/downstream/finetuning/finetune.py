@@ -62,7 +62,7 @@ class FinetuneConfig:
 
     @property
     def recipe(self) -> RecipeConfig:
-        """How to fine-tune."""
+        """The method, head and training together."""
         return RecipeConfig(self.method, self.head, self.training, self.patch_size)
 
     def make_task(self) -> Task:
@@ -166,7 +166,7 @@ def _summary(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int)
         "main": TASKS[config.task].main_metric,
         "method": config.method.kind,
         "mean": {name: statistics.fmean(values) for name, values in by_name.items()},
-        "spread": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in by_name.items()},
+        "std": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in by_name.items()},
         "kept": best,
         "runs": {str(seed): run.to_dict() for seed, run in runs.items()},
     }

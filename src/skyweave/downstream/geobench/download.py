@@ -73,18 +73,18 @@ def download(
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     source = url or URL.format(collection=task.collection, name=task.name)
-    tell = progress or (lambda what, done, total: None)
+    report = progress or (lambda what, done, total: None)
     if "://" not in source:
         archive = Path(source)
         if not archive.is_file():
             raise FileNotFoundError(f"{source} is no address (https://...) and no file on this machine")
-        _check_sum(archive, sha256, tell, remove=False)
-        _unpack(archive, place, task, tell, remove=False)
+        _check_sum(archive, sha256, report, remove=False)
+        _unpack(archive, place, task, report, remove=False)
         return place
     archive = place.parent / f".{task.name}.zip.part"
-    named = _fetch(source, archive, tell, pause)
-    _check_sum(archive, sha256 or named, tell, remove=True)
-    _unpack(archive, place, task, tell, remove=True)
+    named = _fetch(source, archive, report, pause)
+    _check_sum(archive, sha256 or named, report, remove=True)
+    _unpack(archive, place, task, report, remove=True)
     _state(archive).unlink(missing_ok=True)
     if keep:
         archive.replace(place.parent / f"{task.name}.zip")
@@ -101,7 +101,7 @@ def _is_whole(place: Path, task: GeobenchTask) -> bool:
     return True
 
 
-def _fetch(url: str, path: Path, tell: Progress, pause: float) -> str | None:
+def _fetch(url: str, path: Path, report: Progress, pause: float) -> str | None:
     """The file at ``url`` in ``path``, whole; returns the SHA-256 that the server names, if it does."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DataError(f"{url}: only http and https are fetched")
@@ -109,7 +109,7 @@ def _fetch(url: str, path: Path, tell: Progress, pause: float) -> str | None:
     while True:
         before = path.stat().st_size if path.exists() else 0
         try:
-            return _fetch_once(url, path, tell)
+            return _fetch_once(url, path, report)
         except _BrokenOff as error:
             now = path.stat().st_size if path.exists() else 0
             failures = 0 if now > before else failures + 1
@@ -122,7 +122,7 @@ class _BrokenOff(Exception):
     """The network or the server failed, not the disk: worth another try."""
 
 
-def _fetch_once(url: str, path: Path, tell: Progress) -> str | None:
+def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
     """One request for what is missing. What came before a break is kept."""
     known = _known(path, url)
     have = path.stat().st_size if path.exists() and known else 0
@@ -158,7 +158,7 @@ def _fetch_once(url: str, path: Path, tell: Progress) -> str | None:
             for piece in _pieces(response):
                 stream.write(piece)
                 have += len(piece)
-                tell("fetching", have, total or have)
+                report("fetching", have, total or have)
     if total is not None and have != total:
         raise _BrokenOff(f"it breaks off after {have} of {total} bytes")
     return sha256
@@ -220,7 +220,7 @@ def _sha256_in(headers: Any) -> str | None:
     return named if re.fullmatch(r"[0-9a-f]{64}", named) else None
 
 
-def _check_sum(archive: Path, expected: str | None, tell: Progress, remove: bool) -> None:
+def _check_sum(archive: Path, expected: str | None, report: Progress, remove: bool) -> None:
     if expected is None:
         return
     digest, done, total = hashlib.sha256(), 0, archive.stat().st_size
@@ -228,14 +228,14 @@ def _check_sum(archive: Path, expected: str | None, tell: Progress, remove: bool
         while piece := stream.read(CHUNK_BYTES):
             digest.update(piece)
             done += len(piece)
-            tell("checking", done, total)
+            report("checking", done, total)
     if digest.hexdigest() != expected.lower():
         raise DataError(
             f"{archive}: its SHA-256 is {digest.hexdigest()}, not {expected.lower()}{_removed(archive, remove)}"
         )
 
 
-def _unpack(archive: Path, place: Path, task: GeobenchTask, tell: Progress, remove: bool) -> None:
+def _unpack(archive: Path, place: Path, task: GeobenchTask, report: Progress, remove: bool) -> None:
     """The archive's files in ``place``: unpacked aside, checked, then renamed."""
     aside = place.parent / f".{task.name}.unpacking"
     shutil.rmtree(aside, ignore_errors=True)
@@ -252,7 +252,7 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, tell: Progress, remo
                 with content.open(member) as packed, (aside / PurePosixPath(member.filename).name).open("wb") as stream:
                     shutil.copyfileobj(packed, stream, CHUNK_BYTES)
                 done += member.file_size
-                tell("unpacking", done, total)
+                report("unpacking", done, total)
         open_task(aside, task.name)
         if place.exists():  # and was not whole
             shutil.rmtree(place)

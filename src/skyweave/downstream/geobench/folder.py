@@ -83,14 +83,21 @@ def open_task(
 
 
 def find_tasks(folder: str | Path) -> dict[str, Path]:
-    """The folders of the tasks that lie in ``folder``, in a collection in it, or that it is itself; in table order."""
+    """Return the folders of the tasks that lie in a folder, in a collection in it, or that it is itself.
+
+    Args:
+        folder: of the archive, of a collection, or of a task.
+
+    Returns:
+        Name to folder, in the order of the table.
+    """
     root = Path(folder)
-    found = {}
+    folders = {}
     for name, task in list_tasks().items():
         for place in (root, root / name, root / task.collection / name):
             if place.name == name and place.is_dir():
-                found[name] = place
-    return found
+                folders[name] = place
+    return folders
 
 
 @dataclass(frozen=True)
@@ -131,49 +138,49 @@ class GeobenchSamples(Sequence[LabelledSample]):
 
 
 def _check_units(samples: GeobenchSamples) -> None:
-    """Of a few samples one at least has to look as the table says: a picture of open water may not look like much.
+    """Check that the values of one of a few samples are of the declared unit: an image of open water proves little.
 
     Raises:
-        ValueError: a sample that cannot be read, or none that looks right.
+        DataError: a sample that cannot be read, or none that fits.
     """
-    indices = _spread(len(samples), MAX_UNIT_CHECK_SAMPLES)
+    indices = _spaced_indices(len(samples), MAX_UNIT_CHECK_SAMPLES)
     for index in indices:
         observations = samples[index].observations
         try:
-            for own, stored in zip(observations, samples.task.select(samples.sensors), strict=True):
-                check_unit(own.pixels, own.valid, own.sensor, stored.encoding, own.source)
+            for image, stored in zip(observations, samples.task.select(samples.sensors), strict=True):
+                check_unit(image.pixels, image.valid, image.sensor, stored.encoding, image.source)
             return
         except ValueError:
             if index == indices[-1]:
                 raise
 
 
-def _spread(length: int, count: int) -> list[int]:
-    """Indices, evenly spaced."""
+def _spaced_indices(length: int, count: int) -> list[int]:
+    """Return indices that are evenly spaced, ``count`` of them or fewer."""
     return [int(index) for index in np.unique(np.linspace(0, length - 1, min(count, length)).astype(int))]
 
 
 def _place(folder: Path, name: str | None) -> tuple[Path, GeobenchTask]:
-    """The folder of one task."""
+    """Return the folder of one task."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder; download a task: skyweave download geobench --task ...")
     task = get_task(name if name is not None else folder.resolve().name)
-    found = find_tasks(folder)
-    if task.name in found:
-        return found[task.name], task
+    folders = find_tasks(folder)
+    if task.name in folders:
+        return folders[task.name], task
     if any(folder.glob("*_partition.json")):  # the task's own folder, called otherwise
         return folder, task
-    there = f"it has {', '.join(found)}" if found else "it has no task at all"
+    there = f"it has {', '.join(folders)}" if folders else "it has no task at all"
     raise FileNotFoundError(
         f"{folder} has no folder {task.name}; {there}; run: skyweave download geobench --task {task.name} -o {folder}"
     )
 
 
 def _measured(samples: GeobenchSamples) -> tuple[Sensor, ...]:
-    """The samples' sensors with mean and spread of what up to `MAX_STATISTICS_SAMPLES` of them hold, evenly spaced."""
+    """Return the samples' sensors with mean and standard deviation of up to `MAX_STATISTICS_SAMPLES` of them."""
     sums: list[np.ndarray] = []
     sensors: list[Sensor] = []
-    for index in _spread(len(samples), MAX_STATISTICS_SAMPLES):
+    for index in _spaced_indices(len(samples), MAX_STATISTICS_SAMPLES):
         observations = samples[index].observations
         sensors = sensors or [observation.sensor for observation in observations]
         sums = sums or [np.zeros((3, len(sensor))) for sensor in sensors]
@@ -183,9 +190,9 @@ def _measured(samples: GeobenchSamples) -> tuple[Sensor, ...]:
     normalised: list[Sensor] = []
     for (count, first, second), sensor in zip(sums, sensors, strict=True):
         mean = first / np.maximum(count, 1)
-        spread = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
-        known = (count > 0) & (spread > 0)
-        means, stds = np.where(known, mean, sensor.means), np.where(known, spread, sensor.stds)
-        own = replace(sensor, name=f"{sensor.name} of {samples.task.name}")
-        normalised.append(own.with_statistics(means.tolist(), stds.tolist()))
+        std = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
+        known = (count > 0) & (std > 0)
+        means, stds = np.where(known, mean, sensor.means), np.where(known, std, sensor.stds)
+        renamed = replace(sensor, name=f"{sensor.name} of {samples.task.name}")
+        normalised.append(renamed.with_statistics(means.tolist(), stds.tolist()))
     return tuple(normalised)

@@ -17,11 +17,16 @@ Partition = dict[str, tuple[str, ...]]
 
 
 def read_partition(place: Path, task: GeobenchTask, fraction: float) -> tuple[Partition, list[str]]:
-    """Names of the samples of each split, for a fraction of the training samples, and what to note of them.
+    """Return the names of the samples of each split, and what to note of them.
+
+    Args:
+        place: folder of the task.
+        task: that it should hold.
+        fraction: of the training samples.
 
     Raises:
         FileNotFoundError: the folder has no such partition.
-        ValueError: no fraction that is published, a file that cannot be read, names that lead out of the folder.
+        DataError: no fraction that is published, a file that cannot be read, names that lead out of the folder.
     """
     if fraction not in FRACTIONS:
         published = ", ".join(f"{value:g}" for value in FRACTIONS)
@@ -42,7 +47,15 @@ def read_partition(place: Path, task: GeobenchTask, fraction: float) -> tuple[Pa
 
 
 def check_specification(place: Path, task: GeobenchTask) -> None:
-    """The folder's own specification, where it is there, has to be of the same task. Raises ``ValueError``."""
+    """Check that the folder's own specification, where it is there, is of the same task.
+
+    Args:
+        place: folder of the task.
+        task: that it should hold.
+
+    Raises:
+        DataError: it is of another.
+    """
     path = place / "task_specs.pkl"
     if not path.is_file():
         return
@@ -62,7 +75,13 @@ def check_specification(place: Path, task: GeobenchTask) -> None:
 def available_samples(
     partition: Partition, place: Path, task: GeobenchTask, partial: bool
 ) -> tuple[Partition, list[str]]:
-    """The partition without samples whose files are missing, if that is allowed, and a note of them.
+    """Return the partition without samples whose files are missing, if that is allowed, and a note of them.
+
+    Args:
+        partition: names of the samples.
+        place: folder of the task.
+        task: that it holds.
+        partial: samples may be missing.
 
     Raises:
         FileNotFoundError: samples are missing and that is not allowed, or none of a split is left.
@@ -85,7 +104,13 @@ def available_samples(
 
 
 def sample_count_notes(partition: Partition, task: GeobenchTask, fraction: float) -> list[str]:
-    """Scores on fewer samples than published are not the benchmark's."""
+    """Return a note where there are fewer samples than published: scores on them are not the benchmark's.
+
+    Args:
+        partition: names of the samples.
+        task: with the published numbers.
+        fraction: of the training samples.
+    """
     published = dict(zip(SPLITS, task.samples, strict=True))
     published["train"] = int(published["train"] * fraction)
     fewer = [f"{len(partition[s])} of {published[s]} ({s})" for s in SPLITS if len(partition[s]) != published[s]]
@@ -95,10 +120,15 @@ def sample_count_notes(partition: Partition, task: GeobenchTask, fraction: float
 
 
 def missing_class_notes(partition: Partition, place: Path, task: GeobenchTask) -> list[str]:
-    """Notes of classes that a split has no sample of, as far as the folder's own label statistics tell.
+    """Return notes of classes that a split has no sample of, as far as the folder's own label statistics say.
+
+    Args:
+        partition: names of the samples.
+        place: folder of the task.
+        task: with its classes.
 
     Raises:
-        ValueError: statistics that cannot be read or are of other classes.
+        DataError: statistics that cannot be read or are of other classes.
     """
     classes = _label_classes(place, len(task.classes))
     notes = []
@@ -112,20 +142,23 @@ def missing_class_notes(partition: Partition, place: Path, task: GeobenchTask) -
 
 
 def _splits(path: Path) -> Partition:
-    """A partition file, checked: names that are names of files in this folder."""
+    """Return the names in a partition file, checked."""
     content = _json(path)
     if not isinstance(content, Mapping) or any(split not in content for split in SPLITS):
         raise DataError(f"{path}: it has to name the samples of {', '.join(SPLITS)}; download the task again")
-    for split in SPLITS:
-        names = content[split]
-        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            raise DataError(f"{path}: {split} is no list of names; download the task again")
-        for name in names:
-            if "/" in name or "\\" in name or "\0" in name or name.startswith(".."):
-                raise DataError(f"{path}: the sample name {name!r} leads out of the folder; refused")
-        if not names:
-            raise DataError(f"{path}: {split} names no samples; download the task again")
-    return {split: tuple(content[split]) for split in SPLITS}
+    return {split: _sample_names(content[split], split, path) for split in SPLITS}
+
+
+def _sample_names(names: Any, split: str, path: Path) -> tuple[str, ...]:
+    """Return the names of a split's samples, if they are names of files in its folder."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DataError(f"{path}: {split} is no list of names; download the task again")
+    for name in names:
+        if any(part in name for part in ("/", "\\", "\0")) or name.startswith(".."):
+            raise DataError(f"{path}: the sample name {name!r} leads out of the folder; refused")
+    if not names:
+        raise DataError(f"{path}: {split} names no samples; download the task again")
+    return tuple(names)
 
 
 def _json(path: Path) -> Any:
@@ -135,25 +168,36 @@ def _json(path: Path) -> Any:
         raise DataError(f"{path}: no JSON, or it breaks off ({error}); download the task again") from error
 
 
-def _label_classes(place: Path, classes: int) -> dict[str, set[int]]:
-    """Sample to its classes: from ``label_stats.json`` (share of each) or ``label_map.json`` (samples of each)."""
+def _label_classes(place: Path, num_classes: int) -> dict[str, set[int]]:
+    """Return the classes of each sample, as far as the folder says; nothing where it does not."""
     if (path := place / "label_stats.json").is_file():
-        rows = _json(path)
-        if not isinstance(rows, dict) or not all(
-            isinstance(row, list) and len(row) == classes and all(isinstance(share, int | float) for share in row)
-            for row in rows.values()
-        ):
-            raise DataError(f"{path}: it has to give {classes} numbers for each sample; download the task again")
-        return {name: {number for number, share in enumerate(row) if share > 0} for name, row in rows.items()}
+        return _classes_from_shares(path, num_classes)
     if (path := place / "label_map.json").is_file():
-        names_of = _json(path)
-        found: dict[str, set[int]] = {}
-        if not isinstance(names_of, dict) or not all(
-            key.isdigit() and int(key) < classes and isinstance(names, list) for key, names in names_of.items()
-        ):
-            raise DataError(f"{path}: it has to list samples for classes 0 to {classes - 1}; download the task again")
-        for key, names in names_of.items():
-            for name in names:
-                found.setdefault(str(name), set()).add(int(key))
-        return found
+        return _classes_from_map(path, num_classes)
     return {}
+
+
+def _classes_from_shares(path: Path, num_classes: int) -> dict[str, set[int]]:
+    """Read ``label_stats.json``: of each sample the share of each class."""
+    rows = _json(path)
+    if not isinstance(rows, dict) or not all(_are_shares(row, num_classes) for row in rows.values()):
+        raise DataError(f"{path}: it has to give {num_classes} numbers for each sample; download the task again")
+    return {name: {number for number, share in enumerate(row) if share > 0} for name, row in rows.items()}
+
+
+def _are_shares(row: Any, num_classes: int) -> bool:
+    return isinstance(row, list) and len(row) == num_classes and all(isinstance(share, int | float) for share in row)
+
+
+def _classes_from_map(path: Path, num_classes: int) -> dict[str, set[int]]:
+    """Read ``label_map.json``: of each class its samples."""
+    samples_of = _json(path)
+    if not isinstance(samples_of, dict) or not all(
+        key.isdigit() and int(key) < num_classes and isinstance(names, list) for key, names in samples_of.items()
+    ):
+        raise DataError(f"{path}: it has to list samples for classes 0 to {num_classes - 1}; download the task again")
+    classes: dict[str, set[int]] = {}
+    for key, names in samples_of.items():
+        for name in names:
+            classes.setdefault(str(name), set()).add(int(key))
+    return classes

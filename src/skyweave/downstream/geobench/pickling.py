@@ -11,10 +11,13 @@ from skyweave.downstream.geobench.unpickle import PickledObject
 
 
 def write_pickle(value: Any) -> bytes:
-    """A pickle (protocol 4) of numbers, text, bytes, lists, tuples, mappings and `PickledObject` records.
+    """Return a pickle (protocol 4) of numbers, text, bytes, lists, tuples, mappings and `PickledObject` records.
 
     Classes that a record names need not exist here: Python's own writer would insist on importing them. Records whose
     name starts with a capital are written as objects, others as calls, as the real files have it.
+
+    Args:
+        value: of these types.
 
     Raises:
         TypeError: something else.
@@ -23,7 +26,11 @@ def write_pickle(value: Any) -> bytes:
 
 
 def stored_array(array: np.ndarray) -> PickledObject:
-    """An array of numbers as numpy 1 pickles it."""
+    """Return an array of numbers as numpy 1 pickles it.
+
+    Args:
+        array: of numbers.
+    """
     kind = PickledObject("numpy.dtype", (array.dtype.str[1:], False, True), (3, "<", None, None, None, -1, -1, 0))
     content = np.ascontiguousarray(array).tobytes()
     empty = (PickledObject("numpy.ndarray"), (0,), b"b")
@@ -31,7 +38,11 @@ def stored_array(array: np.ndarray) -> PickledObject:
 
 
 def stored_date(day: datetime.date) -> PickledObject:
-    """A date as Python pickles it."""
+    """Return a date as Python pickles it.
+
+    Args:
+        day: the date.
+    """
     return PickledObject("datetime.date", (bytes([*divmod(day.year, 256), day.month, day.day]),))
 
 

@@ -10,9 +10,16 @@ FIRST, STEP, CHANNELS = 383.5, 5.008, 191
 
 @cache
 def get_stored_sensor(name: str) -> Sensor:
-    """A sensor of the catalogue, or one of the two below. Raises ``UnknownNameError`` with the valid names."""
-    own = {"neon-ais": _neon, "canopy-height": _canopy}
-    return own[name]() if name in own else get_sensor(name)
+    """Return a sensor of the catalogue, or one of the two that only the benchmark has.
+
+    Args:
+        name: of the sensor.
+
+    Raises:
+        UnknownNameError: no such sensor; lists the valid names.
+    """
+    benchmark_sensors = {"neon-ais": _neon, "canopy-height": _canopy}
+    return benchmark_sensors[name]() if name in benchmark_sensors else get_sensor(name)
 
 
 def _neon() -> Sensor:

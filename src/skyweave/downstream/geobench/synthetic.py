@@ -43,18 +43,19 @@ def fabricate(
     """Write miniature tasks below ``folder``, in the folders of the published archive.
 
     Args:
+        folder: gets the folders of the tasks.
         names: tasks; default: all twelve.
         samples: how many of training, validation and test.
         size: pixels a side (a task whose pictures are smaller keeps its own; NeonTree takes a multiple of ten).
-        seed: other pictures.
+        seed: other images.
 
     Returns:
         The folders of the tasks.
 
     Raises:
         FileExistsError: a task's folder has something in it.
-        ValueError: no samples, or pictures too small to hold anything.
-        UnknownNameError: (a ``KeyError``) no such task.
+        DataError: no samples, or images too small to hold anything.
+        UnknownNameError: no such task.
     """
     if min(samples) < 1 or size < 10:
         raise DataError(f"{samples} samples of {size} pixels a side: give one of each split at least, and ten pixels")
@@ -127,7 +128,7 @@ def _bands(
             shown[stored.bands[0][1]] = np.moveaxis(_encode(np.concatenate([values, more]), stored), 0, 2)
         else:
             encoded = _encode(values, stored)
-            shown |= {theirs: band for (_, theirs), band in zip(stored.bands, encoded, strict=True)}
+            shown |= {dataset: band for (_, dataset), band in zip(stored.bands, encoded, strict=True)}
     layout, kind = LAYOUTS[task.name]
     return {name: _as_stored(name, shown.get(name), kind, mask.shape, random) for name in layout}
 
@@ -248,11 +249,11 @@ def _sample_name(task: GeobenchTask, number: int) -> str:
 
 
 def _statistics(values: np.ndarray) -> dict[str, float]:
-    found = {"min": values.min(), "max": values.max(), "mean": values.mean(), "std": values.std()}
+    statistics = {"min": values.min(), "max": values.max(), "mean": values.mean(), "std": values.std()}
     quantiles = {"median": 50, "percentile_0_1": 0.1, "percentile_1": 1, "percentile_5": 5}
     quantiles |= {"percentile_95": 95, "percentile_99": 99, "percentile_99_9": 99.9}
-    found |= {key: np.percentile(values, share) for key, share in quantiles.items()}
-    return {key: float(value) for key, value in found.items()}
+    statistics |= {key: np.percentile(values, share) for key, share in quantiles.items()}
+    return {key: float(value) for key, value in statistics.items()}
 
 
 def _smooth(values: np.ndarray, radius: int) -> np.ndarray:

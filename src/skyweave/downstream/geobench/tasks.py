@@ -85,7 +85,7 @@ class GeobenchTask:
 
     @property
     def task(self) -> Task:
-        """The fine-tuning task."""
+        """The fine-tuning task with the same classes."""
         return make_task(self.kind, self.name, self.classes)
 
     @property

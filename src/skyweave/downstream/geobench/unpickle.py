@@ -1,4 +1,4 @@
-"""Pickles from strangers as plain data: the file is read instruction by instruction, and nothing it names is called.
+"""Pickles of unknown senders as plain data: the file is read instruction by instruction, and nothing it names is called.
 
 GEO-Bench keeps labels and band descriptions in pickles. Python's own reader imports and calls whatever a pickle names,
 so opening a downloaded sample could run anything. Here the standard library only splits the bytes into instructions
@@ -35,8 +35,8 @@ ALLOWED = {
     "rasterio._crs": {"_CRS"},
 }
 # The benchmark's own classes, under the names that its package has had.
-_OWN_MODULE = re.compile(r"(geobench|ccb)(\.io)?\.(dataset|label|task)")
-_OWN_CLASS = re.compile(r"[A-Z][A-Za-z0-9]*")
+_BENCHMARK_MODULE = re.compile(r"(geobench|ccb)(\.io)?\.(dataset|label|task)")
+_BENCHMARK_CLASS = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 
 @dataclass
@@ -54,7 +54,12 @@ class PickledObject:
     state: Any = None
 
     def get(self, attribute: str, default: Any = None) -> Any:
-        """An attribute of the stored object, where its state is a mapping."""
+        """Return an attribute of the stored object, where its state is a mapping.
+
+        Args:
+            attribute: its name.
+            default: where there is none.
+        """
         return self.state.get(attribute, default) if isinstance(self.state, dict) else default
 
 
@@ -63,25 +68,25 @@ class UnsafePickleError(DataError):
 
 
 def read_pickle(data: bytes, source: str) -> Any:
-    """The content of a pickle as numbers, text, lists, tuples, mappings and `PickledObject` records.
+    """Return the content of a pickle as numbers, text, lists, tuples, mappings and `PickledObject` records.
 
     Args:
         data: the pickle's bytes.
         source: file it came from, for messages.
 
     Raises:
-        UnsafePickleError: (a ``ValueError``) it names something that is not on the list, or uses an instruction that
-            plain data does not need; the message names the file and the thing. Nothing of it was called.
-        ValueError: no pickle, damaged, or longer than `MAX_PICKLE_BYTES`.
+        UnsafePickleError: it names something that is not on the list, or uses an instruction that plain data does not
+            need; the message names file and name. Nothing of it was called.
+        DataError: no pickle, damaged, or longer than `MAX_PICKLE_BYTES`.
     """
     if len(data) > MAX_PICKLE_BYTES:
         raise DataError(f"{source}: its pickle has {len(data)} bytes, more than the {MAX_PICKLE_BYTES} that are read")
-    machine = _Machine(source)
+    reader = _PickleReader(source)
     try:
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name == "STOP":
-                return machine.stack.pop()
-            machine.step(opcode.name, argument)
+                return reader.stack.pop()
+            reader.step(opcode.name, argument)
     except UnsafePickleError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -90,10 +95,14 @@ def read_pickle(data: bytes, source: str) -> Any:
 
 
 def decode_stored(value: Any, source: str) -> Any:
-    """A `PickledObject` array, number, date or text as what it stands for; anything else as it is.
+    """Return what a `PickledObject` array, number, date or text stands for; anything else as it is.
+
+    Args:
+        value: of `read_pickle`.
+        source: file it came from, for messages.
 
     Raises:
-        ValueError: an array of another type than numbers, or whose bytes do not fit its shape.
+        DataError: an array of another type than numbers, or whose bytes do not fit its shape.
     """
     if not isinstance(value, PickledObject):
         return value
@@ -116,7 +125,7 @@ def decode_stored(value: Any, source: str) -> Any:
     return value
 
 
-class _Machine:
+class _PickleReader:
     """The pickle machine, reduced to the instructions that build data."""
 
     def __init__(self, source: str) -> None:
@@ -194,8 +203,7 @@ class _Machine:
             name, module = self.stack.pop(), self.stack.pop()
         else:
             module, name = argument.split(" ", 1)
-        own = isinstance(module, str) and _OWN_MODULE.fullmatch(module) and _OWN_CLASS.fullmatch(str(name))
-        if not own and not (isinstance(name, str) and name in ALLOWED.get(module, ())):
+        if not _is_allowed(module, name):
             raise UnsafePickleError(
                 f"{self.source}: its pickle asks for {module}.{name}, which is not among the types that GEO-Bench "
                 "stores; refused, and nothing of it was run: get the file from its publisher"
@@ -223,6 +231,14 @@ class _Machine:
         items = self.stack[start:]
         del self.stack[start:]
         return items
+
+
+def _is_allowed(module: Any, name: Any) -> bool:
+    """Return whether a name is of the benchmark's own classes, or on the list."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        return False
+    is_benchmark = _BENCHMARK_MODULE.fullmatch(module) and _BENCHMARK_CLASS.fullmatch(name)
+    return bool(is_benchmark) or name in ALLOWED.get(module, ())
 
 
 _PUSHED = frozenset(

@@ -8,7 +8,7 @@ from .config import (
     UnitRule,
 )
 from .kinds.base import LabelKind
-from .kinds.boxes import Boxes
+from .kinds.boxes import BoxLabel
 from .kinds.image_labels import ClassLabel, MultiClassLabel
 from .kinds.masks import ClassMask, ValueMask
 from .labelled_images import LabelledImages, check_sample
@@ -19,7 +19,7 @@ from .splits import stratified_group_folds, stratified_group_split
 __all__ = [
     "IGNORE_INDEX",
     "LABEL_READERS",
-    "Boxes",
+    "BoxLabel",
     "ClassLabel",
     "ClassMask",
     "FileOverride",

@@ -68,7 +68,7 @@ class BaselineComparison:
         return self.difference.low > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
+        """Return plain JSON types, with the interval."""
         names = {"baseline": self.baseline, "model": self.model, "above": self.above}
         return {**names, **self.difference.to_dict()}
 

@@ -82,7 +82,7 @@ def _page(task: Task, run: FinetuneResult, summary: dict[str, Any], content: str
 
 
 def _scores(summary: dict[str, Any], run: FinetuneResult) -> str:
-    deviations = {name: "one seed" if value is None else _number(value) for name, value in summary["spread"].items()}
+    deviations = {name: "one seed" if value is None else _number(value) for name, value in summary["std"].items()}
     rows = [[name, _number(mean), deviations[name]] for name, mean in summary["mean"].items()]
     rates = ", ".join(f"{name} {rate:g}" for name, rate in run.rates.items())
     return _section(

@@ -13,7 +13,7 @@ from skyweave.downstream.labels.sample import Label, LabelledSample
 
 
 class ChangeDetection(ExclusiveClassTask):
-    """One class a pixel, of two dates; the first class is no change."""
+    """Predicts one class for each pixel of two dates; the first class is no change."""
 
     kind = "change"
     label_kind = ClassMask()

@@ -14,7 +14,7 @@ from skyweave.downstream.scoring.confusion import table_accuracy
 
 
 class Classification(ExclusiveClassTask):
-    """One class an image."""
+    """Predicts one class of several for an image."""
 
     kind = "classification"
     label_kind = ClassLabel()

@@ -12,16 +12,16 @@ from skyweave.downstream.finetuning.models.detection_head import BOX_CHANNELS, d
 from skyweave.downstream.finetuning.tasks.base import Prediction, Task
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting
 from skyweave.downstream.finetuning.tasks.drawing import draw_boxes
-from skyweave.downstream.labels.kinds.boxes import Boxes
+from skyweave.downstream.labels.kinds.boxes import BoxLabel
 from skyweave.downstream.labels.sample import Label, LabelledSample
 from skyweave.downstream.scoring.average_precision import box_average_precision
 
 
 class Detection(Task):
-    """Boxes in pixels, with a class."""
+    """Predicts boxes in pixels, each with a class and a score."""
 
     kind = "detection"
-    label_kind = Boxes()
+    label_kind = BoxLabel()
     main_metric = "ap50"
     is_dense = True
     averages_outputs = False

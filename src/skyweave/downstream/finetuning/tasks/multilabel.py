@@ -21,7 +21,7 @@ THRESHOLD = 0.5
 
 
 class Multilabel(Task):
-    """Any number of classes an image: a sigmoid and binary cross-entropy for each."""
+    """Predicts any number of classes for an image: a sigmoid and binary cross-entropy for each."""
 
     kind = "multilabel"
     label_kind = MultiClassLabel()

@@ -18,7 +18,7 @@ from skyweave.downstream.labels.sample import Label, LabelledSample
 
 
 class Regression(Task):
-    """One number a pixel: squared error of standardised values."""
+    """Predicts one number for each pixel: squared error of standardised values."""
 
     kind = "regression"
     label_kind = ValueMask()
@@ -28,7 +28,7 @@ class Regression(Task):
 
     @property
     def num_outputs(self) -> int:
-        """Return 1; see `Task.num_outputs`."""
+        """Return 1, the value of a pixel; see `Task.num_outputs`."""
         return 1
 
     def class_weights(self, samples: Sequence[LabelledSample], weighting: ClassWeighting) -> Tensor | None:

@@ -14,7 +14,7 @@ from skyweave.downstream.scoring.confusion import table_mean_iou
 
 
 class Segmentation(ExclusiveClassTask):
-    """One class a pixel."""
+    """Predicts one class of several for each pixel."""
 
     kind = "segmentation"
     label_kind = ClassMask()

@@ -12,7 +12,7 @@ from skyweave.downstream.labels.readers.boxes import StoredBoxes
 from skyweave.downstream.labels.sample import Label
 
 
-class Boxes(LabelKind):
+class BoxLabel(LabelKind):
     """Boxes: (boxes, 5) float32 of left, top, right, bottom in pixels, and class index."""
 
     readers: ClassVar[tuple[str, ...]] = ("boxes",)

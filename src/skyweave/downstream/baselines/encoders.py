@@ -7,6 +7,7 @@ point). Both give one map; their head is the one that the frozen backbone gets.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from skyweave.backbone import Features
 from skyweave.backbone.backbone import MAX_DEVIATIONS
@@ -25,6 +26,7 @@ class Baseline(nn.Module):
         patch_size: pixels per patch side where none is asked for.
     """
 
+    @override
     def __init__(self, patch_size: int = DEFAULT_PATCH_SIZE) -> None:
         super().__init__()
         self.patch_size = patch_size
@@ -64,7 +66,7 @@ class BandStatistics(Baseline):
     """Mean and standard deviation of each band over a patch's valid pixels."""
 
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
-        """Return means, then standard deviations of the bands; see `Baseline.features`."""
+        # means, then standard deviations of the bands
         share = functional.avg_pool2d(valid.to(values), size).clamp(min=1e-6)
         mean = functional.avg_pool2d(values, size) / share
         square = functional.avg_pool2d(values**2, size) / share
@@ -80,12 +82,13 @@ class RandomConvolutions(Baseline):
         seed: of the filters.
     """
 
+    @override
     def __init__(self, patch_size: int = DEFAULT_PATCH_SIZE, filters: int = 128, seed: int = 0) -> None:
         super().__init__(patch_size)
         self.filters, self.seed = filters, seed
 
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
-        """Return the positive, then the negative part of each response; see `Baseline.features`."""
+        # the positive, then the negative part of each response
         bands = values.shape[1]
         generator = torch.Generator().manual_seed(self.seed * 1009 + bands)
         weight = torch.randn(self.filters, bands, 5, 5, generator=generator).to(values) / (25 * bands) ** 0.5

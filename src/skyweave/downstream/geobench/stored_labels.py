@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.geobench.hdf5 import dataset_name, read_dataset
@@ -30,6 +31,7 @@ class StoredLabel(ABC):
     is_mask: ClassVar[bool] = False
     mixes_classes: ClassVar[bool] = True
 
+    @override
     @abstractmethod
     def read(self, file: "h5py.File", description: dict[str, Any], path: Path) -> Label:
         """Return the label of a sample.
@@ -86,7 +88,7 @@ class StoredClass(StoredLabel):
     mixes_classes = False
 
     def read(self, file: "h5py.File", description: dict[str, Any], path: Path) -> Label:
-        """Return the class; see `StoredLabel.read`."""
+        # the class
         value = _described_label(description, path)
         if isinstance(value, int):
             return value
@@ -95,16 +97,19 @@ class StoredClass(StoredLabel):
             raise DataError(f"{path}: its label is no class number")
         return int(numbers[0])
 
+    @override
     def fabricate(self, class_mask: np.ndarray, num_classes: int) -> Label:
-        """Return the class of the first pixel; see `StoredLabel.fabricate`."""
+        # the class of the first pixel
         return int(class_mask[0, 0])
 
+    @override
     def class_shares(self, label: Label, num_classes: int) -> list[float]:
-        """Return 1 for the class; see `StoredLabel.class_shares`."""
+        # 1 for the class
         return [float(number == label) for number in range(num_classes)]
 
+    @override
     def specification(self, classes: Sequence[str], ground_sample_distance: float) -> PickledObject:
-        """Return the benchmark's record of classes; see `StoredLabel.specification`."""
+        # the benchmark's record of classes
         state = {"n_classes": len(classes), "_class_names": list(classes)}
         return PickledObject("geobench.label.Classification", (), state)
 
@@ -112,24 +117,28 @@ class StoredClass(StoredLabel):
 class StoredMultiLabel(StoredLabel):
     """A row of yes and no in the description: any number of classes an image."""
 
+    @override
     def read(self, file: "h5py.File", description: dict[str, Any], path: Path) -> Label:
-        """Return (classes,) bool; see `StoredLabel.read`."""
+        # (classes,) bool
         numbers = _whole_numbers(_described_label(description, path), "row of yes and no", path)
         if not np.isin(numbers, (0, 1)).all():
             others = sorted(set(numbers.tolist()) - {0, 1})[:5]
             raise DataError(f"{path}: its label holds {others}; 0 and 1 are expected")
         return numbers.astype(bool)
 
+    @override
     def fabricate(self, class_mask: np.ndarray, num_classes: int) -> Label:
-        """Return which classes any pixel has; see `StoredLabel.fabricate`."""
+        # which classes any pixel has
         return np.isin(np.arange(num_classes), class_mask)
 
+    @override
     def class_shares(self, label: Label, num_classes: int) -> list[float]:
-        """Return 1 for every class that is there; see `StoredLabel.class_shares`."""
+        # 1 for every class that is there
         return [float(present) for present in np.asarray(label)]
 
+    @override
     def specification(self, classes: Sequence[str], ground_sample_distance: float) -> PickledObject:
-        """Return the benchmark's record of classes; see `StoredLabel.specification`."""
+        # the benchmark's record of classes
         state = {"n_classes": len(classes), "class_name": list(classes)}
         return PickledObject("geobench.label.MultiLabelClassification", (), state)
 
@@ -139,8 +148,9 @@ class StoredClassMask(StoredLabel):
 
     is_mask = True
 
+    @override
     def read(self, file: "h5py.File", description: dict[str, Any], path: Path) -> Label:
-        """Return (rows, columns) int64; see `StoredLabel.read`."""
+        # (rows, columns) int64
         mask = read_dataset(file, dataset_name(file, MASK_DATASET, path), path)
         if mask.ndim != 2:
             raise DataError(f"{path}: its mask has shape {mask.shape}; two dimensions are expected")
@@ -148,21 +158,25 @@ class StoredClassMask(StoredLabel):
             raise DataError(f"{path}: its mask holds fractions; class numbers are expected")
         return mask.astype(np.int64)
 
+    @override
     def without_classes(self, label: Label, left_out: Sequence[int]) -> Label:
-        """Return the mask with pixels of some classes ignored; see `StoredLabel.without_classes`."""
+        # the mask with pixels of some classes ignored
         return np.where(np.isin(label, left_out), IGNORE_INDEX, label)
 
+    @override
     def fabricate(self, class_mask: np.ndarray, num_classes: int) -> Label:
-        """Return the classes of the pixels; see `StoredLabel.fabricate`."""
+        # the classes of the pixels
         return class_mask
 
+    @override
     def class_shares(self, label: Label, num_classes: int) -> list[float]:
-        """Return the share of the pixels; see `StoredLabel.class_shares`."""
+        # the share of the pixels
         counts = np.bincount(np.asarray(label).ravel(), minlength=num_classes)
         return [float(share) for share in counts / counts.sum()]
 
+    @override
     def specification(self, classes: Sequence[str], ground_sample_distance: float) -> PickledObject:
-        """Return the benchmark's record of a mask; see `StoredLabel.specification`."""
+        # the benchmark's record of a mask
         state = {"name": MASK_DATASET, "alt_names": (), "spatial_resolution": ground_sample_distance}
         state |= {"n_classes": len(classes), "_class_names": list(classes)}
         return PickledObject("geobench.dataset.SegmentationClasses", (), state)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from skyweave.downstream.finetuning.models.encoder_features import EncodedMaps
 from skyweave.downstream.finetuning.models.heads import Head, HeadInputs, Standardise
@@ -20,15 +21,17 @@ class DenseHead(Head):
         patch: pixels per patch side.
     """
 
+    @override
     def __init__(self, channels: int, levels: int, patch: int) -> None:
         super().__init__()
         self.levels, self.patch = levels, patch
         self.scale = Standardise(channels * levels)
 
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
-        """Return (batch, levels * channels, rows, columns) of patches; see `Head.inputs`."""
+        # (batch, levels * channels, rows, columns) of patches
         return (encoded.side_by_side(),)
 
+    @override
     def to_pixels(self, maps: Tensor, shape: tuple[int, int], grid: torch.Size) -> Tensor:
         """Resample to pixels bilinearly; what was padded to whole patches is cut off.
 
@@ -60,7 +63,7 @@ class LinearDense(DenseHead):
         nn.init.zeros_(self.linear.bias)  # type: ignore[arg-type]
 
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """Return (batch, outputs, rows, columns) logits; see `Head.forward`."""
+        # (batch, outputs, rows, columns) logits
         return self.to_pixels(self.linear(self.scale(inputs[0])), shape, inputs[0].shape)
 
 
@@ -79,6 +82,7 @@ class Pyramid(DenseHead):
         width: channels inside.
     """
 
+    @override
     def __init__(self, channels: int, levels: int, patch: int, outputs: int, width: int = 64) -> None:
         super().__init__(channels, levels, patch)
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(levels))
@@ -91,7 +95,7 @@ class Pyramid(DenseHead):
         nn.init.normal_(self.output.weight, std=0.01)
 
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """Return (batch, outputs, rows, columns) logits; see `Head.forward`."""
+        # (batch, outputs, rows, columns) logits
         maps = self.scale(inputs[0]).chunk(self.levels, dim=1)
         laterals = [layer(values) for layer, values in zip(self.laterals, maps, strict=True)]
         merged = self.merge(torch.stack(laterals).sum(0))
@@ -118,6 +122,7 @@ class UPerNet(DenseHead):
         width: channels inside; 512 as published, fewer suffice for few labels.
     """
 
+    @override
     def __init__(self, channels: int, levels: int, patch: int, outputs: int, width: int = 64) -> None:
         super().__init__(channels, levels, patch)
         self.used = min(4, levels)
@@ -131,7 +136,7 @@ class UPerNet(DenseHead):
         nn.init.normal_(self.output.weight, std=0.01)
 
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """Return (batch, outputs, rows, columns) logits; see `Head.forward`."""
+        # (batch, outputs, rows, columns) logits
         maps = self.scale(inputs[0]).chunk(self.levels, dim=1)[-self.used :]
         scaled = [layer(values) for layer, values in zip(self.rescale, maps, strict=True)]
         top = scaled[-1]

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from skyweave.downstream.finetuning.models.encoder_features import EncodedMaps
 
@@ -24,6 +25,7 @@ class Head(nn.Module, ABC):
 
     scale: "Standardise"
 
+    @override
     @abstractmethod
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
         """Return the tensors (batch, ...) that `forward` reads.
@@ -104,7 +106,7 @@ class LinearPooled(Head):
         nn.init.zeros_(self.linear.bias)
 
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
-        """Return (batch, 2 * channels) mean and standard deviation over valid patches; see `Head.inputs`."""
+        # (batch, 2 * channels) mean and standard deviation over valid patches
         values = encoded.side_by_side().flatten(2)
         weight = encoded.valid.flatten(1).unsqueeze(1).to(values.dtype)
         count = weight.sum(-1).clamp(min=1)
@@ -112,8 +114,9 @@ class LinearPooled(Head):
         variance = ((values - mean.unsqueeze(-1)) * weight).square().sum(-1) / count
         return (torch.cat([mean, (variance + 1e-8).sqrt()], dim=1),)  # a root of zero has no gradient
 
+    @override
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """Return (batch, outputs) logits; see `Head.forward`."""
+        # (batch, outputs) logits
         logits: Tensor = self.linear(self.scale(inputs[0]))
         return logits
 
@@ -129,6 +132,7 @@ class AttentivePooled(Head):
         heads: of the attention.
     """
 
+    @override
     def __init__(self, channels: int, outputs: int, width: int = 64, queries: int = 4, heads: int = 4) -> None:
         super().__init__()
         self.scale = Standardise(channels)
@@ -139,12 +143,13 @@ class AttentivePooled(Head):
         self.linear = nn.Linear(queries * width, outputs)
 
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
-        """Return the patches (batch, channels, number) and which are valid (batch, number); see `Head.inputs`."""
+        # the patches (batch, channels, number) and which are valid (batch, number)
         valid = encoded.valid.flatten(1)
         return encoded.side_by_side().flatten(2), valid | ~valid.any(1, keepdim=True)
 
+    @override
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
-        """Return (batch, outputs) logits; see `Head.forward`."""
+        # (batch, outputs) logits
         logits: Tensor = self.linear(self.norm(self._attend(inputs, False)[0].flatten(1)))
         return logits
 

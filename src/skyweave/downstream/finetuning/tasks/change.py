@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.observation import Observation
 from skyweave.downstream.finetuning.tasks.base import Prediction
@@ -21,8 +22,9 @@ class ChangeDetection(ExclusiveClassTask):
     is_dense = True
     num_dates = 2
 
+    @override
     def scores(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
-        """Return mean F1 and intersection over union of the classes of change, and accuracy; see `Task.scores`."""
+        # mean F1 and intersection over union of the classes of change, and accuracy
         scores = self.score_classes(predictions, samples)
         return {
             "change_f1": float(scores.f1[1:].mean()),
@@ -30,6 +32,7 @@ class ChangeDetection(ExclusiveClassTask):
             "accuracy": scores.accuracy,
         }
 
+    @override
     def draw(self, observation: Observation, label: Label, reference: Label) -> tuple[np.ndarray, str]:
-        """Return the mask in the colours of its classes; see `Task.draw`."""
+        # the mask in the colours of its classes
         return colour_classes(np.asarray(label)), ""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
@@ -20,8 +21,9 @@ class Classification(ExclusiveClassTask):
     label_kind = ClassLabel()
     main_metric = "accuracy"
 
+    @override
     def scores(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
-        """Return accuracy, balanced accuracy and macro F1; see `Task.scores`."""
+        # accuracy, balanced accuracy and macro F1
         scores = self.score_classes(predictions, samples)
         return {
             "accuracy": scores.accuracy,
@@ -29,12 +31,14 @@ class Classification(ExclusiveClassTask):
             "macro_f1": scores.macro_f1,
         }
 
+    @override
     def resampled_scores(
         self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample], weights: np.ndarray
     ) -> np.ndarray:
-        """Return the accuracy of weighted samples; see `Task.resampled_scores`."""
+        # the accuracy of weighted samples
         return table_accuracy(self.weighted_tables(predictions, samples, weights))
 
+    @override
     def draw(self, observation: Observation, label: Label, reference: Label) -> tuple[np.ndarray, str]:
-        """Return the image with the name of the class; see `Task.draw`."""
+        # the image with the name of the class
         return true_color_image(observation), f": {self.classes[int(label)]}"

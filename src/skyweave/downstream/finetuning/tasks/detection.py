@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from typing_extensions import override
 
 from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
@@ -27,36 +28,43 @@ class Detection(Task):
     averages_outputs = False
     min_classes = 1
 
+    @override
     @property
     def num_outputs(self) -> int:
-        """Return a heatmap for each class, and offset and size; see `Task.num_outputs`."""
+        # a heatmap for each class, and offset and size
         return len(self.classes) + BOX_CHANNELS
 
+    @override
     def class_weights(self, samples: Sequence[LabelledSample], weighting: ClassWeighting) -> Tensor | None:
-        """Return None, for the focal loss weighs itself; see `Task.class_weights`."""
+        # none, for the focal loss weighs itself
         return None
 
+    @override
     def collate(self, targets: Sequence[Tensor]) -> Any:
-        """Return a list, since images have different numbers of boxes; see `Task.collate`."""
+        # a list, since images have different numbers of boxes
         return list(targets)
 
+    @override
     def loss(
         self, logits: Tensor, targets: Any, class_weights: Tensor | None = None, dice_weight: float = 0.0
     ) -> Tensor:
-        """Compute the focal loss of the heatmaps, and errors of offsets and sizes; see `Task.loss`."""
+        # compute the focal loss of the heatmaps, and errors of offsets and sizes
         return detection_loss(logits.float(), targets)
 
+    @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
-        """Return the boxes at the peaks of the heatmaps; see `Task.decode`."""
+        # the boxes at the peaks of the heatmaps
         return [Prediction(boxes) for boxes in decode_boxes(probabilities)]
 
+    @override
     def scores(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
-        """Return average precision at an overlap of 0.5; see `Task.scores`."""
+        # average precision at an overlap of 0.5
         boxes = [np.asarray(sample.label) for sample in samples]
         predicted = [prediction.label for prediction in predictions]
         return {"ap50": box_average_precision(predicted, boxes, len(self.classes))}
 
+    @override
     def draw(self, observation: Observation, label: Label, reference: Label) -> tuple[np.ndarray, str]:
-        """Return the image with outlines of the boxes; see `Task.draw`."""
+        # the image with outlines of the boxes
         boxes = np.asarray(label)
         return draw_boxes(true_color_image(observation), boxes), f" ({len(boxes)} boxes)"

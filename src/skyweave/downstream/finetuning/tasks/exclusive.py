@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from skyweave.downstream.finetuning.tasks.base import ClassTable, Prediction, Task
 from skyweave.downstream.finetuning.tasks.losses import dice_loss, masked_cross_entropy
@@ -16,26 +17,31 @@ from skyweave.downstream.scoring.confusion import ExclusiveClassScores, class_sc
 class ExclusiveClassTask(Task):
     """One class of several, of an image or of each pixel: softmax and cross-entropy."""
 
+    @override
     def target(self, sample: LabelledSample) -> Tensor:
-        """Return class indices, int64; see `Task.target`."""
+        # class indices, int64
         return torch.from_numpy(np.asarray(sample.label).astype(np.int64))
 
+    @override
     def loss(
         self, logits: Tensor, targets: Any, class_weights: Tensor | None = None, dice_weight: float = 0.0
     ) -> Tensor:
-        """Compute cross-entropy, and the Dice loss of dense tasks beside it; see `Task.loss`."""
+        # compute cross-entropy, and the Dice loss of dense tasks beside it
         logits = logits.float()
         entropy = masked_cross_entropy(logits, targets, class_weights)
         return entropy + dice_weight * dice_loss(logits, targets) if dice_weight and self.is_dense else entropy
 
+    @override
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the softmax over the classes; see `Task.probabilities`."""
+        # the softmax over the classes
         return logits.float().softmax(1)
 
+    @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
-        """Return the most probable class; see `Task.decode`."""
+        # the most probable class
         return [Prediction(values.argmax(0), values) for values in probabilities.float().cpu().numpy()]
 
+    @override
     def score_classes(
         self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]
     ) -> ExclusiveClassScores:
@@ -62,7 +68,7 @@ class ExclusiveClassTask(Task):
         return confusion_tables([prediction.label for prediction in predictions], labels, len(self.classes))
 
     def class_table(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> ClassTable:
-        """Return scores and confusion by class; see `Task.class_table`."""
+        # scores and confusion by class
         table = self.confusion_tables(predictions, samples).sum(0)
         rows = [
             (line.name, line.labels, (line.precision, line.recall, line.f1, line.iou))

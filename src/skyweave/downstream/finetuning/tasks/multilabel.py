@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import override
 
 from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
@@ -28,26 +29,31 @@ class Multilabel(Task):
     main_metric = "micro_map"
     min_classes = 1
 
+    @override
     def class_weights(self, samples: Sequence[LabelledSample], weighting: ClassWeighting) -> Tensor | None:
-        """Return weights of positive labels; see `Task.class_weights`."""
+        # weights of positive labels
         return positive_weights(self.class_counts(samples), len(samples), weighting)
 
+    @override
     def loss(
         self, logits: Tensor, targets: Any, class_weights: Tensor | None = None, dice_weight: float = 0.0
     ) -> Tensor:
-        """Compute binary cross-entropy; see `Task.loss`."""
+        # compute binary cross-entropy
         return functional.binary_cross_entropy_with_logits(logits.float(), targets, pos_weight=class_weights)
 
+    @override
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the sigmoid of each class; see `Task.probabilities`."""
+        # the sigmoid of each class
         return logits.float().sigmoid()
 
+    @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
-        """Return the classes of probability 0.5 and more; see `Task.decode`."""
+        # the classes of probability 0.5 and more
         return [Prediction(values >= THRESHOLD, values) for values in probabilities.float().cpu().numpy()]
 
+    @override
     def scores(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
-        """Return micro-averaged average precision and F1, and macro F1; see `Task.scores`."""
+        # micro-averaged average precision and F1, and macro F1
         from torchmetrics.functional.classification import multilabel_average_precision, multilabel_f1_score
 
         probabilities = torch.from_numpy(_probabilities(predictions))
@@ -59,14 +65,16 @@ class Multilabel(Task):
             "macro_f1": float(multilabel_f1_score(probabilities, truth, count, average="macro")),
         }
 
+    @override
     def resampled_scores(
         self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample], weights: np.ndarray
     ) -> np.ndarray:
-        """Return micro-averaged average precision of weighted samples; see `Task.resampled_scores`."""
+        # micro-averaged average precision of weighted samples
         return micro_average_precision(_probabilities(predictions), _labels(samples), weights)
 
+    @override
     def class_table(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> ClassTable:
-        """Return precision, recall and F1 by class; see `Task.class_table`."""
+        # precision, recall and F1 by class
         truth, predicted = _labels(samples), np.stack([prediction.label for prediction in predictions])
         rows = []
         for name, true, positive in zip(self.classes, truth.T, predicted.T, strict=True):
@@ -75,8 +83,9 @@ class Multilabel(Task):
             rows.append((name, labels, (hits / max(1, positives), hits / max(1, labels), f1)))
         return ClassTable(("precision", "recall", "F1"), rows)
 
+    @override
     def draw(self, observation: Observation, label: Label, reference: Label) -> tuple[np.ndarray, str]:
-        """Return the image with the names of its classes; see `Task.draw`."""
+        # the image with the names of its classes
         names = [name for name, present in zip(self.classes, np.asarray(label), strict=True) if present]
         return true_color_image(observation), f": {', '.join(names) or 'nothing'}"
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
@@ -26,40 +27,47 @@ class Regression(Task):
     is_dense = True
     min_classes = 0
 
+    @override
     @property
     def num_outputs(self) -> int:
-        """Return 1, the value of a pixel; see `Task.num_outputs`."""
+        # 1, the value of a pixel
         return 1
 
+    @override
     def class_weights(self, samples: Sequence[LabelledSample], weighting: ClassWeighting) -> Tensor | None:
-        """Return None, for there are no classes; see `Task.class_weights`."""
+        # none, for there are no classes
         return None
 
+    @override
     def target_statistics(self, samples: Sequence[LabelledSample]) -> tuple[float, float]:
-        """Return mean and standard deviation of all pixels with a value; see `Task.target_statistics`."""
+        # mean and standard deviation of all pixels with a value
         values = np.concatenate([np.asarray(sample.label, np.float64)[np.isfinite(sample.label)] for sample in samples])
         if not len(values):
             raise DataError(f"{self.name}: no training pixel has a value; check the masks")
         return float(values.mean()), max(float(values.std()), 1e-6)
 
+    @override
     def standardise(self, targets: Any, mean: Tensor, std: Tensor) -> Any:
-        """Return targets with mean 0 and standard deviation 1; see `Task.standardise`."""
+        # targets with mean 0 and standard deviation 1
         return (targets - mean) / std
 
+    @override
     def loss(
         self, logits: Tensor, targets: Any, class_weights: Tensor | None = None, dice_weight: float = 0.0
     ) -> Tensor:
-        """Compute the mean squared error; see `Task.loss`."""
+        # compute the mean squared error
         return masked_squared_error(logits.float()[:, 0], targets)
 
+    @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
-        """Return values in the units of the labels; see `Task.decode`."""
+        # values in the units of the labels
         return [
             Prediction((values[0] * std + mean).astype(np.float32)) for values in probabilities.float().cpu().numpy()
         ]
 
+    @override
     def scores(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
-        """Return R2, and mean absolute and root mean squared error; see `Task.scores`."""
+        # R2, and mean absolute and root mean squared error
         from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
 
         predicted_values, true_values = [], []
@@ -77,6 +85,7 @@ class Regression(Task):
             "rmse": float(mean_squared_error(predicted, truth, squared=False)),
         }
 
+    @override
     def draw(self, observation: Observation, label: Label, reference: Label) -> tuple[np.ndarray, str]:
-        """Return the values in grey, in the range of the true ones; see `Task.draw`."""
+        # the values in grey, in the range of the true ones
         return grey_values(np.asarray(label), np.asarray(reference))

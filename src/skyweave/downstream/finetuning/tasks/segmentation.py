@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.observation import Observation
 from skyweave.downstream.finetuning.tasks.base import Prediction
@@ -21,17 +22,20 @@ class Segmentation(ExclusiveClassTask):
     main_metric = "miou"
     is_dense = True
 
+    @override
     def scores(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> dict[str, float]:
-        """Return mean intersection over union, accuracy and macro F1; see `Task.scores`."""
+        # mean intersection over union, accuracy and macro F1
         scores = self.score_classes(predictions, samples)
         return {"miou": scores.mean_iou, "accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
 
+    @override
     def resampled_scores(
         self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample], weights: np.ndarray
     ) -> np.ndarray:
-        """Return the mean intersection over union of weighted samples; see `Task.resampled_scores`."""
+        # the mean intersection over union of weighted samples
         return table_mean_iou(self.weighted_tables(predictions, samples, weights))
 
+    @override
     def draw(self, observation: Observation, label: Label, reference: Label) -> tuple[np.ndarray, str]:
-        """Return the mask in the colours of its classes; see `Task.draw`."""
+        # the mask in the colours of its classes
         return colour_classes(np.asarray(label)), ""

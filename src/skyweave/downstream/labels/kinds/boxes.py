@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import LabelConfig
@@ -18,15 +19,17 @@ class BoxLabel(LabelKind):
     readers: ClassVar[tuple[str, ...]] = ("boxes",)
     may_be_empty = True
 
+    @override
     def parse(self, stored: StoredBoxes, config: LabelConfig, source: str) -> Label:
-        """Return the boxes with the indices of their classes; see `LabelKind.parse`."""
+        # the boxes with the indices of their classes
         names = config.class_names
         classes = [0 if name is None else class_index(name, names, f"{source}: box") for name in stored.classes]
         column = np.array(classes, np.float32).reshape(-1, 1)
         return np.concatenate([stored.corners, column], axis=1)
 
+    @override
     def check(self, label: np.ndarray, num_classes: int, shape: tuple[int, int], where: str) -> None:
-        """Check that boxes are finite, have an area and a class; see `LabelKind.check`."""
+        # that boxes are finite, have an area and a class
         if label.ndim != 2 or label.shape[1] != 5 or not np.isfinite(label).all():
             raise DataError(
                 f"{where}: boxes have shape {label.shape}; give finite (boxes, 5): left, top, right, bottom, class"
@@ -36,12 +39,14 @@ class BoxLabel(LabelKind):
                 f"{where}: a box has no area, or a class outside 0 to {num_classes - 1}; correct or leave it out"
             )
 
+    @override
     def class_counts(self, label: Label, num_classes: int) -> np.ndarray:
-        """Return the boxes of each class; see `LabelKind.class_counts`."""
+        # the boxes of each class
         return np.bincount(np.asarray(label)[:, 4].astype(int), minlength=num_classes)
 
+    @override
     def dihedral(self, label: Label, shape: tuple[int, int], mirrored: bool, quarter_turns: int) -> Label:
-        """Return the boxes of the mirrored and turned image; see `LabelKind.dihedral`."""
+        # the boxes of the mirrored and turned image
         return dihedral_boxes(np.asarray(label), shape, mirrored, quarter_turns)
 
 

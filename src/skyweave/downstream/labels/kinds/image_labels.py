@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import LabelConfig
@@ -18,17 +19,20 @@ class ClassLabel(LabelKind):
     readers: ClassVar[tuple[str, ...]] = ("folder", "pattern", "csv")
     is_exclusive = True
 
+    @override
     def parse(self, stored: str, config: LabelConfig, source: str) -> Label:
-        """Return the index of the class that is named; see `LabelKind.parse`."""
+        # the index of the class that is named
         return class_index(stored, config.class_names, source)
 
+    @override
     def check(self, label: np.ndarray, num_classes: int, shape: tuple[int, int], where: str) -> None:
-        """Check that the label is an index of a class; see `LabelKind.check`."""
+        # that the label is an index of a class
         if label.shape != () or not 0 <= int(label) < num_classes:
             raise DataError(f"{where}: label {label.tolist()!r} is no class; use 0 to {num_classes - 1}")
 
+    @override
     def class_counts(self, label: Label, num_classes: int) -> np.ndarray:
-        """Return 1 for the label's class; see `LabelKind.class_counts`."""
+        # 1 for the label's class
         index = np.asarray(label)
         return np.bincount(index[index != IGNORE_INDEX].ravel(), minlength=num_classes)
 
@@ -38,19 +42,22 @@ class MultiClassLabel(LabelKind):
 
     readers: ClassVar[tuple[str, ...]] = ("csv", "folder", "pattern")
 
+    @override
     def parse(self, stored: str, config: LabelConfig, source: str) -> Label:
-        """Return which classes are named between semicolons; see `LabelKind.parse`."""
+        # which classes are named between semicolons
         names = [name.strip() for name in stored.split(CLASS_SEPARATOR) if name.strip()]
         indices = [class_index(name, config.class_names, source) for name in names]
         return np.isin(np.arange(len(config.class_names)), indices)
 
+    @override
     def check(self, label: np.ndarray, num_classes: int, shape: tuple[int, int], where: str) -> None:
-        """Check that there is yes or no for every class; see `LabelKind.check`."""
+        # that there is yes or no for every class
         if label.shape != (num_classes,) or label.dtype != bool:
             raise DataError(f"{where}: label has shape {label.shape} ({label.dtype}); give ({num_classes},) bool")
 
+    @override
     def class_counts(self, label: Label, num_classes: int) -> np.ndarray:
-        """Return 1 for every class that the image has; see `LabelKind.class_counts`."""
+        # 1 for every class that the image has
         return np.asarray(label).astype(float)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import LabelConfig
@@ -23,8 +24,9 @@ class ClassMask(LabelKind):
     is_exclusive = True
     needs_stored_values = True
 
+    @override
     def parse(self, stored: StoredMask, config: LabelConfig, source: str) -> Label:
-        """Return the class of each stored value; see `LabelKind.parse`."""
+        # the class of each stored value
         values = stored.values.astype(np.int64)
         check_stored_values(values, config, source)
         label = np.full(values.shape, IGNORE_INDEX, np.int64)
@@ -32,8 +34,9 @@ class ClassMask(LabelKind):
             label[values == value] = index
         return label
 
+    @override
     def check(self, label: np.ndarray, num_classes: int, shape: tuple[int, int], where: str) -> None:
-        """Check that the mask is of the image's size and of classes; see `LabelKind.check`."""
+        # that the mask is of the image's size and of classes
         check_mask_shape(label, shape, where)
         if label.size and (label.min() < IGNORE_INDEX or label.max() >= num_classes):
             wrong = sorted(set(np.unique(label).tolist()) - set(range(IGNORE_INDEX, num_classes)))[:5]
@@ -42,25 +45,30 @@ class ClassMask(LabelKind):
                 "a class as ignored"
             )
 
+    @override
     def class_counts(self, label: Label, num_classes: int) -> np.ndarray:
-        """Return the pixels of each class; see `LabelKind.class_counts`."""
+        # the pixels of each class
         mask = np.asarray(label)
         return np.bincount(mask[mask != IGNORE_INDEX].ravel(), minlength=num_classes)
 
+    @override
     def is_known(self, label: Label) -> bool:
-        """Return whether any pixel has a class; see `LabelKind.is_known`."""
+        # whether any pixel has a class
         return bool((np.asarray(label) != IGNORE_INDEX).any())
 
+    @override
     def without_classes(self, label: Label, left_out: np.ndarray) -> Label:
-        """Return the mask with pixels of some classes ignored; see `LabelKind.without_classes`."""
+        # the mask with pixels of some classes ignored
         return np.where(np.isin(label, np.flatnonzero(left_out)), IGNORE_INDEX, label)
 
+    @override
     def without_pixels(self, label: Label, hidden: np.ndarray) -> Label:
-        """Return the mask with some pixels ignored; see `LabelKind.without_pixels`."""
+        # the mask with some pixels ignored
         return np.where(hidden, IGNORE_INDEX, label).astype(np.asarray(label).dtype)
 
+    @override
     def dihedral(self, label: Label, shape: tuple[int, int], mirrored: bool, quarter_turns: int) -> Label:
-        """Return the mask of the mirrored and turned image; see `LabelKind.dihedral`."""
+        # the mask of the mirrored and turned image
         return dihedral_image(np.asarray(label), mirrored, quarter_turns)
 
 
@@ -70,35 +78,41 @@ class ValueMask(LabelKind):
     readers: ClassVar[tuple[str, ...]] = ("mask",)
     per_pixel = True
 
+    @override
     def parse(self, stored: StoredMask, config: LabelConfig, source: str) -> Label:
-        """Return the stored numbers, NaN where there is none; see `LabelKind.parse`."""
+        # the stored numbers, NaN where there is none
         known = stored.valid if config.nodata is None else stored.valid & (stored.values != config.nodata)
         return np.where(known, stored.values, np.nan).astype(np.float32)
 
+    @override
     def check(self, label: np.ndarray, num_classes: int, shape: tuple[int, int], where: str) -> None:
-        """Check that the mask is of the image's size and not infinite; see `LabelKind.check`."""
+        # that the mask is of the image's size and not infinite
         check_mask_shape(label, shape, where)
         if np.isinf(label).any():
             raise DataError(f"{where}: the mask holds infinity; use NaN where a pixel has no value")
 
+    @override
     def stratification(self, labels: Sequence[Label], num_classes: int) -> np.ndarray:
-        """Return the quarter that each sample's mean is in; see `LabelKind.stratification`."""
+        # the quarter that each sample's mean is in
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a tile without any value has no mean
             means = np.array([np.nanmean(label) for label in labels])
         quarter = np.digitize(means, np.nanquantile(means, [0.25, 0.5, 0.75]))
         return np.asarray(np.eye(4)[quarter])
 
+    @override
     def is_known(self, label: Label) -> bool:
-        """Return whether any pixel has a value; see `LabelKind.is_known`."""
+        # whether any pixel has a value
         return bool(np.isfinite(np.asarray(label)).any())
 
+    @override
     def without_pixels(self, label: Label, hidden: np.ndarray) -> Label:
-        """Return the mask with some pixels unknown; see `LabelKind.without_pixels`."""
+        # the mask with some pixels unknown
         return np.where(hidden, np.nan, label).astype(np.asarray(label).dtype)
 
+    @override
     def dihedral(self, label: Label, shape: tuple[int, int], mirrored: bool, quarter_turns: int) -> Label:
-        """Return the mask of the mirrored and turned image; see `LabelKind.dihedral`."""
+        # the mask of the mirrored and turned image
         return dihedral_image(np.asarray(label), mirrored, quarter_turns)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import LabelConfig
@@ -30,13 +31,14 @@ class BoxReader(LabelReader):
 
     needs_files = True
 
+    @override
     def __init__(self, config: LabelConfig, root: Path, name_pattern: str | None = None) -> None:
         super().__init__(config, root, name_pattern)
         columns = [*config.box_columns, *([config.label_column] if config.label_column else [])]
         self._rows = read_table(root / (config.files or ""), config.file_column, columns)
 
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredBoxes:
-        """Return the boxes whose centre lies in the window, cut to it; see `LabelReader.read`."""
+        # the boxes whose centre lies in the window, cut to it
         corners: list[list[float]] = []
         classes: list[str | None] = []
         for row in self._rows[path.stem]:
@@ -47,8 +49,9 @@ class BoxReader(LabelReader):
         boxes = StoredBoxes(np.array(corners, np.float32).reshape(-1, 4), classes)
         return boxes if window is None else _cut(boxes, window)
 
+    @override
     def column_value(self, path: Path, column: str) -> str | None:
-        """Return a cell of the image's first row; see `LabelReader.column_value`."""
+        # a cell of the image's first row
         rows = self._rows.get(path.stem)
         return rows[0].get(column) if rows else None
 

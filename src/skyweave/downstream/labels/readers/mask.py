@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.readers.base import LabelReader
@@ -30,8 +31,9 @@ class MaskReader(LabelReader):
 
     needs_files = True
 
+    @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredMask:
-        """Return the mask of an image or of a window of it; see `LabelReader.read`."""
+        # the mask of an image or of a window of it
         mask = _read_first_band(self.mask_path(path))
         if mask.values.shape != shape:
             rows, columns = mask.values.shape
@@ -45,8 +47,9 @@ class MaskReader(LabelReader):
         part = (slice(top, top + rows), slice(left, left + columns))
         return StoredMask(mask.values[part], mask.valid[part])
 
+    @override
     def source(self, path: Path) -> str:
-        """Return the mask's path; see `LabelReader.source`."""
+        # the mask's path
         return str(self.mask_path(path))
 
     def mask_path(self, path: Path) -> Path:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from typing_extensions import override
+
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.readers.base import LabelReader
@@ -15,10 +17,12 @@ DEFAULT_LABEL_COLUMN = "label"
 class FolderReader(LabelReader):
     """The label is the name of the image's folder."""
 
+    @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> str:
-        """Return the name of the folder; see `LabelReader.read`."""
+        # the name of the folder
         return path.parent.name
 
+    @override
     def _is_stored(self, path: Path) -> bool:
         return True
 
@@ -28,15 +32,17 @@ class PatternReader(LabelReader):
 
     @classmethod
     def check_config(cls, config: LabelConfig) -> None:
-        """Check that the pattern has its group; see `LabelReader.check_config`."""
+        # that the pattern has its group
         if "(?P<label>" not in (config.pattern or ""):
             raise ConfigError("labels of kind 'pattern' need a `pattern` with a group named label: (?P<label>...)")
 
+    @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> str:
-        """Return what the group captures; see `LabelReader.read`."""
+        # what the group captures
         match = self._match(path)
         return match["label"] if match else ""
 
+    @override
     def _is_stored(self, path: Path) -> bool:
         return self._match(path) is not None
 
@@ -55,11 +61,12 @@ class TableReader(LabelReader):
         self._rows = read_table(root / (config.files or ""), config.file_column, [self._column])
 
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> str:
-        """Return the cell of the image's first row; see `LabelReader.read`."""
+        # the cell of the image's first row
         return self._rows[path.stem][0][self._column] or ""
 
+    @override
     def column_value(self, path: Path, column: str) -> str | None:
-        """Return another cell of the image's first row; see `LabelReader.column_value`."""
+        # another cell of the image's first row
         rows = self._rows.get(path.stem)
         return rows[0].get(column) if rows else None
 

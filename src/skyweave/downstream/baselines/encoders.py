@@ -26,7 +26,6 @@ class Baseline(nn.Module):
         patch_size: pixels per patch side where none is asked for.
     """
 
-    @override
     def __init__(self, patch_size: int = DEFAULT_PATCH_SIZE) -> None:
         super().__init__()
         self.patch_size = patch_size
@@ -65,6 +64,7 @@ class Baseline(nn.Module):
 class BandStatistics(Baseline):
     """Mean and standard deviation of each band over a patch's valid pixels."""
 
+    @override
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
         # means, then standard deviations of the bands
         share = functional.avg_pool2d(valid.to(values), size).clamp(min=1e-6)
@@ -82,11 +82,11 @@ class RandomConvolutions(Baseline):
         seed: of the filters.
     """
 
-    @override
     def __init__(self, patch_size: int = DEFAULT_PATCH_SIZE, filters: int = 128, seed: int = 0) -> None:
         super().__init__(patch_size)
         self.filters, self.seed = filters, seed
 
+    @override
     def features(self, values: Tensor, valid: Tensor, size: int) -> Tensor:
         # the positive, then the negative part of each response
         bands = values.shape[1]

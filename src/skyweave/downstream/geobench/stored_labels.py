@@ -31,7 +31,6 @@ class StoredLabel(ABC):
     is_mask: ClassVar[bool] = False
     mixes_classes: ClassVar[bool] = True
 
-    @override
     @abstractmethod
     def read(self, file: "h5py.File", description: dict[str, Any], path: Path) -> Label:
         """Return the label of a sample.
@@ -87,6 +86,7 @@ class StoredClass(StoredLabel):
 
     mixes_classes = False
 
+    @override
     def read(self, file: "h5py.File", description: dict[str, Any], path: Path) -> Label:
         # the class
         value = _described_label(description, path)

@@ -1,4 +1,4 @@
-"""Pickles of unknown senders as plain data: the file is read instruction by instruction, and nothing it names is called.
+"""Pickles of unknown senders as plain data: the file is read instruction by instruction, and nothing in it is called.
 
 GEO-Bench keeps labels and band descriptions in pickles. Python's own reader imports and calls whatever a pickle names,
 so opening a downloaded sample could run anything. Here the standard library only splits the bytes into instructions

@@ -21,17 +21,16 @@ class DenseHead(Head):
         patch: pixels per patch side.
     """
 
-    @override
     def __init__(self, channels: int, levels: int, patch: int) -> None:
         super().__init__()
         self.levels, self.patch = levels, patch
         self.scale = Standardise(channels * levels)
 
+    @override
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
         # (batch, levels * channels, rows, columns) of patches
         return (encoded.side_by_side(),)
 
-    @override
     def to_pixels(self, maps: Tensor, shape: tuple[int, int], grid: torch.Size) -> Tensor:
         """Resample to pixels bilinearly; what was padded to whole patches is cut off.
 
@@ -62,6 +61,7 @@ class LinearDense(DenseHead):
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)  # type: ignore[arg-type]
 
+    @override
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
         # (batch, outputs, rows, columns) logits
         return self.to_pixels(self.linear(self.scale(inputs[0])), shape, inputs[0].shape)
@@ -82,7 +82,6 @@ class Pyramid(DenseHead):
         width: channels inside.
     """
 
-    @override
     def __init__(self, channels: int, levels: int, patch: int, outputs: int, width: int = 64) -> None:
         super().__init__(channels, levels, patch)
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for _ in range(levels))
@@ -94,6 +93,7 @@ class Pyramid(DenseHead):
         self.output = nn.Conv2d(widths[-1], outputs, 1)
         nn.init.normal_(self.output.weight, std=0.01)
 
+    @override
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
         # (batch, outputs, rows, columns) logits
         maps = self.scale(inputs[0]).chunk(self.levels, dim=1)
@@ -122,7 +122,6 @@ class UPerNet(DenseHead):
         width: channels inside; 512 as published, fewer suffice for few labels.
     """
 
-    @override
     def __init__(self, channels: int, levels: int, patch: int, outputs: int, width: int = 64) -> None:
         super().__init__(channels, levels, patch)
         self.used = min(4, levels)
@@ -135,6 +134,7 @@ class UPerNet(DenseHead):
         self.output = nn.Conv2d(width, outputs, 1)
         nn.init.normal_(self.output.weight, std=0.01)
 
+    @override
     def forward(self, inputs: HeadInputs, shape: tuple[int, int]) -> Tensor:
         # (batch, outputs, rows, columns) logits
         maps = self.scale(inputs[0]).chunk(self.levels, dim=1)[-self.used :]

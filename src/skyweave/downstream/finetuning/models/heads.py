@@ -25,7 +25,6 @@ class Head(nn.Module, ABC):
 
     scale: "Standardise"
 
-    @override
     @abstractmethod
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
         """Return the tensors (batch, ...) that `forward` reads.
@@ -105,6 +104,7 @@ class LinearPooled(Head):
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
 
+    @override
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
         # (batch, 2 * channels) mean and standard deviation over valid patches
         values = encoded.side_by_side().flatten(2)
@@ -132,7 +132,6 @@ class AttentivePooled(Head):
         heads: of the attention.
     """
 
-    @override
     def __init__(self, channels: int, outputs: int, width: int = 64, queries: int = 4, heads: int = 4) -> None:
         super().__init__()
         self.scale = Standardise(channels)
@@ -142,6 +141,7 @@ class AttentivePooled(Head):
         self.norm = nn.LayerNorm(queries * width)
         self.linear = nn.Linear(queries * width, outputs)
 
+    @override
     def inputs(self, encoded: EncodedMaps) -> HeadInputs:
         # the patches (batch, channels, number) and which are valid (batch, number)
         valid = encoded.valid.flatten(1)

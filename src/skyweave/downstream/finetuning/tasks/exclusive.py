@@ -41,7 +41,6 @@ class ExclusiveClassTask(Task):
         # the most probable class
         return [Prediction(values.argmax(0), values) for values in probabilities.float().cpu().numpy()]
 
-    @override
     def score_classes(
         self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]
     ) -> ExclusiveClassScores:
@@ -67,6 +66,7 @@ class ExclusiveClassTask(Task):
         labels = [np.asarray(sample.label) for sample in samples]
         return confusion_tables([prediction.label for prediction in predictions], labels, len(self.classes))
 
+    @override
     def class_table(self, predictions: Sequence[Prediction], samples: Sequence[LabelledSample]) -> ClassTable:
         # scores and confusion by class
         table = self.confusion_tables(predictions, samples).sum(0)

@@ -31,12 +31,12 @@ class BoxReader(LabelReader):
 
     needs_files = True
 
-    @override
     def __init__(self, config: LabelConfig, root: Path, name_pattern: str | None = None) -> None:
         super().__init__(config, root, name_pattern)
         columns = [*config.box_columns, *([config.label_column] if config.label_column else [])]
         self._rows = read_table(root / (config.files or ""), config.file_column, columns)
 
+    @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredBoxes:
         # the boxes whose centre lies in the window, cut to it
         corners: list[list[float]] = []

@@ -22,7 +22,6 @@ class FolderReader(LabelReader):
         # the name of the folder
         return path.parent.name
 
-    @override
     def _is_stored(self, path: Path) -> bool:
         return True
 
@@ -30,6 +29,7 @@ class FolderReader(LabelReader):
 class PatternReader(LabelReader):
     """The label is the group ``label`` of a regular expression in the file name."""
 
+    @override
     @classmethod
     def check_config(cls, config: LabelConfig) -> None:
         # that the pattern has its group
@@ -42,7 +42,6 @@ class PatternReader(LabelReader):
         match = self._match(path)
         return match["label"] if match else ""
 
-    @override
     def _is_stored(self, path: Path) -> bool:
         return self._match(path) is not None
 
@@ -60,6 +59,7 @@ class TableReader(LabelReader):
         self._column = config.label_column or DEFAULT_LABEL_COLUMN
         self._rows = read_table(root / (config.files or ""), config.file_column, [self._column])
 
+    @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> str:
         # the cell of the image's first row
         return self._rows[path.stem][0][self._column] or ""

@@ -16,7 +16,8 @@ from mkdocs.structure.files import File, Files
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = "skyweave"
-HIDDEN_PACKAGES = {"skyweave.cli"}  # described by the page of the command line instead
+HIDDEN_PACKAGES = {"skyweave.cli"}  # these, and modules named command_*, are described by the page of the command line
+HIDDEN_MODULES = ("_", "command_")
 API_TITLE = "Python API"  # the entry in the nav of mkdocs.yml that the generated pages are put under
 COMMAND_LINE_PAGE = "reference/command-line.md"
 HELP_COLUMNS = 100
@@ -83,10 +84,8 @@ def render_command_line() -> str:
     columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(HELP_COLUMNS)  # argparse wraps to it
     try:
-        sections = [_help_section("skyweave", commands.build_parser(()), level=2)]
-        for name in commands.COMMANDS:
-            parser = _subparsers(commands.build_parser((name,)))[name]
-            sections += [_help_section(title, subparser, level) for title, subparser, level in _walk(name, parser)]
+        parser = commands.build_parser(commands.COMMANDS)
+        sections = [_help_section(title, found, level) for title, found, level in _walk(PACKAGE, parser)]
     finally:
         os.environ.pop("COLUMNS")
         if columns is not None:
@@ -95,11 +94,12 @@ def render_command_line() -> str:
 
 
 def _walk(
-    name: str, parser: argparse.ArgumentParser, level: int = 2
+    title: str, parser: argparse.ArgumentParser, level: int = 2
 ) -> Iterator[tuple[str, argparse.ArgumentParser, int]]:
-    yield f"skyweave {name}", parser, level
-    for child, subparser in _subparsers(parser).items():
-        yield from _walk(f"{name} {child}", subparser, level + 1)
+    """Yield a command and, depth first, its subcommands, each with the level of its heading."""
+    yield title, parser, level
+    for name, subparser in _subparsers(parser).items():
+        yield from _walk(f"{title} {name}", subparser, level + (title != PACKAGE))
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -125,7 +125,8 @@ def _subpackages(package: str) -> list[str]:
 
 
 def _modules(package: str) -> list[str]:
-    return sorted(file.stem for file in _folder(package).glob("*.py") if not file.stem.startswith("_"))
+    names = sorted(file.stem for file in _folder(package).glob("*.py"))
+    return [name for name in names if not name.startswith(HIDDEN_MODULES)]
 
 
 def _exported_names(package: str) -> list[str]:

@@ -5,7 +5,8 @@
     python benchmarks/alignment.py --data recordings -o runs/collaboration
 
 What each platform detects by itself is worked out once (the cache that benchmarks/collaboration.py trains on is used
-where it is there). Then the boxes of every peer are placed as a pose that is wrong for the whole flight would place them, and
+where it is there). Then the boxes of every peer are placed as a pose that is wrong for the whole flight would place
+them, and
 the corrected ground is compared with the true one every fifth frame.
 """
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-import skyweave
-from skyweave.backbone import Backbone, build_backbone
+from skyweave.backbone import Backbone, build_backbone, load_backbone
 from skyweave.downstream.probing import PreparedProbe, prepare_probe, run_probe
 from skyweave.pretraining.train import pretrain
 
@@ -93,7 +92,7 @@ def pretrained(data: Path, steps: int, seed: int, images: dict[str, int]) -> Bac
         "source_weights={}",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        return skyweave.load(pretrain(CONFIG, data, Path(folder), changes, progress=False))
+        return load_backbone(pretrain(CONFIG, data, Path(folder), changes, progress=False))
 
 
 def _print_table(scores: dict[tuple[str, str], list[float]]) -> None:

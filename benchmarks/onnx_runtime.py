@@ -85,7 +85,7 @@ def worker(arguments: argparse.Namespace) -> None:
 def pixels(arguments: argparse.Namespace, size: int) -> np.ndarray:
     sensor = get_sensor(arguments.sensor)
     noise = np.random.default_rng(0).standard_normal((arguments.batch, len(sensor), size, size)).astype(np.float32)
-    return noise * sensor.stds[:, None, None] + sensor.means[:, None, None]
+    return np.asarray(noise * sensor.stds[:, None, None] + sensor.means[:, None, None])
 
 
 def eager(arguments: argparse.Namespace) -> Callable[[np.ndarray], Any]:
@@ -96,7 +96,9 @@ def eager(arguments: argparse.Namespace) -> Callable[[np.ndarray], Any]:
     def run(images: np.ndarray) -> np.ndarray:
         values = torch.from_numpy(images)
         gsd = torch.full((len(images),), sensor.ground_sample_distance)
-        return backbone(SensorBatch(values, torch.ones_like(values, dtype=torch.bool), sensor, gsd)).dense().numpy()
+        return np.asarray(
+            backbone(SensorBatch(values, torch.ones_like(values, dtype=torch.bool), sensor, gsd)).dense().numpy()
+        )
 
     return run
 

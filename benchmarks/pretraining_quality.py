@@ -114,7 +114,8 @@ def _reference(args: argparse.Namespace, prepared: PreparedProbe, seed: int, ste
         tokens = torch.cat([(model.cls_token + model.pos_embed[:, :1]).expand(len(tokens), -1, -1), tokens], dim=1)
         for block in model.blocks:
             tokens = block(tokens)
-        return model.norm(tokens)[:, 1:]
+        features: torch.Tensor = model.norm(tokens)[:, 1:]
+        return features
 
     return features
 

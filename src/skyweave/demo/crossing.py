@@ -106,7 +106,7 @@ def _viewed_point(geometry: CameraGeometry, ground: Ground) -> np.ndarray:
     """(3,) where the middle of the picture meets the ground; below the camera where it does not."""
     ray = geometry.world_from_camera[:3, 2]
     depth = float(ground.depth(geometry.position, ray[None])[0])
-    return geometry.position + np.nan_to_num(depth) * ray
+    return np.asarray(geometry.position + np.nan_to_num(depth) * ray)
 
 
 def _enlarged(features: np.ndarray, seen: np.ndarray, colours: PrincipalComponents) -> np.ndarray:

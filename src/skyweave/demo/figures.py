@@ -83,7 +83,7 @@ def valid_pixels(observation: Observation) -> np.ndarray:
     Returns:
         (rows, columns) bool.
     """
-    return np.logical_and.reduce(observation.valid[composite_channels(observation.sensor)])
+    return np.asarray(np.logical_and.reduce(observation.valid[composite_channels(observation.sensor)]))
 
 
 def render_colour(

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from skyweave.core.geometry.outlines import name_colour
 
-SIZE, PANEL = (1120, 640), 320  # pixels of the picture, and of the panel on its right
+SIZE, PANEL = (1120, 640), 320  # pixels of the image, and of the panel on its right
 FINE = 2  # it is drawn so many times as large
 BACK, SIDE, RULE, TEXT, DIM = (16, 21, 28), (24, 32, 42), (44, 58, 74), (227, 234, 242), (147, 164, 184)
 PLATFORMS = ((108, 182, 255), (255, 180, 84), (126, 224, 129), (255, 138, 200), (200, 160, 255), (255, 224, 102))
@@ -23,8 +23,8 @@ def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None
     """Draw what `skyweave.fleet.sinks.dashboard.DashboardState.to_json` tells.
 
     Args:
-        state: of the fleet; the picture with the most boxes is shown.
-        jpeg: gives a camera's picture, by platform and channel.
+        state: of the fleet; the fused scene with the most boxes is shown.
+        jpeg: returns a camera's image, by platform and channel.
         size: (width, height) in pixels.
 
     Returns:
@@ -44,9 +44,9 @@ def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None
 
 
 def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str, size: tuple[int, int]) -> None:
-    picture = platforms[shown]
+    scene = platforms[shown]
     positions = {name: one["views"][0]["position"][:2] for name, one in platforms.items() if one["views"]}
-    corners = [box["centre"][:2] for box in picture["boxes"]] + list(positions.values())
+    corners = [box["centre"][:2] for box in scene["boxes"]] + list(positions.values())
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     scale = float(((np.array(size) - 2 * MARGIN * FINE) / np.maximum(high - low, 10.0)).min())
     middle = (low + high) / 2
@@ -64,11 +64,11 @@ def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str,
         for other in one["peer_frames"]:
             if name < other and other in positions and name in positions:
                 drawing.line(at([positions[name], positions[other]]), fill=(*LINK, 170), width=FINE)
-    for forecast in picture["forecasts"]:
+    for forecast in scene["forecasts"]:
         path = at(forecast["path"])
         for begin, end in zip(path[::2], path[1::2], strict=False):  # every other piece: dashed
             drawing.line([begin, end], fill=name_colour(forecast["category"]), width=FINE)
-    for box in picture["boxes"]:
+    for box in scene["boxes"]:
         outline = _footprint(box)
         drawing.polygon(at(outline), outline=name_colour(box["category"]), width=FINE + 1)
         drawing.line(at(outline[[0, 3]]), fill=name_colour(box["category"]), width=3 * FINE)
@@ -109,8 +109,14 @@ def _panel(
     for number, name in enumerate(names):
         y += 20
         one = state["platforms"][name]
-        heard = 8 * sum(one.get("rates", {}).values()) / 1000
-        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["peer_frames"]), f"{heard:.1f}")
+        received_kbit = 8 * sum(one.get("rates", {}).values()) / 1000
+        values = (
+            name,
+            f"{1000 * one['latency']:.0f} ms",
+            len(one["boxes"]),
+            len(one["peer_frames"]),
+            f"{received_kbit:.1f}",
+        )
         drawing.line([(left, y - 3), (image.width - 14, y - 3)], fill=RULE)
         drawing.ellipse([left, y + 3, left + 9, y + 12], fill=PLATFORMS[number % len(PLATFORMS)])
         for x, value in zip(columns, values, strict=True):
@@ -121,8 +127,8 @@ def _panel(
         data = jpeg(camera["platform"], camera["channel"])
         if data is None:
             continue
-        picture = Image.open(io.BytesIO(data)).convert("RGB")
-        picture = picture.resize((width, round(picture.height * width / picture.width)))
-        place = (left + (number % 2) * (width + 8), y + (number // 2) * (picture.height + 22))
-        image.paste(picture, place)
-        drawing.text((place[0], place[1] + picture.height + 2), camera["platform"], fill=DIM, font=small)
+        camera_image = Image.open(io.BytesIO(data)).convert("RGB")
+        camera_image = camera_image.resize((width, round(camera_image.height * width / camera_image.width)))
+        place = (left + (number % 2) * (width + 8), y + (number // 2) * (camera_image.height + 22))
+        image.paste(camera_image, place)
+        drawing.text((place[0], place[1] + camera_image.height + 2), camera["platform"], fill=DIM, font=small)

@@ -14,7 +14,8 @@ from skyweave.perception.batch import PerceptionSample, collate
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import ego_only_dataset, evaluate
 from skyweave.perception.model import PerceptionModel
-from skyweave.perception.prediction import ScenePrediction, predict
+from skyweave.perception.prediction import predict
+from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import Annotations, RecordedScene
 from skyweave.viewing.contact_sheet import draw_capture, draw_map
 

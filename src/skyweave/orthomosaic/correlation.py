@@ -173,7 +173,9 @@ def _box(values: np.ndarray, radius: int) -> np.ndarray:
 def _window_sums(values: np.ndarray, side: int) -> np.ndarray:
     """(n, rows - side + 1, columns - side + 1) sums over every square of that side."""
     total = np.pad(values.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
-    return total[:, side:, side:] - total[:, :-side, side:] - total[:, side:, :-side] + total[:, :-side, :-side]
+    return np.asarray(
+        total[:, side:, side:] - total[:, :-side, side:] - total[:, side:, :-side] + total[:, :-side, :-side]
+    )
 
 
 def _fast(length: int) -> int:

@@ -179,7 +179,7 @@ def _coordinate(fields: dict[str, str], *names: str) -> float | None:
             parts = [_number(part) for part in text[:-1].split(",")]
             if all(part is not None for part in parts):
                 value = sum(part / 60**k for k, part in enumerate(parts) if part is not None)
-                return -value if text[-1] in "SW" else value
+                return float(-value if text[-1] in "SW" else value)
         elif (number := _number(text)) is not None:
             return number
     return None
@@ -193,7 +193,7 @@ def _degrees(parts: Any, reference: Any, negative: str) -> float | None:
     if not values or any(value is None for value in values):
         return None
     degrees = sum(value / 60**k for k, value in enumerate(values) if value is not None)
-    return -degrees if _text(reference).upper().startswith(negative) else degrees
+    return float(-degrees if _text(reference).upper().startswith(negative) else degrees)
 
 
 def _altitude(gps: dict[int, Any], fields: dict[str, str]) -> float | None:

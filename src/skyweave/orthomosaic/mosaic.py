@@ -179,7 +179,7 @@ def _weight(photo: Photo, points: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     offset = points - photo.position
     steep = offset[:, 2] ** 2 / (offset**2).sum(-1)  # squared cosine from straight down
     # what stands on the ground leans away from the camera: straight down is best
-    return np.maximum((border.clip(0, 1) ** 0.5 * steep**2) ** SHARPNESS, 1e-6).astype(np.float32)
+    return np.asarray(np.maximum((border.clip(0, 1) ** 0.5 * steep**2) ** SHARPNESS, 1e-6).astype(np.float32))
 
 
 def _box(photo: Photo, ground: Ground) -> np.ndarray:

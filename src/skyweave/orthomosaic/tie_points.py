@@ -75,7 +75,7 @@ class TiePoints:
                 of_photo = side == k
                 if of_photo.any():
                     places[of_photo] = photo.ground_points(pixels[of_photo], ground)[:, :2]
-        return np.hypot(*(one - other).T)
+        return np.asarray(np.hypot(*(one - other).T))
 
 
 def find_tie_points(

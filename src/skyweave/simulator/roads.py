@@ -155,7 +155,7 @@ class RoadNetwork:
             points: (..., 2) metres.
         """
         c, s = np.cos(self.heading), np.sin(self.heading)
-        return np.asarray(points, float) @ np.array([[c, s], [-s, c]])
+        return np.asarray(np.asarray(points, float) @ np.array([[c, s], [-s, c]]))
 
     def to_grid_axes(self, points: np.ndarray) -> np.ndarray:
         """Rotate positions from the world's axes to the network's own.
@@ -164,7 +164,7 @@ class RoadNetwork:
             points: (..., 2) metres.
         """
         c, s = np.cos(self.heading), np.sin(self.heading)
-        return np.asarray(points, float) @ np.array([[c, -s], [s, c]])
+        return np.asarray(np.asarray(points, float) @ np.array([[c, -s], [s, c]]))
 
 
 def build_roads(config: RoadsConfig, generator: np.random.Generator) -> RoadNetwork:

@@ -176,7 +176,7 @@ def _hashed(cells: np.ndarray) -> np.ndarray:
     x, y, z = cells.astype(np.int64).T
     mixed = (x * 73856093) ^ (y * 19349663) ^ (z * 83492791)
     mixed = (mixed ^ (mixed >> 13)) * 1274126177
-    return ((mixed >> 7) & 1023).astype(np.float32) / np.float32(1024)
+    return np.asarray(((mixed >> 7) & 1023).astype(np.float32) / np.float32(1024))
 
 
 def _sky(wavelengths: np.ndarray) -> np.ndarray:

@@ -156,7 +156,7 @@ class WorldSnapshot:
             near = np.maximum(np.abs(x), np.abs(y)) < fine.extent / 2
             material[near] = fine.material[_cell(fine, x[near], y[near])]
             classes[row, column] = surface_of_materials()[material]
-        return classes
+        return np.asarray(classes)
 
     def annotations(self, origin: np.ndarray) -> Annotations:
         """Return all objects in the scene's own reference system.

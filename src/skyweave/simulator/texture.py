@@ -124,7 +124,7 @@ class TexturePyramid:
         bottom -= top
         bottom *= v
         top += bottom
-        return top
+        return np.asarray(top)
 
 
 def _halves(cells: int) -> list[int]:

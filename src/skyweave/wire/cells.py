@@ -124,7 +124,7 @@ def lane_overhead_bits(lanes: int) -> float:
     Args:
         lanes: 5 bits each, and their variation.
     """
-    return 5 * lanes + 8 * lanes**0.5 + 8
+    return float(5 * lanes + 8 * lanes**0.5 + 8)
 
 
 def classify_gaps(gaps: np.ndarray) -> np.ndarray:

@@ -151,7 +151,7 @@ def pack_bits(values: np.ndarray, widths: np.ndarray) -> np.ndarray:
     ends = np.cumsum(widths)
     owner = np.repeat(np.arange(len(widths)), widths)
     shift = ends[owner] - 1 - np.arange(ends[-1])
-    return (np.asarray(values, np.int64)[owner] >> shift & 1).astype(np.uint8)
+    return np.asarray((np.asarray(values, np.int64)[owner] >> shift & 1).astype(np.uint8))
 
 
 def unpack_bits(bits: np.ndarray, widths: np.ndarray) -> np.ndarray:

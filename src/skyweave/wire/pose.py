@@ -96,7 +96,7 @@ def _covariance_bytes(covariance: np.ndarray) -> bytes:
         steps = np.trunc(steps * 0.95).astype(np.int8)
     if not steps.any():
         return bytes([1]) + codes.tobytes()
-    return bytes([2]) + codes.tobytes() + steps.tobytes()
+    return bytes(bytes([2]) + codes.tobytes() + steps.tobytes())
 
 
 def _read_covariance(reader: FieldReader, form: int) -> np.ndarray:

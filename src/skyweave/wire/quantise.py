@@ -56,7 +56,7 @@ class Quantiser:
         with np.errstate(over="ignore"):
             scaled = np.minimum(np.abs(features) / self.step, np.float32(1 << 20))
         levels = np.copysign(np.floor(scaled + np.float32(self.rounding)), features)
-        return levels.clip(self.smallest, self.largest).astype(np.int16)
+        return np.asarray(levels.clip(self.smallest, self.largest).astype(np.int16))
 
     def restore(self, levels: np.ndarray) -> np.ndarray:
         """Return the features that levels stand for; `quantise` gives the same levels again.
@@ -67,4 +67,4 @@ class Quantiser:
         Returns:
             (..., channels) float32.
         """
-        return np.asarray(levels).astype(np.float32) * self.step
+        return np.asarray(np.asarray(levels).astype(np.float32) * self.step)

@@ -334,7 +334,7 @@ def _first_states(raw: np.ndarray, lanes: int) -> np.ndarray:
     first = raw[: len(bits)]
     bits[: len(first)] = first
     powers = np.uint32(1) << np.arange(RAW_BITS - 1, -1, -1, dtype=np.uint32)
-    return (bits.reshape(lanes, RAW_BITS) * powers).sum(1, dtype=np.uint32)
+    return np.asarray((bits.reshape(lanes, RAW_BITS) * powers).sum(1, dtype=np.uint32))
 
 
 def _pack_states(states: np.ndarray) -> bytes:

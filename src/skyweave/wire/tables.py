@@ -105,7 +105,7 @@ class EntropyTables:
     def sizes(self) -> np.ndarray:
         """(tables,) symbols that a table has, the escape included."""
         occurs = np.asarray(self.frequencies) > 0
-        return occurs.shape[1] - occurs[:, ::-1].argmax(1)
+        return np.asarray(occurs.shape[1] - occurs[:, ::-1].argmax(1))
 
     @cached_property
     def coder(self) -> SymbolTables:
@@ -124,7 +124,7 @@ class EntropyTables:
         costs = np.rint(bits * COST_SCALE).astype(np.int64)
         costs[np.flatnonzero(self.escapes), self.sizes[self.escapes] - 1] += 16 * COST_SCALE
         costs[self.gap_base :, :GAP_SYMBOLS] += gap_widths(np.arange(GAP_SYMBOLS)) * COST_SCALE
-        return costs
+        return np.asarray(costs)
 
     @cached_property
     def number_costs(self) -> dict[str, tuple[int, np.ndarray]]:

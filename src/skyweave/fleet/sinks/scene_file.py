@@ -55,7 +55,7 @@ class FileSink:
         self._stream.write(json.dumps(published.json_content) + "\n")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file of scenes."""
         self._stream.close()
 
 

@@ -80,7 +80,7 @@ def nuscenes_camera_pose(image: LinkedImage) -> np.ndarray:
         (4, 4) matrix.
     """
     assert image.pose is not None  # the join leaves out pictures without
-    return transform_from_row(image.pose) @ transform_from_row(image.calibration)
+    return np.asarray(transform_from_row(image.pose) @ transform_from_row(image.calibration))
 
 
 def nuscenes_boxes(rows: list[SampleAnnotationRow]) -> Boxes:

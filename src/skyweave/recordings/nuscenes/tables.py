@@ -244,7 +244,8 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
     Raises:
         DataError: the file is no such table; the message names the place in it.
     """
-    return _decode(path, list[row])  # type: ignore[valid-type]
+    rows: list[Row] = _decode(path, list[row])  # type: ignore[valid-type]  # the class is known at run time only
+    return rows
 
 
 def read_extras(path: Path) -> Extras:

@@ -11,6 +11,7 @@ import torch
 from affine import Affine
 
 import skyweave
+from recipes import entry_points, recipe
 from skyweave.backbone import Backbone, build_backbone, fingerprint, load_backbone, save_checkpoint
 from skyweave.backbone.band_encoder import SHARED_COLUMNS, encode_band
 from skyweave.cli.main import main
@@ -19,35 +20,7 @@ from skyweave.core.sensors import Band, catalogue, get_sensor, load_sensor, sens
 from skyweave.core.sensors.sensor import Sensor
 
 NAMES = ("VV", "VH", "HH", "HV", "optical", "thermal", "radar", "elevation")
-PACKAGE = '''
-"""Interferometric coherence of two radar images: a kind of band for Skyweave."""
-
-import math
-
-from skyweave.core.sensors import BandEncoding, BandKind
-from skyweave.core.sensors.band_kinds import check_radar_fields, encode_frequency
-
-
-class SarCoherenceKind(BandKind):
-    name = "sar_coherence"
-    fields = ("frequency", "polarisation")
-    properties = {"temporal_baseline": "days between the two images"}
-    units = ("coherence",)
-    columns = 2  # that it is one, and the time between the images
-
-    def validate(self, band):
-        check_radar_fields(band, self.name)
-        super().validate(band)
-
-    def encode(self, band):
-        days = dict(band.properties)["temporal_baseline"]
-        return BandEncoding(
-            extent=encode_frequency(band), flags=(band.polarisation,), columns=(1.0, math.log2(1 + days))
-        )
-
-    def describe(self, band):
-        return f"coherence over {dict(band.properties)['temporal_baseline']:g} days, {band.polarisation}"
-'''
+PACKAGE = recipe("coherence.py")
 SENSOR = """
 name: s1-coherence
 ground_sample_distance: 10
@@ -62,7 +35,7 @@ bands:
 
 @pytest.fixture
 def sensor_file(install_package: Callable[[str, str, str], None], tmp_path: Path) -> Path:
-    install_package("coherence", PACKAGE, "[skyweave.band_kinds]\nsar_coherence = coherence:SarCoherenceKind\n")
+    install_package("coherence", PACKAGE, entry_points("coherence"))
     file = tmp_path / "s1-coherence.yaml"
     file.write_text(SENSOR)
     return file

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fabricated_labels import write_raster
+from recipes import entry_points, recipe
 from skyweave import load
 from skyweave.cli.main import main
 from skyweave.core.errors import UnknownNameError
@@ -18,46 +19,8 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.downstream.finetuning.tasks.base import make_task
 
-PACKAGE = '''
-"""Ordinal classification: one of several ordered classes an image (CORAL, Cao et al. 2020, arXiv 1901.07884)."""
-
-import numpy as np
-import torch
-from torch.nn import functional
-
-from skyweave.downstream.finetuning import Prediction, Task
-from skyweave.downstream.labels import ClassLabel
-
-
-class OrdinalClassification(Task):
-    """One of several ordered classes: is it above the first, above the second, ...?"""
-
-    kind = "ordinal"
-    label_kind = ClassLabel()
-    main_metric = "closeness"
-
-    @property
-    def num_outputs(self):
-        return len(self.classes) - 1
-
-    def target(self, sample):
-        return torch.tensor([float(sample.label > rank) for rank in range(self.num_outputs)])
-
-    def loss(self, logits, targets, class_weights=None, dice_weight=0.0):
-        return functional.binary_cross_entropy_with_logits(logits.float(), targets)
-
-    def probabilities(self, logits):
-        return logits.float().sigmoid()
-
-    def decode(self, probabilities, mean=0.0, std=1.0):
-        above = (probabilities > 0.5).cpu().numpy().sum(1)
-        return [Prediction(np.asarray(rank), p) for rank, p in zip(above, probabilities.cpu().numpy())]
-
-    def scores(self, predictions, samples):
-        off = [abs(int(p.label) - int(s.label)) for p, s in zip(predictions, samples)]
-        return {"closeness": 1 - float(np.mean(off)) / self.num_outputs, "mean_steps_off": float(np.mean(off))}
-'''
-ENTRY_POINTS = "[skyweave.tasks]\nordinal = ordinal_task:OrdinalClassification\n"
+PACKAGE = recipe("ordinal_task.py")
+ENTRY_POINTS = entry_points("ordinal_task")
 LEVELS = {"dark": 40, "medium": 120, "bright": 200}
 
 

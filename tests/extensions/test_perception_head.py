@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import fabricated_scene as toy
+from recipes import entry_points, recipe
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.core.errors import ConfigError
@@ -28,109 +29,12 @@ from skyweave.perception import (
 )
 from skyweave.perception.module import PerceptionLossConfig, PerceptionModule, PerceptionOptimiserConfig
 
-PACKAGE = '''
-"""Occupancy of the map by category: a perception head for Skyweave."""
-
-from dataclasses import dataclass
-
-import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional
-
-from skyweave.core.errors import ConfigError
-from skyweave.core.geometry.grid import MapGrid
-from skyweave.perception import PerceptionHead, PerceptionHeadConfig, HeadEvaluator, HeadScores, VectorFeature
-from skyweave.perception.results.vector import GeometryType
-from skyweave.perception.targets import rasterise
-
-
-@dataclass(frozen=True)
-class OccupancyConfig(PerceptionHeadConfig):
-    threshold: float = 0.5
-
-    def check(self, config):
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"threshold {self.threshold} must be between 0 and 1")
-
-
-@dataclass(frozen=True)
-class OccupancyGrid:
-    """Probability that a cell is occupied, (categories, rows, columns)."""
-
-    grid: MapGrid
-    probability: np.ndarray
-    threshold: float
-    time: int
-
-    @property
-    def crs(self):
-        return self.grid.crs
-
-    def features(self):
-        corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
-        return [
-            VectorFeature(
-                GeometryType.POLYGON,
-                [[self.grid.world_from_cells(np.array([row, column]) + corners)]],
-                {"label": int(label), "probability": float(self.probability[label, row, column]), "time": self.time},
-            )
-            for label, row, column in np.argwhere(self.probability > self.threshold)
-        ]
-
-
-class OccupancyHead(PerceptionHead):
-    name = "occupancy"
-    config_class = OccupancyConfig
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.logits = nn.Conv2d(config.trunk[0], len(config.categories), 1)
-
-    def forward(self, maps):
-        return {"logits": self.logits(maps).float()}
-
-    def targets(self, samples, device):
-        occupied = [self.occupied(sample) for sample in samples]
-        return {"occupied": torch.from_numpy(np.stack(occupied)).float().to(device)}
-
-    def occupied(self, sample):
-        sample = sample.select(sample.observed)
-        of_label = [sample.with_labels([label]) for label in range(len(self.config.categories))]
-        return np.stack([rasterise(o.footprints_at(0), o.identities, o.grid) > 0 for o in of_label])
-
-    def loss(self, outputs, targets):
-        logits = outputs[self.name]["logits"]
-        return {"entropy": functional.binary_cross_entropy_with_logits(logits, targets["occupied"])}
-
-    def decode(self, outputs, context, results):
-        probability = outputs[self.name]["logits"].sigmoid().cpu().numpy()
-        threshold = self.config.heads[self.name].threshold
-        rows = zip(context.grids, probability, context.times, strict=True)
-        return [OccupancyGrid(grid, of_sample, threshold, time) for grid, of_sample, time in rows]
-
-    def evaluator(self, tracks=False):
-        return OccupancyEvaluator(self)
-
-
-class OccupancyEvaluator(HeadEvaluator):
-    def __init__(self, head):
-        self.head, self.intersection, self.union = head, 0, 0
-
-    def add(self, sample):
-        result = sample.prediction.results["occupancy"]
-        predicted, truth = result.probability > result.threshold, self.head.occupied(sample.objects)
-        self.intersection += int((predicted & truth).sum())
-        self.union += int((predicted | truth).sum())
-
-    def compute(self):
-        return HeadScores({"occupancy_IoU": self.intersection / max(self.union, 1)}, ("occupancy was scored",))
-'''
+PACKAGE = recipe("occupancy_head.py")
 
 
 @pytest.fixture(autouse=True)
 def occupancy(install_package: object) -> Iterator[None]:
-    install_package("occupancy_head", PACKAGE, "[skyweave.heads]\noccupancy = occupancy_head:OccupancyHead\n")  # type: ignore[operator]
+    install_package("occupancy_head", PACKAGE, entry_points("occupancy_head"))  # type: ignore[operator]
     yield
 
 

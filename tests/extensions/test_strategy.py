@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import fabricated_scene as toy
+from recipes import entry_points, recipe
 from skyweave.backbone import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.collaboration import (
@@ -26,35 +27,8 @@ from skyweave.perception import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.training.trainer import TrainerConfig
 
-PACKAGE = '''
-"""Fusion by a learned weight for each platform, the brightest cells first."""
-
-import torch
-from torch import nn
-
-from skyweave.collaboration.strategies.base import Strategy, stack_platforms
-
-
-class WeightedFusion(Strategy):
-    """Weighted sum of all platforms."""
-
-    sends_boxes = True
-    merges_boxes = True
-
-    def __init__(self, channels, box_channels):
-        super().__init__(channels, box_channels)
-        self.score = nn.Conv2d(channels, 1, 1)
-
-    def saliency_map(self, features, visible, request, box_scores):
-        return features.abs().amax(1) + box_scores
-
-    def fuse(self, inputs):
-        features, visible = stack_platforms(inputs)
-        score = self.score(features.flatten(0, 1)).unflatten(0, features.shape[:2])[:, :, 0]
-        weight = (score.exp() * visible).unsqueeze(2)
-        return (features * weight).sum(1) / weight.sum(1).clamp(min=1e-3)
-'''
-ENTRY_POINTS = "[skyweave.strategies]\nweighted = acme_fusion:WeightedFusion\n"
+PACKAGE = recipe("acme_fusion.py")
+ENTRY_POINTS = entry_points("acme_fusion")
 
 
 def test_a_strategy_of_another_package_is_trained_sent_and_scored(install_package, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

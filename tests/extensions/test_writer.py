@@ -9,48 +9,16 @@ import pytest
 import rasterio
 from affine import Affine
 
+from recipes import entry_points, recipe
 from skyweave.cli.main import main
 from skyweave.core.images.png import encode_png
 
-PACKAGE = '''
-"""Features as a NumPy array, with a JSON file beside it."""
-
-import json
-
-import numpy as np
-
-from skyweave.embedding import FeatureWriter
-
-
-class NumpyWriter(FeatureWriter):
-    suffixes = (".npz",)
-    storages = ("float16", "float32")
-
-    def __init__(self, path, feature_map, storage):
-        super().__init__(path, feature_map, storage)
-        self.rows = []
-
-    def write(self, row, features):
-        assert row == sum(part.shape[1] for part in self.rows)
-        self.rows.append(features.astype(self.storage))
-
-    def finish(self, ranges):
-        np.savez_compressed(self.path, features=np.concatenate(self.rows, axis=1), smallest=ranges.smallest)
-        record = {"crs": self.feature_map.crs, "transform": self.feature_map.transform, **self.feature_map.tags}
-        self.path.with_suffix(".json").write_text(json.dumps(record))
-
-    def read_blocks(self):
-        yield 0, 0, np.concatenate(self.rows, axis=1).astype(np.float32)
-
-    def verify(self):
-        with np.load(self.path) as stored:
-            assert stored["features"].shape[0] == self.feature_map.channels
-'''
+PACKAGE = recipe("numpy_writer.py")
 
 
 @pytest.fixture
 def scene(tmp_path: Path, install_package: Callable[[str, str, str], None]) -> Path:
-    install_package("numpy_writer", PACKAGE, "[skyweave.writers]\nnumpy = numpy_writer:NumpyWriter\n")
+    install_package("numpy_writer", PACKAGE, entry_points("numpy_writer"))
     pixels = np.random.default_rng(0).integers(1, 255, (3, 40, 56), dtype=np.uint8)
     pixels[:, :16, :16] = 0
     profile = {"count": 3, "height": 40, "width": 56, "dtype": "uint8", "nodata": 0, "crs": "EPSG:32633"}

@@ -12,86 +12,15 @@ import yaml
 
 pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
+from recipes import entry_points, recipe
 from skyweave.core import registry
 from skyweave.core.config import config_from_dict, load_config_file
 from skyweave.core.errors import ConfigError
 from skyweave.fleet.config import NodeConfig
 
-PACKAGE = '''
-"""A camera that sees grey, a sink that counts, and a transport that goes nowhere."""
+PACKAGE = recipe("fleet_neighbour.py")
 
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-
-from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.core.geometry.frames import camera_pose
-from skyweave.core.observation import Observation
-from skyweave.core.sensors import get_sensor
-from skyweave.fleet import (
-    LoopbackNetwork, SinkConfig, SourceConfig, TransportConfig, WorldFrame, frame_from_capture, schedule_ticks,
-)
-from skyweave.recordings.recording import Capture
-
-
-@dataclass(frozen=True)
-class GreySourceConfig(SourceConfig):
-    height: float
-    interval: float = 0.1
-
-    def build(self, context):
-        return GreySource(self, context.platform)
-
-
-class GreySource:
-    def __init__(self, config, platform):
-        self.config, self.platform, self.world_frame = config, platform, WorldFrame("EPSG:32632")
-
-    def frames(self, clock, stop):
-        camera = PinholeCamera.from_field_of_view(1.0, 24, 32)
-        pose = camera_pose(np.array([690_000.0, 5_330_000.0, self.config.height]), 0.0, 1.0, 0.0)
-        geometry = CameraGeometry(camera, pose, "EPSG:32632", self.platform)
-        pixels = np.full((3, 24, 32), 90, np.float32)
-        load = lambda: Observation.from_pixels(pixels, get_sensor("rgb"), 0.1, geometry=geometry, source="grey")
-        for tick in schedule_ticks(clock, stop, self.config.interval):
-            yield frame_from_capture(Capture("GREY", self.platform, 0, geometry, load), tick * 100_000_000)
-
-
-@dataclass(frozen=True)
-class CountingSinkConfig(SinkConfig):
-    path: str
-
-    def build(self, node):
-        return CountingSink(self.path)
-
-
-class CountingSink:
-    def __init__(self, path):
-        self.path, self.count = Path(path), 0
-
-    def write(self, published):
-        self.count += 1
-        self.path.write_text(f"{self.count} scenes of {published.json_content['views'][0]['channel']}")
-
-    def close(self):
-        pass
-
-
-@dataclass(frozen=True)
-class NowhereConfig(TransportConfig):
-    def build(self, membership):
-        return LoopbackNetwork().join()
-'''
-
-ENTRY_POINTS = """
-[skyweave.sources]
-grey = fleet_neighbour:GreySourceConfig
-[skyweave.sinks]
-counting = fleet_neighbour:CountingSinkConfig
-[skyweave.transports]
-nowhere = fleet_neighbour:NowhereConfig
-"""
+ENTRY_POINTS = entry_points("fleet_neighbour")
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def render_command_line() -> str:
     os.environ["COLUMNS"] = str(HELP_COLUMNS)  # argparse wraps to it
     try:
         parser = commands.build_parser(commands.COMMANDS)
-        sections = [_help_section(title, found, level) for title, found, level in _walk(PACKAGE, parser)]
+        sections = [_help_section(title, command, level) for title, command, level in _walk(PACKAGE, parser)]
     finally:
         os.environ.pop("COLUMNS")
         if columns is not None:

@@ -1,6 +1,7 @@
 """Tables of measured figures in the documentation, generated from the JSON files in ``results/``.
 
-A page says where a table stands by ``<!-- results: NAME -->`` and ``<!-- end results -->``; what lies between is made from
+A page says where a table stands by ``<!-- results: NAME -->`` and ``<!-- end results -->``; what lies between is made
+from
 ``results/NAME.json``: columns, rows, and the command, commit and machine that gave them.
 
     python scripts/result_tables.py --check    # fails if a page differs from its JSON

@@ -39,7 +39,7 @@ BANNED: list[BannedTerm] = [
         {
             "told telling": "fusion input, message",
             "heard": "received features, message",
-            "moment moments": "frame, timestep",
+            "moment moments": "frame",
             "picture pictures": "image, fused scene, thumbnail",
             "thing things": "object",
             "deal dealing": "stratified group split",
@@ -61,7 +61,7 @@ BANNED: list[BannedTerm] = [
             "dress dressed": "appearance",
         },
     ),
-    *_banned(FIRST, {"own": "ego, user data", "most": "maximum", "least": "minimum"}),
+    *_banned(FIRST, {"own": "ego", "most": "maximum", "least": "minimum"}),
     *_banned(
         NAME,
         {
@@ -84,7 +84,7 @@ BANNED: list[BannedTerm] = [
             "able": "initialisation",
             "due": "deadline",
             "apart": "time offset",
-            "together": "interleaving",
+            "together": "collaborative",
             "turns": "heading",
             "settled": "height above ground",
             "slack": "search radius",
@@ -129,7 +129,7 @@ BANNED: list[BannedTerm] = [
             "drawn": "rasterisation",
             "scattered": "saliency map",
             "shifted warped": "pose error",
-            "turned": "dihedral augmentation",
+            "turned": "rotated",
             "weigh": "sparse matrix",
         },
     ),

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from skyweave.backbone import Backbone, load_backbone
 from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import get_sensor
-from skyweave.interop.terratorch import register
+from skyweave.interop.terratorch import register_terratorch_backbone
 
 pytestmark = [
     pytest.mark.interop,
@@ -53,7 +53,7 @@ class Stored(Dataset[dict[str, Any]]):
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    register()
+    register_terratorch_backbone()
     return load_backbone("tiny")
 
 

@@ -18,7 +18,8 @@ from torchgeo.trainers import ClassificationTask, SemanticSegmentationTask
 from skyweave.backbone import Backbone, load_backbone
 from skyweave.backbone.batch import SensorBatch
 from skyweave.core.sensors import get_sensor
-from skyweave.interop.torchgeo import register, to_batch
+from skyweave.interop.timm_model import register_timm_encoder
+from skyweave.interop.torchgeo import to_batch
 
 pytestmark = [
     pytest.mark.interop,
@@ -47,7 +48,7 @@ class Stored(NonGeoDataset):
 
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    register("skyweave_tiny_rgbn", "tiny", SENSOR, unit="dn")
+    register_timm_encoder("skyweave_tiny_rgbn", "tiny", SENSOR, unit="dn")
     return load_backbone("tiny")
 
 

@@ -6,6 +6,8 @@ from .config import BackboneConfig
 from .encoder import Encoder
 from .features import Features
 from .loading import load, load_encoder
+from .patches import pad_to_patches, patchify
+from .pretrained.family import EncoderFamily
 from .pretrained.published import load_published
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "Backbone",
     "BackboneConfig",
     "Encoder",
+    "EncoderFamily",
     "Features",
     "ModelCard",
     "SensorBatch",
@@ -24,6 +27,8 @@ __all__ = [
     "load_backbone",
     "load_encoder",
     "load_published",
+    "pad_to_patches",
+    "patchify",
     "read_card",
     "read_checkpoint",
     "save_checkpoint",

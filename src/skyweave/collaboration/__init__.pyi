@@ -13,6 +13,7 @@ from .pose_alignment import PoseAligner, PoseAligners, PoseError
 from .reception import decode_received
 from .requests import make_request, request_map
 from .strategies import STRATEGIES, Strategy
+from .strategies.base import stack_platforms
 from .weights import load_collaboration, load_collaborative_model, save_collaboration
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "perceive",
     "request_map",
     "save_collaboration",
+    "stack_platforms",
 ]

@@ -1,1 +1,5 @@
 """Using a backbone: labelled data, probing, fine-tuning, benchmarks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -48,7 +48,7 @@ class TerraTorchBackbone(nn.Module):
         return self.features.encode(images).level_maps()
 
 
-def register(name: str = "skyweave", encoder: Encoder | None = None) -> None:
+def register_terratorch_backbone(name: str = "skyweave", encoder: Encoder | None = None) -> None:
     """Put ``NAME`` into TerraTorch's registry, and for the default name ``skyweave_NAME`` of every shipped weights.
 
     Their arguments are those of `build`; in a TerraTorch configuration with the prefix ``backbone_``.

@@ -19,9 +19,6 @@ from skyweave.core.observation import GeoTransform, Observation
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.downstream.labels import IGNORE_INDEX, Label
 from skyweave.interop.sensor_module import decode_stored
-from skyweave.interop.timm_model import register
-
-__all__ = ["from_sample", "label_of", "register", "to_batch", "to_sample"]
 
 
 def to_sample(observation: Observation, label: Label | None = None, ignore_index: int = IGNORE_INDEX) -> dict[str, Any]:

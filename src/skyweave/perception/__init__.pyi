@@ -9,7 +9,10 @@ from .heads.base import EvaluatedSample, HeadEvaluator, HeadScores, MapContext, 
 from .model import PerceptionModel, PlatformMaps
 from .prediction import decode_maps, predict
 from .results import Detections, InstanceMap, Result, ScenePrediction, Trajectories, VectorFeature
+from .results.vector import GeometryType
+from .targets import rasterise
 from .tracking import Tracker, TrackerConfig
+from .train import load_scenes
 from .views import View, Views
 from .weights import load_perception, save_perception
 
@@ -18,6 +21,7 @@ __all__ = [
     "AugmentationConfig",
     "Detections",
     "EvaluatedSample",
+    "GeometryType",
     "HeadEvaluator",
     "HeadScores",
     "InstanceMap",
@@ -46,7 +50,9 @@ __all__ = [
     "ego_only_dataset",
     "evaluate",
     "load_perception",
+    "load_scenes",
     "predict",
+    "rasterise",
     "save_perception",
     "write_geojson",
     "write_geoparquet",

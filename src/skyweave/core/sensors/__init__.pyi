@@ -1,5 +1,6 @@
 from .band import BAND_KINDS, Band, get_band_kind
 from .band_kind import BandEncoding, BandKind, Sinusoid
+from .band_kinds import check_radar_fields, encode_frequency
 from .description import load_sensor, sensor_from_dict, sensor_to_dict
 from .inspection import BandReport, RasterReport, inspect_raster
 from .lookup import catalogue, get_sensor
@@ -21,6 +22,8 @@ __all__ = [
     "SensorMatch",
     "Sinusoid",
     "catalogue",
+    "check_radar_fields",
+    "encode_frequency",
     "find_band",
     "get_band_kind",
     "get_sensor",

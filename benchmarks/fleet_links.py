@@ -5,8 +5,8 @@
 
 The detector is the stand-in that reads the truth about what each platform's own cameras see, and adds noise
 (`GroundTruthPerceiver`): the table shows what the network does to a fused scene, not what any model can do. `ego only`
-is the mean average precision (nuScenes' definition) of what each platform sees alone, against all objects that any of them
-sees.
+is the mean average precision (nuScenes' definition) of what each platform sees alone, against all objects that any of
+them sees.
 """
 
 import argparse

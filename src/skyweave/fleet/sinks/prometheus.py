@@ -24,7 +24,7 @@ class NodeCollector(Collector):
         self.node = node
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics."""
+        """Yield all metrics of the node."""
         yield from self._work_metrics()
         yield from self._peer_metrics()
         yield from self._pose_metrics()

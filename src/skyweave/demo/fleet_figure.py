@@ -44,9 +44,9 @@ def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None
 
 
 def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str, size: tuple[int, int]) -> None:
-    picture = platforms[shown]
+    scene = platforms[shown]
     positions = {name: one["views"][0]["position"][:2] for name, one in platforms.items() if one["views"]}
-    corners = [box["centre"][:2] for box in picture["boxes"]] + list(positions.values())
+    corners = [box["centre"][:2] for box in scene["boxes"]] + list(positions.values())
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     scale = float(((np.array(size) - 2 * MARGIN * FINE) / np.maximum(high - low, 10.0)).min())
     middle = (low + high) / 2
@@ -64,11 +64,11 @@ def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str,
         for other in one["peer_frames"]:
             if name < other and other in positions and name in positions:
                 drawing.line(at([positions[name], positions[other]]), fill=(*LINK, 170), width=FINE)
-    for forecast in picture["forecasts"]:
+    for forecast in scene["forecasts"]:
         path = at(forecast["path"])
         for begin, end in zip(path[::2], path[1::2], strict=False):  # every other piece: dashed
             drawing.line([begin, end], fill=name_colour(forecast["category"]), width=FINE)
-    for box in picture["boxes"]:
+    for box in scene["boxes"]:
         outline = _footprint(box)
         drawing.polygon(at(outline), outline=name_colour(box["category"]), width=FINE + 1)
         drawing.line(at(outline[[0, 3]]), fill=name_colour(box["category"]), width=3 * FINE)
@@ -109,8 +109,8 @@ def _panel(
     for number, name in enumerate(names):
         y += 20
         one = state["platforms"][name]
-        heard = 8 * sum(one.get("rates", {}).values()) / 1000
-        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["peer_frames"]), f"{heard:.1f}")
+        received = 8 * sum(one.get("rates", {}).values()) / 1000
+        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["peer_frames"]), f"{received:.1f}")
         drawing.line([(left, y - 3), (image.width - 14, y - 3)], fill=RULE)
         drawing.ellipse([left, y + 3, left + 9, y + 12], fill=PLATFORMS[number % len(PLATFORMS)])
         for x, value in zip(columns, values, strict=True):

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from skyweave.core.geometry.outlines import name_colour
 
-SIZE, PANEL = (1120, 640), 320  # pixels of the picture, and of the panel on its right
+SIZE, PANEL = (1120, 640), 320  # pixels of the figure, and of the panel on its right
 FINE = 2  # it is drawn so many times as large
 BACK, SIDE, RULE, TEXT, DIM = (16, 21, 28), (24, 32, 42), (44, 58, 74), (227, 234, 242), (147, 164, 184)
 PLATFORMS = ((108, 182, 255), (255, 180, 84), (126, 224, 129), (255, 138, 200), (200, 160, 255), (255, 224, 102))
@@ -23,8 +23,8 @@ def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None
     """Draw what `skyweave.fleet.sinks.dashboard.DashboardState.to_json` tells.
 
     Args:
-        state: of the fleet; the picture with the most boxes is shown.
-        jpeg: gives a camera's picture, by platform and channel.
+        state: of the fleet; the scene with the most boxes is shown.
+        jpeg: gives a camera's image, by platform and channel.
         size: (width, height) in pixels.
 
     Returns:
@@ -121,8 +121,8 @@ def _panel(
         data = jpeg(camera["platform"], camera["channel"])
         if data is None:
             continue
-        picture = Image.open(io.BytesIO(data)).convert("RGB")
-        picture = picture.resize((width, round(picture.height * width / picture.width)))
-        place = (left + (number % 2) * (width + 8), y + (number // 2) * (picture.height + 22))
-        image.paste(picture, place)
-        drawing.text((place[0], place[1] + picture.height + 2), camera["platform"], fill=DIM, font=small)
+        thumbnail = Image.open(io.BytesIO(data)).convert("RGB")
+        thumbnail = thumbnail.resize((width, round(thumbnail.height * width / thumbnail.width)))
+        place = (left + (number % 2) * (width + 8), y + (number // 2) * (thumbnail.height + 22))
+        image.paste(thumbnail, place)
+        drawing.text((place[0], place[1] + thumbnail.height + 2), camera["platform"], fill=DIM, font=small)

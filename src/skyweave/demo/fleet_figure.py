@@ -109,8 +109,8 @@ def _panel(
     for number, name in enumerate(names):
         y += 20
         one = state["platforms"][name]
-        received = 8 * sum(one.get("rates", {}).values()) / 1000
-        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["peer_frames"]), f"{received:.1f}")
+        kbits = 8 * sum(one.get("rates", {}).values()) / 1000
+        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["peer_frames"]), f"{kbits:.1f}")
         drawing.line([(left, y - 3), (image.width - 14, y - 3)], fill=RULE)
         drawing.ellipse([left, y + 3, left + 9, y + 12], fill=PLATFORMS[number % len(PLATFORMS)])
         for x, value in zip(columns, values, strict=True):

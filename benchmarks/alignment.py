@@ -4,29 +4,31 @@
     $simulate -o recordings/fresh --scenes 50 --frames 12 --seed 300
     python benchmarks/alignment.py --data recordings -o runs/collaboration
 
-What each platform finds alone is worked out once (the cache that benchmarks/collaboration.py trains on is used where it
-is there). Then the boxes of every peer are placed as a pose that is wrong for the whole flight would place them, and
+What each platform detects by itself is worked out once (the cache that benchmarks/collaboration.py trains on is used
+where it is there). Then the boxes of every peer are placed as a pose that is wrong for the whole flight would place them, and
 the corrected ground is compared with the true one every fifth frame.
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from collaboration import POSE_ERRORS, disturbed
+from collaboration import POSE_ERRORS, disturb_pose
 from skyweave.collaboration.cache import FeatureCache, build_feature_cache, platform_names
 from skyweave.collaboration.observer import EgoMaps
 from skyweave.collaboration.pose_alignment import PoseAligner
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
 from skyweave.recordings.recording import RecordedScene
+from skyweave.wire import BoxList
 
-EVERY, STRIDE = 5, 4  # frames that are compared, and cells
-LEAST = 4  # places that both see
-FARTHEST = 40.0  # metres: ground that a wrong pose places farther off is beyond the map
+FRAME_STRIDE, CELL_STRIDE = 5, 4  # frames that are compared, and cells
+MIN_PLACES = 4  # places that both see
+MAX_DISTANCE_M = 40.0  # metres: ground that a wrong pose places farther off is beyond the map
 
 
 def main() -> None:
@@ -44,63 +46,99 @@ def main() -> None:
         arguments.output / "cache_train", model, str(card.parts["perception_fingerprint"]), scenes
     )
     scenes = scenes[: arguments.scenes[1]]
-    print("| poses wrong by | moments | before: median, 90 % | left out | of the rest: median, 90 % | corrected |")
+    print("| poses wrong by | pairs | before: median, 90 % | left out | of the rest: median, 90 % | corrected |")
     print("|" + " --- |" * 6)
     for metres, degrees in POSE_ERRORS:
-        found = np.array([one for scene in scenes for one in compared(scene, cache, metres, degrees)])
-        before, after, trusted, corrected = found.T
-        middle, most = np.percentile(before, [50, 90])
-        kept = np.percentile(after[trusted > 0], [50, 90])
-        out = 100 * (1 - trusted.mean())
+        comparisons = np.array([
+            comparison for scene in scenes for comparison in compare_scene(scene, cache, metres, degrees)
+        ])  # fmt: skip
+        before, after, trusted, corrected = comparisons.T
+        median, upper = np.percentile(before, [50, 90])
+        median_after, upper_after = np.percentile(after[trusted > 0], [50, 90])
         print(
-            f"| {metres} m, {degrees} degrees | {len(found)} | {middle:.1f}, {most:.1f} | {out:.0f} % "
-            f"| {kept[0]:.1f}, {kept[1]:.1f} | {100 * corrected.mean():.0f} % |",
+            f"| {metres} m, {degrees} degrees | {len(comparisons)} | {median:.1f}, {upper:.1f} "
+            f"| {100 * (1 - trusted.mean()):.0f} % | {median_after:.1f}, {upper_after:.1f} "
+            f"| {100 * corrected.mean():.0f} % |",
             flush=True,
         )
 
 
-def compared(scene: RecordedScene, cache: FeatureCache, metres: float, degrees: float) -> Iterator[tuple[float, ...]]:
-    """Of each pair and moment: median metres before and after, whether the peer is trusted, and whether it is moved."""
+def compare_scene(
+    scene: RecordedScene, cache: FeatureCache, metres: float, degrees: float
+) -> Iterator[tuple[float, ...]]:
+    """Compare every pair of platforms in every FRAME_STRIDE-th frame of a scene.
+
+    Args:
+        scene: of the recording.
+        cache: of what its platforms see.
+        metres: standard deviation of the position errors.
+        degrees: standard deviation of the angle errors.
+
+    Yields:
+        median metres before and after the correction, whether the peer is trusted, and whether it is corrected.
+    """
     aligners: dict[tuple[str, str], PoseAligner] = {}
     for f, frame in enumerate(scene.frames):
         geometry = {capture.platform: capture.geometry for capture in frame.captures.values()}
-        for ego in platform_names(frame)[::2]:
-            for peer in platform_names(frame):
-                if peer == ego:
-                    continue
-                own, theirs = cache[scene.name, f, ego], cache[scene.name, f, peer]
-                true = geometry[peer].world_from_camera
-                wrong = disturbed(geometry[peer], (scene.name, f, peer), metres, degrees).world_from_camera
-                centres = placed(theirs.boxes.centres, true, wrong)
-                told = replace(theirs.boxes, centres=centres)
-                there = np.linalg.norm(centres - theirs.boxes.centres, axis=1) < FARTHEST
-                aligner = aligners.setdefault((ego, peer), PoseAligner())
-                aligner.update(own.boxes, told.select(np.flatnonzero(there)), wrong[:3, 3])
-                if f % EVERY != EVERY - 1:
-                    continue
-                ground = seen_by_both(own, theirs, scene)
-                before = placed(ground, true, wrong)
-                near = np.linalg.norm(before - ground, axis=1) < FARTHEST
-                if near.sum() < LEAST:
-                    continue
-                error = aligner.estimate()
-                correction = error.correction(wrong[:3, 3])
-                after = before if correction is None else correction.correct_points(before)
-                off = [float(np.median(np.linalg.norm((at - ground)[near], axis=1))) for at in (before, after)]
-                yield *off, float(error.trusted), float(correction is not None)
+        for ego, peer in itertools.product(platform_names(frame)[::2], platform_names(frame)):
+            if peer == ego:
+                continue
+            ego_maps, peer_maps = cache[scene.name, f, ego], cache[scene.name, f, peer]
+            true = geometry[peer].world_from_camera
+            wrong = disturb_pose(geometry[peer], (scene.name, f, peer), metres, degrees).world_from_camera
+            aligner = aligners.setdefault((ego, peer), PoseAligner())
+            aligner.update(ego_maps.boxes, wrongly_placed_boxes(peer_maps.boxes, true, wrong), wrong[:3, 3])
+            if f % FRAME_STRIDE != FRAME_STRIDE - 1:
+                continue
+            ground = commonly_seen_ground(ego_maps, peer_maps, scene)
+            before = project_points(ground, true, wrong)
+            near = np.linalg.norm(before - ground, axis=1) < MAX_DISTANCE_M
+            if near.sum() < MIN_PLACES:
+                continue
+            error = aligner.estimate()
+            correction = error.correction(wrong[:3, 3])
+            after = before if correction is None else correction.correct_points(before)
+            distances = [float(np.median(np.linalg.norm((at - ground)[near], axis=1))) for at in (before, after)]
+            yield *distances, float(error.trusted), float(correction is not None)
 
 
-def placed(points: np.ndarray, true: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Where points (n, 3) seen from one pose (4, 4) are placed at their heights by who believes another."""
+def wrongly_placed_boxes(boxes: BoxList, true: np.ndarray, wrong: np.ndarray) -> BoxList:
+    """Place boxes as a platform does that believes a wrong pose; those that end up far away are left out.
+
+    Args:
+        boxes: seen from the true pose.
+        true: (4, 4) pose of the camera.
+        wrong: (4, 4) pose that the platform believes.
+    """
+    centres = project_points(boxes.centres, true, wrong)
+    near = np.linalg.norm(centres - boxes.centres, axis=1) < MAX_DISTANCE_M
+    return replace(boxes, centres=centres).select(np.flatnonzero(near))
+
+
+def project_points(points: np.ndarray, true: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Place points that are seen from one pose as a platform does that believes another, at their heights.
+
+    Args:
+        points: (n, 3) metres.
+        true: (4, 4) pose of the camera.
+        wrong: (4, 4) pose that the platform believes.
+    """
     rays = (points - true[:3, 3]) @ true[:3, :3] @ wrong[:3, :3].T
-    return wrong[:3, 3] + rays * ((points[:, 2] - wrong[2, 3]) / rays[:, 2])[:, None]
+    placed: np.ndarray = wrong[:3, 3] + rays * ((points[:, 2] - wrong[2, 3]) / rays[:, 2])[:, None]
+    return placed
 
 
-def seen_by_both(own: EgoMaps, theirs: EgoMaps, scene: RecordedScene) -> np.ndarray:
-    """(n, 3) places on the ground."""
-    places = own.grid.cell_centres()[::STRIDE, ::STRIDE][own.visible.numpy()[::STRIDE, ::STRIDE]]
-    index = theirs.grid.index(places)
-    places = places[(index >= 0) & theirs.visible.numpy().ravel()[np.maximum(index, 0)]]
+def commonly_seen_ground(ego: EgoMaps, peer: EgoMaps, scene: RecordedScene) -> np.ndarray:
+    """Return (n, 3) places on the ground that two platforms see.
+
+    Args:
+        ego: maps of one platform.
+        peer: maps of the other.
+        scene: whose ground it is.
+    """
+    places = ego.grid.cell_centres()[::CELL_STRIDE, ::CELL_STRIDE][ego.visible.numpy()[::CELL_STRIDE, ::CELL_STRIDE]]
+    index = peer.grid.index(places)
+    places = places[(index >= 0) & peer.visible.numpy().ravel()[np.maximum(index, 0)]]
     return np.concatenate([places, scene.ground.height(places)[:, None]], 1)
 
 

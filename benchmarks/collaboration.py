@@ -16,7 +16,7 @@ floats of every cell seen, uncoded. Runs and scores that are there already are u
 import argparse
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
@@ -50,6 +50,13 @@ SWEEPS: dict[str, list[EvaluationConditions]] = {
     "peers with boxes only": [EvaluationConditions(boxes_only_peers=peers) for peers in (0, 1, 2, 3)],
     "irrelevant peers": [EvaluationConditions(irrelevant_peers=irrelevant) for irrelevant in (False, True)],
 }
+SWEPT_FIELDS = {
+    "packet loss": "packet_loss",
+    "delay in seconds": "delay",
+    "peers": "max_peers",
+    "peers with boxes only": "boxes_only_peers",
+    "irrelevant peers": "irrelevant_peers",
+}
 POSE = "pose"
 POSE_ERRORS = ((0.0, 0.0), (0.5, 1.0), (1.5, 3.0))  # metres, degrees
 
@@ -78,15 +85,19 @@ def main() -> None:
     if arguments.plot and not find_spec("matplotlib"):
         parser.error("--plot needs matplotlib: pip install matplotlib")
     torch.set_num_threads(1)
-    bench = Bench(arguments)
-    rows = bench.sweeps() if arguments.sweeps else bench.curve()
+    benchmark = CollaborationBenchmark(arguments)
+    rows = benchmark.sweeps() if arguments.sweeps else benchmark.curve()
     print(table(rows, "condition" if arguments.sweeps else "budget"))
     if arguments.plot:
         plot(rows, arguments.plot)
 
 
-class Bench:
-    """Everything that is made once."""
+class CollaborationBenchmark:
+    """The models, caches and scores of a run, each made once.
+
+    Args:
+        arguments: of the command line.
+    """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments, self.output = arguments, arguments.output
@@ -94,8 +105,8 @@ class Bench:
         card = self.perception.card
         self.fingerprint = str(card.parts["perception_fingerprint"])
         self.train_scenes, self.test_scenes = (
-            load_scenes([arguments.data / name], None)[:most]
-            for name, most in zip((arguments.train, arguments.test), arguments.scenes, strict=True)
+            load_scenes([arguments.data / name], None)[:limit]
+            for name, limit in zip((arguments.train, arguments.test), arguments.scenes, strict=True)
         )
         self.train_cache = build_feature_cache(
             self.output / "cache_train", self.perception, self.fingerprint, self.train_scenes
@@ -105,7 +116,12 @@ class Bench:
         )
 
     def model(self, strategy: str, seed: int) -> CollaborativeModel:
-        """Trained, or read where that was done."""
+        """Return a trained model; one that was trained before is read.
+
+        Args:
+            strategy: its name.
+            seed: of the training.
+        """
         if not STRATEGIES[strategy].needs_training:
             return CollaborativeModel(self.perception, CollaborationConfig(strategy)).eval()
         folder = self.output / f"{strategy}_{seed}"
@@ -121,80 +137,86 @@ class Bench:
     def scores(
         self, strategy: str, seed: int, conditions: EvaluationConditions, cache: FeatureCache, name: str
     ) -> dict[str, float]:
-        """Of one model, kept in a file."""
-        kept = self.output / "scores" / f"{strategy}_{seed}_{name}.json"
-        if kept.exists():
-            return dict(json.loads(kept.read_text()))
+        """Return the scores of one model, which are kept in a file.
+
+        Args:
+            strategy: its name.
+            seed: of its training.
+            conditions: of links and peers.
+            cache: of what peers send.
+            name: of the file.
+        """
+        file = self.output / "scores" / f"{strategy}_{seed}_{name}.json"
+        if file.exists():
+            return dict(json.loads(file.read_text()))
         samples = CachedDataset(self.test_scenes, self.perception.config, self.test_cache, self.arguments.platforms)
-        found, ledger = evaluate_collaboration(
+        results, bandwidth = evaluate_collaboration(
             self.model(strategy, seed), samples, conditions, self.arguments.every, sent_cache=cache
         )
-        values = {"bytes": ledger.mean, **{metric: found.values[metric] for metric in METRICS}}
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with write_aside(kept) as aside:
+        values = {"bytes": bandwidth.mean, **{metric: results.values[metric] for metric in METRICS}}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with write_aside(file) as aside:
             aside.write_text(json.dumps(values))
         print(strategy, seed, asdict(conditions), {k: round(v, 3) for k, v in values.items()}, flush=True)
         return values
 
     def curve(self) -> list[dict[str, object]]:
+        """Return a row for each strategy and budget."""
         rows = []
         for strategy in self.arguments.strategies:
             kind = STRATEGIES[strategy]
             free = not (kind.sends_boxes or kind.sends_features)
             for budget in [None] if free else [None if b == "none" else int(b) for b in self.arguments.budgets]:
-                seeds = range(self.arguments.seeds if STRATEGIES[strategy].needs_training else 1)
-                found = [
-                    self.scores(strategy, seed, EvaluationConditions(budget), self.test_cache, f"budget_{budget}")
-                    for seed in seeds
-                ]
-                rows.append({"strategy": strategy, "budget": budget or "none", **gathered(found)})
+                scores = self.over_seeds(strategy, EvaluationConditions(budget), self.test_cache, f"budget_{budget}")
+                rows.append({"strategy": strategy, "budget": budget or "none", **scores})
         return rows
 
     def sweeps(self) -> list[dict[str, object]]:
-        rows = []
+        """Return a row for each strategy and condition."""
+        rows: list[dict[str, object]] = []
         for strategy in self.arguments.strategies:
-            seeds = range(self.arguments.seeds if STRATEGIES[strategy].needs_training else 1)
-            for sweep in self.arguments.sweep:
-                for conditions in SWEEPS.get(sweep, ()):
-                    if sweep == "peers" and conditions.max_peers >= self.arguments.platforms:
-                        continue
-                    conditions = replace(conditions, budget=self.arguments.sweep_budget)
-                    value = getattr(conditions, _FIELD[sweep])
-                    label = f"{sweep}: {value}"
-                    found = [
-                        self.scores(strategy, seed, conditions, self.test_cache, label.replace(" ", "_"))
-                        for seed in seeds
-                    ]
-                    rows.append({"strategy": strategy, "condition": label, **gathered(found)})
-            for metres, degrees in POSE_ERRORS if POSE in self.arguments.sweep else ():
-                cache = self.disturbed(metres, degrees) if metres else self.test_cache
-                conditions = EvaluationConditions(self.arguments.sweep_budget)
-                label = f"pose: {metres} m, {degrees} degrees"
-                found = [
-                    self.scores(strategy, seed, conditions, cache, label.replace(" ", "_").replace(",", ""))
-                    for seed in seeds
-                ]
-                rows.append({"strategy": strategy, "condition": label, **gathered(found)})
+            for label, conditions, cache in self.swept_conditions():
+                name = label.replace(" ", "_").replace(",", "")
+                rows.append({
+                    "strategy": strategy, "condition": label, **self.over_seeds(strategy, conditions, cache, name)
+                })  # fmt: skip
         return rows
 
-    def disturbed(self, metres: float, degrees: float) -> FeatureCache:
-        """What peers tell when their poses are wrong."""
-        disturb = partial(disturbed, metres=metres, degrees=degrees)
+    def over_seeds(
+        self, strategy: str, conditions: EvaluationConditions, cache: FeatureCache, name: str
+    ) -> dict[str, object]:
+        """Return the scores of a strategy over all seeds; without training there is one."""
+        seeds = range(self.arguments.seeds if STRATEGIES[strategy].needs_training else 1)
+        return summarise_seeds([self.scores(strategy, seed, conditions, cache, name) for seed in seeds])
+
+    def swept_conditions(self) -> Iterator[tuple[str, EvaluationConditions, FeatureCache]]:
+        """Give the conditions that are swept, each with its label and what peers send under it."""
+        budget = self.arguments.sweep_budget
+        for sweep in self.arguments.sweep:
+            for conditions in SWEEPS.get(sweep, ()):
+                if sweep != "peers" or conditions.max_peers < self.arguments.platforms:
+                    label = f"{sweep}: {getattr(conditions, SWEPT_FIELDS[sweep])}"
+                    yield label, replace(conditions, budget=budget), self.test_cache
+        for metres, degrees in POSE_ERRORS if POSE in self.arguments.sweep else ():
+            cache = self.disturbed_cache(metres, degrees) if metres else self.test_cache
+            yield f"pose: {metres} m, {degrees} degrees", EvaluationConditions(budget), cache
+
+    def disturbed_cache(self, metres: float, degrees: float) -> FeatureCache:
+        """Return the cache of what peers send when their poses are wrong."""
+        disturb = partial(disturb_pose, metres=metres, degrees=degrees)
         folder = self.output / f"cache_pose_{metres}_{degrees}"
         return build_feature_cache(folder, self.perception, self.fingerprint, self.test_scenes, disturb)
 
 
-_FIELD = {
-    "packet loss": "packet_loss",
-    "delay in seconds": "delay",
-    "peers": "max_peers",
-    "peers with boxes only": "boxes_only_peers",
-    "irrelevant peers": "irrelevant_peers",
-}
+def disturb_pose(geometry: CameraGeometry, key: tuple[str, int, str], metres: float, degrees: float) -> CameraGeometry:
+    """Return a camera whose pose is wrong by the same position and three angles for a whole flight.
 
-
-def disturbed(geometry: CameraGeometry, key: tuple[str, int, str], metres: float, degrees: float) -> CameraGeometry:
-    """A pose that is wrong by the same position and three angles for a whole flight."""
+    Args:
+        geometry: camera and true pose.
+        key: scene, frame and platform; all frames of a platform err alike.
+        metres: standard deviation of the position east and north; half as much upwards.
+        degrees: standard deviation of each angle.
+    """
     generator = np.random.default_rng([ord(letter) for letter in key[0] + key[2]])
     matrix = geometry.world_from_camera.copy()
     matrix[:3, 3] += generator.normal(0, 1, 3) * metres * (1, 1, 0.5)
@@ -204,17 +226,26 @@ def disturbed(geometry: CameraGeometry, key: tuple[str, int, str], metres: float
 
 
 def small_rotation(pitch: float, roll: float) -> np.ndarray:
-    """A camera's own rotation about its x and z axes."""
+    """Return the rotation of a camera about its x and z axes.
+
+    Args:
+        pitch: radians.
+        roll: radians.
+    """
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     about_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
     return np.asarray(about_x @ about_z)
 
 
-def gathered(found: Sequence[dict[str, float]]) -> dict[str, object]:
-    """Means over seeds, with the spread behind where there are several."""
-    row: dict[str, object] = {"bytes": round(float(np.mean([one["bytes"] for one in found])))}
+def summarise_seeds(results: Sequence[dict[str, float]]) -> dict[str, object]:
+    """Return means over seeds, with the standard deviation where there are several.
+
+    Args:
+        results: bytes and metrics of each seed.
+    """
+    row: dict[str, object] = {"bytes": round(float(np.mean([result["bytes"] for result in results])))}
     for metric in METRICS:
-        values = np.array([one[metric] for one in found], np.float64)
+        values = np.array([result[metric] for result in results], np.float64)
         row[metric] = f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
     return row
 
@@ -233,10 +264,10 @@ def plot(rows: Sequence[dict[str, object]], path: Path) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(14, 4), constrained_layout=True)
     for axis, metric in zip(axes, METRICS[:3], strict=True):
         for strategy in strategies:
-            mine = [row for row in rows if row["strategy"] == strategy]
-            x = [max(float(str(row["bytes"])), 1) for row in mine]
-            y = [float(str(row[metric]).split()[0]) for row in mine]
-            if len(mine) == 1:  # one number, whatever the budget
+            curve_rows = [row for row in rows if row["strategy"] == strategy]
+            x = [max(float(str(row["bytes"])), 1) for row in curve_rows]
+            y = [float(str(row[metric]).split()[0]) for row in curve_rows]
+            if len(curve_rows) == 1:  # one number, whatever the budget
                 style = ":" if strategy == "no_fusion" else "--"
                 axis.axhline(y[0], linestyle=style, label=strategy, color="grey")
             else:

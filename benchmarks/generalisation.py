@@ -79,10 +79,10 @@ def simulate(folder: Path, view: tuple[int, int], scenes: int, seed: int) -> Non
 
 def scores_of(output: Path, bins: str, seed: int, steps: int) -> dict[str, dict[str, float]]:
     """Train, test everywhere, remember."""
-    kept = output / f"{bins}_{seed}_{steps}.json"
-    if kept.exists():
-        found: dict[str, dict[str, float]] = json.loads(kept.read_text())
-        return found
+    file = output / f"{bins}_{seed}_{steps}.json"
+    if file.exists():
+        stored: dict[str, dict[str, float]] = json.loads(file.read_text())
+        return stored
     folder = output / f"{bins}_{seed}_{steps}"
     changes = [
         f"model.lift.bins={bins}",
@@ -100,7 +100,7 @@ def scores_of(output: Path, bins: str, seed: int, steps: int) -> dict[str, dict[
         )
         values = evaluate(model, samples, batch_size=4, every=2).values
         result[name_of(view)] = {metric: values[metric] for metric in METRICS}
-    kept.write_text(json.dumps(result, indent=1))
+    file.write_text(json.dumps(result, indent=1))
     return result
 
 

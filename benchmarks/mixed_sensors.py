@@ -41,21 +41,21 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--every", type=int, default=3, help="score every so many-th moment of the test scenes")
+    parser.add_argument("--every", type=int, default=3, help="score every so many-th frame of the test scenes")
     args = parser.parse_args()
     recordings = args.output / "recordings"
     simulate(recordings / "train", yaml.safe_load(WORLD.read_text()), scenes=150, frames=12, seed=200)
     for night, name in ((0.0, "day"), (1.0, "night")):
-        simulate(recordings / name, with_both(night), scenes=12, frames=16, seed=950)
-    found = [scores(args, seed) for seed in range(args.seeds)]
+        simulate(recordings / name, world_with_both_cameras(night), scenes=12, frames=16, seed=950)
+    seeds = [scores(args, seed) for seed in range(args.seeds)]
     for light in ("day", "night"):
         print(f"\n| {light} | " + " | ".join(METRICS) + " |\n|" + " --- |" * (len(METRICS) + 1))
         for group in GROUPS:
-            cells = [spread([one[light][group][metric] for one in found]) for metric in METRICS]
+            cells = [format_mean_std([one[light][group][metric] for one in seeds]) for metric in METRICS]
             print(f"| {group} | " + " | ".join(cells) + " |")
 
 
-def with_both(night: float) -> dict[str, object]:
+def world_with_both_cameras(night: float) -> dict[str, object]:
     """The world with four platforms that carry both cameras."""
     world = yaml.safe_load(WORLD.read_text())
     colour, thermal = world["platforms"]
@@ -81,11 +81,11 @@ def simulate(folder: Path, world: dict[str, object], scenes: int, frames: int, s
 
 def scores(args: argparse.Namespace, seed: int) -> dict[str, dict[str, dict[str, float]]]:
     """Train, score every group by day and by night, remember."""
-    kept = args.output / f"{seed}_{args.steps}.json"
-    if kept.exists():
-        found: dict[str, dict[str, dict[str, float]]] = json.loads(kept.read_text())
-        return found
-    folder = kept.with_suffix("")
+    file = args.output / f"{seed}_{args.steps}.json"
+    if file.exists():
+        seeds: dict[str, dict[str, dict[str, float]]] = json.loads(file.read_text())
+        return seeds
+    folder = file.with_suffix("")
     changes = ["recordings=[train]", "split=null", f"seed={seed}", f"optimiser.steps={args.steps}"]
     resume = (folder / "last.ckpt").exists()
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
@@ -95,29 +95,29 @@ def scores(args: argparse.Namespace, seed: int) -> dict[str, dict[str, dict[str,
         scenes = load_scenes([args.output / "recordings" / light], None)
         result[light] = {}
         for group, cameras in GROUPS.items():
-            samples = PerceptionDataset([using(scene, cameras) for scene in scenes], model.config)
+            samples = PerceptionDataset([select_cameras(scene, cameras) for scene in scenes], model.config)
             values = evaluate(model, samples, batch_size=2, every=args.every).values
             result[light][group] = {metric: values[metric] for metric in METRICS}
             print(seed, light, group, result[light][group], flush=True)
-    kept.write_text(json.dumps(result, indent=1))
+    file.write_text(json.dumps(result, indent=1))
     return result
 
 
-def using(scene: RecordedScene, cameras: Sequence[str]) -> RecordedScene:
+def select_cameras(scene: RecordedScene, cameras: Sequence[str]) -> RecordedScene:
     """The scene with these cameras only; what others would have seen still counts as there."""
     platforms = sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})
-    kept = {platform: camera for platform, camera in zip(platforms, cameras, strict=True) if camera}
+    used = {platform: camera for platform, camera in zip(platforms, cameras, strict=True) if camera}
     frames = [
         replace(frame, captures={
             channel: capture for channel, capture in frame.captures.items()
-            if channel.endswith(f"_{kept.get(capture.platform, 'none')}")
+            if channel.endswith(f"_{used.get(capture.platform, 'none')}")
         })
         for frame in scene.frames
     ]  # fmt: skip
     return replace(scene, frames=frames)
 
 
-def spread(values: Sequence[float]) -> str:
+def format_mean_std(values: Sequence[float]) -> str:
     deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{deviation}"
 

@@ -58,21 +58,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    together = scores(args, None)
+    for_all = scores(args, None)
     print("| task | metric | for all three | head added | difference |\n| --- | --- | --- | --- | --- |")
     for task in TASKS:
         added = scores(args, task)
         for metric in METRICS[task]:
-            one, other = together[metric], added[metric]
+            one, other = for_all[metric], added[metric]
             print(f"| {task} | {metric} | {one:.3f} | {other:.3f} | {other - one:+.3f} |", flush=True)
 
 
 def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     """Of the model whose ``held_out`` task came last, or of the one for all."""
     name = f"{held_out or 'together'}_{args.seed}"
-    kept = args.output / f"{name}.json"
-    if kept.exists():
-        return dict(json.loads(kept.read_text()))
+    file = args.output / f"{name}.json"
+    if file.exists():
+        return dict(json.loads(file.read_text()))
     folder = args.output / name
     weights = perception_for_two(args, folder, held_out)
     shared = args.perception and held_out != "detection"  # features and boxes are the given model's: one cache for all
@@ -80,18 +80,18 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
     perception = load_perception(weights)
     fingerprint = str(read_checkpoint(cached)[1].parts["perception_fingerprint"])
     trained, test = (
-        load_scenes([args.data / which], None)[:most]
-        for which, most in zip((args.fresh, args.test), args.scenes, strict=True)
+        load_scenes([args.data / which], None)[:limit]
+        for which, limit in zip((args.fresh, args.test), args.scenes, strict=True)
     )
     cache = build_feature_cache(caches / "cache_train", perception, fingerprint, trained)
     samples = CachedDataset(trained, perception.config, cache)
     model = load_collaboration(collaboration(args, folder, weights, samples, held_out))
     cache = build_feature_cache(caches / "cache_test", perception, fingerprint, test)
-    found, _ = evaluate_collaboration(
+    results, _ = evaluate_collaboration(
         model, CachedDataset(test, model.perception.config, cache), EvaluationConditions(args.budget), args.every
     )
-    values = {metric: found.values[metric] for metrics in METRICS.values() for metric in metrics}
-    kept.write_text(json.dumps(values))
+    values = {metric: results.values[metric] for metrics in METRICS.values() for metric in metrics}
+    file.write_text(json.dumps(values))
     return values
 
 
@@ -137,8 +137,8 @@ def without_head(perception: PerceptionModel, task: str | None) -> PerceptionMod
     """The same model without one of its heads."""
     tasks = tuple(one for one in perception.config.tasks if one != task)
     shorter = PerceptionModel(perception.config.with_heads(tasks), perception.backbone)
-    kept = {key: value for key, value in perception.state_dict().items() if not key.startswith(f"heads.{task}.")}
-    shorter.load_state_dict(kept)
+    state = {key: value for key, value in perception.state_dict().items() if not key.startswith(f"heads.{task}.")}
+    shorter.load_state_dict(state)
     return shorter.eval()
 
 

@@ -84,7 +84,7 @@ BANNED: list[BannedTerm] = [
             "able": "initialisation",
             "due": "deadline",
             "apart": "time offset",
-            "together": "interleaving",
+            "together": "sort window",
             "turns": "heading",
             "settled": "height above ground",
             "slack": "search radius",

@@ -1,1 +1,3 @@
-"""Using a backbone: labelled data, probing, fine-tuning, benchmarks."""
+"""Using a backbone; its rooms offer it: labels, probing, finetuning, geobench."""
+
+__all__: list[str] = []

@@ -59,9 +59,10 @@ def test_probe(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
             with rasterio.open(path, "w", transform=Affine(0.1, 0, 5e5, 0, -0.1, 5e6), **profile) as target:
                 target.write(pixels)
     (tmp_path / "halves.yaml").write_text(
-        'name: halves\nsource: {sensor: rgb, files: "*_image.tif", bands: sensor, unit: uint8}\n'
-        'labels: {kind: pattern, pattern: "^(?P<label>[a-z]+)_", classes: [dark, bright]}\npatch_size: 16\n'
-        "readout: [stem, normed]\nsplit: {kind: groups, folds: 2}\nseeds: 1\nrandom_filters: 8\n"
+        'name: halves\ndata:\n  source: {sensor: rgb, files: "*_image.tif", bands: sensor, unit: uint8}\n'
+        '  labels: {kind: pattern, pattern: "^(?P<label>[a-z]+)_", classes: [dark, bright]}\n'
+        "  split: {kind: groups, folds: 2}\n"
+        "patch_size: 16\nreadout: [stem, normed]\nseeds: 1\nrandom_filters: 8\n"
         "baselines: [random convolutions, random initialisation]\n"
     )
     arguments = ["--data", str(tmp_path), "--weights", str(weights), "--json"]

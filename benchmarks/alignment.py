@@ -1,4 +1,4 @@
-"""How far errors of a peer's pose are undone: metres by which what it tells of the ground that both see lies wrong.
+"""How far errors of a peer's pose are undone: metres by which it misplaces the ground that both see.
 
     simulate="skyweave simulate configs/world/hidden.yaml --set validation=0"
     $simulate -o recordings/fresh --scenes 50 --frames 12 --seed 300
@@ -6,8 +6,7 @@
 
 What each platform detects by itself is worked out once (the cache that benchmarks/collaboration.py trains on is used
 where it is there). Then the boxes of every peer are placed as a pose that is wrong for the whole flight would place
-them, and
-the corrected ground is compared with the true one every fifth frame.
+them, and the corrected ground is compared with the true one every fifth frame.
 """
 
 import argparse

@@ -10,8 +10,7 @@ Every strategy is trained on the same cached features of the same perception mod
 losses, each with a reader (memory, trunk, heads) that learns along, and sends through the same quantiser, entropy
 coder, chunks and headers; what differs is what it sends and how it fuses. All messages are really encoded, cut to the
 budget and decoded; the bytes are the mean of a platform's frames, headers and handshakes included. `full_features`
-sends 16-bit
-floats of every cell seen, uncoded. Runs and scores that are there already are used again.
+sends 16-bit floats of every cell seen, uncoded. Runs and scores that are there already are used again.
 """
 
 import argparse

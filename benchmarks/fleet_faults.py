@@ -5,9 +5,9 @@
 
 For each fault: the longest time between two fused scenes of any other node as they arrive while it lasts (one frame
 period is 0.5 s; the first row says how much that varies without any fault), frames for which another node fused no
-scene,
-and the time from the fault's end until the node is in every other's scene again, and publishes itself. At the end
-descriptors, threads and memory of a node that was never touched, and processes and descriptors of the supervisor.
+scene, and the time from the fault's end until the node is in every other's scene again, and publishes itself.
+At the end descriptors, threads and memory of a node that was never touched, and processes and descriptors of the
+supervisor.
 """
 
 import argparse

@@ -31,7 +31,7 @@ from skyweave.perception.train import load_scenes, train
 ROOT = Path(__file__).resolve().parents[1]
 WORLD, MODEL = ROOT / "configs/world/hidden.yaml", ROOT / "configs/perception/small.yaml"
 METRICS = {"detection": ("mAP",), "instances": ("IoU", "VPQ"), "trajectories": ("minADE_3", "minFDE_3")}
-SHOWN = ("mAP", "NDS", "AP@0.5", "IoU", "VPQ", "minADE_3", "minADE_1", "constant_velocity_ADE", "minFDE_3")
+TABLE_METRICS = ("mAP", "NDS", "AP@0.5", "IoU", "VPQ", "minADE_3", "minADE_1", "constant_velocity_ADE", "minFDE_3")
 VARIANTS: dict[str, list[str]] = {
     "joint": [],
     **{task: [f"model.heads={{{task}: {{}}}}", "losses.gradient_scale={}"] for task in TASKS},
@@ -39,7 +39,7 @@ VARIANTS: dict[str, list[str]] = {
     "random": ["weights=null"],
 }
 STUDIES = {"platforms": ("joint",), "tasks": tuple(VARIANTS), "pretraining": ("joint", "random")}
-NEEDED = STUDIES | {"tasks": ("joint", *TASKS)}  # for a table
+RUNS_OF_TABLE = STUDIES | {"tasks": ("joint", *TASKS)}  # for a table
 Values = dict[str, dict[str, float]]
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--every", type=int, default=3, help="score every so many-th moment of the test scenes")
+    parser.add_argument("--every", type=int, default=3, help="score every so many-th frame of the test scenes")
     parser.add_argument(
         "--only", nargs="+", choices=list(VARIANTS), help="these variants alone; a table if it can be made of them"
     )
@@ -57,20 +57,20 @@ def main() -> None:
     args = parser.parse_args()
     simulate(args.output / "recordings" / "hidden", scenes=150, frames=12, seed=100)
     simulate(args.output / "recordings" / "test", scenes=20, frames=16, seed=900)
-    found: dict[str, list[Values]] = {run: [] for run in args.only or STUDIES[args.study]}
+    results: dict[str, list[Values]] = {run: [] for run in args.only or STUDIES[args.study]}
     for seed in args.seeds:
-        for run in found:
-            found[run].append(scores_of(args, run, seed))
-    if not set(NEEDED[args.study]) <= set(found):
+        for run in results:
+            results[run].append(scores_of(args, run, seed))
+    if not set(RUNS_OF_TABLE[args.study]) <= set(results):
         return
     if args.study == "platforms":
-        alone_share = seen_alone(args.output / "recordings" / "test")
+        alone_share = ego_visible_share(args.output / "recordings" / "test")
         print(f"One platform alone sees {100 * alone_share:.0f} % of what all see.\n")
-        print_platforms(found["joint"])
+        print_platforms(results["joint"])
     elif args.study == "pretraining":
-        print_pretraining(found)
+        print_pretraining(results)
     else:
-        print_tasks(found)
+        print_tasks(results)
 
 
 def simulate(folder: Path, scenes: int, frames: int, seed: int) -> None:
@@ -86,8 +86,8 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     """Train, score, remember."""
     kept = args.output / f"{run}_{seed}_{args.steps}.json"
     if kept.exists():
-        found: Values = json.loads(kept.read_text())
-        return found
+        results: Values = json.loads(kept.read_text())
+        return results
     folder = kept.with_suffix("")
     changes = [*VARIANTS[run], f"seed={seed}", f"optimiser.steps={args.steps}", "split=null"]
     changes.append(f"trainer.workers={args.workers}")
@@ -95,66 +95,68 @@ def scores_of(args: argparse.Namespace, run: str, seed: int) -> Values:
     weights = train(MODEL, args.output / "recordings", folder, changes, resume=resume, progress=False)
     model = load_perception(weights)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    samples = PerceptionDataset(load_scenes([args.output / "recordings" / "test"], None), model.config)
+    dataset = PerceptionDataset(load_scenes([args.output / "recordings" / "test"], None), model.config)
     score = partial(evaluate, model, batch_size=2, every=args.every)
-    result = {"all": dict(score(samples).values)}
+    result = {"all": dict(score(dataset).values)}
     if run in ("joint", "random"):
-        result["own"] = dict(score(ego_only_dataset(samples)).values)
+        result["ego"] = dict(score(ego_only_dataset(dataset)).values)
     if "trajectories" in model.config.tasks:
-        result["true boxes"] = dict(score(samples, predictor=partial(predict, true_boxes=True)).values)
+        result["true boxes"] = dict(score(dataset, predictor=partial(predict, true_boxes=True)).values)
     kept.write_text(json.dumps(result, indent=1))
     return result
 
 
-def seen_alone(recording: Path) -> float:
+def ego_visible_share(recording: Path) -> float:
     """Of the objects on the map that some platform sees, the share that the one whose map it is sees itself."""
     from skyweave.core.config import load_config_file
     from skyweave.perception.train import PerceptionTrainConfig
 
-    samples = PerceptionDataset(load_scenes([recording], None), load_config_file(MODEL, PerceptionTrainConfig).model)
+    dataset = PerceptionDataset(load_scenes([recording], None), load_config_file(MODEL, PerceptionTrainConfig).model)
     shares = []
-    for number in range(0, len(samples), 4):
-        objects = samples[number].objects.trainable()
+    for number in range(0, len(dataset), 4):
+        objects = dataset[number].objects.trainable()
         shares.append((objects.seen_by[:, 0].sum(), len(objects.boxes)))
-    own, everything = np.sum(shares, 0)
-    return float(own / everything)
+    by_ego, by_any = np.sum(shares, 0)
+    return float(by_ego / by_any)
 
 
 def print_platforms(seeds: list[Values]) -> None:
     """Together beside alone."""
-    print("| platforms | " + " | ".join(SHOWN) + " |\n|" + " --- |" * (len(SHOWN) + 1))
-    rows = {"all": "all", "own": "own only"}
+    print("| platforms | " + " | ".join(TABLE_METRICS) + " |\n|" + " --- |" * (len(TABLE_METRICS) + 1))
+    rows = {"all": "all", "ego": "ego only"}
     for key, title in rows.items():
-        print(f"| {title} | " + " | ".join(spread([one[key][m] for one in seeds]) for m in SHOWN) + " |")
-    print("| gap | " + " | ".join(spread([one["all"][m] - one["own"][m] for one in seeds]) for m in SHOWN) + " |")
+        print(f"| {title} | " + " | ".join(spread([one[key][m] for one in seeds]) for m in TABLE_METRICS) + " |")
+    print(
+        "| gap | " + " | ".join(spread([one["all"][m] - one["ego"][m] for one in seeds]) for m in TABLE_METRICS) + " |"
+    )
 
 
-def print_pretraining(found: dict[str, list[Values]]) -> None:
+def print_pretraining(results: dict[str, list[Values]]) -> None:
     """A pretrained backbone beside a random one, at equal steps; the last column is of the true boxes' paths."""
-    print("| | " + " | ".join((*SHOWN, "minADE_3")) + " |\n|" + " --- |" * (len(SHOWN) + 2))
-    for key, title in {"all": "all together", "own": "each alone"}.items():
-        columns = [*((key, metric) for metric in SHOWN), ("true boxes", "minADE_3")]
-        pretrained, random = ([[one[k][m] for one in found[run]] for k, m in columns] for run in ("joint", "random"))
+    print("| | " + " | ".join((*TABLE_METRICS, "minADE_3")) + " |\n|" + " --- |" * (len(TABLE_METRICS) + 2))
+    for key, title in {"all": "all together", "ego": "each alone"}.items():
+        columns = [*((key, metric) for metric in TABLE_METRICS), ("true boxes", "minADE_3")]
+        pretrained, random = ([[one[k][m] for one in results[run]] for k, m in columns] for run in ("joint", "random"))
         print(f"| {title}, pretrained | " + " | ".join(map(spread, pretrained)) + " |")
         print(f"| {title}, random | " + " | ".join(map(spread, random)) + " |")
         leads = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(pretrained, random, strict=True)]
         print(f"| {title}, lead | " + " | ".join(map(spread, leads)) + " |")
 
 
-def print_tasks(found: dict[str, list[Values]]) -> None:
+def print_tasks(results: dict[str, list[Values]]) -> None:
     """One model for three tasks beside three models and beside a random backbone; trajectories of the true boxes."""
     beside = {"in full": "unshared", "random": "random"}
-    beside = {title: run for title, run in beside.items() if run in found}
+    beside = {title: run for title, run in beside.items() if run in results}
     titles = ["task", "metric", "one model", "its own model", "difference"]
     titles += [cell for title in beside for cell in (title, "difference")]
     print("| " + " | ".join(titles) + " |\n|" + " --- |" * len(titles))
     for task, metrics in METRICS.items():
         key = "true boxes" if task == "trajectories" else "all"
         for metric in metrics:
-            joint = [one[key][metric] for one in found["joint"]]
+            joint = [one[key][metric] for one in results["joint"]]
             cells = [spread(joint)]
             for run in (task, *beside.values()):
-                other = [one[key][metric] for one in found[run]]
+                other = [one[key][metric] for one in results[run]]
                 cells += [spread(other), spread([a - b for a, b in zip(joint, other, strict=True)])]
             print(f"| {task} | {metric} | " + " | ".join(cells) + " |")
 

@@ -1,8 +1,8 @@
-"""How long one frame of four platforms takes, stage by stage, from pictures to boxes.
+"""Time one frame of four platforms, stage by stage, from images to boxes.
 
     python benchmarks/perception_speed.py --weights crossing --threads 2
 
-Pictures of 256 x 448 pixels of a simulated crossing; bfloat16; past moments are kept as maps, as in a live system.
+Images of 256 x 448 pixels of a simulated crossing; bfloat16; past frames are kept as maps, as in a live system.
 Times are medians over the frames, wall clock; ``--cpu`` takes processor time (for one thread on a busy machine).
 """
 
@@ -37,25 +37,25 @@ def main() -> None:
     model = load_perception(args.weights)
     drones = PlatformConfig(count=4, cameras=[CameraConfig(rows=256, columns=448, field_of_view=(60.0, 75.0))])
     scene = simulate_scene(WorldConfig(frames=3, platforms=[drones]), 0)
-    samples = PerceptionDataset([scene], model.config)
-    batch = collate([samples[2]])
-    watch = Watch(time.process_time if args.cpu else time.perf_counter)
+    dataset = PerceptionDataset([scene], model.config)
+    batch = collate([dataset[2]])
+    timer = StageTimer(time.process_time if args.cpu else time.perf_counter)
     for number in range(args.frames + 2):
-        watch.recording = number >= 2
-        one_frame(model, batch.frames[-1], batch, watch)
-    stages = {name: 1000 * float(np.median(times)) for name, times in watch.times.items()}
-    whole = sum(stages.values())
+        timer.recording = number >= 2
+        time_frame(model, batch.frames[-1], batch, timer)
+    stages = {name: 1000 * float(np.median(times)) for name, times in timer.times.items()}
+    total = sum(stages.values())
     if args.json:
-        print(json.dumps({"threads": args.threads, "stages_ms": stages, "frames_per_second": 1000 / whole}))
+        print(json.dumps({"threads": args.threads, "stages_ms": stages, "frames_per_second": 1000 / total}))
         return
     print(f"| stage ({args.threads} threads) | ms | share |\n| --- | --- | --- |")
     for name, value in stages.items():
-        print(f"| {name} | {value:.1f} | {100 * value / whole:.0f} % |")
-    print(f"| **all: {1000 / whole:.1f} frames a second** | **{whole:.1f}** | |")
+        print(f"| {name} | {value:.1f} | {100 * value / total:.0f} % |")
+    print(f"| **all: {1000 / total:.1f} frames a second** | **{total:.1f}** | |")
 
 
-class Watch:
-    """Times of stages."""
+class StageTimer:
+    """The times that stages take."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock, self.recording, self.times = clock, False, dict[str, list[float]]()
@@ -69,23 +69,23 @@ class Watch:
 
 
 @torch.inference_mode()
-def one_frame(model: PerceptionModel, views: Views, batch: Any, watch: Watch) -> None:
+def time_frame(model: PerceptionModel, views: Views, batch: Any, timer: StageTimer) -> None:
     """The stages of `PerceptionModel.observe`, ``fuse``, ``perceive`` and `decode_maps`, one by one."""
     (images,), (cameras,), (maps,) = views.images, views.cameras, views.maps
     sample, config = batch.samples[0], model.config
-    with torch.autocast("cpu", torch.bfloat16):
-        features = watch("backbone", lambda: model.backbone(images, config.patch_size, detail=config.stride))
-        encoded = watch("neck", lambda: model.neck(features))
+    with torch.autocast(next(model.parameters()).device.type, torch.bfloat16):
+        features = timer("backbone", lambda: model.backbone(images, config.patch_size, detail=config.stride))
+        encoded = timer("neck", lambda: model.neck(features))
         grids = [grid for grid in views.grids for _ in range(views.platforms)]
         shape = (encoded.shape[-2], encoded.shape[-1])
-        plan = watch("plan", lambda: plan_lift(cameras, grids, model.lift.bins, shape, [sample.ground] * 4, maps))
-        placed, _ = watch("lift", lambda: model.lift(encoded, plan))
-        lifted = placed.features.to(encoded.dtype).unflatten(0, (1, views.platforms))
-        visible = placed.visible.unflatten(0, (1, views.platforms))
-        fused = watch("fusion", lambda: model.fusion(lifted, visible))
+        plan = timer("plan", lambda: plan_lift(cameras, grids, model.lift.bins, shape, [sample.ground] * 4, maps))
+        bev, _ = timer("lift", lambda: model.lift(encoded, plan))
+        lifted = bev.features.to(encoded.dtype).unflatten(0, (1, views.platforms))
+        visible = bev.visible.unflatten(0, (1, views.platforms))
+        fused = timer("fusion", lambda: model.fusion(lifted, visible))
         past = [fused] * (model.config.history - 1)
-        outputs = watch("memory, trunk, heads", lambda: model.perceive([*past, fused]))
-    watch("to boxes", lambda: decode_maps(model, outputs, [sample.grid], [sample.ground], [sample.time]))
+        outputs = timer("memory, trunk, heads", lambda: model.perceive([*past, fused]))
+    timer("to boxes", lambda: decode_maps(model, outputs, [sample.grid], [sample.ground], [sample.time]))
 
 
 if __name__ == "__main__":

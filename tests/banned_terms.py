@@ -84,7 +84,7 @@ BANNED: list[BannedTerm] = [
             "able": "initialisation",
             "due": "deadline",
             "apart": "time offset",
-            "together": "collaborative",
+            "together": "sort window",
             "turns": "heading",
             "settled": "height above ground",
             "slack": "search radius",

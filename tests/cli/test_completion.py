@@ -39,7 +39,7 @@ def test_every_command_and_option_is_completed(shell: str, capsys: pytest.Captur
     [
         ("emb", {"embed"}, {"export"}),
         ("embed --over", {"--overlap"}, {"--output"}),
-        ("embed --dtype ''", {"int8", "float16", "float32"}, {"scene.tif"}),
+        ("export --format ''", {"onnx", "pt2"}, {"scene.tif"}),
         ("embed sc", {"scene.tif"}, {"embed"}),
         ("shards dataset.yaml --data ''", {"folder"}, {"scene.tif"}),
         ("fleet st", {"status"}, {"up"}),

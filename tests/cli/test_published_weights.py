@@ -61,7 +61,8 @@ def test_probe(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "halves.yaml").write_text(
         'name: halves\ndata:\n  source: {sensor: rgb, files: "*_image.tif", bands: sensor, unit: uint8}\n'
         '  labels: {kind: pattern, pattern: "^(?P<label>[a-z]+)_", classes: [dark, bright]}\n'
-        "  split: {kind: groups, folds: 2}\npatch_size: 16\nreadout: [stem, normed]\nseeds: 1\nrandom_filters: 8\n"
+        "  split: {kind: groups, folds: 2}\n"
+        "patch_size: 16\nreadout: [stem, normed]\nseeds: 1\nrandom_filters: 8\n"
         "baselines: [random convolutions, random initialisation]\n"
     )
     arguments = ["--data", str(tmp_path), "--weights", str(weights), "--json"]

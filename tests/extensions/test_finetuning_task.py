@@ -1,6 +1,4 @@
-"""A fine-tuning task from a package of its own: one file, trained, scored, reported, stored and loaded by the
-command.
-"""
+"""A fine-tuning task from a package of its own: one file, trained, scored, reported, stored and loaded."""
 
 import json
 from collections.abc import Callable

@@ -328,3 +328,12 @@ def test_a_supervisor_holds_its_lock(tmp_path: Path) -> None:
         Supervisor(config)
     one.end()
     assert supervisor_pid(tmp_path / "state") is None
+
+
+def test_what_nodes_need_is_imported_before_they_are_forked() -> None:
+    program = (
+        "import sys, skyweave.fleet.supervisor.preload;"
+        "needed = {'torch', 'zenoh', 'skyweave.fleet.supervisor.runtime', 'skyweave.fleet.sinks.publisher'};"
+        "print(needed - set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout.strip() == b"set()"

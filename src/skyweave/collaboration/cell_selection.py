@@ -13,7 +13,7 @@ LOW_INDEX_BITS, HIGH_INDEX_BITS = 2.0, 5.0  # to say which block or cell it is
 THRESHOLD_TEMPERATURE = 0.5  # of the soft threshold, in units of saliency
 BLOCK_PRIORITY = 100.0  # by which blocks are more salient than cells: a block stands for about 64 of them
 MAX_BOX_BUDGET_SHARE = 0.6  # that boxes may take where features travel too and there is room for both
-MIN_BOX_SCORE = 0.15  # beside features: that of a forecast, `skyweave.perception.heads.trajectories.MIN_FORECAST_SCORE`
+MIN_BOX_SCORE = 0.15  # score threshold beside features, as `perception.heads.trajectories.MIN_FORECAST_SCORE`
 MIN_SHARED_BUDGET_BYTES = 500  # below which boxes may take all
 
 

@@ -23,7 +23,7 @@ from skyweave.wire import BoxList, Cells, EntropyTables, FrameContent, Pose, Wir
 
 MIN_REQUEST_BUDGET_BYTES = 1000  # from which a request travels
 MIN_CELL_BITS = 8  # that a cell takes: what a budget cannot hold is not worked out
-INTERLEAVED_CHUNKS = 4  # among which neighbouring cells are shared out
+SORT_WINDOW_CHUNKS = 4  # among which cells are sorted so that neighbours travel together
 
 
 @torch.inference_mode()
@@ -68,7 +68,7 @@ def encode_message(
     tables: Sequence[EntropyTables],
     budget_bytes: int | None = None,
     mtu: int = 1200,
-    interleave: int = INTERLEAVED_CHUNKS,
+    sort_window: int = SORT_WINDOW_CHUNKS,
 ) -> list[bytes]:
     """Encode a message as chunks within a budget.
 
@@ -77,14 +77,14 @@ def encode_message(
         tables: of all models that the sender has; those of the frame's are used.
         budget_bytes: of all chunks together; None: everything is sent.
         mtu: bytes of the largest chunk.
-        interleave: chunks among which neighbouring cells are shared out.
+        sort_window: chunks among which cells are sorted so that neighbours travel together.
 
     Raises:
         WireError: a budget below one header, or a value that cannot be sent.
     """
     model = frame.fingerprint, frame.codec, frame.quality
     matching = next((one for one in tables if one.model == model), None)
-    return encode_frame(frame, matching, mtu, budget_bytes, sort_window=interleave)
+    return encode_frame(frame, matching, mtu, budget_bytes, sort_window=sort_window)
 
 
 def _check_snapped(grid: MapGrid, factor: int) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import sys
 from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output)
     entries = []
     console = Console(stderr=True)
-    with Progress(console=console) as progress:
+    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("packing", total=len(dataset))
         for source in dataset.sources:
             counted = _tiles(dataset, source, args.tile, lambda: progress.advance(task))

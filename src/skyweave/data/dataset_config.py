@@ -132,6 +132,8 @@ def _check_source_keys(entry: Any, number: int, label: str) -> None:
 def _check_source(source: DatasetSourceConfig, namesakes: int, label: str) -> None:
     if namesakes > 1:
         raise ConfigError(f"{label}: {namesakes} sources have this name; names must be unique")
+    if "/" in source.name or not source.name:
+        raise ConfigError(f"{label}: a name must not be empty or hold '/': its shards are called after it")
     if (source.files is None) == (source.shards is None):
         raise ConfigError(f"{label}: give either 'files' (rasters) or 'shards' (tar files)")
     if source.files is not None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from skyweave.core.geometry.outlines import name_colour
 
-SIZE, PANEL = (1120, 640), 320  # pixels of the image, and of the panel on its right
+SIZE, PANEL = (1120, 640), 320  # pixels of the figure, and of the panel on its right
 FINE = 2  # it is drawn so many times as large
 BACK, SIDE, RULE, TEXT, DIM = (16, 21, 28), (24, 32, 42), (44, 58, 74), (227, 234, 242), (147, 164, 184)
 PLATFORMS = ((108, 182, 255), (255, 180, 84), (126, 224, 129), (255, 138, 200), (200, 160, 255), (255, 224, 102))
@@ -23,8 +23,8 @@ def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None
     """Draw what `skyweave.fleet.sinks.dashboard.DashboardState.to_json` tells.
 
     Args:
-        state: of the fleet; the fused scene with the most boxes is shown.
-        jpeg: returns a camera's image, by platform and channel.
+        state: of the fleet; the scene with the most boxes is shown.
+        jpeg: gives a camera's image, by platform and channel.
         size: (width, height) in pixels.
 
     Returns:
@@ -109,14 +109,8 @@ def _panel(
     for number, name in enumerate(names):
         y += 20
         one = state["platforms"][name]
-        received_kbit = 8 * sum(one.get("rates", {}).values()) / 1000
-        values = (
-            name,
-            f"{1000 * one['latency']:.0f} ms",
-            len(one["boxes"]),
-            len(one["peer_frames"]),
-            f"{received_kbit:.1f}",
-        )
+        kbits = 8 * sum(one.get("rates", {}).values()) / 1000
+        values = (name, f"{1000 * one['latency']:.0f} ms", len(one["boxes"]), len(one["peer_frames"]), f"{kbits:.1f}")
         drawing.line([(left, y - 3), (image.width - 14, y - 3)], fill=RULE)
         drawing.ellipse([left, y + 3, left + 9, y + 12], fill=PLATFORMS[number % len(PLATFORMS)])
         for x, value in zip(columns, values, strict=True):
@@ -127,8 +121,8 @@ def _panel(
         data = jpeg(camera["platform"], camera["channel"])
         if data is None:
             continue
-        camera_image = Image.open(io.BytesIO(data)).convert("RGB")
-        camera_image = camera_image.resize((width, round(camera_image.height * width / camera_image.width)))
-        place = (left + (number % 2) * (width + 8), y + (number // 2) * (camera_image.height + 22))
-        image.paste(camera_image, place)
-        drawing.text((place[0], place[1] + camera_image.height + 2), camera["platform"], fill=DIM, font=small)
+        thumbnail = Image.open(io.BytesIO(data)).convert("RGB")
+        thumbnail = thumbnail.resize((width, round(thumbnail.height * width / thumbnail.width)))
+        place = (left + (number % 2) * (width + 8), y + (number // 2) * (thumbnail.height + 22))
+        image.paste(thumbnail, place)
+        drawing.text((place[0], place[1] + thumbnail.height + 2), camera["platform"], fill=DIM, font=small)

@@ -1,4 +1,4 @@
-"""Skyweave in the tools people already use; nothing in here is imported by the rest of the package."""
+"""Skyweave in other tools: exported graphs, STAC, TorchGeo, TerraTorch, timm; no other room imports it."""
 
 import lazy_loader
 

@@ -9,6 +9,7 @@ import yaml
 
 from skyweave.core.errors import DataError, did_you_mean, normalise_name
 from skyweave.core.sensors.band import BAND_KINDS, UNITS, Band, get_band_kind
+from skyweave.core.sensors.band_kind import POLARISATIONS
 from skyweave.core.sensors.sensor import Encoding, Sensor
 
 _SENSOR_KEYS = ("name", "title", "ground_sample_distance", "unit", "kind", "encodings", "bands")
@@ -111,6 +112,8 @@ def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
     kind = get_band_kind(str(values.get("kind", "optical")))
     _check_choice(values.get("unit", "reflectance"), (*UNITS, *kind.units), f"{source}: unit")
     numbers = {key: _number(values[key], f"{source}: {key}") for key in _BAND_NUMBERS if values.get(key) is not None}
+    if values.get("polarisation") is not None:
+        _check_choice(values["polarisation"], POLARISATIONS, f"{source}: polarisation")
     values |= numbers | {
         "name": name,
         "aliases": _aliases(values.get("aliases") or (), source),

@@ -39,7 +39,7 @@ class Perceiver(Protocol[EgoState]):
         categories: names of the classes, in the order of their numbers on the wire.
         fingerprint: of its feature space, below 2**32; 0: it sends boxes only.
         tables: for reading others' features.
-        interleave: chunks among which neighbouring cells are shared out (`skyweave.wire.encode_frame`).
+        sort_window: chunks among which cells are sorted so that neighbours travel together (`encode_frame`).
         resolution: metres a cell of its maps.
         interval: seconds between frames that it expects.
     """
@@ -47,7 +47,7 @@ class Perceiver(Protocol[EgoState]):
     categories: tuple[str, ...]
     fingerprint: int
     tables: Sequence[EntropyTables]
-    interleave: int
+    sort_window: int
     resolution: float
     interval: float
 
@@ -117,7 +117,7 @@ def encode_ego(
         mtu: bytes of the largest chunk.
     """
     message = set_header(perceiver.compose(ego, budget_bytes), number, sequence, frame)
-    return encode_message(message, perceiver.tables, budget_bytes, mtu, perceiver.interleave)
+    return encode_message(message, perceiver.tables, budget_bytes, mtu, perceiver.sort_window)
 
 
 def set_header(content: FrameContent, number: int, sequence: int, frame: Frame) -> FrameContent:

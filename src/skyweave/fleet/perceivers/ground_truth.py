@@ -34,7 +34,7 @@ class GroundTruthPerceiver:
 
     fingerprint = 0
     tables: Sequence[EntropyTables] = ()
-    interleave = 1
+    sort_window = 1
 
     def __init__(
         self,

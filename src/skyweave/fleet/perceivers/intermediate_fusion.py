@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from skyweave.collaboration.agent import Agent, compensate
 from skyweave.collaboration.boxes import detections_from_box_list
-from skyweave.collaboration.messages import INTERLEAVED_CHUNKS
+from skyweave.collaboration.messages import SORT_WINDOW_CHUNKS
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.observer import EgoMaps
 from skyweave.collaboration.pose_alignment import PoseError
@@ -49,7 +49,7 @@ class IntermediateFusionPerceiver:
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
         self.tables: Sequence[EntropyTables] = self.agent.tables
         self.fingerprint = 0 if model.tables is None else model.tables.fingerprint
-        self.interleave = INTERLEAVED_CHUNKS
+        self.sort_window = SORT_WINDOW_CHUNKS
 
     @property
     def pose_errors(self) -> Mapping[int, PoseError]:

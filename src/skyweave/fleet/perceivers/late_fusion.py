@@ -51,7 +51,7 @@ class LateFusionPerceiver:
 
     fingerprint = 0
     tables: Sequence[EntropyTables] = ()
-    interleave = 1
+    sort_window = 1
 
     def __init__(self, model: PerceptionModel, grid: MapGrid | None = None) -> None:
         self.model, self.grid = model.eval(), grid

@@ -112,7 +112,7 @@ class FleetClient:
                 return
 
     def close(self) -> None:
-        """Leave the fleet and free its session."""
+        """Leave the fleet, and close the transport."""
         self._subscriber.close()
 
     def _subscribe(self, form: str) -> None:

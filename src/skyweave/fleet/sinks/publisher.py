@@ -45,7 +45,7 @@ class ScenePublisher:
         return published
 
     def close(self) -> None:
-        """Close all sinks of the node."""
+        """Close all sinks: no scene will follow."""
         for sink in self.sinks:
             sink.close()
 

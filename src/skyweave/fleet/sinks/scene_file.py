@@ -55,7 +55,7 @@ class FileSink:
         self._stream.write(json.dumps(published.json_content) + "\n")
 
     def close(self) -> None:
-        """Close the file of scenes."""
+        """Close the file: no scene will follow."""
         self._stream.close()
 
 

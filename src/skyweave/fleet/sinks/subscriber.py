@@ -107,7 +107,7 @@ class FleetSubscriber:
         return message
 
     def close(self) -> None:
-        """Leave the fleet and free its session."""
+        """Leave the fleet, and close the transport."""
         self.transport.close()
 
     def _open(self, topic: str, envelope: bytes) -> bytes | str:

@@ -6,9 +6,16 @@ from typing import Any
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import FleetError, SkyweaveError
 from skyweave.fleet.config import FleetConfig, NodeConfig
+from skyweave.fleet.link.transport import TransportConfig
+from skyweave.fleet.perceivers.config import PerceiverConfig
+from skyweave.fleet.sources.base import SourceConfig
 
 METRICS_PORT_OFFSET = 100
-DEFAULT_TRANSPORT = "zenoh"
+DEFAULT_KINDS = {
+    "source": SourceConfig.default_kind,
+    "perceiver": PerceiverConfig.default_kind,
+    "transport": TransportConfig.default_kind,
+}
 
 
 def node_contents(config: FleetConfig, folder: Path) -> dict[str, dict[str, Any]]:
@@ -48,14 +55,14 @@ def merge_contents(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, A
     merged = dict(base)
     for key, value in changes.items():
         existing = merged.get(key)
-        if isinstance(value, dict) and isinstance(existing, dict) and _is_same_kind(existing, value):
+        if isinstance(value, dict) and isinstance(existing, dict) and _is_same_kind(key, existing, value):
             value = merge_contents(existing, value)
         merged[key] = value
     return merged
 
 
-def _is_same_kind(existing: dict[str, Any], value: dict[str, Any]) -> bool:
-    return "kind" not in value or value["kind"] == existing.get("kind", DEFAULT_TRANSPORT)
+def _is_same_kind(section: str, existing: dict[str, Any], value: dict[str, Any]) -> bool:
+    return "kind" not in value or value["kind"] == existing.get("kind", DEFAULT_KINDS.get(section))
 
 
 def _default_content(config: FleetConfig, index: int) -> dict[str, Any]:

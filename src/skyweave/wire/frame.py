@@ -213,11 +213,11 @@ class BoxList:
             parts: at least one list.
         """
         moving = [part.velocities for part in parts if part.velocities is not None]
-        names = ("centres", "sizes", "yaws", "classes", "scores")
-        return cls(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in names),
-            np.concatenate(moving) if len(moving) == len(parts) else None,
-        )
+        columns = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("centres", "sizes", "yaws", "classes", "scores")
+        }
+        return cls(**columns, velocities=np.concatenate(moving) if len(moving) == len(parts) else None)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import pytest
 
 from skyweave.simulator.config import RoadsConfig, TrafficConfig
 from skyweave.simulator.pedestrians import WALKING_SPEEDS_M_S, Pedestrians
-from skyweave.simulator.roads import RoadNetwork, build_roads
+from skyweave.simulator.road_builder import build_roads
+from skyweave.simulator.roads import RoadNetwork
 from skyweave.simulator.traffic import Traffic
 from skyweave.simulator.vehicles import PlanarPose
 

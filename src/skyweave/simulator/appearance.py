@@ -33,6 +33,9 @@ class Appearance:
     size: tuple[float, float, float]
 
 
+PAINTS = {"truck": TRUCK_PAINTS, "bus": BUS_PAINTS}
+
+
 @lru_cache(maxsize=4096)
 def sample_appearance(kind: str, appearance_seed: int, size: tuple[float, float, float] | None) -> Appearance:
     """Return the appearance that a seed stands for.
@@ -44,17 +47,15 @@ def sample_appearance(kind: str, appearance_seed: int, size: tuple[float, float,
     """
     draw = np.random.default_rng(appearance_seed)
     shape = str(draw.choice(VARIANTS[kind], p=(0.34, 0.33, 0.21, 0.12) if kind == "car" else None))
-    if kind == "car":
-        paint = (
-            "white paint"
-            if shape == "van" and draw.random() < 0.5
-            else str(draw.choice(CAR_PAINTS, p=CAR_PAINT_SHARES))
-        )
-    elif kind in ("truck", "bus"):
-        paint = str(draw.choice(TRUCK_PAINTS if kind == "truck" else BUS_PAINTS))
-    else:
-        paint = str(draw.choice(CLOTHES))
+    paint = _car_paint(shape, draw) if kind == "car" else str(draw.choice(PAINTS.get(kind, CLOTHES)))
     if size is None:
         usual = np.array(CAR_SIZES[shape]) * draw.uniform(0.95, 1.05, 3)
         size = (float(usual[0]), float(usual[1]), float(usual[2]))
     return Appearance(shape, paint, float(draw.uniform(0.85, 1.15)), size)
+
+
+def _car_paint(shape: str, draw: np.random.Generator) -> str:
+    """Draw the paint of a car; half of all vans are white."""
+    if shape == "van" and draw.random() < 0.5:
+        return "white paint"
+    return str(draw.choice(CAR_PAINTS, p=CAR_PAINT_SHARES))

@@ -10,9 +10,13 @@ from skyweave.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from multiprocessing.queues import Queue
     from pathlib import Path
 
+    import numpy as np
+
+    from skyweave.core.sensors import Sensor
     from skyweave.simulator.config import WorldConfig
     from skyweave.simulator.ground import Orthophoto
 
@@ -64,9 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.simulator.surface_classes import SURFACES
     from skyweave.simulator.world import World
 
-    counts = {name: getattr(args, name) for name in ("scenes", "frames", "seed")}
-    changes = [f"{name}={value}" for name, value in counts.items() if value is not None]
-    config = load_config_file(args.config, WorldConfig, [*args.set, *changes])
+    config = load_config_file(args.config, WorldConfig, [*args.set, *_changes(args)])
     if args.workers < 1:
         raise ConfigError(f"--workers {args.workers} must be at least 1 process")
     folder = Path(args.output)
@@ -84,10 +86,7 @@ def run(args: argparse.Namespace) -> int:
         jobs = [(config, index, folder, photograph, image_format, stamp) for index in missing]
         for frames in _work(jobs, min(args.workers, max(len(missing), 1))):
             bar.advance(task, frames)
-    validation = round(config.scenes * config.validation)
-    splits = {"train": names[: config.scenes - validation], "val": names[config.scenes - validation :]}
-    splits = {split: members for split, members in splits.items() if members}
-    tables = finish_recording(folder, config.name, splits, surfaces=SURFACES, world=_plain(config))
+    tables = finish_recording(folder, config.name, _splits(config, names), surfaces=SURFACES, world=_plain(config))
     seconds = time.monotonic() - started
     summary = {
         "path": str(folder),
@@ -98,13 +97,28 @@ def run(args: argparse.Namespace) -> int:
         "seed": config.seed,
         "seconds": round(seconds, 3),
     }
-    if args.json:
-        print(json.dumps(summary))
-    else:
-        kept = config.scenes - len(missing)
-        before = f", {kept} of them from before" if kept else ""
-        print(f"{folder}: {config.scenes} scenes of {config.frames} frames{before}, in {seconds:.0f} s")
+    print(json.dumps(summary) if args.json else _summary_line(config, folder, len(missing), seconds))
     return 0
+
+
+def _changes(args: argparse.Namespace) -> "list[str]":
+    """Return the changes of the configuration that have options of their own, as KEY=VALUE."""
+    counts = {name: getattr(args, name) for name in ("scenes", "frames", "seed")}
+    return [f"{name}={value}" for name, value in counts.items() if value is not None]
+
+
+def _splits(config: "WorldConfig", names: "list[str]") -> "dict[str, list[str]]":
+    """Return the names of scenes by split, the last ones for validation; a split without scenes is left out."""
+    validation = round(config.scenes * config.validation)
+    splits = {"train": names[: config.scenes - validation], "val": names[config.scenes - validation :]}
+    return {split: members for split, members in splits.items() if members}
+
+
+def _summary_line(config: "WorldConfig", folder: "Path", written: int, seconds: float) -> str:
+    """Return what was done, for people."""
+    kept = config.scenes - written
+    before = f", {kept} of them from before" if kept else ""
+    return f"{folder}: {config.scenes} scenes of {config.frames} frames{before}, in {seconds:.0f} s"
 
 
 def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
@@ -114,7 +128,12 @@ def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
             done: list[int] = []
             _record(done.append, *job)
             yield sum(done)
-        return
+    else:
+        yield from _work_in_processes(jobs, workers)
+
+
+def _work_in_processes(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
+    """Do all jobs in several processes; yields the frames that were done since the last time."""
     import multiprocessing
     import queue
     from concurrent.futures import ProcessPoolExecutor
@@ -128,19 +147,23 @@ def _work(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iterator[int]":
         futures = [pool.submit(_record, None, *job) for job in jobs]
         try:
             while not all(future.done() for future in futures):
-                for future in futures:
-                    if future.done():
-                        future.result()  # an error ends the run now
+                _raise_errors(futures)
                 try:
                     yield reports.get(timeout=0.2)
                 except queue.Empty:
                     continue
-            for future in futures:
-                future.result()
+            _raise_errors(futures)
         finally:
             pool.shutdown(cancel_futures=True)
         while not reports.empty():
             yield reports.get()
+
+
+def _raise_errors(futures: "Sequence[Future[None]]") -> None:
+    """Raise the error of a job that has failed: it ends the run now."""
+    for future in futures:
+        if future.done():
+            future.result()
 
 
 @contextmanager
@@ -205,20 +228,31 @@ def _photograph(config: "WorldConfig", beside: "Path") -> "Orthophoto | None":
     path = Path(name) if Path(name).exists() else beside / name
     sensor = get_sensor(config.scenery.orthophoto_sensor)
     photograph = read_observation(path, sensor, unit=config.scenery.orthophoto_unit)
-    bands = [(band.wavelength, i) for i, band in enumerate(photograph.sensor.bands) if band.kind == "optical"]
-    if not bands:
+    order = _optical_order(photograph.sensor)
+    if not order:
         raise ConfigError(f"{path}: an orthophoto needs optical bands; {sensor.name} has none")
-    order = [i for _, i in sorted(bands, key=lambda pair: pair[0] or 0)]
     values = photograph.pixels[order]
     if photograph.sensor.bands[order[0]].unit == "uint8":
         from skyweave.simulator.shading import reflectance_from_uint8
 
         values = reflectance_from_uint8(values)
-    valid = photograph.valid[order]
-    mean = [float(v[m].mean()) if m.any() else 0.1 for v, m in zip(values, valid, strict=True)]
-    values = np.where(valid, values, np.array(mean, np.float32)[:, None, None])
+    values = _fill_invalid(values, photograph.valid[order])
     wavelengths = np.array([photograph.sensor.bands[i].wavelength for i in order], float)
     return Orthophoto(values.astype(np.float32), wavelengths, photograph.ground_sample_distance)
+
+
+def _optical_order(sensor: "Sensor") -> "list[int]":
+    """Return the optical bands of a sensor by wavelength."""
+    bands = [(band.wavelength, i) for i, band in enumerate(sensor.bands) if band.kind == "optical"]
+    return [i for _, i in sorted(bands, key=lambda pair: pair[0] or 0)]
+
+
+def _fill_invalid(values: "np.ndarray", valid: "np.ndarray") -> "np.ndarray":
+    """Return (bands, rows, columns) with the mean of each band where it is not valid."""
+    import numpy as np
+
+    mean = [float(v[m].mean()) if m.any() else 0.1 for v, m in zip(values, valid, strict=True)]
+    return np.where(valid, values, np.array(mean, np.float32)[:, None, None])
 
 
 def _fingerprint(config: "WorldConfig", photograph: "Orthophoto | None", image_format: str) -> str:

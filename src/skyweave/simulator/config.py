@@ -63,16 +63,20 @@ class RoadsConfig:
             raise ConfigError(f"roads.arms is {self.arms}; a crossing has 3 or 4, or 0 for either")
         if not 1 <= self.lanes[0] <= self.lanes[1] <= 3:
             raise ConfigError(f"roads.lanes is {list(self.lanes)}; give the fewest and the most, from 1 to 3")
-        if not 80 <= self.size <= 1000:
-            raise ConfigError(f"roads.size is {self.size} m; choose 80 to 1000")
-        if self.layout == "town" and self.block < 70:
-            raise ConfigError(f"roads.block is {self.block} m; crossings need at least 70 m between them")
+        self._check_size()
         if not 2.8 <= self.lane_width <= 5:
             raise ConfigError(f"roads.lane_width is {self.lane_width} m; a bus needs 2.8 m, nothing needs 5")
         if self.speed_limit > 40:
             raise ConfigError(
                 f"roads.speed_limit is {self.speed_limit} m/s; nobody drives faster than 40 m/s in a town"
             )
+
+    def _check_size(self) -> None:
+        """Refuse built-up squares and blocks of a size that roads do not fit into."""
+        if not 80 <= self.size <= 1000:
+            raise ConfigError(f"roads.size is {self.size} m; choose 80 to 1000")
+        if self.layout == "town" and self.block < 70:
+            raise ConfigError(f"roads.block is {self.block} m; crossings need at least 70 m between them")
 
 
 @dataclass(frozen=True)
@@ -213,6 +217,14 @@ class CameraConfig:
     def __post_init__(self) -> None:
         if not (1 <= self.rows <= 8192 and 1 <= self.columns <= 8192):
             raise ConfigError(f"camera {self.name!r} has {self.rows} x {self.columns} pixels; choose 1 to 8192 each")
+        self._check_view()
+        if not 1 <= self.supersampling <= 16:
+            raise ConfigError(f"camera {self.name!r}: supersampling {self.supersampling} is not in 1 to 16")
+        if self.noise is not None and not self.noise >= 0:
+            raise ConfigError(f"camera {self.name!r}: noise {self.noise} cannot be negative")
+
+    def _check_view(self) -> None:
+        """Refuse a camera with no width of view or with two, or that looks where no camera can."""
         if (self.field_of_view is None) == (self.ground_sample_distance is None):
             raise ConfigError(f"camera {self.name!r} needs a field_of_view or a ground_sample_distance, and not both")
         if self.field_of_view is not None:
@@ -221,10 +233,6 @@ class CameraConfig:
             _positive(self, "ground_sample_distance")
         if self.pitch is not None:
             _range(self, "pitch", -90, 90)
-        if not 1 <= self.supersampling <= 16:
-            raise ConfigError(f"camera {self.name!r}: supersampling {self.supersampling} is not in 1 to 16")
-        if self.noise is not None and not self.noise >= 0:
-            raise ConfigError(f"camera {self.name!r}: noise {self.noise} cannot be negative")
 
 
 @dataclass(frozen=True)
@@ -270,9 +278,7 @@ class PlatformConfig:
             raise ConfigError(f"platform {self.name!r}: every {self.every} must be at least 1 frame")
         if min(self.speed, self.sway, self.shake, self.offset) < 0:
             raise ConfigError(f"platform {self.name!r}: speed, sway, shake and offset cannot be negative")
-        names = [camera.name for camera in self.cameras]
-        if not names or len(set(names)) < len(names):
-            raise ConfigError(f"platform {self.name!r} needs cameras with different names, has {names}")
+        _different_names(f"platform {self.name!r}", "cameras", [camera.name for camera in self.cameras])
 
 
 @dataclass(frozen=True)
@@ -336,9 +342,13 @@ class WorldConfig:
             raise ConfigError(f"warm_up {self.warm_up} and seed {self.seed} cannot be negative")
         if not 0 <= self.validation <= 1:
             raise ConfigError(f"validation is {self.validation}; give a share from 0 to 1")
-        names = [platform.name for platform in self.platforms]
-        if not names or len(set(names)) < len(names):
-            raise ConfigError(f"a world needs platforms with different names, has {names}")
+        _different_names("a world", "platforms", [platform.name for platform in self.platforms])
+
+
+def _different_names(owner: str, parts: str, names: list[str]) -> None:
+    """Refuse no parts at all, or two of the same name."""
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"{owner} needs {parts} with different names, has {names}")
 
 
 def _positive(record: object, *names: str) -> None:

@@ -6,6 +6,7 @@ around, as far as an oblique camera sees detail. Everything with an outline is p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -145,46 +146,122 @@ def paint_roads(network: RoadNetwork, generator: np.random.Generator) -> list[Gr
     """
     asphalt = str(generator.choice(["asphalt", "old asphalt"]))
     cycle = str(generator.choice(["cycle lane", asphalt]))
-    paints: list[GroundPolygon] = []
+    painter = _RoadPainter(network)
+    painter.paint_pavements()
+    for crossing in network.crossings:
+        painter.paints += _fillets(network, network.to_grid_axes(crossing.centre), crossing.arms, asphalt)
+    for road in network.roads:
+        painter.strip(road, road.low, road.high, -network.kerb, network.kerb, asphalt)
+    for road in network.roads:
+        painter.paint_edges(road, cycle)
+        painter.paint_parking(road)
+        painter.paint_patches(road, generator)
+    for road in network.roads:
+        painter.paint_lines(road)
+        painter.paint_crossing_lines(road)
+    return painter.paints
+
+
+class _RoadPainter:
+    """Collects the polygons of roads in the order in which they are painted."""
+
+    def __init__(self, network: RoadNetwork) -> None:
+        self.network = network
+        self.paints: list[GroundPolygon] = []
 
     def strip(
-        road: Road, low: float, high: float, t0: float, t1: float, material: str | None, light: float = 1
+        self, road: Road, low: float, high: float, t0: float, t1: float, material: str | None, light: float = 1
     ) -> None:
-        corners = np.array([[low, t0], [high, t0], [high, t1], [low, t1]]) + np.array([0, road.offset])
-        paints.append(
-            GroundPolygon(network.to_world(corners if road.along == 0 else corners[:, ::-1]), material, light)
-        )
+        """Add a rectangle along a road.
 
-    kerb, edge = network.kerb, network.carriageway
-    half = network.pavement + PAVEMENT_M / 2
-    for width, material in ((half, "pavement"), (kerb + 0.2, "kerb")):
-        for road in network.roads:
-            closed = -kerb if road.high == 0.0 else 0.0  # a road that ends in another
-            strip(road, road.low, road.high - closed, -width, width, material)
-    for crossing in network.crossings:
-        paints += _fillets(network, network.to_grid_axes(crossing.centre), crossing.arms, asphalt)
-    for road in network.roads:
-        strip(road, road.low, road.high, -kerb, kerb, asphalt)
-    for road in network.roads:
-        for low, high in free_stretches(network, road, 0.0):
+        Args:
+            road: along which it lies.
+            low: where it starts, metres along the road.
+            high: where it ends, metres along the road.
+            t0: its edge, metres to the left of the middle of the road.
+            t1: its other edge, likewise.
+            material: of it; None to keep what is there.
+            light: its brightness.
+        """
+        corners = np.array([[low, t0], [high, t0], [high, t1], [low, t1]]) + np.array([0, road.offset])
+        corners = corners if road.along == 0 else corners[:, ::-1]
+        self.paints.append(GroundPolygon(self.network.to_world(corners), material, light))
+
+    def paint_pavements(self) -> None:
+        """Add the pavements of all roads, then their kerbs."""
+        kerb, half = self.network.kerb, self.network.pavement + PAVEMENT_M / 2
+        for width, material in ((half, "pavement"), (kerb + 0.2, "kerb")):
+            for road in self.network.roads:
+                closed = -kerb if road.high == 0.0 else 0.0  # a road that ends in another
+                self.strip(road, road.low, road.high - closed, -width, width, material)
+
+    def paint_edges(self, road: Road, cycle: str) -> None:
+        """Add the cycle lanes of a road, and where wheels run."""
+        edge, kerb = self.network.carriageway, self.network.kerb
+        for low, high in free_stretches(self.network, road, 0.0):
             for side in (-1, 1):
-                strip(road, low, high, side * edge, side * kerb, cycle)
-                for k in range(network.lane_count):  # where wheels run
-                    for track in (-0.8, 0.8):
-                        t = side * ((k + 0.5) * network.lane_width + track)
-                        strip(road, low, high, t - 0.3, t + 0.3, None, 0.9)
-        for low, high in free_stretches(network, road, 8.0):
+                self.strip(road, low, high, side * edge, side * kerb, cycle)
+                self._paint_tracks(road, low, high, side)
+
+    def _paint_tracks(self, road: Road, low: float, high: float, side: int) -> None:
+        """Add the tracks of wheels on the lanes of one side."""
+        for k in range(self.network.lane_count):
+            for track in (-0.8, 0.8):
+                t = side * ((k + 0.5) * self.network.lane_width + track)
+                self.strip(road, low, high, t - 0.3, t + 0.3, None, 0.9)
+
+    def paint_parking(self, road: Road) -> None:
+        """Add the strips for parking, away from crossings, and the lines between its bays."""
+        kerb = self.network.kerb
+        for low, high in free_stretches(self.network, road, 8.0):
             for side in (-1, 1):
-                strip(road, low, high, side * kerb, side * (kerb + PARKING_M), "old asphalt")
+                self.strip(road, low, high, side * kerb, side * (kerb + PARKING_M), "old asphalt")
                 for at in np.arange(low, high + 0.1, 6.0):
-                    strip(road, at - 0.06, at + 0.06, side * kerb, side * (kerb + PARKING_M), "marking")
-        for _ in range(10):  # mended places
+                    self.strip(road, at - 0.06, at + 0.06, side * kerb, side * (kerb + PARKING_M), "marking")
+
+    def paint_patches(self, road: Road, generator: np.random.Generator) -> None:
+        """Add places where a road was mended."""
+        kerb = self.network.kerb
+        for _ in range(10):
             at, t = generator.uniform(road.low, road.high), generator.uniform(-kerb, kerb - 2)
             long, wide = generator.uniform(1, 9), generator.uniform(0.6, min(3.0, kerb - t))
-            strip(road, at, at + long, t, t + wide, None, float(generator.uniform(0.75, 1.15)))
-    for road in network.roads:
-        _markings(network, road, strip)
-    return paints
+            self.strip(road, at, at + long, t, t + wide, None, float(generator.uniform(0.75, 1.15)))
+
+    def paint_lines(self, road: Road) -> None:
+        """Add the lines along a road: in the middle, at its edges and between lanes."""
+        edge = self.network.carriageway
+        for low, high in free_stretches(self.network, road, 0.0):
+            self.strip(road, low, high, -0.08, 0.08, "marking")
+            for side in (-1, 1):
+                self.strip(road, low, high, side * edge - 0.08, side * edge + 0.08, "marking")
+                self._paint_dashes(road, low, high, side)
+
+    def _paint_dashes(self, road: Road, low: float, high: float, side: int) -> None:
+        """Add the broken lines between the lanes of one side."""
+        width = self.network.lane_width
+        for k in range(1, self.network.lane_count):
+            for at in np.arange(low, high - 3, 7.5):
+                self.strip(road, at, at + 3, side * k * width - 0.07, side * k * width + 0.07, "marking")
+
+    def paint_crossing_lines(self, road: Road) -> None:
+        """Add stop lines and zebras on both sides of the crossings of a road."""
+        for position, index in crossings_along(self.network, road):
+            for sign, arm in ((1, road.along), (-1, road.along + 2)):
+                if arm in self.network.crossings[index].arms:
+                    self._paint_arm(road, position, sign)
+
+    def _paint_arm(self, road: Road, position: float, sign: int) -> None:
+        """Add the stop line and the zebra of one arm of a crossing."""
+        network, kerb = self.network, self.network.kerb
+        line = position + sign * (network.stop - 0.3)
+        near, far = sorted((line - 0.2, line + 0.2))
+        left = sign if road.along == 0 else -sign  # those who come towards the crossing keep to their right
+        self.strip(road, near, far, min(0.0, left * kerb), max(0.0, left * kerb), "marking")
+        low, high = sorted(
+            (position + sign * (network.pavement - ZEBRA_M / 2), position + sign * (network.pavement + ZEBRA_M / 2))
+        )
+        for t in np.arange(-kerb + 0.25, kerb - 0.3, 1.0):
+            self.strip(road, low, high, t, t + 0.5, "marking")
 
 
 def free_stretches(network: RoadNetwork, road: Road, distance: float) -> list[tuple[float, float]]:
@@ -204,50 +281,23 @@ def free_stretches(network: RoadNetwork, road: Road, distance: float) -> list[tu
     return [(low, high) for low, high in zip(bounds[::2], bounds[1::2], strict=True) if high - low > 6.0]
 
 
-def _markings(network: RoadNetwork, road: Road, strip: "object") -> None:
-    assert callable(strip)
-    edge, kerb, width = network.carriageway, network.kerb, network.lane_width
-    for low, high in free_stretches(network, road, 0.0):
-        strip(road, low, high, -0.08, 0.08, "marking")
-        for side in (-1, 1):
-            strip(road, low, high, side * edge - 0.08, side * edge + 0.08, "marking")
-            for k in range(1, network.lane_count):
-                for at in np.arange(low, high - 3, 7.5):
-                    strip(road, at, at + 3, side * k * width - 0.07, side * k * width + 0.07, "marking")
-    for position, index in crossings_along(network, road):
-        for sign, arm in ((1, road.along), (-1, road.along + 2)):
-            if arm not in network.crossings[index].arms:
-                continue
-            line = position + sign * (network.stop - 0.3)
-            near, far = sorted((line - 0.2, line + 0.2))
-            left = sign if road.along == 0 else -sign  # those who come towards the crossing keep to their right
-            strip(road, near, far, *sorted((0.0, left * kerb)), "marking")
-            low, high = sorted(
-                (position + sign * (network.pavement - ZEBRA_M / 2), position + sign * (network.pavement + ZEBRA_M / 2))
-            )
-            for t in np.arange(-kerb + 0.25, kerb - 0.3, 1.0):
-                strip(road, low, high, t, t + 0.5, "marking")
-
-
 def _fillets(network: RoadNetwork, centre: np.ndarray, arms: tuple[int, ...], asphalt: str) -> list[GroundPolygon]:
     """Rounded corners of the kerb between neighbouring arms."""
-    paints = []
-    for arm in range(4):
-        if arm not in arms or (arm + 1) % 4 not in arms:
-            continue
-        turn = np.pi / 2 * arm
-        axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    corners = [arm for arm in range(4) if arm in arms and (arm + 1) % 4 in arms]
+    return [paint for arm in corners for paint in _fillet(network, centre, np.pi / 2 * arm, asphalt)]
 
-        def place(points: np.ndarray, axes: np.ndarray = axes) -> np.ndarray:
-            return network.to_world(points @ axes + centre)
 
-        near, far = network.kerb, network.kerb + FILLET_RADIUS_M
-        square = np.array([[near, near], [far, near], [far, far], [near, far]])
-        paints.append(GroundPolygon(place(square), asphalt))
-        angles = np.linspace(np.pi, 1.5 * np.pi, FILLET_SEGMENTS)
-        for radius, material in ((FILLET_RADIUS_M, "kerb"), (FILLET_RADIUS_M - 0.2, "pavement")):
-            arc = far + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
-            paints.append(GroundPolygon(place(np.concatenate([[[far, far]], arc])), material))
+def _fillet(network: RoadNetwork, centre: np.ndarray, turn: float, asphalt: str) -> list[GroundPolygon]:
+    """Return one rounded corner of the kerb, turned about the middle of a crossing by radians."""
+    axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    near, far = network.kerb, network.kerb + FILLET_RADIUS_M
+    square = np.array([[near, near], [far, near], [far, far], [near, far]])
+    paints = [GroundPolygon(network.to_world(square @ axes + centre), asphalt)]
+    angles = np.linspace(np.pi, 1.5 * np.pi, FILLET_SEGMENTS)
+    for radius, material in ((FILLET_RADIUS_M, "kerb"), (FILLET_RADIUS_M - 0.2, "pavement")):
+        arc = far + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+        outline = np.concatenate([[[far, far]], arc])
+        paints.append(GroundPolygon(network.to_world(outline @ axes + centre), material))
     return paints
 
 
@@ -303,24 +353,28 @@ def _apply(
 ) -> None:
     """Paint in order; runs of polygons with as many corners are filled together."""
     cells = len(material)
-    start = 0
-    while start < len(paints):
-        stop = start + 1
-        shape = paints[start].corners.shape
-        while stop < len(paints) and paints[stop].corners.shape == shape:
-            stop += 1
-        run = paints[start:stop]
+    for _, same_shape in groupby(paints, key=lambda paint: paint.corners.shape):
+        run = list(same_shape)
         corners = np.stack([paint.corners for paint in run])
         pixels = rasterise_polygons((corners * (1, -1) / extent + 0.5) * cells, cells, cells)
         ends = np.searchsorted(pixels.polygon, np.arange(len(run) + 1, dtype=np.int32)).tolist()
         for low, high, paint in zip(ends[:-1], ends[1:], run, strict=True):
-            place = pixels.row[low:high], pixels.column[low:high]
-            if paint.material is not None:
-                material[place] = MATERIAL_INDEX[paint.material]
-                land[place] = False
-            if paint.material is not None or paint.brightness != 1:
-                brightness[place] = paint.brightness
-        start = stop
+            _fill(paint, (pixels.row[low:high], pixels.column[low:high]), material, brightness, land)
+
+
+def _fill(
+    paint: GroundPolygon,
+    place: tuple[np.ndarray, np.ndarray],
+    material: np.ndarray,
+    brightness: np.ndarray,
+    land: np.ndarray,
+) -> None:
+    """Paint the cells (rows, columns) of one polygon."""
+    if paint.material is not None:
+        material[place] = MATERIAL_INDEX[paint.material]
+        land[place] = False
+    if paint.material is not None or paint.brightness != 1:
+        brightness[place] = paint.brightness
 
 
 def _width(corners: np.ndarray) -> float:

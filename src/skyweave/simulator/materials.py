@@ -105,13 +105,16 @@ def reflectances(bands: tuple[Band, ...]) -> np.ndarray:
         (materials, bands) float32 in [0, 1].
     """
     table = np.array([material.reflectance for material in MATERIALS.values()]) / 100
-    columns = []
-    for band in bands:
-        assert band.wavelength is not None  # optical
-        half = (band.width or 10.0) / 2
-        at = np.linspace(band.wavelength - half, band.wavelength + half, 11)
-        columns.append([np.interp(at, WAVELENGTHS, row).mean() for row in table])
+    columns = [_band_reflectance(table, band) for band in bands]
     return np.array(columns, np.float32).reshape(len(bands), len(table)).T
+
+
+def _band_reflectance(table: np.ndarray, band: Band) -> list[float]:
+    """Return the mean over an optical band of each row of reflectances."""
+    assert band.wavelength is not None  # optical
+    half = (band.width or 10.0) / 2
+    at = np.linspace(band.wavelength - half, band.wavelength + half, 11)
+    return [np.interp(at, WAVELENGTHS, row).mean() for row in table]
 
 
 def temperatures(air: float) -> np.ndarray:

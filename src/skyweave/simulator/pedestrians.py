@@ -43,6 +43,14 @@ class Walker:
     waiting: bool = False
 
 
+def _approach_goal(walker: Walker, distance: float, walked: float) -> None:
+    """Move a person towards a goal that is ``distance`` metres away by ``walked`` metres."""
+    dx, dy = walker.goal[0] - walker.x, walker.goal[1] - walker.y
+    walker.yaw = math.atan2(dy, dx)
+    walker.x += dx / distance * walked
+    walker.y += dy / distance * walked
+
+
 class Pedestrians:
     """Everybody on foot.
 
@@ -71,22 +79,23 @@ class Pedestrians:
             seconds: by which.
         """
         for number, walker in enumerate(self.walkers):
-            left = seconds
-            while left > 1e-9:
-                if walker.waiting and not self._may_cross(walker):
-                    break
-                dx, dy = walker.goal[0] - walker.x, walker.goal[1] - walker.y
-                distance = math.hypot(dx, dy)
-                walked = min(distance, walker.speed * left)
-                if distance > 1e-9:
-                    walker.yaw = math.atan2(dy, dx)
-                    walker.x += dx / distance * walked
-                    walker.y += dy / distance * walked
-                left -= walked / walker.speed
-                if walked >= distance - 1e-9 and not self._arrive(walker):
-                    self.walkers[number] = self._replacement()
-                    break
+            if not self._walk(walker, seconds):
+                self.walkers[number] = self._replacement()
         self._report()
+
+    def _walk(self, walker: Walker, left: float) -> bool:
+        """Move a person on for the seconds left; False when they reach the edge of the world."""
+        while left > 1e-9:
+            if walker.waiting and not self._may_cross(walker):
+                break
+            distance = math.hypot(walker.goal[0] - walker.x, walker.goal[1] - walker.y)
+            walked = min(distance, walker.speed * left)
+            if distance > 1e-9:
+                _approach_goal(walker, distance, walked)
+            left -= walked / walker.speed
+            if walked >= distance - 1e-9 and not self._arrive(walker):
+                return False
+        return True
 
     def pose(self, walker: Walker) -> PlanarPose:
         """Return place, heading and velocity of a person.
@@ -99,30 +108,29 @@ class Pedestrians:
 
     def _report(self) -> None:
         """Tell the traffic who is on which zebra."""
-        network = self.network
         zebras = self.traffic.zebras = {}
         for walker in self.walkers:
             if walker.zebra is None or walker.waiting:
                 continue
-            crossing, arm = walker.zebra
-            axis = 1 - arm % 2  # of the network, along the zebra
-            place = np.array([walker.x, walker.y]) - network.crossings[crossing].centre
-            at = float(network.to_grid_axes(place)[axis])
-            towards = float(network.to_grid_axes(np.array([math.cos(walker.yaw), math.sin(walker.yaw)]))[axis])
-            if abs(at) < network.kerb + 0.5 or at * towards < 0:
+            at, towards = self._on_zebra(walker, walker.zebra)
+            if abs(at) < self.network.kerb + 0.5 or at * towards < 0:
                 zebras.setdefault(walker.zebra, []).append((at, math.copysign(walker.speed, towards)))
+
+    def _on_zebra(self, walker: Walker, zebra: tuple[int, int]) -> tuple[float, float]:
+        """Return metres from the middle of the road, and the direction, of a person along a zebra."""
+        network, (crossing, arm) = self.network, zebra
+        axis = 1 - arm % 2  # of the network, along the zebra
+        place = np.array([walker.x, walker.y]) - network.crossings[crossing].centre
+        heading = np.array([math.cos(walker.yaw), math.sin(walker.yaw)])
+        return float(network.to_grid_axes(place)[axis]), float(network.to_grid_axes(heading)[axis])
 
     def _may_cross(self, walker: Walker) -> bool:
         """Go onto the zebra if no vehicle is about to cross it, and lights leave the time."""
         assert walker.zebra is not None
         crossing, arm = walker.zebra
         traffic, now = self.traffic, self.traffic.time
-        if traffic.crossed_by(crossing, arm):
+        if traffic.crossed_by(crossing, arm) or not self._lights_allow(walker, crossing, arm):
             return False
-        if self.network.crossings[crossing].lights:
-            needed = (self.network.kerb + self.network.pavement) / walker.speed
-            if traffic.green(crossing, arm) or traffic.until_green(crossing, arm) < needed:
-                return False
         opened = self._opened.get(walker.zebra, -math.inf)
         if now - opened > 2 * ZEBRA_PHASE_S:
             self._opened[walker.zebra] = now
@@ -130,6 +138,13 @@ class Pedestrians:
             return False  # vehicles have their turn
         walker.waiting = False
         return True
+
+    def _lights_allow(self, walker: Walker, crossing: int, arm: int) -> bool:
+        """Return whether the lights of a crossing, if it has any, leave a person the time to cross an arm."""
+        if not self.network.crossings[crossing].lights:
+            return True
+        needed = (self.network.kerb + self.network.pavement) / walker.speed
+        return not self.traffic.green(crossing, arm) and self.traffic.until_green(crossing, arm) >= needed
 
     def _arrive(self, walker: Walker) -> bool:
         """Choose where to go next; False at the edge of the world."""

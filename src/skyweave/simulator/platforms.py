@@ -137,10 +137,7 @@ class Platform:
         motion, travelled = self.config.motion, self.config.speed * self.time
         ahead, height = self.angle + np.pi, self.target[2] + self.altitude
         if motion == "lawnmower":
-            x, y, self.heading = _lawnmower(travelled + self.phases[0, 0] * 20, self.config.area, self.config.spacing)
-            c, s = np.cos(self.angle), np.sin(self.angle)
-            self.heading += self.angle
-            return np.array([self.target[0] + c * x - s * y, self.target[1] + s * x + c * y, height])
+            return self._lawnmower_base(travelled, height)
         if motion == "transit":
             self.heading = ahead
             along = travelled - self.distance
@@ -150,6 +147,13 @@ class Platform:
             angle += travelled / self.distance
         self.heading = angle + np.pi
         return np.array([*(self.target[:2] + self.distance * np.array([np.cos(angle), np.sin(angle)])), height])
+
+    def _lawnmower_base(self, travelled: float, height: float) -> np.ndarray:
+        """Where a platform is that goes up and down over the area; sets the heading."""
+        x, y, self.heading = _lawnmower(travelled + self.phases[0, 0] * 20, self.config.area, self.config.spacing)
+        c, s = np.cos(self.angle), np.sin(self.angle)
+        self.heading += self.angle
+        return np.array([self.target[0] + c * x - s * y, self.target[1] + s * x + c * y, height])
 
 
 def make_platforms(
@@ -173,11 +177,15 @@ def make_platforms(
             name = config.name if config.count == 1 else f"{config.name}_{number + 1}"
             start = turn + 2 * np.pi * number / config.count
             platforms.append(Platform(name, config, start, ground, errors, generator))
-    names = [mount.channel for platform in platforms for mount in platform.mounts]
+    _check_channels([mount.channel for platform in platforms for mount in platform.mounts])
+    return platforms
+
+
+def _check_channels(names: list[str]) -> None:
+    """Refuse two cameras with the same channel name."""
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"two cameras would be called {twice!r}; give platforms and cameras other names")
-    return platforms
 
 
 def _lawnmower(travelled: float, area: float, spacing: float) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from skyweave.simulator.config import SceneryConfig
 from skyweave.simulator.ground import GroundPolygon, free_stretches
-from skyweave.simulator.roads import PARKING_M, PAVEMENT_M, RoadNetwork
+from skyweave.simulator.roads import PARKING_M, PAVEMENT_M, Road, RoadNetwork
 from skyweave.simulator.shapes import VARIANTS
 
 PLACEMENT_TRIES = 12  # places that are looked at for each building
@@ -142,54 +142,87 @@ def _add_trees(
     scenery: Scenery,
     generator: np.random.Generator,
 ) -> None:
-    reach = network.size / 2
     for _ in range(config.trees):
         radius = float(generator.uniform(1.6, 4.2))
-        for _ in range(PLACEMENT_TRIES):
-            if generator.random() < 0.5:  # in a row along a road
-                spot, _ = _beside_a_road(network, 1.0, 1.0, 1.0, generator)
-                x, y = (spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2
-            else:
-                x, y = generator.uniform(-reach, reach, 2)
-            trunk = min(radius, 1.6)
-            spot = (x - trunk, y - trunk, x + trunk, y + trunk)
-            if _free((x - 0.6, y - 0.6, x + 0.6, y + 0.6), taken) and _free(spot, taken[len(network.roads) :]):
-                taken.append(spot)
-                wx, wy = network.to_world(np.array([x, y])).tolist()
-                shape = str(generator.choice(VARIANTS["tree"]))
-                slender = 1.5 if shape == "conifer" else 1.0
-                height = float(radius * generator.uniform(1.7, 2.6) * slender)
-                size = (2 * radius / slender, 2 * radius / slender, height)
-                yaw, brightness = float(generator.uniform(0, 2 * np.pi)), float(generator.uniform(0.75, 1.25))
-                scenery.fixtures.append(Fixture("tree", shape, wx, wy, yaw, size, brightness))
-                break
+        place = _tree_place(network, radius, taken, generator)
+        if place is not None:
+            scenery.fixtures.append(_make_tree(network, place, radius, generator))
+
+
+def _tree_place(
+    network: RoadNetwork, radius: float, taken: list[Rectangle], generator: np.random.Generator
+) -> tuple[float, float] | None:
+    """Find a free place for a tree in the network's own axes and take it; None after too many tries."""
+    for _ in range(PLACEMENT_TRIES):
+        x, y = _try_tree_place(network, generator)
+        trunk = min(radius, 1.6)
+        spot = (x - trunk, y - trunk, x + trunk, y + trunk)
+        if _free((x - 0.6, y - 0.6, x + 0.6, y + 0.6), taken) and _free(spot, taken[len(network.roads) :]):
+            taken.append(spot)
+            return x, y
+    return None
+
+
+def _try_tree_place(network: RoadNetwork, generator: np.random.Generator) -> tuple[float, float]:
+    """Draw a place for a tree: in a row along a road, or anywhere."""
+    if generator.random() < 0.5:
+        spot, _ = _beside_a_road(network, 1.0, 1.0, 1.0, generator)
+        return (spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2
+    reach = network.size / 2
+    x, y = generator.uniform(-reach, reach, 2)
+    return x, y
+
+
+def _make_tree(
+    network: RoadNetwork, place: tuple[float, float], radius: float, generator: np.random.Generator
+) -> Fixture:
+    """Return a tree of some shape and height."""
+    x, y = network.to_world(np.array(place)).tolist()
+    shape = str(generator.choice(VARIANTS["tree"]))
+    slender = 1.5 if shape == "conifer" else 1.0
+    height = float(radius * generator.uniform(1.7, 2.6) * slender)
+    size = (2 * radius / slender, 2 * radius / slender, height)
+    yaw, brightness = float(generator.uniform(0, 2 * np.pi)), float(generator.uniform(0.75, 1.25))
+    return Fixture("tree", shape, x, y, yaw, size, brightness)
 
 
 def _add_lamps(network: RoadNetwork, scenery: Scenery) -> None:
     for road in network.roads:
         for number, (low, high) in enumerate(free_stretches(network, road, 1.0)):
             for step, at in enumerate(np.arange(low + 5, high, 28.0)):
-                side = 1 if (step + number) % 2 else -1
-                across = road.offset + side * (network.kerb + PARKING_M - 0.3)
-                point = np.array([at, across] if road.along == 0 else [across, at])
-                facing = -side * np.pi / 2 if road.along == 0 else (np.pi if side > 0 else 0.0)
-                x, y = network.to_world(point).tolist()
-                yaw = network.heading + facing
-                scenery.fixtures.append(Fixture("lamp", "lamp post", x, y, yaw, (2.2, 0.8, 7.5), 1.0))
+                scenery.fixtures.append(_make_lamp(network, road, at, 1 if (step + number) % 2 else -1))
+
+
+def _make_lamp(network: RoadNetwork, road: Road, at: float, side: int) -> Fixture:
+    """Return a lamp on one side of a road, turned towards it."""
+    across = road.offset + side * (network.kerb + PARKING_M - 0.3)
+    facing = -side * np.pi / 2 if road.along == 0 else (np.pi if side > 0 else 0.0)
+    x, y = _on_road(network, road, at, across)
+    return Fixture("lamp", "lamp post", x, y, network.heading + facing, (2.2, 0.8, 7.5), 1.0)
+
+
+def _on_road(network: RoadNetwork, road: Road, at: float, across: float) -> tuple[float, float]:
+    """Return local metres of a place given along a road and across the network."""
+    x, y = network.to_world(np.array([at, across] if road.along == 0 else [across, at])).tolist()
+    return x, y
 
 
 def _kerbside(network: RoadNetwork) -> list[Parked]:
-    places = []
-    for road in network.roads:
-        for low, high in free_stretches(network, road, 8.0):
-            for at in np.arange(low, high - 6, 6.0) + 3:
-                for side in (-1, 1):
-                    across = road.offset + side * (network.kerb + PARKING_M / 2)
-                    point = [at, across] if road.along == 0 else [across, at]
-                    x, y = network.to_world(np.array(point)).tolist()
-                    with_traffic = 0.0 if (side < 0) == (road.along == 0) else np.pi
-                    places.append(Parked(x, y, network.heading + road.along * np.pi / 2 + with_traffic))
-    return places
+    """Return the places of cars along the kerbs, away from crossings."""
+    return [
+        _kerbside_place(network, road, at, side)
+        for road in network.roads
+        for low, high in free_stretches(network, road, 8.0)
+        for at in np.arange(low, high - 6, 6.0) + 3
+        for side in (-1, 1)
+    ]
+
+
+def _kerbside_place(network: RoadNetwork, road: Road, at: float, side: int) -> Parked:
+    """Return the place of a car on one side of a road, in the direction of traffic there."""
+    x, y = _on_road(network, road, at, road.offset + side * (network.kerb + PARKING_M / 2))
+    with_traffic = 0.0 if (side < 0) == (road.along == 0) else np.pi
+    return Parked(x, y, network.heading + road.along * np.pi / 2 + with_traffic)
 
 
 def _car_parks(
@@ -202,26 +235,39 @@ def _car_parks(
         bays = int(generator.integers(6, 13))
         for _ in range(PLACEMENT_TRIES):
             spot, direction = _beside_a_road(network, bays * BAY_WIDTH_M, depth, 2.5, generator)
-            if not _free(spot, taken):
-                continue
-            taken.append(spot)
-            west, south, east, north = spot
-            corners = np.array([[west, south], [east, south], [east, north], [west, north]])
-            scenery.paints.append(GroundPolygon(network.to_world(corners), "old asphalt"))
-            start, base = (west, south) if direction == 0 else (south, west)
-            for number in range(bays + 1):
-                for row in (0.0, BAY_DEPTH_M + AISLE_M):
-                    a, b = start + number * BAY_WIDTH_M, base + row
-                    line = np.array(
-                        [[a - 0.06, b], [a + 0.06, b], [a + 0.06, b + BAY_DEPTH_M], [a - 0.06, b + BAY_DEPTH_M]]
-                    )
-                    scenery.paints.append(
-                        GroundPolygon(network.to_world(line if direction == 0 else line[:, ::-1]), "marking")
-                    )
-                    if number < bays:
-                        point = [a + BAY_WIDTH_M / 2, b + BAY_DEPTH_M / 2]
-                        x, y = network.to_world(np.array(point if direction == 0 else point[::-1])).tolist()
-                        turned = network.heading + (np.pi / 2 if direction == 0 else 0.0)
-                        places.append(Parked(x, y, turned + (np.pi if (number * 7 + int(row)) % 3 else 0.0)))
-            break
+            if _free(spot, taken):
+                taken.append(spot)
+                places += _add_car_park(network, spot, direction, bays, scenery)
+                break
     return places
+
+
+def _add_car_park(network: RoadNetwork, spot: Rectangle, direction: int, bays: int, scenery: Scenery) -> list[Parked]:
+    """Paint a car park and return the places of its cars."""
+    west, south, east, north = spot
+    corners = np.array([[west, south], [east, south], [east, north], [west, north]])
+    scenery.paints.append(GroundPolygon(network.to_world(corners), "old asphalt"))
+    start, base = (west, south) if direction == 0 else (south, west)
+    places = []
+    for number in range(bays + 1):
+        for row in (0.0, BAY_DEPTH_M + AISLE_M):
+            a, b = start + number * BAY_WIDTH_M, base + row
+            scenery.paints.append(_bay_line(network, a, b, direction))
+            if number < bays:
+                flipped = np.pi if (number * 7 + int(row)) % 3 else 0.0
+                places.append(_bay_place(network, a, b, direction, flipped))
+    return places
+
+
+def _bay_line(network: RoadNetwork, a: float, b: float, direction: int) -> GroundPolygon:
+    """Return the line on one side of a bay."""
+    line = np.array([[a - 0.06, b], [a + 0.06, b], [a + 0.06, b + BAY_DEPTH_M], [a - 0.06, b + BAY_DEPTH_M]])
+    return GroundPolygon(network.to_world(line if direction == 0 else line[:, ::-1]), "marking")
+
+
+def _bay_place(network: RoadNetwork, a: float, b: float, direction: int, flipped: float) -> Parked:
+    """Return the place of a car in a bay, turned by ``flipped`` radians against the others."""
+    point = [a + BAY_WIDTH_M / 2, b + BAY_DEPTH_M / 2]
+    x, y = network.to_world(np.array(point if direction == 0 else point[::-1])).tolist()
+    turned = network.heading + (np.pi / 2 if direction == 0 else 0.0)
+    return Parked(x, y, turned + flipped)

@@ -47,9 +47,7 @@ def shade(
     light, camera = shadows.light, geometry.camera
     rows, columns = view.face.shape
     optical, channels = len(response.optical), response.table.shape[1]
-    per_pixel = (geometry.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)).astype(np.float32)
-    u, v = np.arange(columns, dtype=np.float32) + 0.5, np.arange(rows, dtype=np.float32)[:, None] + np.float32(0.5)
-    rays = [per_pixel[i, 0] * u + (per_pixel[i, 1] * v + per_pixel[i, 2]) for i in range(3)]
+    rays = _pixel_rays(geometry, rows, columns)
     with np.errstate(divide="ignore"):
         depth = np.where(view.inverse_depth > 0, 1 / view.inverse_depth, 0).astype(np.float32)
     values = np.zeros((rows * columns, channels), np.float32)
@@ -96,6 +94,13 @@ def shade(
     return image
 
 
+def _pixel_rays(geometry: CameraGeometry, rows: int, columns: int) -> list[np.ndarray]:
+    """Return three (rows, columns) float32: the ray of each pixel in local axes, of depth 1."""
+    per_pixel = (geometry.world_from_camera[:3, :3] @ np.linalg.inv(geometry.camera.intrinsics)).astype(np.float32)
+    u, v = np.arange(columns, dtype=np.float32) + 0.5, np.arange(rows, dtype=np.float32)[:, None] + np.float32(0.5)
+    return [per_pixel[i, 0] * u + (per_pixel[i, 1] * v + per_pixel[i, 2]) for i in range(3)]
+
+
 def apply_sensor_noise(
     image: np.ndarray, response: SensorResponse, noise: float | None, generator: np.random.Generator, level: float = 1.0
 ) -> np.ndarray:
@@ -118,15 +123,19 @@ def apply_sensor_noise(
     grain = generator.standard_normal(image.shape, np.float32)
     for band, unit in enumerate(units):
         deviation = np.float32(NOISE[unit] if noise is None else noise)
-        if unit == "uint8":
-            steps = np.clip(image[band] * np.float32(gain * EXPOSURE * (_STEPS - 1)), 0, _STEPS - 1).astype(np.int16)
-            amplified = deviation * np.float32(1 + (gain - 1) * NOISE_PER_GAIN)
-            image[band] = np.clip(np.rint(_CURVE[steps] + grain[band] * amplified), 0, 255)
-        elif unit == "reflectance":
-            image[band] = np.maximum(image[band] + grain[band] * (deviation / 1000), 0)
-        else:
-            image[band] += grain[band] * deviation
+        image[band] = _measure(image[band], unit, grain[band], deviation, gain)
     return image
+
+
+def _measure(plane: np.ndarray, unit: str, grain: np.ndarray, deviation: np.float32, gain: float) -> np.ndarray:
+    """Return one band in its unit, with noise of that deviation."""
+    if unit == "uint8":
+        steps = np.clip(plane * np.float32(gain * EXPOSURE * (_STEPS - 1)), 0, _STEPS - 1).astype(np.int16)
+        amplified = deviation * np.float32(1 + (gain - 1) * NOISE_PER_GAIN)
+        return np.asarray(np.clip(np.rint(_CURVE[steps] + grain * amplified), 0, 255))
+    if unit == "reflectance":
+        return np.asarray(np.maximum(plane + grain * (deviation / 1000), 0))
+    return np.asarray(plane + grain * deviation)
 
 
 def reflectance_from_uint8(steps: np.ndarray) -> np.ndarray:
@@ -158,17 +167,21 @@ def _patterns(faces: Faces, face: np.ndarray, points: np.ndarray) -> np.ndarray:
     factor = np.ones(len(face), np.float32)
     walls = pattern == FACADE
     if walls.any():
-        n, p = normal[walls], points[walls]
-        along = (p[:, 1] * n[:, 0] - p[:, 0] * n[:, 1]) / 2.7 % 1.0
-        up = p[:, 2] - faces.base[face][walls]
-        storey = up / 2.9 % 1.0
-        window = (along > 0.3) & (along < 0.72) & (storey > 0.32) & (storey < 0.8) & (up > 0.5)
+        window = _windows(points[walls], normal[walls], faces.base[face][walls])
         factor[walls] = np.where(window, 0.22, 1.0)
     for kind, cell, low, high in ((LEAVES, 0.4, 0.55, 1.35), (ROOF, 0.6, 0.86, 1.1)):
         which = pattern == kind
         if which.any():
             factor[which] = low + (high - low) * _hashed(np.floor(points[which] / cell))
     return factor
+
+
+def _windows(points: np.ndarray, normals: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """(p,) whether points on walls are in a window, by the height of the ground below them."""
+    along = (points[:, 1] * normals[:, 0] - points[:, 0] * normals[:, 1]) / 2.7 % 1.0
+    up = points[:, 2] - base
+    storey = up / 2.9 % 1.0
+    return np.asarray((along > 0.3) & (along < 0.72) & (storey > 0.32) & (storey < 0.8) & (up > 0.5))
 
 
 def _hashed(cells: np.ndarray) -> np.ndarray:

@@ -138,11 +138,15 @@ def _car(kind: str) -> ObjectShape:
     shape.face(np.column_stack([bonnet, np.full(4, belt)]), PAINT, DECAL_BIAS, heat=9.0)
     for x, material in ((0.5, "lamp"), (-0.5, "rear lamp")):
         for y in (-0.36, 0.36):
-            low, high = y - 0.1, y + 0.1
-            ends = (low, high) if x > 0 else (high, low)
-            upright = [[x, ends[0], 0.36], [x, ends[1], 0.36], [x * 0.98, ends[1], 0.5], [x * 0.98, ends[0], 0.5]]
-            shape.face(np.array(upright), material, 3 * DECAL_BIAS)
+            _add_car_lamp(shape, x, y, material)
     return shape
+
+
+def _add_car_lamp(shape: ObjectShape, x: float, y: float, material: str) -> None:
+    """Add a lamp to the front (x > 0) or the back of a car."""
+    ends = (y - 0.1, y + 0.1) if x > 0 else (y + 0.1, y - 0.1)
+    upright = [[x, ends[0], 0.36], [x, ends[1], 0.36], [x * 0.98, ends[1], 0.5], [x * 0.98, ends[0], 0.5]]
+    shape.face(np.array(upright), material, 3 * DECAL_BIAS)
 
 
 def _truck(box: str) -> ObjectShape:
@@ -213,15 +217,20 @@ def _building(roof: str, covering: str, wall: str) -> ObjectShape:
 def _tree(seed: int, conifer: bool) -> ObjectShape:
     shape = ObjectShape()
     shape.block((-0.04, 0.04), (-0.04, 0.04), (0, 0.4), "bark")
-    if conifer:
-        angles = np.arange(8) * np.pi / 4
-        for low, high, radius in ((0.12, 0.62, 0.5), (0.4, 0.85, 0.36), (0.65, 1.0, 0.22)):
-            ring = np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(8, low)], 1)
-            for i in range(8):
-                tip = np.array([0, 0, high])
-                shape.face(np.stack([ring[i], ring[(i + 1) % 8], tip]), "dark foliage", pattern=LEAVES)
-        return shape
-    return shape.ball("foliage", (0.25, 1.0), seed)
+    if not conifer:
+        return shape.ball("foliage", (0.25, 1.0), seed)
+    for low, high, radius in ((0.12, 0.62, 0.5), (0.4, 0.85, 0.36), (0.65, 1.0, 0.22)):
+        _add_cone(shape, low, high, radius)
+    return shape
+
+
+def _add_cone(shape: ObjectShape, low: float, high: float, radius: float) -> None:
+    """Add a cone of dark leaves to a tree."""
+    angles = np.arange(8) * np.pi / 4
+    ring = np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(8, low)], 1)
+    for i in range(8):
+        tip = np.array([0, 0, high])
+        shape.face(np.stack([ring[i], ring[(i + 1) % 8], tip]), "dark foliage", pattern=LEAVES)
 
 
 def _lamp() -> ObjectShape:

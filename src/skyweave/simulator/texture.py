@@ -39,8 +39,7 @@ class SensorResponse:
             sensor: with optical or thermal bands.
             air: temperature in kelvin.
         """
-        optical = tuple(i for i, band in enumerate(sensor.bands) if band.kind == "optical")
-        thermal = tuple(i for i, band in enumerate(sensor.bands) if band.kind == "thermal")
+        optical, thermal = _channels_of_kind(sensor, "optical"), _channels_of_kind(sensor, "thermal")
         table = reflectances(tuple(sensor.bands[i] for i in optical))
         if thermal:
             table = np.concatenate([table, temperatures(air)], 1)
@@ -50,6 +49,11 @@ class SensorResponse:
     def wavelengths(self) -> np.ndarray:
         """Return (optical,) centre wavelengths in nanometres."""
         return np.array([self.sensor.bands[i].wavelength for i in self.optical], float)
+
+
+def _channels_of_kind(sensor: Sensor, kind: str) -> tuple[int, ...]:
+    """Return the channels of a sensor whose bands are of a kind."""
+    return tuple(i for i, band in enumerate(sensor.bands) if band.kind == kind)
 
 
 class TexturePyramid:
@@ -66,10 +70,7 @@ class TexturePyramid:
         sizes: list[tuple[int, float]] = []
         for ground in (fine, coarse):
             self.first_coarse = len(sizes)
-            largest = ground.cells
-            while ground.extent / largest * 2 <= finest and largest > 2 * MIN_PYRAMID_CELLS:
-                largest //= 2
-            sizes += [(cells, ground.extent / cells) for cells in _halves(largest)]
+            sizes += [(cells, ground.extent / cells) for cells in _halves(_largest_size(ground, finest))]
         self.cells = np.array([cells for cells, _ in sizes], np.int32)
         self.texels = np.array([texel for _, texel in sizes], np.float32)
         areas = self.cells.astype(np.int64) ** 2
@@ -77,12 +78,15 @@ class TexturePyramid:
         self.flat = np.empty((int(areas.sum()), response.table.shape[1]), np.float32)
         for ground, levels in ((fine, range(self.first_coarse)), (coarse, range(self.first_coarse, len(sizes)))):
             for channel in range(self.flat.shape[1]):
-                plane = _channel(response, ground, channel)
-                for level in levels:
-                    while len(plane) > self.cells[level]:
-                        plane = _halved(plane)
-                    start = self.offsets[level]
-                    self.flat[start : start + areas[level], channel] = plane.ravel()
+                self._fill(levels, channel, _channel(response, ground, channel))
+
+    def _fill(self, levels: range, channel: int, plane: np.ndarray) -> None:
+        """Store a channel of a ground raster at several levels, halved as often as each needs."""
+        for level in levels:
+            while len(plane) > self.cells[level]:
+                plane = _halved(plane)
+            start = self.offsets[level]
+            self.flat[start : start + plane.size, channel] = plane.ravel()
 
     def read(self, x: np.ndarray, y: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         """Read the ground, averaged over about a footprint.
@@ -125,6 +129,14 @@ class TexturePyramid:
         bottom *= v
         top += bottom
         return np.asarray(top)
+
+
+def _largest_size(ground: GroundMap, finest: float) -> int:
+    """Return the cells along a side of the sharpest copy that pixels of a footprint of ``finest`` metres need."""
+    largest = ground.cells
+    while ground.extent / largest * 2 <= finest and largest > 2 * MIN_PYRAMID_CELLS:
+        largest //= 2
+    return largest
 
 
 def _halves(cells: int) -> list[int]:

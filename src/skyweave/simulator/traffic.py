@@ -25,6 +25,18 @@ ZEBRA_CLEARANCE_M, ZEBRA_LOOKAHEAD_S = 2.5, 4.0  # metres, seconds: who is neare
 Occupancy = dict[int, list[tuple[float, Vehicle]]]
 
 
+def _turn_weights(kind: str, directions: list[str]) -> np.ndarray:
+    """Return (n,) weights with which a vehicle chooses among ways; those that may not turn go straight if they can."""
+    if not VEHICLE_KINDS[kind].may_turn and "straight" in directions:
+        return np.array([float(turn == "straight") for turn in directions])
+    return np.array([2.5 if turn in ("left", "right") else 6.0 for turn in directions])
+
+
+def _is_clear(s: float, half: float, others: list[tuple[float, Vehicle]]) -> bool:
+    """Return whether a place on a lane is far enough from all other vehicles there."""
+    return all(abs(s - at) > half + other.size[0] / 2 for at, other in others)
+
+
 class Traffic:
     """All vehicles that move on a network.
 
@@ -120,29 +132,39 @@ class Traffic:
         return lanes[vehicle.route[place]].at(s)
 
     def _advance(self, dt: float) -> None:
-        lanes, order = self.network.lanes, self._occupancy()
+        order = self._occupancy()
         for vehicle in self.vehicles:
             vehicle.a = self._acceleration(vehicle, order)
-        gone = []
-        for vehicle in self.vehicles:
-            before = vehicle.v
-            vehicle.v = max(0.0, before + vehicle.a * dt)
-            vehicle.s += (before + vehicle.v) / 2 * dt
-            while vehicle.s > (lane := lanes[vehicle.route[vehicle.place]]).length:
-                if vehicle.place + 1 == len(vehicle.route):
-                    if vehicle.s > lane.length + vehicle.size[0] / 2:
-                        gone.append(vehicle)
-                    break
-                vehicle.s -= lane.length
-                vehicle.place += 1
-            self._release(vehicle)
-            self._extend(vehicle)
+        gone = [vehicle for vehicle in self.vehicles if self._move(vehicle, dt)]
         for vehicle in gone:
             self.vehicles.remove(vehicle)
+        self._replace_departed()
+        self.time += dt
+
+    def _move(self, vehicle: Vehicle, dt: float) -> bool:
+        """Move one vehicle on; return whether it has left the world."""
+        before = vehicle.v
+        vehicle.v = max(0.0, before + vehicle.a * dt)
+        vehicle.s += (before + vehicle.v) / 2 * dt
+        gone = self._pass_lanes(vehicle)
+        self._release(vehicle)
+        self._extend(vehicle)
+        return gone
+
+    def _pass_lanes(self, vehicle: Vehicle) -> bool:
+        """Go on to the lane of the route that a vehicle is on now; return whether it is beyond the last one."""
+        while vehicle.s > (lane := self.network.lanes[vehicle.route[vehicle.place]]).length:
+            if vehicle.place + 1 == len(vehicle.route):
+                return vehicle.s > lane.length + vehicle.size[0] / 2
+            vehicle.s -= lane.length
+            vehicle.place += 1
+        return False
+
+    def _replace_departed(self) -> None:
+        """Let one vehicle enter of each kind of which there are too few."""
         for kind, number in self.target_counts.items():
             if sum(vehicle.kind == kind for vehicle in self.vehicles) < number:
                 self._enter(kind)
-        self.time += dt
 
     def _occupancy(self) -> Occupancy:
         """By lane, its vehicles in order; one that has not quite left a lane is still listed there."""
@@ -160,7 +182,7 @@ class Traffic:
 
     def _acceleration(self, vehicle: Vehicle, order: Occupancy) -> float:
         """The model's answer to the leader, the limit, and a stop line or turn ahead, whichever asks for most."""
-        lanes, kind, half = self.network.lanes, VEHICLE_KINDS[vehicle.kind], vehicle.size[0] / 2
+        lanes, half = self.network.lanes, vehicle.size[0] / 2
         limit = min(vehicle.desired, lanes[vehicle.route[vehicle.place]].limit)
         acceleration = self._follow(vehicle, limit, math.inf, 0.0)
         ahead = -vehicle.s  # from the middle to the start of the lane that is looked at
@@ -168,23 +190,37 @@ class Traffic:
             index = vehicle.route[number]
             lane = lanes[index]
             if number > vehicle.place:
-                if lane.limit < vehicle.v:  # brake in time for the turn
-                    speed = math.sqrt(lane.limit**2 + 1.4 * kind.braking * max(ahead - 1.0, 0.0))
-                    acceleration = min(acceleration, self._follow(vehicle, speed, math.inf, 0.0))
-                if lane.crossing is not None and vehicle.reserved != index:
-                    distance = ahead - half
-                    braking = vehicle.v**2 / (2 * kind.braking) + vehicle.v + 6.0
-                    if not (distance < braking and self._reserve(vehicle, index, order)):
-                        gap = distance + STANDSTILL_GAP_M - 0.3  # stand with the front just before the line
-                        return min(acceleration, self._follow(vehicle, vehicle.desired, gap, vehicle.v))
-            for s, other in order.get(index, ()):
-                if other is not vehicle and ahead + s > 0:
-                    gap = ahead + s - other.size[0] / 2 - half
-                    return min(acceleration, self._follow(vehicle, vehicle.desired, gap, vehicle.v - other.v))
+                acceleration = min(acceleration, self._slow_down(vehicle, lane.limit, ahead))
+                if self._must_stop(vehicle, index, ahead - half, order):
+                    gap = ahead - half + STANDSTILL_GAP_M - 0.3  # stand with the front just before the line
+                    return min(acceleration, self._follow(vehicle, vehicle.desired, gap, vehicle.v))
+            if leader := self._leader(vehicle, index, ahead, order):
+                s, other = leader
+                gap = ahead + s - other.size[0] / 2 - half
+                return min(acceleration, self._follow(vehicle, vehicle.desired, gap, vehicle.v - other.v))
             ahead += lane.length
             if ahead > LOOKAHEAD_M:
                 break
         return acceleration
+
+    def _slow_down(self, vehicle: Vehicle, limit: float, distance: float) -> float:
+        """Return the acceleration that brakes in time for a slower lane, such as a turn; infinity where it is not."""
+        if limit >= vehicle.v:
+            return math.inf
+        braking = VEHICLE_KINDS[vehicle.kind].braking
+        speed = math.sqrt(limit**2 + 1.4 * braking * max(distance - 1.0, 0.0))
+        return self._follow(vehicle, speed, math.inf, 0.0)
+
+    def _must_stop(self, vehicle: Vehicle, way: int, distance: float, order: Occupancy) -> bool:
+        """Return whether a lane is a way over a crossing that a vehicle cannot reserve yet."""
+        if self.network.lanes[way].crossing is None or vehicle.reserved == way:
+            return False
+        braking = vehicle.v**2 / (2 * VEHICLE_KINDS[vehicle.kind].braking) + vehicle.v + 6.0
+        return not (distance < braking and self._reserve(vehicle, way, order))
+
+    def _leader(self, vehicle: Vehicle, lane: int, ahead: float, order: Occupancy) -> tuple[float, Vehicle] | None:
+        """Return place and vehicle of the next one ahead on a lane that starts ``ahead`` metres before the vehicle."""
+        return next(((s, other) for s, other in order.get(lane, ()) if other is not vehicle and ahead + s > 0), None)
 
     def _follow(self, vehicle: Vehicle, desired: float, gap: float, approach: float) -> float:
         """The model's acceleration for a gap in metres that closes at ``approach`` metres a second."""
@@ -194,23 +230,27 @@ class Traffic:
         return max(kind.acceleration * (1 - (v / desired) ** 4 - closeness), -MAX_BRAKING_M_S2)
 
     def _reserve(self, vehicle: Vehicle, way: int, order: Occupancy) -> bool:
-        lanes, index = self.network.lanes, self._crossings[way]
-        crossing, taken, lane = self.network.crossings[index], self._taken[index], lanes[way]
+        index, lane = self._crossings[way], self.network.lanes[way]
+        crossing, taken = self.network.crossings[index], self._taken[index]
         if vehicle.reserved is not None or not self.green(index, lane.arms[0]):
             return False
         if any(other in crossing.conflicts[way] and not self._ahead(v, other, way) for v, other in taken.items()):
             return False
         if any(self._on_zebra(index, arm, lane.points[end]) for arm, end in zip(lane.arms, (0, -1), strict=True)):
             return False
-        after = lane.successors[0]
-        room = lanes[after].length
-        for s, other in order.get(after, ())[:1]:
-            room = s - other.size[0] / 2 if other.v < 4.0 else math.inf
-        pending = sum(other.size[0] + STANDSTILL_GAP_M + 1 for other, its in taken.items() if its == way)
-        if room - pending < vehicle.size[0] + STANDSTILL_GAP_M + 1:
+        if self._room_behind(way, order) < vehicle.size[0] + STANDSTILL_GAP_M + 1:
             return False
         taken[vehicle] = vehicle.reserved = way
         return True
+
+    def _room_behind(self, way: int, order: Occupancy) -> float:
+        """Return the metres that are free on the lane behind a way, without those on the way who need them first."""
+        after = self.network.lanes[way].successors[0]
+        room = self.network.lanes[after].length
+        for s, other in order.get(after, ())[:1]:
+            room = s - other.size[0] / 2 if other.v < 4.0 else math.inf
+        taken = self._taken[self._crossings[way]]
+        return room - sum(other.size[0] + STANDSTILL_GAP_M + 1 for other, its in taken.items() if its == way)
 
     def _ahead(self, other: Vehicle, its: int, way: int) -> bool:
         """Whether another vehicle, that came from the same lane, is so far ahead that the ways have parted."""
@@ -245,10 +285,7 @@ class Traffic:
         """Choose the way on, and forget lanes that lie behind."""
         lanes = self.network.lanes
         while len(vehicle.route) - vehicle.place < 4 and (following := lanes[vehicle.route[-1]].successors):
-            directions = [lanes[index].turn for index in following]
-            weights = np.array([2.5 if turn in ("left", "right") else 6.0 for turn in directions])
-            if not VEHICLE_KINDS[vehicle.kind].may_turn and "straight" in directions:
-                weights = np.array([float(turn == "straight") for turn in directions])
+            weights = _turn_weights(vehicle.kind, [lanes[index].turn for index in following])
             vehicle.route.append(int(self.generator.choice(following, p=weights / weights.sum())))
         if vehicle.place > 3:
             del vehicle.route[0]
@@ -264,7 +301,7 @@ class Traffic:
             length = self.network.lanes[index].length
             s = float(self.generator.uniform(0, length))
             others = order.get(index, [])
-            if half < s < length - half and all(abs(s - at) > half + other.size[0] / 2 for at, other in others):
+            if half < s < length - half and _is_clear(s, half, others):
                 vehicle.route, vehicle.s, vehicle.v = [index], s, 0.0
                 self._extend(vehicle)
                 self.vehicles.append(vehicle)

@@ -21,7 +21,8 @@ from skyweave.simulator.light import Illumination, ShadowMap
 from skyweave.simulator.materials import check_renderable
 from skyweave.simulator.pedestrians import Pedestrians
 from skyweave.simulator.platforms import Mount, Platform, make_platforms
-from skyweave.simulator.roads import MARGIN_M, build_roads
+from skyweave.simulator.road_builder import build_roads
+from skyweave.simulator.roads import MARGIN_M
 from skyweave.simulator.scene_objects import SceneObjects, build_faces
 from skyweave.simulator.scenery import build_scenery
 from skyweave.simulator.shading import apply_sensor_noise, shade
@@ -30,6 +31,7 @@ from skyweave.simulator.surface_classes import SURFACE_INDEX
 from skyweave.simulator.terrain import build_terrain, heights_at
 from skyweave.simulator.texture import SensorResponse, TexturePyramid
 from skyweave.simulator.traffic import Traffic
+from skyweave.simulator.vehicles import Vehicle
 from skyweave.simulator.visibility import RenderedView
 
 
@@ -147,14 +149,18 @@ class World:
         captures, visibility = {}, {}
         for platform in self.platforms:
             for mount in platform.mounts:
-                dropped = self._drops.random() < self.config.errors.dropped
-                skipped = dropped or self.frames_done % platform.config.every
+                skipped = self._skips(platform)
                 if skipped or (platforms is not None and platform.name not in platforms):
                     continue
                 capture, seen = self._capture(snapshot, platform, mount)
                 captures[mount.channel], visibility[mount.channel] = capture, seen
         annotations = replace(snapshot.annotations(self.origin), visibility=visibility)
         return Frame(self.time, captures, annotations)
+
+    def _skips(self, platform: Platform) -> bool:
+        """Return whether an image is dropped by chance, or a platform takes none in this frame."""
+        dropped = self._drops.random() < self.config.errors.dropped
+        return bool(dropped or self.frames_done % platform.config.every)
 
     def scene(self, frames: Sequence[Frame]) -> RecordedScene:
         """Return frames of this world as a scene.
@@ -214,13 +220,17 @@ class World:
         if not vehicles:
             return None
         if platform.following not in vehicles:
-            poses = {name: self.traffic.pose(vehicle) for name, vehicle in vehicles.items()}
-            driving = [name for name, vehicle in vehicles.items() if vehicle.v > 1.0] or list(vehicles)
-            x, y = platform.target[:2]
-            platform.following = min(driving, key=lambda name: float(np.hypot(poses[name].x - x, poses[name].y - y)))
+            platform.following = self._nearest_driving(vehicles, platform.target)
         pose = self.traffic.pose(vehicles[platform.following])
         place = np.array([pose.x, pose.y])
         return np.append(place, heights_at(self.ground, place[None])[0])
+
+    def _nearest_driving(self, vehicles: dict[str, Vehicle], target: np.ndarray) -> str:
+        """Return the name of the vehicle nearest to a target, among those that drive if there are any."""
+        poses = {name: self.traffic.pose(vehicle) for name, vehicle in vehicles.items()}
+        driving = [name for name, vehicle in vehicles.items() if vehicle.v > 1.0] or list(vehicles)
+        x, y = target[:2]
+        return min(driving, key=lambda name: float(np.hypot(poses[name].x - x, poses[name].y - y)))
 
     def _fixtures(self) -> SceneObjects:
         fixtures = self.scenery.fixtures

@@ -42,20 +42,8 @@ def encode_boxes(boxes: BoxList, grid: WireGrid) -> bytes:
     Raises:
         WireError: NaN, infinity, values out of range, or a box far outside the grid.
     """
-    for name in ("centres", "sizes", "yaws", "scores", *(["velocities"] if boxes.velocities is not None else [])):
-        if not np.isfinite(getattr(boxes, name)).all():
-            raise WireError(f"{name} of boxes hold NaN or infinity")
-    classes = np.asarray(boxes.classes)
-    if len(boxes) and (classes.min() < 0 or classes.max() > 63):
-        raise WireError(f"classes {classes.min()} to {classes.max()} of boxes must be 0 to 63")
-    if len(boxes) and not (boxes.sizes > 0).all():
-        raise WireError("sizes of boxes must be metres > 0")
-    margins, limits = _reach(grid)
-    offset = (np.asarray(boxes.centres, np.float64)[:, :2] - _corner(grid)) * [1, -1] * 1e6 / POSITION_STEP_UM
-    place = np.rint(offset).astype(np.int64) + margins
-    outside = np.flatnonzero(((place < 0) | (place > limits)).any(1))
-    if len(outside):
-        raise WireError(f"box {outside[0]} at {boxes.centres[outside[0]]} lies outside the grid; leave it out")
+    _check_boxes(boxes)
+    place = _place_steps(boxes, grid)
     heights, height_bits = _heights(boxes)
     base = int(heights.min()) if len(boxes) else 0
     moving = boxes.velocities is not None
@@ -64,7 +52,7 @@ def encode_boxes(boxes: BoxList, grid: WireGrid) -> bytes:
         heights[:, None] - base,
         np.rint(np.log2(boxes.sizes / MIN_SIZE_M) * SIZE_STEPS_PER_OCTAVE).clip(0, 255),
         np.rint(boxes.yaws[:, None] / math.tau * YAW_STEPS) % YAW_STEPS,
-        classes[:, None],
+        np.asarray(boxes.classes)[:, None],
         np.rint(boxes.scores[:, None].clip(0, 1) * SCORE_STEPS),
     ]
     if boxes.velocities is not None:
@@ -73,6 +61,37 @@ def encode_boxes(boxes: BoxList, grid: WireGrid) -> bytes:
     bits = pack_bits(values.ravel(), np.tile(_widths(grid, height_bits, moving), len(boxes)))
     head = varint(len(boxes)) + bytes([height_bits << 1 | moving]) + varint(zigzag(base))
     return head + np.packbits(bits).tobytes()
+
+
+def _check_boxes(boxes: BoxList) -> None:
+    """Refuse NaN, infinity, and classes and sizes out of range."""
+    _check_finite(boxes)
+    if not len(boxes):
+        return
+    classes = np.asarray(boxes.classes)
+    if classes.min() < 0 or classes.max() > 63:
+        raise WireError(f"classes {classes.min()} to {classes.max()} of boxes must be 0 to 63")
+    if not (boxes.sizes > 0).all():
+        raise WireError("sizes of boxes must be metres > 0")
+
+
+def _check_finite(boxes: BoxList) -> None:
+    """Refuse boxes with NaN or infinity in any of their real numbers."""
+    for name in ("centres", "sizes", "yaws", "scores", "velocities"):
+        values = getattr(boxes, name)
+        if values is not None and not np.isfinite(values).all():
+            raise WireError(f"{name} of boxes hold NaN or infinity")
+
+
+def _place_steps(boxes: BoxList, grid: WireGrid) -> np.ndarray:
+    """Return (n, 2) steps east and south from where boxes may lie; refuse boxes beyond."""
+    margins, limits = _reach(grid)
+    offset = (np.asarray(boxes.centres, np.float64)[:, :2] - _corner(grid)) * [1, -1] * 1e6 / POSITION_STEP_UM
+    place = np.asarray(np.rint(offset).astype(np.int64) + margins)
+    outside = np.flatnonzero(((place < 0) | (place > limits)).any(1))
+    if len(outside):
+        raise WireError(f"box {outside[0]} at {boxes.centres[outside[0]]} lies outside the grid; leave it out")
+    return place
 
 
 def decode_boxes(reader: FieldReader, grid: WireGrid) -> BoxList:
@@ -89,12 +108,7 @@ def decode_boxes(reader: FieldReader, grid: WireGrid) -> BoxList:
     form = reader.integer(1)
     height_bits, moving = form >> 1, bool(form & 1)
     base = reader.zigzag(MAX_HEIGHT_STEPS)
-    if not 1 <= height_bits <= 21:
-        raise reader.refuse(f"heights of {height_bits} bits")
-    try:
-        widths = _widths(grid, height_bits, moving)
-    except ValueError as error:
-        raise reader.refuse(str(error)) from None
+    widths = _read_widths(reader, grid, height_bits, moving)
     size = count * sum(widths)
     data = reader.take(-(-size // 8))  # refused before anything is allocated
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
@@ -113,6 +127,16 @@ def decode_boxes(reader: FieldReader, grid: WireGrid) -> BoxList:
         scores=values[:, 8] / SCORE_STEPS,
         velocities=(values[:, 9:11] - SPEED_ZERO) * SPEED_STEP_M_S if moving else None,
     )
+
+
+def _read_widths(reader: FieldReader, grid: WireGrid, height_bits: int, moving: bool) -> list[int]:
+    """Return the bits of each number of a box as the section states them, or refuse the section."""
+    if not 1 <= height_bits <= 21:
+        raise reader.refuse(f"heights of {height_bits} bits")
+    try:
+        return _widths(grid, height_bits, moving)
+    except ValueError as error:
+        raise reader.refuse(str(error)) from None
 
 
 def _heights(boxes: BoxList) -> tuple[np.ndarray, int]:

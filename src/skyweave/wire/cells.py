@@ -57,6 +57,11 @@ class CellsSection:
     stream: bytes
     symbols: int
 
+    @property
+    def steps(self) -> int:
+        """Return how many steps the coder takes at most for the two segments of the stream."""
+        return -(-self.symbols // self.lanes) + 1
+
 
 def encode_cells(chunks: Sequence[Sequence[CellGroup]], tables: EntropyTables) -> list[bytes]:
     """Encode the cells sections of several chunks in one pass of the entropy coder.
@@ -88,9 +93,7 @@ def _job(groups: Sequence[CellGroup], tables: EntropyTables) -> tuple[list[int],
         where.append(classes)
         where_of.append(np.full(len(gaps), tables.gap_base + gap_tables[-1]))
         offsets.append(pack_bits(gaps, gap_widths(classes)))  # the highest bit is known from the class
-        contexts = np.zeros(len(gaps), np.intp)
-        if branch.context_table is not None and group.contexts is not None:
-            contexts = np.asarray(group.contexts, np.intp)
+        contexts = _contexts_to_send(group, branch)
         if branch.context_table is not None:
             where.append(contexts)
             where_of.append(np.full(len(contexts), branch.context_table))
@@ -103,9 +106,20 @@ def _job(groups: Sequence[CellGroup], tables: EntropyTables) -> tuple[list[int],
     raw = np.concatenate([*offsets, pack_bits(escape, np.full(len(escape), 16))])
     segments = [np.concatenate(where), np.concatenate(symbols)]
     tables_of = [np.concatenate(where_of), np.concatenate(symbols_of)]
-    cost = sum(int(tables.costs[of, segment].sum()) for of, segment in zip(tables_of, segments, strict=True))
-    lanes = choose_lanes(cost / COST_SCALE, sum(map(len, segments)))
+    lanes = choose_lanes(_cost(segments, tables_of, tables) / COST_SCALE, sum(map(len, segments)))
     return gap_tables, lanes, StreamSpec(segments, tables_of, lanes, raw)
+
+
+def _contexts_to_send(group: CellGroup, branch: Branch) -> np.ndarray:
+    """Return the (n,) contexts of a group's cells, 0 where the branch or the group has none."""
+    if branch.context_table is None or group.contexts is None:
+        return np.zeros(len(group.indices), np.intp)
+    return np.asarray(group.contexts, np.intp)
+
+
+def _cost(segments: Sequence[np.ndarray], tables_of: Sequence[np.ndarray], tables: EntropyTables) -> int:
+    """Return the expected size of coded segments in 1/64 bit."""
+    return sum(int(tables.costs[of, segment].sum()) for of, segment in zip(tables_of, segments, strict=True))
 
 
 def choose_lanes(bits: float, symbols: int) -> int:
@@ -167,25 +181,38 @@ def read_cells_head(reader: FieldReader, grid: WireGrid, tables: EntropyTables) 
     where = symbols = 0
     more = True
     while more:
-        form = reader.integer(1)
-        more, number = bool(form & MORE_GROUPS_FLAG), form & ~MORE_GROUPS_FLAG
-        if number >= len(BRANCHES) or (groups and number <= groups[-1][0]):
-            raise reader.refuse(f"branch {number}")
-        branch = _branch(number, tables)
-        count = reader.varint(grid.coarser(branch.factor).cells)
-        gap_table = reader.integer(1)
-        if not count or gap_table >= GAP_TABLES:
-            raise reader.refuse(f"{count} cells with table {gap_table}")
-        groups.append((number, count, gap_table))
+        more, group = _read_group_head(reader, grid, tables, groups[-1][0] if groups else -1)
+        groups.append(group)
+        branch, count = _branch(group[0], tables), group[1]
         where += count * (1 + (branch.context_table is not None))
         symbols += count * branch.channels
         if where + symbols > MAX_SYMBOLS:
             raise reader.refuse(f"more than {MAX_SYMBOLS} symbols")
+    _check_lanes(reader, lanes, where, symbols)
+    return CellsSection(grid, lanes, groups, reader.take(reader.left), where + symbols)
+
+
+def _read_group_head(
+    reader: FieldReader, grid: WireGrid, tables: EntropyTables, previous: int
+) -> tuple[bool, tuple[int, int, int]]:
+    """Read whether more groups follow, and the branch, the number of cells and the table of distances of this one."""
+    form = reader.integer(1)
+    more, number = bool(form & MORE_GROUPS_FLAG), form & ~MORE_GROUPS_FLAG
+    if not previous < number < len(BRANCHES):
+        raise reader.refuse(f"branch {number}")
+    count = reader.varint(grid.coarser(_branch(number, tables).factor).cells)
+    gap_table = reader.integer(1)
+    if not count or gap_table >= GAP_TABLES:
+        raise reader.refuse(f"{count} cells with table {gap_table}")
+    return more, (number, count, gap_table)
+
+
+def _check_lanes(reader: FieldReader, lanes: int, where: int, symbols: int) -> None:
+    """Refuse lanes that the section cannot hold, or too few of them for its two segments of symbols."""
     if not 1 <= lanes <= where + symbols or 3 * lanes > reader.left:
         raise reader.refuse(f"{lanes} lanes in {reader.left} bytes")
     if -(-where // lanes) - (-symbols // lanes) > MAX_STEPS_PER_LANE:
         raise reader.refuse(f"{lanes} lanes are too few for {where + symbols} symbols")
-    return CellsSection(grid, lanes, groups, reader.take(reader.left), where + symbols)
 
 
 def decode_cells(parts: Sequence[CellsSection], tables: EntropyTables) -> list[list[CellGroup] | RejectedError]:
@@ -211,36 +238,56 @@ def _batches(parts: Sequence[CellsSection]) -> list[list[int]]:
     lanes = steps = useful = 0
     for i in sorted(range(len(parts)), key=lambda i: parts[i].lanes):
         part = parts[i]
-        lanes, steps = max(lanes, part.lanes), max(steps, -(-part.symbols // part.lanes) + 1)
+        lanes, steps = max(lanes, part.lanes), max(steps, part.steps)
         useful += part.symbols
         size = lanes * steps * (len(batches[-1]) + 1) if batches else 0
         if not batches or size > MAX_BATCH or size > 2 * useful + 4096:
             batches.append([])
-            lanes, steps, useful = part.lanes, -(-part.symbols // part.lanes) + 1, part.symbols
+            lanes, steps, useful = part.lanes, part.steps, part.symbols
         batches[-1].append(i)
     return batches
 
 
 def _decode_batch(parts: Sequence[CellsSection], tables: EntropyTables) -> list[list[CellGroup] | RejectedError]:
     decoder = BatchDecoder([part.stream for part in parts], [part.lanes for part in parts], tables.coder)
-    layout_symbols = decoder.read([_where_tables(part, tables) for part in parts])
-    where = [_split_where(part, symbols, tables) for part, symbols in zip(parts, layout_symbols, strict=True)]
-    table_of = [
-        np.concatenate([_branch(number, tables).tables[contexts].ravel() for number, _, contexts in groups])
-        for groups in where
-    ]
+    where = _read_where(parts, decoder, tables)
+    table_of = [_feature_tables(groups, tables) for groups in where]
     symbols = decoder.read(table_of)
-    result: list[list[CellGroup] | RejectedError] = []
-    for i, (raw, rest, sound) in enumerate(decoder.finish()):
-        try:
-            if not sound:
-                raise RejectedError(RejectionReason.CELLS, "the stream of cells ends too early or is damaged")
-            classes = np.concatenate([classes for _, classes, _ in where[i]])
-            distances, numbers = _numbers(classes, symbols[i], table_of[i], raw, rest, tables)
-            result.append(_groups(parts[i].grid, where[i], distances, numbers, tables))
-        except RejectedError as refused:
-            result.append(refused)
-    return result
+    return [
+        _decode_section(parts[i].grid, where[i], symbols[i], table_of[i], end, tables)
+        for i, end in enumerate(decoder.finish())
+    ]
+
+
+def _read_where(parts: Sequence[CellsSection], decoder: BatchDecoder, tables: EntropyTables) -> list[list[GroupLayout]]:
+    """Decode the first segment of each section: which cells, and their contexts."""
+    symbols = decoder.read([_where_tables(part, tables) for part in parts])
+    return [_split_where(part, values, tables) for part, values in zip(parts, symbols, strict=True)]
+
+
+def _feature_tables(groups: Sequence[GroupLayout], tables: EntropyTables) -> np.ndarray:
+    """Return the (symbols,) tables of the second segment, the features of all groups."""
+    return np.concatenate([_branch(number, tables).tables[contexts].ravel() for number, _, contexts in groups])
+
+
+def _decode_section(
+    grid: WireGrid,
+    where: Sequence[GroupLayout],
+    symbols: np.ndarray,
+    table_of: np.ndarray,
+    end: tuple[np.ndarray, bytes, bool],
+    tables: EntropyTables,
+) -> list[CellGroup] | RejectedError:
+    """Return the groups of one section from its symbols and the end of its stream, or why it is rejected."""
+    raw, rest, sound = end
+    if not sound:
+        return RejectedError(RejectionReason.CELLS, "the stream of cells ends too early or is damaged")
+    classes = np.concatenate([classes for _, classes, _ in where])
+    try:
+        distances, numbers = _numbers(classes, symbols, table_of, raw, rest, tables)
+        return _groups(grid, where, distances, numbers, tables)
+    except RejectedError as refused:
+        return refused
 
 
 def _where_tables(part: CellsSection, tables: EntropyTables) -> np.ndarray:

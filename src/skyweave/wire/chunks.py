@@ -1,7 +1,8 @@
 """Chunks back to frames: every chunk is readable alone, in any order. The inverse is `skyweave.wire.frame_encoder`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from skyweave.core.errors import WireError
 from skyweave.wire.boxes import decode_boxes
 from skyweave.wire.cells import BRANCHES, CellGroup, CellsSection, decode_cells, read_cells_head
 from skyweave.wire.fields import FieldReader
-from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, Request
+from skyweave.wire.frame import BoxList, Cells, FrameContent, Pose, Request, WireGrid
 from skyweave.wire.header import MAX_CHUNK_BYTES, Header, read_header
 from skyweave.wire.pose import decode_pose
 from skyweave.wire.rejection import RejectedError, RejectionReason
@@ -18,6 +19,11 @@ from skyweave.wire.tables import EntropyTables
 
 POSE, REQUEST, BOXES, CELLS = 1, 2, 3, 4  # kinds of sections
 LAST_SECTION_FLAG = 0x80  # beside the kind: the section has no length, it is the last
+SECTION_READERS: dict[int, tuple[str, Callable[[FieldReader, WireGrid], Any]]] = {
+    POSE: ("pose", decode_pose),
+    REQUEST: ("request", decode_request),
+    BOXES: ("boxes", decode_boxes),
+}  # by kind, the attribute of a chunk and what reads it; cells need their tables, too
 
 
 @dataclass(frozen=True)
@@ -52,19 +58,25 @@ def decode_frame(chunks: Iterable[bytes], tables: EntropyTables | Sequence[Entro
         WireError: there are no chunks.
     """
     known = index_tables([tables] if isinstance(tables, EntropyTables) else tables)
-    parsed = [read_chunk(data, known) for data in chunks]
+    read = _by_index([read_chunk(data, known) for data in chunks])
+    decoded = decode_chunks(list(read.values()), known)
+    return assemble_frame(read, {index: _sound(cells) for index, cells in zip(read, decoded, strict=True)})
+
+
+def _by_index(parsed: Sequence[Chunk]) -> dict[int, Chunk]:
+    """Return chunks by their index; refuse none at all and those of different frames."""
     if not parsed:
         raise WireError("no chunks, no frame")
     if not all(same_frame(chunk.header, parsed[0].header) for chunk in parsed):
         raise RejectedError(RejectionReason.CONFLICT, "chunks of different frames")
-    read = {chunk.header.index: chunk for chunk in parsed}
-    decoded = decode_chunks(list(read.values()), known)
-    groups = {}
-    for index, cells in zip(read, decoded, strict=True):
-        if isinstance(cells, RejectedError):
-            raise cells
-        groups[index] = cells
-    return assemble_frame(read, groups)
+    return {chunk.header.index: chunk for chunk in parsed}
+
+
+def _sound(groups: list[CellGroup] | RejectedError) -> list[CellGroup]:
+    """Return groups of cells, or raise the error that they were rejected with."""
+    if isinstance(groups, RejectedError):
+        raise groups
+    return groups
 
 
 def read_chunk(
@@ -107,27 +119,34 @@ def read_sections(header: Header, reader: FieldReader, tables: dict[tuple[int, i
     reader.reason = RejectionReason.SECTION
     before = 0
     while reader.left:
-        form = reader.integer(1)
-        kind = form & ~LAST_SECTION_FLAG
-        size = reader.left if form & LAST_SECTION_FLAG else reader.varint(reader.left)
-        end = reader.position + size
-        if end > reader.end or kind <= before:
-            raise reader.refuse(f"section {kind} after {before}, of {size} bytes")
-        section = FieldReader(reader.data, reader.position, end, RejectionReason.SECTION)
-        if kind == POSE:
-            chunk = replace(chunk, pose=decode_pose(section, header.grid))
-        elif kind == REQUEST:
-            chunk = replace(chunk, request=decode_request(section, header.grid))
-        elif kind == BOXES:
-            chunk = replace(chunk, boxes=decode_boxes(section, header.grid))
-        elif kind == CELLS and header.model in tables:
-            chunk = replace(chunk, cells=read_cells_head(section, header.grid, tables[header.model]))
-        elif kind == CELLS:
-            chunk = replace(chunk, foreign=True)
+        kind, section = _next_section(reader, before)
+        if kind == CELLS:
+            chunk = _with_cells(chunk, section, tables.get(header.model))
+        elif kind in SECTION_READERS:
+            name, read = SECTION_READERS[kind]
+            chunk = replace(chunk, **{name: read(section, header.grid)})
         if kind <= CELLS and not chunk.foreign and section.left:
             raise section.refuse(f"{section.left} bytes left in section {kind}")
-        reader.position, before = end, kind  # kinds of later versions are passed over
+        reader.position, before = section.end, kind  # kinds of later versions are passed over
     return chunk
+
+
+def _next_section(reader: FieldReader, before: int) -> tuple[int, FieldReader]:
+    """Read the head of a section behind that of kind ``before``; return its kind and a reader of its content."""
+    form = reader.integer(1)
+    kind = form & ~LAST_SECTION_FLAG
+    size = reader.left if form & LAST_SECTION_FLAG else reader.varint(reader.left)
+    end = reader.position + size
+    if end > reader.end or kind <= before:
+        raise reader.refuse(f"section {kind} after {before}, of {size} bytes")
+    return kind, FieldReader(reader.data, reader.position, end, RejectionReason.SECTION)
+
+
+def _with_cells(chunk: Chunk, section: FieldReader, tables: EntropyTables | None) -> Chunk:
+    """Return a chunk with the head of its cells, or marked as foreign where the tables of its model are unknown."""
+    if tables is None:
+        return replace(chunk, foreign=True)
+    return replace(chunk, cells=read_cells_head(section, chunk.header.grid, tables))
 
 
 def decode_chunks(
@@ -144,11 +163,15 @@ def decode_chunks(
     """
     result: list[list[CellGroup] | RejectedError] = [[] for _ in chunks]
     for model in {chunk.header.model for chunk in chunks if chunk.cells is not None}:
-        which = [i for i, chunk in enumerate(chunks) if chunk.cells is not None and chunk.header.model == model]
-        parts = [part for i in which if (part := chunks[i].cells) is not None]
-        for i, groups in zip(which, decode_cells(parts, tables[model]), strict=True):
+        parts = _cells_of_model(chunks, model)
+        for i, groups in zip(parts, decode_cells(list(parts.values()), tables[model]), strict=True):
             result[i] = groups
     return result
+
+
+def _cells_of_model(chunks: Sequence[Chunk], model: tuple[int, int, int]) -> dict[int, CellsSection]:
+    """Return the cells of the chunks of one model, by the chunk's place."""
+    return {i: chunk.cells for i, chunk in enumerate(chunks) if chunk.cells is not None and chunk.header.model == model}
 
 
 def assemble_frame(chunks: dict[int, Chunk], groups: dict[int, list[CellGroup]]) -> FrameContent:
@@ -160,10 +183,8 @@ def assemble_frame(chunks: dict[int, Chunk], groups: dict[int, list[CellGroup]])
     """
     header = chunks[min(chunks)].header
     in_order = [chunks[i] for i in sorted(chunks)]
-    cells = {}
-    for number, name in enumerate(BRANCHES):
-        cells[name] = _joined([group for i in sorted(groups) for group in groups[i] if group.branch == number])
-    boxes = [chunk.boxes for chunk in in_order if chunk.boxes is not None]
+    all_groups = [group for i in sorted(groups) for group in groups[i]]
+    cells = {name: _join_cells(all_groups, number) for number, name in enumerate(BRANCHES)}
     return FrameContent(
         platform=header.platform,
         sequence=header.sequence,
@@ -172,11 +193,22 @@ def assemble_frame(chunks: dict[int, Chunk], groups: dict[int, list[CellGroup]])
         fingerprint=header.fingerprint,
         codec=header.codec,
         quality=header.quality,
-        pose=next((chunk.pose for chunk in in_order if chunk.pose is not None), None),
-        boxes=BoxList.joined(boxes) if boxes else None,
-        request=next((chunk.request for chunk in in_order if chunk.request is not None), None),
+        pose=_first_section(in_order, "pose"),
+        boxes=_join_boxes(in_order),
+        request=_first_section(in_order, "request"),
         **cells,
     )
+
+
+def _first_section(chunks: Sequence[Chunk], name: str) -> Any:
+    """Return the first section of that name in chunks, None where none has it."""
+    return next((section for chunk in chunks if (section := getattr(chunk, name)) is not None), None)
+
+
+def _join_boxes(chunks: Sequence[Chunk]) -> BoxList | None:
+    """Return the boxes of all chunks together, None where none has any."""
+    boxes = [chunk.boxes for chunk in chunks if chunk.boxes is not None]
+    return BoxList.joined(boxes) if boxes else None
 
 
 def same_frame(a: Header, b: Header) -> bool:
@@ -209,21 +241,34 @@ def split_stream(data: bytes) -> list[bytes]:
     """
     chunks, at = [], 0
     while at < len(data):
-        size = int.from_bytes(data[at + 3 : at + 5], "little")
-        whole = data[at : at + 2] == b"SW" and 5 <= size <= len(data) - at
-        chunks.append(data[at : at + size] if whole else data[at:])
-        at += size if whole else len(data)
+        size = _stated_size(data, at)
+        chunks.append(data[at : at + size])
+        at += size
     return chunks
 
 
-def _joined(groups: Sequence[CellGroup]) -> Cells | None:
+def _stated_size(data: bytes, start: int) -> int:
+    """Return the bytes of the chunk that starts there by what it states, all that are left where it is no chunk."""
+    size = int.from_bytes(data[start + 3 : start + 5], "little")
+    left = len(data) - start
+    return size if data[start : start + 2] == b"SW" and 5 <= size <= left else left
+
+
+def _join_cells(all_groups: Sequence[CellGroup], branch: int) -> Cells | None:
+    """Return the cells of one branch, each once, None where there are none."""
+    groups = [group for group in all_groups if group.branch == branch]
     if not groups:
         return None
     indices = np.concatenate([group.indices for group in groups])
     symbols = np.concatenate([group.symbols for group in groups])
-    contexts = [group.contexts for group in groups if group.contexts is not None]
-    context = np.concatenate(contexts).astype(np.uint8) if contexts else None
+    context = _join_contexts(groups)
     first = np.sort(np.unique(indices, return_index=True)[1])
     if len(first) < len(indices):
         indices, symbols, context = indices[first], symbols[first], None if context is None else context[first]
     return Cells(indices, symbols, context)
+
+
+def _join_contexts(groups: Sequence[CellGroup]) -> np.ndarray | None:
+    """Return the (n,) contexts of groups, None where they have none."""
+    contexts = [group.contexts for group in groups if group.contexts is not None]
+    return np.concatenate(contexts).astype(np.uint8) if contexts else None

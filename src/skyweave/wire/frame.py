@@ -35,12 +35,16 @@ class WireGrid:
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 10**12:
             raise WireError(f"resolution {self.resolution} must be 1 to 10**12 micrometres")
+        self._check_extent()
+        if not 0 <= self.epsg < 1 << 24:
+            raise WireError(f"EPSG code {self.epsg} must be 0 to {(1 << 24) - 1}")
+
+    def _check_extent(self) -> None:
+        """Refuse a grid of too few or too many cells, or too far from the origin."""
         if self.rows < 1 or self.columns < 1 or self.rows * self.columns > MAX_CELLS:
             raise WireError(f"a grid of {self.rows} x {self.columns} cells must have 1 to {MAX_CELLS} cells")
         if max(abs(self.west), abs(self.north)) >= 1 << 31:
             raise WireError(f"the corner ({self.west}, {self.north}) must be within 2**31 cells of the origin")
-        if not 0 <= self.epsg < 1 << 24:
-            raise WireError(f"EPSG code {self.epsg} must be 0 to {(1 << 24) - 1}")
 
     @property
     def cells(self) -> int:
@@ -76,12 +80,7 @@ class WireGrid:
         resolution = round(grid.resolution * 1e6)
         if abs(resolution / 1e6 - grid.resolution) > 1e-12 * grid.resolution:
             raise WireError(f"a resolution of {grid.resolution} m is no whole number of micrometres; round it")
-        epsg = 0
-        if grid.crs is not None:
-            authority, _, code = grid.crs.partition(":")
-            if authority.upper() != "EPSG" or not code.isdigit():
-                raise WireError(f"only EPSG codes travel, not {grid.crs[:40]!r}; name the system as EPSG:code")
-            epsg = int(code)
+        epsg = 0 if grid.crs is None else _epsg_code(grid.crs)
         return cls(int(grid.west), int(grid.north), resolution, int(grid.rows), int(grid.columns), epsg)
 
     def to_map(self) -> "MapGrid":
@@ -94,6 +93,14 @@ class WireGrid:
 
         crs = f"EPSG:{self.epsg}" if self.epsg else None
         return MapGrid(self.west, self.north, self.metres, self.rows, self.columns, crs)
+
+
+def _epsg_code(crs: str) -> int:
+    """Return the number of a reference system that is named ``EPSG:number``."""
+    authority, _, code = crs.partition(":")
+    if authority.upper() != "EPSG" or not code.isdigit():
+        raise WireError(f"only EPSG codes travel, not {crs[:40]!r}; name the system as EPSG:code")
+    return int(code)
 
 
 @dataclass(frozen=True)
@@ -206,14 +213,11 @@ class BoxList:
             parts: at least one list.
         """
         moving = [part.velocities for part in parts if part.velocities is not None]
-        return cls(
-            np.concatenate([part.centres for part in parts]),
-            np.concatenate([part.sizes for part in parts]),
-            np.concatenate([part.yaws for part in parts]),
-            np.concatenate([part.classes for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate(moving) if len(moving) == len(parts) else None,
-        )
+        columns = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("centres", "sizes", "yaws", "classes", "scores")
+        }
+        return cls(**columns, velocities=np.concatenate(moving) if len(moving) == len(parts) else None)
 
 
 @dataclass(frozen=True)

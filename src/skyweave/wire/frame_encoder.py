@@ -44,10 +44,7 @@ def encode_frame(
     Raises:
         WireError: a value that cannot be sent, tables of another model, or a budget too small for one header.
     """
-    if not MIN_MTU_BYTES <= mtu <= MAX_CHUNK_BYTES:
-        raise WireError(f"mtu {mtu} must be {MIN_MTU_BYTES} to {MAX_CHUNK_BYTES} bytes")
-    if pose_every < 1 or sort_window < 1:
-        raise WireError(f"pose_every {pose_every} and sort_window {sort_window} must be 1 or more")
+    _check_settings(mtu, pose_every, sort_window)
     tables = _tables_for(frame, tables)
     planner = _Planner(frame, tables, mtu, budget_bytes, pose_every, sort_window)
     while True:  # sizes are estimated before cells are coded; where the estimate was too low, more is left free
@@ -56,8 +53,15 @@ def encode_frame(
         too_long = _excess(chunks, plan, budget_bytes)
         if not too_long:
             return chunks
-        for index, excess in too_long.items():
-            planner.spared[index] = planner.spared.get(index, 0) + excess + 1
+        planner.spare(too_long)
+
+
+def _check_settings(mtu: int, pose_every: int, sort_window: int) -> None:
+    """Refuse settings of the encoder that are out of range."""
+    if not MIN_MTU_BYTES <= mtu <= MAX_CHUNK_BYTES:
+        raise WireError(f"mtu {mtu} must be {MIN_MTU_BYTES} to {MAX_CHUNK_BYTES} bytes")
+    if pose_every < 1 or sort_window < 1:
+        raise WireError(f"pose_every {pose_every} and sort_window {sort_window} must be 1 or more")
 
 
 def _tables_for(frame: FrameContent, tables: EntropyTables | None) -> EntropyTables | None:
@@ -110,12 +114,19 @@ class _Planner:
         self.request = b"" if request is None else _section(REQUEST, encode_request(request, frame.grid))
         self.spared: dict[int, int] = {}
 
+    def spare(self, too_long: dict[int, int]) -> None:
+        """Leave more bytes free in chunks that came out too long.
+
+        Args:
+            too_long: excess bytes by index of the chunk.
+        """
+        for index, excess in too_long.items():
+            self.spared[index] = self.spared.get(index, 0) + excess + 1
+
     def plan(self) -> list[_PlannedChunk]:
         """Return the chunks of the frame, at least one."""
         plan: list[_PlannedChunk] = []
-        self.left, self.next_box, self.next_cell, self.sorted_up_to = self.budget, 0, 0, 0
-        if self.packer:
-            self.packer.begin()
+        self._begin()
         while True:
             room = min(self.mtu, self.left)
             header = chunk_overhead(Header.of(self.frame, len(plan), True))
@@ -128,6 +139,12 @@ class _Planner:
             plan.append(_PlannedChunk(sections, groups, room))
             cells = 1 + self.packer.filled if self.packer and groups else 0
             self.left -= header + len(sections) + cells
+
+    def _begin(self) -> None:
+        """Start with the first chunk, box and cell."""
+        self.left, self.next_box, self.next_cell, self.sorted_up_to = self.budget, 0, 0, 0
+        if self.packer:
+            self.packer.begin()
 
     def _first_sections(self, index: int, free: int) -> bytes:
         """Return the pose, where it is due, and the request in the first chunk."""
@@ -159,12 +176,15 @@ class _Planner:
             return []
         free -= 1 + self.spared.get(index, 0)
         if self.sort_window > 1 and self.next_cell >= self.sorted_up_to:
-            each = self.mtu - chunk_overhead(Header.of(self.frame, index, True)) - len(self.pose) // self.pose_every - 1
-            more = min(max(self.left - room, 0) * each // self.mtu, (self.sort_window - 1) * each)
-            loss = SORTING_LOSS_BYTES * (1 + more // each)
-            self.sorted_up_to = self.packer.bring_together(self.next_cell, int(0.99 * (free + more)) - loss)
+            self.sorted_up_to = self.packer.bring_together(self.next_cell, self._window_room(index, room, free))
         groups, self.next_cell = self.packer.fill(self.next_cell, free)
         return groups
+
+    def _window_room(self, index: int, room: int, free: int) -> int:
+        """Return the bytes for cells in this chunk and the next ones, over which cells are sorted together."""
+        each = self.mtu - chunk_overhead(Header.of(self.frame, index, True)) - len(self.pose) // self.pose_every - 1
+        more = min(max(self.left - room, 0) * each // self.mtu, (self.sort_window - 1) * each)
+        return int(0.99 * (free + more)) - SORTING_LOSS_BYTES * (1 + more // each)
 
 
 def _encode_plan(frame: FrameContent, plan: list[_PlannedChunk], tables: EntropyTables | None) -> list[bytes]:

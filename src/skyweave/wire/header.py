@@ -96,6 +96,14 @@ def read_header(data: bytes, max_size: int = MAX_CHUNK_BYTES) -> tuple[Header, F
     Raises:
         RejectedError: the bytes are not a chunk; nothing else is raised, for any bytes.
     """
+    _check_start(data, max_size)
+    _check_integrity(data)
+    reader = FieldReader(data, 5, len(data) - CHECKSUM_BYTES)
+    return _read_fields(reader), reader
+
+
+def _check_start(data: bytes, max_size: int) -> None:
+    """Refuse bytes of a wrong size, or that do not start as a chunk of this version."""
     if not MIN_CHUNK_BYTES <= len(data) <= max_size:
         raise RejectedError(
             RejectionReason.SIZE, f"{len(data)} bytes are no chunk; {MIN_CHUNK_BYTES} to {max_size} are"
@@ -108,23 +116,19 @@ def read_header(data: bytes, max_size: int = MAX_CHUNK_BYTES) -> tuple[Header, F
         raise RejectedError(
             RejectionReason.VERSION, f"schema version {data[2]}; this reads version {VERSION}: update the older one"
         )
+
+
+def _check_integrity(data: bytes) -> None:
+    """Refuse a chunk of another length than it states, or with a wrong checksum."""
     length = int.from_bytes(data[3:5], "little")
     if length != len(data):
         raise RejectedError(RejectionReason.LENGTH, f"a chunk of {length} bytes came as {len(data)}")
     if zlib.crc32(data[:-CHECKSUM_BYTES]) != int.from_bytes(data[-CHECKSUM_BYTES:], "little"):
         raise RejectedError(RejectionReason.CHECKSUM, "the checksum does not match: damaged on the way")
-    reader = FieldReader(data, 5, len(data) - CHECKSUM_BYTES)
-    return _read_fields(reader), reader
 
 
 def _fields(header: Header) -> bytes:
-    for name, limit in (("platform", 1 << 32), ("sequence", 1 << 32), ("fingerprint", 1 << 32), ("codec", 256),
-                        ("quality", 256), ("index", MAX_CHUNK_INDEX + 1)):  # fmt: skip
-        value = getattr(header, name)
-        if not 0 <= value < limit:
-            raise WireError(f"{name} {value} must be 0 to {limit - 1}")
-    if not -(1 << 63) <= header.time < 1 << 63:
-        raise WireError(f"time {header.time} must be nanoseconds in 64 bits")
+    _check_fields(header)
     return b"".join([
         header.fingerprint.to_bytes(4, "little"),
         bytes([header.codec, header.quality]),
@@ -134,6 +138,17 @@ def _fields(header: Header) -> bytes:
         varint(header.index << 1 | header.last),
         _grid_fields(header.grid),
     ])  # fmt: skip
+
+
+def _check_fields(header: Header) -> None:
+    """Refuse values that the fields of a header cannot hold."""
+    for name, limit in (("platform", 1 << 32), ("sequence", 1 << 32), ("fingerprint", 1 << 32), ("codec", 256),
+                        ("quality", 256), ("index", MAX_CHUNK_INDEX + 1)):  # fmt: skip
+        value = getattr(header, name)
+        if not 0 <= value < limit:
+            raise WireError(f"{name} {value} must be 0 to {limit - 1}")
+    if not -(1 << 63) <= header.time < 1 << 63:
+        raise WireError(f"time {header.time} must be nanoseconds in 64 bits")
 
 
 def _read_fields(reader: FieldReader) -> Header:
@@ -148,34 +163,57 @@ def _read_fields(reader: FieldReader) -> Header:
 def _grid_fields(grid: WireGrid) -> bytes:
     if grid.resolution > 10**9:
         raise WireError(f"cells of {grid.metres} m are too large to travel; at most 1000 m")
-    crs = grid.epsg + 120 if grid.epsg else 0
-    for zone, base in ((UTM_NORTH, 0), (UTM_SOUTH, 60)):
-        if zone < grid.epsg <= zone + 60:
-            crs = grid.epsg - zone + base
-    mantissa, exponent = grid.resolution, 0
-    while mantissa % 10 == 0 and exponent < 7:
-        mantissa, exponent = mantissa // 10, exponent + 1
     fields = (
-        crs, mantissa << 3 | exponent, zigzag(grid.west), zigzag(grid.north), grid.rows,
+        _crs_code(grid.epsg), _resolution_code(grid.resolution), zigzag(grid.west), zigzag(grid.north), grid.rows,
         zigzag(grid.columns - grid.rows),
     )  # fmt: skip
-    return b"".join(varint(field) for field in fields)
+    return b"".join(map(varint, fields))
 
 
-def _read_grid(reader: FieldReader) -> WireGrid:
+def _crs_code(epsg: int) -> int:
+    """Return the code of a reference system: 1 to 120 for the UTM zones, others above, 0 for none."""
+    for zone, base in ((UTM_NORTH, 0), (UTM_SOUTH, 60)):
+        if zone < epsg <= zone + 60:
+            return epsg - zone + base
+    return epsg + 120 if epsg else 0
+
+
+def _resolution_code(resolution: int) -> int:
+    """Return micrometres as mantissa << 3 | exponent of ten, the exponent as large as it can be."""
+    mantissa, exponent = resolution, 0
+    while mantissa % 10 == 0 and exponent < 7:
+        mantissa, exponent = mantissa // 10, exponent + 1
+    return mantissa << 3 | exponent
+
+
+def _read_epsg(reader: FieldReader) -> int:
+    """Read the EPSG code of a reference system, 0 for none."""
     crs = reader.varint((1 << 24) + 119)
-    epsg = 0
-    if crs > 120:
-        epsg = crs - 120
-        if UTM_NORTH < epsg <= UTM_NORTH + 60 or UTM_SOUTH < epsg <= UTM_SOUTH + 60:
-            raise reader.refuse(f"EPSG:{epsg} is not in its short form")
-    elif crs:
-        epsg = UTM_NORTH + crs if crs <= 60 else UTM_SOUTH + crs - 60
+    if crs <= 120:
+        return _utm_epsg(crs) if crs else 0
+    epsg = crs - 120
+    if _crs_code(epsg) != crs:
+        raise reader.refuse(f"EPSG:{epsg} is not in its short form")
+    return epsg
+
+
+def _utm_epsg(zone: int) -> int:
+    """Return the EPSG code of a UTM zone: 1 to 60 north, 61 to 120 south."""
+    return UTM_NORTH + zone if zone <= 60 else UTM_SOUTH + zone - 60
+
+
+def _read_resolution(reader: FieldReader) -> int:
+    """Read the side of a cell in micrometres."""
     scale = reader.varint((10**9 << 3) + 7)
     mantissa, exponent = scale >> 3, scale & 7
     resolution = mantissa * 10**exponent
-    if not 1 <= resolution <= 10**9 or (mantissa % 10 == 0 and exponent < 7):
+    if not 1 <= resolution <= 10**9 or _resolution_code(resolution) != scale:
         raise reader.refuse(f"a resolution of {mantissa}e{exponent} micrometres")
+    return resolution
+
+
+def _read_grid(reader: FieldReader) -> WireGrid:
+    epsg, resolution = _read_epsg(reader), _read_resolution(reader)
     corner = (1 << 31) - 1
     west, north = reader.zigzag(corner), reader.zigzag(corner)
     rows = reader.varint(MAX_CELLS)

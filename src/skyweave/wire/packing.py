@@ -17,7 +17,7 @@ from skyweave.wire.cells import (
 from skyweave.wire.fields import varint
 from skyweave.wire.frame import Cells, FrameContent
 from skyweave.wire.rans import RAW_BITS
-from skyweave.wire.tables import COST_SCALE, EntropyTables, gap_widths
+from skyweave.wire.tables import COST_SCALE, Branch, EntropyTables, gap_widths
 
 MAX_TRIALS = 12  # to find how many cells fit
 COST_BLOCK_CELLS = 512  # cells whose cost is worked out at a time: a small budget must not pay for a large frame
@@ -84,12 +84,7 @@ class CellPacker:
         """
         count = self._largest_count(start, room, 1 << 62)[0]
         part = slice(start, start + count)
-        places = np.zeros(count, np.int64)
-        for number, cells in enumerate(self.cells):
-            of_branch = self.branch[part] == number
-            if cells is not None and of_branch.any():
-                places[of_branch] = cells.indices[self.item[part][of_branch]]
-        order = np.lexsort((places, self.branch[part]))
+        order = np.lexsort((self._indices(part), self.branch[part]))
         self.branch[part], self.item[part] = self.branch[part][order], self.item[part][order]
         for total in (self.cost, self.count):
             total[start + 1 : start + count + 1] = total[start] + np.cumsum(
@@ -97,15 +92,30 @@ class CellPacker:
             )
         return start + count
 
-    def _largest_count(self, start: int, room: int, symbols: int) -> tuple[int, int]:
-        """How many cells from ``start`` on fit into so many bytes, of at most so many symbols; and what they take."""
+    def _indices(self, part: slice) -> np.ndarray:
+        """Return the (n,) places on the map of some of the cells in order."""
+        indices = np.zeros(len(self.branch[part]), np.int64)
+        for number, cells in enumerate(self.cells):
+            of_branch = self.branch[part] == number
+            if cells is not None and of_branch.any():
+                indices[of_branch] = cells.indices[self.item[part][of_branch]]
+        return indices
+
+    def _count_limit(self, start: int, room: int, symbols: int) -> int:
+        """Return how many cells from ``start`` on fit if their distances take nothing; their costs are worked out."""
         budget = room * 8 * COST_SCALE
-        while len(self.cost) <= len(self.item):
-            if len(self.cost) > start + 1 and self.cost[-1] - self.cost[start] >= budget:
-                break
+        while len(self.cost) <= len(self.item) and not self._covers(start, budget):
             self._extend()
         limit = int(np.searchsorted(self.cost, self.cost[start] + budget, "right")) - 1 - start
-        limit = min(limit, int(np.searchsorted(self.count, self.count[start] + symbols, "right")) - 1 - start)
+        return min(limit, int(np.searchsorted(self.count, self.count[start] + symbols, "right")) - 1 - start)
+
+    def _covers(self, start: int, budget: int) -> bool:
+        """Return whether the costs worked out from ``start`` on reach a budget in 1/64 bit."""
+        return len(self.cost) > start + 1 and bool(self.cost[-1] - self.cost[start] >= budget)
+
+    def _largest_count(self, start: int, room: int, symbols: int) -> tuple[int, int]:
+        """How many cells from ``start`` on fit into so many bytes, of at most so many symbols; and what they take."""
+        limit = self._count_limit(start, room, symbols)
         fits, taken = 0, 0  # the largest count known to fit, and its bytes
         over, above = limit + 1, 0  # the smallest known not to; its bytes, if they are known
         trial = int(room * 8 / self.bits_a_cell) if self.bits_a_cell else limit * 7 // 8
@@ -164,19 +174,22 @@ class CellPacker:
             cells, branch = self.cells[number], self.tables.branches[name]
             if cells is None or not of_branch.any():
                 continue
-            chosen = self.item[block][of_branch]
-            contexts = np.zeros(len(chosen), np.intp)
-            if branch.context_table is not None and cells.contexts is not None:
-                contexts = np.asarray(cells.contexts[chosen], np.intp)
-            table_of = branch.tables[contexts]
-            symbols, _ = self.tables.symbols_of(np.asarray(cells.symbols[chosen]), table_of)
-            cost[of_branch] = self.tables.costs[table_of, symbols].sum(1)
-            count[of_branch] = branch.channels + 1
-            if branch.context_table is not None:
-                cost[of_branch] += self.tables.costs[branch.context_table, contexts]
-                count[of_branch] += 1
+            cost[of_branch] = self._costs(cells, branch, self.item[block][of_branch])
+            count[of_branch] = branch.channels + 1 + (branch.context_table is not None)
         self.cost = np.concatenate([self.cost, self.cost[-1] + np.cumsum(cost)])
         self.count = np.concatenate([self.count, self.count[-1] + np.cumsum(count)])
+
+    def _costs(self, cells: Cells, branch: Branch, chosen: np.ndarray) -> np.ndarray:
+        """Return the (n,) costs of a branch's chosen cells in 1/64 bit: their contexts and features."""
+        contexts = np.zeros(len(chosen), np.intp)
+        if branch.context_table is not None and cells.contexts is not None:
+            contexts = np.asarray(cells.contexts[chosen], np.intp)
+        table_of = branch.tables[contexts]
+        symbols, _ = self.tables.symbols_of(np.asarray(cells.symbols[chosen]), table_of)
+        cost = self.tables.costs[table_of, symbols].sum(1)
+        if branch.context_table is None:
+            return np.asarray(cost)
+        return np.asarray(cost + self.tables.costs[branch.context_table, contexts])
 
 
 def _order(both: list[Cells | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -189,13 +202,18 @@ def _order(both: list[Cells | None]) -> tuple[np.ndarray, np.ndarray]:
         if saliency:
             raise WireError("give the usefulness of the cells of both branches, or of neither")
         return branch, item
+    order = _falling_order(np.concatenate(saliency))
+    return branch[order], item[order]
+
+
+def _falling_order(saliency: np.ndarray) -> np.ndarray:
+    """Return the (n,) order of saliencies from the highest, ties in the order given."""
     # The fastest sort is of whole numbers: those that order as the 32-bit floats do, with the place behind.
     with np.errstate(over="ignore"):
-        falling = np.float32(0) - np.concatenate(saliency).astype(np.float32)
+        falling = np.float32(0) - saliency.astype(np.float32)
     rank = falling.view(np.int32).astype(np.int64)
     rank ^= rank >> 31 & 0x7FFFFFFF
-    order = np.sort(rank << 32 | np.arange(len(rank))) & 0xFFFFFFFF
-    return branch[order], item[order]
+    return np.asarray(np.sort(rank << 32 | np.arange(len(rank))) & 0xFFFFFFFF)
 
 
 def _check(name: str, cells: Cells, size: int, tables: EntropyTables) -> None:
@@ -204,15 +222,26 @@ def _check(name: str, cells: Cells, size: int, tables: EntropyTables) -> None:
         raise WireError(f"{name}.symbols {cells.symbols.shape} must be whole numbers {(len(cells), branch.channels)}")
     if not len(cells):
         return
-    if cells.indices.min() < 0 or cells.indices.max() >= size:
-        raise WireError(f"{name}.indices must be 0 to {size - 1}, not {cells.indices.min()} to {cells.indices.max()}")
-    seen = np.zeros(size, bool)
-    seen[cells.indices] = True
-    if int(seen.sum()) != len(cells):
-        raise WireError(f"{name}.indices name {len(cells) - int(seen.sum())} cells twice")
-    if cells.contexts is not None and (cells.contexts.min() < 0 or cells.contexts.max() >= branch.contexts):
-        raise WireError(f"{name}.contexts must be 0 to {branch.contexts - 1}")
-    if cells.contexts is not None and cells.contexts.shape != (len(cells),):
-        raise WireError(f"{name}.contexts {cells.contexts.shape} must be {(len(cells),)}")
+    _check_indices(name, cells.indices, size)
+    if cells.contexts is not None:
+        _check_contexts(name, cells.contexts, len(cells), branch.contexts)
     if cells.saliency is not None and (len(cells.saliency) != len(cells) or np.isnan(cells.saliency).any()):
         raise WireError(f"{name}.usefulness must be one number, not NaN, for each of {len(cells)} cells")
+
+
+def _check_indices(name: str, indices: np.ndarray, size: int) -> None:
+    """Refuse cells that lie outside the grid of ``size`` cells or are named twice."""
+    if indices.min() < 0 or indices.max() >= size:
+        raise WireError(f"{name}.indices must be 0 to {size - 1}, not {indices.min()} to {indices.max()}")
+    present = np.zeros(size, bool)
+    present[indices] = True
+    if int(present.sum()) != len(indices):
+        raise WireError(f"{name}.indices name {len(indices) - int(present.sum())} cells twice")
+
+
+def _check_contexts(name: str, contexts: np.ndarray, count: int, limit: int) -> None:
+    """Refuse contexts that are not one for each cell, below ``limit``."""
+    if contexts.min() < 0 or contexts.max() >= limit:
+        raise WireError(f"{name}.contexts must be 0 to {limit - 1}")
+    if contexts.shape != (count,):
+        raise WireError(f"{name}.contexts {contexts.shape} must be {(count,)}")

@@ -27,17 +27,27 @@ def encode_pose(pose: Pose, grid: WireGrid) -> bytes:
     Raises:
         WireError: NaN, infinity, a quaternion that is no rotation, or a position too far from the grid.
     """
-    position = np.asarray(pose.position, np.float64)
+    section = _position_bytes(pose, grid) + _quaternion_bytes(_check_quaternion(pose))
+    return section + (bytes([0]) if pose.covariance is None else _covariance_bytes(pose.covariance))
+
+
+def _check_quaternion(pose: Pose) -> np.ndarray:
+    """Return the (4,) quaternion of a pose, or refuse one that is no rotation."""
     quaternion = np.asarray(pose.quaternion, np.float64)
-    if position.shape != (3,) or not np.isfinite(position).all():
-        raise WireError(f"position {position} must be three finite metres")
     if quaternion.shape != (4,) or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
         raise WireError(f"quaternion {quaternion} must be wxyz of length 1")
+    return quaternion
+
+
+def _position_bytes(pose: Pose, grid: WireGrid) -> bytes:
+    """Encode a position in centimetres from the grid's corner; refuse one that is not finite or too far."""
+    position = np.asarray(pose.position, np.float64)
+    if position.shape != (3,) or not np.isfinite(position).all():
+        raise WireError(f"position {position} must be three finite metres")
     offset = np.rint((position - _corner(grid)) * CM_PER_METRE)
     if np.abs(offset).max() > MAX_OFFSET_CM:
         raise WireError(f"position {position} is too far from the grid at {_corner(grid)[:2]}")
-    section = b"".join(varint(zigzag(int(c))) for c in offset) + _quaternion_bytes(quaternion)
-    return section + (bytes([0]) if pose.covariance is None else _covariance_bytes(pose.covariance))
+    return b"".join(varint(zigzag(int(c))) for c in offset)
 
 
 def decode_pose(reader: FieldReader, grid: WireGrid) -> Pose:
@@ -84,30 +94,45 @@ def _read_quaternion(reader: FieldReader) -> np.ndarray:
 
 def _covariance_bytes(covariance: np.ndarray) -> bytes:
     covariance = np.asarray(covariance, np.float64)
-    if covariance.shape != (6, 6) or not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
-        raise WireError("the covariance of a pose must be (6, 6), finite and not negative on its diagonal")
+    _check_covariance(covariance)
     sigma = np.sqrt(np.diag(covariance))
     codes = np.rint(np.log2(np.maximum(sigma, 1e-30)) * SIGMA_STEPS + SIGMA_ZERO).clip(0, 255)
     codes = np.where(sigma > 0, np.maximum(codes, 1), 0).astype(np.uint8)
-    scale = np.where(sigma > 0, sigma, 1)
-    correlation = (covariance / scale / scale[:, None])[BELOW_DIAGONAL]
-    steps = np.rint(correlation.clip(-1, 1) * CORRELATION_STEPS).astype(np.int8)
-    while steps.any() and not _is_covariance(steps):  # rounding may break it when things are nearly certain
-        steps = np.trunc(steps * 0.95).astype(np.int8)
+    steps = _correlation_steps(covariance, sigma)
     if not steps.any():
         return bytes([1]) + codes.tobytes()
     return bytes(bytes([2]) + codes.tobytes() + steps.tobytes())
 
 
+def _check_covariance(covariance: np.ndarray) -> None:
+    """Refuse a matrix that cannot be the covariance of a pose."""
+    if covariance.shape != (6, 6) or not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
+        raise WireError("the covariance of a pose must be (6, 6), finite and not negative on its diagonal")
+
+
+def _correlation_steps(covariance: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return the (15,) int8 correlations below the diagonal, reduced until they are those of a covariance."""
+    scale = np.where(sigma > 0, sigma, 1)
+    correlation = (covariance / scale / scale[:, None])[BELOW_DIAGONAL]
+    steps = np.rint(correlation.clip(-1, 1) * CORRELATION_STEPS).astype(np.int8)
+    while steps.any() and not _is_covariance(steps):  # rounding may break it when things are nearly certain
+        steps = np.trunc(steps * 0.95).astype(np.int8)
+    return np.asarray(steps)
+
+
 def _read_covariance(reader: FieldReader, form: int) -> np.ndarray:
     codes = np.frombuffer(reader.take(6), np.uint8).astype(np.float64)
     sigma = np.where(codes > 0, 2.0 ** ((codes - SIGMA_ZERO) / SIGMA_STEPS), 0.0)
-    steps = np.zeros(15, np.int8)
-    if form == 2:
-        steps = np.frombuffer(reader.take(15), np.int8)
-        if not steps.any() or steps.min() < -CORRELATION_STEPS or not _is_covariance(steps):
-            raise reader.refuse("correlations that no covariance has")
+    steps = _read_correlations(reader) if form == 2 else np.zeros(15, np.int8)
     return _correlation(steps) * sigma * sigma[:, None]
+
+
+def _read_correlations(reader: FieldReader) -> np.ndarray:
+    """Read the (15,) int8 correlations below the diagonal, or refuse those that no covariance has."""
+    steps = np.frombuffer(reader.take(15), np.int8)
+    if not steps.any() or steps.min() < -CORRELATION_STEPS or not _is_covariance(steps):
+        raise reader.refuse("correlations that no covariance has")
+    return steps
 
 
 def _is_covariance(steps: np.ndarray) -> bool:

@@ -26,16 +26,24 @@ class Quantiser:
     largest: np.ndarray | int = 32767
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "step", self._check_step())
+        if not 0.05 <= self.rounding <= 0.5:
+            raise WireError(f"rounding {self.rounding} must be 0.05 to 0.5")
+        self._check_limits()
+
+    def _check_step(self) -> np.ndarray:
+        """Return the (channels,) float32 steps, or refuse them."""
         step = np.atleast_1d(np.asarray(self.step, np.float32))
         if step.ndim != 1 or not np.isfinite(step).all() or not (step > 0).all():
             raise WireError(f"step {self.step} must be (channels,) finite and > 0")
-        if not 0.05 <= self.rounding <= 0.5:
-            raise WireError(f"rounding {self.rounding} must be 0.05 to 0.5")
+        return step
+
+    def _check_limits(self) -> None:
+        """Refuse limits that leave out 0 or do not fit into 16 bits."""
         if (np.asarray(self.smallest) > 0).any() or (np.asarray(self.largest) < 0).any():
             raise WireError("0 must lie within the limits of every channel")
         if np.abs(self.smallest).max() > 32767 or np.abs(self.largest).max() > 32767:
             raise WireError("limits must be within 32767")
-        object.__setattr__(self, "step", step)
 
     def quantise(self, features: np.ndarray) -> np.ndarray:
         """Quantise features to integer levels.

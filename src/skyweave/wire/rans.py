@@ -41,11 +41,15 @@ class SymbolTables:
             raise ValueError(f"precision {self.precision} must be {MIN_PRECISION} to {MAX_PRECISION} bits")
         if frequencies.ndim != 2 or frequencies.dtype.kind not in "iu" or not frequencies.size:
             raise ValueError(f"frequencies must be whole numbers (tables, symbols), not {frequencies.shape}")
+        self._check_sums(frequencies)
+        object.__setattr__(self, "frequencies", np.ascontiguousarray(frequencies, np.uint32))
+
+    def _check_sums(self, frequencies: np.ndarray) -> None:
+        """Refuse tables with negative frequencies, or that do not sum to 2**precision."""
         total = 1 << self.precision
         wrong = np.flatnonzero((frequencies.sum(1) != total) | (frequencies < 0).any(1))
         if len(wrong):
             raise ValueError(f"the frequencies of table {wrong[0]} must be >= 0 and sum to {total}")
-        object.__setattr__(self, "frequencies", np.ascontiguousarray(frequencies, np.uint32))
 
     def __len__(self) -> int:
         return len(self.frequencies)
@@ -298,20 +302,32 @@ def _keys(job: StreamSpec, tables: SymbolTables) -> list[np.ndarray]:
     """For each segment where its symbols stand in ``frequency_of``."""
     keys = []
     for symbols, table_of in zip(job.symbols, job.tables, strict=True):
-        symbols, table_of = np.asarray(symbols), np.asarray(table_of)
-        if symbols.shape != table_of.shape or symbols.ndim != 1:
-            raise ValueError(f"{symbols.shape} symbols and {table_of.shape} tables must be (n,) both")
-        if len(symbols):
-            if symbols.min() < 0 or symbols.max() >= tables.symbols:
-                raise ValueError(f"symbols {symbols.min()} to {symbols.max()} must be 0 to {tables.symbols - 1}")
-            if table_of.min() < 0 or table_of.max() >= len(tables):
-                raise ValueError(f"tables {table_of.min()} to {table_of.max()} must be 0 to {len(tables) - 1}")
-        key = table_of.astype(np.intp) * tables.symbols + symbols
-        never = np.flatnonzero(tables.frequency_of[key] == 0)
-        if len(never):
-            raise ValueError(f"symbol {symbols[never[0]]} has frequency 0 in table {table_of[never[0]]}")
-        keys.append(key)
+        keys.append(_segment_keys(np.asarray(symbols), np.asarray(table_of), tables))
     return keys
+
+
+def _segment_keys(symbols: np.ndarray, table_of: np.ndarray, tables: SymbolTables) -> np.ndarray:
+    """Return the (n,) places of one segment's symbols in ``frequency_of``; refuse symbols that cannot occur."""
+    _check_segment(symbols, table_of, tables)
+    key = np.asarray(table_of.astype(np.intp) * tables.symbols + symbols)
+    never = np.flatnonzero(tables.frequency_of[key] == 0)
+    if len(never):
+        raise ValueError(f"symbol {symbols[never[0]]} has frequency 0 in table {table_of[never[0]]}")
+    return key
+
+
+def _check_segment(symbols: np.ndarray, table_of: np.ndarray, tables: SymbolTables) -> None:
+    """Refuse arrays of different shapes, and symbols or tables that there are not."""
+    if symbols.shape != table_of.shape or symbols.ndim != 1:
+        raise ValueError(f"{symbols.shape} symbols and {table_of.shape} tables must be (n,) both")
+    _check_range("symbols", symbols, tables.symbols)
+    _check_range("tables", table_of, len(tables))
+
+
+def _check_range(name: str, values: np.ndarray, count: int) -> None:
+    """Refuse values that are not 0 to ``count`` - 1."""
+    if len(values) and (values.min() < 0 or values.max() >= count):
+        raise ValueError(f"{name} {values.min()} to {values.max()} must be 0 to {count - 1}")
 
 
 def _fill(parts: Sequence[np.ndarray], lanes: Sequence[int], nothing: int) -> np.ndarray:

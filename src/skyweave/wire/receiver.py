@@ -108,10 +108,7 @@ class Receiver:
             Why it was refused, and counted; None: it was taken.
         """
         try:
-            if not isinstance(data, bytes | bytearray | memoryview):
-                raise RejectedError(RejectionReason.SIZE, f"{type(data).__name__} is not bytes")
-            if len(data) > self.limits.chunk_bytes:
-                raise RejectedError(RejectionReason.SIZE, f"{len(data)} bytes are above {self.limits.chunk_bytes}")
+            self._check_bytes(data)
             self._take(bytes(data), now)
         except RejectedError as refused:
             return self._count(refused.reason)
@@ -144,29 +141,48 @@ class Receiver:
         self._check(header, now)
         chunk = read_sections(header, reader, self.tables)
         self._forget(now)
-        frames = self._frames.get(header.platform, {})
-        if not frames and len(self._frames) >= limits.platforms:
-            raise RejectedError(RejectionReason.FULL, f"{limits.platforms} platforms are heard already")
-        held = frames.get(header.sequence)
-        if held is None and len(frames) >= limits.frames and header.sequence < min(frames):
-            raise RejectedError(RejectionReason.TOO_OLD, f"{limits.frames} newer frames are held")
-        if held is not None and not same_frame(held.header, header):
-            raise RejectedError(RejectionReason.CONFLICT, "another frame of that platform has this sequence number")
-        if held is not None and header.index in held.chunks:
-            raise RejectedError(RejectionReason.DUPLICATE, "we have it")
+        self._check_room(header)
+        held = self._frames.get(header.platform, {}).get(header.sequence)
+        if held is not None:
+            held.check(header)
         if self._bytes + _weight(chunk) > limits.held_bytes:
             raise RejectedError(RejectionReason.FULL, "too much is held")
         if chunk.foreign:
             self._count(RejectionReason.FINGERPRINT)
-        if held is None:
-            if len(frames) >= limits.frames:
-                self._drop(header.platform, min(frames))
-            held = self._frames.setdefault(header.platform, {})[header.sequence] = _Held(header)
-        held.chunks[header.index] = chunk
-        held.last = header.index if header.last else held.last
+        (held or self._hold(header)).add(chunk)
         self._bytes += _weight(chunk)
 
+    def _check_bytes(self, data: bytes) -> None:
+        """Refuse what is not bytes, or more of them than a chunk may have."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise RejectedError(RejectionReason.SIZE, f"{type(data).__name__} is not bytes")
+        if len(data) > self.limits.chunk_bytes:
+            raise RejectedError(RejectionReason.SIZE, f"{len(data)} bytes are above {self.limits.chunk_bytes}")
+
+    def _check_room(self, header: Header) -> None:
+        """Refuse a chunk of one platform too many, or of a frame older than all those that are held."""
+        limits, frames = self.limits, self._frames.get(header.platform, {})
+        if not frames and len(self._frames) >= limits.platforms:
+            raise RejectedError(RejectionReason.FULL, f"{limits.platforms} platforms are heard already")
+        if len(frames) >= limits.frames and header.sequence < min(frames):
+            raise RejectedError(RejectionReason.TOO_OLD, f"{limits.frames} newer frames are held")
+
+    def _hold(self, header: Header) -> "_Held":
+        """Start a new frame, in place of the platform's oldest where it has too many."""
+        frames = self._frames.get(header.platform, {})
+        if len(frames) >= self.limits.frames:
+            self._drop(header.platform, min(frames))
+        held = self._frames.setdefault(header.platform, {})[header.sequence] = _Held(header)
+        return held
+
     def _check(self, header: Header, now: int) -> None:
+        self._check_grid(header)
+        self._check_time(header, now)
+        if header.platform == self.platform:
+            raise RejectedError(RejectionReason.ECHO, "our own chunk")
+
+    def _check_grid(self, header: Header) -> None:
+        """Refuse grids that are too large or do not align with those of the receiver."""
         limits, grid = self.limits, header.grid
         if grid.cells > limits.grid_cells:
             raise RejectedError(
@@ -176,6 +192,10 @@ class Receiver:
             raise RejectedError(
                 RejectionReason.GRID, f"a grid of {grid.resolution} um in EPSG:{grid.epsg} does not align with ours"
             )
+
+    def _check_time(self, header: Header, now: int) -> None:
+        """Refuse frames that are too old, or from the future."""
+        limits = self.limits
         if header.time < now - limits.age * NANOSECONDS_PER_SECOND:
             raise RejectedError(
                 RejectionReason.TOO_OLD, f"captured {(now - header.time) / NANOSECONDS_PER_SECOND:.3f} s ago"
@@ -185,32 +205,31 @@ class Receiver:
                 RejectionReason.IN_THE_FUTURE,
                 f"captured {(header.time - now) / NANOSECONDS_PER_SECOND:.3f} s from now: compare the clocks",
             )
-        if header.platform == self.platform:
-            raise RejectedError(RejectionReason.ECHO, "our own chunk")
 
     def _decode(self) -> None:
         """The cells of all chunks that have come since."""
-        waiting = [
+        waiting = self._waiting()
+        try:
+            decoded = decode_chunks([held.chunks[index] for held, index in waiting], self.tables)
+        except Exception:  # see receive; the others must not suffer for the one
+            decoded = [self._decode_alone(held.chunks[index]) for held, index in waiting]
+        for (held, index), groups in zip(waiting, decoded, strict=True):
+            if isinstance(groups, RejectedError):
+                self._count(groups.reason)
+                self.accepted -= 1
+                self._bytes -= _weight(held.chunks.pop(index))
+            else:
+                held.set_groups(index, groups)
+
+    def _waiting(self) -> "list[tuple[_Held, int]]":
+        """Return frame and index of all chunks whose cells are not decoded yet."""
+        return [
             (held, index)
             for frames in self._frames.values()
             for held in frames.values()
             for index in held.chunks
             if index not in held.groups
         ]
-        try:
-            decoded = decode_chunks([held.chunks[index] for held, index in waiting], self.tables)
-        except Exception:  # see receive; the others must not suffer for the one
-            decoded = [self._decode_alone(held.chunks[index]) for held, index in waiting]
-        for (held, index), groups in zip(waiting, decoded, strict=True):
-            chunk = held.chunks[index]
-            if isinstance(groups, RejectedError):
-                self._count(groups.reason)
-                self.accepted -= 1
-                self._bytes -= _weight(held.chunks.pop(index))
-            else:
-                held.groups[index] = groups
-                if chunk.cells is not None:  # the bytes have done their work
-                    held.chunks[index] = replace(chunk, cells=replace(chunk.cells, stream=b""))
 
     def _decode_alone(self, chunk: Chunk) -> list[CellGroup] | RejectedError:
         try:
@@ -221,8 +240,12 @@ class Receiver:
     def _forget(self, now: int) -> None:
         oldest = now - self.limits.age * NANOSECONDS_PER_SECOND
         for platform, frames in list(self._frames.items()):
-            for sequence in [s for s, held in frames.items() if held.header.time < oldest]:
-                self._drop(platform, sequence)
+            self._drop_before(platform, frames, oldest)
+
+    def _drop_before(self, platform: int, frames: "dict[int, _Held]", oldest: float) -> None:
+        """Drop a platform's frames that were captured before a time."""
+        for sequence in [sequence for sequence, held in frames.items() if held.header.time < oldest]:
+            self._drop(platform, sequence)
 
     def _drop(self, platform: int, sequence: int) -> None:
         for chunk in self._frames[platform].pop(sequence).chunks.values():
@@ -243,6 +266,26 @@ class _Held:
     chunks: dict[int, Chunk] = field(default_factory=dict)
     groups: dict[int, list[CellGroup]] = field(default_factory=dict)  # decoded, by chunk
     last: int | None = None
+
+    def check(self, header: Header) -> None:
+        """Refuse a chunk that is here already, or belongs to another frame of the same number."""
+        if not same_frame(self.header, header):
+            raise RejectedError(RejectionReason.CONFLICT, "another frame of that platform has this sequence number")
+        if header.index in self.chunks:
+            raise RejectedError(RejectionReason.DUPLICATE, "we have it")
+
+    def add(self, chunk: Chunk) -> None:
+        """Hold one more chunk."""
+        self.chunks[chunk.header.index] = chunk
+        if chunk.header.last:
+            self.last = chunk.header.index
+
+    def set_groups(self, index: int, groups: list[CellGroup]) -> None:
+        """Hold the decoded cells of a chunk; its bytes have done their work."""
+        self.groups[index] = groups
+        chunk = self.chunks[index]
+        if chunk.cells is not None:
+            self.chunks[index] = replace(chunk, cells=replace(chunk.cells, stream=b""))
 
     def received(self) -> ReceivedFrame:
         frame = assemble_frame(self.chunks, self.groups)

@@ -20,6 +20,17 @@ def encode_request(request: Request, grid: WireGrid) -> bytes:
     Raises:
         WireError: levels of another shape than the grid's, out of range, or too many.
     """
+    levels = _check_levels(request, grid)
+    width = _level_bits(levels)
+    flat = levels.ravel().astype(np.int64)
+    runs = _run_bytes(flat, width)
+    bits = np.packbits(pack_bits(flat, np.full(flat.size, width))).tobytes()
+    form, body = (width | RUNS, runs) if len(runs) < len(bits) else (width, bits)
+    return bytes([request.factor, form]) + body
+
+
+def _check_levels(request: Request, grid: WireGrid) -> np.ndarray:
+    """Return the (rows, columns) levels of a request, or refuse a wrong factor, shape, size or value."""
     levels = np.asarray(request.levels)
     if not 1 <= request.factor <= 255:
         raise WireError(f"factor {request.factor} of a request must be 1 to 255")
@@ -28,16 +39,26 @@ def encode_request(request: Request, grid: WireGrid) -> bytes:
         raise WireError(f"request levels {levels.shape} must be {(coarse.rows, coarse.columns)}: grid.coarser(factor)")
     if levels.size > MAX_REQUEST_CELLS:
         raise WireError(f"a request of {levels.size} cells is above {MAX_REQUEST_CELLS}; take a larger factor")
+    _check_level_range(levels)
+    return levels
+
+
+def _check_level_range(levels: np.ndarray) -> None:
+    """Refuse levels that are not whole numbers 0 to 15."""
     if levels.min() < 0 or levels.max() > 15 or levels.dtype.kind not in "biu":
         raise WireError(f"request levels {levels.min()} to {levels.max()} must be whole numbers 0 to 15")
-    width = next(bits for bits in (1, 2, 4) if levels.max() < 1 << bits)
-    flat = levels.ravel().astype(np.int64)
+
+
+def _level_bits(levels: np.ndarray) -> int:
+    """Return the bits that the largest level takes: 1, 2 or 4."""
+    return next(bits for bits in (1, 2, 4) if levels.max() < 1 << bits)
+
+
+def _run_bytes(flat: np.ndarray, width: int) -> bytes:
+    """Encode (cells,) levels as runs: length << width | level each."""
     starts = np.flatnonzero(np.diff(flat, prepend=-1))
     lengths = np.diff(starts, append=flat.size)
-    runs = b"".join(varint(int(run) << width | int(flat[start])) for start, run in zip(starts, lengths, strict=True))
-    bits = np.packbits(pack_bits(flat, np.full(flat.size, width))).tobytes()
-    form, body = (width | RUNS, runs) if len(runs) < len(bits) else (width, bits)
-    return bytes([request.factor, form]) + body
+    return b"".join(varint(int(run) << width | int(flat[start])) for start, run in zip(starts, lengths, strict=True))
 
 
 def decode_request(reader: FieldReader, grid: WireGrid) -> Request:
@@ -57,15 +78,17 @@ def decode_request(reader: FieldReader, grid: WireGrid) -> Request:
     coarse = grid.coarser(factor)
     if coarse.cells > MAX_REQUEST_CELLS:
         raise reader.refuse(f"a request of {coarse.cells} cells")
-    if form & RUNS:
-        levels = _read_runs(reader, coarse.cells, width)
-    else:
-        data = reader.take(-(-coarse.cells * width // 8))
-        bits = np.unpackbits(np.frombuffer(data, np.uint8))
-        if bits[coarse.cells * width :].any():
-            raise reader.refuse("bits behind the last level")
-        levels = unpack_bits(bits, np.full(coarse.cells, width)).astype(np.uint8)
-    return Request(levels.reshape(coarse.rows, coarse.columns), factor)
+    read_levels = _read_runs if form & RUNS else _read_bits
+    return Request(read_levels(reader, coarse.cells, width).reshape(coarse.rows, coarse.columns), factor)
+
+
+def _read_bits(reader: FieldReader, cells: int, width: int) -> np.ndarray:
+    """Read (cells,) levels of ``width`` bits each."""
+    data = reader.take(-(-cells * width // 8))
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    if bits[cells * width :].any():
+        raise reader.refuse("bits behind the last level")
+    return unpack_bits(bits, np.full(cells, width)).astype(np.uint8)
 
 
 def _read_runs(reader: FieldReader, cells: int, width: int) -> np.ndarray:

@@ -16,6 +16,7 @@ COST_SCALE = 64  # costs are in 1/64 bit
 GAP_SYMBOLS = 23  # classes of distances between cells: 0, 1, 2-3, 4-7, ... below 2**22
 ADJACENT_SHARES = (0, 128, 192, 224, 248, 255)  # of 256: how often a cell follows right behind another
 GAP_SCALES = 16  # octaves of the mean distance otherwise
+GAP_ONE = 1 << 32  # a share of 1
 GAP_TABLES = len(ADJACENT_SHARES) * GAP_SCALES
 MAX_CHANNELS = 256
 
@@ -70,21 +71,29 @@ class EntropyTables:
     precision: int = 12
 
     def __post_init__(self) -> None:
+        self._set_columns()
+        self._check_symbols()
+        for name, branch in self.branches.items():
+            _check_branch(name, branch, len(self.frequencies), self.sizes)
+        self.coder  # noqa: B018  sums are checked here
+
+    def _set_columns(self) -> None:
+        """Convert what each table has one value of, or refuse other shapes."""
         count = len(self.frequencies)
         for name, kind in (("first", np.int64), ("escapes", np.bool_)):
             values = np.asarray(getattr(self, name)).astype(kind)
             if values.shape != (count,):
                 raise WireError(f"{name} {values.shape} must have one value for each of {count} tables")
             object.__setattr__(self, name, values)
+
+    def _check_symbols(self) -> None:
+        """Refuse tables with holes, and symbols that stand for numbers of more than 16 bits."""
         sizes = self.sizes
         holes = np.flatnonzero((self.frequencies > 0).sum(1) != sizes)
         if len(holes):
             raise WireError(f"table {holes[0]} has symbols of frequency 0 before its last one; give them 1")
         if np.abs(self.first).max() > 1 << 15 or (self.first + sizes).max() > 1 << 15:
             raise WireError("symbols must stand for numbers of 16 bits")
-        for name, branch in self.branches.items():
-            _check_branch(name, branch, count, sizes)
-        self.coder  # noqa: B018  sums are checked here
 
     @property
     def branches(self) -> dict[str, Branch]:
@@ -222,23 +231,32 @@ def quantise_frequencies(weights: np.ndarray, precision: int = 12) -> np.ndarray
         WireError: weights that are negative, not finite or all 0, or more symbols than the precision allows.
     """
     weights = np.asarray(weights, np.float64)
-    if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
-        raise WireError(f"weights {weights.shape} must be (tables, symbols), finite, >= 0, some > 0 in each table")
     total = 1 << precision
-    if ((weights > 0).sum(1) > total).any():
-        raise WireError(f"tables of more than {total} symbols need a precision above {precision} bits")
+    _check_weights(weights, precision)
     result = np.zeros(weights.shape, np.int64)
     for row, weight in zip(result, weights, strict=True):
         has = weight > 0
-        share = weight[has] / weight.sum()
-        row[has] = np.maximum(np.rint(share * total), 1)
-        while (excess := int(row.sum()) - total) != 0:  # a few steps: change what costs the least rate
-            step = -1 if excess > 0 else 1
-            now = row[has]
-            with np.errstate(divide="ignore"):
-                price = np.where(now + step > 0, share * np.log2(now / np.maximum(now + step, 0.5)), np.inf)
-            row[np.flatnonzero(has)[price.argmin()]] += step
+        row[has] = _frequencies_of_shares(weight[has] / weight.sum(), total)
     return result
+
+
+def _check_weights(weights: np.ndarray, precision: int) -> None:
+    """Refuse weights that cannot be turned into frequencies of that precision."""
+    if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
+        raise WireError(f"weights {weights.shape} must be (tables, symbols), finite, >= 0, some > 0 in each table")
+    if ((weights > 0).sum(1) > 1 << precision).any():
+        raise WireError(f"tables of more than {1 << precision} symbols need a precision above {precision} bits")
+
+
+def _frequencies_of_shares(share: np.ndarray, total: int) -> np.ndarray:
+    """Return (n,) whole frequencies of at least 1 that sum to ``total``, nearest in rate to (n,) shares."""
+    row = np.maximum(np.rint(share * total), 1).astype(np.int64)
+    while (excess := int(row.sum()) - total) != 0:  # a few steps: change what costs the least rate
+        step = -1 if excess > 0 else 1
+        with np.errstate(divide="ignore"):
+            price = np.where(row + step > 0, share * np.log2(row / np.maximum(row + step, 0.5)), np.inf)
+        row[price.argmin()] += step
+    return np.asarray(row)
 
 
 def gap_frequencies(precision: int) -> np.ndarray:
@@ -253,22 +271,32 @@ def gap_frequencies(precision: int) -> np.ndarray:
     Returns:
         (GAP_TABLES, GAP_SYMBOLS) int64.
     """
-    one, total = 1 << 32, 1 << precision
-    rows = []
-    for adjacent in ADJACENT_SHARES:
-        for scale in range(GAP_SCALES):
-            tail = one - one // ((1 << scale) + 1)  # of distances of 1 or more; of 2**k or more: its 2**k-th power
-            weights = [one - tail]
-            for _ in range(GAP_SYMBOLS - 1):
-                weights.append(tail - (tail * tail >> 32))
-                tail = tail * tail >> 32
-            weights = [weight * (256 - adjacent) for weight in weights]
-            weights[0] += one * adjacent
-            total_weight = sum(weights)
-            row = [1 + weight * (total - GAP_SYMBOLS) // total_weight for weight in weights]
-            row[row.index(max(row))] += total - sum(row)
-            rows.append(row)
+    rows = [
+        _gap_row(_geometric_weights(scale), adjacent, 1 << precision)
+        for adjacent in ADJACENT_SHARES
+        for scale in range(GAP_SCALES)
+    ]
     return np.array(rows)
+
+
+def _geometric_weights(scale: int) -> list[int]:
+    """Return the weights of the classes of gaps that fall off geometrically with a mean of 2**scale, in 2**-32."""
+    tail = GAP_ONE - GAP_ONE // ((1 << scale) + 1)  # of distances of 1 or more; of 2**k or more: its 2**k-th power
+    weights = [GAP_ONE - tail]
+    for _ in range(GAP_SYMBOLS - 1):
+        weights.append(tail - (tail * tail >> 32))
+        tail = tail * tail >> 32
+    return weights
+
+
+def _gap_row(geometric: list[int], adjacent: int, total: int) -> list[int]:
+    """Return frequencies that sum to ``total``, with a share adjacent / 256 of gaps of 0 beside the geometric ones."""
+    weights = [weight * (256 - adjacent) for weight in geometric]
+    weights[0] += GAP_ONE * adjacent
+    total_weight = sum(weights)
+    row = [1 + weight * (total - GAP_SYMBOLS) // total_weight for weight in weights]
+    row[row.index(max(row))] += total - sum(row)
+    return row
 
 
 def gap_widths(classes: np.ndarray) -> np.ndarray:
@@ -282,14 +310,23 @@ def gap_widths(classes: np.ndarray) -> np.ndarray:
 
 def _check_branch(name: str, branch: Branch, count: int, sizes: np.ndarray) -> None:
     tables = np.asarray(branch.tables)
+    _check_branch_tables(name, tables, count)
+    if not 1 <= branch.factor <= 255:
+        raise WireError(f"{name}.factor {branch.factor} must be 1 to 255")
+    _check_context_table(name, branch.context_table, len(tables), sizes)
+
+
+def _check_branch_tables(name: str, tables: np.ndarray, count: int) -> None:
+    """Refuse what is not (contexts, channels) numbers of tables below ``count``."""
     if tables.ndim != 2 or not tables.size or tables.dtype.kind not in "iu" or tables.shape[1] > MAX_CHANNELS:
         raise WireError(f"{name}.tables {tables.shape} must be whole numbers (contexts, channels)")
     if tables.min() < 0 or tables.max() >= count:
         raise WireError(f"{name}.tables name tables {tables.min()} to {tables.max()}; there are {count}")
-    if not 1 <= branch.factor <= 255:
-        raise WireError(f"{name}.factor {branch.factor} must be 1 to 255")
-    if (branch.context_table is None) != (len(tables) == 1):
-        raise WireError(f"{name} has {len(tables)} contexts; a context_table is for more than one")
-    context = branch.context_table
-    if context is not None and not (0 <= context < count and sizes[context] == len(tables)):
-        raise WireError(f"{name}.context_table {context} must name a table of {len(tables)} symbols")
+
+
+def _check_context_table(name: str, context: int | None, contexts: int, sizes: np.ndarray) -> None:
+    """Refuse a table of contexts where there is one context only, or one of another size than their number."""
+    if (context is None) != (contexts == 1):
+        raise WireError(f"{name} has {contexts} contexts; a context_table is for more than one")
+    if context is not None and not (0 <= context < len(sizes) and sizes[context] == contexts):
+        raise WireError(f"{name}.context_table {context} must name a table of {contexts} symbols")

@@ -83,7 +83,7 @@ def test_scores_of_a_trained_model(
     for more in ([], ["--ego-only"]):
         assert main(["evaluate", weights, str(streets / "streets"), "--json", *more]) == 0
         scores = json.loads(capsys.readouterr().out)
-        assert scores["samples"] == 4 and scores["alone"] is bool(more)
+        assert scores["samples"] == 4 and scores["ego_only"] is bool(more)
         assert 0 <= scores["mAP"] <= 1 and 0 <= scores["IoU"] <= 1 and 0 <= scores["NDS"] <= 1
     assert main(["evaluate", weights, str(streets / "streets"), "--split", "test"]) == 2
     assert "no split 'test'" in capsys.readouterr().err

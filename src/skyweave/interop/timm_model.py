@@ -1,8 +1,8 @@
 """An encoder in the form of timm's models, under a name in timm's registry: what most trainers ask for by name.
 
 TorchGeo, segmentation-models-pytorch and many others build their backbone with ``timm.create_model(name)``. A name says
-nothing about a sensor, so a name is registered for one: ``register_timm_encoder("skyweave_tiny_s2", "tiny", get_sensor(...))``.
-"""
+nothing about a sensor, so a name is registered for one:
+``register_timm_encoder("skyweave_tiny_s2", "tiny", get_sensor(...))``.
 
 import copy
 from collections.abc import Sequence

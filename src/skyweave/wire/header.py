@@ -206,7 +206,7 @@ def _read_resolution(reader: FieldReader) -> int:
     """Read the side of a cell in micrometres."""
     scale = reader.varint((10**9 << 3) + 7)
     mantissa, exponent = scale >> 3, scale & 7
-    resolution = mantissa * 10**exponent
+    resolution: int = mantissa * 10**exponent
     if not 1 <= resolution <= 10**9 or _resolution_code(resolution) != scale:
         raise reader.refuse(f"a resolution of {mantissa}e{exponent} micrometres")
     return resolution

@@ -3,6 +3,7 @@
 TorchGeo, segmentation-models-pytorch and many others build their backbone with ``timm.create_model(name)``. A name says
 nothing about a sensor, so a name is registered for one:
 ``register_timm_encoder("skyweave_tiny_s2", "tiny", get_sensor(...))``.
+"""
 
 import copy
 from collections.abc import Sequence

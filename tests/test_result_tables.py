@@ -65,7 +65,7 @@ def check_command(command: str) -> None:
 
 
 def test_a_table_that_was_edited_by_hand_is_found(tmp_path: Path) -> None:
-    (tmp_path / "example.json").write_text(msgspec.json.encode(EXAMPLE))
+    (tmp_path / "example.json").write_bytes(msgspec.json.encode(EXAMPLE))
     page = f"<!-- results: example -->\n{render_result(EXAMPLE)}<!-- end -->\n"
     assert fill_page(page, tmp_path) == page
     assert fill_page(page.replace("1.0", "1.1"), tmp_path) == page

@@ -1,7 +1,7 @@
 """Which band of which file is which channel: declared, or named by the files themselves, never assumed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal
 
 from skyweave.core.errors import DataError, UnknownNameError, normalise_name
@@ -28,20 +28,33 @@ def resolve_channels(
         DataError: the bands cannot be identified, are declared twice or contradict the file, or one is missing.
     """
     positions = [(file, band) for file, header in enumerate(headers) for band in range(header.count)]
-    label = str(headers[0].path) if len(headers) == 1 else f"{headers[0].path} and {len(headers) - 1} more"
+    label = _label(headers)
     descriptions = _descriptions(headers, sensor)
     if bands == "sensor":
         bands = _all_bands(sensor, len(positions), label)
     if bands is not None and len(bands) == len(positions):
         return _declared(positions, sensor, bands, descriptions, label)
-    match = match_bands(
-        sensor,
-        descriptions,
-        [value for header in headers for value in header.wavelengths],
-        [value for header in headers for value in header.widths],
-    )
-    names = None if bands is None else [name for name in bands if name]
+    match = _match_headers(headers, sensor, descriptions)
+    names = None if bands is None else _without_gaps(bands)
     return _matched(positions, match, names, descriptions, label)
+
+
+def _label(headers: Sequence[RasterHeader]) -> str:
+    """Return how messages call the files."""
+    first = str(headers[0].path)
+    return first if len(headers) == 1 else f"{first} and {len(headers) - 1} more"
+
+
+def _match_headers(headers: Sequence[RasterHeader], sensor: Sensor, descriptions: list[str | None]) -> BandMatch:
+    """Match the files' bands to the sensor's by names and wavelengths."""
+    wavelengths = [value for header in headers for value in header.wavelengths]
+    widths = [value for header in headers for value in header.widths]
+    return match_bands(sensor, descriptions, wavelengths, widths)
+
+
+def _without_gaps(bands: Sequence[str | None]) -> list[str]:
+    """Return the declared names without the bands to skip."""
+    return [name for name in bands if name]
 
 
 def _all_bands(sensor: Sensor, count: int, label: str) -> list[str | None]:
@@ -66,21 +79,34 @@ def _matched(
     indices = list(range(len(sensor))) if names is None else _indices(sensor, names, label)
     missing = [sensor.bands[index].name for index in indices if match.channels[index] is None]
     if not match.matched or (names is not None and missing):
-        known = f"it names {', '.join(map(str, descriptions))}" if any(descriptions) else "it names none of them"
-        raise DataError(
-            f"{label}: cannot tell which of its {len(positions)} bands is which ({known}"
-            f"{'; not found: ' + ', '.join(missing) if missing else ''}); declare 'bands' with all {len(positions)} "
-            f"names in file order (null for one to skip), or 'bands: sensor' if they are all {len(sensor)} of "
-            f"{sensor.name}"
-        )
+        raise DataError(_ambiguity_message(sensor, len(positions), missing, descriptions, label))
     if missing:
-        present = [band.name for index, band in enumerate(sensor.bands) if match.channels[index] is not None]
-        raise DataError(
-            f"{label}: {len(missing)} of the {len(sensor)} bands of {sensor.name} are missing: {_shorten(missing)} "
-            f"({match.missing[missing[0]]}); to read only what is there declare bands: [{_shorten(present)}]"
-        )
+        raise DataError(_missing_message(match, missing, label))
     pairs = ((index, match.channels[index]) for index in sorted(indices))
     return [(*positions[channel], index) for index, channel in pairs if channel is not None]
+
+
+def _ambiguity_message(
+    sensor: Sensor, count: int, missing: list[str], descriptions: list[str | None], label: str
+) -> str:
+    """Return the message on files whose bands cannot be identified."""
+    known = f"it names {', '.join(map(str, descriptions))}" if any(descriptions) else "it names none of them"
+    return (
+        f"{label}: cannot tell which of its {count} bands is which ({known}"
+        f"{'; not found: ' + ', '.join(missing) if missing else ''}); declare 'bands' with all {count} "
+        f"names in file order (null for one to skip), or 'bands: sensor' if they are all {len(sensor)} of "
+        f"{sensor.name}"
+    )
+
+
+def _missing_message(match: BandMatch, missing: list[str], label: str) -> str:
+    """Return the message on bands of the sensor that the files lack."""
+    sensor = match.sensor
+    present = [band.name for index, band in enumerate(sensor.bands) if match.channels[index] is not None]
+    return (
+        f"{label}: {len(missing)} of the {len(sensor)} bands of {sensor.name} are missing: {_shorten(missing)} "
+        f"({match.missing[missing[0]]}); to read only what is there declare bands: [{_shorten(present)}]"
+    )
 
 
 def _declared(
@@ -91,11 +117,8 @@ def _declared(
     label: str,
 ) -> list[FileChannel]:
     """Return one channel per declared name; refuse names that the file itself contradicts."""
-    indices = _indices(sensor, [name for name in bands if name], label)
-    if doubled := sorted({sensor.bands[index].name for index in indices if indices.count(index) > 1}):
-        raise DataError(f"{label}: 'bands' names {', '.join(doubled)} more than once")
-    if not indices:
-        raise DataError(f"{label}: 'bands' names no band of {sensor.name}")
+    indices = _indices(sensor, _without_gaps(bands), label)
+    _check_declared(sensor, indices, label)
     spellings = band_spellings(sensor.bands)
     named = [row for row in zip(positions, bands, descriptions, strict=True) if row[1]]
     channels = []
@@ -107,6 +130,14 @@ def _declared(
             )
         channels.append((*position, index))
     return sorted(channels, key=lambda channel: channel[2])
+
+
+def _check_declared(sensor: Sensor, indices: list[int], label: str) -> None:
+    """Refuse a declaration that names a band twice, or none."""
+    if doubled := sorted({sensor.bands[index].name for index in indices if indices.count(index) > 1}):
+        raise DataError(f"{label}: 'bands' names {', '.join(doubled)} more than once")
+    if not indices:
+        raise DataError(f"{label}: 'bands' names no band of {sensor.name}")
 
 
 def _indices(sensor: Sensor, names: Sequence[str], label: str) -> list[int]:
@@ -123,12 +154,16 @@ def _descriptions(headers: Sequence[RasterHeader], sensor: Sensor) -> list[str |
     for header in headers:
         single = header.count == 1 and len(headers) > 1
         if single and normalise_name(header.descriptions[0] or "") not in spellings:
-            parts = re.split(r"[_\-. ]", header.path.stem)
-            ending = [part for part in parts if normalise_name(part) in spellings][-1:]
-            names += ending or [header.descriptions[0] or None]
+            names += _name_ending(header, spellings) or [header.descriptions[0] or None]
         else:
             names += [text or None for text in header.descriptions]
     return names
+
+
+def _name_ending(header: RasterHeader, spellings: Container[str]) -> list[str]:
+    """Return the last part of the file's name that is a band's, if there is one."""
+    parts = re.split(r"[_\-. ]", header.path.stem)
+    return [part for part in parts if normalise_name(part) in spellings][-1:]
 
 
 def _shorten(names: Sequence[str]) -> str:

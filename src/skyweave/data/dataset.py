@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
-from skyweave.data.dataset_config import DatasetConfig, load_dataset_config
+from skyweave.data.dataset_config import DatasetConfig, DatasetSourceConfig, load_dataset_config
 from skyweave.data.memory_mapped import StoredImage, cache_directory, cache_key, load_stored_image
 from skyweave.data.raster import read_observation
-from skyweave.data.source_images import apply_source_override, list_images
+from skyweave.data.source_images import ListedImage, SourceImages, apply_source_override, list_images
 
 MAX_OPEN_IMAGES = 128  # mapped images that a process keeps open; each costs up to two file handles (of 1024)
 
@@ -98,20 +98,13 @@ class ImageDataset:
         self._base = base
         self._configs = config.sources
         listings = [list_images(source, root, base, f"{label}: source {source.name!r}") for source in config.sources]
-        chosen = [[image for image in listing.images if split in (None, image.split)] for listing in listings]
-        if not any(chosen):
-            splits = sorted({image.split for listing in listings for image in listing.images})
-            raise DataError(f"{label}: no image has split {split!r}; splits are: {', '.join(splits)}")
+        chosen = _images_of_split(listings, split, label)
         self._full = [listing.declared_sensor for listing in listings]  # the files may hold only some of its bands
         self._present = _shared([listing.sensor for listing in listings])
         self._shards = {n: listing.shards for n, listing in enumerate(listings) if listing.shards is not None}
         self.sources = _source_indices(config, self._present, [len(images) for images in chosen])
-        # (source, its override or -1), or (source, position in its shards)
-        rows = [(number, image.entry) for number, images in enumerate(chosen) for image in images]
-        names = ["\n".join(image.files).encode() for images in chosen for image in images]
-        self._rows = np.array(rows, np.int64)
-        self._names = np.frombuffer(b"\0".join(names), np.uint8)
-        self._starts = np.cumsum([0] + [len(name) + 1 for name in names]).astype(np.int64)
+        self._rows = _entry_table(chosen)
+        self._names, self._starts = _joined_names(chosen)
         self._open = lru_cache(maxsize=MAX_OPEN_IMAGES)(self._load)
 
     def __len__(self) -> int:
@@ -186,26 +179,10 @@ class ImageDataset:
         source, sensor = apply_source_override(self._configs[number], entry), self._full[number]
         files = self.files(index)
 
-        def read() -> Observation:
-            bands = source.bands
-            return read_observation(
-                files if len(files) > 1 else files[0],
-                sensor,
-                unit=str(source.unit),
-                bands=[name for name in bands if name] if isinstance(bands, list) and len(files) > 1 else bands,
-                offset=source.offset,
-                nodata=source.nodata,
-                resolution=source.resolution,
-                ground_sample_distance=source.ground_sample_distance,
-            )
-
-        decisive = {
-            "bands": source.bands,
-            "sensor": [sensor.name, [(band.name, band.aliases, band.wavelength) for band in sensor.bands]],
-            "encoding": repr(sensor.encoding(str(source.unit))),
-            "values": [source.offset, source.nodata, source.resolution, source.ground_sample_distance],
-        }
-        return load_stored_image(self.cache, cache_key(files, decisive), self._present[number], read)
+        key = cache_key(files, _decisive_values(source, sensor))
+        return load_stored_image(
+            self.cache, key, self._present[number], partial(_read_as_declared, files, source, sensor)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the open images: a spawned worker opens its own."""
@@ -214,6 +191,55 @@ class ImageDataset:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open = lru_cache(maxsize=MAX_OPEN_IMAGES)(self._load)
+
+
+def _images_of_split(listings: list[SourceImages], split: str | None, label: str) -> list[list[ListedImage]]:
+    """Return the images of the split (None: all) by source; there is at least one."""
+    chosen = [[image for image in listing.images if split in (None, image.split)] for listing in listings]
+    if not any(chosen):
+        splits = sorted({image.split for listing in listings for image in listing.images})
+        raise DataError(f"{label}: no image has split {split!r}; splits are: {', '.join(splits)}")
+    return chosen
+
+
+def _entry_table(chosen: list[list[ListedImage]]) -> np.ndarray:
+    """Return (images, 2) int64: the source, and its override (-1: none) or the position in its shards."""
+    rows = [(number, image.entry) for number, images in enumerate(chosen) for image in images]
+    return np.array(rows, np.int64)
+
+
+def _joined_names(chosen: list[list[ListedImage]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the files' names as bytes (uint8), and (images + 1,) int64 where each image's begin."""
+    names = ["\n".join(image.files).encode() for images in chosen for image in images]
+    starts = np.cumsum([0] + [len(name) + 1 for name in names]).astype(np.int64)
+    return np.frombuffer(b"\0".join(names), np.uint8), starts
+
+
+def _read_as_declared(files: list[Path], source: DatasetSourceConfig, sensor: Sensor) -> Observation:
+    """Read one image of a source."""
+    bands = source.bands
+    if isinstance(bands, list) and len(files) > 1:
+        bands = [name for name in bands if name]
+    return read_observation(
+        files if len(files) > 1 else files[0],
+        sensor,
+        unit=str(source.unit),
+        bands=bands,
+        offset=source.offset,
+        nodata=source.nodata,
+        resolution=source.resolution,
+        ground_sample_distance=source.ground_sample_distance,
+    )
+
+
+def _decisive_values(source: DatasetSourceConfig, sensor: Sensor) -> dict[str, Any]:
+    """Return all that decides how an image is decoded: what its place in the cache depends on."""
+    return {
+        "bands": source.bands,
+        "sensor": [sensor.name, [(band.name, band.aliases, band.wavelength) for band in sensor.bands]],
+        "encoding": repr(sensor.encoding(str(source.unit))),
+        "values": [source.offset, source.nodata, source.resolution, source.ground_sample_distance],
+    }
 
 
 def _source_indices(config: DatasetConfig, sensors: list[Sensor], counts: list[int]) -> list[SourceIndex]:

@@ -103,11 +103,7 @@ def parse_dataset_config(content: Any, label: str) -> DatasetConfig:
     Raises:
         ConfigError: as `load_dataset_config`.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("sources"), list) or not content["sources"]:
-        raise ConfigError(f"{label}: a dataset needs a list 'sources' with at least one source")
-    _check_keys(content, DatasetConfig, label)
-    for number, entry in enumerate(content["sources"], 1):
-        _check_source_keys(entry, number, label)
+    _check_layout(content, label)
     try:
         config = msgspec.convert(content, DatasetConfig)
     except msgspec.ValidationError as error:
@@ -116,6 +112,15 @@ def parse_dataset_config(content: Any, label: str) -> DatasetConfig:
     for source in config.sources:
         _check_source(source, names.count(source.name), f"{label}: source {source.name!r}")
     return config
+
+
+def _check_layout(content: Any, label: str) -> None:
+    """Refuse content without sources, and keys that a dataset does not have."""
+    if not isinstance(content, dict) or not isinstance(content.get("sources"), list) or not content["sources"]:
+        raise ConfigError(f"{label}: a dataset needs a list 'sources' with at least one source")
+    _check_keys(content, DatasetConfig, label)
+    for number, entry in enumerate(content["sources"], 1):
+        _check_source_keys(entry, number, label)
 
 
 def _check_source_keys(entry: Any, number: int, label: str) -> None:
@@ -130,14 +135,30 @@ def _check_source_keys(entry: Any, number: int, label: str) -> None:
 
 
 def _check_source(source: DatasetSourceConfig, namesakes: int, label: str) -> None:
+    """Refuse a source that contradicts itself."""
+    _check_name(source.name, namesakes, label)
+    _check_location(source, label)
+    _check_numbers(source, label)
+
+
+def _check_name(name: str, namesakes: int, label: str) -> None:
+    """Refuse a name that is given twice, or that shards cannot be called after."""
     if namesakes > 1:
         raise ConfigError(f"{label}: {namesakes} sources have this name; names must be unique")
-    if "/" in source.name or not source.name:
+    if "/" in name or not name:
         raise ConfigError(f"{label}: a name must not be empty or hold '/': its shards are called after it")
+
+
+def _check_location(source: DatasetSourceConfig, label: str) -> None:
+    """Refuse a source without files or shards, or with both."""
     if (source.files is None) == (source.shards is None):
         raise ConfigError(f"{label}: give either 'files' (rasters) or 'shards' (tar files)")
     if source.files is not None:
         _check_files(source, [source.files] if isinstance(source.files, str) else source.files, label)
+
+
+def _check_numbers(source: DatasetSourceConfig, label: str) -> None:
+    """Refuse a negative weight and distances that are not positive."""
     if source.weight < 0:
         raise ConfigError(f"{label}: weight {source.weight:g} is negative")
     for key in ("ground_sample_distance", "resolution"):

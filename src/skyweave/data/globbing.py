@@ -27,14 +27,19 @@ def find_images(
         raise FileNotFoundError(f"{label}: data folder {root} does not exist; give the one its patterns start in")
     images: list[list[Path]] = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        try:
-            matches = _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)
-        except (ValueError, NotImplementedError, re.error) as error:
-            raise DataError(f"{label}: {pattern!r} is no pattern below {root}: {error}") from error
-        if not matches:
-            raise FileNotFoundError(f"{label}: no file matches {pattern!r} in {root}")
-        images += matches
+        images += _matches(root, pattern, bands, label)
     return images
+
+
+def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
+    """Return the files of every image that one pattern matches; there is at least one."""
+    try:
+        matches = _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)
+    except (ValueError, NotImplementedError, re.error) as error:
+        raise DataError(f"{label}: {pattern!r} is no pattern below {root}: {error}") from error
+    if not matches:
+        raise FileNotFoundError(f"{label}: no file matches {pattern!r} in {root}")
+    return matches
 
 
 def _whole(root: Path, pattern: str) -> list[list[Path]]:
@@ -44,17 +49,28 @@ def _whole(root: Path, pattern: str) -> list[list[Path]]:
 def _per_band(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
     """Group files that differ in the band alone: the parts that the wildcards stand for are the image's name."""
     names = [band for band in bands or [] if band]
+    images = _files_by_image(root, pattern, names)
+    for files in images.values():
+        _check_complete(files, names, pattern, label)
+    return [[files[name] for name in names] for _, files in sorted(images.items())]
+
+
+def _files_by_image(root: Path, pattern: str, names: list[str]) -> dict[tuple[str, ...], dict[str, Path]]:
+    """Return the file of each band, by what the wildcards stand for."""
     images: dict[tuple[str, ...], dict[str, Path]] = {}
     for name in names:
         for image, path in _files_of_band(root, pattern.replace("{band}", name)):
             images.setdefault(image, {})[name] = path
-    for files in images.values():
-        if missing := [name for name in names if name not in files]:
-            raise FileNotFoundError(
-                f"{label}: {next(iter(files.values()))} has no companion for band {', '.join(missing)} "
-                f"(pattern {pattern!r}); remove the band from 'bands', or the image"
-            )
-    return [[files[name] for name in names] for _, files in sorted(images.items())]
+    return images
+
+
+def _check_complete(files: dict[str, Path], names: list[str], pattern: str, label: str) -> None:
+    """Refuse an image that lacks the file of a band."""
+    if missing := [name for name in names if name not in files]:
+        raise FileNotFoundError(
+            f"{label}: {next(iter(files.values()))} has no companion for band {', '.join(missing)} "
+            f"(pattern {pattern!r}); remove the band from 'bands', or the image"
+        )
 
 
 def _files_of_band(root: Path, pattern: str) -> Iterator[tuple[tuple[str, ...], Path]]:

@@ -65,9 +65,9 @@ def read_observation(
             cover the same ground.
     """
     files, names = _as_files(paths, bands)
-    headers = [read_header(file) for file in files]
+    headers = list(map(read_header, files))
     channels = resolve_channels(headers, sensor, names)
-    present = sensor.select([sensor.bands[channel].name for _, _, channel in channels])
+    present = _select(sensor, [channel for _, _, channel in channels])
     encoding = present.encoding(unit)
     finest = min(headers, key=lambda header: abs(header.pixel_area))
     distance, notes = _ground_sample_distance(finest, sensor, ground_sample_distance)
@@ -80,7 +80,7 @@ def read_observation(
     for number, header in enumerate(headers):
         if where := _bands_of_file(channels, number):
             indices = list(where.values())
-            part = present.select([present.bands[index].name for index in indices])
+            part = _select(present, indices)
             pixels[indices], valid[indices] = _read_file(header, grid, part, list(where), unit, offset, nodata)
     check_unit(pixels, valid, present, encoding, finest.path)
     return Observation(
@@ -89,7 +89,7 @@ def read_observation(
         valid=valid,
         ground_sample_distance=distance * grid.zoom,
         geometry=grid.geotransform,
-        time=next((header.time for header in headers if header.time is not None), None),
+        time=_first_time(headers),
         source=str(finest.path),
         notes=notes,
     )
@@ -143,6 +143,16 @@ def _as_names(bands: BandNames) -> list[str | None] | Literal["sensor"] | None:
     if bands is None or bands == "sensor":
         return bands
     return [bands] if isinstance(bands, str) else list(bands)
+
+
+def _select(sensor: Sensor, channels: list[int]) -> Sensor:
+    """Return the sensor with these channels alone."""
+    return sensor.select([sensor.bands[channel].name for channel in channels])
+
+
+def _first_time(headers: Sequence[RasterHeader]) -> int | None:
+    """Return the time of the first file that has one."""
+    return next((header.time for header in headers if header.time is not None), None)
 
 
 def _bands_of_file(channels: Sequence[FileChannel], file: int) -> dict[int, int]:

@@ -9,7 +9,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,26 +40,41 @@ def write_shards(
         DataError: a key with a dot, or bands that differ from those before.
     """
     paths: list[Path] = []
-    remaining = iter(observations)
-    bands: list[str] | None = None
-    following = next(remaining, None)
-    while following is not None:
+    writer = _ShardWriter(observations, max_bytes)
+    while writer.following is not None:
         path = Path(folder) / f"{name}-{len(paths):06d}.tar"
         with write_aside(path) as aside:
-            with tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as tar:
-                while following is not None and tar.offset < max_bytes:
-                    key, observation = following
-                    names = [band.name for band in observation.sensor.bands]
-                    if "." in key or (bands is not None and names != bands):
-                        raise DataError(f"shard {path}: {key!r} holds a dot or has other bands than those before")
-                    bands = names
-                    _add(tar, key, observation)
-                    following = next(remaining, None)
+            writer.fill(path, aside)
             index = _scan(aside)
         with write_aside(_index_path(path)) as aside_index:
             np.save(aside_index, index)
         paths.append(path)
     return paths
+
+
+class _ShardWriter:
+    """Fills one shard after the other; ``following`` is the observation that begins the next one."""
+
+    def __init__(self, observations: Iterable[tuple[str, Observation]], max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.bands: list[str] | None = None
+        self._remaining = iter(observations)
+        self.following = next(self._remaining, None)
+
+    def fill(self, path: Path, aside: Path) -> None:
+        """Write observations to ``aside``, which becomes ``path``, until it has the size of a shard."""
+        with tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as tar:
+            while self.following is not None and tar.offset < self.max_bytes:
+                key, observation = self.following
+                self._check(path, key, [band.name for band in observation.sensor.bands])
+                _add(tar, key, observation)
+                self.following = next(self._remaining, None)
+
+    def _check(self, path: Path, key: str, bands: list[str]) -> None:
+        """Refuse a key with a dot, and bands that differ from those before."""
+        if "." in key or self.bands not in (None, bands):
+            raise DataError(f"shard {path}: {key!r} holds a dot or has other bands than those before")
+        self.bands = bands
 
 
 class ShardIndex:
@@ -170,9 +185,14 @@ def _load_index(path: Path) -> np.ndarray:
     beside = _index_path(path)
     if beside.exists():
         table = np.load(beside, allow_pickle=False)
-        if table.ndim == 2 and table.shape[1] == 4 and len(table) and table[0, 0] == path.stat().st_size:
+        if _is_index_of(table, path):
             return np.asarray(table[1:], np.int64)
     return _scan(path)[1:]
+
+
+def _is_index_of(table: np.ndarray, path: Path) -> bool:
+    """Say whether a table is the index of the shard as it is now."""
+    return table.ndim == 2 and table.shape[1] == 4 and bool(len(table)) and table[0, 0] == path.stat().st_size
 
 
 def _scan(path: Path) -> np.ndarray:
@@ -182,14 +202,15 @@ def _scan(path: Path) -> np.ndarray:
         samples = _members(path, size)
     except tarfile.TarError as error:
         raise DataError(f"{path}: no tar shard, or truncated ({error}); write or copy it again") from error
-    rows = [(size, 0, 0, 0)]
-    for key, parts in samples.items():
-        if "npy" not in parts or "json" not in parts:
-            raise DataError(
-                f"{path}: sample {key!r} lacks its .npy or .json member; the shard is damaged, write it again"
-            )
-        rows.append((parts["npy"][0], parts.get("valid.npy", (0, 0))[0], *parts["json"]))
+    rows = [(size, 0, 0, 0), *(_index_row(path, key, parts) for key, parts in samples.items())]
     return np.array(rows, np.int64)
+
+
+def _index_row(path: Path, key: str, parts: dict[str, tuple[int, int]]) -> tuple[int, int, int, int]:
+    """Return a sample's row of the index from (offset, size) of its members."""
+    if "npy" not in parts or "json" not in parts:
+        raise DataError(f"{path}: sample {key!r} lacks its .npy or .json member; the shard is damaged, write it again")
+    return (parts["npy"][0], parts.get("valid.npy", (0, 0))[0], *parts["json"])
 
 
 def _members(path: Path, size: int) -> dict[str, dict[str, tuple[int, int]]]:
@@ -205,14 +226,19 @@ def _members(path: Path, size: int) -> dict[str, dict[str, tuple[int, int]]]:
     return samples
 
 
+def _read_array_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether in Fortran order, and type of the array that begins here."""
+    version = np.lib.format.read_magic(stream)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return reader(stream)
+
+
 def _mapped(path: Path, offset: int) -> np.ndarray:
     """Map the array whose .npy member begins at ``offset`` of the tar."""
     try:
         with path.open("rb") as stream:
             stream.seek(offset)
-            version = np.lib.format.read_magic(stream)
-            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = reader(stream)
+            shape, fortran, dtype = _read_array_header(stream)
             start = stream.tell()
     except ValueError as error:
         raise DataError(f"{path}: damaged ({error}); write or copy the shard again") from error

@@ -65,12 +65,15 @@ def list_images(source: DatasetSourceConfig, root: Path, base: Path, label: str)
         images = [ListedImage(position, source.split) for position in range(len(shards))]
         return SourceImages(declared, shards.sensor, images, shards)
     bands = source.bands if isinstance(source.bands, list) else None
-    images = []
-    for files in find_images(root, source.files or [], bands, label):
-        relative = tuple(file.relative_to(root).as_posix() for file in files)
-        entry = _override_number(source, relative[0])
-        images.append(ListedImage(entry, apply_source_override(source, entry).split, relative))
+    images = [_listed(source, files, root) for files in find_images(root, source.files or [], bands, label)]
     return SourceImages(declared, sensor, images)
+
+
+def _listed(source: DatasetSourceConfig, files: list[Path], root: Path) -> ListedImage:
+    """Return the image of these files, with the override that holds for it."""
+    relative = tuple(file.relative_to(root).as_posix() for file in files)
+    entry = _override_number(source, relative[0])
+    return ListedImage(entry, apply_source_override(source, entry).split, relative)
 
 
 def apply_source_override(source: DatasetSourceConfig, number: int) -> DatasetSourceConfig:
@@ -100,22 +103,32 @@ def _declared_sensor(source: DatasetSourceConfig, base: Path, label: str) -> Sen
         name = str(base / name)
     try:
         sensor = get_sensor(name)
-        for unit in [source.unit, *(override.unit for override in source.overrides)]:
-            if isinstance(unit, str):
-                sensor.encoding(unit)
+        _check_units(source, sensor)
     except SkyweaveError as error:
         raise DataError(f"{label}: {error}") from error
     return sensor
+
+
+def _check_units(source: DatasetSourceConfig, sensor: Sensor) -> None:
+    """Refuse units that the sensor does not have."""
+    for unit in [source.unit, *(override.unit for override in source.overrides)]:
+        if isinstance(unit, str):
+            sensor.encoding(unit)
 
 
 def _with_bands(sensor: Sensor, source: DatasetSourceConfig, label: str) -> Sensor:
     """Return the sensor with the bands that the source declares, in the sensor's order."""
     if not isinstance(source.bands, list):
         return sensor
-    try:
-        channels = sorted(sensor.index(name) for name in source.bands if name)
-    except SkyweaveError as error:
-        raise DataError(f"{label}: {error}") from error
+    channels = _channels(sensor, source.bands, label)
     if len(channels) == len(sensor):
         return sensor
     return sensor.select([sensor.bands[channel].name for channel in channels])
+
+
+def _channels(sensor: Sensor, names: list[str | None], label: str) -> list[int]:
+    """Return the channels of the declared bands, ascending."""
+    try:
+        return sorted(sensor.index(name) for name in names if name)
+    except SkyweaveError as error:
+        raise DataError(f"{label}: {error}") from error

@@ -1,5 +1,6 @@
 """A declared unit that cannot be right is refused; nothing is ever guessed or rescaled on its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,7 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
         values = plane[mask]
         if not values.size:
             continue
-        reason = _impossible(band, values)
-        if reason is None and number in far:
-            reason = f"is far from the {band.mean:g} +- {band.std:g} that is typical"
-        if reason := reason or _implausible(band, values):
+        if reason := _misfit(band, values, number in far):
             valid_units = ", ".join(known.name for known in sensor.encodings)
             raise DataError(
                 f"{path}: with unit {encoding.name!r} ({encoding.formula()}) band {band.name!r} of {sensor.name} runs "
@@ -43,17 +41,31 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
             )
 
 
-def _impossible(band: Band, values: np.ndarray) -> str | None:
-    """Return why (n,) values cannot be of the band's unit, or None."""
+def _misfit(band: Band, values: np.ndarray, far: bool) -> str | None:
+    """Return why (n,) values, far from typical or not, are no measurement of the band, or None."""
+    reason = IMPOSSIBLE[band.unit](values) if band.unit in IMPOSSIBLE else None
+    if reason is None and far:
+        reason = f"is far from the {band.mean:g} +- {band.std:g} that is typical"
+    return reason or _implausible(band, values)
+
+
+def _no_decibels(values: np.ndarray) -> str | None:
+    """Return why (n,) values cannot be decibels, or None."""
+    judged = values.size >= MIN_JUDGED_VALUES
+    linear = judged and float(values.min()) >= 0 and float(values.max()) > 0
+    return "has no negative decibel, as linear power would" if linear else None
+
+
+def _no_bytes(values: np.ndarray) -> str | None:
+    """Return why (n,) values cannot be numbers of 8 bits, or None."""
     low, high, judged = float(values.min()), float(values.max()), values.size >= MIN_JUDGED_VALUES
-    if band.unit == "db" and judged and low >= 0 and high > 0:
-        return "has no negative decibel, as linear power would"
-    if band.unit != "uint8":
-        return None
     if low < 0 or high > 255.5:
         return "leaves 0 to 255"
     fractions = judged and 0 < high <= 1.0 and bool((values % 1 != 0).any())
     return "are fractions of one" if fractions else None
+
+
+IMPOSSIBLE: dict[str, Callable[[np.ndarray], str | None]] = {"db": _no_decibels, "uint8": _no_bytes}
 
 
 def _implausible(band: Band, values: np.ndarray) -> str | None:
@@ -68,10 +80,10 @@ def _implausible(band: Band, values: np.ndarray) -> str | None:
 def _far_bands(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor) -> set[int]:
     """Return the bands whose median is far from typical, if most are: a single one may see a cloud or a fire."""
     measured = [number for number, mask in enumerate(valid) if mask.any() and sensor.bands[number].kind != "elevation"]
-    bands = ((number, sensor.bands[number]) for number in measured)
-    far = {
-        n
-        for n, band in bands
-        if abs(float(np.median(pixels[n][valid[n]])) - band.mean) > MAX_MEDIAN_DEVIATION_STD * band.std
-    }
+    far = {number for number in measured if _is_far(sensor.bands[number], pixels[number][valid[number]])}
     return far if 2 * len(far) > len(measured) else set()
+
+
+def _is_far(band: Band, values: np.ndarray) -> bool:
+    """Say whether the median of (n,) values is far from typical of the band."""
+    return abs(float(np.median(values)) - band.mean) > MAX_MEDIAN_DEVIATION_STD * band.std

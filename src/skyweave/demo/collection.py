@@ -175,15 +175,24 @@ def collect_chapters(data: Path | None) -> list[Chapter]:
     """
     chapters = []
     for title, sensor, origin, recipes in CHAPTERS:
-        files = [file for recipe in recipes for file in recipe.files]
-        if data is not None and origin is not None and all((data / file).exists() for file in files):
+        if data is not None and origin is not None and _has_files(data, recipes):
             chapters.append(Chapter(title, origin, True, [recipe.read(data, sensor) for recipe in recipes]))
         else:
-            known = get_sensor(sensor)
-            distance = 0.03 if title.startswith("Drone") else known.ground_sample_distance
-            scenes = [procedural_scene(known, seed, IMAGE_PIXELS, distance) for seed in range(3)]
-            chapters.append(Chapter(title, "procedural scenes, no measurements", False, scenes))
+            chapters.append(_procedural_chapter(title, sensor))
     return chapters
+
+
+def _has_files(data: Path, recipes: Sequence[ImageRecipe]) -> bool:
+    """Say whether all files of the recipes are there."""
+    return all((data / file).exists() for recipe in recipes for file in recipe.files)
+
+
+def _procedural_chapter(title: str, sensor: str) -> Chapter:
+    """Return the chapter of a sensor without real imagery."""
+    known = get_sensor(sensor)
+    distance = 0.03 if title.startswith("Drone") else known.ground_sample_distance
+    scenes = [procedural_scene(known, seed, IMAGE_PIXELS, distance) for seed in range(3)]
+    return Chapter(title, "procedural scenes, no measurements", False, scenes)
 
 
 def join_images(parts: Sequence[Observation]) -> Observation:
@@ -192,13 +201,7 @@ def join_images(parts: Sequence[Observation]) -> Observation:
     Args:
         parts: at least one image.
     """
-    transforms = [part.geotransform.affine for part in parts if part.geotransform is not None]
-    if len(transforms) != len(parts):
-        raise DataError(f"{parts[0].source}: images without georeference cannot be joined")
-    width, height = transforms[0][0], transforms[0][4]
-    west = min(t[2] for t in transforms)
-    north = max(t[5] for t in transforms)
-    places = [(round((t[5] - north) / height), round((t[2] - west) / width)) for t in transforms]
+    places = _pixel_offsets(parts)
     rows = max(row + part.shape[0] for (row, _), part in zip(places, parts, strict=True))
     columns = max(column + part.shape[1] for (_, column), part in zip(places, parts, strict=True))
     pixels = np.zeros((len(parts[0].sensor), rows, columns), np.float32)
@@ -208,3 +211,14 @@ def join_images(parts: Sequence[Observation]) -> Observation:
         pixels[area], valid[area] = part.pixels, part.valid
     first = parts[0]
     return Observation(pixels, first.sensor, valid, first.ground_sample_distance, source=f"{first.source} and others")
+
+
+def _pixel_offsets(parts: Sequence[Observation]) -> list[tuple[int, int]]:
+    """Return (row, column) of each image's first pixel in the joined one."""
+    transforms = [part.geotransform.affine for part in parts if part.geotransform is not None]
+    if len(transforms) != len(parts):
+        raise DataError(f"{parts[0].source}: images without georeference cannot be joined")
+    width, height = transforms[0][0], transforms[0][4]
+    west = min(transform[2] for transform in transforms)
+    north = max(transform[5] for transform in transforms)
+    return [(round((t[5] - north) / height), round((t[2] - west) / width)) for t in transforms]

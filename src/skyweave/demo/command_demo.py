@@ -3,6 +3,10 @@
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skyweave.demo import DemoReport
 
 FLEET_SECONDS = 16.0
 
@@ -65,7 +69,13 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.json:
         print(json.dumps({**vars(report), "path": str(report.path)}))
-        return 0
+    else:
+        _print(report)
+    return 0
+
+
+def _print(report: "DemoReport") -> None:
+    """Print the figures of the report for people."""
     if not report.real:
         print("No real imagery found ($SKYWEAVE_DATA, --data): every image is a procedural scene.", file=sys.stderr)
     print("sensor                 source      error  (painting the mean)")
@@ -75,8 +85,12 @@ def run(args: argparse.Namespace) -> int:
     for name, (ego_only, collaborative) in report.scores.items():
         print(f"{name:20} {ego_only:7.2f}  {collaborative:8.2f}")
     if report.fleet is not None:
-        print("\na fleet of processes")
-        for name, value in report.fleet.items():
-            print(f"{name:24} {value:8.2f}" if value < 100 else f"{name:24} {value:8.0f}")
+        _print_fleet(report.fleet)
     print(f"\n{report.path}: open it in a browser")
-    return 0
+
+
+def _print_fleet(figures: dict[str, float]) -> None:
+    """Print what the fleet did, by name."""
+    print("\na fleet of processes")
+    for name, value in figures.items():
+        print(f"{name:24} {value:8.2f}" if value < 100 else f"{name:24} {value:8.0f}")

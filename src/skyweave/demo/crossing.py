@@ -14,7 +14,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
 from skyweave.demo.figures import PAPER, feature_map
-from skyweave.recordings.recording import RecordedScene
+from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
 PATCH_SIZE = 8
@@ -56,12 +56,7 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
     names = tuple(sorted(frame.captures))
     middle = np.mean([_viewed_point(frame.captures[name].geometry, scene.ground) for name in names], axis=0)
     grid = MapGrid.around(float(middle[0]), float(middle[1]), MAP_SIZE_M, CELL_M, scene.crs)
-    maps, covariance = [], RunningCovariance(backbone.config.width)
-    for name in names:
-        features = backbone.embed(frame.captures[name].load(), PATCH_SIZE).dense()[0].clone()
-        maps.append(features - features.mean((1, 2), keepdim=True))  # what a picture has in common says little
-        covariance.add(maps[-1].flatten(1).T.numpy())
-    colours = covariance.principal_components()
+    maps, colours = _feature_maps(frame, names, backbone)
     placed = [
         project_to_bev(
             functional.interpolate(features[None], scale_factor=SAMPLES_PER_PATCH, mode="bilinear")[0],
@@ -75,8 +70,6 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
     visible = torch.stack([one.visible & (one.weight > 0) for one in placed])
     total = (torch.stack([one.features for one in placed]) * visible[:, None]).sum(0)
     mean = total / visible.sum(0).clamp(min=1)
-    objects = frame.annotations
-    shares = objects.visibility if objects else {}
     return CrossingFigures(
         names=names,
         views=[np.asarray(draw_capture(frame, name)) for name in names],
@@ -86,9 +79,27 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
         ],
         fused=_enlarged(mean.numpy(), visible.any(0).numpy(), colours),
         overview=np.asarray(draw_map(scene, number, grid)),
-        objects=len(objects.boxes) if objects else 0,
-        seen={name: int((shares[name] > 0).sum()) for name in names if name in shares},
+        objects=len(frame.annotations.boxes) if frame.annotations else 0,
+        seen=_count_seen(frame, names),
     )
+
+
+def _feature_maps(
+    frame: Frame, names: tuple[str, ...], backbone: Backbone
+) -> tuple[list[torch.Tensor], PrincipalComponents]:
+    """Return (channels, rows, columns) features of each camera without their mean, and their common colours."""
+    maps, covariance = [], RunningCovariance(backbone.config.width)
+    for name in names:
+        features = backbone.embed(frame.captures[name].load(), PATCH_SIZE).dense()[0].clone()
+        maps.append(features - features.mean((1, 2), keepdim=True))  # what a picture has in common says little
+        covariance.add(maps[-1].flatten(1).T.numpy())
+    return maps, covariance.principal_components()
+
+
+def _count_seen(frame: Frame, names: tuple[str, ...]) -> dict[str, int]:
+    """Return how many of the objects each camera sees, where the annotations say so."""
+    shares = frame.annotations.visibility if frame.annotations else {}
+    return {name: int((shares[name] > 0).sum()) for name in names if name in shares}
 
 
 def simulate_crossing() -> RecordedScene:

@@ -51,7 +51,7 @@ def composite_channels(sensor: Sensor) -> list[int]:
     Args:
         sensor: its bands.
     """
-    radar = [index for index, band in enumerate(sensor.bands) if band.kind == "radar"]
+    radar = _radar_channels(sensor)
     if len(radar) >= 2:
         return radar[:2]
     channels = [_nearest(sensor, wavelength) for wavelength in RED_GREEN_BLUE]
@@ -146,12 +146,22 @@ def crop_patch(image: np.ndarray, row: int, column: int, patch_size: int, margin
     return part
 
 
+def _radar_channels(sensor: Sensor) -> list[int]:
+    """Return the channels of radar bands."""
+    return [index for index, band in enumerate(sensor.bands) if band.kind == "radar"]
+
+
 def _nearest(sensor: Sensor, wavelength: float) -> int | None:
-    optical = [
+    optical = _offsets(sensor, wavelength)
+    if not optical or min(optical)[0] > MAX_WAVELENGTH_OFFSET_NM:
+        return None
+    return min(optical)[1]
+
+
+def _offsets(sensor: Sensor, wavelength: float) -> list[tuple[float, int]]:
+    """Return how many nanometres each narrow optical band is off, with its channel."""
+    return [
         (abs(band.wavelength - wavelength), index)
         for index, band in enumerate(sensor.bands)
         if band.kind == "optical" and band.wavelength and (band.width or 0) < 200
     ]
-    if not optical or min(optical)[0] > MAX_WAVELENGTH_OFFSET_NM:
-        return None
-    return min(optical)[1]

@@ -27,7 +27,7 @@ from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception import PerceptionModel
-from skyweave.recordings.recording import RecordedScene
+from skyweave.recordings.recording import Frame, RecordedScene
 
 INTERVALS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between frames: the first that the machine keeps up with
 WORK_MARGIN = 1.5  # times the work of a moment that should fit between two
@@ -168,14 +168,17 @@ def run_demo_fleet(
         scenes=score.scenes,
         expected=score.expected,
         whole=score.complete_peers,
-        bytes_sent={
-            name: status["bytes_sent"].get("frame", 0) / max(status["frames_sent"], 1) for name, status in sent.items()
-        },
+        bytes_sent={name: _bytes_per_frame(status) for name, status in sent.items()},
         budget=BUDGET_BYTES,
         latency=(score.latency(0.5), score.latency(0.99)),
         starting=fleet.starting,
         seconds=seconds,
     )
+
+
+def _bytes_per_frame(status: dict[str, Any]) -> float:
+    """Return the mean size of the frames that a node sent."""
+    return float(status["bytes_sent"].get("frame", 0) / max(status["frames_sent"], 1))
 
 
 def _write(folder: Path, scene: RecordedScene) -> None:
@@ -201,15 +204,25 @@ def _choose_interval(make: Callable[[], Perceiver[Any]]) -> float:
     try:
         seconds = []
         for frame in scene.frames:
-            inputs = {name: given for name in names if (given := platform_captures(frame, name, 0)) is not None}
-            for given in inputs.values():
-                for capture in given.captures.values():
-                    capture.load()
+            inputs = _load_captures(frame, names)
             began = time.perf_counter()
             perceive_together(perceivers, inputs, place, BUDGET_BYTES)
             seconds.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(threads)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    needed = WORK_MARGIN * min(seconds) / min(cores, len(names))
+    needed = WORK_MARGIN * min(seconds) / min(_count_cores(), len(names))
     return next((pace for pace in INTERVALS_S if pace >= needed), INTERVALS_S[-1])
+
+
+def _load_captures(frame: Frame, names: list[str]) -> dict[str, Frame]:
+    """Return the captures of each platform that has any, their images loaded."""
+    inputs = {name: given for name in names if (given := platform_captures(frame, name, 0)) is not None}
+    for given in inputs.values():
+        for capture in given.captures.values():
+            capture.load()
+    return inputs
+
+
+def _count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,7 @@
 """A fleet's state as the live page draws it, for pages that cannot run one."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ LINK = (94, 181, 118)
 MARGIN = 56.0  # pixels around what is shown
 
 Points = list[tuple[float, float]]
+Projection = Callable[[Any], Points]
+"""From metres on the map to pixels of the figure."""
 
 
 def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None], size: tuple[int, int] = SIZE) -> Any:
@@ -57,27 +59,49 @@ def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str,
 
     colours = {name: PLATFORMS[i % len(PLATFORMS)] for i, name in enumerate(sorted(platforms))}
     for name, one in platforms.items():
-        for view in one["views"]:
-            if len(view["footprint"]) > 2:
-                drawing.polygon(at(view["footprint"]), fill=(*colours[name], 22), outline=(*colours[name], 150))
+        _draw_views(drawing, one["views"], colours[name], at)
     for name, one in platforms.items():
-        for other in one["peer_frames"]:
-            if name < other and other in positions and name in positions:
-                drawing.line(at([positions[name], positions[other]]), fill=(*LINK, 170), width=FINE)
+        _draw_links(drawing, name, one["peer_frames"], positions, at)
     for forecast in scene["forecasts"]:
-        path = at(forecast["path"])
-        for begin, end in zip(path[::2], path[1::2], strict=False):  # every other piece: dashed
-            drawing.line([begin, end], fill=name_colour(forecast["category"]), width=FINE)
+        _draw_forecast(drawing, forecast, at)
     for box in scene["boxes"]:
-        outline = _footprint(box)
-        drawing.polygon(at(outline), outline=name_colour(box["category"]), width=FINE + 1)
-        drawing.line(at(outline[[0, 3]]), fill=name_colour(box["category"]), width=3 * FINE)
+        _draw_box(drawing, box, at)
     font = ImageFont.load_default(12 * FINE)
     for name, position in positions.items():
         ((x, y),) = at(position)
         drawing.regular_polygon((x, y, 7 * FINE), 3, fill=colours[name])
         drawing.text((x + 10 * FINE, y - 12 * FINE), name, fill=colours[name], font=font)
     _scale_bar(drawing, scale, size, font)
+
+
+def _draw_views(drawing: ImageDraw.ImageDraw, views: Any, colour: tuple[int, int, int], at: Projection) -> None:
+    """Draw the ground that each camera of a platform sees."""
+    for view in views:
+        if len(view["footprint"]) > 2:
+            drawing.polygon(at(view["footprint"]), fill=(*colour, 22), outline=(*colour, 150))
+
+
+def _draw_links(
+    drawing: ImageDraw.ImageDraw, name: str, peers: Any, positions: Mapping[str, Any], at: Projection
+) -> None:
+    """Draw a line to each peer whose frames a platform fused; each pair once."""
+    for other in peers:
+        if name < other and other in positions and name in positions:
+            drawing.line(at([positions[name], positions[other]]), fill=(*LINK, 170), width=FINE)
+
+
+def _draw_forecast(drawing: ImageDraw.ImageDraw, forecast: Mapping[str, Any], at: Projection) -> None:
+    """Draw the path of an object, dashed: every other piece."""
+    path = at(forecast["path"])
+    for begin, end in zip(path[::2], path[1::2], strict=False):
+        drawing.line([begin, end], fill=name_colour(forecast["category"]), width=FINE)
+
+
+def _draw_box(drawing: ImageDraw.ImageDraw, box: Mapping[str, Any], at: Projection) -> None:
+    """Draw the outline of an object, its front thicker."""
+    outline = _footprint(box)
+    drawing.polygon(at(outline), outline=name_colour(box["category"]), width=FINE + 1)
+    drawing.line(at(outline[[0, 3]]), fill=name_colour(box["category"]), width=3 * FINE)
 
 
 def _footprint(box: Mapping[str, Any]) -> np.ndarray:
@@ -115,9 +139,21 @@ def _panel(
         drawing.ellipse([left, y + 3, left + 9, y + 12], fill=PLATFORMS[number % len(PLATFORMS)])
         for x, value in zip(columns, values, strict=True):
             drawing.text((x, y), str(value), fill=TEXT, font=small)
-    y += 32
+    _draw_thumbnails(image, state["cameras"][:6], jpeg, (left, y + 32), small)
+
+
+def _draw_thumbnails(
+    image: Image.Image,
+    cameras: Sequence[Mapping[str, Any]],
+    jpeg: Callable[[str, str], bytes | None],
+    corner: tuple[int, int],
+    font: Any,
+) -> None:
+    """Draw the cameras' images that there are, two a row below the upper left corner."""
+    drawing = ImageDraw.Draw(image)
+    left, y = corner
     width = (PANEL - 14 * 2 - 8) // 2
-    for number, camera in enumerate(state["cameras"][:6]):
+    for number, camera in enumerate(cameras):
         data = jpeg(camera["platform"], camera["channel"])
         if data is None:
             continue
@@ -125,4 +161,4 @@ def _panel(
         thumbnail = thumbnail.resize((width, round(thumbnail.height * width / thumbnail.width)))
         place = (left + (number % 2) * (width + 8), y + (number // 2) * (thumbnail.height + 22))
         image.paste(thumbnail, place)
-        drawing.text((place[0], place[1] + thumbnail.height + 2), camera["platform"], fill=DIM, font=small)
+        drawing.text((place[0], place[1] + thumbnail.height + 2), camera["platform"], fill=DIM, font=font)

@@ -67,10 +67,9 @@ class RunningFleet:
         silent, waiting = set(names), set(names)
         while waiting:
             self._check()
-            for name, scene in json.loads(self.state.to_json())["platforms"].items():
-                silent.discard(name)
-                if len(scene["peer_frames"]) == len(names) - 1:
-                    waiting.discard(name)
+            scenes = json.loads(self.state.to_json())["platforms"]
+            silent -= set(scenes)
+            waiting -= {name for name, scene in scenes.items() if len(scene["peer_frames"]) == len(names) - 1}
             passed = time.monotonic() - began
             if passed > within / 2 and not silent:
                 break
@@ -99,10 +98,14 @@ class RunningFleet:
     def _last_words(self, *names: str) -> str:
         words = []
         for name in names or self.config.platforms:
-            log = Path(self.config.state) / f"{name}.log"
-            lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
-            words.append(f"{name} said last: {lines[-1] if lines else 'nothing'}")
+            words.append(f"{name} said last: {_last_line(Path(self.config.state) / f'{name}.log')}")
         return "; ".join(words)
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log, ``nothing`` where there is none."""
+    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "nothing"
 
 
 @contextmanager

@@ -48,9 +48,7 @@ def search_patches(
     joined = np.concatenate(vectors)
     joined = joined - joined.mean(0)
     joined /= np.linalg.norm(joined, axis=1, keepdims=True) + 1e-9
-    direction = np.linalg.svd(joined[:count_first], full_matrices=False)[2][0]
-    order = np.argsort(joined[:count_first] @ direction, kind="stable")
-    chosen = [int(order[round(q * (count_first - 1))]) for q in np.linspace(0.1, 0.9, queries)]
+    chosen = _spread_queries(joined[:count_first], queries)
     candidates = (
         np.array([place[0] > 0 for place in places]) if len(joined) > count_first else np.ones(len(places), bool)
     )
@@ -58,6 +56,13 @@ def search_patches(
         SearchResult(PatchMatch(*places[i]), _best(joined @ joined[i], places, candidates, places[i], count))
         for i in chosen
     ]
+
+
+def _spread_queries(vectors: np.ndarray, queries: int) -> list[int]:
+    """Return patches along the direction in which (patches, channels) vectors vary most."""
+    direction = np.linalg.svd(vectors, full_matrices=False)[2][0]
+    order = np.argsort(vectors @ direction, kind="stable")
+    return [int(order[round(q * (len(vectors) - 1))]) for q in np.linspace(0.1, 0.9, queries)]
 
 
 def _best(
@@ -71,10 +76,15 @@ def _best(
     taken = [query]
     for index in np.argsort(-similarities, kind="stable"):
         image, row, column = places[index]
-        separate = all(i != image or max(abs(r - row), abs(c - column)) > 1 for i, r, c in taken)
-        if candidates[index] and separate:
+        if candidates[index] and _is_separate(places[index], taken):
             matches.append(PatchMatch(image, row, column, float(similarities[index])))
             taken.append((image, row, column))
         if len(matches) == count:
             break
     return matches
+
+
+def _is_separate(place: tuple[int, int, int], taken: list[tuple[int, int, int]]) -> bool:
+    """Say whether a patch touches none of the others."""
+    image, row, column = place
+    return all(i != image or max(abs(r - row), abs(c - column)) > 1 for i, r, c in taken)

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
+from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.outlines import name_colour
 from skyweave.perception.batch import PerceptionSample, collate
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import ego_only_dataset, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import predict
-from skyweave.perception.results import ScenePrediction
+from skyweave.perception.results import Detections, ScenePrediction, Trajectories
 from skyweave.recordings.recording import Annotations, RecordedScene
 from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
@@ -135,19 +136,26 @@ def _draw_prediction(scene: RecordedScene, sample: PerceptionSample, prediction:
     """The map with boxes, instances and forecasts."""
     image = draw_map(_with_boxes(scene, sample, prediction), sample.frame_index, sample.grid)
     if prediction.instances is not None:
-        cells = prediction.instances[0].identities
-        colours = np.array([(0, 0, 0), *(name_colour(f"object {i}") for i in range(1, int(cells.max()) + 1))], np.uint8)
-        layer = Image.fromarray(colours[cells]).resize(image.size, Image.Resampling.NEAREST)
-        mask = Image.fromarray(np.where(cells > 0, 110, 0).astype(np.uint8)).resize(image.size)
-        image.paste(layer, (0, 0), mask)
+        _draw_instances(image, prediction.instances[0].identities)
     if prediction.trajectories is not None and prediction.detections is not None:
-        drawing = ImageDraw.Draw(image)
-        scale = image.width / sample.grid.columns
-        paths = prediction.trajectories.best_modes()
-        for start, path, score in zip(
-            prediction.detections.boxes.centres, paths, prediction.detections.scores, strict=False
-        ):
-            if score >= MIN_DRAWN_SCORE:
-                cells = sample.grid.cells_from_world(np.vstack([start[:2], path]))
-                drawing.line([(column * scale, row * scale) for row, column in cells], fill=(255, 255, 255), width=2)
+        _draw_trajectories(image, sample.grid, prediction.trajectories, prediction.detections)
     return np.asarray(image)
+
+
+def _draw_instances(image: Image.Image, cells: np.ndarray) -> None:
+    """Fill the cells (rows, columns) of every object in a colour of its own; 0 is no object."""
+    colours = np.array([(0, 0, 0), *(name_colour(f"object {i}") for i in range(1, int(cells.max()) + 1))], np.uint8)
+    layer = Image.fromarray(colours[cells]).resize(image.size, Image.Resampling.NEAREST)
+    mask = Image.fromarray(np.where(cells > 0, 110, 0).astype(np.uint8)).resize(image.size)
+    image.paste(layer, (0, 0), mask)
+
+
+def _draw_trajectories(image: Image.Image, grid: MapGrid, trajectories: Trajectories, detections: Detections) -> None:
+    """Draw where the objects that are found with some certainty will be."""
+    drawing = ImageDraw.Draw(image)
+    scale = image.width / grid.columns
+    paths = trajectories.best_modes()
+    for start, path, score in zip(detections.boxes.centres, paths, detections.scores, strict=False):
+        if score >= MIN_DRAWN_SCORE:
+            cells = grid.cells_from_world(np.vstack([start[:2], path]))
+            drawing.line([(column * scale, row * scale) for row, column in cells], fill=(255, 255, 255), width=2)

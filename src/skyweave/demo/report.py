@@ -71,36 +71,39 @@ def write_report(
     if fleet_seconds:
         check_fleet(port)
         preload_libraries()
+    report_progress = progress or _ignore_progress
     imagery = find_imagery(data)
     model, card = load_autoencoder(weights)
     chapters = collect_chapters(imagery)
     pages, total = [], len(chapters) + 2 + bool(fleet_seconds)
     for number, chapter in enumerate(chapters):
-        if progress is not None:
-            progress(chapter.title, number, total)
+        report_progress(chapter.title, number, total)
         pages.append(make_chapter_figures(chapter, model))
-    if progress is not None:
-        progress("a simulated crossing", len(chapters), total)
+    report_progress("a simulated crossing", len(chapters), total)
     crossing = make_crossing_figures(simulate_crossing(), model.backbone)
-    if progress is not None:
-        progress("three tasks", len(chapters) + 1, total)
+    report_progress("three tasks", len(chapters) + 1, total)
     perceived = make_perception_figures(simulate_unseen_scenes(), load_perception(perception))
     fleet = None
     if fleet_seconds:
-        if progress is not None:
-            progress("a fleet", len(chapters) + 2, total)
+        report_progress("a fleet", len(chapters) + 2, total)
         fleet = run_demo_fleet(perception, port, min_seconds=fleet_seconds, report_status=report_status)
     path = Path(folder) / "report.html"
     parameters = sum(parameter.numel() for parameter in model.backbone.parameters())
     with write_aside(path) as aside:
         aside.write_text(render_page(pages, card, parameters, crossing, perceived, fleet), encoding="utf-8")
     titles = {real: tuple(c.title for c in chapters if c.real is real) for real in (True, False)}
-    errors = {
-        page.chapter.title: (_mean([row.error for row in page.rows]), _mean([row.guess for row in page.rows]))
-        for page in pages
-    }
+    errors = {page.chapter.title: _mean_errors(page) for page in pages}
     figures = None if fleet is None else fleet.figures()
     return DemoReport(path, titles[True], titles[False], errors, perceived.scores, figures)
+
+
+def _ignore_progress(title: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def _mean_errors(page: ChapterFigures) -> tuple[float, float]:
+    """Return the mean error of a chapter's reconstructions, and that of the mean of what was visible."""
+    return _mean([row.error for row in page.rows]), _mean([row.guess for row in page.rows])
 
 
 def render_page(
@@ -122,11 +125,7 @@ def render_page(
         fleet: what the fleet did; None where none was run.
     """
     style = (resources.files("skyweave.demo") / "report.css").read_text(encoding="utf-8")
-    real = [page.chapter.title for page in pages if page.chapter.real]
-    procedural = [page.chapter.title for page in pages if not page.chapter.real]
-    shown = f"Real imagery: {', '.join(real)}. " if real else "No real imagery was found. "
-    if procedural:
-        shown += f"Procedural scenes, drawn by the program and measured by nobody: {', '.join(procedural)}."
+    shown = _describe_imagery(pages)
     links = "".join(f'<a href="#{_anchor(page)}">{html.escape(page.chapter.title)}</a>' for page in pages)
     return f"""<!doctype html>
 <html lang="en">
@@ -165,6 +164,16 @@ most like it in the other images, by cosine; 1 is the same.</p>
 </body>
 </html>
 """
+
+
+def _describe_imagery(pages: list[ChapterFigures]) -> str:
+    """Return which chapters show real images and which procedural ones."""
+    real = [page.chapter.title for page in pages if page.chapter.real]
+    procedural = [page.chapter.title for page in pages if not page.chapter.real]
+    shown = f"Real imagery: {', '.join(real)}. " if real else "No real imagery was found. "
+    if procedural:
+        shown += f"Procedural scenes, drawn by the program and measured by nobody: {', '.join(procedural)}."
+    return shown
 
 
 def _section(page: ChapterFigures) -> str:

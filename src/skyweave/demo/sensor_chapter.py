@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from skyweave.backbone import Features
 from skyweave.backbone.batch import stack_observations
-from skyweave.core.images.principal_components import RunningCovariance
+from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
 from skyweave.core.observation import Observation
 from skyweave.demo.collection import Chapter
 from skyweave.demo.figures import Stretch, crop_patch, feature_map, percentile_stretch, render_colour, valid_pixels
@@ -67,10 +68,7 @@ def make_chapter_figures(chapter: Chapter, model: MaskedAutoencoder, mask_ratio:
     embed_seconds = (time.perf_counter() - started) / len(features)
     fine = [backbone.embed(observation, fine_size) for observation in chapter.observations]
 
-    covariance = RunningCovariance(backbone.config.width)
-    for embedded in fine:
-        covariance.add(embedded.tokens[0][embedded.valid[0]].numpy())
-    colours = covariance.principal_components()
+    colours = _common_colours(fine, backbone.config.width)
 
     rows, stretches, seconds = [], [], 0.0
     for seed, (observation, embedded) in enumerate(zip(chapter.observations, fine, strict=True)):
@@ -88,6 +86,14 @@ def make_chapter_figures(chapter: Chapter, model: MaskedAutoencoder, mask_ratio:
     )
     search_images = [_search_images(one, rows, backbone.config.patch_size) for one in results]
     return ChapterFigures(chapter, rows, search_images, embed_seconds, seconds / len(rows))
+
+
+def _common_colours(embeddings: list[Features], width: int) -> PrincipalComponents:
+    """Return the principal components of the valid patches of all images; ``width`` channels."""
+    covariance = RunningCovariance(width)
+    for embedded in embeddings:
+        covariance.add(embedded.tokens[0][embedded.valid[0]].numpy())
+    return covariance.principal_components()
 
 
 def _row(

@@ -4,8 +4,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from skyweave.core.sensors import Sensor
+    from skyweave.interop.export import ExportedModel
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -51,10 +56,7 @@ def run(args: argparse.Namespace) -> int:
     sensor = get_sensor(args.sensor)
     if args.bands is not None:
         sensor = sensor.select([name.strip() for name in args.bands.split(",")])
-    for option in ("gsd", "size", "patch_size"):
-        value = getattr(args, option)
-        if value is not None and value <= 0:
-            raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
+    _check_positive(args)
     backbone = load_backbone(args.model)
     with Console(stderr=True).status("exporting; this takes a minute"):
         written = export_model(
@@ -73,9 +75,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         json.dump({**vars(written), "path": str(written.path), "card": str(written.card)}, sys.stdout)
         print()
-        return 0
+    else:
+        _print(written, sensor)
+    return 0
+
+
+def _check_positive(args: argparse.Namespace) -> None:
+    """Refuse sizes that are not positive."""
+    for option in ("gsd", "size", "patch_size"):
+        value = getattr(args, option)
+        if value is not None and value <= 0:
+            raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
+
+
+def _print(written: "ExportedModel", sensor: "Sensor") -> None:
+    """Print what was written for people."""
     print(f"{written.path}: {written.format}, {written.size / 1e6:.1f} MB, {len(sensor)} bands of {sensor.name}")
     for name, shape in written.outputs.items():
         print(f"  {name}: {' x '.join('any' if side < 0 else str(side) for side in shape)}")
     print(f"{written.card}: what to feed, as a STAC item")
-    return 0

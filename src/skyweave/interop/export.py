@@ -82,21 +82,11 @@ def export_model(
             "authors' code"
         )
     path = Path(path)
-    chosen = format or SUFFIXES.get(path.suffix)
-    if chosen is None:
-        raise ConfigError(f"{path}: cannot tell the format from the ending; use .onnx or .pt2, or say --format")
+    chosen = format or _format_of(path)
     module = SensorGraph(backbone, sensor, **graph).eval()
-    patch = module.patch_size
-    if size is not None and (size < patch or size % patch):
-        raise ConfigError(f"size {size} is no multiple of the model's patch size; use {max(size // patch, 1) * patch}")
+    _check_size(size, module.patch_size)
     program = trace_model(module, size)
-    identity = {
-        "fingerprint": fingerprint(backbone),
-        "sensor": json.dumps(sensor_to_dict(sensor)),
-        "ground_sample_distance": f"{module.ground_sample_distance:g}",
-        "patch_size": str(patch),
-        "units": json.dumps({band.name: band.unit for band in sensor.bands}),
-    }
+    identity = _identity(module)
     with write_aside(path) as aside:
         if chosen == "onnx":
             _write_onnx(program, aside, module, identity, opset)
@@ -108,6 +98,31 @@ def export_model(
     with write_aside(card) as aside:
         aside.write_text(json.dumps(item, indent=1) + "\n")
     return ExportedModel(path, card, chosen, outputs, path.stat().st_size)
+
+
+def _format_of(path: Path) -> Format:
+    """Return the format that the file's ending stands for."""
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"{path}: cannot tell the format from the ending; use .onnx or .pt2, or say --format")
+    return SUFFIXES[path.suffix]
+
+
+def _check_size(size: int | None, patch: int) -> None:
+    """Refuse images that are not made of whole patches."""
+    if size is not None and (size < patch or size % patch):
+        raise ConfigError(f"size {size} is no multiple of the model's patch size; use {max(size // patch, 1) * patch}")
+
+
+def _identity(module: SensorGraph) -> dict[str, str]:
+    """Return what the file itself says of the model and its input."""
+    sensor = module.sensor
+    return {
+        "fingerprint": fingerprint(module.backbone),
+        "sensor": json.dumps(sensor_to_dict(sensor)),
+        "ground_sample_distance": f"{module.ground_sample_distance:g}",
+        "patch_size": str(module.patch_size),
+        "units": json.dumps({band.name: band.unit for band in sensor.bands}),
+    }
 
 
 def trace_model(module: SensorGraph, size: int | None = None) -> torch.export.ExportedProgram:

@@ -70,13 +70,7 @@ class SensorGraph(nn.Module):
         rows, columns = pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size
         valid = ~pixels.isnan() if self.nodata else None
         values = ((pixels - self.means) / self.stds).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
-        if valid is None:
-            patches, masks = patchify(values, self.patch_size), None
-            usable = None
-        else:
-            patches = patchify(torch.where(valid, values, 0.0), self.patch_size)
-            masks = patchify(valid, self.patch_size)
-            usable = masks.flatten(2).any(-1)
+        patches, masks, usable = self._patches(values, valid)
         metres = pixels.new_full((pixels.shape[0],), self.ground_sample_distance * self.patch_size)
         positions = self.backbone.positions
         tokens = self.backbone.patch_embed(patches, masks, self.sensor) + positions(metres)
@@ -93,6 +87,14 @@ class SensorGraph(nn.Module):
         if usable is not None:
             outputs.append(usable.unflatten(1, (rows, columns)))
         return tuple(outputs)
+
+    def _patches(self, values: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return the patches, which of their pixels are valid, and which patches hold one; None: all."""
+        if valid is None:
+            return patchify(values, self.patch_size), None, None
+        patches = patchify(torch.where(valid, values, 0.0), self.patch_size)
+        masks = patchify(valid, self.patch_size)
+        return patches, masks, masks.flatten(2).any(-1)
 
     def _encode(self, tokens: Tensor, usable: Tensor | None, coordinates: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As ``Encoder.forward``, whose mask depends on whether the values at hand need one: a graph always has it."""

@@ -17,6 +17,8 @@ EO_EXTENSION = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
 UNITS = {"reflectance": "1", "radiance": "W m-2 sr-1 um-1", "db": "dB", "kelvin": "K", "metre": "m"}
 """How STAC writes our units; the others are what a file stores."""
 MEDIA_TYPES = {"onnx": "application/onnx", "pt2": "application/zip; application=pytorch"}
+FRAMEWORKS = {"onnx": "ONNX", "pt2": "PyTorch"}
+ARTIFACT_TYPES = {"onnx": "ONNX", "pt2": "torch.export.save"}
 GLOBAL_EXTENT = {"type": "Polygon", "coordinates": [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]}
 DESCRIPTIONS = {
     "embedding": "mean of the last output over patches",
@@ -51,31 +53,22 @@ def build_stac_item(
     from pystac.extensions.mlm import (
         AssetGeneralMLMExtension,
         Hyperparameters,
-        InputStructure,
         MLMExtension,
-        ModelInput,
     )
-    from pystac.extensions.raster import DataType
 
-    sensor, side = module.sensor, -1 if size is None else size
+    sensor = module.sensor
     when = created or datetime.now(UTC)
     item = pystac.Item(
         path.stem, GLOBAL_EXTENT, [-180.0, -90.0, 180.0, 90.0], when, {"description": _summary(module, name)}
     )
     extension = MLMExtension.ext(item, add_if_missing=True)
-    entry = ModelInput.create(
-        "pixels",
-        [band.name for band in sensor.bands],
-        InputStructure.create([-1, len(sensor), side, side], ["batch", "bands", "height", "width"], DataType.FLOAT32),
-        description=_feeding(module, size),
-    )
     extension.apply(
         name=name,
         architecture=f"ViT, width {module.backbone.config.width}, depth {module.backbone.config.depth}",
         tasks=_tasks(),
-        input=[entry],
+        input=[_input(module, size)],
         output=[_output(output, shape) for output, shape in outputs.items()],
-        framework="ONNX" if format == "onnx" else "PyTorch",
+        framework=FRAMEWORKS[format],
         framework_version=torch.__version__.split("+")[0],
         total_parameters=sum(parameter.numel() for parameter in module.backbone.parameters()),
         pretrained=True,
@@ -90,8 +83,7 @@ def build_stac_item(
     asset = pystac.Asset(path.name, title=name, media_type=MEDIA_TYPES[format], roles=["mlm:model"])
     asset.extra_fields["bands"] = [_band(band, module.ground_sample_distance) for band in sensor.bands]
     item.add_asset("model", asset)
-    kind = "ONNX" if format == "onnx" else "torch.export.save"
-    AssetGeneralMLMExtension.ext(asset).apply(artifact_type=kind)
+    AssetGeneralMLMExtension.ext(asset).apply(artifact_type=ARTIFACT_TYPES[format])
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
@@ -110,6 +102,20 @@ def _tasks() -> list[Any]:
     from pystac.extensions.mlm import TaskType
 
     return [TaskType.SIMILARITY_SEARCH]
+
+
+def _input(module: SensorGraph, size: int | None) -> Any:
+    from pystac.extensions.mlm import InputStructure, ModelInput
+    from pystac.extensions.raster import DataType
+
+    bands, side = module.sensor.bands, -1 if size is None else size
+    shape = [-1, len(bands), side, side]
+    return ModelInput.create(
+        "pixels",
+        [band.name for band in bands],
+        InputStructure.create(shape, ["batch", "bands", "height", "width"], DataType.FLOAT32),
+        description=_feeding(module, size),
+    )
 
 
 def _output(name: str, shape: list[int]) -> Any:

@@ -157,9 +157,7 @@ class Classifier(nn.Module):
             raise ConfigError(f"output_fmt {output_fmt!r} is not supported; use NCHW")
         features = self.features.encode(images)
         maps = features.level_maps()
-        if indices is None:
-            indices = range(len(maps))
-        chosen = maps[-indices:] if isinstance(indices, int) else [maps[index] for index in indices]
+        chosen = _select_levels(maps, indices)
         return chosen if intermediates_only else (features.tokens, chosen)
 
     def get_classifier(self) -> nn.Module:
@@ -231,3 +229,10 @@ def _check_channels(features: SensorModule, in_chans: int | None) -> None:
             f"{in_chans} channels were asked for, but the model was registered for the {len(features.sensor)} bands of "
             f"{features.sensor.name}; register it with sensor.select([...]) of your dataset's bands"
         )
+
+
+def _select_levels(maps: list[Tensor], indices: int | Sequence[int] | None) -> list[Tensor]:
+    """Return the levels of these numbers, so many of the last, or all."""
+    if indices is None:
+        return maps
+    return maps[-indices:] if isinstance(indices, int) else [maps[index] for index in indices]

@@ -6,8 +6,8 @@ with their steps. They do not say what the channels are or how they are stored: 
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -34,14 +34,18 @@ def to_sample(observation: Observation, label: Label | None = None, ignore_index
     sample |= _located(observation)
     if label is None:
         return sample
-    values = torch.as_tensor(np.asarray(label))
-    if values.ndim == 2 and values.shape[1] == 5 and values.shape != observation.shape:
-        return sample | {"bbox_xyxy": values[:, :4].float(), "label": values[:, 4].long()}
-    if values.ndim == 2:
-        if not values.is_floating_point():
-            values = torch.where(values == IGNORE_INDEX, ignore_index, values.long())
-        return sample | {"mask": values}
-    return sample | {"label": values.long()}
+    return sample | _labels(torch.as_tensor(np.asarray(label)), observation.shape, ignore_index)
+
+
+def _labels(values: Tensor, shape: tuple[int, int], ignore_index: int) -> dict[str, Tensor]:
+    """Return the entries of a sample for the label of an image of ``shape`` (rows, columns)."""
+    if values.ndim != 2:
+        return {"label": values.long()}
+    if values.shape[1] == 5 and values.shape != shape:
+        return {"bbox_xyxy": values[:, :4].float(), "label": values[:, 4].long()}
+    if not values.is_floating_point():
+        values = torch.where(values == IGNORE_INDEX, ignore_index, values.long())
+    return {"mask": values}
 
 
 def from_sample(
@@ -106,18 +110,21 @@ def label_of(sample: Mapping[str, Any], ignore_index: int | None = None) -> Labe
         boxes = torch.cat([sample["bbox_xyxy"].float(), sample["label"].float().unsqueeze(1)], dim=1)
         return boxes.numpy()
     if "mask" in sample:
-        mask: Tensor = sample["mask"].squeeze()
-        if mask.is_floating_point():
-            return mask.float().numpy()
-        return (
-            torch.where(mask == ignore_index, IGNORE_INDEX, mask.long()).numpy()
-            if ignore_index is not None
-            else (mask.long().numpy())
-        )
+        return _mask_label(sample["mask"].squeeze(), ignore_index)
     if "label" not in sample:
         return None
     label = torch.as_tensor(sample["label"])
     return int(label) if label.ndim == 0 else label.bool().numpy()
+
+
+def _mask_label(mask: Tensor, ignore_index: int | None) -> np.ndarray:
+    """Return (rows, columns) numbers or classes, `IGNORE_INDEX` where there is none."""
+    if mask.is_floating_point():
+        return mask.float().numpy()
+    classes = mask.long()
+    if ignore_index is not None:
+        classes = torch.where(mask == ignore_index, IGNORE_INDEX, classes)
+    return classes.numpy()
 
 
 def _located(observation: Observation) -> dict[str, Any]:
@@ -139,15 +146,24 @@ def _located(observation: Observation) -> dict[str, Any]:
 def _location(sample: Mapping[str, Any]) -> tuple[GeoTransform | None, float | None, int | None]:
     """Geotransform, metres per pixel and time, each where the sample tells."""
     bounds = sample.get("bounds")
-    if not isinstance(bounds, tuple | list) or len(bounds) != 3 or not all(isinstance(b, slice) for b in bounds):
+    if not _are_bounds(bounds):
         return None, None, None
     x, y, time = bounds
     rows, columns = sample["image"].shape[-2:]
     width, height = (x.stop - x.start) / columns, (y.stop - y.start) / rows
     crs = sample.get("crs")
     place = GeoTransform(None if crs is None else crs.to_wkt(), (width, 0.0, x.start, 0.0, -height, y.stop))
-    in_metres = crs is not None and crs.is_projected and crs.axis_info[0].unit_name in ("metre", "meter")
-    return place, math.sqrt(width * height) if in_metres else None, _nanoseconds(time.start)
+    return place, math.sqrt(width * height) if _is_in_metres(crs) else None, _nanoseconds(time.start)
+
+
+def _are_bounds(bounds: Any) -> TypeGuard[Sequence[slice]]:
+    """Say whether a sample's bounds are three slices: x, y and time."""
+    return isinstance(bounds, tuple | list) and len(bounds) == 3 and all(isinstance(b, slice) for b in bounds)
+
+
+def _is_in_metres(crs: Any) -> bool:
+    """Say whether a reference system, if there is one, counts in metres."""
+    return crs is not None and crs.is_projected and crs.axis_info[0].unit_name in ("metre", "meter")
 
 
 def _nanoseconds(start: Any) -> int | None:

@@ -61,17 +61,9 @@ class SkyweaveBench(BenchModel):
         normalization: str | None = None,
         **_: Any,
     ) -> None:
-        chosen = normalization or ("bandspec_zscore" if unit is None else "identity")
-        if (unit is None) == (str(chosen) == "identity"):
-            raise ConfigError(
-                f"normalization {chosen!s} does not go with unit {unit!r}: the model normalises stored values itself "
-                "(identity, with a unit), or torchgeo-bench does (any other, without a unit)"
-            )
-        super().__init__(bands=bands, normalization=chosen)
+        super().__init__(bands=bands, normalization=_choose_normalization(normalization, unit))
         encoder = load_encoder(weights) if isinstance(weights, str | Path) else weights
-        families: dict[str, list[int]] = defaultdict(list)
-        for channel, band in enumerate(bands):
-            families[band.sensor].append(channel)
+        families = _channels_by_family(bands)
         self.channels = list(families.values())
         self.parts = nn.ModuleList(
             SensorModule(
@@ -94,8 +86,27 @@ class SkyweaveBench(BenchModel):
         return torch.stack([one.pooled for one in features]).mean(0)
 
 
-def _sensor(family: str, specs: Sequence[BandSpec], standardised: bool) -> Sensor:
-    """The dataset's bands as a sensor; a band unknown to the catalogue is described by its wavelength."""
+def _choose_normalization(declared: str | None, unit: str | None) -> str:
+    """Return who normalises; refuse what does not go with the unit."""
+    chosen = declared or ("bandspec_zscore" if unit is None else "identity")
+    if (unit is None) == (str(chosen) == "identity"):
+        raise ConfigError(
+            f"normalization {chosen!s} does not go with unit {unit!r}: the model normalises stored values itself "
+            "(identity, with a unit), or torchgeo-bench does (any other, without a unit)"
+        )
+    return chosen
+
+
+def _channels_by_family(bands: Sequence[BandSpec]) -> dict[str, list[int]]:
+    """Return the channels of each family of sensors, in the order of their first bands."""
+    families: dict[str, list[int]] = defaultdict(list)
+    for channel, band in enumerate(bands):
+        families[band.sensor].append(channel)
+    return families
+
+
+def _match_catalogue(family: str, specs: Sequence[BandSpec]) -> tuple[Sensor | None, list[Band | None]]:
+    """Return the catalogue's sensor that knows the most of the bands, and these; None where there is none."""
     best: list[Band | None] = [None] * len(specs)
     base = None
     for name in SENSORS.get(family, ()):
@@ -103,6 +114,12 @@ def _sensor(family: str, specs: Sequence[BandSpec], standardised: bool) -> Senso
         matches = [_find(candidate, spec) for spec in specs]
         if base is None or matches.count(None) < best.count(None):
             base, best = candidate, matches
+    return base, best
+
+
+def _sensor(family: str, specs: Sequence[BandSpec], standardised: bool) -> Sensor:
+    """The dataset's bands as a sensor; a band unknown to the catalogue is described by its wavelength."""
+    base, best = _match_catalogue(family, specs)
     bands = tuple(band or _described(spec) for band, spec in zip(best, specs, strict=True))
     if base is None:
         base = Sensor(family, family, bands, 10.0)

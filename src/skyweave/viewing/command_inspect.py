@@ -95,25 +95,25 @@ def _as_json(report: "RasterReport", matches: "list[SensorMatch]", advice: list[
         band["empty"] = band["minimum"] is None
         if band["nodata"] is not None and not math.isfinite(band["nodata"]):
             band["nodata"] = str(band["nodata"])  # JSON has no NaN
-    content["sensors"] = [
-        {
-            "sensor": match.sensor.name,
-            "fits": match.fits,
-            "verdict": match.verdict,
-            "reason": match.reason,
-            "bands": {name: channel + 1 for name, channel in match.match.matched.items()},
-            "missing": match.match.missing,
-            "units": list(match.units),
-        }
-        for match in matches
-    ]
+    content["sensors"] = [_match_as_json(match) for match in matches]
     content["hints"] = advice
     return content
 
 
+def _match_as_json(match: "SensorMatch") -> dict[str, Any]:
+    return {
+        "sensor": match.sensor.name,
+        "fits": match.fits,
+        "verdict": match.verdict,
+        "reason": match.reason,
+        "bands": {name: channel + 1 for name, channel in match.match.matched.items()},
+        "missing": match.match.missing,
+        "units": list(match.units),
+    }
+
+
 def _print(report: "RasterReport", matches: "list[SensorMatch]", advice: list[str], everything: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console()
@@ -123,16 +123,23 @@ def _print(report: "RasterReport", matches: "list[SensorMatch]", advice: list[st
     if len(shown) < len(report.bands):
         console.print(f"... {len(report.bands) - len(shown)} more bands (--all shows them)")
     console.print("\nSensors", style="bold")
+    console.print(_sensor_table(matches))
+    if advice:
+        console.print("\nHints", style="bold")
+        for hint in advice:
+            console.print(Text(f"- {hint}"))
+
+
+def _sensor_table(matches: "list[SensorMatch]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, show_header=False)
     for match in matches:
         mark, style = _MARKS[match.verdict]
         units = f"unit: {' or '.join(match.units)}" if match.units else ""
         table.add_row(Text(mark, style=style), Text(match.sensor.name, style=style), Text(match.reason), Text(units))
-    console.print(table)
-    if advice:
-        console.print("\nHints", style="bold")
-        for hint in advice:
-            console.print(Text(f"- {hint}"))
+    return table
 
 
 def _print_head(console: "Console", report: "RasterReport") -> None:
@@ -157,17 +164,27 @@ def _band_table(bands: "list[BandReport]") -> "Table":
     for heading in ("#", "name", "nm", "type", "nodata", "share", "min", "mean", "max"):
         table.add_column(heading, justify="left" if heading in ("name", "type") else "right")
     for band in bands:
-        source = f" ({band.name_from})" if band.name_from in ("file name", "colour") else ""
         table.add_row(
             str(band.number),
-            Text((band.name or "-") + source),
+            Text(_band_name(band)),
             _number(band.wavelength),
             band.dtype,
             _number(band.nodata),
             f"{band.nodata_share:.1%}",
-            *(["all nodata", "", ""] if band.empty else [_number(v) for v in (band.minimum, band.mean, band.maximum)]),
+            *_statistics(band),
         )
     return table
+
+
+def _band_name(band: "BandReport") -> str:
+    """Return the name, and where it comes from if the file does not say it itself."""
+    source = f" ({band.name_from})" if band.name_from in ("file name", "colour") else ""
+    return (band.name or "-") + source
+
+
+def _statistics(band: "BandReport") -> list[str]:
+    """Return minimum, mean and maximum as text."""
+    return ["all nodata", "", ""] if band.empty else [_number(v) for v in (band.minimum, band.mean, band.maximum)]
 
 
 def _number(value: float | None) -> str:

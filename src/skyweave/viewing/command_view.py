@@ -57,9 +57,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _view_recording(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from skyweave.recordings.nuscenes import load_recording
 
     scene = _scene(list(load_recording(args.path, args.version).scenes), args.scene)
@@ -73,17 +70,25 @@ def _view_recording(args: argparse.Namespace) -> int:
         problems += write_contact_sheet(args.png, scene, shown)
         written.append(f"{args.png}: contact sheet of scene {scene.name}, frames {', '.join(map(str, shown))}")
     if args.output or not args.png:
-        from skyweave.viewing.rerun_file import write_rerun
-
         output = args.output or f"{scene.name}.rrd"
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("writing frames", total=len(numbers))
-            problems += write_rerun(output, scene, numbers, lambda done, _: bar.update(task, completed=done))
+        problems += _write_rerun(output, scene, numbers)
         written.append(f"{output}: scene {scene.name}, {len(numbers)} frames; open it with: rerun {output}")
     for problem in dict.fromkeys(problems):
         print(f"warning: {problem}", file=sys.stderr)
     print("\n".join(written))
     return 0
+
+
+def _write_rerun(output: str, scene: "RecordedScene", numbers: list[int]) -> list[str]:
+    """Write the frames under a progress bar; return what could not be loaded."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from skyweave.viewing.rerun_file import write_rerun
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("writing frames", total=len(numbers))
+        return write_rerun(output, scene, numbers, lambda done, _: bar.update(task, completed=done))
 
 
 def _view_raster(args: argparse.Namespace) -> int:
@@ -116,8 +121,12 @@ def _scene(scenes: "list[RecordedScene]", name: str | None) -> "RecordedScene":
     for scene in scenes:
         if scene.name == name:
             return scene
-    known = ", ".join(scene.name for scene in scenes[:10])
-    raise DataError(f"there is no scene {name!r}; there is {known}{', ...' if len(scenes) > 10 else ''}")
+    raise DataError(f"there is no scene {name!r}; there is {_list_names(scenes)}")
+
+
+def _list_names(scenes: "list[RecordedScene]") -> str:
+    """Return the names of the first scenes."""
+    return ", ".join(scene.name for scene in scenes[:10]) + (", ..." if len(scenes) > 10 else "")
 
 
 def _spread_evenly(count: int) -> list[int]:
@@ -126,17 +135,22 @@ def _spread_evenly(count: int) -> list[int]:
     return sorted({round(i * (count - 1) / last) for i in range(CONTACT_SHEET_FRAMES)})
 
 
-def _numbers(text: str | None, count: int) -> list[int]:
-    """Return the frame numbers of ``A:B``, which counts as a Python slice."""
-    if text is None:
-        return list(range(count))
+def _parse_range(text: str) -> slice:
+    """Return ``A:B``, or ``A`` for one frame, as a slice."""
     try:
         start, separator, stop = text.partition(":")
         first = int(start) if start else None
         last = (int(stop) if stop else None) if separator else int(start) + 1
     except ValueError:
         raise ConfigError(f"--frames {text!r} is no range; write A:B, from A to before B") from None
-    numbers = list(range(count))[first:last]
+    return slice(first, last)
+
+
+def _numbers(text: str | None, count: int) -> list[int]:
+    """Return the frame numbers of ``A:B``, which counts as a Python slice."""
+    if text is None:
+        return list(range(count))
+    numbers = list(range(count))[_parse_range(text)]
     if not numbers:
         raise ConfigError(f"--frames {text} holds none of the {count} frames")
     return numbers

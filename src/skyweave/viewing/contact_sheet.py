@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.outlines import camera_footprint, name_colour, project_box_edges
 from skyweave.core.images.true_color import true_color_image
@@ -121,6 +122,15 @@ def _title(scene: RecordedScene, number: int) -> str:
     return f"{scene.name}  frame {number}  {time} UTC  {count} objects annotated"
 
 
+def _draw_boxes(
+    drawing: ImageDraw.ImageDraw, geometry: CameraGeometry, objects: Annotations, scale: tuple[float, float]
+) -> None:
+    """Draw the edges of the boxes, scaled (columns, rows) from the camera's pixels."""
+    for outline, category in zip(project_box_edges(geometry, objects.boxes), objects.categories, strict=True):
+        for start, end in outline * scale:
+            drawing.line([tuple(start), tuple(end)], fill=name_colour(category), width=1)
+
+
 def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: int) -> Image.Image:
     geometry = frame.captures[name].geometry
     camera = geometry.camera
@@ -133,9 +143,7 @@ def _thumbnail(frame: Frame, name: str, observation: Observation | None, width: 
         image = Image.fromarray(true_color_image(observation)).resize((width, height), Image.Resampling.BILINEAR)
     drawing = ImageDraw.Draw(image)
     if (objects := frame.annotations) is not None and len(objects.boxes):
-        for outline, category in zip(project_box_edges(geometry, objects.boxes), objects.categories, strict=True):
-            for start, end in outline * (scale, height / camera.rows):
-                drawing.line([tuple(start), tuple(end)], fill=name_colour(category), width=1)
+        _draw_boxes(drawing, geometry, objects, (scale, height / camera.rows))
     drawing.rectangle([0, 0, drawing.textlength(name) + 6, 12], fill=BACKGROUND)
     drawing.text((3, 1), name, fill=name_colour(frame.captures[name].platform))
     return image

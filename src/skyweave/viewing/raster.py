@@ -42,11 +42,16 @@ def render_raster(path: str | Path) -> np.ndarray:
     return stretch_to_uint8(np.where(valid, values, 0.0), valid, eight_bit, min_range=1e-12)
 
 
+def _nearest(known: list[tuple[float, int]], target: float) -> tuple[float, int]:
+    """Return how many nanometres the nearest of (wavelength, channel) is off, and its channel."""
+    return min((abs(wavelength - target), channel) for wavelength, channel in known)
+
+
 def _bands(wavelengths: tuple[float | None, ...]) -> list[int]:
     """Return the channels nearest to red, green and blue, else the first three, else the first."""
     known = [(wavelength, channel) for channel, wavelength in enumerate(wavelengths) if wavelength]
     if known:
-        nearest = [min((abs(w - target), channel) for w, channel in known) for target in RGB_WAVELENGTHS_NM]
+        nearest = [_nearest(known, target) for target in RGB_WAVELENGTHS_NM]
         if max(nearest)[0] <= MAX_WAVELENGTH_OFFSET_NM:
             return [channel for _, channel in nearest]
     return [0, 1, 2] if len(wavelengths) >= 3 else [0]

@@ -70,6 +70,12 @@ def _print(path: str, version: str, layout: str, scenes: int, summary: "Recordin
     _print_cameras(console, summary, limit)
     _print_scenes(console, summary, limit)
     _print_objects(console, summary)
+    _print_notes(console, summary)
+
+
+def _print_notes(console: "Console", summary: "RecordingSummary") -> None:
+    from rich.text import Text
+
     if summary.notes:
         console.print("\nNotes", style="bold")
         for note in summary.notes:

@@ -59,20 +59,27 @@ def write_rerun(
         )
         stream.log("scene", rr.TextDocument(text), static=True)
         for done, number in enumerate(numbers):
-            frame = scene.frames[number]
-            stream.set_time("frame", sequence=number)
-            stream.set_time("time", timestamp=np.datetime64(frame.time, "ns"))
-            images = load_captures(frame, number, sorted(frame.captures), problems)
-            for name in sorted(frame.captures):
-                _log_camera(stream, frame.captures[name], images.get(name), scene, origin)
-            if frame.annotations is not None:
-                _log_objects(stream, frame.annotations, origin)
-            _log_map(stream, frame, scene.ground, images, scene.crs, origin)
+            _log_frame(stream, scene, number, origin, problems)
             if progress:
                 progress(done + 1, len(numbers))
         stream.flush()
         stream.disconnect()
     return problems
+
+
+def _log_frame(
+    stream: rr.RecordingStream, scene: RecordedScene, number: int, origin: np.ndarray, problems: list[str]
+) -> None:
+    """Log cameras, objects and map of a frame; what could not be loaded is added to ``problems``."""
+    frame = scene.frames[number]
+    stream.set_time("frame", sequence=number)
+    stream.set_time("time", timestamp=np.datetime64(frame.time, "ns"))
+    images = load_captures(frame, number, sorted(frame.captures), problems)
+    for name in sorted(frame.captures):
+        _log_camera(stream, frame.captures[name], images.get(name), scene, origin)
+    if frame.annotations is not None:
+        _log_objects(stream, frame.annotations, origin)
+    _log_map(stream, frame, scene.ground, images, scene.crs, origin)
 
 
 def write_rerun_image(path: str | Path, image: np.ndarray, name: str) -> None:

@@ -228,10 +228,8 @@ class _Stages:
         return FeatureBatches(train, network, batch, device), FeatureBatches(validation, network, batch, device)
 
 
-def _read_parts(
-    data: LabelledData, fraction: float, seed: int, cache_gib: float, missing_classes: MissingClasses
-) -> tuple[tuple[SampleCache, SampleCache, SampleCache], list[str]]:
-    """Return the three parts, checked, and notes."""
+def _check_parts(data: LabelledData, fraction: float) -> None:
+    """Refuse a share that is none, and parts without samples."""
     if not 0 < fraction <= 1:
         raise ConfigError(f"fraction is {fraction}; use a share above 0 and up to 1")
     for name in PARTS:
@@ -240,6 +238,13 @@ def _read_parts(
                 f"{data.task.name}: the {name} part has no sample; check the split and the label files, or give more "
                 "images"
             )
+
+
+def _read_parts(
+    data: LabelledData, fraction: float, seed: int, cache_gib: float, missing_classes: MissingClasses
+) -> tuple[tuple[SampleCache, SampleCache, SampleCache], list[str]]:
+    """Return the three parts, checked, and notes."""
+    _check_parts(data, fraction)
     task = data.task
     train, validation, test = (SampleCache(part, task, cache_gib) for part in (data.train, data.validation, data.test))
     notes = []

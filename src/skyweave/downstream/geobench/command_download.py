@@ -35,17 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from skyweave.downstream.geobench.download import download
-    from skyweave.downstream.geobench.tasks import get_task, list_tasks
 
     if args.task == ["list"]:
         return _list(args.json)
-    if bool(args.task) == args.all:
-        raise DataError("say which to fetch: --task NAME (may be repeated), or --all; `--task list` lists them")
-    if args.output is None:
-        raise DataError("say where to: -o FOLDER")
-    chosen = list(list_tasks()) if args.all else [get_task(name).name for name in args.task]
-    if len(chosen) > 1 and (args.url or args.sha256):
-        raise DataError("--url and --sha256 are of one archive: give one --task with them")
+    chosen = _choose_tasks(args)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     done = {}
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
@@ -69,6 +62,20 @@ def run(args: argparse.Namespace) -> int:
         json.dump({"tasks": done}, sys.stdout, indent=1)
         print()
     return 0
+
+
+def _choose_tasks(args: argparse.Namespace) -> list[str]:
+    """Return the tasks to fetch; refuse options that do not go together."""
+    from skyweave.downstream.geobench.tasks import get_task, list_tasks
+
+    if bool(args.task) == args.all:
+        raise DataError("say which to fetch: --task NAME (may be repeated), or --all; `--task list` lists them")
+    if args.output is None:
+        raise DataError("say where to: -o FOLDER")
+    chosen = list(list_tasks()) if args.all else [get_task(name).name for name in args.task]
+    if len(chosen) > 1 and (args.url or args.sha256):
+        raise DataError("--url and --sha256 are of one archive: give one --task with them")
+    return chosen
 
 
 def _list(as_json: bool) -> int:

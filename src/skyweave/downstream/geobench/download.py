@@ -26,6 +26,8 @@ Progress = Callable[[str, int, int], None]
 """Called with what is going on (``fetching``, ``checking``, ``unpacking``), how many bytes are done, of how many."""
 MAX_STALLED_ATTEMPTS = 6
 """Tries without a single new byte before giving up."""
+TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
+"""HTTP statuses after which another try may succeed."""
 CHUNK_BYTES = 2**20
 UNPACKED = (".hdf5", ".json", ".pkl", ".csv")
 
@@ -75,9 +77,7 @@ def download(
     source = url or URL.format(collection=task.collection, name=task.name)
     report = progress or (lambda what, done, total: None)
     if "://" not in source:
-        archive = Path(source)
-        if not archive.is_file():
-            raise FileNotFoundError(f"{source} is no address (https://...) and no file on this machine")
+        archive = _local_archive(source)
         _check_sum(archive, sha256, report, remove=False)
         _unpack(archive, place, task, report, remove=False)
         return place
@@ -91,6 +91,13 @@ def download(
     else:
         archive.unlink()
     return place
+
+
+def _local_archive(source: str) -> Path:
+    """Return the path of an archive on this machine; it is there."""
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"{source} is no address (https://...) and no file on this machine")
+    return Path(source)
 
 
 def _is_whole(place: Path, task: GeobenchTask) -> bool:
@@ -107,15 +114,20 @@ def _fetch(url: str, path: Path, report: Progress, pause: float) -> str | None:
         raise DataError(f"{url}: only http and https are fetched")
     failures = 0
     while True:
-        before = path.stat().st_size if path.exists() else 0
+        before = _size(path)
         try:
             return _fetch_once(url, path, report)
         except _BrokenOff as error:
-            now = path.stat().st_size if path.exists() else 0
+            now = _size(path)
             failures = 0 if now > before else failures + 1
             if failures >= MAX_STALLED_ATTEMPTS:
                 raise OSError(f"{url}: {error}; {now} bytes are kept, try again later") from error
         time.sleep(pause * 2**failures)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 class _BrokenOff(Exception):
@@ -125,7 +137,7 @@ class _BrokenOff(Exception):
 def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
     """One request for what is missing. What came before a break is kept."""
     known = _known(path, url)
-    have = path.stat().st_size if path.exists() and known else 0
+    have = _size(path) if known else 0
     headers = {"User-Agent": "skyweave", "Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": known["etag"]}
@@ -139,7 +151,7 @@ def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
             return known.get("sha256")  # it was whole already
         if error.code == 416:
             path.unlink(missing_ok=True)  # more than the server has: begin anew
-        elif error.code not in (408, 429, 500, 502, 503, 504):
+        elif error.code not in TRANSIENT_STATUSES:
             raise OSError(f"{url}: the server answers {error.code} {error.reason}") from error
         raise _BrokenOff(f"the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
@@ -153,15 +165,21 @@ def _fetch_once(url: str, path: Path, report: Progress) -> str | None:
         state = {"url": url, "etag": response.headers.get("ETag"), "total": total, "sha256": sha256}
         with write_aside(_state(path)) as aside:
             aside.write_text(json.dumps(state))
-        with path.open("r+b" if have else "wb") as stream:
-            stream.seek(have)
-            for piece in _pieces(response):
-                stream.write(piece)
-                have += len(piece)
-                report("fetching", have, total or have)
+        have = _append(response, path, have, total, report)
     if total is not None and have != total:
         raise _BrokenOff(f"it breaks off after {have} of {total} bytes")
     return sha256
+
+
+def _append(response: http.client.HTTPResponse, path: Path, have: int, total: int | None, report: Progress) -> int:
+    """Write what comes behind the first ``have`` bytes of the file; return how many bytes it has then."""
+    with path.open("r+b" if have else "wb") as stream:
+        stream.seek(have)
+        for piece in _pieces(response):
+            stream.write(piece)
+            have += len(piece)
+            report("fetching", have, total or have)
+    return have
 
 
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -265,16 +283,18 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, report: Progress, re
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _members(content: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-    """The files beside the partitions. Folders in their names are dropped: nothing is written anywhere else."""
-    roots = {
-        PurePosixPath(member.filename).parent
-        for member in content.infolist()
-        if PurePosixPath(member.filename).name == "default_partition.json"
-    }
+def _root(content: zipfile.ZipFile) -> PurePosixPath:
+    """Return the folder of the archive that holds the partitions; there is one."""
+    paths = [PurePosixPath(member.filename) for member in content.infolist()]
+    roots = {path.parent for path in paths if path.name == "default_partition.json"}
     if len(roots) != 1:
         raise DataError(f"{len(roots)} folders with a default_partition.json in it")
-    (root,) = roots
+    return roots.pop()
+
+
+def _members(content: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
+    """The files beside the partitions. Folders in their names are dropped: nothing is written anywhere else."""
+    root = _root(content)
     members = []
     for member in content.infolist():
         path = PurePosixPath(member.filename)

@@ -187,12 +187,14 @@ def _measured(samples: GeobenchSamples) -> tuple[Sensor, ...]:
         for total, observation in zip(sums, observations, strict=True):
             pixels, valid = observation.pixels.astype(np.float64), observation.valid
             total += [valid.sum((1, 2)), (pixels * valid).sum((1, 2)), (pixels**2 * valid).sum((1, 2))]
-    normalised: list[Sensor] = []
-    for (count, first, second), sensor in zip(sums, sensors, strict=True):
-        mean = first / np.maximum(count, 1)
-        std = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
-        known = (count > 0) & (std > 0)
-        means, stds = np.where(known, mean, sensor.means), np.where(known, std, sensor.stds)
-        renamed = replace(sensor, name=f"{sensor.name} of {samples.task.name}")
-        normalised.append(renamed.with_statistics(means.tolist(), stds.tolist()))
-    return tuple(normalised)
+    renamed = [replace(sensor, name=f"{sensor.name} of {samples.task.name}") for sensor in sensors]
+    return tuple(_with_measured(sensor, *total) for sensor, total in zip(renamed, sums, strict=True))
+
+
+def _with_measured(sensor: Sensor, count: np.ndarray, first: np.ndarray, second: np.ndarray) -> Sensor:
+    """Return the sensor with statistics from (bands,) counts, sums and sums of squares, where these give any."""
+    mean = first / np.maximum(count, 1)
+    std = np.sqrt(np.maximum(second / np.maximum(count, 1) - mean**2, 0))
+    known = (count > 0) & (std > 0)
+    means, stds = np.where(known, mean, sensor.means), np.where(known, std, sensor.stds)
+    return sensor.with_statistics(means.tolist(), stds.tolist())

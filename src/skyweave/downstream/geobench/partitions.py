@@ -37,9 +37,7 @@ def read_partition(place: Path, task: GeobenchTask, fraction: float) -> tuple[Pa
         path = place / f"{candidate}_partition.json"
         if path.is_file():
             partition = _splits(path)
-            known = [name for split in SPLITS for name in partition[split]]
-            twice = len(known) - len(set(known))
-            return partition, [f"{path.name} names {twice} samples twice, perhaps to train and to test"] * bool(twice)
+            return partition, _repetition_notes(partition, path)
     there = ", ".join(sorted(path.name for path in place.glob("*_partition.json"))) or "none"
     raise FileNotFoundError(
         f"{place} has no partition {candidates[0]}_partition.json (it has {there}); download the task again"
@@ -72,6 +70,12 @@ def check_specification(place: Path, task: GeobenchTask) -> None:
         )
 
 
+def _missing_note(partition: Partition, missing: list[str]) -> str:
+    """Return how many samples have no file, and the first of them."""
+    total = sum(len(partition[split]) for split in SPLITS)
+    return f"{len(missing)} of {total} samples have no file ({', '.join(missing[:3])}{', ...' * (len(missing) > 3)})"
+
+
 def available_samples(
     partition: Partition, place: Path, task: GeobenchTask, partial: bool
 ) -> tuple[Partition, list[str]]:
@@ -90,8 +94,7 @@ def available_samples(
     missing = [name for split in SPLITS for name in partition[split] if name not in there]
     if not missing:
         return partition, []
-    total = sum(len(partition[split]) for split in SPLITS)
-    what = f"{len(missing)} of {total} samples have no file ({', '.join(missing[:3])}{', ...' * (len(missing) > 3)})"
+    what = _missing_note(partition, missing)
     kept = {split: tuple(name for name in partition[split] if name in there) for split in SPLITS}
     if not partial:
         raise FileNotFoundError(
@@ -149,12 +152,24 @@ def _splits(path: Path) -> Partition:
     return {split: _sample_names(content[split], split, path) for split in SPLITS}
 
 
+def _repetition_notes(partition: Partition, path: Path) -> list[str]:
+    """Return a note of samples that a partition names twice."""
+    known = [name for split in SPLITS for name in partition[split]]
+    twice = len(known) - len(set(known))
+    return [f"{path.name} names {twice} samples twice, perhaps to train and to test"] * bool(twice)
+
+
+def _leads_out(name: str) -> bool:
+    """Say whether a file of this name could lie outside the folder."""
+    return any(part in name for part in ("/", "\\", "\0")) or name.startswith("..")
+
+
 def _sample_names(names: Any, split: str, path: Path) -> tuple[str, ...]:
     """Return the names of a split's samples, if they are names of files in its folder."""
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise DataError(f"{path}: {split} is no list of names; download the task again")
     for name in names:
-        if any(part in name for part in ("/", "\\", "\0")) or name.startswith(".."):
+        if _leads_out(name):
             raise DataError(f"{path}: the sample name {name!r} leads out of the folder; refused")
     if not names:
         raise DataError(f"{path}: {split} names no samples; download the task again")

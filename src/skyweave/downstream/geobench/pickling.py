@@ -3,6 +3,7 @@
 import datetime
 import pickle
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,32 +48,32 @@ def stored_date(day: datetime.date) -> PickledObject:
 
 
 def _item(value: Any) -> bytes:
-    if value is None:
-        return pickle.NONE
-    if isinstance(value, bool):
-        return pickle.NEWTRUE if value else pickle.NEWFALSE
-    if isinstance(value, int):
-        if -(2**31) <= value < 2**31:
-            return pickle.BININT + struct.pack("<i", value)
-        number = pickle.encode_long(value)
-        return pickle.LONG4 + struct.pack("<i", len(number)) + number
-    if isinstance(value, float):
-        return pickle.BINFLOAT + struct.pack(">d", value)
-    if isinstance(value, str):
-        text = value.encode("utf-8", "surrogatepass")
-        return pickle.BINUNICODE + struct.pack("<I", len(text)) + text
-    if isinstance(value, bytes):
-        return pickle.BINBYTES + struct.pack("<I", len(value)) + value
-    if isinstance(value, tuple):
-        return pickle.MARK + b"".join(map(_item, value)) + pickle.TUPLE
-    if isinstance(value, list):
-        return pickle.EMPTY_LIST + pickle.MARK + b"".join(map(_item, value)) + pickle.APPENDS
-    if isinstance(value, dict):
-        pairs = b"".join(_item(key) + _item(item) for key, item in value.items())
-        return pickle.EMPTY_DICT + pickle.MARK + pairs + pickle.SETITEMS
-    if isinstance(value, PickledObject):
-        return _record(value)
+    for kind, write in WRITERS:
+        if isinstance(value, kind):
+            return write(value)
     raise TypeError(f"{type(value).__name__} cannot be written as a pickle here")
+
+
+def _integer(value: int) -> bytes:
+    if -(2**31) <= value < 2**31:
+        return pickle.BININT + struct.pack("<i", value)
+    number = pickle.encode_long(value)
+    return pickle.LONG4 + struct.pack("<i", len(number)) + number
+
+
+def _text(value: str) -> bytes:
+    text = value.encode("utf-8", "surrogatepass")
+    return pickle.BINUNICODE + struct.pack("<I", len(text)) + text
+
+
+def _sequence(value: tuple[Any, ...] | list[Any]) -> bytes:
+    items = pickle.MARK + b"".join(map(_item, value))
+    return items + pickle.TUPLE if isinstance(value, tuple) else pickle.EMPTY_LIST + items + pickle.APPENDS
+
+
+def _mapping(value: dict[Any, Any]) -> bytes:
+    pairs = b"".join(_item(key) + _item(item) for key, item in value.items())
+    return pickle.EMPTY_DICT + pickle.MARK + pairs + pickle.SETITEMS
 
 
 def _record(value: PickledObject) -> bytes:
@@ -81,3 +82,17 @@ def _record(value: PickledObject) -> bytes:
     if value.arguments is not None:
         data += _item(value.arguments) + (pickle.NEWOBJ if name[0].isupper() else pickle.REDUCE)
     return data if value.state is None else data + _item(value.state) + pickle.BUILD
+
+
+WRITERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], bytes]], ...] = (
+    (type(None), lambda value: pickle.NONE),
+    (bool, lambda value: pickle.NEWTRUE if value else pickle.NEWFALSE),  # before int, which it is too
+    (int, _integer),
+    (float, lambda value: pickle.BINFLOAT + struct.pack(">d", value)),
+    (str, _text),
+    (bytes, lambda value: pickle.BINBYTES + struct.pack("<I", len(value)) + value),
+    ((tuple, list), _sequence),
+    (dict, _mapping),
+    (PickledObject, _record),
+)
+"""How each type is written; the first that fits counts."""

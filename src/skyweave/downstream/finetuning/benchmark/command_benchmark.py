@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import nn
 
+    from skyweave.downstream.finetuning.benchmark.config import BenchmarkConfig
     from skyweave.downstream.finetuning.benchmark.table import BenchmarkRow
 
 
@@ -69,34 +70,13 @@ def run(args: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from skyweave.core.config import apply_override, config_from_dict
-    from skyweave.downstream.finetuning.benchmark.config import DEFAULT_METHODS, BenchmarkConfig
     from skyweave.downstream.finetuning.benchmark.run_benchmark import run_benchmark
     from skyweave.downstream.finetuning.benchmark.runs import read_runs
     from skyweave.downstream.finetuning.benchmark.table import summarise_runs
-    from skyweave.downstream.finetuning.config import RecipeConfig
-    from skyweave.downstream.geobench import fabricate, find_tasks
 
-    content: dict[str, Any] = {}
-    for change in args.set:
-        apply_override(content, change)
-    config = BenchmarkConfig(
-        tasks=args.task,
-        methods=args.method or DEFAULT_METHODS,
-        seeds=args.seeds,
-        fractions=args.fraction or [1.0],
-        recipe=config_from_dict(content, RecipeConfig),
-        patch_size=args.patch_size,
-        sensors=args.sensors,
-        statistics=args.statistics,
-        unlabelled=args.unlabelled,
-        partial=args.partial,
-        limit=args.limit,
-    )
+    config = _config(args)
     if args.fabricate:
-        if find_tasks(args.data):
-            raise ConfigError(f"{args.data} has tasks already; give a folder without, or leave --fabricate out")
-        fabricate(args.data, args.task or None)
+        _fabricate(args.data, args.task)
     backbone, weights = _backbone(args.weights, args.device)
     with Console(stderr=True).status("reading") as status:
         runs, failures = run_benchmark(
@@ -110,14 +90,54 @@ def run(args: argparse.Namespace) -> int:
         )
         print()
     else:
-        console = Console(width=None if sys.stdout.isatty() else 100)
-        for task in dict.fromkeys(row.task for row in rows):
-            console.print(make_table([row for row in rows if row.task == task]))
-        console.print(f"{args.output / 'table.md'}", highlight=False)
+        _print_tables(rows, args.output)
     for failure in failures:
         where = f"{failure.task} {failure.method} {failure.fraction:g} seed {failure.seed}"
         print(f"failed: {where}: {failure.reason}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _config(args: argparse.Namespace) -> "BenchmarkConfig":
+    """Return the configuration that the options stand for."""
+    from skyweave.core.config import apply_override, config_from_dict
+    from skyweave.downstream.finetuning.benchmark.config import DEFAULT_METHODS, BenchmarkConfig
+    from skyweave.downstream.finetuning.config import RecipeConfig
+
+    content: dict[str, Any] = {}
+    for change in args.set:
+        apply_override(content, change)
+    return BenchmarkConfig(
+        tasks=args.task,
+        methods=args.method or DEFAULT_METHODS,
+        seeds=args.seeds,
+        fractions=args.fraction or [1.0],
+        recipe=config_from_dict(content, RecipeConfig),
+        patch_size=args.patch_size,
+        sensors=args.sensors,
+        statistics=args.statistics,
+        unlabelled=args.unlabelled,
+        partial=args.partial,
+        limit=args.limit,
+    )
+
+
+def _fabricate(folder: Path, tasks: list[str]) -> None:
+    """Make small tasks in a folder that has none."""
+    from skyweave.downstream.geobench import fabricate, find_tasks
+
+    if find_tasks(folder):
+        raise ConfigError(f"{folder} has tasks already; give a folder without, or leave --fabricate out")
+    fabricate(folder, tasks or None)
+
+
+def _print_tables(rows: "list[BenchmarkRow]", output: Path) -> None:
+    """Print one table a task, and where all runs are."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for task in dict.fromkeys(row.task for row in rows):
+        console.print(make_table([row for row in rows if row.task == task]))
+    console.print(f"{output / 'table.md'}", highlight=False)
 
 
 def make_table(rows: "list[BenchmarkRow]") -> "Table":
@@ -138,21 +158,25 @@ def make_table(rows: "list[BenchmarkRow]") -> "Table":
         table.add_column(name, justify="left" if name == "row" else "right")
     best = {(row.fraction, row.baseline) for row in rows}
     for row in rows:
-        lead = "" if row.lead is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row.lead)
-        table.add_row(
-            f"{row.fraction:.0%}",
-            row.method + " *" * ((row.fraction, row.method) in best),
-            f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})",
-            lead,
-            f"{row.trained / 1000:,.1f}k",
-            f"{row.seconds:.0f}",
-            style="bold" if row.lead is not None else None,
-        )
+        cells = _measured_cells(row, is_best=(row.fraction, row.method) in best)
+        table.add_row(*cells, style="bold" if row.lead is not None else None)
     for other in published_rows():
         if task in other.scores and other.fraction in fractions and rows[0].published:
             name = f"{other.row} ({other.how}{'' if other.read else ', recalled'})"
             table.add_row(f"{other.fraction:.0%}", name, f"{other.scores[task]:.3f}", style="dim")
     return table
+
+
+def _measured_cells(row: "BenchmarkRow", is_best: bool) -> list[str]:
+    """Return the cells of a measured row; the best baseline has a mark."""
+    return [
+        f"{row.fraction:.0%}",
+        row.method + " *" * is_best,
+        f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})",
+        "" if row.lead is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row.lead),
+        f"{row.trained / 1000:,.1f}k",
+        f"{row.seconds:.0f}",
+    ]
 
 
 def _write(output: Path, rows: "list[BenchmarkRow]") -> None:

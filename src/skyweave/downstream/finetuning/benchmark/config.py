@@ -54,5 +54,8 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         if unknown := [method for method in self.methods if method not in METHODS]:
             raise ConfigError(f"there is no method {unknown[0]!r}; use {', '.join(METHODS)}")
+        self._check_counts()
+
+    def _check_counts(self) -> None:
         if not self.methods or self.seeds < 1 or not self.fractions or self.limit < 0:
             raise ConfigError("give one method, one seed and one fraction at least, and a limit of 0 (all) or more")

@@ -63,13 +63,11 @@ def run_benchmark(
         FileNotFoundError: a folder without the tasks.
         ConfigError: a method that needs a backbone.
     """
-    if backbone is None and (needing := [method for method in config.methods if method not in WITHOUT_BACKBONE]):
-        raise ConfigError(f"the method {needing[0]!r} needs a backbone; give --weights, or only baselines")
-    if backbone is not None and not isinstance(backbone, Backbone):
+    if backbone is None:
+        _check_methods(config)
+    elif not isinstance(backbone, Backbone):
         backbone = PatchSizeAdapter(backbone)
-    names = [get_task(name).name for name in config.tasks] or list(find_tasks(folder))
-    if not names:
-        raise FileNotFoundError(f"{folder} has no task of GEO-Bench; run: skyweave download geobench --all -o {folder}")
+    names = _task_names(folder, config)
     runner = _Runner(config, Path(output), backbone, weights, device, log or (lambda line: None))
     results: list[BenchmarkRun | FailedRun] = []
     for name in names:
@@ -79,6 +77,20 @@ def run_benchmark(
                 results += runner.run_seeds(task, method)
     runs = [result for result in results if isinstance(result, BenchmarkRun)]
     return runs, [result for result in results if isinstance(result, FailedRun)]
+
+
+def _check_methods(config: BenchmarkConfig) -> None:
+    """Refuse methods that need a backbone."""
+    if needing := [method for method in config.methods if method not in WITHOUT_BACKBONE]:
+        raise ConfigError(f"the method {needing[0]!r} needs a backbone; give --weights, or only baselines")
+
+
+def _task_names(folder: str | Path, config: BenchmarkConfig) -> list[str]:
+    """Return the tasks to run: those of the configuration, else all of the folder; at least one."""
+    names = [get_task(name).name for name in config.tasks] or list(find_tasks(folder))
+    if not names:
+        raise FileNotFoundError(f"{folder} has no task of GEO-Bench; run: skyweave download geobench --all -o {folder}")
+    return names
 
 
 class _OpenedTask:

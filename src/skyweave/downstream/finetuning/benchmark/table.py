@@ -94,6 +94,11 @@ def summarise_runs(runs: Sequence[BenchmarkRun]) -> list[BenchmarkRow]:
     return rows
 
 
+def _has_published_samples(run: BenchmarkRun) -> bool:
+    """Say whether a run's samples are the published ones."""
+    return not any(note.startswith("not the published samples") or "--limit" in note for note in run.notes)
+
+
 def _row(runs: Sequence[BenchmarkRun], baseline: Sequence[BenchmarkRun] | None) -> BenchmarkRow:
     """Return the row of one method's seeds, and its lead over the seeds of a baseline."""
     first = runs[0]
@@ -115,7 +120,7 @@ def _row(runs: Sequence[BenchmarkRun], baseline: Sequence[BenchmarkRun] | None) 
         seconds=float(np.mean([run.seconds for run in runs])),
         device=first.device,
         samples=tuple(first.samples),
-        published=not any(note.startswith("not the published samples") or "--limit" in note for note in first.notes),
+        published=_has_published_samples(first),
         settings=first.settings,
         weights=first.weights,
     )
@@ -129,16 +134,32 @@ def as_markdown(rows: Sequence[BenchmarkRow]) -> str:
     """
     parts = ["# GEO-Bench\n", TABLE_CAPTION]
     parts += [_task_table([row for row in rows if row.task == task]) for task in dict.fromkeys(r.task for r in rows)]
-    weights = dict.fromkeys(row.weights for row in rows if row.weights)
-    devices = dict.fromkeys(row.device for row in rows)
-    hours = sum(row.seconds * row.seeds for row in rows) / 3600
-    parts.append(
-        f"\nWeights: {', '.join(weights) or 'none'}. Seconds are of one run on {', '.join(devices)}; all "
-        f"{sum(row.seeds for row in rows)} runs took {hours:.1f} hours.\n"
-    )
+    parts.append(_cost_note(rows))
     if len({row.settings for row in rows}) > 1:
         parts.append("Rows were made with different recipes or options: compare them with care.\n")
     return "\n".join(parts)
+
+
+def _cost_note(rows: Sequence[BenchmarkRow]) -> str:
+    """Return which weights and devices the runs used, and how long they took."""
+    weights = dict.fromkeys(row.weights for row in rows if row.weights)
+    devices = dict.fromkeys(row.device for row in rows)
+    hours = sum(row.seconds * row.seeds for row in rows) / 3600
+    return (
+        f"\nWeights: {', '.join(weights) or 'none'}. Seconds are of one run on {', '.join(devices)}; all "
+        f"{sum(row.seeds for row in rows)} runs took {hours:.1f} hours.\n"
+    )
+
+
+def _published_lines(task: str, fractions: set[float]) -> list[str]:
+    """Return the lines of published rows of a task at these fractions."""
+    lines = []
+    for published in published_rows():
+        if task in published.scores and published.fraction in fractions:
+            mark = "" if published.read else " (recalled)"
+            name = f"*{published.row}, {published.how}*{mark}"
+            lines.append(f"| {published.fraction:.0%} | {name} | *{published.scores[task]:.3f}* |" + " |" * 5)
+    return lines
 
 
 def _task_table(rows: Sequence[BenchmarkRow]) -> str:
@@ -150,12 +171,7 @@ def _task_table(rows: Sequence[BenchmarkRow]) -> str:
     ]
     lines.append("| --- " * lines[-1].count(" | ") + "| --- |")
     lines += [_measured_line(row) for row in rows]
-    fractions = {row.fraction for row in rows}
-    for published in published_rows():
-        if task in published.scores and published.fraction in fractions:
-            mark = "" if published.read else " (recalled)"
-            name = f"*{published.row}, {published.how}*{mark}"
-            lines.append(f"| {published.fraction:.0%} | {name} | *{published.scores[task]:.3f}* |" + " |" * 5)
+    lines += _published_lines(task, {row.fraction for row in rows})
     if not rows[0].published:
         counts = " + ".join(map(str, rows[0].samples))
         lines.append(

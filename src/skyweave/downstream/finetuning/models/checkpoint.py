@@ -74,10 +74,7 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
     part = card.parts[CARD_PART]
     task = make_task(part["task"]["kind"], part["task"]["name"], part["task"]["classes"])
     sensors = [sensor_from_dict(content) for content in part["sensors"]]
-    backbone = None
-    if card.architecture:
-        known = [sensor_from_dict(content) for content in card.sensors]
-        backbone = build_backbone(BackboneConfig(**card.architecture), known, seed=0)
+    backbone = _build_backbone(card) if card.architecture else None
     recipe = RecipeConfig(
         MethodConfig("frozen" if backbone is not None else "unet", channels=part["channels"]),
         config_from_dict(part["head"], HeadConfig),
@@ -85,11 +82,22 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
         part["patch_size"],
     )
     model = build_model(task, backbone, sensors, recipe, seed=0, tile=part["tile"])
+    load_strictly(model, _model_state(state), str(path))
+    return model.eval().requires_grad_(False).to(device)
+
+
+def _build_backbone(card: ModelCard) -> Backbone:
+    """Return the backbone that the card describes."""
+    known = [sensor_from_dict(content) for content in card.sensors]
+    return build_backbone(BackboneConfig(**card.architecture), known, seed=0)
+
+
+def _model_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the checkpoint's weights by their names in the model."""
     prefix = f"{CARD_PART}."
     rest = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     backbone_state = {BACKBONE_PREFIX + key: value for key, value in state.items() if not key.startswith(prefix)}
-    load_strictly(model, rest | backbone_state, str(path))
-    return model.eval().requires_grad_(False).to(device)
+    return rest | backbone_state
 
 
 def _description(model: FinetunedModel) -> dict[str, Any]:

@@ -188,8 +188,7 @@ class FinetunedModel(nn.Module):
                 f"({', '.join(sensor.name for sensor in self.sensors)}), got {len(observations)}"
             )
         for observation, sensor in zip(observations, self.sensors, strict=True):
-            bands = ", ".join(band.name for band in observation.sensor.bands)
-            trained_bands = ", ".join(band.name for band in sensor.bands)
+            bands, trained_bands = _list_bands(observation.sensor), _list_bands(sensor)
             if observation.sensor.name != sensor.name or bands != trained_bands:
                 raise ConfigError(
                     f"{observation.source}: {observation.sensor.name} with bands {bands}, but the model was trained on "
@@ -222,3 +221,8 @@ def _blend_weights(length: int) -> Tensor:
     """Return (length,) from almost 0 at the edges to 1 in the middle."""
     centre = torch.arange(length) + 0.5
     return (torch.minimum(centre, length - centre) / (length / 4)).clamp(MIN_BLEND_WEIGHT, 1.0)
+
+
+def _list_bands(sensor: Sensor) -> str:
+    """Return the names of the bands."""
+    return ", ".join(band.name for band in sensor.bands)

@@ -1,5 +1,6 @@
 """Low-rank adaptation: frozen matrices with small trained additions (Hu et al. 2021, arXiv 2106.09685)."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import torch
@@ -61,11 +62,7 @@ def add_low_rank(network: nn.Module, rank: int, alpha: float, targets: Literal["
         ConfigError: the network has no blocks with such layers.
     """
     network.requires_grad_(False)
-    names = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and "blocks." in name and name.rpartition(".")[2] in TARGETS[targets]
-    ]
+    names = _layer_names(network, TARGETS[targets])
     if not names:
         raise ConfigError(
             f"{type(network).__name__} has no blocks with layers named {', '.join(TARGETS[targets])}, so there is "
@@ -89,3 +86,12 @@ def merge_low_rank(network: nn.Module) -> None:
         if isinstance(module, LowRankLinear):
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, module.merged())
+
+
+def _layer_names(network: nn.Module, targets: Collection[str]) -> list[str]:
+    """Return the names of the blocks' linear layers that are called as one of ``targets``."""
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and "blocks." in name and name.rpartition(".")[2] in targets
+    ]

@@ -31,6 +31,11 @@ def copy_backbone(backbone: nn.Module | None, method: MethodConfig, seed: int) -
         return copy.deepcopy(backbone).eval()
     if isinstance(backbone, Backbone):
         return build_backbone(backbone.config, list(backbone.sensors.values()), seed=seed)
+    return _randomised(backbone, seed)
+
+
+def _randomised(backbone: nn.Module, seed: int) -> nn.Module:
+    """Return a copy whose layers have drawn their weights anew."""
     random = copy.deepcopy(backbone)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -101,13 +101,18 @@ class Task(ABC):
         if (cls.num_dates > 1) != (data.second is not None):
             raise ConfigError("`second`, the second date's file with {name}, is needed for change and for nothing else")
         if data.split.kind == "blocks":
-            if data.tiles is None or data.split.block % data.tiles.size:
-                raise ConfigError(
-                    f"split into blocks of {data.split.block} pixels needs `tiles` whose size divides them, is "
-                    f"{data.tiles.size if data.tiles else None}"
-                )
-            if not cls.label_kind.per_pixel:
-                raise ConfigError("blocks are held out of masks only; split images and boxes by groups")
+            cls._check_blocks(data)
+
+    @classmethod
+    def _check_blocks(cls, data: LabelledDataConfig) -> None:
+        """Refuse blocks that tiles do not divide, and labels that blocks cannot be held out of."""
+        if data.tiles is None or data.split.block % data.tiles.size:
+            raise ConfigError(
+                f"split into blocks of {data.split.block} pixels needs `tiles` whose size divides them, is "
+                f"{data.tiles.size if data.tiles else None}"
+            )
+        if not cls.label_kind.per_pixel:
+            raise ConfigError("blocks are held out of masks only; split images and boxes by groups")
 
     @property
     def num_outputs(self) -> int:

@@ -97,8 +97,10 @@ def build(
         sensor: a name from the catalogue, a YAML file, or a sensor.
         pretrained: with the weights; else the same architecture at random, as everywhere in TerraTorch.
         bands: the dataset's bands, in its order, by any of their names (``B04``, ``RED``, TerraTorch's enumerations).
-        unit, ground_sample_distance, patch_size: see `SensorModule`. TerraTorch's data modules must not normalise:
-            ``means`` of 0 and ``stds`` of 1.
+        unit: of the dataset's values, see `SensorModule`. TerraTorch's data modules must not normalise: ``means`` of 0
+            and ``stds`` of 1.
+        ground_sample_distance: metres a pixel; default: the sensor's.
+        patch_size: pixels along a patch's side; default: the weights'.
     """
     chosen = sensor if isinstance(sensor, Sensor) else get_sensor(sensor)
     if bands is not None:

@@ -37,8 +37,10 @@ def register_timm_encoder(
     Args:
         name: a Python identifier; in segmentation-models-pytorch it is ``tu-`` and the name.
         encoder: a shipped name, a ``.safetensors`` file, or a module with the interface of `Backbone`.
-        sensor, unit, ground_sample_distance, patch_size: see `SensorModule`. ``unit`` is how the dataset stores its
-            values; a trainer or data module must not normalise them.
+        sensor: its bands in the dataset's order.
+        unit: how the dataset stores its values, see `SensorModule`; a trainer or data module must not normalise them.
+        ground_sample_distance: metres a pixel; default: the sensor's.
+        patch_size: pixels along a patch's side; default: the weights'.
 
     Raises:
         ValueError: a name that timm cannot hold.

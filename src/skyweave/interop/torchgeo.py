@@ -25,6 +25,7 @@ def to_sample(observation: Observation, label: Label | None = None, ignore_index
     """A TorchGeo sample of an observation: values in the bands' units, NaN where invalid.
 
     Args:
+        observation: of any sensor, with or without a place.
         label: as in `LabelledSample`: a class or (classes,) bool becomes ``label``, (rows, columns) ``mask``,
             (boxes, 5) ``bbox_xyxy`` and ``label``.
         ignore_index: what the mask holds where there is no label.

@@ -55,8 +55,10 @@ def correlate(
     """Best shift between two flattened rasters.
 
     Args:
-        a, b: (rows, columns) of equal shape, 0 where unknown.
-        known_a, known_b: (rows, columns) bool.
+        a: (rows, columns), 0 where unknown.
+        b: the same for the other raster, of equal shape.
+        known_a: (rows, columns) bool.
+        known_b: the same for ``b``.
         min_overlap: known cells that must overlap, as a share of the fewer known ones.
         reach: (row, column, radius) of allowed shifts in cells; None for all.
 

@@ -321,8 +321,12 @@ def _numbers(
     """Distances between cells, and the numbers that symbols stand for. Raises ``RejectedError``.
 
     Args:
+        classes: of the distances, each of a number of bits (`gap_widths`).
+        symbols: integers, as the coder decoded them.
+        table_of: the table of each symbol.
         raw: bits from the coder's states.
         rest: the bytes behind its words, in which the bits go on.
+        tables: of the sender's model.
     """
     numbers = symbols + tables.first[table_of]
     escaped = np.flatnonzero(tables.escapes[table_of] & (symbols == tables.sizes[table_of] - 1))

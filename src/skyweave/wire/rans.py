@@ -190,7 +190,9 @@ def _push(x: np.ndarray, frequency: np.ndarray, start: np.ndarray, precision: in
 
     Args:
         x: (streams, lanes) uint32 states.
-        frequency, start: (steps, streams, lanes) uint32.
+        frequency: (steps, streams, lanes) uint32.
+        start: (steps, streams, lanes) uint32, the sum of the frequencies before the symbol's.
+        precision: bits of the sum of a table's frequencies.
 
     Returns:
         (steps, streams, lanes) uint32 states of which the low 16 bits may leave, and bool whether they do.

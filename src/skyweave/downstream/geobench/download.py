@@ -51,6 +51,7 @@ def download(
 
     Args:
         name: of the task.
+        folder: that holds the collections of tasks.
         url: of another server, or the path of an archive that is on this machine; default: the published one.
         sha256: of the archive, in hexadecimal.
         keep: leave the archive beside the folder.

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 # At a desk, new examples every time; in CI the same ones, so that a change is judged by what it changed.
-hypothesis.settings.register_profile("ci", derandomize=True)
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)  # machines are shared there
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 

@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 PYTEST_ARGS ?=
+JOBS ?= 2
+# Files side by side; a worker has one thread, or they would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 INTEROP := .venv-interop
 TERRATORCH := .venv-terratorch
 TORCHGEO_BENCH := .venv-torchgeo-bench
@@ -19,10 +22,10 @@ demo: $(VENV)/.light  ## the light install, then demo/report.html: every sensor,
 	$(BIN)/skyweave demo -o $(DEMO)
 
 test: lint docs  ## lint, types, the documentation, and every test that needs no network and no peer library
-	$(BIN)/pytest -m "not network and not interop" $(PYTEST_ARGS)
+	$(PYTEST) -m "not network and not interop" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.development  ## the tests that take a moment
-	$(BIN)/pytest -m "not network and not interop and not slow" -x $(PYTEST_ARGS)
+	$(PYTEST) -m "not network and not interop and not slow" -x $(PYTEST_ARGS)
 
 lint: $(VENV)/.development  ## ruff, codespell and mypy, changing nothing
 	$(BIN)/ruff check .

@@ -48,17 +48,22 @@ def make(perception: PerceptionModel, cache: FeatureCache) -> Callable[[str], Co
 
     def model(strategy: str) -> CollaborativeModel:
         if strategy not in made:
-            config = CollaborationConfig(strategy, CodecConfig(low=4, high=6, contexts=3))
-            one = CollaborativeModel(perception, config).eval()
-            one.codec.start_from(sample_cells(cache))
-            with torch.no_grad():
-                for parameter in one.strategy.parameters():  # what starts at zero must not hide mistakes
-                    parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-                if one.codec.config.low:
-                    one.codec.from_low.weight.normal_(0, 0.05)
-            if one.sends_features:
-                freeze_tables(one, cache)
-            made[strategy] = one
+            with torch.inference_mode(False):  # or a test that trains could not use what one that infers made
+                made[strategy] = _make(perception, cache, strategy)
         return made[strategy]
 
+    return model
+
+
+def _make(perception: PerceptionModel, cache: FeatureCache, strategy: str) -> CollaborativeModel:
+    config = CollaborationConfig(strategy, CodecConfig(low=4, high=6, contexts=3))
+    model = CollaborativeModel(perception, config).eval()
+    model.codec.start_from(sample_cells(cache))
+    with torch.no_grad():
+        for parameter in model.strategy.parameters():  # what starts at zero must not hide mistakes
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+        if model.codec.config.low:
+            model.codec.from_low.weight.normal_(0, 0.05)
+    if model.sends_features:
+        freeze_tables(model, cache)
     return model

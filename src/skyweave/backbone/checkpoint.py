@@ -15,6 +15,7 @@ from torch import Tensor
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.builder import build_backbone
 from skyweave.backbone.config import BackboneConfig
+from skyweave.backbone.device import resolve_device
 from skyweave.backbone.encoder import Encoder
 from skyweave.backbone.state_dict import load_strictly, read_safetensors
 from skyweave.backbone.storage import pack_state, round_to_storage, unpack_state
@@ -69,7 +70,7 @@ def load_backbone(name_or_path: str | Path, device: str | torch.device = "cpu") 
     backbone = build_backbone(BackboneConfig(**card.architecture), sensors, seed=0)
     used = {key: value for key, value in state.items() if not key.startswith(EXTRA_PARTS)}
     load_strictly(backbone, used, str(name_or_path))
-    return backbone.eval().to(device)
+    return backbone.eval().to(resolve_device(device))
 
 
 def save_checkpoint(

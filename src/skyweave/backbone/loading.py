@@ -7,6 +7,7 @@ import torch
 
 from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.checkpoint import load_backbone, read_card
+from skyweave.backbone.device import resolve_device
 from skyweave.backbone.encoder import Encoder
 from skyweave.backbone.pretrained.published import is_published, load_published
 from skyweave.core.registry import Registry
@@ -68,5 +69,5 @@ def load_encoder(name_or_path: str | Path, device: str | torch.device = "cpu") -
         WeightsError: not weights that can be read safely, or their keys or shapes do not fit.
     """
     if is_published(name_or_path):
-        return load_published(name_or_path).to(device)
+        return load_published(name_or_path).to(resolve_device(device))
     return load_backbone(name_or_path, device)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from skyweave.backbone import ModelCard, read_checkpoint
+from skyweave.backbone.device import resolve_device
 from skyweave.backbone.state_dict import load_strictly
 from skyweave.backbone.storage import round_to_storage
 from skyweave.collaboration.config import CollaborationConfig
@@ -121,7 +122,7 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
     if arrays:
         model.tables = replace(EntropyTables.from_arrays(arrays), fingerprint=codec_fingerprint(model))
     model.card = card
-    return model.eval().to(device)
+    return model.eval().to(resolve_device(device))
 
 
 def load_collaborative_model(
@@ -147,7 +148,7 @@ def load_collaborative_model(
         perception = load_perception(name_or_path)
         model = CollaborativeModel(perception, CollaborationConfig(strategy)).eval()
         model.card = perception.card
-        return model.to(device)
+        return model.to(resolve_device(device))
     there = "holds no collaborative model" if trained is None else f"was trained for {trained.strategy!r}"
     raise WeightsError(
         f"{name_or_path} {there}; without training there are {', '.join(untrained)}. For {strategy or 'others'}, run "

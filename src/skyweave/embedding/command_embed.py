@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from skyweave.core.errors import ConfigError
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options.
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     sensor = get_sensor(args.sensor)
     reading: dict[str, float | None] = {"offset": args.offset, "ground_sample_distance": args.gsd}
     if args.nodata is not None:
-        reading["nodata"] = None if args.nodata.lower() == "none" else float(args.nodata)
+        reading["nodata"] = _parse_nodata(args.nodata)
     bands = args.bands
     if bands is not None and bands != "sensor":
         bands = [name.strip() for name in bands.split(",")]
@@ -98,3 +100,12 @@ def run(args: argparse.Namespace) -> int:
         if args.preview:
             print(f"{args.preview}: its first three principal components")
     return 0
+
+
+def _parse_nodata(text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--nodata {text!r} is no number; give one, `nan` or `none`") from None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from skyweave.backbone import BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone.device import resolve_device
 from skyweave.backbone.state_dict import load_strictly
 from skyweave.backbone.storage import round_to_storage
 from skyweave.core.errors import ConfigError, WeightsError
@@ -77,7 +78,7 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
         model, {key: value.to(dtypes.get(key, value.dtype)) for key, value in named.items()}, str(name_or_path)
     )
     model.card = card
-    return model.eval().to(device)
+    return model.eval().to(resolve_device(device))
 
 
 def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.backbone import load_encoder
+from skyweave.backbone.device import resolve_device
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
@@ -119,6 +120,7 @@ def finetune(
             `skyweave.downstream.finetuning.dataset.load_labelled_dataset`.
     """
     config = load_config_file(file, FinetuneConfig, changes)
+    resolve_device(device)
     _start(output, asdict(config), resume)
     labelled = load_labelled_dataset(config.data, config.make_task(), data)
     runs = _run_seeds(config, labelled, output, device, log or (lambda line: None))

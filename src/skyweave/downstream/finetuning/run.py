@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skyweave.backbone.device import resolve_device
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.downstream.finetuning.batches import BatchSource, FeatureBatches, ImageBatches, SampleCache
 from skyweave.downstream.finetuning.config import RecipeConfig
@@ -110,7 +111,8 @@ def finetune_model(
     images = train[0].observations
     copied = copy_backbone(backbone, recipe.method, seed)
     tile = max(max(image.shape) for image in images)
-    model = build_model(data.task, copied, [image.sensor for image in images], recipe, seed, tile).to(device)
+    model = build_model(data.task, copied, [image.sensor for image in images], recipe, seed, tile)
+    model = model.to(resolve_device(device))
     mean, std = data.task.target_statistics(train)
     model.target_mean.fill_(mean)
     model.target_std.fill_(std)

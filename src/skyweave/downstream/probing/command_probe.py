@@ -126,8 +126,9 @@ def _remarks(result: "ProbeResult") -> list[str]:
 
 def _backbone(weights: str, config: "ProbeConfig", device: str) -> "Encoder":
     from skyweave.backbone import build_backbone, load_encoder
+    from skyweave.backbone.device import resolve_device
     from skyweave.core.sensors import get_sensor
 
     if weights == "random":
-        return build_backbone("tiny", [get_sensor(config.data.source.sensor)], seed=0).eval().to(device)
+        return build_backbone("tiny", [get_sensor(config.data.source.sensor)], seed=0).eval().to(resolve_device(device))
     return load_encoder(weights, device)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from skyweave.backbone import Backbone
+from skyweave.backbone.device import resolve_device
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.baselines.encoders import BASELINES, DEFAULT_PATCH_SIZE
 from skyweave.downstream.finetuning.batches import SampleCache
@@ -255,7 +256,7 @@ def _hash(content: list[Any]) -> str:
 
 
 def _device_name(device: str | torch.device) -> str:
-    kind = torch.device(device)
+    kind = resolve_device(device)
     if kind.type == "cuda":
         return torch.cuda.get_device_name(kind)
     return f"{kind.type}, {torch.get_num_threads()} threads"

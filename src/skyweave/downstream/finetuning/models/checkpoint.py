@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save
 
 from skyweave.backbone import Backbone, BackboneConfig, ModelCard, build_backbone, read_checkpoint, save_checkpoint
+from skyweave.backbone.device import resolve_device
 from skyweave.backbone.state_dict import load_strictly
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import config_from_dict
@@ -83,7 +84,7 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
     )
     model = build_model(task, backbone, sensors, recipe, seed=0, tile=part["tile"])
     load_strictly(model, _model_state(state), str(path))
-    return model.eval().requires_grad_(False).to(device)
+    return model.eval().requires_grad_(False).to(resolve_device(device))
 
 
 def _build_backbone(card: ModelCard) -> Backbone:

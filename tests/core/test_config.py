@@ -105,3 +105,32 @@ def test_kinds_have_fields_of_their_own() -> None:
 def test_what_is_wrong_with_a_kind_is_named(content: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config_from_dict({"shape": content}, Drawing)
+
+
+@dataclass(frozen=True)
+class Words:
+    names: dict[int, str] = field(default_factory=dict)
+    listed: list[str] = field(default_factory=list)
+    switch: bool = False
+
+
+def test_yes_and_no_are_words(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("names: {0: no, 1: yes}\nlisted: [NO, On, off, y]\nswitch: true\n")
+    assert load_config_file(file, Words) == Words({0: "no", 1: "yes"}, ["NO", "On", "off", "y"], True)
+    assert load_config_file(file, Words, ["names={3: no}", "switch=False"]).names == {3: "no"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("listed: [1]", r"Expected `str`, got `int` - at `\$\.listed\[0\]`; put it in quotes"),
+        ("listed: [true]", r"got `bool` .*; put it in quotes"),
+        ("switch: yes", r"Expected `bool`, got `str` - at `\$\.switch`; write true or false"),
+        ("names: {1: a, 1: b}", "the key 1 is given twice"),
+    ],
+)
+def test_words_that_yaml_reads_as_something_else(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config_file(tmp_path / "a.yaml", Words)

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import re
 import types
 import typing
 from abc import ABC
@@ -15,6 +16,7 @@ import yaml
 
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.registry import Registry
+from skyweave.core.yaml_text import parse_yaml
 
 Config = TypeVar("Config")
 
@@ -76,7 +78,7 @@ def load_config_file(path: str | Path, config_class: type[Config], overrides: Se
     if not path.exists():
         raise FileNotFoundError(f"no such configuration: {path}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
         for override in overrides:
             apply_override(content, override)
         return config_from_dict(content, config_class)
@@ -100,7 +102,14 @@ def config_from_dict(content: Any, config_class: type[Config]) -> Config:
     try:
         return msgspec.convert(content, config_class, strict=False, dec_hook=_tagged)  # YAML 1.1 reads 1e-3 as text
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{error}{_remedy(str(error))}") from error
+
+
+def _remedy(message: str) -> str:
+    """Return how to write a word that YAML reads as something else, or a switch that it reads as a word."""
+    if re.match("Expected `(str|str . null)`, got `(bool|int|float|null)`", message):
+        return "; put it in quotes: '...'"
+    return "; write true or false" if re.match("Expected `bool`, got `str`", message) else ""
 
 
 def _tagged(config_class: type, content: Any) -> Any:
@@ -129,7 +138,7 @@ def apply_override(content: Any, override: str) -> None:
         if not isinstance(content, dict):
             raise ConfigError(f"{override!r}: {key!r} has no keys of its own")
     try:
-        content[keys[-1]] = yaml.safe_load(text)
+        content[keys[-1]] = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{override!r}: {text!r} is not YAML: {error}") from error
 

@@ -7,6 +7,7 @@ import msgspec
 import yaml
 
 from skyweave.core.errors import ConfigError, did_you_mean
+from skyweave.core.yaml_text import parse_yaml
 
 
 class SourceOverrideConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -87,7 +88,7 @@ def load_dataset_config(path: str | Path) -> DatasetConfig:
     if not path.exists():
         raise FileNotFoundError(f"no such dataset file: {path}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     return parse_dataset_config(content, str(path))

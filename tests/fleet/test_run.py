@@ -175,7 +175,8 @@ def jpeg(rows: int = 48, columns: int = 64) -> bytes:
 
 def test_a_folder_with_poses_is_a_source(tmp_path: Path) -> None:
     (tmp_path / "camera.yaml").write_text("rows: 48\ncolumns: 64\nfield_of_view: 60\nground: 5\n")
-    (tmp_path / "poses.csv").write_text("file,x,y,z,yaw,pitch,roll\na.jpg,10,20,50,90,45,0\nb.jpg,11,20,50,90,45,0\n")
+    poses = "file,x,y,z,yaw,pitch,roll\r\na.jpg,10,20,50,90,45,0\r\nb.jpg,11,20,50,90,45,0\r\n"
+    (tmp_path / "poses.csv").write_text(poses, "utf-8-sig")  # as spreadsheets save it
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(jpeg())
     source = FolderSourceConfig(str(tmp_path), interval=0.05, crs="EPSG:32632").build(SourceContext("UAV_1"))

@@ -3,13 +3,13 @@
 Angles are degrees there and radians everywhere inside.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from skyweave.core.csv_table import CsvRow, read_csv
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.core.sensors import get_sensor
@@ -66,7 +66,7 @@ class FolderCameraConfig:
         return PinholeCamera(plain.intrinsics, self.rows, self.columns, self.distortion)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str]) -> tuple[CsvRow, ...]:
     """Return the rows of a CSV table with a header.
 
     Args:
@@ -75,17 +75,11 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
     Raises:
         FileNotFoundError: no such file.
-        FleetError: a column is missing, or it is no text.
+        DataError: a column is missing, or it is no text in UTF-8.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise FleetError(f"{path} has no column {missing[0]!r}; it needs {', '.join(columns)}")
-            return list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FleetError(f"{path} is no CSV table: {error}") from error
+    table = read_csv(path)
+    table.require(columns)
+    return table.rows
 
 
 def parse_numbers(row: dict[str, str], columns: Sequence[str], location: str) -> list[float]:

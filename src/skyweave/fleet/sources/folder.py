@@ -89,8 +89,8 @@ class FolderSource:
         self.world_frame = WorldFrame(crs, GroundPlane(camera_config.ground))
         camera, table = camera_config.camera(), folder / "poses.csv"
         self.captures = [
-            _capture(folder, row, f"{table} line {line}", camera, camera_config, platform, crs)
-            for line, row in enumerate(read_table(table, COLUMNS), start=2)
+            _capture(folder, row.cells, f"{table} line {row.line}", camera, camera_config, platform, crs)
+            for row in read_table(table, COLUMNS)
         ]
         if not self.captures:
             raise FleetError(f"{table} lists no images")

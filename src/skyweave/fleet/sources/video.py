@@ -165,10 +165,7 @@ class Video:
 
 def _read_poses(path: Path) -> np.ndarray:
     """Return (poses, 7) float64: seconds, metres, radians."""
-    rows = [
-        parse_numbers(row, COLUMNS, f"{path} line {line}")
-        for line, row in enumerate(read_table(path, COLUMNS), start=2)
-    ]
+    rows = [parse_numbers(row.cells, COLUMNS, f"{path} line {row.line}") for row in read_table(path, COLUMNS)]
     poses = np.array(rows, np.float64).reshape(-1, len(COLUMNS))
     if len(poses) < 2 or not (np.diff(poses[:, 0]) > 0).all():
         raise FleetError(f"{path} needs two poses or more, of growing times in seconds from the video's beginning")

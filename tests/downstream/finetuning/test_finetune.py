@@ -71,6 +71,20 @@ def test_from_files_to_weights_scores_and_report(folder: Path, capsys: pytest.Ca
     assert json.loads((folder / "out" / "scores.json").read_text())["mean"] == scores["mean"]
 
 
+def test_a_run_that_failed_early_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = folder / "new" / "out"
+    command = ["finetune", str(folder / "squares.yaml"), "--data", str(folder), "-o", str(output)]
+    for wrong in ("data.labels.files=none/{name}.tif", "fraction=2", "weights=none"):
+        assert main([*command, "--set", wrong]) == 2
+        assert not (folder / "new").exists()
+    assert "none" in capsys.readouterr().err
+    output.mkdir(parents=True)
+    (output / "config.json").write_text("{}")  # as a start that was killed leaves it
+    assert main([*command, "--resume"]) == 2
+    assert "no run to resume; start without --resume" in capsys.readouterr().err
+    assert main([*command, "--set", "method.kind=frozen"]) == 0
+
+
 def test_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["finetune", str(folder / "squares.yaml"), "--data", str(folder), "-o", str(folder / "out")]
     for change, message in [

@@ -1,8 +1,9 @@
 """``skyweave finetune``: one YAML to a fine-tuned model, its scores and a report."""
 
+import contextlib
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from skyweave.training.run_dir import CONFIG_FILE
 WEIGHTS_FILE = "weights.safetensors"
 SCORES_FILE = "scores.json"
 REPORT_FILE = "report.html"
+RUNS_FOLDER = "runs"
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,10 @@ def finetune(
     """
     config = load_config_file(file, FinetuneConfig, changes)
     resolve_device(device)
-    _start(output, asdict(config), resume)
+    _check_output(output, asdict(config), resume)
     labelled = load_labelled_dataset(config.data, config.make_task(), data)
-    runs = _run_seeds(config, labelled, output, device, log or (lambda line: None))
+    with _kept_config(output, asdict(config)):
+        runs = _run_seeds(config, labelled, output, device, log or (lambda line: None))
     best = max(runs, key=lambda seed: runs[seed].validation)
     scores = _summary(config, runs, best)
     training = {"config": asdict(config), "seed": best, "seconds": round(runs[best].seconds)}
@@ -153,7 +156,7 @@ def _run_seeds(
             seed=seed,
             fraction=config.fraction,
             device=device,
-            output=output / "runs" / f"seed-{seed}",
+            output=output / RUNS_FOLDER / f"seed-{seed}",
             log=lambda line, seed=seed: log(f"seed {seed}, {line}"),  # type: ignore[misc]  # mypy: a default in a lambda
         )
         recipe = with_rates(recipe, runs[seed].rates)
@@ -174,17 +177,30 @@ def _summary(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int)
     }
 
 
-def _start(output: Path, config: dict[str, Any], resume: bool) -> None:
-    """Keep the configuration, or check that a run can go on."""
-    path = output / CONFIG_FILE
-    if path.exists() and not resume:
+def _check_output(output: Path, config: dict[str, Any], resume: bool) -> None:
+    """Check that a run can start in a folder, or go on there. A configuration alone is what a killed start leaves."""
+    exists = (output / RUNS_FOLDER).exists() or (output / WEIGHTS_FILE).exists()
+    if exists and not resume:
         raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
-    if resume and not path.exists():
+    if resume and not (exists and (output / CONFIG_FILE).exists()):
         raise FileNotFoundError(f"{output} holds no run to resume; start without --resume")
     if resume:
         _check_same(output, config)
-    with write_aside(path) as aside:
+
+
+@contextlib.contextmanager
+def _kept_config(output: Path, config: dict[str, Any]) -> Iterator[None]:
+    """Keep the configuration beside what the block trains; nothing stays where it raises before it trains."""
+    created = [folder for folder in (output, *output.parents) if not folder.exists()]
+    with write_aside(output / CONFIG_FILE) as aside:
         aside.write_text(json.dumps(config, indent=1))
+    try:
+        yield
+    finally:
+        if not (output / RUNS_FOLDER).exists():
+            (output / CONFIG_FILE).unlink(missing_ok=True)
+            for folder in created:
+                folder.rmdir()
 
 
 def _check_same(output: Path, config: dict[str, Any]) -> None:

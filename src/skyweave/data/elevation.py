@@ -1,4 +1,4 @@
-"""Elevation models from any raster, on a map grid."""
+"""Elevation models from any raster, on a map grid: heights in metres, and what is no height on Earth is unknown."""
 
 from pathlib import Path
 from typing import Any
@@ -12,31 +12,144 @@ from skyweave.data.header import open_raster
 
 MIN_RESOLUTION_M = 0.05
 MAX_CELLS_PER_SIDE = 2000  # finer heights do not help a mosaic
+MAX_READ_SIDE = 8192  # pixels of the raster; a wider part is read coarser
+MARGIN_PIXELS = 2  # around the bounds, for bilinear interpolation
+HEIGHT_RANGE_M = (-500.0, 9000.0)  # the Dead Sea's shore is at -430, Mount Everest at 8849
+METRES_PER_UNIT = {
+    "ft": 0.3048,
+    "foot": 0.3048,
+    "feet": 0.3048,
+    "us-ft": 1200 / 3937,
+    "ussurveyfoot": 1200 / 3937,
+    "us survey foot": 1200 / 3937,
+    "cm": 0.01,
+    "dm": 0.1,
+    "km": 1000.0,
+}
 
 
-def read_elevation(path: str | Path, crs: str, bounds: tuple[float, float, float, float]) -> ElevationModel:
+def read_elevation(
+    path: str | Path, crs: str, bounds: tuple[float, float, float, float], notes: list[str] | None = None
+) -> ElevationModel:
     """Read heights within bounds, reprojected bilinearly; what the raster does not know is NaN.
 
+    The scale, the offset and the unit of the heights are applied where the file states them.
+
     Args:
-        path: any single-band raster of heights in metres with a reference system.
+        path: any single-band raster of heights with a reference system.
         crs: of the map.
         bounds: (west, south, east, north) in metres of it.
+        notes: what the user should know is added here: values that are no heights, and count as unknown.
 
     Raises:
         FileNotFoundError: no such file.
-        DataError: GDAL cannot read the raster, it has no reference system, or covers nothing of the bounds.
+        DataError: GDAL cannot read the raster, it has no reference system or several bands, or knows nothing of the
+            bounds.
         MissingExtraError: rasterio is not installed.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"no such elevation model: {path}")
     with open_raster(Path(path)) as source:
         if source.crs is None:
             raise DataError(f"{path} has no reference system; an elevation model must say where it lies")
+        if source.count != 1:
+            raise DataError(f"{path} has {source.count} bands; an elevation model has one, the heights")
+        heights, transform = _read_heights(source, crs, bounds)
+        heights = _in_metres(heights, source)
+        known, note = mask_voids(heights, str(path))
         grid = _map_grid(source, crs, bounds)
-        heights = _reproject(source, grid, crs)
-    if not np.isfinite(heights).any():
-        raise DataError(f"{path} does not cover the images, which lie in {bounds} of {crs}; choose one that does")
-    return ElevationModel(heights, grid)
+        projected = _reproject(known, transform, source.crs, grid, crs)
+    if note and notes is not None:
+        notes.append(note)
+    if not np.isfinite(projected).any():
+        where = f"; {note}" if note else ""
+        raise DataError(
+            f"{path} does not cover the images, which lie in {bounds} of {crs}; choose one that does{where}"
+        )
+    return ElevationModel(projected, grid)
+
+
+def mask_voids(heights: np.ndarray, source: str) -> tuple[np.ndarray, str | None]:
+    """Return heights with NaN for values that no place on Earth has, and a sentence about them.
+
+    Args:
+        heights: any shape, metres; NaN where unknown.
+        source: of the heights, for the sentence.
+
+    Returns:
+        The heights, and what was masked; None where every value can be a height.
+    """
+    with np.errstate(invalid="ignore"):
+        void = (heights < HEIGHT_RANGE_M[0]) | (heights > HEIGHT_RANGE_M[1]) | np.isinf(heights)
+    if not void.any():
+        return heights, None
+    values, counts = np.unique(heights[void], return_counts=True)
+    usual = values[counts.argmax()]
+    note = (
+        f"{source}: {int(void.sum())} of {heights.size} heights there are no heights on Earth ({usual:g} m, mainly), "
+        "and the file does not declare them as nodata: they count as unknown"
+    )
+    return np.where(void, np.nan, heights), note
+
+
+def _read_heights(source: Any, crs: str, bounds: tuple[float, float, float, float]) -> tuple[np.ndarray, Any]:
+    """Return stored values around the bounds as float64, NaN where the file declares none, and their transform."""
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.warp import transform_bounds
+
+    corners = transform_bounds(rasterio.crs.CRS.from_user_input(crs), source.crs, *bounds)
+    xs, ys = [corners[0], corners[2]] * 2, [corners[1]] * 2 + [corners[3]] * 2
+    inverse = ~source.transform
+    columns = [inverse.a * x + inverse.b * y + inverse.c for x, y in zip(xs, ys, strict=True)]
+    rows = [inverse.d * x + inverse.e * y + inverse.f for x, y in zip(xs, ys, strict=True)]
+    left, right = _overlap(columns, source.width)
+    top, bottom = _overlap(rows, source.height)
+    if left >= right or top >= bottom:
+        raise DataError(
+            f"{source.name} does not cover the images, which lie in {bounds} of {crs}; choose one that does"
+        )
+    size = max(min(bottom - top, MAX_READ_SIDE), 1), max(min(right - left, MAX_READ_SIDE), 1)
+    stored = source.read(
+        1,
+        window=((top, bottom), (left, right)),
+        out_shape=size,
+        masked=True,
+        resampling=Resampling.nearest,  # another one would mix heights with values that stand for none
+    )
+    a, b, c, d, e, f = source.transform[:6]
+    x, y = (right - left) / size[1], (bottom - top) / size[0]
+    transform = rasterio.Affine(a * x, b * y, a * left + b * top + c, d * x, e * y, d * left + e * top + f)
+    return np.ma.filled(stored.astype(np.float64), np.nan), transform
+
+
+def _elsewhere(path: str, crs: str, bounds: tuple[float, float, float, float], reason: str = "") -> DataError:
+    return DataError(f"{path} does not cover the images, which lie in {bounds} of {crs}; choose one that does{reason}")
+
+
+def _overlap(positions: list[float], size: int) -> tuple[int, int]:
+    """Return the first pixel and the one behind the last that a stretch of an axis needs."""
+    first = int(np.floor(min(positions))) - MARGIN_PIXELS
+    return max(first, 0), min(int(np.ceil(max(positions))) + MARGIN_PIXELS, size)
+
+
+def _in_metres(stored: np.ndarray, source: Any) -> np.ndarray:
+    """Return heights by the file's scale, offset and unit; a value that stands for none stays recognisable."""
+    scale, offset, unit = source.scales[0] or 1.0, source.offsets[0], _vertical_unit(source)
+    if (scale, offset, unit) == (1.0, 0.0, 1.0):
+        return stored
+    with np.errstate(invalid="ignore"):
+        extreme = (stored <= -9999) | (stored >= 1e6)  # a fill value, not 3000 m in tenths of feet
+    return np.where(extreme, stored, (stored * scale + offset) * unit)
+
+
+def _vertical_unit(source: Any) -> float:
+    """Return metres per unit of height, from the band's unit or the vertical part of the reference system."""
+    name = (source.units[0] or "").strip().casefold()
+    if name:
+        return METRES_PER_UNIT.get(name, 1.0)
+    from pyproj import CRS
+
+    axes = CRS.from_user_input(source.crs.to_wkt()).axis_info
+    return float(axes[2].unit_conversion_factor) if len(axes) > 2 else 1.0
 
 
 def _map_grid(source: Any, crs: str, bounds: tuple[float, float, float, float]) -> MapGrid:
@@ -44,24 +157,31 @@ def _map_grid(source: Any, crs: str, bounds: tuple[float, float, float, float]) 
     from rasterio.crs import CRS
     from rasterio.warp import transform_bounds
 
-    west, _, east, _ = transform_bounds(source.crs, CRS.from_user_input(crs), *source.bounds)
+    a, b, c, d, e, f = source.transform[:6]
+    xs = [c + a * column + b * row for row in (0, source.height) for column in (0, source.width)]
+    ys = [f + d * column + e * row for row in (0, source.height) for column in (0, source.width)]
+    corners = min(xs), min(ys), max(xs), max(ys)
+    west, _, east, _ = transform_bounds(source.crs, CRS.from_user_input(crs), *corners)
     side = max(bounds[2] - bounds[0], bounds[3] - bounds[1])
     resolution = max(round((east - west) / source.width, 3), MIN_RESOLUTION_M, side / MAX_CELLS_PER_SIDE)
     return MapGrid.covering(bounds, resolution, crs)
 
 
-def _reproject(source: Any, grid: MapGrid, crs: str) -> np.ndarray:
+def _reproject(heights: np.ndarray, transform: Any, source_crs: Any, grid: MapGrid, crs: str) -> np.ndarray:
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.warp import reproject
 
-    heights = np.full(grid.shape, np.nan)
+    projected = np.full(grid.shape, np.nan)
     reproject(
-        rasterio.band(source, 1),
         heights,
+        projected,
+        src_transform=transform,
+        src_crs=source_crs,
+        src_nodata=np.nan,
         dst_transform=rasterio.Affine(*grid.affine),
         dst_crs=rasterio.crs.CRS.from_user_input(crs),
         dst_nodata=np.nan,
         resampling=Resampling.bilinear,
     )
-    return heights
+    return projected

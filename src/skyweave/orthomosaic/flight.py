@@ -231,11 +231,14 @@ def _altitudes(
     # differences between photos: the barometer's are better than the receiver's
     shape = above_start if started else np.where(np.isfinite(above_sea), above_sea, np.nanmedian([*above_sea, 0.0]))
     if elevation is not None:
-        ground = read_elevation(elevation, zone.crs, _around(positions))
+        voids: list[str] = []
+        ground = read_elevation(elevation, zone.crs, _around(positions), voids)
+        notes += voids
         under = ground.height(positions)
         known = np.isfinite(under)
         if not known.any():
-            raise DataError(f"{elevation} does not cover the place of any picture; choose one that does")
+            reason = "".join(f"; {void}" for void in voids)
+            raise DataError(f"{elevation} does not cover the place of any picture; choose one that does{reason}")
         if height is not None:
             return shape - np.median(shape[known]) + np.median(under[known]) + height, ground, "given", 0.03
         if started:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import skyweave
-from skyweave.collaboration import CollaborativeModel, EvaluationConditions, EvaluationOptions
+from skyweave.collaboration import CollaborationConfig, CollaborativeModel, EvaluationConditions, EvaluationOptions
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.demo.perception import simulate_unseen_scenes
 from skyweave.recordings import RecordedScene
@@ -75,3 +75,15 @@ def test_options_that_do_not_go_together_are_refused() -> None:
         EvaluationOptions(ego_only=True, conditions=EvaluationConditions())
     with pytest.raises(ConfigError, match="every is 0"):
         EvaluationOptions(every=0)
+
+
+def test_frames_that_are_not_scored_are_not_observed(scene: RecordedScene, crossing: CollaborativeModel) -> None:
+    alone = CollaborativeModel(crossing.perception, CollaborationConfig("no_fusion")).eval()
+    observed: list[int] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        observed.extend([total] if what == "observing" else [])
+
+    options = EvaluationOptions(every=THREE_FRAMES, conditions=EvaluationConditions())
+    skyweave.evaluate(alone, [scene], options, progress)
+    assert observed[-1] == 4  # platforms, of the first frame alone, which has no past

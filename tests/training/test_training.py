@@ -132,3 +132,26 @@ def test_a_batch_moves_as_a_whole() -> None:
 
 def test_a_training_error_is_one_of_ours() -> None:
     assert issubclass(TrainingError, SkyweaveError)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_destroys_the_weights(tmp_path: Path) -> None:
+    class Root(Regression):
+        def step_loss(self, batch: list[Tensor]) -> StepLoss:
+            loss = super().step_loss(batch)
+            root = (self.layer.weight.sum() * 0).sqrt()  # 0, whose slope is infinite
+            return StepLoss(loss.total + root if self.global_step == 3 else loss.total, loss.samples, loss.parts)
+
+    module = Root(OptimiserConfig(steps=4, warmup=1))
+    with pytest.raises(TrainingError, match=r"gradient of layer\.weight is not finite at step 3, though the loss is"):
+        train(module)
+    assert module.layer.weight.isfinite().all()
+
+
+def test_a_training_without_a_terminal_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("skyweave.core.progress.LINE_INTERVAL_S", 0.0)
+    config = TrainerConfig("32-true", accelerator="cpu", log_every=1)
+    fit(Regression(OptimiserConfig(steps=4, warmup=1)), None, {}, config)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("training: 4 of 4 (100 %)") and ", loss " in lines[-1]

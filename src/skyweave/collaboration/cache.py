@@ -1,7 +1,7 @@
 """What every platform of a recording sees and detects by itself, worked out once: collaboration is trained on it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ def build_feature_cache(
     scenes: Sequence[RecordedScene],
     disturb: Disturb | None = None,
     progress: Progress | None = None,
+    frames: Collection[tuple[str, int]] | None = None,
 ) -> FeatureCache:
     """Let every platform of every frame observe by itself, and keep it; what is there already is used.
 
@@ -114,30 +115,31 @@ def build_feature_cache(
         scenes: to be observed.
         disturb: changes the pose that a platform believes it has.
         progress: called with maps done and all.
+        frames: scene and number of those to be observed; None: all.
     """
-    cached = _usable_cache(folder, fingerprint, scenes)
+    keys = _keys(scenes, frames)
+    cached = _usable_cache(folder, fingerprint, keys)
     if cached is not None:
         return cached
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX_FILE).unlink(missing_ok=True)
     side = model.config.map.cells + 2 * MARGIN_CELLS
-    total = sum(len(platform_names(frame)) for scene in scenes for frame in scene.frames)
+    total = len(keys)
     shape = (total, model.config.lift.channels, side, side)
     features = np.lib.format.open_memmap(folder / FEATURES_FILE, "w+", np.float16, shape)
     visible = np.lib.format.open_memmap(folder / VISIBLE_FILE, "w+", np.uint8, (total, -(-side * side // 8)))
     entries: list[dict[str, Any]] = []
-    for scene in scenes:
-        observers: dict[str, EgoObserver] = {}
-        for f, frame in enumerate(scene.frames):
-            for platform in platform_names(frame):
-                key, row = (scene.name, f, platform), len(entries)
-                observer = observers.setdefault(platform, EgoObserver(model))
-                ego = _observe(observer, scene, frame, key, disturb)
-                features[row] = ego.features.clamp(-MAX_FLOAT16, MAX_FLOAT16).cpu().numpy()
-                visible[row] = np.packbits(ego.visible.cpu().numpy())
-                entries.append(_entry(key, row, ego))
-                if progress is not None:
-                    progress(row + 1, total)
+    by_name = {scene.name: scene for scene in scenes}
+    observers: dict[tuple[str, str], EgoObserver] = {}
+    for row, key in enumerate(keys):
+        scene = by_name[key[0]]
+        observer = observers.setdefault((scene.name, key[2]), EgoObserver(model))
+        ego = _observe(observer, scene, scene.frames[key[1]], key, disturb)
+        features[row] = ego.features.clamp(-MAX_FLOAT16, MAX_FLOAT16).cpu().numpy()
+        visible[row] = np.packbits(ego.visible.cpu().numpy())
+        entries.append(_entry(key, row, ego))
+        if progress is not None:
+            progress(row + 1, total)
     features.flush()
     visible.flush()
     with write_aside(folder / INDEX_FILE) as aside:
@@ -154,19 +156,24 @@ def platform_names(frame: Frame) -> list[str]:
     return sorted({capture.platform for capture in frame.captures.values()})
 
 
-def _usable_cache(folder: Path, fingerprint: str, scenes: Sequence[RecordedScene]) -> FeatureCache | None:
-    """Return the cache of a folder if it is of this model and has all of these scenes."""
-    if not (folder / INDEX_FILE).exists():
-        return None
-    cache = FeatureCache(folder)
-    needed = {
+def _keys(scenes: Sequence[RecordedScene], frames: Collection[tuple[str, int]] | None) -> list[Key]:
+    """Return the keys of all platforms' maps in some frames, or in all."""
+    return [
         (scene.name, f, platform)
         for scene in scenes
         for f, frame in enumerate(scene.frames)
+        if frames is None or (scene.name, f) in frames
         for platform in platform_names(frame)
-    }
+    ]
+
+
+def _usable_cache(folder: Path, fingerprint: str, keys: Sequence[Key]) -> FeatureCache | None:
+    """Return the cache of a folder if it is of this model and has all of these maps."""
+    if not (folder / INDEX_FILE).exists():
+        return None
+    cache = FeatureCache(folder)
     complete = all("pose" in entry for entry in cache.entries.values())  # earlier ones have none
-    return cache if cache.model == fingerprint and complete and needed <= set(cache.entries) else None
+    return cache if cache.model == fingerprint and complete and set(keys) <= set(cache.entries) else None
 
 
 def _observe(observer: EgoObserver, scene: RecordedScene, frame: Frame, key: Key, disturb: Disturb | None) -> EgoMaps:

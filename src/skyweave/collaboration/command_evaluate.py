@@ -61,18 +61,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: options that do not go together.
     """
-    from rich.console import Console
-
     from skyweave.collaboration.on_recordings import evaluate
+    from skyweave.core.progress import show_progress
     from skyweave.perception.train import load_scenes
 
     options = _options(args)
     model = _model(args)
     scenes = load_scenes([args.recording], None if args.split == "all" else args.split)
-    with Console(stderr=True).status("loading") as status:
-        result = evaluate(
-            model, scenes, options, lambda what, done, total: status.update(f"{what}: {done} of {total} samples")
-        )
+    with show_progress("loading") as show:
+        result = evaluate(model, scenes, options, show)
     _report(args, _header(args, model, result.bandwidth), result.scores)
     return 0
 

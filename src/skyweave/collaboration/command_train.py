@@ -35,9 +35,13 @@ def run(args: argparse.Namespace) -> int:
 
     if _collaborates(args.config):
         from skyweave.collaboration.train import train
-    weights = train(args.config, args.data, args.output, args.changes, args.resume, progress=sys.stderr.isatty())
+    weights = train(args.config, args.data, args.output, args.changes, args.resume, log=_print_line)
     print(weights)
     return 0
+
+
+def _print_line(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _collaborates(config: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skyweave.collaboration.agent import Agent, compensate
@@ -13,6 +13,7 @@ from skyweave.collaboration.evaluation import BandwidthLog, EvaluationConditions
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.observer import EgoMaps
 from skyweave.core.errors import ConfigError, DataError
+from skyweave.perception.class_counts import check_classes
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.evaluation import PerceptionScores, ego_only_dataset
 from skyweave.perception.evaluation import evaluate as evaluate_dataset
@@ -121,8 +122,25 @@ def evaluate(
         scenes: of one or several recordings.
         options: with ``conditions``, every message is really encoded, cut to the budget, sent and decoded.
         progress: called with what is done (``observing``, ``evaluating``), how far, and of how many.
+
+    Raises:
+        DataError: no object of the model's categories is there to be found; names those that are.
     """
     options = EvaluationOptions() if options is None else options
+    config = (model.perception if isinstance(model, CollaborativeModel) else model).config
+    notes: list[str] = []
+    check_classes(PerceptionDataset(scenes, config, None, options.platforms), notes.append)
+    result = _score(model, scenes, options, progress)
+    scores = replace(result.scores, notes=tuple(dict.fromkeys((*notes, *result.scores.notes))))
+    return replace(result, scores=scores)
+
+
+def _score(
+    model: PerceptionModel | CollaborativeModel,
+    scenes: Sequence[RecordedScene],
+    options: EvaluationOptions,
+    progress: Callable[[str, int, int], None] | None,
+) -> RecordingScores:
     report = progress or (lambda what, done, total: None)
     if options.conditions is None:
         perception = model.perception if isinstance(model, CollaborativeModel) else model
@@ -143,6 +161,7 @@ def evaluate(
             str(perception.card.parts["perception_fingerprint"]),
             scenes,
             progress=lambda done, total: report("observing", done, total),
+            frames=_needed_frames(scenes, collaborative, options),
         )
         cached = CachedDataset(scenes, perception.config, cache, options.platforms)
         scores, bandwidth = evaluate_collaboration(
@@ -153,6 +172,23 @@ def evaluate(
             lambda done, total: report("evaluating", done, total),
         )
     return RecordingScores(scores, bandwidth)
+
+
+def _needed_frames(
+    scenes: Sequence[RecordedScene], model: CollaborativeModel, options: EvaluationOptions
+) -> set[tuple[str, int]] | None:
+    """Return the frames that scoring every so many-th reads; None where any may be, as with poses that are aligned."""
+    strategy, conditions = model.strategy, options.conditions
+    any_frame = strategy.aligns_poses or (conditions is not None and (conditions.delay or conditions.irrelevant_peers))
+    if options.every == 1 or any_frame:
+        return None
+    samples = PerceptionDataset(scenes, model.perception.config, None, options.platforms)
+    needed: set[tuple[str, int]] = set()
+    for s, f in samples.index[:: options.every]:
+        past = [p for p in samples.timelines[s].past_frames(scenes[s].frames[f].time) if p is not None]
+        requested = [max(p - 1, 0) for p in past] if strategy.sends_request else []
+        needed |= {(scenes[s].name, p) for p in (*past, *requested)}
+    return needed
 
 
 def _as_collaborative(model: PerceptionModel | CollaborativeModel) -> CollaborativeModel:

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,9 @@ from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.weights import round_weights, save_collaboration
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
+from skyweave.core.progress import ProgressLines
+from skyweave.perception.class_counts import check_classes
+from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.heads import HEADS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
@@ -80,6 +83,7 @@ def train(
     changes: Sequence[str] = (),
     resume: bool = False,
     progress: bool = True,
+    log: Callable[[str], None] | None = None,
 ) -> Path:
     """Train, or go on training, and return the path of the weights.
 
@@ -91,11 +95,13 @@ def train(
         output: folder of the run.
         changes: to the YAML, such as ``optimiser.steps=100``.
         resume: go on with the run in ``output``.
-        progress: show a bar.
+        progress: show a bar, or a line now and then where there is no terminal.
+        log: called with the number of samples and of objects of each class before any work, and with what a user should
+            know of them.
 
     Raises:
         ConfigError: the YAML is not valid.
-        DataError: a recording cannot be used.
+        DataError: a recording cannot be used, or shows no object of the model's categories.
         WeightsError: the perception model cannot be used.
         FileExistsError: there is a run in ``output`` already.
         FileNotFoundError: a file or folder is missing.
@@ -104,8 +110,14 @@ def train(
     prepare_run_dir(output, asdict(config), resume)
     perception = load_perception(config.perception)
     scenes = load_scenes([data / name for name in config.recordings], config.split)[: config.scenes]
+    check_classes(PerceptionDataset(scenes, perception.config, None, config.platforms), log or (lambda line: None))
+    lines = ProgressLines()
     cache = build_feature_cache(
-        output / "cache", perception, str(perception.card.parts["perception_fingerprint"]), scenes
+        output / "cache",
+        perception,
+        str(perception.card.parts["perception_fingerprint"]),
+        scenes,
+        progress=lambda done, total: lines.report("observing", done, total) if progress else None,
     )
     model = CollaborativeModel(perception, config.collaboration, config.seed)
     samples = CachedDataset(scenes, perception.config, cache, config.platforms, config.seed)

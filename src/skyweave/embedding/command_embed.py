@@ -56,10 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if not Path(args.scene).exists() and not args.scene.startswith("/vsi"):
         raise FileNotFoundError(f"there is no file {args.scene}")
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from skyweave.backbone import load_encoder
+    from skyweave.core.progress import show_progress
     from skyweave.core.sensors import get_sensor
     from skyweave.embedding import EmbeddingConfig, embed_scene
 
@@ -71,10 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if bands is not None and bands != "sensor":
         bands = [name.strip() for name in bands.split(",")]
     backbone = load_encoder(args.weights, args.device)
-    errors = Console(stderr=True)
-    columns = (TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=None)
+    with show_progress("embedding") as report:
         result = embed_scene(
             args.scene,
             args.output,
@@ -85,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
             config=EmbeddingConfig(args.patch_size, args.tile, args.overlap, args.dtype, args.format),
             preview=args.preview,
             model_name=str(args.weights),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: report("embedding, tiles", done, total),
             **reading,
         )
     for note in result.notes:

@@ -50,9 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if Path(args.output).suffix.lower() not in (".tif", ".tiff"):
         raise DataError(f"-o {args.output}: the mosaic is a GeoTIFF; name it .tif")
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from skyweave.core.progress import show_progress
     from skyweave.orthomosaic.intrinsics import Calibration, read_calibration
     from skyweave.orthomosaic.pipeline import make_orthomosaic
     from skyweave.orthomosaic.poses import read_poses
@@ -61,9 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.camera is not None:
         calibration = read_calibration(args.camera)
     poses = read_poses(args.poses) if args.poses is not None else None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("reading", total=None)
+    with show_progress("reading") as show:
         report = make_orthomosaic(
             args.photos,
             args.output,
@@ -76,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             resolution=args.resolution,
             preview=args.preview,
             save_poses=args.save_poses,
-            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            progress=show,
         )
     for photo in report.photos:
         if photo.skipped:

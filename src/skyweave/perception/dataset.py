@@ -13,6 +13,7 @@ from skyweave.core.geometry.ground import Ground
 from skyweave.perception.augmentation import AugmentationConfig, WorldTransform, zoom_view
 from skyweave.perception.batch import PerceptionSample
 from skyweave.perception.config import PerceptionConfig
+from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.timeline import SceneTimeline
 from skyweave.perception.views import View
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
@@ -75,6 +76,19 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         return PerceptionSample(
             frames, grid, scene.ground, objects, scene.name, frame_index, platforms[0], platforms, frame.time
         )
+
+    def objects(self, number: int) -> ObjectTargets:
+        """Return the objects of a sample as they are without augmentation; no image is read.
+
+        Args:
+            number: of the sample.
+        """
+        scene_index, frame_index = self.index[number]
+        scene, nothing_random = self.scenes[scene_index], np.random.default_rng(0)
+        frame = scene.frames[frame_index]
+        platforms = self._platforms(frame, frame_index, nothing_random)
+        grid, _ = self._place_map(scene, frame, platforms[0], nothing_random)
+        return self.timelines[scene_index].objects_at(frame_index, grid, platforms)
 
     def _platforms(self, frame: Frame, frame_index: int, generator: np.random.Generator) -> tuple[str, ...]:
         """Names of the sample's platforms, the ego first."""

@@ -72,7 +72,7 @@ def evaluate(
             progress(min(start + batch_size, len(numbers)), len(numbers))
     scores = [evaluator.compute() for evaluator in evaluators]
     values = {name: value for head in scores for name, value in head.values.items()}
-    return PerceptionScores(values, tuple(note for head in scores for note in head.notes), len(numbers))
+    return PerceptionScores(values, tuple(dict.fromkeys(note for head in scores for note in head.notes)), len(numbers))
 
 
 def ego_only_dataset(dataset: PerceptionDataset) -> PerceptionDataset:

@@ -1,6 +1,6 @@
 """Train perception: recordings, model, Lightning, checkpoints, and the exported weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ import torch
 from skyweave.backbone import load_backbone
 from skyweave.core.config import load_config_file
 from skyweave.perception.augmentation import AugmentationConfig
+from skyweave.perception.class_counts import check_classes
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.model import PerceptionModel
@@ -71,6 +72,7 @@ def train(
     changes: Sequence[str] = (),
     resume: bool = False,
     progress: bool = True,
+    log: Callable[[str], None] | None = None,
 ) -> Path:
     """Train, or go on training, and return the path of the exported weights.
 
@@ -80,13 +82,15 @@ def train(
         output: folder for checkpoints, logs and weights.
         changes: ``key.key=value`` over the configuration.
         resume: go on from the last checkpoint in ``output``.
-        progress: show a progress bar.
+        progress: show a progress bar, or a line now and then where there is no terminal.
+        log: called with the number of samples and of objects of each class before the first step, and with what a user
+            should know of them.
 
     Raises:
         FileExistsError: ``output`` holds another run.
         FileNotFoundError: no such configuration or recording.
         ConfigError: the configuration is not valid.
-        DataError: a recording cannot be used.
+        DataError: a recording cannot be used, or shows no object of the model's categories.
     """
     config = load_config_file(file, PerceptionTrainConfig, changes)
     prepare_run_dir(output, asdict(config), resume)
@@ -94,6 +98,7 @@ def train(
     dataset = PerceptionDataset(
         scenes, config.model, config.augmentation, config.platforms, config.seed, depth=config.losses.depth > 0
     )
+    check_classes(dataset, log or (lambda line: None))
     module = PerceptionModule(
         build_model(config), config.optimiser, config.losses, dataset, config.dropout, config.trainer.workers
     )

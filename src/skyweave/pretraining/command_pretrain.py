@@ -1,7 +1,6 @@
 """``skyweave pretrain``: masked image modelling over many sensors."""
 
 import argparse
-import sys
 
 from skyweave.core.run_arguments import add_run_arguments
 
@@ -32,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
     """
     from skyweave.pretraining.train import pretrain
 
-    weights = pretrain(args.config, args.data, args.output, args.changes, args.resume, progress=sys.stderr.isatty())
+    weights = pretrain(args.config, args.data, args.output, args.changes, args.resume)
     print(weights)
     return 0

@@ -107,8 +107,21 @@ class SkyweaveModule(lightning.LightningModule, Generic[Batch]):
 
         Args:
             optimizer: whose step comes next.
+
+        Raises:
+            TrainingError: a gradient is not finite, so that the step would destroy the weights; in 16-bit floats with
+                scaled losses that is usual, and such a step is left out.
         """
-        nn.utils.clip_grad_norm_([p for p in self.parameters() if p.requires_grad], self.optimiser.clip)
+        named = [(name, p) for name, p in self.named_parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for _, p in named if p.grad is not None])
+        scaled = self._trainer is not None and self._trainer.precision == "16-mixed"
+        if not (torch.isfinite(norm) or scaled):
+            broken = [name for name, p in named if p.grad is not None and not p.grad.isfinite().all()]
+            raise TrainingError(
+                f"the gradient of {_shortened(broken)} is not finite at step {self.global_step}, though the loss is; "
+                f"the last checkpoint is kept. {self.advice}"
+            )
+        nn.utils.clip_grads_with_norm_([p for _, p in named], self.optimiser.clip, norm)
 
     def resumable_loader(
         self,
@@ -156,6 +169,11 @@ class SkyweaveModule(lightning.LightningModule, Generic[Batch]):
         """Return the micro steps of an optimiser step; 1 outside of a training."""
         trainer = self._trainer
         return 1 if trainer is None else int(trainer.accumulate_grad_batches)
+
+
+def _shortened(names: list[str]) -> str:
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return (", ".join(names[:2]) or "all together") + more
 
 
 def move_to_device(batch: Any, device: torch.device) -> Any:

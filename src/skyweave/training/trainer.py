@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from skyweave.core.errors import ConfigError
 from skyweave.training.module import SkyweaveModule
+from skyweave.training.progress import ProgressLinesCallback
 from skyweave.training.run_dir import LAST_CHECKPOINT, write_config
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -72,7 +74,7 @@ def fit(
         trainer_config: where and how to run.
         callbacks: of Lightning, besides the one that writes checkpoints.
         resume: go on from the last checkpoint.
-        progress: show a bar.
+        progress: show a bar on a terminal, and write a line now and then elsewhere.
 
     Returns:
         Optimiser steps taken in all.
@@ -81,7 +83,10 @@ def fit(
         KeyboardInterrupt: the user stopped it; the last checkpoint is kept.
         TrainingError: a loss is not finite; the last checkpoint is kept.
     """
-    savers = [] if output is None else [_checkpoint_callback(output, run_config, trainer_config)]
+    savers: list[Callback] = [] if output is None else [_checkpoint_callback(output, run_config, trainer_config)]
+    draws_bar = progress and sys.stderr.isatty()
+    if progress and not draws_bar:
+        savers.append(ProgressLinesCallback())
     # Lightning's advice is written for its own users; ours get errors that name their configuration.
     for logger in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
         logging.getLogger(logger).setLevel(logging.ERROR)
@@ -101,7 +106,7 @@ def fit(
             log_every_n_steps=trainer_config.log_every,
             enable_checkpointing=output is not None,
             callbacks=[*savers, *callbacks],
-            enable_progress_bar=progress,
+            enable_progress_bar=draws_bar,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )

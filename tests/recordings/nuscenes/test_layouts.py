@@ -22,7 +22,8 @@ def test_geometry_and_objects_are_those_that_were_recorded(
     truth = write(tmp_path)
     recording = load_recording(tmp_path)
     assert recording_layout(tmp_path) == layout
-    assert recording.categories == ("vehicle.car", "vehicle.truck", "human.pedestrian.adult")
+    assert recording.categories == ("car", "truck", "pedestrian")
+    assert "vehicle.car is car" in " ".join(recording.notes)
     (scene,) = recording.split(split)
     assert scene.name == truth.name and scene.location == "town" and scene.crs is None
     for expected, frame in zip(truth.frames, scene.frames, strict=True):
@@ -42,7 +43,7 @@ def test_geometry_and_objects_are_those_that_were_recorded(
         assert objects is not None and known is not None
         np.testing.assert_allclose(objects.boxes.corners(), known.boxes.corners(), atol=1e-9)
         np.testing.assert_allclose(objects.velocities, known.velocities, atol=1e-6)
-        assert objects.instances == known.instances
+        assert objects.instances == known.instances and objects.categories == known.categories
         np.testing.assert_array_equal(objects.visibility["any"][:4], [0.2, 0.5, 0.7, 0.9])
         assert frame.world_from_ego is not None
         np.testing.assert_allclose(np.arctan2(frame.world_from_ego[1, 0], frame.world_from_ego[0, 0]), 0.4)

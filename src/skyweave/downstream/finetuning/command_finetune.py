@@ -36,12 +36,11 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: of the command line.
     """
-    from rich.console import Console
-
+    from skyweave.core.progress import show_status
     from skyweave.downstream.finetuning.finetune import finetune
     from skyweave.downstream.json_output import finite_json
 
-    with Console(stderr=True).status("reading") as status:
+    with show_status("reading") as show:
         output = finetune(
             args.config,
             args.data,
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             args.resume,
             args.report,
             args.device,
-            log=lambda line: status.update(line),
+            log=show,
         )
     if args.json:
         json.dump(finite_json(output.scores), sys.stdout, indent=1)

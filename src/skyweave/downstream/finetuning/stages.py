@@ -9,12 +9,14 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.core.progress import ProgressLines
 from skyweave.downstream.finetuning.batches import BatchSource
 from skyweave.downstream.finetuning.config import TrainingConfig
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
 from skyweave.downstream.finetuning.module import FinetuneModule, Log, Schedule, load_trained, trained_state
 from skyweave.downstream.finetuning.validation import BestWeightsCallback, Score, Validator
 from skyweave.downstream.labels.sample import LabelledSample
+from skyweave.training.progress import ProgressLinesCallback
 from skyweave.training.run_dir import LAST_CHECKPOINT
 from skyweave.training.trainer import TrainerConfig, fit
 
@@ -127,7 +129,8 @@ def _train(
     trainer = TrainerConfig(training.precision, checkpoint_every=every, log_every=every, accelerator=accelerator)
     resume = folder is not None and (folder / LAST_CHECKPOINT).exists()
     model.train()
-    fit(module, folder, vars(schedule), trainer, [callback], resume, progress=False)
+    steps = ProgressLinesCallback(ProgressLines(lambda line: stage.log(f"{name}: {line}")))
+    fit(module, folder, vars(schedule), trainer, [callback, steps], resume, progress=False)
     load_trained(model, callback.weights)
     model.eval()
     if folder is not None:

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
+    from skyweave.core.progress import show_status
     from skyweave.downstream.json_output import finite_json
     from skyweave.downstream.probing.config import load_probe_config
     from skyweave.downstream.probing.probe import run_probe
@@ -58,10 +59,9 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
     configs = [load_probe_config(path) for path in args.config]
     results: list[dict[str, Any]] = []
-    errors = Console(stderr=True)
     for config in configs:
         backbone = _backbone(args.weights, config, args.device)
-        with errors.status(f"{config.name}: reading") as status:
+        with show_status(f"{config.name}: reading") as show:
             result = run_probe(
                 config,
                 args.data,
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
                 patch_size=args.patch_size,
                 with_baselines=not args.no_baselines,
                 weights=str(args.weights),
-                progress=lambda row, name=config.name: status.update(f"{name}: {row}"),  # type: ignore[misc]
+                progress=lambda row, name=config.name: show(f"{name}: {row}"),  # type: ignore[misc]
             )
         if args.json:
             results.append(result.to_dict())

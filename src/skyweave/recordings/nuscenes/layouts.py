@@ -11,6 +11,7 @@ import numpy as np
 
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.frames import make_transform, rotation_about_z, rotation_from_quaternion, yaw_from_rotation
+from skyweave.recordings.nuscenes.categories import benchmark_class
 from skyweave.recordings.nuscenes.link import LinkedImage, LinkedSample
 from skyweave.recordings.nuscenes.splits import ScenesBySplit, air_co_pred_splits, nuscenes_splits, uav3d_splits
 from skyweave.recordings.nuscenes.tables import SampleAnnotationRow
@@ -187,10 +188,6 @@ def _uav3d_platform(channel: str, vehicle: str) -> str:
     return f"UAV_{match[2]}" if match else channel
 
 
-def _same(category: str) -> str:
-    return category
-
-
 def _uav3d_category(category: str) -> str:
     return "car" if category.split(".")[0] in ("vehicle", "car") else category
 
@@ -213,7 +210,7 @@ NUSCENES = Layout(
     boxes=nuscenes_boxes,
     world_from_ego=lidar_ego_frame,
     platform=_vehicle,
-    category=_same,
+    category=benchmark_class,
     splits=nuscenes_splits,
     ground=_ground_unknown,
 )
@@ -223,14 +220,14 @@ AIR_CO_PRED = Layout(
     boxes=nuscenes_boxes,
     world_from_ego=lidar_ego_frame,
     platform=_channel,
-    category=_same,
+    category=benchmark_class,
     splits=air_co_pred_splits,
     ground=_ground_below_ego,
     notes=(
         "Air-Co-Pred: validation and test are the same 30 scenes, so neither is unseen once the other was used",
         "Air-Co-Pred: its benchmark maps around the level pose of LIDAR_TOP, which flies 50 m above the ground "
-        "(Frame.world_from_ego), counts only categories with 'vehicle' in their name, and leaves out visibility 1 "
-        "(below 0.4)",
+        "(Frame.world_from_ego), counts only categories whose name in the tables has 'vehicle' in it, and leaves "
+        "out visibility 1 (below 0.4)",
     ),
 )
 UAV3D = Layout(

@@ -48,7 +48,7 @@ def load_recording(folder: str | Path, version: str | None = None, split: str | 
         splits=splits,
         categories=_categories(extras, layout, linked),
         surfaces=tuple(extras.surfaces) if extras else (),
-        notes=_notes(layout, linked, bool(names) and not splits),
+        notes=(*_notes(layout, linked, bool(names) and not splits), *([] if extras else _renamed(layout, linked))),
     )
 
 
@@ -70,6 +70,12 @@ def _notes(layout: Layout, linked: LinkedTables, without_splits: bool) -> tuple[
     if without_splits:
         notes.append("the scenes are in none of the published splits; it has no splits")
     return tuple(notes)
+
+
+def _renamed(layout: Layout, linked: LinkedTables) -> list[str]:
+    """Return a note of the categories that have another name here than in the tables."""
+    renamed = [f"{name} is {layout.category(name)}" for name in linked.categories if layout.category(name) != name]
+    return [f"categories are called as the benchmark calls its classes: {', '.join(renamed)}"] if renamed else []
 
 
 def find_version(folder: str | Path, version: str | None = None) -> tuple[Path, str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import invert_transform, make_transform, quaternion_from_rotation, rotation_about_z
+from skyweave.recordings.nuscenes.categories import table_name
 from skyweave.recordings.nuscenes.tables import TABLES, make_token
 from skyweave.recordings.recording import Annotations, Capture, RecordedScene
 
@@ -20,17 +21,6 @@ VISIBILITY_RANGES = (  # of the schema: up to this share, description
     (0.8, "v60-80"),
     (1.0, "v80-100"),
 )
-CATEGORY_NAMES = {  # by which the devkit's detection benchmark, and everything made for nuScenes, knows our classes
-    "car": "vehicle.car",
-    "van": "vehicle.car",
-    "truck": "vehicle.truck",
-    "bus": "vehicle.bus.rigid",
-    "trailer": "vehicle.trailer",
-    "motorcycle": "vehicle.motorcycle",
-    "cyclist": "vehicle.bicycle",
-    "bicycle": "vehicle.bicycle",
-    "pedestrian": "human.pedestrian.adult",
-}
 ATTRIBUTES = ("vehicle.moving", "vehicle.stopped", "cycle.with_rider", "pedestrian.moving", "pedestrian.standing")
 
 
@@ -120,9 +110,9 @@ class SceneRows:
             instance = make_token("instance", self.scene.name, name)
             annotation = make_token("sample_annotation", self.scene.name, number, name)
             length, width, height = annotations.boxes.sizes[index].tolist()
-            attribute = _attribute(category_name(category), float(speeds[index]))
+            attribute = _attribute(table_name(category), float(speeds[index]))
             shown = int(pixels[index]) if pixels is not None else int(seen is not None and seen[index] > 0)
-            self._add("instance", instance, category_token=make_token("category", category_name(category)))
+            self._add("instance", instance, category_token=make_token("category", table_name(category)))
             self._add(
                 "sample_annotation",
                 annotation,
@@ -184,7 +174,7 @@ def fixed_rows(categories: list[str], logs: list[str], mask: str) -> dict[str, l
         logs: tokens of all logs.
         mask: file of the map mask.
     """
-    names = list(dict.fromkeys(category_name(category) for category in categories))
+    names = list(dict.fromkeys(table_name(category) for category in categories))
     return {
         "category": [
             {"token": make_token("category", name), "name": name, "description": name, "index": index}
@@ -199,15 +189,6 @@ def fixed_rows(categories: list[str], logs: list[str], mask: str) -> dict[str, l
         ],
         "map": [{"token": make_token("map", mask), "log_tokens": logs, "category": "semantic_prior", "filename": mask}],
     }
-
-
-def category_name(category: str) -> str:
-    """Return the name of a category in the tables of nuScenes.
-
-    Args:
-        category: as the recording calls it.
-    """
-    return CATEGORY_NAMES.get(category, category)
 
 
 def level_body(geometry: CameraGeometry) -> np.ndarray:

@@ -23,7 +23,8 @@ from skyweave.core.images.true_color import display_bands, true_color_image
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.description import sensor_to_dict
 from skyweave.recordings.nuscenes import rasters
-from skyweave.recordings.nuscenes.rows import SceneRows, category_name, fixed_rows
+from skyweave.recordings.nuscenes.categories import table_name
+from skyweave.recordings.nuscenes.rows import SceneRows, fixed_rows
 from skyweave.recordings.nuscenes.tables import (
     EXTRAS_FILE,
     FORMAT,
@@ -166,7 +167,7 @@ def finish_recording(
         extras.scenes[scene] = msgspec.convert(content["scene"], SceneExtras)
         extras.captures |= msgspec.convert(content["captures"], dict[str, CaptureExtras])
         extras.frames |= msgspec.convert(content["frames"], dict[str, FrameExtras])
-    extras.categories = [(category, category_name(category)) for category in categories]
+    extras.categories = [(category, table_name(category)) for category in categories]
     with write_aside(folder / MASK) as aside:  # the devkit wants one; nothing is known of the ground it would mask
         rasters.write_classes(aside, np.full((64, 64), 255))
     lists = {table: list(rows.values()) for table, rows in tables.items()}

@@ -68,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: of the command line.
     """
-    from rich.console import Console
-
+    from skyweave.core.progress import show_status
     from skyweave.downstream.finetuning.benchmark.run_benchmark import run_benchmark
     from skyweave.downstream.finetuning.benchmark.runs import read_runs
     from skyweave.downstream.finetuning.benchmark.table import summarise_runs
@@ -78,10 +77,8 @@ def run(args: argparse.Namespace) -> int:
     if args.fabricate:
         _fabricate(args.data, args.task)
     backbone, weights = _backbone(args.weights, args.device)
-    with Console(stderr=True).status("reading") as status:
-        runs, failures = run_benchmark(
-            args.data, config, args.output, backbone, weights, args.device, log=lambda line: status.update(line)
-        )
+    with show_status("reading") as show:
+        runs, failures = run_benchmark(args.data, config, args.output, backbone, weights, args.device, log=show)
     rows = summarise_runs(runs)
     _write(args.output, summarise_runs(read_runs(args.output)))
     if args.json:

@@ -134,3 +134,14 @@ def test_words_that_yaml_reads_as_something_else(text: str, message: str, tmp_pa
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_config_file(tmp_path / "a.yaml", Words)
+
+
+def test_a_change_reaches_items_of_a_list() -> None:
+    content = {"platforms": [{"altitude": [15, 35]}, {"cameras": [{"rows": 192}]}]}
+    apply_override(content, "platforms.0.altitude=[60, 80]")
+    apply_override(content, "platforms.1.cameras.0.rows=384")
+    apply_override(content, "platforms.0.altitude.1=90")
+    assert content == {"platforms": [{"altitude": [60, 90]}, {"cameras": [{"rows": 384}]}]}
+    for change in ("platforms.2.altitude=1", "platforms.first.altitude=1", "platforms.-1=1"):
+        with pytest.raises(ValueError, match="is no item of a list of 2; count them from 0"):
+            apply_override(content, change)

@@ -137,6 +137,10 @@ def test_record_and_replay(folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert {
         f"foxglove.{name}" for name in ("SceneUpdate", "FrameTransform", "LocationFix", "CameraCalibration")
     } <= schemas
+    results = {channel.topic: (schema, channel, message) for schema, channel, message in found}
+    schema, channel, message = results["skyweave/pair/result/UAV_1/scene"]
+    assert (channel.message_encoding, schema.encoding, schema.name) == ("json", "jsonschema", "skyweave.Scene")
+    assert json.loads(schema.data)["properties"].keys() < json.loads(message.data).keys()
     with file.open("rb") as stream:
         reader = make_reader(stream, decoder_factories=[DecoderFactory()])
         _, _, _, update = next(iter(reader.iter_decoded_messages(["/UAV_1/scene"])))
@@ -337,3 +341,14 @@ def test_what_nodes_need_is_imported_before_they_are_forked() -> None:
         "print(needed - set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout.strip() == b"set()"
+
+
+@pytest.mark.parametrize("command", ["status", "down"])
+def test_a_look_at_a_fleet_needs_no_model(command: str, tmp_path: Path, repository: Path) -> None:
+    config = str(repository / "configs" / "fleet" / "crossing.yaml")
+    code = (
+        "import sys; from skyweave.cli.main import main; import skyweave.fleet.supervisor.supervisor; "
+        f"main(['fleet', '{command}', {config!r}]); print('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "False"

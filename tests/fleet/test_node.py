@@ -8,6 +8,7 @@ from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.node.fused_scene import peer_names
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
+from skyweave.fleet.node.statistics import Histogram
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.offline import perceive_together
 from skyweave.perception.prediction import ScenePrediction
@@ -270,3 +271,13 @@ def test_frames_as_seldom_as_the_source_gives_them_are_waited_for() -> None:
     for number in (0, 4, 8):
         missing = talk(here, there, clock, number, 0.02)
     assert missing == ["UAV_2"]
+
+
+def test_a_quantile_is_not_the_edge_of_its_bucket() -> None:
+    histogram = Histogram()
+    for seconds in (1.9, 2.0, 2.1, 2.2):
+        histogram.observe(seconds)
+    assert 1.5 <= histogram.quantile(0.5) <= 2.2
+    assert histogram.quantile(1.0) == 2.2
+    histogram.observe(60.0)
+    assert histogram.quantile(1.0) == 60.0 and Histogram().quantile(0.5) == 0.0

@@ -97,6 +97,8 @@ def test_nodes_run_together_and_a_client_reads_them() -> None:
     node = running[0][0]
     said = node_status(node)
     assert said["frames_sent"] >= said["frames"] == len(made["UAV_1"]) > 0 and json.dumps(said)
+    assert node.statistics.published.count == said["frames"]
+    assert said["latency"]["mean"] > said["latency_fused"]["mean"], "publishing takes time"
     families = {family.name: family for family in NodeCollector(node).collect()}
     assert families["skyweave_frames"].samples[0].value == said["frames"]
     assert {sample.labels["peer"] for sample in families["skyweave_received_bytes"].samples} == {"UAV_4"}

@@ -120,27 +120,39 @@ def _tagged(config_class: type, content: Any) -> Any:
 
 
 def apply_override(content: Any, override: str) -> None:
-    """Set ``a.b=value`` in nested mappings.
+    """Set ``a.b=value`` in nested mappings, and ``a.0.b=value`` in the first item of a list.
 
     Args:
         content: the mapping to change.
-        override: ``key=value`` or ``key.key=value``; the value is YAML.
+        override: ``key=value`` or ``key.key=value``; the value is YAML, items of a list are counted from 0.
 
     Raises:
-        ConfigError: another form, a key below a value that is no mapping, or a value that is no YAML.
+        ConfigError: another form, a key below a value that has none, an item that a list does not have, or a value that
+            is no YAML.
     """
     path, separator, text = override.partition("=")
     keys = path.split(".")
     if not separator or not all(keys) or not isinstance(content, dict):
         raise ConfigError(f"{override!r} is no change; write key=value or key.key=value")
     for key in keys[:-1]:
-        content = content.setdefault(key, {})
-        if not isinstance(content, dict):
+        content = content[_item(content, key, override)] if isinstance(content, list) else content.setdefault(key, {})
+        if not isinstance(content, dict | list):
             raise ConfigError(f"{override!r}: {key!r} has no keys of its own")
     try:
-        content[keys[-1]] = parse_yaml(text)
+        content[_item(content, keys[-1], override)] = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{override!r}: {text!r} is not YAML: {error}") from error
+
+
+def _item(content: Any, key: str, override: str) -> Any:
+    """Return the key as it is, or the number of an item where the content is a list."""
+    if not isinstance(content, list):
+        return key
+    if not (key.isdecimal() and int(key) < len(content)):
+        raise ConfigError(
+            f"{override!r}: {key!r} is no item of a list of {len(content)}; count them from 0, or give the whole list"
+        )
+    return int(key)
 
 
 def _check_keys(content: dict[str, Any], config_class: type, where: str) -> None:

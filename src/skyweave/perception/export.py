@@ -8,6 +8,7 @@ degrees (WGS84), outer rings counter-clockwise. GeoParquet is 1.1: WKB in the re
 import json
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,6 @@ def geojson(results: Result | Sequence[Result]) -> dict[str, Any]:
         DataError: a result in a local frame, whose place on the Earth is unknown.
         MissingExtraError: outlines of instances need rasterio.
     """
-    from pyproj import Transformer
-
     content = []
     for result in _sequence(results):
         if result.crs is None:
@@ -56,8 +55,7 @@ def geojson(results: Result | Sequence[Result]) -> dict[str, Any]:
                 f"{type(result).__name__} in a local frame has no place on Earth; GeoJSON needs one: set its crs, or "
                 "write GeoParquet or nuScenes JSON"
             )
-        degrees = Transformer.from_crs(result.crs, "OGC:CRS84", always_xy=True)
-        content += [_json_feature(feature, degrees) for feature in result.features()]
+        content += _json_features(result.features(), result.crs)
     return {"type": "FeatureCollection", "features": content}
 
 
@@ -143,8 +141,29 @@ def write_geotiff(path: str | Path, maps: InstanceMap | Sequence[InstanceMap]) -
             target.update_tags(band, time=instance_map.time, categories=json.dumps(instance_map.categories))
 
 
-def _json_feature(feature: VectorFeature, degrees: Any) -> dict[str, Any]:
-    parts = [[_degrees(ring, degrees) for ring in rings] for rings in feature.parts]
+def _json_features(features: Sequence[VectorFeature], crs: str) -> list[dict[str, Any]]:
+    """Features with longitudes and latitudes; all points are projected at once, as a call costs more than a point."""
+    rings = [ring for feature in features for part in feature.parts for ring in part]
+    if not rings:
+        return []
+    points = np.concatenate(rings)
+    longitude, latitude = _to_degrees(crs).transform(points[:, 0], points[:, 1])
+    ends = np.cumsum([len(ring) for ring in rings])[:-1]
+    in_degrees = iter(np.split(np.stack([longitude, latitude], 1), ends))
+    return [
+        _json_feature(feature, [[_rounded(next(in_degrees)) for _ in part] for part in feature.parts])
+        for feature in features
+    ]
+
+
+@lru_cache(maxsize=16)  # making one costs more than all the points of a scene
+def _to_degrees(crs: str) -> Any:
+    from pyproj import Transformer
+
+    return Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+
+
+def _json_feature(feature: VectorFeature, parts: list[list[list[list[float]]]]) -> dict[str, Any]:
     coordinates: Any = parts
     if feature.kind == GeometryType.POLYGON:
         coordinates = parts[0]
@@ -157,9 +176,9 @@ def _json_feature(feature: VectorFeature, degrees: Any) -> dict[str, Any]:
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
-def _degrees(ring: np.ndarray, degrees: Any) -> list[list[float]]:
+def _rounded(ring: np.ndarray) -> list[list[float]]:
     """Longitudes and latitudes, to about a millimetre. Across the antimeridian they go on beyond 180 degrees."""
-    longitude, latitude = degrees.transform(ring[:, 0], ring[:, 1])
+    longitude, latitude = ring.T
     longitude = longitude[0] + (longitude - longitude[0] + 180) % 360 - 180
     points: list[list[float]] = np.round(np.stack([longitude, latitude], 1), 8).tolist()
     return points

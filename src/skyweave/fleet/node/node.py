@@ -5,9 +5,8 @@
 """
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.clocks import NS_PER_S, Clock, wall_clock
 from skyweave.fleet.link.credentials import Credentials
@@ -34,6 +33,9 @@ from skyweave.fleet.node.time_sync import SynchronizedFrame, synchronize_frames
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, encode_ego
 from skyweave.recordings.recording import Frame
 from skyweave.wire import WireGrid
+
+if TYPE_CHECKING:
+    from skyweave.collaboration.pose_alignment import PoseError
 
 SEQUENCES_PER_S = 16  # frames at most, for the numbers of a restarted node to go on above its old ones
 SEQUENCE_EPOCH_S = 1_704_067_200  # 2024-01-01, so that numbers last until 2032 and then start again
@@ -191,7 +193,7 @@ class Node:
         self.statistics.count_message(topic.split("/")[2], len(envelope))
         return len(envelope)
 
-    def pose_error(self, peer: Peer) -> PoseError | None:
+    def pose_error(self, peer: Peer) -> "PoseError | None":
         """Return the estimated error of a peer's poses; None where it is not known.
 
         Args:

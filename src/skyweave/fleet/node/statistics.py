@@ -15,12 +15,14 @@ class Histogram:
     Attributes:
         counts: by bucket: up to each of `BUCKET_BOUNDS_S`, and beyond.
         total: seconds, of all.
+        largest: seconds, of the longest.
         last: seconds, of the latest.
     """
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKET_BOUNDS_S) + 1)
         self.total = 0.0
+        self.largest = 0.0
         self.last = 0.0
 
     def observe(self, seconds: float) -> None:
@@ -32,6 +34,7 @@ class Histogram:
         bucket = next((index for index, bound in enumerate(BUCKET_BOUNDS_S) if seconds <= bound), len(BUCKET_BOUNDS_S))
         self.counts[bucket] += 1
         self.total += seconds
+        self.largest = max(self.largest, seconds)
         self.last = seconds
 
     @property
@@ -45,16 +48,17 @@ class Histogram:
         return self.total / self.count if self.count else 0.0
 
     def quantile(self, share: float) -> float:
-        """Return the bound in seconds below which a share of the durations lies; 0 of none.
+        """Return the seconds below which a share of the durations lies, as if they were even in a bucket; 0 of none.
 
         Args:
             share: 0 to 1.
         """
-        needed, cumulative = share * self.count, 0
-        for bound, count in zip((*BUCKET_BOUNDS_S, float("inf")), self.counts, strict=True):
-            cumulative += count
-            if cumulative and cumulative >= needed:
-                return bound
+        needed, cumulative, lower = share * self.count, 0, 0.0
+        for bound, count in zip((*BUCKET_BOUNDS_S, self.largest), self.counts, strict=True):
+            upper = min(bound, self.largest)
+            if count and cumulative + count >= needed:
+                return lower + (upper - lower) * max(needed - cumulative, 0) / count
+            cumulative, lower = cumulative + count, bound
         return 0.0
 
 
@@ -64,6 +68,7 @@ class NodeStatistics:
     Attributes:
         stages: durations by stage.
         latency: from capture to fused scene.
+        published: from capture to published scene.
         frames: fused.
         peer_counts: frames by number of peers that were fused into them.
         dropped_frames: own captures that were not worked on, by reason.
@@ -75,6 +80,7 @@ class NodeStatistics:
     def __init__(self) -> None:
         self.stages: dict[str, Histogram] = {}
         self.latency = Histogram()
+        self.published = Histogram()
         self.frames = 0
         self.peer_counts = Counter[int]()
         self.dropped_frames: Counter[str] = Counter()
@@ -114,6 +120,15 @@ class NodeStatistics:
             if self._finished_at:
                 self.longest_gap = max(self.longest_gap, now - self._finished_at)
             self._finished_at = now
+
+    def count_published(self, seconds: float) -> None:
+        """Count a scene that all sinks have.
+
+        Args:
+            seconds: from its capture.
+        """
+        with self._lock:
+            self.published.observe(seconds)
 
     def count_message(self, kind: str, size: int) -> None:
         """Count a published message.

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from skyweave.collaboration.messages import encode_message
-from skyweave.collaboration.observer import platform_pose
-from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent
+
+if TYPE_CHECKING:
+    from skyweave.collaboration.pose_alignment import PoseError
 
 EgoState = TypeVar("EgoState")
 SCORE_DECAY_S = 2.0  # in which the score of a box falls to 1/e, when it is moved on by its velocity
@@ -52,7 +52,7 @@ class Perceiver(Protocol[EgoState]):
     interval: float
 
     @property
-    def pose_errors(self) -> Mapping[int, PoseError]:
+    def pose_errors(self) -> "Mapping[int, PoseError]":
         """Return the errors of peers' poses, by platform number, as far as they are estimated."""
 
     def observe(self, frame: Frame, place: WorldFrame) -> EgoState:
@@ -116,6 +116,8 @@ def encode_ego(
         budget_bytes: of all chunks together.
         mtu: bytes of the largest chunk.
     """
+    from skyweave.collaboration.messages import encode_message  # with torch, which configurations do without
+
     message = set_header(perceiver.compose(ego, budget_bytes), number, sequence, frame)
     return encode_message(message, perceiver.tables, budget_bytes, mtu, perceiver.sort_window)
 
@@ -129,6 +131,8 @@ def set_header(content: FrameContent, number: int, sequence: int, frame: Frame) 
         sequence: number of the frame.
         frame: whose first camera gives the pose.
     """
+    from skyweave.collaboration.observer import platform_pose
+
     first = next(iter(frame.captures.values()), None)
     pose = platform_pose(first.geometry) if content.pose is None and first is not None else content.pose
     return replace(content, platform=number, sequence=sequence, pose=pose)

@@ -24,9 +24,35 @@ from skyweave.core.geometry.outlines import name_colour
 from skyweave.fleet.link.topics import CAMERA, RESULT
 from skyweave.fleet.sinks.recorder import RecordingSession, record_messages
 
-RAW_ENCODING = "skyweave"  # of the messages as they are
+RAW_ENCODING, JSON_ENCODING = "skyweave", "json"  # of the messages as they are, and of those of them that are JSON
+FLEET_ENCODINGS = (RAW_ENCODING, JSON_ENCODING)
 LIFETIME_S = 2  # of a drawn object without a newer one
 ORIGIN_DIGITS = -2  # the origin is rounded to 100 m
+_POINT = {"type": "array", "items": {"type": "number"}}
+JSON_SCHEMAS: dict[str, dict[str, Any]] = {
+    "scene": {
+        "title": "skyweave.Scene",
+        "type": "object",
+        "properties": {
+            "platform": {"type": "string"},
+            "time": {"type": "number", "description": "UTC seconds"},
+            "crs": {"type": ["string", "null"]},
+            "boxes": {"type": "array", "items": {"type": "object", "properties": {"centre": _POINT, "size": _POINT}}},
+            "forecasts": {"type": "array", "items": {"type": "object"}},
+            "views": {"type": "array", "items": {"type": "object", "properties": {"position": _POINT}}},
+        },
+    },
+    "geojson": {
+        "title": "geojson.FeatureCollection",
+        "type": "object",
+        "properties": {
+            "type": {"const": "FeatureCollection"},
+            "features": {"type": "array", "items": {"type": "object"}},
+        },
+    },
+    "ros": {"title": "vision_msgs.Detection3DArray", "type": "object"},
+}
+"""What a fleet's results hold, by their form (mcap.dev: message encoding ``json``, schema encoding ``jsonschema``)."""
 LINE_STRIP, LINE_LOOP = 0, 1  # of LinePrimitive
 
 
@@ -75,9 +101,7 @@ class McapRecorder:
             received: UTC nanoseconds.
         """
         if topic not in self._channels:
-            self._channels[topic] = self.writer.register_channel(
-                topic=topic, message_encoding=RAW_ENCODING, schema_id=0
-            )
+            self._channels[topic] = self._register(topic)
         self.writer.add_message(self._channels[topic], received, message, received)
         words = topic.split("/")
         if words[2] == RESULT and words[-1] == "scene":
@@ -90,6 +114,21 @@ class McapRecorder:
                 timestamp=_stamp(received), frame_id=f"{words[3]}/{words[4]}", data=message, format="jpeg"
             )
             self._add(f"/{words[3]}/{words[4]}/image", image, received)
+
+    def _register(self, topic: str) -> int:
+        """Return the channel of a topic: results of the forms that are JSON say so, and what they hold."""
+        words = topic.split("/")
+        schema = JSON_SCHEMAS.get(words[-1]) if words[2] == RESULT else None
+        number, encoding = (0, RAW_ENCODING) if schema is None else (self._json_schema(schema), JSON_ENCODING)
+        channel: int = self.writer.register_channel(topic=topic, message_encoding=encoding, schema_id=number)
+        return channel
+
+    def _json_schema(self, schema: dict[str, Any]) -> int:
+        title = schema["title"]
+        if title not in self._schemas:
+            text = json.dumps(schema).encode()
+            self._schemas[title] = self.writer.register_schema(name=title, encoding="jsonschema", data=text)
+        return self._schemas[title]
 
     def _write_scene(self, platform: str, content: dict[str, Any], received: int) -> None:
         stamp = _stamp(round(content["time"] * 1e9))

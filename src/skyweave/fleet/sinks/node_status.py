@@ -8,6 +8,7 @@ from typing import Any
 from skyweave.core.atomic_write import write_aside
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.peer import Peer
+from skyweave.fleet.node.statistics import Histogram
 from skyweave.fleet.sinks.scene_content import NS_PER_S, pose_error_content
 
 
@@ -19,7 +20,6 @@ def node_status(node: Node) -> dict[str, Any]:
     """
     statistics, now = node.statistics, node.clock()
     sending = statistics.stages.get("send")
-    p99 = statistics.latency.quantile(0.99)
     return {
         "name": node.name,
         "fleet": node.fleet,
@@ -29,12 +29,8 @@ def node_status(node: Node) -> dict[str, Any]:
         "frames": statistics.frames,
         "frames_sent": 0 if sending is None else sending.count,
         "frames_dropped": dict(statistics.dropped_frames),
-        "latency": {
-            "mean": round(statistics.latency.mean, 4),
-            "p50": statistics.latency.quantile(0.5),
-            "p99": None if p99 == float("inf") else p99,
-            "last": round(statistics.latency.last, 4),
-        },
+        "latency": _durations(statistics.published),
+        "latency_fused": _durations(statistics.latency),
         "longest_gap": round(statistics.longest_gap, 3),
         "stages": {name: round(stage.mean, 5) for name, stage in sorted(dict(statistics.stages).items())},
         "bytes_sent": dict(statistics.bytes),
@@ -57,6 +53,15 @@ def write_node_status(path: str | Path, node: Node) -> None:
     """
     with write_aside(path, durable=False) as temporary:
         temporary.write_text(json.dumps(node_status(node)), "utf-8")
+
+
+def _durations(histogram: Histogram) -> dict[str, float]:
+    return {
+        "mean": round(histogram.mean, 4),
+        "p50": round(histogram.quantile(0.5), 4),
+        "p99": round(histogram.quantile(0.99), 4),
+        "last": round(histogram.last, 4),
+    }
 
 
 def _peer_status(node: Node, peer: Peer, now: int) -> dict[str, Any]:

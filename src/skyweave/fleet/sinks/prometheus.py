@@ -47,9 +47,12 @@ class NodeCollector(Collector):
         for stage, histogram in sorted(dict(statistics.stages).items()):
             _add_histogram(stages, [stage], histogram)
         yield stages
-        latency = HistogramMetricFamily("skyweave_latency_seconds", "From capture to result.", labels=[])
+        latency = HistogramMetricFamily("skyweave_latency_seconds", "From capture to fused scene.", labels=[])
         _add_histogram(latency, [], statistics.latency)
         yield latency
+        published = HistogramMetricFamily("skyweave_published_seconds", "From capture to published scene.", labels=[])
+        _add_histogram(published, [], statistics.published)
+        yield published
         sent = CounterMetricFamily("skyweave_sent_bytes", "Published, envelopes included.", labels=["kind"])
         for kind, size in sorted(dict(statistics.bytes).items()):
             sent.add_metric([kind], size)

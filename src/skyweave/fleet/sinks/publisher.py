@@ -7,7 +7,7 @@ import numpy as np
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sinks.base import SinkConfig
-from skyweave.fleet.sinks.scene_content import PublishedScene
+from skyweave.fleet.sinks.scene_content import NS_PER_S, PublishedScene
 from skyweave.perception.results import Detections
 from skyweave.perception.tracking import Tracker, TrackerConfig
 
@@ -42,6 +42,7 @@ class ScenePublisher:
             published = PublishedScene(self.node, scene, self._track(scene))
             for sink in self.sinks:
                 sink.write(published)
+        self.node.statistics.count_published((self.node.clock() - scene.time) / NS_PER_S)
         return published
 
     def close(self) -> None:

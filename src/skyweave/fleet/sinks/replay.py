@@ -12,7 +12,7 @@ from skyweave.fleet.link.clocks import NS_PER_S, wall_clock
 from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.topics import platform_from_topic
 from skyweave.fleet.link.transport import Priority, Transport
-from skyweave.fleet.sinks.mcap import RAW_ENCODING
+from skyweave.fleet.sinks.mcap import FLEET_ENCODINGS
 
 
 def replay(
@@ -50,7 +50,7 @@ def _play(path: Path, transport: Transport, stop: threading.Event, speed: float,
         with path.open("rb") as stream:
             for _, channel, message in make_reader(stream).iter_messages():
                 topic = channel.topic
-                if channel.message_encoding != RAW_ENCODING or platform_from_topic(topic) is None:
+                if channel.message_encoding not in FLEET_ENCODINGS or platform_from_topic(topic) is None:
                     continue
                 first_time = message.log_time if first_time is None else first_time
                 deadline = started + (message.log_time - first_time) / NS_PER_S / speed

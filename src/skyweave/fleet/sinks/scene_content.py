@@ -3,17 +3,19 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.outlines import camera_footprint
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.perception.results import Detections
 from skyweave.recordings.recording import Capture
+
+if TYPE_CHECKING:
+    from skyweave.collaboration.pose_alignment import PoseError
 
 MAX_FOOTPRINT_DISTANCE_M = 400.0
 MAX_FORECAST_OFFSET_M = 3.0  # from a box's expected position to the start of its forecast
@@ -79,7 +81,7 @@ def link_content(node: Node) -> dict[str, Any]:
     return content
 
 
-def pose_error_content(error: PoseError | None) -> dict[str, Any] | None:
+def pose_error_content(error: "PoseError | None") -> dict[str, Any] | None:
     """Return the estimated error of a peer's poses as plain JSON types.
 
     Args:

@@ -11,11 +11,11 @@ from PIL import ExifTags, Image
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
-from skyweave.orthomosaic.metadata import Attitude
+from skyweave.orthomosaic.attitude import Attitude
+from skyweave.orthomosaic.map_zone import MapZone
 from skyweave.orthomosaic.photo import world_from_camera
-from skyweave.orthomosaic.utm_zone import UtmZone
 
-ZONE = UtmZone("EPSG:32633")
+ZONE = MapZone("EPSG:32633")
 EAST, NORTH = 370_000.0, 5_800_000.0
 CELL = 0.05
 LEVEL = GroundPlane(100.0)

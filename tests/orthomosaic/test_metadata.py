@@ -11,8 +11,10 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from fabricated_flight import DJI, EAST, FOCAL, NORTH, Shot, gps_fields, packet, write_shot
+from skyweave.orthomosaic.attitude import Attitude
 from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata, read_calibration
-from skyweave.orthomosaic.metadata import Attitude, PhotoMetadata, read_metadata
+from skyweave.orthomosaic.lens import Lens
+from skyweave.orthomosaic.metadata import PhotoMetadata, read_metadata
 
 BLANK = np.zeros((240, 320, 3), np.uint8)
 SHOT = Shot("A.JPG", (EAST, NORTH, 130.0), 90.0)
@@ -88,12 +90,8 @@ def test_other_fields_of_xmp(tmp_path: Path) -> None:
         DJI,
     )
     read = written(tmp_path, xmp)
-    assert (read.relative_altitude, read.flight_yaw, read.focal_pixels, read.horizontal_accuracy) == (
-        39.8,
-        -120,
-        3666.7,
-        0.015,
-    )
+    assert (read.relative_altitude, read.flight_yaw, read.horizontal_accuracy) == (39.8, -120, 0.015)
+    assert read.lens.focal_pixels == (3666.7, 3666.7)
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -147,11 +145,11 @@ PHOTO = PhotoMetadata(Path("A.JPG"), 4000, 3000)
 @pytest.mark.parametrize(
     ("fields", "focal"),
     [
-        ({"focal_35mm": 24.0}, 24 / 43.267 * 5000),
-        ({"focal_35mm": 20.0, "columns": 2000, "rows": 1125}, 20 / 43.267 * 2500),  # 16:9, cut from 4:3
-        ({"focal_millimetres": 3.61, "model": "FC300S"}, 3.61 / 6.17 * 4000),
-        ({"focal_millimetres": 8.8, "focal_plane_width": 13.2, "focal_35mm": 99.0}, 8.8 / 13.2 * 4000),
-        ({"focal_pixels": 3666.7, "declared_columns": 8000, "focal_35mm": 99.0}, 3666.7 / 2),
+        ({"lens": Lens(focal_35mm=24.0)}, 24 / 43.267 * 5000),
+        ({"lens": Lens(focal_35mm=20.0), "columns": 2000, "rows": 1125}, 20 / 43.267 * 2500),  # 16:9, cut from 4:3
+        ({"lens": Lens(focal_millimetres=3.61), "model": "FC300S"}, 3.61 / 6.17 * 4000),
+        ({"lens": Lens(focal_millimetres=8.8, sensor_width=13.2, focal_35mm=99.0)}, 8.8 / 13.2 * 4000),
+        ({"lens": Lens(focal_pixels=(3666.7, 3666.7), focal_35mm=99.0), "declared_columns": 8000}, 3666.7 / 2),
     ],
 )
 def test_focal_length_from_the_best_source(fields: dict[str, Any], focal: float) -> None:

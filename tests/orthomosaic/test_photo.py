@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from fabricated_flight import EAST, NORTH, ZONE, Drawn, geometry_of, lawnmower, out_of_shape
 from skyweave.core.geometry.ground import GroundPlane
+from skyweave.orthomosaic.attitude import Attitude
 from skyweave.orthomosaic.bundle_adjustment import adjust_poses
 from skyweave.orthomosaic.correlation import correlate, flatten, match_patches
-from skyweave.orthomosaic.metadata import Attitude
+from skyweave.orthomosaic.map_zone import find_map_zone
 from skyweave.orthomosaic.photo import Photo, attitude_from_rotation, world_from_camera
 from skyweave.orthomosaic.poses import read_poses
 from skyweave.orthomosaic.tie_points import TiePoints
-from skyweave.orthomosaic.utm_zone import find_utm_zone
 
 GROUND = GroundPlane(100.0)
 HERE = np.array([EAST, NORTH, 130.0])
@@ -78,11 +78,11 @@ def test_what_is_behind_or_too_flat_has_no_pixel() -> None:
 
 
 def test_zones() -> None:
-    assert find_utm_zone(np.array([[-91.99, 46.84]])).crs == "EPSG:32615"
-    assert find_utm_zone(np.array([[18.4, -33.9]])).crs == "EPSG:32734"
-    assert find_utm_zone(np.array([[180.0, 10.0]])).crs == "EPSG:32660"
-    with pytest.raises(ValueError, match="outside UTM"):
-        find_utm_zone(np.array([[0.0, 85.0]]))
+    assert find_map_zone(np.array([[-91.99, 46.84]])).crs == "EPSG:32615"
+    assert find_map_zone(np.array([[18.4, -33.9]])).crs == "EPSG:32734"
+    assert find_map_zone(np.array([[180.0, 10.0]])).crs == "EPSG:32660"
+    assert find_map_zone(np.array([[179.9, 10.0], [-179.9, 10.0], [-179.8, 10.0]])).crs == "EPSG:32601"
+    assert find_map_zone(np.array([[0.0, 85.0]])).crs == "EPSG:5041"
 
 
 @settings(max_examples=25, deadline=None)

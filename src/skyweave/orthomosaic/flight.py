@@ -1,6 +1,6 @@
 """A folder of pictures to photos on the map, each by its own pose, with what was assumed and what was left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,18 +8,20 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.geodesy import central_lon_lat, distances_lon_lat
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
-from skyweave.data.elevation import read_elevation
+from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M, resolve_altitudes
+from skyweave.orthomosaic.attitude import Attitude, settle_conventions
+from skyweave.orthomosaic.capture_time import order_times
+from skyweave.orthomosaic.flight_notes import describe_photos
 from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata
-from skyweave.orthomosaic.metadata import Attitude, PhotoMetadata, read_metadata
+from skyweave.orthomosaic.map_zone import MapZone, find_map_zone
+from skyweave.orthomosaic.metadata import PhotoMetadata, Topic, read_metadata
 from skyweave.orthomosaic.photo import Photo, PoseStd, world_from_camera
 from skyweave.orthomosaic.poses import Poses
-from skyweave.orthomosaic.utm_zone import UtmZone, find_utm_zone
 
 SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png", ".webp"}
-MIN_HEIGHT_M = 2.0  # metres; a picture from lower was taken on the ground
 MAX_DISTANCE_M = 20_000.0  # metres from the middle of a flight
-DEFAULT_HEIGHT_M = 50.0  # metres; where nothing is known, until the overlaps tell
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Flight:
         notes: what was assumed.
     """
 
-    zone: UtmZone
+    zone: MapZone
     photos: tuple[Photo, ...]
     ground: Ground
     height_source: str
@@ -47,9 +49,13 @@ class Flight:
 
     @property
     def height(self) -> float:
-        """Return the median height of the cameras above the ground, metres."""
+        """Return the median height of the cameras above the ground, or above what they see of it, metres."""
         points = np.array([photo.position for photo in self.photos])
-        return float(np.nanmedian(points[:, 2] - self.ground.height(points)))
+        heights = points[:, 2] - self.ground.height(points)
+        if np.isnan(heights).all():
+            seen = [np.nanmedian(photo.footprint(self.ground)[..., 2]) for photo in self.photos]
+            heights = points[:, 2] - np.array(seen)
+        return float(np.nanmedian(heights))
 
 
 def find_images(sources: Sequence[str | Path]) -> dict[str, Path]:
@@ -103,7 +109,8 @@ def read_flight(
         raise DataError(f"height above ground {height} must be metres >= {MIN_HEIGHT_M:g}")
     notes: list[str] = []
     if poses is not None:
-        known = sum(path.name in poses.images for path in images.values())
+        _refuse_ambiguous(images, poses)
+        known = sum(poses.entry(path, name) is not None for name, path in images.items())
         if not known:
             raise DataError(
                 f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
@@ -117,16 +124,21 @@ def read_flight(
     if len(far) < len(read):
         skipped |= far
         read = {name: metadata for name, metadata in read.items() if name not in far}
-    zone = find_utm_zone(
-        np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64),
-    )
+    zone = find_map_zone(np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64))
     positions = zone.project([(photo.longitude, photo.latitude) for photo in read.values()])
-    altitudes, ground, source, std = _altitudes(list(read.values()), positions, zone, poses, elevation, height, notes)
+    read, gimbal_notes = _gimbals(read)
+    altitudes = resolve_altitudes(
+        list(read.values()), positions, zone.crs, poses=poses, elevation=elevation, height=height
+    )
+    notes += [*gimbal_notes, *altitudes.notes]
     attitudes = _attitudes(read, positions, zone, notes)
     photos = []
     for (name, metadata), xy, z, (attitude, yaw_source) in zip(
-        read.items(), positions, altitudes, attitudes, strict=True
+        read.items(), positions, altitudes.cameras, attitudes, strict=True
     ):
+        if not np.isfinite(z):
+            skipped[name] = "does not state its altitude, as others do; give --height METRES or its pose with --poses"
+            continue
         camera, focal_source = camera_from_metadata(metadata, calibration)
         convergence = zone.convergence(metadata.longitude or 0.0, metadata.latitude or 0.0)
         pose = world_from_camera(np.array([*xy, z]), attitude, convergence, metadata.orientation)
@@ -138,15 +150,17 @@ def read_flight(
             yaw_source,
             focal_source,
         )
-        reason = _unusable(photo, ground)
+        reason = _unusable(photo, altitudes.ground)
         if reason:
             skipped[name] = reason
         else:
             photos.append(photo)
     _refuse_nothing(photos, skipped)
+    used = [read[photo.name] for photo in photos]
+    notes += describe_photos(used, focal_given=calibration is not None)
     sources = sorted({photo.focal_source for photo in photos})
     notes.append(f"focal length from: {', '.join(sources)}")
-    return Flight(zone, tuple(photos), ground, source, std, skipped, tuple(notes))
+    return Flight(zone, tuple(photos), altitudes.ground, altitudes.source, altitudes.std, skipped, tuple(notes))
 
 
 def set_height(flight: Flight, height: float) -> Flight:
@@ -176,15 +190,27 @@ def drop_photos(flight: Flight, reasons: dict[str, str]) -> Flight:
     return replace(flight, photos=photos, skipped=skipped)
 
 
+def _refuse_ambiguous(images: dict[str, Path], poses: Poses) -> None:
+    """Raise an error where one pose would go to several pictures of one name in several folders."""
+    names: dict[str, list[str]] = {}
+    for name, path in images.items():
+        if name not in poses.images and path.name in poses.images:
+            names.setdefault(path.name, []).append(name)
+    for file, which in names.items():
+        if len(which) > 1:
+            raise DataError(
+                f"the file of poses names {file}, and {len(which)} pictures are called so ({', '.join(which[:3])}); "
+                'write their folders in its "file"'
+            )
+
+
 def _far(read: dict[str, PhotoMetadata]) -> dict[str, str]:
     """Photos far from the others: their positions are wrong, or they belong to another map."""
     places = np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64)
-    middle = np.median(places, axis=0)
-    metres = (places - middle) * 111_320.0 * (np.cos(np.radians(middle[1])), 1.0)
     return {
-        name: f"lies {np.hypot(*offset) / 1000:.0f} km from the others; map it by itself"
-        for name, offset in zip(read, metres, strict=True)
-        if np.hypot(*offset) > MAX_DISTANCE_M
+        name: f"lies {metres / 1000:.0f} km from the others; map it by itself"
+        for name, metres in zip(read, distances_lon_lat(places, central_lon_lat(places)), strict=True)
+        if metres > MAX_DISTANCE_M
     }
 
 
@@ -195,16 +221,31 @@ def _read(
     for name, path in images.items():
         try:
             metadata = read_metadata(path)
-            metadata = metadata if poses is None else poses.apply(metadata)
-            camera_from_metadata(metadata, calibration)
+            metadata = metadata if poses is None else poses.apply(metadata, name)
+            if calibration is not None:
+                metadata = _without(metadata, "lens")
+            if not metadata.contradictions:
+                camera_from_metadata(metadata, calibration)
         except ValueError as error:
             skipped[name] = str(error)
             continue
-        if metadata.latitude is None or metadata.longitude is None:
+        if metadata.contradictions:
+            skipped[name] = _contradiction(metadata.contradictions)
+        elif metadata.latitude is None or metadata.longitude is None:
             skipped[name] = "has no GPS position"
         else:
             read[name] = metadata
     return read, skipped
+
+
+def _without(metadata: PhotoMetadata, topic: Topic) -> PhotoMetadata:
+    """Without the contradictions of a topic that the user has decided."""
+    return replace(metadata, contradictions={t: text for t, text in metadata.contradictions.items() if t != topic})
+
+
+def _contradiction(contradictions: Mapping[Topic, str]) -> str:
+    topic, text = next(iter(contradictions.items()))
+    return f"{text}; give its {topic} with --poses" + (", or --focal or --camera" if topic == "lens" else "")
 
 
 def _refuse_nothing(remaining: Sequence[Photo] | dict[str, PhotoMetadata], skipped: dict[str, str]) -> None:
@@ -215,62 +256,21 @@ def _refuse_nothing(remaining: Sequence[Photo] | dict[str, PhotoMetadata], skipp
     raise DataError(f"none of {len(skipped)} pictures can be placed ({reasons}{more}); give their poses with --poses")
 
 
-def _altitudes(
-    photos: list[PhotoMetadata],
-    positions: np.ndarray,
-    zone: UtmZone,
-    poses: Poses | None,
-    elevation: str | Path | None,
-    height: float | None,
-    notes: list[str],
-) -> tuple[np.ndarray, Ground, str, float]:
-    """Altitude of every camera, the ground in the same frame, what that rests on, and its spread as a share."""
-    above_sea = np.array([np.nan if p.altitude is None else p.altitude for p in photos])
-    above_start = np.array([np.nan if p.relative_altitude is None else p.relative_altitude for p in photos])
-    started = bool(np.isfinite(above_start).all() and np.median(above_start) >= MIN_HEIGHT_M)
-    # differences between photos: the barometer's are better than the receiver's
-    shape = above_start if started else np.where(np.isfinite(above_sea), above_sea, np.nanmedian([*above_sea, 0.0]))
-    if elevation is not None:
-        voids: list[str] = []
-        ground = read_elevation(elevation, zone.crs, _around(positions), voids)
-        notes += voids
-        under = ground.height(positions)
-        known = np.isfinite(under)
-        if not known.any():
-            reason = "".join(f"; {void}" for void in voids)
-            raise DataError(f"{elevation} does not cover the place of any picture; choose one that does{reason}")
-        if height is not None:
-            return shape - np.median(shape[known]) + np.median(under[known]) + height, ground, "given", 0.03
-        if started:
-            start = int(np.flatnonzero(known)[0])
-            notes.append(
-                f"altitudes count from the ground under {photos[start].path.name}, taken for the take-off point"
-            )
-            return above_start + under[start], ground, "elevation", 0.1
-        if np.isfinite(above_sea).all():
-            notes.append("altitudes above sea level are used as they are; drones are often tens of metres off")
-            return above_sea, ground, "elevation", 0.3
-        raise DataError("pictures state no altitude; give the height above ground with --height METRES")
-    base = float(np.median(shape))
-    if height is not None:
-        return shape, GroundPlane(base - height), "given", 0.03
-    if poses is not None and poses.ground_altitude is not None and np.isfinite(above_sea).all():
-        return above_sea, GroundPlane(poses.ground_altitude), "poses", 0.05
-    if started:
-        notes.append("the ground is taken to be level with the take-off point")
-        offset = float(np.median(above_sea - above_start)) if np.isfinite(above_sea).all() else 0.0
-        return above_start + offset, GroundPlane(offset), "take-off", 0.1
-    return shape, GroundPlane(base - DEFAULT_HEIGHT_M), "unknown", 1.0
-
-
-def _around(positions: np.ndarray) -> tuple[float, float, float, float]:
-    margin = 500.0  # metres; farther than any usable view from drone heights
-    low, high = positions.min(0) - margin, positions.max(0) + margin
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+def _gimbals(read: dict[str, PhotoMetadata]) -> tuple[dict[str, PhotoMetadata], list[str]]:
+    """The photos with the attitudes of gimbals that are written like those of bodies read as such, and notes."""
+    stated = {name: photo.attitude for name, photo in read.items() if photo.attitude is not None}
+    gimbals = settle_conventions(stated, {name: photo.camera for name, photo in read.items()})
+    if not gimbals:
+        return read, []
+    note = (
+        f"{len(gimbals)} pictures ({next(iter(gimbals))}, ..) write a gimbal's pitch, -90 straight down, where 0 "
+        "should be: they are read so"
+    )
+    return {n: replace(photo, attitude=gimbals[n]) if n in gimbals else photo for n, photo in read.items()}, [note]
 
 
 def _attitudes(
-    photos: dict[str, PhotoMetadata], positions: np.ndarray, zone: UtmZone, notes: list[str]
+    photos: dict[str, PhotoMetadata], positions: np.ndarray, zone: MapZone, notes: list[str]
 ) -> list[tuple[Attitude, str]]:
     """Attitude of each and what its heading was taken from."""
     track = _track(list(photos.values()), positions)
@@ -300,7 +300,8 @@ def _attitudes(
 
 def _track(photos: list[PhotoMetadata], positions: np.ndarray) -> np.ndarray:
     """Grid course at each picture in degrees, from the longer of the legs before and after it; NaN where it hovers."""
-    order = sorted(range(len(photos)), key=lambda k: (photos[k].time or 0.0, photos[k].path.name))
+    times = order_times([photo.time for photo in photos])
+    order = sorted(range(len(photos)), key=lambda k: (times[k], photos[k].path.name))
     courses = np.full(len(photos), np.nan)
     for place, k in enumerate(order):
         legs = [positions[order[place + 1]] - positions[k]] if place + 1 < len(order) else []

@@ -8,9 +8,11 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
+from skyweave.orthomosaic.lens import NO_DISTORTION, Distortion
 from skyweave.orthomosaic.metadata import PhotoMetadata
 
 FILM_DIAGONAL = 43.267  # mm of 24 x 36 film; CIPA DCG-001 relates focal lengths by the diagonal
+MAX_FOCAL_RATIO = 1.3  # between two statements of one focal length: crops and rounding take less
 SENSOR_WIDTHS = {  # mm, of cameras that state only a 35 mm equivalent, rounded to whole millimetres; makers' data
     "FC300S": 6.17,
     "FC300X": 6.17,
@@ -38,7 +40,7 @@ class Calibration:
     focal: float
     columns: int | None = None
     centre: tuple[float, float] | None = None
-    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    distortion: Distortion = NO_DISTORTION
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.focal) and self.focal > 0):
@@ -74,30 +76,74 @@ def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None =
         calibration: replaces what the metadata say.
 
     Raises:
-        DataError: the metadata say nothing of the focal length; the message names the remedy.
+        DataError: the metadata say nothing of the focal length, or of a lens that is no pinhole; the message names the
+            remedy.
     """
     if calibration is not None:
         scale = photo.columns / (calibration.columns or photo.columns)
         u, v = calibration.centre or (photo.columns / scale / 2, photo.rows / scale / 2)
-        return _camera(photo, calibration.focal * scale, (u * scale, v * scale), calibration.distortion), "given"
-    focal, source = _focal(photo)
-    return _camera(photo, focal, (photo.columns / 2, photo.rows / 2)), source
+        focal = calibration.focal * scale
+        return _camera(photo, (focal, focal), (u * scale, v * scale), calibration.distortion), "given"
+    lens = photo.lens
+    if lens.model != "perspective":
+        raise DataError(
+            f"{photo.path.name} was taken with a lens of the model {lens.model!r}, which is not read; rectify the "
+            "pictures and give --focal PIXELS, or --camera FILE"
+        )
+    focals, source = _focal_lengths(photo)
+    scale = focals[0] / lens.focal_pixels[0] if lens.focal_pixels is not None else 1.0
+    centre = photo.columns / 2 + scale * lens.centre_offset[0], photo.rows / 2 + scale * lens.centre_offset[1]
+    return _camera(photo, focals, centre, lens.distortion), source
 
 
-def _focal(photo: PhotoMetadata) -> tuple[float, str]:
+def doubt_focal_length(photo: PhotoMetadata) -> str | None:
+    """Return what speaks against the focal length that is used; None if nothing does.
+
+    Args:
+        photo: metadata of an image whose camera is read from them.
+    """
+    lens = photo.lens
+    if lens.digital_zoom > 1 and lens.focal_35mm is None:
+        return f"a digital zoom of {lens.digital_zoom:g} is counted into the focal length"
+    if lens.focal_35mm is None or (lens.focal_pixels is None and lens.focal_millimetres is None):
+        return None
+    (used, _), source = _focal_lengths(photo)
+    other = _focal_from_film(photo)
+    if abs(np.log(used / other)) <= np.log(MAX_FOCAL_RATIO):
+        return None
+    return (
+        f"focal length of {used:.0f} pixels ({source}), against {other:.0f} by the 35 mm equivalent; --focal PIXELS "
+        "decides"
+    )
+
+
+def _focal_lengths(photo: PhotoMetadata) -> tuple[tuple[float, float], str]:
     """In pixels of the file: a reduced copy keeps the EXIF of its original, so everything goes by the true width."""
-    if photo.focal_pixels is not None:
-        original = photo.declared_columns or photo.columns
-        return photo.focal_pixels * photo.columns / original, "XMP calibrated focal length"
-    if photo.focal_millimetres is not None:
-        if photo.focal_plane_width is not None:
-            return photo.focal_millimetres / photo.focal_plane_width * photo.columns, "EXIF focal plane resolution"
-        width = SENSOR_WIDTHS.get(photo.model.upper())
-        if width is not None:
-            return photo.focal_millimetres / width * photo.columns, f"sensor width of the {photo.model}"
-    if photo.focal_35mm is not None:
-        return photo.focal_35mm / FILM_DIAGONAL * _full_diagonal(photo.columns, photo.rows), "EXIF 35 mm equivalent"
+    lens, columns = photo.lens, photo.columns
+    zoom = lens.digital_zoom
+    if lens.focal_pixels is not None:
+        scale = zoom * columns / (photo.declared_columns or columns)
+        return (lens.focal_pixels[0] * scale, lens.focal_pixels[1] * scale), lens.source
+    width, source = lens.sensor_width, "EXIF focal plane resolution"
+    if width is None:
+        width, source = SENSOR_WIDTHS.get(photo.model.upper()), f"sensor width of the {photo.model}"
+    if lens.focal_millimetres is not None and width is not None:
+        focal = zoom * lens.focal_millimetres / width * columns
+        return (focal, focal), source
+    if lens.focal_35mm is not None:
+        if zoom > 1:
+            raise DataError(
+                f"{photo.path.name} states a digital zoom of {zoom:g} and not whether its 35 mm focal length of "
+                f"{lens.focal_35mm:g} has it counted in; give --focal PIXELS or --camera FILE"
+            )
+        focal = _focal_from_film(photo)
+        return (focal, focal), "EXIF 35 mm equivalent"
     raise DataError(f"{photo.path.name} does not state its focal length; give --focal PIXELS or --camera FILE")
+
+
+def _focal_from_film(photo: PhotoMetadata) -> float:
+    assert photo.lens.focal_35mm is not None
+    return photo.lens.focal_35mm / FILM_DIAGONAL * _full_diagonal(photo.columns, photo.rows)
 
 
 def _full_diagonal(columns: int, rows: int) -> float:
@@ -107,10 +153,7 @@ def _full_diagonal(columns: int, rows: int) -> float:
 
 
 def _camera(
-    photo: PhotoMetadata,
-    focal: float,
-    centre: tuple[float, float],
-    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0),
+    photo: PhotoMetadata, focals: tuple[float, float], centre: tuple[float, float], distortion: Distortion
 ) -> PinholeCamera:
-    matrix = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]])
+    matrix = np.array([[focals[0], 0, centre[0]], [0, focals[1], centre[1]], [0, 0, 1.0]])
     return PinholeCamera(matrix, photo.rows, photo.columns, distortion)

@@ -8,7 +8,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.conventions import ENU_FROM_NED, FRD_FROM_CAMERA, FRD_FROM_NADIR_CAMERA, ned_from_body
 from skyweave.core.geometry.frames import make_transform, rotation_about_z
 from skyweave.core.geometry.ground import Ground
-from skyweave.orthomosaic.metadata import Attitude
+from skyweave.orthomosaic.attitude import Attitude
 
 MAX_OFF_NADIR = np.radians(65.0)  # what is seen flatter than this is too stretched to be a map
 NEAR_NADIR = np.radians(20.0)  # closer to straight down than this, a turned picture still shows the same ground

@@ -1,6 +1,5 @@
 """Photographs to a mosaic: read, check headings, measure how far overlaps disagree, refine if asked, blend, write."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
+from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M
 from skyweave.orthomosaic.bundle_adjustment import adjust_poses
 from skyweave.orthomosaic.flight import Flight, drop_photos, find_images, read_flight, set_height
 from skyweave.orthomosaic.headings import height_ratio, recover_headings
@@ -17,13 +16,14 @@ from skyweave.orthomosaic.image_cache import ImageCache
 from skyweave.orthomosaic.intrinsics import Calibration
 from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic, write_preview
 from skyweave.orthomosaic.overlaps import PhotoMaps, Registration, find_overlaps
-from skyweave.orthomosaic.photo import attitude_from_rotation
 from skyweave.orthomosaic.poses import Poses
+from skyweave.orthomosaic.saved_poses import write_poses
 from skyweave.orthomosaic.tie_points import TiePoints, find_tie_points
 
 PARTNERS = 8  # overlaps followed a photo
 MIN_SIGNIFICANCE = 4.0  # of an overlap's registration; the ties check it further
 MIN_CACHE_FACTOR = 8  # reduction at which pictures are first looked at
+MAX_HEIGHT_M = 6000.0  # above the ground, that overlaps are believed
 MIN_TIES = 8  # held out, before a number is a measurement
 Progress = Callable[[str, int, int], None]
 
@@ -200,7 +200,7 @@ def make_orthomosaic(
     if preview is not None:
         write_preview(output, preview)
     if save_poses is not None:
-        _save_poses(save_poses, mapped)
+        write_poses(save_poses, mapped)
     return OrthomosaicReport(
         Path(output),
         flight.zone.crs,
@@ -243,6 +243,12 @@ def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
     if checked:
         notes.append(f"{len(checked)} headings were found from the overlaps and the positions: {_list(checked)}")
     ratio = height_ratio(flight.photos, edges, photos)
+    if np.isfinite(ratio) and not MIN_HEIGHT_M <= ratio * flight.height <= MAX_HEIGHT_M:
+        notes.append(
+            f"what the overlaps show moves as if seen from {ratio * flight.height:.0f} m: positions, headings or "
+            "images belong to another flight"
+        )
+        ratio = float("nan")
     flight = replace(flight, photos=photos, notes=(*flight.notes, *notes))
     if not unknown:
         if np.isfinite(ratio) and abs(ratio - 1) > 0.1:
@@ -338,32 +344,6 @@ def _pair_reports(
         names = flight.photos[r.a].name, flight.photos[r.b].name
         reports.append(PairReport(*names, int(of_photo.sum()), median(before, of_photo), median(after, of_photo)))
     return tuple(reports)
-
-
-def _save_poses(path: str | Path, flight: Flight) -> None:
-    """The poses as mapped, in the form of `read_poses`, with heights over a level ground where it is level."""
-    images = []
-    for photo in flight.photos:
-        ((longitude, latitude),) = flight.zone.degrees(photo.position[None])
-        attitude = attitude_from_rotation(
-            photo.geometry.world_from_camera[:3, :3], flight.zone.convergence(longitude, latitude)
-        )
-        images.append(
-            {
-                "file": Path(photo.path).name,
-                "lat": float(latitude),
-                "lon": float(longitude),
-                "abs_alt_m": float(photo.position[2]),
-                "image_up_yaw_deg": attitude.yaw,
-                "body_pitch_deg": attitude.pitch,
-                "body_roll_deg": attitude.roll,
-                "focal_px": float(photo.geometry.camera.intrinsics[0, 0]),
-                "width": photo.geometry.camera.columns,
-            }
-        )
-    meta = {"ground_altitude_m": flight.ground.z} if hasattr(flight.ground, "z") else {}
-    with write_aside(path) as aside:
-        aside.write_text(json.dumps({"meta": meta, "images": images}, indent=1) + "\n", encoding="utf-8")
 
 
 def _list(names: Sequence[str]) -> str:

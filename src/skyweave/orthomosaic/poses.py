@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.core.errors import DataError
-from skyweave.orthomosaic.metadata import Attitude, PhotoMetadata
+from skyweave.orthomosaic.attitude import Attitude
+from skyweave.orthomosaic.lens import NO_DISTORTION, Lens
+from skyweave.orthomosaic.metadata import PhotoMetadata
 
 
 @dataclass(frozen=True)
@@ -22,27 +24,55 @@ class Poses:
     images: Mapping[str, Mapping[str, Any]]
     ground_altitude: float | None = None
 
-    def apply(self, photo: PhotoMetadata) -> PhotoMetadata:
+    def apply(self, photo: PhotoMetadata, name: str | None = None) -> PhotoMetadata:
         """Return metadata with everything replaced that the file knows of this image.
 
         Args:
             photo: metadata of the image.
+            name: of the image in its flight, by which it is looked up first; then by its file's name.
         """
-        entry = self.images.get(photo.path.name)
+        entry = self.entry(photo.path, name)
         if entry is None:
             return photo
         changes: dict[str, Any] = {}
+        decided: set[str] = set()
         names = {"latitude": "lat", "longitude": "lon", "altitude": "abs_alt_m", "relative_altitude": "rel_alt_m"}
         for field, key in names.items():
             if entry.get(key) is not None:
                 changes[field] = float(entry[key])
-        if "K_nominal" in entry or "focal_px" in entry:
-            changes["focal_pixels"] = float(entry["focal_px"] if "focal_px" in entry else entry["K_nominal"][0][0])
-            changes["declared_columns"] = int(entry.get("width", photo.columns))
+        if {"latitude", "longitude"} <= changes.keys():
+            decided.add("position")
+        lens = self._lens(entry)
+        if lens is not None:
+            changes |= {"lens": lens, "declared_columns": int(entry.get("width", photo.columns))}
+            decided.add("lens")
         attitude = self._attitude(entry)
         if attitude is not None:
             changes |= {"attitude": attitude, "orientation": 1}
-        return replace(photo, **changes)
+            decided.add("attitude")
+        left = {topic: text for topic, text in photo.contradictions.items() if topic not in decided}
+        return replace(photo, contradictions=left, **changes)
+
+    def entry(self, path: Path, name: str | None = None) -> Mapping[str, Any] | None:
+        """Return what the file says of an image; None where it does not name it.
+
+        Args:
+            path: of the image.
+            name: of the image in its flight.
+        """
+        return self.images.get(name or path.name, self.images.get(path.name))
+
+    @staticmethod
+    def _lens(entry: Mapping[str, Any]) -> Lens | None:
+        if "K_nominal" not in entry and "focal_px" not in entry:
+            return None
+        focal = float(entry["focal_px"] if "focal_px" in entry else entry["K_nominal"][0][0])
+        right, down = (float(value) for value in entry.get("centre_offset_px", (0.0, 0.0)))
+        k1, k2, p1, p2, k3 = (float(value) for value in entry.get("distortion", NO_DISTORTION))
+        other = float(entry.get("focal_rows_px", focal))
+        return Lens(
+            focal_pixels=(focal, other), centre_offset=(right, down), distortion=(k1, k2, p1, p2, k3), source="poses"
+        )
 
     def _attitude(self, entry: Mapping[str, Any]) -> Attitude | None:
         if "body_pitch_deg" in entry:
@@ -57,9 +87,11 @@ class Poses:
 def read_poses(path: str | Path) -> Poses:
     """Read ``{"meta": {"ground_altitude_m": ..}, "images": [{"file": "A.JPG", "lat": .., "lon": .., ..}]}``.
 
-    Every image names its ``file``; all else may be absent: ``lat``, ``lon`` (degrees), ``abs_alt_m``, ``rel_alt_m``
-    (above take-off), ``image_up_yaw_deg`` or ``gimbal_yaw_deg`` (compass), ``gimbal_pitch_deg`` (-90 down),
-    ``gimbal_roll_deg``, ``focal_px`` or ``K_nominal`` at ``width``.
+    Every image names its ``file``, with its folders below the one that is mapped where several have one name; all else
+    may be absent: ``lat``, ``lon`` (degrees), ``abs_alt_m``, ``rel_alt_m`` (above take-off), ``image_up_yaw_deg`` or
+    ``gimbal_yaw_deg`` (compass), ``gimbal_pitch_deg`` (-90 down), ``gimbal_roll_deg``, ``focal_px`` or ``K_nominal`` at
+    ``width``, with ``focal_rows_px``, ``centre_offset_px`` (right and down of the middle) and ``distortion`` (k1, k2,
+    p1, p2, k3).
 
     Args:
         path: the JSON file.

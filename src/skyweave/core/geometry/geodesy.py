@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from pyproj import CRS, Proj, Transformer
+from pyproj import CRS, Geod, Proj, Transformer
 
 from skyweave.core.errors import DataError
 
 GEOGRAPHIC_CRS = "EPSG:4326"
 GEOCENTRIC_CRS = "EPSG:4978"
+UPS_NORTH, UPS_SOUTH = "EPSG:5041", "EPSG:5042"  # with east and north in this order
 
 
 def utm_crs(latitude: float, longitude: float) -> str:
@@ -27,6 +28,63 @@ def utm_crs(latitude: float, longitude: float) -> str:
         raise DataError(f"latitude {latitude:.3f} lies outside UTM, which ends at 80 south and 84 north")
     number = min(int((longitude + 180) // 6) + 1, 60)
     return f"EPSG:{32600 + number if latitude >= 0 else 32700 + number}"
+
+
+def map_crs(latitude: float, longitude: float) -> str:
+    """Return the projected reference system for maps about a point: its UTM zone, or UPS beyond UTM's ends.
+
+    Args:
+        latitude: degrees.
+        longitude: degrees.
+
+    Raises:
+        DataError: no place on the Earth.
+    """
+    if 84 < latitude <= 90:
+        return UPS_NORTH
+    if -90 <= latitude < -80:
+        return UPS_SOUTH
+    return utm_crs(latitude, longitude)
+
+
+def central_lon_lat(degrees: np.ndarray) -> tuple[float, float]:
+    """Return the middle of places: the median of their directions from the Earth's centre.
+
+    Unlike a median of longitudes it holds on both sides of the antimeridian and about the poles, and few places that
+    are far from the others do not move it.
+
+    Args:
+        degrees: (n, 2) longitudes and latitudes, any multiple of 360 degrees off.
+
+    Returns:
+        Longitude, -180 to 180, and latitude in degrees.
+    """
+    longitude, latitude = np.radians(np.atleast_2d(np.asarray(degrees, np.float64))[:, :2].T)
+    directions = [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+    x, y, z = np.median(directions, axis=1)
+    return float(np.degrees(np.arctan2(y, x))), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+
+
+def unwrap_longitudes(longitudes: np.ndarray, reference: float) -> np.ndarray:
+    """Return longitudes within 180 degrees of a reference, so that places near each other have numbers near each other.
+
+    Args:
+        longitudes: (...,) degrees.
+        reference: degrees; results may lie beyond -180 or 180 by as much as it is near them.
+    """
+    return np.asarray(reference + (np.asarray(longitudes, np.float64) - reference + 180) % 360 - 180)
+
+
+def distances_lon_lat(degrees: np.ndarray, place: tuple[float, float]) -> np.ndarray:
+    """Return the distances of places from one place along the ellipsoid: (n,) metres.
+
+    Args:
+        degrees: (n, 2) longitudes and latitudes.
+        place: longitude and latitude.
+    """
+    longitude, latitude = np.atleast_2d(np.asarray(degrees, np.float64))[:, :2].T
+    start = np.full_like(longitude, place[0]), np.full_like(latitude, place[1])
+    return np.asarray(Geod(ellps="WGS84").inv(*start, longitude, latitude)[2])
 
 
 def project_lon_lat(degrees: np.ndarray, crs: str) -> np.ndarray:

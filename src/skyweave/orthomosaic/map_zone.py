@@ -1,4 +1,4 @@
-"""The UTM zone that a flight is mapped in."""
+"""The projected reference system that a flight is mapped in: UTM, and UPS beyond it, about the poles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from skyweave.core.geometry import geodesy
 
 
 @dataclass(frozen=True)
-class UtmZone:
-    """A UTM zone on WGS84.
+class MapZone:
+    """A zone of UTM or UPS on WGS84.
 
     Attributes:
-        crs: ``EPSG:326xx`` north, ``EPSG:327xx`` south.
+        crs: ``EPSG:326xx`` north, ``EPSG:327xx`` south, ``EPSG:5041`` and ``EPSG:5042`` about the poles.
     """
 
     crs: str
@@ -50,14 +50,11 @@ class UtmZone:
         return float(np.degrees(geodesy.grid_convergence(latitude, longitude, self.crs)))
 
 
-def find_utm_zone(degrees: np.ndarray) -> UtmZone:
-    """Return the zone of the median position; all of a flight go by one.
+def find_map_zone(degrees: np.ndarray) -> MapZone:
+    """Return the zone of the middle of a flight; all of it go by one.
 
     Args:
-        degrees: (n, 2) longitude and latitude.
-
-    Raises:
-        DataError: beyond 84 north or 80 south, where UTM ends.
+        degrees: (n, 2) longitude and latitude, on both sides of the antimeridian or not.
     """
-    longitude, latitude = np.median(degrees, axis=0)
-    return UtmZone(geodesy.utm_crs(float(latitude), float(longitude)))
+    longitude, latitude = geodesy.central_lon_lat(degrees)
+    return MapZone(geodesy.map_crs(latitude, longitude))

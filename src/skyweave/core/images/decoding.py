@@ -1,0 +1,89 @@
+"""Image files to 8-bit pixels: what cannot be shown in 8 bits without loss is refused, and turns are made."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EIGHT_BIT_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+EXIF_ORIENTATION = 274
+
+
+@contextmanager
+def open_image(source: "Path | IO[bytes]", name: str) -> "Iterator[Image.Image]":
+    """Open an image of 8-bit grey or colours; its pixels are decoded later.
+
+    Args:
+        source: file, or its content.
+        name: of the image, for messages.
+
+    Raises:
+        DataError: no image, one with more pixels than Pillow decodes, or one of more than 8 bits: Pillow would clip
+            its values to 255, or keep their upper halves.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():  # large photographs are no attack; what Pillow refuses is refused
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(source)
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{name} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels; use a reduced copy"
+        ) from None
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{name} cannot be read as a picture: it is none, or of a kind that is not read (HEIC, raw); use JPEG, "
+            "TIFF or PNG"
+        ) from None
+    with image:
+        if image.mode not in EIGHT_BIT_MODES or _is_deep(image):
+            raise DataError(
+                f"{name} cannot be read as a picture: its pixels have more than 8 bits ({image.mode}); 8-bit grey or "
+                "colour is needed"
+            )
+        yield image
+
+
+def decode_upright(image: "Image.Image", mode: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode an image as viewers show it: turned as its EXIF orientation asks.
+
+    Args:
+        image: open Pillow image.
+        mode: ``L`` for grey, ``RGB`` for colours.
+
+    Returns:
+        (rows, columns) or (rows, columns, 3) uint8, and the mask (rows, columns) of pixels that are not transparent,
+        None where all are.
+    """
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    mask = opacity(upright)
+    return np.asarray(upright.convert(mode)), mask
+
+
+def opacity(image: "Image.Image") -> np.ndarray | None:
+    """Return which pixels are not transparent at all: (rows, columns) bool; None where all are opaque.
+
+    Args:
+        image: open Pillow image.
+    """
+    if image.mode not in ALPHA_MODES and "transparency" not in image.info:
+        return None
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return None if alpha.all() else alpha > 0
+
+
+def _is_deep(image: Any) -> bool:
+    """Whether the file holds more than 8 bits a value, of which Pillow would keep the upper 8."""
+    return any(";16" in str(argument) for tile in image.tile for argument in tile[3:])

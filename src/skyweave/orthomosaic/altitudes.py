@@ -1,0 +1,159 @@
+"""How high the cameras of a flight were, and the ground in the same frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.core.geometry.ground import Ground, GroundPlane
+from skyweave.data.elevation import read_elevation
+from skyweave.orthomosaic.metadata import PhotoMetadata
+from skyweave.orthomosaic.poses import Poses
+
+MIN_HEIGHT_M = 2.0  # metres; a picture from lower was taken on the ground
+DEFAULT_HEIGHT_M = 50.0  # metres; where nothing is known, until the overlaps tell
+MAX_TAKE_OFF_RANGE_M = 10.0  # of the take-off's altitude, by all photos; barometers and receivers drift by less
+AROUND_FLIGHT_M = 500.0  # of the ground; farther than any usable view from drone heights
+
+
+@dataclass(frozen=True)
+class Altitudes:
+    """Altitudes of cameras over one ground.
+
+    Attributes:
+        cameras: (n,) metres; NaN where a photo's is unknown.
+        ground: plane or elevation model in the same frame.
+        source: what the height above ground rests on: ``given``, ``poses``, ``take-off``, ``elevation`` or
+            ``unknown``.
+        std: standard deviation of that height, the same error for all photos, as a share of it.
+        notes: what was assumed.
+    """
+
+    cameras: np.ndarray
+    ground: Ground
+    source: str
+    std: float
+    notes: tuple[str, ...] = ()
+
+
+def resolve_altitudes(
+    photos: Sequence[PhotoMetadata],
+    positions: np.ndarray,
+    crs: str,
+    *,
+    poses: Poses | None = None,
+    elevation: str | Path | None = None,
+    height: float | None = None,
+) -> Altitudes:
+    """Return the altitude of every camera and the ground in the same frame.
+
+    Args:
+        photos: with what they say of their altitudes.
+        positions: (n, 2) east and north of the map, metres.
+        crs: of the map.
+        poses: may know the altitude of the ground.
+        elevation: raster of ground heights; None: the ground is level.
+        height: metres above ground of the median photo; replaces every altitude but for their differences.
+
+    Raises:
+        DataError: the elevation model does not cover the photos, or they state no altitude to place over it.
+    """
+    above_sea = np.array([np.nan if p.altitude is None else p.altitude for p in photos])
+    above_start, notes = _above_start(photos, above_sea)
+    started = above_start is not None
+    # differences between photos: the barometer's are better than the receiver's
+    shape = above_start if above_start is not None else above_sea
+    if height is not None and np.isnan(shape).any():
+        unknown = [p.path.name for p, z in zip(photos, shape, strict=True) if np.isnan(z)]
+        notes.append(f"{_count(unknown)} of an unknown altitude: taken to be as high as the others")
+        shape = np.where(np.isfinite(shape), shape, np.nanmedian([*shape, 0.0] if np.isnan(shape).all() else shape))
+    if elevation is not None:
+        return _over_elevation(photos, positions, crs, elevation, height, (above_sea, above_start, shape), notes)
+    if height is not None:
+        return Altitudes(shape, GroundPlane(float(np.median(shape)) - height), "given", 0.03, tuple(notes))
+    if poses is not None and poses.ground_altitude is not None and np.isfinite(above_sea).all():
+        return Altitudes(above_sea, GroundPlane(poses.ground_altitude), "poses", 0.05, tuple(notes))
+    if started:
+        notes.append("the ground is taken to be level with the take-off point")
+        take_off = above_sea - shape
+        offset = float(np.nanmedian(take_off)) if np.isfinite(take_off).any() else 0.0
+        return Altitudes(shape + offset, GroundPlane(offset), "take-off", 0.1, tuple(notes))
+    shape = np.where(np.isfinite(shape), shape, np.nanmedian([*shape, 0.0] if np.isnan(shape).all() else shape))
+    return Altitudes(shape, GroundPlane(float(np.median(shape)) - DEFAULT_HEIGHT_M), "unknown", 1.0, tuple(notes))
+
+
+def _above_start(photos: Sequence[PhotoMetadata], above_sea: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
+    """Metres above the take-off, NaN where unknown, None where that leads nowhere; and notes.
+
+    A photo that says nothing of it is as high above the sea as the others take off, and what it flew above that.
+    """
+    above_start = np.array([np.nan if p.relative_altitude is None else p.relative_altitude for p in photos])
+    known = np.isfinite(above_start)
+    if not known.any() or np.median(above_start[known]) < MIN_HEIGHT_M:
+        return None, []
+    notes = []
+    take_off = above_sea - above_start
+    if np.isfinite(take_off).any():
+        low, high = np.nanmin(take_off), np.nanmax(take_off)
+        if high - low > MAX_TAKE_OFF_RANGE_M:
+            notes.append(
+                f"by their altitudes the pictures were taken from take-off points between {low:.0f} and {high:.0f} m: "
+                "map flights from different places apart, or with --dem and --height"
+            )
+        filled = ~known & np.isfinite(above_sea)
+        if filled.any():
+            names = [photo.path.name for photo, fill in zip(photos, filled, strict=True) if fill]
+            notes.append(
+                f"{_count(names)} without a height above the take-off: it is taken from the altitude above the sea, "
+                f"the take-off lying at {np.nanmedian(take_off):.1f} m"
+            )
+            above_start = np.where(filled, above_sea - np.nanmedian(take_off), above_start)
+    return above_start, notes
+
+
+def _over_elevation(
+    photos: Sequence[PhotoMetadata],
+    positions: np.ndarray,
+    crs: str,
+    elevation: str | Path,
+    height: float | None,
+    altitudes: tuple[np.ndarray, np.ndarray | None, np.ndarray],
+    notes: list[str],
+) -> Altitudes:
+    above_sea, above_start, shape = altitudes
+    voids: list[str] = []
+    ground = read_elevation(elevation, crs, _around(positions), voids)
+    notes += voids
+    under = ground.height(positions)
+    known = np.isfinite(under)
+    if (height is not None or above_start is not None) and not known.any():
+        reason = "".join(f"; {void}" for void in voids)
+        raise DataError(f"{elevation} does not cover the place of any picture; choose one that does{reason}")
+    if height is not None:
+        raised = shape - np.median(shape[known]) + np.median(under[known]) + height
+        return Altitudes(raised, ground, "given", 0.03, tuple(notes))
+    if above_start is not None:
+        start = int(np.flatnonzero(known)[0])
+        notes.append(f"altitudes count from the ground under {photos[start].path.name}, taken for the take-off point")
+        return Altitudes(above_start + under[start], ground, "elevation", 0.1, tuple(notes))
+    if not np.isfinite(above_sea).any():
+        raise DataError("pictures state no altitude; give the height above ground with --height METRES")
+    notes.append("altitudes above sea level are used as they are; drones are often tens of metres off")
+    if any(photo.ellipsoid for photo in photos):
+        notes.append(
+            "altitudes of these pictures count from the ellipsoid, heights of elevation models usually from the sea, "
+            "up to 100 m apart: give --height METRES if they are not of one kind"
+        )
+    return Altitudes(above_sea, ground, "elevation", 0.3, tuple(notes))
+
+
+def _around(positions: np.ndarray) -> tuple[float, float, float, float]:
+    low, high = positions.min(0) - AROUND_FLIGHT_M, positions.max(0) + AROUND_FLIGHT_M
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _count(names: Sequence[str]) -> str:
+    """``3 pictures (A.JPG, ..)``."""
+    return f"{len(names)} picture{'s' * (len(names) > 1)} ({names[0]}{', ..' * (len(names) > 1)})"

@@ -1,0 +1,135 @@
+"""Where a camera looks, in the words of its maker.
+
+DJI, Hasselblad, Yuneec, Parrot and Skydio write the angles of a gimbal: pitch above the horizon, -90 is straight down.
+senseFly and whoever follows Pix4D's ``Camera`` namespace write the attitude of a body whose camera looks out of its
+belly: pitch 0 is straight down, 90 ahead. Some makers write the angles of their gimbal into that namespace (Autel's
+XL715); a body that looks so far back is told from a gimbal that looks down by `settle_conventions`. Early DJI firmware
+has its angles in the maker note alone.
+"""
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from skyweave.orthomosaic.field_values import parse_number
+
+Convention = Literal["gimbal", "body"]
+GIMBAL_FIELDS = (
+    ("GimbalYawDegree", "GimbalPitchDegree", "GimbalRollDegree"),  # DJI, Hasselblad, Autel
+    ("CameraYawDegree", "CameraPitchDegree", "CameraRollDegree"),  # Parrot
+    ("CameraOrientationNED/Yaw", "CameraOrientationNED/Pitch", "CameraOrientationNED/Roll"),  # Skydio
+    ("GimbalYaw", "GimbalPitch", "GimbalRoll"),  # Yuneec
+)
+FLIGHT_YAW_FIELDS = ("FlightYawDegree", "DroneYawDegree", "DroneYaw", "BodyYaw")
+MAKER_NOTE_FLOAT = 11
+MAKER_NOTE_ANGLES = {0x07: "flight_yaw", 0x09: "pitch", 0x0A: "yaw", 0x0B: "roll"}  # as ExifTool documents them
+MAX_ANGLE = 360.0  # degrees; beyond it a number is no angle
+MAX_BACKWARD_PITCH = 25.0  # degrees that a body looks back; the angles of a gimbal go on from there to 90
+NADIR_TOLERANCE = 20.0  # degrees from straight down within which a heading may be taken from elsewhere
+
+
+@dataclass(frozen=True)
+class Attitude:
+    """Where a camera looks, in degrees.
+
+    Attributes:
+        yaw: compass heading, clockwise from true north.
+        pitch: ``gimbal``: above the horizon, -90 is straight down. ``body``: nose up, 0 is straight down.
+        roll: right side down.
+        convention: which of the two.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    convention: Convention = "gimbal"
+
+
+def read_attitude(xmp: Mapping[str, str], note: Mapping[str, float], make: str) -> tuple[Attitude | None, str | None]:
+    """Read the attitude of the camera.
+
+    Args:
+        xmp: values of the XMP packet by name, from `read_xmp`.
+        note: angles of the maker note, from `read_maker_note`.
+        make: of the camera.
+
+    Returns:
+        The attitude, None where nothing is said of it; and what is said but cannot be used, None if nothing.
+    """
+    fields = {key.split(":", 1)[-1]: value for key, value in xmp.items()}
+    for names in GIMBAL_FIELDS:
+        yaw, pitch, roll = (parse_number(fields.get(name)) for name in names)
+        if pitch is not None:
+            return _checked(yaw, pitch, roll, "gimbal", names)
+    names = ("Yaw", "Pitch", "Roll")
+    yaw, pitch, roll = (parse_number(xmp.get(f"camera:{name}")) for name in names)
+    if yaw is not None:
+        # senseFly counts roll the other way round
+        sign = -1.0 if make.strip().lower() == "sensefly" else 1.0
+        return _checked(yaw, pitch or 0.0, sign * (roll or 0.0), "body", names)
+    if {"yaw", "pitch"} <= note.keys():
+        return Attitude(note["yaw"], note["pitch"], note.get("roll", 0.0)), None
+    return None, None
+
+
+def settle_conventions(attitudes: Mapping[str, Attitude], cameras: Mapping[str, str]) -> dict[str, Attitude]:
+    """Return the attitudes that say ``body`` and are a gimbal's, read as such.
+
+    A camera whose pitch is -90 in one photo and -30 in the next hangs on a gimbal: no body looks back that far. Of
+    such a camera every photo is read so, the flatter ones too.
+
+    Args:
+        attitudes: of photos by name.
+        cameras: make and model of each photo's camera by name; senseFly's are bodies for certain.
+    """
+    gimbals = {
+        cameras[name]
+        for name, attitude in attitudes.items()
+        if attitude.convention == "body" and attitude.pitch < -MAX_BACKWARD_PITCH
+    }
+    return {
+        name: replace(attitude, convention="gimbal")
+        for name, attitude in attitudes.items()
+        if attitude.convention == "body" and cameras[name] in gimbals and "sensefly" not in cameras[name].lower()
+    }
+
+
+def read_maker_note(note: Any) -> dict[str, float]:
+    """Return the angles in DJI's maker note, an image file directory of its own; empty where it is another vendor's.
+
+    Args:
+        note: the field's bytes; None where there is none.
+    """
+    if not isinstance(note, bytes) or len(note) < 14:
+        return {}
+    for order in "<>":  # its own byte order: software that rewrites the EXIF leaves the note alone
+        (count,) = struct.unpack(order + "H", note[:2])
+        if not 0 < count <= 64 or len(note) < 2 + 12 * count:
+            continue
+        angles: dict[str, float] = {}
+        maker = False
+        for entry in range(count):
+            tag, kind, length, value = struct.unpack(order + "HHI4s", note[2 + 12 * entry : 14 + 12 * entry])
+            maker = maker or (tag == 1 and value.startswith(b"DJI"))
+            if kind == MAKER_NOTE_FLOAT and length == 1 and tag in MAKER_NOTE_ANGLES:
+                angle = struct.unpack(order + "f", value)[0]
+                if math.isfinite(angle) and abs(angle) <= MAX_ANGLE:
+                    angles[MAKER_NOTE_ANGLES[tag]] = angle
+        if maker:
+            return angles
+    return {}
+
+
+def _checked(
+    yaw: float | None, pitch: float, roll: float | None, convention: Convention, names: tuple[str, str, str]
+) -> tuple[Attitude | None, str | None]:
+    if yaw is None:
+        if abs(pitch + 90) <= NADIR_TOLERANCE:  # straight down the heading may be found otherwise
+            return None, None
+        return None, f"states a pitch of {pitch:g} degrees ({names[1]}) and no heading ({names[0]})"
+    for name, angle in zip(names, (yaw, pitch, roll or 0.0), strict=True):
+        if abs(angle) > MAX_ANGLE:
+            return None, f"states {angle:g} degrees for {name}, which is no angle"
+    return Attitude(yaw, pitch, roll or 0.0, convention), None

@@ -1,0 +1,183 @@
+"""The place of a photograph: EXIF GPS and its references, XMP where EXIF says nothing, and what contradicts.
+
+EXIF 3.0 (CIPA DC-008): a latitude has no sign and is north or south by its reference; a height is above or below the
+sea, or the ellipsoid, by its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags
+
+from skyweave.core.geometry.geodesy import distances_lon_lat
+from skyweave.orthomosaic.field_values import parse_number, parse_positive, parse_text
+
+MAX_DISAGREEMENT_M = 1000.0  # between the places in EXIF and XMP
+MAX_ALTITUDE_DISAGREEMENT_M = 10.0  # between the altitudes in EXIF and XMP
+BELOW = (1, 3)  # GPSAltitudeRef: below the sea, below the ellipsoid
+ELLIPSOID = (2, 3)  # GPSAltitudeRef: above and below the ellipsoid
+SAME_DATUM = ("WGS", "NAD83", "ETRS", "GDA", "JGD2", "CGCS2000", "SIRGAS", "RGF93", "NZGD2000")  # to about a metre
+LATITUDE_FIELDS = ("GpsLatitude", "GPSLatitude", "Latitude")
+LONGITUDE_FIELDS = ("GpsLongitude", "GpsLongtitude", "GPSLongitude", "Longitude")  # DJI misspelt it for years
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a photograph says that it was taken; None where it says nothing.
+
+    Attributes:
+        latitude, longitude: degrees, WGS84.
+        contradiction: what it says that cannot be a place.
+        notes: what should be looked at.
+    """
+
+    latitude: float | None = None
+    longitude: float | None = None
+    contradiction: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Altitude:
+    """How high a photograph says that it was taken; None where it says nothing.
+
+    Attributes:
+        metres: above the sea, or above the ellipsoid.
+        ellipsoid: whether it counts from the ellipsoid.
+        notes: what should be looked at.
+    """
+
+    metres: float | None = None
+    ellipsoid: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_position(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Position:
+    """Read the place from EXIF, or from XMP where EXIF has none.
+
+    Args:
+        gps: EXIF's directory of GPS fields.
+        fields: values of XMP by name, without prefix.
+    """
+    tag = ExifTags.GPS
+    other = _xmp_place(fields)
+    latitude, problem = _degrees(gps.get(tag.GPSLatitude), gps.get(tag.GPSLatitudeRef), "latitude", "NS")
+    longitude, other_problem = _degrees(gps.get(tag.GPSLongitude), gps.get(tag.GPSLongitudeRef), "longitude", "EW")
+    problem = problem or other_problem
+    if latitude is None or longitude is None:
+        return Position(*other) if other is not None else Position(contradiction=problem)
+    if latitude == 0 and longitude == 0:  # what receivers write before they have a fix
+        return Position(*other) if other is not None else Position()
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        return Position(contradiction=f"states latitude {latitude:g} and longitude {longitude:g}, which are no place")
+    if other is not None:
+        (metres,) = distances_lon_lat(np.array([other[::-1]]), (longitude, latitude))
+        if metres > MAX_DISAGREEMENT_M:
+            return Position(
+                contradiction=f"contradicts itself: EXIF says latitude {latitude:.5f} and longitude {longitude:.5f}, "
+                f"XMP {other[0]:.5f} and {other[1]:.5f}"
+            )
+    return Position(latitude, longitude, notes=_datum_notes(gps))
+
+
+def read_altitude(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Altitude:
+    """Read the altitude from EXIF, or from XMP where EXIF has none or has lost its sign.
+
+    Args:
+        gps: EXIF's directory of GPS fields.
+        fields: values of XMP by name, without prefix.
+    """
+    absolute = _xmp_altitude(fields)
+    reference = gps.get(ExifTags.GPS.GPSAltitudeRef)
+    reference = reference[0] if isinstance(reference, bytes) and reference else reference
+    # RTK receivers of DJI give heights above the ellipsoid
+    ellipsoid = reference in ELLIPSOID or parse_positive(fields.get("RtkFlag")) is not None
+    altitude = parse_number(gps.get(ExifTags.GPS.GPSAltitude))
+    if altitude is not None and reference in BELOW:
+        altitude = -abs(altitude)
+    if altitude is None or (altitude == 0 and absolute is not None):
+        return Altitude(absolute, ellipsoid)
+    if absolute is None or abs(absolute - altitude) <= MAX_ALTITUDE_DISAGREEMENT_M:
+        return Altitude(altitude, ellipsoid)
+    if abs(absolute + altitude) <= 1.0:  # the same but for the sign, which EXIF keeps apart and loses first
+        return Altitude(absolute, ellipsoid, ("EXIF and XMP differ in the sign of the altitude: XMP's is used",))
+    note = "altitudes in EXIF and XMP differ by more than 10 m: EXIF's are used"
+    return Altitude(altitude, ellipsoid, (note,))
+
+
+def read_accuracy(gps: Mapping[int, Any], fields: Mapping[str, str]) -> float | None:
+    """Return how far the place may be off, one standard deviation in metres; None where nothing is said.
+
+    Args:
+        gps: EXIF's directory of GPS fields.
+        fields: values of XMP by name, without prefix.
+    """
+    values = [parse_positive(fields.get(name)) for name in ("RtkStdLon", "RtkStdLat")]
+    known = [value for value in values if value is not None]
+    if parse_positive(fields.get("RtkFlag")) is not None and len(known) == len(values):
+        return max(known)
+    return parse_positive(fields.get("GPSXYAccuracy")) or parse_positive(gps.get(ExifTags.GPS.GPSHPositioningError))
+
+
+def _xmp_altitude(fields: Mapping[str, str]) -> float | None:
+    """Metres, with their sign."""
+    if "AbsoluteAltitude" in fields:
+        return parse_number(fields["AbsoluteAltitude"])
+    altitude = parse_number(fields.get("GPSAltitude"))
+    below = parse_number(fields.get("GPSAltitudeRef")) in BELOW
+    return -abs(altitude) if altitude is not None and below else altitude
+
+
+def _xmp_place(fields: Mapping[str, str]) -> tuple[float, float] | None:
+    """Latitude and longitude, if XMP has both and they are a place."""
+    latitude, longitude = _coordinate(fields, LATITUDE_FIELDS), _coordinate(fields, LONGITUDE_FIELDS)
+    if latitude is None or longitude is None or not (abs(latitude) <= 90 and abs(longitude) <= 180):
+        return None
+    return None if latitude == 0 and longitude == 0 else (latitude, longitude)
+
+
+def _coordinate(fields: Mapping[str, str], names: tuple[str, ...]) -> float | None:
+    """A decimal number, or XMP's ``46,50.556425N``."""
+    for name in names:
+        text = fields.get(name, "").strip()
+        if text[-1:] in ("N", "S", "E", "W"):
+            parts = [parse_number(part) for part in text[:-1].split(",")]
+            if all(part is not None for part in parts):
+                value = sum(part / 60**k for k, part in enumerate(parts) if part is not None)
+                return float(-value if text[-1] in "SW" else value)
+        elif (number := parse_number(text)) is not None:
+            return number
+    return None
+
+
+def _degrees(parts: Any, reference: Any, name: str, hemispheres: str) -> tuple[float | None, str | None]:
+    """Degrees with their sign, None where there are none; and why, if something is stated."""
+    try:
+        values = [parse_number(part) for part in parts]
+    except TypeError:
+        return None, None
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None, None
+    if any(abs(value) > 60 for value in known[1:]):
+        return None, f"states a {name} with {', '.join(f'{value:g}' for value in known[1:])} minutes and seconds"
+    negative = known[0] < 0  # some writers put the sign in, and the reference as well
+    degrees = sum(abs(value) / 60**k for k, value in enumerate(known))
+    letter = parse_text(reference).upper()[:1]
+    if letter not in hemispheres or not letter:
+        if negative:
+            return -degrees, None
+        return None, f"states a {name} of {degrees:.5f} and not whether {' or '.join(hemispheres)}"
+    if negative and letter == hemispheres[0]:
+        return None, f"contradicts itself: its {name} is -{degrees:.5f} and {letter}"
+    return float(-degrees if letter == hemispheres[1] else degrees), None
+
+
+def _datum_notes(gps: Mapping[int, Any]) -> tuple[str, ...]:
+    datum = parse_text(gps.get(ExifTags.GPS.GPSMapDatum))
+    known = datum.upper().replace(" ", "").replace("-", "")
+    if not known or known.startswith(SAME_DATUM) or "WGS" in known or "UNKNOWN" in known:
+        return ()
+    return (f"places refer to the datum {datum!r} and are taken for WGS84: they may be hundreds of metres off",)

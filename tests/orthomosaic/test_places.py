@@ -1,0 +1,211 @@
+"""Where photographs lie: any hemisphere, the antimeridian, the poles, what contradicts, and by independent formulas."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from PIL.TiffImagePlugin import IFDRational
+from pyproj import Transformer
+
+from fabricated_flight import packet
+from fabricated_photo import DOWN, RELATIVE, write_photo, xmp_of
+from skyweave.core.errors import DataError
+from skyweave.core.geometry.geodesy import central_lon_lat, distances_lon_lat, map_crs, unwrap_longitudes
+from skyweave.orthomosaic import find_images, make_orthomosaic, read_flight, read_metadata
+from skyweave.orthomosaic.flight import Flight
+from skyweave.orthomosaic.gps import read_position
+
+DJI = xmp_of("drone-dji", {**DOWN, **RELATIVE})
+
+
+def flight_of(folder: Path, **options: Any) -> Flight:
+    return read_flight(find_images([folder]), **options)
+
+
+@pytest.mark.parametrize("longitudes", [(179.9991, 179.9995, 179.9999, -179.9997, -179.9993), (179.9999, -179.9997)])
+def test_a_flight_over_the_antimeridian_is_one(tmp_path: Path, longitudes: tuple[float, ...]) -> None:
+    for number, longitude in enumerate(longitudes):
+        write_photo(tmp_path / "p" / f"{number}.jpg", -17.0, longitude, DJI)
+    report = make_orthomosaic([tmp_path / "p"], tmp_path / "a.tif")
+    assert report.crs in ("EPSG:32760", "EPSG:32701") and not any(photo.skipped for photo in report.photos)
+    assert [photo.longitude for photo in report.photos] == pytest.approx(longitudes, abs=1e-6)
+    assert report.columns * report.resolution < 400
+
+
+def test_flights_about_the_poles_have_their_own_projection(tmp_path: Path) -> None:
+    for number, longitude in enumerate((0.0, 90.0, 180.0, -90.0)):
+        write_photo(tmp_path / "p" / f"{number}.jpg", -89.999, longitude, DJI)
+    report = make_orthomosaic([tmp_path / "p"], tmp_path / "a.tif")
+    assert report.crs == "EPSG:5042" and not any(photo.skipped for photo in report.photos)
+    assert [photo.heading for photo in report.photos] == pytest.approx([30.0] * 4, abs=1e-3)
+    assert map_crs(85.0, 10.0) == "EPSG:5041" and map_crs(84.0, 10.0) == "EPSG:32632"
+    with pytest.raises(DataError, match="no place"):
+        map_crs(float("nan"), 0.0)
+
+
+@given(st.floats(-180, 180), st.floats(-89, 89), st.integers(0, 10_000))
+def test_the_middle_of_places_is_near_all_of_them(longitude: float, latitude: float, seed: int) -> None:
+    offsets = np.random.default_rng(seed).uniform(-0.01, 0.01, (7, 2))
+    places = np.array([longitude, latitude]) + offsets
+    wrapped = np.stack([(places[:, 0] + 180) % 360 - 180, places[:, 1]], -1)
+    middle = central_lon_lat(wrapped)
+    assert distances_lon_lat(wrapped, middle).max() < 3000
+    assert np.abs(unwrap_longitudes(wrapped[:, 0], middle[0]) - middle[0]).max() < 1.2
+
+
+def test_hemispheres_that_are_missing_or_contradict(tmp_path: Path) -> None:
+    def position(name: str, **options: Any) -> tuple[float | None, float | None, str]:
+        read = read_metadata(write_photo(tmp_path / name, -17.5, -50.25, **options))
+        return read.latitude, read.longitude, read.contradictions.get("position", "")
+
+    assert position("a.jpg") == (pytest.approx(-17.5), pytest.approx(-50.25), "")
+    assert position("b.jpg", references=None) == (None, None, "states a latitude of 17.50000 and not whether N or S")
+    signed = xmp_of("drone-dji", {"GpsLatitude": -17.5, "GpsLongitude": -50.25})
+    assert position("c.jpg", references=None, xmp=signed)[:2] == (-17.5, -50.25)
+    north = position("d.jpg", references=("N", "W"), xmp=signed)
+    assert north[0] is None and north[2].startswith("contradicts itself: EXIF says latitude 17.5")
+    for letter, latitude in (("S", -17.5), (None, -17.5), ("N", None)):  # a sign in the number, and a letter as well
+        fields = {1: letter, 2: (IFDRational(-35, 2), 0.0, 0.0), 3: "W", 4: (50.0, 15.0, 0.0)}
+        assert read_position(fields, {}).latitude == latitude
+    assert "no place" in position("f.jpg", gps={2: (95.0, 0.0, 0.0)})[2]
+    assert "minutes" in position("g.jpg", gps={2: (17.0, 75.0, 0.0)})[2]
+    assert "TOKYO" in read_metadata(write_photo(tmp_path / "h.jpg", gps={18: "TOKYO"})).notes[0]
+    assert not read_metadata(write_photo(tmp_path / "i.jpg", gps={18: "WGS-84"})).notes
+
+
+def test_a_place_that_contradicts_is_left_out_unless_the_user_says_better(tmp_path: Path) -> None:
+    from skyweave.orthomosaic import Poses
+
+    write_photo(tmp_path / "a.jpg", references=None, xmp=DJI)
+    with pytest.raises(DataError, match=r"a\.jpg: states a latitude.*--poses"):
+        flight_of(tmp_path)
+    flight = flight_of(tmp_path, poses=Poses({"a.jpg": {"lat": -46.5, "lon": 7.5}}))
+    assert flight.zone.crs == "EPSG:32732"
+
+
+@pytest.mark.parametrize(
+    ("altitude", "xmp", "gps", "metres"),
+    [
+        (-30.0, {}, {}, -30.0),
+        (500.0, {"AbsoluteAltitude": 503.0}, {}, 500.0),
+        (None, {"AbsoluteAltitude": "-12.5"}, {}, -12.5),
+        (0.0, {"AbsoluteAltitude": 500.0}, {}, 500.0),
+        (30.0, {"AbsoluteAltitude": -30.04}, {}, -30.04),  # the reference was lost
+        (60.0, {"AbsoluteAltitude": 500.0}, {}, 60.0),
+        (40.0, {}, {5: b"\x03"}, -40.0),  # EXIF 3.0: below the ellipsoid
+    ],
+)
+def test_altitudes(
+    tmp_path: Path, altitude: float | None, xmp: dict[str, object], gps: dict[int, Any], metres: float
+) -> None:
+    read = read_metadata(write_photo(tmp_path / "a.jpg", altitude=altitude, xmp=xmp_of("drone-dji", xmp), gps=gps))
+    assert read.altitude == pytest.approx(metres)
+    assert read.ellipsoid == bool(gps)
+    assert bool(read.notes) == (altitude in (30.0, 60.0))
+
+
+def test_a_photo_without_a_height_takes_it_from_its_altitude(tmp_path: Path) -> None:
+    write_photo(tmp_path / "1.jpg", xmp=DJI)
+    write_photo(tmp_path / "2.jpg", 46.5002, xmp=xmp_of("drone-dji", {**DOWN, "AbsoluteAltitude": 500.0}))
+    write_photo(tmp_path / "3.jpg", 46.5004, xmp=xmp_of("drone-dji", DOWN), altitude=None)
+    flight = flight_of(tmp_path)
+    heights = [photo.position[2] - flight.ground.height(photo.position[None])[0] for photo in flight.photos]
+    assert heights == pytest.approx([60.0, 60.0]) and flight.height_source == "take-off"
+    assert any("2.jpg" in note and "440.0" in note for note in flight.notes)
+    assert "3.jpg" in flight.skipped and "altitude" in flight.skipped["3.jpg"]
+
+
+def test_flights_from_two_take_off_points_are_noticed(tmp_path: Path) -> None:
+    write_photo(tmp_path / "1.jpg", xmp=DJI)
+    write_photo(
+        tmp_path / "2.jpg", altitude=600.0, xmp=DJI.replace('AbsoluteAltitude="500.0"', 'AbsoluteAltitude="600.0"')
+    )
+    assert any("take-off points between 440 and 540 m" in note for note in flight_of(tmp_path).notes)
+
+
+# An independent computation of where a pixel looks: east, north and up by plain trigonometry.
+
+Vectors = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def gimbal_axes(yaw: float, pitch: float, roll: float) -> Vectors:
+    """Right and down of the image and the direction it looks in."""
+    ahead = np.array([np.cos(pitch) * np.sin(yaw), np.cos(pitch) * np.cos(yaw), np.sin(pitch)])
+    right = np.array([np.cos(yaw), -np.sin(yaw), 0.0])
+    down = np.cross(ahead, right)
+    return np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right, ahead
+
+
+def body_axes(yaw: float, pitch: float, roll: float) -> Vectors:
+    right, belly, nose = gimbal_axes(yaw, pitch, roll)
+    return right, -nose, belly
+
+
+def skydio(yaw: float, pitch: float, roll: float) -> str:
+    inner = "".join(f"<s:{name}>{v}</s:{name}>" for name, v in (("Yaw", yaw), ("Pitch", pitch), ("Roll", roll)))
+    outer = f'<s:CameraOrientationNED rdf:parseType="Resource">{inner}</s:CameraOrientationNED>'
+    return packet("", 'xmlns:s="http://www.skydio.com/drone-skydio/1.0/"', outer)
+
+
+def named(prefix: str, pattern: str) -> Any:
+    return lambda *angles: xmp_of(
+        prefix, {pattern.format(axis): a for axis, a in zip(("Yaw", "Pitch", "Roll"), angles, strict=True)}
+    )
+
+
+MAKERS: dict[str, tuple[Any, Any, float]] = {  # how the maker writes, what it means, and the sign of roll
+    "DJI": (named("drone-dji", "Gimbal{}Degree"), gimbal_axes, 1.0),
+    "Parrot": (named("drone-parrot", "Camera{}Degree"), gimbal_axes, 1.0),
+    "Yuneec": (named("drone-yuneec", "Gimbal{}"), gimbal_axes, 1.0),
+    "Skydio": (skydio, gimbal_axes, 1.0),
+    "Autel Robotics": (named("Camera", "{}"), gimbal_axes, 1.0),
+    "Pix4D": (named("Camera", "{}"), body_axes, 1.0),
+    "senseFly": (named("Camera", "{}"), body_axes, -1.0),
+}
+
+
+def viewed(orientation: int, u: float, v: float, columns: int, rows: int) -> tuple[float, float]:
+    """Offset of a stored pixel from the middle of the image as viewers turn it."""
+    u, v = u - columns / 2, v - rows / 2
+    return {1: (u, v), 3: (-u, -v), 6: (-v, u), 8: (v, -u)}[orientation]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    maker=st.sampled_from(sorted(MAKERS)),
+    orientation=st.sampled_from([1, 3, 6, 8]),
+    place=st.tuples(st.floats(-79, 83), st.floats(-180, 180)),
+    yaw=st.floats(-180, 180),
+    tilt=st.floats(0, 40),
+    roll=st.floats(-10, 10),
+)
+def test_pixels_lie_where_plain_trigonometry_says(
+    tmp_path: Path, maker: str, orientation: int, place: tuple[float, float], yaw: float, tilt: float, roll: float
+) -> None:
+    assume(max(map(abs, place)) > 0.001)  # 0, 0 is what receivers write before they have a fix
+    write, axes, sign = MAKERS[maker]
+    pitch = tilt - 90 if axes is gimbal_axes else tilt
+    columns, rows, height = 60, 40, 60.0
+    path = tmp_path / "a.jpg"
+    write_photo(
+        path, *place, write(yaw, pitch, roll), make=maker, camera={41989: 35, 37386: None}, base={274: orientation}
+    )
+    flight = read_flight({"a.jpg": path}, height=height)
+    (photo,) = flight.photos
+    to_map = Transformer.from_crs("EPSG:4326", flight.zone.crs, always_xy=True)
+    east, north = to_map.transform(place[1], place[0])
+    ahead = to_map.transform(place[1], place[0] + 1e-5)
+    convergence = np.arctan2(ahead[0] - east, ahead[1] - north)  # compass direction of true north on the grid
+    right, down, look = axes(np.radians(yaw) + convergence, np.radians(pitch), np.radians(sign * roll))
+    focal = 35 / 43.267 * np.hypot(columns, rows)
+    for u, v in ((columns / 2, rows / 2), (0.5, 0.5), (columns - 0.5, rows / 4)):
+        across, along = viewed(orientation, u, v, columns, rows)
+        ray = across / focal * right + along / focal * down + look
+        found = photo.ground_points(np.array([u, v]), flight.ground)[:2]
+        if -ray[2] < np.linalg.norm(ray) * np.cos(np.radians(64)):
+            continue  # too flat to be mapped
+        expected = np.array([east, north]) + height / -ray[2] * ray[:2]
+        assert found == pytest.approx(expected, abs=0.02), (u, v)

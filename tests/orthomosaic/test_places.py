@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL.TiffImagePlugin import IFDRational
@@ -124,6 +125,19 @@ def test_flights_from_two_take_off_points_are_noticed(tmp_path: Path) -> None:
         tmp_path / "2.jpg", altitude=600.0, xmp=DJI.replace('AbsoluteAltitude="500.0"', 'AbsoluteAltitude="600.0"')
     )
     assert any("take-off points between 440 and 540 m" in note for note in flight_of(tmp_path).notes)
+
+
+def test_voids_below_the_camera_are_no_ground(tmp_path: Path) -> None:
+    heights = np.full((130, 130), 440, np.int16)
+    heights[:, :62] = -32768  # undeclared, under the camera and to the west of it
+    profile = {"driver": "GTiff", "count": 1, "height": 130, "width": 130, "dtype": "int16", "crs": "EPSG:32632"}
+    with rasterio.open(
+        tmp_path / "dem.tif", "w", **profile, transform=rasterio.Affine(10, 0, 384_300, 0, -10, 5_151_300)
+    ) as target:
+        target.write(heights, 1)
+    path = write_photo(tmp_path / "a.jpg", xmp=xmp_of("drone-dji", DOWN))
+    report = make_orthomosaic([path], tmp_path / "a.tif", elevation=tmp_path / "dem.tif")
+    assert report.height == pytest.approx(60.0) and any("-32768" in note for note in report.notes)
 
 
 # An independent computation of where a pixel looks: east, north and up by plain trigonometry.

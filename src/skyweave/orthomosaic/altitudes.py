@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.core.geometry.ground import Ground, GroundPlane
+from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.data.elevation import read_elevation
 from skyweave.orthomosaic.metadata import PhotoMetadata
 from skyweave.orthomosaic.poses import Poses
@@ -62,25 +62,25 @@ def resolve_altitudes(
     """
     above_sea = np.array([np.nan if p.altitude is None else p.altitude for p in photos])
     above_start, notes = _above_start(photos, above_sea)
-    started = above_start is not None
     # differences between photos: the barometer's are better than the receiver's
-    shape = above_start if above_start is not None else above_sea
-    if height is not None and np.isnan(shape).any():
-        unknown = [p.path.name for p, z in zip(photos, shape, strict=True) if np.isnan(z)]
-        notes.append(f"{_count(unknown)} of an unknown altitude: taken to be as high as the others")
-        shape = np.where(np.isfinite(shape), shape, np.nanmedian([*shape, 0.0] if np.isnan(shape).all() else shape))
+    shape = above_sea if above_start is None else above_start
+    if height is not None:
+        shape = _filled(photos, shape, notes)
     if elevation is not None:
-        return _over_elevation(photos, positions, crs, elevation, height, (above_sea, above_start, shape), notes)
+        ground, voids = _ground(elevation, crs, positions, needed=height is not None or above_start is not None)
+        notes += voids
+        if height is not None:
+            return _at_height(shape, positions, ground, height, notes)
+        return _over_elevation(photos, positions, ground, above_sea, above_start, notes)
     if height is not None:
         return Altitudes(shape, GroundPlane(float(np.median(shape)) - height), "given", 0.03, tuple(notes))
     if poses is not None and poses.ground_altitude is not None and np.isfinite(above_sea).all():
         return Altitudes(above_sea, GroundPlane(poses.ground_altitude), "poses", 0.05, tuple(notes))
-    if started:
+    if above_start is not None:
         notes.append("the ground is taken to be level with the take-off point")
-        take_off = above_sea - shape
-        offset = float(np.nanmedian(take_off)) if np.isfinite(take_off).any() else 0.0
-        return Altitudes(shape + offset, GroundPlane(offset), "take-off", 0.1, tuple(notes))
-    shape = np.where(np.isfinite(shape), shape, np.nanmedian([*shape, 0.0] if np.isnan(shape).all() else shape))
+        offset = _median_or_zero(above_sea - above_start)
+        return Altitudes(above_start + offset, GroundPlane(offset), "take-off", 0.1, tuple(notes))
+    shape = np.where(np.isfinite(shape), shape, _median_or_zero(shape))
     return Altitudes(shape, GroundPlane(float(np.median(shape)) - DEFAULT_HEIGHT_M), "unknown", 1.0, tuple(notes))
 
 
@@ -113,29 +113,49 @@ def _above_start(photos: Sequence[PhotoMetadata], above_sea: np.ndarray) -> tupl
     return above_start, notes
 
 
+def _filled(photos: Sequence[PhotoMetadata], shape: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Altitudes of which the unknown ones are as high as the others, with a note."""
+    unknown = np.isnan(shape)
+    if unknown.any():
+        names = [photo.path.name for photo, missing in zip(photos, unknown, strict=True) if missing]
+        notes.append(f"{_count(names)} of an unknown altitude: taken to be as high as the others")
+    return np.where(unknown, _median_or_zero(shape), shape)
+
+
+def _median_or_zero(values: np.ndarray) -> float:
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0
+
+
+def _ground(elevation: str | Path, crs: str, positions: np.ndarray, needed: bool) -> tuple[ElevationModel, list[str]]:
+    """The elevation model about the photos and notes on it; ``needed``: it must be known below one of them."""
+    voids: list[str] = []
+    ground = read_elevation(elevation, crs, _around(positions), voids)
+    if needed and not np.isfinite(ground.height(positions)).any():
+        reason = "".join(f"; {void}" for void in voids)
+        raise DataError(f"{elevation} does not cover the place of any picture; choose one that does{reason}")
+    return ground, voids
+
+
+def _at_height(
+    shape: np.ndarray, positions: np.ndarray, ground: ElevationModel, height: float, notes: list[str]
+) -> Altitudes:
+    under = ground.height(positions)
+    known = np.isfinite(under)
+    raised = shape - np.median(shape[known]) + np.median(under[known]) + height
+    return Altitudes(raised, ground, "given", 0.03, tuple(notes))
+
+
 def _over_elevation(
     photos: Sequence[PhotoMetadata],
     positions: np.ndarray,
-    crs: str,
-    elevation: str | Path,
-    height: float | None,
-    altitudes: tuple[np.ndarray, np.ndarray | None, np.ndarray],
+    ground: ElevationModel,
+    above_sea: np.ndarray,
+    above_start: np.ndarray | None,
     notes: list[str],
 ) -> Altitudes:
-    above_sea, above_start, shape = altitudes
-    voids: list[str] = []
-    ground = read_elevation(elevation, crs, _around(positions), voids)
-    notes += voids
-    under = ground.height(positions)
-    known = np.isfinite(under)
-    if (height is not None or above_start is not None) and not known.any():
-        reason = "".join(f"; {void}" for void in voids)
-        raise DataError(f"{elevation} does not cover the place of any picture; choose one that does{reason}")
-    if height is not None:
-        raised = shape - np.median(shape[known]) + np.median(under[known]) + height
-        return Altitudes(raised, ground, "given", 0.03, tuple(notes))
     if above_start is not None:
-        start = int(np.flatnonzero(known)[0])
+        under = ground.height(positions)
+        start = int(np.flatnonzero(np.isfinite(under))[0])
         notes.append(f"altitudes count from the ground under {photos[start].path.name}, taken for the take-off point")
         return Altitudes(above_start + under[start], ground, "elevation", 0.1, tuple(notes))
     if not np.isfinite(above_sea).any():

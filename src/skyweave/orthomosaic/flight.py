@@ -17,7 +17,7 @@ from skyweave.orthomosaic.flight_notes import describe_photos
 from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata
 from skyweave.orthomosaic.map_zone import MapZone, find_map_zone
 from skyweave.orthomosaic.metadata import PhotoMetadata, Topic, read_metadata
-from skyweave.orthomosaic.photo import Photo, PoseStd, world_from_camera
+from skyweave.orthomosaic.photo import Photo, PoseStd, median_height, world_from_camera
 from skyweave.orthomosaic.poses import Poses
 
 SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png", ".webp"}
@@ -50,12 +50,7 @@ class Flight:
     @property
     def height(self) -> float:
         """Return the median height of the cameras above the ground, or above what they see of it, metres."""
-        points = np.array([photo.position for photo in self.photos])
-        heights = points[:, 2] - self.ground.height(points)
-        if np.isnan(heights).all():
-            seen = [np.nanmedian(photo.footprint(self.ground)[..., 2]) for photo in self.photos]
-            heights = points[:, 2] - np.array(seen)
-        return float(np.nanmedian(heights))
+        return median_height(self.photos, self.ground)
 
 
 def find_images(sources: Sequence[str | Path]) -> dict[str, Path]:
@@ -107,17 +102,7 @@ def read_flight(
     """
     if height is not None and not (np.isfinite(height) and height >= MIN_HEIGHT_M):
         raise DataError(f"height above ground {height} must be metres >= {MIN_HEIGHT_M:g}")
-    notes: list[str] = []
-    if poses is not None:
-        _refuse_ambiguous(images, poses)
-        known = sum(poses.entry(path, name) is not None for name, path in images.items())
-        if not known:
-            raise DataError(
-                f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
-                f"{next(iter(images.values())).name} and so on"
-            )
-        if known < len(images):
-            notes.append(f"{len(images) - known} of {len(images)} pictures are not in the file of poses")
+    notes = [] if poses is None else _check_poses(images, poses)
     read, skipped = _read(images, poses, calibration)
     _refuse_nothing(read, skipped)
     far = _far(read)
@@ -133,34 +118,52 @@ def read_flight(
     notes += [*gimbal_notes, *altitudes.notes]
     attitudes = _attitudes(read, positions, zone, notes)
     photos = []
-    for (name, metadata), xy, z, (attitude, yaw_source) in zip(
-        read.items(), positions, altitudes.cameras, attitudes, strict=True
-    ):
+    for name, xy, z, attitude in zip(read, positions, altitudes.cameras, attitudes, strict=True):
         if not np.isfinite(z):
             skipped[name] = "does not state its altitude, as others do; give --height METRES or its pose with --poses"
             continue
-        camera, focal_source = camera_from_metadata(metadata, calibration)
-        convergence = zone.convergence(metadata.longitude or 0.0, metadata.latitude or 0.0)
-        pose = world_from_camera(np.array([*xy, z]), attitude, convergence, metadata.orientation)
-        photo = Photo(
-            name,
-            str(metadata.path),
-            CameraGeometry(camera, pose, zone.crs, name),
-            _position_std(metadata, yaw_source, horizontal_std),
-            yaw_source,
-            focal_source,
-        )
+        photo = _placed(name, read[name], np.array([*xy, z]), attitude, zone, calibration, horizontal_std)
         reason = _unusable(photo, altitudes.ground)
         if reason:
             skipped[name] = reason
         else:
             photos.append(photo)
     _refuse_nothing(photos, skipped)
-    used = [read[photo.name] for photo in photos]
-    notes += describe_photos(used, focal_given=calibration is not None)
+    notes += describe_photos([read[photo.name] for photo in photos], focal_given=calibration is not None)
     sources = sorted({photo.focal_source for photo in photos})
     notes.append(f"focal length from: {', '.join(sources)}")
     return Flight(zone, tuple(photos), altitudes.ground, altitudes.source, altitudes.std, skipped, tuple(notes))
+
+
+def _placed(
+    name: str,
+    metadata: PhotoMetadata,
+    position: np.ndarray,
+    attitude: tuple[Attitude, str],
+    zone: MapZone,
+    calibration: Calibration | None,
+    horizontal_std: float | None,
+) -> Photo:
+    camera, focal_source = camera_from_metadata(metadata, calibration)
+    convergence = zone.convergence(metadata.longitude or 0.0, metadata.latitude or 0.0)
+    pose = world_from_camera(position, attitude[0], convergence, metadata.orientation)
+    geometry = CameraGeometry(camera, pose, zone.crs, name)
+    std = _position_std(metadata, attitude[1], horizontal_std)
+    return Photo(name, str(metadata.path), geometry, std, attitude[1], focal_source)
+
+
+def _check_poses(images: dict[str, Path], poses: Poses) -> list[str]:
+    """Notes on what the file of poses leaves out; an error where it names none, or one that is several pictures."""
+    _refuse_ambiguous(images, poses)
+    known = sum(poses.entry(path, name) is not None for name, path in images.items())
+    if not known:
+        raise DataError(
+            f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
+            f"{next(iter(images.values())).name} and so on"
+        )
+    return (
+        [f"{len(images) - known} of {len(images)} pictures are not in the file of poses"] if known < len(images) else []
+    )
 
 
 def set_height(flight: Flight, height: float) -> Flight:

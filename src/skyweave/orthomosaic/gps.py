@@ -154,25 +154,32 @@ def _coordinate(fields: Mapping[str, str], names: tuple[str, ...]) -> float | No
 
 def _degrees(parts: Any, reference: Any, name: str, hemispheres: str) -> tuple[float | None, str | None]:
     """Degrees with their sign, None where there are none; and why, if something is stated."""
-    try:
-        values = [parse_number(part) for part in parts]
-    except TypeError:
-        return None, None
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
+    known = _three_parts(parts)
+    if not known:
         return None, None
     if any(abs(value) > 60 for value in known[1:]):
         return None, f"states a {name} with {', '.join(f'{value:g}' for value in known[1:])} minutes and seconds"
-    negative = known[0] < 0  # some writers put the sign in, and the reference as well
     degrees = sum(abs(value) / 60**k for k, value in enumerate(known))
+    negative = known[0] < 0  # some writers put the sign in, and the letter as well
+    positive_letter, negative_letter = tuple(hemispheres)
     letter = parse_text(reference).upper()[:1]
-    if letter not in hemispheres or not letter:
-        if negative:
-            return -degrees, None
+    if letter == negative_letter or (negative and letter != positive_letter):
+        return -degrees, None
+    if letter != positive_letter:
         return None, f"states a {name} of {degrees:.5f} and not whether {' or '.join(hemispheres)}"
-    if negative and letter == hemispheres[0]:
+    if negative:
         return None, f"contradicts itself: its {name} is -{degrees:.5f} and {letter}"
-    return float(-degrees if letter == hemispheres[1] else degrees), None
+    return degrees, None
+
+
+def _three_parts(parts: Any) -> list[float]:
+    """Degrees, minutes and seconds; nothing where one is no number."""
+    try:
+        values = [parse_number(part) for part in parts]
+    except TypeError:
+        return []
+    known = [value for value in values if value is not None]
+    return known if len(known) == len(values) else []
 
 
 def _datum_notes(gps: Mapping[int, Any]) -> tuple[str, ...]:

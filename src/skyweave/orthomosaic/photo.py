@@ -1,5 +1,6 @@
 """One photograph with a place: where it looks on the map and what of it can be mapped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -160,6 +161,20 @@ class Photo:
         _, depth = self.geometry.project(self.footprint(ground))
         focal = float(np.sqrt(np.prod(np.diag(self.geometry.camera.intrinsics)[:2])))
         return float(np.median(depth[np.isfinite(depth)]) / focal) if np.isfinite(depth).any() else float("nan")
+
+
+def median_height(photos: Sequence[Photo], ground: Ground) -> float:
+    """Return the median height of cameras above the ground, metres; where that is unknown, above what they see of it.
+
+    Args:
+        photos: each sees some of the ground.
+        ground: level or with relief.
+    """
+    positions = np.array([photo.position for photo in photos])
+    heights = positions[:, 2] - ground.height(positions)
+    if np.isnan(heights).all():
+        heights = positions[:, 2] - [np.nanmedian(photo.footprint(ground)[..., 2]) for photo in photos]
+    return float(np.nanmedian(heights))
 
 
 def world_from_camera(position: np.ndarray, attitude: Attitude, convergence: float, orientation: int = 1) -> np.ndarray:

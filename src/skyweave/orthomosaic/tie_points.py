@@ -16,7 +16,7 @@ from skyweave.core.geometry.ground import Ground
 from skyweave.orthomosaic.correlation import match_patches
 from skyweave.orthomosaic.image_cache import ImageCache, sample_bilinear
 from skyweave.orthomosaic.overlaps import Registration
-from skyweave.orthomosaic.photo import Photo
+from skyweave.orthomosaic.photo import Photo, median_height
 
 WORK_SIDE = 1400  # pixels; longer pictures are matched on a reduced copy
 COARSE = 4  # coarse cells are this many fine ones
@@ -124,9 +124,8 @@ class _Search:
         sizes = np.array([photo.ground_sample_distance(ground) for photo in photos])
         self.factors = [working_factor(photo) for photo in photos]
         self.cell = float(np.median(sizes * self.factors))
-        positions = np.array([photo.position for photo in photos])
-        height = float(np.nanmedian(positions[:, 2] - ground.height(positions)))
-        self.reach = max(int(np.ceil(REACH_SHARE * height / (COARSE * self.cell))), 6)
+        reach = REACH_SHARE * median_height(photos, ground)
+        self.reach = max(int(np.ceil(reach / (COARSE * self.cell))), 6)
         self.spacing = 1.2 * PATCH_FINE * self.cell
         self._maps: OrderedDict[int, tuple[MapGrid, np.ndarray]] = OrderedDict()
 

@@ -29,6 +29,14 @@ class Encoder(nn.Module, ABC):
     def patch_size(self) -> int:
         """Return the pixels per patch side that it was made for."""
 
+    def nearest_patch_size(self, pixels: int | None) -> int | None:
+        """Return the patch size nearest to one; None: its own, the only one that it takes.
+
+        Args:
+            pixels: per patch side.
+        """
+        return pixels
+
     @property
     @abstractmethod
     def sensors(self) -> Mapping[str, Sensor]:

@@ -20,6 +20,7 @@ COMMANDS = {  # command: its module, a line of help
     "train": ("skyweave.collaboration.command_train", "detection, segmentation and trajectories on recordings"),
     "evaluate": ("skyweave.collaboration.command_evaluate", "score a perception model on a recording"),
     "probe": ("skyweave.downstream.probing.command_probe", "score frozen features against baselines"),
+    "suite": ("skyweave.downstream.suite.command_suite", "encoders and baselines on a suite of labelled tasks"),
     "finetune": ("skyweave.downstream.finetuning.command_finetune", "adapt a backbone to labelled data"),
     "benchmark": (
         "skyweave.downstream.finetuning.benchmark.command_benchmark",

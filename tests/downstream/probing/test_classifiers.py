@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from skyweave.downstream.probing import classifiers
-from skyweave.downstream.probing.classifiers import _ridge_path, standardise
+from skyweave.downstream.probing.classifiers import TrainingPart, _ridge_path, standardise
 from skyweave.downstream.probing.logistic import fit_logistic
 
 
@@ -19,7 +19,7 @@ def predict(
     seed: int,
 ) -> np.ndarray:
     """With one candidate of features."""
-    return classifiers.fit_predict(classifier, [train], target, group, [test], balanced, seed)
+    return classifiers.fit_predict(classifier, [train], TrainingPart(target, group, balanced, seed), [test]).values
 
 
 def _clusters(seed: int = 0, count: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,14 +53,14 @@ def test_ridge_finds_the_solution_of_scikit_learn() -> None:
     )
 
 
-@pytest.mark.parametrize("classifier", ["knn", "linear", "forest"])
+@pytest.mark.parametrize("classifier", ["knn", "linear", "forest", "boosting"])
 def test_separable_classes_are_found(classifier: str) -> None:
     features, target, group = _clusters()
     predicted = predict(classifier, features[:160], target[:160], group[:160], features[160:], True, seed=0)
     assert (predicted == target[160:]).mean() > 0.75
 
 
-@pytest.mark.parametrize("classifier", ["knn", "linear", "forest"])
+@pytest.mark.parametrize("classifier", ["knn", "linear", "forest", "boosting"])
 def test_a_linear_target_is_regressed(classifier: str) -> None:
     features, _, group = _clusters()
     wanted = (features[:, 0] - features[:, 1]).astype(np.float32)
@@ -104,7 +104,7 @@ def test_one_class_in_training_is_predicted_everywhere() -> None:
 
 def test_unknown_classifier_names_the_valid_ones() -> None:
     features, target, group = _clusters()
-    with pytest.raises(ValueError, match="knn, linear, forest"):
+    with pytest.raises(ValueError, match="knn, linear, forest, boosting"):
         predict("svm", features, target, group, features, True, 0)
 
 
@@ -116,6 +116,6 @@ def test_the_better_features_are_chosen_inside_the_training_part(classifier: str
     betraying = noise.copy()
     betraying[160:, 0] = 100 * target[160:]
     train, test = ([part[rows] for part in (betraying, features)] for rows in (slice(0, 160), slice(160, None)))
-    chosen = classifiers.fit_predict(classifier, train, target[:160], group[:160], test, True, 0)
+    chosen = classifiers.fit_predict(classifier, train, TrainingPart(target[:160], group[:160], True, 0), test).values
     alone = predict(classifier, features[:160], target[:160], group[:160], features[160:], True, 0)
     assert (chosen == alone).all()

@@ -15,7 +15,7 @@ from skyweave.downstream.labels import LabelConfig
 from skyweave.downstream.probing import ProbeConfig, load_probe_config, prepare_probe, run_probe
 from skyweave.downstream.probing.cells import majority_classes, positive_shares
 from skyweave.downstream.probing.config import probe_config_from_dict
-from skyweave.downstream.probing.features import encode_probe_samples
+from skyweave.downstream.probing.features import Candidate, encode_probe_samples
 
 DENSE: dict[str, Any] = {
     "name": "dense",
@@ -215,7 +215,7 @@ def test_random_convolutions_differ_by_seed_only(tmp_path: Path) -> None:
 def test_features_reach_the_cells_from_any_patch_size(tmp_path: Path, patch_size: int) -> None:
     samples = prepare_probe(probe_config_from_dict(DENSE), make(tmp_path)).samples
     backbone = build_backbone("tiny", seed=0, depth=1)
-    features, stem = encode_probe_samples(backbone, samples, ["normed", "stem"], patch_size)
+    features, stem = encode_probe_samples(backbone, samples, [Candidate("normed"), Candidate("stem")], patch_size)
     assert features.shape == stem.shape == (len(samples), 192) and np.isfinite(features).all()
     if patch_size == 8:
         direct = backbone.embed(samples.images[0], 8).dense()[0, :, 3, 5].numpy()

@@ -118,6 +118,14 @@ class DOFA(Encoder):
         """Return the pixels per patch side."""
         return self.config.patch_size
 
+    def nearest_patch_size(self, pixels: int | None) -> int | None:
+        """Return None: published weights take patches of one size.
+
+        Args:
+            pixels: per patch side.
+        """
+        return None
+
     @property
     def sensors(self) -> dict[str, Sensor]:
         """Return none: it brings no normalisation."""

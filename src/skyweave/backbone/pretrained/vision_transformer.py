@@ -106,6 +106,14 @@ class PublishedEncoder(Encoder):
         """Return the pixels per patch side."""
         return self.config.patch_size
 
+    def nearest_patch_size(self, pixels: int | None) -> int | None:
+        """Return None: published weights take patches of one size.
+
+        Args:
+            pixels: per patch side.
+        """
+        return None
+
     @property
     def sensors(self) -> dict[str, Sensor]:
         """Return the sensor whose normalisation the encoder brings, by name, if it brings one."""

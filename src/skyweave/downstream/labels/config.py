@@ -152,6 +152,11 @@ class SplitConfig:
             pixels to a held-out block does not count. ``given`` (not in folds): the group ``part`` of ``pattern`` in
             the path below the data folder, or ``column`` of the table of labels, says train, validation (val) or test.
         pattern: regular expression on the file name.
+        distance: of ``groups``, metres: files whose centres lie nearer to each other are one group, and so are chains
+            of them. Files without a georeference are groups of their own.
+        companion: of ``groups``, a raster of every image with ``{name}``, below the data folder, such as its elevation:
+            files with equal companions show one place, and are one group.
+        companion_band: band of the companion that is compared, from 1.
         column: of the table of labels.
         block: pixels per side.
         gap: pixels.
@@ -165,6 +170,9 @@ class SplitConfig:
 
     kind: Literal["groups", "blocks", "given"] = "groups"
     pattern: str | None = None
+    distance: float | None = None
+    companion: str | None = None
+    companion_band: int = 1
     column: str | None = None
     block: int = 64
     gap: int = 8
@@ -181,6 +189,9 @@ class SplitConfig:
             )
         if self.kind == "given" and not self.column and "(?P<part>" not in (self.pattern or ""):
             raise ConfigError("split: given needs a `column` of the table, or a `pattern` with a group (?P<part>...)")
+        rules = [name for name in ("pattern", "distance", "companion") if getattr(self, name) is not None]
+        if self.kind == "groups" and len(rules) > 1:
+            raise ConfigError(f"split: {' and '.join(rules)} both say what a group is; keep one of them")
         if self.folds < 2:
             raise ConfigError(f"split: folds is {self.folds}; at least 2 are needed to hold something out")
 

@@ -1,6 +1,7 @@
 """Images with their labels, tile by tile, read when asked for."""
 
 import re
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import numpy as np
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.observation import Observation
 from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
-from skyweave.downstream.labels.images import image_shape, read_cached_image
+from skyweave.downstream.labels.grouping import group_names
+from skyweave.downstream.labels.images import find_images, image_shape, read_cached_image
 from skyweave.downstream.labels.kinds.base import LabelKind
 from skyweave.downstream.labels.readers.base import LABEL_READERS, LabelReader
 from skyweave.downstream.labels.sample import Label, LabelledSample
-from skyweave.downstream.labels.splits import block_name, gap_mask, group_name, parse_part
+from skyweave.downstream.labels.splits import block_name, gap_mask, parse_part
 from skyweave.downstream.labels.tiles import TileLocation, tile_windows
 
 
@@ -89,8 +91,14 @@ class LabelledImages:
         if split.kind == "blocks":
             top, left = tile.window[:2] if tile.window else (0, 0)
             return block_name(split, str(tile.path), top, left)
-        folder = tile.path.parent.name if split.pattern is None else ""
-        return f"{folder}:{group_name(split, tile.path)}"
+        is_file = split.pattern is None and split.distance is None and split.companion is None
+        folder = tile.path.parent.name if is_file else ""
+        return f"{folder}:{self._groups[tile.path]}"
+
+    @cached_property
+    def _groups(self) -> dict[Path, str]:
+        paths = find_images(self.config.source, self.root)
+        return dict(zip(paths, group_names(self.config.split, paths, self.root, self.reader.name_of), strict=True))
 
     def given_part(self, path: Path) -> int:
         """Return the part of the split that a column of the table or the path names.

@@ -8,6 +8,7 @@ import numpy as np
 
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.baselines.cell_features import random_convolution_maps, statistics_maps
+from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.probing.prepared import PreparedProbe
 
 if TYPE_CHECKING:
@@ -84,13 +85,16 @@ def _untrained(prepared: PreparedProbe) -> list[ProbeBaseline]:
         baselines.append(ProbeBaseline("statistics+", all_classifiers, lambda seed: statistics(extended=True)))
     if cell:
         baselines.append(ProbeBaseline("statistics 3x3 cells", CLASSIFIERS, lambda seed: statistics(around=True)))
-    return [*baselines, ProbeBaseline("random convolutions", CLASSIFIERS, convolutions, is_random=True)]
+    texture = ProbeBaseline(
+        "texture", (*all_classifiers, "boosting"), lambda seed: [samples.gather(texture_maps(images, cell))]
+    )
+    return [*baselines, texture, ProbeBaseline("random convolutions", CLASSIFIERS, convolutions, is_random=True)]
 
 
 def _random_initialisation(prepared: PreparedProbe, backbone: "Encoder", patch_size: int | None) -> list[ProbeBaseline]:
     """Return the same architecture with random weights; none for encoders by others, whose start is unknown."""
     from skyweave.backbone import Backbone, build_backbone
-    from skyweave.downstream.probing.features import encode_probe_samples
+    from skyweave.downstream.probing.features import encode_probe_samples, feature_candidates
 
     if not isinstance(backbone, Backbone):
         return []
@@ -99,6 +103,8 @@ def _random_initialisation(prepared: PreparedProbe, backbone: "Encoder", patch_s
 
     def features(seed: int) -> list[np.ndarray]:
         random = build_backbone(backbone.config, sensors, seed=FIRST_RANDOM_SEED + seed).to(device)
-        return encode_probe_samples(random, prepared.samples, config.readout, patch_size or config.patch_size)
+        return encode_probe_samples(
+            random, prepared.samples, feature_candidates(config), patch_size or config.patch_size
+        )
 
     return [ProbeBaseline(RANDOM_INITIALISATION, CLASSIFIERS, features, is_random=True)]

@@ -1,57 +1,288 @@
 """The readouts on frozen features. Every row of a table, model or baseline, goes through the same code."""
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.labels.splits import stratified_group_folds
 from skyweave.downstream.probing.logistic import fit_logistic
 
 NEIGHBOUR_COUNTS = (1, 3, 5, 10, 20, 50)
+TEMPERATURES = (None, 0.1)
+"""Of a neighbour's weight ``exp(cosine / temperature)`` (0.07 in DINO, arXiv 2104.14294); None: all count the same."""
 INVERSE_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse L2 strengths of the logistic regression, on standardised features."""
+COARSE_INVERSE_PENALTIES = (1e-3, 1e-2)
+"""Those by which candidates of features are compared, before the penalty of the best is chosen."""
 RIDGE_PENALTIES = tuple(10.0**power for power in range(-1, 6))
 """L2 strengths of the ridge regression, on standardised features."""
 INNER_FOLDS = 3
+MAX_SELECTION_SAMPLES = 2000
+"""Training samples that choices are made on; the choice is then fitted to all of them."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen inside a training part.
+
+    Attributes:
+        score: of it there; larger is better.
+        setting: the hyperparameters, as the classifier that chose them reads them.
+    """
+
+    score: float
+    setting: Any = None
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """Labelled samples of a training part, without their features.
+
+    Attributes:
+        target: (samples,) int classes, or float for regression.
+        group: (samples,) int, kept whole inside.
+        balanced: weigh classes by inverse frequency.
+        seed: of folds and forests.
+    """
+
+    target: np.ndarray
+    group: np.ndarray
+    balanced: bool
+    seed: int
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the target is a number."""
+        return self.target.dtype.kind == "f"
+
+    def subset(self, rows: np.ndarray) -> "TrainingPart":
+        """Return some of the samples.
+
+        Args:
+            rows: their indices.
+        """
+        return TrainingPart(self.target[rows], self.group[rows], self.balanced, self.seed)
+
+
+class ProbeClassifier(ABC):
+    """A readout: chooses its hyperparameters inside a training part, and predicts."""
+
+    chooses = True
+
+    @abstractmethod
+    def choose(self, train: np.ndarray, part: TrainingPart, coarse: bool) -> Choice:
+        """Choose hyperparameters by grouped cross-validation.
+
+        Args:
+            train: (samples, values) standardised features.
+            part: the labels.
+            coarse: only far enough to compare candidates of features.
+        """
+
+    @abstractmethod
+    def predict(self, train: np.ndarray, part: TrainingPart, test: np.ndarray, setting: Any) -> np.ndarray:
+        """Fit to the training part and predict.
+
+        Args:
+            train: (samples, values) standardised features.
+            part: the labels.
+            test: (test samples, values).
+            setting: what `choose` chose.
+
+        Returns:
+            (test samples,) class indices, or numbers.
+        """
+
+
+@dataclass(frozen=True)
+class ProbePrediction:
+    """Predictions of a test part.
+
+    Attributes:
+        values: (test samples,) class indices, or numbers.
+        candidate: index of the features that were chosen.
+        setting: hyperparameters that were chosen.
+    """
+
+    values: np.ndarray
+    candidate: int = 0
+    setting: Any = None
 
 
 def fit_predict(
-    classifier: str,
-    train: Sequence[np.ndarray],
-    target: np.ndarray,
-    group: np.ndarray,
-    test: Sequence[np.ndarray],
-    balanced: bool,
-    seed: int,
-) -> np.ndarray:
+    classifier: str, train: Sequence[np.ndarray], part: TrainingPart, test: Sequence[np.ndarray]
+) -> ProbePrediction:
     """Fit on the training part, choosing features and hyperparameters by grouped cross-validation inside it.
+
+    Candidates of features are compared first, then the hyperparameters of the best are chosen.
 
     Args:
         classifier: a name in `CLASSIFIERS`.
         train: candidates of features, (samples, values) each.
-        target: (samples,) int classes, or float for regression.
-        group: (samples,) int, kept whole inside.
+        part: labels of the training samples.
         test: the same candidates for the test part, (test samples, values) each.
-        balanced: weigh classes by inverse frequency.
-        seed: of folds and forests.
-
-    Returns:
-        (test samples,) predictions from the candidate that does best inside the training part.
 
     Raises:
         ConfigError: no such classifier.
     """
-    if target.dtype.kind != "f" and len(np.unique(target)) == 1:
-        return np.full(len(test[0]), target[0])
+    if not part.is_regression and len(np.unique(part.target)) == 1:
+        return ProbePrediction(np.full(len(test[0]), part.target[0]))
     if classifier not in CLASSIFIERS:
         raise ConfigError(f"no classifier {classifier!r}; valid: {', '.join(CLASSIFIERS)}")
-    results = []
-    for candidate, test_candidate in zip(train, test, strict=True):
-        inputs, test_inputs = standardise(candidate, test_candidate)
-        results.append(CLASSIFIERS[classifier](inputs, target, group, test_inputs, balanced, seed))
-    return max(results, key=lambda result: result[0])[1]
+    readout = CLASSIFIERS[classifier]
+    rows = _selection_rows(part)
+    candidate = 0
+    if readout.chooses and len(train) > 1:
+        scores = [readout.choose(standardise(x[rows], x[:0])[0], part.subset(rows), True).score for x in train]
+        candidate = int(np.argmax(scores))
+    inputs, test_inputs = standardise(train[candidate], test[candidate])
+    setting = readout.choose(inputs[rows], part.subset(rows), False).setting if readout.chooses else None
+    return ProbePrediction(readout.predict(inputs, part, test_inputs, setting), candidate, setting)
+
+
+def _selection_rows(part: TrainingPart) -> np.ndarray:
+    """Return indices of at most `MAX_SELECTION_SAMPLES` samples, in their order."""
+    count = len(part.target)
+    if count <= MAX_SELECTION_SAMPLES:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(part.seed).permutation(count)[:MAX_SELECTION_SAMPLES])
+
+
+class _Linear(ProbeClassifier):
+    """Logistic regression; ridge regression for numbers."""
+
+    def choose(self, train: np.ndarray, part: TrainingPart, coarse: bool) -> Choice:
+        # the penalty with the best sum of scores over the inner folds
+        if part.is_regression:
+            return _choose_ridge(train, part)
+        strengths = COARSE_INVERSE_PENALTIES if coarse else INVERSE_PENALTIES
+        score = np.zeros(len(strengths))
+        for fit, check in _inner(part):
+            if len(np.unique(part.target[fit])) < 2:
+                continue
+            for i, model in enumerate(fit_logistic(train[fit], part.target[fit], strengths, part.balanced)):
+                score[i] += _score(part.target[check], model.predict(train[check]), part.balanced)
+        return Choice(float(score.max()), strengths[int(score.argmax())])
+
+    def predict(self, train: np.ndarray, part: TrainingPart, test: np.ndarray, setting: float) -> np.ndarray:
+        # with the chosen penalty
+        if part.is_regression:
+            return _ridge_path(train, part.target, test, [setting])[0]
+        return fit_logistic(train, part.target, [setting], part.balanced)[0].predict(test)
+
+
+def _choose_ridge(train: np.ndarray, part: TrainingPart) -> Choice:
+    error = np.zeros(len(RIDGE_PENALTIES))
+    for fit, check in _inner(part):
+        for i, predicted in enumerate(_ridge_path(train[fit], part.target[fit], train[check], RIDGE_PENALTIES)):
+            error[i] += ((predicted - part.target[check]) ** 2).sum()
+    return Choice(-float(error.min()), RIDGE_PENALTIES[int(error.argmin())])
+
+
+class _Neighbours(ProbeClassifier):
+    """Cosine neighbours; their number and weight are those that predict each training group best from the others."""
+
+    def choose(self, train: np.ndarray, part: TrainingPart, coarse: bool) -> Choice:
+        # one pass over the similarities, whatever the number of options
+        train = _unit(train)
+        options = [(k, t) for k in NEIGHBOUR_COUNTS if k <= len(train) for t in TEMPERATURES]
+        inside = train @ train.T
+        inside[part.group[:, None] == part.group[None, :]] = -2.0
+        near = _Nearest(inside, min(max(NEIGHBOUR_COUNTS), len(train)))
+        scores = [_score(part.target, near.vote(part, *option), part.balanced) for option in options]
+        return Choice(max(scores), options[int(np.argmax(scores))])
+
+    def predict(
+        self, train: np.ndarray, part: TrainingPart, test: np.ndarray, setting: tuple[int, float | None]
+    ) -> np.ndarray:
+        # in blocks, since all similarities at once may not fit into memory
+        train, test = _unit(train), _unit(test)
+        blocks = [test[i : i + SIMILARITY_ROWS] for i in range(0, len(test), SIMILARITY_ROWS)]
+        return np.concatenate([_Nearest(block @ train.T, setting[0]).vote(part, *setting) for block in blocks])
+
+
+SIMILARITY_ROWS = 4096
+"""Test samples that are compared with all training samples at once."""
+
+
+class _Nearest:
+    """The nearest training samples of some samples, nearest first."""
+
+    def __init__(self, similarity: np.ndarray, count: int) -> None:
+        part = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+        close = np.take_along_axis(similarity, part, 1)
+        order = np.argsort(-close, axis=1, kind="stable")
+        self.index = np.take_along_axis(part, order, 1)
+        self.cosine = np.take_along_axis(close, order, 1)
+
+    def vote(self, part: TrainingPart, k: int, temperature: float | None) -> np.ndarray:
+        """Return the class of the heaviest vote, or the weighted mean of numbers."""
+        near = self.index[:, :k]
+        weight = 1.0 - 1e-6 * np.arange(k)  # a tie goes to the nearer neighbour
+        if temperature is not None:
+            weight = weight * np.exp((self.cosine[:, :k] - self.cosine[:, :1]) / temperature)
+        weight = np.broadcast_to(weight, near.shape)
+        if part.is_regression:
+            return np.asarray((part.target[near] * weight).sum(axis=1) / weight.sum(axis=1))
+        classes = int(part.target.max()) + 1
+        of_class = class_weights(part.target, classes) if part.balanced else np.ones(classes)
+        votes = np.zeros((len(near), classes))
+        for rank in range(k):
+            label = part.target[near[:, rank]]
+            votes[np.arange(len(near)), label] += of_class[label] * weight[:, rank]
+        return np.asarray(votes.argmax(axis=1))
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
+
+
+class _Trees(ProbeClassifier):
+    """Trees have no setting to choose here, and read the first candidate of features."""
+
+    chooses = False
+
+    def choose(self, train: np.ndarray, part: TrainingPart, coarse: bool) -> Choice:
+        # nothing
+        return Choice(0.0)
+
+
+class _Forest(_Trees):
+    """A random forest."""
+
+    def predict(self, train: np.ndarray, part: TrainingPart, test: np.ndarray, setting: Any) -> np.ndarray:
+        # all features are at hand for numbers: a third of them a split
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+        if part.is_regression:
+            forest = RandomForestRegressor(60, max_features=0.33, min_samples_leaf=3, n_jobs=-1, random_state=part.seed)
+        else:
+            weight = "balanced_subsample" if part.balanced else None
+            forest = RandomForestClassifier(100, class_weight=weight, n_jobs=-1, random_state=part.seed)
+        return np.asarray(forest.fit(train, part.target).predict(test))
+
+
+class _Boosting(_Trees):
+    """Gradient boosting of histograms (LightGBM, Ke et al. 2017), as scikit-learn has it."""
+
+    def predict(self, train: np.ndarray, part: TrainingPart, test: np.ndarray, setting: Any) -> np.ndarray:
+        # few samples a leaf: parts of a probe are small
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        options = {"max_iter": BOOSTING_ROUNDS, "max_leaf_nodes": 12, "min_samples_leaf": 5, "early_stopping": False}
+        if part.is_regression:
+            boosting = HistGradientBoostingRegressor(**options, random_state=part.seed)
+        else:
+            weight = "balanced" if part.balanced else None
+            boosting = HistGradientBoostingClassifier(**options, class_weight=weight, random_state=part.seed)
+        return np.asarray(boosting.fit(train, part.target).predict(test))
+
+
+BOOSTING_ROUNDS = 40
 
 
 def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,46 +311,6 @@ def class_weights(target: np.ndarray, classes: int) -> np.ndarray:
     return np.where(count > 0, len(target) / (np.maximum(count, 1) * (count > 0).sum()), 0.0)
 
 
-def _inner(target: np.ndarray, group: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    folds = min(INNER_FOLDS, len(np.unique(group)))
-    if folds < 2:
-        return []
-    strata = target if target.dtype.kind != "f" else np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75]))
-    return stratified_group_folds(strata, group, folds, seed)
-
-
-def _logistic(
-    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
-) -> tuple[float, np.ndarray]:
-    score = np.zeros(len(INVERSE_PENALTIES))
-    for fit, check in _inner(target, group, seed):
-        if len(np.unique(target[fit])) < 2:
-            continue
-        for i, model in enumerate(fit_logistic(train[fit], target[fit], INVERSE_PENALTIES, balanced)):
-            score[i] += _score(target[check], model.predict(train[check]), balanced)
-    best = int(score.argmax())
-    model = fit_logistic(train, target, INVERSE_PENALTIES[best : best + 1], balanced)[0]
-    return float(score[best]), model.predict(test)
-
-
-def _linear(
-    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
-) -> tuple[float, np.ndarray]:
-    if target.dtype.kind == "f":
-        return _ridge(train, target, group, test, seed)
-    return _logistic(train, target, group, test, balanced, seed)
-
-
-def _ridge(
-    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, seed: int
-) -> tuple[float, np.ndarray]:
-    error = np.zeros(len(RIDGE_PENALTIES))
-    for fit, check in _inner(target, group, seed):
-        for i, predicted in enumerate(_ridge_path(train[fit], target[fit], train[check], RIDGE_PENALTIES)):
-            error[i] += ((predicted - target[check]) ** 2).sum()
-    return -float(error.min()), _ridge_path(train, target, test, [RIDGE_PENALTIES[int(error.argmin())]])[0]
-
-
 def _ridge_path(
     train: np.ndarray, target: np.ndarray, test: np.ndarray, penalties: Sequence[float]
 ) -> list[np.ndarray]:
@@ -131,55 +322,14 @@ def _ridge_path(
     return [level + projected @ (covariances / (np.maximum(values, 0) + penalty)) for penalty in penalties]
 
 
-def _neighbours(
-    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
-) -> tuple[float, np.ndarray]:
-    """Cosine neighbours; k is the one that predicts each training group best from the other groups."""
-    train, test = _unit(train), _unit(test)
-    largest = min(max(NEIGHBOUR_COUNTS), len(train))
-    inside = train @ train.T
-    inside[group[:, None] == group[None, :]] = -2.0
-    near_train, near_test = _nearest(inside, largest), _nearest(test @ train.T, largest)
-    options = [k for k in NEIGHBOUR_COUNTS if k <= largest]
-    votes = [_vote(target, near_train, k, balanced) for k in options]
-    scores = [_score(target, vote, balanced) for vote in votes]
-    best = int(np.argmax(scores))
-    return scores[best], _vote(target, near_test, options[best], balanced)
-
-
-def _vote(target: np.ndarray, near: np.ndarray, k: int, balanced: bool) -> np.ndarray:
-    if target.dtype.kind == "f":
-        return np.asarray(target[near[:, :k]].mean(axis=1))
-    classes = int(target.max()) + 1
-    weight = class_weights(target, classes) if balanced else np.ones(classes)
-    decay = 1.0 - 1e-6 * np.arange(k)  # a tie goes to the nearer neighbour
-    votes = np.zeros((len(near), classes))
-    for rank in range(k):
-        label = target[near[:, rank]]
-        votes[np.arange(len(near)), label] += weight[label] * decay[rank]
-    return np.asarray(votes.argmax(axis=1))
-
-
-def _nearest(similarity: np.ndarray, count: int) -> np.ndarray:
-    part = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(similarity, part, 1), axis=1, kind="stable")
-    return np.asarray(np.take_along_axis(part, order, 1))
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
-
-
-def _forest(
-    train: np.ndarray, target: np.ndarray, group: np.ndarray, test: np.ndarray, balanced: bool, seed: int
-) -> tuple[float, np.ndarray]:
-    """Random forests have no setting to choose, and take the first candidate of features: all score 0."""
-    if target.dtype.kind == "f":
-        forest = RandomForestRegressor(60, max_features=0.33, min_samples_leaf=3, n_jobs=-1, random_state=seed)
-    else:
-        weight = "balanced_subsample" if balanced else None
-        forest = RandomForestClassifier(100, class_weight=weight, n_jobs=-1, random_state=seed)
-    return 0.0, np.asarray(forest.fit(train, target).predict(test))
+def _inner(part: TrainingPart) -> list[tuple[np.ndarray, np.ndarray]]:
+    folds = min(INNER_FOLDS, len(np.unique(part.group)))
+    if folds < 2:
+        return []
+    strata = part.target
+    if part.is_regression:
+        strata = np.digitize(strata, np.quantile(strata, [0.25, 0.5, 0.75]))
+    return stratified_group_folds(strata, part.group, folds, part.seed)
 
 
 def _score(target: np.ndarray, predicted: np.ndarray, balanced: bool) -> float:
@@ -191,7 +341,10 @@ def _score(target: np.ndarray, predicted: np.ndarray, balanced: bool) -> float:
     return float(np.mean([correct[target == value].mean() for value in np.unique(target)]))
 
 
-Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool, int], tuple[float, np.ndarray]]
-"""From training features, target, group, test features, balance and seed to the score inside the training part and the
-predictions of the test part."""
-CLASSIFIERS: dict[str, Classifier] = {"knn": _neighbours, "linear": _linear, "forest": _forest}
+CLASSIFIERS: dict[str, ProbeClassifier] = {
+    "knn": _Neighbours(),
+    "linear": _Linear(),
+    "forest": _Forest(),
+    "boosting": _Boosting(),
+}
+"""The readouts by name."""

@@ -11,8 +11,9 @@ from skyweave.downstream.labels.kinds.image_labels import ClassLabel
 from skyweave.downstream.labels.kinds.masks import ClassMask, ValueMask
 from skyweave.downstream.labels.labelled_images import check_labels
 
-Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "r2"]
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "mean_iou", "positive_f1", "r2"]
 Readout = Literal["stem", "quarter", "half", "three_quarters", "last", "normed", "levels"]
+Pooling = Literal["mean", "mean_std"]
 Target = Literal["class", "positive_share"]
 
 
@@ -29,8 +30,11 @@ class ProbeConfig:
         minimum_share: a cell has a class if that many of its pixels carry it.
         metric: the main one.
         readout: depths of the backbone to choose from inside each training part.
+        pooling: of samples that are whole images, to choose from as well: the mean over patches, or mean and standard
+            deviation.
         patch_size: pixels per patch side that the backbone is asked for (None: its own); features are resampled to the
             cells.
+        max_images: of the data folder, drawn with a fixed seed; None: all. Of a folder of test data all are read.
         samples_per_image: cells of one image at most, drawn with a fixed seed.
         minimum_class_samples: classes with fewer samples are left out, and noted.
         seeds: repetitions with other folds.
@@ -46,7 +50,9 @@ class ProbeConfig:
     minimum_share: float = 0.5
     metric: Metric = "balanced_accuracy"
     readout: list[Readout] = field(default_factory=lambda: ["normed"])
+    pooling: list[Pooling] = field(default_factory=lambda: ["mean_std"])
     patch_size: int | None = None
+    max_images: int | None = None
     samples_per_image: int | None = None
     minimum_class_samples: int = 0
     seeds: int = 3
@@ -60,8 +66,9 @@ class ProbeConfig:
             self._check_split()
         except ConfigError as error:
             raise ConfigError(f"probe {self.name!r}: {error}") from None
-        if not self.readout:
-            raise ConfigError(f"probe {self.name!r}: readout is empty; name at least one")
+        for key in ("readout", "pooling"):
+            if not getattr(self, key):
+                raise ConfigError(f"probe {self.name!r}: {key} is empty; name at least one")
 
     @property
     def is_regression(self) -> bool:
@@ -83,8 +90,10 @@ class ProbeConfig:
         if (self.metric == "r2") != self.is_regression:
             raise ConfigError(
                 f"metric {self.metric!r} does not fit target {self.target!r}; use r2 with positive_share, and "
-                "accuracy, balanced_accuracy or macro_f1 with classes"
+                "accuracy, balanced_accuracy, macro_f1 or mean_iou with classes"
             )
+        if self.metric == "positive_f1" and len(self.data.labels.class_names) != 2:
+            raise ConfigError("metric 'positive_f1' is of the second of two classes; use macro_f1 with more")
 
     def _check_split(self) -> None:
         split, tiles = self.data.split, self.data.tiles

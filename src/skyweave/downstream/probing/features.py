@@ -1,6 +1,7 @@
 """Frozen features of a backbone on the cells of a probe."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional
 
 from skyweave.backbone import Encoder, Features
 from skyweave.backbone.batch import stack_observations
-from skyweave.downstream.probing.config import Readout
+from skyweave.downstream.probing.config import Pooling, ProbeConfig, Readout
 from skyweave.downstream.probing.samples import ProbeSamples
 
 DEPTHS: tuple[Readout, ...] = ("quarter", "half", "three_quarters", "last")
@@ -16,54 +17,93 @@ TOKENS_PER_BATCH = 4096
 """Images are encoded in batches of about so many tokens."""
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """One way to read features.
+
+    Attributes:
+        readout: depth.
+        pooling: of samples that are whole images.
+    """
+
+    readout: Readout
+    pooling: Pooling = "mean_std"
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        return f"{self.readout} {self.pooling.replace('_', '+')}"
+
+
+def feature_candidates(config: ProbeConfig, has_levels: bool = True) -> list[Candidate]:
+    """Return the ways to read features that a probe chooses from.
+
+    Args:
+        config: of the probe.
+        has_levels: False: the encoder has its last output only, which stands for all depths.
+    """
+    readouts = [kind for kind in config.readout if has_levels or kind in ("stem", "normed")] or ["normed"]
+    poolings = config.pooling if config.cell is None else config.pooling[:1]
+    return [Candidate(readout, pooling) for readout in readouts for pooling in poolings]
+
+
 @torch.inference_mode()
 def encode_probe_samples(
-    backbone: Encoder, samples: ProbeSamples, readout: Sequence[Readout], patch_size: int | None = None
+    backbone: Encoder, samples: ProbeSamples, candidates: Sequence[Candidate], patch_size: int | None = None
 ) -> list[np.ndarray]:
-    """Encode every image once and read its samples, once for each readout.
+    """Encode every image once and read its samples, once for each candidate.
 
     Args:
         backbone: stays as it is.
         samples: of the probe.
-        readout: ``stem`` (the patch embedding), ``quarter``, ``half``, ``three_quarters``, ``last`` (outputs after so
-            many of the blocks), ``normed`` (the last output after the final norm), ``levels`` (quarter to last side by
-            side, each normalised). Maps are resampled from patches to cells (averaged where a cell holds several
-            patches, interpolated where a patch holds several cells); a sample that is a whole image has the mean and
-            the standard deviation over its valid patches.
+        candidates: the depth is ``stem`` (the patch embedding), ``quarter``, ``half``, ``three_quarters``, ``last``
+            (outputs after so many of the blocks), ``normed`` (the last output after the final norm), ``levels``
+            (quarter to last side by side, each normalised). Maps are resampled from patches to cells (averaged where a
+            cell holds several patches, interpolated where a patch holds several cells); a sample that is a whole image
+            is pooled over its valid patches.
         patch_size: pixels per patch side, default the backbone's own.
 
     Returns:
-        One (samples, values) float32 for each readout.
+        One (samples, values) float32 for each candidate.
     """
     training = backbone.training
     backbone.eval()
     device = next(backbone.parameters()).device
-    maps: list[list[np.ndarray]] = [[np.empty(0)] * len(samples.images) for _ in readout]
+    values: list[np.ndarray] = []
     for members in _batches(samples, patch_size or backbone.patch_size):
         batch = stack_observations([samples.images[i] for i in members]).to(device)
         features = backbone(batch, patch_size)
-        for column, kind in enumerate(readout):
-            part = _read(features, kind, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
-            for i, values in zip(members, part, strict=True):
-                maps[column][i] = values
+        for column, candidate in enumerate(candidates):
+            maps = _read(features, candidate, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
+            if len(values) == column:
+                values.append(np.empty((len(samples), maps.shape[1]), np.float32))
+            for i, part in zip(members, maps, strict=True):
+                rows = samples.rows_of_image[i]
+                values[column][rows] = part[:, samples.cell[rows, 0], samples.cell[rows, 1]].T
     backbone.train(training)
-    return [samples.gather(values) for values in maps]
+    return values
 
 
-def _read(features: Features, kind: Readout, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:
+def _read(features: Features, candidate: Candidate, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:
     """Return (batch, channels, cell rows, cell columns) of one readout."""
-    tokens = _tokens(features, kind)
+    tokens = _tokens(features, candidate.readout)
     weight = features.valid.unsqueeze(-1).to(tokens.dtype)
     if cell is None:
-        count = weight.sum(1, keepdim=True).clamp(min=1)
-        mean = (tokens * weight).sum(1, keepdim=True) / count
-        std = (((tokens - mean) * weight).square().sum(1, keepdim=True) / count).sqrt()
-        return torch.cat([mean, std], dim=-1)[:, 0, :, None, None]
+        return _pool(tokens, weight, candidate.pooling)[:, :, None, None]
     values = (tokens * weight).transpose(1, 2).reshape(len(tokens), -1, *features.grid)
     share = weight.transpose(1, 2).reshape(len(tokens), 1, *features.grid)
     return _to_cells(values, features.patch_size, cell, shape) / _to_cells(
         share, features.patch_size, cell, shape
     ).clamp(min=1e-6)
+
+
+def _pool(tokens: torch.Tensor, weight: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    count = weight.sum(1, keepdim=True).clamp(min=1)
+    mean = (tokens * weight).sum(1, keepdim=True) / count
+    if pooling == "mean":
+        return mean[:, 0]
+    std = (((tokens - mean) * weight).square().sum(1, keepdim=True) / count).sqrt()
+    return torch.cat([mean, std], dim=-1)[:, 0]
 
 
 def _tokens(features: Features, kind: Readout) -> torch.Tensor:

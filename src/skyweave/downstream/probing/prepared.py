@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from skyweave.downstream.probing.classifiers import fit_predict
+from skyweave.downstream.probing.classifiers import TrainingPart, fit_predict
 from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
 from skyweave.downstream.probing.folds import Fold, make_folds
 from skyweave.downstream.probing.result import BaselineComparison, ProbeRow
@@ -14,7 +15,7 @@ from skyweave.downstream.probing.samples import ProbeSamples, load_probe_samples
 from skyweave.downstream.scoring.bootstrap import percentile_interval, resample_weights
 from skyweave.downstream.scoring.totals import group_totals, metrics_from_totals
 
-BALANCED_METRICS = ("balanced_accuracy", "macro_f1")
+BALANCED_METRICS = ("balanced_accuracy", "macro_f1", "mean_iou", "positive_f1")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,12 @@ def prepare_probe(
 
 
 def score_features(
-    prepared: PreparedProbe, name: str, features: Sequence[list[np.ndarray]], classifier: str, baseline: bool
+    prepared: PreparedProbe,
+    name: str,
+    features: Sequence[list[np.ndarray]],
+    classifier: str,
+    baseline: bool,
+    label_share: float = 1.0,
 ) -> ProbeRow:
     """Fit and test one classifier on all folds of all seeds.
 
@@ -86,28 +92,47 @@ def score_features(
         prepared: samples and folds.
         name: of the features.
         features: candidates, (samples, values) each; one list of them for all seeds, or one for each seed.
-        classifier: ``linear``, ``knn`` or ``forest``.
+        classifier: a name in `skyweave.downstream.probing.classifiers.CLASSIFIERS`.
         baseline: whether it is one.
+        label_share: of the training labels that are used, above 0 up to 1.
     """
     samples = prepared.samples
     balanced = prepared.config.metric in BALANCED_METRICS
+    choices: list[list[Any]] = []
     predictions = np.full((len(prepared.folds), len(samples)), np.nan)
     for seed, folds in enumerate(prepared.folds):
         candidates = features[seed % len(features)]
         for fold in folds:
-            predictions[seed, fold.test] = fit_predict(
-                classifier,
-                [candidate[fold.train] for candidate in candidates],
-                samples.target[fold.train],
-                samples.group[fold.train],
-                [candidate[fold.test] for candidate in candidates],
-                balanced,
-                seed,
-            )
+            rows = draw_labels(samples.target[fold.train], label_share, seed, fold.train)
+            part = TrainingPart(samples.target[rows], samples.group[rows], balanced, seed)
+            train, test = ([candidate[chosen] for candidate in candidates] for chosen in (rows, fold.test))
+            predicted = fit_predict(classifier, train, part, test)
+            predictions[seed, fold.test] = predicted.values
+            choices.append([predicted.candidate, predicted.setting])
     values = metric_values(prepared, predictions)
     scores = {key: percentile_interval(values.mean[key], values.resampled[key]) for key in values.mean}
     dimensions = max(candidate.shape[1] for candidate in features[0])
-    return ProbeRow(name, classifier, baseline, predictions, scores, values.per_seed, dimensions)
+    return ProbeRow(name, classifier, baseline, predictions, scores, values.per_seed, dimensions, choices)
+
+
+def draw_labels(target: np.ndarray, share: float, seed: int, rows: np.ndarray) -> np.ndarray:
+    """Return a random share of some samples, and one sample of every class at least.
+
+    Args:
+        target: (rows,) class indices, or numbers.
+        share: above 0 up to 1.
+        seed: of the draw.
+        rows: indices of the samples.
+    """
+    if share == 1:
+        return rows
+    random = np.random.default_rng([seed, round(share * 1e6)])
+    strata = np.zeros(len(rows), int) if target.dtype.kind == "f" else target
+    drawn = [
+        random.permutation(np.flatnonzero(strata == value))[: max(1, round(share * (strata == value).sum()))]
+        for value in np.unique(strata)
+    ]
+    return np.asarray(rows[np.sort(np.concatenate(drawn))])
 
 
 def compare_to_baselines(prepared: PreparedProbe, rows: Sequence[ProbeRow]) -> list[BaselineComparison]:

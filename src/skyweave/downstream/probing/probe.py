@@ -83,11 +83,11 @@ def _model_rows(
     classifiers: Sequence[str],
     progress: Callable[[str], None],
 ) -> list[ProbeRow]:
-    from skyweave.downstream.probing.features import encode_probe_samples
+    from skyweave.downstream.probing.features import encode_probe_samples, feature_candidates
 
     progress(MODEL_ROW)
     size = patch_size or prepared.config.patch_size
-    candidates = encode_probe_samples(backbone, prepared.samples, prepared.config.readout, size)
+    candidates = encode_probe_samples(backbone, prepared.samples, feature_candidates(prepared.config), size)
     return [score_features(prepared, MODEL_ROW, [candidates], kind, baseline=False) for kind in classifiers]
 
 

@@ -15,12 +15,14 @@ class ProbeRow:
 
     Attributes:
         features: what was read, ``backbone`` or a baseline's name.
-        classifier: ``linear``, ``knn`` or ``forest``.
+        classifier: ``linear``, ``knn``, ``forest`` or ``boosting``.
         baseline: False for the model under test.
         predictions: (seeds, samples); NaN where a seed did not test a sample.
         scores: metric to its mean over seeds, with the interval over resampled groups.
         per_seed: metric to one value per seed.
         dimensions: length of a feature vector.
+        choices: of every fold, the index of the features and the hyperparameters that were chosen inside its training
+            part.
     """
 
     features: str
@@ -30,6 +32,7 @@ class ProbeRow:
     scores: dict[str, Interval]
     per_seed: dict[str, list[float]]
     dimensions: int
+    choices: list[list[Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str:

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
+from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.images import find_images, read_image
 from skyweave.downstream.labels.kinds.image_labels import class_index
 from skyweave.downstream.labels.labelled_images import open_labels
 from skyweave.downstream.labels.readers.base import LabelReader
-from skyweave.downstream.labels.splits import block_name, group_name
+from skyweave.downstream.labels.splits import block_name
 from skyweave.downstream.labels.tiles import tile_windows
 from skyweave.downstream.probing.cells import majority_classes, positive_shares
 from skyweave.downstream.probing.config import ProbeConfig
@@ -65,6 +67,12 @@ class ProbeSamples:
         rows = [maps[i][:, row, column] for i, (row, column) in zip(self.image, self.cell, strict=True)]
         return np.stack(rows).astype(np.float32)
 
+    @cached_property
+    def rows_of_image(self) -> list[np.ndarray]:
+        """Indices of the samples of each tile."""
+        order = np.argsort(self.image, kind="stable")
+        return np.split(order, np.searchsorted(self.image[order], np.arange(1, len(self.images))))
+
     def keep(self, kept: np.ndarray, notes: list[str]) -> "ProbeSamples":
         """Return some of the samples.
 
@@ -103,9 +111,9 @@ def load_probe_samples(config: ProbeConfig, data: Path, test_data: Path | None =
     """
     collected = _Collected(config)
     if test_data is None:
-        collected.read_folder(data, testable=True)
+        collected.read_folder(data, testable=True, maximum=config.max_images)
     else:
-        collected.read_folder(data, testable=False)
+        collected.read_folder(data, testable=False, maximum=config.max_images)
         collected.read_folder(test_data, testable=True)
     return collected.samples()
 
@@ -140,8 +148,8 @@ class _Collected:
         self.rows: list[_Row] = []
         self.notes: list[str] = []
 
-    def read_folder(self, root: Path, testable: bool) -> None:
-        """Read the images below a data folder that have a label."""
+    def read_folder(self, root: Path, testable: bool, maximum: int | None = None) -> None:
+        """Read the images below a data folder that have a label, or as many of them drawn with a fixed seed."""
         config = self.config
         labels = open_labels(config.data, root)
         paths = [path for path in find_images(config.data.source, root) if labels.has_label(path)]
@@ -149,21 +157,23 @@ class _Collected:
             raise FileNotFoundError(
                 f"probe {config.name!r}: none of the images {config.data.source.files!r} in {root} has a label"
             )
-        for path in paths:
+        paths = _draw_images(paths, maximum)
+        groups = group_names(config.data.split, paths, root, labels.name_of)
+        for path, group in zip(paths, groups, strict=True):
             observation, note = read_image(config.data.source, path)
             self.notes += [note] if note else []
             before = len(self.rows)
             for tile, corner, cells in _labelled_tiles(observation, labels, path, config):
                 self.images.append(tile)
-                self.rows += self._rows(cells, corner, root, path, testable)
+                self.rows += self._rows(cells, corner, root, path, group, testable)
             if len(self.rows) == before:
                 self.notes.append(f"{path.name}: no labelled, valid sample in it")
 
     def _rows(
-        self, cells: list[Cell], corner: tuple[int, int], root: Path, path: Path, testable: bool
+        self, cells: list[Cell], corner: tuple[int, int], root: Path, path: Path, file_group: str, testable: bool
     ) -> Iterator[_Row]:
         split, side = self.config.data.split, self.config.cell or 0
-        place, group = f"{root}:{path.relative_to(root)}", f"{root}:{group_name(split, path)}"
+        place, group = f"{root}:{path.relative_to(root)}", f"{root}:{file_group}"
         for row, column, target in cells:
             y, x = corner[0] + row * side, corner[1] + column * side
             name = block_name(split, place, y, x) if split.kind == "blocks" else group
@@ -226,6 +236,12 @@ def _valid_cells(seen: np.ndarray, grid: np.ndarray, top: int, left: int, cell: 
     part = grid[top // cell : top // cell + rows, left // cell : left // cell + columns]
     kept = np.isfinite(part) & (share >= MINIMUM_VALID_SHARE)
     return [(int(row), int(column), float(part[row, column])) for row, column in np.argwhere(kept)]
+
+
+def _draw_images(paths: list[Path], maximum: int | None) -> list[Path]:
+    if maximum is None or len(paths) <= maximum:
+        return paths
+    return [paths[i] for i in sorted(np.random.default_rng(0).permutation(len(paths))[:maximum])]
 
 
 def _draw(cells: list[Cell], count: int, seed: int) -> list[Cell]:

@@ -35,7 +35,8 @@ def metrics_from_totals(totals: np.ndarray, num_classes: int) -> dict[str, np.nd
         num_classes: 0 for regression.
 
     Returns:
-        Name to (...): accuracy, balanced_accuracy and macro_f1 over the classes that occur, or r2 and mae.
+        Name to (...): accuracy; balanced_accuracy, macro_f1 and mean_iou over the classes that occur; of two classes
+        also positive_f1, that of the second. Or r2 and mae.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         if not num_classes:
@@ -47,4 +48,9 @@ def metrics_from_totals(totals: np.ndarray, num_classes: int) -> dict[str, np.nd
         present = true > 0
         recall = np.where(present, hits / true, 0.0).sum(axis=-1) / present.sum(axis=-1)
         f1 = np.where(present, 2 * hits / (true + predicted), 0.0).sum(axis=-1) / present.sum(axis=-1)
-        return {"accuracy": hits.sum(-1) / true.sum(-1), "balanced_accuracy": recall, "macro_f1": f1}
+        iou = np.where(present, hits / (true + predicted - hits), 0.0).sum(axis=-1) / present.sum(axis=-1)
+        scores = {"accuracy": hits.sum(-1) / true.sum(-1), "balanced_accuracy": recall, "macro_f1": f1, "mean_iou": iou}
+        if num_classes == 2:
+            total = true[..., 1] + predicted[..., 1]
+            scores["positive_f1"] = np.where(total > 0, 2 * hits[..., 1] / total, 0.0)
+        return scores

@@ -1,0 +1,159 @@
+"""Run the suite: every task, source and method once, whatever was finished before."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skyweave.core.errors import ConfigError, SkyweaveError, UnknownNameError, did_you_mean
+from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
+from skyweave.downstream.suite.cells import Cell, CellAddress, CellStore, failed_cell, score_cell
+from skyweave.downstream.suite.sources import FeatureSource, TaskFeatures, baseline_sources, encoder_sources
+from skyweave.downstream.suite.summary import SuiteSummary, summarise
+from skyweave.downstream.suite.task import SuiteTask
+
+METHODS = ("knn", "linear")
+"""Of encoders; baselines are read by trees as well."""
+
+
+@dataclass(frozen=True)
+class SuiteConfig:
+    """What is run.
+
+    Attributes:
+        configs: folder of the tasks.
+        data: folder that the tasks' paths start from.
+        output: folder of the run; what is finished there is not run again.
+        weights: encoders: shipped names, files, or what others published.
+        test_data: folder of the same layout to test on; ``data`` is then only trained on.
+        tasks: names; None: all.
+        methods: of encoders.
+        shares: of the training labels.
+        seeds: repetitions with other folds, and other random weights and filters.
+        baselines: whether features that need no training are compared.
+        device: where encoders run.
+    """
+
+    configs: Path
+    data: Path
+    output: Path
+    weights: Sequence[str] = ()
+    test_data: Path | None = None
+    tasks: Sequence[str] | None = None
+    methods: Sequence[str] = METHODS
+    shares: Sequence[float] = (1.0,)
+    seeds: int = 1
+    baselines: bool = True
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if unknown := [method for method in self.methods if method not in METHODS]:
+            raise ConfigError(f"no method {unknown[0]!r}; there are {', '.join(METHODS)}")
+        if wrong := [share for share in self.shares if not 0 < share <= 1]:
+            raise ConfigError(f"a share of the labels is above 0 and at most 1, not {wrong[0]}")
+        if self.seeds < 1:
+            raise ConfigError(f"seeds is {self.seeds}; at least 1 is needed")
+
+
+@dataclass
+class _Progress:
+    report: Callable[[str], None]
+    images_a_second: dict[str, float] = field(default_factory=dict)
+
+
+def run_suite(config: SuiteConfig, progress: Callable[[str], None] | None = None) -> SuiteSummary:
+    """Run every cell that is not finished, and summarise all.
+
+    Args:
+        config: what is run.
+        progress: called with a line about each cell that is computed.
+
+    Raises:
+        FileNotFoundError: no such configurations, data or weights.
+        UnknownNameError: no such task.
+        DataError: labels that do not fit, or too few groups.
+    """
+    report = progress or (lambda line: None)
+    tasks = load_tasks(config)
+    sources = [*encoder_sources(config.weights, config.device), *(baseline_sources() if config.baselines else [])]
+    store = CellStore(config.output)
+    cells: dict[str, list[Cell]] = {}
+    for task in tasks:
+        cells[task.name] = [cell for source in sources for cell in _run_source(config, store, task, source, report)]
+        task.forget_images()
+    return summarise(tasks, cells, config)
+
+
+def load_tasks(config: SuiteConfig) -> list[SuiteTask]:
+    """Return the tasks of a run, in the order of their names.
+
+    Args:
+        config: names folder and tasks.
+
+    Raises:
+        FileNotFoundError: the folder holds no configuration.
+        UnknownNameError: no such task.
+    """
+    paths = {path.stem: path for path in sorted(config.configs.glob("*.yaml"))}
+    if not paths:
+        raise FileNotFoundError(f"no task (*.yaml) in {config.configs}; give the folder of the suite with --configs")
+    names = list(paths) if config.tasks is None else list(config.tasks)
+    for name in names:
+        if name not in paths:
+            raise UnknownNameError(f"no task {name!r}{did_you_mean(name, list(paths))}; there are {', '.join(paths)}")
+    return [_task(config, load_probe_config(paths[name])) for name in names]
+
+
+def _task(config: SuiteConfig, task: ProbeConfig) -> SuiteTask:
+    return SuiteTask(task, config.data, config.test_data, config.seeds, config.output / "tasks")
+
+
+def _run_source(
+    config: SuiteConfig, store: CellStore, task: SuiteTask, source: FeatureSource, report: Callable[[str], None]
+) -> list[Cell]:
+    """Return the cells of one source on one task; its features are computed only if a cell is missing."""
+    methods = [m for m in source.methods(task.scored) if source.role == "baseline" or m in config.methods]
+    addresses = [CellAddress(task.name, source.name, source.role, m, share) for m in methods for share in config.shares]
+    cells, features = [], _LazyFeatures(store, task, source)
+    for address in addresses:
+        path = store.cell_path(task, source, address)
+        cell = store.load(path, address)
+        if cell is None:
+            cell = features.score(address)
+            store.save(path, cell)
+            report(_describe(cell))
+        cells.append(cell)
+    return cells
+
+
+class _LazyFeatures:
+    """Features of a source on a task, computed when they are first needed."""
+
+    def __init__(self, store: CellStore, task: SuiteTask, source: FeatureSource) -> None:
+        self.store, self.task, self.source = store, task, source
+        self.every: list[TaskFeatures] | None = None
+        self.error: SkyweaveError | None = None
+        self.about: dict[str, float] = {}
+
+    def score(self, address: CellAddress) -> Cell:
+        """Return the cell; one without predictions where the source cannot read the task."""
+        if self.every is None and self.error is None:
+            try:
+                self.every, self.about = self.store.features(self.task, self.source)
+            except SkyweaveError as error:
+                self.error = error
+        if self.error is not None or self.every is None:
+            return failed_cell(address, self.error or SkyweaveError("no features"))
+        cell = score_cell(self.task, address, self.every)
+        cell.about.update(self.about)
+        return cell
+
+
+def _describe(cell: Cell) -> str:
+    address, about = cell.address, cell.about
+    where = f"{address.task}: {address.source}, {address.method}" + (
+        "" if address.share == 1 else f", {address.share:.0%} of the labels"
+    )
+    if not cell.is_scored:
+        return f"{where}: cannot read it: {about['reason']}"
+    speed = f", {about['images_a_cpu_second']:g} images a CPU second" if "images_a_cpu_second" in about else ""
+    return f"{where}: fitted in {about['fit_cpu_seconds']:g} CPU s{speed}"

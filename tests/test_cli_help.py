@@ -87,11 +87,11 @@ def test_debug_shows_the_traceback(
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "out.tif"),
-            "no space left on the disk while writing out.tif",
+            "out.tif: no space left on the disk",
         ),
         (UnknownNameError("sensor 'x' has no band 'rde'; nearest: red"), "sensor 'x' has no band 'rde'; nearest: red"),
         (ModuleNotFoundError("No module named 'rasterio'", name="rasterio.windows"), "pip install 'skyweave[geo]'"),
-        (FileNotFoundError(2, "No such file or directory", "a.tif"), "a.tif: No such file or directory"),
+        (FileNotFoundError(2, "No such file or directory", "a.tif"), "a.tif: there is no such file or folder"),
         (DataError("two\nlines"), "two lines"),
     ],
 )

@@ -74,7 +74,7 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: 
         source: of the tensors, for messages.
 
     Raises:
-        WeightsError: keys are missing or unexpected, or shapes differ; the message names them.
+        WeightsError: keys are missing or unexpected, shapes differ, or numbers are not finite; the message names them.
     """
     expected = module.state_dict()
     problems = []
@@ -89,7 +89,26 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: 
         raise WeightsError(
             f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:MAX_NAMED_PROBLEMS])
         )
+    check_finite(state, source)
     module.load_state_dict(dict(state))
+
+
+def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are not finite: every output of theirs would be NaN.
+
+    Args:
+        state: tensors by name.
+        source: of the tensors, for messages.
+
+    Raises:
+        WeightsError: the message names the tensors.
+    """
+    broken = sorted(key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all())
+    if broken:
+        raise WeightsError(
+            f"{source} holds NaN or infinity in {_shorten(broken)}; use weights of before, such as of an earlier "
+            "checkpoint, or train again"
+        )
 
 
 def _shorten(keys: list[str]) -> str:

@@ -1,16 +1,21 @@
 """``skyweave``: find the command, run it, and answer a user's mistake in one line."""
 
 import argparse
+import contextlib
 import errno
 import importlib
+import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import skyweave
-from skyweave.core.errors import MissingExtraError, SkyweaveError
+from skyweave.core.errors import ConfigError, DataError, MissingExtraError, SkyweaveError
+from skyweave.core.run_arguments import check_paths
+from skyweave.core.signals import interrupts
 
 COMMANDS = {  # command: its module, a line of help
     "sensors": ("skyweave.core.sensors.command_sensors", "list the sensors, or show one"),
@@ -60,10 +65,29 @@ EXTRAS = {
     "mcap_protobuf": "record",
     "foxglove_schemas_protobuf": "record",
 }
+REMEDIES = {  # of the operating system's errors: what happened, what helps
+    errno.ENOSPC: ("no space left on the disk", "nothing was left half-written; free some space or choose another -o"),
+    errno.EDQUOT: ("your quota of the disk is full", "nothing was left half-written; free some space"),
+    errno.EFBIG: (
+        "larger than files may be here",
+        "nothing was left half-written; see ulimit -f, or choose another -o",
+    ),
+    errno.EROFS: ("the disk can only be read", "choose another place"),
+    errno.EACCES: ("permission denied", "change its permissions, or choose another place"),
+    errno.EPERM: ("permission denied", "change its permissions, or choose another place"),
+    errno.ENOENT: ("there is no such file or folder", "check the name"),
+    errno.ENOTDIR: ("a part of this path is a file, not a folder", "check the path"),
+    errno.EISDIR: ("is a folder", "give a file"),
+    errno.ENAMETOOLONG: ("the name is longer than names can be", "choose a shorter one"),
+    errno.ELOOP: ("a link that leads to itself", "give the file that it should lead to"),
+    errno.ENXIO: ("a pipe that no process reads, or no such device", "start the reader first"),
+    errno.EPIPE: ("the process that read this pipe has ended", "run both again"),
+    errno.EMFILE: ("too many open files", "raise ulimit -n"),
+}
 COMPLETION_SHELLS = ("bash", "zsh", "tcsh")
 EXIT_FAULT = 1
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128  # and the number of the signal, as shells say it
 REPORT = f"""
 This is a fault of skyweave {skyweave.__version__}, not a mistake of yours.
 Please report it with the command and the lines above: https://skyweave.example/issues"""
@@ -79,29 +103,79 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0: done; 1: a check failed (the command says which), or a fault of skyweave (with a traceback); 2: the user can
-        mend it (one ``error:`` line on standard error); 130: interrupted.
+        mend it (one ``error:`` line on standard error); 128 and the signal's number: interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_streams()
+    with interrupts() as signals:
+        try:
+            return _run(arguments)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return EXIT_SIGNAL + (signals[-1] if signals else signal.SIGINT)
+        except SystemExit as leaving:
+            if isinstance(leaving.__context__, BrokenPipeError):  # as rich answers it
+                return 0
+            raise
+        except Exception as error:
+            if isinstance(error, BrokenPipeError) and error.filename is None:  # `skyweave sensors | head` is no error
+                return 0
+            return report_error(as_user_error(error))
+        finally:
+            _flush_or_discard()
+
+
+def _run(arguments: list[str]) -> int:
+    """Parse the arguments and run the command; return the exit code."""
     parser = build_parser(arguments[:1])
     args = parser.parse_args(arguments)
     if args.command is None:
         parser.print_help()
         return 0
+    for argument in arguments:
+        _check_encoding(argument)
+    check_paths(parser, args)
     from skyweave.core.malloc import keep_freed_memory
 
     keep_freed_memory()
+    code: int = args.run(args)
     try:
-        code: int = args.run(args)
         sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # `skyweave sensors | head` is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        return report_error(as_user_error(error))
+    except OSError as error:
+        error.filename = error.filename or (None if error.errno == errno.EPIPE else "standard output")
+        raise
+    return code
+
+
+def _prepare_streams() -> None:
+    """Make printing safe: no file that is opened later takes the place of a closed stream, and no character fails."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush_or_discard() -> None:
+    """Print what is left; what cannot be printed is dropped, or Python would complain when it ends."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_encoding(text: str) -> None:
+    """Refuse a name that is not UTF-8: libraries that read images cannot open it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{text!a} is not UTF-8; rename the file or folder, such as with mv") from None
 
 
 def report_error(error: Exception) -> int:
@@ -167,11 +241,13 @@ class _PrintCompletion(argparse.Action):
 
 
 def as_user_error(error: Exception) -> Exception:
-    """Return a `MissingExtraError` for the import of an optional library that is not installed, else the error itself.
+    """Return what other libraries raise, where the user can mend it, as an error of ours; else the error itself.
 
     Args:
         error: what a command raised.
     """
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # of a name in a folder
+        return DataError(f"the name {error.object!a} is not UTF-8; rename the file or folder, such as with mv")
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
         library = str(error.name).split(".")[0]
         return MissingExtraError(
@@ -186,9 +262,12 @@ def describe_error(error: Exception) -> str:
     Args:
         error: what a command raised.
     """
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" while writing {error.filename}" if error.filename else ""
-        return f"no space left on the disk{where}; nothing was left half-written; free some space or choose another -o"
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, OSError) or error.errno not in REMEDIES:
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            return f"{error.filename}: {error.strerror}"
+        return " ".join(str(error).split()) or type(error).__name__
+    reason, remedy = REMEDIES[error.errno]
+    if error.strerror and error.strerror != os.strerror(error.errno):  # of ours, which says all
+        reason, remedy = error.strerror, ""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{reason}{'; ' * bool(remedy)}{remedy}"

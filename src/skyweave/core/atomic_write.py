@@ -1,11 +1,26 @@
-"""Outputs are written aside and renamed when whole, so that nobody ever meets half a file."""
+"""Outputs are written aside and renamed when whole, so that nobody ever meets half a file.
+
+The name of what is written aside says which process of which machine writes it. What a killed process left behind is
+removed by the next one that writes into the same folder.
+"""
 
 import contextlib
+import errno
+import fcntl
 import os
+import platform
+import re
 import secrets
 import shutil
+import stat
+import tempfile
+import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+
+MAX_NAME_BYTES = 255  # of a file, on every file system in use
+ASIDE_NAME = re.compile(r"\..*\.(?P<process>\d+)-(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}(\..*)?")
 
 
 @contextlib.contextmanager
@@ -13,7 +28,8 @@ def write_aside(path: str | Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside the target; renamed to it when the block succeeds, removed when it raises.
 
     The temporary name keeps the suffix (writers choose their format by it) and starts with a dot. The rename is
-    atomic: readers see the old file or the new one. Parent folders are made.
+    atomic: readers see the old file or the new one. Parent folders are made. A link stays one: the file that it points
+    to is replaced. A device or a pipe is written to.
 
     Args:
         path: of the target.
@@ -22,21 +38,21 @@ def write_aside(path: str | Path, durable: bool = True) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: the block succeeded without writing the file.
-        OSError: the disk is full or the folder cannot be written; nothing is left behind.
+        OSError: the target is a folder, the disk is full, or the folder cannot be written; nothing is left behind.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.stem}.{os.getpid()}.{secrets.token_hex(4)}{target.suffix}")
-    try:
-        yield aside
-        if not aside.exists():
-            raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {aside.name}")
-        if durable:
-            _flush(aside)
-        os.replace(aside, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            aside.unlink()
+    target = _target(Path(path))
+    with _folder_for(target) as folder:
+        aside = folder / _aside_name(target, target.suffix)
+        try:
+            yield aside
+            if not aside.exists():
+                raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {aside.name}")
+            _move(aside, target, durable)
+        except OSError as error:
+            _name_target(error, aside, target)
+            raise
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -44,28 +60,176 @@ def write_files_aside(path: str | Path) -> Iterator[Path]:
     """Give a path in a temporary folder beside ``path``; what the block writes there is moved beside ``path``.
 
     For formats of several files: all that lies in the folder when the block succeeds is renamed, ``path`` itself last;
-    nothing is when it raises.
+    nothing is when it raises. Of several processes that write the same files at once, one moves all of its files after
+    the other.
 
     Args:
         path: the file that the block is to write, perhaps with others beside it.
 
     Raises:
         FileNotFoundError: the block succeeded without writing the file.
-        OSError: the disk is full or the folder cannot be written; nothing is left behind.
+        OSError: as of `write_aside`.
+    """
+    target = _target(Path(path))
+    with _folder_for(target) as beside:
+        folder = beside / _aside_name(target, "")
+        folder.mkdir()
+        try:
+            yield folder / target.name
+            if not (folder / target.name).exists():
+                raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {target.name}")
+            with _locked(beside):
+                for written in sorted(folder.iterdir(), key=lambda written: written.name == target.name):
+                    _move(written, target.with_name(written.name))
+        except OSError as error:
+            _name_target(error, folder / target.name, target)
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def write_folder_aside(path: str | Path) -> Iterator[Path]:
+    """Yield a new temporary folder beside ``path``, which takes its place when the block succeeds.
+
+    Args:
+        path: of the folder; one that is there already is replaced.
+
+    Raises:
+        OSError: the disk is full or the folder above cannot be written; nothing is left behind.
     """
     target = Path(path)
+    with _folder_for(target) as beside:
+        aside, old = beside / _aside_name(target, ""), beside / _aside_name(target, "")
+        aside.mkdir()
+        try:
+            yield aside
+            with _locked(beside):
+                if target.exists():
+                    os.replace(target, old)
+                os.replace(aside, target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@lru_cache(maxsize=4096)  # once a process and folder: looking through a large folder takes a while
+def remove_orphans(folder: Path) -> None:
+    """Remove what processes of this machine wrote aside in a folder and left there when they were killed.
+
+    Args:
+        folder: of outputs.
+    """
+    for path in folder.iterdir():
+        match = ASIDE_NAME.fullmatch(path.name)
+        if match is None or match["machine"] != _machine() or _is_running(int(match["process"])):
+            continue
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _target(path: Path) -> Path:
+    """Return the file that is to be replaced: of a link the one that it points to.
+
+    Raises:
+        OSError: it is a folder, or protected against writing.
+    """
+    target = Path(os.path.realpath(path)) if path.is_symlink() and not _is_stream(path) else path
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file in it", str(path))
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "is protected against writing; choose another name", str(path))
+    return target
+
+
+@contextlib.contextmanager
+def _folder_for(target: Path) -> Iterator[Path]:
+    """Yield the folder in which a target is written aside; folders that were made for it go when the block raises."""
+    if _is_stream(target):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    missing = [parent for parent in target.parents if not parent.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.stem}.{os.getpid()}.{secrets.token_hex(4)}")
-    folder.mkdir()
+    remove_orphans(target.parent.absolute())
     try:
-        yield folder / target.name
-        if not (folder / target.name).exists():
-            raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {target.name}")
-        for written in sorted(folder.iterdir(), key=lambda written: written.name == target.name):
-            _flush(written)
-            os.replace(written, target.with_name(written.name))
+        yield target.parent
+    except BaseException:
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _aside_name(target: Path, suffix: str) -> str:
+    """Return a new name that says who writes it, no longer than names can be."""
+    tail = f".{os.getpid()}-{_machine()}.{secrets.token_hex(4)}{suffix}"
+    stem = os.fsencode(target.stem)[: MAX_NAME_BYTES - 1 - len(os.fsencode(tail))]
+    return f".{stem.decode(errors='ignore')}{tail}"
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """Return eight digits that tell machines, and containers on one machine, apart: each counts its own processes."""
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/pid")
+    return f"{zlib.crc32(f'{platform.node()} {namespace}'.encode()):08x}"
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, which is written to and never replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _move(written: Path, target: Path, durable: bool = True) -> None:
+    """Put a whole file in the place of the target, with the permissions of the old one."""
+    if _is_stream(target):
+        flags = os.O_WRONLY | os.O_NONBLOCK  # a pipe that nobody reads is an error, not a wait for ever
+        with open(written, "rb") as source, open(target, "wb", opener=lambda name, _: os.open(name, flags)) as stream:
+            os.set_blocking(stream.fileno(), True)
+            shutil.copyfileobj(source, stream)
+        return
+    if durable:
+        _flush(written)
+    if target.exists():
+        shutil.copymode(target, written)
+    os.replace(written, target)
+
+
+def _name_target(error: OSError, aside: Path, target: Path) -> None:
+    """Let an error name the target, which the user knows, instead of the temporary file."""
+    if error.filename in (str(aside), aside):
+        error.filename = str(target)
+        error.filename2 = None
+    elif error.filename is None:
+        error.args = tuple(a.replace(str(aside), str(target)) if isinstance(a, str) else a for a in error.args)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let only one process at a time move files into a folder, where the file system knows locks."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
 
 
 def _flush(path: Path) -> None:

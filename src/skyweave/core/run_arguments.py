@@ -1,7 +1,82 @@
-"""What the commands that train have in common: a configuration, data, the folder of a run, and changes."""
+"""What commands have in common: outputs as a kind of argument, and the arguments of commands that train."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from skyweave.core.errors import ConfigError
+from skyweave.core.outputs import check_output_folder, check_outputs
+
+
+class OutputFile:
+    """Type of an argument that names a file to write; `check_paths` refuses what cannot or must not be written.
+
+    Args:
+        suffixes: that the file may have; none: any.
+    """
+
+    def __init__(self, *suffixes: str) -> None:
+        self.suffixes = suffixes
+
+    def __call__(self, text: str) -> Path:
+        """Return the path.
+
+        Args:
+            text: as given.
+        """
+        return Path(text)
+
+    def check_suffix(self, name: str, path: Path) -> None:
+        """Refuse another suffix than those that the file may have; a device or a pipe has none.
+
+        Args:
+            name: of the option.
+            path: as given.
+
+        Raises:
+            ConfigError: another suffix.
+        """
+        is_stream = path.exists() and not path.is_file() and not path.is_dir()
+        if self.suffixes and not is_stream and path.suffix.lower() not in self.suffixes:
+            raise ConfigError(f"{name} {path}: name it {' or '.join(self.suffixes)}, which is what will be in it")
+
+
+class OutputFolder:
+    """Type of an argument that names a folder to write into."""
+
+    def __call__(self, text: str) -> Path:
+        """Return the path.
+
+        Args:
+            text: as given.
+        """
+        return Path(text)
+
+
+def check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse outputs that are inputs, each other, or cannot be written.
+
+    Args:
+        parser: of all commands.
+        args: as parsed, with the function of the command as ``run``.
+
+    Raises:
+        ConfigError: the option and the remedy are in the message.
+    """
+    outputs: dict[str, Path] = {}
+    inputs: list[str | Path] = []
+    for action in _actions_of(parser, args.run):
+        value = getattr(args, action.dest, None)
+        name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
+        if isinstance(action.type, OutputFile) and value is not None:
+            action.type.check_suffix(name, value)
+            outputs[name] = value
+        elif isinstance(action.type, OutputFolder) and value is not None:
+            check_output_folder(name, value)
+        else:
+            inputs += _files(value)
+    check_outputs(outputs, inputs)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, configs: str, data: str, change: str) -> None:
@@ -15,7 +90,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, configs: str, data: str, 
     """
     parser.add_argument("config", type=Path, help=f"configuration ({configs})")
     parser.add_argument("--data", type=Path, required=True, help=data)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("-o", "--output", type=OutputFolder(), required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     parser.add_argument(
         "--set",
@@ -25,3 +100,23 @@ def add_run_arguments(parser: argparse.ArgumentParser, configs: str, data: str, 
         metavar="KEY=VALUE",
         help=f"change the configuration, such as {change}; repeatable",
     )
+
+
+def _actions_of(parser: argparse.ArgumentParser, run: Any) -> Iterator[argparse.Action]:
+    """Yield the arguments of the command, or of its subcommand, that a function runs."""
+    if parser.get_default("run") is run:
+        yield from parser._actions
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions_of(command, run)
+
+
+def _files(value: Any) -> list[str | Path]:
+    """Return the files that a value, or each of several, names."""
+    if isinstance(value, list):
+        return [path for item in value for path in _files(item)]
+    try:
+        return [value] if isinstance(value, str | Path) and Path(value).is_file() else []
+    except (OSError, ValueError):  # longer than a name can be, or with a NUL
+        return []

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.run_arguments import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +29,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("dataset", help="dataset YAML, see docs/data.md")
     parser.add_argument("--data", required=True, metavar="ROOT", help="folder that the dataset's globs start in")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the shards")
+    parser.add_argument(
+        "-o", "--output", type=OutputFolder(), required=True, metavar="DIR", help="folder for the shards"
+    )
     parser.add_argument("--tile", type=int, default=256, help="largest side of a tile in pixels (default: %(default)s)")
     parser.add_argument("--split", help="only images of this split")
     parser.add_argument("--shard-mb", type=float, default=512, help="size of a shard in MB (default: %(default)s)")

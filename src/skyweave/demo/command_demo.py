@@ -5,6 +5,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from skyweave.core.run_arguments import OutputFolder
+
 if TYPE_CHECKING:
     from skyweave.demo import DemoReport
 
@@ -23,7 +25,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Embed and reconstruct imagery of every sensor, perceive a crossing together, run a fleet of "
         "processes over it, and write a self-contained page, OUT/report.html.",
     )
-    parser.add_argument("-o", "--output", default="demo", metavar="OUT", help="folder to write to (default: demo)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=OutputFolder(),
+        default="demo",
+        metavar="OUT",
+        help="folder to write to (default: demo)",
+    )
     parser.add_argument(
         "--data",
         metavar="DIR",

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skyweave.backbone import Encoder
+from skyweave.core.errors import DataError
 from skyweave.embedding.plan import ScenePlan
 from skyweave.embedding.tiles import BlendedRows
 
@@ -32,10 +33,20 @@ def embed_rows(plan: ScenePlan, encoder: Encoder, progress: Callable[[int, int],
                 features = encoder.embed(observation, plan.patch_size)
                 valid = features.valid[0].view(features.grid).cpu().numpy()
                 values = features.dense()[0].to(torch.float32).cpu().numpy()
+                _check_finite(values[:, valid], plan)
                 blended.add(tile, values, tiles.weight(tile) * valid)
             if progress is not None:
                 progress(next(done), len(tiles))
         yield blended.finish(next_row)
+
+
+def _check_finite(features: np.ndarray, plan: ScenePlan) -> None:
+    """Refuse features that a reader of the map would take for nodata, or for numbers."""
+    if not np.isfinite(features).all():
+        raise DataError(
+            f"the model gives features that are not finite for valid pixels of {plan.scene}; look at its values with "
+            f"`skyweave inspect {plan.scene}`: are they {plan.sensor.name} in {plan.unit}?"
+        )
 
 
 def regroup_rows(rows: Iterator[Rows], height: int, block_rows: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.run_arguments import OutputFile
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +24,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("scene", metavar="SCENE", help="any raster that GDAL reads")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="OUT.tif", help="file to write, a GeoTIFF or of another format"
+        "-o",
+        "--output",
+        type=OutputFile(),
+        required=True,
+        metavar="OUT.tif",
+        help="file to write, a GeoTIFF or of another format",
     )
     parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or a .yaml file of yours")
     parser.add_argument("--unit", required=True, help="how the file stores values (dn, reflectance, db, uint8, ...)")
@@ -42,7 +48,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--dtype", metavar="TYPE", default="float16", help="storage: int8, float16 (default), float32 or the format's"
     )
     parser.add_argument("--format", metavar="NAME", help="output format (default: by the suffix of the output)")
-    parser.add_argument("--preview", metavar="OUT.png", help="first three principal components as an image")
+    parser.add_argument(
+        "--preview", type=OutputFile(".png"), metavar="OUT.png", help="first three principal components as an image"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -86,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)
     if args.json:
-        print(json.dumps({**vars(result), "path": str(result.path), "preview": args.preview}))
+        print(json.dumps({**vars(result), "path": str(result.path), "preview": args.preview and str(args.preview)}))
     else:
         print(
             f"{result.path}: {result.rows} x {result.columns} pixels of {result.ground_sample_distance:g} m, "

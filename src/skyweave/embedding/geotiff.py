@@ -15,12 +15,14 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
+from skyweave.core.errors import ConfigError
 from skyweave.embedding.writer import ChannelRanges, FeatureMap, FeatureWriter
 
 BLOCK = 64
 """Side of a block of the file, in patches; a multiple of 16, as TIFF wants."""
 INT8_NODATA = -128
 MAX_INT8_LEVEL = 127
+MAX_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 class GeoTiffWriter(FeatureWriter):
@@ -44,6 +46,7 @@ class GeoTiffWriter(FeatureWriter):
         super().__init__(path, feature_map, storage)
         self._float_path = path.with_name(f"{path.stem}.float{path.suffix}") if storage == "int8" else path
         self._profile = _profile(feature_map, storage)
+        self._valid_patches = 0
         self._dataset: Any = None
         with _quiet():
             self._dataset = rasterio.open(self._float_path, "w", **self._profile)
@@ -58,6 +61,9 @@ class GeoTiffWriter(FeatureWriter):
             row: number of the first.
             features: (channels, rows, columns) float32, NaN where a patch has no valid pixel.
         """
+        if self.storage == "float16" and np.nanmax(np.abs(features), initial=0) > MAX_FLOAT16:
+            raise ConfigError("the features are larger than float16 can hold; add --dtype float32")
+        self._valid_patches += int((~np.isnan(features[0])).sum())
         window = Window(0, row, self.feature_map.columns, features.shape[1])
         self._dataset.write(features, window=window)
 
@@ -78,10 +84,20 @@ class GeoTiffWriter(FeatureWriter):
                 yield window.row_off, window.col_off, source.read(window=window)
 
     def verify(self) -> None:
-        """Read everything back: GDAL writes late, and reports a disk that filled up meanwhile only in its log."""
+        """Read everything back: GDAL writes late, and reports a disk that filled up meanwhile only in its log.
+
+        A block that is not in the file is read as nodata; all channels of a patch are in one block.
+        """
+        valid = 0
         with _quiet(), rasterio.open(self.path) as written:
             for _, window in written.block_windows(1):
-                written.read(1, window=window)
+                values = written.read(1, window=window)
+                valid += int((values != INT8_NODATA).sum() if self.storage == "int8" else (~np.isnan(values)).sum())
+        if valid != self._valid_patches:
+            raise OSError(
+                f"{self.path}: {self._valid_patches - valid} of {self._valid_patches} patches were not written; "
+                "the disk may be full: free some space or choose another -o"
+            )
 
     def close(self) -> None:
         """Close the file, and remove the file of floats where it is a second one."""

@@ -29,6 +29,7 @@ class ScenePlan:
         tiles: in patches.
         crs: of scene and features, as WKT; None: unknown.
         transform: of the features, see `FeatureMap`.
+        files: that the scene is made of.
     """
 
     scene: str | Path
@@ -40,6 +41,7 @@ class ScenePlan:
     tiles: TilePlan
     crs: str | None
     transform: tuple[float, float, float, float, float, float]
+    files: tuple[str, ...]
 
     def read(self, tile: Tile) -> Observation:
         """Read the pixels of a tile, without those beyond the scene.
@@ -96,9 +98,10 @@ def plan_scene(
         )
     with open_raster(Path(scene)) as source:
         shape, crs, affine = (source.height, source.width), source.crs, source.transform
+        files = tuple(source.files)
     rows, columns = (math.ceil(extent / patch_size) for extent in shape)
     tiles = TilePlan(rows, columns, config.tile // patch_size, config.overlap // patch_size)
     a, b, c, d, e, f = affine[:6]
     transform = (a * patch_size, b * patch_size, c, d * patch_size, e * patch_size, f)
     wkt = crs.to_wkt() if crs else None
-    return ScenePlan(scene, sensor, unit, reading, shape, patch_size, tiles, wkt, transform)
+    return ScenePlan(scene, sensor, unit, reading, shape, patch_size, tiles, wkt, transform, files)

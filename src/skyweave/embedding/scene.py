@@ -11,6 +11,7 @@ from skyweave.backbone import Encoder, fingerprint
 from skyweave.core.atomic_write import write_files_aside
 from skyweave.core.images.principal_components import RunningCovariance
 from skyweave.core.observation import Observation
+from skyweave.core.outputs import check_outputs
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.embedding.blending import embed_rows, regroup_rows
 from skyweave.embedding.config import EmbeddedScene, EmbeddingConfig
@@ -53,13 +54,15 @@ def embed_scene(
 
     Raises:
         DataError: the scene or its declaration.
-        ConfigError: a tile, overlap, format or storage that is not possible.
+        ConfigError: a tile, overlap, format or storage that is not possible; an output that is the scene, or a file
+            that it is made of.
         OSError: GDAL cannot read the scene, or the disk is full; nothing is left half-written.
     """
     config = config or EmbeddingConfig()
     output = Path(output)
     writer_class = get_writer(output, config.format, config.storage)
     plan = plan_scene(scene, sensor, unit, config, config.patch_size or encoder.patch_size, reading)
+    check_outputs({"the output": output, "the preview": preview}, plan.files)
     first = plan.read(Tile(0, 0, 1, 1))
     feature_map = _feature_map(plan, first, encoder, model_name)
     with (
@@ -68,10 +71,10 @@ def embed_scene(
     ):
         covariance = _write_rows(writer, plan, encoder, progress)
         writer.finish(_channel_ranges(covariance))
+        writer.verify()
         if preview is not None:
             shape = (feature_map.rows, feature_map.columns)
             write_preview(preview, writer.read_blocks(), shape, covariance.principal_components())
-        writer.verify()
     metres = first.ground_sample_distance * plan.patch_size
     valid_fraction = covariance.count / (feature_map.rows * feature_map.columns)
     notes = (*first.notes, *plan.notes(valid_fraction))

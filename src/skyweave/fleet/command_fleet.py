@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from skyweave.core.errors import FleetError
+from skyweave.core.run_arguments import OutputFile, OutputFolder
 
 if TYPE_CHECKING:
     import threading
@@ -70,7 +71,7 @@ def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Make a certificate authority (unless DIR has one), and a certificate and a signing key for every "
         "name. For tests and trials: keep DIR/authority.key away from the platforms.",
     )
-    keys.add_argument("folder", metavar="DIR")
+    keys.add_argument("folder", type=OutputFolder(), metavar="DIR", help="folder to write to")
     keys.add_argument("names", nargs="+", metavar="NAME", help="platforms, and viewers such as `viewer`")
     keys.add_argument("--host", action="append", default=[], metavar="HOST", help="address to put into certificates")
     keys.add_argument("--days", type=int, default=365, metavar="N", help="validity of the certificates (default: 365)")
@@ -87,7 +88,9 @@ def _add_dashboard_and_record(commands: "argparse._SubParsersAction[argparse.Arg
         description="Record everything that a fleet publishes, until interrupted: .mcap (Foxglove opens it, "
         "`fleet replay` plays it) or .rrd (Rerun).",
     )
-    record.add_argument("-o", "--output", required=True, metavar="FILE", help=".mcap or .rrd")
+    record.add_argument(
+        "-o", "--output", type=OutputFile(".mcap", ".rrd"), required=True, metavar="FILE", help=".mcap or .rrd"
+    )
     record.add_argument("--seconds", type=float, metavar="S", help="then end (default: when interrupted)")
     for command in (dashboard, record):
         command.add_argument("config", nargs="?", help="the YAML of a fleet on this machine")
@@ -287,13 +290,13 @@ def _subscribe(args: argparse.Namespace) -> "tuple[str, ZenohTransport, str | No
 
 
 def _stop_on_signal() -> "threading.Event":
-    """Return an event that SIGTERM and SIGINT set."""
-    import signal
+    """Return an event that is set when the process is asked to end."""
     import threading
 
+    from skyweave.core.signals import on_end_signal
+
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    on_end_signal(lambda *_: stop.set())
     return stop
 
 

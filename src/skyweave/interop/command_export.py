@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.run_arguments import OutputFile
 
 if TYPE_CHECKING:
     from skyweave.core.sensors import Sensor
@@ -27,7 +28,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog="`skyweave sensors show NAME` lists a sensor's bands and units.",
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name or .safetensors file")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write: .onnx or .pt2")
+    parser.add_argument(
+        "-o", "--output", type=OutputFile(), required=True, metavar="OUT", help="file to write: .onnx or .pt2"
+    )
     parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or your own .yaml file")
     parser.add_argument("--bands", metavar="B,B,..", help="only these bands, in this order (default: the sensor's)")
     parser.add_argument("--gsd", type=float, metavar="METRES", help="pixel size (default: the sensor's)")

@@ -3,10 +3,9 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skyweave.core.errors import DataError
+from skyweave.core.run_arguments import OutputFile
 
 if TYPE_CHECKING:
     from skyweave.orthomosaic.pipeline import OrthomosaicReport
@@ -25,7 +24,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "them into a GeoTIFF and say how far they disagree where they overlap. No structure from motion: seconds.",
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTOS", help="pictures, or folders of pictures")
-    parser.add_argument("-o", "--output", required=True, metavar="MOSAIC.tif", help="GeoTIFF to write")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=OutputFile(".tif", ".tiff"),
+        required=True,
+        metavar="MOSAIC.tif",
+        help="GeoTIFF to write",
+    )
     parser.add_argument("--refine", action="store_true", help="refine the poses until the overlaps agree")
     parser.add_argument("--dem", metavar="DEM.tif", help="ground heights; default: level ground")
     parser.add_argument("--poses", metavar="POSES.json", help="poses that replace what the pictures say")
@@ -35,8 +41,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     intrinsics.add_argument("--focal", type=float, metavar="PIXELS", help="focal length of the pictures as they are")
     intrinsics.add_argument("--camera", metavar="CAMERA.json", help="focal, columns, centre, distortion in pixels")
     parser.add_argument("--gps-std", type=float, metavar="METRES", help="error of positions (default: 2, or RTK's)")
-    parser.add_argument("--preview", metavar="OUT.png", help="the mosaic as a picture")
-    parser.add_argument("--save-poses", metavar="OUT.json", help="the poses as mapped, for --poses")
+    parser.add_argument("--preview", type=OutputFile(".png"), metavar="OUT.png", help="the mosaic as a picture")
+    parser.add_argument(
+        "--save-poses", type=OutputFile(".json"), metavar="OUT.json", help="the poses as mapped, for --poses"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -47,9 +55,6 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: parsed options.
     """
-    if Path(args.output).suffix.lower() not in (".tif", ".tiff"):
-        raise DataError(f"-o {args.output}: the mosaic is a GeoTIFF; name it .tif")
-
     from skyweave.core.progress import show_progress
     from skyweave.orthomosaic.intrinsics import Calibration, read_calibration
     from skyweave.orthomosaic.pipeline import make_orthomosaic

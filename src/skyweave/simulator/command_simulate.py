@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.run_arguments import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog="`skyweave inspect DIR` summarises the recording, `skyweave view DIR` shows it.",
     )
     parser.add_argument("config", help="YAML, such as configs/world/crossing.yaml")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the recording")
+    parser.add_argument(
+        "-o", "--output", type=OutputFolder(), required=True, metavar="DIR", help="folder of the recording"
+    )
     parser.add_argument("--scenes", type=int, metavar="N", help="instead of the configured number")
     parser.add_argument("--frames", type=int, metavar="N", help="of each scene, instead of the configured number")
     parser.add_argument("--seed", type=int, metavar="S", help="instead of the configured one")

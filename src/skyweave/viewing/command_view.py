@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skyweave.core.errors import ConfigError, DataError
+from skyweave.core.run_arguments import OutputFile
 
 if TYPE_CHECKING:
     from skyweave.recordings.recording import RecordedScene
@@ -27,8 +28,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog="Open a Rerun file with `rerun OUT.rrd` (pip install 'skyweave[view]').",
     )
     parser.add_argument("path", metavar="DIR_OR_FILE", help="folder of a recording, or any raster that GDAL opens")
-    parser.add_argument("-o", "--output", metavar="OUT.rrd", help="Rerun file (default without --png: SCENE.rrd)")
-    parser.add_argument("--png", metavar="SHEET.png", help="contact sheet, or the raster's image")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=OutputFile(".rrd"),
+        metavar="OUT.rrd",
+        help="Rerun file (default without --png: SCENE.rrd)",
+    )
+    parser.add_argument(
+        "--png", type=OutputFile(".png"), metavar="SHEET.png", help="contact sheet, or the raster's image"
+    )
     parser.add_argument("--scene", metavar="NAME", help="which scene (default: the first)")
     parser.add_argument("--frames", metavar="A:B", help="from A to before B (default: all; three on a sheet)")
     parser.add_argument("--version", metavar="V", help="tables of a recording, where it has several (v1.0-mini)")
@@ -79,7 +88,7 @@ def _view_recording(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_rerun(output: str, scene: "RecordedScene", numbers: list[int]) -> list[str]:
+def _write_rerun(output: "str | Path", scene: "RecordedScene", numbers: list[int]) -> list[str]:
     """Write the frames under a progress bar; return what could not be loaded."""
     from rich.console import Console
     from rich.progress import Progress

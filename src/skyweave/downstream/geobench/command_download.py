@@ -3,9 +3,9 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from skyweave.core.errors import DataError
+from skyweave.core.run_arguments import OutputFolder
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,7 +21,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--task", action="append", metavar="NAME", help="a task; may be repeated (`--task list` lists them)"
     )
     parser.add_argument("--all", action="store_true", help="all twelve")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the archive's folder; tasks get their own")
+    parser.add_argument(
+        "-o", "--output", type=OutputFolder(), metavar="FOLDER", help="the archive's folder; tasks get their own"
+    )
     parser.add_argument("--url", help="another server's archive of the task, or an archive on this machine")
     parser.add_argument("--sha256", help="of the archive, where the server does not name it")
     parser.add_argument("--keep", action="store_true", help="keep the archive beside the unpacked task")

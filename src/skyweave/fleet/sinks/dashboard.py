@@ -7,7 +7,6 @@ others.
 import asyncio
 import contextlib
 import ipaddress
-import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from skyweave.core.errors import FleetError
+from skyweave.core.signals import end_signals
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
 
@@ -71,7 +71,7 @@ def serve_dashboard(
 
     async def run() -> None:
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in end_signals():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         state, close = watch_fleet(fleet, transport, keys, name)
         try:

@@ -8,7 +8,6 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import SkyweaveError
+from skyweave.core.signals import on_end_signal
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.supervisor.fork_server import process_context
 from skyweave.fleet.supervisor.logs import set_up_logging
@@ -36,7 +36,7 @@ USER_ERROR, FAULT = 2, 1  # exit codes
 
 
 def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
-    """Run a node until it is asked to end (SIGTERM, SIGINT) or has fused its frames. Only in a main thread.
+    """Run a node until it is asked to end (SIGTERM, SIGINT, SIGHUP) or has fused its frames. Only in a main thread.
 
     Args:
         config: of the node.
@@ -55,8 +55,7 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
     log = set_up_logging(as_json)
     config.perceiver.prepare_process()
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    on_end_signal(lambda *_: stop.set())
     _stop_with_parent(stop)
     node, source = build_node(config)
     publisher = ScenePublisher(node, config.sinks)

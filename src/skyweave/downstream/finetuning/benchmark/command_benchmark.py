@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.run_arguments import OutputFolder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +32,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("benchmark", choices=["geobench"], help="which")
     parser.add_argument("data", type=Path, help="folder of the archive (skyweave download geobench)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for runs, table.md and table.json")
+    parser.add_argument(
+        "-o", "--output", type=OutputFolder(), required=True, help="folder for runs, table.md and table.json"
+    )
     parser.add_argument(
         "--task", action="append", default=[], help="a task; may be repeated (default: all that are there)"
     )

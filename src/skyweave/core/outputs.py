@@ -1,0 +1,71 @@
+"""Outputs that would destroy something, or could not be written, are refused before any work."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from skyweave.core.errors import ConfigError
+
+
+def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse a file to write that is a file to read, that is written twice, or that cannot be written.
+
+    Args:
+        outputs: files to write, by what the user knows them as: an option, or what they hold. None: not asked for.
+        inputs: files that are read; what is None or no file counts for nothing.
+
+    Raises:
+        ConfigError: an output is a folder, an input (under whatever name), another output, or lies where nothing can
+            be written.
+    """
+    read = [path for path in inputs if path is not None and Path(path).is_file()]
+    written: dict[str, str] = {}
+    for name, output in outputs.items():
+        if output is None or _is_stream(Path(output)):
+            continue
+        path = Path(output)
+        _check_writable(name, path)
+        for source in read:
+            if path.exists() and os.path.samefile(path, source):
+                raise ConfigError(f"{name} {path} would overwrite {source}, which is read; choose another name for it")
+        identity = os.path.realpath(path).casefold()  # two names on one system are one on another
+        if identity in written:
+            raise ConfigError(f"{name} and {written[identity]} are the same file, {path}; choose two names")
+        written[identity] = name
+
+
+def check_output_folder(name: str, folder: str | Path) -> None:
+    """Refuse a folder to write into that is a file, or in which nothing can be written.
+
+    Args:
+        name: what the user knows it as, such as an option.
+        folder: that is made where it is not there.
+
+    Raises:
+        ConfigError: it cannot be written into.
+    """
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{name} {path} is a file, and a folder is needed; choose another name")
+    if path.is_symlink() and not path.exists():
+        raise ConfigError(f"{name} {path} is a link to {os.path.realpath(path)}, which is not there; make that folder")
+    _check_writable(name, path / "file")
+
+
+def _check_writable(name: str, path: Path) -> None:
+    """Refuse a file that is a folder, is protected, or lies below a file or in a folder that is."""
+    if path.is_dir():
+        raise ConfigError(f"{name} {path} is a folder; name a file in it, such as {path / f'out{path.suffix}'}")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ConfigError(f"{name} {path} is protected against writing; choose another name, or chmod u+w it")
+    target = Path(os.path.realpath(path))
+    above = next(parent for parent in target.parents if parent.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{name} {path}: {above} is a file, not a folder; choose another place")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"{name} {path}: the folder {above} is protected against writing; choose another place")
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, which can be written to any number of times."""
+    return path.exists() and not path.is_file() and not path.is_dir()

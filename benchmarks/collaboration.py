@@ -31,7 +31,7 @@ from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.strategies import STRATEGIES
-from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_model
+from skyweave.collaboration.train import CollaborationTrainConfig, train_model
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
@@ -39,6 +39,7 @@ from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import rotation_about_z
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
+from skyweave.training.run_dir import WEIGHTS_FILE
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs/collaboration/hidden.yaml"
 BUDGETS = ("200", "500", "1000", "2000", "5000", "10000", "50000", "none")
@@ -125,14 +126,14 @@ class CollaborationBenchmark:
         if not STRATEGIES[strategy].needs_training:
             return CollaborativeModel(self.perception, CollaborationConfig(strategy)).eval()
         folder = self.output / f"{strategy}_{seed}"
-        if not (folder / WEIGHTS).exists():
+        if not (folder / WEIGHTS_FILE).exists():
             changes = [f"perception={self.arguments.perception}", f"recordings=[{self.arguments.train}]"]
             changes += [f"collaboration.strategy={strategy}", f"optimiser.steps={self.arguments.steps}", f"seed={seed}"]
             config = load_config_file(CONFIG, CollaborationTrainConfig, changes)
             model = CollaborativeModel(copy.deepcopy(self.perception), config.collaboration, seed)
             samples = CachedDataset(self.train_scenes, self.perception.config, self.train_cache)
             train_model(folder, config, model, samples, self.train_cache, progress=False)
-        return load_collaboration(folder / WEIGHTS)
+        return load_collaboration(folder / WEIGHTS_FILE)
 
     def scores(
         self, strategy: str, seed: int, conditions: EvaluationConditions, cache: FeatureCache, name: str

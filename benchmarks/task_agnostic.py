@@ -30,13 +30,14 @@ from skyweave.collaboration.cache import build_feature_cache
 from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.evaluation import EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
-from skyweave.collaboration.train import WEIGHTS, CollaborationTrainConfig, train_head, train_model
+from skyweave.collaboration.train import CollaborationTrainConfig, train_head, train_model
 from skyweave.collaboration.weights import load_collaboration
 from skyweave.core.config import load_config_file
 from skyweave.perception.config import TASKS
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.train import PerceptionTrainConfig, load_scenes, train
 from skyweave.perception.weights import load_perception, save_perception
+from skyweave.training.run_dir import WEIGHTS_FILE
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MODEL, SHARING = CONFIGS / "perception/small.yaml", CONFIGS / "collaboration/hidden.yaml"
@@ -97,7 +98,7 @@ def scores(args: argparse.Namespace, held_out: str | None) -> dict[str, float]:
 
 def perception_for_two(args: argparse.Namespace, folder: Path, held_out: str | None) -> Path:
     """Weights of a perception model for all tasks but ``held_out``: the given one without a head, or one so trained."""
-    weights = folder / "perception" / WEIGHTS
+    weights = folder / "perception" / WEIGHTS_FILE
     if weights.exists():
         return weights
     if args.perception:
@@ -119,7 +120,7 @@ def collaboration(
     """Codec, fusion and reader for all tasks but ``held_out``, then its head."""
     changes = [f"perception={weights}", f"recordings=[{args.fresh}]", f"seed={args.seed}"]
     config = load_config_file(SHARING, CollaborationTrainConfig, [*changes, f"optimiser.steps={args.steps[1]}"])
-    path, headed = folder / "dual_branch" / WEIGHTS, folder / "head" / WEIGHTS
+    path, headed = folder / "dual_branch" / WEIGHTS_FILE, folder / "head" / WEIGHTS_FILE
     if not path.exists():
         model = CollaborativeModel(load_perception(weights), config.collaboration, config.seed)
         train_model(path.parent, config, model, samples, samples.cache, progress=False)

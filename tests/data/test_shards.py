@@ -11,7 +11,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.command_shards import tile_starts
 from skyweave.data.dataset import load_dataset
-from skyweave.data.shards import ShardIndex, write_shards
+from skyweave.data.shards import ShardIndex, shard_pattern, write_shards
 from skyweave.pretraining.mixing import MixedBatches
 
 
@@ -65,6 +65,18 @@ def test_a_failing_writer_leaves_nothing(small, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_shards_of_a_broken_off_run_and_of_other_names_are_not_mixed_in(small, tmp_path):
+    for name in ("rgb-000007.tar", "rgb-000007.index.npy", "rgb-west-000000.tar"):
+        (tmp_path / name).write_bytes(b"")
+    (shard,) = write_shards([("a", small.observation(0))], tmp_path, "rgb")
+    assert sorted(tmp_path.glob(shard_pattern("rgb"))) == [shard]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "rgb-000000.index.npy",
+        "rgb-000000.tar",
+        "rgb-west-000000.tar",
+    ]
+
+
 def test_tiles_cover_every_pixel_once_at_least():
     for length in (1, 31, 32, 33, 100):
         begun = tile_starts(length, 32)
@@ -77,6 +89,10 @@ def test_command_packs_and_its_yaml_reads_back(small_yaml, small_root, small_cac
     assert main([*arguments, "--cache", str(small_cache)]) == 0
     entries = yaml.safe_load((tmp_path / "dataset.yaml").read_text())["sources"]
     assert [entry["name"] for entry in entries] == ["plots", "tiles", "coarse", "radar"]
+    before = (tmp_path / "dataset.yaml").read_bytes()
+    assert main(arguments) == 2, "a second run would leave shards of both"
+    assert main(["shards", str(tmp_path / "dataset.yaml"), *arguments[2:]]) == 2, "the output is the input"
+    assert (tmp_path / "dataset.yaml").read_bytes() == before
     packed = load_dataset(tmp_path / "dataset.yaml", tmp_path)
     assert [len(source) for source in packed.sources] == [2 * (2 + 2 + 3 + 3 + 3), 2 * 4, 4, 2 * 4]
     assert all(max(packed.open(index).shape) <= 32 for index in range(len(packed)))

@@ -17,7 +17,7 @@ from skyweave.backbone.builder import build_backbone
 from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.device import resolve_device
 from skyweave.backbone.encoder import Encoder
-from skyweave.backbone.state_dict import load_strictly, read_safetensors
+from skyweave.backbone.state_dict import check_finite, load_strictly, read_safetensors
 from skyweave.backbone.storage import pack_state, round_to_storage, unpack_state
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import WeightsError
@@ -90,8 +90,12 @@ def save_checkpoint(
         extra: further tensors, whose names start with one of ``EXTRA_PARTS``.
         dtype: storage type of the weights, see `skyweave.backbone.storage`; they are read back as float32.
         card_fields: ``training``, ``metrics``, ``licence``, ``parts`` of the card.
+
+    Raises:
+        WeightsError: weights that are not finite, or larger than the storage type can hold; nothing is written.
     """
     state = {**backbone.state_dict(), **(extra or {})}
+    check_finite(unpack_state(pack_state(state, dtype)), f"{name}, stored as {dtype},")
     architecture = backbone.config.to_dict()
     sensors = [sensor_to_dict(sensor) for sensor in backbone.sensors.values()]
     card = ModelCard(name, architecture, sensors, fingerprint=fingerprint(backbone, dtype), **card_fields)

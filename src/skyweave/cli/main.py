@@ -175,7 +175,12 @@ def _check_encoding(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"{text!a} is not UTF-8; rename the file or folder, such as with mv") from None
+        raise ConfigError(_describe_name(text)) from None
+
+
+def _describe_name(name: str) -> str:
+    shown = repr(os.fsencode(name)).removeprefix("b")
+    return f"the name ${shown} is not UTF-8; rename the file or folder: mv -- ${shown} NEW_NAME"
 
 
 def report_error(error: Exception) -> int:
@@ -247,7 +252,7 @@ def as_user_error(error: Exception) -> Exception:
         error: what a command raised.
     """
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # of a name in a folder
-        return DataError(f"the name {error.object!a} is not UTF-8; rename the file or folder, such as with mv")
+        return DataError(_describe_name(error.object))
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
         library = str(error.name).split(".")[0]
         return MissingExtraError(

@@ -1,6 +1,7 @@
 """What every platform of a recording sees and detects by itself, worked out once: collaboration is trained on it."""
 
 import json
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 
 from skyweave.collaboration.observer import MARGIN_CELLS, EgoMaps, EgoObserver
 from skyweave.core.atomic_write import write_aside
@@ -126,8 +128,8 @@ def build_feature_cache(
     side = model.config.map.cells + 2 * MARGIN_CELLS
     total = len(keys)
     shape = (total, model.config.lift.channels, side, side)
-    features = np.lib.format.open_memmap(folder / FEATURES_FILE, "w+", np.float16, shape)
-    visible = np.lib.format.open_memmap(folder / VISIBLE_FILE, "w+", np.uint8, (total, -(-side * side // 8)))
+    features = _create_array(folder / FEATURES_FILE, np.float16, shape)
+    visible = _create_array(folder / VISIBLE_FILE, np.uint8, (total, -(-side * side // 8)))
     entries: list[dict[str, Any]] = []
     by_name = {scene.name: scene for scene in scenes}
     observers: dict[tuple[str, str], EgoObserver] = {}
@@ -145,6 +147,18 @@ def build_feature_cache(
     with write_aside(folder / INDEX_FILE) as aside:
         aside.write_text(json.dumps({"model": fingerprint, "entries": entries}))
     return FeatureCache(folder)
+
+
+def _create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
+    """Map a new file for writing, with its place on the disk: a full one would end the process later, with no word."""
+    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+    with path.open("rb+") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+    return array
 
 
 def platform_names(frame: Frame) -> list[str]:

@@ -29,10 +29,8 @@ from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.perception.train import load_scenes
 from skyweave.perception.weights import load_perception
-from skyweave.training.run_dir import prepare_run_dir
+from skyweave.training.run_dir import WEIGHTS_FILE, prepare_run_dir
 from skyweave.training.trainer import TrainerConfig, fit
-
-WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -165,8 +163,8 @@ def train_model(
         "samples": len(samples),
         "config": asdict(config),
     }
-    save_collaboration(output / WEIGHTS, model, config.name, dtype, training=training)
-    return output / WEIGHTS
+    save_collaboration(output / WEIGHTS_FILE, model, config.name, dtype, training=training)
+    return output / WEIGHTS_FILE
 
 
 def train_head(
@@ -208,8 +206,8 @@ def train_head(
     steps = fit(module, output, asdict(config), config.trainer, [], progress=False)
     extended.cpu().eval()
     extended.tables = model.tables
-    save_collaboration(output / WEIGHTS, extended, config.name, training={"steps": steps, "head": task})
-    return output / WEIGHTS
+    save_collaboration(output / WEIGHTS_FILE, extended, config.name, training={"steps": steps, "head": task})
+    return output / WEIGHTS_FILE
 
 
 def add_head(perception: PerceptionModel, task: str, seed: int = 0) -> PerceptionModel:

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from skyweave.core.errors import ConfigError
+
 MAX_NAME_BYTES = 255  # of a file, on every file system in use
 ASIDE_NAME = re.compile(r"\..*\.(?P<process>\d+)-(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}(\..*)?")
 
@@ -113,6 +115,24 @@ def write_folder_aside(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def claim_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing a run, a recording or a cache into a folder meanwhile; it is made.
+
+    Args:
+        folder: of the output.
+
+    Raises:
+        ConfigError: another process has claimed it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+    except BlockingIOError:
+        raise ConfigError(f"another process is writing into {folder}; wait for it, or choose another folder") from None
+
+
 @lru_cache(maxsize=4096)  # once a process and folder: looking through a large folder takes a while
 def remove_orphans(folder: Path) -> None:
     """Remove what processes of this machine wrote aside in a folder and left there when they were killed.
@@ -202,7 +222,12 @@ def _move(written: Path, target: Path, durable: bool = True) -> None:
         flags = os.O_WRONLY | os.O_NONBLOCK  # a pipe that nobody reads is an error, not a wait for ever
         with open(written, "rb") as source, open(target, "wb", opener=lambda name, _: os.open(name, flags)) as stream:
             os.set_blocking(stream.fileno(), True)
-            shutil.copyfileobj(source, stream)
+            try:
+                shutil.copyfileobj(source, stream)
+                stream.flush()
+            except OSError as error:
+                error.filename = str(target)
+                raise
         return
     if durable:
         _flush(written)
@@ -216,17 +241,23 @@ def _name_target(error: OSError, aside: Path, target: Path) -> None:
     if error.filename in (str(aside), aside):
         error.filename = str(target)
         error.filename2 = None
+    elif error.filename is None and str(error).startswith("Write failed"):  # of GDAL, which says no more
+        error.args = (f"{target} could not be written; is the disk full? Free some space or choose another -o",)
     elif error.filename is None:
         error.args = tuple(a.replace(str(aside), str(target)) if isinstance(a, str) else a for a in error.args)
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let only one process at a time move files into a folder, where the file system knows locks."""
+def _locked(folder: Path, flags: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Let only one process at a time into the block, where the file system of the folder knows locks."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, flags)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
         yield
     finally:
         os.close(handle)

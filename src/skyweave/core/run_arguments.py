@@ -8,6 +8,8 @@ from typing import Any
 from skyweave.core.errors import ConfigError
 from skyweave.core.outputs import check_output_folder, check_outputs
 
+RUN_FILES = ("config.json", "weights.safetensors", "weights.json")
+
 
 class OutputFile:
     """Type of an argument that names a file to write; `check_paths` refuses what cannot or must not be written.
@@ -43,7 +45,14 @@ class OutputFile:
 
 
 class OutputFolder:
-    """Type of an argument that names a folder to write into."""
+    """Type of an argument that names a folder to write into.
+
+    Args:
+        names: of files in it that are written over.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
     def __call__(self, text: str) -> Path:
         """Return the path.
@@ -74,6 +83,7 @@ def check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
             outputs[name] = value
         elif isinstance(action.type, OutputFolder) and value is not None:
             check_output_folder(name, value)
+            outputs |= {f"{name} {value}: {written}": value / written for written in action.type.names}
         else:
             inputs += _files(value)
     check_outputs(outputs, inputs)
@@ -90,7 +100,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, configs: str, data: str, 
     """
     parser.add_argument("config", type=Path, help=f"configuration ({configs})")
     parser.add_argument("--data", type=Path, required=True, help=data)
-    parser.add_argument("-o", "--output", type=OutputFolder(), required=True, help="folder of the run")
+    parser.add_argument("-o", "--output", type=OutputFolder(*RUN_FILES), required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     parser.add_argument(
         "--set",

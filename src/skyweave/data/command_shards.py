@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from skyweave.core.observation import Observation
     from skyweave.data.dataset import ImageDataset, SourceIndex
 
+INDEX = "dataset.yaml"
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options.
@@ -30,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("dataset", help="dataset YAML, see docs/data.md")
     parser.add_argument("--data", required=True, metavar="ROOT", help="folder that the dataset's globs start in")
     parser.add_argument(
-        "-o", "--output", type=OutputFolder(), required=True, metavar="DIR", help="folder for the shards"
+        "-o", "--output", type=OutputFolder(INDEX), required=True, metavar="DIR", help="folder for the shards"
     )
     parser.add_argument("--tile", type=int, default=256, help="largest side of a tile in pixels (default: %(default)s)")
     parser.add_argument("--split", help="only images of this split")
@@ -60,14 +62,16 @@ def run(args: argparse.Namespace) -> int:
 
     from skyweave.core.atomic_write import write_aside
     from skyweave.data.dataset import load_dataset
-    from skyweave.data.shards import write_shards
+    from skyweave.data.shards import shard_pattern, write_shards
 
     if args.tile < 1:
         raise ConfigError(f"--tile {args.tile} must be at least 1 pixel")
     if not args.shard_mb > 0:
         raise ConfigError(f"--shard-mb {args.shard_mb:g} must be above 0")
-    dataset = load_dataset(args.dataset, args.data, split=args.split, cache=args.cache)
     output = Path(args.output)
+    if (output / INDEX).exists():
+        raise ConfigError(f"{output} holds shards already; choose another folder, or remove it")
+    dataset = load_dataset(args.dataset, args.data, split=args.split, cache=args.cache)
     entries = []
     console = Console(stderr=True)
     with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
@@ -78,9 +82,13 @@ def run(args: argparse.Namespace) -> int:
             if not shards:
                 console.print(f"{source.name}: no tile has a valid pixel, left out")
                 continue
-            entry = {"name": source.name, "sensor": dataset.declared_sensor(source), "shards": f"{source.name}-*.tar"}
+            entry = {
+                "name": source.name,
+                "sensor": dataset.declared_sensor(source),
+                "shards": shard_pattern(source.name),
+            }
             entries.append({**entry, "split": args.split or "train", "weight": source.weight})
-    with write_aside(output / "dataset.yaml") as aside:
+    with write_aside(output / INDEX) as aside:
         aside.write_text(yaml.safe_dump({"sources": entries}, sort_keys=False))
     console.print(f"{len(entries)} sources in {output}; read them with {output / 'dataset.yaml'}")
     return 0

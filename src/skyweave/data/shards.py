@@ -4,6 +4,7 @@ A shard is a plain tar file; its pixels are mapped where they lie, so reading on
 pages. Offsets come from a small index beside the shard, or from the tar's own headers where that is absent.
 """
 
+import glob
 import io
 import json
 import tarfile
@@ -49,7 +50,19 @@ def write_shards(
         with write_aside(_index_path(path)) as aside_index:
             np.save(aside_index, index)
         paths.append(path)
+    for stale in set(Path(folder).glob(shard_pattern(name))) - set(paths):  # of a run that was broken off
+        stale.unlink()
+        _index_path(stale).unlink(missing_ok=True)
     return paths
+
+
+def shard_pattern(name: str) -> str:
+    """Return the glob of the shards of one name, and of no name that only begins so.
+
+    Args:
+        name: as given to `write_shards`.
+    """
+    return f"{glob.escape(name)}-{'[0-9]' * 6}.tar"
 
 
 class _ShardWriter:

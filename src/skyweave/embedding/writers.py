@@ -35,4 +35,6 @@ def _format_of(path: Path) -> str:
         if path.suffix.lower() in WRITERS[name].suffixes:
             return name
     formats = "; ".join(f"{name} ({', '.join(WRITERS[name].suffixes)})" for name in WRITERS)
-    raise ConfigError(f"{path}: no output format has the suffix {path.suffix!r}; there are {formats}: choose a format")
+    raise ConfigError(
+        f"{path}: no output format has the suffix {path.suffix!r}; there are {formats}: name it so, or add --format"
+    )

@@ -23,8 +23,8 @@ from skyweave.perception.module import (
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import load_recording
 from skyweave.recordings.recording import RecordedScene
-from skyweave.training.export import WEIGHTS_FILE, ExportWeights
-from skyweave.training.run_dir import prepare_run_dir
+from skyweave.training.export import ExportWeights
+from skyweave.training.run_dir import WEIGHTS_FILE, prepare_run_dir
 from skyweave.training.trainer import TrainerConfig, fit
 
 

@@ -15,8 +15,8 @@ from skyweave.pretraining.config import PretrainConfig, dataset_path
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
 from skyweave.pretraining.module import PretrainingModule
 from skyweave.pretraining.weights import save_autoencoder
-from skyweave.training.export import WEIGHTS_FILE, ExportWeights
-from skyweave.training.run_dir import prepare_run_dir
+from skyweave.training.export import ExportWeights
+from skyweave.training.run_dir import WEIGHTS_FILE, prepare_run_dir
 from skyweave.training.trainer import fit
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-WEIGHTS_FILE = "weights.safetensors"
-
 
 class ExportWeights(Callback):
     """Write weights and card beside every checkpoint, so that a run can be used while it goes on.

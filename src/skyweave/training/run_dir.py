@@ -1,7 +1,7 @@
 """The output folder of a training: its configuration, and whether a run can start or go on there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +11,48 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import ConfigError
 
 LAST_CHECKPOINT = "last.ckpt"
+WEIGHTS_FILE = "weights.safetensors"
 CONFIG_FILE = "config.json"
 KEYS_FREE_ON_RESUME = ("workers", "checkpoint_every")
 """Keys of a configuration in which a resumed run may differ from the run it goes on with."""
 
 
-def prepare_run_dir(output: Path, config: Mapping[str, Any], resume: bool) -> None:
+def prepare_run_dir(
+    output: Path, config: Mapping[str, Any], resume: bool, progress: Sequence[str] = (LAST_CHECKPOINT,)
+) -> None:
     """Check that a run can start in a folder, or go on there.
+
+    What failed before its first checkpoint has left nothing to go on with, and does not keep another from starting.
 
     Args:
         output: folder of the run.
         config: of the run, as plain JSON types.
         resume: go on from the folder's last checkpoint.
+        progress: globs of the files from which a run goes on.
 
     Raises:
-        FileExistsError: the folder holds a run and ``resume`` is not set.
+        FileExistsError: the folder holds a run, or weights, and ``resume`` is not set.
         FileNotFoundError: nothing to resume.
         ConfigError: a broken checkpoint, or another configuration than that of the run to resume.
     """
-    exists = (output / LAST_CHECKPOINT).exists()
-    if exists and not resume:
+    resumable = any(path for pattern in progress for path in output.glob(pattern))
+    if not resume:
+        _check_free(output, resumable)
+        return
+    if not resumable:
+        elsewhere = " in another folder" if (output / WEIGHTS_FILE).exists() else ""
+        raise FileNotFoundError(f"{output} holds no run to resume; start without --resume{elsewhere}")
+    for checkpoint in output.glob(LAST_CHECKPOINT):
+        _check_readable(checkpoint)
+    _check_same_config(output, config)
+
+
+def _check_free(output: Path, resumable: bool) -> None:
+    """Refuse a folder with a run, or with weights that a run would replace."""
+    if resumable:
         raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
-    if resume and not exists:
-        raise FileNotFoundError(f"{output} holds no {LAST_CHECKPOINT} to resume; start without --resume")
-    if resume:
-        _check_readable(output / LAST_CHECKPOINT)
-        _check_same_config(output, config)
+    if (output / WEIGHTS_FILE).exists():
+        raise FileExistsError(f"{output} holds {WEIGHTS_FILE} already; choose another folder")
 
 
 def write_config(output: Path, config: Mapping[str, Any]) -> None:

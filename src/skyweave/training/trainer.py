@@ -12,7 +12,9 @@ from typing import Any, Literal
 import lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
+from skyweave.core.atomic_write import claim_folder
 from skyweave.core.errors import ConfigError
 from skyweave.training.module import SkyweaveModule
 from skyweave.training.progress import ProgressLinesCallback
@@ -80,9 +82,26 @@ def fit(
         Optimiser steps taken in all.
 
     Raises:
+        ConfigError: another process trains in ``output``.
         KeyboardInterrupt: the user stopped it; the last checkpoint is kept.
         TrainingError: a loss is not finite; the last checkpoint is kept.
     """
+    if output is not None and getattr(rank_zero_only, "rank", 0) == 0:
+        with claim_folder(output):
+            return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
+    return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
+
+
+def _run(
+    module: SkyweaveModule[Any],
+    output: Path | None,
+    run_config: Mapping[str, Any],
+    trainer_config: TrainerConfig,
+    callbacks: Sequence[Callback],
+    resume: bool,
+    progress: bool,
+) -> int:
+    """Train, in the one process that may write into the folder or in one of its helpers."""
     savers: list[Callback] = [] if output is None else [_checkpoint_callback(output, run_config, trainer_config)]
     draws_bar = progress and sys.stderr.isatty()
     if progress and not draws_bar:

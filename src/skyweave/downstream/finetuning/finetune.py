@@ -18,14 +18,15 @@ from skyweave.downstream.finetuning.dataset import LabelledData, load_labelled_d
 from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
 from skyweave.downstream.finetuning.module import Log
 from skyweave.downstream.finetuning.run import FinetuneResult, finetune_model, with_rates
+from skyweave.downstream.finetuning.stages import DONE_FILE
 from skyweave.downstream.finetuning.tasks.base import TASKS, Task, make_task
 from skyweave.downstream.labels.config import LabelledDataConfig
-from skyweave.training.run_dir import CONFIG_FILE
+from skyweave.training.run_dir import CONFIG_FILE, LAST_CHECKPOINT, WEIGHTS_FILE, prepare_run_dir, write_config
 
-WEIGHTS_FILE = "weights.safetensors"
 SCORES_FILE = "scores.json"
 REPORT_FILE = "report.html"
 RUNS_FOLDER = "runs"
+PROGRESS = (f"{RUNS_FOLDER}/**/{LAST_CHECKPOINT}", f"{RUNS_FOLDER}/**/{DONE_FILE}")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def finetune(
     """
     config = load_config_file(file, FinetuneConfig, changes)
     resolve_device(device)
-    _check_output(output, asdict(config), resume)
+    prepare_run_dir(output, asdict(config), resume, PROGRESS)
     labelled = load_labelled_dataset(config.data, config.make_task(), data)
     with _kept_config(output, asdict(config)):
         runs = _run_seeds(config, labelled, output, device, log or (lambda line: None))
@@ -177,40 +178,16 @@ def _summary(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int)
     }
 
 
-def _check_output(output: Path, config: dict[str, Any], resume: bool) -> None:
-    """Check that a run can start in a folder, or go on there. A configuration alone is what a killed start leaves."""
-    exists = (output / RUNS_FOLDER).exists() or (output / WEIGHTS_FILE).exists()
-    if exists and not resume:
-        raise FileExistsError(f"{output} holds a run already; add --resume to go on with it, or choose another folder")
-    if resume and not (exists and (output / CONFIG_FILE).exists()):
-        raise FileNotFoundError(f"{output} holds no run to resume; start without --resume")
-    if resume:
-        _check_same(output, config)
-
-
 @contextlib.contextmanager
 def _kept_config(output: Path, config: dict[str, Any]) -> Iterator[None]:
     """Keep the configuration beside what the block trains; nothing stays where it raises before it trains."""
     created = [folder for folder in (output, *output.parents) if not folder.exists()]
-    with write_aside(output / CONFIG_FILE) as aside:
-        aside.write_text(json.dumps(config, indent=1))
+    write_config(output, config)
     try:
         yield
     finally:
         if not (output / RUNS_FOLDER).exists():
             (output / CONFIG_FILE).unlink(missing_ok=True)
             for folder in created:
-                folder.rmdir()
-
-
-def _check_same(output: Path, config: dict[str, Any]) -> None:
-    try:
-        before = json.loads((output / CONFIG_FILE).read_text())
-        differing = [key for key, value in json.loads(json.dumps(config)).items() if value != before.get(key)]
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(f"{output / CONFIG_FILE} cannot be read ({error}); start a new folder") from error
-    if differing:
-        raise ConfigError(
-            f"{output} was started with another configuration: {', '.join(differing)} differ; resume with the same "
-            "one, or start a new folder"
-        )
+                with contextlib.suppress(OSError):
+                    folder.rmdir()

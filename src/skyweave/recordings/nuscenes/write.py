@@ -6,7 +6,6 @@ same files.
 """
 
 import gzip
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from skyweave.core.atomic_write import write_aside
+from skyweave.core.atomic_write import write_aside, write_folder_aside
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.images.true_color import display_bands, true_color_image
@@ -83,6 +82,7 @@ def write_scene(
     """
     folder = Path(folder)
     _check_scene(scene, categories)
+    _forget_scene(folder, scene.name)
     rows = SceneRows(scene)
     captures: dict[str, CaptureExtras] = {}
     frames: dict[str, FrameExtras] = {}
@@ -309,18 +309,17 @@ def _read_fragment(path: Path) -> dict[str, Any]:
 
 def _replace_tables(target: Path, tables: dict[str, list[dict[str, Any]]], extras: Extras) -> Path:
     """Write a folder of tables aside and put it in the place of the old one."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    try:
+    with write_folder_aside(target) as aside:
         for table, rows in tables.items():
-            with write_aside(aside / f"{table}.json") as path:
-                path.write_bytes(msgspec.json.encode(rows))
-        with write_aside(aside / EXTRAS_FILE) as path:
-            path.write_bytes(msgspec.json.encode(extras))
-        if target.exists():
-            os.replace(target, old)
-        os.replace(aside, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+            (aside / f"{table}.json").write_bytes(msgspec.json.encode(rows))
+        (aside / EXTRAS_FILE).write_bytes(msgspec.json.encode(extras))
     return target
+
+
+def _forget_scene(folder: Path, name: str) -> None:
+    """Let a scene that is written again be absent until it is whole, and with it the tables that list it."""
+    fragment = _fragment_path(folder, name)
+    if fragment.exists():
+        fragment.unlink()
+        for tables in folder.glob(f"*/{EXTRAS_FILE}"):
+            shutil.rmtree(tables.parent)

@@ -1,14 +1,17 @@
 """A video with poses as a node's source: the right picture at every time, with the pose of that time."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.sources.base import SourceContext
 from skyweave.fleet.sources.folder import FolderSourceConfig
-from skyweave.fleet.sources.video import Video, VideoSource
+from skyweave.fleet.sources.video import VideoSource
+from skyweave.fleet.sources.video_file import Video
 
 ROWS, COLUMNS, RATE, COUNT = 48, 64, 10, 60
 POSES = "time,x,y,z,yaw,pitch,roll\n0,10,20,50,170,45,0\n2,14,20,50,-170,45,0\n4,14,20,60,-170,90,0\n"
@@ -48,7 +51,8 @@ def test_every_time_has_its_picture(flight: Path, times: tuple[float, ...]) -> N
     assert video.size == (ROWS, COLUMNS)
     for seconds in times:
         number = min(int(seconds * RATE + 1e-6), COUNT - 1)
-        assert number_of(video.image_at(seconds)) == number, seconds
+        image, taken = video.image_at(seconds)
+        assert number_of(image) == number and taken == pytest.approx(number / RATE), seconds
 
 
 def test_poses_are_interpolated_the_short_way_round(flight: Path) -> None:
@@ -78,3 +82,56 @@ def test_what_is_wrong_is_said(flight: Path, tmp_path: Path, file: str, content:
     (tmp_path / file).write_text(content)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
         source(tmp_path)
+
+
+def written(path: Path, times: tuple[int, ...], rotation: int = 0, shape: tuple[int, int] = (ROWS, COLUMNS)) -> Path:
+    """A video with images at some hundredths of a second, each with its number, the left upper corner white."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=100, options={"g": "12", "qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt = shape[1], shape[0], "yuv420p"
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for time in times:
+            picture = np.zeros((*shape, 3), np.uint8)
+            picture[:16, :16] = 255
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(("rotation", "corner"), [(0, (4, 4)), (90, (-4, 4)), (180, (-4, -4)), (-90, (4, -4))])
+def test_the_turn_of_the_container_is_made(tmp_path: Path, rotation: int, corner: tuple[int, int]) -> None:
+    video = Video(written(tmp_path / "a.mp4", (0, 10, 20), rotation))
+    assert video.size == ((COLUMNS, ROWS) if rotation % 180 else (ROWS, COLUMNS))
+    image, _ = video.image_at(0.0)
+    assert image.shape[:2] == video.size and image[corner].min() > 200
+
+
+def test_images_at_uneven_times_have_their_own_poses(tmp_path: Path) -> None:
+    written(tmp_path / "flight.mp4", (0, 10, 20, 150, 200))
+    (tmp_path / "camera.yaml").write_text("rows: 48\ncolumns: 64\nfield_of_view: 60\nvideo: flight.mp4\n")
+    (tmp_path / "poses.csv").write_text("time,x,y,z,yaw,pitch,roll\n0,0,0,50,0,90,0\n2,20,0,50,0,90,0\n")
+    positions = [source(tmp_path).capture(seconds).geometry.position[0] for seconds in (0.15, 1.4, 1.5)]
+    assert positions == pytest.approx([1, 2, 15])  # between 0.2 and 1.5 s the image of 0.2 s is shown
+
+
+def test_poses_beyond_the_video_are_refused(flight: Path, tmp_path: Path) -> None:
+    for name in ("camera.yaml", "flight.mp4"):
+        (tmp_path / name).write_bytes((flight / name).read_bytes())
+    for poses in (POSES.replace("4,14", "4000,14"), POSES.replace("0,10", "-1,10", 1)):
+        (tmp_path / "poses.csv").write_text(poses)
+        with pytest.raises(FleetError, match=r"poses from .* images from 0 to 6\.00 s"):
+            source(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["mjpeg", "mpeg1video"])
+def test_a_stream_without_times_is_refused(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "a.stream"
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(form, rate=RATE if form == "mjpeg" else 25)
+        stream.width, stream.height, stream.pix_fmt = COLUMNS, ROWS, "yuvj420p" if form == "mjpeg" else "yuv420p"
+        container.mux([*stream.encode(av.VideoFrame(COLUMNS, ROWS, stream.pix_fmt)), *stream.encode(None)])
+    with pytest.raises(FleetError, match=r"have no times.*ffmpeg"):
+        Video(path)

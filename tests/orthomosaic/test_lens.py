@@ -175,3 +175,24 @@ def test_a_reduced_copy_of_several_pages_is_its_first(tmp_path: Path) -> None:
         assert image.format == "MPO"
     read = read_metadata(tmp_path / "a.jpg")
     assert (read.columns, read.rows) == (60, 40)
+
+
+def test_transparent_pixels_are_not_mapped(tmp_path: Path) -> None:
+    rgba = np.random.default_rng(1).integers(0, 255, (40, 60, 4), np.uint8)
+    rgba[..., 3] = 255
+    for name in ("opaque", "cut"):
+        write_photo(tmp_path / f"{name}.png", xmp=DJI, pixels=rgba)
+        rgba[:, 30:, 3] = 0
+    whole, cut = (
+        make_orthomosaic([tmp_path / f"{name}.png"], tmp_path / "a.tif", height=60.0) for name in ("opaque", "cut")
+    )
+    assert cut.coverage == pytest.approx(whole.coverage / 2, rel=0.1)
+
+
+def test_kinds_of_files_that_are_not_read_are_named(tmp_path: Path) -> None:
+    for name in ("a.dng", "b.HEIC"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"no pictures.*2 files of kinds that are not read \(a\.dng, \.\.\)"):
+        find_images([tmp_path])
+    write_photo(tmp_path / "a.jpg", xmp=DJI)  # what is beside a read copy is no loss
+    assert "1 files of kinds that are not read (b.HEIC)" in make_orthomosaic([tmp_path], tmp_path / "m.tif").notes[0]

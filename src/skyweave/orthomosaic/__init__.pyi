@@ -1,4 +1,5 @@
-from .flight import Flight, find_images, read_flight
+from .flight import Flight, read_flight
+from .image_files import find_images
 from .intrinsics import Calibration, read_calibration
 from .metadata import PhotoMetadata, read_metadata
 from .photo import Photo, PoseStd

@@ -20,7 +20,6 @@ from skyweave.orthomosaic.metadata import PhotoMetadata, Topic, read_metadata
 from skyweave.orthomosaic.photo import Photo, PoseStd, median_height, world_from_camera
 from skyweave.orthomosaic.poses import Poses
 
-SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png", ".webp"}
 MAX_DISTANCE_M = 20_000.0  # metres from the middle of a flight
 
 
@@ -51,31 +50,6 @@ class Flight:
     def height(self) -> float:
         """Return the median height of the cameras above the ground, or above what they see of it, metres."""
         return median_height(self.photos, self.ground)
-
-
-def find_images(sources: Sequence[str | Path]) -> dict[str, Path]:
-    """Find images by name: files as given, folders searched to any depth, in the order of their names.
-
-    Args:
-        sources: files and folders.
-
-    Raises:
-        FileNotFoundError: a source does not exist, or there is no image in any of them.
-    """
-    images_by_name: dict[str, Path] = {}
-    for source in map(Path, sources):
-        if not source.exists():
-            raise FileNotFoundError(f"there is no picture or folder {source}")
-        files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
-        for file in files:
-            if (file.suffix.lower() in SUFFIXES or file == source) and not file.name.startswith("."):
-                name = file.relative_to(source).as_posix() if source.is_dir() else file.name
-                images_by_name[name if name not in images_by_name else file.as_posix()] = file
-    if not images_by_name:
-        raise FileNotFoundError(
-            f"no pictures ({', '.join(sorted(SUFFIXES))}) in {', '.join(str(source) for source in sources)}"
-        )
-    return images_by_name
 
 
 def read_flight(

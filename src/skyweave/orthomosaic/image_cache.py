@@ -1,12 +1,14 @@
 """Pixels of photographs, decoded once and kept while there is room."""
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from skyweave.core.images.decoding import has_transparency, open_image, split_transparency
 from skyweave.orthomosaic.photo import Photo
 
+ALPHA = "A"  # the mode of the copies that say how opaque an image is
 CACHE_BYTES = 400 * 2**20  # bytes of decoded pixels kept at most
 
 
@@ -19,6 +21,7 @@ class ImageCache:
     def __init__(self, room: int = CACHE_BYTES) -> None:
         self._room, self._used = room, 0
         self._kept: OrderedDict[tuple[str, str, int], np.ndarray] = OrderedDict()
+        self._transparent: dict[str, bool] = {}
 
     def grey(self, photo: Photo, factor: int) -> np.ndarray:
         """Return the brightness of a photo at a reduced size.
@@ -43,6 +46,24 @@ class ImageCache:
             (rows, columns, 3) uint8.
         """
         return self._get(photo, "RGB", factor)
+
+    def opaque(self, photo: Photo, factor: int, pixels: np.ndarray) -> np.ndarray:
+        """Return which pixels of a photo are not transparent: (...,) bool.
+
+        Args:
+            photo: whose pixels.
+            factor: power of two by which the copy that is looked at is reduced.
+            pixels: (..., 2) pixels (u, v) of the photo at full size, inside it.
+        """
+        if photo.path not in self._transparent:
+            with open_image(Path(photo.path), photo.name) as image:
+                self._transparent[photo.path] = has_transparency(image)
+        if not self._transparent[photo.path]:
+            return np.ones(pixels.shape[:-1], bool)
+        alpha = self._get(photo, ALPHA, factor)
+        column, row = np.moveaxis((pixels / factor).astype(int), -1, 0)
+        opaque: np.ndarray = alpha[np.minimum(row, alpha.shape[0] - 1), np.minimum(column, alpha.shape[1] - 1)] > 127
+        return opaque
 
     def _get(self, photo: Photo, mode: str, factor: int) -> np.ndarray:
         key = (photo.path, mode, factor)
@@ -89,11 +110,14 @@ def sample_bilinear(image: np.ndarray, factor: int, pixels: np.ndarray) -> np.nd
 
 
 def _decode(photo: Photo, mode: str, factor: int) -> np.ndarray:
-    with Image.open(photo.path) as image:
+    with open_image(Path(photo.path), photo.name) as image:
         columns, rows = image.size
         image.draft(mode, (max(columns // factor, 1), max(rows // factor, 1)))  # a JPEG decoder halves for free
         step = factor // max(round(columns / image.width), 1)
-        converted = image.convert(mode)
+        if mode == ALPHA:
+            converted = image.convert("RGBA").getchannel(ALPHA)
+        else:
+            converted = split_transparency(image)[0].convert(mode)
         return np.asarray(converted.reduce(step) if step > 1 else converted)
 
 

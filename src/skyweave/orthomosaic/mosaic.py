@@ -158,6 +158,7 @@ def _tile(
         points = np.concatenate([places, ground.height(places)[..., None]], -1)
         pixels = photo.pixels(points)
         seen = np.isfinite(pixels[..., 0])
+        seen[seen] = images.opaque(photo, factor, pixels[seen])
         if not seen.any():
             continue
         weight = _weight(photo, points[seen], pixels[seen])

@@ -109,8 +109,9 @@ class PhotoMaps:
         per_cell = self.resolution / photo.ground_sample_distance(self.ground)
         factor = 2 ** max(int(np.floor(np.log2(max(per_cell, 1)))), 0)
         values = sample_bilinear(self.images.grey(photo, factor), factor, pixels)
-        known = np.isfinite(values)
-        return PhotoMap(grid, flatten(values, max(self.cells // 24, 3)), known)
+        inside = np.isfinite(values)
+        values[inside] = np.where(self.images.opaque(photo, factor, pixels[inside]), values[inside], np.nan)
+        return PhotoMap(grid, flatten(values, max(self.cells // 24, 3)), np.isfinite(values))
 
 
 def find_overlaps(maps: PhotoMaps, count: int, search_radius: float) -> list[tuple[int, int]]:

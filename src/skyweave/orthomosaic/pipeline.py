@@ -10,9 +10,10 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M
 from skyweave.orthomosaic.bundle_adjustment import adjust_poses
-from skyweave.orthomosaic.flight import Flight, drop_photos, find_images, read_flight, set_height
+from skyweave.orthomosaic.flight import Flight, drop_photos, read_flight, set_height
 from skyweave.orthomosaic.headings import height_ratio, recover_headings
 from skyweave.orthomosaic.image_cache import ImageCache
+from skyweave.orthomosaic.image_files import describe_unread, find_images
 from skyweave.orthomosaic.intrinsics import Calibration
 from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic, write_preview
 from skyweave.orthomosaic.overlaps import PhotoMaps, Registration, find_overlaps
@@ -182,7 +183,7 @@ def make_orthomosaic(
         registrations,
         lambda done, total: report_progress("overlaps", done, total),
     )
-    notes = list(flight.notes)
+    notes = [*describe_unread(sources), *flight.notes]
     before_distances = ties.distances(flight.photos, flight.ground)
     before = _disagreement(before_distances, ties)
     if before is None and len(flight.photos) > 1:

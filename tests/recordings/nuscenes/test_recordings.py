@@ -91,7 +91,7 @@ def test_other_sensors_are_stored_exactly_beside_a_preview(tmp_path: Path) -> No
     np.testing.assert_array_equal(ours.pixels, theirs.pixels)
     np.testing.assert_array_equal(ours.valid, theirs.valid)
     assert not ours.valid.all() and ours.sensor == sensor and ours.notes == ("made up",)
-    assert rasters.read_image(tmp_path / "samples/UAV_2/crossing-0__UAV_2__00000.png").shape == (60, 100, 3)
+    assert rasters.read_image(tmp_path / "samples/UAV_2/crossing-0__UAV_2__00000.png")[0].shape == (60, 100, 3)
 
 
 def test_the_ground_comes_back(tmp_path: Path) -> None:

@@ -67,21 +67,43 @@ def decode_upright(image: "Image.Image", mode: str) -> tuple[np.ndarray, np.ndar
     """
     from PIL import ImageOps
 
-    upright = ImageOps.exif_transpose(image)
-    mask = opacity(upright)
-    return np.asarray(upright.convert(mode)), mask
+    opaque, mask = split_transparency(ImageOps.exif_transpose(image))
+    return np.asarray(opaque.convert(mode)), mask
 
 
-def opacity(image: "Image.Image") -> np.ndarray | None:
-    """Return which pixels are not transparent at all: (rows, columns) bool; None where all are opaque.
+def upright_size(image: "Image.Image") -> tuple[int, int]:
+    """Return (rows, columns) of an image as viewers show it; nothing is decoded.
 
     Args:
         image: open Pillow image.
     """
-    if image.mode not in ALPHA_MODES and "transparency" not in image.info:
-        return None
-    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-    return None if alpha.all() else alpha > 0
+    sideways = image.getexif().get(EXIF_ORIENTATION) in (5, 6, 7, 8)
+    return (image.width, image.height) if sideways else (image.height, image.width)
+
+
+def has_transparency(image: "Image.Image") -> bool:
+    """Return whether an image says how opaque its pixels are.
+
+    Args:
+        image: open Pillow image.
+    """
+    return image.mode in ALPHA_MODES or "transparency" in image.info
+
+
+def split_transparency(image: "Image.Image") -> "tuple[Image.Image, np.ndarray | None]":
+    """Return an image without transparency, and where it had none.
+
+    Args:
+        image: open Pillow image.
+
+    Returns:
+        The image, and the mask (rows, columns) of pixels that are not wholly transparent, None where all are.
+    """
+    if not has_transparency(image):
+        return image, None
+    colours = image.convert("RGBA")
+    alpha = np.asarray(colours.getchannel("A"))
+    return colours.convert("RGB"), None if alpha.all() else alpha > 0
 
 
 def _is_deep(image: Any) -> bool:

@@ -13,6 +13,7 @@ from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.observation import Observation
+from skyweave.core.sensors import get_sensor
 from skyweave.fleet.link.clocks import NS_PER_S, Clock
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import (
@@ -24,7 +25,7 @@ from skyweave.fleet.sources.base import (
     schedule_ticks,
 )
 from skyweave.fleet.sources.camera_folder import FolderCameraConfig, parse_numbers, read_table
-from skyweave.fleet.sources.image_decoding import observation_from_image
+from skyweave.fleet.sources.image_decoding import check_eight_bit_sensor, observation_from_image
 from skyweave.recordings.recording import Capture, Frame
 
 COLUMNS = ("file", "x", "y", "z", "yaw", "pitch", "roll")
@@ -63,6 +64,7 @@ class FolderSourceConfig(SourceConfig):
 
         folder = Path(self.path)
         camera_config = load_config_file(folder / "camera.yaml", FolderCameraConfig)
+        check_eight_bit_sensor(get_sensor(camera_config.sensor))
         source = FolderSource if camera_config.video is None else VideoSource
         return source(folder, camera_config, self.platform or context.platform, self.crs, self.interval)
 

@@ -19,18 +19,19 @@ from skyweave.core.errors import ConfigError, FleetError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import make_transform, rotation_from_quaternion
 from skyweave.core.geometry.ground import GroundPlane
+from skyweave.core.sensors import get_sensor
 from skyweave.fleet.link.clocks import NS_PER_S, Clock
 from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import SourceConfig, SourceContext, check_interval, frame_from_capture
-from skyweave.fleet.sources.image_decoding import decode_image, observation_from_pixels
+from skyweave.fleet.sources.image_decoding import check_eight_bit_sensor, decode_image, observation_from_pixels
+from skyweave.fleet.sources.ros_camera_info import camera_from_info
 from skyweave.fleet.sources.ros_messages import (
     COMPRESSED_IMAGE,
     IMAGE_TYPES,
     POSE_STAMPED,
     POSE_TYPES,
     StampedPose,
-    camera_from_info,
     camera_mount,
     pixels_from_raw_image,
     pose_from_message,
@@ -56,7 +57,8 @@ class RosSourceConfig(SourceConfig):
     Attributes:
         image: topic of the images, such as ``drone/front/image_raw/compressed`` behind a bridge, or
             ``0/drone/front/image_raw/compressed/**`` with rmw_zenoh (0 is the domain).
-        info: topic of the intrinsics, ``sensor_msgs/msg/CameraInfo``.
+        info: topic of the intrinsics, ``sensor_msgs/msg/CameraInfo``. Where ``image`` is a rectified topic (``rect`` in
+            its name) P counts, else K and D.
         pose: topic of the poses.
         image_type: of the images' messages.
         pose_type: of the poses' messages.
@@ -103,8 +105,9 @@ class RosSourceConfig(SourceConfig):
             context: names the platform and subscribes.
 
         Raises:
-            FleetError: a session that cannot be opened.
+            FleetError: a session that cannot be opened, or a sensor that measures another unit than an image holds.
         """
+        check_eight_bit_sensor(get_sensor(self.sensor))
         with open_topic_session(self.connect, context).closed_on_error() as session:
             return RosSource(self, self.platform or context.platform, session)
 
@@ -196,7 +199,8 @@ class RosSource:
         self._images.put(message)
 
     def _on_info(self, message: bytes) -> None:
-        self._camera = camera_from_info(self._types.deserialize_cdr(message, "sensor_msgs/msg/CameraInfo"))
+        info = self._types.deserialize_cdr(message, "sensor_msgs/msg/CameraInfo")
+        self._camera = camera_from_info(info, rectified="rect" in self.config.image)
 
     def _on_pose(self, message: bytes) -> None:
         pose_type = self.config.pose_type
@@ -222,10 +226,10 @@ class RosSource:
         pose[:3, 3] += config.origin
         geometry = CameraGeometry(camera, pose, config.crs, self.platform)
         if config.image_type == COMPRESSED_IMAGE:
-            pixels = decode_image(bytes(message.data), geometry, config.sensor, config.image)
+            pixels, valid = decode_image(bytes(message.data), geometry, config.sensor, config.image)
         else:
-            pixels = pixels_from_raw_image(message)
-        observation = observation_from_pixels(pixels, geometry, config.sensor, config.image)
+            pixels, valid = pixels_from_raw_image(message, len(get_sensor(config.sensor))), None
+        observation = observation_from_pixels(pixels, geometry, config.sensor, config.image, valid)
         return Capture(config.channel, self.platform, time, geometry, lambda: observation)
 
     def _pose_at(self, time: int) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Messages of ROS 2 to cameras, poses and pixels. They come in CDR, as ROS 2 sends them; no ROS is needed here.
+"""Messages of ROS 2 to poses and pixels. They come in CDR, as ROS 2 sends them; no ROS is needed here.
 
 Frames are those of REP 103 and REP 105: bodies look along x, with y to the left and z up; the world is east, north, up.
 """
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import FleetError
-from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.core.geometry.frames import camera_pose, rotation_from_quaternion
 
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -26,7 +25,6 @@ ENCODINGS: dict[str, tuple[int, tuple[int, ...]]] = {
     "8UC1": (1, (0,)),
     "8UC3": (3, (2, 1, 0)),
 }
-PIXEL_CENTRE = 0.5  # ROS has the centre of the first pixel at 0, this project at 0.5
 
 
 @dataclass(frozen=True)
@@ -42,24 +40,6 @@ class StampedPose:
     time: int
     position: np.ndarray
     quaternion: np.ndarray
-
-
-def camera_from_info(info: Any) -> PinholeCamera:
-    """Return the camera that a ``sensor_msgs/msg/CameraInfo`` describes.
-
-    Args:
-        info: the message.
-
-    Raises:
-        FleetError: a lens that is not known.
-    """
-    distortion = np.asarray(info.d, np.float64)
-    if info.distortion_model not in ("", "plumb_bob") and distortion.any():
-        raise FleetError(f"distortion model {info.distortion_model!r} is not known; rectify the images first")
-    k1, k2, p1, p2, k3 = (float(value) for value in np.pad(distortion[:5], (0, 5 - len(distortion[:5]))))
-    intrinsics = np.array(info.k, np.float64).reshape(3, 3)
-    intrinsics[:2, 2] += PIXEL_CENTRE
-    return PinholeCamera(intrinsics, int(info.height), int(info.width), (k1, k2, p1, p2, k3))
 
 
 def pose_from_message(message: Any, pose_type: str) -> StampedPose:
@@ -82,11 +62,12 @@ def pose_from_message(message: Any, pose_type: str) -> StampedPose:
     return StampedPose(stamp_ns(message.header), position, quaternion / np.linalg.norm(quaternion))
 
 
-def pixels_from_raw_image(image: Any) -> np.ndarray:
+def pixels_from_raw_image(image: Any, bands: int) -> np.ndarray:
     """Return the pixels of a ``sensor_msgs/msg/Image``.
 
     Args:
         image: the message.
+        bands: of the sensor; grey is repeated for them.
 
     Returns:
         (bands, rows, columns) float32.
@@ -102,7 +83,8 @@ def pixels_from_raw_image(image: Any) -> np.ndarray:
         raise FleetError(f"{len(data)} bytes are no image of {image.height} x {image.width} {image.encoding}")
     rows = data[: image.step * image.height].reshape(image.height, image.step)[:, : image.width * channels]
     pixels = rows.reshape(image.height, image.width, channels)[..., list(order)]
-    return pixels.transpose(2, 0, 1).astype(np.float32)
+    repeats = bands if channels == 1 else 1
+    return pixels.transpose(2, 0, 1).repeat(repeats, 0).astype(np.float32)
 
 
 def stamp_ns(header: Any) -> int:

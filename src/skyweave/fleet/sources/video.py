@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +15,10 @@ from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import frame_from_capture, schedule_ticks
 from skyweave.fleet.sources.camera_folder import FolderCameraConfig, parse_numbers, read_table
 from skyweave.fleet.sources.image_decoding import observation_from_pixels
+from skyweave.fleet.sources.video_file import TIME_TOLERANCE_S, Video
 from skyweave.recordings.recording import Capture, Frame
 
 COLUMNS = ("time", "x", "y", "z", "yaw", "pitch", "roll")
-MAX_DECODE_AHEAD_S = 2.0  # that are decoded through rather than sought
-TIME_TOLERANCE_S = 1e-6
 
 
 class VideoSource:
@@ -45,10 +43,8 @@ class VideoSource:
         self.camera_config, self.platform, self.crs, self.interval = camera_config, platform, crs, interval
         self.camera, self.world_frame = camera_config.camera(), WorldFrame(crs, GroundPlane(camera_config.ground))
         self.poses = _read_poses(folder / "poses.csv")
-        path, size = folder / camera_config.video, (camera_config.rows, camera_config.columns)
-        self.video = Video(path)
-        if self.video.size != size:
-            raise FleetError(f"{path} is {self.video.size} pixels; camera.yaml says {size[0]} x {size[1]}")
+        self.video = Video(folder / camera_config.video)
+        _check_video(self.video, camera_config, self.poses)
 
     def frames(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
         """Yield the video's images by the wall clock.
@@ -72,10 +68,10 @@ class VideoSource:
         Raises:
             FleetError: the video cannot be decoded there.
         """
-        x, y, z, yaw, pitch, roll = (np.interp(seconds, self.poses[:, 0], column) for column in self.poses.T[1:])
+        pixels, taken = self.video.image_at(seconds)  # frames may be far apart: the pose is that of the image
+        x, y, z, yaw, pitch, roll = (np.interp(taken, self.poses[:, 0], column) for column in self.poses.T[1:])
         pose = camera_pose(np.array([x, y, z]), float(yaw), float(pitch), float(roll))
         geometry = CameraGeometry(self.camera, pose, self.crs, self.platform)
-        pixels = self.video.image_at(seconds)
         if self.camera_config.band_count() == 1:
             pixels = pixels.mean(-1, keepdims=True)
         observation = observation_from_pixels(
@@ -84,83 +80,23 @@ class VideoSource:
         return Capture(self.camera_config.channel, self.platform, 0, geometry, lambda: observation)
 
 
-class Video:
-    """Images of a video file by time; cheap in order.
-
-    Args:
-        path: of the file.
-
-    Attributes:
-        size: (rows, columns), pixels.
-
-    Raises:
-        FileNotFoundError: no such file.
-        FleetError: it is no video.
-    """
-
-    def __init__(self, path: Path) -> None:
-        import av
-
-        self.path = path
-        try:
-            self._container = av.open(str(path))
-            self._stream = self._container.streams.video[0]
-        except FileNotFoundError:
-            raise FileNotFoundError(f"there is no video {path}") from None
-        except (av.FFmpegError, IndexError) as error:
-            raise FleetError(f"{path} is no video: {error}") from None
-        self.size = self._stream.height, self._stream.width
-        self._time_base = float(self._stream.time_base or 1)
-        self._start = (self._stream.start_time or 0) * self._time_base
-        self._frames: Iterator[Any] = iter(())
-        self._current: Any = None
-        self._next: Any = None
-
-    def image_at(self, seconds: float) -> np.ndarray:
-        """Return the image shown at a time; after the end the last one.
-
-        Args:
-            seconds: from the beginning.
-
-        Returns:
-            (rows, columns, 3) uint8, RGB.
-
-        Raises:
-            FleetError: it cannot be decoded.
-        """
-        import av
-
-        try:
-            if not self._is_near(seconds):
-                self._seek(seconds)
-            while self._next is not None and self._time_of(self._next) <= seconds + TIME_TOLERANCE_S:
-                self._current, self._next = self._next, next(self._frames, None)
-            pixels: np.ndarray = self._current.to_ndarray(format="rgb24")
-        except av.FFmpegError as error:
-            raise FleetError(f"{self.path} cannot be decoded at {seconds:.2f} s: {error}") from None
-        return pixels
-
-    def _is_near(self, seconds: float) -> bool:
-        """Return whether a time is reached by decoding on from the current image."""
-        if self._current is None:
-            return False
-        return 0 <= seconds - self._time_of(self._current) <= MAX_DECODE_AHEAD_S
-
-    def _seek(self, seconds: float) -> None:
-        timestamp = round((seconds + self._start) / self._time_base)
-        self._container.seek(timestamp, stream=self._stream, backward=True)
-        self._frames = self._container.decode(self._stream)
-        self._current = next(self._frames, None)
-        if self._current is None:  # beyond the last key frame of some containers
-            self._container.seek(0)
-            self._frames = self._container.decode(self._stream)
-            self._current = next(self._frames, None)
-        if self._current is None:
-            raise FleetError(f"{self.path} holds no images")
-        self._next = next(self._frames, None)
-
-    def _time_of(self, frame: Any) -> float:
-        return float(frame.pts * self._time_base - self._start)
+def _check_video(video: Video, camera_config: FolderCameraConfig, poses: np.ndarray) -> None:
+    """Raise an error for a video that does not fit its camera or its poses."""
+    size = (camera_config.rows, camera_config.columns)
+    if video.size != size:
+        raise FleetError(f"{video.path} is {video.size} pixels; camera.yaml says {size[0]} x {size[1]}")
+    if not video.square_pixels and camera_config.intrinsics is None:
+        raise FleetError(
+            f"pixels of {video.path} are not square, and field_of_view of camera.yaml means square ones: give "
+            "intrinsics"
+        )
+    first, last = poses[0, 0], poses[-1, 0]
+    if first < -TIME_TOLERANCE_S or (video.duration is not None and last > video.duration + TIME_TOLERANCE_S):
+        ends = "" if video.duration is None else f" to {video.duration:.2f} s"
+        raise FleetError(
+            f"poses.csv has poses from {first:g} to {last:g} s, {video.path.name} images from 0{ends}: both count "
+            "seconds from the beginning of the video"
+        )
 
 
 def _read_poses(path: Path) -> np.ndarray:

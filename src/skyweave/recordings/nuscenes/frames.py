@@ -86,7 +86,8 @@ class ImageFile:
         if self.path.suffix == ".npz":
             pixels, valid = rasters.read_pixels(self.path)
         else:
-            pixels = rasters.read_image(self.path).transpose(2, 0, 1)
+            image, valid = rasters.read_image(self.path)
+            pixels = image.transpose(2, 0, 1)
         camera = self.geometry.camera
         if pixels.shape[1:] != (camera.rows, camera.columns):
             raise DataError(

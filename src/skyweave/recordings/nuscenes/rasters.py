@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
+from skyweave.core.images.decoding import decode_upright, open_image, upright_size
 from skyweave.core.observation import Observation
 from skyweave.recordings.nuscenes.tables import SceneExtras
 from skyweave.recordings.recording import RecordedScene
@@ -41,23 +42,27 @@ def write_image(path: Path, image: np.ndarray) -> None:
         Image.fromarray(image).save(path, compress_level=1)
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image.
+def read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read an image as viewers show it, turned as its EXIF orientation asks.
 
     Args:
         path: the file.
 
     Returns:
-        (rows, columns, 3) uint8.
+        (rows, columns, 3) uint8; and the mask (rows, columns) of pixels that are not transparent, None where all are.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing, damaged, or has more than 8 bits.
     """
-    return np.asarray(_opened(path, "RGB"))
+    try:
+        with open_image(path, str(path)) as image:
+            return decode_upright(image, "RGB")
+    except (OSError, SyntaxError) as error:
+        raise DataError(_damaged(path, error)) from None
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return (rows, columns) from the header of an image file.
+    """Return (rows, columns) of an image file as viewers show it, from its header.
 
     Args:
         path: the file.
@@ -66,9 +71,9 @@ def image_size(path: Path) -> tuple[int, int]:
         DataError: the file is missing or damaged.
     """
     try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, UnidentifiedImageError) as error:
+        with open_image(path, str(path)) as image:
+            return upright_size(image)
+    except (OSError, SyntaxError) as error:
         raise DataError(_damaged(path, error)) from None
 
 

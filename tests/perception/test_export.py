@@ -88,12 +88,22 @@ def test_a_local_frame_has_no_place_in_geojson(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_box_across_the_antimeridian_stays_small(tmp_path: Path) -> None:
+def test_a_box_across_the_antimeridian_is_cut(tmp_path: Path) -> None:
     x, y = Transformer.from_crs("OGC:CRS84", "EPSG:32660", always_xy=True).transform(180.0, -17.0)
-    box = Boxes(np.array([[x, y, 0]]), np.array([[40.0, 20, 1]]), np.zeros(1))
+    box = Boxes(np.array([[x + 5, y, 0]]), np.array([[40.0, 20, 1]]), np.zeros(1))
     write_geojson(tmp_path / "a.geojson", Detections(box, np.zeros((1, 2)), ("bus",), np.ones(1), "EPSG:32660"))
-    ring = np.array(json.loads((tmp_path / "a.geojson").read_text())["features"][0]["geometry"]["coordinates"][0])
-    assert np.ptp(ring[:, 0]) < 1e-3
+    geometry = json.loads((tmp_path / "a.geojson").read_text())["features"][0]["geometry"]
+    assert geometry["type"] == "MultiPolygon" and len(geometry["coordinates"]) == 2
+    to_map = Transformer.from_crs("OGC:CRS84", "EPSG:32660", always_xy=True)
+    total = 0.0
+    for (ring,), side in zip(geometry["coordinates"], (1, -1), strict=True):
+        longitude, latitude = np.array(ring).T
+        assert (np.sign(longitude) == side).all() and np.ptp(longitude) < 1e-3 and np.abs(longitude).max() <= 180
+        east, north = to_map.transform(longitude, latitude)
+        area = (east[:-1] * north[1:] - east[1:] * north[:-1]).sum() / 2
+        assert area > 0 and ring[0] == ring[-1]  # counter-clockwise and closed
+        total += area
+    assert total == pytest.approx(40 * 20, abs=0.1)
 
 
 @pytest.mark.parametrize("crs", [CRS_NAME, None])

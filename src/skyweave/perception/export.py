@@ -2,7 +2,8 @@
 
 Each kind of result says what it is as vector features (`skyweave.perception.results.Result`): boxes their footprints,
 trajectories one line a mode, instances the outlines of their cells. GeoJSON is RFC 7946: longitude and latitude in
-degrees (WGS84), outer rings counter-clockwise. GeoParquet is 1.1: WKB in the result's own reference system, in metres.
+degrees (WGS84), outer rings counter-clockwise, cut at the antimeridian. GeoParquet is 1.1: WKB in the result's own
+reference system, in metres.
 """
 
 import json
@@ -16,6 +17,7 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError, MissingExtraError
+from skyweave.core.geometry.antimeridian import cut_line, cut_polygon
 from skyweave.perception.results import InstanceMap, Result, VectorFeature
 from skyweave.perception.results.vector import GeometryType
 
@@ -151,8 +153,7 @@ def _json_features(features: Sequence[VectorFeature], crs: str) -> list[dict[str
     ends = np.cumsum([len(ring) for ring in rings])[:-1]
     in_degrees = iter(np.split(np.stack([longitude, latitude], 1), ends))
     return [
-        _json_feature(feature, [[_rounded(next(in_degrees)) for _ in part] for part in feature.parts])
-        for feature in features
+        _json_feature(feature, [[next(in_degrees) for _ in part] for part in feature.parts]) for feature in features
     ]
 
 
@@ -163,24 +164,34 @@ def _to_degrees(crs: str) -> Any:
     return Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
 
 
-def _json_feature(feature: VectorFeature, parts: list[list[list[list[float]]]]) -> dict[str, Any]:
-    coordinates: Any = parts
-    if feature.kind == GeometryType.POLYGON:
-        coordinates = parts[0]
-    elif feature.kind == GeometryType.LINE_STRING:
-        coordinates = parts[0][0]
-    geometry = {"type": feature.kind.label, "coordinates": coordinates}
+def _json_feature(feature: VectorFeature, parts: list[list[np.ndarray]]) -> dict[str, Any]:
+    """A feature; across the antimeridian it is cut in two."""
+    geometry: dict[str, Any]
+    if feature.kind == GeometryType.LINE_STRING:
+        lines = [_rounded(line) for line in cut_line(parts[0][0])]
+        geometry = _single_or_multi("LineString", lines)
+    else:
+        polygons = [polygon for rings in parts for polygon in cut_polygon(rings)]
+        coordinates = [[_rounded(ring) for ring in polygon] for polygon in polygons]
+        if feature.kind == GeometryType.POLYGON:
+            geometry = _single_or_multi("Polygon", coordinates)
+        else:
+            geometry = {"type": feature.kind.label, "coordinates": coordinates}
     properties = dict(feature.properties)
     if properties["time"] is not None:  # as ISO 8601: nanoseconds are no exact numbers in JSON
         properties["time"] = f"{np.datetime64(properties['time'], 'ns')}Z"
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
-def _rounded(ring: np.ndarray) -> list[list[float]]:
-    """Longitudes and latitudes, to about a millimetre. Across the antimeridian they go on beyond 180 degrees."""
-    longitude, latitude = ring.T
-    longitude = longitude[0] + (longitude - longitude[0] + 180) % 360 - 180
-    points: list[list[float]] = np.round(np.stack([longitude, latitude], 1), 8).tolist()
+def _single_or_multi(label: str, pieces: list[Any]) -> dict[str, Any]:
+    if len(pieces) == 1:
+        return {"type": label, "coordinates": pieces[0]}
+    return {"type": f"Multi{label}", "coordinates": pieces}
+
+
+def _rounded(path: np.ndarray) -> list[list[float]]:
+    """Longitudes and latitudes, to about a millimetre."""
+    points: list[list[float]] = np.round(path, 8).tolist()
     return points
 
 

@@ -80,7 +80,7 @@ def test_without_baselines_only_the_weights_are_scored(folder: Path, capsys: pyt
     ("change", "message"),
     [
         (["--weights", "nothing"], "no weights 'nothing'"),
-        (["--data", "/nowhere"], "data directory /nowhere does not exist"),
+        (["--data", "/nowhere"], "data folder /nowhere does not exist"),
         (["--seeds", "0"], "--seeds is 0"),
     ],
 )

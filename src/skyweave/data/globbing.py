@@ -1,6 +1,7 @@
 """Files of a source: a glob gives images; with ``{band}`` in it, one image is several files."""
 
 import fnmatch
+import glob
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,50 @@ def find_images(
     return images
 
 
+def glob_files(root: Path, pattern: str) -> list[Path]:
+    """Return the files that match, in the order of their paths: through links, and without hidden ones.
+
+    Args:
+        root: folder that the pattern starts in.
+        pattern: glob relative to ``root`` (``**`` for any depth).
+    """
+    return sorted(path for path in _glob(root, pattern) if path.is_file())
+
+
+def find_links_to_nothing(root: Path, pattern: str) -> list[Path]:
+    """Return the links that match and whose target is not there.
+
+    Args:
+        root: folder that the pattern starts in.
+        pattern: glob relative to ``root``.
+    """
+    return sorted(path for path in _glob(root, pattern) if path.is_symlink() and not path.exists())
+
+
+def any_case_suffix(pattern: str) -> str:
+    """Return a glob that takes the suffix of files in upper and lower case.
+
+    Args:
+        pattern: glob, such as ``*.tif``.
+    """
+    stem, dot, suffix = pattern.rpartition(".")
+    return stem + dot + re.sub("[A-Za-z]", lambda letter: f"[{letter[0].lower()}{letter[0].upper()}]", suffix)
+
+
+def _glob(root: Path, pattern: str) -> set[Path]:
+    if Path(pattern).is_absolute():
+        raise ValueError("it is absolute; write it relative to that folder")
+    return {root / path for path in glob.glob(pattern, root_dir=root, recursive=True)}
+
+
+def _near_matches(root: Path, pattern: str) -> str:
+    """Return a glob that does match, for a message: of any case, or with the brackets of a name taken as they are."""
+    for other in (any_case_suffix(pattern), pattern.replace("[", "[[]"), any_case_suffix(pattern.replace("[", "[[]"))):
+        if files := glob_files(root, other):
+            return f"; {other!r} matches {len(files)}, such as {files[0].relative_to(root)}"
+    return ""
+
+
 def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
     """Return the files of every image that one pattern matches; there is at least one."""
     try:
@@ -38,12 +83,13 @@ def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label
     except (ValueError, NotImplementedError, re.error) as error:
         raise DataError(f"{label}: {pattern!r} is no pattern below {root}: {error}") from error
     if not matches:
-        raise FileNotFoundError(f"{label}: no file matches {pattern!r} in {root}")
+        near = _near_matches(root, pattern)
+        raise FileNotFoundError(f"{label}: no file matches {pattern!r} in {root}{near}")
     return matches
 
 
 def _whole(root: Path, pattern: str) -> list[list[Path]]:
-    return [[path] for path in sorted(root.glob(pattern)) if path.is_file()]
+    return [[path] for path in glob_files(root, pattern)]
 
 
 def _per_band(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:

@@ -18,6 +18,7 @@ from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.sensors import get_sensor
 from skyweave.downstream.labels.config import SplitConfig
 from skyweave.downstream.labels.grouping import group_names
+from skyweave.downstream.labels.image_files import ImageFiles
 from skyweave.downstream.probing.config import load_probe_config
 from skyweave.downstream.probing.prepared import draw_labels, prepare_probe
 from skyweave.downstream.suite.comparison import minimal_detectable_difference
@@ -156,7 +157,7 @@ def test_chains_of_near_files_are_one_group(tmp_path: Path) -> None:
         write(tmp_path / f"{number}.tif", np.zeros((1, 8, 8), np.uint8), (5e5 + east, 5e6))
     write(tmp_path / "nowhere.tif", np.zeros((1, 8, 8), np.uint8))
     paths = sorted(tmp_path.glob("*.tif"))
-    names = group_names(SplitConfig(distance=100), paths, tmp_path, lambda path: path.stem)
+    names = group_names(SplitConfig(distance=100), paths, ImageFiles(paths, tmp_path))
     assert names[0] == names[1] == names[2]
     assert len(set(names)) == 3
 
@@ -169,7 +170,8 @@ def test_equal_companions_are_one_group(tmp_path: Path) -> None:
             np.stack([np.full((8, 8), ord(name)), np.full((8, 8), level)]).astype(np.int16),
         )
     split = SplitConfig(companion="dem/{name}.tif", companion_band=2)
-    names = group_names(split, sorted((tmp_path / "images").iterdir()), tmp_path, lambda path: path.stem)
+    paths = sorted((tmp_path / "images").iterdir())
+    names = group_names(split, paths, ImageFiles(paths, tmp_path))
     assert names[0] == names[2] != names[1]
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.downstream.finetuning.tasks.base import Task
 from skyweave.downstream.labels.config import LabelledDataConfig
-from skyweave.downstream.labels.images import find_images
-from skyweave.downstream.labels.labelled_images import LabelledImages
+from skyweave.downstream.labels.labelled_images import LabelledImages, left_out_note
 from skyweave.downstream.labels.sample import LabelledSample
 from skyweave.downstream.labels.splits import PARTS, stratified_group_split
 from skyweave.downstream.labels.tiles import TileLocation, Window
@@ -73,11 +72,9 @@ def load_labelled_dataset(config: LabelledDataConfig, task: Task, root: Path) ->
         DataError: labels that do not fit images or classes, groups too few to split; named, with the remedy.
     """
     images = LabelledImages(config, root, task.label_kind)
-    tiles = [tile for path in find_images(config.source, root) for tile in images.tiles(path)]
+    tiles = [tile for path in images.images.paths for tile in images.tiles(path)]
     if not tiles:
-        raise DataError(
-            f"{task.name}: none of the images {config.source.files!r} in {root} has a label; check `labels`"
-        )
+        raise DataError(f"{task.name}: no image in {root} is as large as a tile of {config.tiles}; use smaller ones")
     counts = task.label_kind.stratification([images.label(tile) for tile in tiles], len(task.classes))
     notes: list[str] = []
     if config.split.kind == "given":
@@ -89,7 +86,7 @@ def load_labelled_dataset(config: LabelledDataConfig, task: Task, root: Path) ->
     train, validation, test = (
         TileSequence([tiles[i] for i in np.flatnonzero(part == number)], images) for number in range(len(PARTS))
     )
-    return LabelledData(task, train, validation, test, notes=tuple(notes))
+    return LabelledData(task, train, validation, test, notes=(*left_out_note(images.reader), *notes))
 
 
 def _split_by_groups(

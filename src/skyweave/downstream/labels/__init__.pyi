@@ -7,6 +7,7 @@ from .config import (
     TileConfig,
     UnitRule,
 )
+from .image_files import ImageFiles
 from .kinds.base import LabelKind
 from .kinds.boxes import BoxLabel
 from .kinds.image_labels import ClassLabel, MultiClassLabel
@@ -23,6 +24,7 @@ __all__ = [
     "ClassLabel",
     "ClassMask",
     "FileOverride",
+    "ImageFiles",
     "ImageSourceConfig",
     "Label",
     "LabelConfig",

@@ -79,15 +79,20 @@ class LabelConfig:
     Attributes:
         kind: ``folder``: the class is the name of the image's folder. ``pattern``: the group ``label`` of ``pattern``
             in the file name. ``csv``: ``label_column`` of the table ``files``; several classes of one image are
-            separated by ``;``. ``mask``: one raster an image. ``boxes``: rows of the table ``files``, in pixels.
-        files: the table, or the mask with ``{name}`` for the image's name.
+            separated by ``;`` or in several rows. ``mask``: one raster an image, on its grid. ``boxes``: rows of the
+            table ``files``, in pixels. ``coco``: boxes of the JSON ``files``.
+        files: the table, or the mask with ``{name}`` for the image's name: the longest part of its path for which
+            there is a file.
         pattern: regular expression for kind ``pattern``.
         file_column: of the table, which names the image.
         label_column: of the table, which names the class.
-        classes: names; of masks, a mapping from stored value to name. Empty for regression.
+        classes: names; of masks, and where tables hold numbers, a mapping from stored value to name. Empty for
+            regression.
         ignore: stored values of masks without a label.
+        band: of masks with several, counted from 1; None: they must have one.
         nodata: stored value of masks of numbers without a value, beside NaN and what the file declares.
         box_columns: left, top, right, bottom.
+        box_crs: reference system of boxes in coordinates of a map, such as ``EPSG:4326``; None: they are in pixels.
         where: only images whose row of ``where_files`` has these values, by column.
         where_files: a table; None: ``files``.
     """
@@ -99,10 +104,21 @@ class LabelConfig:
     label_column: str | None = None
     classes: dict[int, str] | list[str] = field(default_factory=list)
     ignore: list[int] = field(default_factory=list)
+    band: int | None = None
     nodata: float | None = None
     box_columns: list[str] = field(default_factory=lambda: list(DEFAULT_BOX_COLUMNS))
+    box_crs: str | None = None
     where: dict[str, list[str]] | None = None
     where_files: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [name.strip() for name in self.class_names]
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise ConfigError(
+                f"labels: {names.count(twice[0])} classes are called {twice[0]!r}; give each its name once"
+            )
+        if both := sorted(set(self.stored_values) & set(self.ignore)):
+            raise ConfigError(f"labels: {both} are classes and ignored; remove them from one of both")
 
     @property
     def class_names(self) -> tuple[str, ...]:

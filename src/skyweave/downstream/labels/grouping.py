@@ -10,32 +10,32 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import SplitConfig
+from skyweave.downstream.labels.image_files import ImageFiles
 from skyweave.downstream.labels.splits import group_name
 
 EARTH_RADIUS = 6_371_000.0
 """Metres."""
 
 
-def group_names(split: SplitConfig, paths: Sequence[Path], root: Path, name_of: Callable[[Path], str]) -> list[str]:
+def group_names(split: SplitConfig, paths: Sequence[Path], images: ImageFiles) -> list[str]:
     """Return the name of the group of each file.
 
     Args:
         split: says what a group is.
-        paths: of the images.
-        root: data folder.
-        name_of: the name of an image, by which its companion is found.
+        paths: of the images whose groups are asked for.
+        images: that they are of.
 
     Raises:
         DataError: the split's pattern does not match a file name, or there is no companion of an image.
     """
     if split.distance is not None:
-        return _near_each_other(paths, split.distance)
+        return _near_each_other(paths, images, split.distance)
     if split.companion is not None:
-        return [_companion_digest(root / split.companion.format(name=name_of(path)), split) for path in paths]
-    return [group_name(split, path) for path in paths]
+        return [_companion_digest(images.companion(split.companion, path), split) for path in paths]
+    return [group_name(split, Path(images.relative(path))) for path in paths]
 
 
-def _near_each_other(paths: Sequence[Path], distance: float) -> list[str]:
+def _near_each_other(paths: Sequence[Path], images: ImageFiles, distance: float) -> list[str]:
     """Return names of the connected parts of the graph whose edges are pairs nearer than ``distance`` metres."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -43,7 +43,7 @@ def _near_each_other(paths: Sequence[Path], distance: float) -> list[str]:
 
     centres = [_centre(path) for path in paths]
     placed = [number for number, centre in enumerate(centres) if centre is not None]
-    names = [f"file {path.name}" for path in paths]
+    names = [f"file {images.relative(path)}" for path in paths]
     if not placed:
         return names
     pairs = cKDTree(np.array([centres[number] for number in placed])).query_pairs(distance, output_type="ndarray")

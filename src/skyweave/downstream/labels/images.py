@@ -1,40 +1,21 @@
-"""The images of labelled data: finding and reading them as their source is declared."""
+"""The images of labelled data, read as their source is declared."""
 
 import fnmatch
-import re
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
-from skyweave.data.header import read_header
+from skyweave.data.header import RasterHeader, read_header
 from skyweave.data.raster import read_observation
 from skyweave.downstream.labels.config import ImageSourceConfig, UnitRule
 
 MAX_CACHED_IMAGES = 4
-_IMAGES: dict[tuple[str, Path], Observation] = {}
-
-
-def find_images(source: ImageSourceConfig, root: Path) -> list[Path]:
-    """Return the source's files in name order.
-
-    Args:
-        source: with the glob.
-        root: data folder.
-
-    Raises:
-        FileNotFoundError: no folder, or no file that matches; names pattern and folder.
-    """
-    if not root.is_dir():
-        raise FileNotFoundError(f"data directory {root} does not exist")
-    paths = sorted(path for path in root.glob(source.files) if path.is_file())
-    paths = [path for path in paths if not any(fnmatch.fnmatch(path.name, pattern) for pattern in source.exclude)]
-    if not paths:
-        raise FileNotFoundError(f"no file matches {source.files!r} in {root}")
-    return paths
+FileVersion = tuple[int, int]
+"""Time of the last change in nanoseconds, and bytes: what is kept of a file counts while both are the same."""
+_IMAGES: dict[tuple[str, Path, FileVersion], Observation] = {}
 
 
 def read_image(source: ImageSourceConfig, path: Path) -> tuple[Observation, str | None]:
@@ -74,42 +55,38 @@ def read_cached_image(source: ImageSourceConfig, path: Path) -> Observation:
         FileNotFoundError: no such image.
         DataError: see `read_image`.
     """
-    key = (repr(source), path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image {path}; check `second` and `name`")
+    key = (repr(source), path, file_version(path))
     if key not in _IMAGES:
-        if not path.is_file():
-            raise FileNotFoundError(f"no image {path}; check `second` and `name`")
         while len(_IMAGES) >= MAX_CACHED_IMAGES:
             _IMAGES.pop(next(iter(_IMAGES)))
         _IMAGES[key] = read_image(source, path)[0]
     return _IMAGES[key]
 
 
+def image_header(path: Path) -> RasterHeader:
+    """Return the header of an image or a mask; the last few thousand are kept.
+
+    Args:
+        path: of the raster.
+    """
+    return _header(path, file_version(path))
+
+
 @lru_cache(maxsize=4096)
-def image_shape(path: Path) -> tuple[int, int]:
-    """Return (rows, columns) of an image from its header.
+def _header(path: Path, version: FileVersion) -> RasterHeader:
+    return read_header(path)
+
+
+def file_version(path: Path) -> FileVersion:
+    """Return what changes with the content of a file.
 
     Args:
-        path: of the image.
+        path: of the file.
     """
-    return read_header(path).shape
-
-
-def image_name(path: Path, pattern: str | None) -> str:
-    """Return an image's name, by which masks and second dates are found.
-
-    Args:
-        path: of the image.
-        pattern: regular expression whose group is the name; None: the file name without suffix.
-
-    Raises:
-        DataError: the pattern does not match the file name.
-    """
-    if pattern is None:
-        return path.stem
-    match = re.search(pattern, path.name)
-    if match is None:
-        raise DataError(f"name {pattern!r} does not match the file name {path.name!r}; correct it")
-    return match.group(1) if match.groups() else match.group(0)
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _storage(source: ImageSourceConfig, path: Path) -> tuple[str, float, str | None]:

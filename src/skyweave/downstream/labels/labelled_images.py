@@ -1,6 +1,7 @@
 """Images with their labels, tile by tile, read when asked for."""
 
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -8,14 +9,19 @@ import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.observation import Observation
+from skyweave.downstream.labels.alignment import align
 from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
 from skyweave.downstream.labels.grouping import group_names
-from skyweave.downstream.labels.images import find_images, image_shape, read_cached_image
+from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
+from skyweave.downstream.labels.images import image_header, read_cached_image
 from skyweave.downstream.labels.kinds.base import LabelKind
 from skyweave.downstream.labels.readers.base import LABEL_READERS, LabelReader
 from skyweave.downstream.labels.sample import Label, LabelledSample
 from skyweave.downstream.labels.splits import block_name, gap_mask, parse_part
 from skyweave.downstream.labels.tiles import TileLocation, tile_windows
+
+MAX_NAMES = 3
+"""Of one kind in a note."""
 
 
 class LabelledImages:
@@ -37,7 +43,8 @@ class LabelledImages:
 
     def __init__(self, config: LabelledDataConfig, root: Path, kind: LabelKind) -> None:
         self.config, self.root, self.kind = config, root, kind
-        self.reader = open_labels(config, root)
+        self.images = find_image_files(config.source, root, config.name)
+        self.reader = open_labels(config.labels, self.images, kind.is_exclusive)
         self.left_out: np.ndarray = np.zeros(len(config.labels.class_names), bool)
 
     def tiles(self, path: Path) -> list[TileLocation]:
@@ -48,7 +55,7 @@ class LabelledImages:
         """
         if not self.reader.has_label(path):
             return []
-        return [TileLocation(path, window) for window in tile_windows(image_shape(path), self.config.tiles)]
+        return [TileLocation(path, window) for window in tile_windows(image_header(path).shape, self.config.tiles)]
 
     def sample(self, tile: TileLocation) -> LabelledSample:
         """Read images and label of a tile, without classes that are left out and what is near held-out blocks.
@@ -75,7 +82,7 @@ class LabelledImages:
         Raises:
             DataError: what is stored does not fit; names the file.
         """
-        stored = self.reader.read(tile.path, tile.window, image_shape(tile.path))
+        stored = self.reader.read(tile.path, tile.window, image_header(tile.path).shape)
         return self.kind.parse(stored, self.config.labels, self.reader.source(tile.path))
 
     def group(self, tile: TileLocation) -> str:
@@ -91,14 +98,12 @@ class LabelledImages:
         if split.kind == "blocks":
             top, left = tile.window[:2] if tile.window else (0, 0)
             return block_name(split, str(tile.path), top, left)
-        is_file = split.pattern is None and split.distance is None and split.companion is None
-        folder = tile.path.parent.name if is_file else ""
-        return f"{folder}:{self._groups[tile.path]}"
+        return self._groups[tile.path]
 
     @cached_property
     def _groups(self) -> dict[Path, str]:
-        paths = find_images(self.config.source, self.root)
-        return dict(zip(paths, group_names(self.config.split, paths, self.root, self.reader.name_of), strict=True))
+        paths = self.images.paths
+        return dict(zip(paths, group_names(self.config.split, paths, self.images), strict=True))
 
     def given_part(self, path: Path) -> int:
         """Return the part of the split that a column of the table or the path names.
@@ -118,33 +123,66 @@ class LabelledImages:
             if text is None:
                 raise DataError(f"{path}: no column {split.column!r} in the table of labels says its part")
             return parse_part(text, str(path))
-        match = re.search(split.pattern or "", str(path.relative_to(self.root)))
+        match = re.search(split.pattern or "", self.images.relative(path))
         if match is None:
             raise DataError(f"split.pattern {split.pattern!r} does not match {path}; correct it")
         return parse_part(match["part"], str(path))
 
     def _observations(self, tile: TileLocation) -> tuple[Observation, ...]:
-        paths = [tile.path]
+        images = [read_cached_image(self.config.source, tile.path)]
         if self.config.second is not None:
-            paths.append(self.root / self.config.second.format(name=self.reader.name_of(tile.path)))
-        images = [read_cached_image(self.config.source, path) for path in paths]
+            images.append(self._second(tile.path, images[0]))
         return tuple(image if tile.window is None else image.window(*tile.window) for image in images)
 
+    def _second(self, path: Path, first: Observation) -> Observation:
+        """Return the second date, on the grid of the first."""
+        second = self.images.companion(self.config.second or "", path)
+        image = read_cached_image(self.config.source, second)
+        raster, grid = image_header(second), image_header(path)
+        alignment = align(raster, grid, "bilinear", "0", same_pixels=True)
+        if alignment is None:
+            return image
+        pixels, valid = alignment.apply(image.pixels), alignment.apply(image.valid)
+        return replace(image, pixels=pixels, valid=valid, geometry=first.geometry)
 
-def open_labels(config: LabelledDataConfig, root: Path) -> LabelReader:
-    """Return the reader of the labels below a data folder.
+
+def open_labels(config: LabelConfig, images: ImageFiles, is_exclusive: bool) -> LabelReader:
+    """Return the reader of the labels of images.
 
     Args:
         config: as declared.
-        root: data folder.
+        images: that may be labelled.
+        is_exclusive: an image has one class.
 
     Raises:
         UnknownNameError: no such kind of label files.
         ConfigError: a key that the reader needs is missing.
         FileNotFoundError: no table of labels.
-        DataError: a table without the columns that are asked for.
+        DataError: a table without the columns that are asked for; no image that has a label, or labels of which it
+            cannot be told whose they are.
     """
-    return LABEL_READERS[config.labels.kind](config.labels, root, config.name)
+    reader = LABEL_READERS[config.kind](config, images, is_exclusive)
+    if not any(map(reader.has_label, images.paths)):
+        first = images.paths[0]
+        raise DataError(
+            f"none of the images ({len(images.paths)}) has a label: {images.relative(first)} has none in "
+            f"{reader.source(first)}; check `labels`"
+        )
+    return reader
+
+
+def left_out_note(reader: LabelReader) -> list[str]:
+    """Return one note that names and counts what is left out or was guessed; none where all is used.
+
+    Args:
+        reader: of the labels, after all of them were read.
+    """
+    parts = []
+    for reason, names in reader.left_out().items():
+        if names:
+            more = "" if len(names) <= MAX_NAMES else f" and {len(names) - MAX_NAMES} more"
+            parts.append(f"{reason}: {len(names)} ({', '.join(names[:MAX_NAMES])}{more})")
+    return [f"labels: {'; '.join(parts)}"] if parts else []
 
 
 def check_labels(config: LabelConfig, kind: LabelKind, user: str) -> None:

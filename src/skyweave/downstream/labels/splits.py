@@ -1,6 +1,5 @@
 """Splits that neighbours do not leak between: three stratified parts of whole groups, or folds."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import SplitConfig
+from skyweave.downstream.labels.image_files import match_name
 from skyweave.downstream.labels.tiles import Window
 
 PARTS = ("train", "validation", "test")
@@ -86,22 +86,19 @@ def stratified_group_folds(
     return [(train, test) for train, test in parts if len(test) and len(train)]
 
 
-def group_name(split: SplitConfig, path: Path) -> str:
-    """Return the part of the file name that must stay on one side of a split.
+def group_name(split: SplitConfig, relative: Path) -> str:
+    """Return the part of the file name, or of the path for a pattern with ``/``, that stays on one side of a split.
 
     Args:
-        split: with the pattern.
-        path: of the image.
+        split: with the pattern; without one, a group is an image.
+        relative: path of the image below the data folder.
 
     Raises:
         DataError: the pattern does not match.
     """
     if split.pattern is None:
-        return path.stem
-    match = re.search(split.pattern, path.name)
-    if match is None:
-        raise DataError(f"split.pattern {split.pattern!r} does not match the file name {path.name!r}; correct it")
-    return match.group(1) if match.groups() else match.group(0)
+        return relative.with_suffix("").as_posix()
+    return match_name(split.pattern, relative, "split.pattern")
 
 
 def block_name(split: SplitConfig, place: str, top: int, left: int) -> str:

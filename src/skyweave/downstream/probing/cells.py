@@ -2,39 +2,39 @@
 
 import numpy as np
 
-from skyweave.downstream.labels.config import LabelConfig
-from skyweave.downstream.labels.kinds.masks import check_stored_values
+MINIMUM_KNOWN_SHARE = 0.5
+"""Of a cell's pixels, for a share among them."""
 
 
-def majority_classes(mask: np.ndarray, cell: int, labels: LabelConfig, minimum_share: float, source: str) -> np.ndarray:
+def majority_classes(label: np.ndarray, cell: int, num_classes: int, minimum_share: float) -> np.ndarray:
     """Return the class that most pixels of a cell carry.
 
     Args:
-        mask: (rows, columns) stored label values.
+        label: (rows, columns) class indices, `skyweave.downstream.labels.sample.IGNORE_INDEX` where unknown.
         cell: side in pixels.
-        labels: with classes and ignored values.
+        num_classes: of the mask.
         minimum_share: a cell is labelled if its majority class covers at least this share of all its pixels.
-        source: path of the mask, for messages.
 
     Returns:
         (rows // cell, columns // cell) float32, class index or NaN.
-
-    Raises:
-        DataError: a stored value that is neither a class nor ignored.
     """
-    check_stored_values(mask, labels, source)
-    shares = np.stack([_cell_means((mask == value).astype(np.float32), cell) for value in labels.stored_values])
+    shares = np.stack([_cell_means((label == index).astype(np.float32), cell) for index in range(num_classes)])
     return np.where(shares.max(axis=0) >= minimum_share, shares.argmax(axis=0), np.nan).astype(np.float32)
 
 
-def positive_shares(mask: np.ndarray, cell: int) -> np.ndarray:
-    """Return (rows // cell, columns // cell) float32, share of a cell's pixels that are positive.
+def positive_shares(values: np.ndarray, cell: int) -> np.ndarray:
+    """Return the share of a cell's known pixels that are positive.
 
     Args:
-        mask: (rows, columns) stored values.
+        values: (rows, columns) numbers, NaN where unknown.
         cell: side in pixels.
+
+    Returns:
+        (rows // cell, columns // cell) float32, NaN where less than `MINIMUM_KNOWN_SHARE` of the pixels are known.
     """
-    return _cell_means((mask > 0).astype(np.float32), cell)
+    known = _cell_means(np.isfinite(values).astype(np.float32), cell)
+    positive = _cell_means((values > 0).astype(np.float32), cell)
+    return np.where(known >= MINIMUM_KNOWN_SHARE, positive / np.maximum(known, 1e-6), np.nan).astype(np.float32)
 
 
 def _cell_means(values: np.ndarray, cell: int) -> np.ndarray:

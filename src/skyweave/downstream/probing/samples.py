@@ -10,10 +10,13 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.downstream.labels.grouping import group_names
-from skyweave.downstream.labels.images import find_images, read_image
+from skyweave.downstream.labels.image_files import find_image_files
+from skyweave.downstream.labels.images import read_image
 from skyweave.downstream.labels.kinds.image_labels import class_index
-from skyweave.downstream.labels.labelled_images import open_labels
+from skyweave.downstream.labels.kinds.masks import ClassMask, ValueMask
+from skyweave.downstream.labels.labelled_images import left_out_note, open_labels
 from skyweave.downstream.labels.readers.base import LabelReader
+from skyweave.downstream.labels.readers.mask import StoredMask
 from skyweave.downstream.labels.splits import block_name
 from skyweave.downstream.labels.tiles import tile_windows
 from skyweave.downstream.probing.cells import majority_classes, positive_shares
@@ -151,14 +154,10 @@ class _Collected:
     def read_folder(self, root: Path, testable: bool, maximum: int | None = None) -> None:
         """Read the images below a data folder that have a label, or as many of them drawn with a fixed seed."""
         config = self.config
-        labels = open_labels(config.data, root)
-        paths = [path for path in find_images(config.data.source, root) if labels.has_label(path)]
-        if not paths:
-            raise FileNotFoundError(
-                f"probe {config.name!r}: none of the images {config.data.source.files!r} in {root} has a label"
-            )
-        paths = _draw_images(paths, maximum)
-        groups = group_names(config.data.split, paths, root, labels.name_of)
+        images = find_image_files(config.data.source, root, config.data.name)
+        labels = open_labels(config.data.labels, images, is_exclusive=True)
+        paths = _draw_images(list(filter(labels.has_label, images.paths)), maximum)
+        groups = group_names(config.data.split, paths, images)
         for path, group in zip(paths, groups, strict=True):
             observation, note = read_image(config.data.source, path)
             self.notes += [note] if note else []
@@ -168,6 +167,7 @@ class _Collected:
                 self.rows += self._rows(cells, corner, root, path, group, testable)
             if len(self.rows) == before:
                 self.notes.append(f"{path.name}: no labelled, valid sample in it")
+        self.notes += left_out_note(labels)
 
     def _rows(
         self, cells: list[Cell], corner: tuple[int, int], root: Path, path: Path, file_group: str, testable: bool
@@ -204,14 +204,14 @@ def _labelled_tiles(
 ) -> Iterator[tuple[Observation, tuple[int, int], list[Cell]]]:
     """Yield tile, its upper left pixel and its samples, for every tile of an image that has a sample."""
     stored = labels.read(path, None, observation.shape)
-    grid = None if config.cell is None else _cell_targets(stored.values, labels.source(path), config)
+    grid = None if config.cell is None else _cell_targets(stored, labels.source(path), config)
     windows = tile_windows(observation.shape, config.data.tiles)
     for window in windows:
         tile = observation if window is None else observation.window(*window)
         top, left = (0, 0) if window is None else window[:2]
         seen = np.asarray(tile.valid.any(axis=0))
         if grid is None or config.cell is None:
-            index = class_index(stored, config.data.labels.class_names, labels.source(path))
+            index = class_index(stored, config.data.labels, labels.source(path))
             cells = [(0, 0, float(index))] if seen.mean() >= MINIMUM_VALID_SHARE else []
         else:
             cells = _valid_cells(seen, grid, top, left, config.cell)
@@ -222,12 +222,14 @@ def _labelled_tiles(
             yield tile, (top, left), cells
 
 
-def _cell_targets(values: np.ndarray, source: str, config: ProbeConfig) -> np.ndarray:
+def _cell_targets(stored: StoredMask, source: str, config: ProbeConfig) -> np.ndarray:
     """Return (cell rows, cell columns) float32 target of each cell, NaN where it has none."""
     assert config.cell is not None
+    labels = config.data.labels
     if config.is_regression:
-        return positive_shares(values, config.cell)
-    return majority_classes(values, config.cell, config.data.labels, config.minimum_share, source)
+        return positive_shares(np.asarray(ValueMask().parse(stored, labels, source)), config.cell)
+    classes = np.asarray(ClassMask().parse(stored, labels, source))
+    return majority_classes(classes, config.cell, len(labels.class_names), config.minimum_share)
 
 
 def _valid_cells(seen: np.ndarray, grid: np.ndarray, top: int, left: int, cell: int) -> list[Cell]:

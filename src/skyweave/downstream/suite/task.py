@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
-from skyweave.downstream.labels.images import find_images
+from skyweave.downstream.labels.image_files import find_image_files
 from skyweave.downstream.probing.config import ProbeConfig
 from skyweave.downstream.probing.folds import make_folds
 from skyweave.downstream.probing.prepared import PreparedProbe, prepare_probe
@@ -46,7 +46,7 @@ class SuiteTask:
         digest = hashlib.sha256(json.dumps([PROTOCOL, content], sort_keys=True, default=str).encode())
         for root in (self.data, self.test_data):
             digest.update(b"root")
-            for path in [] if root is None else find_images(self.config.data.source, root):
+            for path in [] if root is None else find_image_files(self.config.data.source, root).paths:
                 digest.update(f"{path.relative_to(root or path)} {path.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
 

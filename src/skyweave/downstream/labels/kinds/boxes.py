@@ -9,21 +9,20 @@ from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.kinds.base import LabelKind
 from skyweave.downstream.labels.kinds.image_labels import class_index
-from skyweave.downstream.labels.readers.boxes import StoredBoxes
+from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 from skyweave.downstream.labels.sample import Label
 
 
 class BoxLabel(LabelKind):
     """Boxes: (boxes, 5) float32 of left, top, right, bottom in pixels, and class index."""
 
-    readers: ClassVar[tuple[str, ...]] = ("boxes",)
+    readers: ClassVar[tuple[str, ...]] = ("boxes", "coco")
     may_be_empty = True
 
     @override
     def parse(self, stored: StoredBoxes, config: LabelConfig, source: str) -> Label:
         # the boxes with the indices of their classes
-        names = config.class_names
-        classes = [0 if name is None else class_index(name, names, f"{source}: box") for name in stored.classes]
+        classes = [0 if name is None else class_index(name, config, f"{source}: box") for name in stored.classes]
         column = np.array(classes, np.float32).reshape(-1, 1)
         return np.concatenate([stored.corners, column], axis=1)
 

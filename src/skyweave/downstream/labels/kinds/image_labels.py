@@ -1,16 +1,16 @@
 """Labels of whole images: one class, or any number of classes."""
 
+import math
 from typing import ClassVar
 
 import numpy as np
 from typing_extensions import override
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import DataError, did_you_mean
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.kinds.base import LabelKind
+from skyweave.downstream.labels.readers.text import CLASS_SEPARATOR
 from skyweave.downstream.labels.sample import IGNORE_INDEX, Label
-
-CLASS_SEPARATOR = ";"
 
 
 class ClassLabel(LabelKind):
@@ -22,7 +22,7 @@ class ClassLabel(LabelKind):
     @override
     def parse(self, stored: str, config: LabelConfig, source: str) -> Label:
         # the index of the class that is named
-        return class_index(stored, config.class_names, source)
+        return class_index(stored, config, source)
 
     @override
     def check(self, label: np.ndarray, num_classes: int, shape: tuple[int, int], where: str) -> None:
@@ -46,7 +46,7 @@ class MultiClassLabel(LabelKind):
     def parse(self, stored: str, config: LabelConfig, source: str) -> Label:
         # which classes are named between semicolons
         names = [name.strip() for name in stored.split(CLASS_SEPARATOR) if name.strip()]
-        indices = [class_index(name, config.class_names, source) for name in names]
+        indices = [class_index(name, config, source) for name in names]
         return np.isin(np.arange(len(config.class_names)), indices)
 
     @override
@@ -61,20 +61,34 @@ class MultiClassLabel(LabelKind):
         return np.asarray(label).astype(float)
 
 
-def class_index(name: str, classes: tuple[str, ...], source: str) -> int:
+def class_index(name: str, config: LabelConfig, source: str) -> int:
     """Return the index of a class.
 
     Args:
-        name: as stored.
-        classes: names in order.
+        name: as stored: a class, or its number where ``classes`` are a mapping from numbers to names.
+        config: with the classes.
         source: where it is stored, for messages.
 
     Raises:
         DataError: no such class; names source and classes.
     """
-    if name not in classes:
-        raise DataError(
-            f"{source}: label {name!r} is none of the classes {', '.join(classes)}; correct the label, or "
-            "name the class"
+    classes = [known.strip() for known in config.class_names]
+    if name.strip() in classes:
+        return classes.index(name.strip())
+    number = _number(name)
+    if number in config.stored_values:
+        return config.stored_values.index(int(number))
+    remedy = f"correct the label{did_you_mean(name, classes)}, or name the class"
+    if not math.isnan(number):
+        remedy = (
+            f"say which number is which class, such as classes: {{{int(number)}: {classes[0] if classes else 'a'}}}"
         )
-    return classes.index(name)
+    raise DataError(f"{source}: label {name!r} is none of the classes {', '.join(classes)}; {remedy}")
+
+
+def _number(text: str) -> float:
+    """Return the number that a text is, NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -14,6 +14,7 @@ from skyweave.downstream.labels.readers.mask import StoredMask
 from skyweave.downstream.labels.sample import IGNORE_INDEX, Label
 
 MAX_LISTED_VALUES = 8
+LOSSY = (".jpg", ".jpeg")
 
 
 class ClassMask(LabelKind):
@@ -27,11 +28,10 @@ class ClassMask(LabelKind):
     @override
     def parse(self, stored: StoredMask, config: LabelConfig, source: str) -> Label:
         # the class of each stored value
-        values = stored.values.astype(np.int64)
-        check_stored_values(values, config, source)
-        label = np.full(values.shape, IGNORE_INDEX, np.int64)
+        label = np.full(stored.values.shape, IGNORE_INDEX, np.int64)
         for index, value in enumerate(config.stored_values):
-            label[values == value] = index
+            label[stored.values == value] = index
+        _check_values(stored.values[(label == IGNORE_INDEX) & stored.valid], config, source)
         return label
 
     @override
@@ -116,25 +116,6 @@ class ValueMask(LabelKind):
         return dihedral_image(np.asarray(label), mirrored, quarter_turns)
 
 
-def check_stored_values(values: np.ndarray, config: LabelConfig, source: str) -> None:
-    """Check that a mask holds nothing but classes and ignored values.
-
-    Args:
-        values: (rows, columns) as stored.
-        config: with classes and ignored values.
-        source: path of the mask, for messages.
-
-    Raises:
-        DataError: other values; names them.
-    """
-    unknown = sorted(set(np.unique(values).tolist()) - set(config.stored_values) - set(config.ignore))
-    if unknown:
-        raise DataError(
-            f"{source}: values {unknown[:MAX_LISTED_VALUES]} are neither classes {config.stored_values} nor ignored "
-            f"{config.ignore}; add them to one of both"
-        )
-
-
 def check_mask_shape(label: np.ndarray, shape: tuple[int, int], where: str) -> None:
     """Check that a mask has the size of its image.
 
@@ -148,3 +129,14 @@ def check_mask_shape(label: np.ndarray, shape: tuple[int, int], where: str) -> N
     """
     if label.shape != shape:
         raise DataError(f"{where}: the mask has shape {label.shape}, the image {shape}; give masks of its size")
+
+
+def _check_values(values: np.ndarray, config: LabelConfig, source: str) -> None:
+    """Refuse stored values that are no classes and not ignored; what the file declares as nodata is not among them."""
+    unknown = sorted(set(np.unique(values).tolist()) - set(config.ignore))
+    if unknown:
+        hint = "; JPEG blurs class numbers, save masks as PNG or TIFF" if source.lower().endswith(LOSSY) else ""
+        raise DataError(
+            f"{source}: values {unknown[:MAX_LISTED_VALUES]} are neither classes {config.stored_values} nor ignored "
+            f"{config.ignore}; add them to one of both{hint}"
+        )

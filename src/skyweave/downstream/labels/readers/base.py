@@ -1,15 +1,15 @@
 """What readers of stored labels have in common, and the readers by name."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from skyweave.core.errors import ConfigError
 from skyweave.core.registry import Registry
 from skyweave.downstream.labels.config import LabelConfig
-from skyweave.downstream.labels.images import image_name
+from skyweave.downstream.labels.image_files import NAME, ImageFiles
 from skyweave.downstream.labels.tables import row_filter
 from skyweave.downstream.labels.tiles import Window
 
@@ -19,25 +19,24 @@ class LabelReader(ABC):
 
     Args:
         config: where the labels are.
-        root: data folder.
-        name_pattern: regular expression whose group is an image's name; None: the file name without suffix.
+        images: that may be labelled.
+        is_exclusive: an image has one class, so that two of them contradict each other.
 
     Raises:
         ConfigError: a key that this reader needs is missing.
         FileNotFoundError: no such table.
-        DataError: a table without the columns that are asked for.
+        DataError: a table without the columns that are asked for, or names that may mean several images.
     """
 
     needs_files: ClassVar[bool] = False
 
-    def __init__(self, config: LabelConfig, root: Path, name_pattern: str | None = None) -> None:
+    def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         self.check_config(config)
-        self.config, self.root = config, root
-        self.name_of: Callable[[Path], str] = partial(image_name, pattern=name_pattern)
+        self.config, self.images, self.is_exclusive = config, images, is_exclusive
         self._is_selected: Callable[[Path], bool] = lambda path: True
         if config.where:
-            table = root / (config.where_files or config.files or "")
-            self._is_selected = row_filter(table, config.file_column, config.where)
+            table = images.root / (config.where_files or config.files or "")
+            self._is_selected = row_filter(table, config.file_column, config.where, images)
 
     @classmethod
     def check_config(cls, config: LabelConfig) -> None:
@@ -51,6 +50,7 @@ class LabelReader(ABC):
         """
         if cls.needs_files and not config.files:
             raise ConfigError(f"labels of kind {config.kind!r} need `files`, the table or the masks")
+        check_template(config.files or "", "labels.files")
 
     def has_label(self, path: Path) -> bool:
         """Return whether an image is labelled and selected by ``where``.
@@ -77,6 +77,11 @@ class LabelReader(ABC):
         """
         return None
 
+    def left_out(self) -> dict[str, list[str]]:
+        """Return what is not used, or was guessed, by the reason; an image that `where` leaves out is none of that."""
+        without = [path for path in self.images.paths if self._is_selected(path) and not self._is_stored(path)]
+        return {**self.images.left_out, "images without a label": list(map(self.images.relative, without))}
+
     @abstractmethod
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> Any:
         """Read the stored label of an image or of a window of it.
@@ -98,6 +103,21 @@ class LabelReader(ABC):
         """Return whether there is a label of an image."""
 
 
+def check_template(template: str, key: str) -> None:
+    """Check that the path of a companion has no other placeholder than the image's name.
+
+    Args:
+        template: the path.
+        key: of it in the configuration, for messages.
+
+    Raises:
+        ConfigError: it has.
+    """
+    for placeholder in re.findall(r"\{[^{}]*\}", template):
+        if placeholder != NAME:
+            raise ConfigError(f"{key} {template!r} holds {placeholder}; write {NAME} for the image's name")
+
+
 LABEL_READERS: Registry[type[LabelReader]] = Registry(
     "label_readers",
     "kind of label files",
@@ -107,6 +127,7 @@ LABEL_READERS: Registry[type[LabelReader]] = Registry(
         "csv": "skyweave.downstream.labels.readers.text:TableReader",
         "mask": "skyweave.downstream.labels.readers.mask:MaskReader",
         "boxes": "skyweave.downstream.labels.readers.boxes:BoxReader",
+        "coco": "skyweave.downstream.labels.readers.coco:CocoReader",
     },
 )
 """Readers by what a configuration calls ``labels.kind``."""

@@ -1,29 +1,22 @@
-"""Labels as boxes: rows of a table, in pixels of the image."""
+"""Labels as boxes: rows of a table, in pixels of the image or in coordinates of a map."""
 
-from dataclasses import dataclass
+import math
 from pathlib import Path
 
 import numpy as np
 from typing_extensions import override
 
-from skyweave.core.errors import DataError
+from skyweave.core.csv_table import CsvRow
+from skyweave.core.errors import ConfigError, DataError
 from skyweave.downstream.labels.config import LabelConfig
+from skyweave.downstream.labels.image_files import ImageFiles
+from skyweave.downstream.labels.images import image_header
 from skyweave.downstream.labels.readers.base import LabelReader
-from skyweave.downstream.labels.tables import read_table
+from skyweave.downstream.labels.readers.stored_boxes import Box, Corners, ImageBoxes, StoredBoxes
+from skyweave.downstream.labels.tables import LabelTable
 from skyweave.downstream.labels.tiles import Window
 
-
-@dataclass(frozen=True)
-class StoredBoxes:
-    """Boxes of an image or of a window of it.
-
-    Attributes:
-        corners: (boxes, 4) float32: left, top, right, bottom in pixels.
-        classes: name of each box's class; None where the table has no column of classes.
-    """
-
-    corners: np.ndarray
-    classes: list[str | None]
+NO_NUMBER = {"", "nan", "na", "none", "null"}
 
 
 class BoxReader(LabelReader):
@@ -31,50 +24,83 @@ class BoxReader(LabelReader):
 
     needs_files = True
 
-    def __init__(self, config: LabelConfig, root: Path, name_pattern: str | None = None) -> None:
-        super().__init__(config, root, name_pattern)
+    def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
+        super().__init__(config, images, is_exclusive)
         columns = [*config.box_columns, *([config.label_column] if config.label_column else [])]
-        self._rows = read_table(root / (config.files or ""), config.file_column, columns)
+        self._table = LabelTable(images.root / (config.files or ""), config.file_column, columns, images)
+        selected = {image: rows for image, rows in self._table.rows.items() if self._is_selected(image)}
+        boxes = {image: [box for row in rows if (box := self._box(row, image))] for image, rows in selected.items()}
+        self._boxes = ImageBoxes(boxes, images)
+
+    @override
+    @classmethod
+    def check_config(cls, config: LabelConfig) -> None:
+        # that there are four columns and a known reference system
+        super().check_config(config)
+        if len(config.box_columns) != 4:
+            raise ConfigError(f"labels.box_columns are {config.box_columns}; name four: left, top, right, bottom")
 
     @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredBoxes:
         # the boxes whose centre lies in the window, cut to it
-        corners: list[list[float]] = []
-        classes: list[str | None] = []
-        for row in self._rows[path.stem]:
-            sides = [row[column].strip() for column in self.config.box_columns]
-            if all(sides):
-                corners.append([_number(side, path) for side in sides])
-                classes.append(row[self.config.label_column] if self.config.label_column else None)
-        boxes = StoredBoxes(np.array(corners, np.float32).reshape(-1, 4), classes)
-        return boxes if window is None else _cut(boxes, window)
+        boxes = self._boxes.of(path)
+        return boxes if window is None else boxes.cut(window)
+
+    @override
+    def source(self, path: Path) -> str:
+        # the image and the table
+        return f"{path} ({self._table.path})"
 
     @override
     def column_value(self, path: Path, column: str) -> str | None:
-        # a cell of the image's first row
-        rows = self._rows.get(path.stem)
-        return rows[0].get(column) if rows else None
+        # another cell of the image's rows
+        return self._table.column_value(path, column)
+
+    @override
+    def left_out(self) -> dict[str, list[str]]:
+        # what is wrong with rows and boxes
+        return {**super().left_out(), **self._table.left_out(), **self._boxes.left_out}
 
     def _is_stored(self, path: Path) -> bool:
-        return path.stem in self._rows
+        return path in self._boxes
+
+    def _box(self, row: CsvRow, image: Path) -> Box | None:
+        source = f"{self._table.path}, line {row.line}"
+        sides = [row.cells[column] for column in self.config.box_columns]
+        if all(side.lower() in NO_NUMBER for side in sides):
+            return None
+        left, top, right, bottom = (_number(side, source) for side in sides)
+        corners = (left, top, right, bottom)
+        if self.config.box_crs is not None:
+            corners = _pixels_of_map(corners, image, self.config.box_crs, source)
+        return Box(corners, row.cells[self.config.label_column] if self.config.label_column else None, source)
 
 
-def _cut(boxes: StoredBoxes, window: Window) -> StoredBoxes:
-    """Keep the boxes whose centre lies in a window, in its pixels."""
-    top, left, rows, columns = window
-    corners = boxes.corners.copy()
-    corners[:, [0, 2]] -= left
-    corners[:, [1, 3]] -= top
-    x, y = (corners[:, 0] + corners[:, 2]) / 2, (corners[:, 1] + corners[:, 3]) / 2
-    inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-    corners = corners[inside]
-    corners[:, [0, 2]] = corners[:, [0, 2]].clip(0, columns)
-    corners[:, [1, 3]] = corners[:, [1, 3]].clip(0, rows)
-    return StoredBoxes(corners, [name for name, kept in zip(boxes.classes, inside, strict=True) if kept])
-
-
-def _number(text: str, path: Path) -> float:
+def _number(text: str, source: str) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise DataError(f"{path}: the side {text!r} of a box is no number; correct the table") from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{source}: the side {text!r} of a box is no number; correct the table")
+    return number
+
+
+def _pixels_of_map(corners: Corners, image: Path, crs: str, source: str) -> Corners:
+    """Return what a box in coordinates of a map covers of an image, in pixels: the rectangle around its corners."""
+    from pyproj import Transformer
+    from pyproj.exceptions import ProjError
+
+    header = image_header(image)
+    if header.crs is None:
+        raise DataError(
+            f"{image} has no reference system, so {source} in {crs} cannot be placed; remove labels.box_crs"
+        )
+    x, y = np.array(corners)[[0, 2, 2, 0]], np.array(corners)[[1, 1, 3, 3]]
+    try:
+        x, y = Transformer.from_crs(crs, header.crs, always_xy=True).transform(x, y, errcheck=True)
+    except ProjError as error:
+        raise DataError(f"{source}: its box cannot be brought from {crs} to the grid of {image}: {error}") from error
+    a, b, c, d, e, f = header.affine
+    columns, rows = np.linalg.solve([[a, b], [d, e]], np.stack([np.asarray(x) - c, np.asarray(y) - f]))
+    return float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())

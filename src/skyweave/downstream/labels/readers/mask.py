@@ -1,6 +1,5 @@
 """Labels in rasters, one an image, on its grid."""
 
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -8,14 +7,19 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import override
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import ConfigError, DataError
+from skyweave.data.header import RasterHeader, open_raster
+from skyweave.downstream.labels.alignment import align
+from skyweave.downstream.labels.config import LabelConfig
+from skyweave.downstream.labels.image_files import ImageFiles, files_of_template
+from skyweave.downstream.labels.images import FileVersion, file_version, image_header
 from skyweave.downstream.labels.readers.base import LabelReader
 from skyweave.downstream.labels.tiles import Window
 
 
 @dataclass(frozen=True)
 class StoredMask:
-    """The first band of a raster.
+    """One band of a raster, on the grid of its image.
 
     Attributes:
         values: (rows, columns) as stored.
@@ -31,16 +35,31 @@ class MaskReader(LabelReader):
 
     needs_files = True
 
+    def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
+        super().__init__(config, images, is_exclusive)
+        self._paths = {path: images.companion(config.files or "", path) for path in images.paths}
+
+    @override
+    def left_out(self) -> dict[str, list[str]]:
+        # masks of no image, too
+        used = {*self._paths.values(), *self.images.paths}
+        others = [path for path in files_of_template(self.images.root, self.config.files or "") if path not in used]
+        return {**super().left_out(), "masks without an image": list(map(self.images.relative, others))}
+
+    @override
+    @classmethod
+    def check_config(cls, config: LabelConfig) -> None:
+        # that bands are counted from 1
+        super().check_config(config)
+        if config.band is not None and config.band < 1:
+            raise ConfigError(f"labels.band is {config.band}; bands are counted from 1")
+
     @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredMask:
         # the mask of an image or of a window of it
-        mask = _read_first_band(self.mask_path(path))
-        if mask.values.shape != shape:
-            rows, columns = mask.values.shape
-            raise DataError(
-                f"{self.mask_path(path)} has {rows} x {columns} pixels, its image {shape[0]} x {shape[1]}; bring both "
-                "to one grid"
-            )
+        file = self.mask_path(path)
+        versions = file_version(file), file_version(path)
+        mask = _read_mask(file, path, self.config.band, self._resampling(path), self._fill, versions)
         if window is None:
             return mask
         top, left, rows, columns = window
@@ -58,23 +77,46 @@ class MaskReader(LabelReader):
         Args:
             path: of the image.
         """
-        return self.root / (self.config.files or "").format(name=self.name_of(path))
+        return self._paths[path]
+
+    @property
+    def _fill(self) -> str:
+        """Return a value that no class has, for a remedy."""
+        taken = set(self.config.stored_values)
+        return next(str(value) for value in range(255, -1, -1) if value not in taken) if taken else "nan"
+
+    def _resampling(self, path: Path) -> str:
+        """Return what a mask would have to be resampled by, for a remedy."""
+        is_finer = image_header(self.mask_path(path)).pixel_area < image_header(path).pixel_area
+        if self.config.class_names:
+            return "mode" if is_finer else "nearest"
+        return "average" if is_finer else "bilinear"
 
     def _is_stored(self, path: Path) -> bool:
         return self.mask_path(path).is_file()
 
 
 @lru_cache(maxsize=8)
-def _read_first_band(path: Path) -> StoredMask:
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as dataset:
-                values, nodata = dataset.read(1), dataset.nodata
-    except RasterioIOError as error:
-        raise DataError(f"{path} cannot be read as a raster: {error}") from error
+def _read_mask(
+    path: Path, image: Path, band: int | None, resampling: str, fill: str, versions: tuple[FileVersion, FileVersion]
+) -> StoredMask:
+    """Return a mask on the grid of its image."""
+    header = image_header(path)
+    _check_bands(header, band)
+    alignment = align(header, image_header(image), resampling, fill)
+    with open_raster(path) as dataset:
+        values, nodata = dataset.read(band or 1), dataset.nodatavals[(band or 1) - 1]
+    values = values if alignment is None else alignment.apply(values)
     valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
     return StoredMask(values, valid if nodata is None else valid & (values != nodata))
+
+
+def _check_bands(header: RasterHeader, band: int | None) -> None:
+    """Refuse a mask of several bands, of which none is named: a colour is no class."""
+    if band is None and header.count > 1:
+        raise DataError(
+            f"{header.path} has {header.count} bands, and a mask has one, of class numbers or values; if one of them "
+            "is that, name it, as labels.band: 1; colours have to be turned into class numbers first"
+        )
+    if band is not None and band > header.count:
+        raise DataError(f"{header.path} has {header.count} bands, so labels.band: {band} is none of them")

@@ -1,0 +1,169 @@
+"""The images of labelled data as files: which there are, what each is called, and which file goes with it."""
+
+import fnmatch
+import glob
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from skyweave.core.errors import ConfigError, DataError
+from skyweave.data.globbing import any_case_suffix, find_images, find_links_to_nothing, glob_files
+from skyweave.downstream.labels.config import ImageSourceConfig
+
+NAME = "{name}"
+Parts = tuple[str, ...]
+"""Folders below the data folder, and a name."""
+
+
+class ImageFiles:
+    """The images of a source and their names.
+
+    Args:
+        paths: of the images, below ``root``.
+        root: data folder.
+        name_pattern: regular expression whose group is an image's name: in its path below the data folder where the
+            expression holds a ``/``, else in its file name. None: the file name without suffix.
+
+    Attributes:
+        left_out: files that the source names and that are not used, by the reason.
+
+    Raises:
+        DataError: the expression does not match a file name.
+    """
+
+    def __init__(self, paths: Sequence[Path], root: Path, name_pattern: str | None = None) -> None:
+        self.paths, self.root, self.name_pattern = list(paths), root, name_pattern
+        self.left_out: dict[str, list[str]] = {}
+        self._parts = {path: self._name_parts(path) for path in self.paths}
+        self._by_tail: dict[Parts, list[Path]] = defaultdict(list)
+        for path, parts in self._parts.items():
+            for start in range(len(parts)):
+                self._by_tail[parts[start:]].append(path)
+
+    def relative(self, path: Path) -> str:
+        """Return the path of an image below the data folder, with slashes.
+
+        Args:
+            path: of the image.
+        """
+        return path.relative_to(self.root).as_posix()
+
+    def companion(self, template: str, path: Path) -> Path:
+        """Return the file that goes with an image: its mask, say, or its second date.
+
+        ``{name}`` stands for the longest part of the image's path (``images/a/t0``, ``a/t0``, ``t0``) for which there
+        is a file. A shorter part counts only where no other image has it, too.
+
+        Args:
+            template: path below the data folder.
+            path: of the image.
+
+        Returns:
+            A path; of no file where there is none.
+
+        Raises:
+            DataError: the file would serve several images; names two of them, and the remedy.
+        """
+        parts = self._parts[path]
+        for start in range(len(parts) if NAME in template else 1):
+            file = self.root / template.replace(NAME, "/".join(parts[start:]))
+            if file.is_file():
+                if NAME in template:
+                    self._check_unshared(parts[start:], path, file)
+                return file
+        return self.root / template.replace(NAME, parts[-1])
+
+    def _name_parts(self, path: Path) -> Parts:
+        relative = path.relative_to(self.root)
+        if self.name_pattern is None:
+            return relative.with_suffix("").parts
+        name = match_name(self.name_pattern, relative, "name")
+        return (name,) if "/" in self.name_pattern else (*relative.parent.parts, name)
+
+    def _check_unshared(self, tail: Parts, path: Path, file: Path) -> None:
+        """Refuse a file that several images would share, unless ``name`` says that they do."""
+        if self.name_pattern is not None and "/" in self.name_pattern:
+            return
+        for other in self._by_tail[tail]:
+            if other != path and not (self.name_pattern is not None and other.parent == path.parent):
+                raise DataError(
+                    f"{file} would serve {self.relative(path)} and {self.relative(other)} alike; put the files that go "
+                    f"with the images into folders of the same names (such as {self._example(file, path)}), or, where "
+                    r"they do share it, say so by `name` with a slash: '/([^/]+)\.[^.]+$'"
+                )
+
+    def _example(self, file: Path, path: Path) -> Path:
+        return file.parent / path.parent.name / file.name
+
+
+def find_image_files(source: ImageSourceConfig, root: Path, name_pattern: str | None = None) -> ImageFiles:
+    """Return the files of a source in the order of their paths, each file once.
+
+    Args:
+        source: with the glob.
+        root: data folder.
+        name_pattern: see `ImageFiles`.
+
+    Raises:
+        FileNotFoundError: no folder, or no file that matches; names pattern, folder and what nearly matches.
+        DataError: a pattern that is none, or names that do not match.
+    """
+    matches = [files[0] for files in find_images(root, source.files, None, "images")]
+    listed = [path for path in matches if not any(fnmatch.fnmatch(path.name, pattern) for pattern in source.exclude)]
+    if not listed:
+        raise FileNotFoundError(f"`exclude` leaves none of the {len(matches)} files of {source.files!r} in {root}")
+    first: dict[tuple[int, int], Path] = {}
+    for path in listed:
+        status = path.stat()
+        first.setdefault((status.st_dev, status.st_ino), path)
+    images = ImageFiles(list(first.values()), root, name_pattern)
+    kept, other_case = set(images.paths), glob_files(root, any_case_suffix(source.files))
+    images.left_out = {
+        "links to an image that is there already": [images.relative(path) for path in listed if path not in kept],
+        f"files that match {source.files!r} but for upper and lower case": [
+            images.relative(path) for path in other_case if path not in set(matches)
+        ],
+        "links to nothing": [images.relative(path) for path in find_links_to_nothing(root, source.files)],
+    }
+    return images
+
+
+def match_name(pattern: str, relative: Path, key: str) -> str:
+    """Return what a pattern captures in a file name, or, where the pattern holds a ``/``, in the path.
+
+    Args:
+        pattern: regular expression; its first group, or all of it.
+        relative: path below the data folder.
+        key: of the pattern in the configuration, for messages.
+
+    Raises:
+        DataError: it does not match.
+        ConfigError: it is no regular expression.
+    """
+    in_path = "/" in pattern
+    text = relative.as_posix() if in_path else relative.name
+    try:
+        match = re.search(pattern, text)
+    except re.error as error:
+        raise ConfigError(f"{key} {pattern!r} is no regular expression: {error}") from error
+    if match is None:
+        raise DataError(
+            f"{key} {pattern!r} does not match the {'path' if in_path else 'file name'} {text!r}; correct it"
+        )
+    return match.group(1) if match.groups() else match.group(0)
+
+
+def files_of_template(root: Path, template: str) -> list[Path]:
+    """Return the files that a template with ``{name}`` can name.
+
+    Args:
+        root: data folder.
+        template: path below it.
+    """
+    before, separator, after = template.partition(NAME)
+    if not separator:
+        return []
+    start, end = glob.escape(before), glob.escape(after.replace(NAME, "\0")).replace("\0", "*")
+    anywhere = [f"{start}**/*{end}"] if not before or before.endswith("/") else []
+    return sorted({path for pattern in [f"{start}*{end}", *anywhere] for path in glob_files(root, pattern)})

@@ -50,11 +50,13 @@ class IntermediateFusionConfig(PerceiverConfig):
         weights: name or file of the model's weights.
         strategy: name of the fusion strategy; None: the one that it was trained for.
         threads: of the processor.
+        full_resolution: read images as they are; else large ones are reduced to what the model's map can hold.
     """
 
     weights: str
     strategy: str | None = None
     threads: int = 1
+    full_resolution: bool = False
 
     def prepare_process(self) -> None:
         """Give the process its threads, and let it keep the memory that the model frees."""
@@ -72,7 +74,8 @@ class IntermediateFusionConfig(PerceiverConfig):
         from skyweave.collaboration.weights import load_collaborative_model
         from skyweave.fleet.perceivers.intermediate_fusion import IntermediateFusionPerceiver
 
-        return IntermediateFusionPerceiver(load_collaborative_model(self.weights, self.strategy))
+        model = load_collaborative_model(self.weights, self.strategy)
+        return IntermediateFusionPerceiver(model, self.full_resolution)
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,12 @@ class LateFusionConfig(PerceiverConfig):
     Attributes:
         weights: name or file of the model's weights.
         threads: of the processor.
+        full_resolution: read images as they are; else large ones are reduced to what the model's map can hold.
     """
 
     weights: str
     threads: int = 1
+    full_resolution: bool = False
 
     def prepare_process(self) -> None:
         """Give the process its threads, and let it keep the memory that the model frees."""
@@ -103,7 +108,7 @@ class LateFusionConfig(PerceiverConfig):
         from skyweave.fleet.perceivers.late_fusion import LateFusionPerceiver
         from skyweave.perception.weights import load_perception
 
-        return LateFusionPerceiver(load_perception(self.weights))
+        return LateFusionPerceiver(load_perception(self.weights), full_resolution=self.full_resolution)
 
 
 @dataclass(frozen=True)

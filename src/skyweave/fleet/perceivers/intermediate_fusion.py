@@ -11,6 +11,7 @@ from skyweave.collaboration.observer import EgoMaps
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.core.errors import FleetError
 from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.perceivers.image_reduction import ImageReducer
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent
@@ -34,12 +35,13 @@ class IntermediateFusionPerceiver:
 
     Args:
         model: with frozen tables where features travel.
+        full_resolution: read images as they are, however large they are.
 
     Raises:
         FleetError: a strategy whose features have no coded form, or tables that are not frozen.
     """
 
-    def __init__(self, model: CollaborativeModel) -> None:
+    def __init__(self, model: CollaborativeModel, full_resolution: bool = False) -> None:
         if model.strategy.sends_uncoded:
             raise FleetError(f"strategy {model.config.strategy!r} sends uncoded features, which do not travel")
         if model.sends_features and model.tables is None:
@@ -47,6 +49,7 @@ class IntermediateFusionPerceiver:
         self.agent = Agent(model)
         config = model.perception.config
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
+        self._reducer = ImageReducer(self.resolution, not full_resolution)
         self.tables: Sequence[EntropyTables] = self.agent.tables
         self.fingerprint = 0 if model.tables is None else model.tables.fingerprint
         self.sort_window = SORT_WINDOW_CHUNKS
@@ -63,8 +66,8 @@ class IntermediateFusionPerceiver:
             frame: with the platform's own captures only.
             place: where the fleet works.
         """
-        captures = list(frame.captures.values())
-        images, geometries = [capture.load() for capture in captures], [capture.geometry for capture in captures]
+        views = self._reducer.views(frame, place.ground)
+        images, geometries = [view.observation for view in views], [view.geometry for view in views]
         return EgoFrame(self.agent.observe(images, geometries, frame.time, place.ground, place.crs), place)
 
     def ego_detections(self, ego: EgoFrame) -> Detections:

@@ -14,11 +14,12 @@ from skyweave.collaboration.precision import inference_autocast, module_device
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.perceivers.base import WorldFrame, extrapolate_with_decay
+from skyweave.fleet.perceivers.image_reduction import ImageReducer
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.prediction import decode_maps
 from skyweave.perception.results import Detections, ScenePrediction, Trajectories
 from skyweave.perception.results.scene import DETECTION, TRAJECTORIES
-from skyweave.perception.views import View, Views
+from skyweave.perception.views import Views
 from skyweave.recordings.recording import Frame
 from skyweave.wire import EntropyTables, FrameContent, WireGrid
 
@@ -47,17 +48,19 @@ class LateFusionPerceiver:
     Args:
         model: trained; its fusion sees the ego only.
         grid: the map, where it is agreed on; None: around where the platform looks, moving with it.
+        full_resolution: read images as they are, however large they are.
     """
 
     fingerprint = 0
     tables: Sequence[EntropyTables] = ()
     sort_window = 1
 
-    def __init__(self, model: PerceptionModel, grid: MapGrid | None = None) -> None:
+    def __init__(self, model: PerceptionModel, grid: MapGrid | None = None, full_resolution: bool = False) -> None:
         self.model, self.grid = model.eval(), grid
         config = model.config
         self.categories, self.interval, self.resolution = config.categories, config.interval, config.map.resolution
         self._memory = MapMemory(config.history, config.interval)
+        self._reducer = ImageReducer(self.resolution, not full_resolution)
         self._aligners = PoseAligners()
 
     @property
@@ -73,9 +76,9 @@ class LateFusionPerceiver:
             frame: with the platform's own captures only.
             place: where the fleet works.
         """
-        model, captures = self.model, list(frame.captures.values())
-        grid = self.grid or self._ego_grid(captures[0].geometry, place)
-        views = [View(capture.load(), capture.geometry, 0, 0) for capture in captures]
+        model, first = self.model, next(iter(frame.captures.values()))
+        grid = self.grid or self._ego_grid(first.geometry, place)
+        views = self._reducer.views(frame, place.ground)
         device = module_device(model)
         with inference_autocast(device):
             maps = model.observe(Views.from_views(views, [grid], 1, [place.ground]).to(device))

@@ -132,11 +132,15 @@ def test_invalid_pixels_change_nothing(small: DOFA) -> None:
     assert small(batch).embedding.isfinite().all()
 
 
-def test_radar_needs_an_explicit_number() -> None:
+def test_radar_has_the_number_of_its_version() -> None:
     radar = Sensor("sar", "sar", (Band("vv", "radar", frequency=5.405, polarisation="VV", unit="db"),), 10)
-    with pytest.raises(ValueError, match=r"'sar', band 'vv' is radar.*radar_wavelength=5\.405"):
-        dofa_wavelengths(radar)
+    assert {version: DOFA(SMALL[version]).radar_wavelength for version in (1, 2)} == {1: 3.75, 2: 5.405}
     assert dofa_wavelengths(radar, 3.75) == [3.75]
+    seen = [DOFA(SMALL[1], number).eval() for number in (None, 3.75)]
+    seen[1].load_state_dict(seen[0].state_dict())
+    with torch.inference_mode():
+        one, other = (model(batch_of(radar, 32, 32)).tokens for model in seen)
+    assert torch.equal(one, other)
     model = DOFA(SMALL[1], radar_wavelength=5.405)
     assert model(batch_of(radar, 32, 32)).tokens.isfinite().all()
 

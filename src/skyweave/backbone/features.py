@@ -50,5 +50,4 @@ class Features:
 
     def concatenated_levels(self) -> Tensor:
         """(batch, rows * columns, 4 * channels): all levels side by side, each layer-normalised without weights."""
-        width = self.levels[0].shape[-1]
-        return torch.cat([torch.nn.functional.layer_norm(level, (width,)) for level in self.levels], dim=-1)
+        return torch.cat([torch.nn.functional.layer_norm(level, level.shape[-1:]) for level in self.levels], dim=-1)

@@ -197,6 +197,19 @@ def test_a_share_of_the_labels_keeps_every_class() -> None:
     assert len(draw_labels(target, 1.0, 0, np.arange(100))) == 100
 
 
+def test_a_task_without_images_is_left_out_unless_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    (configs / "scenes.yaml").write_text((folder / "configs/scenes.yaml").read_text())
+    (configs / "gone.yaml").write_text((folder / "configs/scenes.yaml").read_text().replace("images/", "nowhere/"))
+    lines: list[str] = []
+    summary = run_suite(config(folder, tmp_path, configs=configs, baselines=False, methods=["knn"]), lines.append)
+    assert list(summary.tasks) == ["scenes"]
+    assert "left out" in lines[0]
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        run_suite(config(folder, tmp_path, configs=configs, tasks=["gone"]))
+
+
 def test_wrong_names_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="scenes"):
         run_suite(config(folder, tmp_path, tasks=["scene"]))

@@ -66,6 +66,11 @@ VARIANTS = {
 }
 
 
+RADAR_WAVELENGTHS = {1: 3.75, 2: 5.405}
+"""By version, what stood for both Sentinel-1 channels in training, as if in micrometres; 5.405 is their frequency in
+GHz."""
+
+
 @dataclass(frozen=True)
 class DOFAFeatures(Features):
     """Features whose pooled embedding is DOFA's own.
@@ -88,16 +93,14 @@ class DOFA(Encoder):
 
     Args:
         config: one of ``VARIANTS``, or another shape.
-        radar_wavelength: the number that radar bands pretend to have as a wavelength in micrometres. DOFA knows nothing
-            but wavelengths and was trained with 5.405 for Sentinel-1, which is the carrier frequency in GHz, the same
-            for VV and VH; other public evaluations give it 3.75. There is no right value, so there is no default:
-            without it radar bands are refused.
+        radar_wavelength: the number that radar bands pretend to have as a wavelength in micrometres, since DOFA knows
+            nothing but wavelengths; None: what its version was trained with, see `RADAR_WAVELENGTHS`.
     """
 
     def __init__(self, config: DOFAConfig, radar_wavelength: float | None = None) -> None:
         super().__init__()
         self.config = config
-        self.radar_wavelength = radar_wavelength
+        self.radar_wavelength = RADAR_WAVELENGTHS[config.version] if radar_wavelength is None else radar_wavelength
         self.loaded: LoadReport | None = None
         width, side = config.width, config.table_side
         self.patch_embed = WavelengthPatchEmbedding(config.patch_size, width)
@@ -206,7 +209,7 @@ class DOFA(Encoder):
         return DOFAFeatures(normalised, valid, grid, tuple(levels), stem, self.config.patch_size, embedding)
 
 
-def dofa_wavelengths(sensor: Sensor, radar_wavelength: float | None = None) -> list[float]:
+def dofa_wavelengths(sensor: Sensor, radar_wavelength: float) -> list[float]:
     """Return the number in micrometres that DOFA reads for each band.
 
     Args:
@@ -214,7 +217,7 @@ def dofa_wavelengths(sensor: Sensor, radar_wavelength: float | None = None) -> l
         radar_wavelength: see `DOFA`.
 
     Raises:
-        ValueError: a radar band without ``radar_wavelength``, or a band that is neither optical, thermal nor radar.
+        WeightsError: a band that is neither optical, thermal nor radar.
     """
     wavelengths = []
     for band in sensor.bands:
@@ -224,12 +227,6 @@ def dofa_wavelengths(sensor: Sensor, radar_wavelength: float | None = None) -> l
             raise WeightsError(
                 f"sensor {sensor.name!r}, band {band.name!r} is {band.kind}: DOFA knows bands by wavelength only; "
                 "leave it out with sensor.select([...])"
-            )
-        elif radar_wavelength is None:
-            raise WeightsError(
-                f"sensor {sensor.name!r}, band {band.name!r} is radar and has no optical wavelength; DOFA's authors "
-                "feed it 5.405 (its frequency in GHz) as if that were micrometres, others 3.75, and VV and VH become "
-                "the same; if you want that, say so with radar_wavelength=5.405"
             )
         else:
             wavelengths.append(radar_wavelength)

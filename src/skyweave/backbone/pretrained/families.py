@@ -1,4 +1,4 @@
-"""The published families that are built in: MAE, SatMAE, Prithvi, Clay and DOFA."""
+"""The published families that are built in: MAE, SatMAE, Prithvi, Clay, DOFA, Galileo and Presto."""
 
 import math
 import re
@@ -19,6 +19,8 @@ from skyweave.backbone.pretrained.family import (
     sensor_of_channels,
     take_fc_norm,
 )
+from skyweave.backbone.pretrained.galileo import Galileo, galileo_from_state_dict
+from skyweave.backbone.pretrained.presto import Presto, presto_from_state_dict
 from skyweave.backbone.pretrained.vit import MAE, SATMAE_GROUPS, Prithvi, SatMAE
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import get_sensor
@@ -251,6 +253,54 @@ class DOFAFamily(EncoderFamily):
             source: of the tensors, for messages.
         """
         return dofa_from_state_dict(state, options.radar_wavelength, source)
+
+
+class GalileoFamily(EncoderFamily):
+    """Galileo (arXiv 2502.09356) on one date."""
+
+    title = "Galileo"
+
+    def matches(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether groups of bands in space and time are embedded.
+
+        Args:
+            state: tensors by name, as the file has them.
+        """
+        return "space_time_embed.S1.proj.weight" in state
+
+    def build(self, state: Mapping[str, Tensor], options: EncoderOptions, source: str) -> Galileo:
+        """Return an encoder with these weights, in evaluation mode.
+
+        Args:
+            state: tensors by name, as the file has them.
+            options: not used.
+            source: of the tensors, for messages.
+        """
+        return galileo_from_state_dict(dict(state), source)
+
+
+class PrestoFamily(EncoderFamily):
+    """Presto (arXiv 2304.14065) on one date."""
+
+    title = "Presto"
+
+    def matches(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether the bands of pixels are embedded.
+
+        Args:
+            state: tensors by name, as the file has them.
+        """
+        return "encoder.eo_patch_embed.S1.weight" in state
+
+    def build(self, state: Mapping[str, Tensor], options: EncoderOptions, source: str) -> Presto:
+        """Return an encoder with these weights, in evaluation mode.
+
+        Args:
+            state: tensors by name, as the file has them.
+            options: not used.
+            source: of the tensors, for messages.
+        """
+        return presto_from_state_dict(dict(state), source)
 
 
 def _patch_embedding_dims(state: Mapping[str, Tensor]) -> int:

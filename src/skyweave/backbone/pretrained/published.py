@@ -21,6 +21,9 @@ ENCODERS: Registry[Callable[[], EncoderFamily]] = Registry(
     "encoders",
     "family of encoders",
     {  # the first that matches a file reads it
+        "galileo": "skyweave.backbone.pretrained.families:GalileoFamily",
+        "presto": "skyweave.backbone.pretrained.families:PrestoFamily",
+        "efficientnet-lite0": "skyweave.backbone.pretrained.efficientnet_lite:EfficientNetLiteFamily",
         "clay": "skyweave.backbone.pretrained.families:ClayFamily",
         "dofa": "skyweave.backbone.pretrained.families:DOFAFamily",
         "satmae": "skyweave.backbone.pretrained.families:SatMAEFamily",

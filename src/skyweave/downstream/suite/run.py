@@ -68,12 +68,14 @@ def run_suite(config: SuiteConfig, progress: Callable[[str], None] | None = None
         progress: called with a line about each cell that is computed.
 
     Raises:
-        FileNotFoundError: no such configurations, data or weights.
+        FileNotFoundError: no such configurations or weights, or no images of a task that is asked for by name.
         UnknownNameError: no such task.
         DataError: labels that do not fit, or too few groups.
     """
     report = progress or (lambda line: None)
-    tasks = load_tasks(config)
+    tasks = [task for task in load_tasks(config) if _has_data(config, task, report)]
+    if not tasks:
+        raise FileNotFoundError(f"{config.data} holds the images of none of the tasks in {config.configs}")
     sources = [*encoder_sources(config.weights, config.device), *(baseline_sources() if config.baselines else [])]
     store = CellStore(config.output)
     cells: dict[str, list[Cell]] = {}
@@ -101,6 +103,17 @@ def load_tasks(config: SuiteConfig) -> list[SuiteTask]:
         if name not in paths:
             raise UnknownNameError(f"no task {name!r}{did_you_mean(name, list(paths))}; there are {', '.join(paths)}")
     return [_task(config, load_probe_config(paths[name])) for name in names]
+
+
+def _has_data(config: SuiteConfig, task: SuiteTask, report: Callable[[str], None]) -> bool:
+    """Return whether the folders hold images of a task; one that is asked for by name must have them."""
+    try:
+        return bool(task.key)
+    except FileNotFoundError as error:
+        if config.tasks is not None:
+            raise
+        report(f"{task.name} is left out: {error}")
+        return False
 
 
 def _task(config: SuiteConfig, task: ProbeConfig) -> SuiteTask:

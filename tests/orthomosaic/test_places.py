@@ -73,6 +73,8 @@ def test_hemispheres_that_are_missing_or_contradict(tmp_path: Path) -> None:
         assert read_position(fields, {}).latitude == latitude
     assert "no place" in position("f.jpg", gps={2: (95.0, 0.0, 0.0)})[2]
     assert "minutes" in position("g.jpg", gps={2: (17.0, 75.0, 0.0)})[2]
+    invalid = xmp_of("drone-dji", {"GpsStatus": "Invalid"})
+    assert "invalid" in position("j.jpg", xmp=invalid)[2]
     assert "TOKYO" in read_metadata(write_photo(tmp_path / "h.jpg", gps={18: "TOKYO"})).notes[0]
     assert not read_metadata(write_photo(tmp_path / "i.jpg", gps={18: "WGS-84"})).notes
 

@@ -70,6 +70,8 @@ def read_position(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Position
         return Position(*other) if other is not None else Position(contradiction=problem)
     if latitude == 0 and longitude == 0:  # what receivers write before they have a fix
         return Position(*other) if other is not None else Position()
+    if fields.get("GpsStatus", "").lower() == "invalid":
+        return Position(contradiction="says that its position is invalid (GpsStatus)")
     if abs(latitude) > 90 or abs(longitude) > 180:
         return Position(contradiction=f"states latitude {latitude:g} and longitude {longitude:g}, which are no place")
     if other is not None:

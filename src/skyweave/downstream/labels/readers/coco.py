@@ -1,7 +1,7 @@
 """Labels as boxes in the JSON of COCO (Lin et al. 2014, arXiv 1405.0312): images, categories, annotations."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +142,9 @@ def read_coco(path: Path) -> CocoFile:
             f"{path} is no COCO file ({error}); it needs lists of images, categories and annotations"
         ) from error
     for noun, members in (("image", coco.images), ("category", coco.categories)):
-        identifiers = [member.id for member in members]
-        if twice := {identifier for identifier in identifiers if identifiers.count(identifier) > 1}:
-            raise DataError(f"{path}: the {noun} id {next(iter(twice))!r} is given twice; number them anew")
+        for identifier, count in Counter(member.id for member in members).most_common(1):
+            if count > 1:
+                raise DataError(f"{path}: the {noun} id {identifier!r} is given twice; number them anew")
     return coco
 
 

@@ -23,6 +23,7 @@ from skyweave.orthomosaic.lens import Lens, read_lens
 from skyweave.orthomosaic.xmp import read_xmp
 
 Directory = dict[int, Any]  # of EXIF, by tag
+Packet = tuple[dict[str, str], str | None]  # of XMP: values by name, and what is wrong with it
 Topic = Literal["position", "attitude", "lens"]
 MAKER_NOTE = 37500
 DAMAGED = "the EXIF is damaged and was read as far as it goes"
@@ -96,7 +97,7 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
     path = Path(path)
     with warnings.catch_warnings(record=True) as damages:
         warnings.simplefilter("always")
-        size, xmp, base, camera, gps = _read_fields(path)
+        size, (xmp, xmp_note), base, camera, gps = _read_fields(path)
     orientation = parse_whole(base.get(ExifTags.Base.Orientation)) or 1
     if orientation in MIRRORED:
         raise DataError(
@@ -104,11 +105,12 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
             "saw them, such as with `magick in.jpg -auto-orient out.jpg`"
         )
     metadata = _metadata(path, size, orientation, xmp, base, camera, gps)
-    return replace(metadata, notes=(*metadata.notes, DAMAGED)) if damages else metadata
+    further = ([DAMAGED] if damages else []) + ([xmp_note] if xmp_note else [])
+    return replace(metadata, notes=(*metadata.notes, *further))
 
 
-def _read_fields(path: Path) -> tuple[tuple[int, int], dict[str, str], Directory, Directory, Directory]:
-    """Size of the pixels, values of XMP, and EXIF's first directory and those of the camera and the GPS."""
+def _read_fields(path: Path) -> tuple[tuple[int, int], Packet, Directory, Directory, Directory]:
+    """Size of the pixels, XMP, and EXIF's first directory and those of the camera and the GPS."""
     try:
         with open_image(path, path.name) as image:
             exif, xmp = image.getexif(), read_xmp(image)

@@ -68,7 +68,7 @@ def test_file_order_never_matters(tmp_path, colours):
 
 
 def test_order_is_never_assumed(tmp_path, colours):
-    path = write(tmp_path / "a.tif", colours)
+    path = write(tmp_path / "a.tif", colours, photometric="MINISBLACK")
     with pytest.raises(ValueError, match=r"cannot tell which of its 3 bands.*bands: sensor"):
         read_observation(path, RGB, unit="uint8")
     with pytest.raises(ValueError, match=r"has the 4 bands of naip, but it has 3"):

@@ -229,7 +229,7 @@ def test_command_writes_map_and_picture(tmp_path: Path, backbone: Backbone, caps
     declared = ["--sensor", "rgb", "--unit", "uint8", "--weights", str(weights)]
     command = ["embed", str(scene), "-o", str(tmp_path / "out.tif"), "--preview", str(tmp_path / "out.png"), *declared]
     assert main([*command, "--dtype", "float32"]) == 0
-    assert "8 x 10 pixels of 4 m" in capsys.readouterr().out
+    assert "10 x 8 pixels (width x height) of 4 m" in capsys.readouterr().out
     np.testing.assert_allclose(read(tmp_path / "out.tif"), direct(scene, backbone), atol=1e-5)
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert main([*command, "--unit", "dn"]) == 2

@@ -2,16 +2,23 @@
 
 import re
 from collections.abc import Container, Sequence
+from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from skyweave.core.errors import DataError, UnknownNameError, normalise_name
 from skyweave.core.sensors import BandMatch, Sensor, match_bands
+from skyweave.core.sensors.matching import strip_wavelength
 from skyweave.core.sensors.names import band_spellings
 from skyweave.data.header import RasterHeader
+from skyweave.data.stored_values import read_stored
 
 FileChannel = tuple[int, int, int]
 """(file, 0-based band in the file, channel of the sensor)."""
 MAX_LISTED_NAMES = 14  # in a message
+MAX_SAMPLE_SIDE = 512  # pixels a side that show whether a band holds transparency
+MAX_SEMITRANSPARENT_SHARE = 0.02  # of an alpha band, along the edges of what is opaque
 
 
 def resolve_channels(
@@ -28,15 +35,45 @@ def resolve_channels(
         DataError: the bands cannot be identified, are declared twice or contradict the file, or one is missing.
     """
     positions = [(file, band) for file, header in enumerate(headers) for band in range(header.count)]
+    measured = [(file, band) for file, band in positions if band != headers[file].alpha]
     label = _label(headers)
     descriptions = _descriptions(headers, sensor)
     if bands == "sensor":
-        bands = _all_bands(sensor, len(positions), label)
-    if bands is not None and len(bands) == len(positions):
-        return _declared(positions, sensor, bands, descriptions, label)
+        bands = _all_bands(sensor, len(measured), len(positions), label)
+    for among in (positions, measured):
+        if bands is not None and len(bands) == len(among):
+            _check_transparency(headers, among, bands, label)
+            texts = [None if _is_colour(headers, where) else descriptions[positions.index(where)] for where in among]
+            return _declared(among, sensor, bands, texts, label)
     match = _match_headers(headers, sensor, descriptions)
     names = None if bands is None else _without_gaps(bands)
     return _matched(positions, match, names, descriptions, label)
+
+
+def _is_colour(headers: Sequence[RasterHeader], position: tuple[int, int]) -> bool:
+    """Return whether a band's name is only a colour for display, which GDAL gives to any three bands of 8 bits."""
+    return headers[position[0]].bands[position[1]].name_from == "colour"
+
+
+def _check_transparency(
+    headers: Sequence[RasterHeader], positions: list[tuple[int, int]], bands: Sequence[str | None], label: str
+) -> None:
+    """Refuse a band that is declared as a measurement, where the file says that it is transparency and it is."""
+    for (file, band), name in zip(positions, bands, strict=True):
+        if name and band == headers[file].alpha and _is_transparency(headers[file], band):
+            raise DataError(
+                f"{label}: band {band + 1} is declared as {name!r}, but the file says that it is transparency (alpha), "
+                "and it only says where pixels are opaque; name it null, or leave it out"
+            )
+
+
+def _is_transparency(header: RasterHeader, band: int) -> bool:
+    """Return whether a band tagged as alpha is opaque or transparent, with hardly anything in between."""
+    shape = min(header.shape[0], MAX_SAMPLE_SIDE), min(header.shape[1], MAX_SAMPLE_SIDE)
+    values, _ = read_stored(header, [band], nodata=None, shape=shape)
+    opaque = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
+    between = (values != 0) & (values != opaque) & (values != 255)
+    return bool(between.mean() <= MAX_SEMITRANSPARENT_SHARE)
 
 
 def _label(headers: Sequence[RasterHeader]) -> str:
@@ -57,12 +94,13 @@ def _without_gaps(bands: Sequence[str | None]) -> list[str]:
     return [name for name in bands if name]
 
 
-def _all_bands(sensor: Sensor, count: int, label: str) -> list[str | None]:
-    """Return the sensor's bands, which are those of a file of ``count`` bands."""
-    if count != len(sensor):
+def _all_bands(sensor: Sensor, measured: int, count: int, label: str) -> list[str | None]:
+    """Return the sensor's bands, which are those of a file of ``count`` bands, ``measured`` without transparency."""
+    if len(sensor) not in (measured, count):
+        alpha = "" if count == measured else " and transparency"
         raise DataError(
             f"{label}: 'bands: sensor' says that it has the {len(sensor)} bands of {sensor.name}, but it has "
-            f"{count}; declare their names in file order"
+            f"{measured}{alpha}; declare their names in file order"
         )
     return [band.name for band in sensor.bands]
 
@@ -123,7 +161,7 @@ def _declared(
     named = [row for row in zip(positions, bands, descriptions, strict=True) if row[1]]
     channels = []
     for index, (position, name, text) in zip(indices, named, strict=True):
-        if text and spellings.get(normalise_name(text), index) != index:
+        if text and spellings.get(normalise_name(strip_wavelength(text)), index) != index:
             raise DataError(
                 f"{label}: band {position[1] + 1} is declared as {name!r}, but the file calls it {text!r}; remove "
                 "'bands' to use the file's names, or correct the band descriptions in the file"
@@ -154,15 +192,15 @@ def _descriptions(headers: Sequence[RasterHeader], sensor: Sensor) -> list[str |
     for header in headers:
         single = header.count == 1 and len(headers) > 1
         if single and normalise_name(header.descriptions[0] or "") not in spellings:
-            names += _name_ending(header, spellings) or [header.descriptions[0] or None]
+            names += _name_ending(header, spellings) or [header.descriptions[0]]
         else:
-            names += [text or None for text in header.descriptions]
+            names += header.descriptions
     return names
 
 
 def _name_ending(header: RasterHeader, spellings: Container[str]) -> list[str]:
     """Return the last part of the file's name that is a band's, if there is one."""
-    parts = re.split(r"[_\-. ]", header.path.stem)
+    parts = re.split(r"[_\-. ]", Path(header.path).stem)
     return [part for part in parts if normalise_name(part) in spellings][-1:]
 
 

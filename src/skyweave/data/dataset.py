@@ -14,6 +14,7 @@ from skyweave.core.sensors import Sensor
 from skyweave.data.dataset_config import DatasetConfig, DatasetSourceConfig, load_dataset_config
 from skyweave.data.memory_mapped import StoredImage, cache_directory, cache_key, load_stored_image
 from skyweave.data.raster import read_observation
+from skyweave.data.raster_files import list_dataset_files
 from skyweave.data.source_images import ListedImage, SourceImages, apply_source_override, list_images
 
 MAX_OPEN_IMAGES = 128  # mapped images that a process keeps open; each costs up to two file handles (of 1024)
@@ -179,7 +180,8 @@ class ImageDataset:
         source, sensor = apply_source_override(self._configs[number], entry), self._full[number]
         files = self.files(index)
 
-        key = cache_key(files, _decisive_values(source, sensor))
+        parts = list(dict.fromkeys(part for file in files for part in list_dataset_files(file)))
+        key = cache_key(parts, _decisive_values(source, sensor))
         return load_stored_image(
             self.cache, key, self._present[number], partial(_read_as_declared, files, source, sensor)
         )
@@ -229,6 +231,7 @@ def _read_as_declared(files: list[Path], source: DatasetSourceConfig, sensor: Se
         nodata=source.nodata,
         resolution=source.resolution,
         ground_sample_distance=source.ground_sample_distance,
+        ignore_scale_tags=source.ignore_scale_tags,
     )
 
 
@@ -238,7 +241,13 @@ def _decisive_values(source: DatasetSourceConfig, sensor: Sensor) -> dict[str, A
         "bands": source.bands,
         "sensor": [sensor.name, [(band.name, band.aliases, band.wavelength) for band in sensor.bands]],
         "encoding": repr(sensor.encoding(str(source.unit))),
-        "values": [source.offset, source.nodata, source.resolution, source.ground_sample_distance],
+        "values": [
+            source.offset,
+            source.nodata,
+            source.ignore_scale_tags,
+            source.resolution,
+            source.ground_sample_distance,
+        ],
     }
 
 

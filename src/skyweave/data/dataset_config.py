@@ -9,19 +9,23 @@ import yaml
 from skyweave.core.errors import ConfigError, did_you_mean
 from skyweave.core.yaml_text import parse_yaml
 
+NodataConfig = list[float | Literal["file"]] | float | Literal["file"] | None
+
 
 class SourceOverrideConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Other declarations for some files of a source; the first override whose pattern fits a file's path counts.
 
     Attributes:
         files: glob on the path below the root, ``*282D*``.
-        unit, offset, nodata, ground_sample_distance, split: as in `DatasetSourceConfig`; what is not given stays.
+        unit, offset, nodata, ignore_scale_tags, ground_sample_distance, split: as in `DatasetSourceConfig`; what is
+            not given stays.
     """
 
     files: str
     unit: str | msgspec.UnsetType = msgspec.UNSET
     offset: float | msgspec.UnsetType = msgspec.UNSET
-    nodata: float | Literal["file"] | msgspec.UnsetType | None = msgspec.UNSET
+    nodata: NodataConfig | msgspec.UnsetType = msgspec.UNSET
+    ignore_scale_tags: bool | msgspec.UnsetType = msgspec.UNSET
     ground_sample_distance: float | msgspec.UnsetType = msgspec.UNSET
     split: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -38,7 +42,8 @@ class DatasetSourceConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=Tru
             files name their bands.
         unit: how the values are stored, one of the sensor's encodings; shards hold decoded values and need none.
         offset: added to stored values first, in stored units.
-        nodata: ``file`` (what the file declares), null (nothing is nodata), or a stored value.
+        nodata: ``file`` (what the file declares), null (nothing is nodata), a stored value, or a list of these.
+        ignore_scale_tags: use ``unit`` although scale and offset tags of a file contradict it.
         ground_sample_distance: metres per pixel, where the files do not know it.
         resolution: metres per pixel to resample to.
         split: what the images are for.
@@ -53,7 +58,8 @@ class DatasetSourceConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=Tru
     bands: list[str | None] | Literal["sensor"] | None = None
     unit: str | None = None
     offset: float = 0.0
-    nodata: float | Literal["file"] | None = "file"
+    nodata: NodataConfig = "file"
+    ignore_scale_tags: bool = False
     ground_sample_distance: float | None = None
     resolution: float | None = None
     split: str = "train"

@@ -8,7 +8,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel
-from skyweave.data.header import open_raster
+from skyweave.data.raster_files import open_raster
 
 MIN_RESOLUTION_M = 0.05
 MAX_CELLS_PER_SIDE = 2000  # finer heights do not help a mosaic

@@ -1,9 +1,5 @@
-"""Headers of raster files: shape, types, band names, wavelengths, georeference and time."""
+"""Headers of raster files: everything that a file says of itself, read once and in one place for every command."""
 
-import contextlib
-import math
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.core.errors import DataError, MissingExtraError
-from skyweave.core.sensors.matching import parse_wavelength
+from skyweave.core.errors import DataError
+from skyweave.data.band_header import BandHeader, read_band_headers
+from skyweave.data.georeference import Affine, Georeference, locate
+from skyweave.data.raster_files import open_raster, raster_name
 
-TIME_TAGS = ("datetime", "start_time", "acquisition_time", "ACQUISITION_DATETIME", "DATATAKE_1_DATATAKE_SENSING_START")
+TIME_TAGS = (
+    "datetime",
+    "start_time",
+    "acquisition_time",
+    "ACQUISITION_DATETIME",
+    "ACQUISITIONDATETIME",
+    "DATATAKE_1_DATATAKE_SENSING_START",
+)
 
 
 @dataclass(frozen=True)
@@ -22,34 +27,75 @@ class RasterHeader:
     """A raster file without its values.
 
     Attributes:
-        path: of the file.
-        shape: (rows, columns).
-        dtypes: one per band.
-        descriptions: band names as written in the file, None where there is none.
-        wavelengths, widths: centre and full width at half maximum in nanometres, None where the file gives none.
-        nodata: one per band.
-        crs: ``EPSG:code`` where it has one, else WKT; None without.
-        affine: GDAL affine of the pixel grid (a, b, c, d, e, f); the identity without georeference.
-        ground_sample_distance: metres per pixel, geometric mean of both sides at the image's centre; None without CRS.
+        path: of the file, or GDAL's name of it.
+        driver: GDAL's name of the format.
+        bands: in the file's order.
+        place: where its pixels lie.
         time: UTC nanoseconds since 1970 from the tags, None without.
+        pages: names of further rasters in the file, which are not read.
     """
 
-    path: Path
-    shape: tuple[int, int]
-    dtypes: tuple[str, ...]
-    descriptions: tuple[str | None, ...]
-    wavelengths: tuple[float | None, ...]
-    widths: tuple[float | None, ...]
-    nodata: tuple[float | None, ...]
-    crs: str | None
-    affine: tuple[float, float, float, float, float, float]
-    ground_sample_distance: float | None
+    path: str
+    driver: str
+    bands: tuple[BandHeader, ...]
+    place: Georeference
     time: int | None
+    pages: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """Return the number of bands."""
-        return len(self.dtypes)
+        return len(self.bands)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the size as (rows, columns)."""
+        return self.place.shape
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Return the stored type of each band."""
+        return tuple(band.dtype for band in self.bands)
+
+    @property
+    def descriptions(self) -> tuple[str | None, ...]:
+        """Return the band names, None where the file gives none."""
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def wavelengths(self) -> tuple[float | None, ...]:
+        """Return the centre wavelengths in nanometres, None where the file gives none."""
+        return tuple(band.wavelength for band in self.bands)
+
+    @property
+    def widths(self) -> tuple[float | None, ...]:
+        """Return full widths at half maximum in nanometres, None where the file gives none."""
+        return tuple(band.width for band in self.bands)
+
+    @property
+    def nodata(self) -> tuple[float | None, ...]:
+        """Return the declared nodata value of each band."""
+        return tuple(band.nodata for band in self.bands)
+
+    @property
+    def alpha(self) -> int | None:
+        """Return the 0-based band that is tagged as transparency, None without."""
+        return next((index for index, band in enumerate(self.bands) if band.is_alpha), None)
+
+    @property
+    def crs(self) -> str | None:
+        """Return ``EPSG:code`` where it has one, else WKT; None without."""
+        return self.place.crs
+
+    @property
+    def affine(self) -> Affine:
+        """Return the GDAL affine of the pixel grid (a, b, c, d, e, f); the identity without georeference."""
+        return self.place.affine
+
+    @property
+    def ground_sample_distance(self) -> float | None:
+        """Return metres per pixel, geometric mean of both sides at the image's centre; None where unknown."""
+        return self.place.metres_per_pixel
 
     @property
     def pixel_area(self) -> float:
@@ -60,125 +106,58 @@ class RasterHeader:
         return abs(a * e - b * d)
 
     @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Return (x, y) of the upper left and of the lower right corner."""
+    def corners(self) -> tuple[tuple[float, float], ...]:
+        """Return (x, y) of the upper left, upper right, lower left and lower right corner."""
         a, b, c, d, e, f = self.affine
         rows, columns = self.shape
-        return c, f, c + a * columns + b * rows, f + d * columns + e * rows
+        grid = ((0, 0), (0, columns), (rows, 0), (rows, columns))
+        return tuple((a * column + b * row + c, d * column + e * row + f) for row, column in grid)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Return (left, bottom, right, top) in units of the grid."""
+        xs, ys = zip(*self.corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
 
 
 def read_header(path: str | Path) -> RasterHeader:
     """Read a file's header.
 
     Args:
-        path: any file that GDAL opens.
+        path: any file that GDAL opens, or a name of its: a subdataset, a virtual file, a URL.
 
     Raises:
         FileNotFoundError: no such file.
         IsADirectoryError: a folder.
-        DataError: GDAL cannot read it, or its reference system is not known.
+        DataError: GDAL cannot read it, its reference system is not known, or its pixels are no rectangles.
         MissingExtraError: rasterio is not installed.
     """
-    path = Path(path)
     with open_raster(path) as dataset:
-        crs = None
-        if dataset.crs:
-            code = dataset.crs.to_epsg()
-            crs = f"EPSG:{code}" if code else dataset.crs.to_wkt()
-        tags = [dataset.tags(band) for band in dataset.indexes]
-        transform = dataset.transform
-        affine = (transform.a, transform.b, transform.c, transform.d, transform.e, transform.f)
-        shape = (dataset.height, dataset.width)
-        return RasterHeader(
-            path=path,
-            shape=shape,
-            dtypes=tuple(dataset.dtypes),
-            descriptions=tuple(dataset.descriptions),
-            wavelengths=tuple(map(_wavelength, tags, dataset.descriptions)),
-            widths=tuple(_nanometres(tag, "fwhm") for tag in tags),
-            nodata=tuple(dataset.nodatavals),
-            crs=crs,
-            affine=affine,
-            ground_sample_distance=_metres_per_pixel(crs, affine, shape) if crs else None,
-            time=_time(dataset.tags()),
-        )
+        return header_of(dataset, path)
 
 
-@contextlib.contextmanager
-def open_raster(path: Path) -> Iterator[Any]:
-    """Open a file with rasterio; GDAL's errors name the file and the remedy, also those of reading in the block.
+def header_of(dataset: Any, path: str | Path) -> RasterHeader:
+    """Return the header of an open dataset.
 
     Args:
-        path: any file that GDAL opens.
+        dataset: of rasterio.
+        path: by which it was opened.
 
     Raises:
-        FileNotFoundError: no such file.
-        IsADirectoryError: a folder.
-        DataError: GDAL cannot read it.
-        MissingExtraError: rasterio is not installed.
+        DataError: its reference system is not known, or its pixels are no rectangles.
     """
     try:
-        import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    except ImportError as error:
-        raise MissingExtraError("reading rasters needs rasterio: pip install 'skyweave[geo]'") from error
-    if not path.exists():
-        raise FileNotFoundError(f"no such file: {path}")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give a raster file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # no error here: it becomes a note
-            dataset = rasterio.open(path)
-        with dataset:
-            yield dataset
-    except RasterioError as error:
-        cause = str(error.__cause__ or error)
-        raise DataError(
-            f"{path}: GDAL cannot read it ({cause}); the file is no raster, or truncated or damaged: "
-            "copy or download it again"
-        ) from error
-
-
-def _wavelength(tags: dict[str, str], description: str | None) -> float | None:
-    return _nanometres(tags, "wavelength") or parse_wavelength(description or "")
-
-
-def _nanometres(tags: dict[str, str], key: str) -> float | None:
-    """Return a number from the band's tags in nanometres; micrometres are converted where the tags say so."""
-    lower = {name.casefold(): text for name, text in tags.items()}
-    try:
-        value = float(lower[key])
-    except (KeyError, ValueError):
-        return None
-    in_micrometres = lower.get("wavelength_units", "nanometers").casefold().startswith(("micro", "um", "µm"))
-    return value * 1000 if in_micrometres else value
-
-
-def _metres_per_pixel(
-    crs: str, affine: tuple[float, float, float, float, float, float], shape: tuple[int, int]
-) -> float | None:
-    """Return the side of a pixel in metres at the image's centre; degrees are measured on the ellipsoid there."""
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    a, b, c, d, e, f = affine
-    try:
-        system = CRS.from_user_input(crs)
-    except CRSError as error:
-        raise DataError(f"its coordinate reference system {crs!r} is not known ({error}); reproject it") from error
-    if system.is_geographic:
-        geod = system.get_geod()
-        if geod is None:
-            return None
-        x = c + a * shape[1] / 2 + b * shape[0] / 2
-        y = f + d * shape[1] / 2 + e * shape[0] / 2
-        _, _, across = geod.inv(x, y, x + a, y + d)
-        _, _, down = geod.inv(x, y, x + b, y + e)
-        return float(math.sqrt(across * down))
-    if not system.is_projected:
-        return None  # a local engineering grid: its unit is not known to be metres on the ground
-    return float(math.sqrt(abs(a * e - b * d)) * system.axis_info[0].unit_conversion_factor)
+        place = locate(dataset)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return RasterHeader(
+        path=raster_name(path),
+        driver=dataset.driver,
+        bands=read_band_headers(dataset, path),
+        place=place,
+        time=_time(dataset.tags()),
+        pages=tuple(name for name in dataset.subdatasets if not name.startswith("GTIFF_DIR:1:")),
+    )
 
 
 def _time(tags: dict[str, str]) -> int | None:

@@ -15,7 +15,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.observation import GeoTransform, Observation, check_window
 from skyweave.core.sensors import Sensor
 
-CACHE_VERSION = 2  # of the files below; another one is decoded anew
+CACHE_VERSION = 3  # of the files below; another one is decoded anew
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def cache_key(paths: list[Path], declaration: Mapping[str, Any]) -> str:
     """Return a name for a decoded image, from its files (path, size, time of change) and all that decides its values.
 
     Args:
-        paths: of its files.
+        paths: of all files that it is made of, headers, masks and sources of virtual rasters included.
         declaration: what decides its values, as JSON types.
     """
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]

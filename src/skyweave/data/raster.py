@@ -1,31 +1,27 @@
 """Any GDAL raster to an Observation: bands by name, declared units, a mask for everything that is no measurement."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from skyweave.core.errors import DataError
-from skyweave.core.images.resampling import resample
-from skyweave.core.observation import GeoTransform, Observation, check_window
+from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
+from skyweave.data.band_files import find_band_files
 from skyweave.data.band_order import FileChannel, resolve_channels
-from skyweave.data.decoding import Nodata, read_decoded
 from skyweave.data.header import RasterHeader, read_header
-from skyweave.data.units import check_unit
+from skyweave.data.raster_image import FilePart, RasterImage, Window
+from skyweave.data.scale_tags import check_scale_tags
+from skyweave.data.storage import Nodata, Storage
 
-Window = tuple[int, int, int, int]
-"""Row, column, rows, columns."""
 BandNames = Sequence[str | None] | Literal["sensor"] | None
+RasterPaths = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 MAX_ASPECT_DIFFERENCE = 0.02  # relative, between files of one image that have no georeference
 
 
 def read_observation(
-    paths: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+    paths: RasterPaths,
     sensor: Sensor,
     *,
     unit: str,
@@ -35,6 +31,7 @@ def read_observation(
     window: Window | None = None,
     resolution: float | None = None,
     ground_sample_distance: float | None = None,
+    ignore_scale_tags: bool = False,
 ) -> Observation:
     """Read a raster, or one image whose bands are separate files, possibly of different resolutions.
 
@@ -42,17 +39,21 @@ def read_observation(
     resampled (bilinear, valid pixels only) to the finest grid, or to ``resolution``.
 
     Args:
-        paths: one multi-band file; or single-band files (a list, or a dict from band name to file).
+        paths: one multi-band file, or GDAL's name of a raster in it; or single-band files (a list, a dict from band
+            name to file, or a path with ``{band}`` for each of ``bands``).
         sensor: what took the image; ``unit`` is one of its encodings.
         unit: how values are stored (``dn``, ``dn_offset1000``, ``db``, ...). Declared, never guessed.
-        bands: names of the file's bands in the file's order (None for one to skip), or of a part of them where the
-            file names its bands; ``sensor``: the file has exactly the sensor's bands in the sensor's order;
-            None: the file's own names and wavelengths (or the file names' endings) decide, and all must be there.
+        bands: names of the file's bands in the file's order (None for one to skip; transparency may be left out), or
+            of a part of them where the file names its bands; ``sensor``: the file has exactly the sensor's bands in the
+            sensor's order; None: the file's own names, wavelengths and colours (or the file names' endings) decide, and
+            all must be there.
         offset: added to the stored values first, in stored units (-1000, say).
-        nodata: ``file``: what the file declares (nodata, mask or alpha); None: nothing; a number: this stored value.
+        nodata: ``file``: what the file declares (nodata, mask or alpha); None: nothing; a number: this stored value;
+            a list: each of them.
         window: (row, column, rows, columns) on the result's grid.
         resolution: metres per pixel of the result; default: the finest of the files.
         ground_sample_distance: metres per pixel of the (finest) file, where the file does not know or is wrong.
+        ignore_scale_tags: use ``unit`` although the file's scale and offset tags say otherwise.
 
     Returns:
         Nodata, NaN and infinity are invalid, per band. Without a CRS and a declared ground sample distance the
@@ -61,82 +62,88 @@ def read_observation(
     Raises:
         FileNotFoundError: no such file.
         DataError: no raster, truncated or damaged; bands that cannot be identified, a missing band, a unit that does
-            not fit the values, a nodata value that the type cannot hold, a window outside the image, files that do not
-            cover the same ground.
+            not fit the values or the file's tags, a nodata value that the type cannot hold or that nobody declares, a
+            window outside the image, files that do not cover the same ground, a place that needs warping first.
     """
-    files, names = _as_files(paths, bands)
+    image = open_image(
+        paths,
+        sensor,
+        unit=unit,
+        bands=bands,
+        offset=offset,
+        nodata=nodata,
+        resolution=resolution,
+        ground_sample_distance=ground_sample_distance,
+        ignore_scale_tags=ignore_scale_tags,
+    )
+    return image.read(window)
+
+
+def open_image(
+    paths: RasterPaths,
+    sensor: Sensor,
+    *,
+    unit: str,
+    bands: BandNames = None,
+    offset: float = 0.0,
+    nodata: Nodata = "file",
+    resolution: float | None = None,
+    ground_sample_distance: float | None = None,
+    ignore_scale_tags: bool = False,
+) -> RasterImage:
+    """Hold what files say of themselves against what is declared, once, so that windows can be read.
+
+    Args:
+        paths: as in `read_observation`, and so are the other arguments.
+        sensor: what took the image.
+        unit: how values are stored.
+        bands: names of the file's bands.
+        offset: added to the stored values first.
+        nodata: what is no measurement.
+        resolution: metres per pixel of the result.
+        ground_sample_distance: metres per pixel of the (finest) file.
+        ignore_scale_tags: use ``unit`` although the file's tags say otherwise.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: as in `read_observation`.
+    """
+    files, names = _as_files(paths, bands, sensor)
     headers = list(map(read_header, files))
     channels = resolve_channels(headers, sensor, names)
     present = _select(sensor, [channel for _, _, channel in channels])
-    encoding = present.encoding(unit)
     finest = min(headers, key=lambda header: abs(header.pixel_area))
     distance, notes = _ground_sample_distance(finest, sensor, ground_sample_distance)
     for header in headers:
         _check_same_ground(header, finest)
-    grid = _Grid(finest, _scaled_shape(finest.shape, distance, resolution), window)
-
-    pixels = np.zeros((len(present), *grid.size), np.float32)
-    valid = np.zeros(pixels.shape, bool)
-    for number, header in enumerate(headers):
-        if where := _bands_of_file(channels, number):
-            indices = list(where.values())
-            part = _select(present, indices)
-            pixels[indices], valid[indices] = _read_file(header, grid, part, list(where), unit, offset, nodata)
-    check_unit(pixels, valid, present, encoding, finest.path)
-    return Observation(
-        pixels=pixels,
-        sensor=present,
-        valid=valid,
-        ground_sample_distance=distance * grid.zoom,
-        geometry=grid.geotransform,
-        time=_first_time(headers),
-        source=str(finest.path),
-        notes=notes,
-    )
-
-
-@dataclass
-class _Grid:
-    """The pixel grid of the result: the finest file's, resampled to ``shape``, of which ``window`` is read."""
-
-    finest: RasterHeader
-    shape: tuple[int, int]
-    window: Window | None
-
-    def __post_init__(self) -> None:
-        if self.window is None:
-            self.window = (0, 0, *self.shape)
-        check_window(str(self.finest.path), self.window, self.shape)
-        self.row, self.column, *size = self.window
-        self.size = (size[0], size[1])
-
-    @property
-    def zoom(self) -> float:
-        """Return how much larger a pixel is than the finest file's."""
-        return math.sqrt(self.finest.shape[0] * self.finest.shape[1] / (self.shape[0] * self.shape[1]))
-
-    @property
-    def geotransform(self) -> GeoTransform | None:
-        """Return the window's geotransform: the finest file's, stretched to the shape."""
-        if self.finest.crs is None:
-            return None
-        a, b, c, d, e, f = self.finest.affine
-        x, y = self.finest.shape[1] / self.shape[1], self.finest.shape[0] / self.shape[0]
-        return GeoTransform(self.finest.crs, (a * x, b * y, c, d * x, e * y, f)).window(self.row, self.column)
+    parts = [
+        FilePart(storage, indices)
+        for number, header in enumerate(headers)
+        if (indices := list((where := _bands_of_file(channels, number)).values()))
+        for storage in [_storage(header, tuple(where), _select(present, indices), unit, offset, nodata)]
+    ]
+    if not ignore_scale_tags:
+        for part in parts:
+            check_scale_tags(part.storage)
+    shape = _scaled_shape(finest.shape, distance, resolution)
+    return RasterImage(tuple(parts), present, unit, finest, shape, distance, _first_time(headers), notes)
 
 
 def _as_files(
-    paths: str | Path | Sequence[str | Path] | Mapping[str, str | Path], bands: BandNames
-) -> tuple[list[Path], list[str | None] | Literal["sensor"] | None]:
+    paths: RasterPaths, bands: BandNames, sensor: Sensor
+) -> tuple[list[str], list[str | None] | Literal["sensor"] | None]:
     """Return the files as a list, and the band names that go with them."""
     names = _as_names(bands)
     if isinstance(paths, str | Path):
-        return [Path(paths)], names
+        if "{band}" in str(paths) and not Path(paths).exists():
+            files = find_band_files(str(paths), sensor, names)
+            return list(files.values()), list(files)
+        return [str(paths)], names
     if isinstance(paths, Mapping):
-        return [Path(path) for path in paths.values()], list(paths)
+        return [str(path) for path in paths.values()], list(paths)
     if not paths:
         raise DataError("no file was given to read")
-    return [Path(path) for path in paths], names
+    return [str(path) for path in paths], names
 
 
 def _as_names(bands: BandNames) -> list[str | None] | Literal["sensor"] | None:
@@ -148,6 +155,12 @@ def _as_names(bands: BandNames) -> list[str | None] | Literal["sensor"] | None:
 def _select(sensor: Sensor, channels: list[int]) -> Sensor:
     """Return the sensor with these channels alone."""
     return sensor.select([sensor.bands[channel].name for channel in channels])
+
+
+def _storage(
+    header: RasterHeader, bands: tuple[int, ...], sensor: Sensor, unit: str, offset: float, nodata: Nodata
+) -> Storage:
+    return Storage(header, bands, sensor, sensor.encoding(unit), offset, nodata)
 
 
 def _first_time(headers: Sequence[RasterHeader]) -> int | None:
@@ -167,17 +180,6 @@ def _scaled_shape(shape: tuple[int, int], distance: float, resolution: float | N
     return rows, columns
 
 
-def _read_file(
-    header: RasterHeader, grid: _Grid, sensor: Sensor, bands: list[int], unit: str, offset: float, nodata: Nodata
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values (bands, rows, columns) and the mask of one file on the result's grid."""
-    scale = header.shape[0] / grid.shape[0], header.shape[1] / grid.shape[1]
-    extent = grid.row * scale[0], grid.column * scale[1], grid.size[0] * scale[0], grid.size[1] * scale[1]
-    margin = 0 if scale == (1.0, 1.0) else math.ceil(max(1.0, *scale)) + 1  # the resampling filter's support
-    values, mask, inner = read_decoded(header, sensor, bands, sensor.encoding(unit), offset, nodata, extent, margin)
-    return (values, mask) if scale == (1.0, 1.0) else resample(values, mask, grid.size, inner)
-
-
 def _check_same_ground(header: RasterHeader, finest: RasterHeader) -> None:
     """Refuse files of one image that do not cover the same rectangle to within a pixel of the coarser one."""
     if header is finest:
@@ -195,8 +197,10 @@ def _same_ground(header: RasterHeader, finest: RasterHeader) -> bool:
     if header.crs is None:
         aspect = header.shape[0] / header.shape[1] / (finest.shape[0] / finest.shape[1])
         return abs(aspect - 1) < MAX_ASPECT_DIFFERENCE
-    tolerance = max(abs(header.affine[0]), abs(header.affine[4]), abs(header.affine[1]))
-    return all(abs(a - b) <= tolerance for a, b in zip(header.bounds, finest.bounds, strict=True))
+    a, b, _, d, e, _ = header.affine
+    tolerance = max(abs(a) + abs(b), abs(d) + abs(e))
+    pairs = zip(header.corners, finest.corners, strict=True)  # corner by corner: a turned or mirrored file has others
+    return all(abs(one[axis] - other[axis]) <= tolerance for one, other in pairs for axis in (0, 1))
 
 
 def _ground_sample_distance(
@@ -206,12 +210,27 @@ def _ground_sample_distance(
     if declared is not None:
         if not declared > 0:
             raise DataError(f"{header.path}: ground sample distance {declared} must be positive metres")
-        return declared, ()
+        return declared, _place_notes(header)
+    if header.place.remedy:
+        raise DataError(
+            f"{header.path}: {header.place.remedy}; or declare its ground sample distance (--gsd METRES) to read it "
+            "on its own pixel grid, without a place"
+        )
     if header.ground_sample_distance is not None:
-        return header.ground_sample_distance, ()
+        return header.ground_sample_distance, _place_notes(header)
     nominal = sensor.ground_sample_distance
     note = (
         f"{header.path}: no CRS, so the ground sample distance is taken to be the nominal {nominal:g} m of "
         f"{sensor.name}; declare ground_sample_distance if it is not"
     )
-    return nominal, (note,)
+    return nominal, (note, *_place_notes(header))
+
+
+def _place_notes(header: RasterHeader) -> tuple[str, ...]:
+    """Return what is unusual about where a file lies, or which of its rasters is read."""
+    notes = []
+    if header.place.remedy:
+        notes.append(f"{header.path}: read on its own pixel grid, without a place; {header.place.remedy}")
+    if header.pages:
+        notes.append(f"{header.path}: holds further rasters, which are not read: {'; '.join(header.pages[:3])}")
+    return tuple(notes)

@@ -10,6 +10,10 @@ from skyweave.core.sensors import Band, Encoding, Sensor
 
 MAX_MEDIAN_DEVIATION_STD = 50.0  # typical standard deviations; a median farther off is no measurement in that unit
 MIN_JUDGED_VALUES = 1024  # valid values; an image with fewer is too small to judge by
+MIN_REFLECTANCE = -0.05  # noise and dark water with a good correction lie above it
+MAX_NEGATIVE_SHARE = 0.1  # of a band's values below it
+MIN_OFFSET_BANDS = 6  # in which no value may lie below the offset before it looks left out
+MIN_OFFSET_FRACTION = 0.9  # of the offset, less what noise may take away
 MIN_MEAN_FRACTION = 1e-3  # of the typical mean; a maximum below it is no reflectance
 
 
@@ -27,6 +31,7 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
         DataError: the values cannot be of this unit (reflectances of 3000, 16-bit numbers as ``uint8``, linear radar
             power as decibels); names the file, the range and the units to choose from.
     """
+    _check_offset(pixels, valid, sensor, encoding, path)
     far = _far_bands(pixels, valid, sensor)
     for number, (band, plane, mask) in enumerate(zip(sensor.bands, pixels, valid, strict=True)):
         values = plane[mask]
@@ -39,6 +44,58 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
                 f"from {float(values.min()):g} to {float(values.max()):g} {band.unit}, which {reason}; declare the "
                 f"unit it is stored in: {valid_units}"
             )
+
+
+def find_offset_note(
+    pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: Encoding, path: str | Path
+) -> str | None:
+    """Return a sentence where values look as if an offset were left out: nothing in any band is dark.
+
+    Args:
+        pixels: (bands, rows, columns) in the bands' units.
+        valid: (bands, rows, columns) bool.
+        sensor: its bands are the channels.
+        encoding: the declared storage form.
+        path: of the file, for the sentence.
+    """
+    minima = [float(plane[mask].min()) for plane, mask in zip(pixels, valid, strict=True) if mask.any()]
+    for other in _same_but_offset(sensor, encoding):
+        left_out = encoding.offset - other.offset
+        if len(minima) >= MIN_OFFSET_BANDS and left_out > 0 and min(minima) >= MIN_OFFSET_FRACTION * left_out:
+            return (
+                f"{path}: no {sensor.bands[0].unit} below {min(minima):.2g} in any of {len(minima)} bands: is the unit "
+                f"{other.name!r}? The product's metadata say (of Sentinel-2, baseline 04.00 and later have an offset)"
+            )
+    return None
+
+
+def _check_offset(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: Encoding, path: str | Path) -> None:
+    """Refuse a unit whose offset makes many reflectances negative, where another unit of the sensor has none."""
+    others = [other for other in _same_but_offset(sensor, encoding) if other.offset > encoding.offset]
+    if not others:
+        return
+    for band, plane, mask in zip(sensor.bands, pixels, valid, strict=True):
+        values = plane[mask]
+        if band.unit != "reflectance" or values.size < MIN_JUDGED_VALUES:
+            continue
+        share = float((values < MIN_REFLECTANCE).mean())
+        if share > MAX_NEGATIVE_SHARE:
+            raise DataError(
+                f"{path}: with unit {encoding.name!r} ({encoding.formula()}) {share:.0%} of band {band.name!r} of "
+                f"{sensor.name} are reflectances below {MIN_REFLECTANCE} (to {float(values.min()):g}): the file has no "
+                f"such offset; declare the unit it is stored in: {', '.join(other.name for other in others)}"
+            )
+
+
+def _same_but_offset(sensor: Sensor, encoding: Encoding) -> list[Encoding]:
+    """Return the sensor's storage forms that differ from a plain one in the offset alone."""
+    return [
+        other
+        for other in sensor.encodings
+        if not (encoding.channels or encoding.decibel or encoding.planck or other.exceptions)
+        and (other.scale, other.decibel, other.planck) == (encoding.scale, False, None)
+        and other.offset != encoding.offset
+    ]
 
 
 def _misfit(band: Band, values: np.ndarray, far: bool) -> str | None:

@@ -45,7 +45,7 @@ def _check_finite(features: np.ndarray, plan: ScenePlan) -> None:
     if not np.isfinite(features).all():
         raise DataError(
             f"the model gives features that are not finite for valid pixels of {plan.scene}; look at its values with "
-            f"`skyweave inspect {plan.scene}`: are they {plan.sensor.name} in {plan.unit}?"
+            f"`skyweave inspect {plan.scene}`: are they {plan.image.sensor.name} in {plan.unit}?"
         )
 
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from pathlib import Path
+from typing import Any, Literal
 
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile
@@ -22,7 +22,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "of the scene's patches.",
         epilog="`skyweave inspect SCENE` tells which sensors fit; `skyweave sensors show NAME` lists its units.",
     )
-    parser.add_argument("scene", metavar="SCENE", help="any raster that GDAL reads")
+    parser.add_argument(
+        "scene",
+        metavar="SCENE",
+        help="any raster that GDAL reads (a file, a subdataset's name, a URL), or a path with {band} where bands are "
+        "separate files",
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -34,10 +39,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or a .yaml file of yours")
     parser.add_argument("--unit", required=True, help="how the file stores values (dn, reflectance, db, uint8, ...)")
     parser.add_argument(
-        "--bands", metavar="B,B,..", help="the file's bands in order, if it does not name them; or the word `sensor`"
+        "--bands",
+        metavar="B,B,..",
+        help="the file's bands in order, if it does not name them (null for one to skip); or the word `sensor`",
     )
     parser.add_argument("--offset", type=float, default=0.0, help="added to stored values first (default: 0)")
-    parser.add_argument("--nodata", help="value that means no data, or `none`; default: as the file declares")
+    parser.add_argument(
+        "--nodata",
+        metavar="V[,V..]",
+        help="value that means no data, several, or `none`; `file` among them: also what the file declares (default)",
+    )
+    parser.add_argument(
+        "--ignore-scale-tags", action="store_true", help="use the unit although the file's scale tags contradict it"
+    )
     parser.add_argument("--gsd", type=float, metavar="METRES", help="pixel size, where the file does not know it")
     parser.add_argument("--weights", default="tiny", help="shipped name or .safetensors file (default: tiny)")
     parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps (default: cpu)")
@@ -61,8 +75,10 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: parsed arguments of the command.
     """
-    if not Path(args.scene).exists() and not args.scene.startswith("/vsi"):
-        raise FileNotFoundError(f"there is no file {args.scene}")
+    from skyweave.data.raster_files import check_raster_exists
+
+    if "{band}" not in args.scene:
+        check_raster_exists(args.scene)
 
     from skyweave.backbone import load_encoder
     from skyweave.core.progress import show_progress
@@ -70,12 +86,11 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.embedding import EmbeddingConfig, embed_scene
 
     sensor = get_sensor(args.sensor)
-    reading: dict[str, float | None] = {"offset": args.offset, "ground_sample_distance": args.gsd}
+    reading: dict[str, Any] = {"offset": args.offset, "ground_sample_distance": args.gsd}
+    reading["ignore_scale_tags"] = args.ignore_scale_tags
     if args.nodata is not None:
         reading["nodata"] = _parse_nodata(args.nodata)
-    bands = args.bands
-    if bands is not None and bands != "sensor":
-        bands = [name.strip() for name in bands.split(",")]
+    bands = args.bands if args.bands in (None, "sensor") else _parse_bands(args.bands)
     backbone = load_encoder(args.weights, args.device)
     with show_progress("embedding") as report:
         result = embed_scene(
@@ -97,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**vars(result), "path": str(result.path), "preview": args.preview and str(args.preview)}))
     else:
         print(
-            f"{result.path}: {result.rows} x {result.columns} pixels of {result.ground_sample_distance:g} m, "
+            f"{result.path}: {result.columns} x {result.rows} pixels (width x height) of "
+            f"{result.ground_sample_distance:g} m, "
             f"{result.channels} channels, {result.valid_fraction:.0%} valid"
         )
         if args.preview:
@@ -105,10 +121,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parse_nodata(text: str) -> float | None:
-    if text.lower() == "none":
+def _parse_bands(text: str) -> list[str | None]:
+    """Return names separated by commas; nothing, or the word null, for a band to skip."""
+    names = [name.strip() for name in text.split(",")]
+    return [None if name.casefold() in ("", "null", "none") else name for name in names]
+
+
+def _parse_nodata(text: str) -> "float | list[float | Literal['file']] | Literal['file'] | None":
+    """Return the value, or the values, that mean no data."""
+    if text.strip().casefold() == "none":
         return None
+    values = [_parse_value(word.strip()) for word in text.split(",")]
+    return values[0] if len(values) == 1 else values
+
+
+def _parse_value(text: str) -> "float | Literal['file']":
+    if text.casefold() == "file":
+        return "file"
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"--nodata {text!r} is no number; give one, `nan` or `none`") from None
+        raise ConfigError(
+            f"--nodata: {text!r} is no number; give one, `nan` or `none`, or several such as file,-9999"
+        ) from None

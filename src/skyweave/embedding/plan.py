@@ -9,8 +9,9 @@ from typing import Any
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.data.header import open_raster
-from skyweave.data.raster import read_observation
+from skyweave.data.raster import open_image
+from skyweave.data.raster_files import list_dataset_files
+from skyweave.data.raster_image import RasterImage
 from skyweave.embedding.config import EmbeddingConfig
 from skyweave.embedding.tiles import Tile, TilePlan
 
@@ -21,10 +22,8 @@ class ScenePlan:
 
     Attributes:
         scene: raster.
-        sensor: what took it.
+        image: its pixels.
         unit: how the file stores values.
-        reading: further arguments of `read_observation`.
-        shape: (rows, columns) of the scene in pixels.
         patch_size: pixels per patch side.
         tiles: in patches.
         crs: of scene and features, as WKT; None: unknown.
@@ -33,15 +32,18 @@ class ScenePlan:
     """
 
     scene: str | Path
-    sensor: Sensor
+    image: RasterImage
     unit: str
-    reading: Mapping[str, Any]
-    shape: tuple[int, int]
     patch_size: int
     tiles: TilePlan
     crs: str | None
     transform: tuple[float, float, float, float, float, float]
     files: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the size of the scene in pixels as (rows, columns)."""
+        return self.image.shape
 
     def read(self, tile: Tile) -> Observation:
         """Read the pixels of a tile, without those beyond the scene.
@@ -52,8 +54,7 @@ class ScenePlan:
         size = self.patch_size
         row, column = tile.row * size, tile.column * size
         rows, columns = min(tile.rows * size, self.shape[0] - row), min(tile.columns * size, self.shape[1] - column)
-        window = (row, column, rows, columns)
-        return read_observation(self.scene, self.sensor, unit=self.unit, window=window, **self.reading)
+        return self.image.read((row, column, rows, columns))
 
     def notes(self, valid_fraction: float) -> tuple[str, ...]:
         """Return what a user should know about the result.
@@ -67,7 +68,7 @@ class ScenePlan:
         if min(self.shape) < self.patch_size:
             rows, columns = self.shape
             notes.append(
-                f"{self.scene} has {rows} x {columns} pixels, less than a patch of {self.patch_size}; "
+                f"{self.scene} has {columns} x {rows} pixels (width x height), less than a patch of {self.patch_size}; "
                 "the rest is masked"
             )
         return tuple(notes)
@@ -96,12 +97,18 @@ def plan_scene(
             f"a tile of {config.tile} pixels is smaller than a patch of {patch_size}; "
             f"choose --tile {patch_size} or more"
         )
-    with open_raster(Path(scene)) as source:
-        shape, crs, affine = (source.height, source.width), source.crs, source.transform
-        files = tuple(source.files)
-    rows, columns = (math.ceil(extent / patch_size) for extent in shape)
+    image = open_image(scene, sensor, unit=unit, **reading)
+    files = tuple(str(file) for part in image.parts for file in list_dataset_files(part.storage.header.path))
+    rows, columns = (math.ceil(extent / patch_size) for extent in image.shape)
     tiles = TilePlan(rows, columns, config.tile // patch_size, config.overlap // patch_size)
-    a, b, c, d, e, f = affine[:6]
+    place = image.geotransform
+    a, b, c, d, e, f = place.affine if place else image.finest.affine
     transform = (a * patch_size, b * patch_size, c, d * patch_size, e * patch_size, f)
-    wkt = crs.to_wkt() if crs else None
-    return ScenePlan(scene, sensor, unit, reading, shape, patch_size, tiles, wkt, transform, files)
+    return ScenePlan(scene, image, unit, patch_size, tiles, _wkt(place.crs if place else None), transform, files)
+
+
+def _wkt(crs: str | None) -> str | None:
+    """Return a reference system as WKT."""
+    from rasterio.crs import CRS
+
+    return None if crs is None else str(CRS.from_user_input(crs).to_wkt())

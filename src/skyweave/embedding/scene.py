@@ -41,7 +41,7 @@ def embed_scene(
     is in memory. Patches without a valid pixel are nodata. The result does not depend on chance.
 
     Args:
-        scene: any raster that GDAL reads.
+        scene: any raster that GDAL reads, or a path with ``{band}`` where bands are separate files.
         output: file to write, in the format of its suffix or of ``config``; it appears when it is whole.
         encoder: in evaluation mode, on the device that shall do the work.
         sensor: what took the scene.
@@ -63,6 +63,7 @@ def embed_scene(
     writer_class = get_writer(output, config.format, config.storage)
     plan = plan_scene(scene, sensor, unit, config, config.patch_size or encoder.patch_size, reading)
     check_outputs({"the output": output, "the preview": preview}, plan.files)
+    doubts = plan.image.check_sample()
     first = plan.read(Tile(0, 0, 1, 1))
     feature_map = _feature_map(plan, first, encoder, model_name)
     with (
@@ -77,7 +78,7 @@ def embed_scene(
             write_preview(preview, writer.read_blocks(), shape, covariance.principal_components())
     metres = first.ground_sample_distance * plan.patch_size
     valid_fraction = covariance.count / (feature_map.rows * feature_map.columns)
-    notes = (*first.notes, *plan.notes(valid_fraction))
+    notes = (*first.notes, *doubts, *plan.notes(valid_fraction))
     return EmbeddedScene(output, feature_map.rows, feature_map.columns, encoder.width, metres, valid_fraction, notes)
 
 

@@ -1,6 +1,6 @@
 """Augmentation that keeps the geometry right: cameras, images and objects change together."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,28 +10,27 @@ from skyweave.core.geometry.frames import make_transform, rotation_about_z, tran
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.images.resampling import resample
 from skyweave.core.observation import Observation
-from skyweave.perception.photometric import PhotometricConfig
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import View
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Random changes that keep the geometry right, and of light and cameras.
+    """Random changes that keep the geometry right.
 
     Attributes:
         rotate: rotate the world about the map's centre by any angle: cameras and objects move together.
         mirror: mirror the world and the images.
         shift: move the map by up to so many metres each way.
         zoom: enlarge a random window of each image by up to this factor; its camera follows.
-        photometric: effects of light and cameras, one draw for all images of a platform.
+        gain: standard deviation of the logarithm of a factor on the pixels of an image.
     """
 
     rotate: bool = True
     mirror: bool = True
     shift: float = 8.0
     zoom: float = 1.25
-    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+    gain: float = 0.1
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from skyweave.core.sensors.inspection import BandReport, RasterReport
-    from skyweave.core.sensors.sensor_matching import SensorMatch
+    from skyweave.data.inspection import BandReport, RasterReport
+    from skyweave.data.sensor_matching import SensorMatch
 
 _MARKS = {
     "all": ("yes", "green"),
@@ -37,7 +37,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "Values are shown as stored. Hints are hints: the unit and the bands are yours to declare. "
         "Of a folder with a recording, show cameras, scenes, objects and splits.",
     )
-    parser.add_argument("file", help="any raster that GDAL opens, or the folder of a recording")
+    parser.add_argument(
+        "file",
+        help="any raster that GDAL opens (a file, a subdataset's name, a URL), a path with {band} where bands are "
+        "separate files, or the folder of a recording",
+    )
     parser.add_argument("--sensor", action="append", default=[], metavar="NAME", help="compare with this sensor only")
     parser.add_argument("--all", action="store_true", help=f"show every band, not the first {MAX_BANDS}; every scene")
     parser.add_argument("--quick", action="store_true", help="read at most 1024 rows and columns (estimates), 5 scenes")
@@ -61,17 +65,19 @@ def run(args: argparse.Namespace) -> int:
         return print_recording_summary(args.file, args.version, args.quick, args.all, args.json)
 
     from skyweave.core.sensors import catalogue, get_sensor
-    from skyweave.core.sensors.hints import find_hints
-    from skyweave.core.sensors.sensor_matching import match_sensors
+    from skyweave.data.hints import command_that_works, find_hints
+    from skyweave.data.sensor_matching import match_sensors
 
+    given = {get_sensor(name).name: name for name in args.sensor}
     sensors = [get_sensor(name) for name in args.sensor] or list(catalogue().values())
     report = _read(args.file, 1024 if args.quick else None)
     matches = match_sensors(report, sensors)
     advice = find_hints(report, matches)
+    command = command_that_works(report, matches, given)
     if args.json:
-        print(json.dumps(_as_json(report, matches, advice), indent=2, allow_nan=False))
+        print(json.dumps(_as_json(report, matches, advice, command), indent=2, allow_nan=False))
     else:
-        _print(report, matches, advice, everything=args.all)
+        _print(report, matches, advice, command, everything=args.all)
     return 0
 
 
@@ -80,14 +86,16 @@ def _read(path: str, sample: int | None) -> "RasterReport":
     from rich.console import Console
     from rich.progress import Progress
 
-    from skyweave.core.sensors.inspection import inspect_raster
+    from skyweave.data.inspection import inspect_raster
 
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("reading", total=1.0)
         return inspect_raster(path, sample, lambda share: progress.update(task, completed=share))
 
 
-def _as_json(report: "RasterReport", matches: "list[SensorMatch]", advice: list[str]) -> dict[str, Any]:
+def _as_json(
+    report: "RasterReport", matches: "list[SensorMatch]", advice: list[str], command: str | None
+) -> dict[str, Any]:
     from dataclasses import asdict
 
     content = asdict(report)
@@ -95,24 +103,27 @@ def _as_json(report: "RasterReport", matches: "list[SensorMatch]", advice: list[
         band["empty"] = band["minimum"] is None
         if band["nodata"] is not None and not math.isfinite(band["nodata"]):
             band["nodata"] = str(band["nodata"])  # JSON has no NaN
-    content["sensors"] = [_match_as_json(match) for match in matches]
+    content["sensors"] = [_match_as_json(report, match) for match in matches]
     content["hints"] = advice
+    content["command"] = command
     return content
 
 
-def _match_as_json(match: "SensorMatch") -> dict[str, Any]:
+def _match_as_json(report: "RasterReport", match: "SensorMatch") -> dict[str, Any]:
     return {
         "sensor": match.sensor.name,
         "fits": match.fits,
         "verdict": match.verdict,
         "reason": match.reason,
-        "bands": {name: channel + 1 for name, channel in match.match.matched.items()},
+        "bands": {name: report.measured[channel].number for name, channel in match.match.matched.items()},
         "missing": match.match.missing,
         "units": list(match.units),
     }
 
 
-def _print(report: "RasterReport", matches: "list[SensorMatch]", advice: list[str], everything: bool) -> None:
+def _print(
+    report: "RasterReport", matches: "list[SensorMatch]", advice: list[str], command: str | None, everything: bool
+) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -128,6 +139,9 @@ def _print(report: "RasterReport", matches: "list[SensorMatch]", advice: list[st
         console.print("\nHints", style="bold")
         for hint in advice:
             console.print(Text(f"- {hint}"))
+    if command:
+        console.print("\nTo embed it", style="bold")
+        console.print(Text(command), soft_wrap=True)
 
 
 def _sensor_table(matches: "list[SensorMatch]") -> "Table":
@@ -147,9 +161,12 @@ def _print_head(console: "Console", report: "RasterReport") -> None:
 
     metres = report.ground_sample_distance
     resolution = f"{metres:.4g} m" if metres else "resolution unknown"
-    size = f"{len(report.bands)} band{'s' if len(report.bands) > 1 else ''}, {report.rows} x {report.columns}"
+    bands = f"{len(report.bands)} band{'s' if len(report.bands) > 1 else ''}"
+    size = f"{bands}, {report.columns} x {report.rows} pixels (width x height)"
     console.print(Text(report.path, style="bold"))
-    console.print(Text(f"{report.driver}, {size}, {resolution}, {report.crs or 'no CRS'}"))
+    console.print(Text(f"{report.driver}, {size}, {resolution}, {report.crs_name or 'no CRS'}"))
+    if report.located_by:
+        console.print(Text(f"located by {report.located_by}"))
     if report.time:
         console.print(Text(f"taken {report.time}"))
     if report.sampled:

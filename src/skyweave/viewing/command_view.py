@@ -60,8 +60,6 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.path)
     if path.is_dir():
         return _view_recording(args)
-    if not path.exists() and not args.path.startswith("/vsi"):
-        raise FileNotFoundError(f"there is no file or folder {path}")
     return _view_raster(args)
 
 
@@ -103,8 +101,11 @@ def _write_rerun(output: "str | Path", scene: "RecordedScene", numbers: list[int
 def _view_raster(args: argparse.Namespace) -> int:
     from skyweave.viewing.raster import render_raster
 
-    image = render_raster(args.path)
-    size = f"{image.shape[0]} x {image.shape[1]} pixels"
+    notes: list[str] = []
+    image = render_raster(args.path, notes)
+    for note in dict.fromkeys(notes):
+        print(f"warning: {note}", file=sys.stderr)
+    size = f"{image.shape[1]} x {image.shape[0]} pixels (width x height)"
     if args.png:
         from PIL import Image
 

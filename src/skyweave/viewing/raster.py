@@ -4,20 +4,25 @@ from pathlib import Path
 
 import numpy as np
 
-from skyweave.core.errors import DataError
 from skyweave.core.images.true_color import MAX_WAVELENGTH_OFFSET_NM, RGB_WAVELENGTHS_NM, stretch_to_uint8
-from skyweave.data.header import open_raster, read_header
+from skyweave.data.band_files import PLACEHOLDER, find_band_files
+from skyweave.data.band_header import COLOURS, BandHeader
+from skyweave.data.fill_values import find_usual_fill_value, format_stored
+from skyweave.data.header import RasterHeader, read_header
+from skyweave.data.stored_values import read_stored
 
 MAX_SIDE_PIXELS = 2048  # larger rasters are read coarser
 
 
-def render_raster(path: str | Path) -> np.ndarray:
-    """Render red, green and blue by wavelength, else the first three bands, else the first.
+def render_raster(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
+    """Render red, green and blue by wavelength or name, else the first three bands, else the first.
 
     8-bit rasters are shown as they are, others between their 2nd and 98th percentile. Large ones are read coarser.
+    What is no measurement is black: by the file itself, or a fill value that it does not declare.
 
     Args:
-        path: any raster that GDAL opens.
+        path: any raster that GDAL opens, a name of its, or a path with ``{band}`` where bands are separate files.
+        notes: what the user should know is added here.
 
     Returns:
         (rows, columns, 3) uint8.
@@ -26,20 +31,39 @@ def render_raster(path: str | Path) -> np.ndarray:
         FileNotFoundError: no such file.
         DataError: no raster, or one of complex values.
     """
-    header = read_header(path)
-    channels = _bands(header.wavelengths)
-    scale = max(1.0, max(header.shape) / MAX_SIDE_PIXELS)
-    rows, columns = (max(1, round(side / scale)) for side in header.shape)
-    with open_raster(header.path) as source:
-        bands = source.read(
-            [channel + 1 for channel in channels], out_shape=(len(channels), rows, columns), masked=True
-        )
-    if np.iscomplexobj(bands):
-        raise DataError(f"{path}: values are complex; give intensities, this shows real values only")
-    values = np.ma.getdata(bands).astype(np.float64)
-    valid = np.all(~np.ma.getmaskarray(bands) & np.isfinite(values), axis=0)
-    eight_bit = all(header.dtypes[channel] == "uint8" for channel in channels)
+    text = str(path)
+    files = find_band_files(text) if PLACEHOLDER in text and not Path(text).exists() else {"": text}
+    headers = {name: read_header(file) for name, file in files.items()}
+    bands = [(header, band) for header in headers.values() for band in _measured(header)]
+    names = [name or header.bands[band].name for name, header in headers.items() for band in _measured(header)]
+    finest = min(headers.values(), key=lambda header: header.pixel_area)
+    chosen = [bands[index] for index in _choose([header.bands[band] for header, band in bands], names)]
+    scale = max(1.0, max(finest.shape) / MAX_SIDE_PIXELS)
+    shape = (max(1, round(finest.shape[0] / scale)), max(1, round(finest.shape[1] / scale)))
+    planes = [_read(header, band, shape, notes) for header, band in chosen]
+    values = np.stack([values for values, _ in planes])
+    valid = np.all([mask for _, mask in planes], axis=0)
+    eight_bit = all(header.bands[band].dtype == "uint8" for header, band in chosen)
     return stretch_to_uint8(np.where(valid, values, 0.0), valid, eight_bit, min_range=1e-12)
+
+
+def _measured(header: RasterHeader) -> list[int]:
+    """Return the 0-based bands that are no transparency."""
+    return [band for band in range(header.count) if band != header.alpha]
+
+
+def _read(
+    header: RasterHeader, band: int, shape: tuple[int, int], notes: list[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a band and their mask, without a fill value that the file does not declare."""
+    stored, mask = read_stored(header, [band], shape=shape)
+    fill = find_usual_fill_value(stored[0], mask[0])
+    if fill is not None:
+        mask[0] &= stored[0] != fill
+        if notes is not None:
+            text = format_stored(fill, header.bands[band].dtype)
+            notes.append(f"{header.path}: band {band + 1} holds {text}, far from all other values: not shown")
+    return stored[0].astype(np.float64), mask[0]
 
 
 def _nearest(known: list[tuple[float, int]], target: float) -> tuple[float, int]:
@@ -47,11 +71,14 @@ def _nearest(known: list[tuple[float, int]], target: float) -> tuple[float, int]
     return min((abs(wavelength - target), channel) for wavelength, channel in known)
 
 
-def _bands(wavelengths: tuple[float | None, ...]) -> list[int]:
-    """Return the channels nearest to red, green and blue, else the first three, else the first."""
-    known = [(wavelength, channel) for channel, wavelength in enumerate(wavelengths) if wavelength]
+def _choose(bands: list[BandHeader], names: list[str | None]) -> list[int]:
+    """Return the channels nearest to red, green and blue or called so, else the first three, else the first."""
+    known = [(band.wavelength, channel) for channel, band in enumerate(bands) if band.wavelength]
     if known:
         nearest = [_nearest(known, target) for target in RGB_WAVELENGTHS_NM]
         if max(nearest)[0] <= MAX_WAVELENGTH_OFFSET_NM:
             return [channel for _, channel in nearest]
-    return [0, 1, 2] if len(wavelengths) >= 3 else [0]
+    called = [(name or "").casefold() for name in names]
+    if all(colour in called for colour in COLOURS):
+        return [called.index(colour) for colour in COLOURS]
+    return [0, 1, 2] if len(bands) >= 3 else [0]

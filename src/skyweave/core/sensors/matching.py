@@ -109,6 +109,17 @@ def parse_wavelength(text: str) -> float | None:
     return float(match.group(1)) * (1.0 if in_nanometres else 1000.0)
 
 
+def strip_wavelength(text: str) -> str:
+    """Return a band's name without the wavelength that stands behind it.
+
+    Args:
+        text: a band's description, such as ``B4 (665 nm)`` or ``B4, central wavelength 665 nm``.
+    """
+    words = r"(?:(?:central|centre|center)?\s*wavelength\s*)?"
+    number = r"\d+(?:\.\d+)?\s*(?:nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns?|um|µm|μm)"
+    return re.sub(rf"[\s,;:(\[-]+{words}{number}[)\]]?\s*$", "", text, flags=re.I) or text
+
+
 class _Assignment:
     """Sensor bands and the file bands that they are given, first by name, then by wavelength."""
 
@@ -164,7 +175,7 @@ def _contradicts(band: Band, centre: float | None) -> bool:
 def _name_pairs(sensor: Sensor, texts: list[str]) -> list[tuple[int, int]]:
     """Return (sensor band, file band) pairs whose names agree."""
     spellings = band_spellings(sensor.bands)
-    keys = [normalise_name(text) for text in texts]
+    keys = [normalise_name(key) for key in map(strip_wavelength, texts)]
     return [(spellings[key], channel) for channel, key in enumerate(keys) if key in spellings]
 
 

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def describe_grid(header: RasterHeader) -> str:
     Args:
         header: of a raster with a georeference.
     """
-    left, top, right, bottom = header.bounds
+    left, bottom, right, top = header.bounds
     a, b, _, d, e, _ = header.affine
     size = f"{header.shape[0]} x {header.shape[1]} pixels of {np.hypot(b, e):.6g} x {np.hypot(a, d):.6g}"
     return f"x {left:.10g} to {right:.10g} and y {top:.10g} to {bottom:.10g} in {_crs_name(header.crs)} by {size}"
@@ -214,7 +215,7 @@ def _remedy(raster: RasterHeader, image: RasterHeader, target: np.ndarray, resam
     low, high = target.min(1), target.max(1)
     if not np.isfinite(target).all() or (high <= 0).any() or low[0] >= image.shape[1] or low[1] >= image.shape[0]:
         return "they share no ground: name the file that goes with the image"
-    aligned = raster.path.with_name(f"{raster.path.stem}_aligned.tif")
+    aligned = Path(raster.path).with_name(f"{Path(raster.path).stem}_aligned.tif")
     nodata = raster.nodata[0]
     options = "" if nodata is not None else f" --src-nodata {fill} --dst-nodata {fill}"
     value = fill if nodata is None else f"{nodata:g}"

@@ -52,7 +52,8 @@ class ImageSourceConfig:
         bands: the file's bands in file order, or ``sensor`` for the sensor's own order; None: as the file names them.
         select: keep only these bands.
         offset: added to the stored values before they are decoded.
-        nodata: ``file``: what the file declares; None: ignore that; or a stored value.
+        nodata: ``file``: what the file declares; None: ignore that; a stored value, or a list of these.
+        ignore_scale_tags: use ``unit`` although scale and offset tags of a file contradict it.
         ground_sample_distance: metres per pixel; None: the file's.
         exclude: globs on names of files to leave out.
         overrides: files that are stored otherwise; the first that fits counts.
@@ -65,7 +66,8 @@ class ImageSourceConfig:
     bands: list[str] | Literal["sensor"] | None = None
     select: list[str] | None = None
     offset: float = 0.0
-    nodata: float | Literal["file"] | None = "file"
+    nodata: list[float | Literal["file"]] | float | Literal["file"] | None = "file"
+    ignore_scale_tags: bool = False
     ground_sample_distance: float | None = None
     exclude: list[str] = field(default_factory=list)
     overrides: list[FileOverride] = field(default_factory=list)

@@ -40,6 +40,7 @@ def read_image(source: ImageSourceConfig, path: Path) -> tuple[Observation, str 
         offset=offset,
         nodata=source.nodata,
         ground_sample_distance=source.ground_sample_distance,
+        ignore_scale_tags=source.ignore_scale_tags,
     )
     return (observation.select(source.select) if source.select else observation), note
 

@@ -8,7 +8,8 @@ import numpy as np
 from typing_extensions import override
 
 from skyweave.core.errors import ConfigError, DataError
-from skyweave.data.header import RasterHeader, open_raster
+from skyweave.data.header import RasterHeader
+from skyweave.data.raster_files import open_raster
 from skyweave.downstream.labels.alignment import align
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.image_files import ImageFiles, files_of_template

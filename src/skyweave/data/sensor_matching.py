@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skyweave.core.sensors.inspection import RasterReport
 from skyweave.core.sensors.matching import BandMatch, match_bands
 from skyweave.core.sensors.sensor import Encoding, Sensor
+from skyweave.data.inspection import RasterReport
+from skyweave.data.scale_tags import encoding_names_of_tags
 
 VERDICTS = ("all", "subset", "more", "count", "no")
 """Best first; `SensorMatch` explains them."""
@@ -25,7 +26,8 @@ class SensorMatch:
             does not say which bands it has, only their number agrees), or ``no``.
         reason: the verdict in words.
         match: which file band is which sensor band.
-        units: the sensor's declarable units under which the file's values are possible.
+        units: the sensor's declarable units under which the file's values are possible, and which its scale and offset
+            tags do not contradict.
     """
 
     sensor: Sensor
@@ -48,7 +50,18 @@ def match_sensors(report: RasterReport, sensors: Iterable[Sensor]) -> list[Senso
         sensors: to compare it with.
     """
     matches = [_match(report, sensor) for sensor in sensors]
+    whole = next((match for match in matches if match.verdict == "all"), None)
+    if whole is not None:
+        matches = [_without_namesakes(match, whole) for match in matches]
     return sorted(matches, key=lambda m: (VERDICTS.index(m.verdict), _resolution_gap(report, m.sensor)))
+
+
+def _without_namesakes(match: SensorMatch, whole: SensorMatch) -> SensorMatch:
+    """Return that a sensor does not fit whose bands only share their names with those of the sensor that fits whole."""
+    if match.verdict != "more" or "wavelength" in match.match.reasons:
+        return match
+    reason = f"its band names are also those of {whole.sensor.name}, which has all of the file's"
+    return replace(match, verdict="no", reason=reason, units=())
 
 
 def possible_units(report: RasterReport, sensor: Sensor) -> tuple[str, ...]:
@@ -86,8 +99,8 @@ def _possible(sensor: Sensor, encoding: Encoding, stored: np.ndarray) -> bool:
 
 
 def _match(report: RasterReport, sensor: Sensor) -> SensorMatch:
-    match = match_bands(sensor, report.names, report.wavelengths, [band.width for band in report.bands])
-    units = possible_units(report, sensor)
+    match = match_bands(sensor, report.names, report.wavelengths, [band.width for band in report.measured])
+    units = _units_of_tags(report, sensor, match, possible_units(report, sensor))
     verdict, reason = _verdict(report, sensor, match)
     if verdict == "no" or units:
         return SensorMatch(sensor, verdict, reason, match, units if verdict != "no" else ())
@@ -100,6 +113,13 @@ def _match(report: RasterReport, sensor: Sensor) -> SensorMatch:
     return SensorMatch(sensor, verdict, reason, match)
 
 
+def _units_of_tags(report: RasterReport, sensor: Sensor, match: BandMatch, units: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the units that the file's scale and offset tags do not contradict; all, if they contradict each."""
+    pairs = [(report.measured[file], channel) for channel, file in enumerate(match.channels) if file is not None]
+    named = [set(encoding_names_of_tags(band, sensor, channel)) for band, channel in pairs if band.is_scaled]
+    return tuple(name for name in units if all(name in names for names in named)) or units
+
+
 def _verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[str, str]:
     """Return verdict and reason, by the bands and the storage type alone."""
     if doubt := _storage_doubt(report, sensor):
@@ -109,7 +129,7 @@ def _verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[st
 
 def _storage_doubt(report: RasterReport, sensor: Sensor) -> str | None:
     unit = sensor.bands[0].unit
-    if unit in ("reflectance", "db", "kelvin") and all(band.dtype == "uint8" for band in report.bands):
+    if unit in ("reflectance", "db", "kelvin") and all(band.dtype == "uint8" for band in report.measured):
         return f"its {unit} is not stored as uint8: this looks like a picture made from it"
     if unit == "uint8" and report.maxima and max(report.maxima) > 255:
         return f"its values lie in 0..255, the file's reach {max(report.maxima):g}"
@@ -135,7 +155,7 @@ def _partial_verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> 
     if count:
         extra = _shorten(_extra_names(report, match))
         return "no", f"only {count} of {total}; the file's {extra} are none of its bands"
-    if not report.identified and len(report.bands) == len(sensor):
+    if not report.identified and len(report.measured) == len(sensor):
         return "count", f"{total} as the sensor, but the file does not name them"
     name, reason = next(iter(match.missing.items()))
     return "no", f"{name}: {reason}"

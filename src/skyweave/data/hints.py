@@ -1,10 +1,11 @@
 """What deserves a second look in a raster, each with what to declare. Nothing is decided here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from skyweave.core.errors import normalise_name
-from skyweave.core.sensors.inspection import BandReport, RasterReport
-from skyweave.core.sensors.sensor_matching import SensorMatch
+from skyweave.data.fill_values import format_stored
+from skyweave.data.inspection import BandReport, RasterReport
+from skyweave.data.scale_tags import encoding_names_of_tags
+from skyweave.data.sensor_matching import SensorMatch
 
 MIN_OFFSET_DN = 900  # digital numbers; the +1000 of baseline 04.00 less what noise may take away
 MIN_OFFSET_BANDS = 6  # without the cirrus band, so many bands must show the offset
@@ -17,15 +18,39 @@ def find_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str
         report: of the file.
         matches: of the file with sensors, best first.
     """
+    matches = list(matches)
     return [
         *_empty_hints(report),
         *_georeference_hints(report),
+        *_page_hints(report),
         *_nodata_hints(report),
+        *_fill_hints(report),
         *_sentinel2_hints(report, matches),
         *_name_hints(report),
-        *_scale_hints(report),
+        *_scale_hints(report, matches),
         *_alpha_hints(report),
     ]
+
+
+def command_that_works(report: RasterReport, matches: Iterable[SensorMatch], files: Mapping[str, str]) -> str | None:
+    """Return how to embed the file as the sensor that fits best; None where no sensor fits.
+
+    Args:
+        report: of the file.
+        matches: of the file with sensors, best first.
+        files: of sensors that are not in the catalogue, by their name.
+    """
+    for match in matches:
+        if match.verdict == "no" or not match.units:
+            continue
+        bands = {"subset": ",".join(match.match.matched), "count": "sensor"}.get(match.verdict)
+        options = f" --bands {bands}" if bands else ""
+        gsd = "" if report.ground_sample_distance else " --gsd METRES"
+        units = "|".join(match.units)
+        path = f"'{report.path}'" if set(report.path) & set(" {}*?'()[]&;") else report.path
+        sensor = files.get(match.sensor.name, match.sensor.name)
+        return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {units}{options}{gsd}"
+    return None
 
 
 def _empty_hints(report: RasterReport) -> list[str]:
@@ -40,9 +65,17 @@ def _empty_hints(report: RasterReport) -> list[str]:
 
 
 def _georeference_hints(report: RasterReport) -> list[str]:
+    if report.remedy:
+        return [report.remedy]
     if report.crs is not None and report.ground_sample_distance is not None:
         return []
     return ["no CRS or geotransform: declare ground_sample_distance in metres, and results are on a plain pixel grid"]
+
+
+def _page_hints(report: RasterReport) -> list[str]:
+    if not report.pages:
+        return []
+    return [f"holds further rasters, which are not read; give one by its name: {'; '.join(report.pages[:4])}"]
 
 
 def _nodata_hints(report: RasterReport) -> list[str]:
@@ -60,6 +93,20 @@ def _nodata_hints(report: RasterReport) -> list[str]:
     return hints
 
 
+def _fill_hints(report: RasterReport) -> list[str]:
+    hints = []
+    for fill in dict.fromkeys(band.fill for band in report.bands if band.fill is not None):
+        bands = [band for band in report.bands if band.fill == fill]
+        text, count = format_stored(fill, bands[0].dtype), max(band.fill_count for band in bands)
+        total = report.rows * report.columns
+        pixels = "some" if report.sampled else f"{count} of {total}"
+        hints.append(
+            f"{pixels} pixels of band {_ranges([band.number for band in bands])} hold {text}, far from all others: is "
+            f"it an undeclared nodata value? Then declare it: --nodata={text}"
+        )
+    return hints
+
+
 def _sentinel2_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str]:
     """Return the hint on the offset of the first Sentinel-2 sensor that the file may be of."""
     candidates = (m for m in matches if m.verdict != "no" and m.sensor.name.startswith("sentinel2"))
@@ -69,7 +116,7 @@ def _sentinel2_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> li
 def _offset_hint(report: RasterReport, match: SensorMatch) -> str | None:
     """Return whether the values hold an offset: baseline 04.00 and later store reflectance * 10000 + 1000."""
     minima = report.minima
-    if not minima or not all(band.dtype.startswith(("int", "uint")) for band in report.bands):
+    if not minima or not all(band.dtype.startswith(("int", "uint")) for band in report.measured):
         return None
     if hint := _cirrus_hint(report, match):
         return hint
@@ -86,12 +133,13 @@ def _cirrus_hint(report: RasterReport, match: SensorMatch) -> str | None:
     names = [band.name for band in match.sensor.bands]
     if "cirrus" not in names:
         return None
-    by_order = len(report.bands) == len(names) and match.verdict == "count"
+    by_order = len(report.measured) == len(names) and match.verdict == "count"
     channel = names.index("cirrus") if by_order else match.match.matched.get("cirrus")
     if channel is None:
         return None
     order = " if in canonical order" if by_order else ""
-    return _dark_band_hint(report.bands[channel], f"minimum of the cirrus band (B10, band {channel + 1}{order})")
+    band = report.measured[channel]
+    return _dark_band_hint(band, f"minimum of the cirrus band (B10, band {band.number}{order})")
 
 
 def _dark_band_hint(band: BandReport, subject: str) -> str | None:
@@ -113,13 +161,33 @@ def _name_hints(report: RasterReport) -> list[str]:
     ]
 
 
-def _scale_hints(report: RasterReport) -> list[str]:
-    if not any(band.scale not in (0.0, 1.0) or band.offset != 0.0 for band in report.bands):
+def _scale_hints(report: RasterReport, matches: list[SensorMatch]) -> list[str]:
+    scaled = [band for band in report.bands if band.is_scaled]
+    if not scaled:
         return []
-    scales = sorted({(band.scale, band.offset) for band in report.bands})
-    scale, offset = scales[0]
-    rest = "" if len(scales) == 1 else f" (and {len(scales) - 1} other pairs)"
-    return [f"tags say value = {scale:g} * stored + {offset:g}{rest}: declare the unit that does this (dn)"]
+    pairs = sorted({(band.scale, band.offset) for band in scaled})
+    scale, offset = pairs[0]
+    rest = "" if len(pairs) == 1 else f" (and {len(pairs) - 1} other pairs)"
+    stated = f"tags say value = {scale:g} * stored {offset:+g}{rest}"
+    for match in matches:
+        if match.verdict != "no":
+            return [f"{stated}: {_unit_of_tags(report, match)}"]
+    return [f"{stated}: declare a unit that does this"]
+
+
+def _unit_of_tags(report: RasterReport, match: SensorMatch) -> str:
+    """Return which unit of a sensor does what the tags of its bands say."""
+    by_order = match.verdict == "count"
+    channels = match.match.channels if not by_order else range(len(match.sensor))
+    named = [
+        encoding_names_of_tags(report.measured[file], match.sensor, channel)
+        for channel, file in enumerate(channels)
+        if file is not None and report.measured[file].is_scaled
+    ]
+    common = [name for name in (named[0] if named else []) if all(name in names for names in named)]
+    if common:
+        return f"declare unit {' or '.join(common)} of {match.sensor.name}, which does this"
+    return f"no unit of {match.sensor.name} does this; add one to a sensor YAML (encodings: NAME: {{scale, offset}})"
 
 
 def _alpha_hints(report: RasterReport) -> list[str]:
@@ -127,7 +195,11 @@ def _alpha_hints(report: RasterReport) -> list[str]:
         f"band {band.number} is called {band.name!r} but tagged as alpha (transparency): "
         "viewers may hide pixels by it; it is read as a band here"
         for band in report.bands
-        if band.colour == "alpha" and band.name is not None and normalise_name(band.name) != "alpha"
+        if band.colour == "alpha" and not band.is_alpha
+    ] + [
+        f"band {band.number} is transparency (alpha): it masks the others, and is no band of a sensor"
+        for band in report.bands
+        if band.is_alpha
     ]
 
 

@@ -1,0 +1,190 @@
+"""What a raster says of one of its bands: name, wavelength, scale, unit, colour, nodata; wherever GDAL keeps it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skyweave.core.errors import normalise_name
+from skyweave.core.sensors.matching import parse_wavelength
+
+COLOURS = ("red", "green", "blue")
+NAME_TAGS = ("BANDNAME", "band_name", "BandName", "long_name", "standard_name")
+MIN_NANOMETRES = 100.0  # no band lies below; a smaller wavelength is in micrometres
+NANOMETRES_PER_UNIT = {"nanometer": 1.0, "nm": 1.0, "micrometer": 1000.0, "micron": 1000.0, "um": 1000.0, "µm": 1000.0}
+ALPHA_NAMES = {"", "alpha", "transparency", "mask", "band2", "band4", "band5"}
+
+
+@dataclass(frozen=True)
+class BandHeader:
+    """One band of a file.
+
+    Attributes:
+        number: 1-based, as GDAL counts.
+        dtype: of the stored values (``uint16``).
+        name: of the band, or None.
+        name_from: where ``name`` comes from: ``description``, ``file name``, ``colour`` or None.
+        wavelength: centre in nanometres, if the file gives it.
+        width: full width at half maximum in nanometres, if the file gives it.
+        scale: tag of the file; 1 without.
+        offset: tag of the file; 0 without.
+        unit: tag of the file, or None.
+        colour: GDAL's colour interpretation (``red``, ``alpha``).
+        nodata: declared nodata value.
+    """
+
+    number: int
+    dtype: str
+    name: str | None = None
+    name_from: str | None = None
+    wavelength: float | None = None
+    width: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str | None = None
+    colour: str | None = None
+    nodata: float | None = None
+
+    @property
+    def is_alpha(self) -> bool:
+        """Return whether the band is tagged as transparency, and not named as something else."""
+        return self.colour == "alpha" and normalise_name(self.name or "") in ALPHA_NAMES
+
+    @property
+    def is_scaled(self) -> bool:
+        """Return whether tags say that a value is not the stored number."""
+        return (self.scale, self.offset) != (1.0, 0.0)
+
+
+def read_band_headers(dataset: Any, path: str | Path) -> tuple[BandHeader, ...]:
+    """Return what an open dataset says of its bands.
+
+    Args:
+        dataset: of rasterio.
+        path: of it; a file of one band may be called after that.
+    """
+    envi = {key.casefold(): text for key, text in dataset.tags(ns="ENVI").items()}
+    return tuple(_band(dataset, number, Path(str(path)).name, envi) for number in dataset.indexes)
+
+
+def band_from_file_name(file_name: str) -> str | None:
+    """Return the band that a one-band file is called after, or None.
+
+    Args:
+        file_name: such as ``S2A_..._36_85_B8A.tif`` (``B8A``) or ``..._VV.tif`` (``VV``).
+    """
+    tokens = file_name.split(".")[0].split("_")
+    if len(tokens) > 1 and re.fullmatch(r"\d+m", tokens[-1], re.I):
+        tokens.pop()  # Sentinel-2 product folders: ..._B02_10m.jp2
+    token = tokens[-1]
+    return token if re.fullmatch(r"B\d{1,3}A?|VV|VH|HH|HV", token, re.I) else None
+
+
+def _band(dataset: Any, number: int, file_name: str, envi: Mapping[str, str]) -> BandHeader:
+    index = number - 1
+    tags = {key.casefold(): text for key, text in dataset.tags(number).items()}
+    imagery = dataset.tags(number, ns="IMAGERY")
+    name, source = _name(dataset, index, tags, file_name, envi)
+    return BandHeader(
+        number=number,
+        dtype=dataset.dtypes[index],
+        name=name,
+        name_from=source,
+        wavelength=_wavelength(tags, imagery, envi, index) or parse_wavelength(dataset.descriptions[index] or ""),
+        width=_width(tags, imagery, envi, index),
+        scale=_scale(dataset.scales[index], envi),
+        offset=dataset.offsets[index],
+        unit=dataset.units[index] or None,
+        colour=dataset.colorinterp[index].name,
+        nodata=dataset.nodatavals[index],
+    )
+
+
+def _scale(tag: float, envi: Mapping[str, str]) -> float:
+    """Return the factor on stored values by GDAL's tag, or by the header of an ENVI file."""
+    factor = _number(envi.get("reflectance_scale_factor"))
+    return 1.0 / factor if tag in (0.0, 1.0) and factor else tag or 1.0
+
+
+def _name(
+    dataset: Any, index: int, tags: Mapping[str, str], file_name: str, envi: Mapping[str, str]
+) -> tuple[str | None, str | None]:
+    """Return the name of a band and where it comes from."""
+    tagged = (tags.get(tag.casefold()) for tag in NAME_TAGS)
+    written = (dataset.descriptions[index], *tagged, _listed(envi, "band_names", index))
+    if name := next((text.strip() for text in written if text and text.strip()), None):
+        return name, "description"
+    if dataset.count == 1 and (stem := band_from_file_name(file_name)):
+        return stem, "file name"
+    colours = [kind.name for kind in dataset.colorinterp]
+    if colours[index] in COLOURS and sorted(set(colours) & set(COLOURS)) == sorted(COLOURS) and len(colours) <= 4:
+        return colours[index], "colour"
+    return None, None
+
+
+def _wavelength(
+    tags: Mapping[str, str], imagery: Mapping[str, str], envi: Mapping[str, str], index: int
+) -> float | None:
+    """Return the centre in nanometres from the band's tags, GDAL's IMAGERY domain or an ENVI header."""
+    unit = tags.get("wavelength_units") or tags.get("wavelength_unit") or envi.get("wavelength_units")
+    text = tags.get("wavelength") or tags.get("central_wavelength") or tags.get("center_wavelength")
+    if (value := _nanometres(text, unit)) is not None:
+        return value
+    if (value := _nanometres(imagery.get("CENTRAL_WAVELENGTH_UM"), "um")) is not None:
+        return value
+    return _nanometres(_listed(envi, "wavelength", index), envi.get("wavelength_units"))
+
+
+def _width(tags: Mapping[str, str], imagery: Mapping[str, str], envi: Mapping[str, str], index: int) -> float | None:
+    """Return the full width at half maximum in nanometres, in the unit of the wavelength that stands beside it."""
+    unit = tags.get("bandwidth_unit") or tags.get("wavelength_units") or tags.get("wavelength_unit")
+    text = tags.get("fwhm") or tags.get("bandwidth")
+    if (value := _length(text, _scale_beside(tags.get("wavelength"), unit))) is not None:
+        return value
+    if (value := _length(imagery.get("FWHM_UM"), 1000.0)) is not None:
+        return value
+    per_unit = _scale_beside(_listed(envi, "wavelength", index), envi.get("wavelength_units"))
+    return _length(_listed(envi, "fwhm", index), per_unit)
+
+
+def _nanometres(text: str | None, unit: str | None) -> float | None:
+    """Return a wavelength in nanometres."""
+    return _length(text, _scale_beside(text, unit))
+
+
+def _scale_beside(wavelength: str | None, unit: str | None) -> float | None:
+    """Return nanometres per unit of a wavelength; None for a unit that is no length.
+
+    Files name the wrong unit, or none: but no band lies below 100 nm, and none beyond 100 micrometres.
+    """
+    number, known = _number(wavelength), _per_unit(unit)
+    if unit and known is None and normalise_name(unit) not in ("unknown", "none"):
+        return None  # wavenumbers, gigahertz, an index
+    if number is None:
+        return known
+    return 1000.0 if number < MIN_NANOMETRES else 1.0
+
+
+def _length(text: str | None, per_unit: float | None) -> float | None:
+    value = _number(text)
+    return value * per_unit if value is not None and value > 0 and per_unit is not None else None
+
+
+def _per_unit(unit: str | None) -> float | None:
+    """Return nanometres per unit by its name in either spelling; None for what is no length of light."""
+    spelling = (unit or "").strip().casefold().replace("μ", "µ").replace("metre", "meter").removesuffix("s")
+    return NANOMETRES_PER_UNIT.get(spelling)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return parse_wavelength(text or "")
+
+
+def _listed(envi: Mapping[str, str], key: str, index: int) -> str | None:
+    """Return a band's entry of a list in an ENVI header, such as ``{450.1, 455.2}``."""
+    entries = envi.get(key, "").strip().strip("{}").split(",")
+    return entries[index].strip() or None if index < len(entries) else None

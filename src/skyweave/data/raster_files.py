@@ -1,0 +1,139 @@
+"""Rasters by name: files, GDAL's names of what is inside a file, URLs; and all files that a raster is made of."""
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from skyweave.core.errors import DataError, MissingExtraError
+
+MAX_LISTED_SUBDATASETS = 4
+FOLDER_FORMATS = (".zarr", ".safe", ".gdb")  # GDAL opens these folders as they are
+
+
+def raster_name(path: str | Path) -> str:
+    """Return what GDAL opens; ``HDF5:cube.h5://a/b`` and ``https://host/a.tif`` keep their slashes as a string only.
+
+    Args:
+        path: of a file, or a name that GDAL knows.
+    """
+    return str(path)
+
+
+def is_gdal_name(name: str) -> bool:
+    """Return whether a name is no plain path: a subdataset, a virtual file system or a URL.
+
+    Args:
+        name: as given.
+    """
+    if Path(name).exists():
+        return False
+    return name.startswith("/vsi") or re.match(r"[A-Za-z][A-Za-z0-9_+.-]+:", name) is not None
+
+
+def check_raster_exists(path: str | Path) -> None:
+    """Refuse a file that is not there, before anything slow begins.
+
+    Args:
+        path: of a file, or a name that GDAL knows, which only GDAL can look up.
+
+    Raises:
+        FileNotFoundError: no such file.
+        IsADirectoryError: a folder that is no raster.
+    """
+    name = raster_name(path)
+    if is_gdal_name(name):
+        return
+    file = Path(name)
+    if not file.exists():
+        raise FileNotFoundError(f"no such file: {name}")
+    if file.is_dir() and file.suffix.casefold() not in FOLDER_FORMATS:
+        raise IsADirectoryError(f"{name} is a folder; give a raster file")
+
+
+@contextlib.contextmanager
+def open_raster(path: str | Path) -> Iterator[Any]:
+    """Open a raster with rasterio; GDAL's errors name the file and the remedy, also those of reading in the block.
+
+    Args:
+        path: any file that GDAL opens, or a name of its: a subdataset, a virtual file, a URL.
+
+    Raises:
+        FileNotFoundError: no such file.
+        IsADirectoryError: a folder.
+        DataError: GDAL cannot read it, or it only holds other rasters.
+        MissingExtraError: rasterio is not installed.
+    """
+    try:
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    except ImportError as error:
+        raise MissingExtraError("reading rasters needs rasterio: pip install 'skyweave[geo]'") from error
+    check_raster_exists(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # no error here: it becomes a note
+            dataset = rasterio.open(raster_name(path))
+        with dataset:
+            _check_bands(dataset, path)
+            yield dataset
+    except RasterioError as error:
+        cause = str(error.__cause__ or error)
+        raise DataError(
+            f"{path}: GDAL cannot read it ({cause}); the file is no raster, or truncated or damaged: "
+            "copy or download it again"
+        ) from error
+
+
+def list_dataset_files(path: str | Path) -> list[Path]:
+    """Return all files that a raster is made of: headers, masks, overviews, and the sources of virtual rasters.
+
+    Args:
+        path: any file that GDAL opens, or a name of its.
+
+    Returns:
+        Files that exist on this machine, the given one first; none for what lies elsewhere.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: GDAL cannot read it.
+    """
+    files: dict[Path, None] = {}
+    waiting = [raster_name(path)]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        parts = [Path(part) for part in _parts(name, required=name == raster_name(path))]
+        files |= dict.fromkeys(part for part in parts if part.exists())
+        waiting += [str(part) for part in parts if part.suffix.casefold() == ".vrt"]
+    return list(files)
+
+
+def _parts(name: str, required: bool) -> list[str]:
+    """Return the files that GDAL names for a raster, and itself."""
+    itself = [] if is_gdal_name(name) else [name]
+    try:
+        with open_raster(name) as dataset:
+            return itself + [str(file) for file in dataset.files]
+    except DataError:
+        if required:
+            raise
+        return itself  # a source that only the virtual raster can read
+
+
+def _check_bands(dataset: Any, path: str | Path) -> None:
+    """Refuse a file that only holds other rasters."""
+    if dataset.count:
+        return
+    names = list(dataset.subdatasets)
+    if not names:
+        raise DataError(f"{path} holds no bands; the file is no raster, or an empty one")
+    rest = len(names) - MAX_LISTED_SUBDATASETS
+    more = f"; and {rest} more" if rest > 0 else ""
+    listed = "; ".join(names[:MAX_LISTED_SUBDATASETS])
+    raise DataError(f"{path} holds no bands of its own; give one of its subdatasets: {listed}{more}")

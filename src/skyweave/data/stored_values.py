@@ -1,0 +1,98 @@
+"""Stored values of a raster and what of them is a measurement: every command sees a file through this one function."""
+
+import contextlib
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.data.georeference import on_grid
+from skyweave.data.header import RasterHeader
+from skyweave.data.raster_files import open_raster
+from skyweave.data.storage import Nodata, can_hold, nodata_values, uses_file_nodata
+
+PixelWindow = tuple[tuple[int, int], tuple[int, int]]
+"""(first row, row behind the last), and the same of columns."""
+
+
+def read_stored(
+    header: RasterHeader,
+    bands: Sequence[int],
+    nodata: Nodata = "file",
+    window: PixelWindow | None = None,
+    shape: tuple[int, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read stored values and what of them is a measurement.
+
+    Args:
+        header: of the file.
+        bands: 0-based, in the file.
+        nodata: what is no measurement; NaN and infinity never are.
+        window: on the grid of the header; default: everything.
+        shape: (rows, columns) to read the nearest pixels of; default: every pixel.
+
+    Returns:
+        stored (bands, rows, columns) as the file's type, and their mask, bool.
+
+    Raises:
+        DataError: the file cannot be read, or holds complex values.
+    """
+    from rasterio.enums import Resampling
+
+    numbers = [band + 1 for band in bands]
+    size = {"out_shape": (len(numbers), *shape), "resampling": Resampling.nearest} if shape else {}
+    with open_raster(header.path) as dataset, _on_grid(dataset, header) as grid:
+        stored = grid.read(numbers, window=window, **size)
+        if np.iscomplexobj(stored):
+            raise DataError(f"{header.path}: values are complex; give intensities, this reads real values only")
+        mask = np.isfinite(stored)
+        if header.place.warp_crs is not None:
+            mask &= grid.read_masks(numbers, window=window, **size) > 0
+        if uses_file_nodata(nodata):
+            mask &= _declared_mask(grid, header, numbers, window, size)
+    if uses_file_nodata(nodata):
+        _mask_declared_values(stored, mask, header, bands)
+    for value in nodata_values(nodata):
+        mask &= stored != np.asarray(value).astype(stored.dtype)
+    return stored, mask
+
+
+def _on_grid(dataset: Any, header: RasterHeader) -> Any:
+    """Return a context in which the dataset lies on the grid of its header."""
+    grid = on_grid(dataset, header.place)
+    return contextlib.nullcontext(dataset) if grid is dataset else grid
+
+
+def _declared_mask(
+    grid: Any, header: RasterHeader, numbers: list[int], window: Any, size: dict[str, Any]
+) -> np.ndarray:
+    """Return what the file itself calls valid: by its nodata value, its mask and its alpha band, whichever it has.
+
+    A band marked as alpha that is read as a measurement (the near infrared of many aerial files) is no mask.
+    """
+    from rasterio.enums import MaskFlags
+    from rasterio.errors import NodataShadowWarning
+
+    flags = grid.mask_flag_enums[numbers[0] - 1]
+    alpha = next((band.number for band in header.bands if band.colour == "alpha"), None)
+    measured = alpha in numbers
+    valid = np.ones((len(numbers), 1, 1), bool)
+    if not (MaskFlags.alpha in flags and measured):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NodataShadowWarning)  # the alpha band is read below
+            valid = grid.read_masks(numbers, window=window, **size) > 0
+    if alpha is not None and not measured and MaskFlags.alpha not in flags and header.alpha is not None:
+        plane = {key: value if key != "out_shape" else value[1:] for key, value in size.items()}
+        valid = valid & (grid.read(alpha, window=window, **plane) > 0)[None]
+    return valid
+
+
+def _mask_declared_values(stored: np.ndarray, mask: np.ndarray, header: RasterHeader, bands: Sequence[int]) -> None:
+    """Take declared nodata values out of the mask: a file's mask hides them from GDAL."""
+    for plane, valid, band in zip(stored, mask, bands, strict=True):
+        nodata = header.bands[band].nodata
+        if nodata is not None and math.isfinite(nodata) and can_hold(stored.dtype, nodata):
+            valid &= plane != np.asarray(nodata).astype(stored.dtype)

@@ -9,6 +9,7 @@ import pytest
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.fleet.sources.ros_camera_info import camera_from_info
+from skyweave.fleet.sources.ros_messages import check_compressed_format
 
 
 def info(**changes: Any) -> SimpleNamespace:
@@ -88,3 +89,30 @@ def test_rectified_images_have_the_other_matrix() -> None:
 def test_cameras_without_a_calibration_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(FleetError, match="not calibrated"):
         camera_from_info(info(**changes))
+
+
+def test_numbers_of_another_image_are_refused() -> None:
+    with pytest.raises(FleetError, match="outside its image of 64 x 48"):
+        camera_from_info(info(k=np.array([200, 0, 126, 0, 200, 94, 0, 0, 1.0])))
+    with pytest.raises(FleetError, match="k1 k2 p1 p2 k3"):
+        camera_from_info(info(d=np.array([-900.0, 300, 0, 0, 10])))
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("jpeg", True),
+        ("png", True),
+        ("rgb8; jpeg compressed bgr8", True),
+        ("bayer_rggb8; jpeg compressed bgr8", True),
+        ("bayer_rggb8; jpeg compressed ", False),
+        ("16UC1; jpeg compressed ", False),
+        ("mono16; png compressed mono16", False),
+    ],
+)
+def test_what_a_compressed_image_says_it_holds(said: str, read: bool) -> None:
+    if read:
+        check_compressed_format(SimpleNamespace(format=said))
+    else:
+        with pytest.raises(FleetError, match="is not read; there are rgb8"):
+            check_compressed_format(SimpleNamespace(format=said))

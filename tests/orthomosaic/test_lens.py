@@ -92,6 +92,24 @@ def test_a_digital_zoom_is_counted_in(tmp_path: Path) -> None:
     assert camera_of(tmp_path / "a.jpg", camera={41988: 0.0, **film}).intrinsics[0, 0] > 0  # 0: none was used
 
 
+def test_focal_lengths_of_zero_and_of_another_size_do_not_count(tmp_path: Path) -> None:
+    film = camera_of(tmp_path / "a.jpg", camera={37386: 0.0, 41989: 24})  # as early firmware wrote
+    assert film.intrinsics[0, 0] == pytest.approx(24 / 43.267 * np.hypot(60, 40))
+    known = camera_of(tmp_path / "a.jpg").intrinsics[0, 0]
+    resolution = {41486: 2 * 60 / 13.2, 41488: 4}  # of the image before an editor halved it and said so
+    assert camera_of(tmp_path / "a.jpg", camera=resolution).intrinsics[0, 0] == known
+    with pytest.raises(DataError, match="which no camera of 60 columns has"):
+        camera_of(tmp_path / "a.jpg", xmp=xmp_of("drone-dji", {"CalibratedFocalLength": 1e9}))
+
+
+def test_a_damaged_exif_is_noted(tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "a.jpg", xmp=DJI)
+    content = bytearray(path.read_bytes())
+    content[content.find(b"Exif") + 14] = 99  # more entries than there are
+    path.write_bytes(content)
+    assert any("damaged" in note for note in read_metadata(path).notes)
+
+
 def test_focal_lengths_that_disagree_are_noted(tmp_path: Path) -> None:
     xmp = xmp_of("drone-dji", {**DOWN, **RELATIVE, "CalibratedFocalLength": 40})
     write_photo(tmp_path / "a.jpg", xmp=xmp, camera={41989: 70})
@@ -126,6 +144,12 @@ def test_gimbals_that_write_like_bodies(tmp_path: Path) -> None:
     body = {"a": Attitude(0, -30, 0, "body"), "b": Attitude(0, 5, 0, "body")}
     assert not settle_conventions(body, {"a": "senseFly S.O.D.A.", "b": "senseFly S.O.D.A."})
     assert settle_conventions(body, {"a": "X", "b": "Y"}).keys() == {"a"}
+
+
+def test_a_gimbal_that_is_unknown_is_not_level(tmp_path: Path) -> None:
+    zero = dict.fromkeys(DOWN, 0.0)
+    flight = read_flight({"a.jpg": write_photo(tmp_path / "a.jpg", xmp=xmp_of("drone-dji", {**zero, **RELATIVE}))})
+    assert flight.photos[0].off_nadir == pytest.approx(0) and any("straight down" in note for note in flight.notes)
 
 
 def test_a_picture_upside_down_by_its_roll_is_turned(tmp_path: Path) -> None:

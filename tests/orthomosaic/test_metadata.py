@@ -67,6 +67,14 @@ LAYOUTS = {
     ),
     "none": ("", None),
     "broken": ("<x:xmpmeta", None),
+    "no xml": (
+        packet(values(DRONE, "Gimbal{}Degree", 12.3, -45, 1), DJI).replace("<rdf:RDF", "<rdf:RDF \x01 a=b"),
+        Attitude(12.3, -45.0, 1.0),
+    ),
+    "no xml, elements": (
+        packet("", DJI, elements(DRONE, "Gimbal{}Degree", 12.3, -45, 1)).replace("</x:xmpmeta>", ""),
+        Attitude(12.3, -45.0, 1.0),
+    ),
     "entities": (f"<!DOCTYPE a [<!ENTITY b 'c'>]>{packet(values(DRONE, 'Gimbal{}Degree', 1, 2, 3), DJI)}", None),
 }
 
@@ -74,7 +82,9 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_attitude_of_every_vendor(tmp_path: Path, layout: str) -> None:
     xmp, expected = LAYOUTS[layout]
-    assert written(tmp_path, xmp).attitude == expected
+    read = written(tmp_path, xmp)
+    assert read.attitude == expected
+    assert bool(read.notes) == (layout in ("broken", "entities", "no xml", "no xml, elements"))
 
 
 def test_sensefly_counts_roll_the_other_way(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def test_hemispheres_that_are_missing_or_contradict(tmp_path: Path) -> None:
         assert read_position(fields, {}).latitude == latitude
     assert "no place" in position("f.jpg", gps={2: (95.0, 0.0, 0.0)})[2]
     assert "minutes" in position("g.jpg", gps={2: (17.0, 75.0, 0.0)})[2]
+    invalid = xmp_of("drone-dji", {"GpsStatus": "Invalid"})
+    assert "invalid" in position("j.jpg", xmp=invalid)[2]
     assert "TOKYO" in read_metadata(write_photo(tmp_path / "h.jpg", gps={18: "TOKYO"})).notes[0]
     assert not read_metadata(write_photo(tmp_path / "i.jpg", gps={18: "WGS-84"})).notes
 
@@ -97,6 +99,7 @@ def test_a_place_that_contradicts_is_left_out_unless_the_user_says_better(tmp_pa
         (30.0, {"AbsoluteAltitude": -30.04}, {}, -30.04),  # the reference was lost
         (60.0, {"AbsoluteAltitude": 500.0}, {}, 60.0),
         (40.0, {}, {5: b"\x03"}, -40.0),  # EXIF 3.0: below the ellipsoid
+        (41.0, {}, {5: b"3"}, -41.0),  # the digit instead of the byte
     ],
 )
 def test_altitudes(
@@ -117,6 +120,14 @@ def test_a_photo_without_a_height_takes_it_from_its_altitude(tmp_path: Path) -> 
     assert heights == pytest.approx([60.0, 60.0]) and flight.height_source == "take-off"
     assert any("2.jpg" in note and "440.0" in note for note in flight.notes)
     assert "3.jpg" in flight.skipped and "altitude" in flight.skipped["3.jpg"]
+
+
+def test_an_altitude_of_zero_among_others_is_unknown(tmp_path: Path) -> None:
+    for number, altitude in enumerate((500.0, 0.0, 501.0)):
+        write_photo(tmp_path / f"{number}.jpg", 46.5 + number / 10000, xmp=xmp_of("drone-dji", DOWN), altitude=altitude)
+    flight = flight_of(tmp_path, height=60.0)
+    assert [photo.position[2] for photo in flight.photos] == pytest.approx([500, 500.5, 501])
+    assert any("1.jpg" in note and "unknown altitude" in note for note in flight.notes)
 
 
 def test_flights_from_two_take_off_points_are_noticed(tmp_path: Path) -> None:

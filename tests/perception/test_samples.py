@@ -9,6 +9,7 @@ from skyweave.perception.augmentation import AugmentationConfig
 from skyweave.perception.batch import collate
 from skyweave.perception.dataset import PerceptionDataset, map_centre
 from skyweave.perception.metrics import visible_objects
+from skyweave.perception.photometric import PhotometricConfig
 from skyweave.recordings.recording import Annotations, RecordedScene
 
 
@@ -63,7 +64,7 @@ def test_the_first_frame_has_no_past_and_the_last_no_future() -> None:
 @pytest.mark.parametrize("number", range(8))
 def test_augmentation_moves_cameras_objects_and_pictures_together(number: int) -> None:
     """Every car's roof is where its box projects to, in every augmented picture."""
-    augmentation = AugmentationConfig(gain=0, zoom=1.5 if number % 2 else 1)
+    augmentation = AugmentationConfig(photometric=PhotometricConfig(share=0), zoom=1.5 if number % 2 else 1)
     sample = PerceptionDataset([toy.scene(8)], toy.config(), augmentation, seed=number)[number]
     boxes = sample.objects.boxes.select(sample.objects.labels == 0)
     roofs = boxes.centres + np.array([0, 0, 0.8])

@@ -61,6 +61,8 @@ def resolve_altitudes(
         DataError: the elevation model does not cover the photos, or they state no altitude to place over it.
     """
     above_sea = np.array([np.nan if p.altitude is None else p.altitude for p in photos])
+    if np.any(above_sea[np.isfinite(above_sea)] != 0):  # 0 among others is what cameras write that do not know it
+        above_sea[above_sea == 0] = np.nan
     above_start, notes = _above_start(photos, above_sea)
     # differences between photos: the barometer's are better than the receiver's
     shape = above_sea if above_start is None else above_start

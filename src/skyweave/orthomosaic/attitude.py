@@ -25,6 +25,7 @@ GIMBAL_FIELDS = (
 FLIGHT_YAW_FIELDS = ("FlightYawDegree", "DroneYawDegree", "DroneYaw", "BodyYaw")
 MAKER_NOTE_FLOAT = 11
 MAKER_NOTE_ANGLES = {0x07: "flight_yaw", 0x09: "pitch", 0x0A: "yaw", 0x0B: "roll"}  # as ExifTool documents them
+UNKNOWN = (0.0, 0.0, 0.0)  # what payloads write whose gimbal is not known to them, exactly
 MAX_ANGLE = 360.0  # degrees; beyond it a number is no angle
 MAX_BACKWARD_PITCH = 25.0  # degrees that a body looks back; the angles of a gimbal go on from there to 90
 NADIR_TOLERANCE = 20.0  # degrees from straight down within which a heading may be taken from elsewhere
@@ -61,7 +62,7 @@ def read_attitude(xmp: Mapping[str, str], note: Mapping[str, float], make: str) 
     fields = {key.split(":", 1)[-1]: value for key, value in xmp.items()}
     for names in GIMBAL_FIELDS:
         yaw, pitch, roll = (parse_number(fields.get(name)) for name in names)
-        if pitch is not None:
+        if pitch is not None and (yaw, pitch, roll) != UNKNOWN:
             return _checked(yaw, pitch, roll, "gimbal", names)
     names = ("Yaw", "Pitch", "Roll")
     yaw, pitch, roll = (parse_number(xmp.get(f"camera:{name}")) for name in names)

@@ -70,6 +70,8 @@ def read_position(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Position
         return Position(*other) if other is not None else Position(contradiction=problem)
     if latitude == 0 and longitude == 0:  # what receivers write before they have a fix
         return Position(*other) if other is not None else Position()
+    if fields.get("GpsStatus", "").lower() == "invalid":
+        return Position(contradiction="says that its position is invalid (GpsStatus)")
     if abs(latitude) > 90 or abs(longitude) > 180:
         return Position(contradiction=f"states latitude {latitude:g} and longitude {longitude:g}, which are no place")
     if other is not None:
@@ -90,8 +92,7 @@ def read_altitude(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Altitude
         fields: values of XMP by name, without prefix.
     """
     absolute = _xmp_altitude(fields)
-    reference = gps.get(ExifTags.GPS.GPSAltitudeRef)
-    reference = reference[0] if isinstance(reference, bytes) and reference else reference
+    reference = _reference(gps.get(ExifTags.GPS.GPSAltitudeRef))
     # RTK receivers of DJI give heights above the ellipsoid
     ellipsoid = reference in ELLIPSOID or parse_positive(fields.get("RtkFlag")) is not None
     altitude = parse_number(gps.get(ExifTags.GPS.GPSAltitude))
@@ -119,6 +120,13 @@ def read_accuracy(gps: Mapping[int, Any], fields: Mapping[str, str]) -> float | 
     if parse_positive(fields.get("RtkFlag")) is not None and len(known) == len(values):
         return max(known)
     return parse_positive(fields.get("GPSXYAccuracy")) or parse_positive(gps.get(ExifTags.GPS.GPSHPositioningError))
+
+
+def _reference(value: Any) -> int:
+    """What an altitude counts from: a byte by the standard, a digit by some writers."""
+    if isinstance(value, bytes) and value[:1] < b"0":
+        return value[0] if value else 0
+    return int(parse_number(parse_text(value)) or 0)
 
 
 def _xmp_altitude(fields: Mapping[str, str]) -> float | None:

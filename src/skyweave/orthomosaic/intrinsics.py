@@ -12,6 +12,8 @@ from skyweave.orthomosaic.lens import NO_DISTORTION, Distortion
 from skyweave.orthomosaic.metadata import PhotoMetadata
 
 FILM_DIAGONAL = 43.267  # mm of 24 x 36 film; CIPA DCG-001 relates focal lengths by the diagonal
+MIN_FOCAL_SHARE, MAX_FOCAL_SHARE = 0.1, 200.0  # of the image's width: views of 157 degrees, and of 0.3
+MAX_WIDTH_RATIO = 1.2  # between a sensor's width and what the focal plane resolution says of it
 MAX_FOCAL_RATIO = 1.3  # between two statements of one focal length: crops and rounding take less
 SENSOR_WIDTHS = {  # mm, of cameras that state only a 35 mm equivalent, rounded to whole millimetres; makers' data
     "FC300S": 6.17,
@@ -91,6 +93,11 @@ def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None =
             "pictures and give --focal PIXELS, or --camera FILE"
         )
     focals, source = _focal_lengths(photo)
+    if not MIN_FOCAL_SHARE < focals[0] / photo.columns < MAX_FOCAL_SHARE:
+        raise DataError(
+            f"{photo.path.name} states a focal length of {focals[0]:.3g} pixels ({source}), which no camera of "
+            f"{photo.columns} columns has; give --focal PIXELS or --camera FILE"
+        )
     scale = focals[0] / lens.focal_pixels[0] if lens.focal_pixels is not None else 1.0
     centre = photo.columns / 2 + scale * lens.centre_offset[0], photo.rows / 2 + scale * lens.centre_offset[1]
     return _camera(photo, focals, centre, lens.distortion), source
@@ -124,9 +131,7 @@ def _focal_lengths(photo: PhotoMetadata) -> tuple[tuple[float, float], str]:
     if lens.focal_pixels is not None:
         scale = zoom * columns / (photo.declared_columns or columns)
         return (lens.focal_pixels[0] * scale, lens.focal_pixels[1] * scale), lens.source
-    width, source = lens.sensor_width, "EXIF focal plane resolution"
-    if width is None:
-        width, source = SENSOR_WIDTHS.get(photo.model.upper()), f"sensor width of the {photo.model}"
+    width, source = _sensor_width(photo)
     if lens.focal_millimetres is not None and width is not None:
         focal = zoom * lens.focal_millimetres / width * columns
         return (focal, focal), source
@@ -139,6 +144,14 @@ def _focal_lengths(photo: PhotoMetadata) -> tuple[tuple[float, float], str]:
         focal = _focal_from_film(photo)
         return (focal, focal), "EXIF 35 mm equivalent"
     raise DataError(f"{photo.path.name} does not state its focal length; give --focal PIXELS or --camera FILE")
+
+
+def _sensor_width(photo: PhotoMetadata) -> tuple[float | None, str]:
+    """Millimetres; that of a known camera where the focal plane resolution is of another size of the image."""
+    stated, known = photo.lens.sensor_width, SENSOR_WIDTHS.get(photo.model.upper())
+    if stated is not None and (known is None or abs(np.log(stated / known)) < np.log(MAX_WIDTH_RATIO)):
+        return stated, "EXIF focal plane resolution"
+    return known, f"sensor width of the {photo.model}"
 
 
 def _focal_from_film(photo: PhotoMetadata) -> float:

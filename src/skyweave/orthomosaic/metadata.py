@@ -4,8 +4,9 @@ EXIF 3.0 (CIPA DC-008), XMP (ISO 16684-1). `gps`, `attitude`, `lens` and `captur
 """
 
 import struct
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -21,8 +22,11 @@ from skyweave.orthomosaic.gps import read_accuracy, read_altitude, read_position
 from skyweave.orthomosaic.lens import Lens, read_lens
 from skyweave.orthomosaic.xmp import read_xmp
 
+Directory = dict[int, Any]  # of EXIF, by tag
+Packet = tuple[dict[str, str], str | None]  # of XMP: values by name, and what is wrong with it
 Topic = Literal["position", "attitude", "lens"]
 MAKER_NOTE = 37500
+DAMAGED = "the EXIF is damaged and was read as far as it goes"
 MIRRORED = (2, 4, 5, 7)  # EXIF orientations
 MAX_ASPECT_CHANGE = 0.02  # share by which a reduced copy's ratio of sides may differ: rounding of its sides
 RELATIVE_ALTITUDE_FIELDS = ("RelativeAltitude", "AboveHomeAltitude")  # DJI; Yuneec
@@ -91,23 +95,31 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
         DataError: the file is no image that can be read; the message names it.
     """
     path = Path(path)
-    try:
-        with open_image(path, path.name) as image:
-            exif, xmp = image.getexif(), read_xmp(image)
-            columns, rows = image.size
-            camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
-            base = dict(exif)
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path.name} cannot be read as a picture: {error}") from None
+    with warnings.catch_warnings(record=True) as damages:
+        warnings.simplefilter("always")
+        size, (xmp, xmp_note), base, camera, gps = _read_fields(path)
     orientation = parse_whole(base.get(ExifTags.Base.Orientation)) or 1
     if orientation in MIRRORED:
         raise DataError(
             f"{path.name} says that its pixels are mirrored (EXIF orientation {orientation}); store them as the camera "
             "saw them, such as with `magick in.jpg -auto-orient out.jpg`"
         )
-    return _metadata(path, (columns, rows), orientation, xmp, base, camera, gps)
+    metadata = _metadata(path, size, orientation, xmp, base, camera, gps)
+    further = ([DAMAGED] if damages else []) + ([xmp_note] if xmp_note else [])
+    return replace(metadata, notes=(*metadata.notes, *further))
+
+
+def _read_fields(path: Path) -> tuple[tuple[int, int], Packet, Directory, Directory, Directory]:
+    """Size of the pixels, XMP, and EXIF's first directory and those of the camera and the GPS."""
+    try:
+        with open_image(path, path.name) as image:
+            exif, xmp = image.getexif(), read_xmp(image)
+            camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
+            return image.size, xmp, dict(exif), camera, gps
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path.name} cannot be read as a picture: {error}") from None
 
 
 def _metadata(
@@ -115,9 +127,9 @@ def _metadata(
     size: tuple[int, int],
     orientation: int,
     xmp: dict[str, str],
-    base: dict[int, Any],
-    camera: dict[int, Any],
-    gps: dict[int, Any],
+    base: Directory,
+    camera: Directory,
+    gps: Directory,
 ) -> PhotoMetadata:
     tag = ExifTags.Base
     fields = {key.split(":", 1)[-1]: value for key, value in xmp.items()}

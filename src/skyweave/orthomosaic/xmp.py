@@ -4,44 +4,63 @@ import re
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+from PIL import ExifTags
+
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+XMP_TAG = 700  # of TIFF; some cameras have it among the fields of the camera
+ATTRIBUTE = re.compile(r"""([\w-]+):(\w+)\s*=\s*"([^"<]*)\"""")
+ELEMENT = re.compile(r"<([\w-]+):(\w+)>([^<]*)<")
 WRAPPERS = {"Seq", "Bag", "Alt", "li", "Description", "RDF", "xmpmeta"}  # rdf's path; they name nothing
 
 
-def read_xmp(image: Any) -> dict[str, str]:
-    """Return the values of an image's XMP packet by name, such as ``drone-dji:GimbalYawDegree``.
+def read_xmp(image: Any) -> tuple[dict[str, str], str | None]:
+    """Read the values of an image's XMP packet by name, such as ``drone-dji:GimbalYawDegree``.
 
     The prefix is the last word of the namespace (``drone-dji`` of ``http://www.dji.com/drone-dji/1.0/``, ``camera`` of
     ``http://pix4d.com/camera/1.0``), in lower case; what lies in a structure is named after it
-    (``drone-skydio:CameraOrientationNED/Yaw``). A packet that is missing, broken, or that declares entities (they can
-    expand without bound) gives nothing: an image without XMP is still an image.
+    (``drone-skydio:CameraOrientationNED/Yaw``). Of a packet that is no XML, as some firmware writes, what looks like a
+    value is read under the prefix that stands there. One that declares entities (they can expand without bound) is not
+    read: an image without XMP is still an image.
 
     Args:
         image: open Pillow image.
+
+    Returns:
+        The values; and what is wrong with the packet, None if nothing is.
     """
     packet = _packet(image)
-    if packet is None or b"<!ENTITY" in packet or b"<!DOCTYPE" in packet:
-        return {}
+    if packet is None:
+        return {}, None
+    if b"<!ENTITY" in packet or b"<!DOCTYPE" in packet:
+        return {}, "the XMP declares entities and is not read"
     start, end = packet.find(b"<"), packet.rfind(b">")
     try:
         root = ElementTree.fromstring(packet[start : end + 1])
     except ElementTree.ParseError:
-        return {}
+        return _salvage(packet.decode("utf-8", "ignore")), "the XMP is damaged: what looks like values in it is read"
     values: dict[str, str] = {}
     _collect(root, "", values)
-    return values
+    return values, None
 
 
 def _packet(image: Any) -> bytes | None:
-    packet = image.info.get("xmp")
-    if packet is None:
-        packet = image.getexif().get(700)  # TIFF
+    exif = image.getexif()
+    packet = image.info.get("xmp") or exif.get(XMP_TAG) or exif.get_ifd(ExifTags.IFD.Exif).get(XMP_TAG)
     for _, segment in [] if packet else getattr(image, "applist", []):  # JPEG, Pillow before 11
         if segment.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
             packet = segment.split(b"\0", 1)[1]
     if isinstance(packet, str):
         return packet.encode()
     return bytes(packet) if packet else None
+
+
+def _salvage(text: str) -> dict[str, str]:
+    """Attributes and elements of a text that is no XML."""
+    values: dict[str, str] = {}
+    for prefix, name, value in [*ATTRIBUTE.findall(text), *ELEMENT.findall(text)]:
+        if prefix not in ("xmlns", "rdf"):
+            values.setdefault(f"{prefix.lower()}:{name}", value.strip())
+    return values
 
 
 def _collect(element: ElementTree.Element, parent: str, values: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """Augmentation that keeps the geometry right: cameras, images and objects change together."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,27 +10,28 @@ from skyweave.core.geometry.frames import make_transform, rotation_about_z, tran
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.images.resampling import resample
 from skyweave.core.observation import Observation
+from skyweave.perception.photometric import PhotometricConfig
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.views import View
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Random changes that keep the geometry right.
+    """Random changes that keep the geometry right, and of light and cameras.
 
     Attributes:
         rotate: rotate the world about the map's centre by any angle: cameras and objects move together.
         mirror: mirror the world and the images.
         shift: move the map by up to so many metres each way.
         zoom: enlarge a random window of each image by up to this factor; its camera follows.
-        gain: standard deviation of the logarithm of a factor on the pixels of an image.
+        photometric: effects of light and cameras, one draw for all images of a platform.
     """
 
     rotate: bool = True
     mirror: bool = True
     shift: float = 8.0
     zoom: float = 1.25
-    gain: float = 0.1
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
 
 @dataclass(frozen=True)

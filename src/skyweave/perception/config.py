@@ -7,6 +7,7 @@ from typing import Any
 from skyweave.core.config import config_from_dict
 from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.mapping import Bins, build_bins
+from skyweave.perception.balance import BALANCES, BalanceConfig
 from skyweave.perception.fusion import FUSIONS
 from skyweave.perception.heads import HEADS
 
@@ -63,6 +64,7 @@ class PerceptionConfig:
         backbone: a size of `skyweave.backbone.build_backbone`.
         patch_size: pixels per patch side in the encoder.
         stride: pixels per cell of the feature map that is lifted: ``patch_size`` or half or a quarter of it.
+        balance: how exposure and colour of images are evened out.
         neck: channels of that feature map.
         map: extent and resolution of the map.
         lift: how features come onto it.
@@ -82,6 +84,7 @@ class PerceptionConfig:
     backbone: str = "tiny"
     patch_size: int = 16
     stride: int = 8
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
     neck: int = 64
     map: MapConfig = field(default_factory=MapConfig)
     lift: LiftConfig = field(default_factory=LiftConfig)
@@ -122,8 +125,9 @@ class PerceptionConfig:
             self.lift.build()
         except UnknownNameError as error:
             raise ConfigError(f"lift.bins: {error}") from error
-        if self.fusion not in FUSIONS:
-            raise ConfigError(f"no fusion {self.fusion!r}; there are {', '.join(FUSIONS)}")
+        for name, registry in ((self.fusion, FUSIONS), (self.balance.name, BALANCES)):
+            if name not in registry:
+                raise ConfigError(f"no {registry.noun} {name!r}; there are {', '.join(registry)}")
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Recordings as samples of perception: a frame with its past, the objects with their future, on the ego's map."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from skyweave.core.geometry.ground import Ground
 from skyweave.perception.augmentation import AugmentationConfig, WorldTransform, zoom_view
 from skyweave.perception.batch import PerceptionSample
 from skyweave.perception.config import PerceptionConfig
+from skyweave.perception.photometric import CameraEffects
 from skyweave.perception.targets import ObjectTargets
 from skyweave.perception.timeline import SceneTimeline
 from skyweave.perception.views import View
@@ -67,10 +68,11 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         generator = np.random.default_rng([self.seed, epoch, number])
         platforms = self._platforms(frame, frame_index, generator)
         grid, world = self._place_map(scene, frame, platforms[0], generator)
+        cameras = self._camera_effects(platforms, generator)
         frames = []
         for past in timeline.past_frames(frame.time):
             depth = self.depth and past == frame_index
-            views = [] if past is None else self._views(scene.frames[past], platforms, world, generator, depth)
+            views = [] if past is None else self._views(scene.frames[past], platforms, world, cameras, generator, depth)
             frames.append(views)
         objects = world.objects(timeline.objects_at(frame_index, grid, platforms))
         return PerceptionSample(
@@ -99,7 +101,7 @@ class PerceptionDataset(Dataset[PerceptionSample]):
     def _place_map(
         self, scene: RecordedScene, frame: Frame, ego: str, generator: np.random.Generator
     ) -> tuple[MapGrid, WorldTransform]:
-        """The map about which the ego looks, and how the world is transformed under it."""
+        """The map about which the ego cameras, and how the world is transformed under it."""
         size, resolution = self.config.map.size, self.config.map.resolution
         capture = next(capture for capture in frame.captures.values() if capture.platform == ego)
         centre, world = map_centre(self._geometry(capture), scene.ground, size), WorldTransform.identity()
@@ -117,25 +119,30 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         frame: Frame,
         platforms: Sequence[str],
         world: WorldTransform,
+        cameras: Mapping[str, CameraEffects],
         generator: np.random.Generator,
         depth: bool,
     ) -> list[View]:
         """The images of one frame."""
-        return [
-            self._view(capture, platforms.index(capture.platform), world, generator, depth)
-            for capture in frame.captures.values()
-            if capture.platform in platforms
-        ]
+        views = []
+        for capture in frame.captures.values():
+            if capture.platform in platforms:
+                view = self._view(capture, platforms.index(capture.platform), world, generator, depth)
+                observation = cameras[capture.platform].apply(view.observation, generator)
+                views.append(replace(view, observation=observation))
+        return views
+
+    def _camera_effects(self, platforms: Sequence[str], generator: np.random.Generator) -> dict[str, CameraEffects]:
+        """Of each platform what light and its camera do to its images of a sample."""
+        if not self.augmentation:
+            return dict.fromkeys(platforms, CameraEffects())
+        return {platform: CameraEffects.draw(self.augmentation.photometric, generator) for platform in platforms}
 
     def _view(
         self, capture: Capture, platform: int, world: WorldTransform, generator: np.random.Generator, depth: bool
     ) -> View:
-        """One image, augmented."""
-        observation = world.image(capture.load())
-        if self.augmentation and self.augmentation.gain:
-            factor = np.float32(np.exp(generator.normal(0, self.augmentation.gain)))
-            observation = replace(observation, pixels=observation.pixels * factor)
-        view = View(observation, world.camera(self._geometry(capture)), 0, platform)
+        """One image, its geometry augmented."""
+        view = View(world.image(capture.load()), world.camera(self._geometry(capture)), 0, platform)
         if depth and capture.load_depth is not None:
             view = replace(view, depth=world.depth(capture.load_depth()))
         if self.augmentation and self.augmentation.zoom != 1:
@@ -144,11 +151,11 @@ class PerceptionDataset(Dataset[PerceptionSample]):
 
 
 def map_centre(geometry: CameraGeometry, ground: Ground, size: float) -> np.ndarray:
-    """Return (2,) the world position about which a platform maps: where it looks, but not too far away.
+    """Return (2,) the world position about which a platform maps: where it cameras, but not too far away.
 
     Args:
         geometry: of its camera.
-        ground: what it looks at.
+        ground: what it cameras at.
         size: side of the map in metres; the centre is at most `MAX_CENTRE_DISTANCE` of these away.
     """
     middle = np.array([[geometry.camera.columns / 2, geometry.camera.rows / 2]])

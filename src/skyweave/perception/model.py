@@ -13,6 +13,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.mapping import BEVFeatures, Lift, plan_lift
+from skyweave.perception.balance import balance_images
 from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.fusion import build_fusion
@@ -154,7 +155,7 @@ class PerceptionModel(nn.Module):
         """
         config = self.config
         nominal = torch.full_like(batch.ground_sample_distance, batch.sensor.ground_sample_distance)
-        batch = replace(batch, ground_sample_distance=nominal)
+        batch = balance_images(replace(batch, ground_sample_distance=nominal), config.balance)
         encoded: Tensor = self.neck(self.backbone(batch, config.patch_size, detail=config.stride))
         return encoded
 

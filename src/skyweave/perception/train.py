@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from skyweave.backbone import load_backbone
+from skyweave.backbone.state_dict import load_strictly
 from skyweave.core.config import load_config_file
 from skyweave.perception.augmentation import AugmentationConfig
 from skyweave.perception.class_counts import check_classes
@@ -20,7 +21,7 @@ from skyweave.perception.module import (
     PerceptionOptimiserConfig,
     PlatformDropoutConfig,
 )
-from skyweave.perception.weights import save_perception
+from skyweave.perception.weights import load_perception, save_perception
 from skyweave.recordings.nuscenes import load_recording
 from skyweave.recordings.recording import RecordedScene
 from skyweave.training.export import ExportWeights
@@ -36,6 +37,8 @@ class PerceptionTrainConfig:
         name: of the exported weights.
         recordings: folders below ``--data``; their scenes are mixed.
         weights: of the backbone to start from: a shipped name, a file, or null for random ones.
+        start: a perception model of the same sizes, from whose weights all parts start, the backbone as well: a shipped
+            name, a file, or null.
         split: of these recordings; null for all scenes.
         model: sizes, map and heads.
         augmentation: of the samples.
@@ -52,6 +55,7 @@ class PerceptionTrainConfig:
     name: str
     recordings: list[str]
     weights: str | None = "tiny"
+    start: str | None = None
     split: str | None = "train"
     model: PerceptionConfig = field(default_factory=PerceptionConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -122,11 +126,22 @@ def build_model(config: PerceptionTrainConfig) -> PerceptionModel:
         FileNotFoundError: no such weights.
         WeightsError: weights that are damaged or of another model.
     """
-    backbone = load_backbone(config.weights).train() if config.weights else None
-    model = PerceptionModel(config.model, backbone, config.seed)
+    if config.start is not None:
+        model = _continued(config.model, config.start)
+    else:
+        backbone = load_backbone(config.weights).train() if config.weights else None
+        model = PerceptionModel(config.model, backbone, config.seed)
     if config.frozen:
         model.backbone.requires_grad_(False)
     return model
+
+
+def _continued(config: PerceptionConfig, start: str) -> PerceptionModel:
+    """A model of a configuration with the weights of another of the same sizes."""
+    started = load_perception(start)
+    model = PerceptionModel(config, started.backbone)
+    load_strictly(model, started.state_dict(), start)
+    return model.train()
 
 
 def load_scenes(folders: Sequence[Path], split: str | None) -> list[RecordedScene]:

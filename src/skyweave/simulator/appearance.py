@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from skyweave.simulator.materials import BUS_PAINTS, CAR_PAINT_SHARES, CAR_PAINTS, CLOTHES, TRUCK_PAINTS
+from skyweave.simulator.materials import BUS_PAINTS, CAR_PAINT_SHARES, CAR_PAINTS, CLOTHES, FREE_PAINTS, TRUCK_PAINTS
 from skyweave.simulator.shapes import VARIANTS
 
 CAR_SIZES = {  # length, width, height, metres
@@ -37,13 +37,16 @@ PAINTS = {"truck": TRUCK_PAINTS, "bus": BUS_PAINTS}
 
 
 @lru_cache(maxsize=4096)
-def sample_appearance(kind: str, appearance_seed: int, size: tuple[float, float, float] | None) -> Appearance:
+def sample_appearance(
+    kind: str, appearance_seed: int, size: tuple[float, float, float] | None, free: float = 0.0
+) -> Appearance:
     """Return the appearance that a seed stands for.
 
     Args:
         kind: category.
         appearance_seed: any number; the same number gives the same appearance.
         size: metres; None for what is usual for the shape (cars only).
+        free: share of objects in any colour, from 0 to 1.
     """
     draw = np.random.default_rng(appearance_seed)
     shape = str(draw.choice(VARIANTS[kind], p=(0.34, 0.33, 0.21, 0.12) if kind == "car" else None))
@@ -51,7 +54,10 @@ def sample_appearance(kind: str, appearance_seed: int, size: tuple[float, float,
     if size is None:
         usual = np.array(CAR_SIZES[shape]) * draw.uniform(0.95, 1.05, 3)
         size = (float(usual[0]), float(usual[1]), float(usual[2]))
-    return Appearance(shape, paint, float(draw.uniform(0.85, 1.15)), size)
+    brightness = float(draw.uniform(0.85, 1.15))
+    if free and draw.random() < free:
+        paint = str(draw.choice(FREE_PAINTS))
+    return Appearance(shape, paint, brightness, size)
 
 
 def _car_paint(shape: str, draw: np.random.Generator) -> str:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from multiprocessing.queues import Queue
     from pathlib import Path
 
-    import numpy as np
-
-    from skyweave.core.sensors import Sensor
     from skyweave.simulator.config import WorldConfig
     from skyweave.simulator.ground import Orthophoto
 
@@ -68,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.core.config import load_config_file
     from skyweave.recordings.nuscenes import finish_recording, scene_is_written
     from skyweave.simulator.config import WorldConfig
+    from skyweave.simulator.orthophotos import choose_orthophoto, read_orthophotos
     from skyweave.simulator.surface_classes import SURFACES
     from skyweave.simulator.world import World
 
@@ -75,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
     if args.workers < 1:
         raise ConfigError(f"--workers {args.workers} must be at least 1 process")
     folder = Path(args.output)
-    photograph = _photograph(config, Path(args.config).parent)
+    photographs = read_orthophotos(config.scenery, Path(args.config).parent)
     image_format = "jpg" if args.jpeg else "png"
-    stamp = _fingerprint(config, photograph, image_format)
+    stamp = _fingerprint(config, photographs, image_format)
     names = [f"{config.name}-{index:04d}" for index in range(config.scenes)]
     missing = [index for index, name in enumerate(names) if not scene_is_written(folder, name, stamp)]
     World.check(config)  # before any process starts
@@ -86,7 +84,10 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=len(missing) * config.frames)
-        jobs = [(config, index, folder, photograph, image_format, stamp) for index in missing]
+        jobs = [
+            (config, index, folder, choose_orthophoto(photographs, config.seed, index), image_format, stamp)
+            for index in missing
+        ]
         for frames in _work(jobs, min(args.workers, max(len(missing), 1))):
             bar.advance(task, frames)
     tables = finish_recording(folder, config.name, _splits(config, names), surfaces=SURFACES, world=_plain(config))
@@ -215,50 +216,7 @@ def _record(
     write_scene(folder, scene, CATEGORIES, image_format=image_format, fingerprint=stamp, progress=progress)
 
 
-def _photograph(config: "WorldConfig", beside: "Path") -> "Orthophoto | None":
-    """The orthophoto that the configuration names; a relative path starts at the working folder, or beside the YAML."""
-    from pathlib import Path
-
-    name = config.scenery.orthophoto
-    if name is None:
-        return None
-    import numpy as np
-
-    from skyweave import read_observation
-    from skyweave.core.sensors import get_sensor
-    from skyweave.simulator.ground import Orthophoto
-
-    path = Path(name) if Path(name).exists() else beside / name
-    sensor = get_sensor(config.scenery.orthophoto_sensor)
-    photograph = read_observation(path, sensor, unit=config.scenery.orthophoto_unit)
-    order = _optical_order(photograph.sensor)
-    if not order:
-        raise ConfigError(f"{path}: an orthophoto needs optical bands; {sensor.name} has none")
-    values = photograph.pixels[order]
-    if photograph.sensor.bands[order[0]].unit == "uint8":
-        from skyweave.simulator.shading import reflectance_from_uint8
-
-        values = reflectance_from_uint8(values)
-    values = _fill_invalid(values, photograph.valid[order])
-    wavelengths = np.array([photograph.sensor.bands[i].wavelength for i in order], float)
-    return Orthophoto(values.astype(np.float32), wavelengths, photograph.ground_sample_distance)
-
-
-def _optical_order(sensor: "Sensor") -> "list[int]":
-    """Return the optical bands of a sensor by wavelength."""
-    bands = [(band.wavelength, i) for i, band in enumerate(sensor.bands) if band.kind == "optical"]
-    return [i for _, i in sorted(bands, key=lambda pair: pair[0] or 0)]
-
-
-def _fill_invalid(values: "np.ndarray", valid: "np.ndarray") -> "np.ndarray":
-    """Return (bands, rows, columns) with the mean of each band where it is not valid."""
-    import numpy as np
-
-    mean = [float(v[m].mean()) if m.any() else 0.1 for v, m in zip(values, valid, strict=True)]
-    return np.where(valid, values, np.array(mean, np.float32)[:, None, None])
-
-
-def _fingerprint(config: "WorldConfig", photograph: "Orthophoto | None", image_format: str) -> str:
+def _fingerprint(config: "WorldConfig", photographs: "Sequence[Orthophoto]", image_format: str) -> str:
     """Of everything that decides a scene's files; how many scenes there are does not."""
     import hashlib
 
@@ -266,7 +224,7 @@ def _fingerprint(config: "WorldConfig", photograph: "Orthophoto | None", image_f
     for key in ("scenes", "validation"):
         del content[key]
     digest = hashlib.sha256(json.dumps([content, image_format], sort_keys=True).encode())
-    if photograph is not None:
+    for photograph in photographs:
         digest.update(photograph.reflectance.tobytes())
     return digest.hexdigest()[:16]
 

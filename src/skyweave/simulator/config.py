@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from skyweave.core.errors import ConfigError
+from skyweave.simulator.variety import VarietyConfig
 
 ValueRange = tuple[float, float]
 Layout = Literal["straight", "crossing", "town"]
@@ -111,7 +112,8 @@ class SceneryConfig:
         trees: at most.
         lamps: whether street lamps stand along the roads.
         texture: side of a texel of the ground, metres, about.
-        orthophoto: a GeoTIFF whose pixels are the land beside the roads; None for painted land.
+        orthophoto: a GeoTIFF whose pixels are the land beside the roads, or a folder of them, of which each scene has
+            one; None for painted land.
         orthophoto_sensor: catalogue name of the sensor that took it; orthophoto_unit: how it stores values.
     """
 
@@ -161,6 +163,7 @@ class LightConfig:
 
     Attributes:
         sun_elevation: degrees above the horizon; sun_azimuth: degrees clockwise from north, where the sun stands.
+        warmth: of sunlight, the logarithm of the factor on red, by which blue is divided; sky_warmth: of skylight.
         sky: share of the light that comes from the sky, so that a shadow is not black.
         visibility: metres at which haze has taken nearly all contrast (meteorological visibility).
         air: temperature in kelvin.
@@ -172,6 +175,8 @@ class LightConfig:
     sky: ValueRange = (0.25, 0.45)
     visibility: ValueRange = (8000.0, 40000.0)
     air: ValueRange = (285.0, 298.0)
+    warmth: ValueRange = (0.0, 0.0)
+    sky_warmth: ValueRange = (0.0, 0.0)
     night: float = 0.0
     darkness: ValueRange = (0.001, 0.01)
 
@@ -182,6 +187,8 @@ class LightConfig:
         _range(self, "visibility", 100, 1e6)
         _range(self, "air", 230, 330)
         _range(self, "darkness", 1e-6, 1)
+        _range(self, "warmth", -1, 1)
+        _range(self, "sky_warmth", -1, 1)
         if not 0 <= self.night <= 1:
             raise ConfigError(f"light.night is {self.night}; it is a share of scenes, from 0 to 1")
 
@@ -335,6 +342,7 @@ class WorldConfig:
     light: LightConfig = field(default_factory=LightConfig)
     platforms: list[PlatformConfig] = field(default_factory=lambda: [PlatformConfig(count=4)])
     errors: ErrorsConfig = field(default_factory=ErrorsConfig)
+    variety: VarietyConfig = field(default_factory=VarietyConfig)
 
     def __post_init__(self) -> None:
         _positive(self, "scenes", "frames", "interval")

@@ -86,6 +86,8 @@ def paint_ground(
     texel: float,
     generator: np.random.Generator,
     photograph: Orthophoto | None = None,
+    roughness: np.ndarray | None = None,
+    marks: Sequence[GroundPolygon] = (),
 ) -> tuple[GroundMap, GroundMap]:
     """The fine and the coarse raster.
 
@@ -95,20 +97,23 @@ def paint_ground(
         texel: of the fine raster, metres, at most.
         generator: for everything random.
         photograph: instead of painted land.
+        roughness: (materials,) float32 spread of brightness from place to place; None for what is usual.
+        marks: painted last.
     """
+    if roughness is None:
+        roughness = np.array([material.roughness for material in MATERIALS.values()], np.float32)
     extent = network.size + 2 * MARGIN_M
     cells = 2 ** max(int(np.ceil(np.log2(extent / texel) - 0.1)), 4)  # a tenth coarser than asked for will do
     palette = _palette(generator)
     fields = generator.integers(len(palette), size=(64, 64))
-    everything = [*paints, *paint_roads(network, generator)]
+    everything = [*paints, *paint_roads(network, generator), *marks]
     maps = []
     for side, count, narrowest in ((extent, cells, 0.0), (FAR_EXTENT_M, FAR_CELLS, 0.6)):
         material, brightness = _land(network, side, count, palette, fields, generator)
         land = np.ones(material.shape, bool)
         shown = [paint for paint in everything if _width(paint.corners) > narrowest]
         _apply(shown, material, brightness, land, side)
-        rough = np.array([m.roughness for m in MATERIALS.values()], np.float32)[material]
-        brightness *= np.maximum(1 + rough * _grain(count, generator), 0.2)
+        brightness *= np.maximum(1 + roughness[material] * _grain(count, generator), 0.2)
         masked = land if photograph is not None else None
         maps.append(GroundMap(material, brightness, side, photograph, masked))
     return maps[0], maps[1]

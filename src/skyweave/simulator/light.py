@@ -23,6 +23,7 @@ class Illumination:
         extinction: per metre at 550 nanometres, at the ground.
         air: kelvin.
         level: of all light, 1 by day.
+        warmth: of sunlight, and sky_warmth: of skylight, see `LightConfig`.
     """
 
     sun: np.ndarray
@@ -30,6 +31,8 @@ class Illumination:
     extinction: float
     air: float
     level: float = 1.0
+    warmth: float = 0.0
+    sky_warmth: float = 0.0
 
     @classmethod
     def draw(cls, config: LightConfig, generator: np.random.Generator) -> "Illumination":
@@ -47,25 +50,43 @@ class Illumination:
             float(np.exp(generator.uniform(*np.log(config.visibility)))),
         )
         air, extinction = float(generator.uniform(*config.air)), 3.912 / visibility  # Koschmieder 1924
+        level = 1.0
         if config.night and generator.random() < config.night:
-            level = float(np.exp(generator.uniform(*np.log(config.darkness))))
-            return cls(sun, 1.0, extinction, air, level)
-        return cls(sun, sky, extinction, air)
+            sky, level = 1.0, float(np.exp(generator.uniform(*np.log(config.darkness))))
+        warmth, sky_warmth = (float(generator.uniform(*r)) for r in (config.warmth, config.sky_warmth))
+        return cls(sun, sky, extinction, air, level, warmth, sky_warmth)
 
     @property
     def shines(self) -> bool:
         """Return whether the sun shines, that is, whether it is day."""
         return self.level >= 1
 
-    def on_faces(self, normals: np.ndarray, lit: np.ndarray) -> np.ndarray:
-        """(n,) light on faces, flat ground in the sun being 1.
+    def on_faces(self, normals: np.ndarray, lit: np.ndarray, wavelengths: np.ndarray) -> np.ndarray:
+        """Return (n, wavelengths) light on faces, flat ground in the sun being 1.
 
         Args:
             normals: (n, 3).
             lit: (n,) 1 where the sun reaches, 0 in a shadow.
+            wavelengths: (wavelengths,) nanometres.
         """
         direct = np.clip(normals @ self.sun / self.sun[2], 0.0, BRIGHTEST) * lit
-        return np.asarray(self.sky * (0.55 + 0.45 * normals[:, 2]) + (1 - self.sky) * direct)
+        return self._coloured(self.sky * (0.55 + 0.45 * normals[:, 2]), (1 - self.sky) * direct, wavelengths)
+
+    def on_ground(self, lit: np.ndarray, wavelengths: np.ndarray) -> np.ndarray:
+        """Return (n, wavelengths) light on level ground, 1 in the sun.
+
+        Args:
+            lit: (n,) 1 where the sun reaches, 0 in a shadow.
+            wavelengths: (wavelengths,) nanometres.
+        """
+        return self._coloured(np.full(lit.shape, self.sky, lit.dtype), (1 - self.sky) * lit, wavelengths)
+
+    def _coloured(self, sky: np.ndarray, sun: np.ndarray, wavelengths: np.ndarray) -> np.ndarray:
+        """(n, wavelengths): both kinds of light (n,), each in its colour."""
+        if not self.warmth and not self.sky_warmth:
+            return np.broadcast_to((sky + sun)[:, None], (len(sky), len(wavelengths)))
+        away = np.clip((wavelengths - 550) / 100, -1, 1)
+        return np.asarray(sky[:, None] * np.exp(self.sky_warmth * away) + sun[:, None] * np.exp(self.warmth * away))
 
     def clearness(self, wavelengths: np.ndarray, path: np.ndarray, height: float) -> np.ndarray:
         """Return the share of contrast that haze leaves.

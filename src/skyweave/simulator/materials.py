@@ -87,6 +87,9 @@ MATERIALS: dict[str, SurfaceMaterial] = {
     "red clothes": SurfaceMaterial((4, 4, 5, 6, 22, 42, 46, 52, 56, 58, 58, 54, 48, 40, 34), 0.97, 7, 4, 0),
     "yellow clothes": SurfaceMaterial((5, 7, 22, 50, 58, 60, 62, 62, 64, 64, 62, 58, 50, 42, 36), 0.97, 7, 3, 0),
 }
+FREE_PAINTS = tuple(f"free paint {number}" for number in range(24))
+"""Paints and clothes of any colour, which `skyweave.simulator.variety` draws for each scene."""
+MATERIALS |= {name: _grey(20, 0.92, 3, 18, 0) for name in FREE_PAINTS}
 MATERIAL_INDEX = {name: number for number, name in enumerate(MATERIALS)}
 CAR_PAINTS = ("white paint", "silver paint", "grey paint", "black paint", "red paint", "blue paint", "green paint")
 CAR_PAINT_SHARES = (0.26, 0.18, 0.2, 0.17, 0.07, 0.09, 0.03)
@@ -95,16 +98,22 @@ BUS_PAINTS = ("yellow paint", "red paint", "white paint", "blue paint", "green p
 CLOTHES = ("dark clothes", "light clothes", "red clothes", "yellow clothes", "denim")
 
 
-def reflectances(bands: tuple[Band, ...]) -> np.ndarray:
+def reflectance_table() -> np.ndarray:
+    """Return (materials, wavelengths) the reflectance of all materials at ``WAVELENGTHS``, in [0, 1]."""
+    return np.array([material.reflectance for material in MATERIALS.values()]) / 100
+
+
+def reflectances(bands: tuple[Band, ...], table: np.ndarray | None = None) -> np.ndarray:
     """Return the reflectance of all materials, averaged over each band's width.
 
     Args:
         bands: optical.
+        table: (materials, wavelengths) at ``WAVELENGTHS``; None for `reflectance_table`.
 
     Returns:
         (materials, bands) float32 in [0, 1].
     """
-    table = np.array([material.reflectance for material in MATERIALS.values()]) / 100
+    table = reflectance_table() if table is None else table
     columns = [_band_reflectance(table, band) for band in bands]
     return np.array(columns, np.float32).reshape(len(bands), len(table)).T
 

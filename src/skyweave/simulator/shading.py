@@ -64,7 +64,7 @@ def shade(
         values[ground] = texture.read(x, y, footprint)
         lit = shadows.lit(x, y).astype(np.float32)
         sun[ground] = lit * np.float32(light.sun[2])
-        values[ground, :optical] *= (light.sky + (1 - light.sky) * lit)[:, None].astype(np.float32)
+        values[ground, :optical] *= light.on_ground(lit, response.wavelengths).astype(np.float32)
 
     shown = np.flatnonzero(view.face.ravel() >= 0)
     if shown.size:
@@ -154,8 +154,8 @@ def _face_values(
     values = response.table[faces.material[used]]
     optical = len(response.optical)
     lit = lit_owners[faces.owner[used]]
-    illumination = light.on_faces(faces.normals[used], lit) * faces.brightness[used]
-    values[:, :optical] *= illumination[:, None].astype(np.float32)
+    illumination = light.on_faces(faces.normals[used], lit, response.wavelengths)
+    values[:, :optical] *= (illumination * faces.brightness[used][:, None]).astype(np.float32)
     if response.thermal:
         values[:, optical] += faces.heat[used]
     return np.asarray(values)

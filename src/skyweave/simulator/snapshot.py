@@ -17,6 +17,7 @@ from skyweave.simulator.scenery import Scenery
 from skyweave.simulator.surface_classes import SURFACE_INDEX, surface_of_materials
 from skyweave.simulator.terrain import ground_inverse_depth, heights_at
 from skyweave.simulator.traffic import Traffic
+from skyweave.simulator.variety import SceneAppearance
 from skyweave.simulator.visibility import GROUND, RenderedView, render_view, rerender_view
 
 
@@ -26,6 +27,7 @@ class WorldState(Protocol):
     Attributes:
         index, seed: of the scene.
         ground: terrain in local axes.
+        appearance: of its materials and paints.
         maps: the fine and the coarse raster of the ground.
         traffic, pedestrians, scenery: everything that is there.
         fixtures: faces of what does not move.
@@ -36,6 +38,7 @@ class WorldState(Protocol):
     index: int
     seed: int
     ground: Ground
+    appearance: SceneAppearance
     maps: tuple[GroundMap, GroundMap]
     traffic: Traffic
     pedestrians: Pedestrians
@@ -65,13 +68,15 @@ class WorldSnapshot:
         rows += [
             (w.name, "pedestrian", w.size, w.appearance_seed, False, pedestrians.pose(w)) for w in pedestrians.walkers
         ]
-        appearances = [sample_appearance(kind, appearance_seed, size) for _, kind, size, appearance_seed, _, _ in rows]
+        free = world.appearance.paints
+        appearances = [sample_appearance(kind, number, size, free) for _, kind, size, number, _, _ in rows]
         names = [row[0] for row in rows]
         categories = [row[1] for row in rows]
         places = [(p.x, p.y, p.yaw, p.vx, p.vy) for *_, p in rows]
         running = [row[4] for row in rows]
         for number, parked in enumerate(scenery.parked):
-            appearances.append(sample_appearance("car", (number + 1) * 7919 + world.index * 104729 + world.seed, None))
+            appearance_seed = (number + 1) * 7919 + world.index * 104729 + world.seed
+            appearances.append(sample_appearance("car", appearance_seed, None, free))
             names.append(f"parked-{number + 1:04d}")
             categories.append("car")
             places.append((parked.x, parked.y, parked.yaw, 0.0, 0.0))

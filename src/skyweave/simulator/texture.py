@@ -32,15 +32,16 @@ class SensorResponse:
     thermal: tuple[int, ...]
 
     @classmethod
-    def of(cls, sensor: Sensor, air: float) -> "SensorResponse":
+    def of(cls, sensor: Sensor, air: float, reflectance: np.ndarray | None = None) -> "SensorResponse":
         """Return the response of a sensor.
 
         Args:
             sensor: with optical or thermal bands.
             air: temperature in kelvin.
+            reflectance: (materials, wavelengths) of the scene's materials; None for the usual one.
         """
         optical, thermal = _channels_of_kind(sensor, "optical"), _channels_of_kind(sensor, "thermal")
-        table = reflectances(tuple(sensor.bands[i] for i in optical))
+        table = reflectances(tuple(sensor.bands[i] for i in optical), reflectance)
         if thermal:
             table = np.concatenate([table, temperatures(air)], 1)
         return cls(sensor, np.ascontiguousarray(table, np.float32), optical, thermal)

@@ -18,6 +18,7 @@ from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.simulator.config import WorldConfig
 from skyweave.simulator.ground import Orthophoto, paint_ground
 from skyweave.simulator.light import Illumination, ShadowMap
+from skyweave.simulator.marks import draw_marks
 from skyweave.simulator.materials import check_renderable
 from skyweave.simulator.pedestrians import Pedestrians
 from skyweave.simulator.platforms import Mount, Platform, make_platforms
@@ -31,6 +32,7 @@ from skyweave.simulator.surface_classes import SURFACE_INDEX
 from skyweave.simulator.terrain import build_terrain, heights_at
 from skyweave.simulator.texture import SensorResponse, TexturePyramid
 from skyweave.simulator.traffic import Traffic
+from skyweave.simulator.variety import SceneAppearance
 from skyweave.simulator.vehicles import Vehicle
 from skyweave.simulator.visibility import RenderedView
 
@@ -89,9 +91,12 @@ class World:
         size = config.roads.size + 2 * MARGIN_M
         self.ground = build_terrain(config.terrain, config.place.height, size, draw("terrain"))
         self.light = Illumination.draw(config.light, draw("light"))
+        self.appearance = SceneAppearance.draw(config.variety, draw("variety"))
         self.scenery = build_scenery(self.network, config.scenery, config.traffic.parked, draw("scenery"))
-        paints = self.scenery.paints
-        self.maps = paint_ground(self.network, paints, config.scenery.texture, draw("ground"), photograph)
+        paints, texel = self.scenery.paints, config.scenery.texture
+        marks = draw_marks(self.network, self.appearance.marks, draw("marks"))
+        rough = self.appearance.roughness
+        self.maps = paint_ground(self.network, paints, texel, draw("ground"), photograph, rough, marks)
         middle = float(heights_at(self.ground, np.zeros((1, 2)))[0])
         self.platforms = make_platforms(config.platforms, middle, config.errors, draw("platforms"))
         self.traffic = Traffic(self.network, config.traffic, draw("traffic"))
@@ -204,7 +209,7 @@ class World:
         level = int(np.floor(np.log2(max(finest, 1e-3) / self.maps[0].texel)))
         key = f"{sensor.name} {[band.name for band in sensor.bands]} {max(level, 0)}"
         if key not in self._textures:
-            response = SensorResponse.of(sensor, self.light.air)
+            response = SensorResponse.of(sensor, self.light.air, self.appearance.reflectance)
             self._textures[key] = response, TexturePyramid(response, *self.maps, finest)
         return self._textures[key]
 

@@ -185,6 +185,11 @@ def test_boxes_in_coordinates_of_a_map(folder: Path) -> None:
     assert np.round(labels["a/t0.tif"], 2).tolist() == [[2, 4, 8, 10, 0]]
     with pytest.raises(DataError, match="lies outside"):
         load(folder, "detection", BOXES | {"box_crs": "EPSG:32634"}, text)
+    columns = ["ymin", "xmin", "ymax", "xmax"]
+    with pytest.raises(DataError, match=r"exchanged.*declare labels\.box_columns: \[xmin, ymin, xmax, ymax\]"):
+        load(folder, "detection", BOXES | {"box_crs": "EPSG:32633", "box_columns": columns}, text)
+    with pytest.raises(DataError, match=r"line 2: its box in EPSG:99999 cannot be placed"):
+        load(folder, "detection", BOXES | {"box_crs": "EPSG:99999"}, text)
 
 
 def coco(folder: Path, **changes: Any) -> dict[str, Any]:

@@ -118,11 +118,11 @@ def find_image_files(source: ImageSourceConfig, root: Path, name_pattern: str | 
         status = path.stat()
         first.setdefault((status.st_dev, status.st_ino), path)
     images = ImageFiles(list(first.values()), root, name_pattern)
-    kept, other_case = set(images.paths), glob_files(root, any_case_suffix(source.files))
+    kept, matching = set(images.paths), set(matches)
     images.left_out = {
         "links to an image that is there already": [images.relative(path) for path in listed if path not in kept],
         f"files that match {source.files!r} but for upper and lower case": [
-            images.relative(path) for path in other_case if path not in set(matches)
+            images.relative(path) for path in glob_files(root, any_case_suffix(source.files)) if path not in matching
         ],
         "links to nothing": [images.relative(path) for path in find_links_to_nothing(root, source.files)],
     }

@@ -33,6 +33,7 @@ from skyweave.fleet.sources.ros_messages import (
     POSE_TYPES,
     StampedPose,
     camera_mount,
+    check_compressed_format,
     pixels_from_raw_image,
     pose_from_message,
     stamp_ns,
@@ -226,6 +227,7 @@ class RosSource:
         pose[:3, 3] += config.origin
         geometry = CameraGeometry(camera, pose, config.crs, self.platform)
         if config.image_type == COMPRESSED_IMAGE:
+            check_compressed_format(message)
             pixels, valid = decode_image(bytes(message.data), geometry, config.sensor, config.image)
         else:
             pixels, valid = pixels_from_raw_image(message, len(get_sensor(config.sensor))), None

@@ -15,6 +15,7 @@ from skyweave.core.geometry.camera import PinholeCamera
 PIXEL_CENTRE = 0.5  # ROS has the centre of the first pixel at 0, this project at 0.5
 BROWN_MODELS = ("plumb_bob", "rational_polynomial")  # the second is the first where its further coefficients are 0
 PINHOLE_MODELS = ("", "none", "pinhole", "perspective", "radtan")  # without distortion, whatever they are called
+RAY_SAMPLES = 9  # along a side of the image, that a distortion is tried on
 BROWN_COEFFICIENTS = 5  # k1 k2 p1 p2 k3
 MAX_OFF_CENTRE = 0.25  # share of the image that a principal point lies from its middle; more is of a smaller image
 
@@ -70,17 +71,34 @@ def _read_out(info: Any, matrix: np.ndarray, distortion: tuple[float, ...]) -> P
     """The camera of the part of the sensor that was read out, its pixels combined."""
     matrix = matrix.copy()
     matrix[:2, 2] += PIXEL_CENTRE
-    across, down = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
-    off_centre = np.abs(matrix[:2, 2] / (info.width, info.height) - 0.5).max()
-    if max(across, down) > 1 and off_centre > MAX_OFF_CENTRE:
-        raise FleetError(
-            f"CameraInfo says a binning of {across} x {down}, and its K fits an image that is binned already: the "
-            "driver must give K at the full resolution, or a binning of 0"
-        )
     k1, k2, p1, p2, k3 = distortion
     camera = PinholeCamera(matrix, int(info.height), int(info.width), (k1, k2, p1, p2, k3))
+    across, down = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+    _check_plausible(camera, across, down)
     region = info.roi
     if region.width and region.height:
         camera = camera.cropped(int(region.y_offset), int(region.x_offset), int(region.height), int(region.width))
     combined = np.diag([1 / across, 1 / down, 1.0]) @ camera.intrinsics
     return replace(camera, intrinsics=combined, rows=camera.rows // down, columns=camera.columns // across)
+
+
+def _check_plausible(camera: PinholeCamera, across: int, down: int) -> None:
+    """Raise an error for the numbers of an image of another size, or of another distortion."""
+    u, v = camera.intrinsics[:2, 2]
+    off_centre = max(abs(u / camera.columns - 0.5), abs(v / camera.rows - 0.5))
+    if off_centre > 0.5:
+        raise FleetError(
+            f"the principal point of CameraInfo, {u:g} and {v:g}, lies outside its image of {camera.columns} x "
+            f"{camera.rows}: its matrix is of another size"
+        )
+    if max(across, down) > 1 and off_centre > MAX_OFF_CENTRE:
+        raise FleetError(
+            f"CameraInfo says a binning of {across} x {down}, and its K fits an image that is binned already: the "
+            "driver must give K at the full resolution, or a binning of 0"
+        )
+    rays = camera.rays(camera.pixel_centres(RAY_SAMPLES, RAY_SAMPLES))
+    if np.isnan(rays[..., 0]).mean() > 0.5:
+        raise FleetError(
+            f"the distortion {', '.join(f'{value:g}' for value in camera.distortion)} of CameraInfo folds most of the "
+            "image over: it must be k1 k2 p1 p2 k3"
+        )

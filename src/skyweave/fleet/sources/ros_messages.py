@@ -87,6 +87,25 @@ def pixels_from_raw_image(image: Any, bands: int) -> np.ndarray:
     return pixels.transpose(2, 0, 1).repeat(repeats, 0).astype(np.float32)
 
 
+def check_compressed_format(image: Any) -> None:
+    """Raise an error for a ``sensor_msgs/msg/CompressedImage`` that does not hold grey or colours of 8 bits.
+
+    Its format is such as ``rgb8; jpeg compressed bgr8``: the encoding before, the codec, and the encoding inside; or
+    the codec alone.
+
+    Args:
+        image: the message.
+
+    Raises:
+        FleetError: it says that it holds another encoding, such as 16UC1 or a Bayer pattern.
+    """
+    before, _, after = image.format.partition(";")
+    inside = after.partition("compressed")[2].strip()
+    encoding = inside or (before.strip() if after else "")
+    if encoding and encoding not in ENCODINGS:
+        raise FleetError(f"a compressed image of encoding {encoding!r} is not read; there are {', '.join(ENCODINGS)}")
+
+
 def stamp_ns(header: Any) -> int:
     """Return the time of a ``std_msgs/msg/Header`` in nanoseconds.
 

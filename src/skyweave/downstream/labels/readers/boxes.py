@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from skyweave.core.csv_table import CsvRow
 from skyweave.core.errors import ConfigError, DataError
+from skyweave.data.header import RasterHeader
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.image_files import ImageFiles
 from skyweave.downstream.labels.images import image_header
@@ -72,8 +73,30 @@ class BoxReader(LabelReader):
         left, top, right, bottom = (_number(side, source) for side in sides)
         corners = (left, top, right, bottom)
         if self.config.box_crs is not None:
-            corners = _pixels_of_map(corners, image, self.config.box_crs, source)
+            corners = self._pixels_of_map(corners, image, source)
         return Box(corners, row.cells[self.config.label_column] if self.config.label_column else None, source)
+
+    def _pixels_of_map(self, corners: Corners, image: Path, source: str) -> Corners:
+        """Return a box in pixels of the image; x and y that are exchanged are refused by name."""
+        from pyproj.exceptions import ProjError
+
+        header, crs = image_header(image), self.config.box_crs or ""
+        if header.crs is None:
+            raise DataError(f"{image} has no reference system to place {source} by, in {crs}; remove labels.box_crs")
+        left, top, right, bottom = corners
+        try:
+            pixels, exchanged = (_pixels(sides, crs, header) for sides in (corners, (top, left, bottom, right)))
+        except ProjError as error:
+            raise DataError(
+                f"{source}: its box in {crs} cannot be placed on {image} in {header.crs}: {error}"
+            ) from error
+        if _covers(exchanged, header) and not _covers(pixels, header):
+            first, second, third, fourth = self.config.box_columns
+            raise DataError(
+                f"{source}: x and y are exchanged, x is the east or the longitude; declare labels.box_columns: "
+                f"[{second}, {first}, {fourth}, {third}]"
+            )
+        return pixels
 
 
 def _number(text: str, source: str) -> float:
@@ -86,21 +109,18 @@ def _number(text: str, source: str) -> float:
     return number
 
 
-def _pixels_of_map(corners: Corners, image: Path, crs: str, source: str) -> Corners:
+def _pixels(corners: Corners, crs: str, header: RasterHeader) -> Corners:
     """Return what a box in coordinates of a map covers of an image, in pixels: the rectangle around its corners."""
     from pyproj import Transformer
-    from pyproj.exceptions import ProjError
 
-    header = image_header(image)
-    if header.crs is None:
-        raise DataError(
-            f"{image} has no reference system, so {source} in {crs} cannot be placed; remove labels.box_crs"
-        )
     x, y = np.array(corners)[[0, 2, 2, 0]], np.array(corners)[[1, 1, 3, 3]]
-    try:
-        x, y = Transformer.from_crs(crs, header.crs, always_xy=True).transform(x, y, errcheck=True)
-    except ProjError as error:
-        raise DataError(f"{source}: its box cannot be brought from {crs} to the grid of {image}: {error}") from error
+    x, y = Transformer.from_crs(crs, header.crs, always_xy=True).transform(x, y)
     a, b, c, d, e, f = header.affine
     columns, rows = np.linalg.solve([[a, b], [d, e]], np.stack([np.asarray(x) - c, np.asarray(y) - f]))
     return float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())
+
+
+def _covers(corners: Corners, header: RasterHeader) -> bool:
+    """Return whether a box has pixels in common with an image."""
+    left, top, right, bottom = corners
+    return bool(min(right, header.shape[1]) > max(left, 0) and min(bottom, header.shape[0]) > max(top, 0))

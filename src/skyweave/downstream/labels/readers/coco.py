@@ -1,7 +1,7 @@
 """Labels as boxes in the JSON of COCO (Lin et al. 2014, arXiv 1405.0312): images, categories, annotations."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class CocoReader(LabelReader):
         for number, annotation in enumerate(content.annotations):
             source = f"{self._path}, annotation {number}"
             if annotation.image_id not in files:
-                self._left_out["annotations of no image in the file"].append(source)
+                self._left_out["annotations of no image in the file"].append(Path(source).name)
             elif annotation.category_id not in names:
                 raise DataError(
                     f"{source} has category {annotation.category_id!r}, and there are {', '.join(map(str, names))}; "
@@ -111,10 +111,10 @@ class CocoReader(LabelReader):
     def _box(self, annotation: CocoAnnotation, name: str, source: str) -> list[Box]:
         """Return the annotation's box, or none of a crowd or where it has none."""
         if annotation.iscrowd:
-            self._left_out["crowds"].append(source)
+            self._left_out["crowds"].append(Path(source).name)
             return []
         if not annotation.bbox:
-            self._left_out["annotations without a box"].append(source)
+            self._left_out["annotations without a box"].append(Path(source).name)
             return []
         if len(annotation.bbox) != 4 or min(annotation.bbox[2:]) < 0:
             raise DataError(f"{source}: the box {annotation.bbox} is none; give left, top, width and height in pixels")
@@ -142,9 +142,9 @@ def read_coco(path: Path) -> CocoFile:
             f"{path} is no COCO file ({error}); it needs lists of images, categories and annotations"
         ) from error
     for noun, members in (("image", coco.images), ("category", coco.categories)):
-        identifiers = [member.id for member in members]
-        if twice := {identifier for identifier in identifiers if identifiers.count(identifier) > 1}:
-            raise DataError(f"{path}: the {noun} id {next(iter(twice))!r} is given twice; number them anew")
+        for identifier, count in Counter(member.id for member in members).most_common(1):
+            if count > 1:
+                raise DataError(f"{path}: the {noun} id {identifier!r} is given twice; number them anew")
     return coco
 
 

@@ -32,6 +32,11 @@ class Box:
     class_name: str | None
     source: str
 
+    @property
+    def place(self) -> str:
+        """Where it is stored, without the folder."""
+        return Path(self.source).name
+
 
 @dataclass(frozen=True)
 class StoredBoxes:
@@ -101,14 +106,14 @@ class ImageBoxes:
         for box in boxes:
             left, top, right, bottom = box.corners
             if left == right or top == bottom:
-                self.left_out["boxes without an area"].append(box.source)
+                self.left_out["boxes without an area"].append(box.place)
             elif (box.corners, box.class_name) in kept:
-                self.left_out["boxes that are given twice"].append(box.source)
+                self.left_out["boxes that are given twice"].append(box.place)
             else:
                 if min(right, columns) <= max(left, 0) or min(bottom, rows) <= max(top, 0):
                     raise DataError(_outside(box, path, name))
                 if min(left, top, columns - right, rows - bottom) < -MAX_OVERHANG:
-                    self.left_out["boxes cut at the edge of their image"].append(box.source)
+                    self.left_out["boxes cut at the edge of their image"].append(box.place)
                 corners = (max(left, 0.0), max(top, 0.0), min(right, float(columns)), min(bottom, float(rows)))
                 kept[box.corners, box.class_name] = replace(box, corners=corners)
         return list(kept.values())
@@ -134,7 +139,7 @@ def _outside(box: Box, path: Path, name: str) -> str:
     """Return the message of a box outside of its image."""
     header = image_header(path)
     rows, columns = header.shape
-    sides = ", ".join(f"{side:g}" for side in box.corners)
+    sides = ", ".join(f"{side:.10g}" for side in box.corners)
     message = f"{box.source}: the box {sides} (left, top, right, bottom) lies outside {name}, {columns} x {rows} pixels"
     left, bottom, right, top = header.bounds
     x, y = (box.corners[0] + box.corners[2]) / 2, (box.corners[1] + box.corners[3]) / 2

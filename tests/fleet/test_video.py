@@ -135,3 +135,37 @@ def test_a_stream_without_times_is_refused(tmp_path: Path, form: str) -> None:
         container.mux([*stream.encode(av.VideoFrame(COLUMNS, ROWS, stream.pix_fmt)), *stream.encode(None)])
     with pytest.raises(FleetError, match=r"have no times.*ffmpeg"):
         Video(path)
+
+
+def test_pixels_that_are_not_square_need_intrinsics(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "flight.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = COLUMNS, ROWS, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for _ in range(30):
+            container.mux(stream.encode(av.VideoFrame(COLUMNS, ROWS, "yuv420p")))
+        container.mux(stream.encode(None))
+    (tmp_path / "poses.csv").write_text("time,x,y,z,yaw,pitch,roll\n0,0,0,50,0,90,0\n2,20,0,50,0,90,0\n")
+    camera = "rows: 48\ncolumns: 64\nvideo: flight.mp4\n"
+    (tmp_path / "camera.yaml").write_text(camera + "field_of_view: 60\n")
+    with pytest.raises(FleetError, match="not square"):
+        source(tmp_path)
+    (tmp_path / "camera.yaml").write_text(camera + "intrinsics: [50, 0, 32, 0, 66, 24, 0, 0, 1]\n")
+    assert source(tmp_path).capture(1.0).load().pixels.shape == (3, ROWS, COLUMNS)
+
+
+def test_interlaced_and_deep_images_are_read_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ilme+ildct"})
+        stream.width, stream.height, stream.pix_fmt = COLUMNS, ROWS, "yuv420p"
+        container.mux([*stream.encode(av.VideoFrame(COLUMNS, ROWS, "yuv420p")), *stream.encode(None)])
+    with av.open(str(tmp_path / "b.mkv"), "w") as container:
+        deep = container.add_stream("ffv1", rate=25)
+        deep.width, deep.height, deep.pix_fmt = COLUMNS, ROWS, "yuv420p10le"
+        deep.codec_context.color_trc = 16
+        white = av.VideoFrame.from_ndarray(np.full((ROWS, COLUMNS, 3), 255, np.uint8), format="rgb24")
+        container.mux([*deep.encode(white.reformat(format="yuv420p10le")), *deep.encode(None)])
+    with caplog.at_level("WARNING", "skyweave.fleet"):
+        Video(tmp_path / "a.mp4")
+        image, _ = Video(tmp_path / "b.mkv").image_at(0.0)
+    assert "is interlaced" in caplog.text and "high dynamic range (PQ)" in caplog.text and image.min() > 250

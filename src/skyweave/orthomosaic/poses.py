@@ -104,7 +104,7 @@ def read_poses(path: str | Path) -> Poses:
     if not path.exists():
         raise FileNotFoundError(f"no such file of poses: {path}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         images = content["images"]
         ground = content.get("meta", {}).get("ground_altitude_m")
         poses = Poses({str(image["file"]): image for image in images}, None if ground is None else float(ground))

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 
 from fabricated_labels import write_raster
 from skyweave.core.config import config_from_dict
@@ -272,3 +274,30 @@ def test_masks_without_an_image_and_values_without_a_class(folder: Path) -> None
     write_raster(folder / "masks/a/t0.tif", np.full((1, 16, 16), 0.5, np.float32))
     with pytest.raises(DataError, match=r"a/t0\.tif: values \[0\.5\] are neither classes"):
         load(folder, "segmentation", labels)
+
+
+@pytest.mark.parametrize("south_up", [False, True])
+def test_a_second_date_lies_on_the_grid_of_the_first(south_up: bool, tmp_path: Path) -> None:
+    pixels = np.arange(3 * 256, dtype=np.uint8).reshape(3, 16, 16)
+    for number in range(3):
+        write_raster(tmp_path / f"images/t{number}.tif", pixels)
+        write_raster(tmp_path / f"masks/t{number}.tif", np.eye(16, dtype=np.uint8)[None])
+        second = write_raster(tmp_path / f"second/t{number}.tif", pixels[:, ::-1].copy() if south_up else pixels)
+        if south_up:
+            move(second, Affine(0.1, 0, 4e5, 0, 0.1, 5e6 - 1.6))
+    labels = {"kind": "mask", "files": "masks/{name}.tif", "classes": {0: "same", 1: "changed"}}
+    source = {**SOURCE, "files": "images/*.tif"}
+    first, other = load(tmp_path, "change", labels, source=source, second="second/{name}.tif").train[0].observations
+    np.testing.assert_array_equal(first.pixels, other.pixels)
+    assert first.geometry == other.geometry
+    move(second, Affine(0.1, 0, 4e5 + 5000, 0, -0.1, 5e6))
+    with pytest.raises(DataError, match=r"second/t2\.tif does not lie on the grid .*share no ground"):
+        load(tmp_path, "change", labels, source=source, second="second/{name}.tif")
+    second.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no image .*second/t2\.tif; check `second`"):
+        load(tmp_path, "change", labels, source=source, second="second/{name}.tif")
+
+
+def move(path: Path, affine: Affine) -> None:
+    with rasterio.open(path, "r+") as target:
+        target.transform = affine

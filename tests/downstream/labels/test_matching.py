@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fabricated_labels import write_raster
 from skyweave.core.errors import ConfigError, DataError
@@ -66,6 +68,28 @@ def test_other_folders_count_where_nothing_else_fits() -> None:
     assert matching.unmatched == ["chips/t1.tif", "chips/t2.tif"]  # images/t1.tif has a name of its folder
     with pytest.raises(DataError, match=r"'x/t0\.tif' and 'y/t0\.tif' may both be images/t0\.tif"):
         match_names(["x/t0.tif", "y/t0.tif"], images, TABLE)
+
+
+PARTS = st.sampled_from(["a", "b", "c"])
+PATHS = st.builds(lambda folders, name: "/".join([*folders, f"{name}.tif"]), st.lists(PARTS, max_size=3), PARTS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names=st.sets(PATHS, min_size=1, max_size=12), data=st.data())
+def test_an_end_of_a_path_names_the_one_image_that_ends_so(names: set[str], data: st.DataObject) -> None:
+    images = files(*sorted(names))
+    parts = data.draw(st.sampled_from(sorted(names))).split("/")
+    end = "/".join(parts[data.draw(st.integers(0, len(parts) - 1)) :])
+    ending = [name for name in names if f"/{name}".endswith(f"/{end}")]
+    exact = [name for name in ending if name == end]
+    written = data.draw(st.sampled_from([end, end.replace("/", "\\"), end.removesuffix(".tif"), f"./{end}"]))
+    if len(ending) == 1 or exact:
+        assert matched(written, images) == (exact or ending)[0]
+    else:
+        with pytest.raises(DataError, match="may be"):
+            matched(written, images)
+    full = f"/home/somebody/data/{parts and '/'.join(parts)}"
+    assert matched(full, images) == "/".join(parts)
 
 
 def rasters(root: Path, *names: str) -> None:
@@ -144,3 +168,10 @@ def test_globs_that_are_none(tmp_path: Path) -> None:
         find(tmp_path, f"{tmp_path}/*.tif")
     with pytest.raises(FileNotFoundError, match="`exclude` leaves none of the 1 files"):
         find(tmp_path, "*.tif", exclude=["t*"])
+
+
+def test_a_companion_may_have_its_suffix_in_capitals(tmp_path: Path) -> None:
+    rasters(tmp_path, "images/t0.tif", "masks/t0.TIF", "masks/t1.tif")
+    images = find(tmp_path, "images/*.tif")
+    assert images.companion("masks/{name}.tif", images.paths[0]) == tmp_path / "masks/t0.TIF"
+    assert len(files_of_template(tmp_path, "masks/{name}.tif")) == 2

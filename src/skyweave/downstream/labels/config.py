@@ -80,9 +80,10 @@ class LabelConfig:
 
     Attributes:
         kind: ``folder``: the class is the name of the image's folder. ``pattern``: the group ``label`` of ``pattern``
-            in the file name. ``csv``: ``label_column`` of the table ``files``; several classes of one image are
-            separated by ``;`` or in several rows. ``mask``: one raster an image, on its grid. ``boxes``: rows of the
-            table ``files``, in pixels. ``coco``: boxes of the JSON ``files``.
+            in the file name (in the path below the data folder where it holds a ``/``). ``csv``: ``label_column`` of
+            the table ``files``; several classes of one image are separated by ``;`` or in several rows. ``mask``: one
+            raster an image, on its grid. ``boxes``: rows of the table ``files``, in pixels. ``coco``: boxes of the
+            JSON ``files``.
         files: the table, or the mask with ``{name}`` for the image's name: the longest part of its path for which
             there is a file.
         pattern: regular expression for kind ``pattern``.
@@ -169,7 +170,7 @@ class SplitConfig:
             file. ``blocks``: squares of ``block`` pixels inside every image; what is trained on and nearer than ``gap``
             pixels to a held-out block does not count. ``given`` (not in folds): the group ``part`` of ``pattern`` in
             the path below the data folder, or ``column`` of the table of labels, says train, validation (val) or test.
-        pattern: regular expression on the file name.
+        pattern: regular expression on the file name, or on the path below the data folder where it holds a ``/``.
         distance: of ``groups``, metres: files whose centres lie nearer to each other are one group, and so are chains
             of them. Files without a georeference are groups of their own.
         companion: of ``groups``, a raster of every image with ``{name}``, below the data folder, such as its elevation:
@@ -224,7 +225,8 @@ class LabelledDataConfig:
         split: how samples are kept apart.
         tiles: how larger images are cut; None leaves them whole.
         second: of change, the second date's file with ``{name}``, below the data folder.
-        name: regular expression whose group is an image's name in its file name; None: all but the suffix.
+        name: regular expression whose group is an image's name in its file name (in its path below the data folder
+            where it holds a ``/``); None: all but the suffix.
     """
 
     source: ImageSourceConfig

@@ -67,8 +67,8 @@ class ImageFiles:
         """
         parts = self._parts[path]
         for start in range(len(parts) if NAME in template else 1):
-            file = self.root / template.replace(NAME, "/".join(parts[start:]))
-            if file.is_file():
+            file = _in_any_case(self.root / template.replace(NAME, "/".join(parts[start:])))
+            if file is not None:
                 if NAME in template:
                     self._check_unshared(parts[start:], path, file)
                 return file
@@ -129,6 +129,12 @@ def find_image_files(source: ImageSourceConfig, root: Path, name_pattern: str | 
     return images
 
 
+def _in_any_case(path: Path) -> Path | None:
+    """Return a file of that path, its suffix in small letters or in capitals; None where there is none."""
+    suffixes = dict.fromkeys([path.suffix, path.suffix.lower(), path.suffix.upper()])
+    return next((file for suffix in suffixes if (file := path.with_suffix(suffix)).is_file()), None)
+
+
 def match_name(pattern: str, relative: Path, key: str) -> str:
     """Return what a pattern captures in a file name, or, where the pattern holds a ``/``, in the path.
 
@@ -166,4 +172,5 @@ def files_of_template(root: Path, template: str) -> list[Path]:
         return []
     start, end = glob.escape(before), glob.escape(after.replace(NAME, "\0")).replace("\0", "*")
     anywhere = [f"{start}**/*{end}"] if not before or before.endswith("/") else []
-    return sorted({path for pattern in [f"{start}*{end}", *anywhere] for path in glob_files(root, pattern)})
+    patterns = [any_case_suffix(pattern) for pattern in [f"{start}*{end}", *anywhere]]
+    return sorted({path for pattern in patterns for path in glob_files(root, pattern)})

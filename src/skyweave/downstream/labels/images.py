@@ -53,11 +53,8 @@ def read_cached_image(source: ImageSourceConfig, path: Path) -> Observation:
         path: of the image.
 
     Raises:
-        FileNotFoundError: no such image.
         DataError: see `read_image`.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no image {path}; check `second` and `name`")
     key = (repr(source), path, file_version(path))
     if key not in _IMAGES:
         while len(_IMAGES) >= MAX_CACHED_IMAGES:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.observation import Observation
-from skyweave.downstream.labels.alignment import align
+from skyweave.downstream.labels.alignment import Alignment, align
 from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
 from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
@@ -55,6 +55,7 @@ class LabelledImages:
         """
         if not self.reader.has_label(path):
             return []
+        self._align_second(path)
         return [TileLocation(path, window) for window in tile_windows(image_header(path).shape, self.config.tiles)]
 
     def sample(self, tile: TileLocation) -> LabelledSample:
@@ -130,20 +131,22 @@ class LabelledImages:
 
     def _observations(self, tile: TileLocation) -> tuple[Observation, ...]:
         images = [read_cached_image(self.config.source, tile.path)]
-        if self.config.second is not None:
-            images.append(self._second(tile.path, images[0]))
+        if second := self._align_second(tile.path):
+            image, alignment = read_cached_image(self.config.source, second[0]), second[1]
+            if alignment is not None:
+                pixels, valid = alignment.apply(image.pixels), alignment.apply(image.valid)
+                image = replace(image, pixels=pixels, valid=valid, geometry=images[0].geometry)
+            images.append(image)
         return tuple(image if tile.window is None else image.window(*tile.window) for image in images)
 
-    def _second(self, path: Path, first: Observation) -> Observation:
-        """Return the second date, on the grid of the first."""
-        second = self.images.companion(self.config.second or "", path)
-        image = read_cached_image(self.config.source, second)
-        raster, grid = image_header(second), image_header(path)
-        alignment = align(raster, grid, "bilinear", "0", same_pixels=True)
-        if alignment is None:
-            return image
-        pixels, valid = alignment.apply(image.pixels), alignment.apply(image.valid)
-        return replace(image, pixels=pixels, valid=valid, geometry=first.geometry)
+    def _align_second(self, path: Path) -> tuple[Path, Alignment | None] | None:
+        """Return the second date and how it comes to the grid of the first; None where there is one date alone."""
+        if self.config.second is None:
+            return None
+        second = self.images.companion(self.config.second, path)
+        if not second.is_file():
+            raise FileNotFoundError(f"no image {second}; check `second` and `name`")
+        return second, align(image_header(second), image_header(path), "bilinear", "0", same_pixels=True)
 
 
 def open_labels(config: LabelConfig, images: ImageFiles, is_exclusive: bool) -> LabelReader:

@@ -36,12 +36,19 @@ class _Candidate:
         shared: folders that name and image share, counted from the file.
         likeness: 3: the same file name; 2: the name has no suffix; 1: it has another one.
         agrees: no folder of one contradicts the other's.
+        is_whole: the name is the image's whole path below the data folder.
     """
 
     path: Path
     shared: int
     likeness: int
     agrees: bool
+    is_whole: bool
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """Return what the best candidate has most of."""
+        return self.shared, self.is_whole, self.likeness
 
 
 def match_names(names: Iterable[str], images: ImageFiles, table: Path) -> Matching:
@@ -97,7 +104,8 @@ def _candidates(name: str, images: ImageFiles, index: dict[str, list[Path]]) -> 
         if likeness:
             others = Path(images.relative(path)).parent.parts
             shared = _shared(tuple(folders), others)
-            candidates.append(_Candidate(path, shared, likeness, shared == min(len(folders), len(others))))
+            agrees = shared == min(len(folders), len(others))
+            candidates.append(_Candidate(path, shared, likeness, agrees, tuple(folders) == others))
     return candidates
 
 
@@ -117,8 +125,8 @@ def _shared(folders: Parts, others: Parts) -> int:
 def _best(candidates: list[_Candidate]) -> list[_Candidate]:
     """Return the candidates that fit best: several where a name cannot tell them apart."""
     agreeing = [one for one in candidates if one.agrees] or candidates
-    best = max(((one.shared, one.likeness) for one in agreeing), default=None)
-    return [one for one in agreeing if (one.shared, one.likeness) == best]
+    best = max((one.rank for one in agreeing), default=None)
+    return [one for one in agreeing if one.rank == best]
 
 
 def _check_guesses(matching: Matching, images: ImageFiles, table: Path) -> None:

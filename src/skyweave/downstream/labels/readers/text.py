@@ -31,7 +31,7 @@ class FolderReader(LabelReader):
 
 
 class PatternReader(LabelReader):
-    """The label is the group ``label`` of a regular expression in the file name."""
+    """The label is the group ``label`` of a regular expression in the file name; in the path, where it holds ``/``."""
 
     @override
     @classmethod
@@ -50,7 +50,8 @@ class PatternReader(LabelReader):
         return self._match(path) is not None
 
     def _match(self, path: Path) -> re.Match[str] | None:
-        return re.search(self.config.pattern or "", path.name)
+        pattern = self.config.pattern or ""
+        return re.search(pattern, self.images.relative(path) if "/" in pattern else path.name)
 
 
 class TableReader(LabelReader):

@@ -33,6 +33,7 @@ class RasterHeader:
         place: where its pixels lie.
         time: UTC nanoseconds since 1970 from the tags, None without.
         pages: names of further rasters in the file, which are not read.
+        orientation: how EXIF asks viewers to turn the pixels, 1 to 8; 1 for not at all.
     """
 
     path: str
@@ -41,6 +42,7 @@ class RasterHeader:
     place: Georeference
     time: int | None
     pages: tuple[str, ...] = ()
+    orientation: int = 1
 
     @property
     def count(self) -> int:
@@ -157,7 +159,28 @@ def header_of(dataset: Any, path: str | Path) -> RasterHeader:
         place=place,
         time=_time(dataset.tags()),
         pages=tuple(name for name in dataset.subdatasets if not name.startswith("GTIFF_DIR:1:")),
+        orientation=_orientation(dataset.tags()),
     )
+
+
+def describe_orientation(orientation: int) -> str | None:
+    """Return what a turn that EXIF asks viewers to make means for labels; None where there is none.
+
+    Args:
+        orientation: of EXIF.
+    """
+    if orientation == 1:
+        return None
+    return (
+        f"EXIF asks viewers to turn it (orientation {orientation}): it is read as stored, and what was drawn on the "
+        "turned image lies elsewhere; store it upright, with Pillow: `ImageOps.exif_transpose(image).save(path)`"
+    )
+
+
+def _orientation(tags: dict[str, str]) -> int:
+    """Return EXIF's orientation; 1 where there is none."""
+    text = tags.get("EXIF_Orientation", "").strip()
+    return int(text) if text in {"2", "3", "4", "5", "6", "7", "8"} else 1
 
 
 def _time(tags: dict[str, str]) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from skyweave.data.fill_values import format_stored
+from skyweave.data.header import describe_orientation
 from skyweave.data.inspection import BandReport, RasterReport
 from skyweave.data.scale_tags import encoding_names_of_tags
 from skyweave.data.sensor_matching import SensorMatch
@@ -23,6 +24,7 @@ def find_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str
         *_empty_hints(report),
         *_georeference_hints(report),
         *_page_hints(report),
+        *filter(None, [describe_orientation(report.orientation)]),
         *_nodata_hints(report),
         *_fill_hints(report),
         *_sentinel2_hints(report, matches),

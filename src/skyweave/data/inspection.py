@@ -64,6 +64,7 @@ class RasterReport:
         sampled: values were read from a coarser version, so shares, minima and maxima are estimates.
         remedy: why the place cannot be used as it is, and what helps; None where it can.
         pages: names of further rasters in the file, which are not read.
+        orientation: how EXIF asks viewers to turn the pixels; 1 for not at all.
     """
 
     path: str
@@ -80,6 +81,7 @@ class RasterReport:
     sampled: bool = False
     remedy: str | None = None
     pages: tuple[str, ...] = ()
+    orientation: int = 1
 
     @property
     def measured(self) -> list[BandReport]:
@@ -148,6 +150,7 @@ def inspect_raster(
         sampled=sample is not None and max(finest.shape) > sample,
         remedy=place.remedy,
         pages=finest.pages,
+        orientation=finest.orientation,
     )
 
 

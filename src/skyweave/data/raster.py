@@ -9,7 +9,7 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.band_files import find_band_files
 from skyweave.data.band_order import FileChannel, resolve_channels
-from skyweave.data.header import RasterHeader, read_header
+from skyweave.data.header import RasterHeader, describe_orientation, read_header
 from skyweave.data.raster_image import FilePart, RasterImage, Window
 from skyweave.data.scale_tags import check_scale_tags
 from skyweave.data.storage import Nodata, Storage
@@ -233,4 +233,7 @@ def _place_notes(header: RasterHeader) -> tuple[str, ...]:
         notes.append(f"{header.path}: read on its own pixel grid, without a place; {header.place.remedy}")
     if header.pages:
         notes.append(f"{header.path}: holds further rasters, which are not read: {'; '.join(header.pages[:3])}")
+    turn = describe_orientation(header.orientation)
+    if turn is not None:
+        notes.append(f"{header.path}: {turn}")
     return tuple(notes)

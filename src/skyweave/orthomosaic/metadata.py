@@ -101,8 +101,8 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
     orientation = parse_whole(base.get(ExifTags.Base.Orientation)) or 1
     if orientation in MIRRORED:
         raise DataError(
-            f"{path.name} says that its pixels are mirrored (EXIF orientation {orientation}), which no camera does; take "
-            "the original"
+            f"{path.name} says that its pixels are mirrored (EXIF orientation {orientation}), which no camera does; "
+            "take the original"
         )
     metadata = _metadata(path, size, orientation, xmp, base, camera, gps)
     further = ([DAMAGED] if damages else []) + ([xmp_note] if xmp_note else [])

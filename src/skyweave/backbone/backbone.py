@@ -27,7 +27,8 @@ class Patches:
     """Normalised patches of one sensor's images, ready for a tokenizer.
 
     Attributes:
-        values: (batch, number, bands, p, p), zero where invalid.
+        values: (batch, number, bands, p, p); an invalid pixel holds the mean of the valid ones of its patch and band
+            (zero where there is none), so that a patch at the edge of an image looks like a whole one.
         valid: same shape, bool; None when every pixel is valid.
         usable: (batch, number) bool, patches with any valid pixel.
         grid: (rows, columns) of patches.
@@ -41,6 +42,27 @@ class Patches:
     grid: tuple[int, int]
     sensor: Sensor
     metres: Tensor
+
+    @property
+    def filled(self) -> Tensor | None:
+        """(batch, number, bands, p, p) bool, where ``values`` can be used; None when everywhere.
+
+        That is every pixel of a patch and band with any valid pixel.
+        """
+        if self.valid is None:
+            return None
+        return self.valid.flatten(3).any(-1)[..., None, None].expand_as(self.valid)
+
+    def select_bands(self, kept: Tensor) -> "Patches":
+        """Return the patches with some of their bands.
+
+        Args:
+            kept: (bands,) indices, rising.
+        """
+        sensor = replace(self.sensor, bands=tuple(self.sensor.bands[i] for i in kept.tolist()))
+        kept = kept.to(self.values.device)
+        valid = None if self.valid is None else self.valid[:, :, kept]
+        return replace(self, values=self.values[:, :, kept], valid=valid, sensor=sensor)
 
 
 class Backbone(Encoder):
@@ -138,8 +160,8 @@ class Backbone(Encoder):
     def _embed_patches(self, patches: Patches, batch: SensorBatch, detail: int | None) -> tuple[Tensor, Tensor | None]:
         """Return the embedding of patches, and of the smaller ones inside as a map where they are asked for."""
         if detail is None:
-            return self.patch_embed(patches.values, patches.valid, patches.sensor), None
-        stem, parts = self.patch_embed.forward_nested(patches.values, patches.valid, patches.sensor, detail)
+            return self.patch_embed(patches.values, patches.filled, patches.sensor), None
+        stem, parts = self.patch_embed.forward_nested(patches.values, patches.filled, patches.sensor, detail)
         rows, columns = (-(-extent // detail) for extent in batch.pixels.shape[-2:])
         factor = patches.values.shape[-1] // detail
         return stem, _as_fine_map(parts, patches.grid, factor)[..., :rows, :columns]
@@ -156,10 +178,11 @@ class Backbone(Encoder):
         complete = bool(valid.all())
         values = ((pixels - means.to(pixels)) / stds.to(pixels)).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
         masks = None if complete else patchify(valid, patch_size)
-        values = patchify(values if complete else values * valid, patch_size)
+        values = patchify(values, patch_size)
         if masks is None:
             usable = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
         else:
+            values = _fill_with_means(values, masks)
             usable = masks.flatten(2).any(-1)
         return Patches(values, masks, usable, grid, batch.sensor, batch.ground_sample_distance * patch_size)
 
@@ -170,11 +193,9 @@ class Backbone(Encoder):
             patches: of images of one sensor.
             keep: (batch, kept) indices of patches.
         """
-        valid = None if patches.valid is None else gather_patches(patches.valid, keep)
-        result: Tensor = self.patch_embed(gather_patches(patches.values, keep), valid, patches.sensor) + self.positions(
-            patches.metres
-        )
-        return result
+        filled = None if patches.filled is None else gather_patches(patches.filled, keep)
+        tokens: Tensor = self.patch_embed(gather_patches(patches.values, keep), filled, patches.sensor)
+        return tokens + self.positions(patches.metres)
 
     def coordinates(self, patches: Patches) -> Tensor:
         """Return row and column of every patch, (batch, number, 2).
@@ -217,6 +238,13 @@ class Backbone(Encoder):
                     torch.from_numpy(resolved.stds).view(-1, 1, 1),
                 )
         return self._statistics[sensor]
+
+
+def _fill_with_means(values: Tensor, valid: Tensor) -> Tensor:
+    """Return patches (..., p, p) whose invalid pixels hold the mean of the valid ones of their patch and band."""
+    weight = valid.to(values.dtype)
+    means = (values * weight).sum((-2, -1), keepdim=True) / weight.sum((-2, -1), keepdim=True).clamp(min=1)
+    return torch.where(valid, values, means)
 
 
 def _as_fine_map(parts: Tensor, grid: tuple[int, int], factor: int) -> Tensor:

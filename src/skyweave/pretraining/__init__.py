@@ -1,4 +1,4 @@
-"""Pretraining by masked image modelling."""
+"""Pretraining: masked views of images of many sensors, and the objectives on them."""
 
 import lazy_loader
 

@@ -1,14 +1,20 @@
-from .decoder import Decoder, DecoderConfig
-from .masked_autoencoder import MaskedAutoencoder, ObjectiveConfig
+from .decoder import DecoderConfig, PixelDecoder
+from .masked_autoencoder import MaskedAutoencoder
+from .masking import MaskingConfig
 from .mixing import MixedBatches
-from .weights import load_autoencoder, save_autoencoder
+from .objectives.base import Objective, ObjectiveConfig
+from .pretrainer import Pretrainer
+from .weights import load_autoencoder, save_pretrained
 
 __all__ = [
-    "Decoder",
     "DecoderConfig",
     "MaskedAutoencoder",
+    "MaskingConfig",
     "MixedBatches",
+    "Objective",
     "ObjectiveConfig",
+    "PixelDecoder",
+    "Pretrainer",
     "load_autoencoder",
-    "save_autoencoder",
+    "save_pretrained",
 ]

@@ -12,8 +12,8 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
 from skyweave.data.augment import RandomResizedCrop
 from skyweave.data.memory_mapped import StoredImage
-from skyweave.pretraining.decoder import DecoderConfig
-from skyweave.pretraining.masked_autoencoder import ObjectiveConfig
+from skyweave.pretraining.masking import MaskingConfig
+from skyweave.pretraining.objectives.base import ObjectiveConfig
 from skyweave.training.optim import OptimiserConfig
 from skyweave.training.trainer import TrainerConfig
 
@@ -45,11 +45,18 @@ class PatchView:
     Attributes:
         patch_sizes: pixels per patch side, one drawn for each image.
         zoom: smallest and largest factor on the ground sample distance, see ``RandomResizedCrop``.
+        patches: per side of the image.
     """
 
     patch_sizes: list[int] = field(default_factory=lambda: [8])
     zoom: tuple[float, float] = (0.75, 1.5)
     patches: int = 12
+
+    def __post_init__(self) -> None:
+        if self.patches < 1 or not self.patch_sizes or min(self.patch_sizes) < 1:
+            raise ConfigError(
+                f"a view has {self.patches} patches of {self.patch_sizes} pixels; each must be at least 1"
+            )
 
     def __call__(self, image: StoredImage | Observation, generator: np.random.Generator) -> Observation:
         """Return a view of a random patch size.
@@ -68,7 +75,8 @@ class PretrainConfig:
 
     Attributes:
         data: dataset YAML, relative to this configuration's file.
-        patches: patches per side of every training image.
+        objectives: what is asked of the backbone, by kind.
+        masking: how masked views are made of an image.
         views: by source or sensor name, or ``default``.
         images_per_step: of one process in one micro step: a number, balanced over sensors, or by source or sensor.
         source_weights: of sources inside their sensor, over the dataset's.
@@ -80,11 +88,10 @@ class PretrainConfig:
     name: str
     data: str
     backbone: BackboneSizeConfig = field(default_factory=BackboneSizeConfig)
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    objectives: list[ObjectiveConfig] = field(default_factory=lambda: [ObjectiveConfig.from_content("pixels")])
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     views: dict[str, PatchView] = field(default_factory=lambda: {"default": PatchView()})
-    patches: int = 12
     images_per_step: int | dict[str, int] = 64
     source_weights: dict[str, float] = field(default_factory=dict)
     loss_weights: dict[str, float] = field(default_factory=dict)
@@ -93,10 +100,16 @@ class PretrainConfig:
     weights_dtype: Literal["float32", "float16"] = "float32"
 
     def __post_init__(self) -> None:
-        if self.patches < 1:
-            raise ConfigError(f"patches is {self.patches}, must be at least 1")
-        if not 0 < self.objective.mask_ratio < 1:
-            raise ConfigError(f"objective.mask_ratio is {self.objective.mask_ratio}, must be between 0 and 1")
+        if not self.objectives:
+            raise ConfigError("objectives: none is given; name at least one, such as: objectives: [distillation]")
+        kinds = [type(objective).__name__ for objective in self.objectives]
+        if repeated := sorted({kind for kind in kinds if kinds.count(kind) > 1}):
+            raise ConfigError(f"objectives: {', '.join(repeated)} stands there twice; give each kind once")
+
+    def named_objectives(self) -> dict[str, ObjectiveConfig]:
+        """Return the objectives by kind."""
+        kinds = {ObjectiveConfig.kinds[kind]: kind for kind in ObjectiveConfig.kinds}
+        return {kinds[type(objective)]: objective for objective in self.objectives}
 
 
 def dataset_path(config: PretrainConfig, file: Path) -> Path:

@@ -1,11 +1,13 @@
 """The pretraining decoder: predicts hidden patches from what the encoder saw."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from skyweave.backbone.backbone import gather_patches
 from skyweave.backbone.band_encoder import BandEncoder, KindColumns
 from skyweave.backbone.patches import resize_matrix
 from skyweave.backbone.positions import GroundSampleDistanceMode, Positions
@@ -15,9 +17,12 @@ from skyweave.backbone.transformer import (
     apply_rotary,
     attention_mask,
     dot_product_attention,
+    initialise_weights,
+    pad_and_concatenate,
     rotary_factors,
 )
 from skyweave.core.sensors.sensor import Sensor
+from skyweave.pretraining.masking import EncodedView
 
 
 @dataclass(frozen=True)
@@ -41,41 +46,28 @@ class DecoderConfig:
         return asdict(self)
 
 
-class Decoder(nn.Module):
+class CrossDecoder(nn.Module):
     """Queries for hidden patches attend to the encoded visible patches (cross-attention only, as CrossMAE,
     arXiv 2401.14391): any subset of the hidden patches can be predicted, at a cost proportional to it.
 
-    The output is spectral: each query gives ``mixes`` maps of a patch, and each band combines them with weights
-    generated from what the band is; so one decoder serves every sensor.
-
     Args:
         encoder_width: channels of the encoded tokens.
-        patch_size: nominal pixels per patch side; predictions are resampled to other sizes.
         config: see ``DecoderConfig``.
         ground_sample_distance: how positions use it.
-        kinds: further kinds of bands, as of the backbone.
     """
 
     def __init__(
-        self,
-        encoder_width: int,
-        patch_size: int,
-        config: DecoderConfig,
-        ground_sample_distance: GroundSampleDistanceMode,
-        kinds: KindColumns = (),
+        self, encoder_width: int, config: DecoderConfig, ground_sample_distance: GroundSampleDistanceMode
     ) -> None:
         super().__init__()
         self.config = config
-        self.patch_size = patch_size
         self.embed = nn.Linear(encoder_width, config.width)
         self.mask_token = nn.Parameter(torch.zeros(config.width))
         self.positions = Positions(config.width, ground_sample_distance)
         self.blocks = nn.ModuleList(CrossBlock(config.width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.maps = nn.Linear(config.width, config.mixes * patch_size**2)
-        self.band_code = BandEncoder(config.mixes + 1, kinds=kinds)
-        self.texture_maps = nn.Linear(config.width, config.mixes * patch_size**2)
-        self.texture_code = BandEncoder(config.mixes + 1, kinds=kinds)
+        initialise_weights(self)
+        nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(
         self, encoded: Tensor, valid: Tensor | None, coordinates: Tensor, query_coordinates: Tensor, metres: Tensor
@@ -101,6 +93,41 @@ class Decoder(nn.Module):
             queries = block(queries, memory, mask, rotary)
         result: Tensor = self.norm(queries)
         return result
+
+
+class PixelDecoder(CrossDecoder):
+    """Decode queries to pixels.
+
+    The output is spectral: each query gives ``mixes`` maps of a patch, and each band combines them with weights
+    generated from what the band is; so one decoder serves every sensor.
+
+    Args:
+        encoder_width: channels of the encoded tokens.
+        patch_size: nominal pixels per patch side; predictions are resampled to other sizes.
+        config: see ``DecoderConfig``.
+        ground_sample_distance: how positions use it.
+        kinds: further kinds of bands, as of the backbone.
+    """
+
+    def __init__(
+        self,
+        encoder_width: int,
+        patch_size: int,
+        config: DecoderConfig,
+        ground_sample_distance: GroundSampleDistanceMode,
+        kinds: KindColumns = (),
+    ) -> None:
+        super().__init__(encoder_width, config, ground_sample_distance)
+        self.patch_size = patch_size
+        heads = [
+            nn.Linear(config.width, config.mixes * patch_size**2),
+            BandEncoder(config.mixes + 1, kinds=kinds),
+            nn.Linear(config.width, config.mixes * patch_size**2),
+            BandEncoder(config.mixes + 1, kinds=kinds),
+        ]
+        for head in heads:
+            initialise_weights(head)
+        self.maps, self.band_code, self.texture_maps, self.texture_code = heads
 
     def pixels(self, decoded: Tensor, sensor: Sensor, patch_size: int) -> Tensor:
         """Return normalised pixels, (batch, queries, bands, patch_size**2).
@@ -129,6 +156,35 @@ class Decoder(nn.Module):
         weights, bias = code.split([self.config.mixes, 1], dim=-1)
         result: Tensor = torch.matmul(weights.to(maps.dtype), maps) + bias
         return result
+
+
+def decode_queries(
+    decoder: CrossDecoder, positions: Positions, encoded: Sequence[EncodedView], queries: Sequence[Tensor]
+) -> list[Tensor]:
+    """Decode queries of several batches in one pass, (batch, queries, width) each.
+
+    Args:
+        decoder: of queries.
+        positions: of the backbone, which places the patches.
+        encoded: views that the decoder attends to.
+        queries: (batch, queries) indices of patches, of each view.
+    """
+    patches = [item.view.patches for item in encoded]
+    places = [positions.coordinates(group.grid, group.metres) for group in patches]
+    valid = [item.view.visible_valid for item in encoded]
+    memory, memory_valid = pad_and_concatenate([item.tokens for item in encoded], valid)
+    seen = [gather_patches(grid, item.view.visible) for grid, item in zip(places, encoded, strict=True)]
+    wanted = [gather_patches(grid, query) for grid, query in zip(places, queries, strict=True)]
+    every = [torch.ones_like(query, dtype=torch.bool) for query in queries]
+    decoded = decoder(
+        memory,
+        memory_valid,
+        pad_and_concatenate(seen, valid)[0],
+        pad_and_concatenate(wanted, every)[0],
+        torch.cat([group.metres for group in patches]),
+    )
+    pieces = decoded.split([len(query) for query in queries])
+    return [piece[:, : query.shape[1]] for piece, query in zip(pieces, queries, strict=True)]
 
 
 class CrossBlock(nn.Module):

@@ -1,16 +1,17 @@
 """The training step: everything random in it is a function of (seed, step, rank), so a resumed run repeats itself."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from skyweave.backbone.batch import SensorBatch
+from skyweave.core.errors import ConfigError
 from skyweave.data.dataset import ImageDataset
 from skyweave.pretraining.config import PretrainConfig
-from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
 from skyweave.pretraining.mixing import MixedBatches
+from skyweave.pretraining.pretrainer import Pretrainer
 from skyweave.training.module import SkyweaveModule, StepLoss
 
 
@@ -28,7 +29,7 @@ class PretrainingStep:
 
 
 class PretrainingModule(SkyweaveModule[PretrainingStep]):
-    """A masked autoencoder under Lightning.
+    """A pretraining under Lightning.
 
     Args:
         model: what is trained.
@@ -38,12 +39,13 @@ class PretrainingModule(SkyweaveModule[PretrainingStep]):
 
     advice = "Lower optimiser.learning_rate, or look for broken values in that source"
 
-    def __init__(self, model: MaskedAutoencoder, config: PretrainConfig, dataset: ImageDataset) -> None:
+    def __init__(self, model: Pretrainer, config: PretrainConfig, dataset: ImageDataset) -> None:
         super().__init__(config.optimiser)
         self.model = model
         self.config = config
         self.dataset = dataset
         self.batches()  # a wrong configuration is found now, not in a worker
+        self.patch_sizes = patch_sizes_of(config, dataset)
 
     def batches(self, rank: int = 0, world_size: int = 1) -> MixedBatches:
         """Return the images of every micro step of one process.
@@ -53,10 +55,9 @@ class PretrainingModule(SkyweaveModule[PretrainingStep]):
             world_size: processes in all.
         """
         config = self.config
-        views = {name: replace(view, patches=config.patches) for name, view in config.views.items()}
         return MixedBatches(
             self.dataset,
-            views,
+            config.views,
             config.images_per_step,
             config.optimiser.steps * config.trainer.accumulate,
             seed=config.seed,
@@ -71,12 +72,14 @@ class PretrainingModule(SkyweaveModule[PretrainingStep]):
             step: images of every sensor.
         """
         generator = torch.Generator().manual_seed(hash((self.config.seed, step.number, self.global_rank)) % 2**63)
-        sizes = [batch.pixels.shape[-1] // self.config.patches for batch in step.batches]
+        sizes = [self.patch_sizes[batch.sensor.name, batch.pixels.shape[-1]] for batch in step.batches]
         losses = self.model(step.batches, generator, sizes)
         images = sum(len(batch) for batch in step.batches)
-        weights = [self.config.loss_weights.get(batch.sensor.name, 1.0) * len(batch) / images for batch in step.batches]
-        total = torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
-        parts = {f"loss/{name}": value for name, value in _by_sensor(step.batches, losses).items()}
+        shares = torch.tensor([len(batch) / images for batch in step.batches]).to(losses.batches)
+        weights = [self.config.loss_weights.get(batch.sensor.name, 1.0) for batch in step.batches]
+        total = (losses.batches * shares * torch.tensor(weights).to(shares)).sum()
+        parts = {f"loss/{name}": value for name, value in _by_sensor(step.batches, losses.batches).items()}
+        parts |= {f"objective/{kind}": (part.detach() * shares).sum() for kind, part in losses.objectives.items()}
         return StepLoss(total, images, parts)
 
     def train_dataloader(self) -> "DataLoader[PretrainingStep]":
@@ -91,6 +94,30 @@ class _StepDataset(Dataset[PretrainingStep]):
 
     def __getitem__(self, number: int) -> PretrainingStep:
         return PretrainingStep(number, self.batches[number])
+
+
+def patch_sizes_of(config: PretrainConfig, dataset: ImageDataset) -> dict[tuple[str, int], int]:
+    """Return pixels per patch side of every training image, by its sensor and its own side.
+
+    Args:
+        config: of the run.
+        dataset: that is trained on.
+
+    Raises:
+        ConfigError: two views of one sensor make images of one size with patches of two.
+    """
+    sizes: dict[tuple[str, int], int] = {}
+    for source in dataset.sources:
+        name = next((n for n in (source.name, source.sensor.name) if n in config.views), "default")
+        view = config.views[name]
+        for size in view.patch_sizes:
+            key = source.sensor.name, view.patches * size
+            if sizes.setdefault(key, size) != size:
+                raise ConfigError(
+                    f"views: images of {key[1]} pixels of {key[0]} would have patches of {size} and of {sizes[key]} "
+                    f"pixels; change patches or patch_sizes of view {name!r}"
+                )
+    return sizes
 
 
 def _by_sensor(batches: list[SensorBatch], losses: list[Tensor]) -> dict[str, Tensor]:

@@ -12,9 +12,9 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import Sensor, catalogue
 from skyweave.data.dataset import ImageDataset, load_dataset
 from skyweave.pretraining.config import PretrainConfig, dataset_path
-from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
 from skyweave.pretraining.module import PretrainingModule
-from skyweave.pretraining.weights import save_autoencoder
+from skyweave.pretraining.pretrainer import Pretrainer
+from skyweave.pretraining.weights import save_pretrained
 from skyweave.training.export import ExportWeights
 from skyweave.training.run_dir import WEIGHTS_FILE, prepare_run_dir
 from skyweave.training.trainer import fit
@@ -52,7 +52,7 @@ def pretrain(
     dtype = getattr(torch, config.weights_dtype)
     facts = {"images_by_source": {source.name: len(source) for source in dataset.sources}}
     export = ExportWeights(
-        lambda training: save_autoencoder(weights, module.model, config.name, dtype, training=training),
+        lambda training: save_pretrained(weights, module.model, config.name, dtype, training=training),
         facts,
         asdict(config),
     )
@@ -79,7 +79,7 @@ def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingMo
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = MaskedAutoencoder(backbone, config.decoder, config.objective)
+        model = Pretrainer(backbone, config.named_objectives(), config.masking)
     return PretrainingModule(model, config, dataset)
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -13,7 +13,10 @@ from skyweave.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW (arXiv 1711.05101) with a linear warm-up and a cosine (arXiv 1608.03983).
+    """AdamW (arXiv 1711.05101) with a linear warm-up, and a cosine (arXiv 1608.03983) or a trapezoid.
+
+    The trapezoid (arXiv 2405.18392) stays at the peak until a last part in which the rate falls linearly: a run can go
+    on for as long as it pays, as nothing before the fall depends on the number of steps.
 
     Attributes:
         steps: optimiser steps of the whole run.
@@ -22,7 +25,9 @@ class OptimiserConfig:
         weight_decay: of matrices; vectors (biases, norms) are not decayed.
         betas: decay rates of the running means of the gradient and of its square.
         clip: largest norm of the gradient.
-        final_share: share of the peak below which the cosine does not fall.
+        final_share: share of the peak below which the rate does not fall.
+        schedule: ``cosine`` or ``trapezoid``.
+        decay: of a trapezoid, the share of the steps in which the rate falls, the last ones.
 
     Raises:
         ConfigError: no step to take, or a share outside 0 to 1.
@@ -35,12 +40,16 @@ class OptimiserConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     final_share: float = 0.0
+    schedule: Literal["cosine", "trapezoid"] = "cosine"
+    decay: float = 0.2
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"optimiser.steps is {self.steps}, must be at least 1")
         if not 0 <= self.final_share <= 1:
             raise ConfigError(f"optimiser.final_share is {self.final_share}, must be from 0 to 1")
+        if not 0 < self.decay <= 1:
+            raise ConfigError(f"optimiser.decay is {self.decay}, must be above 0 and at most 1")
 
     def rate_factor(self, step: int) -> float:
         """Return the learning rate of a step over the peak.
@@ -48,8 +57,12 @@ class OptimiserConfig:
         Args:
             step: optimiser steps taken before.
         """
-        cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.steps) / self.steps))
-        return min(1.0, (step + 1) / max(1, self.warmup)) * max(cosine, self.final_share)
+        done = min(step, self.steps) / self.steps
+        if self.schedule == "cosine":
+            factor = 0.5 * (1 + math.cos(math.pi * done))
+        else:
+            factor = min(1.0, (1 - done) / self.decay)
+        return min(1.0, (step + 1) / max(1, self.warmup)) * max(factor, self.final_share)
 
 
 def make_optimiser(

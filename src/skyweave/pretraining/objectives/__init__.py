@@ -1,0 +1,1 @@
+"""What a pretraining asks of the backbone: one file an objective."""

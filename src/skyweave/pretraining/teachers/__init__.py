@@ -1,0 +1,1 @@
+"""Published networks that a backbone learns from."""

@@ -86,8 +86,9 @@ def pretrained(data: Path, steps: int, seed: int, images: dict[str, int]) -> Bac
         f"seed={seed}",
         f"images_per_step={json.dumps(images)}",
         "trainer.checkpoint_every=100000",
-        "patches=8",
-        "objective.agreement=0",  # the published objective and no other
+        "objectives={pixels: {}}",  # the published objective and no other
+        "masking={ratio: 0.75, views: 1}",
+        "optimiser.schedule=cosine",
         "optimiser.learning_rate=0.0012",
         "source_weights={}",
     ]

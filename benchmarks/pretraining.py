@@ -156,8 +156,8 @@ def skyweave_step(arguments: argparse.Namespace, precision: str) -> Callable[[],
 
     def step() -> None:
         with autocast(precision):
-            (loss,) = model([batch], generator)
-        finish(loss, optimizer)
+            losses = model([batch], generator)
+        finish(losses.batches.sum(), optimizer)
 
     return step
 
@@ -167,14 +167,15 @@ def skyweave_parts(arguments: argparse.Namespace) -> tuple[Any, Any, torch.optim
     from skyweave.backbone.builder import build_backbone
     from skyweave.backbone.config import BackboneConfig
     from skyweave.core.sensors import Band, Sensor
-    from skyweave.pretraining import MaskedAutoencoder, ObjectiveConfig
+    from skyweave.pretraining import MaskingConfig, ObjectiveConfig, Pretrainer
 
     width = WIDTHS[arguments.size]
     bands = tuple(Band(name, wavelength=value) for name, value in (("red", 665), ("green", 560), ("blue", 490)))
     sensor = Sensor("rgb", "three bands", bands, ground_sample_distance=10)
     config = BackboneConfig(width=width, depth=DEPTHS[arguments.size], heads=width // 64, patch_size=16)
-    objective = ObjectiveConfig(mask_ratio=0.75, agreement=0.3)  # as in pretraining_quality.py
-    model = MaskedAutoencoder(build_backbone(config, [sensor], seed=0), objective=objective)
+    masking = MaskingConfig(ratio=0.75, views=1, band_dropout=0.0)
+    objectives = {"pixels": ObjectiveConfig.from_content({"kind": "pixels", "texture": 0.0})}
+    model = Pretrainer(build_backbone(config, [sensor], seed=0), objectives, masking)
     pixels = torch.randn(arguments.batch, 3, 224, 224)
     valid = torch.ones_like(pixels, dtype=torch.bool)
     batch = SensorBatch(pixels, valid, sensor, torch.full((arguments.batch,), 10.0))
@@ -196,6 +197,9 @@ def profiled(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     model, batch, optimizer = skyweave_parts(arguments)
     from skyweave.backbone.batch import stack_observations
     from skyweave.core.observation import Observation
+    from skyweave.pretraining.decoder import decode_queries
+    from skyweave.pretraining.masking import EncodedView, draw_views, sample_hidden
+    from skyweave.pretraining.pretrainer import encode_views
 
     observations = [Observation.from_pixels(image.numpy(), batch.sensor) for image in batch.pixels]
     generator = torch.Generator().manual_seed(0)
@@ -208,15 +212,18 @@ def profiled(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
                 images = stack_observations(observations)
             with autocast(precision):
                 with timed(seconds, "patchify and mask"):
-                    group = model.mask(images, 16, generator)
+                    (view,) = draw_views(model.backbone, images, 16, model.masking, generator)
                 with timed(seconds, "encoder, the rest"), inner_times(model.backbone.encoder, seconds):
-                    encoded, visible_valid = model.forward_encoder([group])
+                    encoded = encode_views(model.backbone, [view])
                 seconds["encoder, the rest"] -= seconds["encoder attention"] + seconds["encoder feed-forward"]
                 memory = [tokens.detach().requires_grad_() for tokens in encoded]
+                pixels, query = model.objectives["pixels"], sample_hidden(view, 0.5)
                 with timed(seconds, "decoder"):
-                    decoded = model.forward_decoder([group], memory, visible_valid)
+                    (decoded,) = decode_queries(
+                        pixels.decoder, model.backbone.positions, [EncodedView(view, memory[0])], [query]
+                    )
                 with timed(seconds, "prediction and loss"):
-                    loss = model.forward_loss(group, decoded[0])
+                    loss = pixels.reconstruction_loss(view.patches, query, decoded)
             with timed(seconds, "backward: loss and decoder"):
                 loss.backward()
             with timed(seconds, "backward: encoder"):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
-        "--agreement", type=float, default=0.3, help="of Skyweave's objective; 0 for masked image modelling alone"
+        "--contrast", type=float, default=0.2, help="weight of the contrast of two views; 0 for pixels alone"
     )
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -77,14 +78,17 @@ def _views(prepared: PreparedProbe, seed: int, step: int, batch: int) -> SensorB
 def _skyweave(args: argparse.Namespace, prepared: PreparedProbe, seed: int, steps: int) -> Features:
     from skyweave.backbone.builder import build_backbone
     from skyweave.backbone.config import BackboneConfig
-    from skyweave.pretraining import MaskedAutoencoder, ObjectiveConfig
+    from skyweave.pretraining import MaskingConfig, ObjectiveConfig, Pretrainer
 
     sensor = prepared.samples.images[0].sensor
     config = BackboneConfig(width=192, depth=12, heads=3, patch_size=PATCH)
-    objective = ObjectiveConfig(mask_ratio=0.75, agreement=args.agreement)
-    model = MaskedAutoencoder(build_backbone(config, [sensor], seed=seed), objective=objective)
+    masking = MaskingConfig(ratio=0.75, views=2 if args.contrast else 1, band_dropout=0.0, coarsening=(1,), missing=0.0)
+    contents: list[dict[str, Any]] = [{"kind": "pixels"}]
+    contents += [{"kind": "contrast", "weight": args.contrast}] if args.contrast else []
+    objectives = {content["kind"]: ObjectiveConfig.from_content(content) for content in contents}
+    model = Pretrainer(build_backbone(config, [sensor], seed=seed), objectives, masking)
     generator = torch.Generator().manual_seed(seed)
-    _train(args, prepared, seed, steps, model, lambda batch: model([batch], generator)[0])
+    _train(args, prepared, seed, steps, model, lambda batch: model([batch], generator).batches[0])
     spread = (torch.tensor(sensor.stds), torch.tensor(sensor.means))
 
     def features(pixels: Tensor) -> Tensor:

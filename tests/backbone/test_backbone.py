@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skyweave.backbone import SIZES, Backbone, build_backbone
 from skyweave.backbone.batch import SensorBatch
+from skyweave.backbone.patches import patchify, unpatchify
 from skyweave.core.sensors import Band, Sensor, get_sensor
 
 SMALL = {"width": 64, "depth": 3, "heads": 2, "patch_size": 4, "mixes": 8}
@@ -186,8 +187,10 @@ def test_detail_is_the_embedding_of_smaller_patches(tokenizer: str, name: str, h
         images = replace(images, valid=torch.rand(images.valid.shape, generator=torch.Generator().manual_seed(2)) < 0.7)
     with torch.no_grad():
         features = model(images, 8, detail=2)
-        patches = model.patches(images, 2)
-        expected = model.patch_embed(patches.values, patches.valid, sensor).transpose(1, 2).unflatten(2, patches.grid)
+        whole = model.patches(images, 8)  # missing pixels hold the means of their patch and band
+        usable = torch.ones_like(whole.values, dtype=torch.bool) if whole.filled is None else whole.filled
+        values, filled = (patchify(unpatchify(p, whole.grid)[..., :14, :24], 2) for p in (whole.values, usable))
+        expected = model.patch_embed(values, filled if holes else None, sensor).transpose(1, 2).unflatten(2, (7, 12))
         plain = model(images, 8)
     assert features.detail is not None
     assert features.detail.shape == expected.shape == (2, 64, 7, 12)
@@ -214,3 +217,19 @@ def test_detail_must_divide_the_patch() -> None:
     sensor = get_sensor("naip")
     with pytest.raises(ValueError, match="detail 3 must divide the patch size, 8"):
         backbone(sensor)(batch(sensor), 8, detail=3)
+
+
+@pytest.mark.parametrize("tokenizer", ["spectral", "per_sensor"])
+def test_a_patch_in_part_missing_is_embedded_by_what_is_there(tokenizer: str) -> None:
+    sensor = get_sensor("naip")
+    model = backbone(sensor, tokenizer=tokenizer)
+    images = batch(sensor, rows=16, columns=16)
+    flat = replace(images, pixels=images.pixels.mean((2, 3), keepdim=True).expand_as(images.pixels))
+    cut = replace(flat, valid=flat.valid.clone())
+    cut.valid[:, :, :, 11:] = False  # the right patches have three of eight columns
+    cut.valid[:, 1, :8] = False  # and one band has none in the upper ones
+    with torch.no_grad():
+        tokens = [model.patch_embed(p.values, p.filled, sensor) for p in (model.patches(one, 8) for one in (flat, cut))]
+    assert torch.allclose(tokens[0][:, 2:], tokens[1][:, 2:], atol=1e-5)
+    assert not torch.allclose(tokens[0][:, :2], tokens[1][:, :2], atol=1e-3)
+    assert model(cut, 8).valid.all()

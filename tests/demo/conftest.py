@@ -20,14 +20,14 @@ from skyweave.perception import (
     load_perception,
     save_perception,
 )
-from skyweave.pretraining import DecoderConfig, MaskedAutoencoder
+from skyweave.pretraining import DecoderConfig, PixelDecoder
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backbone = build_backbone("tiny", seed=0, width=48, depth=1, heads=2)
     config = DecoderConfig(width=32, depth=1, heads=2)
-    decoder = MaskedAutoencoder(backbone, config).decoder.state_dict()
+    decoder = PixelDecoder(backbone.width, backbone.patch_size, config, "embedded").state_dict()
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     extra = {f"decoder.{key}": value for key, value in decoder.items()}
     save_checkpoint(path, backbone, "small", extra=extra, parts={"decoder": config.to_dict()})

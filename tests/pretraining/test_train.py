@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import skyweave
 from skyweave.backbone import build_backbone
 from skyweave.core.config import load_config_file
-from skyweave.core.errors import TrainingError
+from skyweave.core.errors import ConfigError, TrainingError, WeightsError
 from skyweave.data.dataset import load_dataset
-from skyweave.pretraining import MaskedAutoencoder, load_autoencoder, save_autoencoder
+from skyweave.pretraining import ObjectiveConfig, Pretrainer, load_autoencoder, save_pretrained
 from skyweave.pretraining.config import PretrainConfig
 from skyweave.pretraining.train import build_module, pretrain
 
@@ -42,7 +43,7 @@ def test_a_run_learns_and_leaves_weights(run: Path) -> None:
     assert len(curve) == 60
     assert sum(curve[i] for i in range(50, 60)) < 0.92 * sum(curve[i] for i in range(10))
     header = next(output.glob("logs/csv/*/metrics.csv")).read_text().splitlines()[0].split(",")
-    assert {"loss/naip", "loss/sentinel1-rtc"} <= set(header)
+    assert {"loss/naip", "loss/sentinel1-rtc", "objective/pixels"} <= set(header)
     card = json.loads((output / "weights.json").read_text())
     assert card["training"]["steps"] == 60
     assert {sensor["name"] for sensor in card["sensors"]} == {"naip", "sentinel1-rtc"}
@@ -106,7 +107,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(run: Path) -> None:
     ("change", "message"),
     [
         ("optimizer.steps=3", "unknown key 'optimizer'; did you mean 'optimiser'"),
-        ("objective.mask_ratio=75", "mask_ratio is 75"),
+        ("masking.ratio=75", r"masking\.ratio is 75"),
+        ("objectives={pixls: {}}", "no objective 'pixls', did you mean 'pixels'"),
+        ("objectives={pixels: {textur: 1}}", r"objectives\.pixels: unknown key 'textur'; did you mean 'texture'"),
+        ("objectives={}", "objectives: none is given"),
+        ("objectives={contrast: {}}", r"contrast alone needs masking\.views of at least 2"),
+        ("optimiser.decay=0", r"optimiser\.decay is 0"),
+        ("views={naip: {patches: 4, patch_sizes: [4, 2]}, default: {patches: 0}}", "a view has 0 patches"),
         ("backbone.size=huge", r"backbone\.size is 'huge'"),
         ("images_per_step={landsat: 3}", "no source or sensor of weight above 0 is called 'landsat'"),
         ("source_weights={nothing: 3}", "no source is called nothing"),
@@ -150,9 +157,43 @@ def test_shipped_configurations_are_whole(file: Path) -> None:
 
 
 def test_weights_in_half_precision(tmp_path: Path) -> None:
-    model = MaskedAutoencoder(build_backbone("tiny", seed=0, width=32, depth=2, heads=2, patch_size=4, mixes=4))
-    save_autoencoder(tmp_path / "a.safetensors", model, "a", torch.float16)
+    backbone = build_backbone("tiny", seed=0, width=32, depth=2, heads=2, patch_size=4, mixes=4)
+    model = Pretrainer(backbone, {"pixels": ObjectiveConfig.from_content("pixels")})
+    save_pretrained(tmp_path / "a.safetensors", model, "a", torch.float16)
     loaded, card = load_autoencoder(tmp_path / "a.safetensors")
-    for key, value in model.state_dict().items():
-        assert torch.allclose(loaded.state_dict()[key], value, atol=1e-3)
+    saved = {**backbone.state_dict(prefix="backbone."), **model.objectives["pixels"].state_dict()}
+    for key, value in loaded.state_dict().items():
+        assert torch.allclose(saved[key], value, atol=1e-3)
     assert card.parts["decoder"]["width"] == 128
+
+
+def test_without_pixels_there_is_no_decoder_to_load(tmp_path: Path) -> None:
+    backbone = build_backbone("tiny", seed=0, width=32, depth=2, heads=2, patch_size=4, mixes=4)
+    model = Pretrainer(backbone, {"contrast": ObjectiveConfig.from_content("contrast")})
+    save_pretrained(tmp_path / "a.safetensors", model, "a")
+    assert skyweave.load(tmp_path / "a.safetensors").config == backbone.config
+    with pytest.raises(WeightsError, match="holds no pretraining decoder"):
+        load_autoencoder(tmp_path / "a.safetensors")
+
+
+def test_views_of_one_sensor_and_size_have_patches_of_one_size(run: Path) -> None:
+    views = "views={default: {patches: 4, patch_sizes: [2, 4]}, naip: {patches: 2, patch_sizes: [4, 8]}}"
+    train(run, "one", views, "optimiser.steps=1")
+    with pytest.raises(ConfigError, match="images of 8 pixels of naip would have patches of 4 and of 2"):
+        content = yaml.safe_load((run.parent / "data.yaml").read_text())
+        content["sources"].append({**content["sources"][0], "name": "other"})
+        (run.parent / "data.yaml").write_text(yaml.safe_dump(content))
+        train(run, "two", views.replace("naip:", "other:"), "optimiser.steps=1")
+
+
+@pytest.mark.parametrize("objective", ["patch_discrimination", "contrast"])
+def test_other_objectives_learn_and_repeat_themselves(run: Path, objective: str) -> None:
+    changes = (
+        f"objectives={{{objective}: {{}}}}",
+        "masking={ratio: 0.5, views: 2, coarsening: [1, 2]}",
+        "optimiser.steps=40",
+        "optimiser.schedule=trapezoid",
+    )
+    curve = losses(train(run, "a", *changes))
+    assert sum(curve[i] for i in range(30, 40)) < 0.97 * sum(curve[i] for i in range(10))
+    assert losses(train(run, "b", *changes[:2], "optimiser.steps=3", changes[3]))[0] == curve[0]

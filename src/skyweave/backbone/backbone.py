@@ -195,7 +195,8 @@ class Backbone(Encoder):
         """
         filled = None if patches.filled is None else gather_patches(patches.filled, keep)
         tokens: Tensor = self.patch_embed(gather_patches(patches.values, keep), filled, patches.sensor)
-        return tokens + self.positions(patches.metres)
+        tokens = tokens + self.positions(patches.metres)
+        return tokens
 
     def coordinates(self, patches: Patches) -> Tensor:
         """Return row and column of every patch, (batch, number, 2).

@@ -75,7 +75,7 @@ class PretrainConfig:
 
     Attributes:
         data: dataset YAML, relative to this configuration's file.
-        objectives: what is asked of the backbone, by kind.
+        objectives: what is asked of the backbone: the numbers of each, by kind; ``{}`` for its defaults.
         masking: how masked views are made of an image.
         views: by source or sensor name, or ``default``.
         images_per_step: of one process in one micro step: a number, balanced over sensors, or by source or sensor.
@@ -88,7 +88,7 @@ class PretrainConfig:
     name: str
     data: str
     backbone: BackboneSizeConfig = field(default_factory=BackboneSizeConfig)
-    objectives: list[ObjectiveConfig] = field(default_factory=lambda: [ObjectiveConfig.from_content("pixels")])
+    objectives: dict[str, dict[str, Any]] = field(default_factory=lambda: {"distillation": {}, "contrast": {}})
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     views: dict[str, PatchView] = field(default_factory=lambda: {"default": PatchView()})
@@ -101,15 +101,26 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         if not self.objectives:
-            raise ConfigError("objectives: none is given; name at least one, such as: objectives: [distillation]")
-        kinds = [type(objective).__name__ for objective in self.objectives]
-        if repeated := sorted({kind for kind in kinds if kinds.count(kind) > 1}):
-            raise ConfigError(f"objectives: {', '.join(repeated)} stands there twice; give each kind once")
+            raise ConfigError("objectives: none is given; name at least one, such as: objectives: {distillation: {}}")
+        if (
+            not self.typed_objectives().keys() & {"pixels", "patch_discrimination", "distillation"}
+            and self.masking.views < 2
+        ):
+            raise ConfigError("objectives: contrast alone needs masking.views of at least 2")
 
-    def named_objectives(self) -> dict[str, ObjectiveConfig]:
-        """Return the objectives by kind."""
-        kinds = {ObjectiveConfig.kinds[kind]: kind for kind in ObjectiveConfig.kinds}
-        return {kinds[type(objective)]: objective for objective in self.objectives}
+    def typed_objectives(self) -> dict[str, ObjectiveConfig]:
+        """Return the objectives' configurations by kind.
+
+        Raises:
+            ConfigError: no such kind, an unknown key or a value of the wrong type; names it.
+        """
+        typed = {}
+        for kind, content in self.objectives.items():
+            try:
+                typed[kind] = ObjectiveConfig.from_content({"kind": kind, **content})
+            except ConfigError as error:
+                raise ConfigError(f"objectives.{kind}: {error}") from error
+        return typed
 
 
 def dataset_path(config: PretrainConfig, file: Path) -> Path:

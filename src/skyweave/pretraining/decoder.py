@@ -174,13 +174,13 @@ def decode_queries(
     valid = [item.view.visible_valid for item in encoded]
     memory, memory_valid = pad_and_concatenate([item.tokens for item in encoded], valid)
     seen = [gather_patches(grid, item.view.visible) for grid, item in zip(places, encoded, strict=True)]
-    wanted = [gather_patches(grid, query) for grid, query in zip(places, queries, strict=True)]
+    places_asked = [gather_patches(grid, query) for grid, query in zip(places, queries, strict=True)]
     every = [torch.ones_like(query, dtype=torch.bool) for query in queries]
     decoded = decoder(
         memory,
         memory_valid,
         pad_and_concatenate(seen, valid)[0],
-        pad_and_concatenate(wanted, every)[0],
+        pad_and_concatenate(places_asked, every)[0],
         torch.cat([group.metres for group in patches]),
     )
     pieces = decoded.split([len(query) for query in queries])

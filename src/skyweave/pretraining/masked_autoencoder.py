@@ -50,7 +50,7 @@ class MaskedAutoencoder(nn.Module):
             patch_size: pixels per patch side, default the backbone's.
 
         Returns:
-            Pixels in the bands' units, with predictions in place of hidden patches and the input elsewhere
+            PixelReconstruction in the bands' units, with predictions in place of hidden patches and the input elsewhere
             (batch, bands, rows, columns); and the hidden pixels (batch, rows, columns) bool.
         """
         size = patch_size or self.backbone.config.patch_size

@@ -79,7 +79,7 @@ def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingMo
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = Pretrainer(backbone, config.named_objectives(), config.masking)
+        model = Pretrainer(backbone, config.typed_objectives(), config.masking)
     return PretrainingModule(model, config, dataset)
 
 

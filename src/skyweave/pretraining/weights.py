@@ -10,7 +10,7 @@ from skyweave.backbone.state_dict import load_strictly
 from skyweave.core.errors import WeightsError
 from skyweave.pretraining.decoder import DecoderConfig, PixelDecoder
 from skyweave.pretraining.masked_autoencoder import MaskedAutoencoder
-from skyweave.pretraining.objectives.pixels import Pixels
+from skyweave.pretraining.objectives.pixels import PixelReconstruction
 from skyweave.pretraining.pretrainer import Pretrainer
 
 
@@ -29,7 +29,7 @@ def save_pretrained(
     if "pixels" not in model.objectives:
         return save_checkpoint(path, model.backbone, name, dtype=dtype, **card_fields)
     objective = model.objectives["pixels"]
-    assert isinstance(objective, Pixels)
+    assert isinstance(objective, PixelReconstruction)
     parts = {"decoder": objective.decoder.config.to_dict()}
     extra = {f"decoder.{key}": value for key, value in objective.decoder.state_dict().items()}
     return save_checkpoint(path, model.backbone, name, extra, dtype, parts=parts, **card_fields)

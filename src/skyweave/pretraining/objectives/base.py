@@ -53,7 +53,7 @@ class ObjectiveConfig(TaggedConfig, ABC):
         "objective",
         {
             "pixels": "skyweave.pretraining.objectives.pixels:PixelsConfig",
-            "latents": "skyweave.pretraining.objectives.latents:LatentsConfig",
+            "patch_discrimination": "skyweave.pretraining.objectives.patch_discrimination:PatchDiscriminationConfig",
             "contrast": "skyweave.pretraining.objectives.contrast:ContrastConfig",
             "distillation": "skyweave.pretraining.objectives.distillation:DistillationConfig",
         },

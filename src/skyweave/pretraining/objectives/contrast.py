@@ -40,17 +40,17 @@ class ContrastConfig(ObjectiveConfig):
         if not self.cells or min(self.cells) < 1:
             raise ConfigError(f"contrast: cells are {self.cells}, must be sides of at least 1")
 
-    def build(self, backbone: Backbone) -> "Contrast":
+    def build(self, backbone: Backbone) -> "ViewContrast":
         """Return the objective.
 
         Args:
             backbone: that is trained.
         """
-        return Contrast(self)
+        return ViewContrast(self)
 
 
-class Contrast(Objective):
-    """See `ContrastConfig`.
+class ViewContrast(Objective):
+    """Contrast views of one image with those of the other images of their sensor.
 
     Args:
         config: of the objective.

@@ -51,7 +51,7 @@ class DistillationConfig(ObjectiveConfig):
 
 
 class Distillation(Objective):
-    """See `DistillationConfig`.
+    """Predict a frozen teacher's features of the whole image from masked views of it.
 
     Args:
         config: of the objective.
@@ -65,17 +65,13 @@ class Distillation(Objective):
         self.teacher = (teacher,)  # in a tuple: not part of the state, checkpoints do not repeat it
         channels = {"image": teacher.pooled_channels, **{f"map{n}": c for n, c in enumerate(teacher.map_channels)}}
         self.heads = nn.ModuleDict(
-            {
-                composite: nn.ModuleDict({name: nn.Linear(width, number) for name, number in channels.items()})
-                for composite in COMPOSITES
-            }
+            {f"{c}-{name}": nn.Linear(width, number) for c in COMPOSITES for name, number in channels.items()}
         )
         self.standards = nn.ModuleDict(
             {
-                composite: nn.ModuleDict(
-                    {name: RunningStandard(number, config.standardising) for name, number in channels.items()}
-                )
-                for composite in COMPOSITES
+                f"{c}-{name}": RunningStandard(number, config.standardising)
+                for c in COMPOSITES
+                for name, number in channels.items()
             }
         )
 
@@ -98,25 +94,26 @@ class Distillation(Objective):
     @torch.no_grad()
     def _targets(self, item: EncodedBatch, composite: Composite) -> TeacherMaps:
         """Return the teacher's standardised features of the whole images."""
-        image = composite.render(item.views[0].view.patches, item.batch.pixels.shape[-2:], self.config.pixels)
-        maps = self.teacher[0](image)
-        standards = self.standards[composite.name]
-        pooled = standards["image"](maps.pooled, self.training)
-        dense = [standards[f"map{n}"](one, self.training) for n, one in enumerate(maps.maps)]
+        rows, columns = item.batch.pixels.shape[-2:]
+        maps = self.teacher[0](composite.render(item.views[0].view.patches, (rows, columns), self.config.pixels))
+        pooled = self.standards[f"{composite.name}-image"](maps.pooled, self.training)
+        dense = [self.standards[f"{composite.name}-map{n}"](one, self.training) for n, one in enumerate(maps.maps)]
         return TeacherMaps(pooled, dense)
 
     def _distance(self, encoded: EncodedView, targets: TeacherMaps, composite: str) -> Tensor:
         """Return the cosine distance of one view's features to the teacher's."""
-        view, heads = encoded.view, self.heads[composite]
+        view = encoded.view
         weight = view.visible_valid.float()
         tokens = encoded.tokens.float()
         pooled = (tokens * weight.unsqueeze(-1)).sum(1) / weight.sum(1, keepdim=True).clamp(min=1)
-        whole = 1 - functional.cosine_similarity(heads["image"](pooled), targets.pooled, dim=-1)
+        whole = 1 - functional.cosine_similarity(self.heads[f"{composite}-image"](pooled), targets.pooled, dim=-1)
         loss = (whole * view.visible_valid.any(1)).mean()
         for number, target in enumerate(targets.maps):
             at_patches = functional.interpolate(target, view.patches.grid, mode="bilinear", antialias=True)
-            wanted = gather_patches(at_patches.flatten(2).transpose(1, 2), view.visible)
-            distance = 1 - functional.cosine_similarity(heads[f"map{number}"](tokens), wanted, dim=-1)
+            target_tokens = gather_patches(at_patches.flatten(2).transpose(1, 2), view.visible)
+            distance = 1 - functional.cosine_similarity(
+                self.heads[f"{composite}-map{number}"](tokens), target_tokens, dim=-1
+            )
             part = (distance * weight).sum() / weight.sum().clamp(min=1)
             loss = loss + self.config.dense * part / len(targets.maps)
         return loss
@@ -155,5 +152,5 @@ class RunningStandard(nn.Module):
             self.square.lerp_(values.square().mean(others), 1 - kept)
             self.batches += 1
         shape = (1, -1) + (1,) * (values.ndim - 2)
-        spread = (self.square - self.mean.square()).clamp(min=1e-6).sqrt()
-        return (values - self.mean.view(shape)) / spread.view(shape)
+        deviation = (self.square - self.mean.square()).clamp(min=1e-6).sqrt()
+        return (values - self.mean.view(shape)) / deviation.view(shape)

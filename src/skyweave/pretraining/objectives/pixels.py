@@ -29,17 +29,17 @@ class PixelsConfig(ObjectiveConfig):
     texture: float = 0.5
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
-    def build(self, backbone: Backbone) -> "Pixels":
+    def build(self, backbone: Backbone) -> "PixelReconstruction":
         """Return the objective.
 
         Args:
             backbone: that is trained.
         """
-        return Pixels(self, backbone)
+        return PixelReconstruction(self, backbone)
 
 
-class Pixels(Objective):
-    """See `PixelsConfig`.
+class PixelReconstruction(Objective):
+    """Reconstruct the pixels of hidden patches, in every band.
 
     Args:
         config: of the objective.

@@ -68,9 +68,9 @@ def composites_of(sensor: Sensor) -> tuple[Composite, ...]:
 def _nearest(sensor: Sensor, wavelengths: tuple[float, float, float]) -> tuple[int, int, int] | None:
     """Return the channels nearest to three wavelengths in nanometres; None if one of them has none near."""
     channels = []
-    for wanted in wavelengths:
+    for wavelength in wavelengths:
         distances = [
-            abs(band.wavelength - wanted) if band.kind == "optical" and band.wavelength else float("inf")
+            abs(band.wavelength - wavelength) if band.kind == "optical" and band.wavelength else float("inf")
             for band in sensor.bands
         ]
         nearest = min(range(len(distances)), key=distances.__getitem__)

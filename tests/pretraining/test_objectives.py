@@ -1,0 +1,198 @@
+"""Views, contrast, latents and distillation against numbers made by hand."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from fabricated_views import backbone, batch, seeded, view_of
+from skyweave.backbone.batch import SensorBatch
+from skyweave.core.errors import UnknownNameError
+from skyweave.core.sensors import get_sensor
+from skyweave.pretraining.masking import EncodedView, MaskingConfig, coarsen, draw_views, mean_in_cells, vary
+from skyweave.pretraining.objectives.base import EncodedBatch
+from skyweave.pretraining.objectives.contrast import ContrastConfig, ViewContrast
+from skyweave.pretraining.objectives.distillation import Distillation, DistillationConfig, RunningStandard
+from skyweave.pretraining.objectives.patch_discrimination import PatchDiscriminationConfig
+from skyweave.pretraining.teachers.base import Teacher, TeacherMaps
+from skyweave.pretraining.teachers.composites import composites_of
+
+PLAIN = MaskingConfig(ratio=0.0, views=2, band_dropout=0.0, coarsening=(1,), missing=0.0, radiometric_noise=0.0)
+
+
+def encoded_views(images: SensorBatch, *tokens: Tensor) -> EncodedBatch:
+    views = draw_views(backbone(), images, 4, PLAIN, seeded())
+    ordered = [part.gather(1, v.visible.unsqueeze(-1).expand_as(part)) for part, v in zip(tokens, views, strict=True)]
+    return EncodedBatch(images, [EncodedView(view, part) for view, part in zip(views, ordered, strict=True)])
+
+
+def test_coarse_pixels_are_means_of_valid_ones() -> None:
+    images = batch("naip", 4, 1)
+    images.pixels[:] = torch.arange(16.0).view(4, 4)
+    images.valid[:, :, 0, 0] = False
+    images.valid[:, :, 2:, 2:] = False
+    images.valid[:, :, 3, 3] = True
+    coarse = coarsen(images, 2)
+    assert coarse.pixels[0, 0, 0].tolist() == pytest.approx([(1 + 4 + 5) / 3, (2 + 3 + 6 + 7) / 4])
+    assert coarse.valid[0, 0].tolist() == [[True, True], [True, False]]
+    assert coarse.ground_sample_distance.tolist() == [2 * float(images.ground_sample_distance[0])]
+
+
+def test_another_look_is_coarser_noisier_and_has_gaps() -> None:
+    images = batch("sentinel2-l2a", 24, 8)
+    config = MaskingConfig(coarsening=(3,), missing=0.5, radiometric_noise=0.1)
+    varied = vary(backbone(), images, 4, config, seeded())
+    assert varied.pixels.shape == (8, 12, 8, 8)
+    gone = 1 - varied.valid.float().mean((1, 2, 3))
+    assert 0 <= gone.min() < gone.max() <= 0.5 + 1 / 8
+    whole = coarsen(images, 3).pixels
+    ratio = (varied.pixels - whole).std() / (torch.from_numpy(images.sensor.stds)).mean()
+    assert 0.03 < ratio < 0.3
+    assert vary(backbone(), batch("naip", 8), 4, config, seeded()).pixels.shape[-1] == 8  # 2 patches cannot be thirded
+
+
+def test_means_in_cells_are_those_of_their_tokens() -> None:
+    view = view_of(batch("naip", images=1), replace(PLAIN, views=1))
+    tokens = view.visible.unsqueeze(-1).float()  # the number of the patch
+    means, valid = mean_in_cells(tokens, view, 2)
+    assert means[0, :, 0].tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert valid.all()
+    few = replace(view, visible=view.visible[:, :1], visible_valid=view.visible_valid[:, :1])
+    means, valid = mean_in_cells(tokens[:, :1], few, 4)
+    assert valid.sum() == 1
+    assert means.sum() == tokens[0, 0, 0]
+
+
+def test_contrast_is_the_cross_entropy_of_finding_the_partner() -> None:
+    generator = seeded()
+    first, second = (torch.randn(3, 16, 8, generator=generator) for _ in range(2))
+    objective = ViewContrast(ContrastConfig(temperature=0.5, cells=(1,)))
+    (loss,) = objective([encoded_views(batch("naip"), first, second)], generator)
+    codes = [torch.nn.functional.normalize(part.mean(1), dim=-1) for part in (first, second)]
+    logits = codes[0] @ codes[1].T / 0.5
+    wanted = -(logits.log_softmax(1).diagonal().mean() + logits.log_softmax(0).diagonal().mean()) / 2
+    assert float(loss) == pytest.approx(float(wanted), rel=1e-4)
+
+
+def test_contrast_compares_images_of_one_sensor_across_batches() -> None:
+    tokens = torch.randn(1, 16, 8, generator=seeded())
+    objective = ViewContrast(ContrastConfig(cells=(1,)))
+    alone = [encoded_views(batch(name, images=1), tokens, tokens) for name in ("naip", "rgb")]
+    assert [float(loss) for loss in objective(alone, seeded())] == [0.0, 0.0]  # nobody to be told apart from
+    pair = [encoded_views(batch("naip", images=1), part, part) for part in (tokens, -tokens)]
+    first, second = (float(loss) for loss in objective(pair, seeded()))
+    assert first == second == pytest.approx(0.0, abs=1e-3)
+    same = [encoded_views(batch("naip", images=1), tokens, tokens) for _ in range(2)]
+    assert float(objective(same, seeded())[0]) == pytest.approx(torch.tensor(2.0).log().item(), rel=1e-4)
+
+
+def test_other_cells_of_an_image_are_no_candidates() -> None:
+    images = batch("naip", images=2)
+    tokens = torch.zeros(2, 16, 8)
+    tokens[0, :, 0] = 1
+    tokens[1, :, 1] = 1  # all cells of an image are alike, so only the other image's count against
+    (loss,) = ViewContrast(ContrastConfig(temperature=1.0, cells=(2,)))(
+        [encoded_views(images, tokens, tokens)], seeded()
+    )
+    one = torch.tensor(1.0).exp()
+    assert float(loss) == pytest.approx(float(-(one / (one + 4)).log()), rel=1e-4)
+
+
+def test_latents_leave_out_patches_that_are_alike() -> None:
+    torch.manual_seed(0)
+    objective = PatchDiscriminationConfig(depths=(0, 1), predicted=1.0).build(backbone())
+    images = batch("naip", images=2)
+    flat = replace(images, pixels=torch.full_like(images.pixels, 100.0))
+    masking = MaskingConfig(ratio=0.5, views=1, band_dropout=0.0)
+    losses = []
+    for part in (images, flat):
+        (view,) = draw_views(backbone(), part, 4, masking, seeded())
+        encoded = EncodedView(view, torch.randn(2, 8, 32, generator=seeded()))
+        losses.append(float(objective([EncodedBatch(part, [encoded])], seeded())[0].detach()))
+    assert losses[0] > 1.0
+    assert losses[1] == pytest.approx(0.0, abs=1e-5)  # one lake: nothing can be told apart
+    assert not any(parameter.requires_grad for parameter in objective.target.parameters())
+
+
+class Averages(Teacher):
+    """Sees the mean of each channel, and 4 x 4 means."""
+
+    pooled_channels = 3
+    map_channels = (3,)
+
+    def forward(self, images: Tensor) -> TeacherMaps:
+        return TeacherMaps(images.mean((2, 3)), [torch.nn.functional.adaptive_avg_pool2d(images, 4)])
+
+
+def test_distillation_ends_where_the_student_knows_what_the_teacher_sees() -> None:
+    torch.manual_seed(0)
+    objective = Distillation(DistillationConfig(pixels=32), 3, Averages()).eval()
+    images = batch("rgb", images=4)
+    means, stds = (torch.from_numpy(part)[:, None, None] for part in (images.sensor.means, images.sensor.stds))
+    seen = Averages()(torch.nn.functional.interpolate((images.pixels - means) / stds, (32, 32), mode="bilinear"))
+    tokens = seen.maps[0].flatten(2).transpose(1, 2)
+    with torch.no_grad():
+        for head in objective.heads.values():
+            head.weight.copy_(torch.eye(3))
+            head.bias.zero_()
+    (known,) = objective([encoded_views(images, tokens, tokens)], seeded())
+    (wrong,) = objective([encoded_views(images, -tokens, -tokens)], seeded())
+    assert float(known.detach()) == pytest.approx(0.0, abs=0.02)
+    assert float(wrong.detach()) == pytest.approx(4.0, abs=0.05)
+
+
+def test_running_standard_follows_the_channels() -> None:
+    standard, generator = RunningStandard(2, 0.99), seeded()
+    values = torch.randn(4000, 2, generator=generator) * torch.tensor([2.0, 0.5]) + torch.tensor([3.0, -1.0])
+    for part in values.split(100):
+        standard(part, update=True)
+    result = standard(values, update=False)
+    assert result.mean(0).tolist() == pytest.approx([0, 0], abs=0.05)
+    assert result.std(0).tolist() == pytest.approx([1, 1], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "names", "bands"),
+    [
+        ("sentinel2-l2a", ["colour", "infrared"], [["red", "green", "blue"], ["swir16", "nir08", "red"]]),
+        ("naip", ["colour", "infrared"], [["red", "green", "blue"], ["nir", "red", "green"]]),
+        ("rgb", ["colour"], [["red", "green", "blue"]]),
+        ("sentinel1-rtc", ["other"], [["VV", "VH", "VH"]]),
+        ("thermal", ["other"], [["lwir", "lwir", "lwir"]]),
+    ],
+)
+def test_composites_follow_the_wavelengths(sensor: str, names: list[str], bands: list[list[str]]) -> None:
+    composites = composites_of(get_sensor(sensor))
+    assert [composite.name for composite in composites] == names
+    chosen = [[get_sensor(sensor).bands[channel].name for channel in composite.channels] for composite in composites]
+    assert [[name.lower() for name in part] for part in chosen] == [[name.lower() for name in part] for part in bands]
+
+
+def test_a_composite_shows_the_bands_where_they_are() -> None:
+    images = batch("sentinel2-l2a", 16, 1)
+    patches = backbone().patches(images, 4)
+    composite = composites_of(images.sensor)[0]
+    rendered = composite.render(patches, (16, 16), 16)
+    red = images.sensor.index("red")
+    wanted = (images.pixels[0, red] - images.sensor.means[red]) / images.sensor.stds[red]
+    assert torch.allclose(rendered[0, 0], wanted, atol=1e-5)
+
+
+def test_an_unknown_teacher_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="no teacher 'resnet'"):
+        DistillationConfig(teacher="resnet").build(backbone())
+
+
+def test_the_published_teacher_sees_colours_and_shapes() -> None:
+    teachers = pytest.importorskip("efficientnet_lite_pytorch", reason="the extra teachers is not installed")
+    assert teachers
+    from skyweave.pretraining.teachers.efficientnet_lite import load_efficientnet_lite0
+
+    teacher = load_efficientnet_lite0()
+    images = torch.randn(2, 3, 64, 64, generator=seeded())
+    maps = teacher(images)
+    assert maps.pooled.shape == (2, teacher.pooled_channels) == (2, 1280)
+    assert [one.shape[1:] for one in maps.maps] == [(112, 4, 4), (320, 2, 2)]
+    pooled = teacher.network((images / 2).clamp(-1, 1))[0]
+    assert torch.allclose(maps.pooled, pooled, atol=1e-3)  # ONNX Runtime and PyTorch

@@ -141,4 +141,5 @@ def _normalise(targets: Tensor) -> Tensor:
     """Return unit vectors without what all patches have alike; next to zero where that is all that they have."""
     centred = targets - targets.mean((0, 1), keepdim=True)
     smallest = 1e-3 * targets.norm(dim=-1, keepdim=True)
-    return centred / centred.norm(dim=-1, keepdim=True).maximum(smallest).clamp(min=1e-12)
+    unit: Tensor = centred / centred.norm(dim=-1, keepdim=True).maximum(smallest).clamp(min=1e-12)
+    return unit

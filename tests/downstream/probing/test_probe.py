@@ -1,5 +1,6 @@
 """A probe from files to table, on small images written here."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from pyproj import Transformer
 from rasterio.transform import Affine
 
 from skyweave.backbone import build_backbone
 from skyweave.downstream.baselines.cell_features import random_convolution_maps, statistics_maps
+from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 from skyweave.downstream.probing import ProbeConfig, load_probe_config, prepare_probe, run_probe
-from skyweave.downstream.probing.cells import majority_classes, positive_shares
+from skyweave.downstream.probing.cells import box_classes, majority_classes, positive_shares
 from skyweave.downstream.probing.config import probe_config_from_dict
 from skyweave.downstream.probing.features import Candidate, encode_probe_samples
 
@@ -336,3 +339,69 @@ def test_rgb_statistics_score_below_all_bands(repository: Path, data_dir: Path) 
 def test_both_years_of_a_plot_are_on_one_side(repository: Path, data_dir: Path) -> None:
     samples = prepare_probe(repository / "configs/probe/neon_site.yaml", data_dir, seeds=1).samples
     assert len(np.unique(samples.group)) == 90  # 114 images, 24 plots seen in two years
+
+
+def test_the_smallest_box_names_its_cell() -> None:
+    corners = np.array([[0, 0, 8, 8], [2, 2, 6, 6], [16, 0, 24, 8], [8, 8, 16, 16]], np.float32)
+    stored = StoredBoxes(corners, ["car", "person", "truck", "car"])
+    target = box_classes(stored, (16, 24), 8, ("none", "person", "car"))
+    np.testing.assert_array_equal(target, [[1, 0, np.nan], [0, 2, 0]])
+
+
+def test_objects_of_boxes_are_found_in_their_cells(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = ["file,xmin,ymin,xmax,ymax,label"]
+    for number in range(6):
+        pixels = random.normal(60, 10, (3, 64, 64))
+        for _ in range(3):
+            row, column = random.integers(0, 8, 2) * 8
+            pixels[:, row : row + 8, column : column + 8] += 100
+            rows.append(f"{number},{column},{row},{column + 8},{row + 8},thing")
+        write(tmp_path / f"images/{number}.tif", pixels.clip(0, 255).astype(np.uint8))
+    (tmp_path / "boxes.csv").write_text("\n".join(rows) + "\n")
+    labels = {"kind": "boxes", "files": "boxes.csv", "label_column": "label", "classes": ["thing"]}
+    config = changed(
+        DENSE, labels=labels, split={"kind": "groups", "folds": 2}, target="box_class", samples_per_class=8, seeds=1
+    )
+    result = run_probe(config, tmp_path)
+    assert set(result.class_counts) == {"none", "thing"}
+    assert max(row.scores["balanced_accuracy"].mean for row in result.rows) > 0.95
+
+
+def test_polygons_become_a_mask_of_every_image(tmp_path: Path) -> None:
+    make(tmp_path)
+    x, y = 5e5, 5e6  # the left upper corner of all images; a pixel has 0.1 m
+    ring = [[x + 3.2, y], [x + 6.4, y], [x + 6.4, y - 6.4], [x + 3.2, y - 6.4], [x + 3.2, y]]
+    to_degrees = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
+    geometry = {"type": "Polygon", "coordinates": [[to_degrees.transform(*point) for point in ring]]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": {}}
+    (tmp_path / "right.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    labels = {"kind": "polygons", "files": "right.geojson", "classes": {0: "left", 1: "right"}}
+    samples = prepare_probe(changed(DENSE, labels=labels), tmp_path).samples
+    assert ((samples.position[:, 1] >= 32) == (samples.target == 1)).all()
+
+    table = ["file,xmin,ymin,xmax,ymax"] + [f"{name},0,0,1,1" for name in ("dark_1", "bright_1")]
+    (tmp_path / "places.csv").write_text("\n".join(table) + "\n")
+    half = {"type": "Polygon", "coordinates": [[[0, 0.5], [1, 0.5], [1, 1], [0, 1], [0, 0.5]]]}
+    feature["geometry"] = half
+    (tmp_path / "upper.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    labels |= {"files": "upper.geojson", "bounds_files": "places.csv"}
+    samples = prepare_probe(changed(DENSE, labels=labels), tmp_path).samples
+    assert len(np.unique(samples.place)) == 2
+    assert ((samples.position[:, 0] < 32) == (samples.target == 1)).all()
+
+
+def test_change_is_read_from_the_difference_of_dates(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(2):
+        before = random.uniform(0, 120, (3, 64, 64))
+        labels = np.kron(random.integers(1, 3, (1, 8, 8)), np.ones((8, 8))).astype(np.uint8)
+        after = before + 80 * (labels == 2)
+        write(tmp_path / f"images/{number}.tif", before.astype(np.uint8))
+        write(tmp_path / f"later/{number}.tif", after.astype(np.uint8))
+        write(tmp_path / f"labels/{number}.tif", labels)
+    raw = {**DENSE, "seeds": 1, "data": {**DENSE["data"], "second": "later/{name}.tif", "tiles": {"size": 32}}}
+    result = run_probe(probe_config_from_dict(raw), tmp_path, build_backbone("tiny", seed=0, depth=1))
+    scores = {row.name: row.scores["accuracy"].mean for row in result.rows}
+    assert scores["statistics, linear"] > 0.95
+    assert scores["backbone, linear"] > 0.9

@@ -49,7 +49,8 @@ class ImageSourceConfig:
         sensor: name of a sensor, see ``skyweave sensors``.
         files: glob below the data folder.
         unit: how values are stored: a word of the sensor's encodings.
-        bands: the file's bands in file order, or ``sensor`` for the sensor's own order; None: as the file names them.
+        bands: the file's bands in file order (null for one to skip), or ``sensor`` for the sensor's own order; None: as
+            the file names them.
         select: keep only these bands.
         offset: added to the stored values before they are decoded.
         nodata: ``file``: what the file declares; None: ignore that; a stored value, or a list of these.
@@ -63,7 +64,7 @@ class ImageSourceConfig:
     sensor: str
     files: str
     unit: str
-    bands: list[str] | Literal["sensor"] | None = None
+    bands: list[str | None] | Literal["sensor"] | None = None
     select: list[str] | None = None
     offset: float = 0.0
     nodata: list[float | Literal["file"]] | float | Literal["file"] | None = "file"
@@ -84,6 +85,7 @@ class LabelConfig:
             the table ``files``; several classes of one image are separated by ``;`` or in several rows. ``mask``: one
             raster an image, on its grid. ``boxes``: rows of the table ``files``, in pixels. ``coco``: boxes of the
             JSON ``files``.
+            ``polygons``: a mask of what lies inside of those in the GeoJSON ``files`` (1) and outside (0).
         files: the table, or the mask with ``{name}`` for the image's name: the longest part of its path for which
             there is a file.
         pattern: regular expression for kind ``pattern``.
@@ -96,6 +98,8 @@ class LabelConfig:
         nodata: stored value of masks of numbers without a value, beside NaN and what the file declares.
         box_columns: left, top, right, bottom.
         box_crs: reference system of boxes in coordinates of a map, such as ``EPSG:4326``; None: they are in pixels.
+        bounds_files: of polygons, a table of the images' places, west, south, east and north in degrees in
+            ``box_columns``; None: the images are georeferenced.
         where: only images whose row of ``where_files`` has these values, by column.
         where_files: a table; None: ``files``.
     """
@@ -111,6 +115,7 @@ class LabelConfig:
     nodata: float | None = None
     box_columns: list[str] = field(default_factory=lambda: list(DEFAULT_BOX_COLUMNS))
     box_crs: str | None = None
+    bounds_files: str | None = None
     where: dict[str, list[str]] | None = None
     where_files: str | None = None
 

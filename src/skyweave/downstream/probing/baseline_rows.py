@@ -70,14 +70,17 @@ def probe_baselines(prepared: PreparedProbe, backbone: "Encoder | None", patch_s
 
 def _untrained(prepared: PreparedProbe) -> list[ProbeBaseline]:
     config, samples = prepared.config, prepared.samples
-    images, cell = samples.images, samples.cell_size
+    cell = samples.cell_size
 
     def statistics(extended: bool = False, around: bool = False) -> list[np.ndarray]:
-        return [samples.gather(statistics_maps(images, cell, extended, around))]
+        return [samples.gather_features(lambda images: statistics_maps(images, cell, extended, around))]
+
+    def texture(seed: int) -> list[np.ndarray]:
+        return [samples.gather_features(lambda images: texture_maps(images, cell))]
 
     def convolutions(seed: int) -> list[np.ndarray]:
-        maps = random_convolution_maps(images, cell, config.random_filters, config.random_filter_size, seed)
-        return [samples.gather(maps)]
+        filters, size = config.random_filters, config.random_filter_size
+        return [samples.gather_features(lambda images: random_convolution_maps(images, cell, filters, size, seed))]
 
     all_classifiers = (*CLASSIFIERS, "forest")
     baselines = [ProbeBaseline("statistics", all_classifiers, lambda seed: statistics())]
@@ -85,10 +88,8 @@ def _untrained(prepared: PreparedProbe) -> list[ProbeBaseline]:
         baselines.append(ProbeBaseline("statistics+", all_classifiers, lambda seed: statistics(extended=True)))
     if cell:
         baselines.append(ProbeBaseline("statistics 3x3 cells", CLASSIFIERS, lambda seed: statistics(around=True)))
-    texture = ProbeBaseline(
-        "texture", (*all_classifiers, "boosting"), lambda seed: [samples.gather(texture_maps(images, cell))]
-    )
-    return [*baselines, texture, ProbeBaseline("random convolutions", CLASSIFIERS, convolutions, is_random=True)]
+    baselines.append(ProbeBaseline("texture", (*all_classifiers, "boosting"), texture))
+    return [*baselines, ProbeBaseline("random convolutions", CLASSIFIERS, convolutions, is_random=True)]
 
 
 def _random_initialisation(prepared: PreparedProbe, backbone: "Encoder", patch_size: int | None) -> list[ProbeBaseline]:

@@ -1,6 +1,10 @@
 """Targets of the cells of a mask: the class of most pixels, or a share."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 
 MINIMUM_KNOWN_SHARE = 0.5
 """Of a cell's pixels, for a share among them."""
@@ -20,6 +24,29 @@ def majority_classes(label: np.ndarray, cell: int, num_classes: int, minimum_sha
     """
     shares = np.stack([_cell_means((label == index).astype(np.float32), cell) for index in range(num_classes)])
     return np.where(shares.max(axis=0) >= minimum_share, shares.argmax(axis=0), np.nan).astype(np.float32)
+
+
+def box_classes(stored: StoredBoxes, shape: tuple[int, int], cell: int, classes: Sequence[str]) -> np.ndarray:
+    """Return the class of the smallest box whose centre lies in a cell, 0 where there is none.
+
+    Args:
+        stored: boxes of an image.
+        shape: (rows, columns) of the image.
+        cell: side in pixels.
+        classes: names; the first is that of cells without a box.
+
+    Returns:
+        (rows // cell, columns // cell) float32, class index, or NaN where the box is of another class.
+    """
+    target = np.zeros((shape[0] // cell, shape[1] // cell), np.float32)
+    corners = stored.corners
+    area = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    for number in np.argsort(-area):  # the smallest last
+        column, row = ((corners[number, side] + corners[number, side + 2]) / 2 // cell for side in (0, 1))
+        if row < target.shape[0] and column < target.shape[1]:
+            name = stored.classes[number]
+            target[int(row), int(column)] = classes.index(name) if name in classes[1:] else np.nan
+    return target
 
 
 def positive_shares(values: np.ndarray, cell: int) -> np.ndarray:

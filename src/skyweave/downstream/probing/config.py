@@ -1,12 +1,14 @@
 """What a probe is: its data, what a sample is, and how it is scored; read from one YAML file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from skyweave.core.config import config_from_dict, load_config_file
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.labels.config import LabelledDataConfig
+from skyweave.downstream.labels.kinds.base import LabelKind
+from skyweave.downstream.labels.kinds.boxes import BoxLabel
 from skyweave.downstream.labels.kinds.image_labels import ClassLabel
 from skyweave.downstream.labels.kinds.masks import ClassMask, ValueMask
 from skyweave.downstream.labels.labelled_images import check_labels
@@ -14,7 +16,9 @@ from skyweave.downstream.labels.labelled_images import check_labels
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "mean_iou", "positive_f1", "r2"]
 Readout = Literal["stem", "quarter", "half", "three_quarters", "last", "normed", "levels"]
 Pooling = Literal["mean", "mean_std"]
-Target = Literal["class", "positive_share"]
+Target = Literal["class", "positive_share", "box_class"]
+NO_BOX = "none"
+"""Class of the cells in which no box has its centre."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class ProbeConfig:
         name: of the probe.
         data: images and labels, as for fine-tuning. Tiles are encoded one by one; a sample is a tile, or a cell of one.
         target: ``class``: of the image; of a cell, the class that most of its pixels carry. ``positive_share``: of a
-            cell's pixels, those that are positive in the mask (regression).
+            cell's pixels, those that are positive in the mask (regression). ``box_class``: of a cell, the class of the
+            smallest box whose centre lies in it, or `NO_BOX`; boxes of other classes make their cell unknown.
         cell: side in pixels of one sample of a mask.
         minimum_share: a cell has a class if that many of its pixels carry it.
         metric: the main one.
@@ -36,6 +41,7 @@ class ProbeConfig:
             cells.
         max_images: of the data folder, drawn with a fixed seed; None: all. Of a folder of test data all are read.
         samples_per_image: cells of one image at most, drawn with a fixed seed.
+        samples_per_class: cells of one class and image at most; for targets of which few cells have any.
         minimum_class_samples: classes with fewer samples are left out, and noted.
         seeds: repetitions with other folds.
         baselines: names of the rows to compare with (None: all that apply).
@@ -54,6 +60,7 @@ class ProbeConfig:
     patch_size: int | None = None
     max_images: int | None = None
     samples_per_image: int | None = None
+    samples_per_class: int | None = None
     minimum_class_samples: int = 0
     seeds: int = 3
     baselines: list[str] | None = None
@@ -75,16 +82,23 @@ class ProbeConfig:
         """Whether the target is a number."""
         return self.target == "positive_share"
 
-    def _check_labels(self) -> None:
-        is_mask = self.data.labels.kind in ClassMask.readers
-        if is_mask and not self.cell:
-            raise ConfigError(f"labels of kind {self.data.labels.kind!r} need `cell`, the side of a sample in pixels")
-        if not is_mask and self.cell:
-            raise ConfigError("labels are per image; remove `cell`")
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in order; empty for regression."""
         if self.is_regression:
-            check_labels(self.data.labels, ValueMask(), f"target {self.target!r}")
-        else:
-            check_labels(self.data.labels, ClassMask() if is_mask else ClassLabel(), f"target {self.target!r}")
+            return ()
+        names = self.data.labels.class_names
+        return (NO_BOX, *names) if self.target == "box_class" else names
+
+    def _check_labels(self) -> None:
+        has_cells = self.data.labels.kind in (*ClassMask.readers, *BoxLabel.readers)
+        if has_cells and not self.cell:
+            raise ConfigError(f"labels of kind {self.data.labels.kind!r} need `cell`, the side of a sample in pixels")
+        if not has_cells and self.cell:
+            raise ConfigError("labels are per image; remove `cell`")
+        kinds: dict[Target, LabelKind] = {"positive_share": ValueMask(), "box_class": BoxLabel()}
+        kind = kinds.get(self.target, ClassMask() if has_cells else ClassLabel())
+        check_labels(self.data.labels, kind, f"target {self.target!r}")
         if not self.is_regression and not self.data.labels.class_names:
             raise ConfigError("labels need `classes`, the list of names in a fixed order")
         if (self.metric == "r2") != self.is_regression:
@@ -92,7 +106,7 @@ class ProbeConfig:
                 f"metric {self.metric!r} does not fit target {self.target!r}; use r2 with positive_share, and "
                 "accuracy, balanced_accuracy, macro_f1 or mean_iou with classes"
             )
-        if self.metric == "positive_f1" and len(self.data.labels.class_names) != 2:
+        if self.metric == "positive_f1" and len(self.class_names) != 2:
             raise ConfigError("metric 'positive_f1' is of the second of two classes; use macro_f1 with more")
 
     def _check_split(self) -> None:
@@ -118,7 +132,12 @@ def load_probe_config(path: str | Path) -> ProbeConfig:
         FileNotFoundError: no such file.
         ConfigError: names the file, the key and what is valid.
     """
-    return load_config_file(path, ProbeConfig)
+    config = load_config_file(path, ProbeConfig)
+    sensor = Path(path).parent / config.data.source.sensor
+    if sensor.suffix == ".yaml" and sensor.is_file():  # of the user, beside the configuration
+        source = replace(config.data.source, sensor=str(sensor))
+        config = replace(config, data=replace(config.data, source=source))
+    return config
 
 
 def probe_config_from_dict(content: Any) -> ProbeConfig:

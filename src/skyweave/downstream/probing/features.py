@@ -1,7 +1,7 @@
 """Frozen features of a backbone on the cells of a probe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,8 +64,12 @@ def encode_probe_samples(
         patch_size: pixels per patch side, default the backbone's own.
 
     Returns:
-        One (samples, values) float32 for each candidate.
+        One (samples, values) float32 for each candidate; of change, by how much they differ between the dates.
     """
+    if samples.later:
+        dates = (replace(samples, later=[]), replace(samples, images=samples.later, later=[]))
+        pairs = [encode_probe_samples(backbone, one, candidates, patch_size) for one in dates]
+        return [np.abs(before - after) for before, after in zip(*pairs, strict=True)]
     training = backbone.training
     backbone.eval()
     device = next(backbone.parameters()).device

@@ -1,6 +1,6 @@
 """From files to the samples of a probe: tiles, cells with a target, and the groups that must stay together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,10 @@ from skyweave.downstream.labels.kinds.masks import ClassMask, ValueMask
 from skyweave.downstream.labels.labelled_images import left_out_note, open_labels
 from skyweave.downstream.labels.readers.base import LabelReader
 from skyweave.downstream.labels.readers.mask import StoredMask
+from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 from skyweave.downstream.labels.splits import block_name
 from skyweave.downstream.labels.tiles import tile_windows
-from skyweave.downstream.probing.cells import majority_classes, positive_shares
+from skyweave.downstream.probing.cells import box_classes, majority_classes, positive_shares
 from skyweave.downstream.probing.config import ProbeConfig
 
 MINIMUM_VALID_SHARE = 0.5
@@ -44,6 +45,7 @@ class ProbeSamples:
         classes: names, empty for regression.
         cell_size: side in pixels, None where the sample is the whole tile.
         notes: what the reader should know (files that a rule caught, images left out).
+        later: of change, the same tiles on the second date; empty otherwise.
     """
 
     images: list[Observation]
@@ -57,9 +59,20 @@ class ProbeSamples:
     classes: list[str]
     cell_size: int | None
     notes: list[str] = field(default_factory=list)
+    later: list[Observation] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def gather_features(self, compute: Callable[[list[Observation]], list[np.ndarray]]) -> np.ndarray:
+        """Return (samples, channels) float32 of maps: of change, the amount by which they differ between the dates.
+
+        Args:
+            compute: from tiles to (channels, cell rows, cell columns) of each.
+        """
+        maps = compute([*self.images, *self.later])
+        values = self.gather(maps[: len(self.images)])
+        return np.abs(values - self.gather(maps[len(self.images) :])) if self.later else values
 
     def gather(self, maps: list[np.ndarray]) -> np.ndarray:
         """Return (samples, channels) float32: each sample's cell of its tile's map.
@@ -148,6 +161,7 @@ class _Collected:
     def __init__(self, config: ProbeConfig) -> None:
         self.config = config
         self.images: list[Observation] = []
+        self.later: list[Observation] = []
         self.rows: list[_Row] = []
         self.notes: list[str] = []
 
@@ -162,8 +176,13 @@ class _Collected:
             observation, note = read_image(config.data.source, path)
             self.notes += [note] if note else []
             before = len(self.rows)
+            later = None
+            if config.data.second is not None:
+                later = read_image(config.data.source, images.companion(config.data.second, path))[0]
             for tile, corner, cells in _labelled_tiles(observation, labels, path, config):
                 self.images.append(tile)
+                if later is not None:
+                    self.later.append(later if tile.shape == later.shape else later.window(*corner, *tile.shape))
                 self.rows += self._rows(cells, corner, root, path, group, testable)
             if len(self.rows) == before:
                 self.notes.append(f"{path.name}: no labelled, valid sample in it")
@@ -193,9 +212,10 @@ class _Collected:
             place=_indices([row.place for row in rows]),
             position=np.array([row.position for row in rows]),
             testable=np.array([row.testable for row in rows]),
-            classes=[] if config.is_regression else list(config.data.labels.class_names),
+            classes=list(config.class_names),
             cell_size=config.cell,
             notes=self.notes,
+            later=self.later,
         )
 
 
@@ -204,7 +224,7 @@ def _labelled_tiles(
 ) -> Iterator[tuple[Observation, tuple[int, int], list[Cell]]]:
     """Yield tile, its upper left pixel and its samples, for every tile of an image that has a sample."""
     stored = labels.read(path, None, observation.shape)
-    grid = None if config.cell is None else _cell_targets(stored, labels.source(path), config)
+    grid = None if config.cell is None else _cell_targets(stored, observation.shape, labels.source(path), config)
     windows = tile_windows(observation.shape, config.data.tiles)
     for window in windows:
         tile = observation if window is None else observation.window(*window)
@@ -218,14 +238,20 @@ def _labelled_tiles(
             if config.samples_per_image:
                 count = max(1, round(config.samples_per_image / len(windows)))
                 cells = _draw(cells, count, seed=top * 65536 + left)
+            if config.samples_per_class:
+                cells = _draw_classes(cells, config.samples_per_class, seed=top * 65536 + left)
         if cells:
             yield tile, (top, left), cells
 
 
-def _cell_targets(stored: StoredMask, source: str, config: ProbeConfig) -> np.ndarray:
+def _cell_targets(
+    stored: StoredMask | StoredBoxes, shape: tuple[int, int], source: str, config: ProbeConfig
+) -> np.ndarray:
     """Return (cell rows, cell columns) float32 target of each cell, NaN where it has none."""
     assert config.cell is not None
     labels = config.data.labels
+    if isinstance(stored, StoredBoxes):
+        return box_classes(stored, shape, config.cell, config.class_names)
     if config.is_regression:
         return positive_shares(np.asarray(ValueMask().parse(stored, labels, source)), config.cell)
     classes = np.asarray(ClassMask().parse(stored, labels, source))
@@ -251,6 +277,13 @@ def _draw(cells: list[Cell], count: int, seed: int) -> list[Cell]:
         return cells
     chosen = np.random.default_rng(seed).choice(len(cells), count, replace=False)
     return [cells[i] for i in sorted(chosen)]
+
+
+def _draw_classes(cells: list[Cell], count: int, seed: int) -> list[Cell]:
+    of_class: dict[float, list[Cell]] = {}
+    for cell in cells:
+        of_class.setdefault(cell[2], []).append(cell)
+    return [cell for members in of_class.values() for cell in _draw(members, count, seed)]
 
 
 def _indices(names: list[str]) -> np.ndarray:

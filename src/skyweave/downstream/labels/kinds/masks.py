@@ -20,7 +20,7 @@ LOSSY = (".jpg", ".jpeg")
 class ClassMask(LabelKind):
     """One class a pixel: (rows, columns) int64 of class indices, `IGNORE_INDEX` where unknown."""
 
-    readers: ClassVar[tuple[str, ...]] = ("mask",)
+    readers: ClassVar[tuple[str, ...]] = ("mask", "polygons")
     per_pixel = True
     is_exclusive = True
     needs_stored_values = True
@@ -75,7 +75,7 @@ class ClassMask(LabelKind):
 class ValueMask(LabelKind):
     """One number a pixel: (rows, columns) float32, NaN where unknown."""
 
-    readers: ClassVar[tuple[str, ...]] = ("mask",)
+    readers: ClassVar[tuple[str, ...]] = ("mask", "polygons")
     per_pixel = True
 
     @override

@@ -127,6 +127,7 @@ LABEL_READERS: Registry[type[LabelReader]] = Registry(
         "csv": "skyweave.downstream.labels.readers.text:TableReader",
         "mask": "skyweave.downstream.labels.readers.mask:MaskReader",
         "boxes": "skyweave.downstream.labels.readers.boxes:BoxReader",
+        "polygons": "skyweave.downstream.labels.readers.polygons:PolygonReader",
         "coco": "skyweave.downstream.labels.readers.coco:CocoReader",
     },
 )

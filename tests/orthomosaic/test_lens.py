@@ -220,3 +220,19 @@ def test_kinds_of_files_that_are_not_read_are_named(tmp_path: Path) -> None:
         find_images([tmp_path])
     write_photo(tmp_path / "a.jpg", xmp=DJI)  # what is beside a read copy is no loss
     assert "1 files of kinds that are not read (b.HEIC)" in make_orthomosaic([tmp_path], tmp_path / "m.tif").notes[0]
+
+
+def test_previews_of_thermal_images_are_noted(tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "a.jpg", xmp=DJI)
+    plain = path.read_bytes()
+    for marker, content in ((b"\xff\xe3", bytes(40_000)), (b"\xff\xe1", b"FLIR\0" + bytes(5))):
+        path.write_bytes(plain[:2] + marker + (len(content) + 2).to_bytes(2) + content + plain[2:])
+        assert any("thermal" in note for note in read_metadata(path).notes)
+    path.write_bytes(plain)
+    assert not read_metadata(path).notes
+
+
+@pytest.mark.realdata
+def test_thermal_images_of_real_cameras_are_noted(data_dir: Path) -> None:
+    for path in (data_dir / "dji_thermal_rjpeg").glob("*.JPG"):
+        assert any("thermal" in note for note in read_metadata(path).notes), path

@@ -23,10 +23,12 @@ from skyweave.orthomosaic.lens import Lens, read_lens
 from skyweave.orthomosaic.xmp import read_xmp
 
 Directory = dict[int, Any]  # of EXIF, by tag
-Packet = tuple[dict[str, str], str | None]  # of XMP: values by name, and what is wrong with it
+Packet = tuple[dict[str, str], list[str]]  # values of XMP by name, and notes on the file
 Topic = Literal["position", "attitude", "lens"]
 MAKER_NOTE = 37500
 DAMAGED = "the EXIF is damaged and was read as far as it goes"
+RADIOMETRIC = "the colours of thermal previews are mapped, not temperatures; each image may have a scale of its own"
+RAW_SEGMENT_BYTES = 30_000  # of a JPEG's APP3 and APP4, in which DJI's cameras keep raw thermal values
 MIRRORED = (2, 4, 5, 7)  # EXIF orientations
 MAX_ASPECT_CHANGE = 0.02  # share by which a reduced copy's ratio of sides may differ: rounding of its sides
 RELATIVE_ALTITUDE_FIELDS = ("RelativeAltitude", "AboveHomeAltitude")  # DJI; Yuneec
@@ -97,7 +99,7 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
     path = Path(path)
     with warnings.catch_warnings(record=True) as damages:
         warnings.simplefilter("always")
-        size, (xmp, xmp_note), base, camera, gps = _read_fields(path)
+        size, (xmp, notes), base, camera, gps = _read_fields(path)
     orientation = parse_whole(base.get(ExifTags.Base.Orientation)) or 1
     if orientation in MIRRORED:
         raise DataError(
@@ -105,21 +107,29 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
             "take the original"
         )
     metadata = _metadata(path, size, orientation, xmp, base, camera, gps)
-    further = ([DAMAGED] if damages else []) + ([xmp_note] if xmp_note else [])
-    return replace(metadata, notes=(*metadata.notes, *further))
+    return replace(metadata, notes=(*metadata.notes, *notes, *([DAMAGED] if damages else [])))
 
 
 def _read_fields(path: Path) -> tuple[tuple[int, int], Packet, Directory, Directory, Directory]:
     """Size of the pixels, XMP, and EXIF's first directory and those of the camera and the GPS."""
     try:
         with open_image(path, path.name) as image:
-            exif, xmp = image.getexif(), read_xmp(image)
+            exif, (xmp, note) = image.getexif(), read_xmp(image)
+            notes = [text for text, holds in ((note, note), (RADIOMETRIC, _is_radiometric(image))) if holds and text]
             camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
-            return image.size, xmp, dict(exif), camera, gps
+            return image.size, (xmp, notes), dict(exif), camera, gps
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path.name} cannot be read as a picture: {error}") from None
+
+
+def _is_radiometric(image: Any) -> bool:
+    """Whether a JPEG holds raw thermal values of DJI or FLIR beside its colours."""
+    return any(
+        (name in ("APP3", "APP4") and len(content) > RAW_SEGMENT_BYTES) or content.startswith(b"FLIR\0")
+        for name, content in getattr(image, "applist", [])
+    )
 
 
 def _metadata(

@@ -14,6 +14,7 @@ from skyweave.core.geometry.frames import invert_transform, make_transform
 
 PIXEL_CENTRE = 0.5  # both count pixels from the centre of the first one; ours is at (0.5, 0.5)
 SUBPIXELS_PER_PIXEL = 64.0  # in which Qualisys writes intrinsics
+BROWN_MODELS = ("plumb_bob", "opencv", "pinhole", "radtan", "perspective")
 METRES_PER_MILLIMETRE = 1e-3
 
 
@@ -38,7 +39,7 @@ def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
     try:
         if text.lstrip().startswith("<"):
             return _qualisys(text)
-        return {name: _opencv(name, camera) for name, camera in json.loads(text).items()}
+        return {name: _opencv(name, camera) for name, camera in _cameras(json.loads(text)).items()}
     except (ElementTree.ParseError, json.JSONDecodeError, AttributeError) as error:
         raise DataError(f"{path} is neither a Qualisys calibration nor JSON of cameras: {error}") from None
     except KeyError as error:
@@ -47,12 +48,25 @@ def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
         raise DataError(f"{path}: {error}") from None
 
 
+def _cameras(content: Any) -> dict[str, dict[str, Any]]:
+    """The cameras of a JSON file by name."""
+    if isinstance(content, dict) and content and all(isinstance(camera, dict) for camera in content.values()):
+        return content
+    raise DataError(
+        'cameras by name are needed, like {"left": {"K": [[..], [..], [..]], "R_world_to_cam": .., "t_world_to_cam_m": '
+        f'[..], "size_wh": [..]}}}}; it holds {type(content).__name__} {str(content)[:60]!r}'
+    )
+
+
 def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
     intrinsics = np.array(camera["K"], np.float64)
     intrinsics[:2, 2] += PIXEL_CENTRE
     written = camera.get("distortion", camera.get("distortion_as_written_in_qca", ()))
     columns, rows = camera["size_wh"]
-    pinhole = PinholeCamera(intrinsics, rows, columns, _five(written))
+    model = camera.get("distortion_model", camera.get("model", "plumb_bob"))
+    if model not in BROWN_MODELS:
+        raise DataError(f"camera {name} has the lens model {model!r}, which is not read; rectify its images first")
+    pinhole = PinholeCamera(intrinsics, rows, columns, _five(written, name))
     camera_from_world = make_transform(np.array(camera["R_world_to_cam"]), np.array(camera["t_world_to_cam_m"]))
     return CameraGeometry(pinhole, invert_transform(camera_from_world), name=name)
 
@@ -94,15 +108,22 @@ def _qualisys(text: str) -> dict[str, CameraGeometry]:
         rows, columns = (
             int(view.attrib[b]) - int(view.attrib[a]) + 1 for a, b in (("top", "bottom"), ("left", "right"))
         )
-        pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion))
+        pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion, name))
         cameras[name] = CameraGeometry(pinhole, make_transform(rotation.T, centre), name=name)
     if not cameras:
         raise DataError("it holds no cameras")
     return cameras
 
 
-def _five(values: Any) -> tuple[float, float, float, float, float]:
-    k1, k2, p1, p2, k3 = (*map(float, values), *(0.0,) * (5 - len(values)))
+def _five(values: Any, name: str) -> tuple[float, float, float, float, float]:
+    """The coefficients of Brown-Conrady; those beyond, of other models, must be 0."""
+    numbers = [float(value) for value in values]
+    if any(numbers[5:]):
+        raise DataError(
+            f"camera {name} has {len(numbers)} distortion coefficients; k1 k2 p1 p2 k3 are read: rectify its images "
+            "first"
+        )
+    k1, k2, p1, p2, k3 = (*numbers[:5], *(0.0,) * (5 - len(numbers)))
     return k1, k2, p1, p2, k3
 
 

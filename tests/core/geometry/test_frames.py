@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from skyweave.core.geometry.frames import (
+    camera_angles,
     camera_pose,
     check_transform,
     invert_transform,
@@ -106,3 +107,15 @@ def test_turns_about_z() -> None:
 def test_rotations_from_vectors_are_scipys(vector: list[float]) -> None:
     found = rotation_from_vector(np.array(vector))
     assert found == pytest.approx(Rotation.from_rotvec(vector).as_matrix(), abs=1e-9)
+
+
+@given(st.floats(-3.1, 3.1), st.floats(-np.pi / 2, np.pi / 2), st.floats(-3.1, 3.1))
+def test_angles_of_a_camera_give_its_pose_again(yaw: float, pitch: float, roll: float) -> None:
+    pose = camera_pose(np.zeros(3), yaw, pitch, roll)
+    assert camera_pose(np.zeros(3), *camera_angles(pose)) == pytest.approx(pose, abs=1e-6)
+
+
+@pytest.mark.parametrize("pitch", [np.pi / 2, -np.pi / 2])
+def test_angles_straight_down_and_up(pitch: float) -> None:
+    pose = camera_pose(np.zeros(3), 0.7, pitch, 0.2)
+    assert camera_pose(np.zeros(3), *camera_angles(pose)) == pytest.approx(pose, abs=1e-9)

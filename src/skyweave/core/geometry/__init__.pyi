@@ -9,6 +9,7 @@ from .conventions import (
     yaw_from_compass,
 )
 from .frames import (
+    camera_angles,
     camera_pose,
     check_transform,
     invert_transform,
@@ -36,6 +37,7 @@ __all__ = [
     "LocalFrame",
     "MapGrid",
     "PinholeCamera",
+    "camera_angles",
     "camera_footprint",
     "camera_pose",
     "check_transform",

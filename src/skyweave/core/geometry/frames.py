@@ -9,6 +9,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 
+VERTICAL = 1e-9  # horizontal part of an optical axis below which it has no heading
 ORTHONORMAL_TOLERANCE = 1e-5  # largest deviation of R R' from the identity
 
 
@@ -191,6 +192,24 @@ def camera_pose(position: np.ndarray, yaw: float, pitch: float, roll: float = 0.
     c, s = np.cos(roll), np.sin(roll)
     rotation = np.stack([c * right + s * down, c * down - s * right, forward], -1)
     return make_transform(rotation, np.asarray(position, np.float64))
+
+
+def camera_angles(world_from_camera: np.ndarray) -> tuple[float, float, float]:
+    """Return yaw, pitch and roll of a camera, the inverse of `camera_pose`: radians.
+
+    Straight up and down yaw is that of the image's top and bottom, and roll is 0.
+
+    Args:
+        world_from_camera: (4, 4) pose, or its (3, 3) rotation.
+    """
+    right, down, forward = np.asarray(world_from_camera, np.float64)[:3, :3].T
+    pitch = float(np.arcsin(np.clip(-forward[2], -1, 1)))
+    if np.hypot(forward[0], forward[1]) < VERTICAL:
+        top = -down * np.sign(-forward[2])
+        return float(np.arctan2(top[1], top[0])), pitch, 0.0
+    yaw = float(np.arctan2(forward[1], forward[0]))
+    level = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    return yaw, pitch, float(np.arctan2(-(level @ down), level @ right))
 
 
 def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:

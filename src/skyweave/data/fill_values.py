@@ -144,7 +144,7 @@ def _fill_value(band: Band, stored: np.ndarray, mask: np.ndarray, decoded: np.nd
     for value, count in _extremes_and_mode(stored[odd]):
         usual = value in USUAL_FILL_VALUES or _is_extreme(value, stored.dtype) or abs(value) >= 1e20
         is_impossible = bool((impossible & (stored == value)).any())
-        if usual and _is_isolated(value, measured) and (count < measured.size or is_impossible):
+        if usual and _is_isolated(value, measured):
             return value
         if (
             is_impossible

@@ -227,7 +227,7 @@ def _parse(crs: str) -> Any:
 
 def _metres_per_unit(system: Any) -> float | None:
     """Return the unit of length of a projected or local system; None for one without horizontal lengths."""
-    if system.is_vertical or system.is_geocentric or not system.axis_info:
+    if not (system.is_projected or system.is_engineering) or not system.axis_info:
         return None
     axis = system.axis_info[0]
     known = axis.unit_conversion_factor and axis.unit_name.casefold() != "unknown"

@@ -18,7 +18,7 @@ def render_raster(path: str | Path, notes: list[str] | None = None) -> np.ndarra
     """Render red, green and blue by wavelength or name, else the first three bands, else the first.
 
     8-bit rasters are shown as they are, others between their 2nd and 98th percentile. Large ones are read coarser.
-    What is no measurement is black: by the file itself, or a fill value that it does not declare.
+    What is no measurement is left blank: by the file itself, or a fill value that it does not declare.
 
     Args:
         path: any raster that GDAL opens, a name of its, or a path with ``{band}`` where bands are separate files.

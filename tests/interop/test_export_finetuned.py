@@ -152,5 +152,8 @@ def test_the_command_refuses_what_would_be_another_model(tmp_path: Path, capsys:
     assert "name it with --sensor" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.onnx")) and main([*command, "--size", "16"]) == 0
     assert "probabilities: any x 2 x 16 x 16" in capsys.readouterr().out
+    assert "adaptation" in json.loads(weights.with_suffix(".json").read_text())["parts"], (
+        "the card of the weights stays"
+    )
     assert main([*command, "--features", "--sensor", "rgb", "--size", "16"]) == 0, "the remedy works"
     assert "embedding: any x 24" in capsys.readouterr().out

@@ -63,7 +63,7 @@ def export_model(
     opset: int = OPSET,
     **graph: Any,
 ) -> ExportedModel:
-    """Write the model for one sensor, and beside it (``.json``) what a user or a catalogue must know to feed it.
+    """Write a model, and beside it (``NAME.onnx.json``) what a user or a catalogue must know to feed it.
 
     Args:
         model: on the CPU, in evaluation mode; a fine-tuned one is written whole, with its head, and its outputs have
@@ -93,7 +93,7 @@ def export_model(
         else:
             torch.export.save(program, aside, extra_files={"skyweave.json": json.dumps(identity)})
     outputs = dynamic_shapes(module, size)
-    card = path.with_suffix(".json")
+    card = path.with_name(f"{path.name}.json")  # NAME.json may be the card of the weights
     item = build_stac_item(module, path, chosen, name, identity["fingerprint"], size, outputs)
     with write_aside(card) as aside:
         aside.write_text(json.dumps(item, indent=1) + "\n")

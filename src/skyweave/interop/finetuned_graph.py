@@ -56,7 +56,7 @@ class FinetunedGraph(nn.Module):
 
     @property
     def architecture(self) -> str:
-        """Short text for people."""
+        """Return a short name of the architecture for people."""
         task, network = self.model.task, self.model.network
         head = network.config.resolved(task) if isinstance(network, EncoderWithHead) else None
         return "U-Net" if head is None else f"ViT with the head {head}"

@@ -51,12 +51,12 @@ class SensorGraph(nn.Module):
 
     @property
     def architecture(self) -> str:
-        """Short text for people."""
+        """Return a short name of the architecture for people."""
         return f"ViT, width {self.backbone.config.width}, depth {self.backbone.config.depth}"
 
     @property
     def fingerprint(self) -> str:
-        """That of the backbone."""
+        """Return the fingerprint of the backbone."""
         return fingerprint(self.backbone)
 
     @property

@@ -25,7 +25,7 @@ from skyweave.downstream.finetuning.batches import FeatureBatches, ImageBatches,
 from skyweave.downstream.finetuning.config import MethodKind
 from skyweave.downstream.finetuning.models.building import build_model
 from skyweave.downstream.finetuning.module import predict_samples
-from skyweave.downstream.finetuning.remarks import absent_classes, never_predicted, stage_notes
+from skyweave.downstream.finetuning.remarks import never_predicted, stage_notes, unscored_classes
 from skyweave.downstream.finetuning.stages import StageResult
 from skyweave.downstream.finetuning.tasks.base import TASKS, Prediction, make_task
 
@@ -227,7 +227,7 @@ def test_a_model_that_never_predicts_a_class_says_so() -> None:
     assert never_predicted(task, [*nothing, Prediction(np.ones((4, 4), int))], counts) == []
     counts["test"]["changed"] = 0
     assert never_predicted(task, nothing, counts) == []
-    assert absent_classes(counts) == ["no test sample shows changed: the scores say nothing of that"]
+    assert unscored_classes(counts) == ["no test sample shows changed: the scores say nothing of that"]
 
 
 def test_a_validation_that_chooses_nothing_is_named() -> None:

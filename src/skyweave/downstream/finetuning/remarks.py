@@ -42,15 +42,15 @@ def describe_counts(parts: Sequence[Sequence[LabelledSample]], counts: ClassCoun
     return "; ".join(texts)
 
 
-def absent_classes(counts: ClassCounts) -> list[str]:
+def unscored_classes(counts: ClassCounts) -> list[str]:
     """Return a note of the classes that training shows and the test part does not: no score speaks of them.
 
     Args:
         counts: of all parts.
     """
     test = counts.get("test", {})
-    absent = [name for name, count in counts.get("train", {}).items() if count and not test.get(name)]
-    return [f"no test sample shows {', '.join(absent)}: the scores say nothing of that"] if absent else []
+    missing = [name for name, count in counts.get("train", {}).items() if count and not test.get(name)]
+    return [f"no test sample shows {', '.join(missing)}: the scores say nothing of that"] if missing else []
 
 
 def never_predicted(task: Task, predictions: Sequence[Prediction], counts: ClassCounts) -> list[str]:

@@ -21,11 +21,11 @@ from skyweave.downstream.finetuning.models.lora import merge_low_rank
 from skyweave.downstream.finetuning.models.methods import copy_backbone, unfreeze
 from skyweave.downstream.finetuning.module import Log, predict_samples
 from skyweave.downstream.finetuning.remarks import (
-    absent_classes,
     count_classes,
     describe_counts,
     never_predicted,
     stage_notes,
+    unscored_classes,
 )
 from skyweave.downstream.finetuning.stages import TrainingStage, train_stage
 from skyweave.downstream.finetuning.tasks.base import Prediction
@@ -135,7 +135,7 @@ def finetune_model(
     stages = _Stages(TrainingStage(recipe.training, class_weights, seed, output, log), model, recipe, train, validation)
     stages.run()
     log("scoring the test part")
-    notes += [*stages.notes, *absent_classes(counts)]
+    notes += [*stages.notes, *unscored_classes(counts)]
     predictions = predict_samples(model, ImageBatches(test, False), recipe.training.batch)
     notes += never_predicted(data.task, predictions, counts)
     return FinetuneResult(

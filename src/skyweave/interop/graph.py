@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone, Features, fingerprint
-from skyweave.backbone.backbone import MAX_DEVIATIONS
+from skyweave.backbone.backbone import MAX_DEVIATIONS, fill_with_means
 from skyweave.backbone.patches import patchify
 from skyweave.backbone.transformer import rotary_factors
 from skyweave.core.sensors.sensor import Sensor
@@ -113,12 +113,13 @@ class SensorGraph(nn.Module):
         return Features(tokens, usable, (rows, columns), tuple(levels), stem, self.patch_size)
 
     def _patches(self, values: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return the patches, which of their pixels are valid, and which patches hold one; None: all."""
+        """Return the patches, which of their pixels hold a value, and which patches hold a valid pixel; None: all."""
         if valid is None:
             return patchify(values, self.patch_size), None, None
-        patches = patchify(torch.where(valid, values, 0.0), self.patch_size)
         masks = patchify(valid, self.patch_size)
-        return patches, masks, masks.flatten(2).any(-1)
+        patches = fill_with_means(patchify(torch.where(valid, values, 0.0), self.patch_size), masks)
+        filled = masks.flatten(3).any(-1)[..., None, None].expand_as(masks)
+        return patches, filled, masks.flatten(2).any(-1)
 
     def _encode(self, tokens: Tensor, usable: Tensor | None, coordinates: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As ``Encoder.forward``, whose mask depends on whether the values at hand need one: a graph always has it."""

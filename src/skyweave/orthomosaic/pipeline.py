@@ -251,7 +251,7 @@ def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
 
 
 def _check_headings(flight: Flight, images: ImageCache) -> tuple[Flight, float]:
-    """The flight with headings checked, and the true height as a multiple of its, NaN where the overlaps do not tell."""
+    """The flight with headings checked, and the true height as a multiple of its; NaN where no overlap tells."""
     search_radius = 1.5 * flight.height if flight.height_source == "unknown" else _search_radius(flight)
     photos, edges, notes = recover_headings(flight.photos, flight.ground, images, search_radius)
     turned = [photo.name for photo in photos if photo.turned == 180 and photo.yaw_source != "overlaps"]

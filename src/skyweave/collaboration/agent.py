@@ -219,7 +219,8 @@ class Agent:
         fused = self.fuse(features, visible, grid, frames, ego.time, errors, ground)
         self._memory.push(ego.time, grid, fused.maps.float())
         maps, present = self._memory.recall(ego.time, grid)
-        return self.read_out(maps, present, fused.boxes, grid, ground, ego.time, beyond_map=True)
+        scene = self.read_out(maps, present, fused.boxes, grid, ground, ego.time, beyond_map=True)
+        return replace(scene, novelty=ego.novelty)
 
 
 def compensate(frame: FrameContent, time: int) -> FrameContent:

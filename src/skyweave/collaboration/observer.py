@@ -41,6 +41,7 @@ class EgoMaps:
         boxes: detected without the others, sorted by falling score.
         time: capture, UTC nanoseconds.
         pose: that it believes its (first) camera has.
+        novelty: how unlike training its images are, as in `ScenePrediction`; None where that is not known.
     """
 
     features: Tensor
@@ -49,6 +50,7 @@ class EgoMaps:
     boxes: BoxList
     time: int
     pose: Pose
+    novelty: float | None = None
 
 
 class EgoObserver:
@@ -90,7 +92,8 @@ class EgoObserver:
         features, visible = maps.features[0, 0].float(), maps.visible[0, 0]
         self._memory.push(time, grid, self.model.fusion(features[None, None], visible[None, None]))
         boxes = self._detect(time, grid, ground) if self.detects else empty_box_list()
-        return EgoMaps(features, visible, grid, boxes, time, platform_pose(geometries[0]))
+        novelty = None if maps.novelty is None else float(maps.novelty[0, 0])
+        return EgoMaps(features, visible, grid, boxes, time, platform_pose(geometries[0]), novelty)
 
     def _detect(self, time: int, grid: MapGrid, ground: Ground) -> BoxList:
         fused, present = self._memory.recall(time, grid)

@@ -63,16 +63,31 @@ def evaluate(
     """
     model.eval()
     numbers = list(range(0, len(dataset), every))
+    novelty: list[float | None] = []
     evaluators = [head.evaluator(tracks and every == 1) for head in model.heads.values()]
     for start in range(0, len(numbers), batch_size):
         for sample in _evaluate_batch(model, dataset, numbers[start : start + batch_size], predictor):
+            novelty.append(sample.prediction.novelty)
             for evaluator in evaluators:
                 evaluator.add(sample)
         if progress is not None:
             progress(min(start + batch_size, len(numbers)), len(numbers))
     scores = [evaluator.compute() for evaluator in evaluators]
     values = {name: value for head in scores for name, value in head.values.items()}
-    return PerceptionScores(values, tuple(dict.fromkeys(note for head in scores for note in head.notes)), len(numbers))
+    notes = [*_unlike_training(novelty), *(note for head in scores for note in head.notes)]
+    return PerceptionScores(values, tuple(dict.fromkeys(notes)), len(numbers))
+
+
+def _unlike_training(novelty: Sequence[float | None]) -> list[str]:
+    """A note where images are unlike those of the training."""
+    known = np.array([value for value in novelty if value is not None])
+    unlike = int((known > 1).sum())
+    if not unlike:
+        return []
+    return [
+        f"{unlike} of {len(known)} samples show images unlike any that the model was trained on (novelty up to "
+        f"{known.max():.1f}; 1 in training): what it finds there means little"
+    ]
 
 
 def ego_only_dataset(dataset: PerceptionDataset) -> PerceptionDataset:

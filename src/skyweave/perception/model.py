@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skyweave.backbone import Backbone, ModelCard, build_backbone
+from skyweave.backbone import Backbone, Features, ModelCard, build_backbone
 from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
@@ -16,6 +16,7 @@ from skyweave.mapping import BEVFeatures, Lift, plan_lift
 from skyweave.perception.balance import balance_images
 from skyweave.perception.bev_encoder import BEVEncoder, TemporalFusion
 from skyweave.perception.config import PerceptionConfig
+from skyweave.perception.domain import TrainingDomain
 from skyweave.perception.fusion import build_fusion
 from skyweave.perception.heads.base import HeadOutputs, build_heads
 from skyweave.perception.neck import Neck
@@ -34,11 +35,14 @@ class PlatformMaps:
         features: (samples, platforms, channels, rows, columns); zero for absent platforms and where nothing fell.
         visible: (samples, platforms, rows, columns) bool.
         depth: for each group of images the logits over the bins (images, bins, rows, columns), for supervision.
+        novelty: (samples, platforms) of the least familiar image of each platform, see `TrainingDomain.novelty`, 0 for
+            absent platforms; None where a model does not know what it was trained on.
     """
 
     features: Tensor
     visible: Tensor
     depth: list[Tensor]
+    novelty: Tensor | None = None
 
     def drop_platforms(self, dropped: Tensor) -> "PlatformMaps":
         """Return the maps as if some platforms were absent.
@@ -63,9 +67,11 @@ class PerceptionModel(nn.Module):
 
     Attributes:
         card: what is known of the weights; set where they were loaded from a file.
+        domain: what it was trained on, where that was measured.
     """
 
     card: ModelCard
+    domain: TrainingDomain | None = None
 
     def __init__(self, config: PerceptionConfig, backbone: Backbone | None = None, seed: int = 0) -> None:
         super().__init__()
@@ -107,8 +113,13 @@ class PerceptionModel(nn.Module):
         self._check_grids(views.grids)
         samples, platforms = len(views.grids), views.platforms
         features, visible, depth = None, None, []
+        novelty = torch.zeros(samples * platforms)
         for batch, cameras, maps in zip(views.images, views.cameras, views.maps, strict=True):
-            lifted, logits = self._lift_images(batch, cameras, maps, views)
+            seen = self.features(batch)
+            if self.domain is not None:
+                of_images = self.domain.novelty(seen.pooled.detach()).cpu()
+                novelty.scatter_reduce_(0, torch.tensor(maps), of_images, "amax")
+            lifted, logits = self._lift_images(seen, cameras, maps, views)
             depth.append(logits)
             features = lifted.features if features is None else features + lifted.features
             visible = lifted.visible if visible is None else visible | lifted.visible
@@ -118,7 +129,8 @@ class PerceptionModel(nn.Module):
             features = like.new_zeros(samples * platforms, self.config.lift.channels, rows, columns)
             visible = torch.zeros(samples * platforms, rows, columns, dtype=torch.bool, device=like.device)
         shape = (samples, platforms)
-        return PlatformMaps(torch.unflatten(features, 0, shape), torch.unflatten(visible, 0, shape), depth)
+        known = None if self.domain is None else torch.unflatten(novelty, 0, shape)
+        return PlatformMaps(torch.unflatten(features, 0, shape), torch.unflatten(visible, 0, shape), depth, known)
 
     def _check_grids(self, grids: Sequence[MapGrid]) -> None:
         resolution = self.config.map.resolution
@@ -131,10 +143,10 @@ class PerceptionModel(nn.Module):
                 )
 
     def _lift_images(
-        self, batch: SensorBatch, cameras: Sequence[CameraGeometry], maps: Sequence[int], views: Views
+        self, seen: Features, cameras: Sequence[CameraGeometry], maps: Sequence[int], views: Views
     ) -> tuple[BEVFeatures, Tensor]:
         """Features of (samples * platforms) maps in the encoder's precision, and the depth logits."""
-        encoded = self.encode(batch)
+        encoded: Tensor = self.neck(seen)
         grids = [grid for grid in views.grids for _ in range(views.platforms)]
         grounds = [views.grounds[index // views.platforms] for index in maps]
         shape = (encoded.shape[-2], encoded.shape[-1])
@@ -147,6 +159,15 @@ class PerceptionModel(nn.Module):
     def encode(self, batch: SensorBatch) -> Tensor:
         """Return (images, channels, rows, columns) feature maps at the model's stride.
 
+        Args:
+            batch: images of one sensor and size.
+        """
+        encoded: Tensor = self.neck(self.features(batch))
+        return encoded
+
+    def features(self, batch: SensorBatch) -> Features:
+        """Return what the backbone makes of images, exposure and colour evened out as the model has it.
+
         An oblique image has no one ground sample distance, and features that know it change with the altitude: the
         backbone gets the sensor's nominal one.
 
@@ -156,8 +177,8 @@ class PerceptionModel(nn.Module):
         config = self.config
         nominal = torch.full_like(batch.ground_sample_distance, batch.sensor.ground_sample_distance)
         batch = balance_images(replace(batch, ground_sample_distance=nominal), config.balance)
-        encoded: Tensor = self.neck(self.backbone(batch, config.patch_size, detail=config.stride))
-        return encoded
+        features: Features = self.backbone(batch, config.patch_size, detail=config.stride)
+        return features
 
     def fuse(self, maps: PlatformMaps) -> Tensor:
         """Return (samples, channels, rows, columns): the maps of all platforms as one.

@@ -38,8 +38,12 @@ def predict(
     """
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
-        outputs = model([views.to(device) for views in batch.frames], torch.from_numpy(batch.present).to(device))
-    return decode_batch(model, outputs, batch, min_score, true_boxes)
+        maps = [model.observe(views.to(device)) for views in batch.frames]
+        outputs = model.perceive([model.fuse(one) for one in maps], torch.from_numpy(batch.present).to(device))
+    scenes, novelty = decode_batch(model, outputs, batch, min_score, true_boxes), maps[-1].novelty
+    if novelty is None:
+        return scenes
+    return [replace(scene, novelty=float(value)) for scene, value in zip(scenes, novelty.amax(1), strict=True)]
 
 
 def decode_batch(
@@ -89,7 +93,7 @@ def decode_maps(
     Returns:
         one result a sample.
     """
-    context = MapContext(grids, grounds, times, min_score)
+    context = MapContext(grids, grounds, times, min_score, model.domain)
     results: dict[str, Sequence[object]] = {}
     if boxes is not None:
         results[DETECTION] = [replace(given, time=time) for given, time in zip(boxes, times, strict=True)]

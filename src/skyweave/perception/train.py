@@ -14,6 +14,7 @@ from skyweave.perception.augmentation import AugmentationConfig
 from skyweave.perception.class_counts import check_classes
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.dataset import PerceptionDataset
+from skyweave.perception.domain_measurement import measure_domain
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import (
     PerceptionLossConfig,
@@ -112,7 +113,9 @@ def train(
         {"samples": len(dataset)},
         asdict(config),
     )
-    export.write(fit(module, output, asdict(config), config.trainer, [export], resume, progress))
+    steps = fit(module, output, asdict(config), config.trainer, [export], resume, progress)
+    module.model.domain = measure_domain(module.model, dataset)
+    export.write(steps)
     return weights
 
 

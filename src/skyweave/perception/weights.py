@@ -17,9 +17,11 @@ from skyweave.core.errors import ConfigError, WeightsError
 from skyweave.core.sensors import sensor_from_dict
 from skyweave.perception.card import config_from_card, config_to_card
 from skyweave.perception.config import PerceptionConfig
+from skyweave.perception.domain import TrainingDomain
 from skyweave.perception.model import PerceptionModel
 
 STATE_PREFIX = "perception."
+DOMAIN_PART = "domain"  # of a card
 BACKBONE_PREFIX = "backbone."
 COLLABORATION_PREFIX = "collaboration."  # of what is built on perception and stored beside it
 
@@ -47,6 +49,8 @@ def save_perception(
     """
     state = {STATE_PREFIX + key: value for key, value in _state_beyond_backbone(model).items()}
     parts = {"perception": config_to_card(model.config), "perception_fingerprint": fingerprint(model, dtype)}
+    if model.domain is not None:
+        parts[DOMAIN_PART] = model.domain.to_card()
     parts |= dict(extra_parts or {})
     state |= dict(extra_state or {})
     return save_checkpoint(path, model.backbone, name, state, dtype, parts=parts, **card_fields)
@@ -78,6 +82,8 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
         model, {key: value.to(dtypes.get(key, value.dtype)) for key, value in named.items()}, str(name_or_path)
     )
     model.card = card
+    if DOMAIN_PART in card.parts:
+        model.domain = TrainingDomain.from_card(card.parts[DOMAIN_PART])
     return model.eval().to(resolve_device(device))
 
 

@@ -84,7 +84,9 @@ class LateFusionPerceiver:
             maps = model.observe(Views.from_views(views, [grid], 1, [place.ground]).to(device))
             self._memory.push(frame.time, grid, model.fuse(maps))
             outputs = model.perceive(*self._memory.recall(frame.time, grid))
-        return EgoScene(frame.time, grid, decode_maps(model, outputs, [grid], [place.ground], [frame.time])[0])
+        scene = decode_maps(model, outputs, [grid], [place.ground], [frame.time])[0]
+        novelty = None if maps.novelty is None else float(maps.novelty[0, 0])
+        return EgoScene(frame.time, grid, replace(scene, novelty=novelty))
 
     def _ego_grid(self, geometry: CameraGeometry, place: WorldFrame) -> MapGrid:
         config = self.model.config.map

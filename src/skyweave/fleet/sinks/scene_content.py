@@ -40,12 +40,14 @@ class PublishedScene:
     def json_content(self) -> dict[str, Any]:
         """Everything that a map of the fleet shows, plain JSON types; metres in the fleet's reference system."""
         node, scene = self.node, self.scene
+        novelty = scene.prediction.novelty
         return {
             "fleet": node.fleet,
             "platform": node.name,
             "sequence": scene.sequence,
             "time": scene.time / NS_PER_S,
             "latency": round(scene.latency, 4),
+            "novelty": None if novelty is None else round(novelty, 2),
             "crs": node.world_frame.crs,
             "boxes": [_box_content(self.detections, index) for index in range(len(self.detections))],
             "forecasts": _forecast_content(scene, self.detections),

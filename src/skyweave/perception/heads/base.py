@@ -17,6 +17,7 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.perception.config import PerceptionConfig
+from skyweave.perception.domain import TrainingDomain
 from skyweave.perception.heads import HEADS
 from skyweave.perception.results import ScenePrediction
 from skyweave.perception.targets import ObjectTargets
@@ -54,12 +55,14 @@ class MapContext:
         grounds: of each sample the ground under it.
         times: of each sample UTC nanoseconds.
         min_score: lowest score of a result.
+        domain: what the model was trained on, where that is known: sizes of classes are bounded by it.
     """
 
     grids: Sequence[MapGrid]
     grounds: Sequence[Ground]
     times: Sequence[int]
     min_score: float
+    domain: TrainingDomain | None = None
 
 
 @dataclass(frozen=True)

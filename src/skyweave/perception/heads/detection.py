@@ -134,16 +134,19 @@ class DetectionHead(PerceptionHead):
         encoded = box_map[:, row, column].T.cpu().numpy().astype(np.float64)
         cells = np.stack([row.cpu().numpy(), column.cpu().numpy()], 1)
         boxes, velocities = decode_boxes(encoded, cells, grid, ground)
-        placed = np.isfinite(boxes.centres[:, 2])  # off the terrain's data nothing can be placed
+        kept = np.isfinite(boxes.centres[:, 2])  # off the terrain's data nothing can be placed
+        categories = tuple(self.categories[label] for label in labels)
+        if context.domain is not None:
+            kept &= context.domain.plausible(boxes.sizes, categories)
         detections = Detections(
             boxes=boxes,
             velocities=velocities,
-            categories=tuple(self.categories[label] for label in labels),
+            categories=categories,
             scores=scores.cpu().numpy().astype(np.float64),
             crs=grid.crs,
             time=context.times[number],
         )
-        return detections.select(np.flatnonzero(placed))
+        return detections.select(np.flatnonzero(kept))
 
     def evaluator(self, tracks: bool = False) -> HeadEvaluator:
         """Return a new evaluator: nuScenes detection, average precision at an overlap, and tracking.

@@ -19,9 +19,12 @@ class ScenePrediction:
 
     Attributes:
         results: result by the name of its head; what a model has no head for is missing.
+        novelty: how unlike its training images those of the ego are that the model read: above 1 it knows nothing like
+            them, and its results mean little; None where that is not known.
     """
 
     results: Mapping[str, Any] = field(default_factory=dict)
+    novelty: float | None = None
 
     @property
     def detections(self) -> Detections | None:
@@ -45,7 +48,8 @@ class ScenePrediction:
             results: result by the name of its head; None takes one out.
         """
         merged = {**self.results, **results}
-        return ScenePrediction({name: result for name, result in merged.items() if result is not None})
+        kept = {name: result for name, result in merged.items() if result is not None}
+        return ScenePrediction(kept, self.novelty)
 
     def exportable(self) -> list[Result]:
         """Return all results for `skyweave.perception.export`, one entry a map of those that are several."""

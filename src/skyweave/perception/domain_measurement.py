@@ -1,0 +1,45 @@
+"""Measure what a model is trained on, at the end of its training."""
+
+import numpy as np
+import torch
+
+from skyweave.perception.batch import collate
+from skyweave.perception.dataset import PerceptionDataset
+from skyweave.perception.domain import TrainingDomain
+from skyweave.perception.model import PerceptionModel
+
+MAX_SAMPLES = 100  # whose present images are looked at
+MIN_IMAGES = 8  # fewer say nothing of a hundredth
+
+
+@torch.inference_mode()
+def measure_domain(model: PerceptionModel, dataset: PerceptionDataset) -> TrainingDomain | None:
+    """Return what a model knows, from samples all over its training data; None where there are too few images.
+
+    Args:
+        model: trained; it is left in evaluation mode.
+        dataset: with the augmentation that it was trained with.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    numbers = np.unique(np.linspace(0, len(dataset) - 1, min(MAX_SAMPLES, len(dataset))).astype(int))
+    pooled = []
+    for number in numbers.tolist():
+        views = collate([dataset[number]]).frames[-1].to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            pooled += [model.features(batch).pooled.float().cpu().numpy() for batch in views.images]
+    features = np.concatenate(pooled)
+    return TrainingDomain.fit(features, _sizes(dataset)) if len(features) >= MIN_IMAGES else None
+
+
+def _sizes(dataset: PerceptionDataset) -> dict[str, np.ndarray]:
+    """By class (objects, 3) the sizes in the first frame and the last of every scene."""
+    sizes: dict[str, list[np.ndarray]] = {name: [] for name in dataset.config.categories}
+    for scene in dataset.scenes:
+        for frame in (scene.frames[0], scene.frames[-1]):
+            if frame.annotations is None:
+                continue
+            names = np.array(frame.annotations.categories)
+            for name, values in sizes.items():
+                values.append(frame.annotations.boxes.sizes[names == name])
+    return {name: np.concatenate(values) for name, values in sizes.items() if values}

@@ -40,7 +40,7 @@ def test_lines_without_an_end_are_limited_too() -> None:
     for second in range(25):
         clock.now = second
         progress.report_line(f"step {second}")
-    assert lines == ["step 10", "step 20"]
+    assert lines == ["step 0", "step 10", "step 20"]
 
 
 def test_without_a_terminal_nothing_draws_a_bar(

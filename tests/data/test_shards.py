@@ -99,4 +99,4 @@ def test_command_packs_and_its_yaml_reads_back(small_yaml, small_root, small_cac
     coarse = packed.sources[2]
     assert len(coarse.sensor) == 6 and packed.open(int(coarse.indices[0])).ground_sample_distance == 20
     one, two = (MixedBatches(packed, RandomResizedCrop(16), 6, 4)[2] for _ in range(2))
-    assert all((a.pixels == b.pixels).all() for a, b in zip(one, two, strict=True))
+    assert all((a.pixels == b.pixels).all() for a, b in zip(one.batches, two.batches, strict=True))

@@ -130,6 +130,18 @@ def test_an_altitude_of_zero_among_others_is_unknown(tmp_path: Path) -> None:
     assert any("1.jpg" in note and "unknown altitude" in note for note in flight.notes)
 
 
+def test_what_helps_where_the_height_is_unknown(tmp_path: Path) -> None:
+    heights = tmp_path / "dem.tif"
+    profile = {"driver": "GTiff", "count": 1, "height": 130, "width": 130, "dtype": "int16", "crs": "EPSG:32632"}
+    with rasterio.open(heights, "w", **profile, transform=rasterio.Affine(10, 0, 384_300, 0, -10, 5_151_300)) as target:
+        target.write(np.full((130, 130), 440, np.int16), 1)
+    path, output = write_photo(tmp_path / "a.jpg", xmp=xmp_of("drone-dji", DOWN)), tmp_path / "a.tif"
+    with pytest.raises(DataError, match=r"--height METRES, or, where they state their altitude above the sea, --dem"):
+        make_orthomosaic([path], output)
+    for remedy in ({"height": 60.0}, {"elevation": heights}):
+        assert make_orthomosaic([path], output, **remedy).height == pytest.approx(60.0)
+
+
 def test_flights_from_two_take_off_points_are_noticed(tmp_path: Path) -> None:
     write_photo(tmp_path / "1.jpg", xmp=DJI)
     write_photo(

@@ -4,10 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from fabricated_dataset import write_raster
+from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.augment import RandomResizedCrop
+from skyweave.data.dataset import load_dataset
 from skyweave.data.memory_mapped import load_stored_image
 from skyweave.pretraining.mixing import MixedBatches, _whole_counts
 
@@ -15,8 +19,8 @@ VIEW = RandomResizedCrop(16)
 
 
 def same(one, two):
-    assert len(one) == len(two)
-    for a, b in zip(one, two, strict=True):
+    assert len(one.batches) == len(two.batches) and one.pairs == two.pairs
+    for a, b in zip(one.batches, two.batches, strict=True):
         assert a.sensor == b.sensor and torch.equal(a.pixels, b.pixels) and torch.equal(a.valid, b.valid)
         assert torch.equal(a.ground_sample_distance, b.ground_sample_distance)
     return True
@@ -32,7 +36,7 @@ def test_sensors_are_balanced_whatever_their_number_of_images(small):
 
 
 def test_band_subsets_go_in_batches_of_their_own(small):
-    batches = [batch for step in range(6) for batch in MixedBatches(small, VIEW, 12, 6)[step]]
+    batches = [batch for step in range(6) for batch in MixedBatches(small, VIEW, 12, 6)[step].batches]
     assert {len(batch.sensor) for batch in batches if batch.sensor.name == "sentinel2-l1c"} == {6, 13}
     for batch in batches:
         assert batch.pixels.shape[1:] == (len(batch.sensor), 16, 16) and batch.pixels.dtype == torch.float32
@@ -61,7 +65,7 @@ def test_a_step_depends_on_nothing_but_its_number(small):
         mixed[step]
     assert same(late, mixed[17])
     assert same(late, MixedBatches(small, VIEW, 8, 30, seed=3)[17])
-    assert not torch.equal(late[0].pixels, MixedBatches(small, VIEW, 8, 30, seed=4)[17][0].pixels)
+    assert not torch.equal(late.batches[0].pixels, MixedBatches(small, VIEW, 8, 30, seed=4)[17].batches[0].pixels)
 
 
 def test_ranks_see_different_images(small):
@@ -110,7 +114,7 @@ def test_weights_inside_a_group(small):
 
 def test_views_by_sensor(small):
     mixed = MixedBatches(small, {"rgb": RandomResizedCrop(24), "default": VIEW}, 6, 3)
-    assert {batch.sensor.name: batch.pixels.shape[-1] for batch in mixed[0]}["rgb"] == 24
+    assert {batch.sensor.name: batch.pixels.shape[-1] for batch in mixed[0].batches}["rgb"] == 24
     with pytest.raises(ValueError, match="no view for source 'tiles'"):
         MixedBatches(small, {"rgb": VIEW}, 6, 3)
 
@@ -124,3 +128,44 @@ def test_wrong_numbers_and_names(small):
         MixedBatches(small, VIEW, {"rgb": 0}, 3)
     with pytest.raises(IndexError, match="step 3 of a training of 3"):
         MixedBatches(small, VIEW, 3, 3)[3]
+
+
+def paired(tmp_path, columns=32, place=r"(\d)\.tif"):
+    rows, column = np.mgrid[:32, :columns]
+    for number in range(3):
+        truth = (100 * number + 3 * rows + column).astype(np.uint16)
+        write_raster(tmp_path / "optical" / f"{number}.tif", np.stack([truth] * 12) + 1000, 10.0)
+        write_raster(tmp_path / "radar" / f"{number}.tif", np.stack([truth[:, :32]] * 2).astype("f4") / 50 - 20, 10.0)
+    sources = [
+        {"name": "optical", "sensor": "sentinel2-l2a", "files": "optical/*.tif", "bands": "sensor", "unit": "dn"},
+        {"name": "radar", "sensor": "sentinel1-rtc", "files": "radar/*.tif", "bands": "sensor", "unit": "db"},
+    ]
+    for source in sources:
+        source["place"] = place
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"sources": sources}))
+    return load_dataset(tmp_path / "data.yaml", tmp_path, cache=tmp_path / "cache")
+
+
+def test_partners_show_the_same_ground_in_the_same_view(tmp_path):
+    mixed = MixedBatches(paired(tmp_path), RandomResizedCrop(16, (0.8, 1.25)), {"radar": 4}, 3, seed=1)
+    for step in range(3):
+        images = mixed[step]
+        assert [len(batch) for batch in images.batches] == [4, 4]
+        assert [pair.batches for pair in images.pairs] == [(0, 1)] * 4
+        for pair in images.pairs:
+            radar, optical = (images.batches[n].pixels[row, 0] for n, row in zip(pair.batches, pair.rows, strict=True))
+            assert torch.allclose((radar + 20) * 50, optical * 10000 - 1000, atol=0.05)
+    assert same(
+        mixed[1], MixedBatches(paired(tmp_path), RandomResizedCrop(16, (0.8, 1.25)), {"radar": 4}, 3, seed=1)[1]
+    )
+
+
+def test_a_pair_that_shares_no_grid_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"do not share a grid of pixels \(32 x 32 of 10 m, 40 x 32 of 10 m\)"):
+        MixedBatches(paired(tmp_path, columns=40), VIEW, {"radar": 4}, 3)[0]
+
+
+@pytest.mark.parametrize(("place", "message"), [("(", "is no regular expression"), (r"\d", "has no group")])
+def test_a_place_that_names_nothing_is_refused(tmp_path, place, message):
+    with pytest.raises(ConfigError, match=message):
+        paired(tmp_path, place=place)

@@ -11,7 +11,8 @@ from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import UnknownNameError
 from skyweave.core.sensors import get_sensor
 from skyweave.pretraining.masking import EncodedView, MaskingConfig, coarsen, draw_views, mean_in_cells, vary
-from skyweave.pretraining.objectives.base import EncodedBatch
+from skyweave.pretraining.mixing import Pair
+from skyweave.pretraining.objectives.base import EncodedBatch, EncodedStep
 from skyweave.pretraining.objectives.contrast import ContrastConfig, ViewContrast
 from skyweave.pretraining.objectives.distillation import Distillation, DistillationConfig, RunningStandard
 from skyweave.pretraining.objectives.patch_discrimination import PatchDiscriminationConfig
@@ -22,7 +23,7 @@ PLAIN = MaskingConfig(ratio=0.0, views=2, band_dropout=0.0, coarsening=(1,), mis
 
 
 def encoded_views(images: SensorBatch, *tokens: Tensor) -> EncodedBatch:
-    views = draw_views(backbone(), images, 4, PLAIN, seeded())
+    views = draw_views(backbone(), images, 4, replace(PLAIN, views=len(tokens)), seeded())
     ordered = [part.gather(1, v.visible.unsqueeze(-1).expand_as(part)) for part, v in zip(tokens, views, strict=True)]
     return EncodedBatch(images, [EncodedView(view, part) for view, part in zip(views, ordered, strict=True)])
 
@@ -68,7 +69,7 @@ def test_contrast_is_the_cross_entropy_of_finding_the_partner() -> None:
     generator = seeded()
     first, second = (torch.randn(3, 16, 8, generator=generator) for _ in range(2))
     objective = ViewContrast(ContrastConfig(temperature=0.5, cells=(1,)))
-    (loss,) = objective([encoded_views(batch("naip"), first, second)], generator)
+    (loss,) = objective(EncodedStep([encoded_views(batch("naip"), first, second)]), generator)
     codes = [torch.nn.functional.normalize(part.mean(1), dim=-1) for part in (first, second)]
     logits = codes[0] @ codes[1].T / 0.5
     wanted = -(logits.log_softmax(1).diagonal().mean() + logits.log_softmax(0).diagonal().mean()) / 2
@@ -79,12 +80,30 @@ def test_contrast_compares_images_of_one_sensor_across_batches() -> None:
     tokens = torch.randn(1, 16, 8, generator=seeded())
     objective = ViewContrast(ContrastConfig(cells=(1,)))
     alone = [encoded_views(batch(name, images=1), tokens, tokens) for name in ("naip", "rgb")]
-    assert [float(loss) for loss in objective(alone, seeded())] == [0.0, 0.0]  # nobody to be told apart from
+    assert [float(loss) for loss in objective(EncodedStep(alone), seeded())] == [
+        0.0,
+        0.0,
+    ]  # nobody to be told apart from
     pair = [encoded_views(batch("naip", images=1), part, part) for part in (tokens, -tokens)]
-    first, second = (float(loss) for loss in objective(pair, seeded()))
+    first, second = (float(loss) for loss in objective(EncodedStep(pair), seeded()))
     assert first == second == pytest.approx(0.0, abs=1e-3)
     same = [encoded_views(batch("naip", images=1), tokens, tokens) for _ in range(2)]
-    assert float(objective(same, seeded())[0]) == pytest.approx(torch.tensor(2.0).log().item(), rel=1e-4)
+    assert float(objective(EncodedStep(same), seeded())[0]) == pytest.approx(torch.tensor(2.0).log().item(), rel=1e-4)
+
+
+def test_paired_images_of_two_sensors_find_each_other() -> None:
+    tokens = torch.randn(3, 16, 8, generator=seeded())
+    objective = ViewContrast(ContrastConfig(temperature=0.2, cells=(1,), pairs=2.0))
+    radar, optical = batch("sentinel1-rtc", images=3), batch("sentinel2-l2a", images=3)
+    items = [encoded_views(radar, tokens), encoded_views(optical, tokens.flip(0))]
+    right = [Pair((0, 1), (row, 2 - row)) for row in range(3)]
+    wrong = [Pair((0, 1), (row, row)) for row in (0, 2)]
+    known, mistaken = (objective(EncodedStep(items, pairs), seeded()) for pairs in (right, wrong))
+    assert known[0] == known[1]
+    codes = torch.nn.functional.normalize(tokens.mean(1), dim=-1)
+    wanted = -(codes @ codes.T / 0.2).log_softmax(1).diagonal().mean()
+    assert float(known[0]) == pytest.approx(2.0 * float(wanted), rel=1e-4)
+    assert float(mistaken[0]) > float(known[0])
 
 
 def test_other_cells_of_an_image_are_no_candidates() -> None:
@@ -109,7 +128,7 @@ def test_latents_leave_out_patches_that_are_alike() -> None:
     for part in (images, flat):
         (view,) = draw_views(backbone(), part, 4, masking, seeded())
         encoded = EncodedView(view, torch.randn(2, 8, 32, generator=seeded()))
-        losses.append(float(objective([EncodedBatch(part, [encoded])], seeded())[0].detach()))
+        losses.append(float(objective(EncodedStep([EncodedBatch(part, [encoded])]), seeded())[0].detach()))
     assert losses[0] > 1.0
     assert losses[1] == pytest.approx(0.0, abs=1e-5)  # one lake: nothing can be told apart
     assert not any(parameter.requires_grad for parameter in objective.target.parameters())
@@ -136,8 +155,8 @@ def test_distillation_ends_where_the_student_knows_what_the_teacher_sees() -> No
         for head in objective.heads.values():
             head.weight.copy_(torch.eye(3))
             head.bias.zero_()
-    (known,) = objective([encoded_views(images, tokens, tokens)], seeded())
-    (wrong,) = objective([encoded_views(images, -tokens, -tokens)], seeded())
+    (known,) = objective(EncodedStep([encoded_views(images, tokens, tokens)]), seeded())
+    (wrong,) = objective(EncodedStep([encoded_views(images, -tokens, -tokens)]), seeded())
     assert float(known.detach()) == pytest.approx(0.0, abs=0.02)
     assert float(wrong.detach()) == pytest.approx(4.0, abs=0.05)
 

@@ -145,7 +145,7 @@ def test_two_processes_train_one_model(run: Path) -> None:
 
 def test_ranks_see_other_images(run: Path) -> None:
     module = build_module(load_config_file(run, PretrainConfig), load_dataset(run.parent / "data.yaml", run.parent))
-    first, second = (torch.cat([b.pixels.flatten() for b in module.batches(rank, 2)[0]]) for rank in (0, 1))
+    first, second = (torch.cat([b.pixels.flatten() for b in module.batches(rank, 2)[0].batches]) for rank in (0, 1))
     assert first.shape != second.shape or not torch.equal(first, second)
 
 

@@ -182,7 +182,7 @@ class Backbone(Encoder):
         if masks is None:
             usable = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
         else:
-            values = _fill_with_means(values, masks)
+            values = fill_with_means(values, masks)
             usable = masks.flatten(2).any(-1)
         return Patches(values, masks, usable, grid, batch.sensor, batch.ground_sample_distance * patch_size)
 
@@ -241,8 +241,13 @@ class Backbone(Encoder):
         return self._statistics[sensor]
 
 
-def _fill_with_means(values: Tensor, valid: Tensor) -> Tensor:
-    """Return patches (..., p, p) whose invalid pixels hold the mean of the valid ones of their patch and band."""
+def fill_with_means(values: Tensor, valid: Tensor) -> Tensor:
+    """Return patches whose invalid pixels hold the mean of the valid ones of their patch and band.
+
+    Args:
+        values: (..., p, p).
+        valid: same shape, bool.
+    """
     weight = valid.to(values.dtype)
     means = (values * weight).sum((-2, -1), keepdim=True) / weight.sum((-2, -1), keepdim=True).clamp(min=1)
     return torch.where(valid, values, means)

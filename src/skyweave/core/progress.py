@@ -29,7 +29,7 @@ class ProgressLines:
     ) -> None:
         self._write, self._clock = write or _write_error, clock
         self._interval = LINE_INTERVAL_S if interval is None else interval
-        self._written = clock()
+        self._written, self._is_first = clock(), True
         self._start: tuple[str, float, float] | None = None  # what, seconds, and how far it was then
 
     def report(self, what: str, done: float, total: float, note: str = "") -> None:
@@ -51,14 +51,14 @@ class ProgressLines:
         self._write(f"{what}: {done:g} of {total:g}{share}{self._remaining(now, done, total)}{note}")
 
     def report_line(self, line: str) -> None:
-        """Write a line whose work has no known end, if the last one is long enough ago.
+        """Write a line whose work has no known end: the first at once, others if the last one is long enough ago.
 
         Args:
             line: what is done now.
         """
         now = self._clock()
-        if now - self._written >= self._interval:
-            self._written = now
+        if self._is_first or now - self._written >= self._interval:
+            self._is_first, self._written = False, now
             self._write(line)
 
     def _remaining(self, now: float, done: float, total: float) -> str:

@@ -106,6 +106,7 @@ class ImageDataset:
         self.sources = _source_indices(config, self._present, [len(images) for images in chosen])
         self._rows = _entry_table(chosen)
         self._names, self._starts = _joined_names(chosen)
+        self._places, self._images_by_place = _index_places(chosen)
         self._open = lru_cache(maxsize=MAX_OPEN_IMAGES)(self._load)
 
     def __len__(self) -> int:
@@ -155,6 +156,16 @@ class ImageDataset:
         start, end = self._starts[index], self._starts[index + 1] - 1
         text = self._names[start:end].tobytes().decode()
         return [self.root / name for name in text.split("\n")] if text else []
+
+    def paired(self, index: int) -> list[int]:
+        """Return the images of other sources that show the same place (see `DatasetSourceConfig`).
+
+        Args:
+            index: number of an image.
+        """
+        place = self._places.get(int(index))
+        others = self._images_by_place.get(place, []) if place is not None else []
+        return [other for other in others if self._rows[other, 0] != self._rows[index, 0]]
 
     def source_name(self, index: int) -> str:
         """Return the name of the source that an image belongs to.
@@ -215,6 +226,16 @@ def _joined_names(chosen: list[list[ListedImage]]) -> tuple[np.ndarray, np.ndarr
     names = ["\n".join(image.files).encode() for images in chosen for image in images]
     starts = np.cumsum([0] + [len(name) + 1 for name in names]).astype(np.int64)
     return np.frombuffer(b"\0".join(names), np.uint8), starts
+
+
+def _index_places(chosen: list[list[ListedImage]]) -> tuple[dict[int, str], dict[str, list[int]]]:
+    """Return the place of each image that names one, and the images of each place, by number."""
+    images = [image for images in chosen for image in images]
+    places = {number: image.place for number, image in enumerate(images) if image.place is not None}
+    by_place: dict[str, list[int]] = {}
+    for number, place in places.items():
+        by_place.setdefault(place, []).append(number)
+    return places, by_place
 
 
 def _read_as_declared(files: list[Path], source: DatasetSourceConfig, sensor: Sensor) -> Observation:

@@ -1,5 +1,6 @@
 """The dataset YAML: which files are which sensor, in which unit. Checked here, so that a typing error is named."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +49,9 @@ class DatasetSourceConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=Tru
         resolution: metres per pixel to resample to.
         split: what the images are for.
         weight: how often the source is drawn, relative to the others of its group.
+        place: regular expression whose first group, in the path of an image below the root, names the place that it
+            shows. Images of several sources that show one place, on one grid of pixels and at about one time, are
+            pairs: a pretraining can learn that they show the same.
         overrides: for some of the files.
     """
 
@@ -64,6 +68,7 @@ class DatasetSourceConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=Tru
     resolution: float | None = None
     split: str = "train"
     weight: float = 1.0
+    place: str | None = None
     overrides: list[SourceOverrideConfig] = []
 
 
@@ -145,6 +150,7 @@ def _check_source(source: DatasetSourceConfig, namesakes: int, label: str) -> No
     """Refuse a source that contradicts itself."""
     _check_name(source.name, namesakes, label)
     _check_location(source, label)
+    _check_place(source, label)
     _check_numbers(source, label)
 
 
@@ -162,6 +168,20 @@ def _check_location(source: DatasetSourceConfig, label: str) -> None:
         raise ConfigError(f"{label}: give either 'files' (rasters) or 'shards' (tar files)")
     if source.files is not None:
         _check_files(source, [source.files] if isinstance(source.files, str) else source.files, label)
+
+
+def _check_place(source: DatasetSourceConfig, label: str) -> None:
+    """Refuse a place that is no regular expression with a group, or that has no paths to look in."""
+    if source.place is None:
+        return
+    try:
+        groups = re.compile(source.place).groups
+    except re.error as error:
+        raise ConfigError(f"{label}: place {source.place!r} is no regular expression: {error}") from error
+    if groups < 1:
+        raise ConfigError(f"{label}: place {source.place!r} has no group; put what names the place in parentheses")
+    if source.shards is not None:
+        raise ConfigError(f"{label}: 'place' needs 'files': shards have no paths to look in")
 
 
 def _check_numbers(source: DatasetSourceConfig, label: str) -> None:

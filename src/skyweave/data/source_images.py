@@ -1,6 +1,7 @@
 """The images of one source of a dataset: its files or shards, their splits and the declarations that hold for each."""
 
 import fnmatch
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,13 @@ class ListedImage:
         entry: number of the source's override that holds for it, -1 for none; of one in a shard, its position there.
         split: what it is for.
         files: its files, relative to the root; none in a shard.
+        place: that it shows, where the source names places.
     """
 
     entry: int
     split: str
     files: tuple[str, ...] = ()
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def _listed(source: DatasetSourceConfig, files: list[Path], root: Path) -> Liste
     """Return the image of these files, with the override that holds for it."""
     relative = tuple(file.relative_to(root).as_posix() for file in files)
     entry = _override_number(source, relative[0])
-    return ListedImage(entry, apply_source_override(source, entry).split, relative)
+    place = re.search(source.place, relative[0]) if source.place else None
+    name = place.group(1) if place else None
+    return ListedImage(entry, apply_source_override(source, entry).split, relative, name)
 
 
 def apply_source_override(source: DatasetSourceConfig, number: int) -> DatasetSourceConfig:

@@ -10,7 +10,6 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile
 
 if TYPE_CHECKING:
-    from skyweave.core.sensors import Sensor
     from skyweave.interop.export import ExportedModel
 
 
@@ -22,21 +21,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """
     parser = subparsers.add_parser(
         "export",
-        help="a model for one sensor as ONNX or torch.export",
-        description="Write a model's features for one sensor as ONNX or as a torch.export program, and beside it a "
-        "STAC item that says what to feed. Normalisation is inside: feed physical values in the bands' units.",
+        help="a model as ONNX or torch.export",
+        description="Write a model as ONNX or as a torch.export program, and beside it a STAC item that says what to "
+        "feed: a backbone's features for one sensor, or a fine-tuned model whole, with its head and its sensor. "
+        "Normalisation is inside: feed physical values in the bands' units.",
         epilog="`skyweave sensors show NAME` lists a sensor's bands and units.",
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name or .safetensors file")
     parser.add_argument(
         "-o", "--output", type=OutputFile(), required=True, metavar="OUT", help="file to write: .onnx or .pt2"
     )
-    parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or your own .yaml file")
+    parser.add_argument("--sensor", help="of a backbone: a name from `skyweave sensors`, or your own .yaml file")
     parser.add_argument("--bands", metavar="B,B,..", help="only these bands, in this order (default: the sensor's)")
     parser.add_argument("--gsd", type=float, metavar="METRES", help="pixel size (default: the sensor's)")
     parser.add_argument("--size", type=int, metavar="N", help="N x N pixels (default: any multiple of the patch size)")
     parser.add_argument("--patch-size", type=int, metavar="N", help="pixels a patch side (default: the model's)")
     parser.add_argument("--levels", action="store_true", help="also give the four intermediate levels")
+    parser.add_argument("--features", action="store_true", help="of a larger model only its backbone's features")
     parser.add_argument("--nodata", action="store_true", help="accept NaN: such pixels are seen by nobody")
     parser.add_argument("--format", choices=("onnx", "pt2"), help="default: by the ending of OUT")
     parser.add_argument("--opset", type=int, default=23, help="of ONNX (default: 23); 20 for older runtimes")
@@ -52,18 +53,20 @@ def run(args: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from skyweave.backbone import load_backbone
+    from skyweave.backbone import load, load_backbone
     from skyweave.core.sensors import get_sensor
     from skyweave.interop.export import export_model
 
-    sensor = get_sensor(args.sensor)
+    sensor = None if args.sensor is None else get_sensor(args.sensor)
     if args.bands is not None:
+        if sensor is None:
+            raise ConfigError("--bands chooses among the bands of --sensor; name that too")
         sensor = sensor.select([name.strip() for name in args.bands.split(",")])
     _check_positive(args)
-    backbone = load_backbone(args.model)
+    model = load_backbone(args.model) if args.features else load(args.model)
     with Console(stderr=True).status("exporting; this takes a minute"):
         written = export_model(
-            backbone,
+            model,
             args.output,
             sensor,
             name=Path(args.model).stem,
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         json.dump({**vars(written), "path": str(written.path), "card": str(written.card)}, sys.stdout)
         print()
     else:
-        _print(written, sensor)
+        _print(written)
     return 0
 
 
@@ -91,9 +94,9 @@ def _check_positive(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
 
 
-def _print(written: "ExportedModel", sensor: "Sensor") -> None:
+def _print(written: "ExportedModel") -> None:
     """Print what was written for people."""
-    print(f"{written.path}: {written.format}, {written.size / 1e6:.1f} MB, {len(sensor)} bands of {sensor.name}")
+    print(f"{written.path}: {written.format}, {written.size / 1e6:.1f} MB")
     for name, shape in written.outputs.items():
         print(f"  {name}: {' x '.join('any' if side < 0 else str(side) for side in shape)}")
     print(f"{written.card}: what to feed, as a STAC item")

@@ -1,4 +1,4 @@
-"""A backbone for one sensor as a file that runs without this package: ONNX, or a ``torch.export`` program."""
+"""A model as a file that runs without this package: ONNX, or a ``torch.export`` program."""
 
 import json
 import logging
@@ -12,15 +12,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from skyweave.backbone import Backbone, fingerprint
+from skyweave.backbone import Backbone
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors import sensor_to_dict
 from skyweave.core.sensors.sensor import Sensor
+from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
+from skyweave.interop.finetuned_graph import FinetunedGraph
 from skyweave.interop.graph import SensorGraph
 from skyweave.interop.stac_item import build_stac_item
 
 Format = Literal["onnx", "pt2"]
+Graph = SensorGraph | FinetunedGraph
 SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".pt2": "pt2"}
 OPSET = 23
 """The first with an Attention operator, which runtimes compute without keeping the scores of all tokens."""
@@ -51,21 +54,22 @@ class ExportedModel:
 
 
 def export_model(
-    backbone: Backbone,
+    model: Backbone | FinetunedModel,
     path: str | Path,
-    sensor: Sensor,
+    sensor: Sensor | None = None,
     name: str = "skyweave",
     size: int | None = None,
     format: Format | None = None,
     opset: int = OPSET,
     **graph: Any,
 ) -> ExportedModel:
-    """Write the model for one sensor, and beside it (``.json``) what a user or a catalogue must know to feed it.
+    """Write a model, and beside it (``NAME.onnx.json``) what a user or a catalogue must know to feed it.
 
     Args:
-        backbone: on the CPU, in evaluation mode.
+        model: on the CPU, in evaluation mode; a fine-tuned one is written whole, with its head, and its outputs have
+            the names of its task (`Task.named_outputs`).
         path: ``.onnx`` or ``.pt2``; both files are written aside, then renamed.
-        sensor: its bands are the channels of the input, in order.
+        sensor: its bands are the channels of the input, in order; a fine-tuned model has sensors already.
         name: what people call the model.
         size: rows and columns of the images; default: any multiple of the patch size.
         format: default: by the file's ending.
@@ -73,17 +77,13 @@ def export_model(
         graph: ``ground_sample_distance``, ``patch_size``, ``levels``, ``nodata``, see `SensorGraph`.
 
     Raises:
-        ValueError: an unknown ending, a size that is no multiple of the patch size, or a model too large for ONNX.
+        ConfigError: a model that cannot be written whole, a sensor that is not the model's, an unknown ending, a size
+            that is no multiple of the patch size, or a model too large for ONNX.
         ModuleNotFoundError: the extra ``export`` is not installed.
     """
-    if not isinstance(backbone, Backbone):
-        raise ConfigError(
-            f"{type(backbone).__name__} cannot be exported: only Skyweave's own backbone can; export it with its "
-            "authors' code"
-        )
     path = Path(path)
     chosen = format or _format_of(path)
-    module = SensorGraph(backbone, sensor, **graph).eval()
+    module = make_graph(model, sensor, **graph).eval()
     _check_size(size, module.patch_size)
     program = trace_model(module, size)
     identity = _identity(module)
@@ -93,11 +93,52 @@ def export_model(
         else:
             torch.export.save(program, aside, extra_files={"skyweave.json": json.dumps(identity)})
     outputs = dynamic_shapes(module, size)
-    card = path.with_suffix(".json")
+    card = path.with_name(f"{path.name}.json")  # NAME.json may be the card of the weights
     item = build_stac_item(module, path, chosen, name, identity["fingerprint"], size, outputs)
     with write_aside(card) as aside:
         aside.write_text(json.dumps(item, indent=1) + "\n")
     return ExportedModel(path, card, chosen, outputs, path.stat().st_size)
+
+
+def make_graph(model: Any, sensor: Sensor | None = None, **options: Any) -> Graph:
+    """Return a model with every step in tensors.
+
+    Args:
+        model: a backbone, or a fine-tuned model.
+        sensor: of a backbone; of a fine-tuned model None, or the one that it was trained on.
+        options: ``ground_sample_distance`` and ``nodata``; of a backbone ``patch_size`` and ``levels`` too.
+
+    Raises:
+        ConfigError: another model, no sensor, or an option that a fine-tuned model has decided already.
+    """
+    if isinstance(model, FinetunedModel):
+        return _finetuned_graph(model, sensor, options)
+    if not isinstance(model, Backbone):
+        raise ConfigError(
+            f"a {type(model).__name__} cannot be exported whole: only Skyweave's backbone and fine-tuned models can; "
+            "of a larger model --features exports the backbone alone, and encoders by others are exported with their "
+            "authors' code"
+        )
+    if sensor is None:
+        raise ConfigError("a backbone is exported for one sensor; name it with --sensor")
+    return SensorGraph(model, sensor, **options)
+
+
+def _finetuned_graph(model: FinetunedModel, sensor: Sensor | None, options: dict[str, Any]) -> FinetunedGraph:
+    """Refuse what would make another model than the one that was trained."""
+    for name in ("levels", "patch_size"):
+        if options.pop(name, None):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is decided by the fine-tuned model; leave it out, or export the backbone "
+                "alone with --features"
+            )
+    trained = [[band.name for band in one.bands] for one in model.sensors]
+    if sensor is not None and [band.name for band in sensor.bands] not in trained:
+        raise ConfigError(
+            f"the model was trained on {', '.join(f'{one.name} ({len(one)} bands)' for one in model.sensors)}, not on "
+            f"the {len(sensor)} bands of {sensor.name} that are asked for; leave --sensor and --bands out"
+        )
+    return FinetunedGraph(model, **options)
 
 
 def _format_of(path: Path) -> Format:
@@ -113,19 +154,23 @@ def _check_size(size: int | None, patch: int) -> None:
         raise ConfigError(f"size {size} is no multiple of the model's patch size; use {max(size // patch, 1) * patch}")
 
 
-def _identity(module: SensorGraph) -> dict[str, str]:
+def _identity(module: Graph) -> dict[str, str]:
     """Return what the file itself says of the model and its input."""
     sensor = module.sensor
-    return {
-        "fingerprint": fingerprint(module.backbone),
+    identity = {
+        "fingerprint": module.fingerprint,
         "sensor": json.dumps(sensor_to_dict(sensor)),
         "ground_sample_distance": f"{module.ground_sample_distance:g}",
         "patch_size": str(module.patch_size),
         "units": json.dumps({band.name: band.unit for band in sensor.bands}),
     }
+    if isinstance(module, FinetunedGraph):
+        task = module.model.task
+        identity |= {"task": task.kind, "classes": json.dumps(list(task.classes))}
+    return identity
 
 
-def trace_model(module: SensorGraph, size: int | None = None) -> torch.export.ExportedProgram:
+def trace_model(module: Graph, size: int | None = None) -> torch.export.ExportedProgram:
     """Return the module as a graph; batch free, rows and columns free in whole patches unless a size is given.
 
     Args:
@@ -134,31 +179,35 @@ def trace_model(module: SensorGraph, size: int | None = None) -> torch.export.Ex
     """
     patch = module.patch_size
     sides = size or 4 * patch, size or 6 * patch
-    pixels = torch.zeros(2, len(module.sensor), *sides)
+    pixels = tuple(torch.zeros(2, len(sensor), *sides) for sensor in module.sensors)
     free: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
     if size is None:
         free[2] = patch * torch.export.Dim("patch_rows", min=2, max=MAX_SIDE_PIXELS)
         free[3] = patch * torch.export.Dim("patch_columns", min=2, max=MAX_SIDE_PIXELS)
     with torch.no_grad(), _quiet():
-        module(pixels)  # what the model computes once and keeps must be numbers before it is traced, not symbols
-        return torch.export.export(module, (pixels,), dynamic_shapes={"pixels": free}, strict=False)
+        module(*pixels)  # what the model computes once and keeps must be numbers before it is traced, not symbols
+        shapes = {"pixels": (free,) * len(pixels) if isinstance(module, FinetunedGraph) else free}
+        return torch.export.export(module, pixels, dynamic_shapes=shapes, strict=False)
 
 
-def dynamic_shapes(module: SensorGraph, size: int | None) -> dict[str, list[int]]:
+def dynamic_shapes(module: Graph, size: int | None) -> dict[str, list[int]]:
     """Return name and shape of every output, -1 where it is free.
 
     Args:
         module: whose outputs they are.
         size: pixels per side; None: free.
     """
-    side = -1 if size is None else size // module.patch_size
-    width = module.backbone.config.width
-    special = {"embedding": [-1, width], "valid": [-1, side, side]}
-    return {name: special.get(name, [-1, width, side, side]) for name in module.outputs}
+    side = size or 2 * module.patch_size
+    with torch.no_grad():
+        outputs = module(*(torch.zeros(1, len(sensor), side, side) for sensor in module.sensors))
+    shapes = {name: [-1, *output.shape[1:]] for name, output in zip(module.outputs, outputs, strict=True)}
+    if size is None:  # rows and columns are the last two of what is a map
+        shapes = {name: [*shape[:-2], -1, -1] if len(shape) > 2 else shape for name, shape in shapes.items()}
+    return shapes
 
 
 def _write_onnx(
-    program: torch.export.ExportedProgram, path: Path, module: SensorGraph, identity: dict[str, str], opset: int
+    program: torch.export.ExportedProgram, path: Path, module: Graph, identity: dict[str, str], opset: int
 ) -> None:
     import onnx
     import onnxscript  # noqa: F401  its absence is named before minutes of work
@@ -170,7 +219,7 @@ def _write_onnx(
         converted = torch.onnx.export(
             program,
             dynamo=True,
-            input_names=["pixels"],
+            input_names=module.inputs,
             output_names=module.outputs,
             opset_version=opset,
             verbose=False,

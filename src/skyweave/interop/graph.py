@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from skyweave.backbone import Backbone
-from skyweave.backbone.backbone import MAX_DEVIATIONS
+from skyweave.backbone import Backbone, Features, fingerprint
+from skyweave.backbone.backbone import MAX_DEVIATIONS, fill_with_means
 from skyweave.backbone.patches import patchify
 from skyweave.backbone.transformer import rotary_factors
 from skyweave.core.sensors.sensor import Sensor
@@ -40,7 +40,7 @@ class SensorGraph(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.sensor = sensor
+        self.sensor, self.sensors = sensor, (sensor,)
         self.ground_sample_distance = ground_sample_distance or sensor.ground_sample_distance
         self.patch_size = patch_size or backbone.patch_embed.patch_size
         self.levels = levels
@@ -48,6 +48,21 @@ class SensorGraph(nn.Module):
         means, stds = backbone.statistics(sensor)
         self.register_buffer("means", means.clone())
         self.register_buffer("stds", stds.clone())
+
+    @property
+    def architecture(self) -> str:
+        """Return a short name of the architecture for people."""
+        return f"ViT, width {self.backbone.config.width}, depth {self.backbone.config.depth}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the backbone."""
+        return fingerprint(self.backbone)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what ``forward`` takes."""
+        return ["pixels"]
 
     @property
     def outputs(self) -> list[str]:
@@ -67,34 +82,44 @@ class SensorGraph(nn.Module):
             columns), the last output as a map; with ``levels`` four more such maps, shallow to deep; with ``nodata``
             valid (batch, patch rows, patch columns) bool.
         """
+        features = self.encode(pixels)
+        maps = [features.tokens, *(features.levels if self.levels else ())]
+        embedding = features.pooled if self.nodata else features.tokens.mean(1)
+        outputs = [embedding, *(tensor.transpose(1, 2).unflatten(2, features.grid) for tensor in maps)]
+        if self.nodata:
+            outputs.append(features.valid.unflatten(1, features.grid))
+        return tuple(outputs)
+
+    def encode(self, pixels: Tensor) -> Features:
+        """Return the features of pixels.
+
+        Args:
+            pixels: as of `forward`.
+        """
         rows, columns = pixels.shape[2] // self.patch_size, pixels.shape[3] // self.patch_size
         valid = ~pixels.isnan() if self.nodata else None
         values = ((pixels - self.means) / self.stds).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
         patches, masks, usable = self._patches(values, valid)
         metres = pixels.new_full((pixels.shape[0],), self.ground_sample_distance * self.patch_size)
         positions = self.backbone.positions
-        tokens = self.backbone.patch_embed(patches, masks, self.sensor) + positions(metres)
+        stem = self.backbone.patch_embed(patches, masks, self.sensor)
+        tokens = stem + positions(metres)
         tokens, levels = self._encode(tokens, usable, positions.coordinates((rows, columns), metres))
-
-        maps = [tokens, *(levels if self.levels else [])]
         if usable is None:
-            embedding = tokens.mean(1)
+            usable = torch.ones_like(tokens[..., 0], dtype=torch.bool)
         else:
             weight = usable.unsqueeze(-1).to(tokens.dtype)
-            maps = [tensor * weight for tensor in maps]
-            embedding = maps[0].sum(1) / weight.sum(1).clamp(min=1)
-        outputs = [embedding, *(tensor.transpose(1, 2).unflatten(2, (rows, columns)) for tensor in maps)]
-        if usable is not None:
-            outputs.append(usable.unflatten(1, (rows, columns)))
-        return tuple(outputs)
+            stem, tokens, levels = stem * weight, tokens * weight, [tensor * weight for tensor in levels]
+        return Features(tokens, usable, (rows, columns), tuple(levels), stem, self.patch_size)
 
     def _patches(self, values: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return the patches, which of their pixels are valid, and which patches hold one; None: all."""
+        """Return the patches, which of their pixels hold a value, and which patches hold a valid pixel; None: all."""
         if valid is None:
             return patchify(values, self.patch_size), None, None
-        patches = patchify(torch.where(valid, values, 0.0), self.patch_size)
         masks = patchify(valid, self.patch_size)
-        return patches, masks, masks.flatten(2).any(-1)
+        patches = fill_with_means(patchify(torch.where(valid, values, 0.0), self.patch_size), masks)
+        filled = masks.flatten(3).any(-1)[..., None, None].expand_as(masks)
+        return patches, filled, masks.flatten(2).any(-1)
 
     def _encode(self, tokens: Tensor, usable: Tensor | None, coordinates: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As ``Encoder.forward``, whose mask depends on whether the values at hand need one: a graph always has it."""

@@ -60,9 +60,7 @@ def resolve_altitudes(
     Raises:
         DataError: the elevation model does not cover the photos, or they state no altitude to place over it.
     """
-    above_sea = np.array([np.nan if p.altitude is None else p.altitude for p in photos])
-    if np.any(above_sea[np.isfinite(above_sea)] != 0):  # 0 among others is what cameras write that do not know it
-        above_sea[above_sea == 0] = np.nan
+    above_sea = _above_sea(photos)
     above_start, notes = _above_start(photos, above_sea)
     # differences between photos: the barometer's are better than the receiver's
     shape = above_sea if above_start is None else above_start
@@ -76,14 +74,28 @@ def resolve_altitudes(
         return _over_elevation(photos, positions, ground, above_sea, above_start, notes)
     if height is not None:
         return Altitudes(shape, GroundPlane(float(np.median(shape)) - height), "given", 0.03, tuple(notes))
-    if poses is not None and poses.ground_altitude is not None and np.isfinite(above_sea).all():
-        return Altitudes(above_sea, GroundPlane(poses.ground_altitude), "poses", 0.05, tuple(notes))
+    return _over_level_ground(above_sea, above_start, None if poses is None else poses.ground_altitude, notes)
+
+
+def _over_level_ground(
+    above_sea: np.ndarray, above_start: np.ndarray | None, ground_altitude: float | None, notes: list[str]
+) -> Altitudes:
+    if ground_altitude is not None and np.isfinite(above_sea).all():
+        return Altitudes(above_sea, GroundPlane(ground_altitude), "poses", 0.05, tuple(notes))
     if above_start is not None:
         notes.append("the ground is taken to be level with the take-off point")
         offset = _median_or_zero(above_sea - above_start)
         return Altitudes(above_start + offset, GroundPlane(offset), "take-off", 0.1, tuple(notes))
-    shape = np.where(np.isfinite(shape), shape, _median_or_zero(shape))
+    shape = np.where(np.isfinite(above_sea), above_sea, _median_or_zero(above_sea))
     return Altitudes(shape, GroundPlane(float(np.median(shape)) - DEFAULT_HEIGHT_M), "unknown", 1.0, tuple(notes))
+
+
+def _above_sea(photos: Sequence[PhotoMetadata]) -> np.ndarray:
+    """Metres above the sea, NaN where unknown: 0 among others is what cameras write that do not know it."""
+    above_sea = np.array([np.nan if photo.altitude is None else photo.altitude for photo in photos])
+    if np.nan_to_num(above_sea).any():
+        above_sea[above_sea == 0] = np.nan
+    return above_sea
 
 
 def _above_start(photos: Sequence[PhotoMetadata], above_sea: np.ndarray) -> tuple[np.ndarray | None, list[str]]:

@@ -107,20 +107,21 @@ def read_maker_note(note: Any) -> dict[str, float]:
         return {}
     for order in "<>":  # its own byte order: software that rewrites the EXIF leaves the note alone
         (count,) = struct.unpack(order + "H", note[:2])
-        if not 0 < count <= 64 or len(note) < 2 + 12 * count:
-            continue
-        angles: dict[str, float] = {}
-        maker = False
-        for entry in range(count):
-            tag, kind, length, value = struct.unpack(order + "HHI4s", note[2 + 12 * entry : 14 + 12 * entry])
-            maker = maker or (tag == 1 and value.startswith(b"DJI"))
-            if kind == MAKER_NOTE_FLOAT and length == 1 and tag in MAKER_NOTE_ANGLES:
-                angle = struct.unpack(order + "f", value)[0]
-                if math.isfinite(angle) and abs(angle) <= MAX_ANGLE:
-                    angles[MAKER_NOTE_ANGLES[tag]] = angle
-        if maker:
-            return angles
+        if 0 < count <= 64 and len(note) >= 2 + 12 * count:
+            entries = [struct.unpack(order + "HHI4s", note[2 + 12 * k : 14 + 12 * k]) for k in range(count)]
+            if any(tag == 1 and value.startswith(b"DJI") for tag, _, _, value in entries):
+                return _note_angles(entries, order)
     return {}
+
+
+def _note_angles(entries: list[tuple[int, int, int, bytes]], order: str) -> dict[str, float]:
+    """The angles among the entries of a directory: tag, kind, length and value each."""
+    angles = {
+        MAKER_NOTE_ANGLES[tag]: struct.unpack(order + "f", value)[0]
+        for tag, kind, length, value in entries
+        if kind == MAKER_NOTE_FLOAT and length == 1 and tag in MAKER_NOTE_ANGLES
+    }
+    return {name: angle for name, angle in angles.items() if math.isfinite(angle) and abs(angle) <= MAX_ANGLE}
 
 
 def _checked(

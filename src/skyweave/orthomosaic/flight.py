@@ -78,13 +78,8 @@ def read_flight(
         raise DataError(f"height above ground {height} must be metres >= {MIN_HEIGHT_M:g}")
     notes = [] if poses is None else _check_poses(images, poses)
     read, skipped = _read(images, poses, calibration)
-    _refuse_nothing(read, skipped)
-    far = _far(read)
-    if len(far) < len(read):
-        skipped |= far
-        read = {name: metadata for name, metadata in read.items() if name not in far}
-    zone = find_map_zone(np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64))
-    positions = zone.project([(photo.longitude, photo.latitude) for photo in read.values()])
+    zone = find_map_zone(_lon_lat(read))
+    positions = zone.project(_lon_lat(read))
     read, gimbal_notes = _gimbals(read)
     altitudes = resolve_altitudes(
         list(read.values()), positions, zone.crs, poses=poses, elevation=elevation, height=height
@@ -93,11 +88,11 @@ def read_flight(
     attitudes = _attitudes(read, positions, zone, notes)
     photos = []
     for name, xy, z, attitude in zip(read, positions, altitudes.cameras, attitudes, strict=True):
-        if not np.isfinite(z):
-            skipped[name] = "does not state its altitude, as others do; give --height METRES or its pose with --poses"
-            continue
-        photo = _placed(name, read[name], np.array([*xy, z]), attitude, zone, calibration, horizontal_std)
-        reason = _unusable(photo, altitudes.ground)
+        if np.isfinite(z):
+            photo = _placed(name, read[name], np.array([*xy, z]), attitude, zone, calibration, horizontal_std)
+            reason = _unusable(photo, altitudes.ground)
+        else:
+            reason = "does not state its altitude, as others do; give --height METRES or its pose with --poses"
         if reason:
             skipped[name] = reason
         else:
@@ -183,7 +178,7 @@ def _refuse_ambiguous(images: dict[str, Path], poses: Poses) -> None:
 
 def _far(read: dict[str, PhotoMetadata]) -> dict[str, str]:
     """Photos far from the others: their positions are wrong, or they belong to another map."""
-    places = np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64)
+    places = _lon_lat(read)
     return {
         name: f"lies {metres / 1000:.0f} km from the others; map it by itself"
         for name, metres in zip(read, distances_lon_lat(places, central_lon_lat(places)), strict=True)
@@ -194,25 +189,36 @@ def _far(read: dict[str, PhotoMetadata]) -> dict[str, str]:
 def _read(
     images: dict[str, Path], poses: Poses | None, calibration: Calibration | None
 ) -> tuple[dict[str, PhotoMetadata], dict[str, str]]:
+    """Metadata of the photos that can be placed, all near each other, and why others cannot."""
     read, skipped = {}, {}
     for name, path in images.items():
         try:
-            metadata = read_metadata(path)
-            metadata = metadata if poses is None else poses.apply(metadata, name)
-            if calibration is not None:
-                metadata = _without(metadata, "lens")
-            if not metadata.contradictions:
-                camera_from_metadata(metadata, calibration)
+            read[name] = _placeable(name, path, poses, calibration)
         except ValueError as error:
             skipped[name] = str(error)
-            continue
-        if metadata.contradictions:
-            skipped[name] = _contradiction(metadata.contradictions)
-        elif metadata.latitude is None or metadata.longitude is None:
-            skipped[name] = "has no GPS position"
-        else:
-            read[name] = metadata
-    return read, skipped
+    _refuse_nothing(read, skipped)
+    far = _far(read)
+    if len(far) == len(read):
+        return read, skipped
+    return {name: metadata for name, metadata in read.items() if name not in far}, skipped | far
+
+
+def _placeable(name: str, path: Path, poses: Poses | None, calibration: Calibration | None) -> PhotoMetadata:
+    metadata = read_metadata(path)
+    if poses is not None:
+        metadata = poses.apply(metadata, name)
+    if calibration is not None:
+        metadata = _without(metadata, "lens")
+    if metadata.contradictions:
+        raise DataError(_contradiction(metadata.contradictions))
+    if metadata.latitude is None or metadata.longitude is None:
+        raise DataError("has no GPS position")
+    camera_from_metadata(metadata, calibration)  # raises where nothing is known of the lens
+    return metadata
+
+
+def _lon_lat(read: dict[str, PhotoMetadata]) -> np.ndarray:
+    return np.array([[photo.longitude, photo.latitude] for photo in read.values()], np.float64)
 
 
 def _without(metadata: PhotoMetadata, topic: Topic) -> PhotoMetadata:

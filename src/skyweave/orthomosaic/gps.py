@@ -65,23 +65,26 @@ def read_position(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Position
     other = _xmp_place(fields)
     latitude, problem = _degrees(gps.get(tag.GPSLatitude), gps.get(tag.GPSLatitudeRef), "latitude", "NS")
     longitude, other_problem = _degrees(gps.get(tag.GPSLongitude), gps.get(tag.GPSLongitudeRef), "longitude", "EW")
-    problem = problem or other_problem
-    if latitude is None or longitude is None:
-        return Position(*other) if other is not None else Position(contradiction=problem)
-    if latitude == 0 and longitude == 0:  # what receivers write before they have a fix
-        return Position(*other) if other is not None else Position()
     if fields.get("GpsStatus", "").lower() == "invalid":
         return Position(contradiction="says that its position is invalid (GpsStatus)")
-    if abs(latitude) > 90 or abs(longitude) > 180:
-        return Position(contradiction=f"states latitude {latitude:g} and longitude {longitude:g}, which are no place")
-    if other is not None:
-        (metres,) = distances_lon_lat(np.array([other[::-1]]), (longitude, latitude))
-        if metres > MAX_DISAGREEMENT_M:
-            return Position(
-                contradiction=f"contradicts itself: EXIF says latitude {latitude:.5f} and longitude {longitude:.5f}, "
-                f"XMP {other[0]:.5f} and {other[1]:.5f}"
-            )
+    if latitude is None or longitude is None or latitude == longitude == 0:  # 0, 0 is written before there is a fix
+        return Position(*other) if other is not None else Position(contradiction=problem or other_problem)
+    contradiction = _contradiction(latitude, longitude, other)
+    if contradiction is not None:
+        return Position(contradiction=contradiction)
     return Position(latitude, longitude, notes=_datum_notes(gps))
+
+
+def _contradiction(latitude: float, longitude: float, other: tuple[float, float] | None) -> str | None:
+    """What speaks against a place of EXIF; ``other``: latitude and longitude of XMP."""
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        return f"states latitude {latitude:g} and longitude {longitude:g}, which are no place"
+    if other is None or distances_lon_lat(np.array([other[::-1]]), (longitude, latitude))[0] <= MAX_DISAGREEMENT_M:
+        return None
+    return (
+        f"contradicts itself: EXIF says latitude {latitude:.5f} and longitude {longitude:.5f}, XMP {other[0]:.5f} and "
+        f"{other[1]:.5f}"
+    )
 
 
 def read_altitude(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Altitude:
@@ -168,9 +171,14 @@ def _degrees(parts: Any, reference: Any, name: str, hemispheres: str) -> tuple[f
     if any(abs(value) > 60 for value in known[1:]):
         return None, f"states a {name} with {', '.join(f'{value:g}' for value in known[1:])} minutes and seconds"
     degrees = sum(abs(value) / 60**k for k, value in enumerate(known))
-    negative = known[0] < 0  # some writers put the sign in, and the letter as well
+    return _signed(degrees, known[0] < 0, parse_text(reference).upper()[:1], name, hemispheres)
+
+
+def _signed(
+    degrees: float, negative: bool, letter: str, name: str, hemispheres: str
+) -> tuple[float | None, str | None]:
+    """Degrees with the sign of a letter; some writers put it into the number, and the letter as well."""
     positive_letter, negative_letter = tuple(hemispheres)
-    letter = parse_text(reference).upper()[:1]
     if letter == negative_letter or (negative and letter != positive_letter):
         return -degrees, None
     if letter != positive_letter:

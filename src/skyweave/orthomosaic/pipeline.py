@@ -234,8 +234,25 @@ def _decodable(flight: Flight, images: ImageCache, progress: Callable[[int, int]
 
 def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
     """The flight with headings checked and, where nothing else told, the height checked from the overlaps."""
-    unknown = flight.height_source == "unknown"
-    search_radius = 1.5 * flight.height if unknown else _search_radius(flight)
+    flight, ratio = _check_headings(flight, images)
+    if flight.height_source != "unknown":
+        if np.isfinite(ratio) and abs(ratio - 1) > 0.1:
+            note = f"the overlaps suggest {ratio * flight.height:.1f} m above the ground, not {flight.height:.1f} m"
+            return replace(flight, notes=(*flight.notes, note))
+        return flight
+    if not np.isfinite(ratio):
+        raise DataError(
+            "the pictures do not say how high above the ground they were taken, and their overlaps do not tell; give "
+            "--height METRES, or, where they state their altitude above the sea, --dem with an elevation model"
+        )
+    raised = set_height(flight, ratio * flight.height)
+    note = f"the height above ground, {raised.height:.1f} m, was found from the overlaps: the pictures do not state it"
+    return replace(raised, notes=(*raised.notes, note))
+
+
+def _check_headings(flight: Flight, images: ImageCache) -> tuple[Flight, float]:
+    """The flight with headings checked, and the true height as a multiple of its; NaN where no overlap tells."""
+    search_radius = 1.5 * flight.height if flight.height_source == "unknown" else _search_radius(flight)
     photos, edges, notes = recover_headings(flight.photos, flight.ground, images, search_radius)
     turned = [photo.name for photo in photos if photo.turned == 180 and photo.yaw_source != "overlaps"]
     if turned:
@@ -250,25 +267,7 @@ def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
             "images belong to another flight"
         )
         ratio = float("nan")
-    flight = replace(flight, photos=photos, notes=(*flight.notes, *notes))
-    if not unknown:
-        if np.isfinite(ratio) and abs(ratio - 1) > 0.1:
-            return replace(
-                flight,
-                notes=(
-                    *flight.notes,
-                    f"the overlaps suggest {ratio * flight.height:.1f} m above the ground, not {flight.height:.1f} m",
-                ),
-            )
-        return flight
-    if not np.isfinite(ratio):
-        raise DataError(
-            "the pictures do not say how high above the ground they were taken, and their overlaps do not tell; give "
-            "--height METRES, or --dem with an elevation model"
-        )
-    raised = set_height(flight, ratio * flight.height)
-    note = f"the height above ground, {raised.height:.1f} m, was found from the overlaps: the pictures do not state it"
-    return replace(raised, notes=(*raised.notes, note))
+    return replace(flight, photos=photos, notes=(*flight.notes, *notes)), ratio
 
 
 def _search_radius(flight: Flight) -> float:

@@ -97,7 +97,7 @@ class PretrainConfig:
     loss_weights: dict[str, float] = field(default_factory=dict)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
-    weights_dtype: Literal["float32", "float16"] = "float32"
+    weights_dtype: Literal["float32", "float16", "int8"] = "float32"
 
     def __post_init__(self) -> None:
         if not self.objectives:

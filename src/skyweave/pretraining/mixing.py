@@ -5,26 +5,65 @@ There is no state to save: a run that resumes at step n asks for item n, and get
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from skyweave.backbone.batch import SensorBatch, stack_observations
-from skyweave.core.errors import ConfigError
+from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.augment import Augmentation
 from skyweave.data.dataset import ImageDataset, SourceIndex
 
 
-class MixedBatches(Dataset[list[SensorBatch]]):
-    """Item n is the list of batches of training step n, one batch per sensor, band subset and size.
+@dataclass(frozen=True)
+class Pair:
+    """Two images of a step that show the same ground.
+
+    Attributes:
+        batches: numbers of the two batches.
+        rows: of the images, in each of them.
+    """
+
+    batches: tuple[int, int]
+    rows: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MixedStep:
+    """The images of a training step.
+
+    Attributes:
+        number: of the step, from 0.
+        batches: one per sensor, band subset and size.
+        pairs: which of the images show the same ground.
+    """
+
+    number: int
+    batches: list[SensorBatch]
+    pairs: list[Pair] = field(default_factory=list)
+
+    def to(self, device: torch.device | str) -> "MixedStep":
+        """Return the step on another device.
+
+        Args:
+            device: such as ``cuda``.
+        """
+        return replace(self, batches=[batch.to(device) for batch in self.batches])
+
+
+class MixedBatches(Dataset[MixedStep]):
+    """Item n holds the images of training step n, in one batch per sensor, band subset and size.
 
     Images are drawn from groups (by sensor, or by source), so that a sensor with few images is seen as often as one
     with many; inside a group they are drawn in turns (each once before any twice), or by the sources' weights where
-    these differ. Images need not be aligned or of equal size: the view brings each to its size.
+    these differ. Images need not be aligned or of equal size: the view brings each to its size. An image that is one of
+    a pair brings a partner with it, another sensor's image of the same ground in the same view.
 
     Args:
         dataset: the images.
@@ -70,24 +109,63 @@ class MixedBatches(Dataset[list[SensorBatch]]):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> list[SensorBatch]:
-        """Return the batches of a step.
+    def __getitem__(self, step: int) -> MixedStep:
+        """Return the images of a step.
 
         Args:
             step: its number, from 0.
 
         Raises:
             IndexError: the training has no such step.
-            DataError: an image cannot be read as declared.
+            DataError: an image cannot be read as declared, or a pair does not share a grid.
         """
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of a training of {self.steps}")
         batches: dict[tuple[int, tuple[int, int]], list[Observation]] = {}
+        pairs = []
         for number, (source, index) in enumerate(self.draw(step)):
-            generator = np.random.Generator(np.random.PCG64([self.seed, 1, step, self.rank, number]))
-            observation = self._augmentations[source.name](self.dataset.open(index), generator)
-            batches.setdefault((id(source.sensor), observation.shape), []).append(observation)
-        return [stack_observations(members) for members in batches.values()]
+            images = [self._viewed(source, index, source, step, number)]
+            if partner := self._partner(index, step, number):
+                images.append(self._viewed(*partner, source, step, number))
+            places = []
+            for sensor, observation in images:
+                members = batches.setdefault((id(sensor), observation.shape), [])
+                places.append(((id(sensor), observation.shape), len(members)))
+                members.append(observation)
+            pairs += [places] if len(places) == 2 else []
+        numbers = {key: number for number, key in enumerate(batches)}
+        return MixedStep(
+            step,
+            [stack_observations(members) for members in batches.values()],
+            [Pair((numbers[a[0]], numbers[b[0]]), (a[1], b[1])) for a, b in pairs],
+        )
+
+    def _viewed(
+        self, source: SourceIndex, index: int, first: SourceIndex, step: int, number: int
+    ) -> tuple[Sensor, Observation]:
+        """Return an image as the view of the first of a pair makes it: the same window, flip and turn of both."""
+        generator = np.random.Generator(np.random.PCG64([self.seed, 1, step, self.rank, number]))
+        return source.sensor, self._augmentations[first.name](self.dataset.open(index), generator)
+
+    def _partner(self, index: int, step: int, number: int) -> tuple[SourceIndex, int] | None:
+        """Return source and number of an image that shows the same ground, if there is one."""
+        choices = self.dataset.paired(index)
+        if not choices:
+            return None
+        generator = np.random.Generator(np.random.PCG64([self.seed, 3, step, self.rank, number]))
+        partner = choices[int(generator.integers(len(choices)))]
+        one, other = self.dataset.open(index), self.dataset.open(partner)
+        if one.shape != other.shape or not math.isclose(
+            one.ground_sample_distance, other.ground_sample_distance, rel_tol=0.01
+        ):
+            raise DataError(
+                f"{one.source} and {other.source} show one place but do not share a grid of pixels "
+                f"({one.shape[1]} x {one.shape[0]} of {one.ground_sample_distance:g} m, {other.shape[1]} x "
+                f"{other.shape[0]} of {other.ground_sample_distance:g} m); resample one of them (gdalwarp), or leave "
+                "'place' out of its source"
+            )
+        name = self.dataset.source_name(partner)
+        return next(source for source in self.dataset.sources if source.name == name), partner
 
     def draw(self, step: int) -> list[tuple[SourceIndex, int]]:
         """Return (source, image number) of every image of a step, group by group.
@@ -104,7 +182,7 @@ class MixedBatches(Dataset[list[SensorBatch]]):
                 images.append(self._image(number, members, position, generator))
         return images
 
-    def loader(self, workers: int = 0, start: int = 0, **options: Any) -> "DataLoader[list[SensorBatch]]":
+    def loader(self, workers: int = 0, start: int = 0, **options: Any) -> "DataLoader[MixedStep]":
         """Return a loader of the steps in order.
 
         Args:

@@ -1,34 +1,21 @@
 """The training step: everything random in it is a function of (seed, step, rank), so a resumed run repeats itself."""
 
-from dataclasses import dataclass
+import itertools
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import ConfigError
 from skyweave.data.dataset import ImageDataset
 from skyweave.pretraining.config import PretrainConfig
-from skyweave.pretraining.mixing import MixedBatches
+from skyweave.pretraining.mixing import MixedBatches, MixedStep
 from skyweave.pretraining.pretrainer import Pretrainer
 from skyweave.training.module import SkyweaveModule, StepLoss
 
 
-@dataclass
-class PretrainingStep:
-    """One micro step's input.
-
-    Attributes:
-        number: micro steps since the start of the run, on every rank.
-        batches: one per sensor, band subset and size.
-    """
-
-    number: int
-    batches: list[SensorBatch]
-
-
-class PretrainingModule(SkyweaveModule[PretrainingStep]):
+class PretrainingModule(SkyweaveModule[MixedStep]):
     """A pretraining under Lightning.
 
     Args:
@@ -65,7 +52,7 @@ class PretrainingModule(SkyweaveModule[PretrainingStep]):
             world_size=world_size,
         )
 
-    def step_loss(self, step: PretrainingStep) -> StepLoss:
+    def step_loss(self, step: MixedStep) -> StepLoss:
         """Return the loss of a mix of sensors: the mean over images of each sensor's loss, weighted.
 
         Args:
@@ -73,7 +60,7 @@ class PretrainingModule(SkyweaveModule[PretrainingStep]):
         """
         generator = torch.Generator().manual_seed(hash((self.config.seed, step.number, self.global_rank)) % 2**63)
         sizes = [self.patch_sizes[batch.sensor.name, batch.pixels.shape[-1]] for batch in step.batches]
-        losses = self.model(step.batches, generator, sizes)
+        losses = self.model(step.batches, generator, sizes, step.pairs)
         images = sum(len(batch) for batch in step.batches)
         shares = torch.tensor([len(batch) / images for batch in step.batches]).to(losses.batches)
         weights = [self.config.loss_weights.get(batch.sensor.name, 1.0) for batch in step.batches]
@@ -82,18 +69,10 @@ class PretrainingModule(SkyweaveModule[PretrainingStep]):
         parts |= {f"objective/{kind}": (part.detach() * shares).sum() for kind, part in losses.objectives.items()}
         return StepLoss(total, images, parts)
 
-    def train_dataloader(self) -> "DataLoader[PretrainingStep]":
+    def train_dataloader(self) -> "DataLoader[MixedStep]":
         """Return the micro steps from where the run stands to its end: Lightning's hook."""
         batches = self.batches(self.trainer.global_rank, self.trainer.world_size)
-        return self.resumable_loader(_StepDataset(batches), workers=self.config.trainer.workers)
-
-
-class _StepDataset(Dataset[PretrainingStep]):
-    def __init__(self, batches: MixedBatches) -> None:
-        self.batches = batches
-
-    def __getitem__(self, number: int) -> PretrainingStep:
-        return PretrainingStep(number, self.batches[number])
+        return self.resumable_loader(batches, workers=self.config.trainer.workers)
 
 
 def patch_sizes_of(config: PretrainConfig, dataset: ImageDataset) -> dict[tuple[str, int], int]:
@@ -107,14 +86,16 @@ def patch_sizes_of(config: PretrainConfig, dataset: ImageDataset) -> dict[tuple[
         ConfigError: two views of one sensor make images of one size with patches of two.
     """
     sizes: dict[tuple[str, int], int] = {}
+    by_name = {source.name: source.sensor.name for source in dataset.sources}
     for source in dataset.sources:
         name = next((n for n in (source.name, source.sensor.name) if n in config.views), "default")
         view = config.views[name]
-        for size in view.patch_sizes:
-            key = source.sensor.name, view.patches * size
+        partners = {by_name[dataset.source_name(other)] for index in source.indices for other in dataset.paired(index)}
+        for sensor, size in itertools.product([source.sensor.name, *sorted(partners)], view.patch_sizes):
+            key = sensor, view.patches * size
             if sizes.setdefault(key, size) != size:
                 raise ConfigError(
-                    f"views: images of {key[1]} pixels of {key[0]} would have patches of {size} and of {sizes[key]} "
+                    f"views: images of {key[1]} pixels of {sensor} would have patches of {size} and of {sizes[key]} "
                     f"pixels; change patches or patch_sizes of view {name!r}"
                 )
     return sizes

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from skyweave.backbone.backbone import Backbone, gather_patches
 from skyweave.backbone.batch import SensorBatch
 from skyweave.pretraining.masking import EncodedView, MaskedView, MaskingConfig, draw_views
-from skyweave.pretraining.objectives.base import EncodedBatch, Objective, ObjectiveConfig
+from skyweave.pretraining.mixing import Pair
+from skyweave.pretraining.objectives.base import EncodedBatch, EncodedStep, Objective, ObjectiveConfig
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,11 @@ class Pretrainer(nn.Module):
         self.objectives = nn.ModuleDict({kind: config.build(backbone) for kind, config in objectives.items()})
 
     def forward(
-        self, batches: Sequence[SensorBatch], generator: torch.Generator, patch_sizes: Sequence[int] | None = None
+        self,
+        batches: Sequence[SensorBatch],
+        generator: torch.Generator,
+        patch_sizes: Sequence[int] | None = None,
+        pairs: Sequence[Pair] = (),
     ) -> ObjectiveLosses:
         """Return the losses of a mix of sensors.
 
@@ -55,6 +60,7 @@ class Pretrainer(nn.Module):
             batches: one per sensor (or band subset) and size.
             generator: source of all randomness; the same state gives the same losses.
             patch_sizes: pixels per patch side of each batch; default the nominal one.
+            pairs: which of the images show the same ground.
         """
         sizes = patch_sizes or [self.backbone.config.patch_size] * len(batches)
         views = [
@@ -62,10 +68,13 @@ class Pretrainer(nn.Module):
             for batch, size in zip(batches, sizes, strict=True)
         ]
         tokens = iter(encode_views(self.backbone, [view for group in views for view in group]))
-        encoded = [
-            EncodedBatch(batch, [EncodedView(view, next(tokens)) for view in group])
-            for batch, group in zip(batches, views, strict=True)
-        ]
+        encoded = EncodedStep(
+            [
+                EncodedBatch(batch, [EncodedView(view, next(tokens)) for view in group])
+                for batch, group in zip(batches, views, strict=True)
+            ],
+            pairs,
+        )
         losses: dict[str, Tensor] = {}
         for kind, objective in self.objectives.items():
             assert isinstance(objective, Objective)

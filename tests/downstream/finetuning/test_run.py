@@ -25,7 +25,9 @@ from skyweave.downstream.finetuning.batches import FeatureBatches, ImageBatches,
 from skyweave.downstream.finetuning.config import MethodKind
 from skyweave.downstream.finetuning.models.building import build_model
 from skyweave.downstream.finetuning.module import predict_samples
-from skyweave.downstream.finetuning.tasks.base import TASKS
+from skyweave.downstream.finetuning.remarks import never_predicted, stage_notes, unscored_classes
+from skyweave.downstream.finetuning.stages import StageResult
+from skyweave.downstream.finetuning.tasks.base import TASKS, Prediction, make_task
 
 QUICK = TrainingConfig(
     steps=6, head_steps=25, batch=6, learning_rates=[2e-3], head_learning_rates=[1e-2], evaluations=3
@@ -201,3 +203,37 @@ def test_a_share_of_dice_below_nothing() -> None:
 def test_numbers_that_make_no_sense(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"training.{field} is .*use a number above 0"):
         TrainingConfig(**{field: value})
+
+
+def test_weights_that_training_did_not_make_better_are_called_what_they_are() -> None:
+    lines: list[str] = []
+    backbone = load_backbone("tiny")
+    found = finetune_model(
+        fabricated_data("segmentation"), backbone, recipe("lora", learning_rates=[1e-12]), log=lines.append
+    )
+    assert found.kept == "head on frozen features" and found.trained_backbone == 0
+    assert found.trained < 100_000 and "no step of lora scored better" in " ".join(found.notes)
+    kept = found.model.network.backbone.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in backbone.state_dict().items())
+    assert lines[0].startswith("train 12 samples (") and "; test 6 samples (" in lines[0]
+    assert set(found.class_counts) == {"train", "validation", "test"}
+
+
+def test_a_model_that_never_predicts_a_class_says_so() -> None:
+    task = make_task("change", "city", ("same", "changed"))
+    nothing = [Prediction(np.zeros((4, 4), int))] * 2
+    counts = {"train": {"same": 20, "changed": 4}, "test": {"same": 25, "changed": 7}}
+    assert never_predicted(task, nothing, counts) == ["the model never predicts changed (labels: 7) in the test part"]
+    assert never_predicted(task, [*nothing, Prediction(np.ones((4, 4), int))], counts) == []
+    counts["test"]["changed"] = 0
+    assert never_predicted(task, nothing, counts) == []
+    assert unscored_classes(counts) == ["no test sample shows changed: the scores say nothing of that"]
+
+
+def test_a_validation_that_chooses_nothing_is_named() -> None:
+    flat = StageResult(0.01, 0.0, [[10, 0.0], [20, 0.0]], 10)
+    assert "was 0.000 at every evaluation" in stage_notes("head", flat, "change_f1", "frozen")[0]
+    first = StageResult(0.01, 0.4, [[10, 0.4], [20, 0.3], [30, 0.2]], 10)
+    assert "never rose above its first evaluation (0.400 at step 10)" in stage_notes("head", first, "f1", "frozen")[0]
+    rising = StageResult(0.01, 0.4, [[10, 0.2], [20, 0.3], [30, 0.4]], 30)
+    assert stage_notes("network", rising, "f1", "lora") == []

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, mean_absolute_error, r2_score
 
-from skyweave.downstream.scoring.bootstrap import percentile_interval, resample_weights
+from skyweave.downstream.probing.classifiers import TrainingPart, fit_predict
+from skyweave.downstream.probing.prepared import chosen_readout
+from skyweave.downstream.probing.result import ProbeRow
+from skyweave.downstream.scoring.bootstrap import Interval, percentile_interval, resample_weights
 from skyweave.downstream.scoring.totals import group_totals, metrics_from_totals
 
 
@@ -53,3 +56,23 @@ def test_strata_keep_their_share_in_every_resample() -> None:
     weights = resample_weights(8, strata)
     assert (weights[:, :5].sum(axis=1) == 5).all()
     assert (weights[:, 5:].sum(axis=1) == 3).all()
+
+
+def test_a_readout_is_chosen_inside_the_training_part() -> None:
+    def row(classifier: str, validation: float | None, tested: float) -> ProbeRow:
+        scores = {"accuracy": Interval(tested, tested, tested)}
+        return ProbeRow("backbone", classifier, False, np.zeros((1, 1)), scores, {}, 1, validation=validation)
+
+    rows = [row("linear", 0.8, 0.5), row("knn", 0.7, 0.9), row("forest", None, 0.95)]
+    assert chosen_readout(rows).classifier == "linear", "not the one that did best on the test part"
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_scores_of_readouts_are_comparable(regression: bool) -> None:
+    random = np.random.default_rng(0)
+    target = random.uniform(0, 1, 60) if regression else np.arange(60) % 2
+    features = [np.stack([target, random.normal(0, 0.1, 60)], 1)]
+    part = TrainingPart(target, np.arange(60) // 3, False, 0)
+    found = [fit_predict(name, features, part, features).validation for name in ("linear", "knn")]
+    low, high = (-0.1, 0.0) if regression else (0.9, 1.0)
+    assert all(low <= value <= high for value in found), found

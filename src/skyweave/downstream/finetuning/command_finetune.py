@@ -74,8 +74,9 @@ def _print_scores(scores: dict[str, Any]) -> None:
         table.add_row(name, f"{mean:.3f}", "" if deviation is None else f"{deviation:.3f}")
     console = Console()
     console.print(table)
-    first = next(iter(scores["runs"].values()))
+    first = scores["runs"][str(scores["kept"])]
     share = 100 * first["trained"] / first["parameters"]
-    console.print(f"trained {first['trained']:,} of {first['parameters']:,} weights ({share:.2g} %)", highlight=False)
-    for note in first["notes"]:
+    trained = f"trained {first['trained']:,} of {first['parameters']:,} weights ({share:.2g} %)"
+    console.print(f"kept: {first['kept']}; {trained}", highlight=False)
+    for note in dict.fromkeys(note for run in scores["runs"].values() for note in run["notes"]):
         console.print(f"note: {note}", style="dim", highlight=False)

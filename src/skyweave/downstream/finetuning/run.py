@@ -20,6 +20,13 @@ from skyweave.downstream.finetuning.models.finetuned_model import EncoderWithHea
 from skyweave.downstream.finetuning.models.lora import merge_low_rank
 from skyweave.downstream.finetuning.models.methods import copy_backbone, unfreeze
 from skyweave.downstream.finetuning.module import Log, predict_samples
+from skyweave.downstream.finetuning.remarks import (
+    count_classes,
+    describe_counts,
+    never_predicted,
+    stage_notes,
+    unscored_classes,
+)
 from skyweave.downstream.finetuning.stages import TrainingStage, train_stage
 from skyweave.downstream.finetuning.tasks.base import Prediction
 from skyweave.downstream.labels.sample import LabelledSample
@@ -41,13 +48,17 @@ class FinetuneResult:
         validation: the best main score on the validation part.
         rates: learning rates that were used: of the ``head`` on frozen features, of the ``network``.
         parameters: of the whole model.
-        trained: of those, how many learned in the largest stage.
+        trained: of those, how many are not as the weights brought them or the seed drew them: 0 of a backbone whose
+            training made nothing better.
         trained_backbone: of these, those that are not the head's.
         samples: numbers of training (after the share was taken), validation and test samples.
         seconds: of wall clock; features, sweeps, training, scoring.
         predictions: of the test samples, in order.
         notes: what a reader should know.
         history: (step, validation score) of each stage.
+        kept: what the weights are: the ``method``, or the ``head on frozen features`` where the method did not score
+            better in validation.
+        class_counts: labels of each class (images, pixels or boxes) in each part.
     """
 
     model: FinetunedModel
@@ -62,11 +73,13 @@ class FinetuneResult:
     predictions: list[Prediction]
     notes: tuple[str, ...] = ()
     history: dict[str, list[list[float]]] = field(default_factory=dict)
+    kept: str = ""
+    class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without model and predictions."""
         names = ("scores", "validation", "rates", "parameters", "trained", "trained_backbone", "samples", "seconds")
-        return {name: getattr(self, name) for name in (*names, "notes", "history")}
+        return {name: getattr(self, name) for name in (*names, "notes", "history", "kept", "class_counts")}
 
 
 def finetune_model(
@@ -108,6 +121,8 @@ def finetune_model(
     log = log or (lambda line: None)
     parts, notes = _read_parts(data, fraction, seed, recipe.training.cache_gib, missing_classes)
     train, validation, test = parts
+    counts = count_classes(data.task, parts)
+    log(describe_counts(parts, counts))
     images = train[0].observations
     copied = copy_backbone(backbone, recipe.method, seed)
     tile = max(max(image.shape) for image in images)
@@ -120,7 +135,9 @@ def finetune_model(
     stages = _Stages(TrainingStage(recipe.training, class_weights, seed, output, log), model, recipe, train, validation)
     stages.run()
     log("scoring the test part")
+    notes += [*stages.notes, *unscored_classes(counts)]
     predictions = predict_samples(model, ImageBatches(test, False), recipe.training.batch)
+    notes += never_predicted(data.task, predictions, counts)
     return FinetuneResult(
         model=model.eval().requires_grad_(False),
         scores=data.task.scores(predictions, test),
@@ -134,6 +151,8 @@ def finetune_model(
         predictions=predictions,
         notes=(*data.notes, *notes),
         history=stages.history,
+        kept=stages.kept,
+        class_counts=counts,
     )
 
 
@@ -168,7 +187,9 @@ class _Stages:
         self.rates: dict[str, float] = {}
         self.history: dict[str, list[list[float]]] = {}
         self.validation_score = float("nan")
-        self.trained = self.trained_backbone = 0
+        self.trained = self.trained_backbone = self.head_weights = 0
+        self.kept: str = recipe.method.kind
+        self.notes: list[str] = []
 
     def run(self) -> None:
         """Train what the recipe says, in place."""
@@ -186,6 +207,7 @@ class _Stages:
         stage = replace(self.stage, training=training)
         self._train(stage, "head", sources, self.recipe.rates(head=True), training.head_steps)
         self.trained, self.trained_backbone = count_trainable(self.model), 0
+        self.head_weights = self.trained
 
     def _train_network(self) -> None:
         method, training = self.recipe.method, self.recipe.training
@@ -213,6 +235,10 @@ class _Stages:
         result = train_stage(stage, self.model, sources, self.validation, name, rates, steps, layer_decay, initialised)
         self.rates[name], self.history[name] = result.learning_rate, result.history
         self.validation_score = result.validation
+        if name == "network" and initialised and not result.best_step:
+            self.trained, self.trained_backbone = self.head_weights, 0
+            self.kept = "head on frozen features"
+        self.notes += stage_notes(name, result, self.model.task.main_metric, self.recipe.method.kind)
 
     def _frozen_sources(self, network: EncoderWithHead) -> tuple[BatchSource, BatchSource]:
         """Return what the head reads of training and validation; its scale is fitted on the way."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file, save
@@ -51,11 +51,13 @@ class StageResult:
         learning_rate: that was used.
         validation: the best validation score.
         history: (step, validation score) of the whole training.
+        best_step: of the weights that were kept; 0: those from before the training.
     """
 
     learning_rate: float
     validation: float
     history: list[list[float]]
+    best_step: int
 
 
 def train_stage(
@@ -95,12 +97,21 @@ def train_stage(
             load_trained(model, start)
             schedule = Schedule(short_steps, candidate, layer_decay, stage.seed)
             run = f"{name}-sweep-{candidate:g}"
-            scores.append(_train(stage, model, sources[0], validator, schedule, run, initialised)[0])
+            scores.append(_train(stage, model, sources[0], validator, schedule, run, initialised).best)
         rate = rates[max(range(len(rates)), key=lambda number: scores[number])]
         load_trained(model, start)
     schedule = Schedule(steps, rate, layer_decay, stage.seed)
-    best, history = _train(stage, model, sources[0], validator, schedule, f"{name}-{rate:g}", initialised)
-    return StageResult(rate, best[0], history)
+    done = _train(stage, model, sources[0], validator, schedule, f"{name}-{rate:g}", initialised)
+    return StageResult(rate, done.best[0], done.history, done.best_step)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a training left: its best score, the step of it, and the scores on the way."""
+
+    best: Score
+    best_step: int
+    history: list[list[float]]
 
 
 def _train(
@@ -111,13 +122,13 @@ def _train(
     schedule: Schedule,
     name: str,
     initialised: bool,
-) -> tuple[Score, list[list[float]]]:
-    """Return the best score and the history of one training, which leaves its best weights in the model."""
+) -> _Done:
+    """Run one training, which leaves its best weights in the model."""
     folder = None if stage.output is None else stage.output / name
     if folder is not None and (folder / DONE_FILE).exists():
         load_trained(model, load_file(folder / BEST_FILE))
         done = json.loads((folder / DONE_FILE).read_text())
-        return tuple(done["best"]), done["history"]
+        return _Done(tuple(done["best"]), done["best_step"], done["history"])
     training = stage.training
     every = max(1, schedule.steps // training.evaluations)
     start = (validator.measure(model), trained_state(model)) if initialised else None
@@ -135,7 +146,7 @@ def _train(
     model.eval()
     if folder is not None:
         _keep(folder, callback)
-    return callback.best, callback.history
+    return _Done(callback.best, callback.best_step, callback.history)
 
 
 def _keep(folder: Path, callback: BestWeightsCallback) -> None:
@@ -143,5 +154,5 @@ def _keep(folder: Path, callback: BestWeightsCallback) -> None:
     with write_aside(folder / BEST_FILE) as aside:
         aside.write_bytes(save({key: value.cpu().contiguous() for key, value in callback.weights.items()}))
     with write_aside(folder / DONE_FILE) as aside:
-        aside.write_text(json.dumps({"best": callback.best, "history": callback.history}))
+        aside.write_text(json.dumps(asdict(_Done(callback.best, callback.best_step, callback.history))))
     (folder / LAST_CHECKPOINT).unlink(missing_ok=True)

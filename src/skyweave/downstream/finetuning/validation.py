@@ -84,6 +84,7 @@ class BestWeightsCallback(Callback):
         self.validator, self.every, self.last_step, self.patience = validator, every, last_step, patience
         self._log = log  # Lightning gives callbacks a `log` of its own
         self.best, self.weights = start or ((-math.inf, -math.inf), {})
+        self.best_step = 0
         self.waited = 0
         self.seen = 0
         self.history: list[list[float]] = [[0, self.best[0]]] if start else []
@@ -104,7 +105,7 @@ class BestWeightsCallback(Callback):
         pl_module.log("validation", score[0], batch_size=1)
         self._log(f"step {step} of {self.last_step}, validation {self.validator.task.main_metric} {score[0]:.3f}")
         if score > self.best or not self.weights:
-            self.best, self.waited = score, 0
+            self.best, self.best_step, self.waited = score, step, 0
             self.weights = trained_state(pl_module.model)
         else:
             self.waited += 1
@@ -112,7 +113,7 @@ class BestWeightsCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: Lightning's hook."""
-        names = ("best", "weights", "waited", "seen", "history")
+        names = ("best", "best_step", "weights", "waited", "seen", "history")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

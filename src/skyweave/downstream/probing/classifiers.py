@@ -30,7 +30,7 @@ class Choice:
     """What was chosen inside a training part.
 
     Attributes:
-        score: of it there; larger is better.
+        score: of it there, a mean over folds that is comparable between classifiers; larger is better.
         setting: the hyperparameters, as the classifier that chose them reads them.
     """
 
@@ -106,11 +106,13 @@ class ProbePrediction:
         values: (test samples,) class indices, or numbers.
         candidate: index of the features that were chosen.
         setting: hyperparameters that were chosen.
+        validation: score of the choice inside the training part; NaN where nothing is chosen.
     """
 
     values: np.ndarray
     candidate: int = 0
     setting: Any = None
+    validation: float = float("nan")
 
 
 def fit_predict(
@@ -140,8 +142,9 @@ def fit_predict(
         scores = [readout.choose(standardise(x[rows], x[:0])[0], part.subset(rows), True).score for x in train]
         candidate = int(np.argmax(scores))
     inputs, test_inputs = standardise(train[candidate], test[candidate])
-    setting = readout.choose(inputs[rows], part.subset(rows), False).setting if readout.chooses else None
-    return ProbePrediction(readout.predict(inputs, part, test_inputs, setting), candidate, setting)
+    choice = readout.choose(inputs[rows], part.subset(rows), False) if readout.chooses else Choice(float("nan"))
+    values = readout.predict(inputs, part, test_inputs, choice.setting)
+    return ProbePrediction(values, candidate, choice.setting, choice.score)
 
 
 def _selection_rows(part: TrainingPart) -> np.ndarray:
@@ -160,13 +163,13 @@ class _Linear(ProbeClassifier):
         if part.is_regression:
             return _choose_ridge(train, part)
         strengths = COARSE_INVERSE_PENALTIES if coarse else INVERSE_PENALTIES
-        score = np.zeros(len(strengths))
-        for fit, check in _inner(part):
+        score, folds = np.zeros(len(strengths)), _inner(part)
+        for fit, check in folds:
             if len(np.unique(part.target[fit])) < 2:
                 continue
             for i, model in enumerate(fit_logistic(train[fit], part.target[fit], strengths, part.balanced)):
                 score[i] += _score(part.target[check], model.predict(train[check]), part.balanced)
-        return Choice(float(score.max()), strengths[int(score.argmax())])
+        return Choice(float(score.max()) / max(len(folds), 1), strengths[int(score.argmax())])
 
     def predict(self, train: np.ndarray, part: TrainingPart, test: np.ndarray, setting: float) -> np.ndarray:
         # with the chosen penalty
@@ -180,7 +183,7 @@ def _choose_ridge(train: np.ndarray, part: TrainingPart) -> Choice:
     for fit, check in _inner(part):
         for i, predicted in enumerate(_ridge_path(train[fit], part.target[fit], train[check], RIDGE_PENALTIES)):
             error[i] += ((predicted - part.target[check]) ** 2).sum()
-    return Choice(-float(error.min()), RIDGE_PENALTIES[int(error.argmin())])
+    return Choice(-float(error.min()) / len(part.target), RIDGE_PENALTIES[int(error.argmin())])
 
 
 class _Neighbours(ProbeClassifier):

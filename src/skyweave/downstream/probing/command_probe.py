@@ -117,6 +117,10 @@ def make_table(result: "ProbeResult") -> "Table":
 
 def _remarks(result: "ProbeResult") -> list[str]:
     lines = [f"weights {result.weights}, fingerprint {result.fingerprint}"]
+    readouts = [row for row in result.rows if not row.baseline and row.validation is not None]
+    if result.comparisons and len(readouts) > 1:
+        inside = ", ".join(f"{row.classifier} {row.validation:.3f}" for row in readouts)
+        lines.append(f"the lead is that of {result.comparisons[0].model}, chosen inside the training part ({inside})")
     if result.comparisons:
         behind = [comparison.baseline for comparison in result.comparisons if not comparison.above]
         verdict = "above every baseline" if not behind else f"not clearly above: {'; '.join(behind)}"

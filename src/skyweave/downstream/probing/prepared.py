@@ -99,6 +99,7 @@ def score_features(
     samples = prepared.samples
     balanced = prepared.config.metric in BALANCED_METRICS
     choices: list[list[Any]] = []
+    validations: list[float] = []
     predictions = np.full((len(prepared.folds), len(samples)), np.nan)
     for seed, folds in enumerate(prepared.folds):
         candidates = features[seed % len(features)]
@@ -109,10 +110,13 @@ def score_features(
             predicted = fit_predict(classifier, train, part, test)
             predictions[seed, fold.test] = predicted.values
             choices.append([predicted.candidate, predicted.setting])
+            validations.append(predicted.validation)
     values = metric_values(prepared, predictions)
     scores = {key: percentile_interval(values.mean[key], values.resampled[key]) for key in values.mean}
     dimensions = max(candidate.shape[1] for candidate in features[0])
-    return ProbeRow(name, classifier, baseline, predictions, scores, values.per_seed, dimensions, choices)
+    known = [value for value in validations if np.isfinite(value)]
+    validation = float(np.mean(known)) if known else None
+    return ProbeRow(name, classifier, baseline, predictions, scores, values.per_seed, dimensions, choices, validation)
 
 
 def draw_labels(target: np.ndarray, share: float, seed: int, rows: np.ndarray) -> np.ndarray:
@@ -136,7 +140,10 @@ def draw_labels(target: np.ndarray, share: float, seed: int, rows: np.ndarray) -
 
 
 def compare_to_baselines(prepared: PreparedProbe, rows: Sequence[ProbeRow]) -> list[BaselineComparison]:
-    """Compare the model's best row with every baseline row, paired over resampled groups.
+    """Compare one row of the model with every baseline row, paired over resampled groups.
+
+    The row is that of the readout with the best cross-validation inside the training parts: the better of several on
+    the test part would flatter the model.
 
     Args:
         prepared: samples and folds.
@@ -146,7 +153,7 @@ def compare_to_baselines(prepared: PreparedProbe, rows: Sequence[ProbeRow]) -> l
     models = [row for row in rows if not row.baseline]
     if not models:
         return []
-    best = max(models, key=lambda row: row.scores[metric].mean)
+    best = chosen_readout(models)
     values = metric_values(prepared, best.predictions)
     comparisons = []
     for row in rows:
@@ -157,6 +164,15 @@ def compare_to_baselines(prepared: PreparedProbe, rows: Sequence[ProbeRow]) -> l
             )
             comparisons.append(BaselineComparison(row.name, best.name, difference))
     return comparisons
+
+
+def chosen_readout(rows: Sequence[ProbeRow]) -> ProbeRow:
+    """Return the row whose readout did best inside the training parts.
+
+    Args:
+        rows: of the same features; at least one.
+    """
+    return max(rows, key=lambda row: -np.inf if row.validation is None else row.validation)
 
 
 def metric_values(prepared: PreparedProbe, predictions: np.ndarray) -> MetricValues:

@@ -23,6 +23,8 @@ class ProbeRow:
         dimensions: length of a feature vector.
         choices: of every fold, the index of the features and the hyperparameters that were chosen inside its training
             part.
+        validation: mean score of the readout by cross-validation inside the training parts; None where nothing is
+            chosen.
     """
 
     features: str
@@ -33,6 +35,7 @@ class ProbeRow:
     per_seed: dict[str, list[float]]
     dimensions: int
     choices: list[list[Any]] = field(default_factory=list)
+    validation: float | None = None
 
     @property
     def name(self) -> str:
@@ -46,6 +49,7 @@ class ProbeRow:
             "classifier": self.classifier,
             "baseline": self.baseline,
             "dimensions": self.dimensions,
+            "validation": self.validation,
             "scores": {name: score.to_dict() for name, score in self.scores.items()},
             "per_seed": self.per_seed,
         }
@@ -53,7 +57,7 @@ class ProbeRow:
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """The model's best row minus a baseline, on the same resampled groups.
+    """The model's chosen row minus a baseline, on the same resampled groups.
 
     Attributes:
         baseline: name of the baseline's row.
@@ -83,7 +87,7 @@ class ProbeResult:
     Attributes:
         config: of the probe.
         rows: of the model first, then of the baselines.
-        comparisons: of the model's best row with each baseline.
+        comparisons: of the model's row that was chosen inside the training parts with each baseline.
         samples: how many.
         groups: how many are kept whole.
         class_counts: samples of each class.
@@ -104,7 +108,7 @@ class ProbeResult:
 
     @property
     def above_all(self) -> bool:
-        """Whether the model's best row is above every baseline by more than the interval."""
+        """Whether the model's chosen row is above every baseline by more than the interval."""
         return bool(self.comparisons) and all(comparison.above for comparison in self.comparisons)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from skyweave.backbone.batch import SensorBatch
 from skyweave.core.config import TaggedConfig
 from skyweave.core.registry import Registry
 from skyweave.pretraining.masking import EncodedView
+from skyweave.pretraining.mixing import Pair
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,24 @@ class EncodedBatch:
     views: list[EncodedView]
 
 
+@dataclass(frozen=True)
+class EncodedStep:
+    """All that was encoded in a training step.
+
+    Attributes:
+        batches: images of one sensor and size each.
+        pairs: which of the images show the same ground.
+    """
+
+    batches: Sequence[EncodedBatch]
+    pairs: Sequence[Pair] = ()
+
+
 class Objective(nn.Module, ABC):
     """A loss on encoded views; its layers are thrown away after the pretraining, or kept beside the backbone."""
 
     @abstractmethod
-    def forward(self, encoded: Sequence[EncodedBatch], generator: torch.Generator) -> list[Tensor]:
+    def forward(self, encoded: EncodedStep, generator: torch.Generator) -> list[Tensor]:
         """Return the loss of each batch, a scalar each; zero where a batch has nothing to learn from.
 
         Args:

@@ -10,7 +10,8 @@ from torch.nn import functional
 from skyweave.backbone.backbone import Backbone
 from skyweave.core.errors import ConfigError
 from skyweave.pretraining.masking import mean_in_cells
-from skyweave.pretraining.objectives.base import EncodedBatch, Objective, ObjectiveConfig
+from skyweave.pretraining.mixing import Pair
+from skyweave.pretraining.objectives.base import EncodedBatch, EncodedStep, Objective, ObjectiveConfig
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class ContrastConfig(ObjectiveConfig):
 
     The contrast of SimCLR (arXiv 2002.05709) between masked views (as in CAN, arXiv 2210.16870), on the backbone's
     own features without a head between, so that their cosine is what users compare; of whole images and of cells of
-    a grid (as dense contrast, arXiv 2011.09157).
+    a grid (as dense contrast, arXiv 2011.09157). Images of two sensors that show the same ground (pairs of the dataset)
+    find each other likewise.
 
     Attributes:
         weight: of the loss.
         temperature: of the softmax over candidates.
         cells: sides of the grids over the image whose cells are compared; 1 is the whole image.
+        pairs: weight of the contrast between the images of pairs.
 
     Raises:
         ConfigError: a temperature that is not positive, or no grid.
@@ -33,6 +36,7 @@ class ContrastConfig(ObjectiveConfig):
     weight: float = 1.0
     temperature: float = 0.15
     cells: tuple[int, ...] = (1, 3)
+    pairs: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -60,20 +64,41 @@ class ViewContrast(Objective):
         super().__init__()
         self.config = config
 
-    def forward(self, encoded: Sequence[EncodedBatch], generator: torch.Generator) -> list[Tensor]:
+    def forward(self, encoded: EncodedStep, generator: torch.Generator) -> list[Tensor]:
         """Return the contrastive loss of each batch: the mean over its sensor's images, which are candidates together.
 
         Args:
-            encoded: with at least two views each.
+            encoded: with at least two views of each image, or with pairs.
             generator: not used.
         """
-        losses = [item.views[0].tokens.sum() * 0.0 for item in encoded]
-        for name in dict.fromkeys(item.batch.sensor.name for item in encoded):
-            members = [number for number, item in enumerate(encoded) if item.batch.sensor.name == name]
+        items = encoded.batches
+        losses = [item.views[0].tokens.sum() * 0.0 for item in items]
+        for name in dict.fromkeys(item.batch.sensor.name for item in items):
+            members = [number for number, item in enumerate(items) if item.batch.sensor.name == name]
             for cells in self.config.cells:
-                loss = self._between_views([encoded[number] for number in members], cells) / len(self.config.cells)
+                loss = self._between_views([items[number] for number in members], cells) / len(self.config.cells)
                 for number in members:
                     losses[number] = losses[number] + loss
+        for number, loss in self._between_pairs(encoded).items():
+            losses[number] = losses[number] + self.config.pairs * loss
+        return losses
+
+    def _between_pairs(self, encoded: EncodedStep) -> dict[int, Tensor]:
+        """Mean loss between the first views of paired images, by batch; pairs of the same sensors are candidates."""
+        groups: dict[tuple[str, ...], list[Pair]] = {}
+        for pair in encoded.pairs:
+            names = tuple(encoded.batches[number].batch.sensor.name for number in pair.batches)
+            groups.setdefault(names, []).append(pair)
+        losses: dict[int, Tensor] = {}
+        for members in groups.values():
+            parts = []
+            for cells in self.config.cells:
+                sides = [_cells_of_pairs(encoded, members, side, cells) for side in (0, 1)]
+                images = torch.arange(len(members), device=sides[0][0].device).repeat_interleave(cells**2)
+                parts.append(self._info_nce(sides[0], sides[1], images))
+            loss = torch.stack(parts).mean()
+            for number in {number for pair in members for number in pair.batches}:
+                losses[number] = losses[number] + loss if number in losses else loss
         return losses
 
     def _between_views(self, items: Sequence[EncodedBatch], cells: int) -> Tensor:
@@ -101,3 +126,14 @@ def _cells_of(items: Sequence[EncodedBatch], number: int, cells: int) -> tuple[T
     """Cells of one view of all images of several batches, (images * cells**2, width) and bool."""
     parts = [mean_in_cells(item.views[number].tokens.float(), item.views[number].view, cells) for item in items]
     return torch.cat([means.flatten(0, 1) for means, _ in parts]), torch.cat([valid.flatten() for _, valid in parts])
+
+
+def _cells_of_pairs(encoded: EncodedStep, pairs: Sequence[Pair], side: int, cells: int) -> tuple[Tensor, Tensor]:
+    """Cells of the first view of one image of each pair, (pairs * cells**2, width) and bool."""
+    by_batch = {}
+    for number in {pair.batches[side] for pair in pairs}:
+        view = encoded.batches[number].views[0]
+        by_batch[number] = mean_in_cells(view.tokens.float(), view.view, cells)
+    rows = [(pair.batches[side], pair.rows[side]) for pair in pairs]
+    means = torch.cat([by_batch[number][0][row] for number, row in rows])
+    return means, torch.cat([by_batch[number][1][row] for number, row in rows])

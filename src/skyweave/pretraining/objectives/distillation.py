@@ -1,6 +1,5 @@
 """Distillation: from any sensor, predict what a published network of colour images sees in a composite of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,7 @@ from torch.nn import functional
 
 from skyweave.backbone.backbone import Backbone, gather_patches
 from skyweave.pretraining.masking import EncodedView
-from skyweave.pretraining.objectives.base import EncodedBatch, Objective, ObjectiveConfig
+from skyweave.pretraining.objectives.base import EncodedBatch, EncodedStep, Objective, ObjectiveConfig
 from skyweave.pretraining.teachers.base import TEACHERS, Teacher, TeacherMaps
 from skyweave.pretraining.teachers.composites import COMPOSITES, Composite, composites_of
 
@@ -75,7 +74,7 @@ class Distillation(Objective):
             }
         )
 
-    def forward(self, encoded: Sequence[EncodedBatch], generator: torch.Generator) -> list[Tensor]:
+    def forward(self, encoded: EncodedStep, generator: torch.Generator) -> list[Tensor]:
         """Return the cosine distance to the teacher of each batch, a mean over its views.
 
         Args:
@@ -83,7 +82,7 @@ class Distillation(Objective):
             generator: draws the composite.
         """
         losses = []
-        for item in encoded:
+        for item in encoded.batches:
             choices = composites_of(item.batch.sensor)
             composite = choices[int(torch.randint(len(choices), (), generator=generator))]
             targets = self._targets(item, composite)

@@ -1,6 +1,5 @@
 """Patch discrimination in the space of a frozen random projection."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +12,7 @@ from skyweave.backbone.transformer import attention_mask, rotary_factors
 from skyweave.core.errors import ConfigError
 from skyweave.pretraining.decoder import CrossDecoder, DecoderConfig, decode_queries
 from skyweave.pretraining.masking import sample_hidden
-from skyweave.pretraining.objectives.base import EncodedBatch, Objective, ObjectiveConfig
+from skyweave.pretraining.objectives.base import EncodedStep, Objective, ObjectiveConfig
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,14 @@ class PatchDiscrimination(Objective):
         self.decoder = CrossDecoder(numbers.width, config.decoder, numbers.ground_sample_distance)
         self.heads = nn.ModuleList(nn.Linear(config.decoder.width, numbers.width) for _ in config.depths)
 
-    def forward(self, encoded: Sequence[EncodedBatch], generator: torch.Generator) -> list[Tensor]:
+    def forward(self, encoded: EncodedStep, generator: torch.Generator) -> list[Tensor]:
         """Return the discrimination loss of each batch, on its first view.
 
         Args:
             encoded: of one step.
             generator: not used: hidden patches are in random order already.
         """
-        views = [item.views[0] for item in encoded]
+        views = [item.views[0] for item in encoded.batches]
         queries = [sample_hidden(item.view, self.config.predicted) for item in views]
         decoded = decode_queries(self.decoder, self.target.positions, views, queries)
         losses = []

@@ -1,6 +1,5 @@
 """Masked image modelling: predict the pixels of hidden patches (MAE, arXiv 2111.06377)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 from skyweave.backbone.backbone import Backbone, Patches, gather_patches
 from skyweave.pretraining.decoder import DecoderConfig, PixelDecoder, decode_queries
 from skyweave.pretraining.masking import sample_hidden
-from skyweave.pretraining.objectives.base import EncodedBatch, Objective, ObjectiveConfig
+from skyweave.pretraining.objectives.base import EncodedStep, Objective, ObjectiveConfig
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,14 @@ class PixelReconstruction(Objective):
             numbers.width, numbers.patch_size, config.decoder, numbers.ground_sample_distance, numbers.band_kinds
         )
 
-    def forward(self, encoded: Sequence[EncodedBatch], generator: torch.Generator) -> list[Tensor]:
+    def forward(self, encoded: EncodedStep, generator: torch.Generator) -> list[Tensor]:
         """Return the mean squared error of each batch's first view.
 
         Args:
             encoded: of one step.
             generator: not used: hidden patches are in random order already.
         """
-        views = [item.views[0] for item in encoded]
+        views = [item.views[0] for item in encoded.batches]
         queries = [sample_hidden(item.view, self.config.predicted) for item in views]
         decoded = decode_queries(self.decoder, self.positions[0], views, queries)
         return [

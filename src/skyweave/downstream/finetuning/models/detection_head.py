@@ -66,25 +66,39 @@ def decode_boxes(outputs: Tensor) -> list[np.ndarray]:
     Returns:
         An image's (boxes, 6) float32: left, top, right, bottom in pixels, class, score; best first.
     """
+    return [_decode_image(*image) for image in zip(*decode_cells(outputs), strict=True)]
+
+
+def decode_cells(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the scores and the box of each cell, in tensor operations only.
+
+    Args:
+        outputs: (batch, classes + 4, rows, columns) of pixels.
+
+    Returns:
+        Scores (batch, classes, rows, columns) of cells at the peaks of the heatmaps, 0 elsewhere; and left, top, right,
+        bottom in pixels, (batch, 4, rows, columns).
+    """
     cells = pool_to_cells(outputs.float())
     heat = (cells[:, :-BOX_CHANNELS] - CENTRE_BIAS).sigmoid()
     peaks = functional.max_pool2d(heat, PEAK_WINDOW, stride=1, padding=PEAK_WINDOW // 2)
-    heat = heat * (heat == peaks)
-    return [_decode_image(*image) for image in zip(heat, cells[:, -BOX_CHANNELS:], strict=True)]
+    dx, dy, width, height = cells[:, -BOX_CHANNELS:].unbind(1)
+    column = torch.arange(dx.shape[2], dtype=dx.dtype, device=dx.device)
+    row = torch.arange(dx.shape[1], dtype=dx.dtype, device=dx.device)[:, None]
+    x, y = (column + 0.5 + dx) * STRIDE, (row + 0.5 + dy) * STRIDE
+    half_width, half_height = (side.clamp(*LOG_SIZE_RANGE).exp() * STRIDE / 2 for side in (width, height))
+    sides = torch.stack([x - half_width, y - half_height, x + half_width, y + half_height], dim=1)
+    return heat * (heat == peaks), sides
 
 
-def _decode_image(heat: Tensor, regressed: Tensor) -> np.ndarray:
+def _decode_image(heat: Tensor, sides: Tensor) -> np.ndarray:
     """Return (boxes, 6) of one image from (classes, rows, columns) and (4, rows, columns)."""
     scores, index = heat.flatten().topk(min(MAX_BOXES, heat.numel()))
     index = index[scores > MIN_BOX_SCORE]
     scores = scores[scores > MIN_BOX_SCORE]
     class_index = index // heat[0].numel()
     row, column = index % heat[0].numel() // heat.shape[2], index % heat.shape[2]
-    dx, dy, width, height = regressed[:, row, column]
-    x, y = (column + 0.5 + dx) * STRIDE, (row + 0.5 + dy) * STRIDE
-    half_width, half_height = (side.clamp(*LOG_SIZE_RANGE).exp() * STRIDE / 2 for side in (width, height))
-    sides = [x - half_width, y - half_height, x + half_width, y + half_height]
-    boxes = torch.stack([*sides, class_index.float(), scores], 1)
+    boxes = torch.stack([*sides[:, row, column], class_index.float(), scores], 1)
     return _suppress_duplicates(boxes.cpu().numpy().astype(np.float32))
 
 

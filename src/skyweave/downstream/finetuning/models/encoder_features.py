@@ -63,15 +63,29 @@ def encode_observations(
         dates: the two observations are two dates: how far they are apart, whichever way, is laid beside them, as in
             FC-Siam-diff (Daudt et al. 2018, arXiv 1810.08462). A linear head could tell no change from another without.
     """
-    parts = [_maps(backbone(batch, patch_size), readout) for batch in batches]
-    if len({part.maps[0].shape[-2:] for part in parts}) > 1:
+    shape = (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1])
+    return join_features([backbone(batch, patch_size) for batch in batches], shape, readout, dates)
+
+
+def join_features(
+    features: Sequence[Features], shape: tuple[int, int], readout: Literal["levels", "last"], dates: bool = False
+) -> EncodedMaps:
+    """Lay the maps of a sample's observations side by side.
+
+    Args:
+        features: one an observation, of the same ground.
+        shape: (rows, columns) of the images in pixels.
+        readout: as of `encode_observations`.
+        dates: as of `encode_observations`.
+    """
+    parts = [_maps(one, readout) for one in features]
+    if any(part.maps[0].shape[-2:] != parts[0].maps[0].shape[-2:] for part in parts[1:]):
         finest = max(parts, key=lambda part: part.maps[0].shape[-1])
         parts = [_resized(part, finest) for part in parts]
     levels = []
     for maps in zip(*(part.maps for part in parts), strict=True):
         levels.append(torch.cat([*maps, (maps[1] - maps[0]).abs()] if dates else maps, dim=1))
     valid = torch.stack([part.valid for part in parts]).any(dim=0)
-    shape = (batches[0].pixels.shape[-2], batches[0].pixels.shape[-1])
     return EncodedMaps(tuple(levels), valid, shape, parts[0].patch)
 
 
@@ -81,7 +95,7 @@ def _maps(features: Features, readout: str) -> EncodedMaps:
     maps = []
     for level in tokens:
         normed = functional.layer_norm(level, (level.shape[-1],)) * features.valid.unsqueeze(-1)
-        maps.append(normed.transpose(1, 2).reshape(len(normed), -1, *features.grid))
+        maps.append(normed.transpose(1, 2).reshape(normed.shape[0], -1, *features.grid))
     return EncodedMaps(tuple(maps), features.valid.view(shape), features.grid, features.patch_size)
 
 

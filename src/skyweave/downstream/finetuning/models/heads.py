@@ -163,7 +163,7 @@ class AttentivePooled(Head):
 
     def _attend(self, inputs: HeadInputs, weights: bool) -> tuple[Tensor, Tensor]:
         tokens = self.narrow(self.scale(inputs[0]).transpose(1, 2))
-        queries = self.queries.expand(len(tokens), -1, -1)
+        queries = self.queries.expand(tokens.shape[0], -1, -1)
         attended: tuple[Tensor, Tensor] = self.attention(
             queries, tokens, tokens, key_padding_mask=~inputs[1], need_weights=weights
         )

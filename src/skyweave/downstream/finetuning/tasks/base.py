@@ -197,6 +197,16 @@ class Task(ABC):
         """
         return logits.float()
 
+    def named_outputs(self, probabilities: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+        """Return what an exported model gives, by name, in tensor operations only.
+
+        Args:
+            probabilities: of `probabilities`, of a batch.
+            mean: (), see `target_statistics`.
+            std: (), see `target_statistics`.
+        """
+        return {"probabilities": probabilities}
+
     @abstractmethod
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
         """Return the predictions of a batch.

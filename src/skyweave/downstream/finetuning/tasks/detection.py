@@ -9,7 +9,12 @@ from typing_extensions import override
 
 from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
-from skyweave.downstream.finetuning.models.detection_head import BOX_CHANNELS, decode_boxes, detection_loss
+from skyweave.downstream.finetuning.models.detection_head import (
+    BOX_CHANNELS,
+    decode_boxes,
+    decode_cells,
+    detection_loss,
+)
 from skyweave.downstream.finetuning.tasks.base import Prediction, Task
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting
 from skyweave.downstream.finetuning.tasks.drawing import draw_boxes
@@ -50,6 +55,12 @@ class Detection(Task):
     ) -> Tensor:
         # compute the focal loss of the heatmaps, and errors of offsets and sizes
         return detection_loss(logits.float(), targets)
+
+    @override
+    def named_outputs(self, probabilities: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+        # scores of each class at the peaks of its heatmap, 0 elsewhere, and the box of each cell
+        scores, sides = decode_cells(probabilities)
+        return {"scores": scores, "boxes": sides}
 
     @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:

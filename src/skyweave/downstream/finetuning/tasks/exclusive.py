@@ -37,6 +37,11 @@ class ExclusiveClassTask(Task):
         return logits.float().softmax(1)
 
     @override
+    def named_outputs(self, probabilities: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+        # probabilities, and the index of the most probable class
+        return {"probabilities": probabilities, "classes": probabilities.argmax(1)}
+
+    @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
         # the most probable class
         return [Prediction(values.argmax(0), values) for values in probabilities.float().cpu().numpy()]

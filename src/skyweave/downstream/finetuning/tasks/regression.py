@@ -59,6 +59,11 @@ class Regression(Task):
         return masked_squared_error(logits.float()[:, 0], targets)
 
     @override
+    def named_outputs(self, probabilities: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+        # values in the units of the labels
+        return {"values": probabilities[:, 0] * std + mean}
+
+    @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:
         # values in the units of the labels
         return [

@@ -21,6 +21,7 @@ EXPECTED = [{"file": "a.tif", "label": "wet"}, {"file": "b,1.tif", "label": "dry
         ROWS.replace("\r\n", "\r").encode(),
         b"\r\n" + ROWS.encode() + b",\r\n\r\n",
         ROWS.replace(",", ";").replace("b;1", "b,1").encode(),
+        b"sep=;\r\n" + ROWS.replace(",", ";").replace("b;1", "b,1").encode(),
         ROWS.replace(",", "\t").replace("b\t1", "b,1").encode(),
         ROWS.replace("file,label", '  "file",  label ').encode(),
         ROWS.replace("wet\r\n", "wet,\r\n").encode(),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from skyweave.core.errors import DataError, did_you_mean
 
 DELIMITERS = ",;\t|"
 ENCODINGS_BY_MARK = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+DECLARED_DELIMITER = re.compile(r"\Asep=([^\r\n])(\r\n|\r|\n)")
+"""First line by which spreadsheets say what separates cells."""
 ZIP_MARK = b"PK\x03\x04"
 
 
@@ -72,7 +75,9 @@ def read_csv(path: Path) -> CsvTable:
         OSError: it cannot be opened.
     """
     text = _decode(path.read_bytes(), path)
-    delimiter = _delimiter(text)
+    declared = DECLARED_DELIMITER.match(text)
+    delimiter = declared[1] if declared else _delimiter(text)
+    text = DECLARED_DELIMITER.sub("\n", text)
     lines = _lines(text, delimiter, path)
     header = next(lines, None)
     if header is None:

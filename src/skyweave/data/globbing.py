@@ -63,8 +63,6 @@ def any_case_suffix(pattern: str) -> str:
 
 
 def _glob(root: Path, pattern: str) -> set[Path]:
-    if Path(pattern).is_absolute():
-        raise ValueError("it is absolute; write it relative to that folder")
     return {root / path for path in glob.glob(pattern, root_dir=root, recursive=True)}
 
 
@@ -79,6 +77,8 @@ def _near_matches(root: Path, pattern: str) -> str:
 def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
     """Return the files of every image that one pattern matches; there is at least one."""
     try:
+        if Path(pattern).is_absolute():
+            raise ValueError("it is absolute; write it relative to that folder")
         matches = _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)
     except (ValueError, NotImplementedError, re.error) as error:
         raise DataError(f"{label}: {pattern!r} is no pattern below {root}: {error}") from error

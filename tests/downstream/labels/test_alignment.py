@@ -11,6 +11,7 @@ import rasterio
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rio.main import main_group
 from rasterio.transform import Affine
@@ -21,6 +22,7 @@ from skyweave.data.header import read_header
 from skyweave.downstream.labels.alignment import align
 from skyweave.downstream.labels.config import ImageSourceConfig, LabelConfig
 from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
+from skyweave.downstream.labels.kinds.masks import ValueMask
 from skyweave.downstream.labels.readers.mask import MaskReader
 
 SIDE = 0.5
@@ -234,3 +236,62 @@ def test_one_mask_may_serve_images_that_lie_in_it(tmp_path: Path) -> None:
     reader = MaskReader(LabelConfig("mask", "all.tif"), images)
     read = [reader.read(path, None, (8, 4)).values for path in images.paths]
     np.testing.assert_array_equal(np.concatenate(read, 1), values[0])
+
+
+def test_what_a_mask_says_is_no_value_has_no_label(tmp_path: Path) -> None:
+    write(tmp_path / "images/a.tif", np.zeros((3, 4, 4), np.uint8), grid(4))
+    values = np.array([[0, 1, 2, 1]] * 4, np.uint8)
+    images = ImageFiles([tmp_path / "images/a.tif"], tmp_path)
+
+    def valid(config: LabelConfig) -> list[bool]:
+        reader = MaskReader(config, images)
+        return list(reader.read(images.paths[0], None, (4, 4)).valid[0])
+
+    classes = LabelConfig("mask", "masks/{name}.tif", classes={0: "a", 1: "b"})
+    mask = write(tmp_path / "masks/a.tif", values[None], grid(4))
+    with rasterio.open(mask, "r+") as target:
+        target.nodata = 2
+    assert valid(classes) == [True, True, False, True]
+    with rasterio.open(mask, "r+") as target:
+        target.nodata = 1
+    assert valid(classes) == [True, True, True, True]
+    noted = MaskReader(classes, images).left_out()["masks whose nodata is a class, and counts as that"]
+    assert noted == ["masks/a.tif"]
+    write(mask, np.stack([values, np.where(values == 1, 0, 255).astype(np.uint8)]), grid(4))
+    with rasterio.open(mask, "r+") as target:
+        target.colorinterp = [ColorInterp.gray, ColorInterp.alpha]
+    assert valid(LabelConfig("mask", "masks/{name}.tif", classes={0: "a", 1: "b"}, band=1)) == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_values_are_what_the_tags_make_of_them(tmp_path: Path) -> None:
+    write(tmp_path / "images/a.tif", np.zeros((3, 4, 4), np.uint8), grid(4))
+    mask = write(tmp_path / "masks/a.tif", np.full((1, 4, 4), 250, np.uint8), grid(4))
+    with rasterio.open(mask, "r+") as target:
+        target.scales, target.offsets = (0.1,), (-2.0,)
+    config = LabelConfig("mask", "masks/{name}.tif")
+    images = ImageFiles([tmp_path / "images/a.tif"], tmp_path)
+    stored = MaskReader(config, images).read(images.paths[0], None, (4, 4))
+    np.testing.assert_allclose(ValueMask().parse(stored, config, "a"), 23)
+
+
+def test_systems_without_a_known_relation_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "images/a.tif", np.zeros((3, 4, 4), np.uint8), grid(4))
+    write(tmp_path / "masks/a.tif", np.zeros((1, 4, 4), np.uint8), grid(4), 'LOCAL_CS["site",UNIT["metre",1]]')
+    with pytest.raises(DataError, match=r"'site' and 'WGS 84 / UTM zone 33N' have no known relation") as raised:
+        read_mask(tmp_path)
+    run_rio(str(raised.value).split("`")[1])
+    assert (read_mask(tmp_path) == 0).all()
+
+
+def test_masks_may_lie_outside_the_data_folder(tmp_path: Path) -> None:
+    write(tmp_path / "data/images/a.tif", np.zeros((3, 4, 4), np.uint8), grid(4))
+    for name in "ab":
+        write(tmp_path / f"masks/{name}.tif", np.zeros((1, 4, 4), np.uint8), grid(4))
+    images = ImageFiles([tmp_path / "data/images/a.tif"], tmp_path / "data")
+    config = LabelConfig("mask", f"{tmp_path}/masks/{{name}}.tif", classes={0: "a", 1: "b"})
+    assert MaskReader(config, images).left_out()["masks without an image"] == [f"{tmp_path}/masks/b.tif"]

@@ -175,6 +175,8 @@ def test_boxes_that_cannot_be(row: str, message: str, folder: Path) -> None:
 def test_shares_are_no_pixels(folder: Path) -> None:
     with pytest.raises(DataError, match="shares of the image, not pixels; multiply"):
         load(folder, "detection", BOXES, f"{HEADER}a/t0.tif,0.1,0.2,0.5,0.6,tree\nb/t0.tif,0,0,1,1,tree\n")
+    with pytest.raises(ConfigError, match="boxes of 2 classes need `label_column`"):
+        load(folder, "detection", BOXES | {"label_column": None}, f"{HEADER}a/t0.tif,1,2,5,6,tree\n")
     with pytest.raises(ConfigError, match="name four"):
         load(folder, "detection", BOXES | {"box_columns": ["x", "y"]}, f"{HEADER}a/t0.tif,1,2,5,6,tree\n")
 

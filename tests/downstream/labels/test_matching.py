@@ -1,5 +1,6 @@
 """A label belongs to the image whose path it names, never to another of the same file name."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,8 @@ def test_a_companion_may_have_its_suffix_in_capitals(tmp_path: Path) -> None:
     images = find(tmp_path, "images/*.tif")
     assert images.companion("masks/{name}.tif", images.paths[0]) == tmp_path / "masks/t0.TIF"
     assert len(files_of_template(tmp_path, "masks/{name}.tif")) == 2
+
+
+def test_accents_are_the_same_in_one_character_or_two() -> None:
+    decomposed = unicodedata.normalize("NFD", "images/fôret.tif")
+    assert matched(unicodedata.normalize("NFC", "fôret.tif"), files(decomposed)) == decomposed

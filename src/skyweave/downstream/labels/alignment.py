@@ -103,7 +103,13 @@ def align(
         return None
     if (raster.crs, raster.affine, raster.shape) == (image.crs, image.affine, image.shape):
         return None
-    places, target = _image_pixels(raster, image)
+    try:
+        places, target = _image_pixels(raster, image)
+    except DataError as error:
+        raise DataError(
+            f"{raster.path} cannot be compared with the grid of {image.path}: {error}; where it is the same system: "
+            f"`rio edit-info --crs {shlex.quote(image.crs or '')} {shlex.quote(str(raster.path))}`"
+        ) from error
     matrix = _fit_matrix(places, target)
     remedy = _remedy(raster, image, target, resampling, fill)
     columns = None if matrix is None else _align_axis(matrix[0, 0], matrix[0, 2], raster.shape[1], image.shape[1])
@@ -197,9 +203,15 @@ def _transform(x: np.ndarray, y: np.ndarray, crs: str | None, target: str | None
 def _transformer(crs: str, target: str) -> Any:
     """Return a transformer; None between two names of one reference system."""
     from pyproj import CRS, Transformer
+    from pyproj.exceptions import ProjError
 
     first, second = CRS.from_user_input(crs), CRS.from_user_input(target)
-    return None if first.equals(second, ignore_axis_order=True) else Transformer.from_crs(first, second, always_xy=True)
+    if first.equals(second, ignore_axis_order=True):
+        return None
+    try:
+        return Transformer.from_crs(first, second, always_xy=True)
+    except ProjError as error:
+        raise DataError(f"{first.name!r} and {second.name!r} have no known relation ({error})") from error
 
 
 def _crs_name(crs: str | None) -> str:

@@ -84,8 +84,8 @@ class LabelConfig:
             in the file name (in the path below the data folder where it holds a ``/``). ``csv``: ``label_column`` of
             the table ``files``; several classes of one image are separated by ``;`` or in several rows. ``mask``: one
             raster an image, on its grid. ``boxes``: rows of the table ``files``, in pixels. ``coco``: boxes of the
-            JSON ``files``.
-            ``polygons``: a mask of what lies inside of those in the GeoJSON ``files`` (1) and outside (0).
+            JSON ``files``. ``polygons``: a mask of what lies inside of those in the GeoJSON ``files`` (1) and outside
+            (0).
         files: the table, or the mask with ``{name}`` for the image's name: the longest part of its path for which
             there is a file.
         pattern: regular expression for kind ``pattern``.
@@ -97,7 +97,8 @@ class LabelConfig:
         band: of masks with several, counted from 1; None: they must have one.
         nodata: stored value of masks of numbers without a value, beside NaN and what the file declares.
         box_columns: left, top, right, bottom.
-        box_crs: reference system of boxes in coordinates of a map, such as ``EPSG:4326``; None: they are in pixels.
+        box_crs: reference system of boxes in coordinates of a map, such as ``EPSG:4326`` (None: they are in pixels),
+            and of polygons (None: what the file says, else longitude and latitude).
         bounds_files: of polygons, a table of the images' places, west, south, east and north in degrees in
             ``box_columns``; None: the images are georeferenced.
         where: only images whose row of ``where_files`` has these values, by column.

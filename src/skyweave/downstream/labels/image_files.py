@@ -47,7 +47,7 @@ class ImageFiles:
         Args:
             path: of the image.
         """
-        return path.relative_to(self.root).as_posix()
+        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
 
     def companion(self, template: str, path: Path) -> Path:
         """Return the file that goes with an image: its mask, say, or its second date.

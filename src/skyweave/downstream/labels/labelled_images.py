@@ -1,7 +1,6 @@
 """Images with their labels, tile by tile, read when asked for."""
 
 import re
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.observation import Observation
-from skyweave.downstream.labels.alignment import Alignment, align
 from skyweave.downstream.labels.config import LabelConfig, LabelledDataConfig
 from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
@@ -17,6 +15,7 @@ from skyweave.downstream.labels.images import image_header, read_cached_image
 from skyweave.downstream.labels.kinds.base import LabelKind
 from skyweave.downstream.labels.readers.base import LABEL_READERS, LabelReader
 from skyweave.downstream.labels.sample import Label, LabelledSample
+from skyweave.downstream.labels.second_dates import align_second, read_second
 from skyweave.downstream.labels.splits import block_name, gap_mask, parse_part
 from skyweave.downstream.labels.tiles import TileLocation, tile_windows
 
@@ -55,7 +54,8 @@ class LabelledImages:
         """
         if not self.reader.has_label(path):
             return []
-        self._align_second(path)
+        if self.config.second is not None:
+            align_second(self.images, self.config.second, path)
         return [TileLocation(path, window) for window in tile_windows(image_header(path).shape, self.config.tiles)]
 
     def sample(self, tile: TileLocation) -> LabelledSample:
@@ -131,22 +131,9 @@ class LabelledImages:
 
     def _observations(self, tile: TileLocation) -> tuple[Observation, ...]:
         images = [read_cached_image(self.config.source, tile.path)]
-        if second := self._align_second(tile.path):
-            image, alignment = read_cached_image(self.config.source, second[0]), second[1]
-            if alignment is not None:
-                pixels, valid = alignment.apply(image.pixels), alignment.apply(image.valid)
-                image = replace(image, pixels=pixels, valid=valid, geometry=images[0].geometry)
-            images.append(image)
+        if self.config.second is not None:
+            images.append(read_second(self.images, self.config.source, self.config.second, tile.path, images[0]))
         return tuple(image if tile.window is None else image.window(*tile.window) for image in images)
-
-    def _align_second(self, path: Path) -> tuple[Path, Alignment | None] | None:
-        """Return the second date and how it comes to the grid of the first; None where there is one date alone."""
-        if self.config.second is None:
-            return None
-        second = self.images.companion(self.config.second, path)
-        if not second.is_file():
-            raise FileNotFoundError(f"no image {second}; check `second` and `name`")
-        return second, align(image_header(second), image_header(path), "bilinear", "0", same_pixels=True)
 
 
 def open_labels(config: LabelConfig, images: ImageFiles, is_exclusive: bool) -> LabelReader:

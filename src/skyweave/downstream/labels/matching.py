@@ -1,6 +1,7 @@
 """Which image a table's row names: by the path that both share, never by a file name that several images have."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ def _by_file_name(images: ImageFiles) -> dict[str, list[Path]]:
     index: dict[str, list[Path]] = defaultdict(list)
     for path in images.paths:
         for name in {path.name, path.stem}:
-            index[name].append(path)
+            index[_composed(name)].append(path)
     return index
 
 
@@ -100,9 +101,10 @@ def _candidates(name: str, images: ImageFiles, index: dict[str, list[Path]]) -> 
     stem = PurePosixPath(file).stem
     candidates = []
     for path in dict.fromkeys([*index.get(file, ()), *index.get(stem, ())]):
-        likeness = 3 if path.name == file else 2 if path.stem == file else 1 if path.stem == stem else 0
+        names = _composed(path.name), _composed(path.stem)
+        likeness = 3 if names[0] == file else 2 if names[1] == file else 1 if names[1] == stem else 0
         if likeness:
-            others = Path(images.relative(path)).parent.parts
+            others = Path(_composed(images.relative(path))).parent.parts
             shared = _shared(tuple(folders), others)
             agrees = shared == min(len(folders), len(others))
             candidates.append(_Candidate(path, shared, likeness, agrees, tuple(folders) == others))
@@ -111,7 +113,12 @@ def _candidates(name: str, images: ImageFiles, index: dict[str, list[Path]]) -> 
 
 def _parts(name: str) -> Parts:
     """Return folders and file of a name, whichever way its slashes lean."""
-    return tuple(part for part in SEPARATORS.split(name.strip()) if part not in ("", ".", ".."))
+    return tuple(part for part in SEPARATORS.split(_composed(name.strip())) if part not in ("", ".", ".."))
+
+
+def _composed(name: str) -> str:
+    """Return a name with its accents in one character each: file systems of Apple take them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _shared(folders: Parts, others: Parts) -> int:

@@ -18,6 +18,7 @@ from skyweave.downstream.labels.labelled_images import left_out_note, open_label
 from skyweave.downstream.labels.readers.base import LabelReader
 from skyweave.downstream.labels.readers.mask import StoredMask
 from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
+from skyweave.downstream.labels.second_dates import read_second
 from skyweave.downstream.labels.splits import block_name
 from skyweave.downstream.labels.tiles import tile_windows
 from skyweave.downstream.probing.cells import box_classes, majority_classes, positive_shares
@@ -178,7 +179,7 @@ class _Collected:
             before = len(self.rows)
             later = None
             if config.data.second is not None:
-                later = read_image(config.data.source, images.companion(config.data.second, path))[0]
+                later = read_second(images, config.data.source, config.data.second, path, observation)
             for tile, corner, cells in _labelled_tiles(observation, labels, path, config):
                 self.images.append(tile)
                 if later is not None:

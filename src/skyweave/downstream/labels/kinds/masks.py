@@ -32,6 +32,7 @@ class ClassMask(LabelKind):
         for index, value in enumerate(config.stored_values):
             label[stored.values == value] = index
         _check_values(stored.values[(label == IGNORE_INDEX) & stored.valid], config, source)
+        label[~stored.valid] = IGNORE_INDEX
         return label
 
     @override
@@ -82,7 +83,7 @@ class ValueMask(LabelKind):
     def parse(self, stored: StoredMask, config: LabelConfig, source: str) -> Label:
         # the stored numbers, NaN where there is none
         known = stored.valid if config.nodata is None else stored.valid & (stored.values != config.nodata)
-        return np.where(known, stored.values, np.nan).astype(np.float32)
+        return np.where(known, stored.values * stored.scale + stored.offset, np.nan).astype(np.float32)
 
     @override
     def check(self, label: np.ndarray, num_classes: int, shape: tuple[int, int], where: str) -> None:

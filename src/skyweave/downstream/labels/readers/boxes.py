@@ -40,6 +40,8 @@ class BoxReader(LabelReader):
         super().check_config(config)
         if len(config.box_columns) != 4:
             raise ConfigError(f"labels.box_columns are {config.box_columns}; name four: left, top, right, bottom")
+        if len(config.class_names) > 1 and not config.label_column:
+            raise ConfigError(f"boxes of {len(config.class_names)} classes need `label_column`, the class of each")
 
     @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredBoxes:

@@ -1,6 +1,6 @@
 """Labels in rasters, one an image, on its grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.data.header import RasterHeader
-from skyweave.data.raster_files import open_raster
+from skyweave.data.stored_values import read_stored
 from skyweave.downstream.labels.alignment import align
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.image_files import ImageFiles, files_of_template
@@ -24,11 +24,15 @@ class StoredMask:
 
     Attributes:
         values: (rows, columns) as stored.
-        valid: (rows, columns) bool, neither NaN nor what the file declares as nodata.
+        valid: (rows, columns) bool, neither NaN nor what the file declares as nodata, masks or makes transparent.
+        scale: a number is the stored value times this ...
+        offset: ... plus this, as tags of the file say.
     """
 
     values: np.ndarray
     valid: np.ndarray
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 class MaskReader(LabelReader):
@@ -45,7 +49,13 @@ class MaskReader(LabelReader):
         # masks of no image, too
         used = {*self._paths.values(), *self.images.paths}
         others = [path for path in files_of_template(self.images.root, self.config.files or "") if path not in used]
-        return {**super().left_out(), "masks without an image": list(map(self.images.relative, others))}
+        return {
+            **super().left_out(),
+            "masks without an image": list(map(self.images.relative, others)),
+            "masks whose nodata is a class, and counts as that": [
+                self.images.relative(self._paths[path]) for path in self.images.paths if self._declares_a_class(path)
+            ],
+        }
 
     @override
     @classmethod
@@ -60,12 +70,13 @@ class MaskReader(LabelReader):
         # the mask of an image or of a window of it
         file = self.mask_path(path)
         versions = file_version(file), file_version(path)
-        mask = _read_mask(file, path, self.config.band, self._resampling(path), self._fill, versions)
+        classes = frozenset(self.config.stored_values)
+        mask = _read_mask(file, path, self.config.band, classes, self._resampling(path), self._fill, versions)
         if window is None:
             return mask
         top, left, rows, columns = window
         part = (slice(top, top + rows), slice(left, left + columns))
-        return StoredMask(mask.values[part], mask.valid[part])
+        return replace(mask, values=mask.values[part], valid=mask.valid[part])
 
     @override
     def source(self, path: Path) -> str:
@@ -93,23 +104,36 @@ class MaskReader(LabelReader):
             return "mode" if is_finer else "nearest"
         return "average" if is_finer else "bilinear"
 
+    def _declares_a_class(self, path: Path) -> bool:
+        """Return whether the nodata value of an image's mask is a class."""
+        nodata = image_header(self._paths[path]).nodata if self.has_label(path) else ()
+        return bool(set(nodata) & set(self.config.stored_values))
+
     def _is_stored(self, path: Path) -> bool:
         return self.mask_path(path).is_file()
 
 
 @lru_cache(maxsize=8)
 def _read_mask(
-    path: Path, image: Path, band: int | None, resampling: str, fill: str, versions: tuple[FileVersion, FileVersion]
+    path: Path,
+    image: Path,
+    band: int | None,
+    classes: frozenset[int],
+    resampling: str,
+    fill: str,
+    versions: tuple[FileVersion, FileVersion],
 ) -> StoredMask:
-    """Return a mask on the grid of its image."""
-    header = image_header(path)
+    """Return a mask on the grid of its image; a nodata value that is a class is one."""
+    header, number = image_header(path), (band or 1) - 1
     _check_bands(header, band)
     alignment = align(header, image_header(image), resampling, fill)
-    with open_raster(path) as dataset:
-        values, nodata = dataset.read(band or 1), dataset.nodatavals[(band or 1) - 1]
-    values = values if alignment is None else alignment.apply(values)
-    valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    return StoredMask(values, valid if nodata is None else valid & (values != nodata))
+    stored, mask = read_stored(header, [number])
+    values, valid = stored[0], mask[0]
+    if header.nodata[number] in classes:
+        valid = valid | (values == header.nodata[number])
+    if alignment is not None:
+        values, valid = alignment.apply(values), alignment.apply(valid)
+    return StoredMask(values, valid, header.bands[number].scale, header.bands[number].offset)
 
 
 def _check_bands(header: RasterHeader, band: int | None) -> None:

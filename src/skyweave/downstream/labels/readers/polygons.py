@@ -1,14 +1,13 @@
 """Labels as polygons of a GeoJSON file (RFC 7946): pixels inside are 1, others 0."""
 
 import json
-from functools import cached_property
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
-from skyweave.core.csv_table import CsvRow
 from skyweave.core.errors import DataError
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.image_files import ImageFiles
@@ -19,21 +18,32 @@ from skyweave.downstream.labels.tables import LabelTable
 from skyweave.downstream.labels.tiles import Window
 
 GEOJSON_CRS = "EPSG:4326"
+POLYGONS = ("Polygon", "MultiPolygon")
 Affine6 = tuple[float, float, float, float, float, float]
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north."""
 
 
 class PolygonReader(LabelReader):
-    """Polygons of one file for all images, whose places their georeference or the table ``bounds_files`` says."""
+    """Polygons of one file for all images, whose places their georeference or the table ``bounds_files`` says.
+
+    Coordinates are degrees, longitude first, or of the system that ``box_crs`` or the file's ``crs`` (GeoJSON 2008)
+    names.
+    """
 
     needs_files = True
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)
         self._path = images.root / (config.files or "")
-        self._bounds: dict[Path, CsvRow] | None = None
+        self._left_out: dict[str, list[str]] = defaultdict(list)
+        self._geometries, self._crs = self._read_geometries()
+        self._by_crs = {self._crs: self._geometries}
+        self._table: LabelTable | None = None
         if config.bounds_files is not None:
-            table = LabelTable(images.root / config.bounds_files, config.file_column, config.box_columns, images)
-            self._bounds = {image: rows[0] for image, rows in table.rows.items()}
+            table = images.root / config.bounds_files
+            self._table = LabelTable(table, config.file_column, config.box_columns, images)
+        self._check_places()
 
     @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredMask:
@@ -41,8 +51,9 @@ class PolygonReader(LabelReader):
         from rasterio.features import rasterize
         from rasterio.transform import Affine
 
-        shapes = self._geometries if self._bounds is not None else _in_crs(self._geometries, path)
-        transform = Affine(*self._affine(path, shape))
+        crs, affine = self._place(path, shape)
+        shapes = self._geometries_in(crs)
+        transform = Affine(*affine)
         values = rasterize(shapes, shape, transform=transform, dtype="uint8") if shapes else np.zeros(shape, np.uint8)
         if window is not None:
             top, left, rows, columns = window
@@ -54,36 +65,106 @@ class PolygonReader(LabelReader):
         # the image and the file
         return f"{path} ({self._path})"
 
-    def _is_stored(self, path: Path) -> bool:
-        return self._bounds is None or path in self._bounds
+    @override
+    def left_out(self) -> dict[str, list[str]]:
+        # features that are no polygons
+        return {**super().left_out(), **(self._table.left_out() if self._table else {}), **self._left_out}
 
-    @cached_property
-    def _geometries(self) -> list[dict[str, Any]]:
+    def _is_stored(self, path: Path) -> bool:
+        return self._table is None or path in self._table.rows
+
+    def _read_geometries(self) -> tuple[list[dict[str, Any]], str]:
+        """Return the polygons and their reference system."""
         if not self._path.is_file():
             raise FileNotFoundError(f"no polygons {self._path}; check labels.files")
         try:
             content = json.loads(self._path.read_text(encoding="utf-8-sig"))
-            geometries = [feature["geometry"] for feature in content["features"] if feature.get("geometry")]
-        except (ValueError, KeyError, TypeError) as error:
+            geometries = [feature["geometry"] or {"type": "nothing"} for feature in content["features"]]
+            declared = (content.get("crs") or {}).get("properties", {}).get("name")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{self._path} is no GeoJSON of features ({error!r}); see RFC 7946") from error
-        return [geometry for geometry in geometries if geometry.get("type") in ("Polygon", "MultiPolygon")]
+        for number, geometry in enumerate(geometries):
+            if geometry.get("type") not in POLYGONS:
+                self._left_out["features that are no polygons"].append(f"feature {number}: {geometry.get('type')}")
+        polygons = [geometry for geometry in geometries if geometry.get("type") in POLYGONS]
+        return polygons, self.config.box_crs or declared or GEOJSON_CRS
 
-    def _affine(self, path: Path, shape: tuple[int, int]) -> Affine6:
-        if self._bounds is None:
-            return image_header(path).affine
-        row = self._bounds[path]
+    def _geometries_in(self, crs: str) -> list[dict[str, Any]]:
+        """Return the polygons in another reference system; they are transformed once."""
+        from rasterio.warp import transform_geom
+
+        if crs not in self._by_crs:
+            self._by_crs[crs] = [transform_geom(self._crs, crs, geometry) for geometry in self._geometries]
+        return self._by_crs[crs]
+
+    def _place(self, path: Path, shape: tuple[int, int]) -> tuple[str, Affine6]:
+        """Return reference system and affine of an image's grid."""
+        if self._table is None:
+            header = image_header(path)
+            if header.crs is None:
+                raise DataError(f"{path} has no reference system to place polygons by; give labels.bounds_files")
+            return header.crs, header.affine
+        sides = [self._table.column_value(path, column) or "" for column in self.config.box_columns]
         try:
-            west, south, east, north = (float(row.cells[column]) for column in self.config.box_columns)
-        except ValueError as error:
-            raise DataError(f"{self.config.bounds_files}, line {row.line}: a side is no number; correct it") from error
-        return ((east - west) / shape[1], 0.0, west, 0.0, -(north - south) / shape[0], north)
+            west, south, east, north = map(float, sides)
+        except ValueError:
+            west = east = 0.0
+        if not (west < east and south < north):
+            raise DataError(
+                f"{self._table.path}: {self.images.relative(path)} lies from {', '.join(sides)}; give west, south, "
+                "east and north in degrees, in the order of labels.box_columns"
+            )
+        return GEOJSON_CRS, ((east - west) / shape[1], 0.0, west, 0.0, -(north - south) / shape[0], north)
+
+    def _check_places(self) -> None:
+        """Refuse polygons of which none lies in any image."""
+        images = [self._bounds(path) for path in self.images.paths if self.has_label(path)]
+        polygons = np.array([_bounds_of(geometry) for geometry in self._geometries]).reshape(-1, 4)
+        if not images or _any_overlap(polygons, np.array(images)):
+            return
+        if not len(polygons):
+            raise DataError(f"{self._path} holds no polygon; give features of type Polygon or MultiPolygon")
+        west, south = polygons[:, :2].min(0)
+        east, north = polygons[:, 2:].max(0)
+        remedy = "name their system, as labels.box_crs: EPSG:32633, or the file that goes with the images"
+        if _any_overlap(polygons[:, [1, 0, 3, 2]], np.array(images)):
+            remedy = "x and y are exchanged: write the longitude (or the east) first"
+        raise DataError(
+            f"{self._path}: no polygon lies in any image; in {self._crs} they lie in "
+            f"{_in_words((west, south, east, north))}, {self.images.relative(self.images.paths[0])} in "
+            f"{_in_words(images[0])} (west, south, east, north); {remedy}"
+        )
+
+    def _bounds(self, path: Path) -> Bounds:
+        """Return where an image lies in the reference system of the polygons."""
+        from rasterio.errors import RasterioError
+        from rasterio.warp import transform_bounds
+
+        shape = image_header(path).shape
+        crs, (a, b, c, d, e, f) = self._place(path, shape)
+        xs = [c + a * column + b * row for column in (0, shape[1]) for row in (0, shape[0])]
+        ys = [f + d * column + e * row for column in (0, shape[1]) for row in (0, shape[0])]
+        try:
+            bounds: Bounds = transform_bounds(crs, self._crs, min(xs), min(ys), max(xs), max(ys))
+        except RasterioError as error:
+            raise DataError(f"{self._path} in {self._crs} and {path} cannot be compared: {error}") from error
+        return bounds
 
 
-def _in_crs(geometries: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """Return geometries in the reference system of an image."""
-    from rasterio.warp import transform_geom
+def _in_words(bounds: Bounds) -> str:
+    return ", ".join(f"{side:.10g}" for side in bounds)
 
-    crs = image_header(path).crs
-    if crs is None:
-        raise DataError(f"{path} has no reference system, so polygons cannot be placed; give labels.bounds_files")
-    return [transform_geom(GEOJSON_CRS, crs, geometry) for geometry in geometries]
+
+def _bounds_of(geometry: dict[str, Any]) -> Bounds:
+    """Return the rectangle around a polygon."""
+    from rasterio.features import bounds
+
+    rectangle: Bounds = bounds(geometry)
+    return rectangle
+
+
+def _any_overlap(rectangles: np.ndarray, others: np.ndarray) -> bool:
+    """Return whether any of the rectangles (west, south, east, north) has ground in common with any of the others."""
+    return any(
+        bool(((rectangles[:, :2] < other[2:]) & (rectangles[:, 2:] > other[:2])).all(1).any()) for other in others
+    )

@@ -141,8 +141,8 @@ def _outside(box: Box, path: Path, name: str) -> str:
     rows, columns = header.shape
     sides = ", ".join(f"{side:.10g}" for side in box.corners)
     message = f"{box.source}: the box {sides} (left, top, right, bottom) lies outside {name}, {columns} x {rows} pixels"
-    left, bottom, right, top = header.bounds
+    west, south, east, north = header.bounds
     x, y = (box.corners[0] + box.corners[2]) / 2, (box.corners[1] + box.corners[3]) / 2
-    if header.crs and min(left, right) <= x <= max(left, right) and min(top, bottom) <= y <= max(top, bottom):
+    if header.crs and west <= x <= east and south <= y <= north:
         return f"{message}; these are coordinates of its map: declare labels.box_crs: {header.crs!r}"
     return f"{message}; were they drawn on another size of the image, or on another image?"

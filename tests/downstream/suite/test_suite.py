@@ -21,6 +21,7 @@ from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.image_files import ImageFiles
 from skyweave.downstream.probing.config import load_probe_config
 from skyweave.downstream.probing.prepared import draw_labels, prepare_probe
+from skyweave.downstream.suite import finetuned
 from skyweave.downstream.suite.comparison import minimal_detectable_difference
 from skyweave.downstream.suite.run import SuiteConfig, run_suite
 
@@ -208,6 +209,22 @@ def test_a_task_without_images_is_left_out_unless_it_is_asked_for(folder: Path, 
     assert "left out" in lines[0]
     with pytest.raises(FileNotFoundError, match="nowhere"):
         run_suite(config(folder, tmp_path, configs=configs, tasks=["gone"]))
+
+
+@pytest.mark.parametrize("task", ["scenes", "pixels"])
+def test_fine_tuning_starts_from_weights_from_scratch_and_from_a_unet(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setattr(finetuned, "STEPS", 6)
+    summary = run_suite(config(folder, tmp_path, tasks=[task], methods=["finetune"], shares=[0.5, 1.0])).tasks[task]
+    rows = {(row.cell.address.source, row.cell.address.share): row for row in summary.rows if row.score is not None}
+    learned = {key: row for key, row in rows.items() if row.cell.address.method == "finetune"}
+    assert set(learned) == {(name, share) for name in ("small", "untrained", "U-Net") for share in (0.5, 1.0)}
+    samples = summary.task.scored
+    tested = np.isfinite(learned["small", 1.0].cell.predictions[0])
+    assert sorted(np.flatnonzero(tested)) == sorted(samples.folds[0][0].test)
+    opponents = {(one.opponent, one.opponent_method) for one in summary.comparisons if one.method == "finetune"}
+    assert opponents == {("strongest baseline", "U-Net, finetune"), ("untrained", "finetune")}
 
 
 def test_wrong_names_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -180,10 +180,10 @@ def metric_values(prepared: PreparedProbe, predictions: np.ndarray) -> MetricVal
 
     Args:
         prepared: samples and folds.
-        predictions: (seeds, samples).
+        predictions: (seeds, samples); samples that some seed did not predict do not count.
     """
     samples = prepared.samples
-    num_classes, tested = len(samples.classes), samples.testable
+    num_classes, tested = len(samples.classes), samples.testable & np.isfinite(predictions).all(axis=0)
     index = np.unique(samples.group[tested], return_inverse=True)[1]
     groups = int(index.max()) + 1
     strata = None

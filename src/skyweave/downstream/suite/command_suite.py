@@ -25,7 +25,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--configs", type=Path, default=Path("configs/suite"), help="folder of the tasks (%(default)s)")
     parser.add_argument("--tasks", type=_names, help="names, separated by commas (default: all)")
-    parser.add_argument("--methods", type=_names, default=["knn", "linear"], help="of encoders (default: knn,linear)")
+    parser.add_argument(
+        "--methods",
+        type=_names,
+        default=["knn", "linear"],
+        help="knn, linear, finetune (slow); default: the first two",
+    )
     parser.add_argument("--fractions", type=_numbers, default=[1.0], help="of the training labels, such as 0.01,0.1,1")
     parser.add_argument("--seeds", type=int, default=1, help="repetitions with other folds (default: 1)")
     parser.add_argument("--no-baselines", action="store_true", help="encoders only")

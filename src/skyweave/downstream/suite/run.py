@@ -1,18 +1,20 @@
 """Run the suite: every task, source and method once, whatever was finished before."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from skyweave.core.errors import ConfigError, SkyweaveError, UnknownNameError, did_you_mean
 from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
 from skyweave.downstream.suite.cells import Cell, CellAddress, CellStore, failed_cell, score_cell
+from skyweave.downstream.suite.finetuned import METHOD, finetune_cell
 from skyweave.downstream.suite.sources import FeatureSource, TaskFeatures, baseline_sources, encoder_sources
 from skyweave.downstream.suite.summary import SuiteSummary, summarise
 from skyweave.downstream.suite.task import SuiteTask
 
-METHODS = ("knn", "linear")
+METHODS = ("knn", "linear", "finetune")
 """Of encoders; baselines are read by trees as well."""
+DEFAULT_METHODS = ("knn", "linear")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class SuiteConfig:
     weights: Sequence[str] = ()
     test_data: Path | None = None
     tasks: Sequence[str] | None = None
-    methods: Sequence[str] = METHODS
+    methods: Sequence[str] = DEFAULT_METHODS
     shares: Sequence[float] = (1.0,)
     seeds: int = 1
     baselines: bool = True
@@ -52,12 +54,6 @@ class SuiteConfig:
             raise ConfigError(f"a share of the labels is above 0 and at most 1, not {wrong[0]}")
         if self.seeds < 1:
             raise ConfigError(f"seeds is {self.seeds}; at least 1 is needed")
-
-
-@dataclass
-class _Progress:
-    report: Callable[[str], None]
-    images_a_second: dict[str, float] = field(default_factory=dict)
 
 
 def run_suite(config: SuiteConfig, progress: Callable[[str], None] | None = None) -> SuiteSummary:
@@ -125,6 +121,7 @@ def _run_source(
 ) -> list[Cell]:
     """Return the cells of one source on one task; its features are computed only if a cell is missing."""
     methods = [m for m in source.methods(task.scored) if source.role == "baseline" or m in config.methods]
+    methods += [METHOD] if METHOD in config.methods and source.finetuning is not None else []
     addresses = [CellAddress(task.name, source.name, source.role, m, share) for m in methods for share in config.shares]
     cells, features = [], _LazyFeatures(store, task, source)
     for address in addresses:
@@ -149,6 +146,8 @@ class _LazyFeatures:
 
     def score(self, address: CellAddress) -> Cell:
         """Return the cell; one without predictions where the source cannot read the task."""
+        if address.method == METHOD:
+            return self._finetune(address)
         if self.every is None and self.error is None:
             try:
                 self.every, self.about = self.store.features(self.task, self.source)
@@ -159,6 +158,12 @@ class _LazyFeatures:
         cell = score_cell(self.task, address, self.every)
         cell.about.update(self.about)
         return cell
+
+    def _finetune(self, address: CellAddress) -> Cell:
+        try:
+            return finetune_cell(self.task, self.source, address)
+        except SkyweaveError as error:
+            return failed_cell(address, error)
 
 
 def _describe(cell: Cell) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from skyweave.core.errors import ConfigError
 from skyweave.downstream.probing.baseline_rows import CLASSIFIERS, FIRST_RANDOM_SEED, probe_baselines
 from skyweave.downstream.probing.config import ProbeConfig
 from skyweave.downstream.probing.prepared import PreparedProbe
 
 if TYPE_CHECKING:
     from skyweave.backbone import Backbone, Encoder
+    from skyweave.downstream.finetuning.config import MethodKind
 
 Role = Literal["weights", "peer", "untrained", "baseline"]
 
@@ -37,11 +39,22 @@ class FeatureSource(ABC):
     Attributes:
         name: in tables.
         role: weights under test, peers by others, the same network untrained, or features that need no training.
+        is_random: other features for every seed.
+        finetuning: how fine-tuning starts from it; None: not at all.
     """
 
     name: str
     role: Role
     is_random: bool = False
+    finetuning: "MethodKind | None" = None
+
+    def network(self, seed: int) -> "Encoder | None":
+        """Return the network that fine-tuning starts from; None where there is none.
+
+        Args:
+            seed: of random weights.
+        """
+        return None
 
     @abstractmethod
     def key(self) -> str:
@@ -81,6 +94,17 @@ class EncoderSource(FeatureSource):
     name: str
     encoder: "Encoder"
     role: Role
+
+    def __post_init__(self) -> None:
+        self.finetuning = "full" if self.role == "weights" else None
+
+    def network(self, seed: int) -> "Encoder":
+        """Return the encoder, whatever the seed.
+
+        Args:
+            seed: not used.
+        """
+        return self.encoder
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -123,12 +147,13 @@ class UntrainedSource(FeatureSource):
     name: str = "untrained"
     role: Role = field(default="untrained", init=False)
     is_random: bool = field(default=True, init=False)
+    finetuning: "MethodKind | None" = field(default="scratch", init=False)
 
     def key(self) -> str:
         """Return the fingerprint of the first random weights."""
         from skyweave.backbone import fingerprint
 
-        return fingerprint(self._network(0))
+        return fingerprint(self.network(0))
 
     def methods(self, prepared: PreparedProbe) -> tuple[str, ...]:
         """Return the linear model and nearest neighbours.
@@ -145,9 +170,14 @@ class UntrainedSource(FeatureSource):
             prepared: samples of the task with their images.
             seed: of the weights.
         """
-        return _encode(self._network(seed), prepared)
+        return _encode(self.network(seed), prepared)
 
-    def _network(self, seed: int) -> "Backbone":
+    def network(self, seed: int) -> "Backbone":
+        """Return the architecture with the random weights of a seed.
+
+        Args:
+            seed: of the weights.
+        """
         from skyweave.backbone import build_backbone
 
         sensors = list(self.like.sensors.values())
@@ -190,9 +220,42 @@ class BaselineSource(FeatureSource):
         return TaskFeatures(baseline.compute(seed), [self.name])
 
 
+@dataclass
+class UNetSource(FeatureSource):
+    """A small U-Net, which has no features but can learn a task."""
+
+    name: str = "U-Net"
+    role: Role = field(default="baseline", init=False)
+    finetuning: "MethodKind | None" = field(default="unet", init=False)
+
+    def key(self) -> str:
+        """Return the name: it says all."""
+        return "unet"
+
+    def methods(self, prepared: PreparedProbe) -> tuple[str, ...]:
+        """Return no classifier: it has no features.
+
+        Args:
+            prepared: any.
+        """
+        return ()
+
+    def features(self, prepared: PreparedProbe, seed: int) -> TaskFeatures:
+        """Raise an error, as there are none.
+
+        Args:
+            prepared: any.
+            seed: any.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("a U-Net has no features before it learned; use the method finetune")
+
+
 def baseline_sources() -> list[FeatureSource]:
     """Return all features that need no training."""
-    return [BaselineSource(name, is_random) for name, is_random in BASELINES.items()]
+    return [*(BaselineSource(name, is_random) for name, is_random in BASELINES.items()), UNetSource()]
 
 
 BASELINES = {

@@ -14,6 +14,7 @@ from skyweave.downstream.suite.comparison import (
     mean_comparison,
     minimal_detectable_difference,
 )
+from skyweave.downstream.suite.finetuned import METHOD
 from skyweave.downstream.suite.task import PROTOCOL, SuiteTask
 
 if TYPE_CHECKING:
@@ -140,7 +141,12 @@ def _compare(scored: list[tuple[Cell, MetricValues]], metric: str) -> list[Compa
     for cell, values in scored:
         if cell.address.role not in ("weights", "peer"):
             continue
-        rivals = [(c, v) for c, v in scored if c.address.share == cell.address.share]
+        is_finetuned = cell.address.method == METHOD
+        rivals = [
+            (c, v)
+            for c, v in scored
+            if c.address.share == cell.address.share and (c.address.method == METHOD) == is_finetuned
+        ]
         baselines = [(c, v) for c, v in rivals if c.address.role == "baseline"]
         if baselines:
             strongest = max(baselines, key=lambda pair: pair[1].mean[metric])

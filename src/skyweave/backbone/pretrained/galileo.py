@@ -122,6 +122,14 @@ class Galileo(Encoder):
         """Return the configuration as plain JSON types."""
         return {"name": "Galileo", **asdict(self.config)}
 
+    def nearest_patch_size(self, pixels: int | None) -> int | None:
+        """Return the patch size, or its largest.
+
+        Args:
+            pixels: per patch side.
+        """
+        return None if pixels is None else min(pixels, self.config.patch_size)
+
     def forward(self, batch: SensorBatch, patch_size: int | None = None) -> Features:
         """Return the features of images of one sensor and size: of each patch, the mean over its groups of bands.
 

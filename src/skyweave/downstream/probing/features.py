@@ -49,7 +49,11 @@ def feature_candidates(config: ProbeConfig, has_levels: bool = True) -> list[Can
 
 @torch.inference_mode()
 def encode_probe_samples(
-    backbone: Encoder, samples: ProbeSamples, candidates: Sequence[Candidate], patch_size: int | None = None
+    backbone: Encoder,
+    samples: ProbeSamples,
+    candidates: Sequence[Candidate],
+    patch_size: int | None = None,
+    half_precision: bool = False,
 ) -> list[np.ndarray]:
     """Encode every image once and read its samples, once for each candidate.
 
@@ -62,13 +66,14 @@ def encode_probe_samples(
             cell holds several patches, interpolated where a patch holds several cells); a sample that is a whole image
             is pooled over its valid patches.
         patch_size: pixels per patch side, default the backbone's own.
+        half_precision: encode in bfloat16.
 
     Returns:
         One (samples, values) float32 for each candidate; of change, by how much they differ between the dates.
     """
     if samples.later:
         dates = (replace(samples, later=[]), replace(samples, images=samples.later, later=[]))
-        pairs = [encode_probe_samples(backbone, one, candidates, patch_size) for one in dates]
+        pairs = [encode_probe_samples(backbone, one, candidates, patch_size, half_precision) for one in dates]
         return [np.abs(before - after) for before, after in zip(*pairs, strict=True)]
     training = backbone.training
     backbone.eval()
@@ -76,7 +81,8 @@ def encode_probe_samples(
     values: list[np.ndarray] = []
     for members in _batches(samples, patch_size or backbone.patch_size):
         batch = stack_observations([samples.images[i] for i in members]).to(device)
-        features = backbone(batch, patch_size)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half_precision):
+            features = backbone(batch, patch_size)
         for column, candidate in enumerate(candidates):
             maps = _read(features, candidate, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
             if len(values) == column:

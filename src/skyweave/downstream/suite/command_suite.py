@@ -35,6 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--seeds", type=int, default=1, help="repetitions with other folds (default: 1)")
     parser.add_argument("--no-baselines", action="store_true", help="encoders only")
     parser.add_argument("--device", default="cpu", help="where encoders run (default: cpu)")
+    parser.add_argument("--bf16", action="store_true", help="encode in bfloat16, faster where the processor has it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
     parser.set_defaults(run=run)
 
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         seeds=args.seeds,
         baselines=not args.no_baselines,
         device=args.device,
+        half_precision=args.bf16,
     )
     summary = run_suite(config, progress=lambda line: print(line, file=sys.stderr, flush=True))
     text = json.dumps(finite_json(summary.to_dict()), indent=1) + "\n"

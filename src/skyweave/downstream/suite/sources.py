@@ -89,11 +89,13 @@ class EncoderSource(FeatureSource):
         name: in tables.
         encoder: stays as it is.
         role: of it.
+        half_precision: encode in bfloat16.
     """
 
     name: str
     encoder: "Encoder"
     role: Role
+    half_precision: bool = False
 
     def __post_init__(self) -> None:
         self.finetuning = "full" if self.role == "weights" else None
@@ -114,7 +116,7 @@ class EncoderSource(FeatureSource):
 
     def key(self) -> str:
         """Return the fingerprint of the encoder."""
-        return self._fingerprint
+        return self._fingerprint + ("-bf16" if self.half_precision else "")
 
     def methods(self, prepared: PreparedProbe) -> tuple[str, ...]:
         """Return the linear model and nearest neighbours.
@@ -131,7 +133,7 @@ class EncoderSource(FeatureSource):
             prepared: samples of the task with their images.
             seed: not used.
         """
-        return _encode(self.encoder, prepared)
+        return _encode(self.encoder, prepared, self.half_precision)
 
 
 @dataclass
@@ -141,10 +143,12 @@ class UntrainedSource(FeatureSource):
     Attributes:
         like: the backbone.
         name: in tables.
+        half_precision: encode in bfloat16.
     """
 
     like: "Backbone"
     name: str = "untrained"
+    half_precision: bool = False
     role: Role = field(default="untrained", init=False)
     is_random: bool = field(default=True, init=False)
     finetuning: "MethodKind | None" = field(default="scratch", init=False)
@@ -153,7 +157,7 @@ class UntrainedSource(FeatureSource):
         """Return the fingerprint of the first random weights."""
         from skyweave.backbone import fingerprint
 
-        return fingerprint(self.network(0))
+        return fingerprint(self.network(0)) + ("-bf16" if self.half_precision else "")
 
     def methods(self, prepared: PreparedProbe) -> tuple[str, ...]:
         """Return the linear model and nearest neighbours.
@@ -170,7 +174,7 @@ class UntrainedSource(FeatureSource):
             prepared: samples of the task with their images.
             seed: of the weights.
         """
-        return _encode(self.network(seed), prepared)
+        return _encode(self.network(seed), prepared, self.half_precision)
 
     def network(self, seed: int) -> "Backbone":
         """Return the architecture with the random weights of a seed.
@@ -268,12 +272,13 @@ BASELINES = {
 """Names of the baselines of probes, and whether they are random."""
 
 
-def encoder_sources(names: Sequence[str], device: str = "cpu") -> list[FeatureSource]:
+def encoder_sources(names: Sequence[str], device: str = "cpu", half_precision: bool = False) -> list[FeatureSource]:
     """Load encoders, and add each of their architectures untrained.
 
     Args:
         names: shipped names, files, or what others published.
         device: where they are to run.
+        half_precision: encode in bfloat16.
 
     Raises:
         FileNotFoundError: no such weights.
@@ -286,11 +291,11 @@ def encoder_sources(names: Sequence[str], device: str = "cpu") -> list[FeatureSo
     for name, title in zip(names, _titles(names), strict=True):
         encoder = load_encoder(name, device)
         is_backbone = isinstance(encoder, Backbone)
-        sources.append(EncoderSource(title, encoder, "weights" if is_backbone else "peer"))
+        sources.append(EncoderSource(title, encoder, "weights" if is_backbone else "peer", half_precision))
         if isinstance(encoder, Backbone) and encoder.config not in architectures:
             architectures.append(encoder.config)
-            number = len(architectures)
-            sources.append(UntrainedSource(encoder, "untrained" if number == 1 else f"untrained like {title}"))
+            like = "untrained" if len(architectures) == 1 else f"untrained like {title}"
+            sources.append(UntrainedSource(encoder, like, half_precision))
     return sources
 
 
@@ -305,12 +310,12 @@ def _titles(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _encode(encoder: "Encoder", prepared: PreparedProbe) -> TaskFeatures:
+def _encode(encoder: "Encoder", prepared: PreparedProbe, half_precision: bool) -> TaskFeatures:
     from skyweave.downstream.probing.features import encode_probe_samples, feature_candidates
 
     config: ProbeConfig = prepared.config
     size = encoder.nearest_patch_size(config.patch_size)
     has_levels = bool(encoder.embed(prepared.samples.images[0], size).levels)
     candidates = feature_candidates(config, has_levels)
-    values = encode_probe_samples(encoder, prepared.samples, candidates, size)
+    values = encode_probe_samples(encoder, prepared.samples, candidates, size, half_precision)
     return TaskFeatures(values, [candidate.name for candidate in candidates])

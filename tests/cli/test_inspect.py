@@ -83,9 +83,10 @@ def test_impossible_units_are_left_out(tmp_path: Path, capsys: pytest.CaptureFix
 def test_undeclared_nodata_is_suspected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pixels = np.full((2, 4, 4), -9999, np.float32)
     pixels[:, 0] = -12
-    fit = report(capsys, write(tmp_path / "a.tif", pixels, ["VV", "VH"]))["fit"]["sentinel1-grd"]
-    assert fit["verdict"] == "all" and fit["units"] == []
-    assert "is a nodata value undeclared" in fit["reason"]
+    content = report(capsys, write(tmp_path / "a.tif", pixels, ["VV", "VH"]))
+    assert content["fit"]["sentinel1-grd"]["verdict"] == "all" and content["fit"]["sentinel1-grd"]["units"] == ["db"]
+    assert any("undeclared nodata value" in hint and "--nodata=-9999" in hint for hint in content["hints"])
+    assert content["command"].endswith("--unit db --nodata=-9999")
 
 
 def test_degrees_become_metres_at_the_latitude(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from skyweave.core.errors import DataError
-from skyweave.data.fill_values import find_fill_values, refuse_fill_value
+from skyweave.data.fill_values import find_fill_values, possible_values, refuse_fill_value
 from skyweave.data.storage import Storage
 from skyweave.data.stored_values import PixelWindow, read_stored
 
@@ -58,7 +58,7 @@ def decode_stored(storage: Storage, stored: np.ndarray, mask: np.ndarray) -> np.
             f"most of the values ({float(stored[mask].min()):g} to {float(stored[mask].max()):g}); declare the unit "
             f"they are stored in: {', '.join(known.name for known in storage.sensor.encodings)}"
         )
-    mask &= decoded
+    mask &= decoded & possible_values(values, storage.sensor)
     return np.where(mask, values, np.float32(0))
 
 

@@ -41,6 +41,26 @@ def find_fill_values(stored: np.ndarray, mask: np.ndarray, values: np.ndarray, s
             yield value
 
 
+def possible_values(values: np.ndarray, sensor: Sensor) -> np.ndarray:
+    """Return which values can be measurements; all of a band where most cannot, since then its unit is wrong.
+
+    Between a fill value and its neighbours, programs that resample leave numbers that are neither.
+
+    Args:
+        values: (bands, rows, columns) in the bands' units, NaN where they have no meaning.
+        sensor: its bands are those.
+    """
+    possible = np.ones(values.shape, bool)
+    for band, plane, inside in zip(sensor.bands, values, possible, strict=True):
+        if band.unit in RANGES and band.unit != "uint8":
+            low, high = RANGES[band.unit][0]
+            with np.errstate(invalid="ignore"):
+                outside = (plane < low) | (plane > high)
+            if outside.mean() < MIN_SHARE_OF_IMPOSSIBLE:
+                inside[:] = ~outside
+    return possible
+
+
 def find_usual_fill_value(stored: np.ndarray, mask: np.ndarray) -> float | None:
     """Return a usual fill value among the values of a band whose sensor is not known; None without.
 

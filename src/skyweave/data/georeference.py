@@ -109,7 +109,10 @@ def metres_per_pixel(crs: str, affine: Affine, shape: tuple[int, int]) -> float 
         _, _, down = geod.inv(x, y, x + b, y + e)
         return float(math.sqrt(across * down))
     factor = _metres_per_unit(system)
-    return None if factor is None else float(math.sqrt(abs(a * e - b * d)) * factor)
+    if factor is None:
+        return None
+    side = math.sqrt(abs(a * e - b * d)) * factor
+    return float(side * _mercator_shrinkage(system, affine, shape))
 
 
 def _plain(crs: str | None, affine: Affine, shape: tuple[int, int], by: str | None = None) -> Georeference:
@@ -188,7 +191,9 @@ def _metric_crs(crs: str, points: list[Any]) -> str | None:
     """Return the reference system itself, or for degrees the UTM zone at the centre of the control points."""
     if not _parse(crs).is_geographic:
         return crs
-    longitude, latitude = (float(np.mean([getattr(p, axis) for p in points])) for axis in ("x", "y"))
+    longitudes = np.radians([p.x for p in points])  # averaged on the circle: they may lie on both sides of 180 degrees
+    longitude = float(np.degrees(np.arctan2(np.sin(longitudes).mean(), np.cos(longitudes).mean())))
+    latitude = float(np.mean([p.y for p in points]))
     return utm_crs(latitude, longitude) if abs(latitude) <= 80 else None
 
 
@@ -232,6 +237,20 @@ def _metres_per_unit(system: Any) -> float | None:
     axis = system.axis_info[0]
     known = axis.unit_conversion_factor and axis.unit_name.casefold() != "unknown"
     return float(axis.unit_conversion_factor) if known else None
+
+
+def _mercator_shrinkage(system: Any, affine: Affine, shape: tuple[int, int]) -> float:
+    """Return ground metres per metre of a Mercator map at the image's centre; 1 of maps whose scale is near 1."""
+    from pyproj import Proj
+
+    operation = system.coordinate_operation
+    method = operation.method_name if operation is not None else ""
+    if "Mercator" not in method or "Transverse" in method or "Oblique" in method:
+        return 1.0
+    a, b, c, d, e, f = affine
+    x, y = c + a * shape[1] / 2 + b * shape[0] / 2, f + d * shape[1] / 2 + e * shape[0] / 2
+    latitude = float(Proj(system)(x, y, inverse=True)[1])
+    return max(math.cos(math.radians(latitude)), 1e-3)
 
 
 def _name(crs: str) -> str:

@@ -6,7 +6,7 @@ from skyweave.data.fill_values import format_stored
 from skyweave.data.header import describe_orientation
 from skyweave.data.inspection import BandReport, RasterReport
 from skyweave.data.scale_tags import encoding_names_of_tags
-from skyweave.data.sensor_matching import SensorMatch
+from skyweave.data.sensor_matching import SensorMatch, units_that_agree
 
 MIN_OFFSET_DN = 900  # digital numbers; the +1000 of baseline 04.00 less what noise may take away
 MIN_OFFSET_BANDS = 6  # without the cirrus band, so many bands must show the offset
@@ -43,16 +43,26 @@ def command_that_works(report: RasterReport, matches: Iterable[SensorMatch], fil
         files: of sensors that are not in the catalogue, by their name.
     """
     for match in matches:
-        if match.verdict == "no" or not match.units:
+        units = units_that_agree(report, match)
+        if match.verdict == "no" or not units:
             continue
         bands = {"subset": ",".join(match.match.matched), "count": "sensor"}.get(match.verdict)
         options = f" --bands {bands}" if bands else ""
-        gsd = "" if report.ground_sample_distance else " --gsd METRES"
-        units = "|".join(match.units)
+        options += _nodata_option(report)
+        options += "" if report.ground_sample_distance else " --gsd METRES"
         path = f"'{report.path}'" if set(report.path) & set(" {}*?'()[]&;") else report.path
         sensor = files.get(match.sensor.name, match.sensor.name)
-        return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {units}{options}{gsd}"
+        return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {'|'.join(units)}{options}"
     return None
+
+
+def _nodata_option(report: RasterReport) -> str:
+    """Return the option that declares fill values beside what the file itself declares."""
+    fills = dict.fromkeys(format_stored(b.fill, b.dtype) for b in report.measured if b.fill is not None)
+    if not fills:
+        return ""
+    stated = any(band.nodata is not None or band.is_alpha for band in report.bands)
+    return f" --nodata={','.join([*(['file'] if stated else []), *fills])}"
 
 
 def _empty_hints(report: RasterReport) -> list[str]:

@@ -28,6 +28,7 @@ class BandReport(BandHeader):
             NaN or infinity, 0..1.
         nan_share: share of the pixels that are NaN or infinite, 0..1.
         minimum, maximum, mean: over valid pixels, as stored; None where there are none.
+        lowest, highest: the same without ``fill``.
         fill: a value that usually stands for no data, far from all others, which the file does not declare.
         fill_count: how many pixels hold it.
     """
@@ -37,6 +38,8 @@ class BandReport(BandHeader):
     minimum: float | None = None
     maximum: float | None = None
     mean: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
     fill: float | None = None
     fill_count: int = 0
 
@@ -100,13 +103,13 @@ class RasterReport:
 
     @property
     def minima(self) -> list[float]:
-        """Return the smallest stored value of each measured band that has valid pixels."""
-        return [band.minimum for band in self.measured if band.minimum is not None]
+        """Return the smallest stored value of each measured band that has valid pixels, without a fill value."""
+        return [band.lowest for band in self.measured if band.lowest is not None]
 
     @property
     def maxima(self) -> list[float]:
-        """Return the largest stored value of each measured band that has valid pixels."""
-        return [band.maximum for band in self.measured if band.maximum is not None]
+        """Return the largest stored value of each measured band that has valid pixels, without a fill value."""
+        return [band.highest for band in self.measured if band.highest is not None]
 
     @property
     def identified(self) -> bool:
@@ -205,6 +208,7 @@ class _Totals:
     def __init__(self) -> None:
         self.pixels = self.valid = self.nan = 0
         self.sum, self.low, self.high = 0.0, math.inf, -math.inf
+        self.lowest, self.highest = math.inf, -math.inf
         self.fills: dict[float, int] = {}
 
     def add(self, stored: np.ndarray, mask: np.ndarray) -> None:
@@ -224,6 +228,9 @@ class _Totals:
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
         if (fill := find_usual_fill_value(stored, mask)) is not None:
             self.fills[fill] = self.fills.get(fill, 0) + int((values == fill).sum())
+            values = values[values != fill]
+        if values.size:
+            self.lowest, self.highest = min(self.lowest, float(values.min())), max(self.highest, float(values.max()))
 
     def report(self, header: BandHeader) -> BandReport:
         """Return what was counted, beside what the header says.
@@ -241,4 +248,6 @@ class _Totals:
         )
         if not self.valid:
             return report
-        return replace(report, minimum=self.low, maximum=self.high, mean=self.sum / self.valid)
+        report = replace(report, minimum=self.low, maximum=self.high, mean=self.sum / self.valid)
+        only_fill = math.isinf(self.lowest)
+        return report if only_fill else replace(report, lowest=self.lowest, highest=self.highest)

@@ -122,11 +122,23 @@ def open_image(
         if (indices := list((where := _bands_of_file(channels, number)).values()))
         for storage in [_storage(header, tuple(where), _select(present, indices), unit, offset, nodata)]
     ]
+    for part in parts:
+        _check_palette(part.storage)
     if not ignore_scale_tags:
         for part in parts:
             check_scale_tags(part.storage)
     shape = _scaled_shape(finest.shape, distance, resolution)
     return RasterImage(tuple(parts), present, unit, finest, shape, distance, _first_time(headers), notes)
+
+
+def _check_palette(storage: Storage) -> None:
+    """Refuse numbers of colours, which measure nothing."""
+    header = storage.header
+    if any(header.bands[band].colour == "palette" for band in storage.bands):
+        raise DataError(
+            f"{header.path}: its values are numbers of colours in a palette, no measurements; give the colours "
+            f"themselves: gdal_translate -expand rgb {header.path} colours.tif"
+        )
 
 
 def _as_files(

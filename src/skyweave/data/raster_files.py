@@ -81,10 +81,23 @@ def open_raster(path: str | Path) -> Iterator[Any]:
             yield dataset
     except RasterioError as error:
         cause = str(error.__cause__ or error)
+        if members := _archived(path):
+            raise DataError(f"{path} is an archive; give a raster in it: {members}") from error
         raise DataError(
             f"{path}: GDAL cannot read it ({cause}); the file is no raster, or truncated or damaged: "
             "copy or download it again"
         ) from error
+
+
+def _archived(path: str | Path) -> str:
+    """Return GDAL's names of the first files in a ZIP archive; nothing of another file."""
+    import zipfile
+
+    if is_gdal_name(raster_name(path)) or not zipfile.is_zipfile(path):
+        return ""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+    return "; ".join(f"/vsizip/{path}/{name}" for name in names[:MAX_LISTED_SUBDATASETS])
 
 
 def list_dataset_files(path: str | Path) -> list[Path]:

@@ -113,7 +113,14 @@ class RasterImage:
             shape = (min(storage.header.shape[0], SAMPLE_SIDE), min(storage.header.shape[1], SAMPLE_SIDE))
             stored, mask = read_stored(storage.header, storage.bands, storage.nodata, shape=shape)
             doubt = find_doubtful_note(stored, mask, storage)
+            counted = mask & np.isfinite(storage.decode(stored))
             values = decode_stored(storage, stored, mask)
+            impossible = float((counted & ~mask).mean())
+            if impossible:
+                notes.append(
+                    f"{storage.header.path}: {impossible:.2%} of the values can be no measurements "
+                    f"(unit {storage.encoding.name!r}), and are masked"
+                )
             check_unit(values, mask, storage.sensor, storage.encoding, storage.header.path)
             offset = find_offset_note(values, mask, storage.sensor, storage.encoding, storage.header.path)
             notes += [note for note in (doubt, offset) if note]

@@ -98,9 +98,26 @@ def _possible(sensor: Sensor, encoding: Encoding, stored: np.ndarray) -> bool:
     return bool(low >= lowest and min_maximum <= high <= highest)
 
 
+def units_that_agree(report: RasterReport, match: SensorMatch) -> tuple[str, ...]:
+    """Return the units of a match that the file's scale and offset tags do not contradict.
+
+    Args:
+        report: of the file.
+        match: of the file with a sensor.
+    """
+    return _agreeing(report, match.sensor, match.match, match.units)
+
+
+def _agreeing(report: RasterReport, sensor: Sensor, match: BandMatch, units: tuple[str, ...]) -> tuple[str, ...]:
+    pairs = [(report.measured[file], channel) for channel, file in enumerate(match.channels) if file is not None]
+    named = [set(encoding_names_of_tags(band, sensor, channel)) for band, channel in pairs if band.is_scaled]
+    return tuple(name for name in units if all(name in names for names in named))
+
+
 def _match(report: RasterReport, sensor: Sensor) -> SensorMatch:
     match = match_bands(sensor, report.names, report.wavelengths, [band.width for band in report.measured])
-    units = _units_of_tags(report, sensor, match, possible_units(report, sensor))
+    units = possible_units(report, sensor)
+    units = _agreeing(report, sensor, match, units) or units
     verdict, reason = _verdict(report, sensor, match)
     if verdict == "no" or units:
         return SensorMatch(sensor, verdict, reason, match, units if verdict != "no" else ())
@@ -111,13 +128,6 @@ def _match(report: RasterReport, sensor: Sensor) -> SensorMatch:
         return SensorMatch(sensor, "no", doubt, match)
     reason += f"; but {doubt}: is a nodata value undeclared, or the encoding another?"
     return SensorMatch(sensor, verdict, reason, match)
-
-
-def _units_of_tags(report: RasterReport, sensor: Sensor, match: BandMatch, units: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the units that the file's scale and offset tags do not contradict; all, if they contradict each."""
-    pairs = [(report.measured[file], channel) for channel, file in enumerate(match.channels) if file is not None]
-    named = [set(encoding_names_of_tags(band, sensor, channel)) for band, channel in pairs if band.is_scaled]
-    return tuple(name for name in units if all(name in names for names in named)) or units
 
 
 def _verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[str, str]:

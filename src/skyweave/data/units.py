@@ -78,7 +78,14 @@ def _check_offset(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encodin
         values = plane[mask]
         if band.unit != "reflectance" or values.size < MIN_JUDGED_VALUES:
             continue
-        share = float((values < MIN_REFLECTANCE).mean())
+        negative = values < MIN_REFLECTANCE
+        share = float(negative.mean())
+        if share > MAX_NEGATIVE_SHARE and np.isclose(values, encoding.offset, atol=1e-6).sum() > negative.sum() / 2:
+            raise DataError(
+                f"{path}: with unit {encoding.name!r} ({encoding.formula()}) {share:.0%} of band {band.name!r} of "
+                f"{sensor.name} hold 0, which would be {encoding.offset:g}: that stands for no data, and the file does "
+                "not declare it; declare it: --nodata=0 on the command line, nodata: 0 in a YAML"
+            )
         if share > MAX_NEGATIVE_SHARE:
             raise DataError(
                 f"{path}: with unit {encoding.name!r} ({encoding.formula()}) {share:.0%} of band {band.name!r} of "

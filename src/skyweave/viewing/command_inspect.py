@@ -140,7 +140,7 @@ def _print(
         for hint in advice:
             console.print(Text(f"- {hint}"))
     if command:
-        console.print("\nTo embed it", style="bold")
+        console.print("\nTo embed it as the first of these", style="bold")
         console.print(Text(command), soft_wrap=True)
 
 

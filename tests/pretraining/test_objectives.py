@@ -111,9 +111,8 @@ def test_other_cells_of_an_image_are_no_candidates() -> None:
     tokens = torch.zeros(2, 16, 8)
     tokens[0, :, 0] = 1
     tokens[1, :, 1] = 1  # all cells of an image are alike, so only the other image's count against
-    (loss,) = ViewContrast(ContrastConfig(temperature=1.0, cells=(2,)))(
-        [encoded_views(images, tokens, tokens)], seeded()
-    )
+    objective = ViewContrast(ContrastConfig(temperature=1.0, cells=(2,)))
+    (loss,) = objective(EncodedStep([encoded_views(images, tokens, tokens)]), seeded())
     one = torch.tensor(1.0).exp()
     assert float(loss) == pytest.approx(float(-(one / (one + 4)).log()), rel=1e-4)
 

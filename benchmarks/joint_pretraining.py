@@ -87,7 +87,7 @@ def pretrained(data: Path, steps: int, seed: int, images: dict[str, int]) -> Bac
         f"images_per_step={json.dumps(images)}",
         "trainer.checkpoint_every=100000",
         "objectives={pixels: {}}",  # the published objective and no other
-        "masking={ratio: 0.75, views: 1}",
+        "masking={ratios: [0.75]}",
         "optimiser.schedule=cosine",
         "optimiser.learning_rate=0.0012",
         "source_weights={}",

@@ -173,7 +173,7 @@ def skyweave_parts(arguments: argparse.Namespace) -> tuple[Any, Any, torch.optim
     bands = tuple(Band(name, wavelength=value) for name, value in (("red", 665), ("green", 560), ("blue", 490)))
     sensor = Sensor("rgb", "three bands", bands, ground_sample_distance=10)
     config = BackboneConfig(width=width, depth=DEPTHS[arguments.size], heads=width // 64, patch_size=16)
-    masking = MaskingConfig(ratio=0.75, views=1, band_dropout=0.0)
+    masking = MaskingConfig(ratios=(0.75,), band_dropout=0.0)
     objectives = {"pixels": ObjectiveConfig.from_content({"kind": "pixels", "texture": 0.0})}
     model = Pretrainer(build_backbone(config, [sensor], seed=0), objectives, masking)
     pixels = torch.randn(arguments.batch, 3, 224, 224)

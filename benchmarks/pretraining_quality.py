@@ -82,7 +82,7 @@ def _skyweave(args: argparse.Namespace, prepared: PreparedProbe, seed: int, step
 
     sensor = prepared.samples.images[0].sensor
     config = BackboneConfig(width=192, depth=12, heads=3, patch_size=PATCH)
-    masking = MaskingConfig(ratio=0.75, views=2 if args.contrast else 1, band_dropout=0.0, coarsening=(1,), missing=0.0)
+    masking = MaskingConfig((0.75,) * (2 if args.contrast else 1), band_dropout=0.0, coarsening=(1,), missing=0.0)
     contents: list[dict[str, Any]] = [{"kind": "pixels"}]
     contents += [{"kind": "contrast", "weight": args.contrast}] if args.contrast else []
     objectives = {content["kind"]: ObjectiveConfig.from_content(content) for content in contents}

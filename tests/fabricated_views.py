@@ -10,7 +10,7 @@ from skyweave.pretraining import MaskingConfig
 from skyweave.pretraining.masking import MaskedView, draw_views
 
 SMALL = {"width": 32, "depth": 2, "heads": 2, "patch_size": 4, "mixes": 4}
-ONE_VIEW = MaskingConfig(ratio=0.75, views=1, band_dropout=0.0)
+ONE_VIEW = MaskingConfig(ratios=(0.75,), band_dropout=0.0)
 
 
 def backbone() -> Backbone:

@@ -18,7 +18,7 @@ RUN = {
     "data": "data.yaml",
     "backbone": {"width": 32, "depth": 2, "heads": 2, "patch_size": 4, "mixes": 4},
     "objectives": {"pixels": {"decoder": {"width": 32, "depth": 1, "heads": 2, "mixes": 4}}},
-    "masking": {"ratio": 0.75, "views": 1},
+    "masking": {"ratios": [0.75]},
     "views": {"default": {"patch_sizes": [2, 4], "zoom": [0.8, 1.2], "patches": 4}},
     "images_per_step": {"naip": 4, "sentinel1-rtc": 4},
     "optimiser": {"steps": 12, "learning_rate": 0.003, "warmup": 2},

@@ -29,7 +29,7 @@ def pixels_of(model: Pretrainer) -> PixelReconstruction:
 
 @pytest.mark.parametrize("ratio", [0.5, 0.75])
 def test_the_mask_has_its_ratio(ratio: float) -> None:
-    view = view_of(batch("naip"), replace(ONE_VIEW, ratio=ratio))
+    view = view_of(batch("naip"), replace(ONE_VIEW, ratios=(ratio,)))
     assert view.visible.shape == (3, round(16 * (1 - ratio)))
     for visible, hidden in zip(view.visible.tolist(), view.hidden.tolist(), strict=True):
         assert sorted(visible + hidden) == list(range(16))
@@ -70,7 +70,7 @@ def test_an_image_without_pixels_teaches_nothing() -> None:
 
 def test_hidden_pixels_do_not_reach_the_encoder() -> None:
     network, images = backbone(), batch("naip")
-    view = mask_patches(network.patches(images, 4), ONE_VIEW, seeded())
+    view = mask_patches(network.patches(images, 4), 0.75, 0.0, seeded())
     (encoded,) = encode_views(network, [view])
     hidden = torch.ones(3, 16, dtype=torch.bool).scatter(1, view.visible, False)
     values = torch.where(hidden[..., None, None, None], torch.full((), 7.0), view.patches.values)

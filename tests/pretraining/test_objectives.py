@@ -19,11 +19,11 @@ from skyweave.pretraining.objectives.patch_discrimination import PatchDiscrimina
 from skyweave.pretraining.teachers.base import Teacher, TeacherMaps
 from skyweave.pretraining.teachers.composites import composites_of
 
-PLAIN = MaskingConfig(ratio=0.0, views=2, band_dropout=0.0, coarsening=(1,), missing=0.0, radiometric_noise=0.0)
+PLAIN = MaskingConfig(ratios=(0.0, 0.0), band_dropout=0.0, coarsening=(1,), missing=0.0, radiometric_noise=0.0)
 
 
 def encoded_views(images: SensorBatch, *tokens: Tensor) -> EncodedBatch:
-    views = draw_views(backbone(), images, 4, replace(PLAIN, views=len(tokens)), seeded())
+    views = draw_views(backbone(), images, 4, replace(PLAIN, ratios=(0.0,) * len(tokens)), seeded())
     ordered = [part.gather(1, v.visible.unsqueeze(-1).expand_as(part)) for part, v in zip(tokens, views, strict=True)]
     return EncodedBatch(images, [EncodedView(view, part) for view, part in zip(views, ordered, strict=True)])
 
@@ -54,7 +54,7 @@ def test_another_look_is_coarser_noisier_and_has_gaps() -> None:
 
 
 def test_means_in_cells_are_those_of_their_tokens() -> None:
-    view = view_of(batch("naip", images=1), replace(PLAIN, views=1))
+    view = view_of(batch("naip", images=1), replace(PLAIN, ratios=(0.0,)))
     tokens = view.visible.unsqueeze(-1).float()  # the number of the patch
     means, valid = mean_in_cells(tokens, view, 2)
     assert means[0, :, 0].tolist() == [2.5, 4.5, 10.5, 12.5]
@@ -122,7 +122,7 @@ def test_latents_leave_out_patches_that_are_alike() -> None:
     objective = PatchDiscriminationConfig(depths=(0, 1), predicted=1.0).build(backbone())
     images = batch("naip", images=2)
     flat = replace(images, pixels=torch.full_like(images.pixels, 100.0))
-    masking = MaskingConfig(ratio=0.5, views=1, band_dropout=0.0)
+    masking = MaskingConfig(ratios=(0.5,), band_dropout=0.0)
     losses = []
     for part in (images, flat):
         (view,) = draw_views(backbone(), part, 4, masking, seeded())

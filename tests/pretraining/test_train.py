@@ -107,11 +107,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(run: Path) -> None:
     ("change", "message"),
     [
         ("optimizer.steps=3", "unknown key 'optimizer'; did you mean 'optimiser'"),
-        ("masking.ratio=75", r"masking\.ratio is 75"),
+        ("masking.ratios=[75]", r"masking\.ratios is \[75"),
         ("objectives={pixls: {}}", "no objective 'pixls', did you mean 'pixels'"),
         ("objectives={pixels: {textur: 1}}", r"objectives\.pixels: unknown key 'textur'; did you mean 'texture'"),
         ("objectives={}", "objectives: none is given"),
-        ("objectives={contrast: {}}", r"contrast alone needs masking\.views of at least 2"),
+        ("objectives={contrast: {}}", r"contrast alone compares views; give masking\.ratios at least two"),
         ("optimiser.decay=0", r"optimiser\.decay is 0"),
         ("views={naip: {patches: 4, patch_sizes: [4, 2]}, default: {patches: 0}}", "a view has 0 patches"),
         ("backbone.size=huge", r"backbone\.size is 'huge'"),
@@ -190,7 +190,7 @@ def test_views_of_one_sensor_and_size_have_patches_of_one_size(run: Path) -> Non
 def test_other_objectives_learn_and_repeat_themselves(run: Path, objective: str) -> None:
     changes = (
         f"objectives={{{objective}: {{}}}}",
-        "masking={ratio: 0.5, views: 2, coarsening: [1, 2]}",
+        "masking={ratios: [0.5, 0.5], coarsening: [1, 2]}",
         "optimiser.steps=40",
         "optimiser.schedule=trapezoid",
     )

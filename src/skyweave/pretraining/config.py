@@ -104,9 +104,9 @@ class PretrainConfig:
             raise ConfigError("objectives: none is given; name at least one, such as: objectives: {distillation: {}}")
         if (
             not self.typed_objectives().keys() & {"pixels", "patch_discrimination", "distillation"}
-            and self.masking.views < 2
+            and len(self.masking.ratios) < 2
         ):
-            raise ConfigError("objectives: contrast alone needs masking.views of at least 2")
+            raise ConfigError("objectives: contrast alone compares views; give masking.ratios at least two numbers")
 
     def typed_objectives(self) -> dict[str, ObjectiveConfig]:
         """Return the objectives' configurations by kind.

@@ -9,7 +9,7 @@ from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.patches import unpatchify
 from skyweave.pretraining.decoder import PixelDecoder, decode_queries
-from skyweave.pretraining.masking import EncodedView, MaskedView, MaskingConfig, mask_patches
+from skyweave.pretraining.masking import EncodedView, MaskedView, mask_patches
 from skyweave.pretraining.pretrainer import encode_views
 
 
@@ -54,8 +54,7 @@ class MaskedAutoencoder(nn.Module):
             (batch, bands, rows, columns); and the hidden pixels (batch, rows, columns) bool.
         """
         size = patch_size or self.backbone.config.patch_size
-        config = MaskingConfig(ratio=mask_ratio, views=1, band_dropout=0.0)
-        view = mask_patches(self.backbone.patches(batch, size), config, torch.Generator().manual_seed(seed))
+        view = mask_patches(self.backbone.patches(batch, size), mask_ratio, 0.0, torch.Generator().manual_seed(seed))
         (decoded,) = self.decode([view])
         predicted = self.decoder.pixels(decoded, batch.sensor, size).float().unflatten(-1, (size, size))
         patches = view.patches.values.clone()

@@ -17,8 +17,7 @@ class MaskingConfig:
     """How views of an image are made; every view is drawn anew.
 
     Attributes:
-        ratio: share of a view's patches hidden from the encoder.
-        views: masked views of every image.
+        ratios: share of the patches that each view hides from the encoder; as many views are made of every image.
         band_dropout: largest share of an image's bands hidden from a view (drawn uniformly from zero to it, the same
             for a batch), so that the encoder learns how bands go together.
         coarsening: factors of which one coarsens each view after the first (means of factor x factor pixels, with the
@@ -33,21 +32,18 @@ class MaskingConfig:
         ConfigError: a ratio or share outside 0 to 1, no view, or a factor below 1.
     """
 
-    ratio: float = 0.5
-    views: int = 2
+    ratios: tuple[float, ...] = (0.5, 0.75)
     band_dropout: float = 0.5
     coarsening: tuple[int, ...] = (1, 1, 2, 3)
     missing: float = 0.3
     radiometric_noise: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.ratio < 1:
-            raise ConfigError(f"masking.ratio is {self.ratio}, must be at least 0 and below 1")
+        if not self.ratios or not all(0 <= ratio < 1 for ratio in self.ratios):
+            raise ConfigError(f"masking.ratios is {list(self.ratios)}, must be a list of at least 0 and below 1 each")
         for name in ("band_dropout", "missing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"masking.{name} is {getattr(self, name)}, must be at least 0 and below 1")
-        if self.views < 1:
-            raise ConfigError(f"masking.views is {self.views}, must be at least 1")
         if not self.coarsening or min(self.coarsening) < 1:
             raise ConfigError(f"masking.coarsening is {self.coarsening}, must be factors of at least 1")
 
@@ -101,9 +97,9 @@ def draw_views(
         generator: source of all randomness.
     """
     views = []
-    for number in range(config.views):
+    for number, ratio in enumerate(config.ratios):
         varied = batch if number == 0 else vary(backbone, batch, patch_size, config, generator)
-        views.append(mask_patches(backbone.patches(varied, patch_size), config, generator))
+        views.append(mask_patches(backbone.patches(varied, patch_size), ratio, config.band_dropout, generator))
     return views
 
 
@@ -155,24 +151,25 @@ def coarsen(batch: SensorBatch, factor: int) -> SensorBatch:
     )
 
 
-def mask_patches(patches: Patches, config: MaskingConfig, generator: torch.Generator) -> MaskedView:
+def mask_patches(patches: Patches, ratio: float, band_dropout: float, generator: torch.Generator) -> MaskedView:
     """Choose at random which patches and bands the encoder sees.
 
     Args:
         patches: of images of one sensor and size.
-        config: of the views.
+        ratio: share of the patches that are hidden.
+        band_dropout: largest share of the bands that are hidden.
         generator: source of all randomness.
     """
     usable = patches.usable
     # Usable patches in random order, then those without any valid pixel, which nobody sees or asks for.
     order = (torch.rand(usable.shape, generator=generator).to(usable.device) + 2.0 * ~usable).argsort(dim=1)
-    visible_count = (usable.sum(1) * (1 - config.ratio)).round().clamp(min=1).long()
+    visible_count = (usable.sum(1) * (1 - ratio)).round().clamp(min=1).long()
     longest = torch.arange(int(visible_count.max()), device=order.device)
     slots = torch.arange(max(1, int((usable.sum(1) - visible_count).max())), device=order.device)
     hidden = order.gather(1, (visible_count[:, None] + slots).clamp(max=order.shape[1] - 1))
     visible = order[:, : len(longest)]
     visible_valid = (longest < visible_count[:, None]) & usable.gather(1, visible)
-    return MaskedView(patches, _drop_bands(patches, config.band_dropout, generator), visible, visible_valid, hidden)
+    return MaskedView(patches, _drop_bands(patches, band_dropout, generator), visible, visible_valid, hidden)
 
 
 def sample_hidden(view: MaskedView, share: float) -> Tensor:

@@ -112,7 +112,8 @@ def test_a_nan_nodata_value_is_valid_json(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_sensor_of_ones_own_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sensor = tmp_path / "mine.yaml"
-    sensor.write_text("name: mine\nground_sample_distance: 10\nbands: [{name: green, wavelength: 550, width: 40}]\n")
+    band = "{name: green, wavelength: 550, width: 40, mean: 0.1, std: 0.1}"
+    sensor.write_text(f"name: mine\nground_sample_distance: 10\nbands: [{band}]\n")
     path = write(tmp_path / "a.tif", np.full((1, 2, 2), 0.1, np.float32), ["555 nm"])
     assert report(capsys, path, "--sensor", str(sensor))["verdicts"] == {"mine": "all"}
 

@@ -20,6 +20,7 @@ from skyweave.core.signals import interrupts
 COMMANDS = {  # command: its module, a line of help
     "sensors": ("skyweave.core.sensors.command_sensors", "list the sensors, or show one"),
     "inspect": ("skyweave.viewing.command_inspect", "what a raster or a recording holds"),
+    "measure": ("skyweave.data.command_measure", "mean and standard deviation of a sensor's bands"),
     "shards": ("skyweave.data.command_shards", "pack a dataset into tar shards"),
     "pretrain": ("skyweave.pretraining.command_pretrain", "masked image modelling over many sensors"),
     "train": ("skyweave.collaboration.command_train", "detection, segmentation and trajectories on recordings"),

@@ -36,7 +36,7 @@ def test_a_sensor_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_without_encodings_files_hold_the_unit_itself(tmp_path: Path) -> None:
-    text = "name: x\nground_sample_distance: 1\nbands: [{name: red, wavelength: 660}]\n"
+    text = "name: x\nground_sample_distance: 1\nbands: [{name: red, wavelength: 660, mean: 0.1, std: 0.1}]\n"
     sensor = load_sensor(write(tmp_path, text))
     assert [(e.name, e.scale) for e in sensor.encodings] == [("reflectance", 1.0)]
 

@@ -19,11 +19,13 @@ _ENCODING_KEYS = ("scale", "offset", "decibel", "planck", "bands")
 MIN_WIDTH_NM = 0.5  # a smaller number was meant in micrometres
 
 
-def load_sensor(path: str | Path) -> Sensor:
+def load_sensor(path: str | Path, with_statistics: bool = True) -> Sensor:
     """Read a sensor from a YAML file (``docs/sensors.md`` explains it).
 
     Args:
         path: of the file.
+        with_statistics: refuse bands without ``mean`` and ``std``, by which models normalise; otherwise they are 0
+            and 1.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -36,15 +38,16 @@ def load_sensor(path: str | Path) -> Sensor:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file in UTF-8: {error}; give the YAML of a sensor") from error
-    return parse_sensor(text, source=str(path))
+    return parse_sensor(text, str(path), with_statistics)
 
 
-def parse_sensor(text: str, source: str) -> Sensor:
+def parse_sensor(text: str, source: str, with_statistics: bool = True) -> Sensor:
     """Parse a sensor from YAML text.
 
     Args:
         text: YAML of one sensor.
         source: named in errors.
+        with_statistics: as of `load_sensor`.
 
     Raises:
         DataError: not YAML, or not a sensor.
@@ -54,7 +57,20 @@ def parse_sensor(text: str, source: str) -> Sensor:
         content = yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise DataError(f"{source} is not valid YAML: {error}") from error
-    return sensor_from_dict(content, source)
+    sensor = sensor_from_dict(content, source)
+    if with_statistics:
+        _check_statistics(content["bands"], source)
+    return sensor
+
+
+def _check_statistics(rows: list[Mapping[str, Any]], source: str) -> None:
+    """Refuse bands without statistics: what nobody measured would normalise by 0 and 1, whatever the unit."""
+    missing = [str(row["name"]) for row in rows if row.get("mean") is None or row.get("std") is None]
+    if missing:
+        raise DataError(
+            f"{source}: {', '.join(missing)} without mean and std, by which models normalise; measure them on your "
+            f"images: skyweave measure IMAGE.. --sensor {source} --unit WORD"
+        )
 
 
 def sensor_from_dict(content: Any, source: str = "sensor") -> Sensor:

@@ -18,6 +18,7 @@ from skyweave.perception.model import PerceptionModel
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import finish_recording, write_scene
 
+PLACE = Affine(0.5, 0, 4e5, 0, -0.5, 5e6)
 NAMES = {
     "RGB": "--sensor rgb --unit uint8 --bands sensor",
     "FLEET": "--fleet none --connect tcp/127.0.0.1:1",
@@ -35,8 +36,9 @@ COMMAND_LINES = {  # outputs are below `out`
     "evaluate strategy": "evaluate perception.safetensors recording --split all --strategy no_fusion --cache out/cache",
     "probe": "probe probe.yaml --data labelled --weights backbone.safetensors --seeds 1 --no-baselines",
     "finetune": "finetune finetune.yaml --data labelled -o out/run",
-    "benchmark": "benchmark geobench geobench -o out/runs --weights none --seeds 1 --method unet "
+    "benchmark": "benchmark geobench miniature -o out/runs --weights none --seeds 1 --method unet "
     "--set training.steps=1 --set training.head_steps=1 --task m-eurosat",
+    "suite": "suite backbone.safetensors --data labelled -o out/suite --configs tasks --seeds 1 --no-baselines",
     "embed": "embed scene.tif -o out/map.tif --weights backbone.safetensors --preview out/map.png --tile 64 "
     "--overlap 16 {RGB}",
     "download": "download geobench --task m-eurosat -o out/archive --url archive.zip",
@@ -52,7 +54,7 @@ COMMAND_LINES = {  # outputs are below `out`
     "fleet status": "fleet status fleet.yaml",
     "fleet down": "fleet down fleet.yaml",
     "fleet keys": "fleet keys out/keys A B --host 127.0.0.1 --days 2",
-    "fleet dashboard": "fleet dashboard {FLEET} --keys keys --host 127.0.0.1 --port 0",
+    "fleet dashboard": "fleet dashboard {FLEET} --keys secrets --host 127.0.0.1 --port 0",
     "fleet record": "fleet record {FLEET} -o out/record.mcap --seconds 0.2",
     "fleet replay": "fleet replay record.mcap --listen tcp/127.0.0.1:0",
     "demo": "demo -o out/demo --data imagery --weights backbone.safetensors --perception perception.safetensors "
@@ -95,7 +97,8 @@ CONFIGS = {
     },
     "probe.yaml": {
         "name": "small",
-        "data": {**LABELLED, "cell": 8, "split": {"kind": "groups", "folds": 2}},
+        "data": {**LABELLED, "split": {"kind": "groups", "folds": 2}},
+        "cell": 8,
         "seeds": 1,
     },
     "finetune.yaml": {
@@ -142,6 +145,8 @@ def write_inputs(folder: Path) -> None:
     """
     for name, content in CONFIGS.items():
         (folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "small.yaml").write_text(yaml.safe_dump(CONFIGS["probe.yaml"]))
     (folder / "sensor.yaml").write_text(SENSOR)
     (folder / "camera.json").write_text('{"focal": 100.0}')
     (folder / "record.mcap").write_bytes(b"\x89MCAP0\r\n")
@@ -157,20 +162,27 @@ def write_inputs(folder: Path) -> None:
     save_perception(folder / "perception.safetensors", PerceptionModel(toy.config(), backbone), "small")
     write_scene(folder / "recording", toy.scene(2, 2), ("car", "truck"))
     finish_recording(folder / "recording", "toy", {"train": ["toy"]})
-    miniature(folder / "geobench", "m-eurosat", samples=(4, 2, 2))
+    miniature(folder / "miniature", "m-eurosat", samples=(4, 2, 2))
     with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
-        for path in sorted((folder / "geobench").rglob("*")):
+        for path in sorted((folder / "miniature").rglob("*")):
             if path.is_file():
-                archive.write(path, path.relative_to(folder / "geobench"))
+                archive.write(path, path.relative_to(folder / "miniature"))
     write_flight(folder / "flight", lawnmower(1, 2), draw_ground(70.0))
     first = sorted((folder / "flight").iterdir())[0]
     first.rename(first.with_name("one.jpg"))
     (folder / "poses.json").write_text('{"images": [{"file": "one.jpg", "rel_alt_m": 30.0}]}')
-    write_image(folder / "dem.tif", 64, bands=1, dtype="float32")
-    (folder / "keys").mkdir()
+    write_image(folder / "dem.tif", 64, bands=1, dtype="float32", transform=Affine(20, 0, 369360, 0, -20, 5800640))
+    (folder / "secrets").mkdir()
 
 
-def write_image(path: Path, size: int, seed: int = 0, bands: int = 3, dtype: str = "uint8") -> None:
+def write_image(
+    path: Path,
+    size: int,
+    seed: int = 0,
+    bands: int = 3,
+    dtype: str = "uint8",
+    transform: Affine = PLACE,
+) -> None:
     """Write a raster of noise.
 
     Args:
@@ -179,11 +191,12 @@ def write_image(path: Path, size: int, seed: int = 0, bands: int = 3, dtype: str
         seed: of the noise.
         bands: how many.
         dtype: of the values.
+        transform: to EPSG:32633.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(20, 230, (bands, size, size)).astype(dtype)
     profile = {"driver": "GTiff", "height": size, "width": size, "count": bands, "dtype": dtype, "crs": "EPSG:32633"}
-    with rasterio.open(path, "w", transform=Affine(0.5, 0, 4e5, 0, -0.5, 5e6), **profile) as target:
+    with rasterio.open(path, "w", transform=transform, **profile) as target:
         target.write(pixels)
 
 

@@ -57,7 +57,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such configuration"):
         load_config_file(tmp_path / "a.yaml", Outer)
     (tmp_path / "a.yaml").write_text("a: [")
-    with pytest.raises(ValueError, match=r"a\.yaml: "):
+    with pytest.raises(ValueError, match=r"a\.yaml is not valid YAML: "):
         load_config_file(tmp_path / "a.yaml", Outer)
 
 

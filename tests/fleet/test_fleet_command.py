@@ -273,7 +273,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "node A: no perceiver 'ground_trut', did you mean 'ground_truth'?" in capsys.readouterr().err
     assert main(["fleet", "status", str(tmp_path / "nothing.yaml")]) == 2
     assert main(["fleet", "dashboard"]) == 2
-    assert "say which fleet" in capsys.readouterr().err
+    assert "no fleet is named" in capsys.readouterr().err
     assert main(["fleet", "dashboard", "--fleet", "x", "--connect", "tcp/192.168.7.7:1"]) == 2
     assert "in the clear" in capsys.readouterr().err
     node = tmp_path / "node.yaml"

@@ -134,7 +134,7 @@ def read_card(name_or_path: str | Path) -> ModelCard:
         raise FileNotFoundError(f"{path} has no card: {card_path} is missing; both files belong together")
     try:
         card = ModelCard(**json.loads(card_path.read_text()))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{card_path} is not the card of a Skyweave checkpoint: {error}") from error
     if card.format != CARD_FORMAT:
         raise WeightsError(f"{card_path}: format {card.format} is not supported (this version reads {CARD_FORMAT})")

@@ -195,7 +195,7 @@ def report_error(error: Exception) -> int:
     """
     user_error = isinstance(error, SkyweaveError | OSError)
     if user_error and os.environ.get("SKYWEAVE_DEBUG") != "1":
-        print(f"error: {describe_error(error)}", file=sys.stderr)
+        print(f"error: {' '.join(describe_error(error).splitlines())}", file=sys.stderr)
         return EXIT_USER_ERROR
     traceback.print_exception(error)
     if not user_error:

@@ -1,8 +1,9 @@
 """What every platform of a recording sees and detects by itself, worked out once: collaboration is trained on it."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import DTypeLike
 
 from skyweave.collaboration.observer import MARGIN_CELLS, EgoMaps, EgoObserver
-from skyweave.core.atomic_write import write_aside
+from skyweave.core.atomic_write import claim_folder, write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
@@ -123,7 +124,21 @@ def build_feature_cache(
     cached = _usable_cache(folder, fingerprint, keys)
     if cached is not None:
         return cached
-    folder.mkdir(parents=True, exist_ok=True)
+    with claim_folder(folder), _removed_when_broken_off(folder):
+        _fill_cache(folder, model, fingerprint, scenes, keys, disturb, progress)
+    return FeatureCache(folder)
+
+
+def _fill_cache(
+    folder: Path,
+    model: PerceptionModel,
+    fingerprint: str,
+    scenes: Sequence[RecordedScene],
+    keys: Sequence[Key],
+    disturb: Disturb | None,
+    progress: Progress | None,
+) -> None:
+    """Observe all that the keys name; the index is written last, and makes it a cache."""
     (folder / INDEX_FILE).unlink(missing_ok=True)
     side = model.config.map.cells + 2 * MARGIN_CELLS
     total = len(keys)
@@ -146,7 +161,19 @@ def build_feature_cache(
     visible.flush()
     with write_aside(folder / INDEX_FILE) as aside:
         aside.write_text(json.dumps({"model": fingerprint, "entries": entries}))
-    return FeatureCache(folder)
+
+
+@contextlib.contextmanager
+def _removed_when_broken_off(folder: Path) -> Iterator[None]:
+    """Leave no arrays without an index where the block raises."""
+    try:
+        yield
+    except BaseException:
+        for name in (FEATURES_FILE, VISIBLE_FILE):
+            (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def _create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:

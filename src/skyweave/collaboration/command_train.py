@@ -48,10 +48,12 @@ def _collaborates(config: Path) -> bool:
     """Return whether a YAML is one of collaboration: it names a perception model."""
     import yaml
 
+    from skyweave.core.yaml_text import parse_yaml
+
     if not config.exists():
         return False
     try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        content = parse_yaml(config.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError):
         return False  # the reader of the configuration says what is wrong with it
     return isinstance(content, dict) and "perception" in content

@@ -15,6 +15,7 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.observer import EgoMaps, crop_to_grid
 from skyweave.collaboration.pose_alignment import PoseError
 from skyweave.collaboration.requests import make_request
+from skyweave.core.errors import ConfigError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.batch import PerceptionBatch, PerceptionSample
 from skyweave.perception.evaluation import PerceptionScores, evaluate
@@ -22,6 +23,7 @@ from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import ScenePrediction
 from skyweave.wire import FrameContent, WireGrid, decode_frame
 
+MAX_DELAY_S = 3600.0
 UNCODED_BYTES = 2  # of a number of a feature cell that is sent as it is
 
 
@@ -47,6 +49,12 @@ class EvaluationConditions:
     boxes_only_peers: int = 0
     irrelevant_peers: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.packet_loss <= 1:
+            raise ConfigError(f"a packet loss of {self.packet_loss:g}; give a share from 0 to 1")
+        if not 0 <= self.delay <= MAX_DELAY_S:
+            raise ConfigError(f"a delay of {self.delay:g} s; give 0 to {MAX_DELAY_S:g} seconds")
 
 
 @dataclass

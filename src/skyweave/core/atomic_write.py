@@ -155,6 +155,8 @@ def _target(path: Path) -> Path:
         OSError: it is a folder, or protected against writing.
     """
     target = Path(os.path.realpath(path)) if path.is_symlink() and not _is_stream(path) else path
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "is a link that leads to itself; remove it", str(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder; name a file in it", str(path))
     if target.exists() and not os.access(target, os.W_OK):

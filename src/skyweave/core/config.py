@@ -82,7 +82,11 @@ def load_config_file(path: str | Path, config_class: type[Config], overrides: Se
         for override in overrides:
             apply_override(content, override)
         return config_from_dict(content, config_class)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -162,7 +166,7 @@ def _check_keys(content: dict[str, Any], config_class: type, where: str) -> None
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"unknown key {where + str(key)!r}{hint} Valid: {', '.join(hints)}")
+            raise ConfigError(f"unknown key {where + str(key)!r}{hint}; valid: {', '.join(hints)}")
         items = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
         for nested, item in itertools.product(_dataclasses_in(hints[key]), items):
             _check_keys(item, nested, f"{where}{key}.")

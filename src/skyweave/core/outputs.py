@@ -47,7 +47,7 @@ def check_output_folder(name: str, folder: str | Path) -> None:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{name} {path} is a file, and a folder is needed; choose another name")
-    if path.is_symlink() and not path.exists():
+    if path.is_symlink() and not path.exists() and not Path(os.path.realpath(path)).is_symlink():
         raise ConfigError(f"{name} {path} is a link to {os.path.realpath(path)}, which is not there; make that folder")
     _check_writable(name, path / "file")
 
@@ -59,6 +59,8 @@ def _check_writable(name: str, path: Path) -> None:
     if path.exists() and not os.access(path, os.W_OK):
         raise ConfigError(f"{name} {path} is protected against writing; choose another name, or chmod u+w it")
     target = Path(os.path.realpath(path))
+    if any(part.is_symlink() for part in (target, *target.parents)):
+        raise ConfigError(f"{name} {path} is a link that leads to itself; remove it, or choose another name")
     above = next(parent for parent in target.parents if parent.exists())
     if not above.is_dir():
         raise ConfigError(f"{name} {path}: {above} is a file, not a folder; choose another place")

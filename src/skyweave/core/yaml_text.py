@@ -39,6 +39,9 @@ def parse_yaml(text: str) -> Any:
         text: of the document.
 
     Raises:
-        yaml.YAMLError: no YAML, or a key that is given twice.
+        yaml.YAMLError: no YAML, nested without end, or a key that is given twice.
     """
-    return yaml.load(text, Loader=_Loader)  # a safe loader
+    try:
+        return yaml.load(text, Loader=_Loader)  # a safe loader
+    except RecursionError:
+        raise yaml.YAMLError("it is nested deeper than anything that is read here; write it flat") from None

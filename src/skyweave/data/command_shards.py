@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skyweave.data.dataset import ImageDataset, SourceIndex
 
 INDEX = "dataset.yaml"
+MAX_SHARD_MB = 1e6  # a terabyte
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.tile < 1:
         raise ConfigError(f"--tile {args.tile} must be at least 1 pixel")
-    if not args.shard_mb > 0:
-        raise ConfigError(f"--shard-mb {args.shard_mb:g} must be above 0")
+    if not 0 < args.shard_mb <= MAX_SHARD_MB:
+        raise ConfigError(f"--shard-mb {args.shard_mb:g} must be above 0, and at most {MAX_SHARD_MB:g}")
     output = Path(args.output)
     if (output / INDEX).exists():
         raise ConfigError(f"{output} holds shards already; choose another folder, or remove it")

@@ -83,7 +83,7 @@ def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label
     except (ValueError, NotImplementedError, re.error) as error:
         raise DataError(f"{label}: {pattern!r} is no pattern below {root}: {error}") from error
     if not matches:
-        near = _near_matches(root, pattern)
+        near = _near_matches(root, pattern) or "; check the folder and the pattern"
         raise FileNotFoundError(f"{label}: no file matches {pattern!r} in {root}{near}")
     return matches
 

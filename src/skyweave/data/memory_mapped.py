@@ -135,7 +135,7 @@ def load_stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[
             sensor=sensor if same else sensor.select(metadata["bands"]),
             **fields_from_metadata(metadata),
         )
-    except (ValueError, KeyError, TypeError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
         raise DataError(f"{stem}.*: damaged decoded image; delete these files, and it is read again") from error
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile
 
+MAX_OFFSET = 1e9  # more than any sensor's values
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options.
@@ -85,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.core.sensors import get_sensor
     from skyweave.embedding import EmbeddingConfig, embed_scene
 
+    if not abs(args.offset) <= MAX_OFFSET:
+        raise ConfigError(f"--offset {args.offset:g} is no offset of pixels; give at most {MAX_OFFSET:g}")
     sensor = get_sensor(args.sensor)
     reading: dict[str, Any] = {"offset": args.offset, "ground_sample_distance": args.gsd}
     reading["ignore_scale_tags"] = args.ignore_scale_tags

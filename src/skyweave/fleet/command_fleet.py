@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skyweave.fleet.link.zenoh import ZenohTransport
 
 
+MAX_SECONDS = 366 * 86400.0  # of a recording
 START_TIMEOUT_S = 120.0  # for a fleet's processes to start, on a machine that may be busy
 
 
@@ -252,6 +253,8 @@ def _dashboard(args: argparse.Namespace) -> int:
 def _record(args: argparse.Namespace) -> int:
     from skyweave.fleet.sinks.recorder import RecordingSession, get_recorder
 
+    if args.seconds is not None and not 0 <= args.seconds <= MAX_SECONDS:
+        raise FleetError(f"--seconds {args.seconds:g}; give 0 to {MAX_SECONDS:g}, or leave it out and interrupt")
     record = get_recorder(args.output)
     fleet, transport, keys = _subscribe(args)
     session = RecordingSession(fleet, transport, _stop_on_signal(), args.seconds, keys, args.name)
@@ -285,7 +288,7 @@ def _subscribe(args: argparse.Namespace) -> "tuple[str, ZenohTransport, str | No
         fleet, keys = fleet or config.name, keys or config.keys
         connect = connect or [f"{protocol}/127.0.0.1:{config.port + number}" for number in range(len(config.platforms))]
     if not fleet or not connect:
-        raise FleetError("say which fleet: the YAML of one on this machine, or --fleet NAME and --connect ENDPOINT")
+        raise FleetError("no fleet is named; give the YAML of one here, or --fleet NAME and --connect ENDPOINT")
     return fleet, open_subscriber_session(fleet, connect, keys, args.name, args.allow_clear), keys
 
 

@@ -12,6 +12,10 @@ from skyweave.core.run_arguments import OutputFile
 if TYPE_CHECKING:
     from skyweave.interop.export import ExportedModel
 
+MIN_OPSET, MAX_OPSET = 18, 23
+MAX_GSD_METRES = 1e6
+MAX_SIDE_PIXELS = 65536
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options.
@@ -90,8 +94,11 @@ def _check_positive(args: argparse.Namespace) -> None:
     """Refuse sizes that are not positive."""
     for option in ("gsd", "size", "patch_size"):
         value = getattr(args, option)
-        if value is not None and value <= 0:
-            raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive")
+        largest = MAX_GSD_METRES if option == "gsd" else MAX_SIDE_PIXELS
+        if value is not None and not 0 < value <= largest:
+            raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, must be positive, and at most {largest:g}")
+    if not MIN_OPSET <= args.opset <= MAX_OPSET:
+        raise ConfigError(f"--opset {args.opset} is none that is written; give {MIN_OPSET} to {MAX_OPSET}")
 
 
 def _print(written: "ExportedModel") -> None:

@@ -128,7 +128,7 @@ def _check_poses(images: dict[str, Path], poses: Poses) -> list[str]:
     if not known:
         raise DataError(
             f"the file of poses names none of the pictures: it has {next(iter(poses.images), 'nothing')}, they are "
-            f"{next(iter(images.values())).name} and so on"
+            f"{next(iter(images.values())).name} and so on; give the poses of these, or their pictures"
         )
     return (
         [f"{len(images) - known} of {len(images)} pictures are not in the file of poses"] if known < len(images) else []

@@ -24,7 +24,8 @@ def find_images(sources: Sequence[str | Path]) -> dict[str, Path]:
     if not images_by_name:
         unread = "".join(f"; {note}" for note in describe_unread(sources))
         raise FileNotFoundError(
-            f"no pictures ({', '.join(sorted(SUFFIXES))}) in {', '.join(str(source) for source in sources)}{unread}"
+            f"no pictures ({', '.join(sorted(SUFFIXES))}) in {', '.join(str(source) for source in sources)}{unread}; "
+            "give pictures, or a folder of them"
         )
     return images_by_name
 

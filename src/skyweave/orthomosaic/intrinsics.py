@@ -14,6 +14,7 @@ from skyweave.orthomosaic.metadata import PhotoMetadata
 FILM_DIAGONAL = 43.267  # mm of 24 x 36 film; CIPA DCG-001 relates focal lengths by the diagonal
 MIN_FOCAL_SHARE, MAX_FOCAL_SHARE = 0.1, 200.0  # of the image's width: views of 157 degrees, and of 0.3
 MAX_WIDTH_RATIO = 1.2  # between a sensor's width and what the focal plane resolution says of it
+MAX_FOCAL_PIXELS = 1e6
 MAX_FOCAL_RATIO = 1.3  # between two statements of one focal length: crops and rounding take less
 SENSOR_WIDTHS = {  # mm, of cameras that state only a 35 mm equivalent, rounded to whole millimetres; makers' data
     "FC300S": 6.17,
@@ -45,8 +46,8 @@ class Calibration:
     distortion: Distortion = NO_DISTORTION
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.focal) and self.focal > 0):
-            raise DataError(f"focal length {self.focal} must be pixels > 0")
+        if not 0 < self.focal <= MAX_FOCAL_PIXELS:
+            raise DataError(f"focal length {self.focal} must be pixels > 0, and at most {MAX_FOCAL_PIXELS:g}")
 
 
 def read_calibration(path: str | Path) -> Calibration:
@@ -66,8 +67,8 @@ def read_calibration(path: str | Path) -> Calibration:
         raise FileNotFoundError(f"no such camera file: {path}")
     try:
         return config_from_dict(json.loads(path.read_text(encoding="utf-8")), Calibration)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: {error}; a camera file is like {{'focal': 3666.7, 'columns': 5472}}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: {error}; write a camera file like {{'focal': 3666.7, 'columns': 5472}}") from None
 
 
 def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None = None) -> tuple[PinholeCamera, str]:

@@ -25,6 +25,7 @@ PARTNERS = 8  # overlaps followed a photo
 MIN_SIGNIFICANCE = 4.0  # of an overlap's registration; the ties check it further
 MIN_CACHE_FACTOR = 8  # reduction at which pictures are first looked at
 MAX_HEIGHT_M = 6000.0  # above the ground, that overlaps are believed
+MAX_STD_M = 1e5  # of a position that is known at all
 MIN_TIES = 8  # held out, before a number is a measurement
 Progress = Callable[[str, int, int], None]
 
@@ -161,6 +162,8 @@ def make_orthomosaic(
     Raises:
         DataError, OSError: sources, options or the disk; nothing is left half-written.
     """
+    if horizontal_std is not None and not 0 < horizontal_std <= MAX_STD_M:
+        raise DataError(f"an error of positions of {horizontal_std} must be metres > 0, and at most {MAX_STD_M:g}")
     if resolution is not None and not (np.isfinite(resolution) and resolution > 0):
         raise DataError(f"resolution {resolution} must be metres > 0")
     report_progress = progress or (lambda what, done, total: None)

@@ -108,7 +108,7 @@ def read_poses(path: str | Path) -> Poses:
         images = content["images"]
         ground = content.get("meta", {}).get("ground_altitude_m")
         poses = Poses({str(image["file"]): image for image in images}, None if ground is None else float(ground))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is no file of poses ({error}); see read_poses for its form") from None
     for name in poses.images:
         try:

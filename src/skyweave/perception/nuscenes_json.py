@@ -89,7 +89,7 @@ def read_nuscenes(path: str | Path) -> dict[str, Detections]:
     try:
         results = json.loads(path.read_text("utf-8"))["results"]
         rows = {token: list(boxes) for token, boxes in results.items()}
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is no nuScenes result file: it needs results, a list of boxes a sample") from error
     detections = {}
     for token, boxes in rows.items():

@@ -40,7 +40,7 @@ def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
         if text.lstrip().startswith("<"):
             return _qualisys(text)
         return {name: _opencv(name, camera) for name, camera in _cameras(json.loads(text)).items()}
-    except (ElementTree.ParseError, json.JSONDecodeError, AttributeError) as error:
+    except (ElementTree.ParseError, json.JSONDecodeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is neither a Qualisys calibration nor JSON of cameras: {error}") from None
     except KeyError as error:
         raise DataError(f"{path}: a camera lacks {error}") from None

@@ -80,6 +80,9 @@ class RoadsConfig:
             raise ConfigError(f"roads.block is {self.block} m; crossings need at least 70 m between them")
 
 
+MAX_SCENES, MAX_FRAMES = 100_000, 100_000
+
+
 @dataclass(frozen=True)
 class TrafficConfig:
     """How many of each there are; what leaves is replaced.
@@ -346,8 +349,12 @@ class WorldConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "scenes", "frames", "interval")
+        if self.scenes > MAX_SCENES or self.frames > MAX_FRAMES:
+            raise ConfigError(
+                f"{self.scenes} scenes of {self.frames} frames; give {MAX_SCENES} and {MAX_FRAMES} at most"
+            )
         if self.warm_up < 0 or self.seed < 0:
-            raise ConfigError(f"warm_up {self.warm_up} and seed {self.seed} cannot be negative")
+            raise ConfigError(f"warm_up {self.warm_up} and seed {self.seed} cannot be negative; give 0 or more")
         if not 0 <= self.validation <= 1:
             raise ConfigError(f"validation is {self.validation}; give a share from 0 to 1")
         _different_names("a world", "platforms", [platform.name for platform in self.platforms])

@@ -1,10 +1,12 @@
 """Run a training to its end with Lightning: checkpoints, logs and exact resume."""
 
+import contextlib
 import logging
+import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -87,9 +89,24 @@ def fit(
         TrainingError: a loss is not finite; the last checkpoint is kept.
     """
     if output is not None and getattr(rank_zero_only, "rank", 0) == 0:
-        with claim_folder(output):
+        with claim_folder(output), _removed_when_useless(output):
             return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
     return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
+
+
+@contextlib.contextmanager
+def _removed_when_useless(output: Path) -> Iterator[None]:
+    """Leave nothing new where the block raises before there is anything to go on with."""
+    before = set(output.iterdir())
+    try:
+        yield
+    except BaseException:
+        if not (output / LAST_CHECKPOINT).exists():
+            for path in set(output.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            with contextlib.suppress(OSError):
+                output.rmdir()
+        raise
 
 
 def _run(

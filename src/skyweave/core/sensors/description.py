@@ -33,7 +33,7 @@ def load_sensor(path: str | Path, with_statistics: bool = True) -> Sensor:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"sensor file {path} does not exist")
+        raise FileNotFoundError(f"sensor file {path} does not exist; check its name")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -75,7 +75,7 @@ def download(
     if _is_whole(place, task):
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
-    source = url or URL.format(collection=task.collection, name=task.name)
+    source = URL.format(collection=task.collection, name=task.name) if url is None else url
     report = progress or (lambda what, done, total: None)
     if "://" not in source:
         archive = _local_archive(source)
@@ -97,7 +97,7 @@ def download(
 def _local_archive(source: str) -> Path:
     """Return the path of an archive on this machine; it is there."""
     if not Path(source).is_file():
-        raise FileNotFoundError(f"{source} is no address (https://...) and no file on this machine")
+        raise FileNotFoundError(f"{source} is no address (https://...) and no file on this machine; give one of them")
     return Path(source)
 
 
@@ -250,7 +250,8 @@ def _check_sum(archive: Path, expected: str | None, report: Progress, remove: bo
             report("checking", done, total)
     if digest.hexdigest() != expected.lower():
         raise DataError(
-            f"{archive}: its SHA-256 is {digest.hexdigest()}, not {expected.lower()}{_removed(archive, remove)}"
+            f"{archive}: its SHA-256 is {digest.hexdigest()}, not {expected.lower()}{_removed(archive, remove)}; "
+            "fetch it again, or check --sha256"
         )
 
 
@@ -278,7 +279,7 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, report: Progress, re
         aside.rename(place)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, FileNotFoundError) as error:
         raise DataError(
-            f"{archive}: no archive of {task.name}, or damaged ({error}){_removed(archive, remove)}"
+            f"{archive}: no archive of {task.name}, or damaged ({error}){_removed(archive, remove)}; fetch it again"
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

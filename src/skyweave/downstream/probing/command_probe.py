@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from skyweave.downstream.probing.config import ProbeConfig
     from skyweave.downstream.probing.result import ProbeResult
 
+MAX_SEEDS, MAX_PATCH_PIXELS = 1000, 4096
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options.
@@ -53,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.downstream.probing.config import load_probe_config
     from skyweave.downstream.probing.probe import run_probe
 
-    for option in ("seeds", "patch_size"):
+    for option, largest in (("seeds", MAX_SEEDS), ("patch_size", MAX_PATCH_PIXELS)):
         value = getattr(args, option)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{option.replace('_', '-')} is {value}, must be at least 1")
+        if value is not None and not 1 <= value <= largest:
+            raise ConfigError(f"--{option.replace('_', '-')} is {value}, must be at least 1, and at most {largest}")
     configs = [load_probe_config(path) for path in args.config]
     results: list[dict[str, Any]] = []
     for config in configs:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from skyweave.core.run_arguments import OutputFolder
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command and its options.
@@ -22,7 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--data", type=Path, required=True, help="folder that the paths of the tasks start from")
     parser.add_argument("--test-data", type=Path, help="same layout: test here, and only train on --data")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("-o", "--output", type=OutputFolder(), required=True, help="folder of the run")
     parser.add_argument("--configs", type=Path, default=Path("configs/suite"), help="folder of the tasks (%(default)s)")
     parser.add_argument("--tasks", type=_names, help="names, separated by commas (default: all)")
     parser.add_argument(

@@ -16,6 +16,8 @@ METHODS = ("knn", "linear", "finetune")
 """Of encoders; baselines are read by trees as well."""
 DEFAULT_METHODS = ("knn", "linear")
 
+MAX_SEEDS = 1000
+
 
 @dataclass(frozen=True)
 class SuiteConfig:
@@ -54,8 +56,8 @@ class SuiteConfig:
             raise ConfigError(f"no method {unknown[0]!r}; there are {', '.join(METHODS)}")
         if wrong := [share for share in self.shares if not 0 < share <= 1]:
             raise ConfigError(f"a share of the labels is above 0 and at most 1, not {wrong[0]}")
-        if self.seeds < 1:
-            raise ConfigError(f"seeds is {self.seeds}; at least 1 is needed")
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise ConfigError(f"seeds is {self.seeds}; give 1 to {MAX_SEEDS}")
 
 
 def run_suite(config: SuiteConfig, progress: Callable[[str], None] | None = None) -> SuiteSummary:
@@ -73,7 +75,9 @@ def run_suite(config: SuiteConfig, progress: Callable[[str], None] | None = None
     report = progress or (lambda line: None)
     tasks = [task for task in load_tasks(config) if _has_data(config, task, report)]
     if not tasks:
-        raise FileNotFoundError(f"{config.data} holds the images of none of the tasks in {config.configs}")
+        raise FileNotFoundError(
+            f"{config.data} holds the images of none of the tasks in {config.configs}; check --data and --tasks"
+        )
     sources = encoder_sources(config.weights, config.device, config.half_precision)
     sources += baseline_sources() if config.baselines else []
     store = CellStore(config.output)

@@ -22,6 +22,7 @@ from skyweave.fleet.link.credentials import SIGNATURE_HASH, load_certificate, lo
 from skyweave.fleet.link.topics import validate_name
 
 VALIDITY_DAYS = 365
+MAX_DAYS = 36_500
 
 
 def create_keys(
@@ -39,13 +40,15 @@ def create_keys(
         The names for which keys were made.
 
     Raises:
-        FleetError: a name that cannot be one, or an authority that another program made.
+        FleetError: a name or a number of days that cannot be one, or an authority that another program made.
     """
+    for name in names:
+        validate_name(name, "name")
+    if not 1 <= days <= MAX_DAYS:
+        raise FleetError(f"certificates for {days} days; give 1 to {MAX_DAYS}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for name in names:
-        validate_name(name, "name")
     authority = _load_or_create_authority(folder, days)
     file = folder / "members.json"
     members: dict[str, dict[str, object]] = read_members(folder) if file.exists() else {}

@@ -1,5 +1,6 @@
 """A recorded fleet, played on the network as it was."""
 
+import struct
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.topics import platform_from_topic
 from skyweave.fleet.link.transport import Priority, Transport
 from skyweave.fleet.sinks.mcap import FLEET_ENCODINGS
+
+MAX_SPEED = 1e6
 
 
 def replay(
@@ -31,8 +34,8 @@ def replay(
         FleetError: no recording of a fleet, or a speed that is none.
         FileNotFoundError: no such file.
     """
-    if not speed > 0:
-        raise FleetError(f"speed {speed} must be above 0")
+    if not 0 < speed <= MAX_SPEED:
+        raise FleetError(f"a speed of {speed:g}; give one above 0, and at most {MAX_SPEED:g}")
     sealer, count = EnvelopeSealer(None, wall_clock), 0
     while True:
         played = _play(Path(path), transport, stop, speed, sealer)
@@ -58,6 +61,8 @@ def _play(path: Path, transport: Transport, stop: threading.Event, speed: float,
                     return count
                 transport.publish(topic, sealer.seal(topic, message.data), Priority.RESULTS)
                 count += 1
-    except McapError as error:
-        raise FleetError(f"{path} is no MCAP file, or is cut off: {error}") from None
+    except (McapError, struct.error, ValueError, OSError) as error:  # the reader raises all of these on odd bytes
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        raise FleetError(f"{path} is no MCAP file, or is cut off ({error}); copy or record it again") from None
     return count

@@ -120,7 +120,7 @@ def _capture(
 ) -> Capture:
     path = folder / row["file"]
     if not path.exists():
-        raise FileNotFoundError(f"{location} names {path}, which does not exist")
+        raise FileNotFoundError(f"{location} names {path}, which does not exist; check the name")
     x, y, z, *angles = parse_numbers(row, COLUMNS[1:], location)
     pose = camera_pose(np.array([x, y, z]), *np.radians(angles))
     geometry = CameraGeometry(camera, pose, crs, platform)

@@ -97,7 +97,7 @@ def find_version(folder: str | Path, version: str | None = None) -> tuple[Path, 
     versions = sorted(path.parent.name for path in folder.glob("*/scene.json") if not path.parent.name.startswith("."))
     if version is not None:
         if version not in versions:
-            raise DataError(f"{folder} has no version {version!r}; it has {', '.join(versions) or 'none'}")
+            raise DataError(f"{folder} has no version {version!r}; there are {', '.join(versions) or 'none'}")
         return folder, version
     if len(versions) == 1:
         return folder, versions[0]

@@ -272,5 +272,5 @@ def _decode(path: Path, kind: Any) -> Any:
             raise
         except msgspec.DecodeError:  # Python writes NaN and Infinity, which JSON does not have
             return msgspec.convert(json.loads(content), kind)
-    except (msgspec.ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (msgspec.ValidationError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is no such table: {error}") from None

@@ -197,6 +197,9 @@ def _plain(row: "BenchmarkRow") -> dict[str, Any]:
 
 def _backbone(weights: str, device: str) -> "tuple[nn.Module | None, str]":
     """Return the weights, and what distinguishes them from others."""
+    from skyweave.backbone.device import resolve_device
+
+    resolve_device(device)
     if weights == "none":
         return None, ""
     import hashlib

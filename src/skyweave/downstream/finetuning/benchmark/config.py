@@ -16,6 +16,8 @@ BASELINE_METHODS = (*WITHOUT_BACKBONE, "scratch")
 METHODS = (*BASELINE_METHODS, "frozen", "lora", "last", "full")
 DEFAULT_METHODS = tuple(method for method in METHODS if method != "last")
 
+MAX_SEEDS = 1000
+
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
@@ -57,5 +59,9 @@ class BenchmarkConfig:
         self._check_counts()
 
     def _check_counts(self) -> None:
+        if unknown := [fraction for fraction in self.fractions if not 0 < fraction <= 1]:
+            raise ConfigError(f"a fraction of {unknown[0]:g} of the training samples; give some from above 0 to 1")
+        if self.seeds > MAX_SEEDS:
+            raise ConfigError(f"{self.seeds} seeds are more than anybody waits for; give {MAX_SEEDS} at most")
         if not self.methods or self.seeds < 1 or not self.fractions or self.limit < 0:
             raise ConfigError("give one method, one seed and one fraction at least, and a limit of 0 (all) or more")

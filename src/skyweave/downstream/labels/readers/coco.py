@@ -137,7 +137,7 @@ def read_coco(path: Path) -> CocoFile:
     try:
         content: Any = json.loads(path.read_bytes().decode("utf-8-sig"))
         coco = msgspec.convert(content, CocoFile, strict=False)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"{path} is no COCO file ({error}); it needs lists of images, categories and annotations"
         ) from error

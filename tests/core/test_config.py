@@ -97,7 +97,7 @@ def test_kinds_have_fields_of_their_own() -> None:
     ("content", "message"),
     [
         ({"kind": "circel"}, r"no shape 'circel', did you mean 'circle'\?; there are circle, square.*\$\.shape"),
-        ({"kind": "square", "radius": 2}, r"unknown key 'radius'.*Valid: side.*\$\.shape"),
+        ({"kind": "square", "radius": 2}, r"unknown key 'radius'.*valid: side.*\$\.shape"),
         ({"kind": "square", "side": -1}, r"must be above 0.*\$\.shape"),
         (3, "a shape is a mapping or a name, not int"),
     ],

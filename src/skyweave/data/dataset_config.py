@@ -101,7 +101,7 @@ def load_dataset_config(path: str | Path) -> DatasetConfig:
     try:
         content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML in UTF-8: {error}") from error
+        raise ConfigError(f"{path} is not YAML: {error}; write it as UTF-8 text") from error
     return parse_dataset_config(content, str(path))
 
 

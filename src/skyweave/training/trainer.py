@@ -89,13 +89,13 @@ def fit(
         TrainingError: a loss is not finite; the last checkpoint is kept.
     """
     if output is not None and getattr(rank_zero_only, "rank", 0) == 0:
-        with claim_folder(output), _removed_when_useless(output):
+        with claim_folder(output), _removed_when_broken_off(output):
             return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
     return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
 
 
 @contextlib.contextmanager
-def _removed_when_useless(output: Path) -> Iterator[None]:
+def _removed_when_broken_off(output: Path) -> Iterator[None]:
     """Leave nothing new where the block raises before there is anything to go on with."""
     before = set(output.iterdir())
     try:

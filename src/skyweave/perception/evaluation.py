@@ -74,13 +74,15 @@ def evaluate(
             progress(min(start + batch_size, len(numbers)), len(numbers))
     scores = [evaluator.compute() for evaluator in evaluators]
     values = {name: value for head in scores for name, value in head.values.items()}
-    notes = [*_unlike_training(novelty), *(note for head in scores for note in head.notes)]
+    known = [value for value in novelty if value is not None]
+    if known:
+        values["novelty"] = float(np.median(known))
+    notes = [*_unlike_training(np.array(known)), *(note for head in scores for note in head.notes)]
     return PerceptionScores(values, tuple(dict.fromkeys(notes)), len(numbers))
 
 
-def _unlike_training(novelty: Sequence[float | None]) -> list[str]:
-    """A note where images are unlike those of the training."""
-    known = np.array([value for value in novelty if value is not None])
+def _unlike_training(known: np.ndarray) -> list[str]:
+    """A note where images of samples of some (samples,) novelty are unlike those of the training."""
     unlike = int((known > 1).sum())
     if not unlike:
         return []

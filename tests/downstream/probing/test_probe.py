@@ -13,6 +13,7 @@ from rasterio.transform import Affine
 
 from skyweave.backbone import build_backbone
 from skyweave.downstream.baselines.cell_features import random_convolution_maps, statistics_maps
+from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 from skyweave.downstream.probing import ProbeConfig, load_probe_config, prepare_probe, run_probe
 from skyweave.downstream.probing.cells import box_classes, majority_classes, positive_shares
@@ -405,3 +406,20 @@ def test_change_is_read_from_the_difference_of_dates(tmp_path: Path) -> None:
     scores = {row.name: row.scores["accuracy"].mean for row in result.rows}
     assert scores["statistics, linear"] > 0.95
     assert scores["backbone, linear"] > 0.9
+
+
+def test_with_bands_keeps_what_the_bands_say_beside_the_features(tmp_path: Path) -> None:
+    """A backbone whose features say nothing is no worse than the bands themselves."""
+    config = changed(DENSE, readout=["with_bands"], seeds=1, baselines=["texture"])
+    samples = prepare_probe(config, make(tmp_path)).samples
+    backbone = build_backbone("tiny", seed=0, depth=1)
+    for parameter in backbone.parameters():
+        parameter.data.zero_()
+    (values,) = encode_probe_samples(backbone, samples, [Candidate("with_bands")], 8)
+    bands = samples.gather_features(lambda images: texture_maps(images, 8))
+    width = 2 * backbone.width  # one level and the patch embedding
+    assert values.shape == (len(samples), width + bands.shape[1])
+    assert np.array_equal(values[:, width:], bands)
+    assert np.abs(values[:, :width]).max() == 0
+    rows = {row.name: row.scores["accuracy"].mean for row in run_probe(config, tmp_path, backbone).rows}
+    assert rows["backbone, linear"] == pytest.approx(rows["texture, linear"], abs=0.02)

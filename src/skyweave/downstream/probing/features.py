@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from skyweave.backbone import Encoder, Features
 from skyweave.backbone.batch import stack_observations
+from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.probing.config import Pooling, ProbeConfig, Readout
 from skyweave.downstream.probing.samples import ProbeSamples
 
@@ -62,9 +63,10 @@ def encode_probe_samples(
         samples: of the probe.
         candidates: the depth is ``stem`` (the patch embedding), ``quarter``, ``half``, ``three_quarters``, ``last``
             (outputs after so many of the blocks), ``normed`` (the last output after the final norm), ``levels``
-            (quarter to last side by side, each normalised). Maps are resampled from patches to cells (averaged where a
-            cell holds several patches, interpolated where a patch holds several cells); a sample that is a whole image
-            is pooled over its valid patches.
+            (quarter to last side by side, each normalised), ``with_bands`` (levels, patch embedding, and the bands' own
+            values and texture, so that nothing that the bands tell is lost). Maps are resampled from patches to cells
+            (averaged where a cell holds several patches, interpolated where a patch holds several cells); a sample that
+            is a whole image is pooled over its valid patches.
         patch_size: pixels per patch side, default the backbone's own.
         half_precision: encode in bfloat16.
 
@@ -91,7 +93,18 @@ def encode_probe_samples(
                 rows = samples.rows_of_image[i]
                 values[column][rows] = part[:, samples.cell[rows, 0], samples.cell[rows, 1]].T
     backbone.train(training)
-    return values
+    return _append_bands(values, candidates, samples)
+
+
+def _append_bands(values: list[np.ndarray], candidates: Sequence[Candidate], samples: ProbeSamples) -> list[np.ndarray]:
+    """Put the bands' own features beside those of the candidates that read them."""
+    if not any(candidate.readout == "with_bands" for candidate in candidates):
+        return values
+    bands = samples.gather_features(lambda images: texture_maps(images, samples.cell_size))
+    return [
+        np.concatenate([part, bands], axis=1) if candidate.readout == "with_bands" else part
+        for part, candidate in zip(values, candidates, strict=True)
+    ]
 
 
 def _read(features: Features, candidate: Candidate, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:
@@ -117,6 +130,9 @@ def _pool(tokens: torch.Tensor, weight: torch.Tensor, pooling: Pooling) -> torch
 
 
 def _tokens(features: Features, kind: Readout) -> torch.Tensor:
+    if kind == "with_bands":
+        stem = functional.layer_norm(features.stem, features.stem.shape[-1:])
+        return torch.cat([features.concatenated_levels(), stem], dim=-1)
     if kind == "levels":
         return features.concatenated_levels()
     if kind in DEPTHS:

@@ -58,6 +58,16 @@ def test_the_camera_namespace_of_pix4d(tmp_path: Path, units: str) -> None:
     assert camera.distortion == (0.1, 0.2, 0.01, 0.02, 0.3)
 
 
+def test_a_principal_point_outside_of_the_picture_is_refused(tmp_path: Path) -> None:
+    xmp = xmp_of("drone-dji", {"DewarpData": "2024-01-01;37,37,300,200,0,0,0,0,0"})  # from the corner, not the middle
+    with pytest.raises(DataError, match=r"a.jpg states a principal point of \(330, 220\).*--camera FILE"):
+        camera_of(tmp_path / "a.jpg", xmp=xmp)
+    path = write_photo(tmp_path / "b.jpg", xmp=pix4d(PrincipalPoint="2.4,310"), camera={41486: 10.0, 41488: 4})
+    with pytest.raises(DataError, match="principal point"):
+        camera_from_metadata(read_metadata(path))
+    assert camera_from_metadata(read_metadata(path), Calibration(50.0))[1] == "given"
+
+
 def test_lenses_that_are_no_pinhole_are_refused(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "p" / "a.jpg", xmp=pix4d(ModelType="fisheye"))
     with pytest.raises(DataError, match=r"a\.jpg.*'fisheye'.*--camera"):
@@ -125,6 +135,19 @@ def test_pictures_of_two_cameras_are_noted(tmp_path: Path) -> None:
         )
     notes = make_orthomosaic([tmp_path / "p"], tmp_path / "a.tif").notes
     assert any("2 cameras" in note and "InfraredCamera, 32 x 26, 40 mm: 1" in note for note in notes)
+
+
+def test_pictures_of_two_bands_are_noted(tmp_path: Path) -> None:
+    for band in ("Red,Green,Blue", "NIR"):
+        items = "".join(f"<rdf:li>{word}</rdf:li>" for word in band.split(","))
+        xmp = packet(
+            'Camera:Yaw="0" Camera:Pitch="0" Camera:Roll="0" Camera:AboveGroundAltitude="60"',
+            'xmlns:Camera="http://pix4d.com/camera/1.0"',
+            f"<Camera:BandName><rdf:Seq>{items}</rdf:Seq></Camera:BandName>",
+        )
+        write_photo(tmp_path / f"{band[:3]}.jpg", xmp=xmp, model="D4K")
+    notes = " ".join(read_flight(find_images([tmp_path]), calibration=Calibration(50.0)).notes)
+    assert "2 cameras" in notes and "D4K Red,Green,Blue" in notes and "D4K NIR" in notes
 
 
 def test_gimbals_that_write_like_bodies(tmp_path: Path) -> None:

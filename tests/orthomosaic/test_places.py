@@ -1,5 +1,6 @@
 """Where photographs lie: any hemisphere, the antimeridian, the poles, what contradicts, and by independent formulas."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,38 @@ def test_a_photo_without_a_height_takes_it_from_its_altitude(tmp_path: Path) -> 
     assert heights == pytest.approx([60.0, 60.0]) and flight.height_source == "take-off"
     assert any("2.jpg" in note and "440.0" in note for note in flight.notes)
     assert "3.jpg" in flight.skipped and "altitude" in flight.skipped["3.jpg"]
+
+
+def test_headings_from_magnetic_north_are_noted(tmp_path: Path) -> None:
+    direction = {17: 30.0, 16: "M"}
+    path = write_photo(tmp_path / "a.jpg", gps=direction)
+    assert read_metadata(path).flight_yaw == 30.0
+    assert any("magnetic north" in note and "a.jpg" in note for note in flight_of(tmp_path, height=60.0).notes)
+    assert not read_metadata(write_photo(tmp_path / "b.jpg", xmp=DJI, gps=direction)).notes  # the gimbal knows better
+
+
+def test_copies_of_a_photo_are_left_out(tmp_path: Path) -> None:
+    for number in range(3):
+        write_photo(tmp_path / f"{number}.jpg", 46.5 + number / 10000, xmp=DJI)
+    (tmp_path / "backup").mkdir()
+    copies = ("1 (1).jpg", "backup/1.jpg")
+    for copy in copies:
+        shutil.copy(tmp_path / "1.jpg", tmp_path / copy)
+    flight = flight_of(tmp_path)
+    assert len(flight.photos) == 3 and flight.skipped == dict.fromkeys(copies, "is a copy of 1.jpg")
+
+
+def test_heights_above_the_ground_that_photos_state(tmp_path: Path) -> None:
+    for number, above in enumerate(("60000/1000", "58.0")):
+        xmp = packet(
+            'Camera:Yaw="0" Camera:Pitch="0" Camera:Roll="0" ' + f'Camera:AboveGroundAltitude="{above}"',
+            'xmlns:Camera="http://pix4d.com/camera/1.0"',
+        )
+        write_photo(tmp_path / f"{number}.jpg", 46.5 + number / 10000, xmp=xmp, altitude=500.0 - 2 * number)
+    flight = flight_of(tmp_path)
+    heights = [photo.position[2] - flight.ground.height(photo.position[None])[0] for photo in flight.photos]
+    assert heights == pytest.approx([60.0, 58.0]) and flight.height_source == "stated"
+    assert any("that the pictures state" in note for note in flight.notes)
 
 
 def test_an_altitude_of_zero_among_others_is_unknown(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class Altitudes:
     Attributes:
         cameras: (n,) metres; NaN where a photo's is unknown.
         ground: plane or elevation model in the same frame.
-        source: what the height above ground rests on: ``given``, ``poses``, ``take-off``, ``elevation`` or
+        source: what the height above ground rests on: ``given``, ``poses``, ``take-off``, ``stated``, ``elevation`` or
             ``unknown``.
         std: standard deviation of that height, the same error for all photos, as a share of it.
         notes: what was assumed.
@@ -74,11 +74,17 @@ def resolve_altitudes(
         return _over_elevation(photos, positions, ground, above_sea, above_start, notes)
     if height is not None:
         return Altitudes(shape, GroundPlane(float(np.median(shape)) - height), "given", 0.03, tuple(notes))
-    return _over_level_ground(above_sea, above_start, None if poses is None else poses.ground_altitude, notes)
+    above_ground = np.array([np.nan if photo.above_ground is None else photo.above_ground for photo in photos])
+    ground_altitude = None if poses is None else poses.ground_altitude
+    return _over_level_ground(above_sea, above_start, above_ground, ground_altitude, notes)
 
 
 def _over_level_ground(
-    above_sea: np.ndarray, above_start: np.ndarray | None, ground_altitude: float | None, notes: list[str]
+    above_sea: np.ndarray,
+    above_start: np.ndarray | None,
+    above_ground: np.ndarray,
+    ground_altitude: float | None,
+    notes: list[str],
 ) -> Altitudes:
     if ground_altitude is not None and np.isfinite(above_sea).all():
         return Altitudes(above_sea, GroundPlane(ground_altitude), "poses", 0.05, tuple(notes))
@@ -86,6 +92,11 @@ def _over_level_ground(
         notes.append("the ground is taken to be level with the take-off point")
         offset = _median_or_zero(above_sea - above_start)
         return Altitudes(above_start + offset, GroundPlane(offset), "take-off", 0.1, tuple(notes))
+    if np.isfinite(above_ground).any() and np.nanmedian(above_ground) >= MIN_HEIGHT_M:
+        notes.append("heights above the ground are those that the pictures state, over ground taken to be level")
+        offset = _median_or_zero(above_sea - above_ground)
+        cameras = np.where(np.isfinite(above_ground), above_ground + offset, above_sea)
+        return Altitudes(cameras, GroundPlane(offset), "stated", 0.1, tuple(notes))
     shape = np.where(np.isfinite(above_sea), above_sea, _median_or_zero(above_sea))
     return Altitudes(shape, GroundPlane(float(np.median(shape)) - DEFAULT_HEIGHT_M), "unknown", 1.0, tuple(notes))
 

@@ -14,6 +14,7 @@ from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M, resolve_altitudes
 from skyweave.orthomosaic.attitude import Attitude, settle_conventions
 from skyweave.orthomosaic.capture_time import order_times
 from skyweave.orthomosaic.flight_notes import describe_photos
+from skyweave.orthomosaic.image_files import find_copies
 from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata
 from skyweave.orthomosaic.map_zone import MapZone, find_map_zone
 from skyweave.orthomosaic.metadata import PhotoMetadata, Topic, read_metadata
@@ -31,8 +32,8 @@ class Flight:
         zone: the map's reference system.
         photos: those with a place.
         ground: plane or elevation model, in the frame of the photos' altitudes.
-        height_source: what the height above ground rests on: ``given``, ``poses``, ``take-off``, ``elevation``, or
-            ``unknown``: a guess that the overlaps must replace.
+        height_source: what the height above ground rests on: ``given``, ``poses``, ``take-off``, ``stated``,
+            ``elevation``, or ``unknown``: a guess that the overlaps must replace.
         height_std: standard deviation of that height, the same error for all photos, as a share of it.
         skipped: pictures left out, and why.
         notes: what was assumed.
@@ -190,8 +191,11 @@ def _read(
     images: dict[str, Path], poses: Poses | None, calibration: Calibration | None
 ) -> tuple[dict[str, PhotoMetadata], dict[str, str]]:
     """Metadata of the photos that can be placed, all near each other, and why others cannot."""
-    read, skipped = {}, {}
+    read: dict[str, PhotoMetadata] = {}
+    skipped = {name: f"is a copy of {original}" for name, original in find_copies(images).items()}
     for name, path in images.items():
+        if name in skipped:
+            continue
         try:
             read[name] = _placeable(name, path, poses, calibration)
         except ValueError as error:

@@ -1,6 +1,7 @@
 """The images in files and folders, and those of kinds that are not read."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png", ".webp"}
@@ -28,6 +29,27 @@ def find_images(sources: Sequence[str | Path]) -> dict[str, Path]:
             "give pictures, or a folder of them"
         )
     return images_by_name
+
+
+def find_copies(images: Mapping[str, Path]) -> dict[str, str]:
+    """Return the images that are copies of one with a shorter name, byte for byte, with that name.
+
+    A copy agrees with its original whatever the pose, so it would make a map look better than it is.
+
+    Args:
+        images: by name, from `find_images`.
+    """
+    sizes: dict[int, list[str]] = {}
+    for name in sorted(images, key=len):  # "1.jpg" before "1 (1).jpg"
+        sizes.setdefault(images[name].stat().st_size, []).append(name)
+    originals: dict[bytes, str] = {}
+    copies: dict[str, str] = {}
+    for name in (name for names in sizes.values() if len(names) > 1 for name in names):
+        with images[name].open("rb") as file:
+            original = originals.setdefault(hashlib.file_digest(file, "sha256").digest(), name)
+        if original != name:
+            copies[name] = original
+    return copies
 
 
 def describe_unread(sources: Sequence[str | Path]) -> list[str]:

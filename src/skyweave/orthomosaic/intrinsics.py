@@ -101,6 +101,11 @@ def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None =
         )
     scale = focals[0] / lens.focal_pixels[0] if lens.focal_pixels is not None else 1.0
     centre = photo.columns / 2 + scale * lens.centre_offset[0], photo.rows / 2 + scale * lens.centre_offset[1]
+    if not (0 < centre[0] < photo.columns and 0 < centre[1] < photo.rows):
+        raise DataError(
+            f"{photo.path.name} states a principal point of ({centre[0]:.0f}, {centre[1]:.0f}) pixels ({source}), "
+            f"outside of its {photo.columns} x {photo.rows}; give --focal PIXELS or --camera FILE"
+        )
     return _camera(photo, focals, centre, lens.distortion), source
 
 

@@ -17,7 +17,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import open_image
 from skyweave.orthomosaic.attitude import FLIGHT_YAW_FIELDS, Attitude, read_attitude, read_maker_note
 from skyweave.orthomosaic.capture_time import CaptureTime, read_time
-from skyweave.orthomosaic.field_values import parse_number, parse_text, parse_whole
+from skyweave.orthomosaic.field_values import parse_number, parse_positive, parse_text, parse_whole
 from skyweave.orthomosaic.gps import read_accuracy, read_altitude, read_position
 from skyweave.orthomosaic.lens import Lens, read_lens
 from skyweave.orthomosaic.xmp import read_xmp
@@ -28,6 +28,7 @@ Topic = Literal["position", "attitude", "lens"]
 MAKER_NOTE = 37500
 DAMAGED = "the EXIF is damaged and was read as far as it goes"
 RADIOMETRIC = "the colours of thermal previews are mapped, not temperatures; each image may have a scale of its own"
+MAGNETIC = "the heading counts from magnetic north (GPSImgDirectionRef M) and is used as if from true north"
 RAW_SEGMENT_BYTES = 30_000  # of a JPEG's APP3 and APP4, in which DJI's cameras keep raw thermal values
 MIRRORED = (2, 4, 5, 7)  # EXIF orientations
 MAX_ASPECT_CHANGE = 0.02  # share by which a reduced copy's ratio of sides may differ: rounding of its sides
@@ -45,11 +46,12 @@ class PhotoMetadata:
         altitude: metres above sea level as EXIF or XMP give it; drones are often tens of metres off.
         ellipsoid: whether `altitude` counts from the ellipsoid.
         relative_altitude: metres above the take-off point.
+        above_ground: metres above the ground, as far as the drone knows: some count from the take-off.
         attitude: of the camera.
         flight_yaw: compass heading of the aircraft, degrees.
         time: by the camera's clock.
         make, model: of the camera.
-        image_source: which of a drone's cameras took it, in the words of the maker.
+        image_source: which of a drone's cameras or of a rig's bands took it, in the words of the maker.
         orientation: EXIF orientation, 1 to 8.
         lens: of the camera.
         declared_columns, declared_rows: size the camera wrote, of which the file may be a reduction.
@@ -67,6 +69,7 @@ class PhotoMetadata:
     altitude: float | None = None
     ellipsoid: bool = False
     relative_altitude: float | None = None
+    above_ground: float | None = None
     attitude: Attitude | None = None
     flight_yaw: float | None = None
     time: CaptureTime | None = None
@@ -148,6 +151,7 @@ def _metadata(
     position, altitude = read_position(gps, fields), read_altitude(gps, fields)
     note = read_maker_note(camera.get(MAKER_NOTE))
     attitude, attitude_problem = read_attitude(xmp, note, make)
+    flight_yaw, yaw_notes = _flight_yaw(fields, note, gps)
     turned, lens_problem = _size_problems(size, declared, xmp)
     problems: dict[Topic, str | None] = {
         "position": position.contradiction,
@@ -163,19 +167,20 @@ def _metadata(
         altitude=altitude.metres,
         ellipsoid=altitude.ellipsoid,
         relative_altitude=_first(fields, RELATIVE_ALTITUDE_FIELDS),
+        above_ground=parse_positive(xmp.get("camera:AboveGroundAltitude")),
         attitude=attitude,
-        flight_yaw=_flight_yaw(fields, note, gps),
+        flight_yaw=flight_yaw,
         time=read_time(camera, base),
         make=make,
         model=parse_text(base.get(tag.Model)) or fields.get("Model", ""),
-        image_source=fields.get("ImageSource", ""),
+        image_source=fields.get("ImageSource") or xmp.get("camera:BandName", ""),
         orientation=orientation,
         lens=read_lens(xmp, camera, declared[0] or size[0], declared[1] or size[1]),
         declared_columns=declared[0],
         declared_rows=declared[1],
         horizontal_accuracy=read_accuracy(gps, fields),
         contradictions=MappingProxyType({topic: text for topic, text in problems.items() if text is not None}),
-        notes=(*position.notes, *altitude.notes),
+        notes=(*position.notes, *altitude.notes, *(yaw_notes if attitude is None else ())),
     )
 
 
@@ -183,9 +188,16 @@ def _first(fields: dict[str, str], names: tuple[str, ...]) -> float | None:
     return next((value for name in names if (value := parse_number(fields.get(name))) is not None), None)
 
 
-def _flight_yaw(fields: dict[str, str], note: dict[str, float], gps: dict[int, Any]) -> float | None:
+def _flight_yaw(
+    fields: dict[str, str], note: dict[str, float], gps: dict[int, Any]
+) -> tuple[float | None, tuple[str, ...]]:
+    """Heading of the aircraft, and notes on it."""
     yaw = _first(fields, FLIGHT_YAW_FIELDS)
-    return yaw if yaw is not None else note.get("flight_yaw", parse_number(gps.get(ExifTags.GPS.GPSImgDirection)))
+    if yaw is not None or "flight_yaw" in note:
+        return yaw if yaw is not None else note["flight_yaw"], ()
+    yaw = parse_number(gps.get(ExifTags.GPS.GPSImgDirection))
+    magnetic = yaw is not None and parse_text(gps.get(ExifTags.GPS.GPSImgDirectionRef)).upper() == "M"
+    return yaw, (MAGNETIC,) if magnetic else ()
 
 
 def _size_problems(

@@ -117,6 +117,8 @@ def test_given_parts_that_contradict_each_other(folder: Path) -> None:
     split = {"kind": "given", "column": "part"}
     data = load(folder, "classification", CSV, text, split=split)
     assert (len(data.train), len(data.validation), len(data.test)) == (4, 0, 4)
+    with pytest.raises(ConfigError, match=r"split\.pattern '\(\?P<part>' is no regular expression"):
+        load(folder, "classification", CSV, text, split={"kind": "given", "pattern": "(?P<part>"})
     with pytest.raises(DataError, match=r"'part' of images/a/t0\.tif is 'test' and 'train' in lines 2, 10"):
         load(folder, "classification", CSV, f"{text}a/t0.tif,dry,test\n", split=split)
 

@@ -152,6 +152,7 @@ def test_links_and_suffixes(tmp_path: Path) -> None:
         "links to an image that is there already": ["images/t1.tif"],
         "files that match 'images/**/*.tif' but for upper and lower case": ["images/t2.TIF"],
         "links to nothing": ["images/gone.tif"],
+        "files below folders with the brackets of 'images/**/*.tif' in their names": [],
     }
 
 
@@ -161,6 +162,13 @@ def test_a_glob_that_matches_nothing_says_which_one_does(pattern: str, tmp_path:
     with pytest.raises(FileNotFoundError, match="no file matches") as raised:
         find(tmp_path, pattern)
     assert len(find(tmp_path, str(raised.value).split("; '")[1].split("' matches 1,")[0]).paths) == 1
+
+
+def test_brackets_that_match_something_else_are_noted(tmp_path: Path) -> None:
+    rasters(tmp_path, "site 1/t1.tif", "site [1]/t2.tif")
+    images = find(tmp_path, "site [1]/*.tif")
+    assert list(map(images.relative, images.paths)) == ["site 1/t1.tif"]
+    assert ["site [1]/t2.tif"] in images.left_out.values()
 
 
 def test_globs_that_are_none(tmp_path: Path) -> None:

@@ -18,11 +18,18 @@ WEST, EAST, SOUTH, NORTH = 4e5 + 0.8, 4e5 + 1.6, 5e6 - 1.6, 5e6
 RING = [[WEST, NORTH], [EAST, NORTH], [EAST, SOUTH], [WEST, SOUTH], [WEST, NORTH]]
 
 
+EMPTY: dict[str, Any] = {"type": "Polygon", "coordinates": []}
+
+
 def reader(root: Path, ring: list[Any], crs: str | None = None, **labels: Any) -> PolygonReader:
     """Of two images of 16 x 16 pixels of 0.1 m, and a polygon whose ring is given."""
     for name in ("a", "b"):
         write_raster(root / f"images/{name}.tif", np.zeros((3, 16, 16), np.uint8))
-    features = [{"geometry": {"type": "Polygon", "coordinates": [ring]}}, {"geometry": {"type": "Point"}}]
+    features = [
+        {"geometry": {"type": "Polygon", "coordinates": [ring]}},
+        {"geometry": {"type": "Point"}},
+        {"geometry": EMPTY},
+    ]
     content: dict[str, Any] = {"type": "FeatureCollection", "features": features}
     if crs is not None:
         content["crs"] = {"type": "name", "properties": {"name": crs}}
@@ -45,7 +52,7 @@ def test_coordinates_of_any_declared_system(tmp_path: Path) -> None:
         reader(tmp_path, RING, box_crs="EPSG:32633"),
     ):
         np.testing.assert_array_equal(polygons.read(polygons.images.paths[0], None, (16, 16)).values, expected)
-        assert polygons.left_out()["features that are no polygons"] == ["feature 1: Point"]
+        assert polygons.left_out()["features without a polygon"] == ["feature 1: Point", "feature 2: Polygon"]
 
 
 def test_polygons_elsewhere_are_refused(tmp_path: Path) -> None:

@@ -124,9 +124,17 @@ def find_image_files(source: ImageSourceConfig, root: Path, name_pattern: str | 
         f"files that match {source.files!r} but for upper and lower case": [
             images.relative(path) for path in glob_files(root, any_case_suffix(source.files)) if path not in matching
         ],
+        f"files below folders with the brackets of {source.files!r} in their names": [
+            images.relative(path) for path in _with_brackets(root, source.files) if path not in matching
+        ],
         "links to nothing": [images.relative(path) for path in find_links_to_nothing(root, source.files)],
     }
     return images
+
+
+def _with_brackets(root: Path, pattern: str) -> list[Path]:
+    """Return the files that a pattern matches where its brackets are those of names."""
+    return glob_files(root, pattern.replace("[", "[[]")) if "[" in pattern else []
 
 
 def _in_any_case(path: Path) -> Path | None:
@@ -147,17 +155,29 @@ def match_name(pattern: str, relative: Path, key: str) -> str:
         DataError: it does not match.
         ConfigError: it is no regular expression.
     """
-    in_path = "/" in pattern
-    text = relative.as_posix() if in_path else relative.name
+    match = search_name(pattern, relative, key)
+    if match is None:
+        where = "path" if "/" in pattern else "file name"
+        text = relative.as_posix() if "/" in pattern else relative.name
+        raise DataError(f"{key} {pattern!r} does not match the {where} {text!r}; correct it")
+    return match.group(1) if match.groups() else match.group(0)
+
+
+def search_name(pattern: str, relative: Path, key: str) -> re.Match[str] | None:
+    """Search a file name, or, where the pattern holds a ``/``, a path.
+
+    Args:
+        pattern: regular expression.
+        relative: path below the data folder.
+        key: of the pattern in the configuration, for messages.
+
+    Raises:
+        ConfigError: it is no regular expression.
+    """
     try:
-        match = re.search(pattern, text)
+        return re.search(pattern, relative.as_posix() if "/" in pattern else relative.name)
     except re.error as error:
         raise ConfigError(f"{key} {pattern!r} is no regular expression: {error}") from error
-    if match is None:
-        raise DataError(
-            f"{key} {pattern!r} does not match the {'path' if in_path else 'file name'} {text!r}; correct it"
-        )
-    return match.group(1) if match.groups() else match.group(0)
 
 
 def files_of_template(root: Path, template: str) -> list[Path]:

@@ -124,7 +124,10 @@ class LabelledImages:
             if text is None:
                 raise DataError(f"{path}: no column {split.column!r} in the table of labels says its part")
             return parse_part(text, str(path))
-        match = re.search(split.pattern or "", self.images.relative(path))
+        try:
+            match = re.search(split.pattern or "", self.images.relative(path))
+        except re.error as error:
+            raise ConfigError(f"split.pattern {split.pattern!r} is no regular expression: {error}") from error
         if match is None:
             raise DataError(f"split.pattern {split.pattern!r} does not match {path}; correct it")
         return parse_part(match["part"], str(path))

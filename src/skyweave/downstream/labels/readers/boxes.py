@@ -38,7 +38,7 @@ class BoxReader(LabelReader):
     def check_config(cls, config: LabelConfig) -> None:
         # that there are four columns and a known reference system
         super().check_config(config)
-        if len(config.box_columns) != 4:
+        if len(set(config.box_columns)) != 4 or len(config.box_columns) != 4:
             raise ConfigError(f"labels.box_columns are {config.box_columns}; name four: left, top, right, bottom")
         if len(config.class_names) > 1 and not config.label_column:
             raise ConfigError(f"boxes of {len(config.class_names)} classes need `label_column`, the class of each")

@@ -67,7 +67,7 @@ class PolygonReader(LabelReader):
 
     @override
     def left_out(self) -> dict[str, list[str]]:
-        # features that are no polygons
+        # features without a polygon
         return {**super().left_out(), **(self._table.left_out() if self._table else {}), **self._left_out}
 
     def _is_stored(self, path: Path) -> bool:
@@ -75,6 +75,8 @@ class PolygonReader(LabelReader):
 
     def _read_geometries(self) -> tuple[list[dict[str, Any]], str]:
         """Return the polygons and their reference system."""
+        from rasterio.features import is_valid_geom
+
         if not self._path.is_file():
             raise FileNotFoundError(f"no polygons {self._path}; check labels.files")
         try:
@@ -82,11 +84,13 @@ class PolygonReader(LabelReader):
             geometries = [feature["geometry"] or {"type": "nothing"} for feature in content["features"]]
             declared = (content.get("crs") or {}).get("properties", {}).get("name")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{self._path} is no GeoJSON of features ({error!r}); see RFC 7946") from error
+            raise DataError(f"{self._path} is no GeoJSON of features ({error}); see RFC 7946") from error
+        polygons = []
         for number, geometry in enumerate(geometries):
-            if geometry.get("type") not in POLYGONS:
-                self._left_out["features that are no polygons"].append(f"feature {number}: {geometry.get('type')}")
-        polygons = [geometry for geometry in geometries if geometry.get("type") in POLYGONS]
+            if geometry.get("type") in POLYGONS and is_valid_geom(geometry):
+                polygons.append(geometry)
+            else:
+                self._left_out["features without a polygon"].append(f"feature {number}: {geometry.get('type')}")
         return polygons, self.config.box_crs or declared or GEOJSON_CRS
 
     def _geometries_in(self, crs: str) -> list[dict[str, Any]]:

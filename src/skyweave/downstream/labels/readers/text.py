@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.labels.config import LabelConfig
-from skyweave.downstream.labels.image_files import ImageFiles
+from skyweave.downstream.labels.image_files import ImageFiles, search_name
 from skyweave.downstream.labels.readers.base import LabelReader
 from skyweave.downstream.labels.tables import LabelTable
 from skyweave.downstream.labels.tiles import Window
@@ -50,8 +50,7 @@ class PatternReader(LabelReader):
         return self._match(path) is not None
 
     def _match(self, path: Path) -> re.Match[str] | None:
-        pattern = self.config.pattern or ""
-        return re.search(pattern, self.images.relative(path) if "/" in pattern else path.name)
+        return search_name(self.config.pattern or "", Path(self.images.relative(path)), "labels.pattern")
 
 
 class TableReader(LabelReader):

@@ -59,6 +59,47 @@ def test_scale_tags_may_lead_to_another_unit_of_the_sensor(tmp_path):
         read_observation(path, thermal, unit="kelvin")
 
 
+def test_a_unit_that_the_file_names(tmp_path):
+    celsius = np.random.default_rng(0).normal(15, 3, (1, 40, 40)).astype(np.float32)
+    path = write(tmp_path / "a.tif", celsius, ["lwir"])
+    with rasterio.open(path, "r+") as dataset:
+        dataset.units = ("degC",)
+    thermal = get_sensor("thermal")
+    assert read_observation(path, thermal, unit="celsius").pixels.mean() == pytest.approx(288.15, abs=0.5)
+    with pytest.raises(DataError, match=r"is in 'degC'; you declared unit 'kelvin'.*declare unit celsius"):
+        read_observation(path, thermal, unit="kelvin")
+    power = write(tmp_path / "b.tif", np.full((2, 40, 40), -12.5, np.float32), ["VV", "VH"])
+    with rasterio.open(power, "r+") as dataset:
+        dataset.units = ("dB", "dB")
+    with pytest.raises(DataError, match=r"is in 'dB'; you declared unit 'power'.*declare unit db"):
+        read_observation(power, get_sensor("sentinel1-rtc"), unit="power")
+
+
+def test_an_own_nodata_value_that_leaves_out_the_files(tmp_path, stored):
+    values = stored.astype(np.int16)
+    values[:, :5] = -9999
+    path = write(tmp_path / "a.tif", values, FOUR, nodata=-9999)
+    with pytest.raises(
+        DataError, match=r"the file declares it as nodata, but you declared otherwise.*--nodata=0,-9999"
+    ):
+        read_observation(path, L2A, unit="dn", bands=FOUR, nodata=0)
+    assert read_observation(path, L2A, unit="dn", bands=FOUR, nodata=[0, -9999]).valid.mean() == 0.875
+
+
+def test_an_image_too_large_to_read_at_once(tmp_path, stored):
+    write(tmp_path / "source.tif", stored[:1])
+    (tmp_path / "a.vrt").write_text(
+        '<VRTDataset rasterXSize="2000000" rasterYSize="2000000"><SRS>EPSG:32633</SRS>'
+        "<GeoTransform>0,1,0,0,0,-1</GeoTransform>"
+        '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename relativeToVRT="1">source.tif'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    image = open_image(tmp_path / "a.vrt", L2A, unit="dn", bands=["B02"])
+    assert image.read((0, 0, 40, 48)).shape == (40, 48)
+    with pytest.raises(DataError, match="too many to read at once"):
+        image.read()
+
+
 def test_an_envi_header_states_scale_width_and_names(tmp_path):
     np.random.default_rng(0).integers(500, 4000, (2, 40, 40)).astype(np.int16).tofile(tmp_path / "a.dat")
     (tmp_path / "a.hdr").write_text(

@@ -120,9 +120,13 @@ def refuse_fill_value(value: float, storage: Storage) -> NoReturn:
     sensed = storage.sensor.bands[position]
     decoded = float(storage.decode(np.full((len(storage.bands), 1, 1), value))[position, 0, 0])
     text = format_stored(value, header.bands[band].dtype)
+    overruled = value == header.bands[band].nodata
+    stated = (
+        "the file declares it as nodata, but you declared otherwise" if overruled else "nobody declares it as nodata"
+    )
     raise DataError(
         f"{header.path}: {count} of {total} pixels of band {sensed.name!r} hold {text}, which would be {decoded:g} "
-        f"{sensed.unit} (unit {storage.encoding.name!r}): no measurement, and the file does not declare it as nodata; "
+        f"{sensed.unit} (unit {storage.encoding.name!r}): no measurement, and {stated}; "
         f"declare it: {_declaration(text, storage)}"
     )
 

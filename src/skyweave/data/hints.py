@@ -37,6 +37,8 @@ def find_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str
 def command_that_works(report: RasterReport, matches: Iterable[SensorMatch], files: Mapping[str, str]) -> str | None:
     """Return how to embed the file as the sensor that fits best; None where no sensor fits.
 
+    UNIT stands in it where several units are possible, METRES where the pixel size is not known.
+
     Args:
         report: of the file.
         matches: of the file with sensors, best first.
@@ -52,7 +54,8 @@ def command_that_works(report: RasterReport, matches: Iterable[SensorMatch], fil
         options += "" if report.ground_sample_distance else " --gsd METRES"
         path = f"'{report.path}'" if set(report.path) & set(" {}*?'()[]&;") else report.path
         sensor = files.get(match.sensor.name, match.sensor.name)
-        return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {'|'.join(units)}{options}"
+        unit = units[0] if len(units) == 1 else "UNIT"
+        return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {unit}{options}"
     return None
 
 

@@ -1,5 +1,6 @@
 """Any GDAL raster to an Observation: bands by name, declared units, a mask for everything that is no measurement."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.band_files import find_band_files
 from skyweave.data.band_order import FileChannel, resolve_channels
+from skyweave.data.georeference import IDENTITY
 from skyweave.data.header import RasterHeader, describe_orientation, read_header
 from skyweave.data.raster_image import FilePart, RasterImage, Window
 from skyweave.data.scale_tags import check_scale_tags
@@ -231,11 +233,18 @@ def _ground_sample_distance(
     if header.ground_sample_distance is not None:
         return header.ground_sample_distance, _place_notes(header)
     nominal = sensor.ground_sample_distance
+    side = "" if header.affine == IDENTITY else f" (its pixels are {_side(header)} units of an unknown length)"
     note = (
-        f"{header.path}: no CRS, so the ground sample distance is taken to be the nominal {nominal:g} m of "
+        f"{header.path}: no CRS{side}, so the ground sample distance is taken to be the nominal {nominal:g} m of "
         f"{sensor.name}; declare ground_sample_distance if it is not"
     )
     return nominal, (note, *_place_notes(header))
+
+
+def _side(header: RasterHeader) -> str:
+    """Return the side of a pixel in units of the grid."""
+    a, b, _, d, e, _ = header.affine
+    return f"{math.sqrt(abs(a * e - b * d)):g}"
 
 
 def _place_notes(header: RasterHeader) -> tuple[str, ...]:

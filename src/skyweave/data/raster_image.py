@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.core.images.resampling import resample
 from skyweave.core.observation import GeoTransform, Observation, check_window
 from skyweave.core.sensors import Sensor
@@ -18,6 +19,7 @@ from skyweave.data.units import check_unit, find_offset_note
 Window = tuple[int, int, int, int]
 """Row, column, rows, columns."""
 
+MAX_VALUES = 4 * 10**9  # of a window that is read at once: 16 GB, and 4 GB of masks
 SAMPLE_SIDE = 512  # pixels a side of the look at a whole scene
 
 
@@ -84,6 +86,11 @@ class RasterImage:
         """
         row, column, rows, columns = window = window or (0, 0, *self.shape)
         check_window(str(self.finest.path), window, self.shape)
+        if len(self.sensor) * rows * columns > MAX_VALUES:
+            raise DataError(
+                f"{self.finest.path}: {len(self.sensor)} bands of {columns} x {rows} pixels (width x height) are too "
+                "many to read at once; read windows, as `skyweave embed` does, or cut it"
+            )
         pixels = np.zeros((len(self.sensor), rows, columns), np.float32)
         valid = np.zeros(pixels.shape, bool)
         for part in self.parts:

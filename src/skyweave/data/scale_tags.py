@@ -2,11 +2,24 @@
 
 import math
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import DataError, normalise_name
 from skyweave.core.sensors import Encoding, Sensor
 from skyweave.data.band_header import BandHeader
 from skyweave.data.storage import Storage
 
+UNIT_WORDS = {
+    "k": "kelvin",
+    "kelvin": "kelvin",
+    "degc": "celsius",
+    "c": "celsius",
+    "celsius": "celsius",
+    "degreescelsius": "celsius",
+    "degreecelsius": "celsius",
+    "db": "db",
+    "decibel": "db",
+    "decibels": "db",
+}
+"""Words that files write for a unit, and the storage form of a sensor that is in it."""
 RELATIVE_TOLERANCE = 1e-3  # tags are written with few digits
 Linear = tuple[float, float]
 """Scale and offset of value = scale * stored + offset."""
@@ -16,6 +29,7 @@ def check_scale_tags(storage: Storage) -> None:
     """Refuse a unit that turns stored values into others than the file's tags do.
 
     Tags may lead to any storage form of the sensor that is itself a plain one: celsius of a sensor in kelvin, say.
+    Where the file names its unit, they lead to that one.
 
     Args:
         storage: as declared.
@@ -24,6 +38,7 @@ def check_scale_tags(storage: Storage) -> None:
         DataError: they contradict each other; names both, and the unit that agrees with the file.
     """
     for position, number in enumerate(storage.bands):
+        _check_unit_word(storage, position, storage.header.bands[number])
         band = storage.header.bands[number]
         declared = _linear(_channel(storage.encoding, position), storage.offset)
         if not band.is_scaled or _agrees(band, declared, storage.sensor, position):
@@ -36,6 +51,24 @@ def check_scale_tags(storage: Storage) -> None:
             f"{declared[0]:g} * stored {declared[1]:+g}: {remedy}; if the file's tags are wrong, ignore them with "
             "--ignore-scale-tags (ignore_scale_tags: true in a YAML)"
         )
+
+
+def _check_unit_word(storage: Storage, position: int, band: BandHeader) -> None:
+    """Refuse a unit that is another than the one that the file names."""
+    word = UNIT_WORDS.get(normalise_name(band.unit or ""))
+    sensor, declared = storage.sensor, _channel(storage.encoding, position)
+    if word is None or word not in [encoding.name for encoding in sensor.encodings]:
+        return
+    after = _channel(sensor.encoding(word), position)
+    scale, offset = _composed(after, band)
+    same_kind = (after.decibel, after.planck) == (declared.decibel, declared.planck)
+    if same_kind and _same_line((scale, offset), _linear(declared, storage.offset)):
+        return
+    raise DataError(
+        f"{storage.header.path}: the file says that band {sensor.bands[position].name!r} is in {band.unit!r}; you "
+        f"declared unit {storage.encoding.name!r} ({declared.formula()}): declare unit {word}; if the file's tags are "
+        "wrong, ignore them with --ignore-scale-tags (ignore_scale_tags: true in a YAML)"
+    )
 
 
 def encoding_names_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> list[str]:
@@ -55,11 +88,18 @@ def encoding_names_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> li
 def _agrees(band: BandHeader, declared: Linear, sensor: Sensor, channel: int) -> bool:
     """Return whether the tags, and a storage form of the sensor that they may lead to, do what is declared."""
     further = [_channel(sensor.encoding(encoding.name), channel) for encoding in sensor.encodings]
-    for after in (Encoding("as the tags say"), *further):
-        scale, offset = after.scale * band.scale, after.scale * band.offset + after.offset
-        if _close(scale, declared[0], declared[0]) and _close(offset, declared[1], max(abs(offset), declared[0])):
-            return True
-    return False
+    lines = (_composed(after, band) for after in (Encoding("as the tags say"), *further))
+    return any(_same_line(line, declared) for line in lines)
+
+
+def _composed(after: Encoding, band: BandHeader) -> Linear:
+    """Return scale and offset of the tags with those of a storage form after them."""
+    return after.scale * band.scale, after.scale * band.offset + after.offset
+
+
+def _same_line(one: Linear, other: Linear) -> bool:
+    largest = max(abs(one[1]), other[0])
+    return _close(one[0], other[0], other[0]) and _close(one[1], other[1], largest)
 
 
 def _channel(encoding: Encoding, channel: int) -> Encoding:

@@ -140,7 +140,8 @@ def _print(
         for hint in advice:
             console.print(Text(f"- {hint}"))
     if command:
-        console.print("\nTo embed it as the first of these", style="bold")
+        units = " (UNIT is one of its units)" if "--unit UNIT" in command else ""
+        console.print(f"\nTo embed it as the first of these{units}", style="bold")
         console.print(Text(command), soft_wrap=True)
 
 

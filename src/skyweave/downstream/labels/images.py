@@ -10,6 +10,7 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.header import RasterHeader, read_header
 from skyweave.data.raster import read_observation
+from skyweave.data.stored_values import read_stored
 from skyweave.downstream.labels.config import ImageSourceConfig, UnitRule
 
 MAX_CACHED_IMAGES = 4
@@ -101,8 +102,7 @@ def _storage(source: ImageSourceConfig, path: Path) -> tuple[str, float, str | N
 
 
 def _catches(rule: UnitRule, path: Path) -> bool:
-    import rasterio
-
-    with rasterio.open(path) as dataset:
-        stored = dataset.read()
-    return bool((np.percentile(stored, rule.percentile, axis=(1, 2)) >= rule.at_least).all())
+    header = read_header(path)
+    stored, mask = read_stored(header, range(header.count))
+    measured = [band[valid] for band, valid in zip(stored, mask, strict=True) if valid.any()]
+    return bool(measured) and all(np.percentile(band, rule.percentile) >= rule.at_least for band in measured)

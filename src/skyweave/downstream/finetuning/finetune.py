@@ -4,7 +4,7 @@ import contextlib
 import json
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.finetuning.config import HeadConfig, MethodConfig, RecipeConfig, TrainingConfig
-from skyweave.downstream.finetuning.dataset import LabelledData, load_labelled_dataset
+from skyweave.downstream.finetuning.dataset import LabelledData, TileSequence, load_labelled_dataset
 from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
 from skyweave.downstream.finetuning.module import Log
 from skyweave.downstream.finetuning.run import FinetuneResult, finetune_model, with_rates
 from skyweave.downstream.finetuning.stages import DONE_FILE
 from skyweave.downstream.finetuning.tasks.base import TASKS, Task, make_task
 from skyweave.downstream.labels.config import LabelledDataConfig
+from skyweave.downstream.labels.shared_ground import shared_ground_note
 from skyweave.training.run_dir import CONFIG_FILE, LAST_CHECKPOINT, WEIGHTS_FILE, prepare_run_dir, write_config
 
 SCORES_FILE = "scores.json"
@@ -126,6 +127,9 @@ def finetune(
     resolve_device(device)
     prepare_run_dir(output, asdict(config), resume, PROGRESS)
     labelled = load_labelled_dataset(config.data, config.make_task(), data)
+    if isinstance(labelled.train, TileSequence) and isinstance(labelled.test, TileSequence):
+        parts = ([tile.path for tile in part.tiles] for part in (labelled.train, labelled.test))
+        labelled = replace(labelled, notes=(*labelled.notes, *shared_ground_note(*parts)))
     with _kept_config(output, asdict(config)):
         runs = _run_seeds(config, labelled, output, device, log or (lambda line: None))
     best = max(runs, key=lambda seed: runs[seed].validation)

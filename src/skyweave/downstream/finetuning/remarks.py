@@ -43,14 +43,17 @@ def describe_counts(parts: Sequence[Sequence[LabelledSample]], counts: ClassCoun
 
 
 def unscored_classes(counts: ClassCounts) -> list[str]:
-    """Return a note of the classes that training shows and the test part does not: no score speaks of them.
+    """Return notes of the classes that no score speaks of: those that only training shows, and those of no sample.
 
     Args:
         counts: of all parts.
     """
     test = counts.get("test", {})
-    missing = [name for name, count in counts.get("train", {}).items() if count and not test.get(name)]
-    return [f"no test sample shows {', '.join(missing)}: the scores say nothing of that"] if missing else []
+    train = counts.get("train", {})
+    missing = [name for name, count in train.items() if count and not test.get(name)]
+    nowhere = [name for name in train if not any(part[name] for part in counts.values())]
+    notes = [f"no test sample shows {', '.join(missing)}: the scores say nothing of that"] if missing else []
+    return notes + ([f"no sample of any part shows {', '.join(nowhere)}; check its spelling"] if nowhere else [])
 
 
 def never_predicted(task: Task, predictions: Sequence[Prediction], counts: ClassCounts) -> list[str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.errors import ConfigError
@@ -96,6 +97,17 @@ class FinetunedModel(nn.Module):
         self.target_std: Tensor
         self.register_buffer("target_mean", torch.zeros(()))
         self.register_buffer("target_std", torch.ones(()))
+
+    @override
+    def train(self, mode: bool = True) -> Self:
+        # what is frozen stays as it was trained: running statistics and dropout of a layer that does not learn
+        super().train(mode)
+        if mode and isinstance(self.network, EncoderWithHead):
+            for module in self.network.backbone.modules():
+                weights = list(module.parameters(recurse=False))
+                if weights and not any(weight.requires_grad for weight in weights):
+                    module.training = False
+        return self
 
     def forward(self, batches: Sequence[SensorBatch]) -> Tensor:
         """Return (batch, outputs) or (batch, outputs, rows, columns); logits, or numbers in standardised units.

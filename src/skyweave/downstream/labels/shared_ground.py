@@ -1,0 +1,62 @@
+"""Images of training and test that show the same ground: scores on those are scores of places that were seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.downstream.labels.images import image_header
+
+MIN_SHARED_SHARE = 0.05
+"""Of a test image's extent that a training image covers: neighbours that touch share less."""
+
+
+def shared_ground_note(train: Sequence[Path], test: Sequence[Path]) -> list[str]:
+    """Return a note of the test images whose ground another image of the training part covers in part.
+
+    Args:
+        train: images of the training part.
+        test: images of the test part; those without a georeference say nothing.
+    """
+    training, tested = _extents(sorted(set(train) - set(test))), _extents(sorted(set(test)))
+    pairs = [
+        (path, other)
+        for crs, (paths, boxes) in tested.items()
+        if crs in training
+        for path, box in zip(paths, boxes, strict=True)
+        for other in _covering(box, *training[crs])[:1]
+    ]
+    if not pairs:
+        return []
+    count = sum(len(paths) for paths, _ in tested.values())
+    example = f"{pairs[0][0].name} and {pairs[0][1].name}"
+    return [
+        f"{len(pairs)} of {count} test images show ground that training images show too ({example}): their scores are "
+        "of places that were seen; keep such images together with split.pattern"
+    ]
+
+
+def _extents(paths: Sequence[Path]) -> dict[str, tuple[list[Path], np.ndarray]]:
+    """Return paths and (n, 4) west, south, east and north by reference system."""
+    found: dict[str, tuple[list[Path], list[tuple[float, float, float, float]]]] = {}
+    for path in paths:
+        place = image_header(path).place
+        if place.crs is None:
+            continue
+        a, b, west, d, e, north = place.affine
+        rows, columns = place.shape
+        x = [west + a * column + b * row for column in (0, columns) for row in (0, rows)]
+        y = [north + d * column + e * row for column in (0, columns) for row in (0, rows)]
+        members = found.setdefault(place.crs, ([], []))
+        members[0].append(path)
+        members[1].append((min(x), min(y), max(x), max(y)))
+    return {crs: (members, np.array(boxes)) for crs, (members, boxes) in found.items()}
+
+
+def _covering(box: np.ndarray, paths: list[Path], boxes: np.ndarray) -> list[Path]:
+    """Return the images that cover more than a small share of an extent."""
+    width = np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0])
+    height = np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1])
+    shared = np.clip(width, 0, None) * np.clip(height, 0, None)
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return [paths[i] for i in np.flatnonzero(shared > MIN_SHARED_SHARE * area).tolist()]

@@ -38,7 +38,7 @@ def shared_ground_note(train: Sequence[Path], test: Sequence[Path]) -> list[str]
 
 def _extents(paths: Sequence[Path]) -> dict[str, tuple[list[Path], np.ndarray]]:
     """Return paths and (n, 4) west, south, east and north by reference system."""
-    found: dict[str, tuple[list[Path], list[tuple[float, float, float, float]]]] = {}
+    extents: dict[str, tuple[list[Path], list[tuple[float, float, float, float]]]] = {}
     for path in paths:
         place = image_header(path).place
         if place.crs is None:
@@ -47,10 +47,10 @@ def _extents(paths: Sequence[Path]) -> dict[str, tuple[list[Path], np.ndarray]]:
         rows, columns = place.shape
         x = [west + a * column + b * row for column in (0, columns) for row in (0, rows)]
         y = [north + d * column + e * row for column in (0, columns) for row in (0, rows)]
-        members = found.setdefault(place.crs, ([], []))
+        members = extents.setdefault(place.crs, ([], []))
         members[0].append(path)
         members[1].append((min(x), min(y), max(x), max(y)))
-    return {crs: (members, np.array(boxes)) for crs, (members, boxes) in found.items()}
+    return {crs: (members, np.array(boxes)) for crs, (members, boxes) in extents.items()}
 
 
 def _covering(box: np.ndarray, paths: list[Path], boxes: np.ndarray) -> list[Path]:

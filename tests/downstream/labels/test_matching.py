@@ -130,6 +130,7 @@ def test_dates_of_one_place_share_a_mask_by_their_name(tmp_path: Path) -> None:
     rasters(tmp_path, "images/p1_2019.tif", "images/p1_2020.tif", "masks/p1.tif")
     images = find(tmp_path, "images/*.tif", "^(p[0-9])_")
     assert {images.companion("masks/{name}.tif", path) for path in images.paths} == {tmp_path / "masks/p1.tif"}
+    assert list(images.sharing) == ["images/p1_2019.tif", "images/p1_2020.tif"]
 
 
 def test_names_come_from_the_path_where_the_pattern_has_a_slash() -> None:

@@ -27,6 +27,7 @@ class ImageFiles:
 
     Attributes:
         left_out: files that the source names and that are not used, by the reason.
+        sharing: images whose companion is another's, too, because ``name`` finds the same name in both; in their order.
 
     Raises:
         DataError: the expression does not match a file name.
@@ -35,6 +36,7 @@ class ImageFiles:
     def __init__(self, paths: Sequence[Path], root: Path, name_pattern: str | None = None) -> None:
         self.paths, self.root, self.name_pattern = list(paths), root, name_pattern
         self.left_out: dict[str, list[str]] = {}
+        self.sharing: dict[str, None] = {}
         self._parts = {path: self._name_parts(path) for path in self.paths}
         self._by_tail: dict[Parts, list[Path]] = defaultdict(list)
         for path, parts in self._parts.items():
@@ -83,10 +85,13 @@ class ImageFiles:
 
     def _check_unshared(self, tail: Parts, path: Path, file: Path) -> None:
         """Refuse a file that several images would share, unless ``name`` says that they do."""
-        if self.name_pattern is not None and "/" in self.name_pattern:
-            return
+        anywhere = self.name_pattern is not None and "/" in self.name_pattern
         for other in self._by_tail[tail]:
-            if other != path and not (self.name_pattern is not None and other.parent == path.parent):
+            if other == path:
+                continue
+            if anywhere or (self.name_pattern is not None and other.parent == path.parent):
+                self.sharing[self.relative(path)] = None
+            else:
                 raise DataError(
                     f"{file} would serve {self.relative(path)} and {self.relative(other)} alike; put the files that go "
                     f"with the images into folders of the same names (such as {self._example(file, path)}), or, where "

@@ -80,7 +80,11 @@ class LabelReader(ABC):
     def left_out(self) -> dict[str, list[str]]:
         """Return what is not used, or was guessed, by the reason; an image that `where` leaves out is none of that."""
         without = [path for path in self.images.paths if self._is_selected(path) and not self._is_stored(path)]
-        return {**self.images.left_out, "images without a label": list(map(self.images.relative, without))}
+        return {
+            **self.images.left_out,
+            "images that share a mask or a second date with another by `name`": list(self.images.sharing),
+            "images without a label": list(map(self.images.relative, without)),
+        }
 
     @abstractmethod
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> Any:

@@ -44,6 +44,14 @@ def test_logistic_finds_the_solution_of_scikit_learn(strength: float, balanced: 
     assert (own.predict(features) == model.predict(features)).mean() > 0.99
 
 
+def test_logistic_finds_the_same_solution_with_more_values_than_samples() -> None:
+    features, target, _ = _clusters(count=60)
+    wide = np.concatenate([features, np.random.default_rng(1).normal(size=(60, 140))], axis=1).astype(np.float32)
+    model = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000).fit(wide.astype(np.float64), target)
+    fitted = fit_logistic(wide, target, [0.1], False, iterations=500, tolerance=1e-7)[0]
+    np.testing.assert_allclose(fitted.weights.T, model.coef_, atol=2e-3 * np.abs(model.coef_).max())
+
+
 def test_ridge_finds_the_solution_of_scikit_learn() -> None:
     features, target, _ = _clusters()
     wanted = (target + features[:, 5]).astype(np.float32)

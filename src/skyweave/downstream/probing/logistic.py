@@ -64,9 +64,7 @@ def fit_logistic(
     hot = np.eye(len(classes), dtype=np.float32)[index]
     share = (count / (len(classes) * np.bincount(index)))[index] if balanced else np.ones(count)
     weight = (share / count).astype(np.float32)[:, None]
-    variance, axes = np.linalg.eigh((features.T @ (features * weight)).astype(np.float64))
-    keep = variance > MIN_VARIANCE_SHARE * variance[-1]
-    variance, axes = variance[keep], axes[:, keep].astype(np.float32)
+    variance, axes = _principal_axes(features, weight)
     rotated = features @ axes
     curvature = 1 / len(classes)
 
@@ -101,3 +99,15 @@ def fit_logistic(
         solution, intercepts = flat[:-1] * scale[:, None], flat[-1]
         models.append(LogisticModel((axes @ solution).astype(np.float32), intercepts.astype(np.float32), classes))
     return models
+
+
+def _principal_axes(features: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (axes,) variances and (values, axes) of weighted features, by the smaller of their two products."""
+    weighted = features * np.sqrt(weight)
+    is_wide = features.shape[1] > len(features)
+    product = weighted @ weighted.T if is_wide else weighted.T @ weighted
+    variance, vectors = np.linalg.eigh(product.astype(np.float64))
+    keep = variance > MIN_VARIANCE_SHARE * variance[-1]
+    variance, vectors = variance[keep], vectors[:, keep]
+    axes = (weighted.T @ vectors) / np.sqrt(variance) if is_wide else vectors
+    return variance, axes.astype(np.float32)

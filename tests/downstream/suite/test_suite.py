@@ -19,11 +19,12 @@ from skyweave.core.sensors import get_sensor
 from skyweave.downstream.labels.config import SplitConfig
 from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.image_files import ImageFiles
-from skyweave.downstream.probing.config import load_probe_config
+from skyweave.downstream.probing.config import load_probe_config, probe_config_from_dict
 from skyweave.downstream.probing.prepared import draw_labels, prepare_probe
 from skyweave.downstream.suite import finetuned
 from skyweave.downstream.suite.comparison import minimal_detectable_difference
 from skyweave.downstream.suite.run import SuiteConfig, run_suite
+from skyweave.downstream.suite.task import SuiteTask
 
 SCENES = {
     "name": "scenes",
@@ -145,6 +146,22 @@ def test_twins_are_tested_whole_and_never_trained_on(folder: Path, tmp_path: Pat
         assert task.samples.testable[fold.test].all()
 
 
+def test_blocks_of_twins_are_not_trained_on_either(folder: Path, tmp_path: Path) -> None:
+    blocks = {**PIXELS, "data": {**PIXELS["data"], "split": {"kind": "blocks", "block": 8, "gap": 4, "folds": 2}}}
+    task = SuiteTask(probe_config_from_dict(blocks), folder / "data", folder / "twin", 1, tmp_path)
+    [[fold]] = task.scored.folds
+    assert not task.scored.samples.testable[fold.train].any()
+    assert len(np.unique(task.scored.samples.place[fold.test])) == 8
+
+
+def test_changed_labels_are_run_anew(folder: Path, tmp_path: Path) -> None:
+    make(tmp_path / "data", images=4)
+    config_of_pixels = load_probe_config(folder / "configs/pixels.yaml")
+    before = SuiteTask(config_of_pixels, tmp_path / "data", None, 1, tmp_path).key
+    write(tmp_path / "data/masks/dark_0.png", np.random.default_rng(0).integers(0, 2, (1, 24, 24)).astype(np.uint8))
+    assert SuiteTask(config_of_pixels, tmp_path / "data", None, 1, tmp_path).key != before
+
+
 def test_no_place_is_on_both_sides(folder: Path) -> None:
     prepared = prepare_probe(load_probe_config(folder / "configs/scenes.yaml"), folder / "data", seeds=2)
     assert len(np.unique(prepared.samples.group)) == 6  # of twelve images
@@ -216,12 +233,12 @@ def test_fine_tuning_starts_from_weights_from_scratch_and_from_a_unet(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
     monkeypatch.setattr(finetuned, "STEPS", 6)
-    summary = run_suite(config(folder, tmp_path, tasks=[task], methods=["finetune"], shares=[0.5, 1.0])).tasks[task]
+    summary = run_suite(config(folder, tmp_path, tasks=[task], methods=["finetune"], shares=[0.5])).tasks[task]
     rows = {(row.cell.address.source, row.cell.address.share): row for row in summary.rows if row.score is not None}
     learned = {key: row for key, row in rows.items() if row.cell.address.method == "finetune"}
-    assert set(learned) == {(name, share) for name in ("small", "untrained", "U-Net") for share in (0.5, 1.0)}
+    assert set(learned) == {(name, 0.5) for name in ("small", "untrained", "U-Net")}
     samples = summary.task.scored
-    tested = np.isfinite(learned["small", 1.0].cell.predictions[0])
+    tested = np.isfinite(learned["small", 0.5].cell.predictions[0])
     assert sorted(np.flatnonzero(tested)) == sorted(samples.folds[0][0].test)
     opponents = {(one.opponent, one.opponent_method) for one in summary.comparisons if one.method == "finetune"}
     assert opponents == {("strongest baseline", "U-Net, finetune"), ("untrained", "finetune")}

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
-from skyweave.downstream.labels.image_files import find_image_files
+from skyweave.downstream.labels.image_files import NAME, find_image_files
 from skyweave.downstream.probing.config import ProbeConfig
-from skyweave.downstream.probing.folds import make_folds
+from skyweave.downstream.probing.folds import Fold, make_folds
 from skyweave.downstream.probing.prepared import PreparedProbe, prepare_probe
 from skyweave.downstream.probing.samples import ProbeSamples
 
@@ -46,14 +46,15 @@ class SuiteTask:
         digest = hashlib.sha256(json.dumps([PROTOCOL, content], sort_keys=True, default=str).encode())
         for root in (self.data, self.test_data):
             digest.update(b"root")
-            for path in [] if root is None else find_image_files(self.config.data.source, root).paths:
+            for path in [] if root is None else _files(self.config, root):
                 digest.update(f"{path.relative_to(root or path)} {path.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
 
     @cached_property
     def prepared(self) -> PreparedProbe:
         """Samples with their images, and folds."""
-        return prepare_probe(self.config, self.data, test_data=self.test_data, seeds=self.seeds)
+        prepared = prepare_probe(self.config, self.data, test_data=self.test_data, seeds=self.seeds)
+        return replace(prepared, folds=self._folds(prepared.samples))
 
     @cached_property
     def scored(self) -> PreparedProbe:
@@ -62,12 +63,31 @@ class SuiteTask:
         if not path.is_file():
             _save_samples(path, self.prepared)
         samples, notes = _load_samples(path)
-        folds = [make_folds(samples, self.config.data.split, seed) for seed in range(self.seeds)]
-        return PreparedProbe(self.config, samples, folds, notes)
+        return PreparedProbe(self.config, samples, self._folds(samples), notes)
+
+    def _folds(self, samples: ProbeSamples) -> list[list[Fold]]:
+        """Return the folds of each seed; one with test data, none of whose places is trained on."""
+        if self.test_data is not None:
+            everything = np.arange(len(samples))
+            return [[Fold(everything[~samples.testable], everything[samples.testable])]] * self.seeds
+        return [make_folds(samples, self.config.data.split, seed) for seed in range(self.seeds)]
 
     def forget_images(self) -> None:
         """Free the memory of images; they are read again if they are needed."""
         self.__dict__.pop("prepared", None)
+
+
+def _files(config: ProbeConfig, root: Path) -> list[Path]:
+    """Return the images and the files of their labels and second dates."""
+    images = find_image_files(config.data.source, root, config.data.name).paths
+    others = [
+        config.data.labels.files,
+        config.data.second,
+        config.data.labels.bounds_files,
+        config.data.split.companion,
+    ]
+    patterns = [template.replace(NAME, "*") for template in others if template]
+    return [*images, *(path for pattern in patterns for path in sorted(root.glob(pattern)) if path.is_file())]
 
 
 def _save_samples(path: Path, prepared: PreparedProbe) -> None:

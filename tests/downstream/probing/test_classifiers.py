@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.probing import classifiers
 from skyweave.downstream.probing.classifiers import TrainingPart, _ridge_path, standardise
 from skyweave.downstream.probing.logistic import fit_logistic
@@ -103,6 +104,12 @@ def test_constant_and_missing_columns_are_dropped() -> None:
     kept, other = standardise(train, train)
     np.testing.assert_allclose(kept, [[-1], [1]])
     np.testing.assert_allclose(other, [[-1], [1]])
+
+
+def test_features_that_say_nothing_are_refused() -> None:
+    features, target, group = _clusters()
+    with pytest.raises(DataError, match="no feature is finite"):
+        predict("linear", np.full_like(features, np.nan), target, group, features, True, 0)
 
 
 def test_one_class_in_training_is_predicted_everywhere() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.core.errors import ConfigError
+from skyweave.core.errors import ConfigError, DataError
 from skyweave.downstream.labels.splits import stratified_group_folds
 from skyweave.downstream.probing.logistic import fit_logistic
 
@@ -298,6 +298,8 @@ def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nda
     usable = np.isfinite(train).all(axis=0) & np.isfinite(test).all(axis=0)
     mean, std = train[:, usable].mean(axis=0, dtype=np.float64), train[:, usable].std(axis=0, dtype=np.float64)
     keep = std > 1e-9 * np.maximum(1.0, np.abs(mean))
+    if not keep.any():
+        raise DataError("no feature is finite for all samples and differs between them; check weights and images")
     columns = np.flatnonzero(usable)[keep]
     shift, scale = mean[keep].astype(np.float32), std[keep].astype(np.float32)
     return (train[:, columns] - shift) / scale, np.clip((test[:, columns] - shift) / scale, -20, 20)

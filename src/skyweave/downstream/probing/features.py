@@ -109,7 +109,7 @@ def _append_bands(values: list[np.ndarray], candidates: Sequence[Candidate], sam
 
 def _read(features: Features, candidate: Candidate, cell: int | None, shape: tuple[int, int]) -> torch.Tensor:
     """Return (batch, channels, cell rows, cell columns) of one readout."""
-    tokens = _tokens(features, candidate.readout)
+    tokens = _tokens(features, candidate.readout).float()  # resampling in bfloat16 is coarse, and NaN now and then
     weight = features.valid.unsqueeze(-1).to(tokens.dtype)
     if cell is None:
         return _pool(tokens, weight, candidate.pooling)[:, :, None, None]

@@ -76,6 +76,7 @@ def test_pixels_are_counted_our_way(tmp_path: Path) -> None:
         (json.dumps({"one": [1, 2]}), "cameras by name are needed"),
         (json.dumps({"one": camera(distortion=[0, 0, 0, 0, 0, 0.1, 0, 0])}), "8 distortion coefficients"),
         (json.dumps({"one": camera(distortion_model="fisheye", distortion=[0, 0, 0, 0])}), "lens model 'fisheye'"),
+        (json.dumps({"one": camera(size_wh=[320, 240])}), r"camera one lies outside its 320 x 240 pixels"),
         ("<calibration><cameras/></calibration>", "no cameras"),
         ("<calibration><cameras><camera serial='x'/></cameras></calibration>", "camera x has no transform"),
     ],

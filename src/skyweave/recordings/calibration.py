@@ -63,6 +63,10 @@ def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
     intrinsics[:2, 2] += PIXEL_CENTRE
     written = camera.get("distortion", camera.get("distortion_as_written_in_qca", ()))
     columns, rows = camera["size_wh"]
+    if not (0 < intrinsics[0, 2] < columns and 0 < intrinsics[1, 2] < rows):
+        raise DataError(
+            f"the principal point of camera {name} lies outside its {columns} x {rows} pixels: K is of another size"
+        )
     model = camera.get("distortion_model", camera.get("model", "plumb_bob"))
     if model not in BROWN_MODELS:
         raise DataError(f"camera {name} has the lens model {model!r}, which is not read; rectify its images first")

@@ -116,6 +116,15 @@ def test_pictures_of_several_sizes_each_have_their_own_camera(folder: Path) -> N
     assert "size neither table nor file tells" in note(load_recording(folder), "size neither")
 
 
+def test_pictures_reduced_without_their_matrices_are_left_out(folder: Path) -> None:
+    edit(folder, "sample_data", lambda rows: [row.update(height=0, width=0) for row in rows])
+    for path in (folder / "samples" / "UAV_2").iterdir():
+        Image.fromarray(np.zeros((30, 50, 3), np.uint8)).save(path)
+    recording = load_recording(folder)
+    assert "UAV_2" not in recording.scenes[0].frames[0].captures and pictures(recording) == 9
+    assert "3 x picture" in note(recording, "smaller than its camera matrix")
+
+
 def test_scenes_without_pictures_are_left_out(folder: Path) -> None:
     edit(folder, "scene", lambda rows: rows.append(dict(rows[0], token="empty", name="scene-0-2")))
     recording = load_recording(folder)
@@ -155,7 +164,7 @@ def test_damaged_tables_are_named(folder: Path) -> None:
 
 
 def test_versions_and_splits_that_are_not_there(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"no version 'v1.0-mini'; it has v1.0-trainval"):
+    with pytest.raises(ValueError, match=r"no version 'v1.0-mini'; there are v1.0-trainval"):
         load_recording(folder, "v1.0-mini")
     with pytest.raises(ValueError, match=r"no split 'train'; it has val, test"):
         load_recording(folder, split="train")

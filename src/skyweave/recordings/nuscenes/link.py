@@ -212,6 +212,8 @@ def _add_images(root: Path, version: str, samples: dict[str, LinkedSample], omis
                 omissions.add("picture whose calibration holds NaN or no camera matrix", data.token)
             elif (size := _size(root, data)) is None:
                 omissions.add("picture whose size neither table nor file tells", data.filename)
+            elif not (data.height and data.width) and not _is_centred(calibration, *size):
+                omissions.add("picture smaller than its camera matrix, and no size in its table", data.filename)
             else:
                 sample.images.append(LinkedImage(sensor.channel, data, calibration, pose, *size))
     return channels
@@ -261,6 +263,12 @@ def _is_camera(calibration: CalibratedSensorRow) -> bool:
         and (matrix[1][1] or 0) > 0
         and matrix[2] == (0, 0, 1)
     )
+
+
+def _is_centred(calibration: CalibratedSensorRow, rows: int, columns: int) -> bool:
+    """Whether the principal point lies in an image: it does not where the image was reduced and its matrix was not."""
+    (_, _, u), (_, _, v), _ = calibration.camera_intrinsic
+    return 0 < (u or 0) < columns and 0 < (v or 0) < rows
 
 
 def _are_finite(values: Numbers, count: int) -> bool:

@@ -2,8 +2,8 @@
 
 The images' part is a Gaussian of the backbone's pooled features (arXiv 1807.03888), its covariance of low rank with an
 equal rest (probabilistic principal components). An image's novelty is its squared Mahalanobis distance over that which
-99 % of training images that the Gaussian was not fitted to stay below: above 1 it is unlike what the model knows, and
-what is detected there means little.
+99 % of the images of other training scenes stay below: above 1 it is unlike what the model knows, and what is detected
+there means little.
 """
 
 import base64
@@ -19,7 +19,7 @@ from skyweave.core.errors import WeightsError
 
 COMPONENTS = 32
 QUANTILE = 0.99
-SIZE_MARGIN = 1.5  # by which a box may be smaller or larger than any of its class in training
+SIZE_MARGIN = 2.0  # by which a box may be smaller or larger than any of its class in training
 MIN_VARIANCE = 1e-8
 
 
@@ -44,14 +44,15 @@ class TrainingDomain:
     sizes: Mapping[str, np.ndarray]
 
     @classmethod
-    def fit(cls, features: np.ndarray, sizes: Mapping[str, np.ndarray]) -> "TrainingDomain":
-        """Fit a domain to every other image, and its limit to the rest.
+    def fit(cls, features: np.ndarray, held: np.ndarray, sizes: Mapping[str, np.ndarray]) -> "TrainingDomain":
+        """Fit a domain to some images of the training, and its limit to others.
 
         Args:
-            features: (images, channels) pooled features of at least 4 training images.
+            features: (images, channels) pooled features of at least 2 images.
+            held: (others, channels) those of images of other scenes: images of one scene are too much alike.
             sizes: by class the sizes of its training objects, (objects, 3) metres.
         """
-        fitted, held = features[::2].astype(np.float64), features[1::2]
+        fitted = features.astype(np.float64)
         mean = fitted.mean(0)
         _, singular, axes = np.linalg.svd(fitted - mean, full_matrices=False)
         variances = np.maximum(singular**2 / len(fitted), MIN_VARIANCE)

@@ -8,8 +8,8 @@ from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.domain import TrainingDomain
 from skyweave.perception.model import PerceptionModel
 
-MAX_SAMPLES = 100  # whose present images are looked at
-MIN_IMAGES = 8  # fewer say nothing of a hundredth
+MAX_SAMPLES = 300  # whose present images are looked at
+MIN_IMAGES = 8  # to fit to, and as many of other scenes for the limit
 
 
 @torch.inference_mode()
@@ -23,13 +23,16 @@ def measure_domain(model: PerceptionModel, dataset: PerceptionDataset) -> Traini
     model.eval()
     device = next(model.parameters()).device
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(MAX_SAMPLES, len(dataset))).astype(int))
-    pooled = []
+    pooled: dict[int, list[np.ndarray]] = {}  # by scene
     for number in numbers.tolist():
         views = collate([dataset[number]]).frames[-1].to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            pooled += [model.features(batch).pooled.float().cpu().numpy() for batch in views.images]
-    features = np.concatenate(pooled)
-    return TrainingDomain.fit(features, _sizes(dataset)) if len(features) >= MIN_IMAGES else None
+            features = [model.features(batch).pooled.float().cpu().numpy() for batch in views.images]
+        pooled.setdefault(dataset.index[number][0], []).extend(features)
+    scenes = [np.concatenate(parts) for parts in pooled.values()]
+    if min(sum(map(len, scenes[half::2])) for half in (0, 1)) < MIN_IMAGES:
+        return None
+    return TrainingDomain.fit(np.concatenate(scenes[::2]), np.concatenate(scenes[1::2]), _sizes(dataset))
 
 
 def _sizes(dataset: PerceptionDataset) -> dict[str, np.ndarray]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import skyweave
 from skyweave.backbone import Backbone, build_backbone, fingerprint, save_checkpoint
+from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import get_sensor
 
 SMALL = {"width": 32, "depth": 2, "heads": 2, "patch_size": 4, "mixes": 4}
@@ -87,6 +89,28 @@ def test_what_is_no_checkpoint(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "weights.bin2").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match="safetensors"):
         skyweave.load(tmp_path / "weights.bin2")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_neither_read_nor_written(saved: Path, tmp_path: Path, value: float) -> None:
+    state = load_file(saved)
+    key = next(key for key in sorted(state) if key.endswith("mlp.fc1.weight"))
+    broken = tmp_path / "broken.safetensors"
+    save_file({**state, key: torch.full_like(state[key], value)}, broken)
+    broken.with_suffix(".json").write_text(saved.with_suffix(".json").read_text())
+    with pytest.raises(WeightsError, match=rf"holds NaN or infinity in {key}; use weights of before"):
+        skyweave.load(broken)
+    model = skyweave.load(saved)
+    with torch.no_grad():
+        model.get_parameter(key)[0] = value
+    for dtype in (torch.float32, torch.int8):
+        with pytest.raises(WeightsError, match=key):
+            save_checkpoint(tmp_path / "new.safetensors", model, "broken", dtype=dtype)
+    with torch.no_grad():
+        model.get_parameter(key)[0] = 1e6  # more than float16 holds
+    with pytest.raises(WeightsError, match=key):
+        save_checkpoint(tmp_path / "new.safetensors", model, "broken", dtype=torch.float16)
+    assert not list(tmp_path.glob("new*"))
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(saved: Path) -> None:

@@ -97,6 +97,32 @@ def test_no_home_and_no_temporary_folder(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", ["SKYWEAVE_CACHE", "XDG_CACHE_HOME"])
+def test_a_cache_that_cannot_be_written_is_said_so(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene(tmp_path / "images" / "a.tif", 32)
+    source = "name: a, sensor: rgb, unit: uint8, files: '*.tif', bands: sensor"
+    (tmp_path / "dataset.yaml").write_text(f"sources: [{{{source}}}]")
+    arguments = ["shards", str(tmp_path / "dataset.yaml"), "--data", str(tmp_path / "images"), "-o"]
+    monkeypatch.delenv("SKYWEAVE_CACHE", raising=False)
+    monkeypatch.setenv(name, "/proc/nothing")
+    assert cli.main([*arguments, str(tmp_path / "shards")]) == 2
+    assert "set SKYWEAVE_CACHE to another folder" in capsys.readouterr().err
+    monkeypatch.setenv("SKYWEAVE_CACHE", str(tmp_path / "cache"))
+    assert cli.main([*arguments, str(tmp_path / "shards")]) == 0
+
+
+def test_the_processes_of_a_simulation_end_with_it(tmp_path: Path, repository: Path) -> None:
+    world = str(repository / "configs" / "world" / "crossing.yaml")
+    arguments = ["simulate", world, "-o", str(tmp_path / "out"), "--scenes", "2", "--workers", "2"]
+    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True)
+    time.sleep(4.0)
+    process.terminate()
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (128 + signal.SIGTERM, "interrupted\n")
+
+
 @pytest.mark.parametrize("storage", ["float16", "float32", "int8"])
 def test_a_full_disk_leaves_the_good_old_map(
     tmp_path: Path, storage: str, small_files: None, capsys: pytest.CaptureFixture[str]
@@ -175,6 +201,7 @@ def embed(*arguments: str | Path) -> list[str]:
 
 
 def scene(path: Path, size: int) -> None:
+    path.parent.mkdir(exist_ok=True)
     pixels = np.random.default_rng(0).integers(20, 230, (3, size, size)).astype(np.uint8)
     profile = {"driver": "GTiff", "height": size, "width": size, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
     with rasterio.open(path, "w", transform=rasterio.Affine(0.5, 0, 4e5, 0, -0.5, 5e6), **profile) as target:

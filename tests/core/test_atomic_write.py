@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from skyweave.core import atomic_write
-from skyweave.core.atomic_write import remove_orphans, write_aside, write_files_aside, write_folder_aside
+from skyweave.core.atomic_write import claim_folder, remove_orphans, write_aside, write_files_aside, write_folder_aside
+from skyweave.core.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +131,9 @@ def test_a_pipe_gets_the_content_and_stays(tmp_path: Path) -> None:
     os.close(handle)
 
 
-@pytest.mark.parametrize("name", ["x" * 251 + ".tif", "é" * 125 + ".tif", "-o.tif", "a\nb*?[.tif", ".hidden"])
+@pytest.mark.parametrize(
+    "name", ["x" * 251 + ".tif", "é" * 125 + ".tif", "x." + "y" * 253, "-o.tif", "a\nb*?[.tif", ".hidden"]
+)
 def test_any_name_that_a_file_can_have(tmp_path: Path, name: str) -> None:
     with write_aside(tmp_path / name) as aside:
         aside.write_text("one")
@@ -180,6 +183,21 @@ with write_aside(folder / "out.tif") as one, write_files_aside(folder / "o.bin")
         ".out.notes.tif",
         other_machine.name,
     }
+
+
+def test_a_folder_is_claimed_by_one_and_gone_if_nothing_came_into_it(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with (
+        claim_folder(folder),
+        pytest.raises(ConfigError, match="another process is writing into"),
+        claim_folder(folder),
+    ):
+        pytest.fail("two have it")
+    assert not folder.exists()
+    with claim_folder(folder):
+        (folder / "weights").touch()
+    with claim_folder(folder):
+        assert (folder / "weights").exists()
 
 
 def test_of_several_writers_the_last_whole_file_stays(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A scene's features lie where its patches lie, whatever the tiling."""
 
+import copy
+import shutil
 import subprocess
 import sys
 import warnings
@@ -9,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from skyweave.backbone import Backbone, build_backbone, save_checkpoint
 from skyweave.cli.main import main
-from skyweave.core.errors import DataError
+from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
 from skyweave.embedding import EmbeddingConfig, embed_scene
@@ -236,3 +239,34 @@ def test_command_writes_map_and_picture(tmp_path: Path, backbone: Backbone, caps
     assert "uint8" in capsys.readouterr().err
     assert main([*command, "--tile", "4"]) == 2
     assert "smaller than a patch" in capsys.readouterr().err
+
+
+def test_an_output_that_is_the_scene_or_a_part_of_it_is_refused(tmp_path: Path, backbone: Backbone) -> None:
+    scene = write_scene(tmp_path / "scene.tif", 32, 32)
+    virtual = tmp_path / "scene.vrt"
+    shutil.copy(scene, tmp_path / "copy.tif")
+    virtual.write_text(
+        '<VRTDataset rasterXSize="32" rasterYSize="32">'
+        + "".join(
+            f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename relativeToVRT="1">scene.tif'
+            f"</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+            for band in (1, 2, 3)
+        )
+        + "</VRTDataset>"
+    )
+    before = scene.read_bytes()
+    for source, output, preview in ((scene, scene, None), (virtual, scene, None), (scene, tmp_path / "o.tif", scene)):
+        with pytest.raises(ConfigError, match=r"would overwrite .*scene\.tif, which is read"):
+            embed_scene(source, output, backbone, RGB, unit="uint8", bands="sensor", preview=preview)
+    assert scene.read_bytes() == before and not (tmp_path / "o.tif").exists()
+
+
+def test_features_that_are_not_finite_are_an_error(tmp_path: Path, backbone: Backbone) -> None:
+    broken = copy.deepcopy(backbone)
+    with torch.no_grad():
+        next(parameter for name, parameter in broken.named_parameters() if "fc1" in name).fill_(float("nan"))
+    with pytest.raises(DataError, match="not finite for valid pixels"):
+        embed_scene(
+            write_scene(tmp_path / "s.tif", 32, 32), tmp_path / "o.tif", broken, RGB, unit="uint8", bands="sensor"
+        )
+    assert not (tmp_path / "o.tif").exists()

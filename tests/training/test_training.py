@@ -20,6 +20,7 @@ from skyweave.training import (
     TrainerConfig,
     fit,
     move_to_device,
+    prepare_run_dir,
 )
 
 X = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
@@ -155,3 +156,21 @@ def test_a_training_without_a_terminal_says_how_far_it_is(
     fit(Regression(OptimiserConfig(steps=4, warmup=1)), None, {}, config)
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("training: 4 of 4 (100 %)") and ", loss " in lines[-1]
+
+
+def test_a_training_that_breaks_off_before_its_first_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    with pytest.raises(TrainingError):
+        train(Regression(OptimiserConfig(steps=4), broken_at=0), output)
+    assert not output.exists()
+    prepare_run_dir(output, {}, resume=False)
+    with pytest.raises(TrainingError):
+        train(Regression(OptimiserConfig(steps=6), broken_at=4), output)
+    assert (output / "last.ckpt").exists()
+    with pytest.raises(FileExistsError, match="add --resume"):
+        prepare_run_dir(output, {}, resume=False)
+    (output / "last.ckpt").rename(output / "weights.safetensors")
+    with pytest.raises(FileExistsError, match=r"holds weights\.safetensors already; choose another folder"):
+        prepare_run_dir(output, {}, resume=False)
+    with pytest.raises(FileNotFoundError, match="without --resume in another folder"):
+        prepare_run_dir(output, {}, resume=True)

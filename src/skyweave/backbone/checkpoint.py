@@ -95,7 +95,8 @@ def save_checkpoint(
         WeightsError: weights that are not finite, or larger than the storage type can hold; nothing is written.
     """
     state = {**backbone.state_dict(), **(extra or {})}
-    check_finite(unpack_state(pack_state(state, dtype)), f"{name}, stored as {dtype},")
+    for stored in (state, pack_state(state, dtype)):  # whole numbers have no NaN, and half precision ends at 65504
+        check_finite(stored, f"{name}, stored as {dtype},")
     architecture = backbone.config.to_dict()
     sensors = [sensor_to_dict(sensor) for sensor in backbone.sensors.values()]
     card = ModelCard(name, architecture, sensors, fingerprint=fingerprint(backbone, dtype), **card_fields)

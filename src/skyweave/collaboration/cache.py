@@ -177,7 +177,11 @@ def _removed_when_broken_off(folder: Path) -> Iterator[None]:
 
 
 def _create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
-    """Map a new file for writing, with its place on the disk: a full one would end the process later, with no word."""
+    """Map a new file for writing, with its place on the disk: a full one would end the process later, with no word.
+
+    A file that is there is not cut but replaced, as another process may still be reading it.
+    """
+    path.unlink(missing_ok=True)
     array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
     with path.open("rb+") as stream:
         try:

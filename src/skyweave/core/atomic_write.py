@@ -21,7 +21,7 @@ from pathlib import Path
 
 from skyweave.core.errors import ConfigError
 
-MAX_NAME_BYTES = 255  # of a file, on every file system in use
+MAX_STEM_BYTES, MAX_SUFFIX_BYTES = 64, 16  # of the target's, in a temporary name: some file systems take 143 bytes
 ASIDE_NAME = re.compile(r"\..*\.(?P<process>\d+)-(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}(\..*)?")
 
 
@@ -125,12 +125,19 @@ def claim_folder(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process has claimed it.
     """
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise ConfigError(f"another process is writing into {folder}; wait, or choose another folder") from None
+        try:
             yield
-    except BlockingIOError:
-        raise ConfigError(f"another process is writing into {folder}; wait for it, or choose another folder") from None
+        finally:
+            if is_new:
+                with contextlib.suppress(OSError):  # it is not empty
+                    folder.rmdir()
 
 
 @lru_cache(maxsize=4096)  # once a process and folder: looking through a large folder takes a while
@@ -184,10 +191,10 @@ def _folder_for(target: Path) -> Iterator[Path]:
 
 
 def _aside_name(target: Path, suffix: str) -> str:
-    """Return a new name that says who writes it, no longer than names can be."""
-    tail = f".{os.getpid()}-{_machine()}.{secrets.token_hex(4)}{suffix}"
-    stem = os.fsencode(target.stem)[: MAX_NAME_BYTES - 1 - len(os.fsencode(tail))]
-    return f".{stem.decode(errors='ignore')}{tail}"
+    """Return a new name that says who writes it, no longer than names can be, however long that of the target is."""
+    stem = os.fsencode(target.stem)[:MAX_STEM_BYTES].decode(errors="ignore")
+    kept = suffix if len(os.fsencode(suffix)) <= MAX_SUFFIX_BYTES else ""
+    return f".{stem}.{os.getpid()}-{_machine()}.{secrets.token_hex(4)}{kept}"
 
 
 @lru_cache(maxsize=1)

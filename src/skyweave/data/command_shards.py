@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from skyweave.core.atomic_write import write_aside
+    from skyweave.core.atomic_write import claim_folder, write_aside
     from skyweave.data.dataset import load_dataset
     from skyweave.data.shards import shard_pattern, write_shards
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = load_dataset(args.dataset, args.data, split=args.split, cache=args.cache)
     entries = []
     console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
+    with claim_folder(output), Progress(console=console, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("packing", total=len(dataset))
         for source in dataset.sources:
             counted = _tiles(dataset, source, args.tile, lambda: progress.advance(task))

@@ -125,7 +125,14 @@ def load_stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[
     stem = directory / key[:2] / key
     metadata_file = stem.with_suffix(".json")
     if not metadata_file.exists():
-        _write(stem, read())
+        observation = read()
+        try:
+            _write(stem, observation)
+        except OSError as error:
+            raise OSError(
+                f"decoded images cannot be kept in {directory} ({error.strerror or error}); set SKYWEAVE_CACHE to "
+                "another folder"
+            ) from error
     try:
         metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
         same = [band.name for band in sensor.bands] == metadata["bands"]

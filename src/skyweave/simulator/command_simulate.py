@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from skyweave.core.atomic_write import claim_folder
     from skyweave.core.config import load_config_file
     from skyweave.recordings.nuscenes import finish_recording, scene_is_written
     from skyweave.simulator.config import WorldConfig
@@ -82,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    shows_bar = sys.stderr.isatty()
+    with claim_folder(folder), Progress(*columns, console=console, transient=True, disable=not shows_bar) as bar:
         task = bar.add_task("", total=len(missing) * config.frames)
         jobs = [
             (config, index, folder, choose_orthophoto(photographs, config.seed, index), image_format, stamp)
@@ -142,6 +144,7 @@ def _work_in_processes(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iter
     import queue
     from concurrent.futures import ProcessPoolExecutor
 
+    before = multiprocessing.active_children()
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     with (
@@ -157,6 +160,10 @@ def _work_in_processes(jobs: "Sequence[tuple[Any, ...]]", workers: int) -> "Iter
                 except queue.Empty:
                     continue
             _raise_errors(futures)
+        except BaseException:  # nobody waits for scenes of minutes
+            for process in set(multiprocessing.active_children()) - set(before):
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
         while not reports.empty():
@@ -189,6 +196,9 @@ _REPORTS: "list[Queue[int]]" = []
 
 
 def _listen(reports: "Queue[int]") -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the process that started this one ends it
     _REPORTS[:] = [reports]
 
 

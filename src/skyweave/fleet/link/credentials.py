@@ -113,7 +113,10 @@ def read_members(folder: Path) -> dict[str, dict[str, object]]:
         FileNotFoundError: no such file.
         FleetError: the signature is not the authority's, or a file is damaged.
     """
-    content = (folder / "members.json").read_bytes()
+    file = folder / "members.json"
+    if not file.exists():
+        raise FileNotFoundError(f"{folder} holds no keys ({file.name}); make them with `skyweave fleet keys`")
+    content = file.read_bytes()
     public_key = load_certificate(folder / "authority.pem").public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey):
         raise FleetError(f"{folder / 'authority.pem'} is not made by `skyweave fleet keys`; an EC key is needed")

@@ -1,6 +1,7 @@
 """``skyweave finetune`` as a user runs it: files in, weights, scores and a report out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,19 @@ def test_forests_from_real_imagery(data_dir: Path, tmp_path: Path, capsys: pytes
         main(["finetune", config, "--data", str(data_dir), "-o", str(tmp_path / "o"), "--json", *arguments, *few]) == 0
     )
     assert json.loads(capsys.readouterr().out)["mean"]["accuracy"] > 0.6
+
+
+def test_another_folder_is_the_test_part(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "elsewhere"
+    for part in ("images", "masks"):
+        shutil.copytree(folder / part, other / part)
+    for path in sorted((other / "images").iterdir())[3:]:
+        path.unlink()
+    command = ["finetune", str(folder / "squares.yaml"), "--data", str(folder), "-o", str(folder / "out")]
+    assert main([*command, "--test-data", str(other), "--set", "method.kind=frozen", "--json"]) == 0
+    captured = capsys.readouterr()
+    run = json.loads(captured.out)["runs"]["0"]
+    assert run["samples"][2] == 3 and sum(run["samples"][:2]) < len(list((folder / "images").iterdir()))
+    assert f"tested on {other}" in run["notes"][0]
+    assert run["baselines"]["most frequent answer"]["miou"] < run["scores"]["miou"]
+    assert captured.err.startswith("seed 0, train "), "how many of each class, before the first step"

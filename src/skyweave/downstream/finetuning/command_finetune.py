@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from skyweave.core.run_arguments import add_run_arguments
@@ -24,6 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_run_arguments(
         parser, "configs/finetune/*.yaml", "folder that the configuration's paths start from", "method.kind=lora"
     )
+    parser.add_argument("--test-data", type=Path, help="same layout: test on all of it, and not on a part of --data")
     parser.add_argument("--report", action="store_true", help="write report.html: tables, maps, band importance")
     parser.add_argument("--device", default="cpu", help="where it runs (default: cpu)")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
             args.report,
             args.device,
             log=show,
+            test_data=args.test_data,
         )
     if args.json:
         json.dump(finite_json(output.scores), sys.stdout, indent=1)
@@ -72,6 +75,8 @@ def _print_scores(scores: dict[str, Any]) -> None:
     for name, mean in scores["mean"].items():
         deviation = scores["std"][name]
         table.add_row(name, f"{mean:.3f}", "" if deviation is None else f"{deviation:.3f}")
+    for baseline, values in scores["baselines"].items():
+        table.add_row(f"{scores['main']} of the {baseline}", f"{values[scores['main']]:.3f}", "")
     console = Console()
     console.print(table)
     first = scores["runs"][str(scores["kept"])]

@@ -59,13 +59,16 @@ class TileSequence(Sequence[LabelledSample]):
         return self.images.sample(self.tiles[index])
 
 
-def load_labelled_dataset(config: LabelledDataConfig, task: Task, root: Path) -> LabelledData:
+def load_labelled_dataset(
+    config: LabelledDataConfig, task: Task, root: Path, test_root: Path | None = None
+) -> LabelledData:
     """Find the samples below a data folder and split them; pixels are read when asked for.
 
     Args:
         config: images, labels and split, as declared.
         task: what is predicted.
         root: data folder.
+        test_root: data folder of the same layout, all of which is the test part; that of ``root`` is not used then.
 
     Raises:
         FileNotFoundError: no image, mask or table; named.
@@ -86,7 +89,23 @@ def load_labelled_dataset(config: LabelledDataConfig, task: Task, root: Path) ->
     train, validation, test = (
         TileSequence([tiles[i] for i in np.flatnonzero(part == number)], images) for number in range(len(PARTS))
     )
+    if test_root is not None:
+        notes.append(f"tested on {test_root}; {len(test)} test samples of {root} are not used")
+        test = _whole_folder(images, task, test_root)
+        notes += left_out_note(test.images.reader)
     return LabelledData(task, train, validation, test, notes=(*left_out_note(images.reader), *notes))
+
+
+def _whole_folder(images: LabelledImages, task: Task, root: Path) -> TileSequence:
+    """Return all labelled tiles of another folder, without the classes that are left out of training."""
+    others = LabelledImages(images.config, root, task.label_kind)
+    others.left_out = images.left_out
+    tiles = [tile for path in others.images.paths for tile in others.tiles(path)]
+    counts = task.label_kind.stratification([others.label(tile) for tile in tiles], len(task.classes))
+    if task.label_kind.is_exclusive and len(tiles):
+        counts[:, others.left_out] = 0
+        tiles = [tiles[i] for i in np.flatnonzero(counts.any(1))]
+    return TileSequence(tiles, others)
 
 
 def _split_by_groups(

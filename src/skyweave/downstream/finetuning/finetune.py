@@ -103,6 +103,7 @@ def finetune(
     with_report: bool = False,
     device: str = "cpu",
     log: Log | None = None,
+    test_data: Path | None = None,
 ) -> FinetuneOutput:
     """Fine-tune a backbone on the data that a configuration names.
 
@@ -116,6 +117,7 @@ def finetune(
         with_report: write ``report.html`` too.
         device: where it runs.
         log: called with a line now and then.
+        test_data: folder of the same layout whose images are the test part; the test part of ``data`` is then not used.
 
     Raises:
         FileExistsError: an output that holds a run already.
@@ -126,7 +128,7 @@ def finetune(
     config = load_config_file(file, FinetuneConfig, changes)
     resolve_device(device)
     prepare_run_dir(output, asdict(config), resume, PROGRESS)
-    labelled = load_labelled_dataset(config.data, config.make_task(), data)
+    labelled = load_labelled_dataset(config.data, config.make_task(), data, test_data)
     if isinstance(labelled.train, TileSequence) and isinstance(labelled.test, TileSequence):
         parts = ([tile.path for tile in part.tiles] for part in (labelled.train, labelled.test))
         labelled = replace(labelled, notes=(*labelled.notes, *shared_ground_note(*parts)))
@@ -162,6 +164,7 @@ def _run_seeds(
             fraction=config.fraction,
             device=device,
             output=output / RUNS_FOLDER / f"seed-{seed}",
+            with_baselines=seed == config.seeds[0],
             log=lambda line, seed=seed: log(f"seed {seed}, {line}"),  # type: ignore[misc]  # mypy: a default in a lambda
         )
         recipe = with_rates(recipe, runs[seed].rates)
@@ -178,6 +181,7 @@ def _summary(config: FinetuneConfig, runs: dict[int, FinetuneResult], best: int)
         "mean": {name: statistics.fmean(values) for name, values in by_name.items()},
         "std": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in by_name.items()},
         "kept": best,
+        "baselines": runs[config.seeds[0]].baselines,
         "runs": {str(seed): run.to_dict() for seed, run in runs.items()},
     }
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from skyweave.backbone.device import resolve_device
 from skyweave.core.errors import ConfigError, DataError
+from skyweave.downstream.finetuning.baselines import BaselineScores, baseline_notes, score_baselines
 from skyweave.downstream.finetuning.batches import BatchSource, FeatureBatches, ImageBatches, SampleCache
 from skyweave.downstream.finetuning.config import RecipeConfig
 from skyweave.downstream.finetuning.dataset import LabelledData
@@ -59,6 +60,7 @@ class FinetuneResult:
         kept: what the weights are: the ``method``, or the ``head on frozen features`` where the method did not score
             better in validation.
         class_counts: labels of each class (images, pixels or boxes) in each part.
+        baselines: scores of answers that need no network, where they were asked for.
     """
 
     model: FinetunedModel
@@ -75,11 +77,13 @@ class FinetuneResult:
     history: dict[str, list[list[float]]] = field(default_factory=dict)
     kept: str = ""
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    baselines: BaselineScores = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without model and predictions."""
         names = ("scores", "validation", "rates", "parameters", "trained", "trained_backbone", "samples", "seconds")
-        return {name: getattr(self, name) for name in (*names, "notes", "history", "kept", "class_counts")}
+        more = ("notes", "history", "kept", "class_counts", "baselines")
+        return {name: getattr(self, name) for name in (*names, *more)}
 
 
 def finetune_model(
@@ -92,6 +96,7 @@ def finetune_model(
     device: str | torch.device = "cpu",
     output: Path | None = None,
     missing_classes: MissingClasses = "error",
+    with_baselines: bool = False,
     log: Log | None = None,
 ) -> FinetuneResult:
     """Fine-tune a backbone on a task and score it on the test part.
@@ -110,6 +115,7 @@ def finetune_model(
         device: where it runs.
         output: keep checkpoints and logs there, and go on from what is there already.
         missing_classes: classes of validation or test that no training sample shows are an error, or a note.
+        with_baselines: score the most frequent answer and a linear model of the band values too.
         log: called with a line now and then.
 
     Raises:
@@ -138,9 +144,12 @@ def finetune_model(
     notes += [*stages.notes, *unscored_classes(counts)]
     predictions = predict_samples(model, ImageBatches(test, False), recipe.training.batch)
     notes += never_predicted(data.task, predictions, counts)
+    scores = data.task.scores(predictions, test)
+    baselines = score_baselines(data.task, train, validation, test) if with_baselines else {}
+    notes += baseline_notes(data.task, scores, baselines)
     return FinetuneResult(
         model=model.eval().requires_grad_(False),
-        scores=data.task.scores(predictions, test),
+        scores=scores,
         validation=stages.validation_score,
         rates=stages.rates,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -153,6 +162,7 @@ def finetune_model(
         history=stages.history,
         kept=stages.kept,
         class_counts=counts,
+        baselines=baselines,
     )
 
 

@@ -108,8 +108,9 @@ def _header(args: argparse.Namespace, model: Any, bandwidth: "BandwidthLog") -> 
 
 
 def _report(args: argparse.Namespace, header: dict[str, Any], scores: "PerceptionScores") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from skyweave.core.console import table_console
 
     if args.json:
         json.dump({**header, **scores.to_dict()}, sys.stdout, indent=1)
@@ -122,7 +123,7 @@ def _report(args: argparse.Namespace, header: dict[str, Any], scores: "Perceptio
         table.add_row(f"bytes a frame and platform ({header['strategy']})", f"{header['bytes']:.0f}")
     for name, value in scores.values.items():
         table.add_row(name, f"{value:.3f}")
-    console = Console()
+    console = table_console()
     console.print(table)
     for note in scores.notes:
         console.print(note, style="dim", highlight=False)

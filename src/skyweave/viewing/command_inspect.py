@@ -124,10 +124,11 @@ def _match_as_json(report: "RasterReport", match: "SensorMatch") -> dict[str, An
 def _print(
     report: "RasterReport", matches: "list[SensorMatch]", advice: list[str], command: str | None, everything: bool
 ) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    from skyweave.core.console import table_console
+
+    console = table_console()
     _print_head(console, report)
     shown = report.bands if everything else report.bands[:MAX_BANDS]
     console.print(_band_table(shown))

@@ -56,10 +56,11 @@ def print_recording_summary(folder: str, version: str | None, quick: bool, every
 
 
 def _print(path: str, version: str, layout: str, scenes: int, summary: "RecordingSummary", everything: bool) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    from skyweave.core.console import table_console
+
+    console = table_console()
     rate = f"{summary.rate:.3g} frames a second" if summary.rate else "single frames"
     console.print(Text(path, style="bold"))
     console.print(Text(f"{summary.name}: {layout} layout, {version}, {scenes} scenes, {summary.frames} frames, {rate}"))

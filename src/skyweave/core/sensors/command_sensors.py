@@ -63,8 +63,9 @@ def _summary(sensor: "Sensor") -> dict[str, object]:
 
 
 def _print_catalogue(sensors: "list[Sensor]") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from skyweave.core.console import table_console
 
     table = Table(box=None, pad_edge=False)
     table.add_column("sensor", style="bold", no_wrap=True)
@@ -75,19 +76,19 @@ def _print_catalogue(sensors: "list[Sensor]") -> None:
     for sensor in sensors:
         units = ", ".join(encoding.name for encoding in sensor.encodings)
         table.add_row(sensor.name, str(len(sensor)), f"{sensor.ground_sample_distance:g}", units, sensor.title)
-    console = Console()
+    console = table_console()
     console.print(table)
     console.print("\n`skyweave sensors show NAME` lists the bands; a .yaml file of yours works as NAME, too.")
 
 
 def _print_sensor(sensor: "Sensor") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from skyweave.core.console import table_console
     from skyweave.core.sensors import get_band_kind
 
-    console = Console()
+    console = table_console()
     console.print(Text.assemble((sensor.name, "bold"), f": {sensor.title}"))
     console.print(f"{len(sensor)} bands, {sensor.ground_sample_distance:g} m")
     console.print("Declare how a file stores the values (unit: WORD):")

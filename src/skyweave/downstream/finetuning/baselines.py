@@ -85,9 +85,9 @@ class _Linear:
         inputs = (_features(self.task, sample) - self.mean) / self.std
         shape = sample.observations[0].shape if self.task.is_dense else ()
         if isinstance(self.model, LogisticModel):
-            answer = self.model.predict(inputs)
-            one_hot = np.eye(len(self.task.classes), dtype=np.float32)[answer].T
-            return Prediction(answer.reshape(shape), one_hot.reshape(-1, *shape))
+            predicted = self.model.predict(inputs)
+            one_hot = np.eye(len(self.task.classes), dtype=np.float32)[predicted].T
+            return Prediction(predicted.reshape(shape), one_hot.reshape(-1, *shape))
         return Prediction((inputs @ self.model[:-1] + self.model[-1]).astype(np.float32).reshape(shape))
 
 

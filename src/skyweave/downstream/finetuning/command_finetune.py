@@ -66,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_scores(scores: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from skyweave.core.console import table_console
 
     table = Table(title=f"{scores['name']}: {scores['method']}, test part")
     for column in ("score", "mean", "spread over seeds"):
@@ -77,7 +78,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
         table.add_row(name, f"{mean:.3f}", "" if deviation is None else f"{deviation:.3f}")
     for baseline, values in scores["baselines"].items():
         table.add_row(f"{scores['main']} of the {baseline}", f"{values[scores['main']]:.3f}", "")
-    console = Console()
+    console = table_console()
     console.print(table)
     first = scores["runs"][str(scores["kept"])]
     share = 100 * first["trained"] / first["parameters"]

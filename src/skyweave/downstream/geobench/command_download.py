@@ -81,9 +81,9 @@ def _choose_tasks(args: argparse.Namespace) -> list[str]:
 
 
 def _list(as_json: bool) -> int:
-    from rich.console import Console
     from rich.table import Table
 
+    from skyweave.core.console import table_console
     from skyweave.downstream.geobench.tasks import list_tasks
 
     if as_json:
@@ -98,5 +98,5 @@ def _list(as_json: bool) -> int:
     for name, task in list_tasks().items():
         sensors = ", ".join(stored.sensor_name for stored in task.sensors)
         table.add_row(name, task.title, str(len(task.classes)), " + ".join(map(str, task.samples)), sensors)
-    Console().print(table)
+    table_console().print(table)
     return 0

@@ -48,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: of the command line.
     """
-    from rich.console import Console
-
+    from skyweave.core.console import table_console
     from skyweave.core.progress import show_status
     from skyweave.downstream.json_output import finite_json
     from skyweave.downstream.probing.config import load_probe_config
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             results.append(result.to_dict())
         else:
-            console = Console()
+            console = table_console()
             console.print(make_table(result))
             for line in _remarks(result):
                 console.print(line, style="dim", highlight=False)

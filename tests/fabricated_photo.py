@@ -1,5 +1,6 @@
 """One small photograph with any EXIF and XMP."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def write_photo(
         fields |= {5: b"\x01" if altitude < 0 else b"\x00", 6: abs(altitude)}
     exif[tag.GPSInfo] = fields | (gps or {})
     if pixels is None:
-        pixels = np.random.default_rng(3).integers(0, 255, (size[1], size[0], 3), np.uint8)
+        pixels = np.random.default_rng(zlib.crc32("/".join(path.parts[-2:]).encode())).integers(
+            0, 255, (size[1], size[0], 3), np.uint8
+        )
     Image.fromarray(pixels).save(path, exif=exif, xmp=xmp.encode() if xmp else None, **options)
     return path
 

@@ -142,6 +142,22 @@ def test_copies_of_a_photo_are_left_out(tmp_path: Path) -> None:
     assert len(flight.photos) == 3 and flight.skipped == dict.fromkeys(copies, "is a copy of 1.jpg")
 
 
+def test_photos_without_times_fly_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in range(8, 12):
+        write_photo(tmp_path / f"frame_{number}.jpg", 46.5 + number / 5000, 9.0)
+    flight = flight_of(tmp_path, height=60.0)
+    assert {photo.yaw_source for photo in flight.photos} == {"track"}
+    assert [photo.heading for photo in flight.photos] == pytest.approx([0] * 4, abs=0.1)
+
+
+def test_the_same_pixels_under_other_metadata_are_left_out(tmp_path: Path) -> None:
+    stuck = np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)
+    for number, pixels in enumerate((stuck, None, stuck, 0 * stuck, 0 * stuck)):  # a dark picture may repeat
+        write_photo(tmp_path / f"{number}.jpg", 46.5 + number / 1e5, xmp=DJI, pixels=pixels)
+    photos = make_orthomosaic([tmp_path], tmp_path / "a.tif").photos
+    assert {p.name: p.skipped for p in photos if p.skipped} == {"2.jpg": "shows the very pixels of 0.jpg"}
+
+
 def test_heights_above_the_ground_that_photos_state(tmp_path: Path) -> None:
     for number, above in enumerate(("60000/1000", "58.0")):
         xmp = packet(

@@ -1,5 +1,6 @@
 """A folder of pictures to photos on the map, each by its own pose, with what was assumed and what was left out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -288,7 +289,7 @@ def _attitudes(
 def _track(photos: list[PhotoMetadata], positions: np.ndarray) -> np.ndarray:
     """Grid course at each picture in degrees, from the longer of the legs before and after it; NaN where it hovers."""
     times = order_times([photo.time for photo in photos])
-    order = sorted(range(len(photos)), key=lambda k: (times[k], photos[k].path.name))
+    order = sorted(range(len(photos)), key=lambda k: (times[k], _in_sequence(photos[k].path.name)))
     courses = np.full(len(photos), np.nan)
     for place, k in enumerate(order):
         legs = [positions[order[place + 1]] - positions[k]] if place + 1 < len(order) else []
@@ -299,6 +300,11 @@ def _track(photos: list[PhotoMetadata], positions: np.ndarray) -> np.ndarray:
             leg = min(legs, key=lambda leg: float(np.hypot(*leg)))
             courses[k] = np.degrees(np.arctan2(leg[0], leg[1])) % 360
     return courses
+
+
+def _in_sequence(name: str) -> list[tuple[int, str]]:
+    """Sorts file names by the numbers in them: 9.jpg before 10.jpg."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _position_std(photo: PhotoMetadata, yaw_source: str, horizontal: float | None) -> PoseStd:

@@ -176,7 +176,7 @@ def make_orthomosaic(
         height=height,
         horizontal_std=horizontal_std,
     )
-    flight = _decodable(flight, images, lambda done, total: report_progress("reading", done, total))
+    flight = _usable(flight, images, lambda done, total: report_progress("reading", done, total))
     flight = _resolve_height(flight, images)
     registrations = _registrations(flight, images)
     ties = find_tie_points(
@@ -223,16 +223,24 @@ def make_orthomosaic(
     )
 
 
-def _decodable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
-    """Without the pictures whose pixels are broken; small copies of the others stay at hand."""
-    broken: dict[str, str] = {}
+def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
+    """Without the pictures whose pixels are broken or another's; small copies of the others stay at hand.
+
+    Two pictures of the very same pixels, from a camera that stuck or a copy under other metadata, agree whatever their
+    poses.
+    """
+    unusable: dict[str, str] = {}
+    first: dict[bytes, str] = {}
     for done, photo in enumerate(flight.photos):
         try:
-            images.grey(photo, MIN_CACHE_FACTOR)
+            small = images.grey(photo, MIN_CACHE_FACTOR)
+            same = first.setdefault(small.tobytes(), photo.name) if small.std() > 1 else photo.name
+            if same != photo.name:
+                unusable[photo.name] = f"shows the very pixels of {same}"
         except (OSError, SyntaxError, ValueError) as error:
-            broken[photo.name] = f"cannot be read as a picture: {error}"
+            unusable[photo.name] = f"cannot be read as a picture: {error}"
         progress(done + 1, len(flight.photos))
-    return drop_photos(flight, broken) if broken else flight
+    return drop_photos(flight, unusable) if unusable else flight
 
 
 def _resolve_height(flight: Flight, images: ImageCache) -> Flight:

@@ -64,15 +64,20 @@ def read_attitude(xmp: Mapping[str, str], note: Mapping[str, float], make: str) 
         yaw, pitch, roll = (parse_number(fields.get(name)) for name in names)
         if pitch is not None and (yaw, pitch, roll) != UNKNOWN:
             return _checked(yaw, pitch, roll, "gimbal", names)
+    body = _body(xmp, make)
+    if body is None and {"yaw", "pitch"} <= note.keys():
+        return Attitude(note["yaw"], note["pitch"], note.get("roll", 0.0)), None
+    return body or (None, None)
+
+
+def _body(xmp: Mapping[str, str], make: str) -> tuple[Attitude | None, str | None] | None:
+    """The attitude in Pix4D's namespace; None where there is none."""
     names = ("Yaw", "Pitch", "Roll")
     yaw, pitch, roll = (parse_number(xmp.get(f"camera:{name}")) for name in names)
-    if yaw is not None:
-        # senseFly counts roll the other way round
-        sign = -1.0 if make.strip().lower() == "sensefly" else 1.0
-        return _checked(yaw, pitch or 0.0, sign * (roll or 0.0), "body", names)
-    if {"yaw", "pitch"} <= note.keys():
-        return Attitude(note["yaw"], note["pitch"], note.get("roll", 0.0)), None
-    return None, None
+    if yaw is None:
+        return None
+    sign = -1.0 if make.strip().lower() == "sensefly" else 1.0  # it counts roll the other way round
+    return _checked(yaw, pitch or 0.0, sign * (roll or 0.0), "body", names)
 
 
 def settle_conventions(attitudes: Mapping[str, Attitude], cameras: Mapping[str, str]) -> dict[str, Attitude]:

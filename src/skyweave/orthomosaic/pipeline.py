@@ -164,9 +164,8 @@ def make_orthomosaic(
     """
     if horizontal_std is not None and not 0 < horizontal_std <= MAX_STD_M:
         raise DataError(f"an error of positions of {horizontal_std} must be metres > 0, and at most {MAX_STD_M:g}")
-    if resolution is not None and not (np.isfinite(resolution) and resolution > 0):
-        raise DataError(f"resolution {resolution} must be metres > 0")
     report_progress = progress or (lambda what, done, total: None)
+    _check_resolution(resolution)
     images = ImageCache()
     flight = read_flight(
         find_images(sources),
@@ -192,9 +191,7 @@ def make_orthomosaic(
     if before is None and len(flight.photos) > 1:
         notes.append("the pictures overlap too little, or too little alike, to tell how far they disagree")
     mapped, after, after_distances = flight, None, None
-    if refine and before is None:
-        notes.append("without overlaps that tell nothing could be refined: the poses are as read")
-    elif refine and before is not None:
+    if refine:
         report_progress("refining", 0, 1)
         mapped, after, after_distances = _refined(flight, ties, before, notes)
     grid = mosaic_grid(mapped.photos, mapped.ground, resolution, flight.zone.crs)
@@ -221,6 +218,11 @@ def make_orthomosaic(
         after,
         tuple(notes),
     )
+
+
+def _check_resolution(resolution: float | None) -> None:
+    if resolution is not None and not (np.isfinite(resolution) and resolution > 0):
+        raise DataError(f"resolution {resolution} must be metres > 0")
 
 
 def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
@@ -301,8 +303,11 @@ def _disagreement(distances: np.ndarray, ties: TiePoints) -> Disagreement | None
 
 
 def _refined(
-    flight: Flight, ties: TiePoints, before: Disagreement, notes: list[str]
+    flight: Flight, ties: TiePoints, before: Disagreement | None, notes: list[str]
 ) -> tuple[Flight, Disagreement | None, np.ndarray | None]:
+    if before is None:
+        notes.append("without overlaps that tell nothing could be refined: the poses are as read")
+        return flight, None, None
     result = adjust_poses(flight.photos, flight.ground, ties.select(~ties.held_out), flight.height, flight.height_std)
     distances = ties.distances(result.photos, flight.ground)
     after = _disagreement(distances, ties)

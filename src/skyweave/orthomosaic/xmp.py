@@ -65,17 +65,21 @@ def _salvage(text: str) -> dict[str, str]:
 
 def _collect(element: ElementTree.Element, parent: str, values: dict[str, str]) -> None:
     name = _name(element.tag)
-    path = parent if name.split(":")[-1] in WRAPPERS else (f"{parent}/{name.split(':')[-1]}" if parent else name)
+    path = parent if name.split(":")[-1] in WRAPPERS else _within(parent, name)
     for key, value in element.attrib.items():
         if not key.startswith(RDF):
-            label = _name(key)
-            values.setdefault(f"{path}/{label.split(':')[-1]}" if path else label, value.strip())
+            values.setdefault(_within(path, _name(key)), value.strip())
     text = (element.text or "").strip()
     if text and path:
         # the items of a sequence are one value, separated by commas, as the vendors write lists in attributes
         values[path] = f"{values[path]},{text}" if path in values and name.endswith(":li") else values.get(path, text)
     for child in element:
         _collect(child, path, values)
+
+
+def _within(path: str, name: str) -> str:
+    """The name of what lies in a structure: ``drone-skydio:CameraOrientationNED/Yaw``."""
+    return f"{path}/{name.split(':')[-1]}" if path else name
 
 
 def _name(tag: str) -> str:

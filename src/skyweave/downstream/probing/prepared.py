@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def metric_values(prepared: PreparedProbe, predictions: np.ndarray) -> MetricVal
     if prepared.config.data.split.kind == "blocks":  # blocks are resampled inside their place
         strata = np.zeros(groups, int)
         strata[index] = samples.place[tested]
-    weights = resample_weights(groups, strata)
+    weights = _resample_weights(groups, None if strata is None else strata.tobytes())
     per_seed: dict[str, list[float]] = {}
     resampled: dict[str, list[np.ndarray]] = {}
     for seed_predictions in predictions:
@@ -204,6 +205,12 @@ def metric_values(prepared: PreparedProbe, predictions: np.ndarray) -> MetricVal
         {name: np.mean(values, axis=0) for name, values in resampled.items()},
         per_seed,
     )
+
+
+@lru_cache(maxsize=1)
+def _resample_weights(groups: int, strata: bytes | None) -> np.ndarray:
+    """Return `resample_weights`, kept for the next row of the same table."""
+    return resample_weights(groups, None if strata is None else np.frombuffer(strata, int))
 
 
 def _class_notes(config: ProbeConfig, samples: ProbeSamples, folds: list[list[Fold]]) -> list[str]:

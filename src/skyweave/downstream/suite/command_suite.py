@@ -25,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--data", type=Path, required=True, help="folder that the paths of the tasks start from")
     parser.add_argument("--test-data", type=Path, help="same layout: test here, and only train on --data")
     parser.add_argument("-o", "--output", type=OutputFolder(), required=True, help="folder of the run")
-    parser.add_argument("--configs", type=Path, default=Path("configs/suite"), help="folder of the tasks (%(default)s)")
+    parser.add_argument("--configs", type=Path, help="folder of the tasks (default: configs/suite, else the package's)")
     parser.add_argument("--tasks", type=_names, help="names, separated by commas (default: all)")
     parser.add_argument(
         "--methods",
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.downstream.suite.run import SuiteConfig, run_suite
 
     config = SuiteConfig(
-        configs=args.configs,
+        configs=args.configs or _shipped_configs(),
         data=args.data,
         output=args.output,
         weights=args.weights,
@@ -78,6 +78,14 @@ def run(args: argparse.Namespace) -> int:
             aside.write_text(content, encoding="utf-8")
     print(text if args.json else page, end="")
     return 0
+
+
+def _shipped_configs() -> Path:
+    """Return the folder of the suite's tasks: that of a checkout, else that of the installed package."""
+    from importlib import resources
+
+    checkout = Path("configs/suite")
+    return checkout if checkout.is_dir() else Path(str(resources.files("skyweave"))) / checkout
 
 
 def _names(text: str) -> list[str]:

@@ -60,6 +60,16 @@ def test_no_common_class_names_both_lists() -> None:
         count_classes(PerceptionDataset([scene], toy.config())).check()
 
 
+def test_frames_at_another_interval_are_named() -> None:
+    lines: list[str] = []
+    check_classes(PerceptionDataset([toy.scene()], toy.config(interval=0.13)), lines.append)
+    assert [line.split(":")[1].strip() for line in lines[1:]] == [
+        "no sample has an earlier frame",
+        "no object has a later position",
+    ]
+    assert all("frames are not 0.13 s apart, which is model.interval" in line for line in lines[1:])
+
+
 def test_objects_that_are_nowhere_near_are_another_fault() -> None:
     frames = []
     for frame in toy.scene().frames:

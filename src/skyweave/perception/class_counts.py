@@ -23,12 +23,18 @@ class ClassCounts:
         annotated: all objects of the same frames, by their own category.
         samples: that were counted.
         available: that the dataset has.
+        with_past: counted samples that have an earlier frame at the model's interval, or whose model needs none.
+        with_future: counted samples of which some object has a position at a later step.
+        interval: of the model, seconds.
     """
 
     counted: dict[str, int]
     annotated: dict[str, int]
     samples: int
     available: int
+    with_past: int
+    with_future: int
+    interval: float
 
     @property
     def missing(self) -> list[str]:
@@ -47,6 +53,11 @@ class ClassCounts:
         others = {name: count for name, count in self.annotated.items() if name not in self.counted}
         if others:
             notes.append(f"not among the model's categories, and left out: {_listed(others)}")
+        apart = f"frames are not {self.interval:g} s apart, which is model.interval"
+        if not self.with_past:
+            notes.append(f"no sample has an earlier frame: {apart}, so nothing is learned from the past")
+        if not self.with_future:
+            notes.append(f"no object has a later position: {apart}, so nothing is learned of trajectories")
         return notes
 
     def check(self) -> None:
@@ -80,12 +91,25 @@ def count_classes(dataset: PerceptionDataset) -> ClassCounts:
     chosen = np.unique(np.linspace(0, len(plain) - 1, min(MAX_COUNTED_SAMPLES, len(plain))).round().astype(int))
     counted: Counter[int] = Counter()
     annotated: Counter[str] = Counter()
+    with_past = with_future = 0
     for number in chosen.tolist():
-        counted.update(plain.objects(number).trainable().labels.tolist())
+        objects = plain.objects(number).trainable()
+        counted.update(objects.labels.tolist())
         scene, frame = plain.index[number]
         annotated.update(_categories(dataset.scenes[scene], frame))
+        past = plain.timelines[scene].past_frames(dataset.scenes[scene].frames[frame].time)
+        with_past += len(past) == 1 or any(index is not None for index in past[:-1])
+        with_future += bool(np.isfinite(objects.future).any())
     by_name = {name: counted[label] for label, name in enumerate(plain.config.categories)}
-    return ClassCounts(by_name, dict(annotated.most_common()), len(chosen), len(plain))
+    return ClassCounts(
+        by_name,
+        dict(annotated.most_common()),
+        len(chosen),
+        len(plain),
+        with_past,
+        with_future,
+        plain.config.interval,
+    )
 
 
 def check_classes(dataset: PerceptionDataset, log: Callable[[str], None]) -> ClassCounts:

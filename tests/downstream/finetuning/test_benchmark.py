@@ -17,13 +17,14 @@ from skyweave.backbone.pretrained.vit import MAE
 from skyweave.cli.main import main
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
+from skyweave.downstream.finetuning.benchmark.command_benchmark import _failure_lines
 from skyweave.downstream.finetuning.benchmark.config import BenchmarkConfig
 from skyweave.downstream.finetuning.benchmark.run_benchmark import (
     RESAMPLES,
     _Runner,
     run_benchmark,
 )
-from skyweave.downstream.finetuning.benchmark.runs import BenchmarkRun, read_runs
+from skyweave.downstream.finetuning.benchmark.runs import BenchmarkRun, FailedRun, read_runs
 from skyweave.downstream.finetuning.benchmark.table import as_markdown, published_rows, summarise_runs
 from skyweave.downstream.finetuning.config import RecipeConfig, TrainingConfig
 from skyweave.downstream.finetuning.tasks.base import Prediction, Task, make_task
@@ -314,3 +315,12 @@ def test_published_rows_are_of_our_tasks_and_marked() -> None:
         assert len(kinds) == 1, "a row is of classification or of segmentation"
     ofa = [row for row in rows if row.row.startswith("OFA-Net")]
     assert len(ofa) == 2 and not any(row.read for row in ofa)
+
+
+def test_runs_that_fail_alike_are_one_line() -> None:
+    failures = [FailedRun("m-forestnet", "full", 1.0, seed, "no such folder") for seed in range(20)]
+    failures.append(FailedRun("m-forestnet", "full", 1.0, 20, "another reason"))
+    assert _failure_lines(failures) == [
+        "failed: m-forestnet full 1 seed 0 and 19 more runs: no such folder",
+        "failed: m-forestnet full 1 seed 20: another reason",
+    ]

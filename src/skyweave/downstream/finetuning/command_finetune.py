@@ -77,12 +77,12 @@ def _print_scores(scores: dict[str, Any]) -> None:
         deviation = scores["std"][name]
         table.add_row(name, f"{mean:.3f}", "" if deviation is None else f"{deviation:.3f}")
     for baseline, values in scores["baselines"].items():
-        table.add_row(f"{scores['main']} of the {baseline}", f"{values[scores['main']]:.3f}", "")
+        table.add_row(f"{scores['main']}, {baseline}", f"{values[scores['main']]:.3f}", "")
     console = table_console()
     console.print(table)
     first = scores["runs"][str(scores["kept"])]
-    share = 100 * first["trained"] / first["parameters"]
-    trained = f"trained {first['trained']:,} of {first['parameters']:,} weights ({share:.2g} %)"
-    console.print(f"kept: {first['kept']}; {trained}", highlight=False)
+    share = 100 * first["learned"] / first["parameters"]
+    learned = f"{first['learned']:,} of {first['parameters']:,} weights learned ({share:.2g} %)"
+    console.print(f"kept: {first['kept']}; {learned}", highlight=False)
     for note in dict.fromkeys(note for run in scores["runs"].values() for note in run["notes"]):
         console.print(f"note: {note}", style="dim", highlight=False)

@@ -49,8 +49,7 @@ class FinetuneResult:
         validation: the best main score on the validation part.
         rates: learning rates that were used: of the ``head`` on frozen features, of the ``network``.
         parameters: of the whole model.
-        trained: of those, how many are not as the weights brought them or the seed drew them: 0 of a backbone whose
-            training made nothing better.
+        trained: of those, how many were trained in the largest stage.
         trained_backbone: of these, those that are not the head's.
         samples: numbers of training (after the share was taken), validation and test samples.
         seconds: of wall clock; features, sweeps, training, scoring.
@@ -59,6 +58,7 @@ class FinetuneResult:
         history: (step, validation score) of each stage.
         kept: what the weights are: the ``method``, or the ``head on frozen features`` where the method did not score
             better in validation.
+        learned: of the parameters, how many of those that were kept were trained.
         class_counts: labels of each class (images, pixels or boxes) in each part.
         baselines: scores of answers that need no network, where they were asked for.
     """
@@ -76,13 +76,14 @@ class FinetuneResult:
     notes: tuple[str, ...] = ()
     history: dict[str, list[list[float]]] = field(default_factory=dict)
     kept: str = ""
+    learned: int = 0
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     baselines: BaselineScores = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without model and predictions."""
         names = ("scores", "validation", "rates", "parameters", "trained", "trained_backbone", "samples", "seconds")
-        more = ("notes", "history", "kept", "class_counts", "baselines")
+        more = ("notes", "history", "kept", "learned", "class_counts", "baselines")
         return {name: getattr(self, name) for name in (*names, *more)}
 
 
@@ -161,6 +162,7 @@ def finetune_model(
         notes=(*data.notes, *notes),
         history=stages.history,
         kept=stages.kept,
+        learned=stages.learned,
         class_counts=counts,
         baselines=baselines,
     )
@@ -197,7 +199,7 @@ class _Stages:
         self.rates: dict[str, float] = {}
         self.history: dict[str, list[list[float]]] = {}
         self.validation_score = float("nan")
-        self.trained = self.trained_backbone = self.head_weights = 0
+        self.trained = self.trained_backbone = self.learned = 0
         self.kept: str = recipe.method.kind
         self.notes: list[str] = []
 
@@ -217,7 +219,6 @@ class _Stages:
         stage = replace(self.stage, training=training)
         self._train(stage, "head", sources, self.recipe.rates(head=True), training.head_steps)
         self.trained, self.trained_backbone = count_trainable(self.model), 0
-        self.head_weights = self.trained
 
     def _train_network(self) -> None:
         method, training = self.recipe.method, self.recipe.training
@@ -246,8 +247,9 @@ class _Stages:
         self.rates[name], self.history[name] = result.learning_rate, result.history
         self.validation_score = result.validation
         if name == "network" and initialised and not result.best_step:
-            self.trained, self.trained_backbone = self.head_weights, 0
             self.kept = "head on frozen features"
+        else:
+            self.learned = count_trainable(self.model)
         self.notes += stage_notes(name, result, self.model.task.main_metric, self.recipe.method.kind)
 
     def _frozen_sources(self, network: EncoderWithHead) -> tuple[BatchSource, BatchSource]:

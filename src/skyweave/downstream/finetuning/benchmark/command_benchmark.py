@@ -10,6 +10,8 @@ from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
     from torch import nn
 
@@ -91,10 +93,21 @@ def run(args: argparse.Namespace) -> int:
         print()
     else:
         _print_tables(rows, args.output)
-    for failure in failures:
-        where = f"{failure.task} {failure.method} {failure.fraction:g} seed {failure.seed}"
-        print(f"failed: {where}: {failure.reason}", file=sys.stderr)
+    for line in _failure_lines(failures):
+        print(line, file=sys.stderr)
     return 1 if failures else 0
+
+
+def _failure_lines(failures: "Sequence[Any]") -> list[str]:
+    """Return a line for each reason of a task, with the runs that it stopped: all of a task often fail alike."""
+    runs: dict[tuple[str, str], list[str]] = {}
+    for failure in failures:
+        where = f"{failure.method} {failure.fraction:g} seed {failure.seed}"
+        runs.setdefault((failure.task, failure.reason), []).append(where)
+    return [
+        f"failed: {task} {where[0]}{f' and {len(where) - 1} more runs' if len(where) > 1 else ''}: {reason}"
+        for (task, reason), where in runs.items()
+    ]
 
 
 def _config(args: argparse.Namespace) -> "BenchmarkConfig":

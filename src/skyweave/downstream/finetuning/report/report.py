@@ -71,7 +71,7 @@ def _page(task: Task, run: FinetuneResult, summary: dict[str, Any], content: str
 <header><h1>{name}</h1>
 <p class="lead">{html.escape(task.kind.capitalize())}, method <b>{html.escape(str(summary["method"]))}</b>,
 kept: <b>{html.escape(run.kept)}</b>;
-{run.trained:,} of {run.parameters:,} weights learned ({100 * run.trained / run.parameters:.2g} %), on
+{run.learned:,} of {run.parameters:,} weights learned ({100 * run.learned / run.parameters:.2g} %), on
 {run.samples[0]} training and {run.samples[1]} validation samples; {run.samples[2]} test samples were scored.</p>
 </header>
 <main>

@@ -8,6 +8,8 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel
+from skyweave.data.georeference import Georeference
+from skyweave.data.header import header_of
 from skyweave.data.raster_files import open_raster
 
 MIN_RESOLUTION_M = 0.05
@@ -47,16 +49,19 @@ def read_elevation(
             bounds.
         MissingExtraError: rasterio is not installed.
     """
-    with open_raster(Path(path)) as source:
-        if source.crs is None:
+    with open_raster(path) as source:
+        place = header_of(source, path).place
+        if place.remedy or place.warp_crs:
+            raise DataError(f"{path}: {place.remedy or f'located by {place.by}; warp it to a plain grid first'}")
+        if place.crs is None:
             raise DataError(f"{path} has no reference system; an elevation model must say where it lies")
         if source.count != 1:
             raise DataError(f"{path} has {source.count} bands; an elevation model has one, the heights")
-        heights, transform = _read_heights(source, crs, bounds)
+        heights, transform = _read_heights(source, place, crs, bounds)
         heights = _in_metres(heights, source)
         known, note = mask_voids(heights, str(path))
-        grid = _map_grid(source, crs, bounds)
-        projected = _reproject(known, transform, source.crs, grid, crs)
+        grid = _map_grid(place, crs, bounds)
+        projected = _reproject(known, transform, place.crs, grid, crs)
     if note and notes is not None:
         notes.append(note)
     if not np.isfinite(projected).any():
@@ -90,15 +95,17 @@ def mask_voids(heights: np.ndarray, source: str) -> tuple[np.ndarray, str | None
     return np.where(void, np.nan, heights), note
 
 
-def _read_heights(source: Any, crs: str, bounds: tuple[float, float, float, float]) -> tuple[np.ndarray, Any]:
+def _read_heights(
+    source: Any, place: Georeference, crs: str, bounds: tuple[float, float, float, float]
+) -> tuple[np.ndarray, Any]:
     """Return stored values around the bounds as float64, NaN where the file declares none, and their transform."""
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.warp import transform_bounds
 
-    corners = transform_bounds(rasterio.crs.CRS.from_user_input(crs), source.crs, *bounds)
+    corners = transform_bounds(crs, place.crs, *bounds)
     xs, ys = [corners[0], corners[2]] * 2, [corners[1]] * 2 + [corners[3]] * 2
-    inverse = ~source.transform
+    inverse = ~rasterio.Affine(*place.affine)
     columns = [inverse.a * x + inverse.b * y + inverse.c for x, y in zip(xs, ys, strict=True)]
     rows = [inverse.d * x + inverse.e * y + inverse.f for x, y in zip(xs, ys, strict=True)]
     left, right = _overlap(columns, source.width)
@@ -115,7 +122,7 @@ def _read_heights(source: Any, crs: str, bounds: tuple[float, float, float, floa
         masked=True,
         resampling=Resampling.nearest,  # another one would mix heights with values that stand for none
     )
-    a, b, c, d, e, f = source.transform[:6]
+    a, b, c, d, e, f = place.affine
     x, y = (right - left) / size[1], (bottom - top) / size[0]
     transform = rasterio.Affine(a * x, b * y, a * left + b * top + c, d * x, e * y, d * left + e * top + f)
     return np.ma.filled(stored.astype(np.float64), np.nan), transform
@@ -152,22 +159,21 @@ def _vertical_unit(source: Any) -> float:
     return float(axes[2].unit_conversion_factor) if len(axes) > 2 else 1.0
 
 
-def _map_grid(source: Any, crs: str, bounds: tuple[float, float, float, float]) -> MapGrid:
+def _map_grid(place: Georeference, crs: str, bounds: tuple[float, float, float, float]) -> MapGrid:
     """Return the grid over the bounds with cells as fine as the raster's pixels."""
-    from rasterio.crs import CRS
     from rasterio.warp import transform_bounds
 
-    a, b, c, d, e, f = source.transform[:6]
-    xs = [c + a * column + b * row for row in (0, source.height) for column in (0, source.width)]
-    ys = [f + d * column + e * row for row in (0, source.height) for column in (0, source.width)]
-    corners = min(xs), min(ys), max(xs), max(ys)
-    west, _, east, _ = transform_bounds(source.crs, CRS.from_user_input(crs), *corners)
+    a, b, c, d, e, f = place.affine
+    rows, columns = place.shape
+    xs = [c + a * column + b * row for row in (0, rows) for column in (0, columns)]
+    ys = [f + d * column + e * row for row in (0, rows) for column in (0, columns)]
+    west, _, east, _ = transform_bounds(place.crs, crs, min(xs), min(ys), max(xs), max(ys))
     side = max(bounds[2] - bounds[0], bounds[3] - bounds[1])
-    resolution = max(round((east - west) / source.width, 3), MIN_RESOLUTION_M, side / MAX_CELLS_PER_SIDE)
+    resolution = max(round((east - west) / columns, 3), MIN_RESOLUTION_M, side / MAX_CELLS_PER_SIDE)
     return MapGrid.covering(bounds, resolution, crs)
 
 
-def _reproject(heights: np.ndarray, transform: Any, source_crs: Any, grid: MapGrid, crs: str) -> np.ndarray:
+def _reproject(heights: np.ndarray, transform: Any, source_crs: str, grid: MapGrid, crs: str) -> np.ndarray:
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.warp import reproject
@@ -180,7 +186,7 @@ def _reproject(heights: np.ndarray, transform: Any, source_crs: Any, grid: MapGr
         src_crs=source_crs,
         src_nodata=np.nan,
         dst_transform=rasterio.Affine(*grid.affine),
-        dst_crs=rasterio.crs.CRS.from_user_input(crs),
+        dst_crs=crs,
         dst_nodata=np.nan,
         resampling=Resampling.bilinear,
     )

@@ -114,6 +114,6 @@ def test_a_raster_as_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert image.shape == (27, 2048, 3) and (image[:, :60] == 222).all()
     assert image[5, -1, 2] == 255 and image[5, 200, 2] < 30
     assert main(["view", str(path), "--png", str(tmp_path / "p.png")]) == 0
-    assert "p.png: 27 x 2048 pixels" in capsys.readouterr().out
+    assert "p.png: 2048 x 27 pixels" in capsys.readouterr().out
     assert main(["view", str(tmp_path / "none.tif")]) == 2
-    assert "there is no file or folder" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err

@@ -40,6 +40,8 @@ def resolve_channels(
     descriptions = _descriptions(headers, sensor)
     if bands == "sensor":
         bands = _all_bands(sensor, len(measured), len(positions), label)
+    if bands is not None and not any(bands):
+        raise DataError(f"{label}: 'bands' names no band of {sensor.name}; {_valid_names(sensor)}")
     for among in (positions, measured):
         if bands is not None and len(bands) == len(among):
             _check_transparency(headers, among, bands, label)
@@ -48,6 +50,11 @@ def resolve_channels(
     match = _match_headers(headers, sensor, descriptions)
     names = None if bands is None else _without_gaps(bands)
     return _matched(positions, match, names, descriptions, label)
+
+
+def _valid_names(sensor: Sensor) -> str:
+    """Return which names there are to declare."""
+    return f"valid names: {_shorten([band.name for band in sensor.bands])}"
 
 
 def _is_colour(headers: Sequence[RasterHeader], position: tuple[int, int]) -> bool:
@@ -171,11 +178,9 @@ def _declared(
 
 
 def _check_declared(sensor: Sensor, indices: list[int], label: str) -> None:
-    """Refuse a declaration that names a band twice, or none."""
+    """Refuse a declaration that names a band twice."""
     if doubled := sorted({sensor.bands[index].name for index in indices if indices.count(index) > 1}):
         raise DataError(f"{label}: 'bands' names {', '.join(doubled)} more than once")
-    if not indices:
-        raise DataError(f"{label}: 'bands' names no band of {sensor.name}")
 
 
 def _indices(sensor: Sensor, names: Sequence[str], label: str) -> list[int]:

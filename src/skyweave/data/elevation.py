@@ -10,7 +10,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel
 from skyweave.data.georeference import Georeference
 from skyweave.data.header import header_of
-from skyweave.data.raster_files import open_raster
+from skyweave.data.raster_files import is_gdal_name, open_raster
 
 MIN_RESOLUTION_M = 0.05
 MAX_CELLS_PER_SIDE = 2000  # finer heights do not help a mosaic
@@ -49,6 +49,8 @@ def read_elevation(
             bounds.
         MissingExtraError: rasterio is not installed.
     """
+    if not is_gdal_name(str(path)) and not Path(path).exists():
+        raise FileNotFoundError(f"no such elevation model: {path}")
     with open_raster(path) as source:
         place = header_of(source, path).place
         if place.remedy or place.warp_crs:

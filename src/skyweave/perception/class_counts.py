@@ -53,11 +53,11 @@ class ClassCounts:
         others = {name: count for name, count in self.annotated.items() if name not in self.counted}
         if others:
             notes.append(f"not among the model's categories, and left out: {_listed(others)}")
-        apart = f"frames are not {self.interval:g} s apart, which is model.interval"
+        mismatch = f"frames are not {self.interval:g} s apart, which is model.interval"
         if not self.with_past:
-            notes.append(f"no sample has an earlier frame: {apart}, so nothing is learned from the past")
+            notes.append(f"no sample has an earlier frame: {mismatch}, so nothing is learned from the past")
         if not self.with_future:
-            notes.append(f"no object has a later position: {apart}, so nothing is learned of trajectories")
+            notes.append(f"no object has a later position: {mismatch}, so nothing is learned of trajectories")
         return notes
 
     def check(self) -> None:

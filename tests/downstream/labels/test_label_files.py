@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fabricated_labels import write_raster
 from skyweave.core.config import config_from_dict
@@ -15,6 +17,8 @@ from skyweave.core.errors import ConfigError, DataError
 from skyweave.downstream.finetuning.dataset import LabelledData, load_labelled_dataset
 from skyweave.downstream.finetuning.tasks.base import TASKS, make_task
 from skyweave.downstream.labels import LabelConfig, LabelledDataConfig
+from skyweave.downstream.labels.image_files import ImageFiles
+from skyweave.downstream.labels.readers.boxes import BoxReader
 from skyweave.downstream.probing import prepare_probe
 from skyweave.downstream.probing.config import probe_config_from_dict
 
@@ -305,3 +309,26 @@ def test_a_second_date_lies_on_the_grid_of_the_first(south_up: bool, tmp_path: P
 def move(path: Path, affine: Affine) -> None:
     with rasterio.open(path, "r+") as target:
         target.transform = affine
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sides=st.tuples(*[st.integers(0, 7)] * 2, *[st.integers(9, 16)] * 2),
+    signs=st.tuples(*[st.sampled_from([-1, 1])] * 2),
+    crs=st.sampled_from(["EPSG:32633", "EPSG:25833"]),
+)
+def test_a_box_of_the_map_lies_where_the_transform_puts_it(
+    sides: tuple[int, ...], signs: tuple[int, int], crs: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("boxes")
+    affine = Affine(0.1 * signs[0], 0, 4e5, 0, 0.1 * signs[1], 5e6)
+    move(write_raster(folder / "images/t.tif", np.zeros((3, 16, 16), np.uint8)), affine)
+    left, top, right, bottom = sides
+    x0, x1 = (affine.c + affine.a * column for column in (left, right))
+    y0, y1 = (affine.f + affine.e * row for row in (top, bottom))
+    text = f"t.tif,{min(x0, x1)},{min(y0, y1)},{max(x0, x1)},{max(y0, y1)},tree\n"
+    (folder / "labels.csv").write_text(HEADER + text)
+    images = ImageFiles([folder / "images/t.tif"], folder)
+    config = config_from_dict(BOXES | {"box_crs": crs}, LabelConfig)
+    corners = BoxReader(config, images).read(images.paths[0], None, (16, 16)).corners
+    np.testing.assert_allclose(corners, [sides], atol=1e-2)

@@ -69,6 +69,9 @@ def test_other_folders_count_where_nothing_else_fits() -> None:
     assert matching.unmatched == ["chips/t1.tif", "chips/t2.tif"]  # images/t1.tif has a name of its folder
     with pytest.raises(DataError, match=r"'x/t0\.tif' and 'y/t0\.tif' may both be images/t0\.tif"):
         match_names(["x/t0.tif", "y/t0.tif"], images, TABLE)
+    with pytest.raises(DataError, match=r"'x/t0\.tif' and 'y/t0\.tif' may both be t0\.tif"):
+        match_names(["x/t0.tif", "y/t0.tif"], files("t0.tif"), TABLE)
+    assert len(match_names(["t0.tif", "x/t0.tif", "z/x/t0"], files("t0.tif"), TABLE).image_of) == 3
 
 
 PARTS = st.sampled_from(["a", "b", "c"])

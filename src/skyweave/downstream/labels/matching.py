@@ -1,5 +1,6 @@
 """Which image a table's row names: by the path that both share, never by a file name that several images have."""
 
+import itertools
 import re
 import unicodedata
 from collections import defaultdict
@@ -34,22 +35,60 @@ class _Candidate:
 
     Attributes:
         path: of the image.
-        shared: folders that name and image share, counted from the file.
+        is_whole: the name is the image's whole path below the data folder.
         likeness: 3: the same file name; 2: the name has no suffix; 1: it has another one.
         agrees: no folder of one contradicts the other's.
-        is_whole: the name is the image's whole path below the data folder.
     """
 
     path: Path
-    shared: int
+    is_whole: bool
     likeness: int
     agrees: bool
-    is_whole: bool
 
-    @property
-    def rank(self) -> tuple[int, bool, int]:
-        """Return what the best candidate has most of."""
-        return self.shared, self.is_whole, self.likeness
+
+class _PathIndex:
+    """Images by the ends of their paths, with and without suffix.
+
+    Args:
+        images: of the data.
+    """
+
+    def __init__(self, images: ImageFiles) -> None:
+        self._by_end: dict[Parts, list[tuple[Path, int, str]]] = defaultdict(list)
+        for path in images.paths:
+            *folders, name = Path(_composed(images.relative(path))).parts
+            for last in {name, PurePosixPath(name).stem}:
+                parts = (*folders, last)
+                for start in range(len(parts)):
+                    self._by_end[parts[start:]].append((path, len(parts), name))
+
+    def best(self, name: str) -> list[_Candidate]:
+        """Return the images that fit a name best: several where it cannot tell them apart.
+
+        Args:
+            name: as written in the table.
+        """
+        parts = _parts(name)
+        for agreeing, length in itertools.product((True, False), range(len(parts), 0, -1)):
+            if candidates := self._candidates(parts, length, agreeing):
+                best = max((one.is_whole, one.likeness) for one in candidates)
+                return [one for one in candidates if (one.is_whole, one.likeness) == best]
+        return []
+
+    def _candidates(self, parts: Parts, length: int, agreeing: bool) -> list[_Candidate]:
+        """Return the images whose path ends as a name does, in so many parts."""
+        *folders, file = parts[-length:]
+        stem = PurePosixPath(file).stem
+        candidates: dict[Path, _Candidate] = {}
+        for last in (file, stem):
+            for path, depth, name in self._by_end.get((*folders, last), ()):
+                agrees = length in (len(parts), depth)
+                likeness = 3 if name == file else 2 if PurePosixPath(name).stem == file else 1
+                if likeness == 1 and PurePosixPath(name).stem != stem:
+                    continue
+                if agrees or not agreeing:
+                    candidates.setdefault(path, _Candidate(path, len(parts) == depth == length, likeness, agrees))
+        return list(candidates.values())
 
 
 def match_names(names: Iterable[str], images: ImageFiles, table: Path) -> Matching:
@@ -67,9 +106,9 @@ def match_names(names: Iterable[str], images: ImageFiles, table: Path) -> Matchi
     Raises:
         DataError: a name that fits several images, or an image that several names fit by the file name alone.
     """
-    index = _by_file_name(images)
+    index = _PathIndex(images)
     matching = Matching()
-    candidates = {name: _best(_candidates(name, images, index)) for name in dict.fromkeys(names)}
+    candidates = {name: index.best(name) for name in dict.fromkeys(names)}
     agreed = {one.path for best in candidates.values() for one in best if one.agrees}
     for name, best in candidates.items():
         fitting = [one for one in best if one.agrees or one.path not in agreed]
@@ -82,33 +121,8 @@ def match_names(names: Iterable[str], images: ImageFiles, table: Path) -> Matchi
         matching.image_of[name] = fitting[0].path
         if not fitting[0].agrees:
             matching.by_file_name[name] = fitting[0].path
-    _check_guesses(matching, images, table)
+    _check_folders(matching, images, table)
     return matching
-
-
-def _by_file_name(images: ImageFiles) -> dict[str, list[Path]]:
-    """Return the images by their file names and by these without suffix."""
-    index: dict[str, list[Path]] = defaultdict(list)
-    for path in images.paths:
-        for name in {path.name, path.stem}:
-            index[_composed(name)].append(path)
-    return index
-
-
-def _candidates(name: str, images: ImageFiles, index: dict[str, list[Path]]) -> list[_Candidate]:
-    """Return the images that are called as a name."""
-    *folders, file = _parts(name) or ("",)
-    stem = PurePosixPath(file).stem
-    candidates = []
-    for path in dict.fromkeys([*index.get(file, ()), *index.get(stem, ())]):
-        names = _composed(path.name), _composed(path.stem)
-        likeness = 3 if names[0] == file else 2 if names[1] == file else 1 if names[1] == stem else 0
-        if likeness:
-            others = Path(_composed(images.relative(path))).parent.parts
-            shared = _shared(tuple(folders), others)
-            agrees = shared == min(len(folders), len(others))
-            candidates.append(_Candidate(path, shared, likeness, agrees, tuple(folders) == others))
-    return candidates
 
 
 def _parts(name: str) -> Parts:
@@ -121,27 +135,14 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _shared(folders: Parts, others: Parts) -> int:
-    """Return how many folders are the same, counted from the file."""
-    count = 0
-    while count < min(len(folders), len(others)) and folders[-1 - count] == others[-1 - count]:
-        count += 1
-    return count
-
-
-def _best(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Return the candidates that fit best: several where a name cannot tell them apart."""
-    agreeing = [one for one in candidates if one.agrees] or candidates
-    best = max((one.rank for one in agreeing), default=None)
-    return [one for one in agreeing if one.rank == best]
-
-
-def _check_guesses(matching: Matching, images: ImageFiles, table: Path) -> None:
-    """Refuse two names of other folders for one image: only one of them can be meant."""
+def _check_folders(matching: Matching, images: ImageFiles, table: Path) -> None:
+    """Refuse two names of different folders for one image: only one of them can be meant."""
     named: dict[Path, str] = {}
-    for name, path in matching.by_file_name.items():
+    for name, path in matching.image_of.items():
         other = named.setdefault(path, name)
-        if _parts(other)[:-1] != _parts(name)[:-1]:
+        folders, others = _parts(name)[:-1], _parts(other)[:-1]
+        shared = min(len(folders), len(others))
+        if folders[len(folders) - shared :] != others[len(others) - shared :]:
             raise DataError(
                 f"{table}: {other!r} and {name!r} may both be {images.relative(path)}; write its path below the data "
                 "folder into the table"

@@ -74,6 +74,11 @@ def test_hemispheres_that_are_missing_or_contradict(tmp_path: Path) -> None:
         assert read_position(fields, {}).latitude == latitude
     assert "no place" in position("f.jpg", gps={2: (95.0, 0.0, 0.0)})[2]
     assert "minutes" in position("g.jpg", gps={2: (17.0, 75.0, 0.0)})[2]
+    assert position("k.jpg", gps={2: 17.25})[0] == pytest.approx(-17.25)  # one number instead of three
+    assert "whole degrees alone, 17" in position("l.jpg", gps={2: 17.0})[2]
+    assert (
+        "mixed signs" in read_position({1: "N", 2: (43.0, 51.0, -34.377), 3: "E", 4: (7.0, 0.0, 0.0)}, {}).contradiction
+    )
     invalid = xmp_of("drone-dji", {"GpsStatus": "Invalid"})
     assert "invalid" in position("j.jpg", xmp=invalid)[2]
     assert "TOKYO" in read_metadata(write_photo(tmp_path / "h.jpg", gps={18: "TOKYO"})).notes[0]

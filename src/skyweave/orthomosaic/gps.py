@@ -170,8 +170,13 @@ def _degrees(parts: Any, reference: Any, name: str, hemispheres: str) -> tuple[f
         return None, None
     if any(abs(value) > 60 for value in known[1:]):
         return None, f"states a {name} with {', '.join(f'{value:g}' for value in known[1:])} minutes and seconds"
+    negative = min(known) < 0
+    if negative and max(known) > 0:
+        return None, f"states a {name} with {', '.join(f'{value:g}' for value in known)}, of mixed signs"
+    if len(known) == 1 and known[0] == round(known[0]):
+        return None, f"states a {name} in whole degrees alone, {known[0]:g}"
     degrees = sum(abs(value) / 60**k for k, value in enumerate(known))
-    return _signed(degrees, known[0] < 0, parse_text(reference).upper()[:1], name, hemispheres)
+    return _signed(degrees, negative, parse_text(reference).upper()[:1], name, hemispheres)
 
 
 def _signed(
@@ -189,11 +194,8 @@ def _signed(
 
 
 def _three_parts(parts: Any) -> list[float]:
-    """Degrees, minutes and seconds; nothing where one is no number."""
-    try:
-        values = [parse_number(part) for part in parts]
-    except TypeError:
-        return []
+    """Degrees, minutes and seconds, or degrees alone; nothing where one is no number."""
+    values = [parse_number(part) for part in (parts if isinstance(parts, list | tuple) else (parts,))]
     known = [value for value in values if value is not None]
     return known if len(known) == len(values) else []
 

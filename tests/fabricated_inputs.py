@@ -28,6 +28,7 @@ COMMAND_LINES = {  # outputs are below `out`
     "sensors show": "sensors show sensor.yaml",
     "inspect": "inspect scene.tif --sensor rgb --quick",
     "inspect recording": "inspect recording --quick",
+    "measure": "measure scene.tif --sensor rgb --unit uint8 --bands sensor",
     "shards": "shards dataset.yaml --data imagery -o out/shards --tile 32 --cache cache",
     "pretrain": "pretrain pretrain.yaml --data imagery -o out/run",
     "train": "train perception.yaml --data . -o out/run",
@@ -60,7 +61,7 @@ COMMAND_LINES = {  # outputs are below `out`
     "demo": "demo -o out/demo --data imagery --weights backbone.safetensors --perception perception.safetensors "
     "--fleet 0",
 }
-SENSOR = "name: camera\nground_sample_distance: 0.5\nbands: [{name: red, wavelength: 660}]\n"
+SENSOR = "name: camera\nground_sample_distance: 0.5\nbands: [{name: red, wavelength: 660, mean: 90, std: 50}]\n"
 SOURCE = {"sensor": "rgb", "files": "*.tif", "bands": "sensor", "unit": "uint8"}
 LABELLED = {
     "source": {**SOURCE, "files": "images/*.tif"},
@@ -71,8 +72,7 @@ CONFIGS = {
     "pretrain.yaml": {
         "name": "small",
         "data": "dataset.yaml",
-        "decoder": {"width": 32, "depth": 1, "heads": 2},
-        "patches": 2,
+        "objectives": {"pixels": {"decoder": {"width": 32, "depth": 1, "heads": 2}}},
         "images_per_step": {"rgb": 1},
         "optimiser": {"steps": 1, "warmup": 1},
         "trainer": {"precision": "32-true"},

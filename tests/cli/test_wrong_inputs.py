@@ -28,7 +28,7 @@ MEMORY_GB = 12
 MAX_BROKEN_FILES = 6  # of a folder
 REMEDY = re.compile(  # what to do, or what would be right
     r"\b(add|ask|check|choose|compare|copy|correct|declare|delete|did you mean|download|drop|expected|fetch|fewer|free|"
-    r"give|install|its tasks are|leave|look|make|mend|missing|must|name (it|a|the)|needs?|needed|no such|one has|open|"
+    r"give|install|its tasks are|leave|look|make|mend|missing|must|name (it|a|the|one)|needs?|needed|no such|one has|open|"
     r"put|rectify|remove|rename|repair|resume|rotate|run|save|see|set|start|starts|such as|take|there (are|is no)|"
     r"train|try|use|valid|wait|write)\b",
     re.I,
@@ -76,6 +76,17 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 def test_every_command_has_a_command_line_here() -> None:
     assert {name for name in PARSERS if name} <= set(COMMAND_LINES)
+
+
+# Command lines that need a fleet that runs, or minutes.
+LONG = {"node", "export", "fleet up", "fleet status", "fleet dashboard", "fleet record", "fleet replay", "demo"}
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMAND_LINES) - LONG))
+def test_the_command_lines_work(name: str, inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or what is wrong with an argument would not be what is answered."""
+    shutil.rmtree("out", ignore_errors=True)
+    assert cli.main(command_line(name)) == 0, capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

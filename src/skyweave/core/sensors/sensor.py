@@ -94,7 +94,7 @@ class Sensor:
     def __post_init__(self) -> None:
         names = [band.name for band in self.bands]
         if not names:
-            raise DataError(f"sensor {self.name!r} has no bands")
+            raise DataError(f"sensor {self.name!r} has no bands; name one at least")
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(f"sensor {self.name!r} names bands twice: {', '.join(duplicates)}")
         if self.ground_sample_distance <= 0:

@@ -169,22 +169,24 @@ def decode_queries(
         encoded: views that the decoder attends to.
         queries: (batch, queries) indices of patches, of each view.
     """
-    patches = [item.view.patches for item in encoded]
-    places = [positions.coordinates(group.grid, group.metres) for group in patches]
     valid = [item.view.visible_valid for item in encoded]
     memory, memory_valid = pad_and_concatenate([item.tokens for item in encoded], valid)
-    seen = [gather_patches(grid, item.view.visible) for grid, item in zip(places, encoded, strict=True)]
-    places_asked = [gather_patches(grid, query) for grid, query in zip(places, queries, strict=True)]
-    every = [torch.ones_like(query, dtype=torch.bool) for query in queries]
     decoded = decoder(
         memory,
         memory_valid,
-        pad_and_concatenate(seen, valid)[0],
-        pad_and_concatenate(places_asked, every)[0],
-        torch.cat([group.metres for group in patches]),
+        _coordinates(positions, encoded, [item.view.visible for item in encoded]),
+        _coordinates(positions, encoded, queries),
+        torch.cat([item.view.patches.metres for item in encoded]),
     )
     pieces = decoded.split([len(query) for query in queries])
     return [piece[:, : query.shape[1]] for piece, query in zip(pieces, queries, strict=True)]
+
+
+def _coordinates(positions: Positions, encoded: Sequence[EncodedView], indices: Sequence[Tensor]) -> Tensor:
+    """Return row and column of some patches of each view, padded to one batch."""
+    grids = [positions.coordinates(item.view.patches.grid, item.view.patches.metres) for item in encoded]
+    places = [gather_patches(grid, index) for grid, index in zip(grids, indices, strict=True)]
+    return pad_and_concatenate(places, [torch.ones_like(index, dtype=torch.bool) for index in indices])[0]
 
 
 class CrossBlock(nn.Module):

@@ -1,5 +1,6 @@
 """Masked views of images: what the encoder sees of a training image, and what stays hidden from it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -115,20 +116,28 @@ def vary(
         config: of the views.
         generator: source of all randomness.
     """
-    extent = batch.pixels.shape[-1] // patch_size
-    factors = [factor for factor in config.coarsening if extent % factor == 0 and extent >= 2 * factor] or [1]
-    factor = factors[int(torch.randint(len(factors), (), generator=generator))]
+    factor = _draw_factor(config.coarsening, batch.pixels.shape[-1] // patch_size, generator)
     varied = coarsen(batch, factor)
     if config.radiometric_noise > 0:
         _, stds = backbone.statistics(batch.sensor)
-        shape = (len(batch), len(batch.sensor), 1, 1)
-        gain, offset = (torch.randn(shape, generator=generator).to(varied.pixels) for _ in range(2))
-        gain, offset = (gain * config.radiometric_noise).exp(), offset * config.radiometric_noise
-        varied = replace(varied, pixels=varied.pixels * gain + offset * stds.to(varied.pixels))
+        varied = _change_radiometry(varied, stds.to(varied.pixels), config.radiometric_noise, generator)
     if config.missing > 0:
         gone = _beyond_a_line(varied, config.missing, generator).to(varied.valid.device)
         varied = replace(varied, valid=varied.valid & ~gone.unsqueeze(1))
     return varied
+
+
+def _draw_factor(factors: Sequence[int], extent: int, generator: torch.Generator) -> int:
+    """Return one of the factors that leave whole patches, and two a side at least; 1 if there is none."""
+    possible = [factor for factor in factors if extent % factor == 0 and extent >= 2 * factor] or [1]
+    return possible[int(torch.randint(len(possible), (), generator=generator))]
+
+
+def _change_radiometry(batch: SensorBatch, stds: Tensor, noise: float, generator: torch.Generator) -> SensorBatch:
+    """Give every band of every image a gain and an offset."""
+    shape = (len(batch), len(batch.sensor), 1, 1)
+    gain, offset = (torch.randn(shape, generator=generator).to(batch.pixels) * noise for _ in range(2))
+    return replace(batch, pixels=batch.pixels * gain.exp() + offset * stds)
 
 
 def coarsen(batch: SensorBatch, factor: int) -> SensorBatch:

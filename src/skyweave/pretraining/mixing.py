@@ -121,24 +121,12 @@ class MixedBatches(Dataset[MixedStep]):
         """
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of a training of {self.steps}")
-        batches: dict[tuple[int, tuple[int, int]], list[Observation]] = {}
-        pairs = []
+        collected = _Collected()
         for number, (source, index) in enumerate(self.draw(step)):
-            images = [self._viewed(source, index, source, step, number)]
+            place = collected.add(*self._viewed(source, index, source, step, number))
             if partner := self._partner(index, step, number):
-                images.append(self._viewed(*partner, source, step, number))
-            places = []
-            for sensor, observation in images:
-                members = batches.setdefault((id(sensor), observation.shape), [])
-                places.append(((id(sensor), observation.shape), len(members)))
-                members.append(observation)
-            pairs += [places] if len(places) == 2 else []
-        numbers = {key: number for number, key in enumerate(batches)}
-        return MixedStep(
-            step,
-            [stack_observations(members) for members in batches.values()],
-            [Pair((numbers[a[0]], numbers[b[0]]), (a[1], b[1])) for a, b in pairs],
-        )
+                collected.pair(place, collected.add(*self._viewed(*partner, source, step, number)))
+        return MixedStep(step, collected.batches(), collected.pairs)
 
     def _viewed(
         self, source: SourceIndex, index: int, first: SourceIndex, step: int, number: int
@@ -211,6 +199,29 @@ class MixedBatches(Dataset[MixedStep]):
         which = int(generator.choice(len(members), p=shares / shares.sum()))
         order = _shuffled(self.seed, group, position // int(sizes[which]), int(sizes[which]))
         return members[which], int(members[which].indices[order[position % sizes[which]]])
+
+
+class _Collected:
+    """Images of a step, by sensor and size, in the order in which these come."""
+
+    def __init__(self) -> None:
+        self.members: dict[tuple[int, tuple[int, int]], list[Observation]] = {}
+        self.pairs: list[Pair] = []
+
+    def add(self, sensor: Sensor, observation: Observation) -> tuple[int, int]:
+        """Add an image, and return the number of its batch and its row there."""
+        key = id(sensor), observation.shape
+        rows = self.members.setdefault(key, [])
+        rows.append(observation)
+        return list(self.members).index(key), len(rows) - 1
+
+    def pair(self, first: tuple[int, int], second: tuple[int, int]) -> None:
+        """Note that two images show the same ground."""
+        self.pairs.append(Pair((first[0], second[0]), (first[1], second[1])))
+
+    def batches(self) -> list[SensorBatch]:
+        """Return the batches of all images."""
+        return [stack_observations(rows) for rows in self.members.values()]
 
 
 @lru_cache(maxsize=64)

@@ -1,5 +1,6 @@
 """A backbone and the objectives that it is pretrained with, over a mix of sensors."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from skyweave.backbone.backbone import Backbone, gather_patches
 from skyweave.backbone.batch import SensorBatch
 from skyweave.pretraining.masking import EncodedView, MaskedView, MaskingConfig, draw_views
 from skyweave.pretraining.mixing import Pair
-from skyweave.pretraining.objectives.base import EncodedBatch, EncodedStep, Objective, ObjectiveConfig
+from skyweave.pretraining.objectives.base import EncodedBatch, EncodedStep, ObjectiveConfig
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,18 @@ class Pretrainer(nn.Module):
             draw_views(self.backbone, batch, size, self.masking, generator)
             for batch, size in zip(batches, sizes, strict=True)
         ]
-        tokens = iter(encode_views(self.backbone, [view for group in views for view in group]))
-        encoded = EncodedStep(
-            [
-                EncodedBatch(batch, [EncodedView(view, next(tokens)) for view in group])
-                for batch, group in zip(batches, views, strict=True)
-            ],
-            pairs,
-        )
-        losses: dict[str, Tensor] = {}
-        for kind, objective in self.objectives.items():
-            assert isinstance(objective, Objective)
-            losses[kind] = torch.stack(objective(encoded, generator))
+        encoded = EncodedStep(self._encode(batches, views), pairs)
+        losses = {kind: torch.stack(objective(encoded, generator)) for kind, objective in self.objectives.items()}
         total = torch.stack([self.weights[kind] * loss for kind, loss in losses.items()]).sum(0)
         return ObjectiveLosses(total, losses)
+
+    def _encode(self, batches: Sequence[SensorBatch], views: Sequence[list[MaskedView]]) -> list[EncodedBatch]:
+        """Encode the views of all batches."""
+        tokens = iter(encode_views(self.backbone, list(itertools.chain(*views))))
+        return [
+            EncodedBatch(batch, [EncodedView(view, next(tokens)) for view in group])
+            for batch, group in zip(batches, views, strict=True)
+        ]
 
 
 def encode_views(backbone: Backbone, views: Sequence[MaskedView]) -> list[Tensor]:
@@ -92,17 +91,18 @@ def encode_views(backbone: Backbone, views: Sequence[MaskedView]) -> list[Tensor
         backbone: that encodes.
         views: of any sensors.
     """
-    inputs = [backbone.tokens(view.input_patches, keep=view.visible) for view in views]
-    places = [gather_patches(backbone.coordinates(view.patches), view.visible) for view in views]
-    results: list[Tensor] = [torch.empty(0)] * len(views)
+    results: dict[int, Tensor] = {}
     for length in dict.fromkeys(view.visible.shape[1] for view in views):
         members = [number for number, view in enumerate(views) if view.visible.shape[1] == length]
-        valid = torch.cat([views[number].visible_valid for number in members])
-        encoded, _ = backbone.encoder(
-            torch.cat([inputs[number] for number in members]),
-            None if bool(valid.all()) else valid,
-            torch.cat([places[number] for number in members]),
-        )
-        for number, part in zip(members, encoded.split([len(inputs[n]) for n in members]), strict=True):
-            results[number] = part
-    return results
+        results.update(zip(members, _encode_together(backbone, [views[number] for number in members]), strict=True))
+    return [results[number] for number in range(len(views))]
+
+
+def _encode_together(backbone: Backbone, views: Sequence[MaskedView]) -> Sequence[Tensor]:
+    """Encode views of one length in one pass."""
+    tokens = torch.cat([backbone.tokens(view.input_patches, keep=view.visible) for view in views])
+    places = torch.cat([gather_patches(backbone.coordinates(view.patches), view.visible) for view in views])
+    valid = torch.cat([view.visible_valid for view in views])
+    encoded, _ = backbone.encoder(tokens, None if bool(valid.all()) else valid, places)
+    parts: Sequence[Tensor] = encoded.split([len(view.visible) for view in views])
+    return parts

@@ -1,7 +1,8 @@
 """Contrast: views of one ground are alike, views of other ground are not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -73,33 +74,23 @@ class ViewContrast(Objective):
         """
         items = encoded.batches
         losses = [item.views[0].tokens.sum() * 0.0 for item in items]
-        for name in dict.fromkeys(item.batch.sensor.name for item in items):
-            members = [number for number, item in enumerate(items) if item.batch.sensor.name == name]
-            for cells in self.config.cells:
-                loss = self._between_views([items[number] for number in members], cells) / len(self.config.cells)
-                for number in members:
-                    losses[number] = losses[number] + loss
-        for number, loss in self._between_pairs(encoded).items():
-            losses[number] = losses[number] + self.config.pairs * loss
+        for numbers in _numbers_by_sensor(encoded).values():
+            members = [items[number] for number in numbers]
+            loss = self._mean_over_cells(partial(self._between_views, members))
+            _add(losses, numbers, loss)
+        for pairs in _pairs_by_sensors(encoded).values():
+            loss = self._mean_over_cells(partial(self._between_pairs, encoded, pairs))
+            _add(losses, {number for pair in pairs for number in pair.batches}, self.config.pairs * loss)
         return losses
 
-    def _between_pairs(self, encoded: EncodedStep) -> dict[int, Tensor]:
-        """Mean loss between the first views of paired images, by batch; pairs of the same sensors are candidates."""
-        groups: dict[tuple[str, ...], list[Pair]] = {}
-        for pair in encoded.pairs:
-            names = tuple(encoded.batches[number].batch.sensor.name for number in pair.batches)
-            groups.setdefault(names, []).append(pair)
-        losses: dict[int, Tensor] = {}
-        for members in groups.values():
-            parts = []
-            for cells in self.config.cells:
-                sides = [_cells_of_pairs(encoded, members, side, cells) for side in (0, 1)]
-                images = torch.arange(len(members), device=sides[0][0].device).repeat_interleave(cells**2)
-                parts.append(self._info_nce(sides[0], sides[1], images))
-            loss = torch.stack(parts).mean()
-            for number in {number for pair in members for number in pair.batches}:
-                losses[number] = losses[number] + loss if number in losses else loss
-        return losses
+    def _mean_over_cells(self, loss_of: Callable[[int], Tensor]) -> Tensor:
+        return torch.stack([loss_of(cells) for cells in self.config.cells]).mean()
+
+    def _between_pairs(self, encoded: EncodedStep, pairs: Sequence[Pair], cells: int) -> Tensor:
+        """Loss between the first views of paired images, which are candidates together."""
+        first, second = (_cells_of_pairs(encoded, pairs, side, cells) for side in (0, 1))
+        images = torch.arange(len(pairs), device=first[0].device).repeat_interleave(cells**2)
+        return self._info_nce(first, second, images)
 
     def _between_views(self, items: Sequence[EncodedBatch], cells: int) -> Tensor:
         """Mean loss between the first view of the images and each other one."""
@@ -128,12 +119,30 @@ def _cells_of(items: Sequence[EncodedBatch], number: int, cells: int) -> tuple[T
     return torch.cat([means.flatten(0, 1) for means, _ in parts]), torch.cat([valid.flatten() for _, valid in parts])
 
 
+def _numbers_by_sensor(encoded: EncodedStep) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for number, item in enumerate(encoded.batches):
+        numbers.setdefault(item.batch.sensor.name, []).append(number)
+    return numbers
+
+
+def _pairs_by_sensors(encoded: EncodedStep) -> dict[tuple[str, str], list[Pair]]:
+    groups: dict[tuple[str, str], list[Pair]] = {}
+    for pair in encoded.pairs:
+        first, second = (encoded.batches[number].batch.sensor.name for number in pair.batches)
+        groups.setdefault((first, second), []).append(pair)
+    return groups
+
+
+def _add(losses: list[Tensor], numbers: Iterable[int], loss: Tensor) -> None:
+    """Add a loss to those of some batches."""
+    for number in numbers:
+        losses[number] = losses[number] + loss
+
+
 def _cells_of_pairs(encoded: EncodedStep, pairs: Sequence[Pair], side: int, cells: int) -> tuple[Tensor, Tensor]:
     """Cells of the first view of one image of each pair, (pairs * cells**2, width) and bool."""
-    by_batch = {}
-    for number in {pair.batches[side] for pair in pairs}:
-        view = encoded.batches[number].views[0]
-        by_batch[number] = mean_in_cells(view.tokens.float(), view.view, cells)
-    rows = [(pair.batches[side], pair.rows[side]) for pair in pairs]
-    means = torch.cat([by_batch[number][0][row] for number, row in rows])
-    return means, torch.cat([by_batch[number][1][row] for number, row in rows])
+    views = {number: encoded.batches[number].views[0] for number in {pair.batches[side] for pair in pairs}}
+    maps = {number: mean_in_cells(item.tokens.float(), item.view, cells) for number, item in views.items()}
+    chosen = [(maps[pair.batches[side]], pair.rows[side]) for pair in pairs]
+    return torch.cat([means[row] for (means, _), row in chosen]), torch.cat([valid[row] for (_, valid), row in chosen])

@@ -13,7 +13,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs" / "pretrain" / "tiny.ya
     ("options", "message"),
     [
         (["--data", "nowhere"], "nowhere"),
-        (["--data", ".", "--resume"], "no last.ckpt to resume"),
+        (["--data", ".", "--resume"], "holds no run to resume"),
         (["--data", ".", "--set", "optimizer.steps=2"], "did you mean 'optimiser'"),
     ],
 )

@@ -46,7 +46,7 @@ def test_what_is_no_encoder_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "scene.tif").write_bytes(b"")
     arguments = ["-o", str(tmp_path / "o.tif"), "--sensor", "rgb", "--unit", "uint8", "--weights", str(path)]
     assert main(["embed", str(tmp_path / "scene.tif"), *arguments]) == 2
-    assert "none of Clay, DOFA, MAE, Prithvi and SatMAE" in capsys.readouterr().err
+    assert "none of Clay, DOFA, EfficientNet-Lite0, Galileo, MAE, Presto, Prithvi and SatMAE" in capsys.readouterr().err
 
 
 def test_probe(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

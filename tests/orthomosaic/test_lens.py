@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from fabricated_flight import packet
 from fabricated_photo import DOWN, RELATIVE, write_photo, xmp_of
@@ -222,6 +222,20 @@ def test_a_reduced_copy_of_several_pages_is_its_first(tmp_path: Path) -> None:
         assert image.format == "MPO"
     read = read_metadata(tmp_path / "a.jpg")
     assert (read.columns, read.rows) == (60, 40)
+
+
+def test_colour_profiles_other_than_srgb_are_noted(tmp_path: Path) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    name = "sRGB built-in".encode("utf-16-be")
+    assert name in srgb
+    other = srgb.replace(name, "Display P3   ".encode("utf-16-be"))
+    profiles = {"none": None, "srgb": srgb, "other": other, "broken": b"junk"}
+    notes = {
+        word: " ".join(read_metadata(write_photo(tmp_path / f"{word}.jpg", icc_profile=profile)).notes)
+        for word, profile in profiles.items()
+    }
+    assert not notes["none"] and not notes["srgb"]
+    assert "profile 'Display P3'" in notes["other"] and "profile 'unknown'" in notes["broken"]
 
 
 def test_transparent_pixels_are_not_mapped(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from PIL import ExifTags
 
 from skyweave.core.errors import DataError
-from skyweave.core.images.decoding import open_image
+from skyweave.core.images.decoding import colour_profile, open_image
 from skyweave.orthomosaic.attitude import FLIGHT_YAW_FIELDS, Attitude, read_attitude, read_maker_note
 from skyweave.orthomosaic.capture_time import CaptureTime, read_time
 from skyweave.orthomosaic.field_values import parse_number, parse_positive, parse_text, parse_whole
@@ -118,7 +118,10 @@ def _read_fields(path: Path) -> tuple[tuple[int, int], Packet, Directory, Direct
     try:
         with open_image(path, path.name) as image:
             exif, (xmp, note) = image.getexif(), read_xmp(image)
-            notes = [text for text, holds in ((note, note), (RADIOMETRIC, _is_radiometric(image))) if holds and text]
+            profile = colour_profile(image)
+            notes = [note] if note else []
+            notes += [RADIOMETRIC] if _is_radiometric(image) else []
+            notes += [f"colours of the profile {profile!r} are taken as if sRGB"] if profile else []
             camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
             return image.size, (xmp, notes), dict(exif), camera, gps
     except (OSError, SyntaxError, ValueError, struct.error) as error:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -104,6 +105,24 @@ def split_transparency(image: "Image.Image") -> "tuple[Image.Image, np.ndarray |
     colours = image.convert("RGBA")
     alpha = np.asarray(colours.getchannel("A"))
     return colours.convert("RGB"), None if alpha.all() else alpha > 0
+
+
+def colour_profile(image: "Image.Image") -> str | None:
+    """Return the name of the ICC profile of an image's colours; None where it is sRGB or there is none.
+
+    Args:
+        image: open image.
+    """
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return None
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.getOpenProfile(BytesIO(profile))).strip()
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return "unknown"
+    return None if "srgb" in name.lower() else name or "unknown"
 
 
 def _is_deep(image: Any) -> bool:

@@ -74,7 +74,7 @@ def run_program(path: Path, names: list[str], pixels: list[np.ndarray]) -> dict[
 
 
 def test_onnx_gives_the_mask_that_the_model_predicts(tmp_path: Path) -> None:
-    model = finetuned("segmentation", "pyramid")
+    model = finetuned("segmentation", "linear")
     written = export_model(model, tmp_path / "plots.onnx", nodata=True)
     assert written.outputs == {"probabilities": [-1, 2, -1, -1], "classes": [-1, -1, -1]}
     for shape in ((32, 48), (16, 24)):
@@ -94,8 +94,8 @@ def test_onnx_gives_the_mask_that_the_model_predicts(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_onnx_reads_two_dates(tmp_path: Path) -> None:
     model = finetuned("change", "linear")
-    written = export_model(model, tmp_path / "change.onnx")
-    pixels = images(model, 24, 40)
+    written = export_model(model, tmp_path / "change.onnx", size=24)
+    pixels = images(model, 24, 24)
     got, (label, probabilities) = run_onnx(written.path, pixels), predicted(model, pixels)
     np.testing.assert_allclose(got["probabilities"], probabilities, atol=TOLERANCE)
     assert (got["classes"] == label).mean() > 0.999
@@ -107,14 +107,14 @@ def test_onnx_reads_two_dates(tmp_path: Path) -> None:
     ("kind", "head", "task"),
     [
         ("classification", "attentive", "classification"),
-        ("regression", "linear", "regression"),
+        ("regression", "pyramid", "regression"),
         ("segmentation", "unet", "semantic-segmentation"),
     ],
 )
 def test_a_program_gives_what_the_model_predicts(kind: str, head: str, task: str, tmp_path: Path) -> None:
     model = finetuned(kind, head, flips=head == "unet")
-    written = export_model(model, tmp_path / "model.pt2")
-    pixels = images(model, 40, 24)
+    written = export_model(model, tmp_path / "model.pt2", size=24)
+    pixels = images(model, 24, 24)
     got, (label, probabilities) = run_program(written.path, list(written.outputs), pixels), predicted(model, pixels)
     if probabilities is None:
         np.testing.assert_allclose(got["values"], label, atol=1e-3)

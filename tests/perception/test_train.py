@@ -73,6 +73,31 @@ def test_a_resumed_training_ends_where_the_uninterrupted_one_does(streets: Path,
 
 
 @pytest.mark.slow
+def test_a_training_starts_from_a_perception_model_of_the_same_sizes(
+    streets: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, further = tmp_path / "first", tmp_path / "further"
+    short = ["--set", "optimiser.steps=2", "--set", "trainer.checkpoint_every=9"]
+    assert main(["train", str(config), "--data", str(streets), "-o", str(first), *short]) == 0
+    start = first / "weights.safetensors"
+    slow = [
+        "--set",
+        f"start={start}",
+        "--set",
+        "optimiser.learning_rate=1e-9",
+        "--set",
+        "model.balance.name=grey_world",
+    ]
+    assert main(["train", str(config), "--data", str(streets), "-o", str(further), *short, *slow]) == 0
+    one, other = (load_perception(run / "weights.safetensors") for run in (first, further))
+    assert other.config.balance.name == "grey_world"
+    assert torch.allclose(one.lift.head.weight, other.lift.head.weight, atol=1e-6)
+    larger = ["--set", f"start={start}", "--set", "model.neck=16"]
+    assert main(["train", str(config), "--data", str(streets), "-o", str(tmp_path / "x"), *short, *larger]) == 2
+    assert "does not fit" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_scores_of_a_trained_model(
     streets: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

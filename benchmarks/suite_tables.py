@@ -38,7 +38,14 @@ def task_table(summary: dict[str, Any], weights: str) -> dict[str, Any]:
     """Return the scores of each task, by linear model and strongest baseline."""
     sources = list(dict.fromkeys(row["source"] for task in summary["tasks"].values() for row in task["rows"]))
     encoders = [name for name in sources if _role(summary, name) in ("weights", "peer", "untrained")]
-    columns = ["task", "metric", "groups", *(f"`{name}`" for name in encoders), STRONGEST, "lead of the weights"]
+    columns = [
+        "task",
+        "metric",
+        "groups",
+        *(f"`{name}`" for name in encoders),
+        STRONGEST,
+        f"lead of `{weights}`, detectable",
+    ]
     rows = []
     for name, task in summary["tasks"].items():
         scores = {(r["source"], r["method"]): r["score"] for r in task["rows"] if r["share"] == 1 and r["score"]}
@@ -58,18 +65,18 @@ def task_table(summary: dict[str, Any], weights: str) -> dict[str, Any]:
 
 def mean_table(summary: dict[str, Any]) -> dict[str, Any]:
     """Return the mean differences over tasks."""
-    columns = ["encoder, method", "minus", "difference [95 % interval]", "tasks above", "tasks below", "tasks"]
+    columns = ["encoder", "minus", "difference [95 % interval]", "tasks above", "tasks below", "tasks"]
     rows = [
         [
-            f"`{one['source']}`, {one['method']}",
+            f"`{one['source']}`",
             one["opponent"],
             f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]",
             *(str(one[key]) for key in ("above", "below", "tasks")),
         ]
         for one in summary["means"]
-        if one["share"] == 1
+        if one["share"] == 1 and one["method"] == "linear"
     ]
-    note = "Means over the tasks that both read; above and below: the whole interval of the task is."
+    note = "Linear models. Means over the tasks that both read; above and below: the whole interval of the task is."
     return {"title": "Suite: mean differences", "columns": columns, "rows": rows, "note": note}
 
 

@@ -343,6 +343,30 @@ def test_wrong_outputs(
     report(failures)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "export backbone.safetensors -o backbone.onnx --sensor rgb",  # whose card is that of the weights
+        "orthomosaic flight -o flight/two.tif",
+        "orthomosaic flight -o out/mosaic.tif --preview flight/three.png",
+        "finetune config.json --data labelled -o .",
+        "shards dataset.yaml --data imagery -o .",
+    ],
+)
+def test_inputs_that_no_argument_names_are_no_outputs(
+    arguments: str, inputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("two.tif", "three.png"):
+        shutil.copy("flight/one.jpg", f"flight/{name}")
+    shutil.copy("finetune.yaml", "config.json")
+    before = contents(Path())
+    assert cli.main(arguments.split()) == 2
+    assert "which is read" in capsys.readouterr().err
+    assert contents(Path()) == before
+    for path in (Path("flight/two.tif"), Path("flight/three.png"), Path("config.json")):
+        path.unlink()
+
+
 def test_outputs_are_declared() -> None:
     """What is called an output, or is written to in the help, is known as one: so it is checked before any work."""
     for name, parser in PARSERS.items():

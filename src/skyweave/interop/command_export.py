@@ -58,9 +58,12 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from skyweave.backbone import load, load_backbone
+    from skyweave.core.outputs import check_outputs
     from skyweave.core.sensors import get_sensor
     from skyweave.interop.export import export_model
 
+    cards = (path.with_suffix(".json") for path in (args.output, Path(args.model)))
+    check_outputs({"the card beside -o,": next(cards)}, cards)
     sensor = None if args.sensor is None else get_sensor(args.sensor)
     if args.bands is not None:
         if sensor is None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.outputs import check_outputs
 from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M
 from skyweave.orthomosaic.bundle_adjustment import adjust_poses
 from skyweave.orthomosaic.flight import Flight, drop_photos, read_flight, set_height
@@ -161,14 +162,18 @@ def make_orthomosaic(
 
     Raises:
         DataError, OSError: sources, options or the disk; nothing is left half-written.
+        ConfigError: an output that is a picture, the elevation model, or another output.
     """
     if horizontal_std is not None and not 0 < horizontal_std <= MAX_STD_M:
         raise DataError(f"an error of positions of {horizontal_std} must be metres > 0, and at most {MAX_STD_M:g}")
     report_progress = progress or (lambda what, done, total: None)
     _check_resolution(resolution)
+    files = find_images(sources)
+    outputs = {"the mosaic": output, "the preview": preview, "the file of poses": save_poses}
+    check_outputs(outputs, [*files.values(), elevation])
     images = ImageCache()
     flight = read_flight(
-        find_images(sources),
+        files,
         poses=poses,
         calibration=calibration,
         elevation=elevation,

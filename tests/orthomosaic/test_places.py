@@ -16,7 +16,7 @@ from fabricated_flight import packet
 from fabricated_photo import DOWN, RELATIVE, write_photo, xmp_of
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.geodesy import central_lon_lat, distances_lon_lat, map_crs, unwrap_longitudes
-from skyweave.orthomosaic import find_images, make_orthomosaic, read_flight, read_metadata
+from skyweave.orthomosaic import Poses, find_images, make_orthomosaic, read_flight, read_metadata
 from skyweave.orthomosaic.flight import Flight
 from skyweave.orthomosaic.gps import read_position
 
@@ -86,8 +86,6 @@ def test_hemispheres_that_are_missing_or_contradict(tmp_path: Path) -> None:
 
 
 def test_a_place_that_contradicts_is_left_out_unless_the_user_says_better(tmp_path: Path) -> None:
-    from skyweave.orthomosaic import Poses
-
     write_photo(tmp_path / "a.jpg", references=None, xmp=DJI)
     with pytest.raises(DataError, match=r"a\.jpg: states a latitude.*--poses"):
         flight_of(tmp_path)
@@ -145,6 +143,8 @@ def test_copies_of_a_photo_are_left_out(tmp_path: Path) -> None:
         shutil.copy(tmp_path / "1.jpg", tmp_path / copy)
     flight = flight_of(tmp_path)
     assert len(flight.photos) == 3 and flight.skipped == dict.fromkeys(copies, "is a copy of 1.jpg")
+    placed = flight_of(tmp_path, poses=Poses({"backup/1.jpg": {"lat": 46.5, "lon": 7.5}}))
+    assert len(placed.photos) == 4 and list(placed.skipped) == ["1 (1).jpg"]
 
 
 def test_photos_without_times_fly_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -155,12 +155,12 @@ def test_photos_without_times_fly_in_the_order_of_their_numbers(tmp_path: Path) 
     assert [photo.heading for photo in flight.photos] == pytest.approx([0] * 4, abs=0.1)
 
 
-def test_the_same_pixels_under_other_metadata_are_left_out(tmp_path: Path) -> None:
+def test_the_same_pixels_under_other_metadata_are_noted(tmp_path: Path) -> None:
     stuck = np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)
     for number, pixels in enumerate((stuck, None, stuck, 0 * stuck, 0 * stuck)):  # a dark picture may repeat
         write_photo(tmp_path / f"{number}.jpg", 46.5 + number / 1e5, xmp=DJI, pixels=pixels)
-    photos = make_orthomosaic([tmp_path], tmp_path / "a.tif").photos
-    assert {p.name: p.skipped for p in photos if p.skipped} == {"2.jpg": "shows the very pixels of 0.jpg"}
+    notes = " ".join(make_orthomosaic([tmp_path], tmp_path / "a.tif").notes)
+    assert "1 pictures show the very pixels of another (2.jpg those of 0.jpg)" in notes
 
 
 def test_heights_above_the_ground_that_photos_state(tmp_path: Path) -> None:

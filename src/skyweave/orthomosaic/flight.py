@@ -193,7 +193,8 @@ def _read(
 ) -> tuple[dict[str, PhotoMetadata], dict[str, str]]:
     """Metadata of the photos that can be placed, all near each other, and why others cannot."""
     read: dict[str, PhotoMetadata] = {}
-    skipped = {name: f"is a copy of {original}" for name, original in find_copies(images).items()}
+    own = set() if poses is None else images.keys() & poses.images.keys()  # what has a pose of its own is wanted
+    skipped = {name: f"is a copy of {original}" for name, original in find_copies(images).items() if name not in own}
     for name, path in images.items():
         if name in skipped:
             continue

@@ -231,23 +231,26 @@ def _check_resolution(resolution: float | None) -> None:
 
 
 def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
-    """Without the pictures whose pixels are broken or another's; small copies of the others stay at hand.
-
-    Two pictures of the very same pixels, from a camera that stuck or a copy under other metadata, agree whatever their
-    poses.
-    """
-    unusable: dict[str, str] = {}
+    """Without the pictures whose pixels are broken, with a note on repeated ones; small copies stay at hand."""
+    broken: dict[str, str] = {}
+    repeated: list[str] = []
     first: dict[bytes, str] = {}
     for done, photo in enumerate(flight.photos):
         try:
             small = images.grey(photo, MIN_CACHE_FACTOR)
             same = first.setdefault(small.tobytes(), photo.name) if small.std() > 1 else photo.name
             if same != photo.name:
-                unusable[photo.name] = f"shows the very pixels of {same}"
+                repeated.append(f"{photo.name} those of {same}")
         except (OSError, SyntaxError, ValueError) as error:
-            unusable[photo.name] = f"cannot be read as a picture: {error}"
+            broken[photo.name] = f"cannot be read as a picture: {error}"
         progress(done + 1, len(flight.photos))
-    return drop_photos(flight, unusable) if unusable else flight
+    if repeated:
+        note = (
+            f"{len(repeated)} pictures show the very pixels of another ({_list(repeated)}): a camera that stuck, or "
+            "copies under other metadata; that they agree says nothing of their poses"
+        )
+        flight = replace(flight, notes=(*flight.notes, note))
+    return drop_photos(flight, broken) if broken else flight
 
 
 def _resolve_height(flight: Flight, images: ImageCache) -> Flight:

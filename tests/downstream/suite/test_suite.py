@@ -18,8 +18,7 @@ from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.sensors import get_sensor
 from skyweave.downstream.labels.config import SplitConfig
 from skyweave.downstream.labels.grouping import group_names
-from skyweave.downstream.labels.image_files import ImageFiles
-from skyweave.downstream.probing.config import load_probe_config, probe_config_from_dict
+from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
 from skyweave.downstream.probing.prepared import draw_labels, prepare_probe
 from skyweave.downstream.suite import finetuned
 from skyweave.downstream.suite.comparison import minimal_detectable_difference
@@ -253,3 +252,21 @@ def test_wrong_names_are_refused(folder: Path, tmp_path: Path) -> None:
         config(folder, tmp_path, shares=[0])
     with pytest.raises(FileNotFoundError, match="--configs"):
         run_suite(config(folder, tmp_path, configs=tmp_path))
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["landsat_clouds", "s2_change", "enmap_potsdam"])
+def test_places_of_the_shipped_tasks_are_apart(repository: Path, data_dir: Path, name: str) -> None:
+    prepared = prepare_probe(load_probe_config(repository / f"configs/suite/{name}.yaml"), data_dir, seeds=1)
+    samples, [folds] = prepared.samples, prepared.folds
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(samples)))
+    for fold in folds:
+        assert not set(samples.group[fold.train]) & set(samples.group[fold.test])
+
+
+@pytest.mark.realdata
+def test_visits_of_one_place_are_one_group(repository: Path, data_dir: Path) -> None:
+    task = load_probe_config(repository / "configs/suite/landsat_water.yaml")
+    images = find_image_files(task.data.source, data_dir)
+    names = group_names(task.data.split, images.paths, images)
+    assert len(names) > len(set(names)) > 0.5 * len(names)

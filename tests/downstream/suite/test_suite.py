@@ -19,6 +19,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.downstream.labels.config import SplitConfig
 from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
+from skyweave.downstream.probing.config import load_probe_config, probe_config_from_dict
 from skyweave.downstream.probing.prepared import draw_labels, prepare_probe
 from skyweave.downstream.suite import finetuned
 from skyweave.downstream.suite.comparison import minimal_detectable_difference

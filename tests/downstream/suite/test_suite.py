@@ -23,7 +23,8 @@ from skyweave.downstream.probing.config import load_probe_config, probe_config_f
 from skyweave.downstream.probing.prepared import draw_labels, prepare_probe
 from skyweave.downstream.suite import finetuned
 from skyweave.downstream.suite.comparison import minimal_detectable_difference
-from skyweave.downstream.suite.run import SuiteConfig, run_suite
+from skyweave.downstream.suite.config import SuiteConfig
+from skyweave.downstream.suite.run import run_suite
 from skyweave.downstream.suite.task import SuiteTask
 
 SCENES = {

@@ -1,4 +1,5 @@
-from .run import SuiteConfig, run_suite
+from .config import SuiteConfig
+from .run import run_suite
 from .summary import SuiteSummary
 
 __all__ = ["SuiteConfig", "SuiteSummary", "run_suite"]

@@ -53,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
 
     from skyweave.core.atomic_write import write_aside
     from skyweave.downstream.json_output import finite_json
+    from skyweave.downstream.suite.config import SuiteConfig
     from skyweave.downstream.suite.page import render_html, render_markdown
-    from skyweave.downstream.suite.run import SuiteConfig, run_suite
+    from skyweave.downstream.suite.run import run_suite
 
     config = SuiteConfig(
         configs=args.configs or _shipped_configs(),

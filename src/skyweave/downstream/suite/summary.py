@@ -1,7 +1,7 @@
 """The suite's result: rows and comparisons of every task, and their means."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,9 @@ from skyweave.downstream.suite.comparison import (
     mean_comparison,
     minimal_detectable_difference,
 )
+from skyweave.downstream.suite.config import SuiteConfig
 from skyweave.downstream.suite.finetuned import METHOD
 from skyweave.downstream.suite.task import PROTOCOL, SuiteTask
-
-if TYPE_CHECKING:
-    from skyweave.downstream.suite.run import SuiteConfig
 
 STRONGEST_BASELINE = "strongest baseline"
 UNTRAINED = "untrained"
@@ -103,7 +101,7 @@ class SuiteSummary:
         }
 
 
-def summarise(tasks: list[SuiteTask], cells: dict[str, list[Cell]], config: "SuiteConfig") -> SuiteSummary:
+def summarise(tasks: list[SuiteTask], cells: dict[str, list[Cell]], config: SuiteConfig) -> SuiteSummary:
     """Score all cells and compare them.
 
     Args:

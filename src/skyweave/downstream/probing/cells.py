@@ -41,12 +41,17 @@ def box_classes(stored: StoredBoxes, shape: tuple[int, int], cell: int, classes:
     target = np.zeros((shape[0] // cell, shape[1] // cell), np.float32)
     corners = stored.corners
     area = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    centres = ((corners[:, :2] + corners[:, 2:]) / 2 // cell).astype(int)
     for number in np.argsort(-area):  # the smallest last
-        column, row = ((corners[number, side] + corners[number, side + 2]) / 2 // cell for side in (0, 1))
+        column, row = centres[number]
         if row < target.shape[0] and column < target.shape[1]:
-            name = stored.classes[number]
-            target[int(row), int(column)] = classes.index(name) if name in classes[1:] else np.nan
+            target[row, column] = _box_index(stored.classes[number], classes)
     return target
+
+
+def _box_index(name: str | None, classes: Sequence[str]) -> float:
+    """Return the index of a box's class, NaN for another one."""
+    return classes.index(name) if name in classes[1:] else np.nan
 
 
 def positive_shares(values: np.ndarray, cell: int) -> np.ndarray:

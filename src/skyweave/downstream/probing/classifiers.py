@@ -137,14 +137,21 @@ def fit_predict(
         raise ConfigError(f"no classifier {classifier!r}; valid: {', '.join(CLASSIFIERS)}")
     readout = CLASSIFIERS[classifier]
     rows = _selection_rows(part)
-    candidate = 0
-    if readout.chooses and len(train) > 1:
-        scores = [readout.choose(standardise(x[rows], x[:0])[0], part.subset(rows), True).score for x in train]
-        candidate = int(np.argmax(scores))
+    candidate = _choose_candidate(readout, train, part, rows)
     inputs, test_inputs = standardise(train[candidate], test[candidate])
     choice = readout.choose(inputs[rows], part.subset(rows), False) if readout.chooses else Choice(float("nan"))
     values = readout.predict(inputs, part, test_inputs, choice.setting)
     return ProbePrediction(values, candidate, choice.setting, choice.score)
+
+
+def _choose_candidate(
+    readout: ProbeClassifier, train: Sequence[np.ndarray], part: TrainingPart, rows: np.ndarray
+) -> int:
+    """Return the index of the features that a readout does best with on some of the samples."""
+    if not readout.chooses or len(train) == 1:
+        return 0
+    scores = [readout.choose(standardise(x[rows], x[:0])[0], part.subset(rows), True).score for x in train]
+    return int(np.argmax(scores))
 
 
 def _selection_rows(part: TrainingPart) -> np.ndarray:
@@ -231,13 +238,18 @@ class _Nearest:
         weight = np.broadcast_to(weight, near.shape)
         if part.is_regression:
             return np.asarray((part.target[near] * weight).sum(axis=1) / weight.sum(axis=1))
-        classes = int(part.target.max()) + 1
-        of_class = class_weights(part.target, classes) if part.balanced else np.ones(classes)
-        votes = np.zeros((len(near), classes))
-        for rank in range(k):
-            label = part.target[near[:, rank]]
-            votes[np.arange(len(near)), label] += of_class[label] * weight[:, rank]
-        return np.asarray(votes.argmax(axis=1))
+        return _heaviest_classes(near, weight, part)
+
+
+def _heaviest_classes(near: np.ndarray, weight: np.ndarray, part: TrainingPart) -> np.ndarray:
+    """Return the class with the heaviest vote of each sample's neighbours, (samples, neighbours) with their weights."""
+    classes = int(part.target.max()) + 1
+    of_class = class_weights(part.target, classes) if part.balanced else np.ones(classes)
+    votes = np.zeros((len(near), classes))
+    for rank in range(near.shape[1]):
+        label = part.target[near[:, rank]]
+        votes[np.arange(len(near)), label] += of_class[label] * weight[:, rank]
+    return np.asarray(votes.argmax(axis=1))
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

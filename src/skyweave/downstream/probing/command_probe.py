@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from skyweave.backbone import Encoder
     from skyweave.downstream.probing.config import ProbeConfig
-    from skyweave.downstream.probing.result import ProbeResult
+    from skyweave.downstream.probing.result import BaselineComparison, ProbeResult
 
 MAX_SEEDS, MAX_PATCH_PIXELS = 1000, 4096
 
@@ -48,16 +48,13 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: of the command line.
     """
-    from skyweave.core.console import table_console
     from skyweave.core.progress import show_status
     from skyweave.downstream.json_output import finite_json
     from skyweave.downstream.probing.config import load_probe_config
     from skyweave.downstream.probing.probe import run_probe
 
-    for option, largest in (("seeds", MAX_SEEDS), ("patch_size", MAX_PATCH_PIXELS)):
-        value = getattr(args, option)
-        if value is not None and not 1 <= value <= largest:
-            raise ConfigError(f"--{option.replace('_', '-')} is {value}, must be at least 1, and at most {largest}")
+    _check_range("--seeds", args.seeds, MAX_SEEDS)
+    _check_range("--patch-size", args.patch_size, MAX_PATCH_PIXELS)
     configs = [load_probe_config(path) for path in args.config]
     results: list[dict[str, Any]] = []
     for config in configs:
@@ -77,14 +74,27 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             results.append(result.to_dict())
         else:
-            console = table_console()
-            console.print(make_table(result))
-            for line in _remarks(result):
-                console.print(line, style="dim", highlight=False)
+            _print_result(result)
     if args.json:
         json.dump(finite_json({"results": results}), sys.stdout, indent=1)
         print()
     return 0
+
+
+def _check_range(option: str, value: int | None, largest: int) -> None:
+    """Refuse a number that is asked for and out of range."""
+    if value is not None and not 1 <= value <= largest:
+        raise ConfigError(f"{option} is {value}, must be at least 1, and at most {largest}")
+
+
+def _print_result(result: "ProbeResult") -> None:
+    """Print the table of a probe, and what to know of it."""
+    from skyweave.core.console import table_console
+
+    console = table_console()
+    console.print(make_table(result))
+    for line in _remarks(result):
+        console.print(line, style="dim", highlight=False)
 
 
 def make_table(result: "ProbeResult") -> "Table":
@@ -107,26 +117,34 @@ def make_table(result: "ProbeResult") -> "Table":
         score, lead = row.scores[metric], leads.get(row.name)
         cells = [f"{score.mean:.3f}  ({score.low:.3f} to {score.high:.3f})"]
         cells += [f"{row.scores[name].mean:.3f}" for name in others]
-        cells += [
-            ""
-            if lead is None or not row.baseline
-            else f"{lead.difference.mean:+.3f}  ({lead.difference.low:+.3f} to {lead.difference.high:+.3f})"
-        ]
+        cells.append(_describe_lead(lead) if lead is not None and row.baseline else "")
         table.add_row(row.name, *cells, style=None if row.baseline else "bold")
     return table
 
 
+def _describe_lead(lead: "BaselineComparison") -> str:
+    difference = lead.difference
+    return f"{difference.mean:+.3f}  ({difference.low:+.3f} to {difference.high:+.3f})"
+
+
 def _remarks(result: "ProbeResult") -> list[str]:
     lines = [f"weights {result.weights}, fingerprint {result.fingerprint}"]
-    readouts = [row for row in result.rows if not row.baseline and row.validation is not None]
-    if result.comparisons and len(readouts) > 1:
-        inside = ", ".join(f"{row.classifier} {row.validation:.3f}" for row in readouts)
-        lines.append(f"the lead is that of {result.comparisons[0].model}, chosen inside the training part ({inside})")
     if result.comparisons:
-        behind = [comparison.baseline for comparison in result.comparisons if not comparison.above]
-        verdict = "above every baseline" if not behind else f"not clearly above: {'; '.join(behind)}"
-        lines.append(f"{result.comparisons[0].model}: {verdict}")
+        lines += _lead_remarks(result)
     return lines + [f"note: {note}" for note in result.notes]
+
+
+def _lead_remarks(result: "ProbeResult") -> list[str]:
+    """Return how the readout was chosen that leads, and which baselines it is not above."""
+    model = result.comparisons[0].model
+    lines = []
+    readouts = [row for row in result.rows if not row.baseline and row.validation is not None]
+    if len(readouts) > 1:
+        inside = ", ".join(f"{row.classifier} {row.validation:.3f}" for row in readouts)
+        lines.append(f"the lead is that of {model}, chosen inside the training part ({inside})")
+    behind = [comparison.baseline for comparison in result.comparisons if not comparison.above]
+    verdict = "above every baseline" if not behind else f"not clearly above: {'; '.join(behind)}"
+    return [*lines, f"{model}: {verdict}"]
 
 
 def _backbone(weights: str, config: "ProbeConfig", device: str) -> "Encoder":

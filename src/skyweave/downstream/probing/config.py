@@ -73,9 +73,8 @@ class ProbeConfig:
             self._check_split()
         except ConfigError as error:
             raise ConfigError(f"probe {self.name!r}: {error}") from None
-        for key in ("readout", "pooling"):
-            if not getattr(self, key):
-                raise ConfigError(f"probe {self.name!r}: {key} is empty; name at least one")
+        if empty := [key for key in ("readout", "pooling") if not getattr(self, key)]:
+            raise ConfigError(f"probe {self.name!r}: {empty[0]} is empty; name at least one")
 
     @property
     def is_regression(self) -> bool:
@@ -96,11 +95,19 @@ class ProbeConfig:
             raise ConfigError(f"labels of kind {self.data.labels.kind!r} need `cell`, the side of a sample in pixels")
         if not has_cells and self.cell:
             raise ConfigError("labels are per image; remove `cell`")
+        self._check_label_kind(has_cells)
+        self._check_metric()
+
+    def _check_label_kind(self, has_cells: bool) -> None:
+        """Refuse labels that the target cannot be read from."""
         kinds: dict[Target, LabelKind] = {"positive_share": ValueMask(), "box_class": BoxLabel()}
         kind = kinds.get(self.target, ClassMask() if has_cells else ClassLabel())
         check_labels(self.data.labels, kind, f"target {self.target!r}")
         if not self.is_regression and not self.data.labels.class_names:
             raise ConfigError("labels need `classes`, the list of names in a fixed order")
+
+    def _check_metric(self) -> None:
+        """Refuse a metric that the target cannot be scored by."""
         if (self.metric == "r2") != self.is_regression:
             raise ConfigError(
                 f"metric {self.metric!r} does not fit target {self.target!r}; use r2 with positive_share, and "
@@ -110,14 +117,24 @@ class ProbeConfig:
             raise ConfigError("metric 'positive_f1' is of the second of two classes; use macro_f1 with more")
 
     def _check_split(self) -> None:
-        split, tiles = self.data.split, self.data.tiles
+        split = self.data.split
         if split.kind == "given":
             raise ConfigError("a probe is tested in folds; use split.kind groups or blocks")
         if split.kind == "blocks":
-            if not self.cell:
-                raise ConfigError("blocks are held out of masks only; use groups")
-            if split.block % self.cell:
-                raise ConfigError(f"block {split.block} is no multiple of cell {self.cell}")
+            self._check_blocks()
+        self._check_tiles()
+
+    def _check_blocks(self) -> None:
+        """Refuse blocks that do not hold whole cells."""
+        block = self.data.split.block
+        if not self.cell:
+            raise ConfigError("blocks are held out of masks only; use groups")
+        if block % self.cell:
+            raise ConfigError(f"block {block} is no multiple of cell {self.cell}")
+
+    def _check_tiles(self) -> None:
+        """Refuse tiles that do not hold whole cells."""
+        tiles = self.data.tiles
         if tiles and self.cell and (tiles.size % self.cell or tiles.step % self.cell):
             raise ConfigError(f"size and stride of tiles must be multiples of cell {self.cell}")
 

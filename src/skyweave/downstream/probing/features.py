@@ -73,10 +73,21 @@ def encode_probe_samples(
     Returns:
         One (samples, values) float32 for each candidate; of change, by how much they differ between the dates.
     """
-    if samples.later:
-        dates = (replace(samples, later=[]), replace(samples, images=samples.later, later=[]))
-        pairs = [encode_probe_samples(backbone, one, candidates, patch_size, half_precision) for one in dates]
-        return [np.abs(before - after) for before, after in zip(*pairs, strict=True)]
+    if not samples.later:
+        return _encode_date(backbone, samples, candidates, patch_size, half_precision)
+    dates = (replace(samples, later=[]), replace(samples, images=samples.later, later=[]))
+    pairs = [_encode_date(backbone, one, candidates, patch_size, half_precision) for one in dates]
+    return [np.abs(before - after) for before, after in zip(*pairs, strict=True)]
+
+
+def _encode_date(
+    backbone: Encoder,
+    samples: ProbeSamples,
+    candidates: Sequence[Candidate],
+    patch_size: int | None,
+    half_precision: bool,
+) -> list[np.ndarray]:
+    """Return (samples, values) float32 of the images of one date for each candidate."""
     training = backbone.training
     backbone.eval()
     device = next(backbone.parameters()).device
@@ -89,11 +100,16 @@ def encode_probe_samples(
             maps = _read(features, candidate, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
             if len(values) == column:
                 values.append(np.empty((len(samples), maps.shape[1]), np.float32))
-            for i, part in zip(members, maps, strict=True):
-                rows = samples.rows_of_image[i]
-                values[column][rows] = part[:, samples.cell[rows, 0], samples.cell[rows, 1]].T
+            _scatter_cells(values[column], maps, members, samples)
     backbone.train(training)
     return _append_bands(values, candidates, samples)
+
+
+def _scatter_cells(values: np.ndarray, maps: np.ndarray, members: list[int], samples: ProbeSamples) -> None:
+    """Write the cells of the maps of some images into the rows of their samples."""
+    for i, part in zip(members, maps, strict=True):
+        rows = samples.rows_of_image[i]
+        values[rows] = part[:, samples.cell[rows, 0], samples.cell[rows, 1]].T
 
 
 def _append_bands(values: list[np.ndarray], candidates: Sequence[Candidate], samples: ProbeSamples) -> list[np.ndarray]:

@@ -1,14 +1,14 @@
 """The samples and folds of a probe, read once and used for any number of backbones."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from skyweave.downstream.probing.classifiers import TrainingPart, fit_predict
+from skyweave.downstream.probing.classifiers import ProbePrediction, TrainingPart, fit_predict
 from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
 from skyweave.downstream.probing.folds import Fold, make_folds
 from skyweave.downstream.probing.result import BaselineComparison, ProbeRow
@@ -97,27 +97,51 @@ def score_features(
         baseline: whether it is one.
         label_share: of the training labels that are used, above 0 up to 1.
     """
-    samples = prepared.samples
-    balanced = prepared.config.metric in BALANCED_METRICS
-    choices: list[list[Any]] = []
-    validations: list[float] = []
-    predictions = np.full((len(prepared.folds), len(samples)), np.nan)
-    for seed, folds in enumerate(prepared.folds):
-        candidates = features[seed % len(features)]
-        for fold in folds:
-            rows = draw_labels(samples.target[fold.train], label_share, seed, fold.train)
-            part = TrainingPart(samples.target[rows], samples.group[rows], balanced, seed)
-            train, test = ([candidate[chosen] for candidate in candidates] for chosen in (rows, fold.test))
-            predicted = fit_predict(classifier, train, part, test)
-            predictions[seed, fold.test] = predicted.values
-            choices.append([predicted.candidate, predicted.setting])
-            validations.append(predicted.validation)
+    predictions, of_folds = _predict_folds(prepared, features, classifier, label_share)
     values = metric_values(prepared, predictions)
     scores = {key: percentile_interval(values.mean[key], values.resampled[key]) for key in values.mean}
     dimensions = max(candidate.shape[1] for candidate in features[0])
-    known = [value for value in validations if np.isfinite(value)]
-    validation = float(np.mean(known)) if known else None
+    choices = [[predicted.candidate, predicted.setting] for predicted in of_folds]
+    validation = _mean_validation(of_folds)
     return ProbeRow(name, classifier, baseline, predictions, scores, values.per_seed, dimensions, choices, validation)
+
+
+def _predict_folds(
+    prepared: PreparedProbe, features: Sequence[list[np.ndarray]], classifier: str, label_share: float
+) -> tuple[np.ndarray, list[ProbePrediction]]:
+    """Return (seeds, samples) predictions, and those of each fold with what was chosen."""
+    predictions = np.full((len(prepared.folds), len(prepared.samples)), np.nan)
+    of_folds: list[ProbePrediction] = []
+    for seed, folds in enumerate(prepared.folds):
+        candidates = features[seed % len(features)]
+        for fold in folds:
+            predicted = _predict_fold(prepared, candidates, fold, classifier, label_share, seed)
+            predictions[seed, fold.test] = predicted.values
+            of_folds.append(predicted)
+    return predictions, of_folds
+
+
+def _predict_fold(
+    prepared: PreparedProbe,
+    candidates: list[np.ndarray],
+    fold: Fold,
+    classifier: str,
+    label_share: float,
+    seed: int,
+) -> ProbePrediction:
+    """Fit one classifier to a share of the training part of a fold, and predict its test part."""
+    samples = prepared.samples
+    rows = draw_labels(samples.target[fold.train], label_share, seed, fold.train)
+    balanced = prepared.config.metric in BALANCED_METRICS
+    part = TrainingPart(samples.target[rows], samples.group[rows], balanced, seed)
+    train, test = ([candidate[chosen] for candidate in candidates] for chosen in (rows, fold.test))
+    return fit_predict(classifier, train, part, test)
+
+
+def _mean_validation(of_folds: Sequence[ProbePrediction]) -> float | None:
+    """Return the mean score inside the training parts; None where nothing was chosen."""
+    known = [predicted.validation for predicted in of_folds if np.isfinite(predicted.validation)]
+    return float(np.mean(known)) if known else None
 
 
 def draw_labels(target: np.ndarray, share: float, seed: int, rows: np.ndarray) -> np.ndarray:
@@ -150,21 +174,24 @@ def compare_to_baselines(prepared: PreparedProbe, rows: Sequence[ProbeRow]) -> l
         prepared: samples and folds.
         rows: of model and baselines.
     """
-    metric = prepared.config.metric
     models = [row for row in rows if not row.baseline]
     if not models:
         return []
     best = chosen_readout(models)
     values = metric_values(prepared, best.predictions)
-    comparisons = []
-    for row in rows:
-        if row.baseline:
-            other = metric_values(prepared, row.predictions)
-            difference = percentile_interval(
-                values.mean[metric] - other.mean[metric], values.resampled[metric] - other.resampled[metric]
-            )
-            comparisons.append(BaselineComparison(row.name, best.name, difference))
-    return comparisons
+    return [_compare_to_baseline(prepared, best.name, values, row) for row in rows if row.baseline]
+
+
+def _compare_to_baseline(
+    prepared: PreparedProbe, model: str, values: MetricValues, row: ProbeRow
+) -> BaselineComparison:
+    """Return the difference of a model's main metric to that of one baseline row."""
+    metric = prepared.config.metric
+    other = metric_values(prepared, row.predictions)
+    difference = percentile_interval(
+        values.mean[metric] - other.mean[metric], values.resampled[metric] - other.resampled[metric]
+    )
+    return BaselineComparison(row.name, model, difference)
 
 
 def chosen_readout(rows: Sequence[ProbeRow]) -> ProbeRow:
@@ -186,12 +213,7 @@ def metric_values(prepared: PreparedProbe, predictions: np.ndarray) -> MetricVal
     samples = prepared.samples
     num_classes, tested = len(samples.classes), samples.testable & np.isfinite(predictions).all(axis=0)
     index = np.unique(samples.group[tested], return_inverse=True)[1]
-    groups = int(index.max()) + 1
-    strata = None
-    if prepared.config.data.split.kind == "blocks":  # blocks are resampled inside their place
-        strata = np.zeros(groups, int)
-        strata[index] = samples.place[tested]
-    weights = _resample_weights(groups, None if strata is None else strata.tobytes())
+    weights = _group_weights(prepared, index, tested)
     per_seed: dict[str, list[float]] = {}
     resampled: dict[str, list[np.ndarray]] = {}
     for seed_predictions in predictions:
@@ -205,6 +227,16 @@ def metric_values(prepared: PreparedProbe, predictions: np.ndarray) -> MetricVal
         {name: np.mean(values, axis=0) for name, values in resampled.items()},
         per_seed,
     )
+
+
+def _group_weights(prepared: PreparedProbe, index: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Return the weights of the tested groups in each resample; blocks are resampled inside their place."""
+    groups = int(index.max()) + 1
+    if prepared.config.data.split.kind != "blocks":
+        return _resample_weights(groups, None)
+    strata = np.zeros(groups, int)
+    strata[index] = prepared.samples.place[tested]
+    return _resample_weights(groups, strata.tobytes())
 
 
 @lru_cache(maxsize=1)
@@ -221,11 +253,12 @@ def _class_notes(config: ProbeConfig, samples: ProbeSamples, folds: list[list[Fo
             if not config.minimum_class_samples:
                 notes.append(f"class {name!r} has no sample")
             continue
-        untrained = sum(
-            index in samples.target[fold.test] and index not in samples.target[fold.train]
-            for seed_folds in folds
-            for fold in seed_folds
-        )
+        untrained = sum(_lacks_training(samples.target, fold, index) for fold in itertools.chain(*folds))
         if untrained:
             notes.append(f"class {name!r} is tested but never trained in {untrained} folds; it counts as wrong there")
     return notes
+
+
+def _lacks_training(target: np.ndarray, fold: Fold, index: int) -> bool:
+    """Return whether a fold tests a class that it does not train."""
+    return index in target[fold.test] and index not in target[fold.train]

@@ -57,23 +57,31 @@ def run_probe(
             raise DataError("a probe needs the directory of its data")
         config = prepare_probe(config, data, test_data=test_data, seeds=seeds)
     prepared, progress = config, progress or (lambda name: None)
-    rows = [] if backbone is None else _model_rows(prepared, backbone, patch_size, classifiers, progress)
+    rows: list[ProbeRow] = []
+    fingerprint = None
+    if backbone is not None:
+        rows = _model_rows(prepared, backbone, patch_size, classifiers, progress)
+        fingerprint = _fingerprint(backbone)
     if baseline_rows is not None:
         rows += list(baseline_rows)
     elif with_baselines:
         rows += _baseline_rows(prepared, backbone, patch_size, progress)
-    target, classes = prepared.samples.target, prepared.samples.classes
     return ProbeResult(
         config=prepared.config,
         rows=rows,
         comparisons=compare_to_baselines(prepared, rows),
-        samples=len(target),
+        samples=len(prepared.samples),
         groups=len(np.unique(prepared.samples.group)),
-        class_counts={name: int((target == i).sum()) for i, name in enumerate(classes)},
+        class_counts=_count_classes(prepared),
         weights=weights,
-        fingerprint=None if backbone is None else _fingerprint(backbone),
+        fingerprint=fingerprint,
         notes=prepared.notes,
     )
+
+
+def _count_classes(prepared: PreparedProbe) -> dict[str, int]:
+    target, classes = prepared.samples.target, prepared.samples.classes
+    return {name: int((target == i).sum()) for i, name in enumerate(classes)}
 
 
 def _model_rows(

@@ -10,7 +10,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.downstream.labels.grouping import group_names
-from skyweave.downstream.labels.image_files import find_image_files
+from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
 from skyweave.downstream.labels.images import read_image
 from skyweave.downstream.labels.kinds.image_labels import class_index
 from skyweave.downstream.labels.kinds.masks import ClassMask, ValueMask
@@ -174,20 +174,27 @@ class _Collected:
         paths = _draw_images(list(filter(labels.has_label, images.paths)), maximum)
         groups = group_names(config.data.split, paths, images)
         for path, group in zip(paths, groups, strict=True):
-            observation, note = read_image(config.data.source, path)
-            self.notes += [note] if note else []
             before = len(self.rows)
-            later = None
-            if config.data.second is not None:
-                later = read_second(images, config.data.source, config.data.second, path, observation)
-            for tile, corner, cells in _labelled_tiles(observation, labels, path, config):
-                self.images.append(tile)
-                if later is not None:
-                    self.later.append(later if tile.shape == later.shape else later.window(*corner, *tile.shape))
-                self.rows += self._rows(cells, corner, root, path, group, testable)
+            self._read_file(path, group, root, images, labels, testable)
             if len(self.rows) == before:
                 self.notes.append(f"{path.name}: no labelled, valid sample in it")
         self.notes += left_out_note(labels)
+
+    def _read_file(
+        self, path: Path, group: str, root: Path, images: ImageFiles, labels: LabelReader, testable: bool
+    ) -> None:
+        """Read one image, its second date where there is one, and its samples."""
+        config = self.config
+        observation, note = read_image(config.data.source, path)
+        self.notes += [note] if note else []
+        later = None
+        if config.data.second is not None:
+            later = read_second(images, config.data.source, config.data.second, path, observation)
+        for tile, corner, cells in _labelled_tiles(observation, labels, path, config):
+            self.images.append(tile)
+            if later is not None:
+                self.later.append(later if tile.shape == later.shape else later.window(*corner, *tile.shape))
+            self.rows += self._rows(cells, corner, root, path, group, testable)
 
     def _rows(
         self, cells: list[Cell], corner: tuple[int, int], root: Path, path: Path, file_group: str, testable: bool
@@ -236,13 +243,18 @@ def _labelled_tiles(
             cells = [(0, 0, float(index))] if seen.mean() >= MINIMUM_VALID_SHARE else []
         else:
             cells = _valid_cells(seen, grid, top, left, config.cell)
-            if config.samples_per_image:
-                count = max(1, round(config.samples_per_image / len(windows)))
-                cells = _draw(cells, count, seed=top * 65536 + left)
-            if config.samples_per_class:
-                cells = _draw_classes(cells, config.samples_per_class, seed=top * 65536 + left)
+            cells = _draw_cells(cells, config, len(windows), seed=top * 65536 + left)
         if cells:
             yield tile, (top, left), cells
+
+
+def _draw_cells(cells: list[Cell], config: ProbeConfig, tiles: int, seed: int) -> list[Cell]:
+    """Return some of a tile's cells: its part of those of an image, and not too many of a class."""
+    if config.samples_per_image:
+        cells = _draw(cells, max(1, round(config.samples_per_image / tiles)), seed)
+    if config.samples_per_class:
+        cells = _draw_classes(cells, config.samples_per_class, seed)
+    return cells
 
 
 def _cell_targets(

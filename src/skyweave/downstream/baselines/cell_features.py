@@ -60,12 +60,18 @@ def random_convolution_maps(
     maps = []
     with torch.inference_mode():
         for values, image in zip(normalised, images, strict=True):
-            stride = 2 if (cell or min(image.shape)) >= MIN_STRIDED_SIDE and not (cell or 2) % 2 else 1
+            stride = _stride(image, cell)
             padded = np.pad(values, ((0, 0), (size // 2, size // 2), (size // 2, size // 2)), mode="reflect")
             response = torch.nn.functional.conv2d(torch.from_numpy(padded)[None], weight, bias, stride=stride)
             visible = np.asarray(image.valid.any(axis=0))[None, ::stride, ::stride]
             maps.append(_mean_responses(response[0].numpy(), visible, None if cell is None else cell // stride))
     return maps
+
+
+def _stride(image: Observation, cell: int | None) -> int:
+    """Return 2 where cells are so large, and of an even side, that every second response does; else 1."""
+    side = cell or min(image.shape)
+    return 2 if side >= MIN_STRIDED_SIDE and not (cell or 2) % 2 else 1
 
 
 def split_cells(values: np.ndarray, cell: int | None) -> np.ndarray:

@@ -36,6 +36,11 @@ class AxisAlignment:
     count: int
     block: int
 
+    @property
+    def is_resized(self) -> bool:
+        """Whether the pixels are of another size than the image's."""
+        return self.repeat * self.block > 1
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -103,25 +108,37 @@ def align(
         return None
     if (raster.crs, raster.affine, raster.shape) == (image.crs, image.affine, image.shape):
         return None
-    try:
-        places, target = _image_pixels(raster, image)
-    except DataError as error:
-        raise DataError(
-            f"{raster.path} cannot be compared with the grid of {image.path}: {error}; where it is the same system: "
-            f"`rio edit-info --crs {shlex.quote(image.crs or '')} {shlex.quote(str(raster.path))}`"
-        ) from error
-    matrix = _fit_matrix(places, target)
+    places, target = _comparable_pixels(raster, image)
     remedy = _remedy(raster, image, target, resampling, fill)
-    columns = None if matrix is None else _align_axis(matrix[0, 0], matrix[0, 2], raster.shape[1], image.shape[1])
-    rows = None if matrix is None else _align_axis(matrix[1, 1], matrix[1, 2], raster.shape[0], image.shape[0])
-    resized = any(axis is not None and axis.repeat * axis.block > 1 for axis in (columns, rows))
-    if columns is None or rows is None or (resized and same_pixels):
+    columns, rows = _align_axes(_fit_matrix(places, target), raster, image)
+    if columns is None or rows is None or (same_pixels and (columns.is_resized or rows.is_resized)):
         raise DataError(
             f"{raster.path} does not lie on the grid of {image.path}: it covers {describe_grid(raster)}, the image "
             f"{describe_grid(image)}; {remedy}"
         )
     mixed = f"{raster.path} has smaller pixels than {image.path}, and those that are one pixel of it differ; {remedy}"
     return Alignment(columns, rows, mixed)
+
+
+def _comparable_pixels(raster: RasterHeader, image: RasterHeader) -> tuple[np.ndarray, np.ndarray]:
+    """Return places of a raster in its pixels and in the image's. Raises ``DataError`` between unrelated systems."""
+    try:
+        return _image_pixels(raster, image)
+    except DataError as error:
+        raise DataError(
+            f"{raster.path} cannot be compared with the grid of {image.path}: {error}; where it is the same system: "
+            f"`rio edit-info --crs {shlex.quote(image.crs or '')} {shlex.quote(str(raster.path))}`"
+        ) from error
+
+
+def _align_axes(
+    matrix: Matrix | None, raster: RasterHeader, image: RasterHeader
+) -> tuple[AxisAlignment | None, AxisAlignment | None]:
+    """Return how columns and rows become those of the image; None where that is not exact."""
+    if matrix is None:
+        return None, None
+    columns = _align_axis(matrix[0, 0], matrix[0, 2], raster.shape[1], image.shape[1])
+    return columns, _align_axis(matrix[1, 1], matrix[1, 2], raster.shape[0], image.shape[0])
 
 
 def describe_grid(header: RasterHeader) -> str:
@@ -190,9 +207,7 @@ def _fit_matrix(places: np.ndarray, target: np.ndarray) -> Matrix | None:
 
 def _transform(x: np.ndarray, y: np.ndarray, crs: str | None, target: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return coordinates in another reference system; the same where one is not known, infinity where none are."""
-    if crs is None or target is None or crs == target:
-        return x, y
-    transformer = _transformer(crs, target)
+    transformer = None if crs is None or target is None or crs == target else _transformer(crs, target)
     if transformer is None:
         return x, y
     moved = transformer.transform(x, y)
@@ -222,10 +237,16 @@ def _crs_name(crs: str | None) -> str:
     return CRS.from_user_input(crs).name
 
 
+def _share_ground(target: np.ndarray, image: RasterHeader) -> bool:
+    """Return whether any of a raster, at (2, places) columns and rows of an image, can lie in it."""
+    low, high = target.min(1), target.max(1)
+    rows, columns = image.shape
+    return bool(np.isfinite(target).all() and (high > 0).all() and (low < (columns, rows)).all())
+
+
 def _remedy(raster: RasterHeader, image: RasterHeader, target: np.ndarray, resampling: str, fill: str) -> str:
     """Return what to do: another file where they share no ground, else the command that resamples it."""
-    low, high = target.min(1), target.max(1)
-    if not np.isfinite(target).all() or (high <= 0).any() or low[0] >= image.shape[1] or low[1] >= image.shape[0]:
+    if not _share_ground(target, image):
         return "they share no ground: name the file that goes with the image"
     aligned = Path(raster.path).with_name(f"{Path(raster.path).stem}_aligned.tif")
     nodata = raster.nodata[0]

@@ -121,13 +121,17 @@ class LabelConfig:
     where_files: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_names()
+        if both := sorted(set(self.stored_values) & set(self.ignore)):
+            raise ConfigError(f"labels: {both} are classes and ignored; remove them from one of both")
+
+    def _check_names(self) -> None:
+        """Refuse classes of one name."""
         names = [name.strip() for name in self.class_names]
         if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
             raise ConfigError(
                 f"labels: {names.count(twice[0])} classes are called {twice[0]!r}; give each its name once"
             )
-        if both := sorted(set(self.stored_values) & set(self.ignore)):
-            raise ConfigError(f"labels: {both} are classes and ignored; remove them from one of both")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -208,17 +212,31 @@ class SplitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
+        self._check_shares()
+        if self.kind == "given":
+            self._check_given()
+        if self.kind == "groups":
+            self._check_groups()
+        if self.folds < 2:
+            raise ConfigError(f"split: folds is {self.folds}; at least 2 are needed to hold something out")
+
+    def _check_shares(self) -> None:
+        """Refuse shares that leave nothing of a part."""
+        if min(self.validation, self.test) <= 0 or not self.validation + self.test < 1:
             raise ConfigError(
                 f"split: validation {self.validation} and test {self.test} must be shares whose sum is below 1"
             )
-        if self.kind == "given" and not self.column and "(?P<part>" not in (self.pattern or ""):
+
+    def _check_given(self) -> None:
+        """Refuse a split that nothing says the parts of."""
+        if not self.column and "(?P<part>" not in (self.pattern or ""):
             raise ConfigError("split: given needs a `column` of the table, or a `pattern` with a group (?P<part>...)")
+
+    def _check_groups(self) -> None:
+        """Refuse two rules for what a group is."""
         rules = [name for name in ("pattern", "distance", "companion") if getattr(self, name) is not None]
-        if self.kind == "groups" and len(rules) > 1:
+        if len(rules) > 1:
             raise ConfigError(f"split: {' and '.join(rules)} both say what a group is; keep one of them")
-        if self.folds < 2:
-            raise ConfigError(f"split: folds is {self.folds}; at least 2 are needed to hold something out")
 
 
 @dataclass(frozen=True)

@@ -85,18 +85,22 @@ class ImageFiles:
 
     def _check_unshared(self, tail: Parts, path: Path, file: Path) -> None:
         """Refuse a file that several images would share, unless ``name`` says that they do."""
-        anywhere = self.name_pattern is not None and "/" in self.name_pattern
         for other in self._by_tail[tail]:
             if other == path:
                 continue
-            if anywhere or (self.name_pattern is not None and other.parent == path.parent):
-                self.sharing[self.relative(path)] = None
-            else:
+            if not self._may_share(path, other):
                 raise DataError(
                     f"{file} would serve {self.relative(path)} and {self.relative(other)} alike; put the files that go "
                     f"with the images into folders of the same names (such as {self._example(file, path)}), or, where "
                     r"they do share it, say so by `name` with a slash: '/([^/]+)\.[^.]+$'"
                 )
+            self.sharing[self.relative(path)] = None
+
+    def _may_share(self, path: Path, other: Path) -> bool:
+        """Return whether ``name`` says that two images share their files: of one folder, or anywhere."""
+        if self.name_pattern is None:
+            return False
+        return "/" in self.name_pattern or other.parent == path.parent
 
     def _example(self, file: Path, path: Path) -> Path:
         return file.parent / path.parent.name / file.name
@@ -115,26 +119,39 @@ def find_image_files(source: ImageSourceConfig, root: Path, name_pattern: str | 
         DataError: a pattern that is none, or names that do not match.
     """
     matches = [files[0] for files in find_images(root, source.files, None, "images")]
-    listed = [path for path in matches if not any(fnmatch.fnmatch(path.name, pattern) for pattern in source.exclude)]
+    listed = [path for path in matches if not _is_excluded(path, source)]
     if not listed:
         raise FileNotFoundError(f"`exclude` leaves none of the {len(matches)} files of {source.files!r} in {root}")
+    images = ImageFiles(_without_links(listed), root, name_pattern)
+    kept, matching = set(images.paths), set(matches)
+    left_out: dict[str, tuple[list[Path], set[Path]]] = {  # by the reason: files, and those of them that are used
+        "links to an image that is there already": (listed, kept),
+        f"files that match {source.files!r} but for upper and lower case": (
+            glob_files(root, any_case_suffix(source.files)),
+            matching,
+        ),
+        f"files below folders with the brackets of {source.files!r} in their names": (
+            _with_brackets(root, source.files),
+            matching,
+        ),
+        "links to nothing": (list(find_links_to_nothing(root, source.files)), set()),
+    }
+    for reason, (paths, used) in left_out.items():
+        images.left_out[reason] = [images.relative(path) for path in paths if path not in used]
+    return images
+
+
+def _is_excluded(path: Path, source: ImageSourceConfig) -> bool:
+    return any(fnmatch.fnmatch(path.name, pattern) for pattern in source.exclude)
+
+
+def _without_links(paths: Sequence[Path]) -> list[Path]:
+    """Return each file once, by the first of its paths."""
     first: dict[tuple[int, int], Path] = {}
-    for path in listed:
+    for path in paths:
         status = path.stat()
         first.setdefault((status.st_dev, status.st_ino), path)
-    images = ImageFiles(list(first.values()), root, name_pattern)
-    kept, matching = set(images.paths), set(matches)
-    images.left_out = {
-        "links to an image that is there already": [images.relative(path) for path in listed if path not in kept],
-        f"files that match {source.files!r} but for upper and lower case": [
-            images.relative(path) for path in glob_files(root, any_case_suffix(source.files)) if path not in matching
-        ],
-        f"files below folders with the brackets of {source.files!r} in their names": [
-            images.relative(path) for path in _with_brackets(root, source.files) if path not in matching
-        ],
-        "links to nothing": [images.relative(path) for path in find_links_to_nothing(root, source.files)],
-    }
-    return images
+    return list(first.values())
 
 
 def _with_brackets(root: Path, pattern: str) -> list[Path]:
@@ -163,7 +180,7 @@ def match_name(pattern: str, relative: Path, key: str) -> str:
     match = search_name(pattern, relative, key)
     if match is None:
         where = "path" if "/" in pattern else "file name"
-        text = relative.as_posix() if "/" in pattern else relative.name
+        text = _searched_text(pattern, relative)
         raise DataError(f"{key} {pattern!r} does not match the {where} {text!r}; correct it")
     return match.group(1) if match.groups() else match.group(0)
 
@@ -180,9 +197,14 @@ def search_name(pattern: str, relative: Path, key: str) -> re.Match[str] | None:
         ConfigError: it is no regular expression.
     """
     try:
-        return re.search(pattern, relative.as_posix() if "/" in pattern else relative.name)
+        return re.search(pattern, _searched_text(pattern, relative))
     except re.error as error:
         raise ConfigError(f"{key} {pattern!r} is no regular expression: {error}") from error
+
+
+def _searched_text(pattern: str, relative: Path) -> str:
+    """Return what a pattern is searched in: the path where it holds a ``/``, else the file name."""
+    return relative.as_posix() if "/" in pattern else relative.name
 
 
 def files_of_template(root: Path, template: str) -> list[Path]:

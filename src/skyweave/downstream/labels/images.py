@@ -90,10 +90,15 @@ def file_version(path: Path) -> FileVersion:
 
 def _storage(source: ImageSourceConfig, path: Path) -> tuple[str, float, str | None]:
     """Return unit and offset of a file, and a note if the source's rule decided the unit."""
-    for override in source.overrides:
-        if fnmatch.fnmatch(path.name, override.files):
-            offset = source.offset if override.offset is None else override.offset
-            return override.unit or source.unit, offset, None
+    override = next((one for one in source.overrides if fnmatch.fnmatch(path.name, one.files)), None)
+    if override is not None:
+        offset = source.offset if override.offset is None else override.offset
+        return override.unit or source.unit, offset, None
+    return _storage_by_rule(source, path)
+
+
+def _storage_by_rule(source: ImageSourceConfig, path: Path) -> tuple[str, float, str | None]:
+    """Return unit and offset of a file that no override names, and a note if the rule decided the unit."""
     rule = source.unit_rule
     if rule is None or not _catches(rule, path):
         return source.unit, source.offset, None

@@ -124,13 +124,17 @@ class LabelledImages:
             if text is None:
                 raise DataError(f"{path}: no column {split.column!r} in the table of labels says its part")
             return parse_part(text, str(path))
+        return parse_part(self._part_in_path(path, split.pattern or ""), str(path))
+
+    def _part_in_path(self, path: Path, pattern: str) -> str:
+        """Return what the pattern of the split captures in the path of an image."""
         try:
-            match = re.search(split.pattern or "", self.images.relative(path))
+            match = re.search(pattern, self.images.relative(path))
         except re.error as error:
-            raise ConfigError(f"split.pattern {split.pattern!r} is no regular expression: {error}") from error
+            raise ConfigError(f"split.pattern {pattern!r} is no regular expression: {error}") from error
         if match is None:
-            raise DataError(f"split.pattern {split.pattern!r} does not match {path}; correct it")
-        return parse_part(match["part"], str(path))
+            raise DataError(f"split.pattern {pattern!r} does not match {path}; correct it")
+        return match["part"]
 
     def _observations(self, tile: TileLocation) -> tuple[Observation, ...]:
         images = [read_cached_image(self.config.source, tile.path)]
@@ -173,9 +177,14 @@ def left_out_note(reader: LabelReader) -> list[str]:
     parts = []
     for reason, names in reader.left_out().items():
         if names:
-            more = "" if len(names) <= MAX_NAMES else f" and {len(names) - MAX_NAMES} more"
-            parts.append(f"{reason}: {len(names)} ({', '.join(names[:MAX_NAMES])}{more})")
+            parts.append(f"{reason}: {_count_names(names)}")
     return [f"labels: {'; '.join(parts)}"] if parts else []
+
+
+def _count_names(names: list[str]) -> str:
+    """Return how many names there are, and the first of them."""
+    more = "" if len(names) <= MAX_NAMES else f" and {len(names) - MAX_NAMES} more"
+    return f"{len(names)} ({', '.join(names[:MAX_NAMES])}{more})"
 
 
 def check_labels(config: LabelConfig, kind: LabelKind, user: str) -> None:

@@ -4,7 +4,7 @@ import itertools
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +28,20 @@ class Matching:
     unmatched: list[str] = field(default_factory=list)
     by_file_name: dict[str, Path] = field(default_factory=dict)
 
+    def add(self, name: str, fitting: "Sequence[_Candidate]") -> None:
+        """Note the image that a name means, if there is one.
+
+        Args:
+            name: as written in the table.
+            fitting: the image; empty where there is none.
+        """
+        if not fitting:
+            self.unmatched.append(name)
+            return
+        self.image_of[name] = fitting[0].path
+        if not fitting[0].agrees:
+            self.by_file_name[name] = fitting[0].path
+
 
 @dataclass(frozen=True)
 class _Candidate:
@@ -44,6 +58,11 @@ class _Candidate:
     is_whole: bool
     likeness: int
     agrees: bool
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The larger, the better it fits."""
+        return self.is_whole, self.likeness
 
 
 class _PathIndex:
@@ -71,8 +90,8 @@ class _PathIndex:
         parts = _parts(name)
         for agreeing, length in itertools.product((True, False), range(len(parts), 0, -1)):
             if candidates := self._candidates(parts, length, agreeing):
-                best = max((one.is_whole, one.likeness) for one in candidates)
-                return [one for one in candidates if (one.is_whole, one.likeness) == best]
+                best = max(one.rank for one in candidates)
+                return [one for one in candidates if one.rank == best]
         return []
 
     def _candidates(self, parts: Parts, length: int, agreeing: bool) -> list[_Candidate]:
@@ -83,12 +102,19 @@ class _PathIndex:
         for last in (file, stem):
             for path, depth, name in self._by_end.get((*folders, last), ()):
                 agrees = length in (len(parts), depth)
-                likeness = 3 if name == file else 2 if PurePosixPath(name).stem == file else 1
-                if likeness == 1 and PurePosixPath(name).stem != stem:
-                    continue
-                if agrees or not agreeing:
+                likeness = _likeness(name, file, stem)
+                if likeness and (agrees or not agreeing):
                     candidates.setdefault(path, _Candidate(path, len(parts) == depth == length, likeness, agrees))
         return list(candidates.values())
+
+
+def _likeness(name: str, file: str, stem: str) -> int:
+    """Return how like the file of an image is to that of a name, see `_Candidate`; 0 where it is another one."""
+    if name == file:
+        return 3
+    if PurePosixPath(name).stem == file:
+        return 2
+    return int(PurePosixPath(name).stem == stem)
 
 
 def match_names(names: Iterable[str], images: ImageFiles, table: Path) -> Matching:
@@ -112,15 +138,10 @@ def match_names(names: Iterable[str], images: ImageFiles, table: Path) -> Matchi
     agreed = {one.path for best in candidates.values() for one in best if one.agrees}
     for name, best in candidates.items():
         fitting = [one for one in best if one.agrees or one.path not in agreed]
-        if not fitting:
-            matching.unmatched.append(name)
-            continue
         if len(fitting) > 1:
             first, second = (images.relative(one.path) for one in fitting[:2])
             raise DataError(f"{table}: {name!r} may be {first} or {second}; write the folders into the table, too")
-        matching.image_of[name] = fitting[0].path
-        if not fitting[0].agrees:
-            matching.by_file_name[name] = fitting[0].path
+        matching.add(name, fitting)
     _check_folders(matching, images, table)
     return matching
 

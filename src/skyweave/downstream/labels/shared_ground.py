@@ -1,10 +1,12 @@
 """Images of training and test that show the same ground: scores on those are scores of places that were seen."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from skyweave.data.georeference import Georeference
 from skyweave.downstream.labels.images import image_header
 
 MIN_SHARED_SHARE = 0.05
@@ -43,14 +45,19 @@ def _extents(paths: Sequence[Path]) -> dict[str, tuple[list[Path], np.ndarray]]:
         place = image_header(path).place
         if place.crs is None:
             continue
-        a, b, west, d, e, north = place.affine
-        rows, columns = place.shape
-        x = [west + a * column + b * row for column in (0, columns) for row in (0, rows)]
-        y = [north + d * column + e * row for column in (0, columns) for row in (0, rows)]
         members = extents.setdefault(place.crs, ([], []))
         members[0].append(path)
-        members[1].append((min(x), min(y), max(x), max(y)))
+        members[1].append(_extent(place))
     return {crs: (members, np.array(boxes)) for crs, (members, boxes) in extents.items()}
+
+
+def _extent(place: Georeference) -> tuple[float, float, float, float]:
+    """Return west, south, east and north of a raster, which may be turned."""
+    a, b, west, d, e, north = place.affine
+    corners = list(itertools.product((0, place.shape[1]), (0, place.shape[0])))
+    x = [west + a * column + b * row for column, row in corners]
+    y = [north + d * column + e * row for column, row in corners]
+    return min(x), min(y), max(x), max(y)
 
 
 def _covering(box: np.ndarray, paths: list[Path], boxes: np.ndarray) -> list[Path]:

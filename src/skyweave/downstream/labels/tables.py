@@ -1,6 +1,6 @@
 """Tables of labels: CSV files whose rows name an image."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from skyweave.core.csv_table import CsvRow, read_csv
@@ -35,6 +35,7 @@ class LabelTable:
         table.require([file_column, *columns])
         if not table.rows:
             raise DataError(f"{path} has a header and no row; give one row for each label")
+        self.file_column = file_column
         self.path, self.images, self.columns = path, images, table.columns
         named = [row for row in table.rows if row.cells[file_column]]
         self.unnamed = [row.line for row in table.rows if not row.cells[file_column]]
@@ -45,11 +46,15 @@ class LabelTable:
             if image is not None:
                 self.rows.setdefault(image, []).append(row)
         if not self.rows:
-            example = named[0].cells[file_column] if named else ""
-            raise DataError(
-                f"{path}: no row names an image; it names {example!r}, and an image is "
-                f"{images.relative(images.paths[0])!r}; correct {file_column!r} or the files of the source"
-            )
+            raise DataError(self._describe_mismatch(named))
+
+    def _describe_mismatch(self, named: Sequence[CsvRow]) -> str:
+        """Return the message of a table none of whose rows names an image."""
+        example = named[0].cells[self.file_column] if named else ""
+        return (
+            f"{self.path}: no row names an image; it names {example!r}, and an image is "
+            f"{self.images.relative(self.images.paths[0])!r}; correct {self.file_column!r} or the files of the source"
+        )
 
     def column_value(self, image: Path, column: str) -> str | None:
         """Return what a column says of an image; None where there is none.

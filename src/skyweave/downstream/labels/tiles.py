@@ -1,5 +1,7 @@
 """Tiles: the windows that images are cut into."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,18 +44,23 @@ def tile_windows(shape: tuple[int, int], tiles: TileConfig | None) -> list[Windo
     """
     if tiles is None:
         return [None]
-    rows, columns = shape
     if not tiles.partial:
-        return [
-            (top, left, tiles.size, tiles.size)
-            for top in range(0, rows - tiles.size + 1, tiles.step)
-            for left in range(0, columns - tiles.size + 1, tiles.step)
-        ]
-    if max(rows, columns) <= tiles.size:
+        return [*_whole_tiles(shape, tiles)]
+    if max(shape) <= tiles.size:
         return [None]
-    return [
-        (top, left, min(tiles.size, rows - top), min(tiles.size, columns - left))
-        for top in range(0, rows, tiles.step)
-        for left in range(0, columns, tiles.step)
-        if min(rows - top, columns - left) >= MIN_TILE_SIDE
-    ]
+    return [*_partial_tiles(shape, tiles)]
+
+
+def _whole_tiles(shape: tuple[int, int], tiles: TileConfig) -> Iterator[Window]:
+    """Yield the windows of whole tiles."""
+    tops, lefts = (range(0, side - tiles.size + 1, tiles.step) for side in shape)
+    for top, left in itertools.product(tops, lefts):
+        yield top, left, tiles.size, tiles.size
+
+
+def _partial_tiles(shape: tuple[int, int], tiles: TileConfig) -> Iterator[Window]:
+    """Yield the windows of all tiles, smaller at the right and the lower edge."""
+    rows, columns = shape
+    for top, left in itertools.product(range(0, rows, tiles.step), range(0, columns, tiles.step)):
+        if min(rows - top, columns - left) >= MIN_TILE_SIDE:
+            yield top, left, min(tiles.size, rows - top), min(tiles.size, columns - left)

@@ -61,14 +61,16 @@ def box_average_precision(
     Returns:
         0 to 1; NaN where no class occurs.
     """
-    areas = [
-        _class_average_precision(
-            [boxes[boxes[:, 4] == index] for boxes in predicted], [boxes[boxes[:, 4] == index] for boxes in truth], iou
-        )
-        for index in range(num_classes)
-        if any((boxes[:, 4] == index).any() for boxes in truth)
-    ]
+    areas = []
+    for index in range(num_classes):
+        true = _boxes_of_class(truth, index)
+        if any(map(len, true)):
+            areas.append(_class_average_precision(_boxes_of_class(predicted, index), true, iou))
     return float(np.mean(areas)) if areas else float("nan")
+
+
+def _boxes_of_class(boxes: Sequence[np.ndarray], index: int) -> list[np.ndarray]:
+    return [one[one[:, 4] == index] for one in boxes]
 
 
 def _class_average_precision(predicted: list[np.ndarray], truth: list[np.ndarray], iou: float) -> float:

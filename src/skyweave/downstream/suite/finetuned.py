@@ -61,13 +61,18 @@ def _predict(prepared: PreparedProbe, fold: Fold, source: FeatureSource, share: 
     rows = draw_labels(samples.target[fold.train], share, seed, fold.train)
     train, validation = _validation_part(samples, rows, seed)
     used = [_labelled(samples, part) for part in (train, validation, fold.test)]
-    kind = "change" if samples.later else "segmentation" if samples.cell_size else "classification"
     learned, checked, tested = (part[1] for part in used)
-    data = LabelledData(make_task(kind, prepared.config.name, samples.classes), learned, checked, tested)
+    data = LabelledData(make_task(_task_kind(samples), prepared.config.name, samples.classes), learned, checked, tested)
     network = source.network(seed)
     result = finetune_model(data, network, _recipe(prepared, source), seed=seed, missing_classes="note")
     predicted = {image: one.label for image, one in zip(used[2][0], result.predictions, strict=True)}
     return np.array([_at(predicted[samples.image[row]], samples, row) for row in fold.test])
+
+
+def _task_kind(samples: ProbeSamples) -> str:
+    if samples.later:
+        return "change"
+    return "segmentation" if samples.cell_size else "classification"
 
 
 def _recipe(prepared: PreparedProbe, source: FeatureSource) -> RecipeConfig:

@@ -69,17 +69,28 @@ def overview_table(summary: SuiteSummary) -> Table:
     columns = _encoder_columns(summary)
     table = [["task", "metric", "groups", "strongest baseline", *(f"{s}, {m}" for s, m in columns), "detectable"]]
     for name, task in summary.tasks.items():
-        scores = {(r.cell.address.source, r.cell.address.method): r for r in task.rows if r.cell.address.share == 1}
-        baselines = [
-            r for r in task.rows if r.cell.address.role == "baseline" and r.score and r.cell.address.share == 1
-        ]
-        best = max(baselines, key=lambda row: row.score.mean if row.score else 0, default=None)
-        strongest = "-" if best is None else f"{_mean(best)} ({best.cell.address.source}, {best.cell.address.method})"
-        cells = [_mean(scores[column]) if column in scores else "-" for column in columns]
-        limits = [c.detectable for c in task.comparisons if c.opponent == STRONGEST_BASELINE and c.share == 1]
-        detectable = f"{max(limits):.3f}" if limits else "-"
-        table.append([name, task.task.config.metric.replace("_", " "), str(task.groups), strongest, *cells, detectable])
+        rows = [row for row in task.rows if row.cell.address.share == 1]
+        scores = {(row.cell.address.source, row.cell.address.method): _mean(row) for row in rows}
+        cells = [_strongest_baseline(rows), *(scores.get(column, "-") for column in columns), _detectable(task)]
+        table.append([name, task.task.config.metric.replace("_", " "), str(task.groups), *cells])
     return table
+
+
+def _strongest_baseline(rows: list[SuiteRow]) -> str:
+    """Return score and name of the best baseline among some rows."""
+    baselines = [row for row in rows if row.cell.address.role == "baseline" and row.score]
+    best = max(baselines, key=_mean_or_zero, default=None)
+    return "-" if best is None else f"{_mean(best)} ({best.cell.address.source}, {best.cell.address.method})"
+
+
+def _mean_or_zero(row: SuiteRow) -> float:
+    return row.score.mean if row.score else 0.0
+
+
+def _detectable(task: TaskSummary) -> str:
+    """Return the smallest difference to the strongest baseline that the size of a task can show."""
+    limits = [c.detectable for c in task.comparisons if c.opponent == STRONGEST_BASELINE and c.share == 1]
+    return f"{max(limits):.3f}" if limits else "-"
 
 
 def _encoder_columns(summary: SuiteSummary) -> list[tuple[str, str]]:
@@ -110,7 +121,7 @@ def _task_text(task: TaskSummary) -> str:
 def _task_table(task: TaskSummary) -> Table:
     table = [["source", "method", "labels", task.task.config.metric.replace("_", " "), "minus the strongest baseline"]]
     leads = {(c.source, c.method, c.share): c.difference for c in task.comparisons if c.opponent == STRONGEST_BASELINE}
-    for row in sorted(task.rows, key=lambda row: -row.score.mean if row.score else 0):
+    for row in sorted(task.rows, key=_mean_or_zero, reverse=True):
         if row.score is None:
             continue
         address = row.cell.address

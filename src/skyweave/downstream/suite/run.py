@@ -79,11 +79,8 @@ def _run_source(
     config: SuiteConfig, store: CellStore, task: SuiteTask, source: FeatureSource, report: Callable[[str], None]
 ) -> list[Cell]:
     """Return the cells of one source on one task; its features are computed only if a cell is missing."""
-    methods = [m for m in source.methods(task.scored) if source.role == "baseline" or m in config.methods]
-    methods += [METHOD] if METHOD in config.methods and source.finetuning is not None else []
-    addresses = [CellAddress(task.name, source.name, source.role, m, share) for m in methods for share in config.shares]
     cells, features = [], _LazyFeatures(store, task, source)
-    for address in addresses:
+    for address in _cell_addresses(config, task, source):
         path = store.cell_path(task, source, address)
         cell = store.load(path, address)
         if cell is None:
@@ -92,6 +89,14 @@ def _run_source(
             report(_describe(cell))
         cells.append(cell)
     return cells
+
+
+def _cell_addresses(config: SuiteConfig, task: SuiteTask, source: FeatureSource) -> list[CellAddress]:
+    """Return the cells of one source on one task: each method at each share of the labels."""
+    methods = [m for m in source.methods(task.scored) if source.role == "baseline" or m in config.methods]
+    if METHOD in config.methods and source.finetuning is not None:
+        methods.append(METHOD)
+    return [CellAddress(task.name, source.name, source.role, m, share) for m in methods for share in config.shares]
 
 
 class _LazyFeatures:
@@ -107,16 +112,25 @@ class _LazyFeatures:
         """Return the cell; one without predictions where the source cannot read the task."""
         if address.method == METHOD:
             return self._finetune(address)
-        if self.every is None and self.error is None:
+        try:
+            every = self._compute()
+        except SkyweaveError as error:
+            return failed_cell(address, error)
+        cell = score_cell(self.task, address, every)
+        cell.about.update(self.about)
+        return cell
+
+    def _compute(self) -> list[TaskFeatures]:
+        """Return the features of each seed. Raises the same error again where the source could not read the task."""
+        if self.error is not None:
+            raise self.error
+        if self.every is None:
             try:
                 self.every, self.about = self.store.features(self.task, self.source)
             except SkyweaveError as error:
                 self.error = error
-        if self.error is not None or self.every is None:
-            return failed_cell(address, self.error or SkyweaveError("no features"))
-        cell = score_cell(self.task, address, self.every)
-        cell.about.update(self.about)
-        return cell
+                raise
+        return self.every
 
     def _finetune(self, address: CellAddress) -> Cell:
         try:
@@ -127,9 +141,9 @@ class _LazyFeatures:
 
 def _describe(cell: Cell) -> str:
     address, about = cell.address, cell.about
-    where = f"{address.task}: {address.source}, {address.method}" + (
-        "" if address.share == 1 else f", {address.share:.0%} of the labels"
-    )
+    where = f"{address.task}: {address.source}, {address.method}"
+    if address.share != 1:
+        where += f", {address.share:.0%} of the labels"
     if not cell.is_scored:
         return f"{where}: cannot read it: {about['reason']}"
     speed = f", {about['images_a_cpu_second']:g} images a CPU second" if "images_a_cpu_second" in about else ""

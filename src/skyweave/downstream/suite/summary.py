@@ -7,7 +7,7 @@ import numpy as np
 
 from skyweave.downstream.probing.prepared import MetricValues, metric_values
 from skyweave.downstream.scoring.bootstrap import Interval, percentile_interval
-from skyweave.downstream.suite.cells import Cell
+from skyweave.downstream.suite.cells import Cell, CellAddress
 from skyweave.downstream.suite.comparison import (
     Comparison,
     MeanComparison,
@@ -120,12 +120,7 @@ def summarise(tasks: list[SuiteTask], cells: dict[str, list[Cell]], config: Suit
 def _summarise_task(task: SuiteTask, cells: list[Cell]) -> TaskSummary:
     prepared, metric = task.scored, task.config.metric
     values = [metric_values(prepared, cell.predictions) if cell.is_scored else None for cell in cells]
-    rows = [
-        SuiteRow(cell, None, [])
-        if one is None
-        else SuiteRow(cell, percentile_interval(one.mean[metric], one.resampled[metric]), one.per_seed[metric])
-        for cell, one in zip(cells, values, strict=True)
-    ]
+    rows = [_suite_row(cell, one, metric) for cell, one in zip(cells, values, strict=True)]
     scored = [(cell, one) for cell, one in zip(cells, values, strict=True) if one is not None]
     samples = prepared.samples
     comparisons = _compare(scored, metric)
@@ -133,27 +128,46 @@ def _summarise_task(task: SuiteTask, cells: list[Cell]) -> TaskSummary:
     return TaskSummary(task, rows, comparisons, int(tested.sum()), len(np.unique(samples.group[tested])))
 
 
+def _suite_row(cell: Cell, values: MetricValues | None, metric: str) -> SuiteRow:
+    if values is None:
+        return SuiteRow(cell, None, [])
+    score = percentile_interval(values.mean[metric], values.resampled[metric])
+    return SuiteRow(cell, score, values.per_seed[metric])
+
+
 def _compare(scored: list[tuple[Cell, MetricValues]], metric: str) -> list[Comparison]:
     """Compare each encoder with the strongest baseline, and with every other encoder that the same method reads."""
-    comparisons = []
+    comparisons: list[Comparison] = []
     for cell, values in scored:
-        if cell.address.role not in ("weights", "peer"):
-            continue
-        is_finetuned = cell.address.method == METHOD
-        rivals = [
-            (c, v)
-            for c, v in scored
-            if c.address.share == cell.address.share and (c.address.method == METHOD) == is_finetuned
-        ]
-        baselines = [(c, v) for c, v in rivals if c.address.role == "baseline"]
-        if baselines:
-            strongest = max(baselines, key=lambda pair: pair[1].mean[metric])
-            comparisons.append(_comparison(cell, values, *strongest, metric, STRONGEST_BASELINE))
-        for other, its in rivals:
-            same = other.address.method == cell.address.method and other.address.source != cell.address.source
-            if same and other.address.role != "baseline":
-                comparisons.append(_comparison(cell, values, other, its, metric, other.address.source))
+        if cell.address.role in ("weights", "peer"):
+            rivals = [(other, its) for other, its in scored if _are_rivals(cell.address, other.address)]
+            comparisons += _compare_to_rivals(cell, values, rivals, metric)
     return comparisons
+
+
+def _are_rivals(address: CellAddress, other: CellAddress) -> bool:
+    """Return whether two cells read as many labels, both of frozen features or both after fine-tuning."""
+    return address.share == other.share and (address.method == METHOD) == (other.method == METHOD)
+
+
+def _compare_to_rivals(
+    cell: Cell, values: MetricValues, rivals: list[tuple[Cell, MetricValues]], metric: str
+) -> list[Comparison]:
+    """Compare one encoder with the strongest of the baselines, and with the other encoders of its method."""
+    comparisons = []
+    baselines = [pair for pair in rivals if pair[0].address.role == "baseline"]
+    if baselines:
+        strongest = max(baselines, key=lambda pair: pair[1].mean[metric])
+        comparisons.append(_comparison(cell, values, *strongest, metric, STRONGEST_BASELINE))
+    for other, its in rivals:
+        if _is_other_encoder(cell.address, other.address):
+            comparisons.append(_comparison(cell, values, other, its, metric, other.address.source))
+    return comparisons
+
+
+def _is_other_encoder(address: CellAddress, other: CellAddress) -> bool:
+    """Return whether a cell is of another encoder that the same method reads."""
+    return other.role != "baseline" and other.method == address.method and other.source != address.source
 
 
 def _comparison(

@@ -33,7 +33,7 @@ class BoxLabel(LabelKind):
             raise DataError(
                 f"{where}: boxes have shape {label.shape}; give finite (boxes, 5): left, top, right, bottom, class"
             )
-        if len(label) and ((label[:, 2:4] <= label[:, :2]).any() or not set(label[:, 4]) <= set(range(num_classes))):
+        if (label[:, 2:4] <= label[:, :2]).any() or not set(label[:, 4]) <= set(range(num_classes)):
             raise DataError(
                 f"{where}: a box has no area, or a class outside 0 to {num_classes - 1}; correct or leave it out"
             )

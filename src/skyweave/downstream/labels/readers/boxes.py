@@ -27,11 +27,12 @@ class BoxReader(LabelReader):
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)
-        columns = [*config.box_columns, *([config.label_column] if config.label_column else [])]
+        columns = [*config.box_columns]
+        if config.label_column:
+            columns.append(config.label_column)
         self._table = LabelTable(images.root / (config.files or ""), config.file_column, columns, images)
         selected = {image: rows for image, rows in self._table.rows.items() if self._is_selected(image)}
-        boxes = {image: [box for row in rows if (box := self._box(row, image))] for image, rows in selected.items()}
-        self._boxes = ImageBoxes(boxes, images)
+        self._boxes = ImageBoxes({image: self._row_boxes(rows, image) for image, rows in selected.items()}, images)
 
     @override
     @classmethod
@@ -66,6 +67,10 @@ class BoxReader(LabelReader):
 
     def _is_stored(self, path: Path) -> bool:
         return path in self._boxes
+
+    def _row_boxes(self, rows: list[CsvRow], image: Path) -> list[Box]:
+        """Return the boxes of the rows of an image."""
+        return [box for row in rows if (box := self._box(row, image))]
 
     def _box(self, row: CsvRow, image: Path) -> Box | None:
         source = f"{self._table.path}, line {row.line}"

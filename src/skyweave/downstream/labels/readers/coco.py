@@ -89,12 +89,7 @@ class CocoReader(LabelReader):
     def _boxes_by_image(self, content: CocoFile) -> dict[Path, list[Box]]:
         names = {category.id: category.name.strip() for category in content.categories}
         files = {image.id: self._matching.image_of.get(image.file_name) for image in content.images}
-        boxes: dict[Path, list[Box]] = {}
-        for image in content.images:
-            path = files[image.id]
-            if path is not None and self._is_selected(path):
-                _check_size(image, path, self._path)
-                boxes[path] = []
+        boxes = self._selected_images(content, files)
         for number, annotation in enumerate(content.annotations):
             source = f"{self._path}, annotation {number}"
             if annotation.image_id not in files:
@@ -106,6 +101,16 @@ class CocoReader(LabelReader):
                 )
             elif (path := files[annotation.image_id]) in boxes and path is not None:
                 boxes[path] += self._box(annotation, names[annotation.category_id], source)
+        return boxes
+
+    def _selected_images(self, content: CocoFile, files: dict[Identifier, Path | None]) -> dict[Path, list[Box]]:
+        """Return the images that are used, without their boxes as yet."""
+        boxes: dict[Path, list[Box]] = {}
+        for image in content.images:
+            path = files[image.id]
+            if path is not None and self._is_selected(path):
+                _check_size(image, path, self._path)
+                boxes[path] = []
         return boxes
 
     def _box(self, annotation: CocoAnnotation, name: str, source: str) -> list[Box]:
@@ -141,11 +146,16 @@ def read_coco(path: Path) -> CocoFile:
         raise DataError(
             f"{path} is no COCO file ({error}); it needs lists of images, categories and annotations"
         ) from error
-    for noun, members in (("image", coco.images), ("category", coco.categories)):
-        for identifier, count in Counter(member.id for member in members).most_common(1):
-            if count > 1:
-                raise DataError(f"{path}: the {noun} id {identifier!r} is given twice; number them anew")
+    _check_unique("image", [image.id for image in coco.images], path)
+    _check_unique("category", [category.id for category in coco.categories], path)
     return coco
+
+
+def _check_unique(noun: str, identifiers: list[Identifier], path: Path) -> None:
+    """Refuse an identifier that is given twice."""
+    for identifier, count in Counter(identifiers).most_common(1):
+        if count > 1:
+            raise DataError(f"{path}: the {noun} id {identifier!r} is given twice; number them anew")
 
 
 def _check_size(image: CocoImage, path: Path, source: Path) -> None:

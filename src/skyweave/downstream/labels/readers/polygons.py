@@ -77,14 +77,7 @@ class PolygonReader(LabelReader):
         """Return the polygons and their reference system."""
         from rasterio.features import is_valid_geom
 
-        if not self._path.is_file():
-            raise FileNotFoundError(f"no polygons {self._path}; check labels.files")
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8-sig"))
-            geometries = [feature["geometry"] or {"type": "nothing"} for feature in content["features"]]
-            declared = (content.get("crs") or {}).get("properties", {}).get("name")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{self._path} is no GeoJSON of features ({error}); see RFC 7946") from error
+        geometries, declared = _read_geojson(self._path)
         polygons = []
         for number, geometry in enumerate(geometries):
             if geometry.get("type") in POLYGONS and is_valid_geom(geometry):
@@ -103,19 +96,23 @@ class PolygonReader(LabelReader):
 
     def _place(self, path: Path, shape: tuple[int, int]) -> tuple[str, Affine6]:
         """Return reference system and affine of an image's grid."""
-        if self._table is None:
-            header = image_header(path)
-            if header.crs is None:
-                raise DataError(f"{path} has no reference system to place polygons by; give labels.bounds_files")
-            return header.crs, header.affine
-        sides = [self._table.column_value(path, column) or "" for column in self.config.box_columns]
+        if self._table is not None:
+            return self._place_in_table(self._table, path, shape)
+        header = image_header(path)
+        if header.crs is None:
+            raise DataError(f"{path} has no reference system to place polygons by; give labels.bounds_files")
+        return header.crs, header.affine
+
+    def _place_in_table(self, table: LabelTable, path: Path, shape: tuple[int, int]) -> tuple[str, Affine6]:
+        """Return reference system and affine of an image's grid, as the table of bounds says them."""
+        sides = [table.column_value(path, column) or "" for column in self.config.box_columns]
         try:
             west, south, east, north = map(float, sides)
         except ValueError:
             west = east = 0.0
         if not (west < east and south < north):
             raise DataError(
-                f"{self._table.path}: {self.images.relative(path)} lies from {', '.join(sides)}; give west, south, "
+                f"{table.path}: {self.images.relative(path)} lies from {', '.join(sides)}; give west, south, "
                 "east and north in degrees, in the order of labels.box_columns"
             )
         return GEOJSON_CRS, ((east - west) / shape[1], 0.0, west, 0.0, -(north - south) / shape[0], north)
@@ -128,12 +125,16 @@ class PolygonReader(LabelReader):
             return
         if not len(polygons):
             raise DataError(f"{self._path} holds no polygon; give features of type Polygon or MultiPolygon")
+        raise DataError(self._describe_mismatch(polygons, images))
+
+    def _describe_mismatch(self, polygons: np.ndarray, images: list[Bounds]) -> str:
+        """Return the message of polygons (west, south, east, north) of which none lies in any image."""
         west, south = polygons[:, :2].min(0)
         east, north = polygons[:, 2:].max(0)
         remedy = "name their system, as labels.box_crs: EPSG:32633, or the file that goes with the images"
         if _any_overlap(polygons[:, [1, 0, 3, 2]], np.array(images)):
             remedy = "x and y are exchanged: write the longitude (or the east) first"
-        raise DataError(
+        return (
             f"{self._path}: no polygon lies in any image; in {self._crs} they lie in "
             f"{_in_words((west, south, east, north))}, {self.images.relative(self.images.paths[0])} in "
             f"{_in_words(images[0])} (west, south, east, north); {remedy}"
@@ -153,6 +154,18 @@ class PolygonReader(LabelReader):
         except RasterioError as error:
             raise DataError(f"{self._path} in {self._crs} and {path} cannot be compared: {error}") from error
         return bounds
+
+
+def _read_geojson(path: Path) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the geometries of a GeoJSON file, and the reference system that it declares."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no polygons {path}; check labels.files")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        geometries = [feature["geometry"] or {"type": "nothing"} for feature in content["features"]]
+        return geometries, (content.get("crs") or {}).get("properties", {}).get("name")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no GeoJSON of features ({error}); see RFC 7946") from error
 
 
 def _in_words(bounds: Bounds) -> str:

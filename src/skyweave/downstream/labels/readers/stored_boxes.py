@@ -110,28 +110,38 @@ class ImageBoxes:
             elif (box.corners, box.class_name) in kept:
                 self.left_out["boxes that are given twice"].append(box.place)
             else:
-                if min(right, columns) <= max(left, 0) or min(bottom, rows) <= max(top, 0):
-                    raise DataError(_outside(box, path, name))
-                if min(left, top, columns - right, rows - bottom) < -MAX_OVERHANG:
-                    self.left_out["boxes cut at the edge of their image"].append(box.place)
-                corners = (max(left, 0.0), max(top, 0.0), min(right, float(columns)), min(bottom, float(rows)))
-                kept[box.corners, box.class_name] = replace(box, corners=corners)
+                kept[box.corners, box.class_name] = self._cut_to_image(box, rows, columns, path, name)
         return list(kept.values())
+
+    def _cut_to_image(self, box: Box, rows: int, columns: int, path: Path, name: str) -> Box:
+        """Return the part of a box that lies in its image. Raises ``DataError`` where none does."""
+        left, top, right, bottom = box.corners
+        corners = (max(left, 0.0), max(top, 0.0), min(right, float(columns)), min(bottom, float(rows)))
+        if corners[2] <= corners[0] or corners[3] <= corners[1]:
+            raise DataError(_outside(box, path, name))
+        if min(left, top, columns - right, rows - bottom) < -MAX_OVERHANG:
+            self.left_out["boxes cut at the edge of their image"].append(box.place)
+        return replace(box, corners=corners)
 
 
 def _check_units(boxes: list[Box]) -> None:
     """Refuse sides that are exchanged, and boxes whose sides are all shares of the image."""
     for box in boxes:
-        left, top, right, bottom = box.corners
-        if right < left or bottom < top:
-            raise DataError(
-                f"{box.source}: no box goes from x {left:g} to {right:g} and y {top:g} to {bottom:g}; the columns are "
-                "left, top, right, bottom: add a width and a height to left and top"
-            )
+        _check_sides(box)
     if boxes and max(max(box.corners) for box in boxes) <= 1:
         raise DataError(
             f"{boxes[0].source}: no box has a side beyond 1, so they are shares of the image, not pixels; multiply x "
             "by the columns and y by the rows of each image"
+        )
+
+
+def _check_sides(box: Box) -> None:
+    """Refuse sides that are exchanged."""
+    left, top, right, bottom = box.corners
+    if right < left or bottom < top:
+        raise DataError(
+            f"{box.source}: no box goes from x {left:g} to {right:g} and y {top:g} to {bottom:g}; the columns are "
+            "left, top, right, bottom: add a width and a height to left and top"
         )
 
 

@@ -88,7 +88,7 @@ class TableReader(LabelReader):
     def left_out(self) -> dict[str, list[str]]:
         # rows that say the same twice, or contradict each other
         relative, left_out = self.images.relative, super().left_out()
-        several = {image: rows for image, rows in self._table.rows.items() if len(rows) > 1 and self.is_exclusive}
+        several = self._several_rows()
         contradicting = [image for image in several if len(self._labels[image]) > 1]
         names = set(map(relative, contradicting))
         return {
@@ -102,6 +102,12 @@ class TableReader(LabelReader):
                 relative(image) for image in several if image not in contradicting
             ],
         }
+
+    def _several_rows(self) -> list[Path]:
+        """Return the images that several rows name, where an image has one class."""
+        if not self.is_exclusive:
+            return []
+        return [image for image, rows in self._table.rows.items() if len(rows) > 1]
 
     def _is_stored(self, path: Path) -> bool:
         labels = self._labels.get(path, [])

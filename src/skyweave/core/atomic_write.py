@@ -148,11 +148,15 @@ def remove_orphans(folder: Path) -> None:
         folder: of outputs.
     """
     for path in folder.iterdir():
-        match = ASIDE_NAME.fullmatch(path.name)
-        if match is None or match["machine"] != _machine() or _is_running(int(match["process"])):
-            continue
-        with contextlib.suppress(OSError):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if _is_orphan(path.name):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _is_orphan(name: str) -> bool:
+    """Return whether a name is that of a file written aside by a process of this machine that is gone."""
+    match = ASIDE_NAME.fullmatch(name)
+    return match is not None and match["machine"] == _machine() and not _is_running(int(match["process"]))
 
 
 def _target(path: Path) -> Path:
@@ -184,10 +188,15 @@ def _folder_for(target: Path) -> Iterator[Path]:
     try:
         yield target.parent
     except BaseException:
-        for parent in missing:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        _remove_folders(missing)
         raise
+
+
+def _remove_folders(folders: list[Path]) -> None:
+    """Remove empty folders, inner ones first; those that hold something stay."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _aside_name(target: Path, suffix: str) -> str:

@@ -51,15 +51,20 @@ class TaggedConfig(ABC):
         fields = {"kind": content} if isinstance(content, str) else content
         if not isinstance(fields, dict):
             raise ConfigError(f"a {cls.kinds.noun} is a mapping or a name, not {type(content).__name__}")
-        kind = fields.get("kind", cls.default_kind)
+        config_class = cls._class_of_kind(fields.get("kind", cls.default_kind))
+        config: Self = config_from_dict({key: value for key, value in fields.items() if key != "kind"}, config_class)
+        return config
+
+    @classmethod
+    def _class_of_kind(cls, kind: Any) -> type[Any]:
+        """Return the dataclass of a kind."""
         if kind is None:
             raise ConfigError(f"a {cls.kinds.noun} needs a kind; there are {', '.join(cls.kinds)}")
         try:
-            config_class = cls.kinds[str(kind)]
+            config_class: type[Any] = cls.kinds[str(kind)]
         except UnknownNameError as error:
             raise ConfigError(str(error)) from None
-        config: Self = config_from_dict({key: value for key, value in fields.items() if key != "kind"}, config_class)
-        return config
+        return config_class
 
 
 def load_config_file(path: str | Path, config_class: type[Config], overrides: Sequence[str] = ()) -> Config:
@@ -139,9 +144,7 @@ def apply_override(content: Any, override: str) -> None:
     if not separator or not all(keys) or not isinstance(content, dict):
         raise ConfigError(f"{override!r} is no change; write key=value or key.key=value")
     for key in keys[:-1]:
-        content = content[_item(content, key, override)] if isinstance(content, list) else content.setdefault(key, {})
-        if not isinstance(content, dict | list):
-            raise ConfigError(f"{override!r}: {key!r} has no keys of its own")
+        content = _descend(content, key, override)
     try:
         content[_item(content, keys[-1], override)] = parse_yaml(text)
     except yaml.YAMLError as error:
@@ -159,17 +162,30 @@ def _item(content: Any, key: str, override: str) -> Any:
     return int(key)
 
 
+def _descend(content: Any, key: str, override: str) -> Any:
+    """Return the mapping or the list at a key of another one, made where a mapping lacks it."""
+    content = content[_item(content, key, override)] if isinstance(content, list) else content.setdefault(key, {})
+    if not isinstance(content, dict | list):
+        raise ConfigError(f"{override!r}: {key!r} has no keys of its own")
+    return content
+
+
 def _check_keys(content: dict[str, Any], config_class: type, where: str) -> None:
     types_by_name = typing.get_type_hints(config_class)
     hints = {field.name: types_by_name[field.name] for field in dataclasses.fields(config_class)}
     for key, value in content.items():
         if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"unknown key {where + str(key)!r}{hint}; valid: {', '.join(hints)}")
+            raise ConfigError(_describe_unknown_key(key, list(hints), where))
         items = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
         for nested, item in itertools.product(_dataclasses_in(hints[key]), items):
             _check_keys(item, nested, f"{where}{key}.")
+
+
+def _describe_unknown_key(key: Any, valid: list[str], where: str) -> str:
+    """Return the message on a key that there is not, with the one that was probably meant."""
+    near = difflib.get_close_matches(str(key), valid, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown key {where + str(key)!r}{hint}; valid: {', '.join(valid)}"
 
 
 def _dataclasses_in(hint: Any) -> list[type]:

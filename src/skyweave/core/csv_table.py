@@ -89,21 +89,31 @@ def read_csv(path: Path) -> CsvTable:
 
 def _decode(content: bytes, path: Path) -> str:
     """Return the text; what is not UTF-8 is named, with the command that makes it so."""
-    encoding = next((name for mark, name in ENCODINGS_BY_MARK.items() if content.startswith(mark)), "WINDOWS-1252")
-    if b"\0" in content and encoding != "UTF-16" and not content.startswith(ZIP_MARK):
-        raise DataError(f"{path} holds zero bytes, so it is no CSV text; export it as CSV in UTF-8")
+    encoding = _probable_encoding(content)
     if content.startswith(ZIP_MARK):
         raise DataError(f"{path} is a workbook or another ZIP file, no text; export it as CSV in UTF-8")
+    if b"\0" in content and encoding != "UTF-16":
+        raise DataError(f"{path} holds zero bytes, so it is no CSV text; export it as CSV in UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        where = "" if encoding == "UTF-16" else f" (byte 0x{content[error.start]:02x} in line {line})"
-        copy = path.with_name(f"{path.stem}_utf8{path.suffix}")
-        raise DataError(
-            f"{path} is not UTF-8 text{where}; it is probably {encoding}: save it as UTF-8, such as with "
-            f"`iconv -f {encoding} -t UTF-8 {path} > {copy}`"
-        ) from error
+        raise DataError(_describe_encoding(content, path, encoding, error.start)) from error
+
+
+def _probable_encoding(content: bytes) -> str:
+    """Return the encoding of what is not UTF-8, by its first bytes."""
+    return next((name for mark, name in ENCODINGS_BY_MARK.items() if content.startswith(mark)), "WINDOWS-1252")
+
+
+def _describe_encoding(content: bytes, path: Path, encoding: str, start: int) -> str:
+    """Return the message on text that is not UTF-8 from byte ``start`` on."""
+    line = content.count(b"\n", 0, start) + 1
+    where = "" if encoding == "UTF-16" else f" (byte 0x{content[start]:02x} in line {line})"
+    copy = path.with_name(f"{path.stem}_utf8{path.suffix}")
+    return (
+        f"{path} is not UTF-8 text{where}; it is probably {encoding}: save it as UTF-8, such as with "
+        f"`iconv -f {encoding} -t UTF-8 {path} > {copy}`"
+    )
 
 
 def _delimiter(text: str) -> str:

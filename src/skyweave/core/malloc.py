@@ -21,10 +21,18 @@ def keep_freed_memory() -> bool:
     """
     if any(name.startswith("MALLOC_") for name in os.environ) or "LD_PRELOAD" in os.environ:
         return False
+    library = _load_glibc()
+    if library is None:
+        return False
+    options = {MMAP_THRESHOLD: MAX_MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD: MAX_FREE_BYTES, TOP_PAD: GROWTH_BYTES}
+    return {library.mallopt(name, value) for name, value in options.items()} == {1}
+
+
+def _load_glibc() -> ctypes.CDLL | None:
+    """Return the C library of this process; None where it is not glibc."""
     try:
         library = ctypes.CDLL(None)
         _ = library.gnu_get_libc_version
     except (OSError, AttributeError, TypeError):
-        return False
-    options = {MMAP_THRESHOLD: MAX_MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD: MAX_FREE_BYTES, TOP_PAD: GROWTH_BYTES}
-    return {library.mallopt(name, value) for name, value in options.items()} == {1}
+        return None
+    return library

@@ -61,6 +61,14 @@ class Observation:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_shapes()
+        if not self.ground_sample_distance > 0:
+            raise DataError(f"{self.source}: ground sample distance {self.ground_sample_distance} must be metres > 0")
+        if not np.isfinite(self.pixels).all():
+            raise DataError(f"{self.source}: pixels hold NaN or infinity; build it with Observation.from_pixels")
+
+    def _check_shapes(self) -> None:
+        """Refuse pixels that are not those of the sensor's bands, and a mask that is not theirs."""
         if self.pixels.ndim != 3 or self.pixels.shape[0] != len(self.sensor):
             raise DataError(
                 f"{self.source}: pixels have shape {self.pixels.shape}, but sensor {self.sensor.name!r} has "
@@ -71,10 +79,6 @@ class Observation:
                 f"{self.source}: valid must be bool of shape {self.pixels.shape}, is {self.valid.dtype} "
                 f"{self.valid.shape}"
             )
-        if not self.ground_sample_distance > 0:
-            raise DataError(f"{self.source}: ground sample distance {self.ground_sample_distance} must be metres > 0")
-        if not np.isfinite(self.pixels).all():
-            raise DataError(f"{self.source}: pixels hold NaN or infinity; build it with Observation.from_pixels")
 
     @classmethod
     def from_pixels(
@@ -173,8 +177,13 @@ def check_window(source: str, window: tuple[int, int, int, int], shape: tuple[in
         DataError: it does not, or it is empty.
     """
     row, column, rows, columns = window
-    if row < 0 or column < 0 or rows < 1 or columns < 1 or row + rows > shape[0] or column + columns > shape[1]:
+    if not (_is_span(row, rows, shape[0]) and _is_span(column, columns, shape[1])):
         raise DataError(
             f"{source}: window rows {row}:{row + rows}, columns {column}:{column + columns} leaves the image of "
             f"{shape[0]} x {shape[1]}"
         )
+
+
+def _is_span(start: int, length: int, limit: int) -> bool:
+    """Return whether a span is not empty and lies within 0 to ``limit``."""
+    return start >= 0 and length >= 1 and start + length <= limit

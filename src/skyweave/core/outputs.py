@@ -25,13 +25,18 @@ def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str
             continue
         path = Path(output)
         _check_writable(name, path)
-        for source in read:
-            if path.exists() and os.path.samefile(path, source):
-                raise ConfigError(f"{name} {path} would overwrite {source}, which is read; choose another name for it")
+        _check_not_read(name, path, read)
         identity = os.path.realpath(path).casefold()  # two names on one system are one on another
         if identity in written:
             raise ConfigError(f"{name} and {written[identity]} are the same file, {path}; choose two names")
         written[identity] = name
+
+
+def _check_not_read(name: str, path: Path, read: Iterable[str | Path]) -> None:
+    """Refuse a file to write that is one of those to read, under whatever name."""
+    for source in read:
+        if path.exists() and os.path.samefile(path, source):
+            raise ConfigError(f"{name} {path} would overwrite {source}, which is read; choose another name for it")
 
 
 def check_output_folder(name: str, folder: str | Path) -> None:
@@ -58,7 +63,11 @@ def _check_writable(name: str, path: Path) -> None:
         raise ConfigError(f"{name} {path} is a folder; name a file in it, such as {path / f'out{path.suffix}'}")
     if path.exists() and not os.access(path, os.W_OK):
         raise ConfigError(f"{name} {path} is protected against writing; choose another name, or chmod u+w it")
-    target = Path(os.path.realpath(path))
+    _check_place(name, path, Path(os.path.realpath(path)))
+
+
+def _check_place(name: str, path: Path, target: Path) -> None:
+    """Refuse a target in a folder that is none, is protected, or cannot be reached."""
     if any(part.is_symlink() for part in (target, *target.parents)):
         raise ConfigError(f"{name} {path} is a link that leads to itself; remove it, or choose another name")
     above = next(parent for parent in target.parents if parent.exists())

@@ -69,16 +69,9 @@ class RandomResizedCrop:
         pixels, valid = part.pixels, part.valid
         if side != self.size:
             pixels, valid = resample(pixels, valid, (self.size, self.size))
-        matrix = np.diag([side / self.size, side / self.size, 1.0])
-        mirrored = self.flips and generator.random() < 0.5
-        quarters = int(generator.integers(4)) if self.quarter_turns else 0
-        if mirrored:
-            pixels, valid = pixels[:, :, ::-1], valid[:, :, ::-1]
-            matrix = matrix @ np.array([[-1, 0, self.size], [0, 1, 0], [0, 0, 1]])
-        if quarters:
-            pixels, valid = np.rot90(pixels, quarters, (1, 2)), np.rot90(valid, quarters, (1, 2))
-            quarter = np.array([[0, -1, self.size], [1, 0, 0], [0, 0, 1]])
-            matrix = matrix @ np.linalg.matrix_power(quarter, quarters)
+        mirrored, quarters = self._draw_turn(generator)
+        pixels, valid = _turn(pixels, mirrored, quarters), _turn(valid, mirrored, quarters)
+        matrix = np.diag([side / self.size, side / self.size, 1.0]) @ _turn_matrix(self.size, mirrored, quarters)
         return Observation(
             pixels=np.ascontiguousarray(pixels),
             sensor=part.sensor,
@@ -89,6 +82,11 @@ class RandomResizedCrop:
             source=part.source,
             notes=part.notes,
         )
+
+    def _draw_turn(self, generator: np.random.Generator) -> tuple[bool, int]:
+        """Return whether to mirror the view, and by how many quarters to turn it."""
+        mirrored = self.flips and generator.random() < 0.5
+        return mirrored, int(generator.integers(4)) if self.quarter_turns else 0
 
     def _choose(self, image: StoredImage | Observation, generator: np.random.Generator) -> tuple[int, int, int]:
         """Return the upper left pixel and the side of the window."""
@@ -105,6 +103,18 @@ class RandomResizedCrop:
             if share >= self.minimum_valid:
                 break
         return best
+
+
+def _turn(plane: np.ndarray, mirrored: bool, quarters: int) -> np.ndarray:
+    """Return (bands, rows, columns) mirrored left-right, then turned by quarters."""
+    return np.rot90(plane[:, :, ::-1] if mirrored else plane, quarters, (1, 2))
+
+
+def _turn_matrix(size: int, mirrored: bool, quarters: int) -> np.ndarray:
+    """Return the matrix from (column, row, 1) of a turned square of ``size`` pixels to that before the turn."""
+    mirror = np.array([[-1, 0, size], [0, 1, 0], [0, 0, 1]] if mirrored else np.eye(3, dtype=int))
+    quarter = np.array([[0, -1, size], [1, 0, 0], [0, 0, 1]])
+    return np.asarray(mirror @ np.linalg.matrix_power(quarter, quarters))
 
 
 def _valid_share(image: StoredImage | Observation, row: int, column: int, side: int) -> float:

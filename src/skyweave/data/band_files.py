@@ -55,6 +55,12 @@ def _several(name: str, matches: list[str]) -> DataError:
     )
 
 
+def _nothing(pattern: str, sensor: Sensor | None) -> FileNotFoundError:
+    """Return the error on a pattern that no file matches."""
+    called = f" with a name of {sensor.name}'s bands" if sensor else ""
+    return FileNotFoundError(f"no file matches {pattern}{called}")
+
+
 def _whatever_is_there(pattern: str, sensor: Sensor | None) -> dict[str, str]:
     """Return the files that match with any name, or with a name of the sensor's, in the place of the band."""
     spellings = band_spellings(sensor.bands) if sensor else None
@@ -70,8 +76,7 @@ def _whatever_is_there(pattern: str, sensor: Sensor | None) -> dict[str, str]:
         files[name] = path
         order[name] = spellings[normalise_name(name)] if spellings else len(order)
     if not files:
-        called = f" with a name of {sensor.name}'s bands" if sensor else ""
-        raise FileNotFoundError(f"no file matches {pattern}{called}")
+        raise _nothing(pattern, sensor)
     return {name: files[name] for name in sorted(files, key=order.__getitem__)}
 
 

@@ -1,7 +1,7 @@
 """What a raster says of one of its bands: name, wavelength, scale, unit, colour, nodata; wherever GDAL keeps it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,24 +111,34 @@ def _name(
     dataset: Any, index: int, tags: Mapping[str, str], file_name: str, envi: Mapping[str, str]
 ) -> tuple[str | None, str | None]:
     """Return the name of a band and where it comes from."""
-    tagged = (tags.get(tag.casefold()) for tag in NAME_TAGS)
-    written = (dataset.descriptions[index], *tagged, _listed(envi, "band_names", index))
-    if name := next((text.strip() for text in written if text and text.strip()), None):
+    if name := _written_name(dataset.descriptions[index], tags, _listed(envi, "band_names", index)):
         return name, "description"
     if dataset.count == 1 and (stem := band_from_file_name(file_name)):
         return stem, "file name"
-    colours = [kind.name for kind in dataset.colorinterp]
-    if colours[index] in COLOURS and sorted(set(colours) & set(COLOURS)) == sorted(COLOURS) and len(colours) <= 4:
-        return colours[index], "colour"
+    if colour := _colour_name([kind.name for kind in dataset.colorinterp], index):
+        return colour, "colour"
     return None, None
+
+
+def _written_name(description: str | None, tags: Mapping[str, str], listed: str | None) -> str | None:
+    """Return the first name that is not blank: the description, a tag, or the entry of an ENVI header."""
+    tagged = (tags.get(tag.casefold()) for tag in NAME_TAGS)
+    stripped = (text.strip() for text in (description, *tagged, listed) if text)
+    return next(filter(None, stripped), None)
+
+
+def _colour_name(colours: Sequence[str], index: int) -> str | None:
+    """Return the colour of a band in a file of red, green and blue, with one more band or without; else None."""
+    is_display = set(COLOURS) <= set(colours) and len(colours) <= 4
+    return colours[index] if is_display and colours[index] in COLOURS else None
 
 
 def _wavelength(
     tags: Mapping[str, str], imagery: Mapping[str, str], envi: Mapping[str, str], index: int
 ) -> float | None:
     """Return the centre in nanometres from the band's tags, GDAL's IMAGERY domain or an ENVI header."""
-    unit = tags.get("wavelength_units") or tags.get("wavelength_unit") or envi.get("wavelength_units")
-    text = tags.get("wavelength") or tags.get("central_wavelength") or tags.get("center_wavelength")
+    unit = _first_tag(tags, "wavelength_units", "wavelength_unit") or envi.get("wavelength_units")
+    text = _first_tag(tags, "wavelength", "central_wavelength", "center_wavelength")
     if (value := _nanometres(text, unit)) is not None:
         return value
     if (value := _nanometres(imagery.get("CENTRAL_WAVELENGTH_UM"), "um")) is not None:
@@ -138,14 +148,19 @@ def _wavelength(
 
 def _width(tags: Mapping[str, str], imagery: Mapping[str, str], envi: Mapping[str, str], index: int) -> float | None:
     """Return the full width at half maximum in nanometres, in the unit of the wavelength that stands beside it."""
-    unit = tags.get("bandwidth_unit") or tags.get("wavelength_units") or tags.get("wavelength_unit")
-    text = tags.get("fwhm") or tags.get("bandwidth")
+    unit = _first_tag(tags, "bandwidth_unit", "wavelength_units", "wavelength_unit")
+    text = _first_tag(tags, "fwhm", "bandwidth")
     if (value := _length(text, _scale_beside(tags.get("wavelength"), unit))) is not None:
         return value
     if (value := _length(imagery.get("FWHM_UM"), 1000.0)) is not None:
         return value
     per_unit = _scale_beside(_listed(envi, "wavelength", index), envi.get("wavelength_units"))
     return _length(_listed(envi, "fwhm", index), per_unit)
+
+
+def _first_tag(tags: Mapping[str, str], *keys: str) -> str | None:
+    """Return the first of the tags that is not empty."""
+    return next((tags[key] for key in keys if tags.get(key)), None)
 
 
 def _nanometres(text: str | None, unit: str | None) -> float | None:
@@ -158,12 +173,18 @@ def _scale_beside(wavelength: str | None, unit: str | None) -> float | None:
 
     Files name the wrong unit, or none: but no band lies below 100 nm, and none beyond 100 micrometres.
     """
-    number, known = _number(wavelength), _per_unit(unit)
-    if unit and known is None and normalise_name(unit) not in ("unknown", "none"):
+    if _is_no_length(unit):
         return None  # wavenumbers, gigahertz, an index
+    number = _number(wavelength)
     if number is None:
-        return known
+        return _per_unit(unit)
     return 1000.0 if number < MIN_NANOMETRES else 1.0
+
+
+def _is_no_length(unit: str | None) -> bool:
+    """Return whether a file names a unit, and it is none of length."""
+    named = bool(unit) and normalise_name(unit or "") not in ("unknown", "none")
+    return named and _per_unit(unit) is None
 
 
 def _length(text: str | None, per_unit: float | None) -> float | None:

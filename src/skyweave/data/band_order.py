@@ -34,8 +34,7 @@ def resolve_channels(
     Raises:
         DataError: the bands cannot be identified, are declared twice or contradict the file, or one is missing.
     """
-    positions = [(file, band) for file, header in enumerate(headers) for band in range(header.count)]
-    measured = [(file, band) for file, band in positions if band != headers[file].alpha]
+    positions, measured = _positions(headers)
     label = _label(headers)
     descriptions = _descriptions(headers, sensor)
     if bands == "sensor":
@@ -50,6 +49,12 @@ def resolve_channels(
     match = _match_headers(headers, sensor, descriptions)
     names = None if bands is None else _without_gaps(bands)
     return _matched(positions, match, names, descriptions, label)
+
+
+def _positions(headers: Sequence[RasterHeader]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return (file, band) of all bands, and of those that are no transparency."""
+    positions = [(file, band) for file, header in enumerate(headers) for band in range(header.count)]
+    return positions, [(file, band) for file, band in positions if band != headers[file].alpha]
 
 
 def _valid_names(sensor: Sensor) -> str:

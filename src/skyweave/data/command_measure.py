@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from skyweave.data.statistics import MeasuredBand
@@ -29,6 +29,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
+def _split_names(bands: str | None) -> list[str | None] | Literal["sensor"] | None:
+    """Return names that are separated by commas; the word ``sensor`` as it is."""
+    if bands is None:
+        return None
+    if bands == "sensor":
+        return "sensor"
+    return [name.strip() for name in bands.split(",")]
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure and print; return 0.
 
@@ -44,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     is_file = args.sensor.endswith((".yaml", ".yml"))
     sensor = load_sensor(args.sensor, with_statistics=False) if is_file else get_sensor(args.sensor)
-    bands = args.bands
-    if bands is not None and bands != "sensor":
-        bands = [name.strip() for name in bands.split(",")]
+    bands = _split_names(args.bands)
     with show_progress("measuring") as show:
         measured = measure_statistics(
             args.images, sensor, args.unit, bands, lambda done, total: show("measuring, images", done, total)

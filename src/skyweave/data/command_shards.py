@@ -65,11 +65,8 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.data.dataset import load_dataset
     from skyweave.data.shards import shard_pattern, write_shards
 
-    if args.tile < 1:
-        raise ConfigError(f"--tile {args.tile} must be at least 1 pixel")
-    if not 0 < args.shard_mb <= MAX_SHARD_MB:
-        raise ConfigError(f"--shard-mb {args.shard_mb:g} must be above 0, and at most {MAX_SHARD_MB:g}")
     output = Path(args.output)
+    _check_options(args)
     if (output / INDEX).exists():
         raise ConfigError(f"{output} holds shards already; choose another folder, or remove it")
     dataset = load_dataset(args.dataset, args.data, split=args.split, cache=args.cache)
@@ -93,6 +90,14 @@ def run(args: argparse.Namespace) -> int:
         aside.write_text(yaml.safe_dump({"sources": entries}, sort_keys=False))
     console.print(f"{len(entries)} sources in {output}; read them with {output / 'dataset.yaml'}")
     return 0
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse tiles and shards of no size."""
+    if args.tile < 1:
+        raise ConfigError(f"--tile {args.tile} must be at least 1 pixel")
+    if not 0 < args.shard_mb <= MAX_SHARD_MB:
+        raise ConfigError(f"--shard-mb {args.shard_mb:g} must be above 0, and at most {MAX_SHARD_MB:g}")
 
 
 def _tiles(

@@ -53,17 +53,14 @@ def read_elevation(
         raise FileNotFoundError(f"no such elevation model: {path}")
     with open_raster(path) as source:
         place = header_of(source, path).place
-        if place.remedy or place.warp_crs:
-            raise DataError(f"{path}: {place.remedy or f'located by {place.by}; warp it to a plain grid first'}")
-        if place.crs is None:
-            raise DataError(f"{path} has no reference system; an elevation model must say where it lies")
+        _check_place(place, path)
         if source.count != 1:
             raise DataError(f"{path} has {source.count} bands; an elevation model has one, the heights")
         heights, transform = _read_heights(source, place, crs, bounds)
         heights = _in_metres(heights, source)
         known, note = mask_voids(heights, str(path))
         grid = _map_grid(place, crs, bounds)
-        projected = _reproject(known, transform, place.crs, grid, crs)
+        projected = _reproject(known, transform, str(place.crs), grid, crs)
     if note and notes is not None:
         notes.append(note)
     if not np.isfinite(projected).any():
@@ -193,3 +190,11 @@ def _reproject(heights: np.ndarray, transform: Any, source_crs: str, grid: MapGr
         resampling=Resampling.bilinear,
     )
     return projected
+
+
+def _check_place(place: Georeference, path: str | Path) -> None:
+    """Refuse a raster that does not lie on a plain grid of a known reference system."""
+    if place.remedy or place.warp_crs:
+        raise DataError(f"{path}: {place.remedy or f'located by {place.by}; warp it to a plain grid first'}")
+    if place.crs is None:
+        raise DataError(f"{path} has no reference system; an elevation model must say where it lies")

@@ -74,13 +74,18 @@ def find_usual_fill_value(stored: np.ndarray, mask: np.ndarray) -> float | None:
     if not measured.size or measured.dtype.itemsize < 2:
         return None
     for value in (float(measured.min()), float(measured.max())):
-        if value > 0 and not (_is_extreme(value, measured.dtype) or value >= 1e20):
-            continue
-        if value not in USUAL_FILL_VALUES and abs(value) < 1e20:
-            continue
-        if value != 0 and value != -1 and _is_isolated(value, measured):
+        if _is_telling(value, measured.dtype) and _is_isolated(value, measured):
             return value
     return None
+
+
+def _is_telling(value: float, dtype: np.dtype[Any]) -> bool:
+    """Return whether a value is a usual fill value that hardly any sensor measures."""
+    if abs(value) >= 1e20:
+        return True
+    if value > 0 and not _is_extreme(value, dtype):
+        return False
+    return value in USUAL_FILL_VALUES and value not in (0, -1)
 
 
 def find_doubtful_note(stored: np.ndarray, mask: np.ndarray, storage: Storage) -> str | None:
@@ -136,10 +141,7 @@ def _declaration(text: str, storage: Storage) -> str:
     known = [
         format_stored(value, storage.header.bands[storage.bands[0]].dtype) for value in nodata_values(storage.nodata)
     ]
-    stated = storage.header.alpha is not None or any(
-        storage.header.bands[band].nodata is not None for band in storage.bands
-    )
-    words = [*(["file"] if stated and uses_file_nodata(storage.nodata) else []), *known, text]
+    words = [*(["file"] if _states_nodata(storage) and uses_file_nodata(storage.nodata) else []), *known, text]
     listed = text if len(words) == 1 else f"[{', '.join(words)}]"
     return f"--nodata={','.join(words)} on the command line, nodata: {listed} in a YAML"
 
@@ -156,6 +158,12 @@ def format_stored(value: float, dtype: str) -> str:
     return str(np.asarray(value).astype(dtype))
 
 
+def _states_nodata(storage: Storage) -> bool:
+    """Return whether the file itself has transparency, or a nodata value of one of the bands."""
+    header = storage.header
+    return header.alpha is not None or any(header.bands[band].nodata is not None for band in storage.bands)
+
+
 def _fill_value(band: Band, stored: np.ndarray, mask: np.ndarray, decoded: np.ndarray) -> float | None:
     """Return the constant of a band that is no measurement, or None."""
     possible, plausible = RANGES[band.unit]
@@ -166,17 +174,17 @@ def _fill_value(band: Band, stored: np.ndarray, mask: np.ndarray, decoded: np.nd
     impossible = odd & ((decoded < possible[0]) | (decoded > possible[1]))
     measured = stored[mask]
     for value, count in _extremes_and_mode(stored[odd]):
-        usual = value in USUAL_FILL_VALUES or _is_extreme(value, stored.dtype) or abs(value) >= 1e20
-        is_impossible = bool((impossible & (stored == value)).any())
-        if usual and _is_isolated(value, measured):
+        if _is_usual(value, stored.dtype) and _is_isolated(value, measured):
             return value
-        if (
-            is_impossible
-            and MIN_REPEATS <= count < measured.size
-            and count >= MIN_SHARE_OF_IMPOSSIBLE * impossible.sum()
-        ):
+        is_repeated = MIN_REPEATS <= count < measured.size and count >= MIN_SHARE_OF_IMPOSSIBLE * impossible.sum()
+        if is_repeated and bool((impossible & (stored == value)).any()):
             return value
     return None
+
+
+def _is_usual(value: float, dtype: np.dtype[Any]) -> bool:
+    """Return whether a value is one that files are filled with."""
+    return value in USUAL_FILL_VALUES or _is_extreme(value, dtype) or abs(value) >= 1e20
 
 
 def _extremes_and_mode(values: np.ndarray) -> list[tuple[float, int]]:

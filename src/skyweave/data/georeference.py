@@ -95,36 +95,51 @@ def metres_per_pixel(crs: str, affine: Affine, shape: tuple[int, int]) -> float 
     Raises:
         DataError: the reference system is not known.
     """
-    a, b, c, d, e, f = affine
     system = _parse(crs)
     if system.is_geographic:
-        geod = system.get_geod()
-        if geod is None:
-            return None
-        x = c + a * shape[1] / 2 + b * shape[0] / 2
-        y = f + d * shape[1] / 2 + e * shape[0] / 2
-        if abs(y) > 90:
-            raise DataError(f"its centre is at latitude {y:g}: degrees do not fit; is its reference system another?")
-        _, _, across = geod.inv(x, y, x + a, y + d)
-        _, _, down = geod.inv(x, y, x + b, y + e)
-        return float(math.sqrt(across * down))
+        return _side_of_degrees(system.get_geod(), affine, shape)
     factor = _metres_per_unit(system)
     if factor is None:
         return None
+    a, b, _, d, e, _ = affine
     side = math.sqrt(abs(a * e - b * d)) * factor
     return float(side * _mercator_shrinkage(system, affine, shape))
 
 
+def _side_of_degrees(geod: Any, affine: Affine, shape: tuple[int, int]) -> float | None:
+    """Return the side in metres of the pixel of degrees at the image's centre; None without an ellipsoid."""
+    if geod is None:
+        return None
+    a, b, _, d, e, _ = affine
+    x, y = _centre(affine, shape)
+    if abs(y) > 90:
+        raise DataError(f"its centre is at latitude {y:g}: degrees do not fit; is its reference system another?")
+    _, _, across = geod.inv(x, y, x + a, y + d)
+    _, _, down = geod.inv(x, y, x + b, y + e)
+    return float(math.sqrt(across * down))
+
+
+def _centre(affine: Affine, shape: tuple[int, int]) -> tuple[float, float]:
+    """Return (x, y) of the image's centre."""
+    a, b, c, d, e, f = affine
+    return c + a * shape[1] / 2 + b * shape[0] / 2, f + d * shape[1] / 2 + e * shape[0] / 2
+
+
 def _plain(crs: str | None, affine: Affine, shape: tuple[int, int], by: str | None = None) -> Georeference:
     """Return the place by a transform; without a reference system its unit is not known."""
+    _check_pixels(affine)
+    if crs is None:
+        return Georeference(None, affine, shape, None)
+    return Georeference(crs, affine, shape, metres_per_pixel(crs, affine, shape), _name(crs), by)
+
+
+def _check_pixels(affine: Affine) -> None:
+    """Refuse pixels without an area, and those that are no rectangles."""
     a, b, _, d, e, _ = affine
     if not all(map(math.isfinite, affine)) or a * e == b * d:
         raise DataError(f"its transform {affine} gives pixels no area; correct it")
     if abs(a * b + d * e) > MAX_SHEAR_COSINE * math.hypot(a, d) * math.hypot(b, e):
         raise DataError(f"its transform {affine} is sheared: pixels are no rectangles; warp it to a plain grid first")
-    if crs is None:
-        return Georeference(None, affine, shape, None)
-    return Georeference(crs, affine, shape, metres_per_pixel(crs, affine, shape), _name(crs), by)
 
 
 def _by_control_points(dataset: Any, shape: tuple[int, int]) -> Georeference:
@@ -163,6 +178,11 @@ def _by_warping(dataset: Any, crs: str | None, by: str, shape: tuple[int, int], 
         command = f"gdalwarp -tps -t_srs {target or 'EPSG:4326'} {_in_out(dataset)}"
         remedy = f"located by {by} that lie on no plain grid; warp it first: {command}"
         return Georeference(None, IDENTITY, shape, None, by=by, remedy=remedy)
+    return _by_polynomial(dataset, target, by)
+
+
+def _by_polynomial(dataset: Any, target: str, by: str) -> Georeference:
+    """Return the grid that GDAL warps to by its polynomial."""
     from rasterio.vrt import WarpedVRT
 
     with WarpedVRT(dataset, crs=target) as grid:
@@ -183,6 +203,11 @@ def _polynomial_residual(points: list[Any]) -> float:
             rows, columns = transformer.rowcol([p.x for p in points], [p.y for p in points], op=float)
     except RasterioError:
         return math.inf
+    return _largest_miss(points, rows, columns)
+
+
+def _largest_miss(points: list[Any], rows: list[float], columns: list[float]) -> float:
+    """Return by how many pixels computed places miss the worst control point; infinity where one is not finite."""
     misses = [abs(r - p.row) + abs(c - p.col) for r, c, p in zip(rows, columns, points, strict=True)]
     return math.inf if not np.isfinite(misses).all() else float(max(misses))
 
@@ -232,11 +257,16 @@ def _parse(crs: str) -> Any:
 
 def _metres_per_unit(system: Any) -> float | None:
     """Return the unit of length of a projected or local system; None for one without horizontal lengths."""
-    if not (system.is_projected or system.is_engineering) or not system.axis_info:
+    if not _has_lengths(system):
         return None
     axis = system.axis_info[0]
     known = axis.unit_conversion_factor and axis.unit_name.casefold() != "unknown"
     return float(axis.unit_conversion_factor) if known else None
+
+
+def _has_lengths(system: Any) -> bool:
+    """Return whether a system is a plane with axes, which are in a unit of length."""
+    return (system.is_projected or system.is_engineering) and bool(system.axis_info)
 
 
 def _mercator_shrinkage(system: Any, affine: Affine, shape: tuple[int, int]) -> float:
@@ -247,9 +277,7 @@ def _mercator_shrinkage(system: Any, affine: Affine, shape: tuple[int, int]) -> 
     method = operation.method_name if operation is not None else ""
     if "Mercator" not in method or "Transverse" in method or "Oblique" in method:
         return 1.0
-    a, b, c, d, e, f = affine
-    x, y = c + a * shape[1] / 2 + b * shape[0] / 2, f + d * shape[1] / 2 + e * shape[0] / 2
-    latitude = float(Proj(system)(x, y, inverse=True)[1])
+    latitude = float(Proj(system)(*_centre(affine, shape), inverse=True)[1])
     return max(math.cos(math.radians(latitude)), 1e-3)
 
 

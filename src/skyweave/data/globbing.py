@@ -77,9 +77,7 @@ def _near_matches(root: Path, pattern: str) -> str:
 def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
     """Return the files of every image that one pattern matches; there is at least one."""
     try:
-        if Path(pattern).is_absolute():
-            raise ValueError("it is absolute; write it relative to that folder")
-        matches = _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)
+        matches = _images_of_pattern(root, pattern, bands, label)
     except (ValueError, NotImplementedError, re.error) as error:
         raise DataError(f"{label}: {pattern!r} is no pattern below {root}: {error}") from error
     if not matches:
@@ -88,13 +86,20 @@ def _matches(root: Path, pattern: str, bands: Sequence[str | None] | None, label
     return matches
 
 
+def _images_of_pattern(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
+    """Return the files of every image that one pattern matches, possibly of none."""
+    if Path(pattern).is_absolute():
+        raise ValueError("it is absolute; write it relative to that folder")
+    return _per_band(root, pattern, bands, label) if "{band}" in pattern else _whole(root, pattern)
+
+
 def _whole(root: Path, pattern: str) -> list[list[Path]]:
     return [[path] for path in glob_files(root, pattern)]
 
 
 def _per_band(root: Path, pattern: str, bands: Sequence[str | None] | None, label: str) -> list[list[Path]]:
     """Group files that differ in the band alone: the parts that the wildcards stand for are the image's name."""
-    names = [band for band in bands or [] if band]
+    names = list(filter(None, bands or []))
     images = _files_by_image(root, pattern, names)
     for files in images.values():
         _check_complete(files, names, pattern, label)
@@ -131,8 +136,9 @@ def _expression(pattern: str) -> re.Pattern[str]:
     """Return the glob as a regular expression whose groups are what its wildcards stand for."""
     pieces = re.split(r"(\*\*/|\*|\?|\[[^\]]*\])", pattern)
     wild = {"**/": "((?:[^/]+/)*)", "*": "([^/]*)", "?": "([^/])"}
-    text = "".join(
-        wild.get(piece) or (f"({fnmatch.translate(piece)[4:-3]})" if piece.startswith("[") else re.escape(piece))
-        for piece in pieces
-    )
-    return re.compile(text)
+    return re.compile("".join(wild.get(piece) or _literal(piece) for piece in pieces))
+
+
+def _literal(piece: str) -> str:
+    """Return a piece of a glob without wildcards as a regular expression; a choice of characters is a group."""
+    return f"({fnmatch.translate(piece)[4:-3]})" if piece.startswith("[") else re.escape(piece)

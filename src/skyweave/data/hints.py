@@ -48,15 +48,19 @@ def command_that_works(report: RasterReport, matches: Iterable[SensorMatch], fil
         units = units_that_agree(report, match)
         if match.verdict == "no" or not units:
             continue
-        bands = {"subset": ",".join(match.match.matched), "count": "sensor"}.get(match.verdict)
-        options = f" --bands {bands}" if bands else ""
-        options += _nodata_option(report)
-        options += "" if report.ground_sample_distance else " --gsd METRES"
         path = f"'{report.path}'" if set(report.path) & set(" {}*?'()[]&;") else report.path
         sensor = files.get(match.sensor.name, match.sensor.name)
         unit = units[0] if len(units) == 1 else "UNIT"
-        return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {unit}{options}"
+        return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {unit}{_options(report, match)}"
     return None
+
+
+def _options(report: RasterReport, match: SensorMatch) -> str:
+    """Return the options that declare what the file does not say, or says otherwise."""
+    bands = {"subset": ",".join(match.match.matched), "count": "sensor"}.get(match.verdict)
+    named = f" --bands {bands}" if bands else ""
+    distance = "" if report.ground_sample_distance else " --gsd METRES"
+    return f"{named}{_nodata_option(report)}{distance}"
 
 
 def _nodata_option(report: RasterReport) -> str:
@@ -74,7 +78,7 @@ def _empty_hints(report: RasterReport) -> list[str]:
         return []
     if len(empty) == len(report.bands):
         return ["every pixel of every band is nodata: there is nothing to learn from this file"]
-    numbers = _ranges([band.number for band in empty])
+    numbers = _ranges(_numbers(empty))
     plural = "bands" if len(empty) > 1 else "band"
     return [f"{plural} {numbers} hold nodata only: they are read as invalid pixels; leave them out to save time"]
 
@@ -94,11 +98,7 @@ def _page_hints(report: RasterReport) -> list[str]:
 
 
 def _nodata_hints(report: RasterReport) -> list[str]:
-    hints = []
-    holes = [band for band in report.bands if band.nan_share > 0 and not band.empty]
-    if holes:
-        share = max(band.nan_share for band in holes)
-        hints.append(f"NaN or infinity in band {_ranges([band.number for band in holes])} (up to {share:.2%}): masked")
+    hints = _hole_hints(report)
     # 0 is a plausible fill in an 8-bit image; 255 is what a saturated pixel holds.
     if any(band.dtype == "uint8" and band.nodata == 255 for band in report.bands):
         hints.append(
@@ -108,18 +108,33 @@ def _nodata_hints(report: RasterReport) -> list[str]:
     return hints
 
 
+def _hole_hints(report: RasterReport) -> list[str]:
+    """Return a note on bands that hold NaN or infinity beside measurements."""
+    holes = [band for band in report.bands if band.nan_share > 0 and not band.empty]
+    if not holes:
+        return []
+    share = max(band.nan_share for band in holes)
+    return [f"NaN or infinity in band {_ranges(_numbers(holes))} (up to {share:.2%}): masked"]
+
+
 def _fill_hints(report: RasterReport) -> list[str]:
-    hints = []
-    for fill in dict.fromkeys(band.fill for band in report.bands if band.fill is not None):
-        bands = [band for band in report.bands if band.fill == fill]
-        text, count = format_stored(fill, bands[0].dtype), max(band.fill_count for band in bands)
-        total = report.rows * report.columns
-        pixels = "some" if report.sampled else f"{count} of {total}"
-        hints.append(
-            f"{pixels} pixels of band {_ranges([band.number for band in bands])} hold {text}, far from all others: is "
-            f"it an undeclared nodata value? Then declare it: --nodata={text}"
-        )
-    return hints
+    fills = dict.fromkeys(band.fill for band in report.bands if band.fill is not None)
+    return [_fill_hint(report, [band for band in report.bands if band.fill == fill], fill) for fill in fills]
+
+
+def _fill_hint(report: RasterReport, bands: list[BandReport], fill: float) -> str:
+    """Return a note on the bands that hold a value which looks like no measurement."""
+    text, count = format_stored(fill, bands[0].dtype), max(band.fill_count for band in bands)
+    pixels = "some" if report.sampled else f"{count} of {report.rows * report.columns}"
+    return (
+        f"{pixels} pixels of band {_ranges(_numbers(bands))} hold {text}, far from all others: is "
+        f"it an undeclared nodata value? Then declare it: --nodata={text}"
+    )
+
+
+def _numbers(bands: list[BandReport]) -> list[int]:
+    """Return the numbers of bands, as GDAL counts."""
+    return [band.number for band in bands]
 
 
 def _sentinel2_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> list[str]:
@@ -192,17 +207,21 @@ def _scale_hints(report: RasterReport, matches: list[SensorMatch]) -> list[str]:
 
 def _unit_of_tags(report: RasterReport, match: SensorMatch) -> str:
     """Return which unit of a sensor does what the tags of its bands say."""
-    by_order = match.verdict == "count"
-    channels = match.match.channels if not by_order else range(len(match.sensor))
-    named = [
-        encoding_names_of_tags(report.measured[file], match.sensor, channel)
-        for channel, file in enumerate(channels)
-        if file is not None and report.measured[file].is_scaled
-    ]
+    named = _units_by_band(report, match)
     common = [name for name in (named[0] if named else []) if all(name in names for names in named)]
     if common:
         return f"declare unit {' or '.join(common)} of {match.sensor.name}, which does this"
     return f"no unit of {match.sensor.name} does this; add one to a sensor YAML (encodings: NAME: {{scale, offset}})"
+
+
+def _units_by_band(report: RasterReport, match: SensorMatch) -> list[list[str]]:
+    """Return for each band with tags the units of the sensor that do what they say."""
+    channels = range(len(match.sensor)) if match.verdict == "count" else match.match.channels
+    return [
+        encoding_names_of_tags(report.measured[file], match.sensor, channel)
+        for channel, file in enumerate(channels)
+        if file is not None and report.measured[file].is_scaled
+    ]
 
 
 def _alpha_hints(report: RasterReport) -> list[str]:

@@ -170,14 +170,26 @@ def _band_reports(
     alpha = header.alpha
     measured = [band for band in range(header.count) if band != alpha]
     for bands, nodata in ((measured, "file"), ([] if alpha is None else [alpha], None)):
-        totals = [_Totals() for _ in bands]
-        for stored, mask in _blocks(header, bands, nodata, sample, progress):
-            for total, values, valid in zip(totals, stored, mask, strict=True):
-                total.add(values, valid)
+        totals = _add_up(header, bands, nodata, sample, progress)
         reports |= {band: total.report(header.bands[band]) for band, total in zip(bands, totals, strict=True)}
     if name and header.count == 1 and not reports[0].name:
         reports[0] = replace(reports[0], name=name, name_from="file name")
     return [reports[band] for band in range(header.count)]
+
+
+def _add_up(
+    header: RasterHeader,
+    bands: list[int],
+    nodata: str | None,
+    sample: int | None,
+    progress: Callable[[float], None] | None,
+) -> "list[_Totals]":
+    """Return the totals of the values of each band."""
+    totals = [_Totals() for _ in bands]
+    for stored, mask in _blocks(header, bands, nodata, sample, progress):
+        for total, values, valid in zip(totals, stored, mask, strict=True):
+            total.add(values, valid)
+    return totals
 
 
 def _blocks(

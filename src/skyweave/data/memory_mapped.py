@@ -108,6 +108,17 @@ def cache_key(paths: list[Path], declaration: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _keep(directory: Path, stem: Path, observation: Observation) -> None:
+    """Write a decoded image; an error names the folder, and how to choose another."""
+    try:
+        _write(stem, observation)
+    except OSError as error:
+        raise OSError(
+            f"decoded images cannot be kept in {directory} ({error.strerror or error}); set SKYWEAVE_CACHE to "
+            "another folder"
+        ) from error
+
+
 def load_stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[[], Observation]) -> StoredImage:
     """Map a decoded image; it is read and written first if it is not there.
 
@@ -125,14 +136,7 @@ def load_stored_image(directory: Path, key: str, sensor: Sensor, read: Callable[
     stem = directory / key[:2] / key
     metadata_file = stem.with_suffix(".json")
     if not metadata_file.exists():
-        observation = read()
-        try:
-            _write(stem, observation)
-        except OSError as error:
-            raise OSError(
-                f"decoded images cannot be kept in {directory} ({error.strerror or error}); set SKYWEAVE_CACHE to "
-                "another folder"
-            ) from error
+        _keep(directory, stem, read())
     try:
         metadata = json.loads(metadata_file.read_text(encoding="utf-8"))
         same = [band.name for band in sensor.bands] == metadata["bands"]

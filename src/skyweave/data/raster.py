@@ -149,10 +149,7 @@ def _as_files(
     """Return the files as a list, and the band names that go with them."""
     names = _as_names(bands)
     if isinstance(paths, str | Path):
-        if "{band}" in str(paths) and not Path(paths).exists():
-            files = find_band_files(str(paths), sensor, names)
-            return list(files.values()), list(files)
-        return [str(paths)], names
+        return _files_of_path(str(paths), names, sensor)
     if isinstance(paths, Mapping):
         return [str(path) for path in paths.values()], list(paths)
     if not paths:
@@ -217,6 +214,16 @@ def _same_ground(header: RasterHeader, finest: RasterHeader) -> bool:
     return all(abs(one[axis] - other[axis]) <= tolerance for one, other in pairs for axis in (0, 1))
 
 
+def _files_of_path(
+    path: str, names: list[str | None] | Literal["sensor"] | None, sensor: Sensor
+) -> tuple[list[str], list[str | None] | Literal["sensor"] | None]:
+    """Return one file, or those of a path with ``{band}`` in it, and the band names that go with them."""
+    if "{band}" not in path or Path(path).exists():
+        return [path], names
+    files = find_band_files(path, sensor, names)
+    return list(files.values()), list(files)
+
+
 def _ground_sample_distance(
     header: RasterHeader, sensor: Sensor, declared: float | None
 ) -> tuple[float, tuple[str, ...]]:
@@ -232,13 +239,16 @@ def _ground_sample_distance(
         )
     if header.ground_sample_distance is not None:
         return header.ground_sample_distance, _place_notes(header)
-    nominal = sensor.ground_sample_distance
+    return sensor.ground_sample_distance, (_nominal_note(header, sensor), *_place_notes(header))
+
+
+def _nominal_note(header: RasterHeader, sensor: Sensor) -> str:
+    """Return the note on a file whose pixel size is not known, and is taken to be the sensor's."""
     side = "" if header.affine == IDENTITY else f" (its pixels are {_side(header)} units of an unknown length)"
-    note = (
-        f"{header.path}: no CRS{side}, so the ground sample distance is taken to be the nominal {nominal:g} m of "
-        f"{sensor.name}; declare ground_sample_distance if it is not"
+    return (
+        f"{header.path}: no CRS{side}, so the ground sample distance is taken to be the nominal "
+        f"{sensor.ground_sample_distance:g} m of {sensor.name}; declare ground_sample_distance if it is not"
     )
-    return nominal, (note, *_place_notes(header))
 
 
 def _side(header: RasterHeader) -> str:

@@ -80,13 +80,17 @@ def open_raster(path: str | Path) -> Iterator[Any]:
             _check_bands(dataset, path)
             yield dataset
     except RasterioError as error:
-        cause = str(error.__cause__ or error)
-        if members := _archived(path):
-            raise DataError(f"{path} is an archive; give a raster in it: {members}") from error
-        raise DataError(
-            f"{path}: GDAL cannot read it ({cause}); the file is no raster, or truncated or damaged: "
-            "copy or download it again"
-        ) from error
+        raise DataError(_describe_unreadable(path, str(error.__cause__ or error))) from error
+
+
+def _describe_unreadable(path: str | Path, cause: str) -> str:
+    """Return the message on a file that GDAL cannot read: an archive, or no raster."""
+    if members := _archived(path):
+        return f"{path} is an archive; give a raster in it: {members}"
+    return (
+        f"{path}: GDAL cannot read it ({cause}); the file is no raster, or truncated or damaged: "
+        "copy or download it again"
+    )
 
 
 def _archived(path: str | Path) -> str:

@@ -86,11 +86,7 @@ class RasterImage:
         """
         row, column, rows, columns = window = window or (0, 0, *self.shape)
         check_window(str(self.finest.path), window, self.shape)
-        if len(self.sensor) * rows * columns > MAX_VALUES:
-            raise DataError(
-                f"{self.finest.path}: {len(self.sensor)} bands of {columns} x {rows} pixels (width x height) are too "
-                "many to read at once; read windows, as `skyweave embed` does, or cut it"
-            )
+        self._check_size(rows, columns)
         pixels = np.zeros((len(self.sensor), rows, columns), np.float32)
         valid = np.zeros(pixels.shape, bool)
         for part in self.parts:
@@ -108,30 +104,21 @@ class RasterImage:
             notes=self.notes,
         )
 
+    def _check_size(self, rows: int, columns: int) -> None:
+        """Refuse a window that is too large to read at once."""
+        if len(self.sensor) * rows * columns > MAX_VALUES:
+            raise DataError(
+                f"{self.finest.path}: {len(self.sensor)} bands of {columns} x {rows} pixels (width x height) are too "
+                "many to read at once; read windows, as `skyweave embed` does, or cut it"
+            )
+
     def check_sample(self) -> tuple[str, ...]:
         """Look at some pixels of the whole image before the work begins; return what a user should know.
 
         Raises:
             DataError: a file cannot be read, or its values contradict what is declared.
         """
-        notes = []
-        for part in self.parts:
-            storage = part.storage
-            shape = (min(storage.header.shape[0], SAMPLE_SIDE), min(storage.header.shape[1], SAMPLE_SIDE))
-            stored, mask = read_stored(storage.header, storage.bands, storage.nodata, shape=shape)
-            doubt = find_doubtful_note(stored, mask, storage)
-            counted = mask & np.isfinite(storage.decode(stored))
-            values = decode_stored(storage, stored, mask)
-            impossible = float((counted & ~mask).mean())
-            if impossible:
-                notes.append(
-                    f"{storage.header.path}: {impossible:.2%} of the values can be no measurements "
-                    f"(unit {storage.encoding.name!r}), and are masked"
-                )
-            check_unit(values, mask, storage.sensor, storage.encoding, storage.header.path)
-            offset = find_offset_note(values, mask, storage.sensor, storage.encoding, storage.header.path)
-            notes += [note for note in (doubt, offset) if note]
-        return tuple(notes)
+        return tuple(note for part in self.parts for note in _check_sample_of(part.storage))
 
     def _read_part(self, storage: Storage, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return values and mask of a window, resampled where the file's pixels are others than the image's."""
@@ -140,6 +127,29 @@ class RasterImage:
         margin = 0 if same else math.ceil(max(1.0, extent[2] / window[2], extent[3] / window[3])) + 1
         values, mask, inner = read_decoded(storage, extent, margin)
         return (values, mask) if same else resample(values, mask, (window[2], window[3]), inner)
+
+
+def _check_sample_of(storage: Storage) -> list[str]:
+    """Look at some pixels of one file; return what a user should know of it."""
+    shape = (min(storage.header.shape[0], SAMPLE_SIDE), min(storage.header.shape[1], SAMPLE_SIDE))
+    stored, mask = read_stored(storage.header, storage.bands, storage.nodata, shape=shape)
+    doubt = find_doubtful_note(stored, mask, storage)
+    counted = mask & np.isfinite(storage.decode(stored))
+    values = decode_stored(storage, stored, mask)
+    masked = _masked_note(storage, float((counted & ~mask).mean()))
+    check_unit(values, mask, storage.sensor, storage.encoding, storage.header.path)
+    offset = find_offset_note(values, mask, storage.sensor, storage.encoding, storage.header.path)
+    return list(filter(None, (masked, doubt, offset)))
+
+
+def _masked_note(storage: Storage, share: float) -> str | None:
+    """Return the note on a share of the values that decoding masks."""
+    if not share:
+        return None
+    return (
+        f"{storage.header.path}: {share:.2%} of the values can be no measurements "
+        f"(unit {storage.encoding.name!r}), and are masked"
+    )
 
 
 def _extent(header: RasterHeader, finest: RasterHeader, shape: tuple[int, int], window: Window) -> Extent:
@@ -167,6 +177,11 @@ def _pixel(header: RasterHeader, finest: RasterHeader, row: float, column: float
 
 def _is_same_grid(extent: Extent, window: Window, shape: tuple[int, int]) -> bool:
     """Return whether an extent is whole pixels of a file of ``shape``, of the window's size."""
+    same_size = _is_inside(extent, shape) and extent[2:] == window[2:]
+    return same_size and all(edge == int(edge) for edge in extent[:2])
+
+
+def _is_inside(extent: Extent, shape: tuple[int, int]) -> bool:
+    """Return whether an extent leaves a file of ``shape`` on no side."""
     row, column, rows, columns = extent
-    inside = row >= 0 and column >= 0 and row + rows <= shape[0] and column + columns <= shape[1]
-    return inside and (rows, columns) == window[2:] and row == int(row) and column == int(column)
+    return min(row, column) >= 0 and row + rows <= shape[0] and column + columns <= shape[1]

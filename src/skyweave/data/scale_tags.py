@@ -38,37 +38,58 @@ def check_scale_tags(storage: Storage) -> None:
         DataError: they contradict each other; names both, and the unit that agrees with the file.
     """
     for position, number in enumerate(storage.bands):
-        _check_unit_word(storage, position, storage.header.bands[number])
         band = storage.header.bands[number]
-        declared = _linear(_channel(storage.encoding, position), storage.offset)
-        if not band.is_scaled or _agrees(band, declared, storage.sensor, position):
-            continue
-        right = ", ".join(encoding_names_of_tags(band, storage.sensor, position))
-        remedy = f"declare unit {right}" if right else f"no unit of {storage.sensor.name} does that"
-        raise DataError(
-            f"{storage.header.path}: the file says of band {storage.sensor.bands[position].name!r} that a value is "
-            f"{band.scale:g} * stored {band.offset:+g}; you declared unit {storage.encoding.name!r}, which is "
-            f"{declared[0]:g} * stored {declared[1]:+g}: {remedy}; if the file's tags are wrong, ignore them with "
-            "--ignore-scale-tags (ignore_scale_tags: true in a YAML)"
-        )
+        _check_unit_word(storage, position, band)
+        _check_scale(storage, position, band)
+
+
+def _check_scale(storage: Storage, position: int, band: BandHeader) -> None:
+    """Refuse a unit whose scale and offset are others than the file's."""
+    declared = _linear(_channel(storage.encoding, position), storage.offset)
+    if not band.is_scaled or _agrees(band, declared, storage.sensor, position):
+        return
+    raise DataError(
+        f"{storage.header.path}: the file says of band {storage.sensor.bands[position].name!r} that a value is "
+        f"{band.scale:g} * stored {band.offset:+g}; you declared unit {storage.encoding.name!r}, which is "
+        f"{declared[0]:g} * stored {declared[1]:+g}: {_remedy(storage.sensor, position, band)}; if the file's tags are "
+        "wrong, ignore them with --ignore-scale-tags (ignore_scale_tags: true in a YAML)"
+    )
+
+
+def _remedy(sensor: Sensor, position: int, band: BandHeader) -> str:
+    """Return which unit to declare instead, if the sensor has one that does what the tags say."""
+    right = ", ".join(encoding_names_of_tags(band, sensor, position))
+    return f"declare unit {right}" if right else f"no unit of {sensor.name} does that"
 
 
 def _check_unit_word(storage: Storage, position: int, band: BandHeader) -> None:
     """Refuse a unit that is another than the one that the file names."""
-    word = UNIT_WORDS.get(normalise_name(band.unit or ""))
     sensor, declared = storage.sensor, _channel(storage.encoding, position)
-    if word is None or word not in [encoding.name for encoding in sensor.encodings]:
-        return
-    after = _channel(sensor.encoding(word), position)
-    scale, offset = _composed(after, band)
-    same_kind = (after.decibel, after.planck) == (declared.decibel, declared.planck)
-    if same_kind and _same_line((scale, offset), _linear(declared, storage.offset)):
+    word = _named_unit(sensor, band)
+    if word is None or _is_declared(_channel(sensor.encoding(word), position), band, declared, storage.offset):
         return
     raise DataError(
         f"{storage.header.path}: the file says that band {sensor.bands[position].name!r} is in {band.unit!r}; you "
         f"declared unit {storage.encoding.name!r} ({declared.formula()}): declare unit {word}; if the file's tags are "
         "wrong, ignore them with --ignore-scale-tags (ignore_scale_tags: true in a YAML)"
     )
+
+
+def _named_unit(sensor: Sensor, band: BandHeader) -> str | None:
+    """Return the unit of the sensor that a file names; None where it names none of them."""
+    word = UNIT_WORDS.get(normalise_name(band.unit or ""))
+    return word if word in _encoding_names(sensor) else None
+
+
+def _is_declared(after: Encoding, band: BandHeader, declared: Encoding, offset: float) -> bool:
+    """Return whether the tags and the storage form after them are what is declared."""
+    same_kind = (after.decibel, after.planck) == (declared.decibel, declared.planck)
+    return same_kind and _same_line(_composed(after, band), _linear(declared, offset))
+
+
+def _encoding_names(sensor: Sensor) -> list[str]:
+    """Return the names of all units of a sensor."""
+    return [encoding.name for encoding in sensor.encodings]
 
 
 def encoding_names_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> list[str]:
@@ -79,10 +100,8 @@ def encoding_names_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> li
         sensor: one of whose bands it is.
         channel: of that band.
     """
-    names = [encoding.name for encoding in sensor.encodings]
-    return [
-        name for name in names if _agrees(band, _linear(_channel(sensor.encoding(name), channel), 0.0), sensor, channel)
-    ]
+    lines = {name: _linear(_channel(sensor.encoding(name), channel), 0.0) for name in _encoding_names(sensor)}
+    return [name for name, line in lines.items() if _agrees(band, line, sensor, channel)]
 
 
 def _agrees(band: BandHeader, declared: Linear, sensor: Sensor, channel: int) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from skyweave.core.sensors.matching import BandMatch, match_bands
 from skyweave.core.sensors.sensor import Encoding, Sensor
-from skyweave.data.inspection import RasterReport
+from skyweave.data.inspection import BandReport, RasterReport
 from skyweave.data.scale_tags import encoding_names_of_tags
 
 VERDICTS = ("all", "subset", "more", "count", "no")
@@ -73,11 +73,20 @@ def possible_units(report: RasterReport, sensor: Sensor) -> tuple[str, ...]:
         report: of the file.
         sensor: whose encodings are tried.
     """
-    highs, lows, unit = report.maxima, report.minima, sensor.bands[0].unit
-    if not highs or unit not in _POSSIBLE or len({band.unit for band in sensor.bands}) > 1:
-        return tuple(encoding.name for encoding in sensor.encodings)
-    stored = np.array([min(lows), max(highs)])
+    if not report.maxima or not _has_limits(sensor):
+        return _encoding_names(sensor)
+    stored = np.array([min(report.minima), max(report.maxima)])
     return tuple(encoding.name for encoding in sensor.encodings if _possible(sensor, encoding, stored))
+
+
+def _has_limits(sensor: Sensor) -> bool:
+    """Return whether all bands are in one unit, whose possible values are known."""
+    return sensor.bands[0].unit in _POSSIBLE and len({band.unit for band in sensor.bands}) == 1
+
+
+def _encoding_names(sensor: Sensor) -> tuple[str, ...]:
+    """Return the names of all units of a sensor."""
+    return tuple(encoding.name for encoding in sensor.encodings)
 
 
 # Unit: lowest value, smallest plausible maximum, highest value. Wide: snow and sun glint exceed reflectance 1.
@@ -109,25 +118,39 @@ def units_that_agree(report: RasterReport, match: SensorMatch) -> tuple[str, ...
 
 
 def _agreeing(report: RasterReport, sensor: Sensor, match: BandMatch, units: tuple[str, ...]) -> tuple[str, ...]:
-    pairs = [(report.measured[file], channel) for channel, file in enumerate(match.channels) if file is not None]
-    named = [set(encoding_names_of_tags(band, sensor, channel)) for band, channel in pairs if band.is_scaled]
-    return tuple(name for name in units if all(name in names for names in named))
+    """Return which of the units the tags of no band contradict."""
+    pairs = _matched_bands(report, match)
+    named = (set(encoding_names_of_tags(band, sensor, channel)) for band, channel in pairs if band.is_scaled)
+    agreeing = set(units).intersection(*named)
+    return tuple(name for name in units if name in agreeing)
+
+
+def _matched_bands(report: RasterReport, match: BandMatch) -> list[tuple[BandReport, int]]:
+    """Return (band of the file, channel of the sensor) of those that match."""
+    return [(report.measured[file], channel) for channel, file in enumerate(match.channels) if file is not None]
 
 
 def _match(report: RasterReport, sensor: Sensor) -> SensorMatch:
+    """Return one sensor against one file."""
     match = match_bands(sensor, report.names, report.wavelengths, [band.width for band in report.measured])
     units = possible_units(report, sensor)
     units = _agreeing(report, sensor, match, units) or units
     verdict, reason = _verdict(report, sensor, match)
-    if verdict == "no" or units:
-        return SensorMatch(sensor, verdict, reason, match, units if verdict != "no" else ())
-    declared = ", ".join(encoding.name for encoding in sensor.encodings)
-    low, high = min(report.minima), max(report.maxima)
-    doubt = f"values {low:g} to {high:g} are impossible in any of its units ({declared})"
+    if verdict == "no":
+        return SensorMatch(sensor, verdict, reason, match)
+    if units:
+        return SensorMatch(sensor, verdict, reason, match, units)
+    doubt = _value_doubt(report, sensor)
     if verdict == "count":
         return SensorMatch(sensor, "no", doubt, match)
     reason += f"; but {doubt}: is a nodata value undeclared, or the encoding another?"
     return SensorMatch(sensor, verdict, reason, match)
+
+
+def _value_doubt(report: RasterReport, sensor: Sensor) -> str:
+    """Return that none of the sensor's units makes the file's values possible."""
+    low, high = min(report.minima), max(report.maxima)
+    return f"values {low:g} to {high:g} are impossible in any of its units ({', '.join(_encoding_names(sensor))})"
 
 
 def _verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[str, str]:
@@ -138,12 +161,18 @@ def _verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[st
 
 
 def _storage_doubt(report: RasterReport, sensor: Sensor) -> str | None:
+    """Return why the stored values cannot be the sensor's, by their type or their size; None where they can."""
     unit = sensor.bands[0].unit
-    if unit in ("reflectance", "db", "kelvin") and all(band.dtype == "uint8" for band in report.measured):
+    if unit in ("reflectance", "db", "kelvin") and _is_all_bytes(report):
         return f"its {unit} is not stored as uint8: this looks like a picture made from it"
-    if unit == "uint8" and report.maxima and max(report.maxima) > 255:
-        return f"its values lie in 0..255, the file's reach {max(report.maxima):g}"
+    if unit == "uint8" and (highest := max(report.maxima, default=0)) > 255:
+        return f"its values lie in 0..255, the file's reach {highest:g}"
     return None
+
+
+def _is_all_bytes(report: RasterReport) -> bool:
+    """Return whether all measured bands are stored in 8 bits."""
+    return all(band.dtype == "uint8" for band in report.measured)
 
 
 def _whole_verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[str, str] | None:

@@ -74,20 +74,31 @@ def _declared_mask(
     A band marked as alpha that is read as a measurement (the near infrared of many aerial files) is no mask.
     """
     from rasterio.enums import MaskFlags
-    from rasterio.errors import NodataShadowWarning
 
     flags = grid.mask_flag_enums[numbers[0] - 1]
     alpha = next((band.number for band in header.bands if band.colour == "alpha"), None)
-    measured = alpha in numbers
-    valid = np.ones((len(numbers), 1, 1), bool)
-    if not (MaskFlags.alpha in flags and measured):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NodataShadowWarning)  # the alpha band is read below
-            valid = grid.read_masks(numbers, window=window, **size) > 0
-    if alpha is not None and not measured and MaskFlags.alpha not in flags and header.alpha is not None:
-        plane = {key: value if key != "out_shape" else value[1:] for key, value in size.items()}
-        valid = valid & (grid.read(alpha, window=window, **plane) > 0)[None]
+    by_alpha = MaskFlags.alpha in flags
+    if alpha in numbers:
+        return np.ones((len(numbers), 1, 1), bool) if by_alpha else _file_mask(grid, numbers, window, size)
+    valid = _file_mask(grid, numbers, window, size)
+    if alpha is not None and not by_alpha and header.alpha is not None:
+        valid &= _opaque_pixels(grid, alpha, window, size)
     return valid
+
+
+def _file_mask(grid: Any, numbers: list[int], window: Any, size: dict[str, Any]) -> np.ndarray:
+    """Return GDAL's own mask of each band; an alpha band that it passes over is read beside it."""
+    from rasterio.errors import NodataShadowWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NodataShadowWarning)
+        return np.asarray(grid.read_masks(numbers, window=window, **size) > 0)
+
+
+def _opaque_pixels(grid: Any, alpha: int, window: Any, size: dict[str, Any]) -> np.ndarray:
+    """Return (1, rows, columns): where the alpha band is not 0."""
+    plane = {key: value if key != "out_shape" else value[1:] for key, value in size.items()}
+    return np.asarray((grid.read(alpha, window=window, **plane) > 0)[None])
 
 
 def _mask_declared_values(stored: np.ndarray, mask: np.ndarray, header: RasterHeader, bands: Sequence[int]) -> None:

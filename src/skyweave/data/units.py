@@ -96,13 +96,10 @@ def _check_offset(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encodin
 
 def _same_but_offset(sensor: Sensor, encoding: Encoding) -> list[Encoding]:
     """Return the sensor's storage forms that differ from a plain one in the offset alone."""
-    return [
-        other
-        for other in sensor.encodings
-        if not (encoding.channels or encoding.decibel or encoding.planck or other.exceptions)
-        and (other.scale, other.decibel, other.planck) == (encoding.scale, False, None)
-        and other.offset != encoding.offset
-    ]
+    if encoding.channels or encoding.decibel or encoding.planck:
+        return []
+    plain = [other for other in sensor.encodings if not (other.exceptions or other.decibel or other.planck)]
+    return [other for other in plain if other.scale == encoding.scale and other.offset != encoding.offset]
 
 
 def _misfit(band: Band, values: np.ndarray, far: bool) -> str | None:

@@ -74,7 +74,7 @@ def resolve_altitudes(
         return _over_elevation(photos, positions, ground, above_sea, above_start, notes)
     if height is not None:
         return Altitudes(shape, GroundPlane(float(np.median(shape)) - height), "given", 0.03, tuple(notes))
-    above_ground = np.array([np.nan if photo.above_ground is None else photo.above_ground for photo in photos])
+    above_ground = _nan_for_none([photo.above_ground for photo in photos])
     ground_altitude = None if poses is None else poses.ground_altitude
     return _over_level_ground(above_sea, above_start, above_ground, ground_altitude, notes)
 
@@ -93,12 +93,17 @@ def _over_level_ground(
         offset = _median_or_zero(above_sea - above_start)
         return Altitudes(above_start + offset, GroundPlane(offset), "take-off", 0.1, tuple(notes))
     if np.isfinite(above_ground).any() and np.nanmedian(above_ground) >= MIN_HEIGHT_M:
-        notes.append("heights above the ground are those that the pictures state, over ground taken to be level")
-        offset = _median_or_zero(above_sea - above_ground)
-        cameras = np.where(np.isfinite(above_ground), above_ground + offset, above_sea)
-        return Altitudes(cameras, GroundPlane(offset), "stated", 0.1, tuple(notes))
+        return _at_stated_heights(above_sea, above_ground, notes)
     shape = np.where(np.isfinite(above_sea), above_sea, _median_or_zero(above_sea))
     return Altitudes(shape, GroundPlane(float(np.median(shape)) - DEFAULT_HEIGHT_M), "unknown", 1.0, tuple(notes))
+
+
+def _at_stated_heights(above_sea: np.ndarray, above_ground: np.ndarray, notes: list[str]) -> Altitudes:
+    """Return cameras at the heights above the ground that the photos state."""
+    notes.append("heights above the ground are those that the pictures state, over ground taken to be level")
+    offset = _median_or_zero(above_sea - above_ground)
+    cameras = np.where(np.isfinite(above_ground), above_ground + offset, above_sea)
+    return Altitudes(cameras, GroundPlane(offset), "stated", 0.1, tuple(notes))
 
 
 def _above_sea(photos: Sequence[PhotoMetadata]) -> np.ndarray:
@@ -109,33 +114,50 @@ def _above_sea(photos: Sequence[PhotoMetadata]) -> np.ndarray:
     return above_sea
 
 
+def _nan_for_none(values: Sequence[float | None]) -> np.ndarray:
+    """Return values as an array, with NaN where one is None."""
+    return np.array([np.nan if value is None else value for value in values])
+
+
 def _above_start(photos: Sequence[PhotoMetadata], above_sea: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
     """Metres above the take-off, NaN where unknown, None where that leads nowhere; and notes.
 
     A photo that says nothing of it is as high above the sea as the others take off, and what it flew above that.
     """
-    above_start = np.array([np.nan if p.relative_altitude is None else p.relative_altitude for p in photos])
+    above_start = _nan_for_none([photo.relative_altitude for photo in photos])
     known = np.isfinite(above_start)
     if not known.any() or np.median(above_start[known]) < MIN_HEIGHT_M:
         return None, []
-    notes = []
     take_off = above_sea - above_start
-    if np.isfinite(take_off).any():
-        low, high = np.nanmin(take_off), np.nanmax(take_off)
-        if high - low > MAX_TAKE_OFF_RANGE_M:
-            notes.append(
-                f"by their altitudes the pictures were taken from take-off points between {low:.0f} and {high:.0f} m: "
-                "map flights from different places apart, or with --dem and --height"
-            )
-        filled = ~known & np.isfinite(above_sea)
-        if filled.any():
-            names = [photo.path.name for photo, fill in zip(photos, filled, strict=True) if fill]
-            notes.append(
-                f"{_count(names)} without a height above the take-off: it is taken from the altitude above the sea, "
-                f"the take-off lying at {np.nanmedian(take_off):.1f} m"
-            )
-            above_start = np.where(filled, above_sea - np.nanmedian(take_off), above_start)
+    if not np.isfinite(take_off).any():
+        return above_start, []
+    notes = _take_off_doubts(take_off)
+    filled = ~known & np.isfinite(above_sea)
+    if filled.any():
+        median = float(np.nanmedian(take_off))
+        notes.append(_filled_note(photos, filled, median))
+        above_start = np.where(filled, above_sea - median, above_start)
     return above_start, notes
+
+
+def _take_off_doubts(take_off: np.ndarray) -> list[str]:
+    """Return a note where the photos' take-off points lie too far apart in altitude to be one."""
+    low, high = np.nanmin(take_off), np.nanmax(take_off)
+    if high - low <= MAX_TAKE_OFF_RANGE_M:
+        return []
+    return [
+        f"by their altitudes the pictures were taken from take-off points between {low:.0f} and {high:.0f} m: "
+        "map flights from different places apart, or with --dem and --height"
+    ]
+
+
+def _filled_note(photos: Sequence[PhotoMetadata], filled: np.ndarray, take_off: float) -> str:
+    """Return the note on photos whose height above the take-off is taken from their altitude."""
+    names = [photo.path.name for photo, fill in zip(photos, filled, strict=True) if fill]
+    return (
+        f"{_count(names)} without a height above the take-off: it is taken from the altitude above the sea, "
+        f"the take-off lying at {take_off:.1f} m"
+    )
 
 
 def _filled(photos: Sequence[PhotoMetadata], shape: np.ndarray, notes: list[str]) -> np.ndarray:

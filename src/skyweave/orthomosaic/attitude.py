@@ -59,15 +59,20 @@ def read_attitude(xmp: Mapping[str, str], note: Mapping[str, float], make: str) 
     Returns:
         The attitude, None where nothing is said of it; and what is said but cannot be used, None if nothing.
     """
+    stated = _gimbal(xmp) or _body(xmp, make)
+    if stated is None and {"yaw", "pitch"} <= note.keys():
+        return Attitude(note["yaw"], note["pitch"], note.get("roll", 0.0)), None
+    return stated or (None, None)
+
+
+def _gimbal(xmp: Mapping[str, str]) -> tuple[Attitude | None, str | None] | None:
+    """The attitude of the gimbal in the fields of any vendor; None where there is none."""
     fields = {key.split(":", 1)[-1]: value for key, value in xmp.items()}
     for names in GIMBAL_FIELDS:
         yaw, pitch, roll = (parse_number(fields.get(name)) for name in names)
         if pitch is not None and (yaw, pitch, roll) != UNKNOWN:
             return _checked(yaw, pitch, roll, "gimbal", names)
-    body = _body(xmp, make)
-    if body is None and {"yaw", "pitch"} <= note.keys():
-        return Attitude(note["yaw"], note["pitch"], note.get("roll", 0.0)), None
-    return body or (None, None)
+    return None
 
 
 def _body(xmp: Mapping[str, str], make: str) -> tuple[Attitude | None, str | None] | None:
@@ -90,15 +95,12 @@ def settle_conventions(attitudes: Mapping[str, Attitude], cameras: Mapping[str, 
         attitudes: of photos by name.
         cameras: make and model of each photo's camera by name; senseFly's are bodies for certain.
     """
-    gimbals = {
-        cameras[name]
-        for name, attitude in attitudes.items()
-        if attitude.convention == "body" and attitude.pitch < -MAX_BACKWARD_PITCH
-    }
+    bodies = {name: attitude for name, attitude in attitudes.items() if attitude.convention == "body"}
+    gimbals = {cameras[name] for name, attitude in bodies.items() if attitude.pitch < -MAX_BACKWARD_PITCH}
     return {
         name: replace(attitude, convention="gimbal")
-        for name, attitude in attitudes.items()
-        if attitude.convention == "body" and cameras[name] in gimbals and "sensefly" not in cameras[name].lower()
+        for name, attitude in bodies.items()
+        if cameras[name] in gimbals and "sensefly" not in cameras[name].lower()
     }
 
 
@@ -111,12 +113,18 @@ def read_maker_note(note: Any) -> dict[str, float]:
     if not isinstance(note, bytes) or len(note) < 14:
         return {}
     for order in "<>":  # its own byte order: software that rewrites the EXIF leaves the note alone
-        (count,) = struct.unpack(order + "H", note[:2])
-        if 0 < count <= 64 and len(note) >= 2 + 12 * count:
-            entries = [struct.unpack(order + "HHI4s", note[2 + 12 * k : 14 + 12 * k]) for k in range(count)]
-            if any(tag == 1 and value.startswith(b"DJI") for tag, _, _, value in entries):
-                return _note_angles(entries, order)
+        entries = _note_entries(note, order)
+        if any(tag == 1 and value.startswith(b"DJI") for tag, _, _, value in entries):
+            return _note_angles(entries, order)
     return {}
+
+
+def _note_entries(note: bytes, order: str) -> list[tuple[int, int, int, bytes]]:
+    """The entries of a directory in a byte order: tag, kind, length and value each; none where it is no directory."""
+    (count,) = struct.unpack(order + "H", note[:2])
+    if not 0 < count <= 64 or len(note) < 2 + 12 * count:
+        return []
+    return [struct.unpack(order + "HHI4s", note[2 + 12 * k : 14 + 12 * k]) for k in range(count)]
 
 
 def _note_angles(entries: list[tuple[int, int, int, bytes]], order: str) -> dict[str, float]:
@@ -133,10 +141,15 @@ def _checked(
     yaw: float | None, pitch: float, roll: float | None, convention: Convention, names: tuple[str, str, str]
 ) -> tuple[Attitude | None, str | None]:
     if yaw is None:
-        if abs(pitch + 90) <= NADIR_TOLERANCE:  # straight down the heading may be found otherwise
-            return None, None
-        return None, f"states a pitch of {pitch:g} degrees ({names[1]}) and no heading ({names[0]})"
+        return None, _heading_doubt(pitch, names)
     for name, angle in zip(names, (yaw, pitch, roll or 0.0), strict=True):
         if abs(angle) > MAX_ANGLE:
             return None, f"states {angle:g} degrees for {name}, which is no angle"
     return Attitude(yaw, pitch, roll or 0.0, convention), None
+
+
+def _heading_doubt(pitch: float, names: tuple[str, str, str]) -> str | None:
+    """Return that a pitch is no use without a heading; None straight down, where that may be found otherwise."""
+    if abs(pitch + 90) <= NADIR_TOLERANCE:
+        return None
+    return f"states a pitch of {pitch:g} degrees ({names[1]}) and no heading ({names[0]})"

@@ -11,8 +11,7 @@ def parse_number(value: Any) -> float | None:
         value: a number, a rational, or text such as ``+39.80`` and ``527/100``.
     """
     if isinstance(value, str) and value.count("/") == 1:
-        above, below = (parse_number(part) for part in value.split("/"))
-        return above / below if above is not None and below else None
+        return _parse_fraction(value)
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -38,6 +37,12 @@ def parse_whole(value: Any) -> int | None:
     """
     number = parse_positive(value)
     return int(number) if number is not None else None
+
+
+def _parse_fraction(text: str) -> float | None:
+    """Return ``527/100`` as a number; None where a part is none, or the lower one 0."""
+    above, below = map(parse_number, text.split("/"))
+    return above / below if above is not None and below else None
 
 
 def parse_numbers(text: str | None, count: int) -> tuple[float, ...] | None:

@@ -193,8 +193,7 @@ def _read(
 ) -> tuple[dict[str, PhotoMetadata], dict[str, str]]:
     """Metadata of the photos that can be placed, all near each other, and why others cannot."""
     read: dict[str, PhotoMetadata] = {}
-    own = set() if poses is None else images.keys() & poses.images.keys()  # what has a pose of its own is wanted
-    skipped = {name: f"is a copy of {original}" for name, original in find_copies(images).items() if name not in own}
+    skipped = _unwanted_copies(images, poses)
     for name, path in images.items():
         if name in skipped:
             continue
@@ -207,6 +206,13 @@ def _read(
     if len(far) == len(read):
         return read, skipped
     return {name: metadata for name, metadata in read.items() if name not in far}, skipped | far
+
+
+def _unwanted_copies(images: dict[str, Path], poses: Poses | None) -> dict[str, str]:
+    """Why copies of other pictures are left out; one that the file of poses names is wanted."""
+    wanted = set() if poses is None else images.keys() & poses.images.keys()
+    copies = find_copies(images)
+    return {name: f"is a copy of {original}" for name, original in copies.items() if name not in wanted}
 
 
 def _placeable(name: str, path: Path, poses: Poses | None, calibration: Calibration | None) -> PhotoMetadata:
@@ -269,22 +275,29 @@ def _attitudes(
         if photo.attitude is not None:
             result.append((photo.attitude, "gimbal"))
             continue
-        convergence = zone.convergence(photo.longitude or 0.0, photo.latitude or 0.0)
-        if photo.flight_yaw is not None:
-            yaw, source = photo.flight_yaw, "aircraft"
-        elif np.isfinite(course):
-            yaw, source = float(course) + convergence, "track"
-        else:
-            yaw, source = 0.0, "none"
+        yaw, source = _heading(photo, float(course), zone)
         result.append((Attitude(yaw, -90.0, 0.0), source))
         assumed.setdefault(source, []).append(name)
-    words = {"aircraft": "the aircraft's heading", "track": "the direction of flight", "none": "north"}
-    for source, names in assumed.items():
-        notes.append(
-            f"{len(names)} pictures say nothing of their gimbal ({names[0]}{', ..' if len(names) > 1 else ''}): taken "
-            f"to look straight down, their top towards {words[source]} unless the overlaps tell otherwise"
-        )
+    notes += [_assumption_note(names, source) for source, names in assumed.items()]
     return result
+
+
+def _heading(photo: PhotoMetadata, course: float, zone: MapZone) -> tuple[float, str]:
+    """Compass heading of a picture without an attitude, and what it was taken from."""
+    if photo.flight_yaw is not None:
+        return photo.flight_yaw, "aircraft"
+    if np.isfinite(course):
+        return course + zone.convergence(photo.longitude or 0.0, photo.latitude or 0.0), "track"
+    return 0.0, "none"
+
+
+def _assumption_note(names: list[str], source: str) -> str:
+    """Note on pictures that say nothing of their gimbal."""
+    words = {"aircraft": "the aircraft's heading", "track": "the direction of flight", "none": "north"}
+    return (
+        f"{len(names)} pictures say nothing of their gimbal ({names[0]}{', ..' if len(names) > 1 else ''}): taken "
+        f"to look straight down, their top towards {words[source]} unless the overlaps tell otherwise"
+    )
 
 
 def _track(photos: list[PhotoMetadata], positions: np.ndarray) -> np.ndarray:
@@ -295,12 +308,18 @@ def _track(photos: list[PhotoMetadata], positions: np.ndarray) -> np.ndarray:
     for place, k in enumerate(order):
         legs = [positions[order[place + 1]] - positions[k]] if place + 1 < len(order) else []
         legs += [positions[k] - positions[order[place - 1]]] if place else []
-        # at the end of a strip the shorter leg is the one along it, the longer one may be the turn
-        legs = [leg for leg in legs if np.hypot(*leg) > 2.0]
-        if legs:
-            leg = min(legs, key=lambda leg: float(np.hypot(*leg)))
-            courses[k] = np.degrees(np.arctan2(leg[0], leg[1])) % 360
+        courses[k] = _course(legs)
     return courses
+
+
+def _course(legs: list[np.ndarray]) -> float:
+    """Grid course in degrees of the legs (east, north) at a picture; NaN where it hovers."""
+    # at the end of a strip the shorter leg is the one along it, the longer one may be the turn
+    flown = [leg for leg in legs if np.hypot(*leg) > 2.0]
+    if not flown:
+        return float("nan")
+    leg = min(flown, key=lambda leg: float(np.hypot(*leg)))
+    return float(np.degrees(np.arctan2(leg[0], leg[1])) % 360)
 
 
 def _in_sequence(name: str) -> list[tuple[int, str]]:

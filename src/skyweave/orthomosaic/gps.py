@@ -99,10 +99,13 @@ def read_altitude(gps: Mapping[int, Any], fields: Mapping[str, str]) -> Altitude
     # RTK receivers of DJI give heights above the ellipsoid
     ellipsoid = reference in ELLIPSOID or parse_positive(fields.get("RtkFlag")) is not None
     altitude = parse_number(gps.get(ExifTags.GPS.GPSAltitude))
-    if altitude is not None and reference in BELOW:
-        altitude = -abs(altitude)
     if altitude is None or (altitude == 0 and absolute is not None):
         return Altitude(absolute, ellipsoid)
+    return _compare_altitudes(-abs(altitude) if reference in BELOW else altitude, absolute, ellipsoid)
+
+
+def _compare_altitudes(altitude: float, absolute: float | None, ellipsoid: bool) -> Altitude:
+    """Return the altitude of EXIF, or XMP's where EXIF has lost its sign; and a note where they differ."""
     if absolute is None or abs(absolute - altitude) <= MAX_ALTITUDE_DISAGREEMENT_M:
         return Altitude(altitude, ellipsoid)
     if abs(absolute + altitude) <= 1.0:  # the same but for the sign, which EXIF keeps apart and loses first
@@ -144,23 +147,24 @@ def _xmp_altitude(fields: Mapping[str, str]) -> float | None:
 def _xmp_place(fields: Mapping[str, str]) -> tuple[float, float] | None:
     """Latitude and longitude, if XMP has both and they are a place."""
     latitude, longitude = _coordinate(fields, LATITUDE_FIELDS), _coordinate(fields, LONGITUDE_FIELDS)
-    if latitude is None or longitude is None or not (abs(latitude) <= 90 and abs(longitude) <= 180):
+    if latitude is None or longitude is None or latitude == longitude == 0:
         return None
-    return None if latitude == 0 and longitude == 0 else (latitude, longitude)
+    return (latitude, longitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None
 
 
 def _coordinate(fields: Mapping[str, str], names: tuple[str, ...]) -> float | None:
-    """A decimal number, or XMP's ``46,50.556425N``."""
-    for name in names:
-        text = fields.get(name, "").strip()
-        if text[-1:] in ("N", "S", "E", "W"):
-            parts = [parse_number(part) for part in text[:-1].split(",")]
-            if all(part is not None for part in parts):
-                value = sum(part / 60**k for k, part in enumerate(parts) if part is not None)
-                return float(-value if text[-1] in "SW" else value)
-        elif (number := parse_number(text)) is not None:
-            return number
-    return None
+    """A decimal number, or XMP's ``46,50.556425N``, of the first field that holds either."""
+    texts = (fields.get(name, "").strip() for name in names)
+    return next((value for text in texts if (value := _parse_coordinate(text)) is not None), None)
+
+
+def _parse_coordinate(text: str) -> float | None:
+    """A decimal number, or degrees, minutes and seconds with the letter of a hemisphere; None for what is neither."""
+    if text[-1:] not in ("N", "S", "E", "W"):
+        return parse_number(text)
+    parts = _all_or_nothing([parse_number(part) for part in text[:-1].split(",")])
+    value = sum(part / 60**k for k, part in enumerate(parts))
+    return float(-value if text[-1] in "SW" else value) if parts else None
 
 
 def _degrees(parts: Any, reference: Any, name: str, hemispheres: str) -> tuple[float | None, str | None]:
@@ -168,15 +172,26 @@ def _degrees(parts: Any, reference: Any, name: str, hemispheres: str) -> tuple[f
     known = _three_parts(parts)
     if not known:
         return None, None
-    if any(abs(value) > 60 for value in known[1:]):
-        return None, f"states a {name} with {', '.join(f'{value:g}' for value in known[1:])} minutes and seconds"
-    negative = min(known) < 0
-    if negative and max(known) > 0:
-        return None, f"states a {name} with {', '.join(f'{value:g}' for value in known)}, of mixed signs"
-    if len(known) == 1 and known[0] == round(known[0]):
-        return None, f"states a {name} in whole degrees alone, {known[0]:g}"
+    doubt = _parts_doubt(known, name)
+    if doubt is not None:
+        return None, doubt
     degrees = sum(abs(value) / 60**k for k, value in enumerate(known))
-    return _signed(degrees, negative, parse_text(reference).upper()[:1], name, hemispheres)
+    return _signed(degrees, min(known) < 0, parse_text(reference).upper()[:1], name, hemispheres)
+
+
+def _parts_doubt(known: list[float], name: str) -> str | None:
+    """Why degrees, minutes and seconds are no angle; None where they are one."""
+    if any(abs(value) > 60 for value in known[1:]):
+        return f"states a {name} with {_listed(known[1:])} minutes and seconds"
+    if min(known) < 0 < max(known):
+        return f"states a {name} with {_listed(known)}, of mixed signs"
+    if len(known) == 1 and known[0] == round(known[0]):
+        return f"states a {name} in whole degrees alone, {known[0]:g}"
+    return None
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _signed(
@@ -195,7 +210,11 @@ def _signed(
 
 def _three_parts(parts: Any) -> list[float]:
     """Degrees, minutes and seconds, or degrees alone; nothing where one is no number."""
-    values = [parse_number(part) for part in (parts if isinstance(parts, list | tuple) else (parts,))]
+    return _all_or_nothing([parse_number(part) for part in (parts if isinstance(parts, list | tuple) else (parts,))])
+
+
+def _all_or_nothing(values: list[float | None]) -> list[float]:
+    """The values; nothing where one is None."""
     known = [value for value in values if value is not None]
     return known if len(known) == len(values) else []
 

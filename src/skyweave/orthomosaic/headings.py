@@ -67,16 +67,23 @@ def _open_questions(
     photos: Sequence[Photo], edges: list[Registration], relative: np.ndarray, matched: set[int]
 ) -> list[str]:
     """Return notes on photos without overlaps and on overlaps that contradict the headings."""
-    notes = []
+    return [*_isolated_notes(photos, matched), *_contradiction_notes(edges, relative)]
+
+
+def _isolated_notes(photos: Sequence[Photo], matched: set[int]) -> list[str]:
+    """Return a note on the photos that overlap no other."""
     isolated = [photo.name for k, photo in enumerate(photos) if k not in matched]
-    if isolated and len(photos) > 1:
-        notes.append(
-            f"{len(isolated)} pictures overlap no other clearly enough to check their heading ({isolated[0]}, ..)"
-        )
+    if not isolated or len(photos) <= 1:
+        return []
+    return [f"{len(isolated)} pictures overlap no other clearly enough to check their heading ({isolated[0]}, ..)"]
+
+
+def _contradiction_notes(edges: list[Registration], relative: np.ndarray) -> list[str]:
+    """Return a note where many overlaps contradict the headings."""
     against = [e for e in edges if _angle_between(relative[e.b] - relative[e.a], e.rotation) > 30]
-    if len(against) > 0.2 * len(edges):
-        notes.append(f"{len(against)} of {len(edges)} overlaps contradict the headings found; look at the mosaic")
-    return notes
+    if len(against) <= 0.2 * len(edges):
+        return []
+    return [f"{len(against)} of {len(edges)} overlaps contradict the headings found; look at the mosaic"]
 
 
 def _angle_between(a: float, b: float) -> float:
@@ -121,13 +128,22 @@ def _relative(maps: PhotoMaps, coarse: PhotoMaps, a: int, b: int, free: bool) ->
     if not candidates:
         return None
     best = candidates[0]
-    rivals = [one.significance for one in candidates if _angle_between(one.rotation, best.rotation) > 30]
-    if best.significance < MIN_SIGNIFICANCE or best.significance < max(rivals, default=0.0) + MIN_SIGNIFICANCE_LEAD:
+    if not _is_clear(best, candidates):
         return None
-    if free:
-        nearby = [maps.register(a, b, (best.rotation + d) % 360) for d in (-8.0, -4.0, 4.0, 8.0)]
-        best = max([best, *(one for one in nearby if one)], key=lambda one: one.significance)
-    return best
+    return _refined(maps, a, b, best) if free else best
+
+
+def _is_clear(best: Registration, candidates: list[Registration]) -> bool:
+    """Return whether the best registration leads those at other angles by enough."""
+    rivals = [one.significance for one in candidates if _angle_between(one.rotation, best.rotation) > 30]
+    required = max(MIN_SIGNIFICANCE, max(rivals, default=0.0) + MIN_SIGNIFICANCE_LEAD)
+    return best.significance >= required
+
+
+def _refined(maps: PhotoMaps, a: int, b: int, best: Registration) -> Registration:
+    """Return the best registration at angles near the given one's, or that itself."""
+    nearby = [maps.register(a, b, (best.rotation + d) % 360) for d in (-8.0, -4.0, 4.0, 8.0)]
+    return max([best, *(one for one in nearby if one)], key=lambda one: one.significance)
 
 
 def _candidates(maps: PhotoMaps, coarse: PhotoMaps, a: int, b: int, free: bool) -> list[Registration]:
@@ -137,11 +153,15 @@ def _candidates(maps: PhotoMaps, coarse: PhotoMaps, a: int, b: int, free: bool) 
         if not _is_decisive(tried[0]):
             tried.append(maps.register(a, b, 180.0))
         if free and not any(_is_decisive(one) for one in tried):
-            angles = [angle for angle in np.arange(ANGLE_STEP_DEG, 360, ANGLE_STEP_DEG) if angle != 180]
-            circle = [one for angle in angles if (one := coarse.register(a, b, angle))]
-            ranked = sorted(circle, key=lambda one: -one.significance)[:2]
-            tried += [maps.register(a, b, one.rotation) for one in ranked]
+            tried += [maps.register(a, b, angle) for angle in _likely_angles(coarse, a, b)]
     return [one for one in tried if one]
+
+
+def _likely_angles(coarse: PhotoMaps, a: int, b: int) -> list[float]:
+    """Return the two angles at which coarse maps register best, of all but 0 and 180 degrees."""
+    angles = [angle for angle in np.arange(ANGLE_STEP_DEG, 360, ANGLE_STEP_DEG) if angle != 180]
+    circle = [one for angle in angles if (one := coarse.register(a, b, angle))]
+    return [one.rotation for one in sorted(circle, key=lambda one: -one.significance)[:2]]
 
 
 def _is_decisive(registration: Registration | None) -> bool:
@@ -167,6 +187,22 @@ def _groups(roots: np.ndarray) -> list[list[int]]:
 
 def _common(photos: Sequence[Photo], edges: list[Registration], rotations: np.ndarray, stated: bool) -> float:
     """Degrees by which a whole group must still be turned so that the ground moves as the cameras did."""
+    vote = _vote(photos, edges, rotations)
+    if not stated:
+        return float(np.degrees(np.angle(vote))) if vote else 0.0
+    if vote.real == 0:
+        return _fewer_rotations(edges, rotations)
+    return 180.0 if vote.real < 0 else 0.0
+
+
+def _fewer_rotations(edges: list[Registration], rotations: np.ndarray) -> float:
+    """Return what turns fewer photos upside down: with nothing to tell, most stated headings are right."""
+    members = {k for edge in edges for k in (edge.a, edge.b)}
+    return 180.0 if sum(_snap(rotations[k]) == 180 for k in members) > len(members) / 2 else 0.0
+
+
+def _vote(photos: Sequence[Photo], edges: list[Registration], rotations: np.ndarray) -> complex:
+    """Return the sum of the directions, as complex numbers, by which the ground moves otherwise than the cameras."""
     vote = 0j
     for edge in edges:
         baseline = complex(*(photos[edge.b].position - photos[edge.a].position)[:2])
@@ -176,13 +212,7 @@ def _common(photos: Sequence[Photo], edges: list[Registration], rotations: np.nd
         std = np.hypot(photos[edge.a].std.horizontal, photos[edge.b].std.horizontal)
         if abs(baseline) > std and abs(seen) > 0:
             vote += baseline * np.conj(seen) / abs(seen) * edge.significance
-    if stated:
-        # most headings are right: with nothing to tell, the fewer rotations
-        members = sorted({k for edge in edges for k in (edge.a, edge.b)})
-        if vote.real == 0:
-            return 180.0 if sum(_snap(rotations[k]) == 180 for k in members) > len(members) / 2 else 0.0
-        return 180.0 if vote.real < 0 else 0.0
-    return float(np.degrees(np.angle(vote))) if vote else 0.0
+    return vote
 
 
 def _snap(rotation: float) -> float:

@@ -20,15 +20,25 @@ def find_images(sources: Sequence[str | Path]) -> dict[str, Path]:
     images_by_name: dict[str, Path] = {}
     for source, file in _files(sources):
         if file.suffix.lower() in SUFFIXES or file == source:
-            name = file.relative_to(source).as_posix() if file != source else file.name
+            name = _name_within(source, file)
             images_by_name[name if name not in images_by_name else file.as_posix()] = file
     if not images_by_name:
-        unread = "".join(f"; {note}" for note in describe_unread(sources))
-        raise FileNotFoundError(
-            f"no pictures ({', '.join(sorted(SUFFIXES))}) in {', '.join(str(source) for source in sources)}{unread}; "
-            "give pictures, or a folder of them"
-        )
+        raise FileNotFoundError(_describe_nothing(sources))
     return images_by_name
+
+
+def _name_within(source: Path, file: Path) -> str:
+    """Return how a file of a source is called; a source that is a file itself, by its name."""
+    return file.relative_to(source).as_posix() if file != source else file.name
+
+
+def _describe_nothing(sources: Sequence[str | Path]) -> str:
+    """Return the message on sources without an image."""
+    unread = "".join(f"; {note}" for note in describe_unread(sources))
+    return (
+        f"no pictures ({', '.join(sorted(SUFFIXES))}) in {', '.join(map(str, sources))}{unread}; "
+        "give pictures, or a folder of them"
+    )
 
 
 def find_copies(images: Mapping[str, Path]) -> dict[str, str]:
@@ -39,17 +49,22 @@ def find_copies(images: Mapping[str, Path]) -> dict[str, str]:
     Args:
         images: by name, from `find_images`.
     """
-    sizes: dict[int, list[str]] = {}
-    for name in sorted(images, key=len):  # "1.jpg" before "1 (1).jpg"
-        sizes.setdefault(images[name].stat().st_size, []).append(name)
     originals: dict[bytes, str] = {}
     copies: dict[str, str] = {}
-    for name in (name for names in sizes.values() if len(names) > 1 for name in names):
+    for name in _names_of_equal_size(images):
         with images[name].open("rb") as file:
             original = originals.setdefault(hashlib.file_digest(file, "sha256").digest(), name)
         if original != name:
             copies[name] = original
     return copies
+
+
+def _names_of_equal_size(images: Mapping[str, Path]) -> list[str]:
+    """Return the images that another one is as large as, shorter names first among equals."""
+    sizes: dict[int, list[str]] = {}
+    for name in sorted(images, key=len):  # "1.jpg" before "1 (1).jpg"
+        sizes.setdefault(images[name].stat().st_size, []).append(name)
+    return [name for names in sizes.values() if len(names) > 1 for name in names]
 
 
 def describe_unread(sources: Sequence[str | Path]) -> list[str]:
@@ -58,13 +73,18 @@ def describe_unread(sources: Sequence[str | Path]) -> list[str]:
     Args:
         sources: files and folders.
     """
-    files = [file for source, file in _files(sources) if file != source]
-    read = {file.with_suffix("") for file in files if file.suffix.lower() in SUFFIXES}
-    unread = [f for f in files if f.suffix.lower() in UNREAD_SUFFIXES and f.with_suffix("") not in read]
+    unread = _unread_files([file for source, file in _files(sources) if file != source])
     if not unread:
         return []
     more = ", .." if len(unread) > 1 else ""
     return [f"{len(unread)} files of kinds that are not read ({unread[0].name}{more}); convert them to JPEG or TIFF"]
+
+
+def _unread_files(files: Sequence[Path]) -> list[Path]:
+    """Images of kinds that are not read, and beside which there is none of the same name that is."""
+    read = {file.with_suffix("") for file in files if file.suffix.lower() in SUFFIXES}
+    unread = (file for file in files if file.suffix.lower() in UNREAD_SUFFIXES)
+    return [file for file in unread if file.with_suffix("") not in read]
 
 
 def _files(sources: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
@@ -72,5 +92,10 @@ def _files(sources: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
     for source in map(Path, sources):
         if not source.exists():
             raise FileNotFoundError(f"there is no picture or folder {source}")
-        files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+        files = _files_below(source) if source.is_dir() else [source]
         yield from ((source, file) for file in files if not file.name.startswith("."))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Files of a folder at any depth, in the order of their paths."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -7,6 +7,7 @@ from typing import Any
 from PIL import ExifTags
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # start of the segment of a JPEG file that holds the packet
 XMP_TAG = 700  # of TIFF; some cameras have it among the fields of the camera
 ATTRIBUTE = re.compile(r"""([\w-]+):(\w+)\s*=\s*"([^"<]*)\"""")
 ELEMENT = re.compile(r"<([\w-]+):(\w+)>([^<]*)<")
@@ -46,9 +47,7 @@ def read_xmp(image: Any) -> tuple[dict[str, str], str | None]:
 def _packet(image: Any) -> bytes | None:
     exif = image.getexif()
     packet = image.info.get("xmp") or exif.get(XMP_TAG) or exif.get_ifd(ExifTags.IFD.Exif).get(XMP_TAG)
-    for _, segment in [] if packet else getattr(image, "applist", []):  # JPEG, Pillow before 11
-        if segment.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
-            packet = segment.split(b"\0", 1)[1]
+    packet = packet or _segment_packet(image)
     if isinstance(packet, str):
         return packet.encode()
     return bytes(packet) if packet else None
@@ -63,18 +62,29 @@ def _salvage(text: str) -> dict[str, str]:
     return values
 
 
+def _segment_packet(image: Any) -> bytes | None:
+    """Return the last packet among the segments of a JPEG file, where Pillow before 11 leaves it."""
+    segments = [segment for _, segment in getattr(image, "applist", []) if segment.startswith(XMP_SEGMENT)]
+    return segments[-1].removeprefix(XMP_SEGMENT) if segments else None
+
+
 def _collect(element: ElementTree.Element, parent: str, values: dict[str, str]) -> None:
     name = _name(element.tag)
     path = parent if name.split(":")[-1] in WRAPPERS else _within(parent, name)
-    for key, value in element.attrib.items():
-        if not key.startswith(RDF):
-            values.setdefault(_within(path, _name(key)), value.strip())
+    _collect_attributes(element, path, values)
     text = (element.text or "").strip()
     if text and path:
         # the items of a sequence are one value, separated by commas, as the vendors write lists in attributes
         values[path] = f"{values[path]},{text}" if path in values and name.endswith(":li") else values.get(path, text)
     for child in element:
         _collect(child, path, values)
+
+
+def _collect_attributes(element: ElementTree.Element, path: str, values: dict[str, str]) -> None:
+    """Add the attributes of an element, but for those of RDF itself."""
+    for key, value in element.attrib.items():
+        if not key.startswith(RDF):
+            values.setdefault(_within(path, _name(key)), value.strip())
 
 
 def _within(path: str, name: str) -> str:
@@ -86,5 +96,10 @@ def _name(tag: str) -> str:
     match = re.fullmatch(r"\{(.*)\}(.*)", tag)
     if not match:
         return tag
-    words = [word for word in re.split(r"[/#]", match[1]) if word and not re.fullmatch(r"[\d.]+", word)]
-    return f"{words[-1].lower() if words else ''}:{match[2]}"
+    return f"{_prefix(match[1])}:{match[2]}"
+
+
+def _prefix(namespace: str) -> str:
+    """Return the last word of a namespace's address that is no version, in lower case."""
+    words = [word for word in re.split(r"[/#]", namespace) if word and not re.fullmatch(r"[\d.]+", word)]
+    return words[-1].lower() if words else ""

@@ -31,10 +31,7 @@ class PinholeCamera:
         matrix = np.asarray(self.intrinsics, np.float64)
         object.__setattr__(self, "intrinsics", matrix)
         object.__setattr__(self, "distortion", tuple(float(c) for c in self.distortion))
-        if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
-            raise DataError(f"intrinsics must be a finite 3x3 matrix, got {matrix.tolist()}")
-        if not (matrix[0, 0] > 0 and matrix[1, 1] > 0) or not np.allclose(matrix[2], (0, 0, 1)):
-            raise DataError(f"intrinsics need focal lengths > 0 and the last row 0 0 1, got {matrix.tolist()}")
+        _check_intrinsics(matrix)
         if self.rows < 1 or self.columns < 1:
             raise DataError(f"an image of {self.rows} x {self.columns} pixels has no pixels")
         if len(self.distortion) != 5 or not np.isfinite(self.distortion).all():
@@ -183,6 +180,14 @@ class PinholeCamera:
         xx = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
         yy = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
         return xx, slope * x * y + 2 * p1 * x + 2 * p2 * y, yy, radial
+
+
+def _check_intrinsics(matrix: np.ndarray) -> None:
+    """Refuse a matrix that is no (3, 3) camera matrix."""
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        raise DataError(f"intrinsics must be a finite 3x3 matrix, got {matrix.tolist()}")
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0) or not np.allclose(matrix[2], (0, 0, 1)):
+        raise DataError(f"intrinsics need focal lengths > 0 and the last row 0 0 1, got {matrix.tolist()}")
 
 
 @dataclass(frozen=True)

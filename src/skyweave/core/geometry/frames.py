@@ -71,7 +71,12 @@ def check_transform(matrix: np.ndarray, name: str) -> np.ndarray:
         raise DataError(f"{name} holds NaN or infinity; drop the frame or repair the pose")
     if not np.allclose(matrix[3], (0, 0, 0, 1)):
         raise DataError(f"{name} has the last row {matrix[3].tolist()}; it must be 0 0 0 1")
-    rotation = matrix[:3, :3]
+    _check_rotation(matrix[:3, :3], name)
+    return matrix
+
+
+def _check_rotation(rotation: np.ndarray, name: str) -> None:
+    """Refuse a (3, 3) matrix that is not orthonormal, or mirrors."""
     error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     if error > ORTHONORMAL_TOLERANCE:
         raise DataError(
@@ -80,7 +85,6 @@ def check_transform(matrix: np.ndarray, name: str) -> np.ndarray:
         )
     if np.linalg.det(rotation) < 0:
         raise DataError(f"{name} mirrors (determinant -1); convert left-handed axes with geometry.conventions")
-    return matrix
 
 
 def rotation_from_quaternion(quaternion: np.ndarray) -> np.ndarray:

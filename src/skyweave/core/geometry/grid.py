@@ -54,8 +54,7 @@ class MapGrid:
         Raises:
             DataError: bounds that are not finite or not in order, or a resolution that is not positive.
         """
-        if not np.isfinite(bounds).all() or not (bounds[2] > bounds[0] and bounds[3] > bounds[1]):
-            raise DataError(f"bounds {bounds} must be finite (west, south, east, north), west < east and south < north")
+        _check_bounds(bounds)
         if not resolution > 0:
             raise DataError(f"resolution {resolution} must be metres > 0")
         tolerance = 1e-6  # of a cell: a bound that is on an edge but for rounding stays there
@@ -167,6 +166,13 @@ class MapGrid:
         if self.crs != other.crs:
             raise DataError(f"grids in {self.crs} and {other.crs} do not align; agree on one reference system")
         return other.north - self.north, self.west - other.west
+
+
+def _check_bounds(bounds: tuple[float, float, float, float]) -> None:
+    """Refuse bounds that are not finite, or not in order."""
+    west, south, east, north = bounds
+    if not np.isfinite(bounds).all() or not (east > west and north > south):
+        raise DataError(f"bounds {bounds} must be finite (west, south, east, north), west < east and south < north")
 
 
 def _check_metres(crs: str) -> None:

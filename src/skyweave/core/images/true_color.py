@@ -1,5 +1,7 @@
 """Observations as images for people: true colour where the sensor has it, grey where not."""
 
+import math
+
 import numpy as np
 
 from skyweave.core.observation import Observation
@@ -55,14 +57,16 @@ def display_bands(sensor: Sensor) -> list[int]:
     Args:
         sensor: whose bands to choose from.
     """
-    nearest = []
-    for wavelength in RGB_WAVELENGTHS_NM:
-        distances = [
-            (abs(band.wavelength - wavelength), channel)
-            for channel, band in enumerate(sensor.bands)
-            if band.kind == "optical" and band.wavelength and (band.width or 0) < MAX_DISPLAY_WIDTH_NM
-        ]
-        if not distances or min(distances)[0] > MAX_WAVELENGTH_OFFSET_NM:
-            return [0]
-        nearest.append(min(distances)[1])
-    return nearest
+    nearest = [channel for wavelength in RGB_WAVELENGTHS_NM if (channel := _nearest(sensor, wavelength)) is not None]
+    return nearest if len(nearest) == len(RGB_WAVELENGTHS_NM) else [0]
+
+
+def _nearest(sensor: Sensor, wavelength: float) -> int | None:
+    """Return the channel nearest to a wavelength in nanometres; None where none is near enough."""
+    distances = [
+        (abs(band.wavelength - wavelength), channel)
+        for channel, band in enumerate(sensor.bands)
+        if band.kind == "optical" and band.wavelength and (band.width or 0) < MAX_DISPLAY_WIDTH_NM
+    ]
+    distance, channel = min(distances, default=(math.inf, 0))
+    return channel if distance <= MAX_WAVELENGTH_OFFSET_NM else None

@@ -168,6 +168,14 @@ def _encodings(content: Any, bands: tuple[Band, ...], source: str) -> tuple[Enco
     return tuple(_encoding(word, entry, bands, f"{source}: encoding {word!r}") for word, entry in content.items())
 
 
+def _exception(word: str, name: Any, scaling: Any, names: list[str], source: str) -> tuple[str, Encoding]:
+    """Return the name of a band that is stored otherwise, and how."""
+    _check_keys(scaling, _ENCODING_KEYS[:-1], f"{source}: band {name!r}")
+    if name not in names:
+        raise DataError(f"{source}: there is no band {name!r}{did_you_mean(str(name), names)}")
+    return str(name), _scaling(word, scaling, f"{source}: band {name!r}")
+
+
 def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> Encoding:
     entry = {} if entry is None else entry
     _check_keys(entry, _ENCODING_KEYS, source)
@@ -175,12 +183,7 @@ def _encoding(word: Any, entry: Any, bands: tuple[Band, ...], source: str) -> En
     if not isinstance(by_band, Mapping):
         raise DataError(f"{source}: bands must map a band name to its own scaling, is {by_band!r}")
     names = [band.name for band in bands]
-    exceptions = []
-    for name, scaling in by_band.items():
-        _check_keys(scaling, _ENCODING_KEYS[:-1], f"{source}: band {name!r}")
-        if name not in names:
-            raise DataError(f"{source}: there is no band {name!r}{did_you_mean(str(name), names)}")
-        exceptions.append((str(name), _scaling(str(word), scaling, f"{source}: band {name!r}")))
+    exceptions = [_exception(str(word), name, scaling, names, source) for name, scaling in by_band.items()]
     scaling = {key: value for key, value in entry.items() if key != "bands"}
     return _scaling(str(word), scaling, source, tuple(exceptions))
 

@@ -44,12 +44,7 @@ class Encoding:
             DataError: the bands are stored differently, and ``stored`` has another shape or number of bands.
         """
         if self.channels:
-            if stored.ndim != 3 or len(stored) != len(self.channels):
-                raise DataError(
-                    f"encoding {self.name!r} differs between bands: decode all {len(self.channels)} of them together "
-                    f"as (bands, rows, columns), not {stored.shape}; for one band use sensor.select([name])"
-                )
-            return np.stack([encoding.decode(band) for encoding, band in zip(self.channels, stored, strict=True)])
+            return self._decode_channels(stored)
         values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.decibel:
@@ -59,18 +54,30 @@ class Encoding:
                 values = np.where(values > 0, k2 / np.log(k1 / values + 1), np.nan).astype(np.float32)
         return values
 
+    def _decode_channels(self, stored: np.ndarray) -> np.ndarray:
+        """Convert (bands, rows, columns) by the storage form of each band."""
+        if stored.ndim != 3 or len(stored) != len(self.channels):
+            raise DataError(
+                f"encoding {self.name!r} differs between bands: decode all {len(self.channels)} of them together "
+                f"as (bands, rows, columns), not {stored.shape}; for one band use sensor.select([name])"
+            )
+        return np.stack([encoding.decode(band) for encoding, band in zip(self.channels, stored, strict=True)])
+
     def formula(self) -> str:
         """Return the conversion as text, such as ``0.0001 * stored - 0.1``."""
         if self.channels:
             return "; ".join(dict.fromkeys(encoding.formula() for encoding in self.channels))
-        text = "stored" if self.scale == 1 else f"{self.scale:g} * stored"
-        if self.offset:
-            text += f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}"
+        text = self._linear_formula()
         if self.decibel:
             text = f"10 log10({text})"
         if self.planck:
             text = f"{self.planck[1]:g} / ln({self.planck[0]:g} / ({text}) + 1)"
         return "".join([text, *(f"; {name}: {encoding.formula()}" for name, encoding in self.exceptions)])
+
+    def _linear_formula(self) -> str:
+        """Return scale and offset as text."""
+        text = "stored" if self.scale == 1 else f"{self.scale:g} * stored"
+        return f"{text} {'+' if self.offset > 0 else '-'} {abs(self.offset):g}" if self.offset else text
 
 
 @dataclass(frozen=True)

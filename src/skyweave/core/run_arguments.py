@@ -77,7 +77,7 @@ def check_paths(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
     inputs: list[str | Path] = []
     for action in _actions_of(parser, args.run):
         value = getattr(args, action.dest, None)
-        name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
+        name = _name_of(action)
         if isinstance(action.type, OutputFile) and value is not None:
             action.type.check_suffix(name, value)
             outputs[name] = value
@@ -120,6 +120,11 @@ def _actions_of(parser: argparse.ArgumentParser, run: Any) -> Iterator[argparse.
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
                 yield from _actions_of(command, run)
+
+
+def _name_of(action: argparse.Action) -> str:
+    """Return how users know an argument: by its option, or what it stands for in the usage."""
+    return action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
 
 
 def _files(value: Any) -> list[str | Path]:

@@ -210,9 +210,13 @@ def _images_of_split(listings: list[SourceImages], split: str | None, label: str
     """Return the images of the split (None: all) by source; there is at least one."""
     chosen = [[image for image in listing.images if split in (None, image.split)] for listing in listings]
     if not any(chosen):
-        splits = sorted({image.split for listing in listings for image in listing.images})
-        raise DataError(f"{label}: no image has split {split!r}; splits are: {', '.join(splits)}")
+        raise DataError(f"{label}: no image has split {split!r}; splits are: {', '.join(_splits(listings))}")
     return chosen
+
+
+def _splits(listings: list[SourceImages]) -> list[str]:
+    """Return the names of the splits that images are in."""
+    return sorted({image.split for listing in listings for image in listing.images})
 
 
 def _entry_table(chosen: list[list[ListedImage]]) -> np.ndarray:

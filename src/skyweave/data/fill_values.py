@@ -74,12 +74,12 @@ def find_usual_fill_value(stored: np.ndarray, mask: np.ndarray) -> float | None:
     if not measured.size or measured.dtype.itemsize < 2:
         return None
     for value in (float(measured.min()), float(measured.max())):
-        if _is_telling(value, measured.dtype) and _is_isolated(value, measured):
+        if _is_clear_fill(value, measured.dtype) and _is_isolated(value, measured):
             return value
     return None
 
 
-def _is_telling(value: float, dtype: np.dtype[Any]) -> bool:
+def _is_clear_fill(value: float, dtype: np.dtype[Any]) -> bool:
     """Return whether a value is a usual fill value that hardly any sensor measures."""
     if abs(value) >= 1e20:
         return True

@@ -205,10 +205,14 @@ def _villages(generator: np.random.Generator, size: int, classes: np.ndarray, to
                 continue
             step = int(house * size)
             side = generator.choice([-1, 1]) * wide * 4
-            at = int(size * middle + drift * (step - size / 2) + side)
-            rows, columns = slice(step, step + 2 * wide), slice(max(0, at), max(0, at + 3 * wide))
-            house_at = (rows, columns) if axis else (columns, rows)
-            classes[house_at], tone[house_at] = 6, generator.normal()
+            place = _house_place(step, int(size * middle + drift * (step - size / 2) + side), wide, axis)
+            classes[place], tone[place] = 6, generator.normal()
+
+
+def _house_place(step: int, beside: int, wide: int, axis: int) -> tuple[slice, slice]:
+    """Return the pixels of a house ``step`` pixels along a road and ``beside`` across it."""
+    along, across = slice(step, step + 2 * wide), slice(max(0, beside), max(0, beside + 3 * wide))
+    return (along, across) if axis else (across, along)
 
 
 def _draw_road(

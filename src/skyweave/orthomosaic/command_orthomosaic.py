@@ -79,13 +79,18 @@ def run(args: argparse.Namespace) -> int:
             save_poses=args.save_poses,
             progress=show,
         )
+    _print_notes(report)
+    print(json.dumps(report.to_json(), indent=2, allow_nan=False) if args.json else _summary(report))
+    return 0
+
+
+def _print_notes(report: "OrthomosaicReport") -> None:
+    """Print what was left out and what is unusual, beside the result."""
     for photo in report.photos:
         if photo.skipped:
             print(f"warning: {photo.name} was left out: {photo.skipped}", file=sys.stderr)
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(json.dumps(report.to_json(), indent=2, allow_nan=False) if args.json else _summary(report))
-    return 0
 
 
 def _summary(report: "OrthomosaicReport") -> str:

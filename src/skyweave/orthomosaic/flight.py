@@ -88,7 +88,7 @@ def read_flight(
     )
     notes += [*gimbal_notes, *altitudes.notes]
     attitudes = _attitudes(read, positions, zone, notes)
-    photos = []
+    photos: list[Photo] = []
     for name, xy, z, attitude in zip(read, positions, altitudes.cameras, attitudes, strict=True):
         if np.isfinite(z):
             photo = _placed(name, read[name], np.array([*xy, z]), attitude, zone, calibration, horizontal_std)
@@ -164,13 +164,18 @@ def drop_photos(flight: Flight, reasons: dict[str, str]) -> Flight:
     return replace(flight, photos=photos, skipped=skipped)
 
 
-def _refuse_ambiguous(images: dict[str, Path], poses: Poses) -> None:
-    """Raise an error where one pose would go to several pictures of one name in several folders."""
+def _names_by_file(images: dict[str, Path], poses: Poses) -> dict[str, list[str]]:
+    """The pictures that take their pose by the name of their file alone, by that name."""
     names: dict[str, list[str]] = {}
     for name, path in images.items():
         if name not in poses.images and path.name in poses.images:
             names.setdefault(path.name, []).append(name)
-    for file, which in names.items():
+    return names
+
+
+def _refuse_ambiguous(images: dict[str, Path], poses: Poses) -> None:
+    """Raise an error where one pose would go to several pictures of one name in several folders."""
+    for file, which in _names_by_file(images, poses).items():
         if len(which) > 1:
             raise DataError(
                 f"the file of poses names {file}, and {len(which)} pictures are called so ({', '.join(which[:3])}); "
@@ -210,9 +215,9 @@ def _read(
 
 def _unwanted_copies(images: dict[str, Path], poses: Poses | None) -> dict[str, str]:
     """Why copies of other pictures are left out; one that the file of poses names is wanted."""
-    wanted = set() if poses is None else images.keys() & poses.images.keys()
+    posed = set() if poses is None else images.keys() & poses.images.keys()
     copies = find_copies(images)
-    return {name: f"is a copy of {original}" for name, original in copies.items() if name not in wanted}
+    return {name: f"is a copy of {original}" for name, original in copies.items() if name not in posed}
 
 
 def _placeable(name: str, path: Path, poses: Poses | None, calibration: Calibration | None) -> PhotoMetadata:
@@ -336,13 +341,17 @@ def _position_std(photo: PhotoMetadata, yaw_source: str, horizontal: float | Non
     return PoseStd(metres, yaw=float(yaw), tilt=float(np.radians(4.0)))
 
 
+def _meets(photo: Photo, ground: Ground) -> bool:
+    """Whether some corner of a picture looks at the ground."""
+    return bool(np.isfinite(photo.footprint(ground)[..., 0]).any())
+
+
 def _unusable(photo: Photo, ground: Ground) -> str | None:
     below = ground.height(photo.position[None])[0]
     if np.isfinite(below) and photo.position[2] - below < MIN_HEIGHT_M:
         return f"stands {photo.position[2] - below:.1f} m above the ground; taken before take-off, or a wrong altitude"
-    seen = np.isfinite(photo.footprint(ground)[..., 0])
-    if seen.any():
+    if _meets(photo, ground):
         return None
-    if isinstance(ground, ElevationModel) and np.isfinite(photo.footprint(GroundPlane(ground._range[0]))[..., 0]).any():
+    if isinstance(ground, ElevationModel) and _meets(photo, GroundPlane(ground._range[0])):
         return "looks where the elevation model does not reach"
     return "looks at or above the horizon"

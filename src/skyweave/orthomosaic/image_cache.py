@@ -65,13 +65,17 @@ class ImageCache:
         opaque: np.ndarray = alpha[np.minimum(row, alpha.shape[0] - 1), np.minimum(column, alpha.shape[1] - 1)] > 127
         return opaque
 
+    def _make(self, photo: Photo, mode: str, factor: int) -> np.ndarray:
+        """Return pixels that are not kept: halved where those of twice the size are, else decoded."""
+        finer = self._kept.get((photo.path, mode, factor // 2)) if factor % 2 == 0 else None
+        return _halved(finer) if finer is not None else _decode(photo, mode, factor)
+
     def _get(self, photo: Photo, mode: str, factor: int) -> np.ndarray:
         key = (photo.path, mode, factor)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        finer = self._kept.get((photo.path, mode, factor // 2)) if factor % 2 == 0 else None
-        pixels = _halved(finer) if finer is not None else _decode(photo, mode, factor)
+        pixels = self._make(photo, mode, factor)
         self._kept[key] = pixels
         self._used += pixels.nbytes
         while self._used > self._room and len(self._kept) > 1:

@@ -83,10 +83,7 @@ def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None =
             remedy.
     """
     if calibration is not None:
-        scale = photo.columns / (calibration.columns or photo.columns)
-        u, v = calibration.centre or (photo.columns / scale / 2, photo.rows / scale / 2)
-        focal = calibration.focal * scale
-        return _camera(photo, (focal, focal), (u * scale, v * scale), calibration.distortion), "given"
+        return _calibrated_camera(photo, calibration), "given"
     lens = photo.lens
     if lens.model != "perspective":
         raise DataError(
@@ -99,14 +96,28 @@ def camera_from_metadata(photo: PhotoMetadata, calibration: Calibration | None =
             f"{photo.path.name} states a focal length of {focals[0]:.3g} pixels ({source}), which no camera of "
             f"{photo.columns} columns has; give --focal PIXELS or --camera FILE"
         )
-    scale = focals[0] / lens.focal_pixels[0] if lens.focal_pixels is not None else 1.0
-    centre = photo.columns / 2 + scale * lens.centre_offset[0], photo.rows / 2 + scale * lens.centre_offset[1]
+    centre = _principal_point(photo, focals[0])
     if not (0 < centre[0] < photo.columns and 0 < centre[1] < photo.rows):
         raise DataError(
             f"{photo.path.name} states a principal point of ({centre[0]:.0f}, {centre[1]:.0f}) pixels ({source}), "
             f"outside of its {photo.columns} x {photo.rows}; give --focal PIXELS or --camera FILE"
         )
     return _camera(photo, focals, centre, lens.distortion), source
+
+
+def _calibrated_camera(photo: PhotoMetadata, calibration: Calibration) -> PinholeCamera:
+    """Return the camera of an image by a calibration, at the size of the image."""
+    scale = photo.columns / (calibration.columns or photo.columns)
+    u, v = calibration.centre or (photo.columns / scale / 2, photo.rows / scale / 2)
+    focal = calibration.focal * scale
+    return _camera(photo, (focal, focal), (u * scale, v * scale), calibration.distortion)
+
+
+def _principal_point(photo: PhotoMetadata, focal: float) -> tuple[float, float]:
+    """Return the principal point in pixels, given the focal length that is used."""
+    lens = photo.lens
+    scale = focal / lens.focal_pixels[0] if lens.focal_pixels is not None else 1.0
+    return photo.columns / 2 + scale * lens.centre_offset[0], photo.rows / 2 + scale * lens.centre_offset[1]
 
 
 def doubt_focal_length(photo: PhotoMetadata) -> str | None:
@@ -130,6 +141,16 @@ def doubt_focal_length(photo: PhotoMetadata) -> str | None:
     )
 
 
+def _refuse_zoom(photo: PhotoMetadata) -> None:
+    """Refuse a digital zoom beside a 35 mm focal length, which may have it counted in or not."""
+    lens = photo.lens
+    if lens.digital_zoom > 1:
+        raise DataError(
+            f"{photo.path.name} states a digital zoom of {lens.digital_zoom:g} and not whether its 35 mm focal length "
+            f"of {lens.focal_35mm:g} has it counted in; give --focal PIXELS or --camera FILE"
+        )
+
+
 def _focal_lengths(photo: PhotoMetadata) -> tuple[tuple[float, float], str]:
     """In pixels of the file: a reduced copy keeps the EXIF of its original, so everything goes by the true width."""
     lens, columns = photo.lens, photo.columns
@@ -142,11 +163,7 @@ def _focal_lengths(photo: PhotoMetadata) -> tuple[tuple[float, float], str]:
         focal = zoom * lens.focal_millimetres / width * columns
         return (focal, focal), source
     if lens.focal_35mm is not None:
-        if zoom > 1:
-            raise DataError(
-                f"{photo.path.name} states a digital zoom of {zoom:g} and not whether its 35 mm focal length of "
-                f"{lens.focal_35mm:g} has it counted in; give --focal PIXELS or --camera FILE"
-            )
+        _refuse_zoom(photo)
         focal = _focal_from_film(photo)
         return (focal, focal), "EXIF 35 mm equivalent"
     raise DataError(f"{photo.path.name} does not state its focal length; give --focal PIXELS or --camera FILE")

@@ -118,10 +118,7 @@ def _read_fields(path: Path) -> tuple[tuple[int, int], Packet, Directory, Direct
     try:
         with open_image(path, path.name) as image:
             exif, (xmp, note) = image.getexif(), read_xmp(image)
-            profile = colour_profile(image)
-            notes = [note] if note else []
-            notes += [RADIOMETRIC] if _is_radiometric(image) else []
-            notes += [f"colours of the profile {profile!r} are taken as if sRGB"] if profile else []
+            notes = [*([note] if note else []), *_value_notes(image)]
             camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
             return image.size, (xmp, notes), dict(exif), camera, gps
     except (OSError, SyntaxError, ValueError, struct.error) as error:
@@ -136,6 +133,13 @@ def _is_radiometric(image: Any) -> bool:
         (name in ("APP3", "APP4") and len(content) > RAW_SEGMENT_BYTES) or content.startswith(b"FLIR\0")
         for name, content in getattr(image, "applist", [])
     )
+
+
+def _value_notes(image: Any) -> list[str]:
+    """Notes on an image whose values are no colours of sRGB."""
+    profile = colour_profile(image)
+    notes = [RADIOMETRIC] if _is_radiometric(image) else []
+    return notes + ([f"colours of the profile {profile!r} are taken as if sRGB"] if profile else [])
 
 
 def _metadata(
@@ -203,6 +207,11 @@ def _flight_yaw(
     return yaw, (MAGNETIC,) if magnetic else ()
 
 
+def _is_same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes have one shape."""
+    return abs((size[0] * other[1]) / (size[1] * other[0]) - 1) <= MAX_ASPECT_CHANGE
+
+
 def _size_problems(
     size: tuple[int, int], declared: tuple[int | None, int | None], xmp: dict[str, str]
 ) -> tuple[str | None, str | None]:
@@ -213,10 +222,9 @@ def _size_problems(
     columns, rows = declared
     if columns is None or rows is None:
         return None, None
-    change = abs((size[0] * rows) / (size[1] * columns) - 1)
-    if change <= MAX_ASPECT_CHANGE:
+    if _is_same_aspect(size, (columns, rows)):
         return None, None
     text = f"has {size[0]} x {size[1]} pixels and says that its camera wrote {columns} x {rows}"
-    if abs((size[0] * columns) / (size[1] * rows) - 1) <= MAX_ASPECT_CHANGE:
+    if _is_same_aspect(size, (rows, columns)):
         return f"{text}: it was turned later, and its pose was not", None
     return None, f"{text}: it was cut out of that, and where is not known"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -73,7 +74,30 @@ def write_mosaic(
     Returns:
         The share of cells that are known.
     """
-    profile = {
+    boxes = np.array([_box(photo, ground) for photo in photos])
+    factors = [_factor(photo, ground, grid.resolution) for photo in photos]
+    rows, columns = -(-grid.rows // TILE_CELLS), -(-grid.columns // TILE_CELLS)
+    known = 0
+    with write_aside(path) as aside:
+        with rasterio.open(aside, "w", **_profile(grid)) as target:
+            target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+            target.update_tags(SOFTWARE=f"skyweave {skyweave.__version__}", PICTURES=str(len(photos)))
+            for number in range(rows * columns):
+                window, size = _tile_window(number, columns, grid)
+                part = grid.subgrid(*window, *size)
+                pixels = _tile(part, photos, boxes, factors, ground, images)
+                known += int((pixels[3] > 0).sum())
+                target.write(pixels, window=Window(window[1], window[0], size[1], size[0]))
+                if progress is not None:
+                    progress(number + 1, rows * columns)
+        _build_overviews(aside, max(grid.rows, grid.columns))
+        _read_back(aside)
+    return known / (grid.rows * grid.columns)
+
+
+def _profile(grid: MapGrid) -> dict[str, Any]:
+    """Return how GDAL is to store the mosaic."""
+    return {
         "driver": "GTiff",
         "height": grid.rows,
         "width": grid.columns,
@@ -91,34 +115,29 @@ def write_mosaic(
         "photometric": "rgb",
         "bigtiff": "if_safer",
     }
-    boxes = np.array([_box(photo, ground) for photo in photos])
-    factors = [_factor(photo, ground, grid.resolution) for photo in photos]
-    rows, columns = -(-grid.rows // TILE_CELLS), -(-grid.columns // TILE_CELLS)
-    known = 0
-    with write_aside(path) as aside:
-        with rasterio.open(aside, "w", **profile) as target:
-            target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
-            target.update_tags(SOFTWARE=f"skyweave {skyweave.__version__}", PICTURES=str(len(photos)))
-            for number in range(rows * columns):
-                row, column = divmod(number, columns)
-                # there and back again, so that the pictures at hand stay useful
-                column = column if row % 2 == 0 else columns - 1 - column
-                window = (row * TILE_CELLS, column * TILE_CELLS)
-                size = min(TILE_CELLS, grid.rows - window[0]), min(TILE_CELLS, grid.columns - window[1])
-                part = grid.subgrid(*window, *size)
-                pixels = _tile(part, photos, boxes, factors, ground, images)
-                known += int((pixels[3] > 0).sum())
-                target.write(pixels, window=Window(window[1], window[0], size[1], size[0]))
-                if progress is not None:
-                    progress(number + 1, rows * columns)
-        levels = [2**k for k in range(1, 12) if max(grid.rows, grid.columns) // 2**k >= BLOCK_CELLS]
-        if levels:
-            with rasterio.open(aside, "r+") as target:
-                target.build_overviews(levels, Resampling.average)
-        with rasterio.open(aside) as written:  # GDAL writes late; a disk that filled up shows here
-            for _, block in written.block_windows(1):
-                written.read(1, window=block)
-    return known / (grid.rows * grid.columns)
+
+
+def _tile_window(number: int, columns: int, grid: MapGrid) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return first (row, column) and size of a tile, there and back again, so that the pictures at hand stay useful."""
+    row, column = divmod(number, columns)
+    column = column if row % 2 == 0 else columns - 1 - column
+    first = (row * TILE_CELLS, column * TILE_CELLS)
+    return first, (min(TILE_CELLS, grid.rows - first[0]), min(TILE_CELLS, grid.columns - first[1]))
+
+
+def _build_overviews(path: Path, side: int) -> None:
+    """Add coarser versions of a mosaic of ``side`` cells, down to a single block."""
+    levels = [2**k for k in range(1, 12) if side // 2**k >= BLOCK_CELLS]
+    if levels:
+        with rasterio.open(path, "r+") as target:
+            target.build_overviews(levels, Resampling.average)
+
+
+def _read_back(path: Path) -> None:
+    """Read the whole file once: GDAL writes late, and a disk that filled up shows here."""
+    with rasterio.open(path) as written:
+        for _, block in written.block_windows(1):
+            written.read(1, window=block)
 
 
 def write_preview(mosaic: str | Path, path: str | Path) -> None:

@@ -18,6 +18,7 @@ from skyweave.orthomosaic.image_files import describe_unread, find_images
 from skyweave.orthomosaic.intrinsics import Calibration
 from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic, write_preview
 from skyweave.orthomosaic.overlaps import PhotoMaps, Registration, find_overlaps
+from skyweave.orthomosaic.photo import Photo
 from skyweave.orthomosaic.poses import Poses
 from skyweave.orthomosaic.saved_poses import write_poses
 from skyweave.orthomosaic.tie_points import TiePoints, find_tie_points
@@ -230,6 +231,14 @@ def _check_resolution(resolution: float | None) -> None:
         raise DataError(f"resolution {resolution} must be metres > 0")
 
 
+def _repetition_note(repeated: list[str]) -> str:
+    """Note on pictures whose pixels are those of another."""
+    return (
+        f"{len(repeated)} pictures show the very pixels of another ({_list(repeated)}): a camera that stuck, or "
+        "copies under other metadata; that they agree says nothing of their poses"
+    )
+
+
 def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], None]) -> Flight:
     """Without the pictures whose pixels are broken, with a note on repeated ones; small copies stay at hand."""
     broken: dict[str, str] = {}
@@ -245,11 +254,7 @@ def _usable(flight: Flight, images: ImageCache, progress: Callable[[int, int], N
             broken[photo.name] = f"cannot be read as a picture: {error}"
         progress(done + 1, len(flight.photos))
     if repeated:
-        note = (
-            f"{len(repeated)} pictures show the very pixels of another ({_list(repeated)}): a camera that stuck, or "
-            "copies under other metadata; that they agree says nothing of their poses"
-        )
-        flight = replace(flight, notes=(*flight.notes, note))
+        flight = replace(flight, notes=(*flight.notes, _repetition_note(repeated)))
     return drop_photos(flight, broken) if broken else flight
 
 
@@ -271,16 +276,27 @@ def _resolve_height(flight: Flight, images: ImageCache) -> Flight:
     return replace(raised, notes=(*raised.notes, note))
 
 
+def _turned_notes(photos: Sequence[Photo]) -> list[str]:
+    """Note on the pictures that were turned against what they state."""
+    turned = [photo.name for photo in photos if photo.turned == 180 and photo.yaw_source != "overlaps"]
+    if not turned:
+        return []
+    return [f"{len(turned)} pictures were upside down against their metadata and were turned: {_list(turned)}"]
+
+
+def _checked_notes(photos: Sequence[Photo]) -> list[str]:
+    """Note on the pictures whose heading is that of the overlaps."""
+    checked = [photo.name for photo in photos if photo.yaw_source == "overlaps"]
+    if not checked:
+        return []
+    return [f"{len(checked)} headings were found from the overlaps and the positions: {_list(checked)}"]
+
+
 def _check_headings(flight: Flight, images: ImageCache) -> tuple[Flight, float]:
     """The flight with headings checked, and the true height as a multiple of its; NaN where no overlap tells."""
     search_radius = 1.5 * flight.height if flight.height_source == "unknown" else _search_radius(flight)
     photos, edges, notes = recover_headings(flight.photos, flight.ground, images, search_radius)
-    turned = [photo.name for photo in photos if photo.turned == 180 and photo.yaw_source != "overlaps"]
-    if turned:
-        notes.append(f"{len(turned)} pictures were upside down against their metadata and were turned: {_list(turned)}")
-    checked = [photo.name for photo in photos if photo.yaw_source == "overlaps"]
-    if checked:
-        notes.append(f"{len(checked)} headings were found from the overlaps and the positions: {_list(checked)}")
+    notes += [*_turned_notes(photos), *_checked_notes(photos)]
     ratio = height_ratio(flight.photos, edges, photos)
     if np.isfinite(ratio) and not MIN_HEIGHT_M <= ratio * flight.height <= MAX_HEIGHT_M:
         notes.append(

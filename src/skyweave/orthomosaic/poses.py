@@ -34,12 +34,8 @@ class Poses:
         entry = self.entry(photo.path, name)
         if entry is None:
             return photo
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = self._place(entry)
         decided: set[str] = set()
-        names = {"latitude": "lat", "longitude": "lon", "altitude": "abs_alt_m", "relative_altitude": "rel_alt_m"}
-        for field, key in names.items():
-            if entry.get(key) is not None:
-                changes[field] = float(entry[key])
         if {"latitude", "longitude"} <= changes.keys():
             decided.add("position")
         lens = self._lens(entry)
@@ -61,6 +57,12 @@ class Poses:
             name: of the image in its flight.
         """
         return self.images.get(name or path.name, self.images.get(path.name))
+
+    @staticmethod
+    def _place(entry: Mapping[str, Any]) -> dict[str, float]:
+        """Return the fields of place and altitude that an entry states."""
+        names = {"latitude": "lat", "longitude": "lon", "altitude": "abs_alt_m", "relative_altitude": "rel_alt_m"}
+        return {field: float(entry[key]) for field, key in names.items() if entry.get(key) is not None}
 
     @staticmethod
     def _lens(entry: Mapping[str, Any]) -> Lens | None:
@@ -111,8 +113,13 @@ def read_poses(path: str | Path) -> Poses:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is no file of poses ({error}); see read_poses for its form") from None
     for name in poses.images:
-        try:
-            poses.apply(PhotoMetadata(Path(name), 1, 1))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise DataError(f"{path}: the pose of {name} cannot be read: {error}") from None
+        _check_pose(poses, name, path)
     return poses
+
+
+def _check_pose(poses: Poses, name: str, path: Path) -> None:
+    """Refuse a pose whose values cannot be read."""
+    try:
+        poses.apply(PhotoMetadata(Path(name), 1, 1))
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise DataError(f"{path}: the pose of {name} cannot be read: {error}") from None

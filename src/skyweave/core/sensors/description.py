@@ -135,6 +135,11 @@ def _band(row: Any, defaults: Mapping[str, Any], source: str) -> Band:
         "aliases": _aliases(values.get("aliases") or (), source),
         "properties": _properties(values.get("properties"), f"{source}: properties"),
     }
+    return _checked_band(values, source)
+
+
+def _checked_band(values: Mapping[str, Any], source: str) -> Band:
+    """Return a band of these fields; errors name its place."""
     try:
         band = Band(**values)
     except DataError as error:

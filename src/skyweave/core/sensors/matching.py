@@ -193,9 +193,12 @@ def _wavelength_pairs(
 
 def _same_band(band: Band, centre: float, width: float | None) -> bool:
     tolerance = max(MIN_WAVELENGTH_TOLERANCE_NM, 0.25 * (band.width or 0.0))
-    if abs(centre - (band.wavelength or 0.0)) > tolerance:
-        return False
-    return not (width and band.width) or 0.5 <= width / band.width <= 2.0
+    return abs(centre - (band.wavelength or 0.0)) <= tolerance and _is_similar_width(width, band.width)
+
+
+def _is_similar_width(one: float | None, other: float | None) -> bool:
+    """Return whether two widths differ less than twofold, or one is not known."""
+    return not (one and other) or 0.5 <= one / other <= 2.0
 
 
 def _why_missing(band: Band, texts: list[str], centres: list[float | None]) -> str:

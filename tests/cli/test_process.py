@@ -38,12 +38,19 @@ sys.exit(cli.main(["embed"]))
 def test_a_signal_leaves_the_old_file_and_nothing_else(tmp_path: Path, number: signal.Signals) -> None:
     target = tmp_path / "out.txt"
     target.write_text("old")
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITES_FOR_EVER, str(target)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stdout.readline() == "writing\n"
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITES_FOR_EVER, str(target)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background job ignores interrupts
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "writing\n"
+        process.send_signal(number)
+        try:
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, errors) == (128 + number, "interrupted\n")
     assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
 

@@ -128,7 +128,7 @@ class CollaborationDataset(Dataset[CollaborationBatch]):
         generator.shuffle(others)
         others = others[: self.peers]
         drawn = dict(zip(others, sample_impairments(self.impairments, len(others), generator), strict=True))
-        helpful = [sample.ego, *(name for name, one in drawn.items() if not (one.dropped or one.irrelevant))]
+        helpful = [sample.ego, *(name for name, one in drawn.items() if _is_helpful(one))]
         platforms = np.array([sample.platforms.index(name) for name in helpful])
         sample = replace(sample, objects=sample.objects.observed_by(platforms))
         return self._batch(number, sample, drawn, generator)
@@ -231,6 +231,11 @@ class CollaborationDataset(Dataset[CollaborationBatch]):
         boxes = select_boxes(boxes, impairments.budget_bytes, self.features and not impairments.boxes_only)
         lost = impairments.packet_loss.sample(generator)
         return None if lost else boxes, BOX_BYTES * len(boxes)
+
+
+def _is_helpful(one: PeerImpairments) -> bool:
+    """Return whether a peer sends what helps."""
+    return not (one.dropped or one.irrelevant)
 
 
 def _stack_peers(frames: Sequence[Sequence[PeerTensors]]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from skyweave.collaboration.boxes import (
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.heads.base import ModelOutputs
 from skyweave.perception.heads.trajectories import MIN_FORECAST_SCORE
 from skyweave.perception.prediction import forecast_trajectories
@@ -53,7 +54,7 @@ def merge_received_boxes(
         beyond_map: keep also what lies beyond that map, where boxes are all that is known.
     """
     if not beyond_map:
-        received = [boxes.select(np.flatnonzero(centres_on_map(boxes, grid))) for boxes in received]
+        received = _keep_on_map(received, grid)
     received = [boxes for boxes in received if len(boxes)]
     if scene.detections is None or not received:
         return scene
@@ -62,11 +63,24 @@ def merge_received_boxes(
     merged = merge_boxes(box_list_from_detections(scene.detections, config.categories), weighted, raise_scores=False)
     detections = detections_from_box_list(merged, config.categories, scene.detections.crs, time)
     detections = detections.select(np.argsort(-detections.scores, kind="stable"))
+    instances = _merge_instances(scene, model, received, config)
+    trajectories = _forecast(model, outputs, scene.detections, detections, grid)
+    return scene.with_results({DETECTION: detections, INSTANCES: instances, TRAJECTORIES: trajectories})
+
+
+def _keep_on_map(received: Sequence[BoxList], grid: MapGrid) -> list[BoxList]:
+    """Keep the boxes whose centres are on the map."""
+    return [boxes.select(np.flatnonzero(centres_on_map(boxes, grid))) for boxes in received]
+
+
+def _merge_instances(
+    scene: ScenePrediction, model: CollaborativeModel, received: Sequence[BoxList], config: PerceptionConfig
+) -> list[InstanceMap] | None:
+    """Add the received boxes to the instances, where no features are fused."""
     instances = scene.instances
     if instances is not None and not model.sends_features:
         instances = add_instances(instances, merge_boxes(received[0], received[1:]), config.interval)
-    trajectories = _forecast(model, outputs, scene.detections, detections, grid)
-    return scene.with_results({DETECTION: detections, INSTANCES: instances, TRAJECTORIES: trajectories})
+    return instances
 
 
 def _weighted(received: Sequence[BoxList], factor: float, grid: MapGrid) -> list[BoxList]:

@@ -138,6 +138,16 @@ def merge_boxes(ego: BoxList, others: Sequence[BoxList], raise_scores: bool = Tr
     boxes = BoxList.joined([_with_velocities(part) for part in lists])
     free = np.ones(len(boxes), bool)
     reach = np.clip(np.min(boxes.sizes[:, :2], axis=1, initial=np.inf), MIN_MERGE_DISTANCE_M, MAX_MERGE_DISTANCE_M)
+    leaders, centres, scores = _merge_groups(boxes, free, source, reach, raise_scores)
+    if not leaders:
+        return boxes
+    return replace(boxes.select(np.array(leaders)), centres=np.array(centres), scores=np.array(scores))
+
+
+def _merge_groups(
+    boxes: BoxList, free: np.ndarray, source: np.ndarray, reach: np.ndarray, raise_scores: bool
+) -> tuple[list[int], list[np.ndarray], list[float]]:
+    """Merge each group of boxes of one object, best scores first."""
     leaders, centres, scores = [], [], []
     for leader in np.argsort(-boxes.scores, kind="stable"):
         if not free[leader]:
@@ -148,9 +158,7 @@ def merge_boxes(ego: BoxList, others: Sequence[BoxList], raise_scores: bool = Tr
         centres.append((boxes.centres[group] * weights[:, None]).sum(0) / max(float(weights.sum()), 1e-9))
         scores.append(1 - float(np.prod(1 - weights.clip(0, 1))) if raise_scores else float(weights.max()))
         leaders.append(int(leader))
-    if not leaders:
-        return boxes
-    return replace(boxes.select(np.array(leaders)), centres=np.array(centres), scores=np.array(scores))
+    return leaders, centres, scores
 
 
 def _group_of(leader: int, boxes: BoxList, source: np.ndarray, free: np.ndarray, reach: float) -> list[int]:

@@ -18,7 +18,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.model import PerceptionModel
-from skyweave.recordings.recording import Frame, RecordedScene
+from skyweave.recordings.recording import Capture, Frame, RecordedScene
 from skyweave.wire import BoxList, Pose
 
 INDEX_FILE, FEATURES_FILE, VISIBLE_FILE = "index.json", "features.npy", "visible.npy"
@@ -217,14 +217,24 @@ def _usable_cache(folder: Path, fingerprint: str, keys: Sequence[Key]) -> Featur
     if not (folder / INDEX_FILE).exists():
         return None
     cache = FeatureCache(folder)
-    complete = all("pose" in entry for entry in cache.entries.values())  # earlier ones have none
+    complete = _have_poses(cache)  # earlier ones have none
     return cache if cache.model == fingerprint and complete and set(keys) <= set(cache.entries) else None
 
 
+def _have_poses(cache: FeatureCache) -> bool:
+    """Return whether every entry has a pose."""
+    return all("pose" in entry for entry in cache.entries.values())
+
+
 def _observe(observer: EgoObserver, scene: RecordedScene, frame: Frame, key: Key, disturb: Disturb | None) -> EgoMaps:
-    captures = [capture for capture in frame.captures.values() if capture.platform == key[2]]
+    captures = _captures_of(frame, key)
     geometries = [c.geometry if disturb is None else disturb(c.geometry, key) for c in captures]
     return observer.observe([c.load() for c in captures], geometries, frame.time, scene.ground, scene.crs)
+
+
+def _captures_of(frame: Frame, key: Key) -> list[Capture]:
+    """Return the captures of the platform of a key."""
+    return [capture for capture in frame.captures.values() if capture.platform == key[2]]
 
 
 def _entry(key: Key, row: int, ego: EgoMaps) -> dict[str, Any]:

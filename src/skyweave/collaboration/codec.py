@@ -199,15 +199,22 @@ class DualBranchCodec(nn.Module):
         there = functional.interpolate(came, scale_factor=float(self.config.factor), mode="nearest")
         context, logits = expanded[:, :-1] * there, expanded[:, -1]
         features = self.from_low(context) * there
+        features = self._refine_exact(features, exact, steps, context, high_sent)
+        visible = logits.sigmoid() * there[:, 0]
+        full = exact[:, 0]
+        return DecodedFeatures(features, visible + full * (1 - visible), full, logits)
+
+    def _refine_exact(
+        self, features: Tensor, exact: Tensor, steps: Tensor, context: Tensor, high_sent: Tensor
+    ) -> Tensor:
+        """Refine the features of the cells that were sent in full."""
         if torch.is_grad_enabled():
             features = features + exact * (self._synthesise(steps, context) - features)
         elif high_sent.any():  # few cells came in full
             chosen = (high_sent > 0).nonzero(as_tuple=True)
             sent = [maps.movedim(1, -1)[chosen].T[None, ..., None] for maps in (steps, context)]
             features.movedim(1, -1)[chosen] = self._synthesise(*sent)[0, ..., 0].T.to(features.dtype)
-        visible = logits.sigmoid() * there[:, 0]
-        full = exact[:, 0]
-        return DecodedFeatures(features, visible + full * (1 - visible), full, logits)
+        return features
 
     def _synthesise(self, steps: Tensor, context: Tensor) -> Tensor:
         """Return (batch, channels, rows, columns) features of cells of which both branches came."""

@@ -21,6 +21,7 @@ from skyweave.perception.batch import PerceptionBatch, PerceptionSample
 from skyweave.perception.evaluation import PerceptionScores, evaluate
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import ScenePrediction
+from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import FrameContent, WireGrid, decode_frame
 
 MAX_DELAY_S = 3600.0
@@ -126,13 +127,21 @@ class SentMessages:
         """Return what the others asked for a frame before."""
         scene, f, platform = key
         before = max(f - 1, 0)
-        asking = [other for other in self.seen.entries if other[:2] == (scene, before) and other[2] != platform]
+        asking = self._requesting_keys(scene, before, platform)
+        self._make_requests(asking)
+        return [self._requests[other] for other in asking]
+
+    def _make_requests(self, asking: list[tuple[str, int, str]]) -> None:
+        """Make the requests that were not made before."""
         for other in asking:
             if other not in self._requests:
                 maps = self.seen[other]
                 request = make_request(maps.visible.numpy(), maps.grid)
                 self._requests[other] = FrameContent(0, 0, 0, WireGrid.from_map(maps.grid), request=request)
-        return [self._requests[other] for other in asking]
+
+    def _requesting_keys(self, scene: str, before: int, platform: str) -> list[tuple[str, int, str]]:
+        """Return the keys of the peers that request of a platform."""
+        return [other for other in self.seen.entries if other[:2] == (scene, before) and other[2] != platform]
 
 
 class CollaborationEvaluator:
@@ -189,6 +198,12 @@ class CollaborationEvaluator:
         frame = self.sent.agent.receive(chunks)
         if frame is None or key is None:
             return None
+        return self._impair_frame(frame, platform, rank, time, key)
+
+    def _impair_frame(
+        self, frame: FrameContent, platform: str, rank: int, time: int, key: tuple[str, int, str]
+    ) -> FrameContent | None:
+        """Impair a received frame as the conditions say."""
         frame = replace(frame, platform=self._platform_number(platform))
         if rank < self.conditions.boxes_only_peers:
             frame = BoxesOnly().apply(frame)
@@ -197,7 +212,7 @@ class CollaborationEvaluator:
 
     def _perceive(self, sample: PerceptionSample) -> ScenePrediction:
         number = self._numbers[sample.scene, sample.frame_index]
-        peers = [name for name in sample.platforms if name != sample.ego][: self.conditions.max_peers]
+        peers = self._selected_peers(sample)
         agent = self._agent(sample.scene, sample.ego)
         self._align(agent, number, sample.ego, peers)
         numbers = [self._platform_number(name) for name in peers]
@@ -207,6 +222,10 @@ class CollaborationEvaluator:
         present = torch.tensor([[key is not None for key in keys]])
         maps = [frame.maps for frame in fused]
         return agent.read_out(maps, present, fused[-1].boxes, sample.grid, sample.ground, sample.time)
+
+    def _selected_peers(self, sample: PerceptionSample) -> list[str]:
+        """Return the peers that the conditions allow."""
+        return [name for name in sample.platforms if name != sample.ego][: self.conditions.max_peers]
 
     def _fuse(
         self,
@@ -237,12 +256,18 @@ class CollaborationEvaluator:
         newest = self._newest_arrived(s, f)
         end = 0 if newest is None else newest + 1
         first = {name: self._aligned.get((scene.name, ego, name), 0) for name in peers}
+        self._align_frames(first, end, scene, ego, peers, agent)
+        self._aligned |= {(scene.name, ego, name): max(start, end) for name, start in first.items()}
+
+    def _align_frames(
+        self, first: dict[str, int], end: int, scene: RecordedScene, ego: str, peers: Sequence[str], agent: Agent
+    ) -> None:
+        """Align poses by the frames that arrived since the last time."""
         for frame in range(min(first.values(), default=end), end):
             ego_key = (scene.name, frame, ego)
             if ego_key in self.samples.cache:
                 frames = self._sent_frames(scene.name, frame, [name for name in peers if first[name] <= frame])
                 agent.align(self.samples.cache.boxes(ego_key), frames, scene.frames[frame].time)
-        self._aligned |= {(scene.name, ego, name): max(start, end) for name, start in first.items()}
 
     def _sent_frames(self, scene: str, frame: int, platforms: Sequence[str]) -> list[FrameContent]:
         """Return one frame of platforms as it was sent, without cells, which take time and say nothing of poses."""
@@ -270,6 +295,10 @@ class CollaborationEvaluator:
         """Return where the message is that has come for a step: the frame's own, or an earlier one."""
         s, f = self.samples.index[number]
         key, newest = self.samples.keys(number, platform)[step], self._newest_arrived(s, f)
+        return self._newest_key(newest, key, s, platform)
+
+    def _newest_key(self, newest: int | None, key: tuple[str, int, str] | None, s: int, platform: str) -> Key | None:
+        """Return the newest key that arrived by the time of the one wanted."""
         if newest is None or (key is not None and key[1] > newest):
             key = None if newest is None else (self.samples.scenes[s].name, newest, platform)
             key = key if key is not None and key in self.samples.cache else None

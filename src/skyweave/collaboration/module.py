@@ -46,14 +46,10 @@ class CollaborationModule(SkyweaveModule[CollaborationBatch]):
     ) -> None:
         super().__init__(optimiser)
         self.reader_rate, self.workers = reader_rate, workers
-        if reader_rate:
-            for part in (model.perception.memory, model.perception.trunk, model.perception.heads):
-                part.requires_grad_(True)
+        _train_reader(reader_rate, model)
         self.model, self.losses, self.dataset = model, losses, dataset
         tasks = model.perception.config.tasks
-        unknown = sorted(set(losses.active_tasks) - set(tasks))
-        if unknown:
-            raise ConfigError(f"losses.active_tasks names {unknown[0]!r}; the perception model has {', '.join(tasks)}")
+        _check_tasks(losses, tasks)
         self.tasks = losses.active_tasks or tasks
         for task in self.tasks:
             self.register_buffer(f"usual_{task}", torch.zeros(()))
@@ -131,6 +127,20 @@ class CollaborationModule(SkyweaveModule[CollaborationBatch]):
         return self.resumable_loader(
             self.dataset, self.optimiser.batch, collate_batches, self.dataset.seed, self.workers
         )
+
+
+def _train_reader(reader_rate: float, model: CollaborativeModel) -> None:
+    """Let the parts that read the fused map learn."""
+    if reader_rate:
+        for part in (model.perception.memory, model.perception.trunk, model.perception.heads):
+            part.requires_grad_(True)
+
+
+def _check_tasks(losses: CollaborationLossConfig, tasks: tuple[str, ...]) -> None:
+    """Check that the perception model has the tasks of the losses."""
+    unknown = sorted(set(losses.active_tasks) - set(tasks))
+    if unknown:
+        raise ConfigError(f"losses.active_tasks names {unknown[0]!r}; the perception model has {', '.join(tasks)}")
 
 
 def _distance(fused: Tensor, target: Tensor) -> Tensor:

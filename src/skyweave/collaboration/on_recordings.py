@@ -12,6 +12,7 @@ from skyweave.collaboration.dataset import CachedDataset
 from skyweave.collaboration.evaluation import BandwidthLog, EvaluationConditions, evaluate_collaboration
 from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.observer import EgoMaps
+from skyweave.collaboration.strategies.base import Strategy
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.perception.class_counts import check_classes
 from skyweave.perception.dataset import PerceptionDataset
@@ -20,6 +21,7 @@ from skyweave.perception.evaluation import evaluate as evaluate_dataset
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import Frame, RecordedScene
+from skyweave.wire.frame import FrameContent
 
 DEFAULT_BUDGET_BYTES = 10_000  # of a frame and platform
 
@@ -45,13 +47,17 @@ class EvaluationOptions:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        for option in ("platforms", "every"):
-            if getattr(self, option) < 1:
-                raise ConfigError(f"{option} is {getattr(self, option)}, must be at least 1")
+        self._check_counts()
         if self.conditions is not None and (self.ego_only or self.true_poses):
             raise ConfigError(
                 "ego_only and true_poses are for evaluation without --strategy; take the strategy no_fusion"
             )
+
+    def _check_counts(self) -> None:
+        """Check that the options that count are at least 1."""
+        for option in ("platforms", "every"):
+            if getattr(self, option) < 1:
+                raise ConfigError(f"{option} is {getattr(self, option)}, must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -100,13 +106,26 @@ def perceive(
         maps = {name: _observe(agents[name], frame, name, scene) for name in platform_names(frame)}
         if ego not in maps:
             continue
-        received = []
-        for name, ego_maps in maps.items():
-            if name != ego:
-                message = agents[name].compose(ego_maps, budget_bytes, names.index(name), number)
-                content = agents[ego].receive(agents[name].encode(message, budget_bytes))
-                received += [] if content is None else [compensate(content, maps[ego].time)]
+        received = _exchange(maps, ego, agents, budget_bytes, names, number)
         yield agents[ego].step(maps[ego], received, scene.ground)
+
+
+def _exchange(
+    maps: dict[str, EgoMaps],
+    ego: str,
+    agents: dict[str, Agent],
+    budget_bytes: int | None,
+    names: list[str],
+    number: int,
+) -> list[FrameContent]:
+    """Return what the ego platform receives of the others."""
+    received = []
+    for name, ego_maps in maps.items():
+        if name != ego:
+            message = agents[name].compose(ego_maps, budget_bytes, names.index(name), number)
+            content = agents[ego].receive(agents[name].encode(message, budget_bytes))
+            received += [] if content is None else [compensate(content, maps[ego].time)]
+    return received
 
 
 def evaluate(
@@ -179,7 +198,7 @@ def _needed_frames(
 ) -> set[tuple[str, int]] | None:
     """Return the frames that scoring every so many-th reads; None where any may be, as with poses that are aligned."""
     strategy, conditions = model.strategy, options.conditions
-    any_frame = strategy.aligns_poses or (conditions is not None and (conditions.delay or conditions.irrelevant_peers))
+    any_frame = _needs_any_frame(strategy, conditions)
     if options.every == 1 or any_frame:
         return None
     samples = PerceptionDataset(scenes, model.perception.config, None, options.platforms)
@@ -189,6 +208,11 @@ def _needed_frames(
         requested = [max(p - 1, 0) for p in past] if strategy.sends_request else []
         needed |= {(scenes[s].name, p) for p in (*past, *requested)}
     return needed
+
+
+def _needs_any_frame(strategy: Strategy, conditions: EvaluationConditions | None) -> float | bool:
+    """Return whether frames beside those that are evaluated are needed."""
+    return strategy.aligns_poses or (conditions is not None and (conditions.delay or conditions.irrelevant_peers))
 
 
 def _as_collaborative(model: PerceptionModel | CollaborativeModel) -> CollaborativeModel:

@@ -231,11 +231,15 @@ class PoseAligners:
             peer: track for peer, track in self._tracks.items() if time - track.updated <= FORGET_AFTER_S * 1e9
         }
         for frame in received:
-            track = self._tracks.setdefault(frame.platform, _Track(PoseAligner(), time))
-            if frame.boxes is not None and frame.pose is not None and frame.time != track.captured:
-                track.aligner.update(ego_boxes, frame.boxes, frame.pose.position)
-                track.captured = frame.time
-            track.updated = time
+            self._update_track(frame, time, ego_boxes)
+
+    def _update_track(self, frame: FrameContent, time: int, ego_boxes: BoxList) -> None:
+        """Update the track of the platform that sent a frame."""
+        track = self._tracks.setdefault(frame.platform, _Track(PoseAligner(), time))
+        if frame.boxes is not None and frame.pose is not None and frame.time != track.captured:
+            track.aligner.update(ego_boxes, frame.boxes, frame.pose.position)
+            track.captured = frame.time
+        track.updated = time
 
     def estimate(self, platforms: Sequence[int]) -> list[PoseError]:
         """Return the errors that are most likely by now.
@@ -261,7 +265,7 @@ def _jacobians(offsets: np.ndarray) -> np.ndarray:
 
 def _joined(frames: deque[_Pairs]) -> _Pairs:
     """Return the pairs of all frames, the peer's boxes numbered through."""
-    first = np.cumsum([0, *(int(frame.peer_boxes.max()) + 1 for frame in frames)])[:-1]
+    first = _first_boxes(frames)
     peer_boxes = np.concatenate([frame.peer_boxes + start for frame, start in zip(frames, first, strict=True)])
     return _Pairs(
         np.concatenate([frame.offsets for frame in frames]),
@@ -269,6 +273,11 @@ def _joined(frames: deque[_Pairs]) -> _Pairs:
         np.concatenate([frame.scores for frame in frames]),
         np.unique(peer_boxes, return_inverse=True)[1],  # ascending: boxes and frames are in order
     )
+
+
+def _first_boxes(frames: deque[_Pairs]) -> np.ndarray:
+    """Return the number of the first box of each frame."""
+    return np.cumsum([0, *(int(frame.peer_boxes.max()) + 1 for frame in frames)])[:-1]
 
 
 def _posterior(pairs: _Pairs, errors: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def decode_features(model: CollaborativeModel, frame: FrameContent) -> DecodedFe
         return None
     grid, codec, device = frame.grid, model.codec, module_device(model)
     factor = codec.config.factor
-    if any(value % factor for value in (grid.west, grid.north, grid.rows, grid.columns)):
+    if _is_shifted(grid, factor):
         return None  # it was not sent by this codec
     coarse = grid.coarser(factor)
     high, exact = (part.to(device) for part in _cells_on_grid(frame.high, grid, codec.config.high))
@@ -62,6 +62,11 @@ def decode_features(model: CollaborativeModel, frame: FrameContent) -> DecodedFe
     if codec.config.low:
         low, low_sent = (part.to(device) for part in _cells_on_grid(frame.low, coarse, codec.config.low))
     return codec.decode(Latents(low, low_sent > 0, high, exact > 0), low_sent, exact)
+
+
+def _is_shifted(grid: WireGrid, factor: int) -> bool:
+    """Return whether a grid does not begin and end with coarse cells."""
+    return any(value % factor for value in (grid.west, grid.north, grid.rows, grid.columns))
 
 
 def decode_received(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -100,22 +100,11 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
         WeightsError: the file is damaged, of another model, or holds no collaborative model.
     """
     state, card = read_checkpoint(name_or_path)
-    if CARD_PART not in card.parts:
-        raise WeightsError(
-            f"{name_or_path} holds no collaborative model; train one with `skyweave train configs/collaboration/...`"
-        )
+    _check_collaborative(card, name_or_path)
     perception = load_perception(name_or_path)
     model = CollaborativeModel(perception, stored_config(card))
-    stored = {
-        _current_key(key.removeprefix(STATE_PREFIX)): value
-        for key, value in state.items()
-        if key.startswith(STATE_PREFIX)
-    }
-    arrays = {
-        key.removeprefix(TABLES_PREFIX): np.asarray(value.numpy(), np.int64)
-        for key, value in stored.items()
-        if key.startswith(TABLES_PREFIX)
-    }
+    stored = _stored_weights(state)
+    arrays = _stored_tables(stored)
     complete = {f"perception.{key}": value for key, value in perception.state_dict().items()}
     complete |= {key: value for key, value in stored.items() if not key.startswith(TABLES_PREFIX)}
     load_strictly(model, complete, str(name_or_path))
@@ -123,6 +112,32 @@ def load_collaboration(name_or_path: str | Path, device: str | torch.device = "c
         model.tables = replace(EntropyTables.from_arrays(arrays), fingerprint=codec_fingerprint(model))
     model.card = card
     return model.eval().to(resolve_device(device))
+
+
+def _stored_tables(stored: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return the arrays of the entropy tables among the weights."""
+    return {
+        key.removeprefix(TABLES_PREFIX): np.asarray(value.numpy(), np.int64)
+        for key, value in stored.items()
+        if key.startswith(TABLES_PREFIX)
+    }
+
+
+def _stored_weights(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights of the collaboration by their current names."""
+    return {
+        _current_key(key.removeprefix(STATE_PREFIX)): value
+        for key, value in state.items()
+        if key.startswith(STATE_PREFIX)
+    }
+
+
+def _check_collaborative(card: ModelCard, name_or_path: str | Path) -> None:
+    """Check that a checkpoint holds a collaborative model."""
+    if CARD_PART not in card.parts:
+        raise WeightsError(
+            f"{name_or_path} holds no collaborative model; train one with `skyweave train configs/collaboration/...`"
+        )
 
 
 def load_collaborative_model(
@@ -149,6 +164,13 @@ def load_collaborative_model(
         model = CollaborativeModel(perception, CollaborationConfig(strategy)).eval()
         model.card = perception.card
         return model.to(resolve_device(device))
+    _refuse_strategy(trained, name_or_path, untrained, strategy)
+
+
+def _refuse_strategy(
+    trained: CollaborationConfig | None, name_or_path: str | Path, untrained: list[str], strategy: str | None
+) -> NoReturn:
+    """Raise what says which strategies a checkpoint can be used with."""
     there = "holds no collaborative model" if trained is None else f"was trained for {trained.strategy!r}"
     raise WeightsError(
         f"{name_or_path} {there}; without training there are {', '.join(untrained)}. For {strategy or 'others'}, run "

@@ -202,13 +202,23 @@ def _describe_node(node: "dict[str, Any]") -> str:
     status = node.get("status")
     if not node["pid"] or status is None:
         return "no process" if not node["pid"] else f"process {node['pid']}, starting"
-    alive = [name for name, peer in status["peers"].items() if peer["alive"]]
-    rejected = sum(sum(peer["rejected"].values()) for peer in status["peers"].values())
+    alive = _alive_peers(status)
+    rejected = _count_rejected(status)
     return (
         f"process {node['pid']} (started {node['starts']} times), {status['frames']} frames, latency "
         f"{status['latency']['mean']:.3f} s, receives {', '.join(alive) or 'nobody'}, {rejected} messages rejected, "
         f"{status['budget']} bytes a frame"
     )
+
+
+def _alive_peers(status: "dict[str, Any]") -> list[str]:
+    """Return the names of the peers that are alive."""
+    return [name for name, peer in status["peers"].items() if peer["alive"]]
+
+
+def _count_rejected(status: "dict[str, Any]") -> int:
+    """Count the messages that a node rejected."""
+    return sum(sum(peer["rejected"].values()) for peer in status["peers"].values())
 
 
 def _down(args: argparse.Namespace) -> int:

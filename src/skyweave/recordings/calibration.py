@@ -78,45 +78,48 @@ def _opencv(name: str, camera: dict[str, Any]) -> CameraGeometry:
 def _qualisys(text: str) -> dict[str, CameraGeometry]:
     cameras: dict[str, CameraGeometry] = {}
     for node in ElementTree.fromstring(text).iter("camera"):
-        name = node.get("serial", f"camera {len(cameras) + 1}")
-        pose, lens, view = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
-        missing = [n for n, part in (("transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None]
-        if pose is None or lens is None or view is None:
-            raise DataError(f"camera {name} has no {' and no '.join(missing)}")
-        rotation = np.array([[float(pose.attrib[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)])
-        rotation *= np.array([[1.0], [-1], [-1]])  # its camera looks along -z with y up
-        centre = np.array([float(pose.attrib[axis]) for axis in "xyz"]) * METRES_PER_MILLIMETRE
-        number = {key: float(value) for key, value in lens.attrib.items() if _is_number(value)}
-        intrinsics = np.array(
-            [
-                [
-                    number["focalLengthU"] / SUBPIXELS_PER_PIXEL,
-                    0,
-                    number["centerPointU"] / SUBPIXELS_PER_PIXEL + PIXEL_CENTRE,
-                ],
-                [
-                    0,
-                    number["focalLengthV"] / SUBPIXELS_PER_PIXEL,
-                    number["centerPointV"] / SUBPIXELS_PER_PIXEL + PIXEL_CENTRE,
-                ],
-                [0, 0, 1],
-            ]
-        )
-        distortion = [
-            number["radialDistortion1"],
-            number["radialDistortion2"],
-            number["tangentalDistortion1"],
-            number["tangentalDistortion2"],
-            number.get("radialDistortion3", 0.0),
-        ]
-        rows, columns = (
-            int(view.attrib[b]) - int(view.attrib[a]) + 1 for a, b in (("top", "bottom"), ("left", "right"))
-        )
-        pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion, name))
-        cameras[name] = CameraGeometry(pinhole, make_transform(rotation.T, centre), name=name)
+        _read_qualisys_camera(node, cameras)
     if not cameras:
         raise DataError("it holds no cameras")
     return cameras
+
+
+def _read_qualisys_camera(node: ElementTree.Element, cameras: dict[str, CameraGeometry]) -> None:
+    """Read one camera element into its geometry."""
+    name = node.get("serial", f"camera {len(cameras) + 1}")
+    pose, lens, view = node.find("transform"), node.find("intrinsic"), node.find("fov_video")
+    missing = [n for n, part in (("transform", pose), ("intrinsic", lens), ("fov_video", view)) if part is None]
+    if pose is None or lens is None or view is None:
+        raise DataError(f"camera {name} has no {' and no '.join(missing)}")
+    rotation = np.array([[float(pose.attrib[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)])
+    rotation *= np.array([[1.0], [-1], [-1]])  # its camera looks along -z with y up
+    centre = np.array([float(pose.attrib[axis]) for axis in "xyz"]) * METRES_PER_MILLIMETRE
+    number = {key: float(value) for key, value in lens.attrib.items() if _is_number(value)}
+    intrinsics = np.array(
+        [
+            [
+                number["focalLengthU"] / SUBPIXELS_PER_PIXEL,
+                0,
+                number["centerPointU"] / SUBPIXELS_PER_PIXEL + PIXEL_CENTRE,
+            ],
+            [
+                0,
+                number["focalLengthV"] / SUBPIXELS_PER_PIXEL,
+                number["centerPointV"] / SUBPIXELS_PER_PIXEL + PIXEL_CENTRE,
+            ],
+            [0, 0, 1],
+        ]
+    )
+    distortion = [
+        number["radialDistortion1"],
+        number["radialDistortion2"],
+        number["tangentalDistortion1"],
+        number["tangentalDistortion2"],
+        number.get("radialDistortion3", 0.0),
+    ]
+    rows, columns = (int(view.attrib[b]) - int(view.attrib[a]) + 1 for a, b in (("top", "bottom"), ("left", "right")))
+    pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion, name))
+    cameras[name] = CameraGeometry(pinhole, make_transform(rotation.T, centre), name=name)
 
 
 def _five(values: Any, name: str) -> tuple[float, float, float, float, float]:

@@ -259,6 +259,11 @@ def _join_cells(all_groups: Sequence[CellGroup], branch: int) -> Cells | None:
     groups = [group for group in all_groups if group.branch == branch]
     if not groups:
         return None
+    return _join_groups(groups)
+
+
+def _join_groups(groups: list[CellGroup]) -> Cells | None:
+    """Join the cells of groups, each cell once."""
     indices = np.concatenate([group.indices for group in groups])
     symbols = np.concatenate([group.symbols for group in groups])
     context = _join_contexts(groups)

@@ -107,6 +107,13 @@ class FieldReader:
         Raises:
             RejectedError: it is cut off, above the limit, or not in its shortest form.
         """
+        value, shift, byte = self._raw_varint()
+        if value > limit or (byte == 0 and shift):
+            raise self.refuse(f"{value} is above {limit} or not in its shortest form")
+        return value
+
+    def _raw_varint(self) -> tuple[int, int, int]:
+        """Read the bytes of a varint."""
         value = shift = 0
         while True:
             if self.position >= self.end:
@@ -119,9 +126,7 @@ class FieldReader:
             shift += 7
             if shift > 63:
                 raise self.refuse("a varint of more than 64 bits")
-        if value > limit or (byte == 0 and shift):
-            raise self.refuse(f"{value} is above {limit} or not in its shortest form")
-        return value
+        return value, shift, byte
 
     def zigzag(self, limit: int) -> int:
         """Read a signed varint from ``-limit`` to ``limit``.

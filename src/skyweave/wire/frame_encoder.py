@@ -66,13 +66,23 @@ def _check_settings(mtu: int, pose_every: int, sort_window: int) -> None:
 
 def _tables_for(frame: FrameContent, tables: EntropyTables | None) -> EntropyTables | None:
     """Return the tables if the frame has cells, or None. Raises `WireError` for those of another model."""
-    if not any(cells is not None and len(cells) for cells in (frame.low, frame.high)):
+    if not _has_cells(frame):
         return None
     needed = (frame.fingerprint, frame.codec, frame.quality)
+    _check_tables(tables, needed)
+    return tables
+
+
+def _has_cells(frame: FrameContent) -> bool:
+    """Return whether a frame has cells."""
+    return any(cells is not None and len(cells) for cells in (frame.low, frame.high))
+
+
+def _check_tables(tables: EntropyTables | None, needed: tuple[int, int, int]) -> None:
+    """Check that the tables are those of the frame."""
     if tables is None or tables.model != needed:
         known = None if tables is None else tables.model
         raise WireError(f"a frame of (fingerprint, codec, quality) {needed} needs its tables, not those of {known}")
-    return tables
 
 
 @dataclass(frozen=True)

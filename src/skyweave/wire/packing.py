@@ -194,16 +194,26 @@ class CellPacker:
 
 def _order(both: list[Cells | None]) -> tuple[np.ndarray, np.ndarray]:
     """(n,) branch and (n,) place in the branch of all cells, the most useful first."""
-    given = [(number, cells) for number, cells in enumerate(both) if cells is not None and len(cells)]
+    given = _given_cells(both)
     branch = np.concatenate([np.full(len(cells), number, np.int8) for number, cells in given])
     item = np.concatenate([np.arange(len(cells)) for _, cells in given])
-    saliency = [cells.saliency for _, cells in given if cells.saliency is not None]
+    saliency = _saliencies(given)
     if len(saliency) < len(given):
         if saliency:
             raise WireError("give the usefulness of the cells of both branches, or of neither")
         return branch, item
     order = _falling_order(np.concatenate(saliency))
     return branch[order], item[order]
+
+
+def _saliencies(given: list[tuple[int, Cells]]) -> list[np.ndarray]:
+    """Return the saliency of the branches that have one."""
+    return [cells.saliency for _, cells in given if cells.saliency is not None]
+
+
+def _given_cells(both: list[Cells | None]) -> list[tuple[int, Cells]]:
+    """Return the branches that have cells, with their numbers."""
+    return [(number, cells) for number, cells in enumerate(both) if cells is not None and len(cells)]
 
 
 def _falling_order(saliency: np.ndarray) -> np.ndarray:
@@ -218,15 +228,25 @@ def _falling_order(saliency: np.ndarray) -> np.ndarray:
 
 def _check(name: str, cells: Cells, size: int, tables: EntropyTables) -> None:
     branch = tables.branches[name]
-    if cells.symbols.shape != (len(cells), branch.channels) or np.asarray(cells.symbols).dtype.kind not in "iu":
-        raise WireError(f"{name}.symbols {cells.symbols.shape} must be whole numbers {(len(cells), branch.channels)}")
+    _check_symbols(cells, branch, name)
     if not len(cells):
         return
     _check_indices(name, cells.indices, size)
     if cells.contexts is not None:
         _check_contexts(name, cells.contexts, len(cells), branch.contexts)
+    _check_saliency(cells, name)
+
+
+def _check_saliency(cells: Cells, name: str) -> None:
+    """Check that every cell has a saliency, if any has."""
     if cells.saliency is not None and (len(cells.saliency) != len(cells) or np.isnan(cells.saliency).any()):
         raise WireError(f"{name}.usefulness must be one number, not NaN, for each of {len(cells)} cells")
+
+
+def _check_symbols(cells: Cells, branch: Branch, name: str) -> None:
+    """Check the shape and kind of the symbols."""
+    if cells.symbols.shape != (len(cells), branch.channels) or np.asarray(cells.symbols).dtype.kind not in "iu":
+        raise WireError(f"{name}.symbols {cells.symbols.shape} must be whole numbers {(len(cells), branch.channels)}")
 
 
 def _check_indices(name: str, indices: np.ndarray, size: int) -> None:

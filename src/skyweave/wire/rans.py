@@ -337,6 +337,11 @@ def _fill(parts: Sequence[np.ndarray], lanes: Sequence[int], nothing: int) -> np
     steps = max(-(-len(part) // n) for part, n in zip(parts, lanes, strict=True))
     if len(parts) == 1 and len(parts[0]) == steps * lanes[0]:
         return np.array(parts[0], np.intp).reshape(steps, 1, lanes[0])
+    return _fill_lanes(steps, parts, lanes, nothing)
+
+
+def _fill_lanes(steps: int, parts: Sequence[np.ndarray], lanes: Sequence[int], nothing: int) -> np.ndarray:
+    """Fill the lanes of each stream, and mark what is left."""
     filled = np.full((steps, len(parts), max(lanes)), nothing, np.intp)
     for c, (part, n) in enumerate(zip(parts, lanes, strict=True)):
         whole = len(part) // n

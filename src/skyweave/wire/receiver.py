@@ -214,12 +214,16 @@ class Receiver:
         except Exception:  # see receive; the others must not suffer for the one
             decoded = [self._decode_alone(held.chunks[index]) for held, index in waiting]
         for (held, index), groups in zip(waiting, decoded, strict=True):
-            if isinstance(groups, RejectedError):
-                self._count(groups.reason)
-                self.accepted -= 1
-                self._bytes -= _weight(held.chunks.pop(index))
-            else:
-                held.set_groups(index, groups)
+            self._store_groups(groups, held, index)
+
+    def _store_groups(self, groups: list[CellGroup] | RejectedError, held: "_Held", index: int) -> None:
+        """Store the decoded groups of a chunk, or count why it was rejected."""
+        if isinstance(groups, RejectedError):
+            self._count(groups.reason)
+            self.accepted -= 1
+            self._bytes -= _weight(held.chunks.pop(index))
+        else:
+            held.set_groups(index, groups)
 
     def _waiting(self) -> "list[tuple[_Held, int]]":
         """Return frame and index of all chunks whose cells are not decoded yet."""

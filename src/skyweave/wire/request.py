@@ -73,13 +73,18 @@ def decode_request(reader: FieldReader, grid: WireGrid) -> Request:
     """
     factor, form = reader.integer(1), reader.integer(1)
     width = form & 15
-    if not factor or width not in (1, 2, 4) or form > (4 | RUNS):
+    if _is_unknown_form(factor, width, form):
         raise reader.refuse(f"a request of factor {factor} and form {form}")
     coarse = grid.coarser(factor)
     if coarse.cells > MAX_REQUEST_CELLS:
         raise reader.refuse(f"a request of {coarse.cells} cells")
     read_levels = _read_runs if form & RUNS else _read_bits
     return Request(read_levels(reader, coarse.cells, width).reshape(coarse.rows, coarse.columns), factor)
+
+
+def _is_unknown_form(factor: int, width: int, form: int) -> bool:
+    """Return whether no request of this version has that factor and form."""
+    return not factor or width not in (1, 2, 4) or form > (4 | RUNS)
 
 
 def _read_bits(reader: FieldReader, cells: int, width: int) -> np.ndarray:

@@ -242,10 +242,17 @@ def quantise_frequencies(weights: np.ndarray, precision: int = 12) -> np.ndarray
 
 def _check_weights(weights: np.ndarray, precision: int) -> None:
     """Refuse weights that cannot be turned into frequencies of that precision."""
-    if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
+    if _lack_numbers(weights):
         raise WireError(f"weights {weights.shape} must be (tables, symbols), finite, >= 0, some > 0 in each table")
     if ((weights > 0).sum(1) > 1 << precision).any():
         raise WireError(f"tables of more than {1 << precision} symbols need a precision above {precision} bits")
+
+
+def _lack_numbers(weights: np.ndarray) -> bool:
+    """Return whether some table of weights cannot be one of probabilities."""
+    return bool(
+        weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or (weights.sum(1) <= 0).any()
+    )
 
 
 def _frequencies_of_shares(share: np.ndarray, total: int) -> np.ndarray:
@@ -318,10 +325,15 @@ def _check_branch(name: str, branch: Branch, count: int, sizes: np.ndarray) -> N
 
 def _check_branch_tables(name: str, tables: np.ndarray, count: int) -> None:
     """Refuse what is not (contexts, channels) numbers of tables below ``count``."""
-    if tables.ndim != 2 or not tables.size or tables.dtype.kind not in "iu" or tables.shape[1] > MAX_CHANNELS:
-        raise WireError(f"{name}.tables {tables.shape} must be whole numbers (contexts, channels)")
+    _check_table_shape(tables, name)
     if tables.min() < 0 or tables.max() >= count:
         raise WireError(f"{name}.tables name tables {tables.min()} to {tables.max()}; there are {count}")
+
+
+def _check_table_shape(tables: np.ndarray, name: str) -> None:
+    """Check the shape and kind of a branch's tables."""
+    if tables.ndim != 2 or not tables.size or tables.dtype.kind not in "iu" or tables.shape[1] > MAX_CHANNELS:
+        raise WireError(f"{name}.tables {tables.shape} must be whole numbers (contexts, channels)")
 
 
 def _check_context_table(name: str, context: int | None, contexts: int, sizes: np.ndarray) -> None:

@@ -42,10 +42,7 @@ def create_keys(
     Raises:
         FleetError: a name or a number of days that cannot be one, or an authority that another program made.
     """
-    for name in names:
-        validate_name(name, "name")
-    if not 1 <= days <= MAX_DAYS:
-        raise FleetError(f"certificates for {days} days; give 1 to {MAX_DAYS}")
+    _check_names_and_days(names, days)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -70,6 +67,14 @@ def create_keys(
     with write_aside(file) as temporary:
         temporary.write_bytes(content)
     return created
+
+
+def _check_names_and_days(names: Sequence[str], days: int) -> None:
+    """Check the names of platforms and the validity of certificates."""
+    for name in names:
+        validate_name(name, "name")
+    if not 1 <= days <= MAX_DAYS:
+        raise FleetError(f"certificates for {days} days; give 1 to {MAX_DAYS}")
 
 
 def _load_or_create_authority(folder: Path, days: int) -> ec.EllipticCurvePrivateKey:

@@ -86,21 +86,38 @@ def load_credentials(folder: str | Path, name: str) -> Credentials:
     """
     folder = Path(folder)
     members = _parse_members(read_members(folder), folder)
-    if name not in members:
-        raise FleetError(f"{folder} has no keys for {name!r}; it has {', '.join(sorted(members))}")
+    _check_member(name, members, folder)
     path = folder / name / "signing.key"
+    signing_key = _load_signing_key(path, members, name)
+    certificates = _certificates(folder, name)
+    return Credentials(name, certificates, signing_key, members)
+
+
+def _load_signing_key(path: Path, members: dict[str, Member], name: str) -> Ed25519PrivateKey:
+    """Load the signing key and check that it is the one of the members."""
     signing_key = load_private_key(path)
     if not isinstance(signing_key, Ed25519PrivateKey):
         raise FleetError(f"{path} is no Ed25519 key; make keys with `skyweave fleet keys`")
     if signing_key.public_key().public_bytes_raw() != members[name].public_key.public_bytes_raw():
         raise FleetError(f"{path} is not the key that members.json has for {name!r}")
+    return signing_key
+
+
+def _certificates(folder: Path, name: str) -> TlsCertificates:
+    """Return the files of the certificates, which must exist."""
     certificates = TlsCertificates(
         folder / "authority.pem", folder / name / "certificate.pem", folder / name / "certificate.key"
     )
     for file in (certificates.authority, certificates.certificate, certificates.key):
         if not file.exists():
             raise FileNotFoundError(f"no such file: {file}; copy the platform's whole folder")
-    return Credentials(name, certificates, signing_key, members)
+    return certificates
+
+
+def _check_member(name: str, members: dict[str, Member], folder: Path) -> None:
+    """Check that the keys hold those of the name."""
+    if name not in members:
+        raise FleetError(f"{folder} has no keys for {name!r}; it has {', '.join(sorted(members))}")
 
 
 def read_members(folder: Path) -> dict[str, dict[str, object]]:

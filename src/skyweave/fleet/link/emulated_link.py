@@ -38,11 +38,15 @@ class EmulatedLinkConfig:
     duplicate: float = 0.0
 
     def __post_init__(self) -> None:
+        self._check_shares()
+        if self.burst < 1 or min(self.delay, self.jitter) < 0 or (self.rate is not None and self.rate <= 0):
+            raise FleetError(f"a link needs burst >= 1 message, delay and jitter >= 0 s, rate > 0: {self}")
+
+    def _check_shares(self) -> None:
+        """Check that shares lie between 0 and 1."""
         for name in ("loss", "reorder", "duplicate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise FleetError(f"{name} {getattr(self, name)} of a link must be a share, 0 to 1")
-        if self.burst < 1 or min(self.delay, self.jitter) < 0 or (self.rate is not None and self.rate <= 0):
-            raise FleetError(f"a link needs burst >= 1 message, delay and jitter >= 0 s, rate > 0: {self}")
 
 
 class EmulatedLink:

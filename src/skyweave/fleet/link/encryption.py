@@ -23,17 +23,22 @@ def check_encryption(
         FleetError: an endpoint in the clear, or an encrypted one without certificates.
     """
     for endpoint in endpoints:
-        protocol, _, address = endpoint.partition("/")
-        if protocol in ENCRYPTED_PROTOCOLS:
-            if not has_certificates:
-                raise FleetError(f"{endpoint} needs certificates; make test ones with `skyweave fleet keys`")
-        elif not allow_clear and not is_loopback(address):
-            raise FleetError(
-                f"{endpoint} would send and take messages in the clear; use tls/... with keys (`skyweave fleet keys`), "
-                "or say allow_clear: true if the network itself is trusted"
-            )
+        _check_endpoint(endpoint, has_certificates, allow_clear)
     if multicast and not allow_clear and not has_certificates:
         raise FleetError("discover finds anybody on the network; use it with keys, or say allow_clear: true")
+
+
+def _check_endpoint(endpoint: str, has_certificates: bool, allow_clear: bool) -> None:
+    """Check that an endpoint encrypts, or may do without."""
+    protocol, _, address = endpoint.partition("/")
+    if protocol in ENCRYPTED_PROTOCOLS:
+        if not has_certificates:
+            raise FleetError(f"{endpoint} needs certificates; make test ones with `skyweave fleet keys`")
+    elif not allow_clear and not is_loopback(address):
+        raise FleetError(
+            f"{endpoint} would send and take messages in the clear; use tls/... with keys (`skyweave fleet keys`), "
+            "or say allow_clear: true if the network itself is trusted"
+        )
 
 
 def is_loopback(address: str) -> bool:

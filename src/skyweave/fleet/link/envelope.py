@@ -117,7 +117,7 @@ class EnvelopeOpener:
     def _check_header(self, envelope: bytes) -> str | None:
         """Return why an envelope is rejected before its stamp is read; None: it is not."""
         form, size = (UNSIGNED, HEADER_BYTES) if self.public_key is None else (SIGNED, HEADER_BYTES + SIGNATURE_BYTES)
-        if len(envelope) < size or envelope[:2] != MAGIC or envelope[2] != VERSION:
+        if _lacks_header(envelope, size):
             return "envelope"
         if envelope[3] != form:
             return "unsigned" if envelope[3] == UNSIGNED else "envelope"
@@ -131,6 +131,11 @@ class EnvelopeOpener:
         except InvalidSignature:
             return False
         return True
+
+
+def _lacks_header(envelope: bytes, size: int) -> bool:
+    """Return whether an envelope does not begin as one of this version."""
+    return len(envelope) < size or envelope[:2] != MAGIC or envelope[2] != VERSION
 
 
 def _signed_bytes(topic: str, envelope: bytes) -> bytes:

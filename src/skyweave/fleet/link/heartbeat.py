@@ -90,6 +90,11 @@ def _is_valid(heartbeat: Heartbeat) -> bool:
         and 1 <= heartbeat.resolution <= MAX_RESOLUTION_UM
         and 0 < heartbeat.interval < MAX_INTERVAL_S
         and len(heartbeat.categories) <= MAX_CATEGORIES
-        and all(len(name) <= MAX_CATEGORY_LENGTH for name in heartbeat.categories)
+        and _have_short_names(heartbeat)
         and len(heartbeat.reports) <= MAX_REPORTS
     )
+
+
+def _have_short_names(heartbeat: Heartbeat) -> bool:
+    """Return whether the names of all categories are short enough."""
+    return all(len(name) <= MAX_CATEGORY_LENGTH for name in heartbeat.categories)

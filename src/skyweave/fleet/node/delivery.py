@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport
 from skyweave.fleet.node.peer import Peer
 
 MAX_SENT_FRAMES = 512  # whose size is remembered for the reports
@@ -50,6 +51,10 @@ class DeliveryMonitor:
         self._last_reports[peer.name] = (heartbeat.started, report.sequence, report.received_bytes)
         if last is None:
             return None
+        return self._share_since(last, heartbeat, report)
+
+    def _share_since(self, last: tuple[int, int, int], heartbeat: Heartbeat, report: PeerReport) -> float | None:
+        """Return the delivered share of what was sent since the last report."""
         started, sequence, received_bytes = last
         if started != heartbeat.started or sequence not in self._bytes_up_to:
             return None

@@ -9,7 +9,7 @@ from skyweave.fleet.link.rate_limit import PeerLimits
 from skyweave.fleet.link.topics import FRAME, HEARTBEAT
 from skyweave.fleet.node.peer import Peer
 from skyweave.wire import RejectedError
-from skyweave.wire.header import read_header
+from skyweave.wire.header import Header, read_header
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,7 @@ class MessageChecker:
             header, _ = read_header(opened.message)
         except RejectedError as error:
             return Rejection(error.reason.name.lower())
-        if peer.platform_id is None:
-            peer.platform_id = header.platform
-        if header.platform != peer.platform_id:
-            return Rejection("id_mismatch")
-        reason = peer.receiver.receive(opened.message, peer.to_peer_time(received))
-        if reason is not None:
-            return Rejection(reason.name.lower(), counted=True)
-        captured = peer.to_local_time(header.time)
-        peer.last_frame = max(peer.last_frame, captured)
-        peer.reception.add_chunk(header.sequence, len(opened.message), received - captured)
-        return None
+        return _receive_chunk(peer, header, opened, received)
 
     def _check_time(self, peer: Peer, sent: int, received: int) -> Rejection | None:
         """Reject what was sent too long ago, in the future, or by a clock that is too far off."""
@@ -123,6 +113,10 @@ class MessageChecker:
             return Rejection("clock")
         if abs(peer.clock.offset) > max_offset:
             return Rejection("clock")
+        return self._check_age(peer, max_offset, received, sent)
+
+    def _check_age(self, peer: Peer, max_offset: int, received: int, sent: int) -> Rejection | None:
+        """Check that a message is neither too old nor ahead of its time."""
         # Until an exchange is done, the offset is a guess from what came first, which may have been replayed.
         margin = 0 if peer.clock.known else max_offset
         age = received - peer.to_local_time(sent)
@@ -131,3 +125,18 @@ class MessageChecker:
         if -age > self.limits.max_ahead * NS_PER_S + margin:
             return Rejection("in_the_future")
         return None
+
+
+def _receive_chunk(peer: Peer, header: Header, opened: OpenedEnvelope, received: int) -> Rejection | None:
+    """Give a chunk to the receiver of its platform."""
+    if peer.platform_id is None:
+        peer.platform_id = header.platform
+    if header.platform != peer.platform_id:
+        return Rejection("id_mismatch")
+    reason = peer.receiver.receive(opened.message, peer.to_peer_time(received))
+    if reason is not None:
+        return Rejection(reason.name.lower(), counted=True)
+    captured = peer.to_local_time(header.time)
+    peer.last_frame = max(peer.last_frame, captured)
+    peer.reception.add_chunk(header.sequence, len(opened.message), received - captured)
+    return None

@@ -98,6 +98,10 @@ class Node:
         self.started = clock()
         self._sequence = _first_sequence(self.started)
         self._publishing = threading.Lock()
+        self._subscribe_topics(transport)
+
+    def _subscribe_topics(self, transport: Transport) -> None:
+        """Subscribe to messages of the fleet and announce this node."""
         self._subscriptions = [
             transport.subscribe(f"{ROOT}/{self.fleet}/{kind}/*", self.peers.on_message) for kind in (FRAME, HEARTBEAT)
         ]
@@ -130,12 +134,16 @@ class Node:
         if not deadlines:
             return []
         tolerance, now = self.interval / 2, self.clock()
-        arrived = {
+        arrived = self._arrived_peers(pending, tolerance)
+        return sorted(name for name, deadline in deadlines.items() if name not in arrived and deadline > now)
+
+    def _arrived_peers(self, pending: PendingFrame, tolerance: float) -> set[str]:
+        """Return the peers whose frames of the same time are complete."""
+        return {
             synchronized.peer
             for synchronized in self._synchronized(pending)
             if synchronized.complete and abs(synchronized.time_offset) < tolerance
         }
-        return sorted(name for name, deadline in deadlines.items() if name not in arrived and deadline > now)
 
     def deadline(self, pending: PendingFrame) -> int:
         """Return when no peer is waited for any longer, nanoseconds by the local clock.

@@ -88,13 +88,17 @@ class Peers:
             peer = self._peers.get(name) or self._add_peer(name, now)
             if peer is None:
                 return
-            if len(envelope) > self.limits.max_message_bytes:
-                peer.admission_rejections["size"] += 1
-            elif not peer.bucket.take(len(envelope), now / NS_PER_S):
-                peer.admission_rejections["rate"] += 1
-            else:
-                peer.queue.put(topic, envelope, now, peer.admission_rejections)
-                self.arrived.set()
+            self._admit_message(envelope, peer, now, topic)
+
+    def _admit_message(self, envelope: bytes, peer: Peer, now: int, topic: str) -> None:
+        """Put a message into the queue of its peer, unless size or rate forbid it."""
+        if len(envelope) > self.limits.max_message_bytes:
+            peer.admission_rejections["size"] += 1
+        elif not peer.bucket.take(len(envelope), now / NS_PER_S):
+            peer.admission_rejections["rate"] += 1
+        else:
+            peer.queue.put(topic, envelope, now, peer.admission_rejections)
+            self.arrived.set()
 
     def on_departure(self, topic: str) -> None:
         """Note that the network lost a peer. It costs the peer nothing but being waited for: anybody might say so.

@@ -37,15 +37,23 @@ class FrameReception:
             size: bytes of the chunk.
             latency: nanoseconds from the frame's capture to the chunk's arrival.
         """
+        self._note_latency(sequence, latency)
+        if sequence > self.closed_sequence:
+            self._count_open_bytes(sequence, size)
+
+    def _note_latency(self, sequence: int, latency: int) -> None:
+        """Note the latency of the newest frame."""
         newest = self.latencies[-1][0] if self.latencies else -1
         if sequence == newest:
             self.latencies.pop()
         if sequence >= newest:
             self.latencies.append((sequence, latency))
-        if sequence > self.closed_sequence:
-            self._open_bytes[sequence] = self._open_bytes.get(sequence, 0) + size
-            while len(self._open_bytes) > MAX_OPEN_FRAMES:
-                self.closed_bytes += self._open_bytes.pop(min(self._open_bytes))
+
+    def _count_open_bytes(self, sequence: int, size: int) -> None:
+        """Count the bytes of a frame that is still open."""
+        self._open_bytes[sequence] = self._open_bytes.get(sequence, 0) + size
+        while len(self._open_bytes) > MAX_OPEN_FRAMES:
+            self.closed_bytes += self._open_bytes.pop(min(self._open_bytes))
 
     def add_delay(self, delay: int) -> None:
         """Note how long a message was on its way.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -205,15 +206,28 @@ def _trajectories(ego: Trajectories | None, detections: Detections, seconds: np.
     paths = np.repeat(straight[:, None], modes, 1)
     probabilities = np.full((len(detections), modes), 1 / modes)
     if ego is not None and len(ego) and len(detections):
-        lead = ego.modes[..., 0, :].mean(1)  # where the model has it after the first step
-        distance = np.linalg.norm(lead[:, None] - paths[None, :, 0, 0], axis=-1)
-        distance[np.array(ego.categories)[:, None] != np.array(detections.categories)[None]] = np.inf
-        nearest = distance.argmin(1)
-        for forecast in np.flatnonzero(distance.min(1) < MAX_FORECAST_DISTANCE_M):
-            box = nearest[forecast]
-            offset = centres[box] + velocities[box] * times[0]
-            paths[box] = ego.modes[forecast] + (offset - lead[forecast])
-            probabilities[box] = ego.probabilities[forecast]
+        _use_forecasts(ego, paths, detections, centres, velocities, times, probabilities)
     return Trajectories(
         paths, probabilities, times, detections.categories, crs=detections.crs, time=detections.time
     )  # fmt: skip
+
+
+def _use_forecasts(
+    ego: Trajectories,
+    paths: np.ndarray,
+    detections: Detections,
+    centres: np.ndarray,
+    velocities: Any,
+    times: np.ndarray,
+    probabilities: np.ndarray,
+) -> None:
+    """Replace straight paths by the model's forecasts of the nearest boxes."""
+    lead = ego.modes[..., 0, :].mean(1)  # where the model has it after the first step
+    distance = np.linalg.norm(lead[:, None] - paths[None, :, 0, 0], axis=-1)
+    distance[np.array(ego.categories)[:, None] != np.array(detections.categories)[None]] = np.inf
+    nearest = distance.argmin(1)
+    for forecast in np.flatnonzero(distance.min(1) < MAX_FORECAST_DISTANCE_M):
+        box = nearest[forecast]
+        offset = centres[box] + velocities[box] * times[0]
+        paths[box] = ego.modes[forecast] + (offset - lead[forecast])
+        probabilities[box] = ego.probabilities[forecast]

@@ -7,6 +7,7 @@ from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, encode_ego
 from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import decode_frame
+from skyweave.wire.frame import FrameContent
 
 
 def perceive_together(
@@ -58,13 +59,27 @@ def perceive_ego_and_fused(
     """
     names = sorted(frames)
     ego = {name: perceivers[name].observe(frames[name], place) for name in names}
-    sent = {}
-    for number, name in enumerate(names):
-        numbers = (number, 0) if headers is None else headers[name]
-        chunks = encode_ego(perceivers[name], ego[name], frames[name], *numbers, budget_bytes, mtu)
-        sent[name] = decode_frame(chunks, list(perceivers[name].tables))
+    sent = _exchange_frames(names, headers, perceivers, ego, frames, budget_bytes, mtu)
     received = {
         name: [perceivers[name].compensate(sent[other], frames[name].time) for other in names if other != name]
         for name in names
     }
     return {name: (ego[name], perceivers[name].fuse(ego[name], received[name])) for name in names}
+
+
+def _exchange_frames(
+    names: list[str],
+    headers: Mapping[str, tuple[int, int]] | None,
+    perceivers: Mapping[str, Perceiver[Any]],
+    ego: dict[str, Any],
+    frames: Mapping[str, Frame],
+    budget_bytes: int,
+    mtu: int,
+) -> dict[str, FrameContent]:
+    """Encode and decode the frame of each platform."""
+    sent = {}
+    for number, name in enumerate(names):
+        numbers = (number, 0) if headers is None else headers[name]
+        chunks = encode_ego(perceivers[name], ego[name], frames[name], *numbers, budget_bytes, mtu)
+        sent[name] = decode_frame(chunks, list(perceivers[name].tables))
+    return sent

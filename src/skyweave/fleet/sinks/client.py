@@ -96,11 +96,7 @@ class FleetClient:
         Raises:
             FleetError: no such form.
         """
-        forms = [*FORMS, *(point.name for point in entry_points(group="skyweave.sinks"))]
-        if form not in forms:
-            raise FleetError(
-                f"there is no form {form!r} of results{did_you_mean(form, forms)}; there are {', '.join(forms)}"
-            )
+        _check_form(form)
         if form not in self._queues:
             self._queues[form] = queue.Queue(self._queue_size)
             if form != "scene":
@@ -135,13 +131,27 @@ class FleetClient:
         if not isinstance(content, dict):
             return None
         results = self._queues.get(form)
-        while results is not None:
-            try:
-                results.put_nowait(content)
-                break
-            except queue.Full:
-                try:
-                    results.get_nowait()
-                except queue.Empty:
-                    continue
+        _put_newest(results, content)
         return content
+
+
+def _check_form(form: str) -> None:
+    """Check that there is such a form of results."""
+    forms = [*FORMS, *(point.name for point in entry_points(group="skyweave.sinks"))]
+    if form not in forms:
+        raise FleetError(
+            f"there is no form {form!r} of results{did_you_mean(form, forms)}; there are {', '.join(forms)}"
+        )
+
+
+def _put_newest(results: queue.Queue[dict[str, Any]] | None, content: dict[str, Any]) -> None:
+    """Put a result into a queue, and drop the oldest where it is full."""
+    while results is not None:
+        try:
+            results.put_nowait(content)
+            break
+        except queue.Full:
+            try:
+                results.get_nowait()
+            except queue.Empty:
+                continue

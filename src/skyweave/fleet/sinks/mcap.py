@@ -105,15 +105,19 @@ class McapRecorder:
         self.writer.add_message(self._channels[topic], received, message, received)
         words = topic.split("/")
         if words[2] == RESULT and words[-1] == "scene":
-            try:
-                self._write_scene(words[3], json.loads(message), received)
-            except (ValueError, KeyError, TypeError, IndexError):
-                return  # another version's: it is recorded as it is
+            return self._try_write_scene(words, message, received)
         elif words[2] == CAMERA:
             image = CompressedImage(
                 timestamp=_stamp(received), frame_id=f"{words[3]}/{words[4]}", data=message, format="jpeg"
             )
             self._add(f"/{words[3]}/{words[4]}/image", image, received)
+
+    def _try_write_scene(self, words: list[str], message: bytes, received: int) -> None:
+        """Write a scene if it is of this version."""
+        try:
+            self._write_scene(words[3], json.loads(message), received)
+        except (ValueError, KeyError, TypeError, IndexError):
+            return  # another version's: it is recorded as it is
 
     def _register(self, topic: str) -> int:
         """Return the channel of a topic: results of the forms that are JSON say so, and what they hold."""
@@ -176,26 +180,38 @@ class McapRecorder:
         entity.frame_id, entity.id = "local", platform
         entity.lifetime.CopyFrom(Duration(nanos=0, seconds=LIFETIME_S))
         for box in content["boxes"]:
-            cube = entity.cubes.add()
-            self._set_position(cube.pose.position, box["centre"])
-            cube.pose.orientation.z, cube.pose.orientation.w = sin(box["yaw"] / 2), cos(box["yaw"] / 2)
-            cube.size.x, cube.size.y, cube.size.z = box["size"]
-            _paint(cube.color, name_colour(box["category"]), 0.3 + 0.6 * box["score"])
+            self._add_cube(entity, box)
         for forecast in content["forecasts"]:
-            line = entity.lines.add()
-            line.type, line.thickness, line.scale_invariant = LINE_STRIP, 2.0, True
-            line.pose.orientation.w = 1.0
-            for point in forecast["path"]:
-                self._set_position(line.points.add(), [*point, 0.3])
-            _paint(line.color, name_colour(forecast["category"]), 0.8)
+            self._add_path(entity, forecast)
         for view in content["views"]:
-            line = entity.lines.add()
-            line.type, line.thickness, line.scale_invariant = LINE_LOOP, 1.0, True
-            line.pose.orientation.w = 1.0
-            for point in view["footprint"]:
-                self._set_position(line.points.add(), [*point, 0.0])
-            _paint(line.color, name_colour(platform), 0.7)
+            self._add_footprint(entity, view, platform)
         return update
+
+    def _add_cube(self, entity: Any, box: Any) -> None:
+        """Add one box."""
+        cube = entity.cubes.add()
+        self._set_position(cube.pose.position, box["centre"])
+        cube.pose.orientation.z, cube.pose.orientation.w = sin(box["yaw"] / 2), cos(box["yaw"] / 2)
+        cube.size.x, cube.size.y, cube.size.z = box["size"]
+        _paint(cube.color, name_colour(box["category"]), 0.3 + 0.6 * box["score"])
+
+    def _add_path(self, entity: Any, forecast: Any) -> None:
+        """Add the path of one forecast."""
+        line = entity.lines.add()
+        line.type, line.thickness, line.scale_invariant = LINE_STRIP, 2.0, True
+        line.pose.orientation.w = 1.0
+        for point in forecast["path"]:
+            self._set_position(line.points.add(), [*point, 0.3])
+        _paint(line.color, name_colour(forecast["category"]), 0.8)
+
+    def _add_footprint(self, entity: Any, view: Any, platform: str) -> None:
+        """Add the footprint of one view."""
+        line = entity.lines.add()
+        line.type, line.thickness, line.scale_invariant = LINE_LOOP, 1.0, True
+        line.pose.orientation.w = 1.0
+        for point in view["footprint"]:
+            self._set_position(line.points.add(), [*point, 0.0])
+        _paint(line.color, name_colour(platform), 0.7)
 
     def _set_position(self, target: Any, point: list[float]) -> None:
         assert self.origin is not None

@@ -93,6 +93,12 @@ def record_messages(session: RecordingSession, write: MessageWriter) -> int:
             count += 1
     finally:
         subscriber.close()
+    count = _write_waiting(waiting, write, count)
+    return count
+
+
+def _write_waiting(waiting: queue.Queue[tuple[str, bytes, int]], write: MessageWriter, count: int) -> int:
+    """Write the messages that wait."""
     while not waiting.empty():
         write(*waiting.get_nowait())
         count += 1

@@ -96,7 +96,7 @@ class RerunRecorder:
                 half_sizes=np.array([box["size"] for box in boxes]).reshape(-1, 3) / 2,
                 quaternions=np.stack([0 * yaws, 0 * yaws, np.sin(yaws / 2), np.cos(yaws / 2)], -1).reshape(-1, 4),
                 colors=[name_colour(box["category"]) for box in boxes],
-                labels=[f"{box['category']} {box['id'] or ''}" for box in boxes],
+                labels=_labels(boxes),
                 show_labels=False,
             ),
         )
@@ -131,3 +131,8 @@ class RerunRecorder:
         if len(ring):
             strip = np.concatenate([ring, ring[:1]])
             self.stream.log(f"world/views/{platform}", rr.LineStrips3D([strip], colors=[name_colour(platform)]))
+
+
+def _labels(boxes: list[dict[str, Any]]) -> list[str]:
+    """Return the label of each box."""
+    return [f"{box['category']} {box['id'] or ''}" for box in boxes]

@@ -12,6 +12,7 @@ from skyweave.core.geometry.outlines import camera_footprint
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.perception.results import Detections
+from skyweave.perception.results.trajectory_set import Trajectories
 from skyweave.recordings.recording import Capture
 
 if TYPE_CHECKING:
@@ -135,16 +136,24 @@ def _forecast_content(scene: FusedScene, detections: Detections) -> list[dict[st
     content = []
     paths = trajectories.best_modes()
     for index in range(len(detections)):
-        category = detections.categories[index]
-        same_category = np.array([other == category for other in trajectories.categories])
-        velocity = np.nan_to_num(detections.velocities[index])
-        expected = detections.boxes.centres[index, :2] + velocity * trajectories.times[0]
-        distances = np.where(same_category, np.hypot(*(paths[:, 0] - expected).T), np.inf)
-        nearest = int(distances.argmin())
+        category, distances, nearest = _nearest_forecast(detections, index, trajectories, paths)
         if distances[nearest] < MAX_FORECAST_OFFSET_M:
             path = [round_coordinates(point) for point in paths[nearest]]
             content.append({"id": track_id(detections, index), "category": category, "path": path})
     return content
+
+
+def _nearest_forecast(
+    detections: Detections, index: int, trajectories: Trajectories, paths: np.ndarray
+) -> tuple[str, np.ndarray, int]:
+    """Return the forecast whose start is nearest to where an object is expected."""
+    category = detections.categories[index]
+    same_category = np.array([other == category for other in trajectories.categories])
+    velocity = np.nan_to_num(detections.velocities[index])
+    expected = detections.boxes.centres[index, :2] + velocity * trajectories.times[0]
+    distances = np.where(same_category, np.hypot(*(paths[:, 0] - expected).T), np.inf)
+    nearest = int(distances.argmin())
+    return category, distances, nearest
 
 
 def _view_content(node: Node, capture: Capture) -> dict[str, Any]:

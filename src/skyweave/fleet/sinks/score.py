@@ -19,6 +19,7 @@ from skyweave.fleet.sinks.publisher import MIN_PUBLISHED_SCORE
 from skyweave.fleet.sources.base import platform_captures
 from skyweave.perception.metrics import evaluate_detection, visible_objects
 from skyweave.perception.results import Detections
+from skyweave.perception.results.scene import ScenePrediction
 from skyweave.recordings.recording import Frame, RecordedScene
 
 SIMULTANEOUS_SHARE = 0.2  # of the interval by which captures of one frame may lie apart
@@ -92,9 +93,7 @@ def score_fleet(
     if not contents:
         raise FleetError("the fleet saved no scenes; give its nodes a sink {kind: file, path: ...}")
     world_frame, names = WorldFrame(scene.crs, scene.ground), sorted(perceivers)
-    by_tick: dict[int, dict[str, Mapping[str, Any]]] = {}
-    for content in contents:
-        by_tick.setdefault(round(content["time"] / interval), {})[content["platform"]] = content
+    by_tick = _group_by_tick(contents, interval)
     collected = _Collected()
     ticks = range(min(by_tick), max(by_tick) + 1)
     for tick in ticks:  # all of them, also where no scene is: perceivers remember the frame before
@@ -104,13 +103,34 @@ def score_fleet(
         captured = _captures_by_platform(frame, names, tick * round(interval * NS_PER_S) - frame.time)
         results = perceive_ego_and_fused(perceivers, captured, world_frame, budget_bytes, mtu)
         for name, content in by_tick.get(tick, {}).items():
-            observation, fused = results[name]
-            collected.truth.append(frame.annotations)
-            collected.live.append(detections_from_content(content))
-            collected.offline.append(_published(fused.detections))
-            collected.ego_only.append(_published(perceivers[name].ego_detections(observation)))
-            collected.complete_peers.append(_count_complete_peers(content, interval))
+            _collect(results, name, collected, frame, content, perceivers, interval)
     return _evaluate(collected, contents, len(ticks) * len(names))
+
+
+def _collect(
+    results: dict[str, tuple[Any, ScenePrediction]],
+    name: str,
+    collected: _Collected,
+    frame: Frame,
+    content: Mapping[str, Any],
+    perceivers: Mapping[str, Perceiver[Any]],
+    interval: float,
+) -> None:
+    """Collect the results of one platform at one tick."""
+    observation, fused = results[name]
+    collected.truth.append(frame.annotations)
+    collected.live.append(detections_from_content(content))
+    collected.offline.append(_published(fused.detections))
+    collected.ego_only.append(_published(perceivers[name].ego_detections(observation)))
+    collected.complete_peers.append(_count_complete_peers(content, interval))
+
+
+def _group_by_tick(contents: Sequence[Mapping[str, Any]], interval: float) -> dict[int, dict[str, Mapping[str, Any]]]:
+    """Group scenes by tick and platform."""
+    by_tick: dict[int, dict[str, Mapping[str, Any]]] = {}
+    for content in contents:
+        by_tick.setdefault(round(content["time"] / interval), {})[content["platform"]] = content
+    return by_tick
 
 
 def detections_from_content(content: Mapping[str, Any]) -> Detections:
@@ -123,13 +143,18 @@ def detections_from_content(content: Mapping[str, Any]) -> Detections:
     if not boxes:
         return Detections.empty(content["crs"], time)
     return Detections(
-        Boxes(*(np.array([box[part] for box in boxes]) for part in ("centre", "size", "yaw"))),
+        _boxes_of(boxes),
         np.array([box["velocity"] for box in boxes]),
         tuple(box["category"] for box in boxes),
         np.array([box["score"] for box in boxes]),
         content["crs"],
         time,
     )
+
+
+def _boxes_of(boxes: Any) -> Boxes:
+    """Return the boxes of a published scene."""
+    return Boxes(*(np.array([box[part] for box in boxes]) for part in ("centre", "size", "yaw")))
 
 
 def _evaluate(collected: _Collected, contents: Sequence[Mapping[str, Any]], expected: int) -> FleetScore:

@@ -44,11 +44,16 @@ class RecordingSourceConfig(SourceConfig):
             FileNotFoundError: no such recording.
         """
         scenes = list(load_recording(self.path).scenes)
+        chosen = self._choose_scene(scenes)
+        return RecordingSource(chosen, self.platform or context.platform, self.interval)
+
+    def _choose_scene(self, scenes: list[RecordedScene]) -> RecordedScene:
+        """Choose the scene of the configured name, or the first."""
         chosen = next((scene for scene in scenes if self.scene in (None, scene.name)), None)
         if chosen is None:
             known = ", ".join(scene.name for scene in scenes[:MAX_NAMED_SCENES])
             raise FleetError(f"{self.path} has no scene {self.scene!r}; it has {known or 'none'}")
-        return RecordingSource(chosen, self.platform or context.platform, self.interval)
+        return chosen
 
 
 class RecordingSource:

@@ -226,25 +226,38 @@ class RosSource:
         pose = body_pose if config.mount is None else body_pose @ camera_mount(config.mount)
         pose[:3, 3] += config.origin
         geometry = CameraGeometry(camera, pose, config.crs, self.platform)
-        if config.image_type == COMPRESSED_IMAGE:
-            check_compressed_format(message)
-            pixels, valid = decode_image(bytes(message.data), geometry, config.sensor, config.image)
-        else:
-            pixels, valid = pixels_from_raw_image(message, len(get_sensor(config.sensor))), None
+        pixels, valid = _decode_pixels(config, message, geometry)
         observation = observation_from_pixels(pixels, geometry, config.sensor, config.image, valid)
         return Capture(config.channel, self.platform, time, geometry, lambda: observation)
 
     def _pose_at(self, time: int) -> np.ndarray | None:
         """Return (4, 4) world from body, interpolated between the poses before and after; None: there are none near."""
+        poses = self._await_poses(time)
+        after = bisect.bisect_left([pose.time for pose in poses], time)
+        tolerance = NS_PER_S * self.config.interval
+        near = [pose for pose in poses[max(after - 1, 0) : after + 1] if abs(pose.time - time) <= tolerance]
+        return interpolate_poses(near[0], near[-1], time) if near else None
+
+    def _await_poses(self, time: int) -> list[StampedPose]:
+        """Wait for a pose of that time, and return those that are known."""
         with self._pose_arrived:
             self._pose_arrived.wait_for(
                 lambda: bool(self._poses) and self._poses[-1].time >= time, self.config.pose_timeout
             )
             poses = list(self._poses)
-        after = bisect.bisect_left([pose.time for pose in poses], time)
-        tolerance = NS_PER_S * self.config.interval
-        near = [pose for pose in poses[max(after - 1, 0) : after + 1] if abs(pose.time - time) <= tolerance]
-        return interpolate_poses(near[0], near[-1], time) if near else None
+        return poses
+
+
+def _decode_pixels(
+    config: RosSourceConfig, message: Any, geometry: CameraGeometry
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode the pixels of an image message and their validity."""
+    if config.image_type == COMPRESSED_IMAGE:
+        check_compressed_format(message)
+        pixels, valid = decode_image(bytes(message.data), geometry, config.sensor, config.image)
+    else:
+        pixels, valid = pixels_from_raw_image(message, len(get_sensor(config.sensor))), None
+    return pixels, valid
 
 
 def interpolate_poses(first: StampedPose, second: StampedPose, time: int) -> np.ndarray:

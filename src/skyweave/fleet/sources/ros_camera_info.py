@@ -86,16 +86,26 @@ def _check_plausible(camera: PinholeCamera, across: int, down: int) -> None:
     """Raise an error for the numbers of an image of another size, or of another distortion."""
     u, v = camera.intrinsics[:2, 2]
     off_centre = max(abs(u / camera.columns - 0.5), abs(v / camera.rows - 0.5))
-    if off_centre > 0.5:
-        raise FleetError(
-            f"the principal point of CameraInfo, {u:g} and {v:g}, lies outside its image of {camera.columns} x "
-            f"{camera.rows}: its matrix is of another size"
-        )
+    _check_principal_point(off_centre, u, v, camera)
     if max(across, down) > 1 and off_centre > MAX_OFF_CENTRE:
         raise FleetError(
             f"CameraInfo says a binning of {across} x {down}, and its K fits an image that is binned already: the "
             "driver must give K at the full resolution, or a binning of 0"
         )
+    _check_distortion(camera)
+
+
+def _check_principal_point(off_centre: float, u: float, v: float, camera: PinholeCamera) -> None:
+    """Check that the principal point lies inside the image."""
+    if off_centre > 0.5:
+        raise FleetError(
+            f"the principal point of CameraInfo, {u:g} and {v:g}, lies outside its image of {camera.columns} x "
+            f"{camera.rows}: its matrix is of another size"
+        )
+
+
+def _check_distortion(camera: PinholeCamera) -> None:
+    """Check that the distortion does not fold the image over."""
     rays = camera.rays(camera.pixel_centres(RAY_SAMPLES, RAY_SAMPLES))
     if np.isnan(rays[..., 0]).mean() > 0.5:
         raise FleetError(

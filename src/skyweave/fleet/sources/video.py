@@ -83,6 +83,12 @@ class VideoSource:
 def _check_video(video: Video, camera_config: FolderCameraConfig, poses: np.ndarray) -> None:
     """Raise an error for a video that does not fit its camera or its poses."""
     size = (camera_config.rows, camera_config.columns)
+    _check_size(video, size, camera_config)
+    _check_times(poses, video)
+
+
+def _check_size(video: Video, size: tuple[int, int], camera_config: FolderCameraConfig) -> None:
+    """Check that the images of a video are those of its camera."""
     if video.size != size:
         raise FleetError(f"{video.path} is {video.size} pixels; camera.yaml says {size[0]} x {size[1]}")
     if not video.square_pixels and camera_config.intrinsics is None:
@@ -90,6 +96,10 @@ def _check_video(video: Video, camera_config: FolderCameraConfig, poses: np.ndar
             f"pixels of {video.path} are not square, and field_of_view of camera.yaml means square ones: give "
             "intrinsics"
         )
+
+
+def _check_times(poses: np.ndarray, video: Video) -> None:
+    """Check that the poses lie within the video."""
     first, last = poses[0, 0], poses[-1, 0]
     if first < -TIME_TOLERANCE_S or (video.duration is not None and last > video.duration + TIME_TOLERANCE_S):
         ends = "" if video.duration is None else f" to {video.duration:.2f} s"

@@ -60,10 +60,7 @@ class Video:
         self._frames: Iterator[Any] = iter(())
         self._current: Any = None
         self._next: Any = None
-        try:
-            first = self._seek(0.0)
-        except av.FFmpegError as error:
-            raise FleetError(f"{path} cannot be decoded: {error}") from None
+        first = self._decode_first(path)
         self._quarter_turns = _quarter_turns(path, first.rotation)
         rows, columns = first.height, first.width
         self.size = (columns, rows) if self._quarter_turns % 2 else (rows, columns)
@@ -71,6 +68,15 @@ class Video:
         self._time_of(first)  # raises where there are none
         self.duration = self._read_duration()
         self._report_looks(first)
+
+    def _decode_first(self, path: Path) -> Any:
+        """Decode the first image."""
+        import av
+
+        try:
+            return self._seek(0.0)
+        except av.FFmpegError as error:
+            raise FleetError(f"{path} cannot be decoded: {error}") from None
 
     def image_at(self, seconds: float) -> tuple[np.ndarray, float]:
         """Return the image shown at a time; after the end the last one.

@@ -82,7 +82,12 @@ def _default_content(config: FleetConfig, index: int) -> dict[str, Any]:
 def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
     """Let relative paths that exist beside the fleet's file start there."""
     for section, key in ((content.get("source"), "path"), (content.get("perceiver"), "weights"), (content, "keys")):
-        if isinstance(section, dict) and isinstance(section.get(key), str):
-            path = folder / section[key]
-            if not Path(section[key]).exists() and path.exists():
-                section[key] = str(path.resolve())
+        _resolve_path(section, key, folder)
+
+
+def _resolve_path(section: Any, key: str, folder: Path) -> None:
+    """Resolve one path against the folder of the configuration."""
+    if isinstance(section, dict) and isinstance(section.get(key), str):
+        path = folder / section[key]
+        if not Path(section[key]).exists() and path.exists():
+            section[key] = str(path.resolve())

@@ -41,17 +41,7 @@ def run_node(
     """
     latest: LatestValue[Frame] = LatestValue()
     faults: list[BaseException] = []
-    work = {
-        "source": lambda: _watch_source(source, node, latest, stop),
-        "heartbeat": lambda: _send_heartbeats(node, stop),
-        "reading": lambda: _read_messages(node, stop),
-    }
-    threads = [
-        threading.Thread(target=_guard, args=(target, stop, faults), name=name, daemon=True)
-        for name, target in work.items()
-    ]
-    for thread in threads:
-        thread.start()
+    threads = _start_threads(source, node, latest, stop, faults)
     count = 0
     try:
         while not stop.is_set() and (max_frames is None or count < max_frames):
@@ -66,12 +56,35 @@ def run_node(
             on_scene(node.fuse(pending))
             count += 1
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join(timeout=JOIN_TIMEOUT_S)
-        node.close()
+        _end_threads(stop, threads, node)
     if faults:
         raise faults[0]
+
+
+def _start_threads(
+    source: ImageSource, node: Node, latest: LatestValue[Frame], stop: threading.Event, faults: list[BaseException]
+) -> list[threading.Thread]:
+    """Start the threads that work beside the main loop."""
+    work = {
+        "source": lambda: _watch_source(source, node, latest, stop),
+        "heartbeat": lambda: _send_heartbeats(node, stop),
+        "reading": lambda: _read_messages(node, stop),
+    }
+    threads = [
+        threading.Thread(target=_guard, args=(target, stop, faults), name=name, daemon=True)
+        for name, target in work.items()
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _end_threads(stop: threading.Event, threads: list[threading.Thread], node: Node) -> None:
+    """Stop the threads and close the node."""
+    stop.set()
+    for thread in threads:
+        thread.join(timeout=JOIN_TIMEOUT_S)
+    node.close()
 
 
 def build_node(config: NodeConfig) -> tuple[Node, ImageSource]:

@@ -120,12 +120,7 @@ def build_frame(scene: LinkedScene, context: Context, crs: str | None, number: i
     ego = None if extras else context.layout.world_from_ego(sample)
     rows = sample.annotations
     places: tuple[int, ...] | None = None
-    if known and known.annotations is not None:
-        order = {token: index for index, token in enumerate(known.annotations)}
-        rows = sorted((pair for pair in rows if pair[0].token in order), key=lambda pair: order[pair[0].token])
-        if len(rows) < len(order):  # some were left out: instance rasters count all of them
-            kept = {row.token: place for place, (row, _) in enumerate(rows)}
-            places = tuple(kept.get(token, -1) for token in known.annotations)
+    rows, places = _order_annotations(known, rows, places)
     captures = {}
     for image in sample.images:
         known_capture = extras.captures.get(image.data.token) if extras else None
@@ -134,12 +129,37 @@ def build_frame(scene: LinkedScene, context: Context, crs: str | None, number: i
             if known_capture
             else _capture(image, scene, context, ego)
         )
+    annotations = _frame_annotations(known, rows, context, scene, number)
+    return Frame(known.time if known else sample.time, captures, annotations, sample.token, ego)
+
+
+def _order_annotations(
+    known: FrameExtras | None, rows: list[tuple[SampleAnnotationRow, str]], places: tuple[int, ...] | None
+) -> tuple[list[tuple[SampleAnnotationRow, str]], tuple[int, ...] | None]:
+    """Sort the rows as instance rasters count them."""
+    if known and known.annotations is not None:
+        order = {token: index for index, token in enumerate(known.annotations)}
+        rows = sorted((pair for pair in rows if pair[0].token in order), key=lambda pair: order[pair[0].token])
+        if len(rows) < len(order):  # some were left out: instance rasters count all of them
+            kept = {row.token: place for place, (row, _) in enumerate(rows)}
+            places = tuple(kept.get(token, -1) for token in known.annotations)
+    return rows, places
+
+
+def _frame_annotations(
+    known: FrameExtras | None,
+    rows: list[tuple[SampleAnnotationRow, str]],
+    context: Context,
+    scene: LinkedScene,
+    number: int,
+) -> Annotations | None:
+    """Return the annotations of a frame, ours or the public recording's."""
     annotations: Annotations | None
     if known:
         annotations = None if known.annotations is None else _skyweave_annotations(rows, known, context)
     else:
         annotations = _annotations(scene, number, context) if context.annotated else None
-    return Frame(known.time if known else sample.time, captures, annotations, sample.token, ego)
+    return annotations
 
 
 def _capture(image: LinkedImage, scene: LinkedScene, context: Context, ego: np.ndarray | None) -> Capture:
@@ -166,16 +186,7 @@ def _skyweave_capture(
     root, geometry = context.root, _geometry(image, NUSCENES.world_from_camera(image), crs, known_capture.distortion)
     sensor = context.sensor(known_capture.sensor)
     path = root / (known_capture.pixels or image.data.filename)
-    true = None
-    if known_capture.true_translation and known_capture.true_rotation:
-        rotation = rotation_from_quaternion(np.array(known_capture.true_rotation))
-        pose = make_transform(rotation, np.array(known_capture.true_translation))
-        camera = geometry.camera
-        intrinsics = (
-            camera.intrinsics if known_capture.true_intrinsics is None else np.array(known_capture.true_intrinsics)
-        )
-        camera = PinholeCamera(intrinsics, camera.rows, camera.columns, camera.distortion)
-        true = CameraGeometry(camera, pose, crs, image.channel)
+    true = _true_geometry(known_capture, geometry, crs, image)
     return Capture(
         channel=image.channel,
         platform=known_capture.platform,
@@ -192,6 +203,23 @@ def _skyweave_capture(
         else None,
         load_classes=partial(rasters.read_classes, root / known_capture.classes) if known_capture.classes else None,
     )
+
+
+def _true_geometry(
+    known_capture: CaptureExtras, geometry: CameraGeometry, crs: str | None, image: LinkedImage
+) -> CameraGeometry | None:
+    """Return the geometry without noise, where it is known."""
+    true = None
+    if known_capture.true_translation and known_capture.true_rotation:
+        rotation = rotation_from_quaternion(np.array(known_capture.true_rotation))
+        pose = make_transform(rotation, np.array(known_capture.true_translation))
+        camera = geometry.camera
+        intrinsics = (
+            camera.intrinsics if known_capture.true_intrinsics is None else np.array(known_capture.true_intrinsics)
+        )
+        camera = PinholeCamera(intrinsics, camera.rows, camera.columns, camera.distortion)
+        true = CameraGeometry(camera, pose, crs, image.channel)
+    return true
 
 
 def _geometry(image: LinkedImage, pose: np.ndarray, crs: str | None, distortion: Any) -> CameraGeometry:
@@ -241,13 +269,24 @@ def _velocities(scene: LinkedScene, number: int, boxes: Boxes, instances: list[s
     before = _places(scene.samples[number - 1], layout) if number > 0 else {}
     after = _places(scene.samples[number + 1], layout) if number + 1 < len(scene.samples) else {}
     velocities = np.full((len(instances), 2), np.nan)
+    _fill_velocities(instances, before, now, after, velocities)
+    return velocities
+
+
+def _fill_velocities(
+    instances: list[str],
+    before: dict[str, tuple[int, np.ndarray]],
+    now: dict[str, tuple[int, Any]],
+    after: dict[str, tuple[int, np.ndarray]],
+    velocities: np.ndarray,
+) -> None:
+    """Fill in the velocities of the objects that a frame nearby shows, too."""
     for row, instance in enumerate(instances):
         (start, first), (end, last) = before.get(instance, now[instance]), after.get(instance, now[instance])
         seconds = (end - start) / 1e9
         longest = 2 * MAX_VELOCITY_GAP_S if instance in before and instance in after else MAX_VELOCITY_GAP_S
         if 0 < seconds <= longest:
             velocities[row] = (last - first) / seconds
-    return velocities
 
 
 def _places(sample: LinkedSample, layout: Layout) -> dict[str, tuple[int, np.ndarray]]:

@@ -64,11 +64,21 @@ def recognise_layout(channels: Mapping[str, str]) -> Layout:
         channels: name to modality.
     """
     cameras = [channel for channel, modality in channels.items() if modality == "camera"]
-    if cameras and all(UAV3D_CHANNEL.fullmatch(channel) for channel in cameras):
+    if cameras and _are_uav3d_channels(cameras):
         return UAV3D
-    if cameras and all(UAV_CHANNEL.fullmatch(channel) for channel in cameras):
+    if cameras and _are_uav_channels(cameras):
         return AIR_CO_PRED
     return NUSCENES
+
+
+def _are_uav3d_channels(cameras: list[str]) -> bool:
+    """Return whether all channels are named as UAV3D names them."""
+    return all(UAV3D_CHANNEL.fullmatch(channel) for channel in cameras)
+
+
+def _are_uav_channels(cameras: list[str]) -> bool:
+    """Return whether all channels are named as Air-Co-Pred names them."""
+    return all(UAV_CHANNEL.fullmatch(channel) for channel in cameras)
 
 
 def nuscenes_camera_pose(image: LinkedImage) -> np.ndarray:

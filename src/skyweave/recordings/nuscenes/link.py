@@ -131,9 +131,7 @@ def link_tables(root: Path, version: str, poses_needed: bool = True) -> LinkedTa
         ValueError: a table is no JSON, or lacks a column.
     """
     folder = root / version
-    needed = (*REQUIRED_TABLES, "ego_pose") if poses_needed else REQUIRED_TABLES
-    if missing := [table for table in needed if not (folder / f"{table}.json").exists()]:
-        raise FileNotFoundError(f"{folder} has no {' and no '.join(f'{table}.json' for table in missing)}")
+    _check_tables(poses_needed, folder)
     omissions, notes = _Omissions(), []
     for table in ("sample_annotation", "instance", "category", "ego_pose", "log"):
         if not (folder / f"{table}.json").exists():
@@ -142,9 +140,33 @@ def link_tables(root: Path, version: str, poses_needed: bool = True) -> LinkedTa
     logs = _index(_optional(folder, "log", LogRow))
     samples: dict[str, LinkedSample] = {}
     scenes: dict[str, LinkedScene] = {}
+    _read_scenes(folder, logs, scenes)
+    _read_samples(folder, scenes, omissions, samples)
+
+    channels = _add_images(root, version, samples, omissions)
+    categories, annotated = _add_annotations(folder, samples, omissions)
+    kept = _sort_scenes(scenes, omissions)
+    return LinkedTables(kept, categories, channels, annotated, notes + omissions.notes())
+
+
+def _check_tables(poses_needed: bool, folder: Path) -> None:
+    """Check that the tables are there that nothing can be read without."""
+    needed = (*REQUIRED_TABLES, "ego_pose") if poses_needed else REQUIRED_TABLES
+    if missing := [table for table in needed if not (folder / f"{table}.json").exists()]:
+        raise FileNotFoundError(f"{folder} has no {' and no '.join(f'{table}.json' for table in missing)}")
+
+
+def _read_scenes(folder: Path, logs: dict[str, Any], scenes: dict[str, LinkedScene]) -> None:
+    """Read the scenes, which hold no samples yet."""
     for scene_row in read_rows(folder / "scene.json", SceneRow):
         log = logs.get(scene_row.log_token) or LogRow("")
         scenes[scene_row.token] = LinkedScene(scene_row, log.location, log.vehicle, [])
+
+
+def _read_samples(
+    folder: Path, scenes: dict[str, LinkedScene], omissions: _Omissions, samples: dict[str, LinkedSample]
+) -> None:
+    """Read the samples into their scenes."""
     for row in read_rows(folder / "sample.json", SampleRow):
         if row.scene_token not in scenes:
             omissions.add("sample of a scene that is not in its table", row.token)
@@ -152,8 +174,9 @@ def link_tables(root: Path, version: str, poses_needed: bool = True) -> LinkedTa
         samples[row.token] = LinkedSample(row.token, nanoseconds_from_timestamp(row.timestamp))
         scenes[row.scene_token].samples.append(samples[row.token])
 
-    channels = _add_images(root, version, samples, omissions)
-    categories, annotated = _add_annotations(folder, samples, omissions)
+
+def _sort_scenes(scenes: dict[str, LinkedScene], omissions: _Omissions) -> list[LinkedScene]:
+    """Sort samples by time and images by channel, and leave out scenes without images."""
     kept = []
     for scene in scenes.values():
         scene.samples.sort(key=lambda sample: sample.time)
@@ -163,7 +186,7 @@ def link_tables(root: Path, version: str, poses_needed: bool = True) -> LinkedTa
             kept.append(scene)
         else:
             omissions.add("scene without a picture", scene.row.name)
-    return LinkedTables(kept, categories, channels, annotated, notes + omissions.notes())
+    return kept
 
 
 def nanoseconds_from_timestamp(timestamp: int | float) -> int:
@@ -227,18 +250,29 @@ def _add_annotations(
     instances = _index(_optional(folder, "instance", InstanceRow))
     rows = _optional(folder, "sample_annotation", SampleAnnotationRow)
     for row in rows:
-        sample, instance = samples.get(row.sample_token), instances.get(row.instance_token)
-        if sample is None:
-            omissions.add("sample_annotation of a sample that is not there", row.token)
-        elif instance is None:
-            omissions.add("sample_annotation whose instance is not in its table", row.token)
-        elif (category := categories.get(instance.category_token)) is None:
-            omissions.add("sample_annotation whose category is not in its table", row.token)
-        elif not is_pose(row.translation, row.rotation) or not _are_positive(row.size):
-            omissions.add("sample_annotation whose box holds NaN or no size", row.token)
-        else:
-            sample.annotations.append((row, category.name))
+        _add_annotation(samples, row, instances, omissions, categories)
     return tuple(dict.fromkeys(category.name for category in categories.values())), bool(rows)
+
+
+def _add_annotation(
+    samples: dict[str, LinkedSample],
+    row: SampleAnnotationRow,
+    instances: dict[str, Any],
+    omissions: _Omissions,
+    categories: dict[str, Any],
+) -> None:
+    """Add one annotation to its sample, or count why it is left out."""
+    sample, instance = samples.get(row.sample_token), instances.get(row.instance_token)
+    if sample is None:
+        omissions.add("sample_annotation of a sample that is not there", row.token)
+    elif instance is None:
+        omissions.add("sample_annotation whose instance is not in its table", row.token)
+    elif (category := categories.get(instance.category_token)) is None:
+        omissions.add("sample_annotation whose category is not in its table", row.token)
+    elif not is_pose(row.translation, row.rotation) or not _are_positive(row.size):
+        omissions.add("sample_annotation whose box holds NaN or no size", row.token)
+    else:
+        sample.annotations.append((row, category.name))
 
 
 def is_pose(translation: Numbers, rotation: Numbers) -> bool:

@@ -99,6 +99,11 @@ def find_version(folder: str | Path, version: str | None = None) -> tuple[Path, 
         if version not in versions:
             raise DataError(f"{folder} has no version {version!r}; there are {', '.join(versions) or 'none'}")
         return folder, version
+    return _only_version(versions, folder)
+
+
+def _only_version(versions: list[str], folder: Path) -> tuple[Path, str]:
+    """Return the only version of a folder, or raise what says why there is none."""
     if len(versions) == 1:
         return folder, versions[0]
     if versions:

@@ -138,12 +138,7 @@ class SceneRows:
         channels = {row["token"]: row["sensor_token"] for row in self.rows["calibrated_sensor"].values()}
         _chain(list(self.rows["sample_data"].values()), lambda row: channels[row["calibrated_sensor_token"]])
         annotations = list(self.rows["sample_annotation"].values())
-        for instance, chained in _chain(annotations, lambda row: row["instance_token"]).items():
-            self.rows["instance"][instance] |= {
-                "nbr_annotations": len(chained),
-                "first_annotation_token": chained[0]["token"],
-                "last_annotation_token": chained[-1]["token"],
-            }
+        self._link_instances(annotations)
         self._add(
             "scene",
             self._scene,
@@ -154,7 +149,7 @@ class SceneRows:
             name=scene.name,
             description=scene.description,
         )
-        platforms = sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})
+        platforms = _platforms(scene)
         day = datetime.fromtimestamp(scene.frames[0].time // 10**9, UTC).strftime("%Y-%m-%d")
         vehicle = "+".join(platforms)
         self._add(
@@ -162,8 +157,22 @@ class SceneRows:
         )
         return {table: list(rows.values()) for table, rows in self.rows.items()}
 
+    def _link_instances(self, annotations: list[dict[str, Any]]) -> None:
+        """Link each instance with its first and last annotations."""
+        for instance, chained in _chain(annotations, lambda row: row["instance_token"]).items():
+            self.rows["instance"][instance] |= {
+                "nbr_annotations": len(chained),
+                "first_annotation_token": chained[0]["token"],
+                "last_annotation_token": chained[-1]["token"],
+            }
+
     def _add(self, table: str, key: str, **row: Any) -> None:
         self.rows[table].setdefault(key, {"token": key, **row})
+
+
+def _platforms(scene: RecordedScene) -> list[str]:
+    """Return the names of the platforms of a scene."""
+    return sorted({capture.platform for frame in scene.frames for capture in frame.captures.values()})
 
 
 def fixed_rows(categories: list[str], logs: list[str], mask: str) -> dict[str, list[dict[str, Any]]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.recordings.nuscenes.frames import ImageFile
 from skyweave.recordings.recording import Annotations, Capture, RecordedScene, Recording
 
@@ -128,16 +129,21 @@ class _Counts:
 
     def add_scene(self, scene: RecordedScene, splits: list[str]) -> None:
         instances: set[str] = set()
+        instances = self._add_frame(scene, instances)
+        times = np.array([frame.time for frame in scene.frames], np.int64)
+        self._intervals.append(np.diff(times))
+        seconds = float(times[-1] - times[0]) / 1e9 if len(times) else 0.0
+        self.scenes.append(SceneSummary(scene.name, len(times), seconds, len(instances), splits))
+
+    def _add_frame(self, scene: RecordedScene, instances: set[str]) -> set[str]:
+        """Count the captures and annotations of one frame."""
         for frame in scene.frames:
             for channel, capture in frame.captures.items():
                 _count_capture(self.channels.setdefault(channel, ChannelSummary(capture.platform)), capture, scene)
             if frame.annotations is not None:
                 self._add_annotations(scene.name, frame.annotations)
                 instances |= set(frame.annotations.instances)
-        times = np.array([frame.time for frame in scene.frames], np.int64)
-        self._intervals.append(np.diff(times))
-        seconds = float(times[-1] - times[0]) / 1e9 if len(times) else 0.0
-        self.scenes.append(SceneSummary(scene.name, len(times), seconds, len(instances), splits))
+        return instances
 
     def rate(self) -> float | None:
         """Return frames a second, by the median interval."""
@@ -161,12 +167,7 @@ def _count_capture(summary: ChannelSummary, capture: Capture, scene: RecordedSce
         summary.missing += 1
     if (size := (camera.rows, camera.columns)) not in summary.sizes:
         summary.sizes.append(size)
-    left, right = camera.rays(np.array([[0, camera.rows / 2], [camera.columns, camera.rows / 2]]))[:, 0]
-    summary.field_of_view = _widened(summary.field_of_view, float(np.degrees(np.arctan(right) - np.arctan(left))))
-    forward = geometry.world_from_camera[:3, 2]
-    summary.pitch = _widened(summary.pitch, float(np.degrees(np.arcsin(np.clip(-forward[2], -1, 1)))))
-    above = float(geometry.position[2] - scene.ground.height(geometry.position))
-    summary.altitude = _widened(summary.altitude, above)
+    _widen_ranges(camera, summary, geometry, scene)
     known = {
         "depth": capture.load_depth,
         "instances": capture.load_instances,
@@ -174,6 +175,18 @@ def _count_capture(summary: ChannelSummary, capture: Capture, scene: RecordedSce
         "pose": capture.true_geometry,
     }
     summary.truth += [name for name, value in known.items() if value is not None and name not in summary.truth]
+
+
+def _widen_ranges(
+    camera: PinholeCamera, summary: ChannelSummary, geometry: CameraGeometry, scene: RecordedScene
+) -> None:
+    """Widen the ranges of field of view, pitch and altitude by those of one capture."""
+    left, right = camera.rays(np.array([[0, camera.rows / 2], [camera.columns, camera.rows / 2]]))[:, 0]
+    summary.field_of_view = _widened(summary.field_of_view, float(np.degrees(np.arctan(right) - np.arctan(left))))
+    forward = geometry.world_from_camera[:3, 2]
+    summary.pitch = _widened(summary.pitch, float(np.degrees(np.arcsin(np.clip(-forward[2], -1, 1)))))
+    above = float(geometry.position[2] - scene.ground.height(geometry.position))
+    summary.altitude = _widened(summary.altitude, above)
 
 
 def _widened(interval: tuple[float, float] | None, value: float) -> tuple[float, float] | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside, write_folder_aside
 from skyweave.core.errors import DataError
+from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.images.true_color import display_bands, true_color_image
 from skyweave.core.observation import Observation
@@ -145,10 +146,7 @@ def finish_recording(
     """
     folder = Path(folder)
     scenes = sorted({scene for names in splits.values() for scene in names})
-    if not scenes:
-        raise DataError(f"the splits of {name} name no scene; a recording needs one")
-    if missing := [scene for scene in scenes if not _fragment_path(folder, scene).exists()]:
-        raise DataError(f"{folder} lacks {len(missing)} of {len(scenes)} scenes ({missing[0]}, ...); write them first")
+    _check_scenes_written(scenes, name, folder)
     tables: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     extras = Extras(FORMAT, name, {k: list(v) for k, v in splits.items()}, [], list(surfaces), {}, {}, {}, {})
     extras.world = dict(world or {})
@@ -156,23 +154,44 @@ def finish_recording(
     starts: set[int] = set()
     for scene in scenes:
         content = _read_fragment(_fragment_path(folder, scene))
-        categories = categories or content["categories"]
-        if content["categories"] != categories:
-            raise DataError(f"scene {scene} has the categories {content['categories']}, others have {categories}")
-        _start_alone(content["tables"], starts)
-        for table, rows in content["tables"].items():
-            tables[table].update((row["token"], row) for row in rows)
-        for sensor, described in content["sensors"].items():
-            _add_sensor(extras.sensors, sensor, described, f"scene {scene}")
-        extras.scenes[scene] = msgspec.convert(content["scene"], SceneExtras)
-        extras.captures |= msgspec.convert(content["captures"], dict[str, CaptureExtras])
-        extras.frames |= msgspec.convert(content["frames"], dict[str, FrameExtras])
+        categories = _add_fragment(categories, content, scene, starts, tables, extras)
     extras.categories = [(category, table_name(category)) for category in categories]
     with write_aside(folder / MASK) as aside:  # the devkit wants one; nothing is known of the ground it would mask
         rasters.write_classes(aside, np.full((64, 64), 255))
     lists = {table: list(rows.values()) for table, rows in tables.items()}
     lists |= fixed_rows(categories, list(tables["log"]), MASK)
     return _replace_tables(folder / version, lists, extras)
+
+
+def _check_scenes_written(scenes: list[str], name: str, folder: Path) -> None:
+    """Check that every scene that the splits name is written."""
+    if not scenes:
+        raise DataError(f"the splits of {name} name no scene; a recording needs one")
+    if missing := [scene for scene in scenes if not _fragment_path(folder, scene).exists()]:
+        raise DataError(f"{folder} lacks {len(missing)} of {len(scenes)} scenes ({missing[0]}, ...); write them first")
+
+
+def _add_fragment(
+    categories: list[str],
+    content: dict[str, Any],
+    scene: str,
+    starts: set[int],
+    tables: dict[str, dict[str, Any]],
+    extras: Extras,
+) -> list[str]:
+    """Add the tables of one scene to those of the recording."""
+    categories = categories or content["categories"]
+    if content["categories"] != categories:
+        raise DataError(f"scene {scene} has the categories {content['categories']}, others have {categories}")
+    _start_alone(content["tables"], starts)
+    for table, rows in content["tables"].items():
+        tables[table].update((row["token"], row) for row in rows)
+    for sensor, described in content["sensors"].items():
+        _add_sensor(extras.sensors, sensor, described, f"scene {scene}")
+    extras.scenes[scene] = msgspec.convert(content["scene"], SceneExtras)
+    extras.captures |= msgspec.convert(content["captures"], dict[str, CaptureExtras])
+    extras.frames |= msgspec.convert(content["frames"], dict[str, FrameExtras])
+    return categories
 
 
 def _write_capture(
@@ -222,11 +241,16 @@ def _write_capture(
         _check_shape(where, "classes", classes.shape, capture)
         rasters.write_classes(folder / extras.classes, classes)
     if (true := capture.true_geometry) is not None:
-        extras.true_translation = true.position.tolist()
-        extras.true_rotation = quaternion_from_rotation(true.world_from_camera[:3, :3]).tolist()
-        if not np.array_equal(true.camera.intrinsics, camera.intrinsics):
-            extras.true_intrinsics = true.camera.intrinsics.tolist()
+        _add_true_geometry(true, extras, camera)
     return extras
+
+
+def _add_true_geometry(true: CameraGeometry, extras: CaptureExtras, camera: PinholeCamera) -> None:
+    """Note the pose and intrinsics without noise."""
+    extras.true_translation = true.position.tolist()
+    extras.true_rotation = quaternion_from_rotation(true.world_from_camera[:3, :3]).tolist()
+    if not np.array_equal(true.camera.intrinsics, camera.intrinsics):
+        extras.true_intrinsics = true.camera.intrinsics.tolist()
 
 
 def _frame_extras(time: int, annotations: Annotations, tokens: list[str]) -> FrameExtras:
@@ -248,26 +272,36 @@ def _is_plain_colour(observation: Observation) -> bool:
 
 
 def _check_scene(scene: RecordedScene, categories: Sequence[str]) -> None:
-    for name in (scene.name, *{channel for frame in scene.frames for channel in frame.captures}):
-        if not NAME.fullmatch(name):
-            raise DataError(f"{name!r} cannot be part of a file name; use letters, digits and . _ + -")
+    _check_names(scene)
     if not scene.frames:
         raise DataError(f"scene {scene.name} has no frames; leave it out")
     for number, frame in enumerate(scene.frames):
-        where = f"scene {scene.name}, frame {number}"
-        if number and frame.time <= scene.frames[number - 1].time:
-            raise DataError(f"{where}: time {frame.time} is not after the frame before it; order the frames by time")
-        for channel, capture in frame.captures.items():
-            if channel != capture.channel:
-                raise DataError(f"{where}: the capture listed as {channel} calls its channel {capture.channel}")
-            if capture.geometry.crs != scene.crs:
-                raise DataError(f"{where}, {channel}: the camera is in {capture.geometry.crs}, not in {scene.crs}")
-        if frame.annotations is None:
-            continue
-        if unknown := set(frame.annotations.categories) - set(categories):
-            raise DataError(f"{where}: {sorted(unknown)[0]!r} is none of the categories {', '.join(categories)}")
-        if len(set(frame.annotations.instances)) < len(frame.annotations.instances):
-            raise DataError(f"{where}: two objects have the same identifier; give each instance its own")
+        _check_frame(scene, number, frame, categories)
+
+
+def _check_names(scene: RecordedScene) -> None:
+    """Check that names can be part of file names."""
+    for name in (scene.name, *{channel for frame in scene.frames for channel in frame.captures}):
+        if not NAME.fullmatch(name):
+            raise DataError(f"{name!r} cannot be part of a file name; use letters, digits and . _ + -")
+
+
+def _check_frame(scene: RecordedScene, number: int, frame: Frame, categories: Sequence[str]) -> None:
+    """Check the time, captures and annotations of a frame."""
+    where = f"scene {scene.name}, frame {number}"
+    if number and frame.time <= scene.frames[number - 1].time:
+        raise DataError(f"{where}: time {frame.time} is not after the frame before it; order the frames by time")
+    for channel, capture in frame.captures.items():
+        if channel != capture.channel:
+            raise DataError(f"{where}: the capture listed as {channel} calls its channel {capture.channel}")
+        if capture.geometry.crs != scene.crs:
+            raise DataError(f"{where}, {channel}: the camera is in {capture.geometry.crs}, not in {scene.crs}")
+    if frame.annotations is None:
+        return
+    if unknown := set(frame.annotations.categories) - set(categories):
+        raise DataError(f"{where}: {sorted(unknown)[0]!r} is none of the categories {', '.join(categories)}")
+    if len(set(frame.annotations.instances)) < len(frame.annotations.instances):
+        raise DataError(f"{where}: two objects have the same identifier; give each instance its own")
 
 
 def _check_shape(where: str, what: str, shape: tuple[int, ...], capture: Capture) -> None:

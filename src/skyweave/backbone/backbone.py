@@ -137,8 +137,7 @@ class Backbone(Encoder):
             ValueError: ``detail`` does not divide the patch size.
         """
         size = patch_size or self.patch_embed.patch_size
-        if detail is not None and size % detail:
-            raise ValueError(f"detail {detail} must divide the patch size, {size}")
+        _check_detail(detail, size)
         groups = [self.patches(batch, size) for batch in batches]
         embedded = [self._embed_patches(group, batch, detail) for group, batch in zip(groups, batches, strict=True)]
         sequences = [stem + self.positions(group.metres) for (stem, _), group in zip(embedded, groups, strict=True)]
@@ -146,16 +145,7 @@ class Backbone(Encoder):
         tokens, valid = pad_and_concatenate(sequences, usables)
         coordinates, _ = pad_and_concatenate([self.coordinates(group) for group in groups], usables)
         encoded, levels = self.encoder(tokens, valid, coordinates)
-        features, start = [], 0
-        for group, (stem, fine) in zip(groups, embedded, strict=True):
-            stop, length = start + len(group.usable), group.usable.shape[1]
-            usable = group.usable.unsqueeze(-1)
-            outputs = [tensor[start:stop, :length] * usable for tensor in (encoded, *levels)]
-            features.append(
-                Features(outputs[0], group.usable, group.grid, tuple(outputs[1:]), stem * usable, size, detail=fine)
-            )
-            start = stop
-        return features
+        return _split_features(groups, embedded, (encoded, *levels), size)
 
     def _embed_patches(self, patches: Patches, batch: SensorBatch, detail: int | None) -> tuple[Tensor, Tensor | None]:
         """Return the embedding of patches, and of the smaller ones inside as a map where they are asked for."""
@@ -229,16 +219,42 @@ class Backbone(Encoder):
             sensor: its bands are the channels.
         """
         if sensor not in self._statistics:
-            known = self.sensors.get(sensor.name)
-            names = {band.name for band in known.bands} if known else set()
-            bands = [known.bands[known.index(b.name)] if known and b.name in names else b for b in sensor.bands]
-            resolved = replace(sensor, bands=tuple(bands))
+            resolved = self._resolve_bands(sensor)
             with torch.inference_mode(False):
                 self._statistics[sensor] = (
                     torch.from_numpy(resolved.means).view(-1, 1, 1),
                     torch.from_numpy(resolved.stds).view(-1, 1, 1),
                 )
         return self._statistics[sensor]
+
+    def _resolve_bands(self, sensor: Sensor) -> Sensor:
+        """Return the sensor with the statistics of the bands that the model knows."""
+        known = self.sensors.get(sensor.name)
+        names = {band.name for band in known.bands} if known else set()
+        bands = [known.bands[known.index(b.name)] if known and b.name in names else b for b in sensor.bands]
+        return replace(sensor, bands=tuple(bands))
+
+
+def _check_detail(detail: int | None, size: int) -> None:
+    """Check that the detail divides the patch size."""
+    if detail is not None and size % detail:
+        raise ValueError(f"detail {detail} must divide the patch size, {size}")
+
+
+def _split_features(
+    groups: list[Patches], embedded: list[tuple[Tensor, Tensor | None]], encoded: Sequence[Tensor], size: int
+) -> list[Features]:
+    """Take the features of each group out of the encoded ones."""
+    features, start = [], 0
+    for group, (stem, fine) in zip(groups, embedded, strict=True):
+        stop, length = start + len(group.usable), group.usable.shape[1]
+        usable = group.usable.unsqueeze(-1)
+        outputs = [tensor[start:stop, :length] * usable for tensor in encoded]
+        features.append(
+            Features(outputs[0], group.usable, group.grid, tuple(outputs[1:]), stem * usable, size, detail=fine)
+        )
+        start = stop
+    return features
 
 
 def fill_with_means(values: Tensor, valid: Tensor) -> Tensor:

@@ -64,18 +64,23 @@ def stack_observations(observations: Sequence[Observation]) -> SensorBatch:
         DataError: their sensors or sizes differ.
     """
     first = observations[0]
-    for other in observations[1:]:
-        if other.sensor != first.sensor or other.shape != first.shape:
-            raise DataError(
-                f"cannot stack {other.source} ({other.sensor.name}, {other.shape}) with {first.source} "
-                f"({first.sensor.name}, {first.shape}); group by sensor, bands and size first"
-            )
+    _check_same_images(observations, first)
     return SensorBatch(
         pixels=torch.from_numpy(np.stack([o.pixels for o in observations])),
         valid=torch.from_numpy(np.stack([o.valid for o in observations])),
         sensor=first.sensor,
         ground_sample_distance=torch.tensor([o.ground_sample_distance for o in observations], dtype=torch.float32),
     )
+
+
+def _check_same_images(observations: Sequence[Observation], first: Observation) -> None:
+    """Check that images have one sensor and one shape."""
+    for other in observations[1:]:
+        if other.sensor != first.sensor or other.shape != first.shape:
+            raise DataError(
+                f"cannot stack {other.source} ({other.sensor.name}, {other.shape}) with {first.source} "
+                f"({first.sensor.name}, {first.shape}); group by sensor, bands and size first"
+            )
 
 
 def batch_by_sensor(observations: Sequence[Observation]) -> list[SensorBatch]:

@@ -4,6 +4,7 @@ import argparse
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -51,10 +52,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     content = _unwrap(content)
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path}: holds {type(content).__name__}, expected a state dict of tensors")
+    _check_entries(content, path)
+    return dict(content)
+
+
+def _check_entries(content: Mapping[Any, Any], path: Path) -> None:
+    """Check that all entries are tensors by name."""
     others = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if others:
         raise WeightsError(f"{path}: expected a state dict of tensors; these entries are none: {', '.join(others[:8])}")
-    return dict(content)
 
 
 def _unwrap(content: object) -> object:
@@ -77,6 +83,17 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: 
         WeightsError: keys are missing or unexpected, shapes differ, or numbers are not finite; the message names them.
     """
     expected = module.state_dict()
+    problems = _find_problems(expected, state)
+    if problems:
+        raise WeightsError(
+            f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:MAX_NAMED_PROBLEMS])
+        )
+    check_finite(state, source)
+    module.load_state_dict(dict(state))
+
+
+def _find_problems(expected: dict[str, Any], state: Mapping[str, Tensor]) -> list[str]:
+    """Find what does not fit the module."""
     problems = []
     if missing := sorted(expected.keys() - state.keys()):
         problems.append(f"missing keys: {_shorten(missing)}")
@@ -85,12 +102,7 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], source: 
     for key in sorted(expected.keys() & state.keys()):
         if expected[key].shape != state[key].shape:
             problems.append(f"{key} has shape {tuple(state[key].shape)}, the model needs {tuple(expected[key].shape)}")
-    if problems:
-        raise WeightsError(
-            f"{source} does not fit {type(module).__name__}: " + "; ".join(problems[:MAX_NAMED_PROBLEMS])
-        )
-    check_finite(state, source)
-    module.load_state_dict(dict(state))
+    return problems
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:

@@ -47,18 +47,21 @@ def unpack_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         stored: tensors by name, of `pack_state`.
     """
-    result = {}
+    result: dict[str, Tensor] = {}
     for key, value in stored.items():
         if key.endswith(SCALE_SUFFIX) and key.removesuffix(SCALE_SUFFIX) in stored:
             continue
-        if value.dtype is torch.int8:
-            scale = stored.get(key + SCALE_SUFFIX)
-            if scale is None or scale.shape != value.shape[:1]:
-                raise WeightsError(f"{key} is int8 and has no scale for each of its {len(value)} rows; fetch it again")
-            result[key] = value.float() * scale.float().view(-1, *[1] * (value.ndim - 1))
-        else:
-            result[key] = value.float()
+        result[key] = _unpack_value(key, value, stored.get(key + SCALE_SUFFIX))
     return result
+
+
+def _unpack_value(key: str, value: Tensor, scale: Tensor | None) -> Tensor:
+    """Unpack one tensor; int8 needs its scale."""
+    if value.dtype is not torch.int8:
+        return value.float()
+    if scale is None or scale.shape != value.shape[:1]:
+        raise WeightsError(f"{key} is int8 and has no scale for each of its {len(value)} rows; fetch it again")
+    return value.float() * scale.float().view(-1, *[1] * (value.ndim - 1))
 
 
 def round_to_storage(value: Tensor, dtype: torch.dtype) -> Tensor:

@@ -6,7 +6,7 @@ seen in training works; radar and other non-optical bands enter by type, never b
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -92,20 +92,29 @@ class PerSensorTokenizer(Tokenizer):
             valid: not used: invalid pixels count as the mean.
             sensor: its bands are the channels.
         """
+        self._check_sensor(sensor)
+        bands = self.bands[sensor.name]
+        _check_bands(sensor, bands)
+        channels = torch.tensor([bands[band.name] for band in sensor.bands], device=patches.device)
+        layer = cast(nn.Linear, self.proj[sensor.name])
+        kernel = layer.weight.view(self.width, len(bands), self.patch_size**2)[:, channels]
+        kernel = self._resampled(kernel, patches.shape[-1])
+        return functional.linear(patches.flatten(2), kernel.flatten(1), layer.bias)
+
+    def _check_sensor(self, sensor: Sensor) -> None:
+        """Check that the sensor has an embedding."""
         if sensor.name not in self.bands:
             known = ", ".join(self.bands) or "none"
             raise DataError(
                 f"sensor {sensor.name!r} has no patch embedding in this model (it has: {known}); "
                 "use a model with the spectral tokenizer, or pretrain with this sensor"
             )
-        bands = self.bands[sensor.name]
-        if unknown := [band.name for band in sensor.bands if band.name not in bands]:
-            raise DataError(f"sensor {sensor.name!r}: bands {', '.join(unknown)} are not in this model's embedding")
-        channels = torch.tensor([bands[band.name] for band in sensor.bands], device=patches.device)
-        layer = cast(nn.Linear, self.proj[sensor.name])
-        kernel = layer.weight.view(self.width, len(bands), self.patch_size**2)[:, channels]
-        kernel = self._resampled(kernel, patches.shape[-1])
-        return functional.linear(patches.flatten(2), kernel.flatten(1), layer.bias)
+
+
+def _check_bands(sensor: Sensor, bands: Mapping[str, int]) -> None:
+    """Check that the bands have their place in the embedding."""
+    if unknown := [band.name for band in sensor.bands if band.name not in bands]:
+        raise DataError(f"sensor {sensor.name!r}: bands {', '.join(unknown)} are not in this model's embedding")
 
 
 class SpectralTokenizer(Tokenizer):

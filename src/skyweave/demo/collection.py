@@ -215,10 +215,16 @@ def join_images(parts: Sequence[Observation]) -> Observation:
 
 def _pixel_offsets(parts: Sequence[Observation]) -> list[tuple[int, int]]:
     """Return (row, column) of each image's first pixel in the joined one."""
-    transforms = [part.geotransform.affine for part in parts if part.geotransform is not None]
-    if len(transforms) != len(parts):
-        raise DataError(f"{parts[0].source}: images without georeference cannot be joined")
+    transforms = _affines(parts)
     width, height = transforms[0][0], transforms[0][4]
     west = min(transform[2] for transform in transforms)
     north = max(transform[5] for transform in transforms)
     return [(round((t[5] - north) / height), round((t[2] - west) / width)) for t in transforms]
+
+
+def _affines(parts: Sequence[Observation]) -> list[tuple[float, float, float, float, float, float]]:
+    """Return the affine transforms of images, which must all have one."""
+    transforms = [part.geotransform.affine for part in parts if part.geotransform is not None]
+    if len(transforms) != len(parts):
+        raise DataError(f"{parts[0].source}: images without georeference cannot be joined")
+    return transforms

@@ -88,14 +88,19 @@ def _print(report: "DemoReport") -> None:
     if not report.real:
         print("No real imagery found ($SKYWEAVE_DATA, --data): every image is a procedural scene.", file=sys.stderr)
     print("sensor                 source      error  (painting the mean)")
+    _print_scores(report)
+    if report.fleet is not None:
+        _print_fleet(report.fleet)
+    print(f"\n{report.path}: open it in a browser")
+
+
+def _print_scores(report: DemoReport) -> None:
+    """Print the errors of reconstruction and the scores of perception."""
     for title, (error, guess) in report.errors.items():
         print(f"{title:22} {'real' if title in report.real else 'procedural':10} {error:6.2f}  {guess:6.2f}")
     print("\nan unseen crossing     alone  together")
     for name, (ego_only, collaborative) in report.scores.items():
         print(f"{name:20} {ego_only:7.2f}  {collaborative:8.2f}")
-    if report.fleet is not None:
-        _print_fleet(report.fleet)
-    print(f"\n{report.path}: open it in a browser")
 
 
 def _print_fleet(figures: dict[str, float]) -> None:

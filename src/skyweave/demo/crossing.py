@@ -14,6 +14,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground
 from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
 from skyweave.demo.figures import PAPER, feature_map
+from skyweave.mapping.placement import BEVFeatures
 from skyweave.recordings.recording import Frame, RecordedScene
 from skyweave.viewing.contact_sheet import draw_capture, draw_map
 
@@ -57,16 +58,7 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
     middle = np.mean([_viewed_point(frame.captures[name].geometry, scene.ground) for name in names], axis=0)
     grid = MapGrid.around(float(middle[0]), float(middle[1]), MAP_SIZE_M, CELL_M, scene.crs)
     maps, colours = _feature_maps(frame, names, backbone)
-    placed = [
-        project_to_bev(
-            functional.interpolate(features[None], scale_factor=SAMPLES_PER_PATCH, mode="bilinear")[0],
-            frame.captures[name].geometry,
-            grid,
-            ground=scene.ground,
-            normalisation="mean",
-        )
-        for name, features in zip(names, maps, strict=True)
-    ]
+    placed = _place_maps(names, maps, frame, grid, scene)
     visible = torch.stack([one.visible & (one.weight > 0) for one in placed])
     total = (torch.stack([one.features for one in placed]) * visible[:, None]).sum(0)
     mean = total / visible.sum(0).clamp(min=1)
@@ -79,9 +71,30 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
         ],
         fused=_enlarged(mean.numpy(), visible.any(0).numpy(), colours),
         overview=np.asarray(draw_map(scene, number, grid)),
-        objects=len(frame.annotations.boxes) if frame.annotations else 0,
+        objects=_count_objects(frame),
         seen=_count_seen(frame, names),
     )
+
+
+def _count_objects(frame: Frame) -> int:
+    """Return the number of annotated objects."""
+    return len(frame.annotations.boxes) if frame.annotations else 0
+
+
+def _place_maps(
+    names: tuple[str, ...], maps: list[torch.Tensor], frame: Frame, grid: MapGrid, scene: RecordedScene
+) -> list[BEVFeatures]:
+    """Place the features of each camera on the map."""
+    return [
+        project_to_bev(
+            functional.interpolate(features[None], scale_factor=SAMPLES_PER_PATCH, mode="bilinear")[0],
+            frame.captures[name].geometry,
+            grid,
+            ground=scene.ground,
+            normalisation="mean",
+        )
+        for name, features in zip(names, maps, strict=True)
+    ]
 
 
 def _feature_maps(

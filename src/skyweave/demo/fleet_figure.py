@@ -47,7 +47,7 @@ def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None
 
 def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str, size: tuple[int, int]) -> None:
     scene = platforms[shown]
-    positions = {name: one["views"][0]["position"][:2] for name, one in platforms.items() if one["views"]}
+    positions = _positions(platforms)
     corners = [box["centre"][:2] for box in scene["boxes"]] + list(positions.values())
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
     scale = float(((np.array(size) - 2 * MARGIN * FINE) / np.maximum(high - low, 10.0)).min())
@@ -72,6 +72,11 @@ def _map(drawing: ImageDraw.ImageDraw, platforms: Mapping[str, Any], shown: str,
         drawing.regular_polygon((x, y, 7 * FINE), 3, fill=colours[name])
         drawing.text((x + 10 * FINE, y - 12 * FINE), name, fill=colours[name], font=font)
     _scale_bar(drawing, scale, size, font)
+
+
+def _positions(platforms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the platforms are that have views."""
+    return {name: one["views"][0]["position"][:2] for name, one in platforms.items() if one["views"]}
 
 
 def _draw_views(drawing: ImageDraw.ImageDraw, views: Any, colour: tuple[int, int, int], at: Projection) -> None:

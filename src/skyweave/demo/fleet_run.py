@@ -73,13 +73,15 @@ class RunningFleet:
             passed = time.monotonic() - began
             if passed > within / 2 and not silent:
                 break
-            if passed > within:
-                missing = ", ".join(sorted(silent))
-                raise TimeoutError(
-                    f"no fused scene of {missing} in {within:.0f} s. {self._last_words(*sorted(silent))}"
-                )
+            self._check_time(passed, within, silent)
             time.sleep(0.1)
         self.starting = time.monotonic() - began
+
+    def _check_time(self, passed: float, within: float, silent: set[str]) -> None:
+        """Check that the time is not over."""
+        if passed > within:
+            missing = ", ".join(sorted(silent))
+            raise TimeoutError(f"no fused scene of {missing} in {within:.0f} s. {self._last_words(*sorted(silent))}")
 
     def status(self, name: str) -> dict[str, Any]:
         """Return what a node says of itself.

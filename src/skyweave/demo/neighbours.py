@@ -37,11 +37,7 @@ def search_patches(
         queries: patches to search for.
         count: results of each.
     """
-    vectors, places = [], []
-    for image, (features, usable) in enumerate(zip(maps, valid, strict=True)):
-        rows, columns = np.nonzero(usable)
-        vectors.append(features[:, rows, columns].T)
-        places += [(image, int(r), int(c)) for r, c in zip(rows, columns, strict=True)]
+    vectors, places = _collect_vectors(maps, valid)
     count_first = len(vectors[0])
     if count_first == 0:
         return []
@@ -49,13 +45,28 @@ def search_patches(
     joined = joined - joined.mean(0)
     joined /= np.linalg.norm(joined, axis=1, keepdims=True) + 1e-9
     chosen = _spread_queries(joined[:count_first], queries)
-    candidates = (
-        np.array([place[0] > 0 for place in places]) if len(joined) > count_first else np.ones(len(places), bool)
-    )
+    candidates = _mark_candidates(joined, count_first, places)
     return [
         SearchResult(PatchMatch(*places[i]), _best(joined @ joined[i], places, candidates, places[i], count))
         for i in chosen
     ]
+
+
+def _mark_candidates(joined: np.ndarray, count_first: int, places: list[tuple[int, int, int]]) -> np.ndarray:
+    """Mark the patches of other images, or all where there is one image."""
+    return np.array([place[0] > 0 for place in places]) if len(joined) > count_first else np.ones(len(places), bool)
+
+
+def _collect_vectors(
+    maps: list[np.ndarray], valid: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
+    """Collect the features and places of all usable patches."""
+    vectors, places = [], []
+    for image, (features, usable) in enumerate(zip(maps, valid, strict=True)):
+        rows, columns = np.nonzero(usable)
+        vectors.append(features[:, rows, columns].T)
+        places += [(image, int(r), int(c)) for r, c in zip(rows, columns, strict=True)]
+    return vectors, places
 
 
 def _spread_queries(vectors: np.ndarray, queries: int) -> list[int]:

@@ -185,5 +185,10 @@ def _check(bins: Any, extent: str) -> None:
         raise ValueError(f"{name} need a {extent} > 0, got {value}")
     if bins.count < 2:
         raise ValueError(f"{name} need at least 2 bins, got {bins.count}; FlatGround is the ground alone")
+    _check_exponent(bins, name)
+
+
+def _check_exponent(bins: Any, name: str) -> None:
+    """Check the exponent of bins."""
     if not (np.isfinite(bins.exponent) and bins.exponent > 0):
         raise ValueError(f"{name} need an exponent > 0, got {bins.exponent}")

@@ -71,8 +71,7 @@ def project_to_bev(
     Raises:
         ValueError: shapes that do not fit, bins without weights, or reference systems that cannot be reconciled.
     """
-    if features.ndim != 3:
-        raise ValueError(f"features have shape {tuple(features.shape)}; give (channels, rows, columns)")
+    _check_image(features)
     shape = (features.shape[1], features.shape[2])
     if isinstance(geometry, GeoTransform):
         if weights is not None or bins is not None:
@@ -88,6 +87,12 @@ def project_to_bev(
         normalisation=normalisation,
     )
     return BEVFeatures(batch.features[0], batch.visible[0], batch.weight[0], grid)
+
+
+def _check_image(features: Tensor) -> None:
+    """Check that features are those of one image."""
+    if features.ndim != 3:
+        raise ValueError(f"features have shape {tuple(features.shape)}; give (channels, rows, columns)")
 
 
 def lift_cameras(
@@ -138,17 +143,9 @@ def lift_features(
         ValueError: shapes that are not the plan's, or bins without weights.
     """
     cameras, channels = len(plan.cameras), features.shape[1] if features.ndim == 4 else -1
-    if features.shape != (cameras, channels, *plan.feature_shape):
-        raise ValueError(
-            f"features have shape {tuple(features.shape)}; the plan is for ({cameras}, channels, "
-            f"{plan.feature_shape[0]}, {plan.feature_shape[1]})"
-        )
+    _check_features(features, cameras, channels, plan)
     weights = _check_weights(weights, features, plan)
-    if valid is not None:
-        _check_valid(valid, (cameras, *plan.feature_shape))
-        keep = valid[:, None].to(weights.device, torch.bool)
-        weights = torch.where(keep, weights, 0)
-        features = torch.where(keep, features, 0)  # 0 times NaN is NaN
+    weights, features = _mask_invalid(valid, cameras, plan, weights, features)
     pooled, weight = pool_features(_by_pixel(weights), _by_pixel(features), plan.pooling)
     lifted, weight = pooled.reshape(*plan.shape, channels).permute(0, 3, 1, 2), weight.reshape(plan.shape)
     if normalisation == "mean":
@@ -156,6 +153,27 @@ def lift_features(
     if normalisation != "sum":
         raise ValueError(f"normalisation {normalisation!r} must be 'sum' or 'mean'")
     return lifted, weight.detach()
+
+
+def _mask_invalid(
+    valid: Tensor | None, cameras: int, plan: LiftPlan, weights: Tensor, features: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Let pixels that are not valid weigh nothing."""
+    if valid is not None:
+        _check_valid(valid, (cameras, *plan.feature_shape))
+        keep = valid[:, None].to(weights.device, torch.bool)
+        weights = torch.where(keep, weights, 0)
+        features = torch.where(keep, features, 0)  # 0 times NaN is NaN
+    return weights, features
+
+
+def _check_features(features: Tensor, cameras: int, channels: int, plan: LiftPlan) -> None:
+    """Check that features are those that the plan is for."""
+    if features.shape != (cameras, channels, *plan.feature_shape):
+        raise ValueError(
+            f"features have shape {tuple(features.shape)}; the plan is for ({cameras}, channels, "
+            f"{plan.feature_shape[0]}, {plan.feature_shape[1]})"
+        )
 
 
 def _check_weights(weights: Tensor | None, features: Tensor, plan: LiftPlan) -> Tensor:
@@ -210,12 +228,17 @@ def stack_bev_features(maps: Sequence[BEVFeatures]) -> BEVFeatures:
         ValueError: batches, or maps of several shapes.
     """
     grids = tuple(features.grid for features in maps if isinstance(features.grid, MapGrid))
-    if len(grids) != len(maps) or len({grid.shape for grid in grids}) != 1:
-        raise ValueError("stack_bev_features takes single maps of one shape, such as `project_to_bev` gives")
+    _check_single_maps(grids, maps)
     features, visible, weight = (
         torch.stack([getattr(single, name) for single in maps]) for name in ("features", "visible", "weight")
     )
     return BEVFeatures(features, visible, weight, grids)
+
+
+def _check_single_maps(grids: tuple[MapGrid, ...], maps: Sequence[BEVFeatures]) -> None:
+    """Check that maps are single ones of one shape."""
+    if len(grids) != len(maps) or len({grid.shape for grid in grids}) != 1:
+        raise ValueError("stack_bev_features takes single maps of one shape, such as `project_to_bev` gives")
 
 
 def scale_geotransform(geometry: GeoTransform, image_shape: tuple[int, int], shape: tuple[int, int]) -> GeoTransform:

@@ -230,10 +230,14 @@ class PlanCache:
         plan = make()
         with self.lock:
             self.plans[key] = plan
-            size = sum(cached.nbytes for cached in self.plans.values())
-            while len(self.plans) > 1 and (len(self.plans) > self.max_plans or size > self.max_bytes):
-                size -= self.plans.popitem(last=False)[1].nbytes
+            self._drop_oldest()
         return plan
+
+    def _drop_oldest(self) -> None:
+        """Drop the oldest plans until the rest fits."""
+        size = sum(cached.nbytes for cached in self.plans.values())
+        while len(self.plans) > 1 and (len(self.plans) > self.max_plans or size > self.max_bytes):
+            size -= self.plans.popitem(last=False)[1].nbytes
 
     def clear(self) -> None:
         """Drop all plans from the cache."""
@@ -254,13 +258,18 @@ def _resolve(
     if not cameras:
         raise ValueError("no cameras to lift")
     grids = (grids,) if isinstance(grids, MapGrid) else tuple(grids)
-    if len({grid.shape for grid in grids}) != 1:
-        raise ValueError(f"maps of one batch need one shape, got {sorted({grid.shape for grid in grids})}")
+    _check_shapes(grids)
     ground: Any = GroundPlane() if grounds is None else grounds
     grounds = tuple(ground) if isinstance(ground, Sequence) else (ground,) * len(cameras)
     maps = (0,) * len(cameras) if maps is None else tuple(int(m) for m in maps)
     _check_counts(cameras, grids, grounds, maps)
     return cameras, grids, grounds, maps
+
+
+def _check_shapes(grids: tuple[MapGrid, ...]) -> None:
+    """Check that maps have one shape."""
+    if len({grid.shape for grid in grids}) != 1:
+        raise ValueError(f"maps of one batch need one shape, got {sorted({grid.shape for grid in grids})}")
 
 
 def _check_counts(

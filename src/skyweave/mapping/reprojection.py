@@ -31,13 +31,7 @@ def grid_raster_transforms(geometry: GeoTransform, grid: MapGrid) -> tuple[Point
     """
     a, b, c, d, e, f = geometry.affine
     determinant = a * e - b * d
-    if not (np.isfinite(geometry.affine).all() and abs(determinant) > 0):
-        raise DataError(f"the affine {geometry.affine} is degenerate; a raster needs pixels of some size")
-    if (geometry.crs is None) != (grid.crs is None):
-        raise DataError(
-            f"the raster is in {geometry.crs or 'a local frame'}, the grid in {grid.crs or 'a local frame'}: there is "
-            "no way between them"
-        )
+    _check_raster(geometry, determinant, grid)
     forth, back = _crs_transforms(grid.crs, geometry.crs)
 
     def to_pixels(cells: np.ndarray) -> np.ndarray:
@@ -51,6 +45,17 @@ def grid_raster_transforms(geometry: GeoTransform, grid: MapGrid) -> tuple[Point
         return grid.cells_from_world(back(world))
 
     return to_pixels, to_cells
+
+
+def _check_raster(geometry: GeoTransform, determinant: float, grid: MapGrid) -> None:
+    """Check that a raster has pixels and a way to the grid."""
+    if not (np.isfinite(geometry.affine).all() and abs(determinant) > 0):
+        raise DataError(f"the affine {geometry.affine} is degenerate; a raster needs pixels of some size")
+    if (geometry.crs is None) != (grid.crs is None):
+        raise DataError(
+            f"the raster is in {geometry.crs or 'a local frame'}, the grid in {grid.crs or 'a local frame'}: there is "
+            "no way between them"
+        )
 
 
 def evaluate_on_lattice(transform: PointTransform, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -69,10 +74,15 @@ def evaluate_on_lattice(transform: PointTransform, rows: np.ndarray, columns: np
         if all(len(axis) for axis in between):
             truth = transform(np.stack(np.meshgrid(*between, indexing="ij"), -1))
             guess = (exact[1:, 1:] + exact[1:, :-1] + exact[:-1, 1:] + exact[:-1, :-1]) / 4
-            if np.isfinite(exact).all() and np.abs(truth - guess).max() < MAX_LATTICE_ERROR:
+            if _is_close(exact, truth, guess):
                 return _interpolate(exact, knots, rows, columns)
         size = size * 2 - 1
     return transform(np.stack(np.meshgrid(rows, columns, indexing="ij"), -1))
+
+
+def _is_close(exact: np.ndarray, truth: np.ndarray, guess: np.ndarray) -> bool:
+    """Return whether interpolated points are near to the true ones."""
+    return bool(np.isfinite(exact).all() and np.abs(truth - guess).max() < MAX_LATTICE_ERROR)
 
 
 def _crs_transforms(grid_crs: str | None, crs: str | None) -> tuple[PointTransform, PointTransform]:

@@ -51,13 +51,21 @@ def sample_appearance(
     draw = np.random.default_rng(appearance_seed)
     shape = str(draw.choice(VARIANTS[kind], p=(0.34, 0.33, 0.21, 0.12) if kind == "car" else None))
     paint = _car_paint(shape, draw) if kind == "car" else str(draw.choice(PAINTS.get(kind, CLOTHES)))
-    if size is None:
-        usual = np.array(CAR_SIZES[shape]) * draw.uniform(0.95, 1.05, 3)
-        size = (float(usual[0]), float(usual[1]), float(usual[2]))
+    size = _draw_size(size, shape, draw)
     brightness = float(draw.uniform(0.85, 1.15))
     if free and draw.random() < free:
         paint = str(draw.choice(FREE_PAINTS))
     return Appearance(shape, paint, brightness, size)
+
+
+def _draw_size(
+    size: tuple[float, float, float] | None, shape: str, draw: np.random.Generator
+) -> tuple[float, float, float]:
+    """Draw the size of a car of some shape."""
+    if size is None:
+        usual = np.array(CAR_SIZES[shape]) * draw.uniform(0.95, 1.05, 3)
+        size = (float(usual[0]), float(usual[1]), float(usual[2]))
+    return size
 
 
 def _car_paint(shape: str, draw: np.random.Generator) -> str:

@@ -71,8 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.simulator.world import World
 
     config = load_config_file(args.config, WorldConfig, [*args.set, *_changes(args)])
-    if args.workers < 1:
-        raise ConfigError(f"--workers {args.workers} must be at least 1 process")
+    _check_workers(args)
     folder = Path(args.output)
     photographs = read_orthophotos(config.scenery, Path(args.config).parent)
     image_format = "jpg" if args.jpeg else "png"
@@ -105,6 +104,12 @@ def run(args: argparse.Namespace) -> int:
     }
     print(json.dumps(summary) if args.json else _summary_line(config, folder, len(missing), seconds))
     return 0
+
+
+def _check_workers(args: argparse.Namespace) -> None:
+    """Check the number of processes."""
+    if args.workers < 1:
+        raise ConfigError(f"--workers {args.workers} must be at least 1 process")
 
 
 def _changes(args: argparse.Namespace) -> "list[str]":

@@ -228,6 +228,10 @@ class CameraConfig:
         if not (1 <= self.rows <= 8192 and 1 <= self.columns <= 8192):
             raise ConfigError(f"camera {self.name!r} has {self.rows} x {self.columns} pixels; choose 1 to 8192 each")
         self._check_view()
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        """Check supersampling and noise."""
         if not 1 <= self.supersampling <= 16:
             raise ConfigError(f"camera {self.name!r}: supersampling {self.supersampling} is not in 1 to 16")
         if self.noise is not None and not self.noise >= 0:
@@ -349,15 +353,23 @@ class WorldConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "scenes", "frames", "interval")
+        self._check_length()
+        self._check_seed_and_shares()
+        _different_names("a world", "platforms", [platform.name for platform in self.platforms])
+
+    def _check_length(self) -> None:
+        """Check that scenes and frames are not too many."""
         if self.scenes > MAX_SCENES or self.frames > MAX_FRAMES:
             raise ConfigError(
                 f"{self.scenes} scenes of {self.frames} frames; give {MAX_SCENES} and {MAX_FRAMES} at most"
             )
+
+    def _check_seed_and_shares(self) -> None:
+        """Check warm-up, seed and share of validation."""
         if self.warm_up < 0 or self.seed < 0:
             raise ConfigError(f"warm_up {self.warm_up} and seed {self.seed} cannot be negative; give 0 or more")
         if not 0 <= self.validation <= 1:
             raise ConfigError(f"validation is {self.validation}; give a share from 0 to 1")
-        _different_names("a world", "platforms", [platform.name for platform in self.platforms])
 
 
 def _different_names(owner: str, parts: str, names: list[str]) -> None:

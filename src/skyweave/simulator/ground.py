@@ -100,8 +100,7 @@ def paint_ground(
         roughness: (materials,) float32 spread of brightness from place to place; None for what is usual.
         marks: painted last.
     """
-    if roughness is None:
-        roughness = np.array([material.roughness for material in MATERIALS.values()], np.float32)
+    roughness = _default_roughness(roughness)
     extent = network.size + 2 * MARGIN_M
     cells = 2 ** max(int(np.ceil(np.log2(extent / texel) - 0.1)), 4)  # a tenth coarser than asked for will do
     palette = _palette(generator)
@@ -117,6 +116,13 @@ def paint_ground(
         masked = land if photograph is not None else None
         maps.append(GroundMap(material, brightness, side, photograph, masked))
     return maps[0], maps[1]
+
+
+def _default_roughness(roughness: np.ndarray | None) -> np.ndarray:
+    """Return the roughness of each material, where none is given."""
+    if roughness is None:
+        roughness = np.array([material.roughness for material in MATERIALS.values()], np.float32)
+    return roughness
 
 
 def value_noise(cells: int, period: int, generator: np.random.Generator) -> np.ndarray:
@@ -282,14 +288,24 @@ def free_stretches(network: RoadNetwork, road: Road, distance: float) -> list[tu
     """
     stops = [position for position, _ in crossings_along(network, road)]
     gap = network.stop + distance
-    bounds = [road.low, *(edge for stop in stops for edge in (stop - gap, stop + gap)), road.high]
+    bounds = _stretch_bounds(road, stops, gap)
     return [(low, high) for low, high in zip(bounds[::2], bounds[1::2], strict=True) if high - low > 6.0]
+
+
+def _stretch_bounds(road: Road, stops: list[float], gap: float) -> list[float]:
+    """Return where the stretches between crossings begin and end."""
+    return [road.low, *(edge for stop in stops for edge in (stop - gap, stop + gap)), road.high]
 
 
 def _fillets(network: RoadNetwork, centre: np.ndarray, arms: tuple[int, ...], asphalt: str) -> list[GroundPolygon]:
     """Rounded corners of the kerb between neighbouring arms."""
-    corners = [arm for arm in range(4) if arm in arms and (arm + 1) % 4 in arms]
+    corners = _corner_arms(arms)
     return [paint for arm in corners for paint in _fillet(network, centre, np.pi / 2 * arm, asphalt)]
+
+
+def _corner_arms(arms: tuple[int, ...]) -> list[int]:
+    """Return the arms that form a corner with the next one."""
+    return [arm for arm in range(4) if arm in arms and (arm + 1) % 4 in arms]
 
 
 def _fillet(network: RoadNetwork, centre: np.ndarray, turn: float, asphalt: str) -> list[GroundPolygon]:

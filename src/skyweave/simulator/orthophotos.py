@@ -33,6 +33,11 @@ def read_orthophotos(scenery: SceneryConfig, beside: Path) -> list[Orthophoto]:
     path = path if path.exists() else beside / path
     if not path.is_dir():
         return [_read(path, scenery)]
+    return _read_folder(path, scenery)
+
+
+def _read_folder(path: Path, scenery: SceneryConfig) -> list[Orthophoto]:
+    """Read the orthophotos of a folder, evenly spaced where they are too many."""
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     if not files:
         raise ConfigError(f"scenery.orthophoto: {path} holds no GeoTIFF ({', '.join(SUFFIXES)})")

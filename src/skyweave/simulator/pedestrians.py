@@ -110,11 +110,15 @@ class Pedestrians:
         """Tell the traffic who is on which zebra."""
         zebras = self.traffic.zebras = {}
         for walker in self.walkers:
-            if walker.zebra is None or walker.waiting:
-                continue
-            at, towards = self._on_zebra(walker, walker.zebra)
-            if abs(at) < self.network.kerb + 0.5 or at * towards < 0:
-                zebras.setdefault(walker.zebra, []).append((at, math.copysign(walker.speed, towards)))
+            self._report_walker(walker, zebras)
+
+    def _report_walker(self, walker: Walker, zebras: dict[tuple[int, int], list[tuple[float, float]]]) -> None:
+        """Report one walker on a zebra to the traffic."""
+        if walker.zebra is None or walker.waiting:
+            return
+        at, towards = self._on_zebra(walker, walker.zebra)
+        if abs(at) < self.network.kerb + 0.5 or at * towards < 0:
+            zebras.setdefault(walker.zebra, []).append((at, math.copysign(walker.speed, towards)))
 
     def _on_zebra(self, walker: Walker, zebra: tuple[int, int]) -> tuple[float, float]:
         """Return metres from the middle of the road, and the direction, of a person along a zebra."""

@@ -170,15 +170,26 @@ def make_platforms(
     Raises:
         ConfigError: two cameras would have the same channel name.
     """
-    platforms = []
+    platforms: list[Platform] = []
     for config in configs:
-        turn = float(generator.uniform(0, 2 * np.pi))
-        for number in range(config.count):
-            name = config.name if config.count == 1 else f"{config.name}_{number + 1}"
-            start = turn + 2 * np.pi * number / config.count
-            platforms.append(Platform(name, config, start, ground, errors, generator))
+        _make_group(generator, config, platforms, ground, errors)
     _check_channels([mount.channel for platform in platforms for mount in platform.mounts])
     return platforms
+
+
+def _make_group(
+    generator: np.random.Generator,
+    config: PlatformConfig,
+    platforms: list[Platform],
+    ground: float,
+    errors: ErrorsConfig,
+) -> None:
+    """Make the platforms of one configuration, evenly spaced on their circle."""
+    turn = float(generator.uniform(0, 2 * np.pi))
+    for number in range(config.count):
+        name = config.name if config.count == 1 else f"{config.name}_{number + 1}"
+        start = turn + 2 * np.pi * number / config.count
+        platforms.append(Platform(name, config, start, ground, errors, generator))
 
 
 def _check_channels(names: list[str]) -> None:

@@ -92,6 +92,11 @@ def _add_section(
         return
     arm_out = road.along if sign > 0 else road.along + 2  # the arm on which a crossing is left
     new = [_add_lane(network, road, limit, sign, ends, *lane) for lane in _lane_offsets(network)]
+    _link_section(between, new, network, arm_out)
+
+
+def _link_section(between: tuple[int | None, int | None], new: list[int], network: RoadNetwork, arm_out: int) -> None:
+    """Link the lanes of a section with what lies before and behind."""
     previous, following = between
     if previous is None:
         network.sources += new
@@ -124,13 +129,20 @@ def _add_ways(network: RoadNetwork, index: int, limit: float) -> None:
     for arm in crossing.incoming:
         pairs = [pair for out in crossing.outgoing for pair in _turn_pairs(crossing, arm, out)]
         pairs += _middle_pairs(crossing, arm, {start for start, *_ in pairs})
-        for start, end, out, turn in pairs:
-            a, b = network.lanes[start], network.lanes[end]
-            speed = min(limit, TURN_SPEEDS_M_S[turn])
-            network.lanes.append(Lane(_curve(a, b, turn), a.kind, speed, index, (arm, out), turn, [end]))
-            ways.append(len(network.lanes) - 1)
-            a.successors.append(ways[-1])
+        _add_turns(pairs, network, limit, index, arm, ways)
     crossing.conflicts = _conflicts(network, ways)
+
+
+def _add_turns(
+    pairs: list[tuple[int, int, int, str]], network: RoadNetwork, limit: float, index: int, arm: int, ways: list[int]
+) -> None:
+    """Add the lanes of the ways that turn from one arm."""
+    for start, end, out, turn in pairs:
+        a, b = network.lanes[start], network.lanes[end]
+        speed = min(limit, TURN_SPEEDS_M_S[turn])
+        network.lanes.append(Lane(_curve(a, b, turn), a.kind, speed, index, (arm, out), turn, [end]))
+        ways.append(len(network.lanes) - 1)
+        a.successors.append(ways[-1])
 
 
 def _turn_pairs(crossing: RoadCrossing, arm: int, out: int) -> list[LanePair]:
@@ -223,7 +235,7 @@ class _PavementGraph:
         """Add the pavements on both sides of a road, between its crossings."""
         side = self.network.pavement
         stops = [position for position, _ in crossings_along(self.network, road)]
-        spans = [road.low, *(edge for stop in stops for edge in (stop - side, stop + side)), road.high]
+        spans = _pavement_spans(road, stops, side)
         for low, high in zip(spans[::2], spans[1::2], strict=True):
             if high - low >= 1.0:
                 self._add_stretch(road, low, high)
@@ -231,10 +243,14 @@ class _PavementGraph:
     def _add_stretch(self, road: Road, low: float, high: float) -> None:
         """Add the pavements on both sides of a part of a road."""
         for across in (road.offset - self.network.pavement, road.offset + self.network.pavement):
-            (ax, ay), (bx, by) = [(at, across) if road.along == 0 else (across, at) for at in (low, high)]
-            a, b = self._node(ax, ay), self._node(bx, by)
-            self._join(a, b, None)
-            self.network.ends += [n for n, at in ((a, low), (b, high)) if at in (road.low, road.high)]
+            self._add_side(low, high, road, across)
+
+    def _add_side(self, low: float, high: float, road: Road, across: float) -> None:
+        """Add the pavement of one side of the road."""
+        (ax, ay), (bx, by) = [(at, across) if road.along == 0 else (across, at) for at in (low, high)]
+        a, b = self._node(ax, ay), self._node(bx, by)
+        self._join(a, b, None)
+        self.network.ends += [n for n, at in ((a, low), (b, high)) if at in (road.low, road.high)]
 
     def _node(self, x: float, y: float) -> int:
         """Return the corner at a place, to the centimetre; it is added where there is none."""
@@ -249,3 +265,8 @@ class _PavementGraph:
         """Join two corners, over a zebra or along a pavement."""
         self.network.pavements[a].append((b, zebra))
         self.network.pavements[b].append((a, zebra))
+
+
+def _pavement_spans(road: Road, stops: list[float], side: float) -> list[float]:
+    """Return where the pavements between crossings begin and end."""
+    return [road.low, *(edge for stop in stops for edge in (stop - side, stop + side)), road.high]

@@ -1,5 +1,7 @@
 """From what a pixel shows to what a sensor measures there."""
 
+from typing import Any
+
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
@@ -79,10 +81,7 @@ def shade(
             points = geometry.position + np.stack([ray.ravel()[at] for ray in rays], 1) * depth.ravel()[at][:, None]
             values[at, :optical] *= _patterns(faces, face[patterned], points)[:, None]
 
-    sky = np.flatnonzero(view.face.ravel() == SKY)
-    if sky.size:
-        values[sky, :optical] = _sky(response.wavelengths)
-        values[sky, optical:] = (light.air - SKY_COOLING_K, 0.0)[: channels - optical]
+    _shade_sky(view, response, values, optical, light, channels)
     planes = values.T.reshape(channels, rows, columns)
     image = np.empty((len(response.sensor), rows, columns), np.float32)
     if optical:
@@ -92,6 +91,16 @@ def shade(
         temperature = planes[optical] + planes[optical + 1] * sun.reshape(rows, columns) * np.float32(light.shines)
         image[list(response.thermal)] = temperature
     return image
+
+
+def _shade_sky(
+    view: RenderedView, response: SensorResponse, values: np.ndarray, optical: int, light: Illumination, channels: Any
+) -> None:
+    """Shade the pixels that show sky."""
+    sky = np.flatnonzero(view.face.ravel() == SKY)
+    if sky.size:
+        values[sky, :optical] = _sky(response.wavelengths)
+        values[sky, optical:] = (light.air - SKY_COOLING_K, 0.0)[: channels - optical]
 
 
 def _pixel_rays(geometry: CameraGeometry, rows: int, columns: int) -> list[np.ndarray]:

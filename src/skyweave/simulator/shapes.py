@@ -84,10 +84,16 @@ class ObjectShape:
         )
         back, front, side = top
         corners[4:] += [[-front, -side, 0], [back, -side, 0], [back, side, 0], [-front, side, 0]]
+        self._add_sides(others, material, corners, heat, pattern)
+        return self
+
+    def _add_sides(
+        self, others: Mapping[str, str] | None, material: str, corners: np.ndarray, heat: float, pattern: int
+    ) -> None:
+        """Add the faces of a block."""
         for name, indices in SIDES.items():
             side_material = (others or {}).get(name, material)
             self.face(corners[list(indices)], side_material, heat=heat, pattern=PLAIN if name == "top" else pattern)
-        return self
 
     def ball(self, material: str, z: tuple[float, float], seed: int, rings: int = 3, sides: int = 7) -> "ObjectShape":
         """Add a rough ellipsoid that fills the box sideways and return the shape; every face has leaves.
@@ -103,19 +109,31 @@ class ObjectShape:
         angles = np.arange(sides) * 2 * np.pi / sides
         levels = np.linspace(-np.pi / 2, np.pi / 2, rings + 2)
         middle, half = (z[0] + z[1]) / 2, (z[1] - z[0]) / 2
-        loops = []
-        for level in levels:
-            radius = 0.5 * np.cos(level) * generator.uniform(0.82, 1.0, sides)
-            height = np.full(sides, middle + half * np.sin(level))
-            loops.append(np.stack([radius * np.cos(angles), radius * np.sin(angles), height], 1))
+        loops = _rings(levels, generator, sides, middle, half, angles)
         for low, high in pairwise(loops):
-            for i in range(sides):
-                j = (i + 1) % sides
-                if low is not loops[0]:
-                    self.face(np.stack([low[i], low[j], high[j]]), material, pattern=LEAVES)
-                if high is not loops[-1]:
-                    self.face(np.stack([low[i], high[j], high[i]]), material, pattern=LEAVES)
+            self._add_ring(sides, low, loops, high, material)
         return self
+
+    def _add_ring(self, sides: int, low: np.ndarray, loops: list[np.ndarray], high: np.ndarray, material: str) -> None:
+        """Add the faces between two rings."""
+        for i in range(sides):
+            j = (i + 1) % sides
+            if low is not loops[0]:
+                self.face(np.stack([low[i], low[j], high[j]]), material, pattern=LEAVES)
+            if high is not loops[-1]:
+                self.face(np.stack([low[i], high[j], high[i]]), material, pattern=LEAVES)
+
+
+def _rings(
+    levels: np.ndarray, generator: np.random.Generator, sides: int, middle: float, half: float, angles: np.ndarray
+) -> list[np.ndarray]:
+    """Return the points of each ring of a ball."""
+    loops = []
+    for level in levels:
+        radius = 0.5 * np.cos(level) * generator.uniform(0.82, 1.0, sides)
+        height = np.full(sides, middle + half * np.sin(level))
+        loops.append(np.stack([radius * np.cos(angles), radius * np.sin(angles), height], 1))
+    return loops
 
 
 def _car(kind: str) -> ObjectShape:

@@ -77,6 +77,12 @@ class TexturePyramid:
         areas = self.cells.astype(np.int64) ** 2
         self.offsets = (np.cumsum(areas) - areas).astype(np.int32)
         self.flat = np.empty((int(areas.sum()), response.table.shape[1]), np.float32)
+        self._fill_levels(fine, coarse, sizes, response)
+
+    def _fill_levels(
+        self, fine: GroundMap, coarse: GroundMap, sizes: list[tuple[int, float]], response: SensorResponse
+    ) -> None:
+        """Fill the levels of both maps, channel by channel."""
         for ground, levels in ((fine, range(self.first_coarse)), (coarse, range(self.first_coarse, len(sizes)))):
             for channel in range(self.flat.shape[1]):
                 self._fill(levels, channel, _channel(response, ground, channel))

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from skyweave.simulator.config import TrafficConfig
-from skyweave.simulator.roads import RoadNetwork
+from skyweave.simulator.roads import Lane, RoadCrossing, RoadNetwork
 from skyweave.simulator.vehicles import VEHICLE_KINDS, PlanarPose, Vehicle
 
 MAX_STEP_S = 0.1  # seconds, at most
@@ -63,6 +63,10 @@ class Traffic:
         self._phases = [float(generator.uniform(0, 2 * (GREEN_S + CLEARING_S))) for _ in network.crossings]
         self._crossings = {way: i for i, crossing in enumerate(network.crossings) for way in crossing.conflicts}
         self._taken: list[dict[Vehicle, int]] = [{} for _ in network.crossings]
+        self._place_all()
+
+    def _place_all(self) -> None:
+        """Place the vehicles that are on the roads at the start."""
         for kind, number in self.target_counts.items():
             for _ in range(number):
                 self._place(kind)
@@ -234,14 +238,22 @@ class Traffic:
         crossing, taken = self.network.crossings[index], self._taken[index]
         if vehicle.reserved is not None or not self.green(index, lane.arms[0]):
             return False
-        if any(other in crossing.conflicts[way] and not self._ahead(v, other, way) for v, other in taken.items()):
+        if self._is_blocked(taken, crossing, way):
             return False
-        if any(self._on_zebra(index, arm, lane.points[end]) for arm, end in zip(lane.arms, (0, -1), strict=True)):
+        if self._has_walkers(lane, index):
             return False
         if self._room_behind(way, order) < vehicle.size[0] + STANDSTILL_GAP_M + 1:
             return False
         taken[vehicle] = vehicle.reserved = way
         return True
+
+    def _is_blocked(self, taken: dict[Vehicle, int], crossing: RoadCrossing, way: int) -> bool:
+        """Return whether a vehicle on the crossing is in the way."""
+        return any(other in crossing.conflicts[way] and not self._ahead(v, other, way) for v, other in taken.items())
+
+    def _has_walkers(self, lane: Lane, index: int) -> bool:
+        """Return whether people walk where the way begins or ends."""
+        return any(self._on_zebra(index, arm, lane.points[end]) for arm, end in zip(lane.arms, (0, -1), strict=True))
 
     def _room_behind(self, way: int, order: Occupancy) -> float:
         """Return the metres that are free on the lane behind a way, without those on the way who need them first."""
@@ -310,16 +322,20 @@ class Traffic:
     def _enter(self, kind: str) -> None:
         """At an edge of the world, if there is room on one of the lanes."""
         order = self._occupancy()
-        free = [
-            index
-            for index in self._lanes(kind, self.network.sources)
-            if not (listed := order.get(index)) or listed[0][0] - listed[0][1].size[0] / 2 > 16.0
-        ]
+        free = self._free_sources(kind, order)
         if free:
             vehicle = self._new(kind, int(self.generator.choice(free)))
             if listed := order.get(vehicle.route[0]):
                 vehicle.v = min(vehicle.v, listed[0][1].v)
             self.vehicles.append(vehicle)
+
+    def _free_sources(self, kind: str, order: dict[int, list[tuple[float, Vehicle]]]) -> list[int]:
+        """Return the lanes into which a vehicle can enter."""
+        return [
+            index
+            for index in self._lanes(kind, self.network.sources)
+            if not (listed := order.get(index)) or listed[0][0] - listed[0][1].size[0] / 2 > 16.0
+        ]
 
     def _lanes(self, kind: str, among: "range | list[int]") -> list[int]:
         lanes = self.network.lanes

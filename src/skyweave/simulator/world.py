@@ -25,7 +25,7 @@ from skyweave.simulator.platforms import Mount, Platform, make_platforms
 from skyweave.simulator.road_builder import build_roads
 from skyweave.simulator.roads import MARGIN_M
 from skyweave.simulator.scene_objects import SceneObjects, build_faces
-from skyweave.simulator.scenery import build_scenery
+from skyweave.simulator.scenery import Fixture, build_scenery
 from skyweave.simulator.shading import apply_sensor_noise, shade
 from skyweave.simulator.snapshot import WorldSnapshot
 from skyweave.simulator.surface_classes import SURFACE_INDEX
@@ -151,16 +151,28 @@ class World:
             platforms: names; None for all of them.
         """
         snapshot = WorldSnapshot(self)
-        captures, visibility = {}, {}
+        captures: dict[str, Capture] = {}
+        visibility: dict[str, np.ndarray] = {}
         for platform in self.platforms:
-            for mount in platform.mounts:
-                skipped = self._skips(platform)
-                if skipped or (platforms is not None and platform.name not in platforms):
-                    continue
-                capture, seen = self._capture(snapshot, platform, mount)
-                captures[mount.channel], visibility[mount.channel] = capture, seen
+            self._capture_platform(platform, platforms, snapshot, captures, visibility)
         annotations = replace(snapshot.annotations(self.origin), visibility=visibility)
         return Frame(self.time, captures, annotations)
+
+    def _capture_platform(
+        self,
+        platform: Platform,
+        platforms: Sequence[str] | None,
+        snapshot: WorldSnapshot,
+        captures: dict[str, Capture],
+        visibility: dict[str, np.ndarray],
+    ) -> None:
+        """Capture what the cameras of one platform see."""
+        for mount in platform.mounts:
+            skipped = self._skips(platform)
+            if skipped or (platforms is not None and platform.name not in platforms):
+                continue
+            capture, seen = self._capture(snapshot, platform, mount)
+            captures[mount.channel], visibility[mount.channel] = capture, seen
 
     def _skips(self, platform: Platform) -> bool:
         """Return whether an image is dropped by chance, or a platform takes none in this frame."""
@@ -240,10 +252,10 @@ class World:
     def _fixtures(self) -> SceneObjects:
         fixtures = self.scenery.fixtures
         surfaces = {"building": "building", "tree": "tree", "lamp": "pole"}
-        places = np.array([(f.x, f.y) for f in fixtures], float).reshape(-1, 2)
+        places = _places_of(fixtures)
         return SceneObjects(
             shapes=tuple(f.shape for f in fixtures),
-            surfaces=np.array([SURFACE_INDEX[surfaces[f.kind]] for f in fixtures], np.uint8),
+            surfaces=_surfaces_of(fixtures, surfaces),
             bases=np.column_stack([places, heights_at(self.ground, places)]),
             sizes=np.array([f.size for f in fixtures], float).reshape(-1, 3),
             yaws=np.array([f.yaw for f in fixtures], float),
@@ -321,6 +333,16 @@ class World:
         noise = _generators(self.seed, self.index)(f"noise {mount.channel} {number}")
         distance = (1 / middle if middle > 0 else max(above, 1.0)) / focal
         return apply_sensor_noise(image, response, mount.config.noise, noise, snapshot.shadows.light.level), distance
+
+
+def _places_of(fixtures: list[Fixture]) -> np.ndarray:
+    """Return where fixtures stand."""
+    return np.array([(f.x, f.y) for f in fixtures], float).reshape(-1, 2)
+
+
+def _surfaces_of(fixtures: list[Fixture], surfaces: dict[str, str]) -> np.ndarray:
+    """Return the surface class of each fixture."""
+    return np.array([SURFACE_INDEX[surfaces[f.kind]] for f in fixtures], np.uint8)
 
 
 def _sensors(config: WorldConfig) -> dict[tuple[str, tuple[str, ...] | None], Sensor]:

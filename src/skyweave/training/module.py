@@ -189,6 +189,11 @@ def move_to_device(batch: Any, device: torch.device) -> Any:
         return [move_to_device(item, device) if hasattr(item, "to") else item for item in batch]
     if not dataclasses.is_dataclass(batch) or isinstance(batch, type):
         return batch
+    return _move_fields(batch, device)
+
+
+def _move_fields(batch: Any, device: torch.device) -> Any:
+    """Return a dataclass with the fields moved that can be."""
     values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch) if field.init}
     movable = {name: value for name, value in values.items() if hasattr(value, "to") or isinstance(value, list)}
     return dataclasses.replace(batch, **{name: move_to_device(value, device) for name, value in movable.items()})

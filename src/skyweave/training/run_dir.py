@@ -39,12 +39,17 @@ def prepare_run_dir(
     if not resume:
         _check_free(output, resumable)
         return
-    if not resumable:
-        elsewhere = " in another folder" if (output / WEIGHTS_FILE).exists() else ""
-        raise FileNotFoundError(f"{output} holds no run to resume; start without --resume{elsewhere}")
+    _check_resumable(resumable, output)
     for checkpoint in output.glob(LAST_CHECKPOINT):
         _check_readable(checkpoint)
     _check_same_config(output, config)
+
+
+def _check_resumable(resumable: bool, output: Path) -> None:
+    """Check that there is a run to resume."""
+    if not resumable:
+        elsewhere = " in another folder" if (output / WEIGHTS_FILE).exists() else ""
+        raise FileNotFoundError(f"{output} holds no run to resume; start without --resume{elsewhere}")
 
 
 def _check_free(output: Path, resumable: bool) -> None:

@@ -119,10 +119,7 @@ def _run(
     progress: bool,
 ) -> int:
     """Train, in the one process that may write into the folder or in one of its helpers."""
-    savers: list[Callback] = [] if output is None else [_checkpoint_callback(output, run_config, trainer_config)]
-    draws_bar = progress and sys.stderr.isatty()
-    if progress and not draws_bar:
-        savers.append(ProgressLinesCallback())
+    savers, draws_bar = _savers(output, run_config, trainer_config, progress)
     # Lightning's advice is written for its own users; ours get errors that name their configuration.
     for logger in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
         logging.getLogger(logger).setLevel(logging.ERROR)
@@ -150,6 +147,17 @@ def _run(
     if trainer.interrupted:
         raise KeyboardInterrupt
     return int(trainer.global_step)
+
+
+def _savers(
+    output: Path | None, run_config: Mapping[str, Any], trainer_config: TrainerConfig, progress: bool
+) -> tuple[list[Callback], bool | Any]:
+    """Return the callbacks that save progress or print it."""
+    savers: list[Callback] = [] if output is None else [_checkpoint_callback(output, run_config, trainer_config)]
+    draws_bar = progress and sys.stderr.isatty()
+    if progress and not draws_bar:
+        savers.append(ProgressLinesCallback())
+    return savers, draws_bar
 
 
 def _fit(trainer: lightning.Trainer, module: SkyweaveModule[Any], checkpoint: str | None) -> None:

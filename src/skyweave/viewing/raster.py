@@ -34,17 +34,40 @@ def render_raster(path: str | Path, notes: list[str] | None = None) -> np.ndarra
     text = str(path)
     files = find_band_files(text) if PLACEHOLDER in text and not Path(text).exists() else {"": text}
     headers = {name: read_header(file) for name, file in files.items()}
-    bands = [(header, band) for header in headers.values() for band in _measured(header)]
-    names = [name or header.bands[band].name for name, header in headers.items() for band in _measured(header)]
+    bands = _measured_bands(headers)
+    names = _band_names(headers)
     finest = min(headers.values(), key=lambda header: header.pixel_area)
     chosen = [bands[index] for index in _choose([header.bands[band] for header, band in bands], names)]
     scale = max(1.0, max(finest.shape) / MAX_SIDE_PIXELS)
     shape = (max(1, round(finest.shape[0] / scale)), max(1, round(finest.shape[1] / scale)))
+    values, valid = _read_planes(chosen, shape, notes)
+    eight_bit = _are_eight_bit(chosen)
+    return stretch_to_uint8(np.where(valid, values, 0.0), valid, eight_bit, min_range=1e-12)
+
+
+def _read_planes(
+    chosen: list[tuple[RasterHeader, int]], shape: tuple[int, int], notes: list[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the values and the validity of the chosen bands."""
     planes = [_read(header, band, shape, notes) for header, band in chosen]
     values = np.stack([values for values, _ in planes])
     valid = np.all([mask for _, mask in planes], axis=0)
-    eight_bit = all(header.bands[band].dtype == "uint8" for header, band in chosen)
-    return stretch_to_uint8(np.where(valid, values, 0.0), valid, eight_bit, min_range=1e-12)
+    return values, valid
+
+
+def _are_eight_bit(chosen: list[tuple[RasterHeader, int]]) -> bool:
+    """Return whether all bands hold 8-bit numbers."""
+    return all(header.bands[band].dtype == "uint8" for header, band in chosen)
+
+
+def _measured_bands(headers: dict[str, RasterHeader]) -> list[tuple[RasterHeader, int]]:
+    """Return the bands of all files that hold measurements."""
+    return [(header, band) for header in headers.values() for band in _measured(header)]
+
+
+def _band_names(headers: dict[str, RasterHeader]) -> list[str | None]:
+    """Return the names of the bands of all files that hold measurements."""
+    return [name or header.bands[band].name for name, header in headers.items() for band in _measured(header)]
 
 
 def _measured(header: RasterHeader) -> list[int]:
@@ -78,6 +101,11 @@ def _choose(bands: list[BandHeader], names: list[str | None]) -> list[int]:
         nearest = [_nearest(known, target) for target in RGB_WAVELENGTHS_NM]
         if max(nearest)[0] <= MAX_WAVELENGTH_OFFSET_NM:
             return [channel for _, channel in nearest]
+    return _choose_by_name(names, bands)
+
+
+def _choose_by_name(names: list[str | None], bands: list[BandHeader]) -> list[int]:
+    """Choose the bands that are named for colours, or the first ones."""
     called = [(name or "").casefold() for name in names]
     if all(colour in called for colour in COLOURS):
         return [called.index(colour) for colour in COLOURS]

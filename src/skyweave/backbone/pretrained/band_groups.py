@@ -55,14 +55,24 @@ def matching_channels(sensor: Sensor) -> Mapping[str, int]:
     Args:
         sensor: any.
     """
-    channels = {}
-    for name in dict.fromkeys(name for group in GROUPS.values() for name in group):
-        named = [i for i, band in enumerate(sensor.bands) if band.name == name]
-        distances = {i: _distance(band, name) for i, band in enumerate(sensor.bands)}
-        near = sorted((distance, i) for i, distance in distances.items() if distance is not None)
-        if named or near:
-            channels[name] = named[0] if named else near[0][1]
+    channels: dict[str, int] = {}
+    for name in _band_names():
+        _match_band(sensor, name, channels)
     return channels
+
+
+def _band_names() -> list[str]:
+    """Return the names of the bands of all groups, once each."""
+    return list(dict.fromkeys(name for group in GROUPS.values() for name in group))
+
+
+def _match_band(sensor: Sensor, name: str, channels: dict[str, int]) -> None:
+    """Note the channel of a band, by name or else by wavelength."""
+    named = [i for i, band in enumerate(sensor.bands) if band.name == name]
+    distances = {i: _distance(band, name) for i, band in enumerate(sensor.bands)}
+    near = sorted((distance, i) for i, distance in distances.items() if distance is not None)
+    if named or near:
+        channels[name] = named[0] if named else near[0][1]
 
 
 def _distance(band: Band, name: str) -> float | None:
@@ -93,21 +103,41 @@ def read_groups(
         WeightsError: no group is complete; names what is needed.
     """
     channels = matching_channels(batch.sensor)
-    names = {name: bands for name, bands in GROUPS.items() if all(band in channels for band in bands)}
-    if not names:
-        needs = "; ".join(", ".join(bands) for bands in GROUPS.values())
-        has = ", ".join(band.name for band in batch.sensor.bands[:8])
-        raise WeightsError(f"{model} reads these groups of bands: {needs}; {batch.sensor.name} has {has}")
-    used = sorted({channels[band] for bands in names.values() for band in bands})
+    names = _known_groups(channels)
+    _check_groups(names, batch, model)
+    used = _used_channels(names, channels)
     valid = batch.valid[:, used].all(dim=1)
     bands_used = dict.fromkeys(band for bands in names.values() for band in bands)
     values = {band: _published_values(batch, channels[band], statistics[band]) for band in bands_used}
     groups = {name: torch.stack([values[band] for band in bands], dim=1) for name, bands in names.items()}
     if "NDVI" in groups:
-        near_infrared, red = groups["NDVI"].unbind(1)
-        total = near_infrared + red
-        groups["NDVI"] = torch.where(total > 0, (near_infrared - red) / total.clamp(min=1e-9), 0.0).unsqueeze(1)
+        _normalise_difference(groups)
     return groups, valid
+
+
+def _check_groups(names: dict[str, tuple[str, ...]], batch: SensorBatch, model: str) -> None:
+    """Check that the sensor has some group of bands."""
+    if not names:
+        needs = "; ".join(", ".join(bands) for bands in GROUPS.values())
+        has = ", ".join(band.name for band in batch.sensor.bands[:8])
+        raise WeightsError(f"{model} reads these groups of bands: {needs}; {batch.sensor.name} has {has}")
+
+
+def _known_groups(channels: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """Return the groups whose bands the sensor has."""
+    return {name: bands for name, bands in GROUPS.items() if all(band in channels for band in bands)}
+
+
+def _used_channels(names: dict[str, tuple[str, ...]], channels: Mapping[str, int]) -> list[int]:
+    """Return the channels of the bands of all groups."""
+    return sorted({channels[band] for bands in names.values() for band in bands})
+
+
+def _normalise_difference(groups: dict[str, Tensor]) -> None:
+    """Replace near infrared and red by their normalised difference."""
+    near_infrared, red = groups["NDVI"].unbind(1)
+    total = near_infrared + red
+    groups["NDVI"] = torch.where(total > 0, (near_infrared - red) / total.clamp(min=1e-9), 0.0).unsqueeze(1)
 
 
 def _published_values(batch: SensorBatch, channel: int, statistics: TrainingStatistics) -> Tensor:

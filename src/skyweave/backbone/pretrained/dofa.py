@@ -176,12 +176,7 @@ class DOFA(Encoder):
         Raises:
             ValueError: another number of wavelengths than channels, or one that is plainly in nanometres.
         """
-        if len(wavelengths) != images.shape[1]:
-            raise WeightsError(f"{images.shape[1]} channels but {len(wavelengths)} wavelengths; give one for each")
-        if wrong := [value for value in wavelengths if not 0.1 <= value <= 100]:
-            raise WeightsError(
-                f"wavelengths {wrong} are not micrometres (red is about 0.665); divide nanometres by 1000"
-            )
+        _check_wavelengths(wavelengths, images)
         grid_tokens = self.patch_embed(images, wavelengths)
         grid = (grid_tokens.shape[2], grid_tokens.shape[3])
         positions = resize_positions(self.pos_embed, self.config.table_side, grid)
@@ -192,11 +187,7 @@ class DOFA(Encoder):
         if valid is None:
             valid = tokens.new_ones(patches.shape[:2], dtype=torch.bool)
         mask = attention_mask(functional.pad(valid, (1, 0), value=True))
-        levels = []
-        for number, block in enumerate(self.blocks):
-            tokens = block(tokens, mask)
-            if number in self.config.levels:
-                levels.append(tokens[:, 1:])
+        levels, tokens = self._run_blocks(tokens, mask)
 
         weight = valid.unsqueeze(-1).to(tokens.dtype)
         count = weight.sum(1).clamp(min=1)
@@ -207,6 +198,23 @@ class DOFA(Encoder):
             embedding = normalised.sum(1) / count
         stem = (patches - positions[:, 1:]) * weight
         return DOFAFeatures(normalised, valid, grid, tuple(levels), stem, self.config.patch_size, embedding)
+
+    def _run_blocks(self, tokens: Tensor, mask: Tensor | None) -> tuple[list[Tensor], Tensor]:
+        """Run the blocks and keep the tokens of the levels."""
+        levels = []
+        for number, block in enumerate(self.blocks):
+            tokens = block(tokens, mask)
+            if number in self.config.levels:
+                levels.append(tokens[:, 1:])
+        return levels, tokens
+
+
+def _check_wavelengths(wavelengths: Sequence[float], images: Tensor) -> None:
+    """Check that each channel has a wavelength in micrometres."""
+    if len(wavelengths) != images.shape[1]:
+        raise WeightsError(f"{images.shape[1]} channels but {len(wavelengths)} wavelengths; give one for each")
+    if wrong := [value for value in wavelengths if not 0.1 <= value <= 100]:
+        raise WeightsError(f"wavelengths {wrong} are not micrometres (red is about 0.665); divide nanometres by 1000")
 
 
 def dofa_wavelengths(sensor: Sensor, radar_wavelength: float) -> list[float]:

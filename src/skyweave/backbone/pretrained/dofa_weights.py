@@ -55,16 +55,21 @@ def dofa_from_state_dict(
     with torch.device("meta"):  # shapes only: the file brings the numbers
         model = DOFA(config, radar_wavelength)
     expected = model.state_dict()
-    if "norm.weight" in defaulted:
-        renamed["norm.weight"] = torch.ones(config.width)
-    if "norm.bias" in defaulted:
-        renamed["norm.bias"] = torch.zeros(config.width)
+    _add_defaults(defaulted, config, renamed)
     if problems := _differences(renamed, expected):
         raise WeightsError(f"{source}: not the weights of DOFA v{config.version}: {'; '.join(problems)}")
     model.load_state_dict({key: value.float() for key, value in renamed.items()}, strict=True, assign=True)
     model.pos_embed.requires_grad_(config.version == 2)
     model.loaded = LoadReport(dropped=dropped, defaulted=defaulted)
     return model.eval()
+
+
+def _add_defaults(defaulted: tuple[str, ...], config: DOFAConfig, renamed: dict[str, Tensor]) -> None:
+    """Add the norm that files of version 1 may lack."""
+    if "norm.weight" in defaulted:
+        renamed["norm.weight"] = torch.ones(config.width)
+    if "norm.bias" in defaulted:
+        renamed["norm.bias"] = torch.zeros(config.width)
 
 
 def _differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
@@ -89,19 +94,29 @@ def identify_dofa(state: Mapping[str, Tensor], source: str) -> DOFAConfig:
     """
     bias = state.get("patch_embed.weight_generator.fc_bias.weight")
     kernels = state.get("patch_embed.weight_generator.fc_weight.weight")
-    if bias is None or kernels is None or bias.ndim != 2 or kernels.ndim != 2 or not len(bias):
+    if bias is None or kernels is None or _is_no_generator(bias, kernels):
         raise WeightsError(
             f"{source}: not DOFA weights: no patch_embed.weight_generator.fc_weight and fc_bias among its "
             f"{len(state)} keys ({', '.join(list(state)[:4])}, ...)"
         )
     version = 2 if any(key.startswith("model.") for key in state) else 1
     width, pixels = len(bias), len(kernels) / len(bias)
+    return _find_variant(version, width, pixels, source)
+
+
+def _find_variant(version: int, width: int, pixels: float, source: str) -> DOFAConfig:
+    """Return the variant of a version, width and patch size."""
     for config in VARIANTS.values():
         if (config.version, config.width, config.patch_size**2) == (version, width, pixels):
             return config
     raise WeightsError(
         f"{source}: DOFA v{version} of width {width} and patch size {pixels**0.5:g} is not one of {', '.join(VARIANTS)}"
     )
+
+
+def _is_no_generator(bias: Tensor, kernels: Tensor) -> bool:
+    """Return whether weights of these shapes generate no patch embedding."""
+    return bias.ndim != 2 or kernels.ndim != 2 or not len(bias)
 
 
 def rename_dofa_keys(state: Mapping[str, Tensor], version: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:

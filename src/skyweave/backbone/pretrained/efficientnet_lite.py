@@ -13,6 +13,7 @@ from skyweave.backbone.features import Features
 from skyweave.backbone.pretrained.band_groups import matching_channels
 from skyweave.backbone.pretrained.family import EncoderFamily, EncoderOptions
 from skyweave.core.errors import MissingExtraError, WeightsError
+from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.sensor import Sensor
 
 COLOURS = ("red", "green", "blue")
@@ -113,18 +114,12 @@ class EfficientNetLite(Encoder):
 
     def _colours(self, batch: SensorBatch) -> tuple[Tensor, Tensor]:
         by_name = {band.name: number for number, band in enumerate(batch.sensor.bands)}
-        channels = {**matching_channels(batch.sensor), **{name: by_name[name] for name in COLOURS if name in by_name}}
-        if missing := [name for name in COLOURS if name not in channels]:
-            lacking = " and no ".join(missing)
-            raise WeightsError(f"EfficientNet-Lite0 reads colour; {batch.sensor.name} has no {lacking}")
+        channels = _colour_channels(batch, by_name)
+        _check_colours(channels, batch)
         planes, valid = [], torch.ones_like(batch.valid[:, 0])
         for name in COLOURS:
             band, values = batch.sensor.bands[channels[name]], batch.pixels[:, channels[name]]
-            scaled = (
-                (values - UINT8_MEAN) / UINT8_STD
-                if band.unit == "uint8"
-                else (values - band.mean) / band.std * STANDARDISED_SCALE
-            )
+            scaled = _scale_plane(band, values)
             known = batch.valid[:, channels[name]]
             planes.append(torch.where(known, scaled, 0.0))
             valid = valid & known
@@ -138,6 +133,27 @@ class EfficientNetLite(Encoder):
         elif stride > GRID_STRIDE:
             values = values.repeat_interleave(stride // GRID_STRIDE, -1).repeat_interleave(stride // GRID_STRIDE, -2)
         return values[..., : grid[0], : grid[1]].flatten(2).transpose(1, 2)
+
+
+def _colour_channels(batch: SensorBatch, by_name: dict[str, int]) -> dict[str, int]:
+    """Return the channel of each colour, by name or by wavelength."""
+    return {**matching_channels(batch.sensor), **{name: by_name[name] for name in COLOURS if name in by_name}}
+
+
+def _check_colours(channels: dict[str, int], batch: SensorBatch) -> None:
+    """Check that the sensor has all colours."""
+    if missing := [name for name in COLOURS if name not in channels]:
+        lacking = " and no ".join(missing)
+        raise WeightsError(f"EfficientNet-Lite0 reads colour; {batch.sensor.name} has no {lacking}")
+
+
+def _scale_plane(band: Band, values: Tensor) -> Tensor:
+    """Scale the values of a band as the model was trained."""
+    return (
+        (values - UINT8_MEAN) / UINT8_STD
+        if band.unit == "uint8"
+        else (values - band.mean) / band.std * STANDARDISED_SCALE
+    )
 
 
 class EfficientNetLiteFamily(EncoderFamily):

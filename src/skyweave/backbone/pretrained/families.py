@@ -24,6 +24,7 @@ from skyweave.backbone.pretrained.presto import Presto, presto_from_state_dict
 from skyweave.backbone.pretrained.vit import MAE, SATMAE_GROUPS, Prithvi, SatMAE
 from skyweave.core.errors import WeightsError
 from skyweave.core.sensors import get_sensor
+from skyweave.core.sensors.sensor import Sensor
 
 IMAGENET_STATISTICS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 """Means and spreads of red, green and blue from 0 to 255."""
@@ -108,20 +109,29 @@ class SatMAEFamily(ViTFamily):
         """
         kernels = [state[key] for key in sorted(state) if re.fullmatch(r"patch_embed\.\d+\.proj\.weight", key)]
         counts = tuple(kernel.shape[1] for kernel in kernels)
-        if counts != tuple(len(group) for group in SATMAE_GROUPS):
-            raise WeightsError(
-                f"{source}: SatMAE with groups of {counts} channels; only the published (4, 4, 2) is known"
-            )
+        _check_groups(counts, source)
         sensor = options.sensor
-        if sensor is None:
-            means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in SATMAE_STATISTICS)
-            sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).with_statistics(means, stds)
+        sensor = _published_sensor(sensor)
         sensor = sensor_of_channels(sensor, sum(counts), source)
         norm_after_mean = take_fc_norm(state)
         side = position_table_side(state, source)
         config = self.config(state, options.heads, kernels[0].shape[-1], side, source)
         channel_width = state["channel_embed"].shape[-1]
         return SatMAE(config, sensor, channel_width=channel_width, norm_after_mean=norm_after_mean)
+
+
+def _check_groups(counts: tuple[int, ...], source: str) -> None:
+    """Check that the channels are grouped as published."""
+    if counts != tuple(len(group) for group in SATMAE_GROUPS):
+        raise WeightsError(f"{source}: SatMAE with groups of {counts} channels; only the published (4, 4, 2) is known")
+
+
+def _published_sensor(sensor: Sensor | None) -> Sensor:
+    """Return the sensor of the published weights."""
+    if sensor is None:
+        means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in SATMAE_STATISTICS)
+        sensor = get_sensor("sentinel2-l1c").select(SATMAE_BANDS).with_statistics(means, stds)
+    return sensor
 
 
 class PrithviFamily(ViTFamily):
@@ -166,12 +176,18 @@ class PrithviFamily(ViTFamily):
         if rest:
             raise WeightsError(f"{source}: a position table of {table.shape[1]} rows is not for frames of 224 pixels")
         sensor = options.sensor
-        if sensor is None:
-            version = 1 if frames == 3 else 2  # version 1 was trained on three dates, version 2 on four
-            means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in PRITHVI_STATISTICS[version])
-            sensor = get_sensor("sentinel2-l2a").select(PRITHVI_BANDS).with_statistics(means, stds)
+        sensor = _prithvi_sensor(sensor, frames)
         sensor = sensor_of_channels(sensor, kernel.shape[1], source)
         return Prithvi(self.config(state, options.heads, patch_size, side, source, epsilon=1e-5), sensor)
+
+
+def _prithvi_sensor(sensor: Sensor | None, frames: int) -> Sensor:
+    """Return the sensor of the version that has that number of frames, where none is given."""
+    if sensor is None:
+        version = 1 if frames == 3 else 2  # version 1 was trained on three dates, version 2 on four
+        means, stds = ([value / REFLECTANCE_SCALE for value in values] for values in PRITHVI_STATISTICS[version])
+        sensor = get_sensor("sentinel2-l2a").select(PRITHVI_BANDS).with_statistics(means, stds)
+    return sensor
 
 
 class ClayFamily(ViTFamily):

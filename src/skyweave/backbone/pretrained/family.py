@@ -129,14 +129,18 @@ class ViTFamily(EncoderFamily):
             source: of the tensors, for messages.
         """
         used, dropped = self._split(self.rename(state))
-        if missing := [key for key in ("cls_token", "blocks.0.norm1.weight") if key not in used]:
-            raise WeightsError(f"{source}: looks like {self.title}, but has no {' and no '.join(missing)}")
+        self._check_keys(used, source)
         model = self.create(used, options, source)
         defaulted = tuple(key for key in model.state_dict() if key == "channel_cls_embed" and key not in used)
         used |= {key: torch.zeros_like(model.state_dict()[key]) for key in defaulted}  # as SatMAE's pretraining has it
         load_strictly(model, used, source)
         model.loaded = LoadReport(dropped, defaulted)
         return model.eval()
+
+    def _check_keys(self, used: dict[str, Tensor], source: str) -> None:
+        """Check that the weights have what every encoder has."""
+        if missing := [key for key in ("cls_token", "blocks.0.norm1.weight") if key not in used]:
+            raise WeightsError(f"{source}: looks like {self.title}, but has no {' and no '.join(missing)}")
 
     def _split(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         """Return tensors by the encoder's names, and the keys that it does without."""

@@ -229,6 +229,18 @@ def galileo_from_state_dict(state: dict[str, Tensor], source: str) -> Galileo:
     heads = {128: 8, 192: 3, 768: 12}.get(len(kernel), 8)
     model = Galileo(GalileoConfig(len(kernel), depth, heads, int(kernel.shape[-1])))
     used = {key: state[key] for key in ("pos_embed", "norm.weight", "norm.bias")}
+    _rename_blocks(state, used)
+    used["month_embed"] = state["month_embed.weight"]
+    used["channel_embed"] = state["s_t_channel_embed"]
+    load_strictly(model, {key: value.float() for key, value in used.items()}, source)
+    unused = ("space_embed", "time_embed", "static_embed", "sp_", "t_", "st_")
+    dropped = tuple(key for key in state if key.startswith(unused))
+    model.loaded = LoadReport(dropped, ())
+    return model.eval()
+
+
+def _rename_blocks(state: dict[str, Tensor], used: dict[str, Tensor]) -> None:
+    """Add the weights of blocks and embeddings by their names here."""
     for key, value in state.items():
         if key.startswith("blocks.") and ".attn.q." in key:
             parts = [state[key.replace(".q.", f".{part}.")] for part in "qkv"]
@@ -237,13 +249,6 @@ def galileo_from_state_dict(state: dict[str, Tensor], source: str) -> Galileo:
             used[key] = value
         elif key.startswith("space_time_embed."):
             used[key.replace(".proj.", ".")] = value
-    used["month_embed"] = state["month_embed.weight"]
-    used["channel_embed"] = state["s_t_channel_embed"]
-    load_strictly(model, {key: value.float() for key, value in used.items()}, source)
-    unused = ("space_embed", "time_embed", "static_embed", "sp_", "t_", "st_")
-    dropped = tuple(key for key in state if key.startswith(unused))
-    model.loaded = LoadReport(dropped, ())
-    return model.eval()
 
 
 def _channels(group: str) -> int:

@@ -69,6 +69,10 @@ class Presto(Encoder):
         )
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
+        self._set_epsilon()
+
+    def _set_epsilon(self) -> None:
+        """Set the epsilon of all norms to that of the published model."""
         for part in self.modules():
             if isinstance(part, nn.LayerNorm):
                 part.eps = 1e-5
@@ -110,19 +114,20 @@ class Presto(Encoder):
         )
         usable = patchify(seen.unsqueeze(1), size).flatten(2).any(-1)
         share = functional.avg_pool2d(seen.unsqueeze(1).to(pixels), size).clamp(min=1e-6)
-        values = {
-            name: (functional.avg_pool2d(image * seen.unsqueeze(1), size) / share).flatten(2).transpose(1, 2)
-            for name, image in groups.items()
-        }
+        values = _average_patches(groups, seen, size, share)
         flat = {name: _scale(name, value).flatten(0, 1) for name, value in values.items()}
         count = len(usable) * usable.shape[1]
-        parts = [
-            self.forward_features({name: value[start : start + PIXELS_PER_PASS] for name, value in flat.items()})
-            for start in range(0, count, PIXELS_PER_PASS)
-        ]
+        parts = self._embed_pixels(count, flat)
         weight = usable.unsqueeze(-1).to(pixels)
         embedding, stem = (torch.cat(kind).unflatten(0, usable.shape) * weight for kind in zip(*parts, strict=True))
         return Features(embedding, usable, grid, (), stem, size)
+
+    def _embed_pixels(self, count: int, flat: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Embed pixels, so many at once as memory allows."""
+        return [
+            self.forward_features({name: value[start : start + PIXELS_PER_PASS] for name, value in flat.items()})
+            for start in range(0, count, PIXELS_PER_PASS)
+        ]
 
     def forward_features(
         self,
@@ -156,6 +161,14 @@ class Presto(Encoder):
         return self.norm(tokens.mean(1)), mean_of_groups(stem, stem.shape[1])[:, 0]
 
 
+def _average_patches(groups: dict[str, Tensor], seen: Tensor, size: int, share: Tensor) -> dict[str, Tensor]:
+    """Average each group of bands over the seen pixels of patches."""
+    return {
+        name: (functional.avg_pool2d(image * seen.unsqueeze(1), size) / share).flatten(2).transpose(1, 2)
+        for name, image in groups.items()
+    }
+
+
 def presto_from_state_dict(state: dict[str, Tensor], source: str) -> Presto:
     """Return a Presto encoder with published weights, in evaluation mode; the decoder and weather are dropped.
 
@@ -176,10 +189,16 @@ def presto_from_state_dict(state: dict[str, Tensor], source: str) -> Presto:
         encoder[name] = encoder.pop(f"{name}.weight")
     unused = ("dw_embed.", "eo_patch_embed.ERA5.", "eo_patch_embed.SRTM.")
     load_strictly(model, {key: value for key, value in encoder.items() if not key.startswith(unused)}, source)
-    dropped = [key for key in state if not key.startswith("encoder.")]
-    dropped += [f"encoder.{key}" for key in encoder if key.startswith(unused)]
+    dropped = _dropped_keys(state, encoder, unused)
     model.loaded = LoadReport(tuple(dropped), ())
     return model.eval()
+
+
+def _dropped_keys(state: dict[str, Tensor], encoder: dict[str, Tensor], unused: tuple[str, str, str]) -> list[str]:
+    """Return the keys that are not used."""
+    dropped = [key for key in state if not key.startswith("encoder.")]
+    dropped += [f"encoder.{key}" for key in encoder if key.startswith(unused)]
+    return dropped
 
 
 def _scale(group: str, values: Tensor) -> Tensor:

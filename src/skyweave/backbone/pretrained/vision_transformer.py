@@ -20,6 +20,7 @@ from skyweave.backbone.patches import pad_to_patches, patchify
 from skyweave.backbone.pretrained.load_report import LoadReport
 from skyweave.backbone.transformer import Block, attention_mask
 from skyweave.core.errors import UnknownNameError, WeightsError
+from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.sensor import Sensor
 
 
@@ -152,24 +153,27 @@ class PublishedEncoder(Encoder):
         """
         if self.sensor is None:
             return batch
-        channels = []
-        for band in self.sensor.bands:
-            try:
-                channels.append(batch.sensor.index(band.name))
-            except UnknownNameError:
-                has = ", ".join(known.name for known in batch.sensor.bands)
-                needs = ", ".join(known.name for known in self.sensor.bands)
-                raise WeightsError(
-                    f"{self.config.name} needs {band.name}; {batch.sensor.name} has {has} (it needs {needs}); load it "
-                    "with the sensor of its channels, or use an encoder for any bands"
-                ) from None
-            unit = batch.sensor.bands[channels[-1]].unit
-            if unit != band.unit:
-                raise WeightsError(
-                    f"{self.config.name} normalises {band.name} in {band.unit}, {batch.sensor.name} has it in {unit}; "
-                    "load it with the statistics of your unit (sensor.with_statistics)"
-                )
+        channels = [self._channel_of(band, batch.sensor, self.sensor) for band in self.sensor.bands]
         return replace(batch, pixels=batch.pixels[:, channels], valid=batch.valid[:, channels], sensor=self.sensor)
+
+    def _channel_of(self, band: Band, given: Sensor, needed: Sensor) -> int:
+        """Return the channel of a band, which must be there in its unit."""
+        try:
+            channel = given.index(band.name)
+        except UnknownNameError:
+            has = ", ".join(known.name for known in given.bands)
+            needs = ", ".join(known.name for known in needed.bands)
+            raise WeightsError(
+                f"{self.config.name} needs {band.name}; {given.name} has {has} (it needs {needs}); load it "
+                "with the sensor of its channels, or use an encoder for any bands"
+            ) from None
+        unit = given.bands[channel].unit
+        if unit != band.unit:
+            raise WeightsError(
+                f"{self.config.name} normalises {band.name} in {band.unit}, {given.name} has it in {unit}; "
+                "load it with the statistics of your unit (sensor.with_statistics)"
+            )
+        return channel
 
     def normalise(self, pixels: Tensor, valid: Tensor, sensor: Sensor) -> Tensor:
         """Standardise pixels with the sensor's statistics, with zero (the mean) where they are invalid.

@@ -70,14 +70,19 @@ def _choose_tasks(args: argparse.Namespace) -> list[str]:
     """Return the tasks to fetch; refuse options that do not go together."""
     from skyweave.downstream.geobench.tasks import get_task, list_tasks
 
-    if bool(args.task) == args.all:
-        raise DataError("say which to fetch: --task NAME (may be repeated), or --all; `--task list` lists them")
-    if args.output is None:
-        raise DataError("say where to: -o FOLDER")
+    _check_arguments(args)
     chosen = list(list_tasks()) if args.all else [get_task(name).name for name in args.task]
     if len(chosen) > 1 and (args.url or args.sha256):
         raise DataError("--url and --sha256 are of one archive: give one --task with them")
     return chosen
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    """Check that tasks and a folder are given."""
+    if bool(args.task) == args.all:
+        raise DataError("say which to fetch: --task NAME (may be repeated), or --all; `--task list` lists them")
+    if args.output is None:
+        raise DataError("say where to: -o FOLDER")
 
 
 def _list(as_json: bool) -> int:

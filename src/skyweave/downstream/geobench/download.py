@@ -202,8 +202,13 @@ def _known(path: Path, url: str) -> dict[str, Any]:
         state = json.loads(_state(path).read_text())
     except (OSError, ValueError):
         return {}
-    strong = isinstance(state, dict) and isinstance(state.get("etag"), str) and not state["etag"].startswith("W/")
+    strong = _has_strong_etag(state)
     return state if strong and state.get("url") == url else {}
+
+
+def _has_strong_etag(state: Any) -> bool:
+    """Return whether the state names a version that is the same byte for byte."""
+    return isinstance(state, dict) and isinstance(state.get("etag"), str) and not state["etag"].startswith("W/")
 
 
 def _state(path: Path) -> Path:
@@ -261,18 +266,7 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, report: Progress, re
     shutil.rmtree(aside, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as content:
-            members = _members(content, archive)
-            total = sum(member.file_size for member in members)
-            free = shutil.disk_usage(place.parent).free
-            if total > free:
-                raise OSError(f"{place.parent}: {task.name} takes {total} bytes, and {free} are free; free some space")
-            aside.mkdir()
-            done = 0
-            for member in members:
-                with content.open(member) as packed, (aside / PurePosixPath(member.filename).name).open("wb") as stream:
-                    shutil.copyfileobj(packed, stream, CHUNK_BYTES)
-                done += member.file_size
-                report("unpacking", done, total)
+            _unpack_members(content, archive, place, task, aside, report)
         open_task(aside, task.name)
         if place.exists():  # and was not whole
             shutil.rmtree(place)
@@ -283,6 +277,24 @@ def _unpack(archive: Path, place: Path, task: GeobenchTask, report: Progress, re
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unpack_members(
+    content: zipfile.ZipFile, archive: Path, place: Path, task: GeobenchTask, aside: Path, report: Progress
+) -> None:
+    """Unpack the members that belong to the task."""
+    members = _members(content, archive)
+    total = sum(member.file_size for member in members)
+    free = shutil.disk_usage(place.parent).free
+    if total > free:
+        raise OSError(f"{place.parent}: {task.name} takes {total} bytes, and {free} are free; free some space")
+    aside.mkdir()
+    done = 0
+    for member in members:
+        with content.open(member) as packed, (aside / PurePosixPath(member.filename).name).open("wb") as stream:
+            shutil.copyfileobj(packed, stream, CHUNK_BYTES)
+        done += member.file_size
+        report("unpacking", done, total)
 
 
 def _root(content: zipfile.ZipFile) -> PurePosixPath:

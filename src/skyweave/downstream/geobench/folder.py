@@ -63,8 +63,7 @@ def open_task(
         ValueError: a partition that cannot be read, a fraction without partition, a folder of another version, and
             what `read_sample` raises: samples are read to find out.
     """
-    if statistics not in get_args(Statistics):
-        raise DataError(f"statistics is {statistics!r}; use one of {', '.join(get_args(Statistics))}")
+    _check_statistics(statistics)
     place, task = _place(Path(folder), name)
     partition, notes = read_partition(place, task, fraction)
     check_specification(place, task)
@@ -80,6 +79,12 @@ def open_task(
         samples = {split: replace(part, normalised=normalised) for split, part in samples.items()}
     train, validation, test = (samples[split] for split in SPLITS)
     return LabelledData(task.task, train, validation, test, tuple(notes))
+
+
+def _check_statistics(statistics: Statistics) -> None:
+    """Check the name of the statistics."""
+    if statistics not in get_args(Statistics):
+        raise DataError(f"statistics is {statistics!r}; use one of {', '.join(get_args(Statistics))}")
 
 
 def find_tasks(folder: str | Path) -> dict[str, Path]:
@@ -168,6 +173,11 @@ def _place(folder: Path, name: str | None) -> tuple[Path, GeobenchTask]:
     folders = find_tasks(folder)
     if task.name in folders:
         return folders[task.name], task
+    return _folder_of_partitions(folder, task, folders)
+
+
+def _folder_of_partitions(folder: Path, task: GeobenchTask, folders: dict[str, Path]) -> tuple[Path, GeobenchTask]:
+    """Return the folder itself if it is the task's, or raise what says what it has."""
     if any(folder.glob("*_partition.json")):  # the task's own folder, called otherwise
         return folder, task
     there = f"it has {', '.join(folders)}" if folders else "it has no task at all"
@@ -180,6 +190,15 @@ def _measured(samples: GeobenchSamples) -> tuple[Sensor, ...]:
     """Return the samples' sensors with mean and standard deviation of up to `MAX_STATISTICS_SAMPLES` of them."""
     sums: list[np.ndarray] = []
     sensors: list[Sensor] = []
+    sensors, sums = _sum_pixels(samples, sensors, sums)
+    renamed = [replace(sensor, name=f"{sensor.name} of {samples.task.name}") for sensor in sensors]
+    return tuple(_with_measured(sensor, *total) for sensor, total in zip(renamed, sums, strict=True))
+
+
+def _sum_pixels(
+    samples: GeobenchSamples, sensors: list[Sensor], sums: list[np.ndarray]
+) -> tuple[list[Sensor], list[np.ndarray]]:
+    """Sum number, values and squares of the pixels of each band."""
     for index in _spaced_indices(len(samples), MAX_STATISTICS_SAMPLES):
         observations = samples[index].observations
         sensors = sensors or [observation.sensor for observation in observations]
@@ -187,8 +206,7 @@ def _measured(samples: GeobenchSamples) -> tuple[Sensor, ...]:
         for total, observation in zip(sums, observations, strict=True):
             pixels, valid = observation.pixels.astype(np.float64), observation.valid
             total += [valid.sum((1, 2)), (pixels * valid).sum((1, 2)), (pixels**2 * valid).sum((1, 2))]
-    renamed = [replace(sensor, name=f"{sensor.name} of {samples.task.name}") for sensor in sensors]
-    return tuple(_with_measured(sensor, *total) for sensor, total in zip(renamed, sums, strict=True))
+    return sensors, sums
 
 
 def _with_measured(sensor: Sensor, count: np.ndarray, first: np.ndarray, second: np.ndarray) -> Sensor:

@@ -76,6 +76,11 @@ def dataset_name(file: "h5py.File", name: str, path: Path) -> str:
         return name
     there = [key for key in file if isinstance(key, str)]  # bytes where a name is no text
     dated = [key for key in there if re.fullmatch(re.escape(name) + r"_\d{4}-\d\d-\d\d.*", key)]
+    return _only_dated(dated, path, name, there)
+
+
+def _only_dated(dated: list[str], path: Path, name: str, there: list[str]) -> str:
+    """Return the only dated name, or raise what says what is there."""
     if len(dated) == 1:
         return dated[0]
     if dated:
@@ -104,14 +109,19 @@ def read_dataset(file: "h5py.File", name: str, path: Path) -> np.ndarray:
     data = file[name] if isinstance(link, h5py.HardLink) else None
     if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
         raise DataError(f"{path}: {name!r} is no dataset of this file but points elsewhere; refused")
-    if data.dtype.kind not in "biuf" or data.ndim not in (2, 3):
-        raise DataError(f"{path}: {name!r} holds {data.dtype} of shape {data.shape}; images are expected")
-    if not 0 < data.size <= MAX_VALUES:
-        raise DataError(f"{path}: {name!r} has shape {data.shape}; no image of the benchmark is of that size")
+    _check_image(data, path, name)
     try:
         return np.asarray(data[()])
     except OSError as error:
         raise OSError(f"{path}: {name!r} breaks off or is damaged ({error}); download the task again") from error
+
+
+def _check_image(data: Any, path: Path, name: str) -> None:
+    """Check that a dataset can be an image of the benchmark."""
+    if data.dtype.kind not in "biuf" or data.ndim not in (2, 3):
+        raise DataError(f"{path}: {name!r} holds {data.dtype} of shape {data.shape}; images are expected")
+    if not 0 < data.size <= MAX_VALUES:
+        raise DataError(f"{path}: {name!r} has shape {data.shape}; no image of the benchmark is of that size")
 
 
 def _printed_bytes(text: str, path: Path) -> Any:

@@ -28,11 +28,8 @@ def read_partition(place: Path, task: GeobenchTask, fraction: float) -> tuple[Pa
         FileNotFoundError: the folder has no such partition.
         DataError: no fraction that is published, a file that cannot be read, names that lead out of the folder.
     """
-    if fraction not in FRACTIONS:
-        published = ", ".join(f"{value:g}" for value in FRACTIONS)
-        raise DataError(f"fraction {fraction} of {task.name}: partitions are published for {published}")
-    candidates = ["default"] if fraction == 1.0 else []
-    candidates.append(f"{fraction:.2f}x_train")
+    _check_fraction(fraction, task)
+    candidates = _partition_names(fraction)
     for candidate in candidates:
         path = place / f"{candidate}_partition.json"
         if path.is_file():
@@ -42,6 +39,20 @@ def read_partition(place: Path, task: GeobenchTask, fraction: float) -> tuple[Pa
     raise FileNotFoundError(
         f"{place} has no partition {candidates[0]}_partition.json (it has {there}); download the task again"
     )
+
+
+def _check_fraction(fraction: float, task: GeobenchTask) -> None:
+    """Check that a partition is published for the fraction."""
+    if fraction not in FRACTIONS:
+        published = ", ".join(f"{value:g}" for value in FRACTIONS)
+        raise DataError(f"fraction {fraction} of {task.name}: partitions are published for {published}")
+
+
+def _partition_names(fraction: float) -> list[str]:
+    """Return the names that the partition of a fraction may have."""
+    candidates = ["default"] if fraction == 1.0 else []
+    candidates.append(f"{fraction:.2f}x_train")
+    return candidates
 
 
 def check_specification(place: Path, task: GeobenchTask) -> None:
@@ -91,11 +102,28 @@ def available_samples(
         FileNotFoundError: samples are missing and that is not allowed, or none of a split is left.
     """
     there = {path.stem for path in place.glob("*.hdf5")}
-    missing = [name for split in SPLITS for name in partition[split] if name not in there]
+    missing = _missing_samples(partition, there)
     if not missing:
         return partition, []
     what = _missing_note(partition, missing)
-    kept = {split: tuple(name for name in partition[split] if name in there) for split in SPLITS}
+    kept = _kept_samples(partition, there)
+    return _check_kept(partial, place, what, task, kept)
+
+
+def _missing_samples(partition: Partition, there: set[str]) -> list[str]:
+    """Return the samples that are not there."""
+    return [name for split in SPLITS for name in partition[split] if name not in there]
+
+
+def _kept_samples(partition: Partition, there: set[str]) -> Partition:
+    """Return the samples that are there, by split."""
+    return {split: tuple(name for name in partition[split] if name in there) for split in SPLITS}
+
+
+def _check_kept(
+    partial: bool, place: Path, what: str, task: GeobenchTask, kept: dict[str, tuple[str, ...]]
+) -> tuple[Partition, list[str]]:
+    """Keep what is there, if parts are wanted and no split is empty."""
     if not partial:
         raise FileNotFoundError(
             f"{place} is not whole: {what}; run: skyweave download geobench --task {task.name}, or read what is there "
@@ -134,14 +162,21 @@ def missing_class_notes(partition: Partition, place: Path, task: GeobenchTask) -
         DataError: statistics that cannot be read or are of other classes.
     """
     classes = _label_classes(place, len(task.classes))
-    notes = []
+    notes: list[str] = []
     for split in SPLITS:
-        if classes and all(name in classes for name in partition[split]):
-            seen = set().union(*(classes[name] for name in partition[split]))
-            lacking = [label for number, label in enumerate(task.classes) if number not in seen]
-            if lacking:
-                notes.append(f"no {split} sample has {', '.join(lacking)}")
+        _note_missing_classes(classes, partition, split, task, notes)
     return notes
+
+
+def _note_missing_classes(
+    classes: dict[str, set[int]], partition: Partition, split: str, task: GeobenchTask, notes: list[str]
+) -> None:
+    """Note the classes that no sample of a split has."""
+    if classes and all(name in classes for name in partition[split]):
+        seen = set().union(*(classes[name] for name in partition[split]))
+        lacking = [label for number, label in enumerate(task.classes) if number not in seen]
+        if lacking:
+            notes.append(f"no {split} sample has {', '.join(lacking)}")
 
 
 def _splits(path: Path) -> Partition:
@@ -166,14 +201,24 @@ def _leads_out(name: str) -> bool:
 
 def _sample_names(names: Any, split: str, path: Path) -> tuple[str, ...]:
     """Return the names of a split's samples, if they are names of files in its folder."""
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise DataError(f"{path}: {split} is no list of names; download the task again")
-    for name in names:
-        if _leads_out(name):
-            raise DataError(f"{path}: the sample name {name!r} leads out of the folder; refused")
+    _check_names(names, path, split)
+    _check_inside(names, path)
     if not names:
         raise DataError(f"{path}: {split} names no samples; download the task again")
     return tuple(names)
+
+
+def _check_names(names: Any, path: Path, split: str) -> None:
+    """Check that it is a list of names."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DataError(f"{path}: {split} is no list of names; download the task again")
+
+
+def _check_inside(names: list[Any], path: Path) -> None:
+    """Check that no name leads out of the folder."""
+    for name in names:
+        if _leads_out(name):
+            raise DataError(f"{path}: the sample name {name!r} leads out of the folder; refused")
 
 
 def _json(path: Path) -> Any:
@@ -197,7 +242,12 @@ def _classes_from_shares(path: Path, num_classes: int) -> dict[str, set[int]]:
     rows = _json(path)
     if not isinstance(rows, dict) or not all(_are_shares(row, num_classes) for row in rows.values()):
         raise DataError(f"{path}: it has to give {num_classes} numbers for each sample; download the task again")
-    return {name: {number for number, share in enumerate(row) if share > 0} for name, row in rows.items()}
+    return {name: _classes_with_share(row) for name, row in rows.items()}
+
+
+def _classes_with_share(row: Any) -> set[int]:
+    """Return the classes that have a share of a sample."""
+    return {number for number, share in enumerate(row) if share > 0}
 
 
 def _are_shares(row: Any, num_classes: int) -> bool:

@@ -62,10 +62,15 @@ def read_sample(
             raise
         # how h5py says that a file is damaged inside
         raise OSError(f"{path} is damaged ({error}); download the task again") from error
+    _check_sizes(shape, observations, path)
+    return check_sample(LabelledSample(observations, label, str(path)), task.task.label_kind, len(task.classes))
+
+
+def _check_sizes(shape: tuple[Any, ...] | None, observations: tuple[Observation, ...], path: Path) -> None:
+    """Check that images without a mask have one size."""
     if shape is None and len({observation.shape for observation in observations}) > 1:
         sizes = ", ".join(str(observation.shape) for observation in observations)
         raise DataError(f"{path}: its images have sizes {sizes}; download the file again")
-    return check_sample(LabelledSample(observations, label, str(path)), task.task.label_kind, len(task.classes))
 
 
 def _observation(

@@ -87,15 +87,20 @@ def _task(root: Path, task: GeobenchTask, samples: tuple[int, int, int], size: i
     first, second = samples[0], samples[0] + samples[1]
     splits = dict(zip(SPLITS, (names[:first], names[first:second], names[second:]), strict=True))
     _write_json(folder / "default_partition.json", splits)
-    for fraction in FRACTIONS:
-        train = random.permutation(splits["train"])[: max(1, int(first * fraction))].tolist()
-        _write_json(folder / f"{fraction:.2f}x_train_partition.json", {**splits, "train": train})
+    _write_fractions(random, splits, first, folder)
     _write_json(folder / "band_stats.json", {key: _statistics(np.concatenate(part)) for key, part in held.items()})
     shares = {name: task.stored_label.class_shares(label, len(task.classes)) for name, label in labels.items()}
     _write_json(folder / "label_stats.json", shares)
     with write_aside(folder / "task_specs.pkl") as path:
         path.write_bytes(write_pickle(_specification(task, size)))
     return folder
+
+
+def _write_fractions(random: np.random.Generator, splits: dict[str, list[str]], first: int, folder: Path) -> None:
+    """Write the partitions with a part of the training samples."""
+    for fraction in FRACTIONS:
+        train = random.permutation(splits["train"])[: max(1, int(first * fraction))].tolist()
+        _write_json(folder / f"{fraction:.2f}x_train_partition.json", {**splits, "train": train})
 
 
 def _mask(task: GeobenchTask, number: int, size: int, random: np.random.Generator) -> np.ndarray:
@@ -123,14 +128,20 @@ def _bands(
         values = sensor.means[:, None, None] + deviation * sensor.stds[:, None, None]
         if sensor.bands[0].unit == "uint8":
             values = np.clip(values, 1, 255)
-        if stored.channels:
-            more = np.repeat(values[-1:], NEON_CHANNELS - stored.channels, axis=0)
-            shown[stored.bands[0][1]] = np.moveaxis(_encode(np.concatenate([values, more]), stored), 0, 2)
-        else:
-            encoded = _encode(values, stored)
-            shown |= {dataset: band for (_, dataset), band in zip(stored.bands, encoded, strict=True)}
+        shown = _store_bands(stored, values, shown)
     layout, kind = LAYOUTS[task.name]
     return {name: _as_stored(name, shown.get(name), kind, mask.shape, random) for name in layout}
+
+
+def _store_bands(stored: StoredSensor, values: np.ndarray, shown: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Encode the values of a sensor as its bands are stored."""
+    if stored.channels:
+        more = np.repeat(values[-1:], NEON_CHANNELS - stored.channels, axis=0)
+        shown[stored.bands[0][1]] = np.moveaxis(_encode(np.concatenate([values, more]), stored), 0, 2)
+    else:
+        encoded = _encode(values, stored)
+        shown |= {dataset: band for (_, dataset), band in zip(stored.bands, encoded, strict=True)}
+    return shown
 
 
 def _encode(values: np.ndarray, stored: StoredSensor) -> np.ndarray:
@@ -152,6 +163,11 @@ def _as_stored(
     elif name == "Canopy Height Model":
         kind, values = "f4", values[:, :, None]
     dtype = np.dtype(kind)
+    return _cast(dtype, values)
+
+
+def _cast(dtype: np.dtype, values: np.ndarray) -> np.ndarray:
+    """Cast values to the type they are stored in."""
     if dtype.kind == "f":
         stored: np.ndarray = np.maximum(values, 1e-4).astype(dtype)
     else:
@@ -173,12 +189,25 @@ def _write_sample(path: Path, task: GeobenchTask, bands: dict[str, np.ndarray], 
         for name, values in bands.items():
             file.create_dataset(name + ending, data=values)
             described[name + ending] = _band(task, _band_info(task, name), date)
-        if is_mask:
-            dataset = "label" + ending * (task.name == "m-nz-cattle")  # the only one whose masks are dated
-            file.create_dataset(dataset, data=np.asarray(label).astype(np.uint8))
-            described[dataset] = _band(task, _label_specification(task), date)
+        _write_mask(is_mask, ending, task, file, label, date, described)
         described["bands_order"] = [key for key in described if key != "label" or is_mask]
         file.attrs["pickle"] = str(write_pickle(described))
+
+
+def _write_mask(
+    is_mask: bool,
+    ending: str,
+    task: GeobenchTask,
+    file: Any,
+    label: Label,
+    date: PickledObject | None,
+    described: dict[str, Any],
+) -> None:
+    """Write the label as a mask."""
+    if is_mask:
+        dataset = "label" + ending * (task.name == "m-nz-cattle")  # the only one whose masks are dated
+        file.create_dataset(dataset, data=np.asarray(label).astype(np.uint8))
+        described[dataset] = _band(task, _label_specification(task), date)
 
 
 def _band(task: GeobenchTask, info: PickledObject, date: PickledObject | None) -> dict[str, Any]:
@@ -211,11 +240,16 @@ def _band_info(task: GeobenchTask, name: str) -> PickledObject:
         return PickledObject("geobench.dataset.HyperSpectralBands", (), state)
     if name in (CLOUDS, "Canopy Height Model"):
         return PickledObject(f"geobench.dataset.{'CloudProbability' if name == CLOUDS else 'ElevationBand'}", (), state)
+    kind = _class_of_band(name, task)
+    return PickledObject(f"geobench.dataset.{kind}", (), state | {"wavelength": None})
+
+
+def _class_of_band(name: str, task: GeobenchTask) -> str:
+    """Return the class that describes a band of an instrument."""
     kinds = {"Sentinel2": SENTINEL2, "Sentinel1": SENTINEL1, "Landsat8": LANDSAT8}
-    kind = next(
+    return next(
         (kind for kind, known in kinds.items() if name in known and kind.lower() in _sensors(task)), "SpectralBand"
     )
-    return PickledObject(f"geobench.dataset.{kind}", (), state | {"wavelength": None})
 
 
 def _sensors(task: GeobenchTask) -> set[str]:

@@ -106,12 +106,16 @@ class GeobenchTask:
         if names is None:
             return self.sensors
         known = {stored.name: stored for stored in self.sensors}
+        self._check_names(names, known)
+        return tuple(known[name] for name in names)
+
+    def _check_names(self, names: tuple[str, ...] | list[str], known: dict[str, StoredSensor]) -> None:
+        """Check that known sensors are named, each once."""
         if not names or len(set(names)) < len(names):
             raise DataError(f"{self.name}: name each sensor to read once, out of {', '.join(known)}")
         for name in names:
             if name not in known:
                 raise UnknownNameError(f"{self.name} has no sensor {name!r}; it has {', '.join(known)}")
-        return tuple(known[name] for name in names)
 
 
 @cache

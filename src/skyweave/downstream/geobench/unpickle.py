@@ -160,11 +160,7 @@ class _PickleReader:
     def _collect(self, name: str) -> None:
         """Instructions that put what lies on the stack into tuples, lists and mappings."""
         if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            count = int(name[-1])
-            items = self.stack[-count:]
-            if len(items) < count:
-                raise IndexError("an empty stack")
-            self.stack[-count:] = [tuple(items)]
+            self._collect_short(name)
         elif name == "TUPLE":
             self.stack.append(tuple(self._marked()))
         elif name == "LIST":
@@ -186,6 +182,14 @@ class _PickleReader:
                 f"{self.source}: its pickle uses the instruction {name}, which plain data does not need; refused, and "
                 "nothing of it was run: get the file from its publisher"
             )
+
+    def _collect_short(self, name: str) -> None:
+        """Collect the last one, two or three items into a tuple."""
+        count = int(name[-1])
+        items = self.stack[-count:]
+        if len(items) < count:
+            raise IndexError("an empty stack")
+        self.stack[-count:] = [tuple(items)]
 
     def _fill(self, items: list[Any]) -> None:
         """Keys and values, in turn, into the mapping on top of the stack."""
@@ -277,15 +281,25 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     letters = kind.arguments[0] if isinstance(kind, PickledObject) and kind.arguments else None
     if not (isinstance(letters, str) and re.fullmatch(r"[biuf][1248]", letters)):
         raise DataError("it is of something else than numbers")
-    swapped = isinstance(kind.state, tuple) and len(kind.state) > 1 and kind.state[1] == ">"
+    swapped = _is_big_endian(kind)
     dtype = np.dtype((">" if swapped else "<") + letters)
     content = _bytes(*content.arguments or ()) if isinstance(content, PickledObject) else content
     sizes = shape if isinstance(shape, tuple) else (shape,)
-    if not isinstance(content, bytes) or not all(type(size) is int and 0 <= size <= MAX_PICKLE_BYTES for size in sizes):
+    if not isinstance(content, bytes) or not _are_sizes(sizes):
         raise DataError("it has no size")
     if len(sizes) > 8 or math.prod(sizes) * dtype.itemsize != len(content):
         raise DataError(f"it is of {' x '.join(map(str, sizes[:8]))} in {len(content)} bytes")
     return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
+
+
+def _is_big_endian(kind: Any) -> bool:
+    """Return whether a stored type says that its bytes are swapped."""
+    return isinstance(kind.state, tuple) and kind.state[1:2] == (">",)
+
+
+def _are_sizes(sizes: tuple[Any, ...]) -> bool:
+    """Return whether all are sizes that can be."""
+    return all(type(size) is int and 0 <= size <= MAX_PICKLE_BYTES for size in sizes)
 
 
 def _date(content: Any, *_: Any) -> datetime.date:

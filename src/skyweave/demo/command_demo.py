@@ -94,7 +94,7 @@ def _print(report: "DemoReport") -> None:
     print(f"\n{report.path}: open it in a browser")
 
 
-def _print_scores(report: DemoReport) -> None:
+def _print_scores(report: "DemoReport") -> None:
     """Print the errors of reconstruction and the scores of perception."""
     for title, (error, guess) in report.errors.items():
         print(f"{title:22} {'real' if title in report.real else 'procedural':10} {error:6.2f}  {guess:6.2f}")

@@ -15,6 +15,7 @@ from torch import Tensor
 from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import DataError
 from skyweave.core.registry import Registry
+from skyweave.core.sensors.band import Band
 
 Balance = Callable[[SensorBatch, Tensor], Tensor]
 """From images and (encoded bands,) usual means to the factors (images, encoded bands or 1)."""
@@ -48,12 +49,17 @@ def balance_images(batch: SensorBatch, config: BalanceConfig) -> SensorBatch:
     bands = [batch.sensor.bands[number] for number in encoded]
     means = config.usual.get(batch.sensor.name, [band.mean for band in bands])
     usual = torch.tensor(means, dtype=torch.float32, device=batch.pixels.device)
-    if len(usual) != len(bands):
-        raise DataError(f"balance.usual of {batch.sensor.name} has {len(usual)} numbers, its images {len(bands)} bands")
+    _check_usual(usual, bands, batch)
     factors = BALANCES[config.name](batch, usual).clamp(1 / MAX_FACTOR, MAX_FACTOR)
     pixels = batch.pixels.clone()
     pixels[:, encoded] *= factors[..., None, None]
     return replace(batch, pixels=pixels)
+
+
+def _check_usual(usual: Tensor, bands: list[Band], batch: SensorBatch) -> None:
+    """Check that each band has its usual value."""
+    if len(usual) != len(bands):
+        raise DataError(f"balance.usual of {batch.sensor.name} has {len(usual)} numbers, its images {len(bands)} bands")
 
 
 def keep(batch: SensorBatch, usual: Tensor) -> Tensor:

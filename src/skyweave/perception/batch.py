@@ -68,7 +68,17 @@ def collate(samples: Sequence[PerceptionSample]) -> PerceptionBatch:
     grids, grounds = [sample.grid for sample in samples], [sample.ground for sample in samples]
     frames = []
     for number in range(len(samples[0].frames)):
-        views = [replace(view, sample=row) for row, sample in enumerate(samples) for view in sample.frames[number]]
+        views = _views_of_frame(samples, number)
         frames.append(Views.from_views(views, grids, platforms, grounds))
-    present = np.array([[bool(views) for views in sample.frames] for sample in samples])
+    present = _mark_present(samples)
     return PerceptionBatch(frames, present, list(samples))
+
+
+def _views_of_frame(samples: Sequence[PerceptionSample], number: int) -> list[View]:
+    """Return the views of all samples in a frame."""
+    return [replace(view, sample=row) for row, sample in enumerate(samples) for view in sample.frames[number]]
+
+
+def _mark_present(samples: Sequence[PerceptionSample]) -> np.ndarray:
+    """Return which frames of each sample have views."""
+    return np.array([[bool(views) for views in sample.frames] for sample in samples])

@@ -47,11 +47,16 @@ def config_from_card(content: Mapping[str, Any]) -> PerceptionConfig:
     content = dict(content)
     options: dict[str, dict[str, Any]] = dict(content.pop("heads", {}))
     heads = {name: dict(options.get(name, {})) for name in content.pop("tasks", PerceptionConfig().tasks)}
+    _move_options(content, heads)
+    names = {stored: name for name, stored in STORED_FUSIONS.items()}
+    fusion = content.get("fusion", PerceptionConfig().fusion)
+    return config_from_dict({**content, "fusion": names.get(fusion, fusion), "heads": heads}, PerceptionConfig)
+
+
+def _move_options(content: dict[str, Any], heads: dict[Any, dict[str, Any]]) -> None:
+    """Move options of heads to where the configuration has them."""
     for key, (head, option) in HEAD_OPTIONS.items():
         if key in content:
             value = content.pop(key)
             if head in heads:
                 heads[head][option] = value
-    names = {stored: name for name, stored in STORED_FUSIONS.items()}
-    fusion = content.get("fusion", PerceptionConfig().fusion)
-    return config_from_dict({**content, "fusion": names.get(fusion, fusion), "heads": heads}, PerceptionConfig)

@@ -68,17 +68,21 @@ class ClassCounts:
         """
         if any(self.counted.values()):
             return
+        self._refuse_unseen()
+        raise DataError(
+            f"no object of the model's categories ({', '.join(self.counted)}) is in the recordings, whose objects are "
+            f"{_listed(self.annotated) or 'none'}; set model.categories to names of these, such as "
+            f"--set model.categories=[{', '.join(list(self.annotated)[:2]) or 'car'}]"
+        )
+
+    def _refuse_unseen(self) -> None:
+        """Raise if objects of the model's categories are annotated, but none counts."""
         of_model = sum(self.annotated.get(name, 0) for name in self.counted)
         if of_model:
             raise DataError(
                 f"none of {of_model} annotated objects of the model's categories is on its map and seen by a platform; "
                 "check poses, visibility and model.map"
             )
-        raise DataError(
-            f"no object of the model's categories ({', '.join(self.counted)}) is in the recordings, whose objects are "
-            f"{_listed(self.annotated) or 'none'}; set model.categories to names of these, such as "
-            f"--set model.categories=[{', '.join(list(self.annotated)[:2]) or 'car'}]"
-        )
 
 
 def count_classes(dataset: PerceptionDataset) -> ClassCounts:

@@ -108,10 +108,18 @@ class PerceptionConfig:
                 raise ConfigError(f"heads.{name}: {error}") from error
 
     def _check_numbers(self) -> None:
+        self._check_sizes()
+        self._check_steps()
+
+    def _check_sizes(self) -> None:
+        """Check that stride and map fit the patches."""
         if self.patch_size % self.stride or self.patch_size // self.stride not in STRIDE_FACTORS:
             raise ConfigError(f"stride {self.stride} must be patch_size {self.patch_size}, half or a quarter of it")
         if self.map.cells % 4:
             raise ConfigError(f"a map of {self.map.cells} cells a side cannot be quartered; choose a multiple of 4")
+
+    def _check_steps(self) -> None:
+        """Check that history, horizon and interval are above zero."""
         if self.history < 1 or self.horizon < 1 or not self.interval > 0:
             raise ConfigError(
                 f"history {self.history} and horizon {self.horizon} must be at least 1 frame, interval "
@@ -125,6 +133,10 @@ class PerceptionConfig:
             self.lift.build()
         except UnknownNameError as error:
             raise ConfigError(f"lift.bins: {error}") from error
+        self._check_registered()
+
+    def _check_registered(self) -> None:
+        """Check that fusion and balance are registered."""
         for name, registry in ((self.fusion, FUSIONS), (self.balance.name, BALANCES)):
             if name not in registry:
                 raise ConfigError(f"no {registry.noun} {name!r}; there are {', '.join(registry)}")

@@ -52,7 +52,7 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         self.scenes, self.config, self.augmentation = scenes, config, augmentation
         self.platforms, self.seed, self.epoch = platforms, seed, 0
         self.true_geometry, self.depth = true_geometry, depth
-        self.index = [(s, f) for s, scene in enumerate(scenes) for f in range(len(scene.frames)) if _usable(scene, f)]
+        self.index = _usable_frames(scenes)
         self.timelines = [SceneTimeline(scene, config) for scene in scenes]
         if not self.index:
             raise DataError("no annotated frame with an image in these scenes; check the recording with `inspect`")
@@ -148,6 +148,11 @@ class PerceptionDataset(Dataset[PerceptionSample]):
         if self.augmentation and self.augmentation.zoom != 1:
             view = zoom_view(view, self.augmentation.zoom, generator)
         return view
+
+
+def _usable_frames(scenes: Sequence[RecordedScene]) -> list[tuple[int, int]]:
+    """Return scene and frame of every sample."""
+    return [(s, f) for s, scene in enumerate(scenes) for f in range(len(scene.frames)) if _usable(scene, f)]
 
 
 def map_centre(geometry: CameraGeometry, ground: Ground, size: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from skyweave.perception.batch import collate
 from skyweave.perception.dataset import PerceptionDataset
 from skyweave.perception.domain import TrainingDomain
 from skyweave.perception.model import PerceptionModel
+from skyweave.recordings.recording import Frame
 
 MAX_SAMPLES = 300  # whose present images are looked at
 MIN_IMAGES = 8  # to fit to, and as many of other scenes for the limit
@@ -24,15 +25,26 @@ def measure_domain(model: PerceptionModel, dataset: PerceptionDataset) -> Traini
     device = next(model.parameters()).device
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(MAX_SAMPLES, len(dataset))).astype(int))
     pooled: dict[int, list[np.ndarray]] = {}  # by scene
+    _pool_features(numbers, dataset, device, model, pooled)
+    scenes = [np.concatenate(parts) for parts in pooled.values()]
+    if min(sum(map(len, scenes[half::2])) for half in (0, 1)) < MIN_IMAGES:
+        return None
+    return TrainingDomain.fit(np.concatenate(scenes[::2]), np.concatenate(scenes[1::2]), _sizes(dataset))
+
+
+def _pool_features(
+    numbers: np.ndarray,
+    dataset: PerceptionDataset,
+    device: torch.device,
+    model: PerceptionModel,
+    pooled: dict[int, list[np.ndarray]],
+) -> None:
+    """Pool the features of some images of each scene."""
     for number in numbers.tolist():
         views = collate([dataset[number]]).frames[-1].to(device)
         with torch.autocast(device.type, torch.bfloat16):
             features = [model.features(batch).pooled.float().cpu().numpy() for batch in views.images]
         pooled.setdefault(dataset.index[number][0], []).extend(features)
-    scenes = [np.concatenate(parts) for parts in pooled.values()]
-    if min(sum(map(len, scenes[half::2])) for half in (0, 1)) < MIN_IMAGES:
-        return None
-    return TrainingDomain.fit(np.concatenate(scenes[::2]), np.concatenate(scenes[1::2]), _sizes(dataset))
 
 
 def _sizes(dataset: PerceptionDataset) -> dict[str, np.ndarray]:
@@ -40,9 +52,14 @@ def _sizes(dataset: PerceptionDataset) -> dict[str, np.ndarray]:
     sizes: dict[str, list[np.ndarray]] = {name: [] for name in dataset.config.categories}
     for scene in dataset.scenes:
         for frame in (scene.frames[0], scene.frames[-1]):
-            if frame.annotations is None:
-                continue
-            names = np.array(frame.annotations.categories)
-            for name, values in sizes.items():
-                values.append(frame.annotations.boxes.sizes[names == name])
+            _collect_sizes(frame, sizes)
     return {name: np.concatenate(values) for name, values in sizes.items() if values}
+
+
+def _collect_sizes(frame: Frame, sizes: dict[str, list[np.ndarray]]) -> None:
+    """Collect the sizes of the objects of a frame."""
+    if frame.annotations is None:
+        return
+    names = np.array(frame.annotations.categories)
+    for name, values in sizes.items():
+        values.append(frame.annotations.boxes.sizes[names == name])

@@ -79,11 +79,7 @@ def write_geoparquet(path: str | Path, results: Result | Sequence[Result]) -> No
         raise MissingExtraError("GeoParquet needs pyarrow; install skyweave[geo]") from error
 
     results = _sequence(results)
-    systems = sorted({str(result.crs) for result in results})
-    if len(systems) != 1:
-        raise DataError(
-            f"one table has one reference system, not {len(systems)} ({', '.join(systems) or 'no results'})"
-        )
+    _check_system(results)
     rows = [feature for result in results for feature in result.features()]
     bounds = np.array([_bounds(row) for row in rows]).reshape(-1, 4)
     table: dict[str, Any] = _columns(rows)
@@ -94,6 +90,15 @@ def write_geoparquet(path: str | Path, results: Result | Sequence[Result]) -> No
     arrow = pa.table(table).replace_schema_metadata({"geo": json.dumps(geo)})
     with write_aside(path) as aside:
         parquet.write_table(arrow, aside)
+
+
+def _check_system(results: list[Result]) -> None:
+    """Check that results have one reference system."""
+    systems = sorted({str(result.crs) for result in results})
+    if len(systems) != 1:
+        raise DataError(
+            f"one table has one reference system, not {len(systems)} ({', '.join(systems) or 'no results'})"
+        )
 
 
 def _columns(rows: Sequence[VectorFeature]) -> dict[str, list[Any]]:
@@ -123,8 +128,7 @@ def write_geotiff(path: str | Path, maps: InstanceMap | Sequence[InstanceMap]) -
     except ImportError as error:
         raise MissingExtraError("GeoTIFF needs rasterio; install skyweave[geo]") from error
     maps = [maps] if isinstance(maps, InstanceMap) else list(maps)
-    if not maps or any(instance_map.grid != maps[0].grid for instance_map in maps):
-        raise DataError(f"bands of one raster are maps of one grid; got {len(maps)} maps of different grids or none")
+    _check_same_grid(maps)
     grid = maps[0].grid
     profile = {
         "driver": "GTiff",
@@ -143,9 +147,15 @@ def write_geotiff(path: str | Path, maps: InstanceMap | Sequence[InstanceMap]) -
             target.update_tags(band, time=instance_map.time, categories=json.dumps(instance_map.categories))
 
 
+def _check_same_grid(maps: list[InstanceMap]) -> None:
+    """Check that maps have one grid."""
+    if not maps or any(instance_map.grid != maps[0].grid for instance_map in maps):
+        raise DataError(f"bands of one raster are maps of one grid; got {len(maps)} maps of different grids or none")
+
+
 def _json_features(features: Sequence[VectorFeature], crs: str) -> list[dict[str, Any]]:
     """Features with longitudes and latitudes; all points are projected at once, as a call costs more than a point."""
-    rings = [ring for feature in features for part in feature.parts for ring in part]
+    rings = _all_rings(features)
     if not rings:
         return []
     points = np.concatenate(rings)
@@ -157,6 +167,11 @@ def _json_features(features: Sequence[VectorFeature], crs: str) -> list[dict[str
     ]
 
 
+def _all_rings(features: Sequence[VectorFeature]) -> list[np.ndarray]:
+    """Return the rings of all features."""
+    return [ring for feature in features for part in feature.parts for ring in part]
+
+
 @lru_cache(maxsize=16)  # making one costs more than all the points of a scene
 def _to_degrees(crs: str) -> Any:
     from pyproj import Transformer
@@ -166,7 +181,15 @@ def _to_degrees(crs: str) -> Any:
 
 def _json_feature(feature: VectorFeature, parts: list[list[np.ndarray]]) -> dict[str, Any]:
     """A feature; across the antimeridian it is cut in two."""
-    geometry: dict[str, Any]
+    geometry = _json_geometry(feature, parts)
+    properties = dict(feature.properties)
+    if properties["time"] is not None:  # as ISO 8601: nanoseconds are no exact numbers in JSON
+        properties["time"] = f"{np.datetime64(properties['time'], 'ns')}Z"
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _json_geometry(feature: VectorFeature, parts: list[list[np.ndarray]]) -> dict[str, Any]:
+    """Return the geometry of a feature, cut where it crosses the antimeridian."""
     if feature.kind == GeometryType.LINE_STRING:
         lines = [_rounded(line) for line in cut_line(parts[0][0])]
         geometry = _single_or_multi("LineString", lines)
@@ -177,10 +200,7 @@ def _json_feature(feature: VectorFeature, parts: list[list[np.ndarray]]) -> dict
             geometry = _single_or_multi("Polygon", coordinates)
         else:
             geometry = {"type": feature.kind.label, "coordinates": coordinates}
-    properties = dict(feature.properties)
-    if properties["time"] is not None:  # as ISO 8601: nanoseconds are no exact numbers in JSON
-        properties["time"] = f"{np.datetime64(properties['time'], 'ns')}Z"
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
+    return geometry
 
 
 def _single_or_multi(label: str, pieces: list[Any]) -> dict[str, Any]:

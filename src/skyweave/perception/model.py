@@ -123,14 +123,21 @@ class PerceptionModel(nn.Module):
             depth.append(logits)
             features = lifted.features if features is None else features + lifted.features
             visible = lifted.visible if visible is None else visible | lifted.visible
+        features, visible = self._empty_maps(features, visible, views, samples, platforms)
+        shape = (samples, platforms)
+        known = None if self.domain is None else torch.unflatten(novelty, 0, shape)
+        return PlatformMaps(torch.unflatten(features, 0, shape), torch.unflatten(visible, 0, shape), depth, known)
+
+    def _empty_maps(
+        self, features: Tensor | None, visible: Tensor | None, views: Views, samples: int, platforms: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return maps on which nothing is seen."""
         if features is None or visible is None:
             rows, columns = views.grids[0].shape
             like = self.lift.head.weight
             features = like.new_zeros(samples * platforms, self.config.lift.channels, rows, columns)
             visible = torch.zeros(samples * platforms, rows, columns, dtype=torch.bool, device=like.device)
-        shape = (samples, platforms)
-        known = None if self.domain is None else torch.unflatten(novelty, 0, shape)
-        return PlatformMaps(torch.unflatten(features, 0, shape), torch.unflatten(visible, 0, shape), depth, known)
+        return features, visible
 
     def _check_grids(self, grids: Sequence[MapGrid]) -> None:
         resolution = self.config.map.resolution

@@ -128,10 +128,7 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
         model = self.model
         device = next(iter(self.log_variance.values())).device
         present = torch.from_numpy(batch.present).to(device)
-        observed: list[PlatformMaps] = []
-        for number, views in enumerate(batch.frames, start=1):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and number == len(batch.frames)):
-                observed.append(model.observe(views.to(device)))
+        observed = _observe_frames(batch, model, device)
         fused = [model.fuse(maps) for maps in observed]
         objects = [sample.objects.observed_by(np.arange(len(sample.platforms))) for sample in batch.samples]
         if batch.frames[0].platforms > 1 and model.fusion.uses_peers:
@@ -209,6 +206,15 @@ class PerceptionModule(SkyweaveModule[PerceptionBatch]):
             dataloader_idx: not used.
         """
         return batch
+
+
+def _observe_frames(batch: PerceptionBatch, model: PerceptionModel, device: torch.device) -> list[PlatformMaps]:
+    """Observe each frame, with gradients through the last one alone."""
+    observed: list[PlatformMaps] = []
+    for number, views in enumerate(batch.frames, start=1):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and number == len(batch.frames)):
+            observed.append(model.observe(views.to(device)))
+    return observed
 
 
 def head_losses(

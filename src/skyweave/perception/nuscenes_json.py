@@ -104,18 +104,8 @@ def read_nuscenes(path: str | Path) -> dict[str, Detections]:
 def _rows(
     token: str, detections: Detections, names: Mapping[str, str], unknown_velocity: float | None
 ) -> list[dict[str, Any]]:
-    if len(detections) > MAX_BOXES_PER_SAMPLE:
-        raise DataError(
-            f"sample {token} has {len(detections)} boxes, the benchmark allows {MAX_BOXES_PER_SAMPLE}; keep the best"
-        )
-    unknown = sorted(set(detections.categories) - set(names))
-    if unknown:
-        raise DataError(f"sample {token}: the benchmark has no class {unknown[0]!r}; give its name there with names=")
-    velocities = detections.velocities
-    if np.isnan(velocities).any():
-        if unknown_velocity is None:
-            raise DataError(f"sample {token} has unknown velocities; say what to write with unknown_velocity=")
-        velocities = np.nan_to_num(velocities, nan=unknown_velocity)
+    _check_boxes(detections, token, names)
+    velocities = _known_velocities(detections, unknown_velocity, token)
     rotations = quaternion_from_rotation(rotation_about_z(detections.boxes.yaws))
     return [
         {
@@ -131,6 +121,27 @@ def _rows(
         }
         for i in range(len(detections))
     ]
+
+
+def _check_boxes(detections: Detections, token: str, names: Mapping[str, str]) -> None:
+    """Check that the benchmark takes so many boxes of these classes."""
+    if len(detections) > MAX_BOXES_PER_SAMPLE:
+        raise DataError(
+            f"sample {token} has {len(detections)} boxes, the benchmark allows {MAX_BOXES_PER_SAMPLE}; keep the best"
+        )
+    unknown = sorted(set(detections.categories) - set(names))
+    if unknown:
+        raise DataError(f"sample {token}: the benchmark has no class {unknown[0]!r}; give its name there with names=")
+
+
+def _known_velocities(detections: Detections, unknown_velocity: float | None, token: str) -> np.ndarray:
+    """Return the velocities, with a number for those unknown."""
+    velocities = detections.velocities
+    if np.isnan(velocities).any():
+        if unknown_velocity is None:
+            raise DataError(f"sample {token} has unknown velocities; say what to write with unknown_velocity=")
+        velocities = np.nan_to_num(velocities, nan=unknown_velocity)
+    return velocities
 
 
 def _detections(rows: list[dict[str, Any]]) -> Detections:

@@ -149,28 +149,43 @@ class CameraEffects:
         if encoded:
             wavelengths = np.array([bands[number].wavelength or GREEN_NM for number in encoded], np.float32)
             image = pixels[encoded] / np.float32(WHITE)
-            for name, effect in ENCODED_EFFECTS.items():
-                if getattr(self, name) is not None:
-                    image = effect(image, self, wavelengths, generator)
+            image = self._apply_effects(image, wavelengths, generator)
             pixels[encoded] = _quantise(image)
         for number, band in enumerate(bands):
             if number not in encoded:
                 pixels[number] = self._calibrated(pixels[number], observation.valid[number], band.unit, generator)
         return replace(observation, pixels=pixels * observation.valid)
 
+    def _apply_effects(self, image: np.ndarray, wavelengths: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Apply the effects on encoded colours."""
+        for name, effect in ENCODED_EFFECTS.items():
+            if getattr(self, name) is not None:
+                image = effect(image, self, wavelengths, generator)
+        return image
+
     def _calibrated(
         self, plane: np.ndarray, valid: np.ndarray, unit: str, generator: np.random.Generator
     ) -> np.ndarray:
         """One band, (rows, columns), that has no exposure."""
-        if unit == "kelvin" and self.inversion is not None and valid.any():
-            plane = 2 * plane[valid].mean() - plane
+        plane = self._invert(unit, valid, plane)
         image = plane[None]
         image = image if self.blur is None else _blur(image, self)
         image = image if self.motion is None else _motion(image, self)
+        image = self._add_noise(unit, image, generator)
+        return np.asarray(image[0])
+
+    def _invert(self, unit: str, valid: np.ndarray, plane: np.ndarray) -> np.ndarray:
+        """Invert temperatures about their mean."""
+        if unit == "kelvin" and self.inversion is not None and valid.any():
+            plane = 2 * plane[valid].mean() - plane
+        return plane
+
+    def _add_noise(self, unit: str, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Add the noise of a thermal sensor."""
         if unit == "kelvin" and self.noise is not None:
             deviation = np.float32(self.noise * NOISE_KELVIN_PER_STEP)
             image = image + deviation * generator.standard_normal(image.shape, np.float32)
-        return np.asarray(image[0])
+        return image
 
 
 Effect = Callable[[np.ndarray, CameraEffects, np.ndarray, np.random.Generator], np.ndarray]

@@ -97,15 +97,22 @@ def decode_maps(
     results: dict[str, Sequence[object]] = {}
     if boxes is not None:
         results[DETECTION] = [replace(given, time=time) for given, time in zip(boxes, times, strict=True)]
+    _decode_heads(model, outputs, results, context)
+    return [
+        ScenePrediction({name: of_samples[number] for name, of_samples in results.items()})
+        for number in range(len(grids))
+    ]
+
+
+def _decode_heads(
+    model: PerceptionModel, outputs: ModelOutputs, results: dict[str, Sequence[object]], context: MapContext
+) -> None:
+    """Decode the heads that have outputs and no result yet."""
     for head in model.heads.in_reading_order():
         if head.name in outputs and head.name not in results:
             decoded = head.decode(outputs, context, results)
             if decoded is not None:
                 results[head.name] = decoded
-    return [
-        ScenePrediction({name: of_samples[number] for name, of_samples in results.items()})
-        for number in range(len(grids))
-    ]
 
 
 def forecast_trajectories(

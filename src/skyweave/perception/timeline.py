@@ -9,7 +9,7 @@ from skyweave.core.geometry.grid import MapGrid
 from skyweave.perception.config import PerceptionConfig
 from skyweave.perception.metrics import visible_objects
 from skyweave.perception.targets import ObjectTargets
-from skyweave.recordings.recording import RecordedScene
+from skyweave.recordings.recording import Annotations, RecordedScene
 
 MAX_TIME_OFFSET = 0.25  # of the interval between frames, by which a frame's time may be off
 
@@ -83,10 +83,14 @@ class SceneTimeline:
     def identities(self) -> dict[str, int]:
         """Return the number of each object of the scene, from 1, by its name."""
         if self._identities is None:
-            annotated = [frame.annotations for frame in self.scene.frames if frame.annotations is not None]
-            names = dict.fromkeys(name for annotations in annotated for name in annotations.instances)
-            self._identities = {name: number for number, name in enumerate(names, start=1)}
+            self._identities = self._number_identities()
         return self._identities
+
+    def _number_identities(self) -> dict[str, int]:
+        """Number the objects of the scene in order of appearance."""
+        annotated = [frame.annotations for frame in self.scene.frames if frame.annotations is not None]
+        names = dict.fromkeys(name for annotations in annotated for name in annotations.instances)
+        return {name: number for number, name in enumerate(names, start=1)}
 
     def _observed(self, time: int, names: Sequence[str], platforms: Sequence[str]) -> np.ndarray:
         """(objects, 1 + platforms) bool: seen by any platform, then by each, in the frames that a model sees."""
@@ -95,13 +99,24 @@ class SceneTimeline:
         for past in self.past_frames(time):
             if past is None or (annotations := self.scene.frames[past].annotations) is None:
                 continue
-            frame = self.scene.frames[past]
-            masks = [visible_objects(annotations)]
-            masks += [visible_objects(annotations, frame.channels(platform)) for platform in platforms]
-            for name, mask in zip(annotations.instances, np.stack(masks, 1), strict=True):
-                if name in row_of:
-                    observed[row_of[name]] |= mask
+            self._mark_observed(past, annotations, platforms, row_of, observed)
         return observed
+
+    def _mark_observed(
+        self,
+        past: int,
+        annotations: Annotations,
+        platforms: Sequence[str],
+        row_of: dict[str, int],
+        observed: np.ndarray,
+    ) -> None:
+        """Mark the objects that somebody sees in a frame."""
+        frame = self.scene.frames[past]
+        masks = [visible_objects(annotations)]
+        masks += [visible_objects(annotations, frame.channels(platform)) for platform in platforms]
+        for name, mask in zip(annotations.instances, np.stack(masks, 1), strict=True):
+            if name in row_of:
+                observed[row_of[name]] |= mask
 
     def _future(self, time: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Positions (n, horizon, 2) and yaws (n, horizon) of objects; NaN where one is gone or unknown."""
@@ -112,9 +127,16 @@ class SceneTimeline:
             annotations = None if index is None else self.scene.frames[index].annotations
             if annotations is None:
                 continue
-            row_of = {name: row for row, name in enumerate(annotations.instances)}
-            for number, name in enumerate(names):
-                if name in row_of:
-                    positions[number, step] = annotations.boxes.centres[row_of[name], :2]
-                    yaws[number, step] = annotations.boxes.yaws[row_of[name]]
+            _fill_future(annotations, names, positions, step, yaws)
         return positions, yaws
+
+
+def _fill_future(
+    annotations: Annotations, names: Sequence[str], positions: np.ndarray, step: int, yaws: np.ndarray
+) -> None:
+    """Fill in where objects are in one step."""
+    row_of = {name: row for row, name in enumerate(annotations.instances)}
+    for number, name in enumerate(names):
+        if name in row_of:
+            positions[number, step] = annotations.boxes.centres[row_of[name], :2]
+            yaws[number, step] = annotations.boxes.yaws[row_of[name]]

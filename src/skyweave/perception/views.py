@@ -71,10 +71,7 @@ class Views:
             platforms: maximum number of platforms of a sample.
             grounds: of each sample the ground under it; default: a plane at height 0.
         """
-        by_sensor: dict[object, list[View]] = {}
-        for view in views:
-            by_sensor.setdefault((view.observation.sensor, view.observation.shape), []).append(view)
-        groups = list(by_sensor.values())
+        groups = _group_by_sensor(views)
         return cls(
             images=[stack_observations([view.observation for view in group]) for group in groups],
             cameras=[tuple(view.geometry for view in group) for group in groups],
@@ -100,3 +97,11 @@ class Views:
             device: of the images.
         """
         return replace(self, images=[batch.to(device) for batch in self.images])
+
+
+def _group_by_sensor(views: Sequence[View]) -> list[list[View]]:
+    """Group views by sensor and shape."""
+    by_sensor: dict[object, list[View]] = {}
+    for view in views:
+        by_sensor.setdefault((view.observation.sensor, view.observation.shape), []).append(view)
+    return list(by_sensor.values())

@@ -70,21 +70,32 @@ def load_perception(name_or_path: str | Path, device: str | torch.device = "cpu"
     state, card = read_checkpoint(name_or_path)
     if "perception" not in card.parts:
         raise WeightsError(f"{name_or_path} holds a backbone and no perception model; train one with `skyweave train`")
+    config = _stored_config(card, name_or_path)
+    sensors = [sensor_from_dict(entry) for entry in card.sensors]
+    model = PerceptionModel(config, build_backbone(BackboneConfig(**card.architecture), sensors, seed=0))
+    _load_state(model, state, name_or_path)
+    model.card = card
+    if DOMAIN_PART in card.parts:
+        model.domain = TrainingDomain.from_card(card.parts[DOMAIN_PART])
+    return model.eval().to(resolve_device(device))
+
+
+def _stored_config(card: ModelCard, name_or_path: str | Path) -> PerceptionConfig:
+    """Read the configuration of a card."""
     try:
         config = config_from_card(card.parts["perception"])
     except ConfigError as error:
         raise WeightsError(f"{name_or_path}: its card describes no perception model: {error}") from error
-    sensors = [sensor_from_dict(entry) for entry in card.sensors]
-    model = PerceptionModel(config, build_backbone(BackboneConfig(**card.architecture), sensors, seed=0))
+    return config
+
+
+def _load_state(model: PerceptionModel, state: dict[str, Tensor], name_or_path: str | Path) -> None:
+    """Load the weights of the perception model."""
     dtypes = {key: value.dtype for key, value in model.state_dict().items()}
     named = {_model_key(key): value for key, value in state.items() if not key.startswith(COLLABORATION_PREFIX)}
     load_strictly(
         model, {key: value.to(dtypes.get(key, value.dtype)) for key, value in named.items()}, str(name_or_path)
     )
-    model.card = card
-    if DOMAIN_PART in card.parts:
-        model.domain = TrainingDomain.from_card(card.parts[DOMAIN_PART])
-    return model.eval().to(resolve_device(device))
 
 
 def fingerprint(model: PerceptionModel, dtype: torch.dtype = torch.float32) -> str:
@@ -110,12 +121,19 @@ def _changed_options(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
     changed: dict[str, Any] = {}
     for key, value in config.items():
         default = defaults.get(key)
-        if isinstance(value, Mapping) and isinstance(default, Mapping):
-            if nested := _changed_options(value, default):
-                changed[key] = nested
-        elif key not in defaults or value != default:
-            changed[key] = value
+        _add_changed(value, default, changed, key, defaults)
     return changed
+
+
+def _add_changed(
+    value: Any, default: Any | None, changed: dict[str, Any], key: str, defaults: Mapping[str, Any]
+) -> None:
+    """Add an option that differs from its default."""
+    if isinstance(value, Mapping) and isinstance(default, Mapping):
+        if nested := _changed_options(value, default):
+            changed[key] = nested
+    elif key not in defaults or value != default:
+        changed[key] = value
 
 
 def _model_key(key: str) -> str:

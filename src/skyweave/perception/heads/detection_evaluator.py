@@ -73,13 +73,17 @@ class DetectionEvaluator(HeadEvaluator):
 
     def _tracking(self, interval: float) -> dict[str, float]:
         """Scores of the tracks that a `Tracker` makes of each scene's detections."""
-        scenes = []
+        scenes: list[TrackedSequence] = []
         for scene_index in dict.fromkeys(sample.scene_index for sample in self.samples):
-            rows = [row for row, sample in enumerate(self.samples) if sample.scene_index == scene_index]
-            tracker = Tracker()
-            tracks = [tracker.update(self.detections[row]) for row in rows]
-            times = np.array([detections.time for detections in tracks], np.float64) * 1e-9
-            truth, counted = zip(*((self.samples[r].annotations, self.samples[r].counted) for r in rows), strict=True)
-            scenes.append(TrackedSequence(truth, tracks, times, counted=counted))
+            self._track_scene(scene_index, scenes)
         metrics = evaluate_tracking(scenes, config=TrackingConfig(interpolation="linear", frame_interval=interval))
         return {"AMOTA": metrics.amota, "AMOTP": metrics.amotp, "IDS": metrics.overall("ids")}
+
+    def _track_scene(self, scene_index: int, scenes: list[TrackedSequence]) -> None:
+        """Track the detections of one scene."""
+        rows = [row for row, sample in enumerate(self.samples) if sample.scene_index == scene_index]
+        tracker = Tracker()
+        tracks = [tracker.update(self.detections[row]) for row in rows]
+        times = np.array([detections.time for detections in tracks], np.float64) * 1e-9
+        truth, counted = zip(*((self.samples[r].annotations, self.samples[r].counted) for r in rows), strict=True)
+        scenes.append(TrackedSequence(truth, tracks, times, counted=counted))

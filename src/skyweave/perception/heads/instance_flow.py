@@ -45,8 +45,15 @@ def propagate_identities(foreground: np.ndarray, peaks: np.ndarray, flow: np.nda
         nearest = ((targets[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
         result[step, row, column] = identities[nearest]
         if step:  # where each instance is now; one without cells is gone
-            num_cells = np.bincount(nearest, minlength=len(centres))
-            sums = np.stack([np.bincount(nearest, along, len(centres)) for along in positions.T], 1)
-            alive = num_cells > 0
-            centres, identities = sums[alive] / num_cells[alive, None], identities[alive]
+            centres, identities = _follow_centres(nearest, centres, positions, identities)
     return result
+
+
+def _follow_centres(
+    nearest: np.ndarray, centres: np.ndarray, positions: np.ndarray, identities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each instance is now, without those that are gone."""
+    num_cells = np.bincount(nearest, minlength=len(centres))
+    sums = np.stack([np.bincount(nearest, along, len(centres)) for along in positions.T], 1)
+    alive = num_cells > 0
+    return sums[alive] / num_cells[alive, None], identities[alive]

@@ -136,10 +136,7 @@ def associate_frames(frames: Sequence[AssociationFrame], min_score: float | None
         if not frame.objects and not len(kept):
             continue
         matched, switched = last.associate(frame, [frame.tracks[j] for j in kept], frame.distance[:, kept])
-        for i, name in enumerate(frame.objects):
-            times, tracked = histories.setdefault((frame.scene, name), ([], []))
-            times.append(num_frames)
-            tracked.append(i in matched)
+        _note_tracked(frame, histories, num_frames, matched)
         distances += [float(frame.distance[i, kept[j]]) for i, j in matched.items()]
         scores += [float(frame.scores[kept[j]]) for i, j in matched.items() if i not in switched]
         matches += len(matched) - len(switched)
@@ -149,6 +146,19 @@ def associate_frames(frames: Sequence[AssociationFrame], min_score: float | None
         num_frames += 1
     arrays = [(np.array(times), np.array(tracked)) for times, tracked in histories.values()]
     return Association(num_frames, matches, switches, misses, false, sum(distances), np.array(scores), arrays)
+
+
+def _note_tracked(
+    frame: AssociationFrame,
+    histories: dict[tuple[int, str], tuple[list[int], list[bool]]],
+    num_frames: int,
+    matched: dict[int, int],
+) -> None:
+    """Note for each object whether it is tracked in this frame."""
+    for i, name in enumerate(frame.objects):
+        times, tracked = histories.setdefault((frame.scene, name), ([], []))
+        times.append(num_frames)
+        tracked.append(i in matched)
 
 
 def _nearest_pairs(distance: np.ndarray, free: np.ndarray) -> list[tuple[int, int]]:

@@ -15,9 +15,10 @@ from skyweave.core.geometry.boxes import intersection_over_union_bev
 from skyweave.perception.metrics.matching import greedy_match, group_by_frame_and_class, rank_by_score
 from skyweave.perception.metrics.tables import (
     BoxTable,
+    check_paired_frames,
     evaluated_classes,
-    filter_by_range,
     prediction_table,
+    select_in_range,
     truth_table,
 )
 from skyweave.perception.results import Detections
@@ -76,22 +77,25 @@ def evaluate_bev_ap(
     Raises:
         ValueError: another number of frames, ranges without origins, or a threshold that is no overlap.
     """
-    if len(truth) != len(predicted):
-        raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
-    if min(iou_thresholds) <= 0 or max(iou_thresholds) > 1:
-        raise ValueError(f"thresholds {tuple(iou_thresholds)} must be intersections over union in (0, 1]")
+    _check_inputs(truth, predicted, iou_thresholds)
     classes = evaluated_classes(truth, classes)
     objects, notes = truth_table(truth, classes, counted)
     predictions, more = prediction_table(predicted, classes)
     if class_ranges is not None:
-        if origins is None or np.shape(origins)[:1] != (len(truth),):
-            raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects = filter_by_range(objects, origins, class_ranges, classes)
-        predictions = filter_by_range(predictions, origins, class_ranges, classes)
+        objects, predictions = select_in_range(objects, predictions, origins, len(truth), class_ranges, classes)
     by_threshold = _average_precisions(objects, predictions, len(classes), iou_thresholds)
     ap = {name: {iou: by_threshold[iou][label] for iou in iou_thresholds} for label, name in enumerate(classes)}
     empty = [f"class {name!r} has no objects: its AP is NaN and not in the mean" for name in classes if _none(ap[name])]
     return BEVAPMetrics(ap, tuple([*notes, *more, *empty]))
+
+
+def _check_inputs(
+    truth: Sequence[Annotations], predicted: Sequence[Detections], iou_thresholds: Sequence[float]
+) -> None:
+    """Check that frames are paired and thresholds are overlaps."""
+    check_paired_frames(truth, predicted)
+    if min(iou_thresholds) <= 0 or max(iou_thresholds) > 1:
+        raise ValueError(f"thresholds {tuple(iou_thresholds)} must be intersections over union in (0, 1]")
 
 
 def _average_precisions(

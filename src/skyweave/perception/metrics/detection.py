@@ -16,9 +16,10 @@ import numpy as np
 from skyweave.perception.metrics.matching import candidate_pairs, greedy_match, rank_by_score, vector_norms
 from skyweave.perception.metrics.tables import (
     BoxTable,
+    check_paired_frames,
     evaluated_classes,
-    filter_by_range,
     prediction_table,
+    select_in_range,
     truth_table,
 )
 from skyweave.perception.results import Detections
@@ -82,16 +83,20 @@ class DetectionConfig:
     )
 
     def __post_init__(self) -> None:
+        self._check_thresholds()
+        if not (0 <= self.min_recall < 1 and 0 <= self.min_precision < 1):
+            raise ValueError(f"min_recall {self.min_recall} and min_precision {self.min_precision} must be in [0, 1)")
+        if self.nds not in NDS_DEFINITIONS:
+            raise ValueError(f"unknown definition of NDS {self.nds!r}; choose one of {', '.join(NDS_DEFINITIONS)}")
+
+    def _check_thresholds(self) -> None:
+        """Check the distances up to which boxes match."""
         thresholds = self.distance_thresholds
         if not thresholds or min(thresholds) <= 0 or self.tp_distance_threshold not in thresholds:
             raise ValueError(
                 f"distance_thresholds {thresholds} must be metres > 0, with tp_distance_threshold "
                 f"{self.tp_distance_threshold} among them"
             )
-        if not (0 <= self.min_recall < 1 and 0 <= self.min_precision < 1):
-            raise ValueError(f"min_recall {self.min_recall} and min_precision {self.min_precision} must be in [0, 1)")
-        if self.nds not in NDS_DEFINITIONS:
-            raise ValueError(f"unknown definition of NDS {self.nds!r}; choose one of {', '.join(NDS_DEFINITIONS)}")
 
 
 @dataclass(frozen=True)
@@ -213,23 +218,16 @@ def evaluate_detection(
         ValueError: another number of frames, or ranges without origins.
     """
     config = config or DetectionConfig()
-    if len(truth) != len(predicted):
-        raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
+    check_paired_frames(truth, predicted)
     classes = evaluated_classes(truth, classes)
     objects, notes = truth_table(truth, classes, counted, attributes)
     predictions, more = prediction_table(predicted, classes)
     notes += more
     if config.class_ranges is not None:
-        if origins is None or np.shape(origins)[:1] != (len(truth),):
-            raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
-        objects = filter_by_range(objects, origins, config.class_ranges, classes)
-        predictions = filter_by_range(predictions, origins, config.class_ranges, classes)
+        objects, predictions = select_in_range(objects, predictions, origins, len(truth), config.class_ranges, classes)
     notes += _remarks(objects, predictions, classes, len(truth), attributes is not None)
     p, t, distance = candidate_pairs(objects, predictions, max(config.distance_thresholds))
-    matches = {}
-    for threshold in config.distance_thresholds:
-        close = distance < threshold
-        matches[threshold] = greedy_match(p[close], t[close], distance[close], predictions.scores)
+    matches = _match_boxes(config, distance, p, t, predictions)
     order = rank_by_score(predictions.scores)
     scores = {}
     for label, name in enumerate(classes):
@@ -237,6 +235,17 @@ def evaluate_detection(
         count = int((objects.labels == label).sum())
         scores[name] = _score_class(name, objects, count, predictions, ranked, matches, config)
     return DetectionMetrics(scores, config, tuple(notes))
+
+
+def _match_boxes(
+    config: DetectionConfig, distance: np.ndarray, p: np.ndarray, t: np.ndarray, predictions: BoxTable
+) -> dict[float, np.ndarray]:
+    """Match predictions with objects for each threshold."""
+    matches = {}
+    for threshold in config.distance_thresholds:
+        close = distance < threshold
+        matches[threshold] = greedy_match(p[close], t[close], distance[close], predictions.scores)
+    return matches
 
 
 def _score_class(
@@ -309,11 +318,7 @@ def _remarks(
     notes = []
     if not classes:
         notes.append("no classes to evaluate: every score is NaN")
-    for label, name in enumerate(classes):
-        if not (objects.labels == label).any():
-            notes.append(f"class {name!r} has no objects: AP 0 and errors of 1, as in nuScenes; or leave it out")
-        elif not (predictions.labels == label).any():
-            notes.append(f"class {name!r} has no predictions: AP 0 and errors of 1")
+    _note_empty_classes(classes, objects, notes, predictions)
     if classes and not attributes:
         notes.append("no attributes are known: mAAE is 1, as in nuScenes; NDS 'without_attributes' leaves it out")
     crowded = int((np.bincount(predictions.frames, minlength=frames) > MAX_BOXES_PER_SAMPLE).sum())
@@ -322,6 +327,15 @@ def _remarks(
     if np.isnan(objects.velocities).any():
         notes.append("objects of unknown velocity do not count in mAVE")
     return notes
+
+
+def _note_empty_classes(classes: Sequence[str], objects: BoxTable, notes: list[str], predictions: BoxTable) -> None:
+    """Note classes without objects or predictions."""
+    for label, name in enumerate(classes):
+        if not (objects.labels == label).any():
+            notes.append(f"class {name!r} has no objects: AP 0 and errors of 1, as in nuScenes; or leave it out")
+        elif not (predictions.labels == label).any():
+            notes.append(f"class {name!r} has no predictions: AP 0 and errors of 1")
 
 
 def _mean(values: list[float]) -> float:

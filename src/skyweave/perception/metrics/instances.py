@@ -177,13 +177,18 @@ def _count_cells(frame: np.ndarray, number: np.ndarray, frames: int, count: int)
 def _checked(identities: np.ndarray, name: str) -> np.ndarray:
     """(frames, rows, columns)."""
     identities = np.asarray(identities)
+    _check_identities(identities, name)
+    return identities if identities.ndim == 3 else identities[None]
+
+
+def _check_identities(identities: np.ndarray, name: str) -> None:
+    """Check that identities are whole numbers from 0."""
     if identities.ndim not in (2, 3) or not np.issubdtype(identities.dtype, np.integer):
         raise ValueError(
             f"identities of {name} are whole numbers (frames, rows, columns), not {identities.dtype} {identities.shape}"
         )
     if identities.size and identities.min() < 0:
         raise ValueError(f"identities of {name} start at 0 for none, found {identities.min()}")
-    return identities if identities.ndim == 3 else identities[None]
 
 
 def _number(identities: np.ndarray) -> tuple[np.ndarray, int]:

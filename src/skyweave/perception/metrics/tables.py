@@ -101,11 +101,26 @@ def prediction_table(predicted: Sequence[Detections], classes: Sequence[str]) ->
         predicted: of each frame.
         classes: names of the evaluated classes.
     """
-    instances = [(None,) * len(frame) if frame.instances is None else frame.instances for frame in predicted]
-    attributes = [("",) * len(frame) if frame.attributes is None else frame.attributes for frame in predicted]
+    instances = _instances_of(predicted)
+    attributes = _attributes_of(predicted)
     table, unknown = _table(predicted, [frame.scores for frame in predicted], instances, attributes, classes)
-    notes = [f"{n} predictions of class {name!r}, which is not evaluated, are left out" for name, n in unknown.items()]
+    notes = _unknown_notes(unknown)
     return table.select(table.labels >= 0), notes
+
+
+def _instances_of(predicted: Sequence[Detections]) -> list[tuple[str | None, ...]]:
+    """Return the instances of each frame, None where they are unknown."""
+    return [(None,) * len(frame) if frame.instances is None else frame.instances for frame in predicted]
+
+
+def _attributes_of(predicted: Sequence[Detections]) -> list[tuple[str, ...]]:
+    """Return the attributes of each frame, empty where they are unknown."""
+    return [("",) * len(frame) if frame.attributes is None else frame.attributes for frame in predicted]
+
+
+def _unknown_notes(unknown: dict[str, int]) -> list[str]:
+    """Return a note for each class that is not evaluated."""
+    return [f"{n} predictions of class {name!r}, which is not evaluated, are left out" for name, n in unknown.items()]
 
 
 def filter_by_range(
@@ -129,6 +144,47 @@ def filter_by_range(
     origins = np.asarray(origins, np.float64)
     distance = np.sqrt(((table.centres[:, :2] - origins[table.frames, :2]) ** 2).sum(1))
     return table.select(distance < max_distance[table.labels])
+
+
+def select_in_range(
+    objects: BoxTable,
+    predictions: BoxTable,
+    origins: np.ndarray | None,
+    frames: int,
+    class_ranges: Mapping[str, float],
+    classes: Sequence[str],
+) -> tuple[BoxTable, BoxTable]:
+    """Return the objects and predictions that are nearer than their classes' ranges.
+
+    Args:
+        objects: the truth of all frames.
+        predictions: of the same frames.
+        origins: (frames, 2) world positions in metres that ranges are measured from.
+        frames: how many there are.
+        class_ranges: metres by the name of the class.
+        classes: names of the classes that the labels index.
+
+    Raises:
+        ValueError: no origin for each frame, or a class without a range.
+    """
+    if origins is None or np.shape(origins)[:1] != (frames,):
+        raise ValueError("ranges are measured from somewhere: give origins, (frames, 2) world positions in metres")
+    near = [filter_by_range(table, origins, class_ranges, classes) for table in (objects, predictions)]
+    return near[0], near[1]
+
+
+def check_paired_frames(truth: Sequence[Annotations], predicted: Sequence[Detections]) -> None:
+    """Check that each frame of the truth has its predictions.
+
+    Args:
+        truth: annotations of each frame.
+        predicted: detections of each frame.
+
+    Raises:
+        ValueError: their numbers differ.
+    """
+    if len(truth) != len(predicted):
+        raise ValueError(f"{len(truth)} frames of truth, but {len(predicted)} of predictions; give one each, in order")
 
 
 def visible_objects(annotations: Annotations, channels: Collection[str] | None = None) -> np.ndarray:
@@ -179,7 +235,7 @@ def _table(
 ) -> tuple[BoxTable, dict[str, int]]:
     """The boxes of all frames as one table, and how many there are of each class that is not evaluated."""
     label = {name: index for index, name in enumerate(classes)}
-    names = [name for frame in frames for name in frame.categories]
+    names = _names_of(frames)
     boxes = [frame.boxes for frame in frames]
     table = BoxTable(
         frames=np.repeat(np.arange(len(boxes)), list(map(len, boxes))),
@@ -192,7 +248,17 @@ def _table(
         instances=_objects(list(itertools.chain.from_iterable(instances))),
         attributes=_objects(list(itertools.chain.from_iterable(attributes))),
     )
-    return table, dict(sorted(Counter(name for name in names if name not in label).items()))
+    return table, _count_unknown(names, label)
+
+
+def _names_of(frames: Sequence[Annotations] | Sequence[Detections]) -> list[str]:
+    """Return the category of each box of all frames."""
+    return [name for frame in frames for name in frame.categories]
+
+
+def _count_unknown(names: list[str], label: dict[str, int]) -> dict[str, int]:
+    """Count the boxes of classes that are not evaluated."""
+    return dict(sorted(Counter(name for name in names if name not in label).items()))
 
 
 def _joined(arrays: Sequence[np.ndarray], *width: int) -> np.ndarray:

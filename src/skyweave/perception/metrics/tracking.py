@@ -132,6 +132,13 @@ class TrackedSequence:
     counted: Sequence[np.ndarray] | None = None
 
     def __post_init__(self) -> None:
+        self._check_times()
+        for number, frame in enumerate(self.predicted):
+            _check_tracks(number, frame)
+        self._check_truth()
+
+    def _check_times(self) -> None:
+        """Check that each frame has its time, and that times rise."""
         if not len(self.truth) == len(self.predicted) == len(self.times):
             raise ValueError(
                 f"{len(self.truth)} frames of truth, {len(self.predicted)} of tracks and {len(self.times)} times; "
@@ -139,8 +146,9 @@ class TrackedSequence:
             )
         if (np.diff(np.asarray(self.times, np.float64)) <= 0).any():
             raise ValueError("times of the frames must rise")
-        for number, frame in enumerate(self.predicted):
-            _check_tracks(number, frame)
+
+    def _check_truth(self) -> None:
+        """Check that no frame has an object more than once."""
         for number, annotations in enumerate(self.truth):
             if len(set(annotations.instances)) < len(annotations.instances):
                 raise ValueError(f"frame {number} of the truth has one object more than once")
@@ -169,21 +177,36 @@ def evaluate_tracking(
     config = config or TrackingConfig()
     classes = evaluated_classes([frame for scene in scenes for frame in scene.truth], classes)
     notes: list[str] = []
+    tables, notes = _tables_of(scenes, classes, config, notes)
+    metrics = {}
+    for label, name in enumerate(classes):
+        frames = _class_frames(tables, label, config)
+        metrics[name] = _score_class(frames, config)
+        notes += _remarks(name, frames)
+    return TrackingMetrics(metrics, config, tuple(notes))
+
+
+def _tables_of(
+    scenes: Sequence[TrackedSequence], classes: tuple[str, ...], config: TrackingConfig, notes: list[str]
+) -> tuple[list[tuple[BoxTable, BoxTable]], list[str]]:
+    """Make the tables of objects and tracks of each scene."""
     tables = []
     for scene in scenes:
         objects, tracks, remarks = _scene_tables(scene, classes, config)
         notes += [note for note in remarks if note not in notes]
         tables.append((objects, tracks))
-    metrics = {}
-    for label, name in enumerate(classes):
-        frames = [
-            AssociationFrame.between(objects, tracks, config.max_distance, number)
-            for number, of_scene in enumerate(tables)
-            for objects, tracks in iterate_frames(*of_scene, label)
-        ]
-        metrics[name] = _score_class(frames, config)
-        notes += _remarks(name, frames)
-    return TrackingMetrics(metrics, config, tuple(notes))
+    return tables, notes
+
+
+def _class_frames(
+    tables: list[tuple[BoxTable, BoxTable]], label: int, config: TrackingConfig
+) -> list[AssociationFrame]:
+    """Return the frames of all scenes with the objects and tracks of a class."""
+    return [
+        AssociationFrame.between(objects, tracks, config.max_distance, number)
+        for number, of_scene in enumerate(tables)
+        for objects, tracks in iterate_frames(*of_scene, label)
+    ]
 
 
 def _remarks(name: str, frames: Sequence[AssociationFrame]) -> list[str]:
@@ -218,12 +241,17 @@ def _score_class(frames: Sequence[AssociationFrame], config: TrackingConfig) -> 
     thresholds = _thresholds(frames, count, config)
     achieved = thresholds[~np.isnan(thresholds)]
     if not len(achieved):
-        num_objects = len({(frame.scene, name) for frame in frames for name in frame.objects})
+        num_objects = _count_objects(frames)
         return _average_levels([_worst(count, num_objects)], 0)
     scores = np.unique(achieved).tolist()
     by_score = {score: _metrics_at(associate_frames(frames, score), config.frame_interval) for score in scores}
     levels = [by_score[score] for score in achieved.tolist()]
     return _average_levels(levels, config.num_recall_levels - len(levels))
+
+
+def _count_objects(frames: Sequence[AssociationFrame]) -> int:
+    """Count the different objects of all frames."""
+    return len({(frame.scene, name) for frame in frames for name in frame.objects})
 
 
 def _average_levels(levels: Sequence[dict[str, float]], num_missing: int) -> dict[str, float]:

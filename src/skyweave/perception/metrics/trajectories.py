@@ -92,11 +92,7 @@ def evaluate_trajectories(
     steps = np.where(known[:, None], distance, 0)
     mean = steps.sum(2) / np.maximum(known.sum(1), 1)[:, None]
     missed, end = steps.max(2, initial=0) >= miss_threshold, distance[:, :, -1]
-    notes = []
-    if not some.any():
-        notes.append("no object has a known future: every error is NaN")
-    elif not last.all():
-        notes.append(f"{int((some & ~last).sum())} objects are unknown at the last step: they do not count in minFDE")
+    notes = _note_unknown(some, last)
     return TrajectoryMetrics(
         min_ade=_best_of(mean[some], rank[some], ks),
         min_fde=_best_of(end[last], rank[last], ks),
@@ -106,6 +102,16 @@ def evaluate_trajectories(
         complete=int(last.sum()),
         notes=tuple(notes),
     )
+
+
+def _note_unknown(some: np.ndarray, last: np.ndarray) -> list[str]:
+    """Note what is not known of the future."""
+    notes = []
+    if not some.any():
+        notes.append("no object has a known future: every error is NaN")
+    elif not last.all():
+        notes.append(f"{int((some & ~last).sum())} objects are unknown at the last step: they do not count in minFDE")
+    return notes
 
 
 def _best_of(errors: np.ndarray, rank: np.ndarray, ks: Sequence[int]) -> dict[int, float]:

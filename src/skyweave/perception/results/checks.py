@@ -18,10 +18,15 @@ def check_lengths(name: str, values: Any, result: object, columns: Sequence[str]
     Raises:
         ValueError: one is longer or shorter.
     """
-    lengths = {column: len(getattr(result, column)) for column in columns if getattr(result, column) is not None}
+    lengths = _column_lengths(columns, result)
     wrong = [f"{length} {column}" for column, length in lengths.items() if length != len(values)]
     if wrong:
         raise ValueError(f"{len(values)} {name}, but {', '.join(wrong)}")
+
+
+def _column_lengths(columns: Sequence[str], result: object) -> dict[str, int]:
+    """Return the lengths of the columns that are there."""
+    return {column: len(getattr(result, column)) for column in columns if getattr(result, column) is not None}
 
 
 def check_scores(scores: np.ndarray, name: str) -> None:

@@ -37,6 +37,10 @@ class Trajectories:
         for name in ("modes", "probabilities", "times"):
             set_array(self, name, np.asarray(getattr(self, name), np.float64))
         self._check_shapes()
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Check that modes, probabilities and times can be."""
         if not np.isfinite(self.modes).all():
             raise ValueError("modes hold NaN or infinity; leave out objects whose future is not predicted")
         check_scores(self.probabilities, "probabilities of modes")

@@ -29,7 +29,7 @@ def freeze_tables(model: CollaborativeModel, cache: FeatureCache, keys: Sequence
         keys: of the maps; None: all of the cache. Of these MAX_CALIBRATION_MAPS at most are used.
     """
     keys = list(cache.entries) if keys is None else list(keys)
-    chosen = [keys[i] for i in np.linspace(0, len(keys) - 1, min(MAX_CALIBRATION_MAPS, len(keys))).astype(int)]
+    chosen = _choose_keys(keys)
     codec, low, high = model.codec.eval(), [], []
     for number, key in enumerate(chosen):
         ego = cache[key]
@@ -44,12 +44,22 @@ def freeze_tables(model: CollaborativeModel, cache: FeatureCache, keys: Sequence
         if latents.low is not None:
             low.append(latents.low[0].permute(1, 2, 0)[latents.low_valid[0]].numpy())
     config = codec.config
-    numbers = [np.concatenate(part) if part else np.zeros((0, 1)) for part in (low, high)]
+    numbers = _join_parts(low, high)
     entropies = [codec.low_entropy, codec.high_entropy]
     model.tables = build_entropy_tables(
         entropies, numbers, (config.factor, 1), config.levels, (codec_fingerprint(model), CODEC_ID, 0)
     )  # fmt: skip
     return model.tables
+
+
+def _join_parts(low: list[np.ndarray], high: list[np.ndarray]) -> list[np.ndarray]:
+    """Join the latents of each branch."""
+    return [np.concatenate(part) if part else np.zeros((0, 1)) for part in (low, high)]
+
+
+def _choose_keys(keys: list[Key]) -> list[Key]:
+    """Choose keys that are evenly spaced."""
+    return [keys[i] for i in np.linspace(0, len(keys) - 1, min(MAX_CALIBRATION_MAPS, len(keys))).astype(int)]
 
 
 def codec_fingerprint(model: CollaborativeModel) -> int:

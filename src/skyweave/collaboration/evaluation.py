@@ -244,7 +244,7 @@ class CollaborationEvaluator:
         time = sample.time if ego is None else ego.time
         frames = [self.received_frame(number, name, step, time, rank) for rank, name in enumerate(peers)]
         arrived = [frame for frame in frames if frame is not None]
-        of_frames = [errors[frame.platform] for frame in arrived] if errors else []
+        of_frames = _errors_of(errors, arrived)
         return agent.fuse(features, visible, sample.grid, arrived, time, of_frames, sample.ground)
 
     def _align(self, agent: Agent, number: int, ego: str, peers: Sequence[str]) -> None:
@@ -332,6 +332,11 @@ class CollaborationEvaluator:
         device = self.sent.agent.device
         inputs = FusionInput.from_peers(features.to(device), visible.to(device), maps, strategy.box_channels)
         return FusedMap(strategy.fuse(inputs), [])
+
+
+def _errors_of(errors: Mapping[int, PoseError], arrived: list[FrameContent]) -> list[PoseError]:
+    """Return the error of each frame's platform, where they are estimated."""
+    return [errors[frame.platform] for frame in arrived] if errors else []
 
 
 def evaluate_collaboration(

@@ -59,9 +59,7 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
     grid = MapGrid.around(float(middle[0]), float(middle[1]), MAP_SIZE_M, CELL_M, scene.crs)
     maps, colours = _feature_maps(frame, names, backbone)
     placed = _place_maps(names, maps, frame, grid, scene)
-    visible = torch.stack([one.visible & (one.weight > 0) for one in placed])
-    total = (torch.stack([one.features for one in placed]) * visible[:, None]).sum(0)
-    mean = total / visible.sum(0).clamp(min=1)
+    visible, mean = _average_maps(placed)
     return CrossingFigures(
         names=names,
         views=[np.asarray(draw_capture(frame, name)) for name in names],
@@ -74,6 +72,14 @@ def make_crossing_figures(scene: RecordedScene, backbone: Backbone, number: int 
         objects=_count_objects(frame),
         seen=_count_seen(frame, names),
     )
+
+
+def _average_maps(placed: list[BEVFeatures]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Average the placed features where they are visible."""
+    visible = torch.stack([one.visible & (one.weight > 0) for one in placed])
+    total = (torch.stack([one.features for one in placed]) * visible[:, None]).sum(0)
+    mean = total / visible.sum(0).clamp(min=1)
+    return visible, mean
 
 
 def _count_objects(frame: Frame) -> int:

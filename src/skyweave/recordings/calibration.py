@@ -95,7 +95,16 @@ def _read_qualisys_camera(node: ElementTree.Element, cameras: dict[str, CameraGe
     rotation *= np.array([[1.0], [-1], [-1]])  # its camera looks along -z with y up
     centre = np.array([float(pose.attrib[axis]) for axis in "xyz"]) * METRES_PER_MILLIMETRE
     number = {key: float(value) for key, value in lens.attrib.items() if _is_number(value)}
-    intrinsics = np.array(
+    intrinsics = _intrinsics(number)
+    distortion = _distortion_of(number)
+    rows, columns = (int(view.attrib[b]) - int(view.attrib[a]) + 1 for a, b in (("top", "bottom"), ("left", "right")))
+    pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion, name))
+    cameras[name] = CameraGeometry(pinhole, make_transform(rotation.T, centre), name=name)
+
+
+def _intrinsics(number: dict[str, float]) -> np.ndarray:
+    """Return the matrix of a lens, whose numbers are in 64ths of a pixel."""
+    return np.array(
         [
             [
                 number["focalLengthU"] / SUBPIXELS_PER_PIXEL,
@@ -110,16 +119,17 @@ def _read_qualisys_camera(node: ElementTree.Element, cameras: dict[str, CameraGe
             [0, 0, 1],
         ]
     )
-    distortion = [
+
+
+def _distortion_of(number: dict[str, float]) -> list[float]:
+    """Return the coefficients of Brown-Conrady of a lens."""
+    return [
         number["radialDistortion1"],
         number["radialDistortion2"],
         number["tangentalDistortion1"],
         number["tangentalDistortion2"],
         number.get("radialDistortion3", 0.0),
     ]
-    rows, columns = (int(view.attrib[b]) - int(view.attrib[a]) + 1 for a, b in (("top", "bottom"), ("left", "right")))
-    pinhole = PinholeCamera(intrinsics, rows, columns, _five(distortion, name))
-    cameras[name] = CameraGeometry(pinhole, make_transform(rotation.T, centre), name=name)
 
 
 def _five(values: Any, name: str) -> tuple[float, float, float, float, float]:

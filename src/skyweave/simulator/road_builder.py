@@ -34,12 +34,17 @@ def build_roads(config: RoadsConfig, generator: np.random.Generator) -> RoadNetw
         _add_crossings(
             network, places, (0, 1, 2, 3) if high > 0 else (0, 2, 3), SHARE_WITH_LIGHTS[config.control], generator
         )
+    _add_lanes_and_pavements(network, config)
+    return network
+
+
+def _add_lanes_and_pavements(network: RoadNetwork, config: RoadsConfig) -> None:
+    """Add lanes, the ways over crossings, and pavements."""
     for road in network.roads:
         _add_lanes(network, road, config.speed_limit)
     for index in range(len(network.crossings)):
         _add_ways(network, index, config.speed_limit)
     _add_pavements(network)
-    return network
 
 
 def _road_offsets(config: RoadsConfig) -> list[float]:

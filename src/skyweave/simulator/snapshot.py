@@ -8,7 +8,7 @@ from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import Ground
 from skyweave.recordings.recording import Annotations
-from skyweave.simulator.appearance import sample_appearance
+from skyweave.simulator.appearance import Appearance, sample_appearance
 from skyweave.simulator.ground import GroundMap
 from skyweave.simulator.light import ShadowMap
 from skyweave.simulator.pedestrians import Pedestrians
@@ -18,6 +18,7 @@ from skyweave.simulator.surface_classes import SURFACE_INDEX, surface_of_materia
 from skyweave.simulator.terrain import ground_inverse_depth, heights_at
 from skyweave.simulator.traffic import Traffic
 from skyweave.simulator.variety import SceneAppearance
+from skyweave.simulator.vehicles import PlanarPose
 from skyweave.simulator.visibility import GROUND, RenderedView, render_view, rerender_view
 
 
@@ -64,10 +65,8 @@ class WorldSnapshot:
     def __init__(self, world: WorldState) -> None:
         self.ground, self.maps = world.ground, world.maps
         traffic, pedestrians, scenery = world.traffic, world.pedestrians, world.scenery
-        rows = [(v.name, v.kind, v.size, v.appearance_seed, v.v > 0.3, traffic.pose(v)) for v in traffic.vehicles]
-        rows += [
-            (w.name, "pedestrian", w.size, w.appearance_seed, False, pedestrians.pose(w)) for w in pedestrians.walkers
-        ]
+        rows = _vehicle_rows(traffic)
+        rows += _walker_rows(pedestrians)
         free = world.appearance.paints
         appearances = [sample_appearance(kind, number, size, free) for _, kind, size, number, _, _ in rows]
         names = [row[0] for row in rows]
@@ -84,12 +83,12 @@ class WorldSnapshot:
         self.count = len(names)
         self._poses = np.array(places, float).reshape(-1, 5)
         self._names, self._categories = tuple(names), tuple(categories)
-        self._sizes = np.array([appearance.size for appearance in appearances], float).reshape(-1, 3)
+        self._sizes = _sizes_of(appearances)
         flat = self._poses[:, :2]
         self._bases = np.column_stack([flat, heights_at(self.ground, flat)])
         objects = SceneObjects(
             shapes=tuple(appearance.shape for appearance in appearances),
-            surfaces=np.array([SURFACE_INDEX[category] for category in categories], np.uint8),
+            surfaces=_surfaces_of(categories),
             bases=self._bases,
             sizes=self._sizes,
             yaws=self._poses[:, 2],
@@ -173,6 +172,26 @@ class WorldSnapshot:
         centres[:, 2] += self._sizes[:, 2] / 2
         boxes = Boxes(centres, self._sizes, np.arctan2(np.sin(self._poses[:, 2]), np.cos(self._poses[:, 2])))
         return Annotations(boxes, self._poses[:, 3:5], self._categories, self._names)
+
+
+def _surfaces_of(categories: list[str]) -> np.ndarray:
+    """Return the surface class of each object."""
+    return np.array([SURFACE_INDEX[category] for category in categories], np.uint8)
+
+
+def _vehicle_rows(traffic: Traffic) -> list[tuple[str, str, tuple[float, float, float], int, bool, PlanarPose]]:
+    """Return name, kind, size, seed, whether it runs, and pose of each vehicle."""
+    return [(v.name, v.kind, v.size, v.appearance_seed, v.v > 0.3, traffic.pose(v)) for v in traffic.vehicles]
+
+
+def _walker_rows(pedestrians: Pedestrians) -> list[tuple[str, str, tuple[float, float, float], int, bool, PlanarPose]]:
+    """Return name, kind, size, seed, whether it runs, and pose of each walker."""
+    return [(w.name, "pedestrian", w.size, w.appearance_seed, False, pedestrians.pose(w)) for w in pedestrians.walkers]
+
+
+def _sizes_of(appearances: list[Appearance]) -> np.ndarray:
+    """Return the size of each object."""
+    return np.array([appearance.size for appearance in appearances], float).reshape(-1, 3)
 
 
 def _cell(ground: GroundMap, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

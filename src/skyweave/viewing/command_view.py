@@ -80,10 +80,15 @@ def _view_recording(args: argparse.Namespace) -> int:
         output = args.output or f"{scene.name}.rrd"
         problems += _write_rerun(output, scene, numbers)
         written.append(f"{output}: scene {scene.name}, {len(numbers)} frames; open it with: rerun {output}")
+    _print_written(problems, written)
+    return 0
+
+
+def _print_written(problems: list[str], written: list[str]) -> None:
+    """Print warnings, and the files that were written."""
     for problem in dict.fromkeys(problems):
         print(f"warning: {problem}", file=sys.stderr)
     print("\n".join(written))
-    return 0
 
 
 def _write_rerun(output: "str | Path", scene: "RecordedScene", numbers: list[int]) -> list[str]:

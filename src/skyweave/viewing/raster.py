@@ -107,6 +107,11 @@ def _choose(bands: list[BandHeader], names: list[str | None]) -> list[int]:
 def _choose_by_name(names: list[str | None], bands: list[BandHeader]) -> list[int]:
     """Choose the bands that are named for colours, or the first ones."""
     called = [(name or "").casefold() for name in names]
-    if all(colour in called for colour in COLOURS):
+    if _have_colours(called):
         return [called.index(colour) for colour in COLOURS]
     return [0, 1, 2] if len(bands) >= 3 else [0]
+
+
+def _have_colours(called: list[str]) -> bool:
+    """Return whether bands are named for all colours."""
+    return all(colour in called for colour in COLOURS)

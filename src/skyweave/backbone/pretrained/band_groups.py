@@ -70,9 +70,14 @@ def _match_band(sensor: Sensor, name: str, channels: dict[str, int]) -> None:
     """Note the channel of a band, by name or else by wavelength."""
     named = [i for i, band in enumerate(sensor.bands) if band.name == name]
     distances = {i: _distance(band, name) for i, band in enumerate(sensor.bands)}
-    near = sorted((distance, i) for i, distance in distances.items() if distance is not None)
+    near = _near_channels(distances)
     if named or near:
         channels[name] = named[0] if named else near[0][1]
+
+
+def _near_channels(distances: dict[int, float | None]) -> list[tuple[float, int]]:
+    """Return the channels of near wavelengths, with their distances."""
+    return sorted((distance, i) for i, distance in distances.items() if distance is not None)
 
 
 def _distance(band: Band, name: str) -> float | None:
@@ -107,12 +112,17 @@ def read_groups(
     _check_groups(names, batch, model)
     used = _used_channels(names, channels)
     valid = batch.valid[:, used].all(dim=1)
-    bands_used = dict.fromkeys(band for bands in names.values() for band in bands)
+    bands_used = _used_bands(names)
     values = {band: _published_values(batch, channels[band], statistics[band]) for band in bands_used}
     groups = {name: torch.stack([values[band] for band in bands], dim=1) for name, bands in names.items()}
     if "NDVI" in groups:
         _normalise_difference(groups)
     return groups, valid
+
+
+def _used_bands(names: dict[str, tuple[str, ...]]) -> dict[str, None]:
+    """Return the bands of all groups, once each."""
+    return dict.fromkeys(band for bands in names.values() for band in bands)
 
 
 def _check_groups(names: dict[str, tuple[str, ...]], batch: SensorBatch, model: str) -> None:

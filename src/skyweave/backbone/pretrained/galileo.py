@@ -224,7 +224,7 @@ def galileo_from_state_dict(state: dict[str, Tensor], source: str) -> Galileo:
     Raises:
         WeightsError: keys or shapes do not fit.
     """
-    depth = len({key.split(".")[1] for key in state if key.startswith("blocks.")})
+    depth = _count_blocks(state)
     kernel = state["space_time_embed.S1.proj.weight"]
     heads = {128: 8, 192: 3, 768: 12}.get(len(kernel), 8)
     model = Galileo(GalileoConfig(len(kernel), depth, heads, int(kernel.shape[-1])))
@@ -237,6 +237,11 @@ def galileo_from_state_dict(state: dict[str, Tensor], source: str) -> Galileo:
     dropped = tuple(key for key in state if key.startswith(unused))
     model.loaded = LoadReport(dropped, ())
     return model.eval()
+
+
+def _count_blocks(state: dict[str, Tensor]) -> int:
+    """Count the blocks of the encoder."""
+    return len({key.split(".")[1] for key in state if key.startswith("blocks.")})
 
 
 def _rename_blocks(state: dict[str, Tensor], used: dict[str, Tensor]) -> None:

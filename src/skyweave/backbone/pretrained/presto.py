@@ -180,9 +180,9 @@ def presto_from_state_dict(state: dict[str, Tensor], source: str) -> Presto:
         WeightsError: keys or shapes do not fit.
     """
     kept = {key: value for key, value in state.items() if key.startswith("encoder.")}
-    encoder = {key.removeprefix("encoder."): value.float() for key, value in kept.items()}
+    encoder = _encoder_weights(kept)
     width = encoder["norm.weight"].shape[0]
-    depth = len({key.split(".")[1] for key in encoder if key.startswith("blocks.")})
+    depth = _count_blocks(encoder)
     hidden = encoder["blocks.0.mlp.fc1.weight"].shape[0]
     model = Presto(PrestoConfig(width, depth, mlp_ratio=hidden / width))
     for name in ("month_embed", "channel_embed"):
@@ -192,6 +192,16 @@ def presto_from_state_dict(state: dict[str, Tensor], source: str) -> Presto:
     dropped = _dropped_keys(state, encoder, unused)
     model.loaded = LoadReport(tuple(dropped), ())
     return model.eval()
+
+
+def _encoder_weights(kept: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the encoder."""
+    return {key.removeprefix("encoder."): value.float() for key, value in kept.items()}
+
+
+def _count_blocks(encoder: dict[str, Tensor]) -> int:
+    """Count the blocks of the encoder."""
+    return len({key.split(".")[1] for key in encoder if key.startswith("blocks.")})
 
 
 def _dropped_keys(state: dict[str, Tensor], encoder: dict[str, Tensor], unused: tuple[str, str, str]) -> list[str]:

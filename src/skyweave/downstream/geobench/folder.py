@@ -74,11 +74,16 @@ def open_task(
     selected = tuple(stored.name for stored in task.select(list(sensors) if sensors is not None else None))
     samples = {split: GeobenchSamples(place, task, partition[split], selected, unlabelled) for split in SPLITS}
     _check_units(samples["train"])
-    if "task" in (statistics, task.statistics if statistics == "auto" else ""):
+    if _takes_task_statistics(statistics, task):
         normalised = _measured(samples["train"])
         samples = {split: replace(part, normalised=normalised) for split, part in samples.items()}
     train, validation, test = (samples[split] for split in SPLITS)
     return LabelledData(task.task, train, validation, test, tuple(notes))
+
+
+def _takes_task_statistics(statistics: Statistics, task: GeobenchTask) -> bool:
+    """Return whether statistics are those of the task's own images."""
+    return "task" in (statistics, task.statistics if statistics == "auto" else "")
 
 
 def _check_statistics(statistics: Statistics) -> None:

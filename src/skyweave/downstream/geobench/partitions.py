@@ -172,11 +172,16 @@ def _note_missing_classes(
     classes: dict[str, set[int]], partition: Partition, split: str, task: GeobenchTask, notes: list[str]
 ) -> None:
     """Note the classes that no sample of a split has."""
-    if classes and all(name in classes for name in partition[split]):
+    if classes and _are_known(partition, split, classes):
         seen = set().union(*(classes[name] for name in partition[split]))
         lacking = [label for number, label in enumerate(task.classes) if number not in seen]
         if lacking:
             notes.append(f"no {split} sample has {', '.join(lacking)}")
+
+
+def _are_known(partition: Partition, split: str, classes: dict[str, set[int]]) -> bool:
+    """Return whether the classes of all samples of a split are known."""
+    return all(name in classes for name in partition[split])
 
 
 def _splits(path: Path) -> Partition:

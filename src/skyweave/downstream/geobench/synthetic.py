@@ -66,9 +66,7 @@ def fabricate(
 def _task(root: Path, task: GeobenchTask, samples: tuple[int, int, int], size: int, seed: int) -> Path:
     """One task's folder with all that the published one has."""
     folder = root / task.collection / task.name
-    if folder.is_dir() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; fabricate into a folder of its own, or remove it")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     size = size // 10 * 10 if task.name == "m-NeonTree" else size
     random = np.random.default_rng([seed, list(list_tasks()).index(task.name)])
     colours = {stored.name: random.normal(size=(len(task.classes), len(stored.sensor))) for stored in task.sensors}
@@ -80,20 +78,37 @@ def _task(root: Path, task: GeobenchTask, samples: tuple[int, int, int], size: i
         label = task.stored_label.fabricate(mask, len(task.classes))
         labels[name] = label
         bands = _bands(task, mask, colours, random)
-        for key, values in bands.items():
-            held.setdefault(key, []).append(values.ravel()[:: max(1, values.size // 100)])
+        _hold_values(bands, held)
         _write_sample(folder / f"{name}.hdf5", task, bands, label)
 
     first, second = samples[0], samples[0] + samples[1]
     splits = dict(zip(SPLITS, (names[:first], names[first:second], names[second:]), strict=True))
     _write_json(folder / "default_partition.json", splits)
     _write_fractions(random, splits, first, folder)
-    _write_json(folder / "band_stats.json", {key: _statistics(np.concatenate(part)) for key, part in held.items()})
+    _write_json(folder / "band_stats.json", _band_statistics(held))
     shares = {name: task.stored_label.class_shares(label, len(task.classes)) for name, label in labels.items()}
     _write_json(folder / "label_stats.json", shares)
     with write_aside(folder / "task_specs.pkl") as path:
         path.write_bytes(write_pickle(_specification(task, size)))
     return folder
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a task, which must hold nothing."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; fabricate into a folder of its own, or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _hold_values(bands: dict[str, np.ndarray], held: dict[str, list[np.ndarray]]) -> None:
+    """Hold some values of each band for the statistics."""
+    for key, values in bands.items():
+        held.setdefault(key, []).append(values.ravel()[:: max(1, values.size // 100)])
+
+
+def _band_statistics(held: dict[str, list[np.ndarray]]) -> dict[str, dict[str, float]]:
+    """Return the statistics of each band."""
+    return {key: _statistics(np.concatenate(part)) for key, part in held.items()}
 
 
 def _write_fractions(random: np.random.Generator, splits: dict[str, list[str]], first: int, folder: Path) -> None:
@@ -186,12 +201,24 @@ def _write_sample(path: Path, task: GeobenchTask, bands: dict[str, np.ndarray], 
     if not is_mask:
         described["label"] = described_label(label)
     with h5py.File(path, "w") as file:
-        for name, values in bands.items():
-            file.create_dataset(name + ending, data=values)
-            described[name + ending] = _band(task, _band_info(task, name), date)
+        _write_bands(bands, file, ending, task, date, described)
         _write_mask(is_mask, ending, task, file, label, date, described)
         described["bands_order"] = [key for key in described if key != "label" or is_mask]
         file.attrs["pickle"] = str(write_pickle(described))
+
+
+def _write_bands(
+    bands: dict[str, np.ndarray],
+    file: Any,
+    ending: str,
+    task: GeobenchTask,
+    date: PickledObject | None,
+    described: dict[str, Any],
+) -> None:
+    """Write the bands, and what describes them."""
+    for name, values in bands.items():
+        file.create_dataset(name + ending, data=values)
+        described[name + ending] = _band(task, _band_info(task, name), date)
 
 
 def _write_mask(

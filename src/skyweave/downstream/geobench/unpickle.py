@@ -278,7 +278,7 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 
 def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     """Numbers from their bytes; nothing is allocated that the bytes do not fill."""
-    letters = kind.arguments[0] if isinstance(kind, PickledObject) and kind.arguments else None
+    letters = _letters(kind)
     if not (isinstance(letters, str) and re.fullmatch(r"[biuf][1248]", letters)):
         raise DataError("it is of something else than numbers")
     swapped = _is_big_endian(kind)
@@ -287,9 +287,19 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if not isinstance(content, bytes) or not _are_sizes(sizes):
         raise DataError("it has no size")
+    _check_content(sizes, dtype, content)
+    return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
+
+
+def _letters(kind: Any) -> Any:
+    """Return the name of a stored type."""
+    return kind.arguments[0] if isinstance(kind, PickledObject) and kind.arguments else None
+
+
+def _check_content(sizes: tuple[int, ...], dtype: np.dtype, content: bytes) -> None:
+    """Check that the content is of the size that is stated."""
     if len(sizes) > 8 or math.prod(sizes) * dtype.itemsize != len(content):
         raise DataError(f"it is of {' x '.join(map(str, sizes[:8]))} in {len(content)} bytes")
-    return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
 
 
 def _is_big_endian(kind: Any) -> bool:

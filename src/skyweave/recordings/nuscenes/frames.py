@@ -254,12 +254,22 @@ def _skyweave_annotations(
     empty = np.zeros((0, 3))
     velocities = np.array(known.velocities, np.float64).reshape(-1, 2)
     return Annotations(
-        boxes=NUSCENES.boxes([row for row, _ in rows]) if rows else Boxes(empty, empty, np.zeros(0)),
+        boxes=_boxes_of(rows, empty),
         velocities=velocities[which],
         categories=tuple(known.categories[index] for index in which),
         instances=tuple(known.names[index] for index in which),
-        visibility={channel: np.array(seen, np.float64)[which] for channel, seen in known.visibility.items()},
+        visibility=_visibility_of(known, which),
     )
+
+
+def _visibility_of(known: FrameExtras, which: list[int]) -> dict[str, np.ndarray]:
+    """Return the visibility by channel of some objects."""
+    return {channel: np.array(seen, np.float64)[which] for channel, seen in known.visibility.items()}
+
+
+def _boxes_of(rows: list[tuple[SampleAnnotationRow, str]], empty: np.ndarray) -> Boxes:
+    """Return the boxes of rows, none where there are none."""
+    return NUSCENES.boxes([row for row, _ in rows]) if rows else Boxes(empty, empty, np.zeros(0))
 
 
 def _velocities(scene: LinkedScene, number: int, boxes: Boxes, instances: list[str], layout: Layout) -> np.ndarray:

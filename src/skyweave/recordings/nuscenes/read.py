@@ -33,23 +33,40 @@ def load_recording(folder: str | Path, version: str | None = None, split: str | 
         ValueError: no such version or split, several versions and none chosen, or a damaged table.
     """
     root, version = find_version(folder, version)
-    extras_file = root / version / EXTRAS_FILE
-    extras = read_extras(extras_file) if extras_file.exists() else None
+    extras = _read_extras(root, version)
     layout = NUSCENES if extras else recognise_layout(_channels(root, version))
     linked = link_tables(root, version, layout.poses_needed)
     names = [scene.row.name for scene in linked.scenes]
     splits = _splits(extras, layout, version, names)
-    if split is not None and split not in splits:
-        raise DataError(f"{root} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+    _check_split(split, splits, root)
     context = Context(root, layout, extras, linked.annotated)
     return Recording(
         name=extras.name if extras else root.name,
-        scenes=[_scene(row, context) for row in linked.scenes if split is None or row.row.name in splits[split]],
+        scenes=_selected_scenes(linked, split, splits, context),
         splits=splits,
         categories=_categories(extras, layout, linked),
         surfaces=tuple(extras.surfaces) if extras else (),
         notes=(*_notes(layout, linked, bool(names) and not splits), *([] if extras else _renamed(layout, linked))),
     )
+
+
+def _read_extras(root: Path, version: str) -> Extras | None:
+    """Read what lies beside the tables, where it is our recording."""
+    extras_file = root / version / EXTRAS_FILE
+    return read_extras(extras_file) if extras_file.exists() else None
+
+
+def _check_split(split: str | None, splits: dict[str, tuple[str, ...]], root: Path) -> None:
+    """Check that the recording has a split."""
+    if split is not None and split not in splits:
+        raise DataError(f"{root} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+
+
+def _selected_scenes(
+    linked: LinkedTables, split: str | None, splits: dict[str, tuple[str, ...]], context: Context
+) -> list[RecordedScene]:
+    """Return the scenes of a split, or all."""
+    return [_scene(row, context) for row in linked.scenes if split is None or row.row.name in splits[split]]
 
 
 def _splits(extras: Extras | None, layout: Layout, version: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -94,12 +111,17 @@ def find_version(folder: str | Path, version: str | None = None) -> tuple[Path, 
         raise FileNotFoundError(f"there is no folder {folder}")
     if (folder / "scene.json").exists() and version in (None, folder.name):
         return folder.parent, folder.name
-    versions = sorted(path.parent.name for path in folder.glob("*/scene.json") if not path.parent.name.startswith("."))
+    versions = _list_versions(folder)
     if version is not None:
         if version not in versions:
             raise DataError(f"{folder} has no version {version!r}; there are {', '.join(versions) or 'none'}")
         return folder, version
     return _only_version(versions, folder)
+
+
+def _list_versions(folder: Path) -> list[str]:
+    """Return the names of the folders with tables."""
+    return sorted(path.parent.name for path in folder.glob("*/scene.json") if not path.parent.name.startswith("."))
 
 
 def _only_version(versions: list[str], folder: Path) -> tuple[Path, str]:

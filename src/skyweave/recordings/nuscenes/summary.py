@@ -94,7 +94,7 @@ def summarise_recording(
     scenes = list(recording.scenes)[:max_scenes]
     counts = _Counts()
     for number, scene in enumerate(scenes):
-        counts.add_scene(scene, [split for split, names in recording.splits.items() if scene.name in names])
+        counts.add_scene(scene, _splits_of(recording, scene))
         if progress:
             progress(number + 1, len(scenes))
     order = [*recording.categories, *sorted(set(counts.boxes) - set(recording.categories))]
@@ -108,11 +108,26 @@ def summarise_recording(
         rate=counts.rate(),
         crs=sorted({scene.crs for scene in scenes}, key=str),
         channels=dict(sorted(counts.channels.items())),
-        categories={name: (counts.boxes[name], len(counts.objects[name])) for name in order},
-        visibility={name: counts.visibility[name] for name in ranges if counts.visibility[name]},
+        categories=_count_categories(order, counts),
+        visibility=_count_visibility(ranges, counts),
         splits={split: len(names) for split, names in recording.splits.items()},
         notes=list(recording.notes),
     )
+
+
+def _count_categories(order: list[str], counts: "_Counts") -> dict[str, tuple[int, int]]:
+    """Return boxes and objects of each category."""
+    return {name: (counts.boxes[name], len(counts.objects[name])) for name in order}
+
+
+def _count_visibility(ranges: tuple[str, ...], counts: "_Counts") -> dict[str, int]:
+    """Return the boxes of each range of visibility that has some."""
+    return {name: counts.visibility[name] for name in ranges if counts.visibility[name]}
+
+
+def _splits_of(recording: Recording, scene: RecordedScene) -> list[str]:
+    """Return the splits that a scene is in."""
+    return [split for split, names in recording.splits.items() if scene.name in names]
 
 
 class _Counts:
@@ -168,6 +183,11 @@ def _count_capture(summary: ChannelSummary, capture: Capture, scene: RecordedSce
     if (size := (camera.rows, camera.columns)) not in summary.sizes:
         summary.sizes.append(size)
     _widen_ranges(camera, summary, geometry, scene)
+    _add_truth(capture, summary)
+
+
+def _add_truth(capture: Capture, summary: ChannelSummary) -> None:
+    """Add what is known of the truth of one capture."""
     known = {
         "depth": capture.load_depth,
         "instances": capture.load_instances,

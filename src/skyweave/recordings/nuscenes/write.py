@@ -156,11 +156,16 @@ def finish_recording(
         content = _read_fragment(_fragment_path(folder, scene))
         categories = _add_fragment(categories, content, scene, starts, tables, extras)
     extras.categories = [(category, table_name(category)) for category in categories]
-    with write_aside(folder / MASK) as aside:  # the devkit wants one; nothing is known of the ground it would mask
-        rasters.write_classes(aside, np.full((64, 64), 255))
+    _write_mask(folder)
     lists = {table: list(rows.values()) for table, rows in tables.items()}
     lists |= fixed_rows(categories, list(tables["log"]), MASK)
     return _replace_tables(folder / version, lists, extras)
+
+
+def _write_mask(folder: Path) -> None:
+    """Write the mask that the devkit wants; nothing is known of the ground it would mask."""
+    with write_aside(folder / MASK) as aside:
+        rasters.write_classes(aside, np.full((64, 64), 255))
 
 
 def _check_scenes_written(scenes: list[str], name: str, folder: Path) -> None:
@@ -218,9 +223,7 @@ def _write_capture(
         notes=observation.notes,
     )
     rasters.write_image(folder / image, true_color_image(observation))
-    if not _is_plain_colour(observation):
-        extras.pixels = f"truth/pixels/{capture.channel}/{stem}.npz"
-        rasters.write_pixels(folder / extras.pixels, observation)
+    _write_exact_pixels(observation, capture, stem, extras, folder)
     if capture.load_depth:
         extras.depth = f"truth/depth/{capture.channel}/{stem}.png"
         depth = capture.load_depth()
@@ -243,6 +246,15 @@ def _write_capture(
     if (true := capture.true_geometry) is not None:
         _add_true_geometry(true, extras, camera)
     return extras
+
+
+def _write_exact_pixels(
+    observation: Observation, capture: Capture, stem: str, extras: CaptureExtras, folder: Path
+) -> None:
+    """Write the pixels exactly where the image is only a preview."""
+    if not _is_plain_colour(observation):
+        extras.pixels = f"truth/pixels/{capture.channel}/{stem}.npz"
+        rasters.write_pixels(folder / extras.pixels, observation)
 
 
 def _add_true_geometry(true: CameraGeometry, extras: CaptureExtras, camera: PinholeCamera) -> None:
@@ -291,17 +303,27 @@ def _check_frame(scene: RecordedScene, number: int, frame: Frame, categories: Se
     where = f"scene {scene.name}, frame {number}"
     if number and frame.time <= scene.frames[number - 1].time:
         raise DataError(f"{where}: time {frame.time} is not after the frame before it; order the frames by time")
-    for channel, capture in frame.captures.items():
-        if channel != capture.channel:
-            raise DataError(f"{where}: the capture listed as {channel} calls its channel {capture.channel}")
-        if capture.geometry.crs != scene.crs:
-            raise DataError(f"{where}, {channel}: the camera is in {capture.geometry.crs}, not in {scene.crs}")
+    _check_captures(frame, where, scene)
+    _check_annotations(frame, categories, where)
+
+
+def _check_annotations(frame: Frame, categories: Sequence[str], where: str) -> None:
+    """Check the categories and identifiers of the annotations."""
     if frame.annotations is None:
         return
     if unknown := set(frame.annotations.categories) - set(categories):
         raise DataError(f"{where}: {sorted(unknown)[0]!r} is none of the categories {', '.join(categories)}")
     if len(set(frame.annotations.instances)) < len(frame.annotations.instances):
         raise DataError(f"{where}: two objects have the same identifier; give each instance its own")
+
+
+def _check_captures(frame: Frame, where: str, scene: RecordedScene) -> None:
+    """Check the channels and reference systems of the captures."""
+    for channel, capture in frame.captures.items():
+        if channel != capture.channel:
+            raise DataError(f"{where}: the capture listed as {channel} calls its channel {capture.channel}")
+        if capture.geometry.crs != scene.crs:
+            raise DataError(f"{where}, {channel}: the camera is in {capture.geometry.crs}, not in {scene.crs}")
 
 
 def _check_shape(where: str, what: str, shape: tuple[int, ...], capture: Capture) -> None:

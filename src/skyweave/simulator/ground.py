@@ -12,7 +12,16 @@ import numpy as np
 
 from skyweave.simulator.materials import MATERIAL_INDEX, MATERIALS
 from skyweave.simulator.rasterise import rasterise_polygons
-from skyweave.simulator.roads import MARGIN_M, PARKING_M, PAVEMENT_M, ZEBRA_M, Road, RoadNetwork, crossings_along
+from skyweave.simulator.roads import (
+    MARGIN_M,
+    PARKING_M,
+    PAVEMENT_M,
+    ZEBRA_M,
+    Road,
+    RoadNetwork,
+    crossings_along,
+    free_stretches,
+)
 
 FAR_EXTENT_M = 2048.0  # metres
 FAR_CELLS = 1024
@@ -273,28 +282,6 @@ class _RoadPainter:
         )
         for t in np.arange(-kerb + 0.25, kerb - 0.3, 1.0):
             self.strip(road, low, high, t, t + 0.5, "marking")
-
-
-def free_stretches(network: RoadNetwork, road: Road, distance: float) -> list[tuple[float, float]]:
-    """Return the parts of a road that keep a distance from the stop lines of its crossings.
-
-    Args:
-        network: of roads.
-        road: one of them.
-        distance: metres.
-
-    Returns:
-        (from, to) positions along the road, in metres.
-    """
-    stops = [position for position, _ in crossings_along(network, road)]
-    gap = network.stop + distance
-    bounds = _stretch_bounds(road, stops, gap)
-    return [(low, high) for low, high in zip(bounds[::2], bounds[1::2], strict=True) if high - low > 6.0]
-
-
-def _stretch_bounds(road: Road, stops: list[float], gap: float) -> list[float]:
-    """Return where the stretches between crossings begin and end."""
-    return [road.low, *(edge for stop in stops for edge in (stop - gap, stop + gap)), road.high]
 
 
 def _fillets(network: RoadNetwork, centre: np.ndarray, arms: tuple[int, ...], asphalt: str) -> list[GroundPolygon]:

@@ -5,7 +5,15 @@ from itertools import combinations
 import numpy as np
 
 from skyweave.simulator.config import RoadsConfig
-from skyweave.simulator.roads import CYCLE_LANE_M, Lane, Road, RoadCrossing, RoadNetwork, crossings_along
+from skyweave.simulator.roads import (
+    CYCLE_LANE_M,
+    Lane,
+    Road,
+    RoadCrossing,
+    RoadNetwork,
+    crossings_along,
+    spans_between_crossings,
+)
 
 TURN_POINTS = 24
 TURN_SPEEDS_M_S = {"left": 6.0, "right": 4.5, "straight": np.inf, "": np.inf}
@@ -238,10 +246,7 @@ class _PavementGraph:
 
     def add_road(self, road: Road) -> None:
         """Add the pavements on both sides of a road, between its crossings."""
-        side = self.network.pavement
-        stops = [position for position, _ in crossings_along(self.network, road)]
-        spans = _pavement_spans(road, stops, side)
-        for low, high in zip(spans[::2], spans[1::2], strict=True):
+        for low, high in spans_between_crossings(self.network, road, self.network.pavement):
             if high - low >= 1.0:
                 self._add_stretch(road, low, high)
 
@@ -270,8 +275,3 @@ class _PavementGraph:
         """Join two corners, over a zebra or along a pavement."""
         self.network.pavements[a].append((b, zebra))
         self.network.pavements[b].append((a, zebra))
-
-
-def _pavement_spans(road: Road, stops: list[float], side: float) -> list[float]:
-    """Return where the pavements between crossings begin and end."""
-    return [road.low, *(edge for stop in stops for edge in (stop - side, stop + side)), road.high]

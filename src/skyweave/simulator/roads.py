@@ -178,3 +178,34 @@ def crossings_along(network: RoadNetwork, road: Road) -> list[tuple[float, int]]
         if abs(local[1 - road.along] - road.offset) < 1e-6:
             passed.append((float(local[road.along]), index))
     return sorted(passed)
+
+
+def spans_between_crossings(network: RoadNetwork, road: Road, gap: float) -> list[tuple[float, float]]:
+    """Return the parts of a road between the middles of its crossings, without what lies near to these.
+
+    Args:
+        network: of roads.
+        road: one of them.
+        gap: metres from the middle of a crossing that are left out.
+
+    Returns:
+        (from, to) positions along the road, in metres.
+    """
+    stops = [position for position, _ in crossings_along(network, road)]
+    bounds = [road.low, *(edge for stop in stops for edge in (stop - gap, stop + gap)), road.high]
+    return list(zip(bounds[::2], bounds[1::2], strict=True))
+
+
+def free_stretches(network: RoadNetwork, road: Road, distance: float) -> list[tuple[float, float]]:
+    """Return the parts of a road that keep a distance from the stop lines of its crossings.
+
+    Args:
+        network: of roads.
+        road: one of them.
+        distance: metres.
+
+    Returns:
+        (from, to) positions along the road, in metres.
+    """
+    spans = spans_between_crossings(network, road, network.stop + distance)
+    return [(low, high) for low, high in spans if high - low > 6.0]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.simulator.config import SceneryConfig
-from skyweave.simulator.ground import GroundPolygon, free_stretches
-from skyweave.simulator.roads import PARKING_M, PAVEMENT_M, Road, RoadNetwork
+from skyweave.simulator.ground import GroundPolygon
+from skyweave.simulator.roads import PARKING_M, PAVEMENT_M, Road, RoadNetwork, free_stretches
 from skyweave.simulator.shapes import VARIANTS
 
 PLACEMENT_TRIES = 12  # places that are looked at for each building

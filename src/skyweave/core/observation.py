@@ -74,6 +74,10 @@ class Observation:
                 f"{self.source}: pixels have shape {self.pixels.shape}, but sensor {self.sensor.name!r} has "
                 f"{len(self.sensor)} bands; give (bands, rows, columns), or select the bands with sensor.select([...])"
             )
+        self._check_mask()
+
+    def _check_mask(self) -> None:
+        """Refuse a mask that is not that of the pixels."""
         if self.valid.shape != self.pixels.shape or self.valid.dtype != bool:
             raise DataError(
                 f"{self.source}: valid must be bool of shape {self.pixels.shape}, is {self.valid.dtype} "

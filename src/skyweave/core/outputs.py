@@ -21,7 +21,7 @@ def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str
     read = [path for path in inputs if path is not None and Path(path).is_file()]
     written: dict[str, str] = {}
     for name, output in outputs.items():
-        if output is None or _is_stream(Path(output)):
+        if output is None or is_stream(Path(output)):
             continue
         path = Path(output)
         _check_writable(name, path)
@@ -30,6 +30,11 @@ def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str
         if identity in written:
             raise ConfigError(f"{name} and {written[identity]} are the same file, {path}; choose two names")
         written[identity] = name
+
+
+def _is_link_to_nothing(path: Path) -> bool:
+    """Return whether a path is a link whose target is not there, but could be made."""
+    return path.is_symlink() and not path.exists() and not Path(os.path.realpath(path)).is_symlink()
 
 
 def _check_not_read(name: str, path: Path, read: Iterable[str | Path]) -> None:
@@ -52,7 +57,7 @@ def check_output_folder(name: str, folder: str | Path) -> None:
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{name} {path} is a file, and a folder is needed; choose another name")
-    if path.is_symlink() and not path.exists() and not Path(os.path.realpath(path)).is_symlink():
+    if _is_link_to_nothing(path):
         raise ConfigError(f"{name} {path} is a link to {os.path.realpath(path)}, which is not there; make that folder")
     _check_writable(name, path / "file")
 
@@ -77,6 +82,10 @@ def _check_place(name: str, path: Path, target: Path) -> None:
         raise ConfigError(f"{name} {path}: the folder {above} is protected against writing; choose another place")
 
 
-def _is_stream(path: Path) -> bool:
-    """Return whether a path is a device or a pipe, which can be written to any number of times."""
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, which can be written to any number of times.
+
+    Args:
+        path: of an output.
+    """
     return path.exists() and not path.is_file() and not path.is_dir()

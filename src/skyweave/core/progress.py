@@ -32,6 +32,10 @@ class ProgressLines:
         self._written, self._is_first = clock(), True
         self._start: tuple[str, float, float] | None = None  # what, seconds, and how far it was then
 
+    def _is_new(self, what: str, done: float) -> bool:
+        """Return whether something else is done than before, or the same from its start."""
+        return self._start is None or self._start[0] != what or done < self._start[2]
+
     def report(self, what: str, done: float, total: float, note: str = "") -> None:
         """Write a line if the last one is long enough ago.
 
@@ -42,7 +46,7 @@ class ProgressLines:
             note: ends the line.
         """
         now = self._clock()
-        if self._start is None or self._start[0] != what or done < self._start[2]:
+        if self._is_new(what, done):
             self._start = (what, now, done)
         if now - self._written < self._interval:
             return

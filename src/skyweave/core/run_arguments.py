@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.core.errors import ConfigError
-from skyweave.core.outputs import check_output_folder, check_outputs
+from skyweave.core.outputs import check_output_folder, check_outputs, is_stream
 
 RUN_FILES = ("config.json", "weights.safetensors", "weights.json")
 
@@ -39,8 +39,7 @@ class OutputFile:
         Raises:
             ConfigError: another suffix.
         """
-        is_stream = path.exists() and not path.is_file() and not path.is_dir()
-        if self.suffixes and not is_stream and path.suffix.lower() not in self.suffixes:
+        if self.suffixes and not is_stream(path) and path.suffix.lower() not in self.suffixes:
             raise ConfigError(f"{name} {path}: name it {' or '.join(self.suffixes)}, which is what will be in it")
 
 

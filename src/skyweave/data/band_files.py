@@ -86,10 +86,15 @@ def _same_band(files: dict[str, str], spellings: dict[str, int], name: str) -> s
     return next((other for other in files if spellings[normalise_name(other)] == index), name)
 
 
-def _name_in(pattern: str, path: str) -> str | None:
-    """Return what stands in the place of the band in a path that the pattern matches."""
+def _expression(pattern: str) -> str:
+    """Return a glob as a regular expression, in which a group stands for each name of the band."""
     pieces = re.split(r"(\{band\}|\*\*/|\*|\?|\[[^\]]*\])", pattern)
     wild = {PLACEHOLDER: "([A-Za-z0-9]+)", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    expression = "".join(wild.get(piece) or (piece if piece.startswith("[") else re.escape(piece)) for piece in pieces)
+    return "".join(wild.get(piece) or (piece if piece.startswith("[") else re.escape(piece)) for piece in pieces)
+
+
+def _name_in(pattern: str, path: str) -> str | None:
+    """Return what stands in the place of the band in a path that the pattern matches."""
+    expression = _expression(pattern)
     match = re.fullmatch(expression.replace("([A-Za-z0-9]+)", "(?P<band>[A-Za-z0-9]+)", 1), path)
     return match["band"] if match else None

@@ -80,12 +80,15 @@ def run(args: argparse.Namespace) -> int:
             if not shards:
                 console.print(f"{source.name}: no tile has a valid pixel, left out")
                 continue
-            entry = {
-                "name": source.name,
-                "sensor": dataset.declared_sensor(source),
-                "shards": shard_pattern(source.name),
-            }
-            entries.append({**entry, "split": args.split or "train", "weight": source.weight})
+            entries.append(
+                {
+                    "name": source.name,
+                    "sensor": dataset.declared_sensor(source),
+                    "shards": shard_pattern(source.name),
+                    "split": args.split or "train",
+                    "weight": source.weight,
+                }
+            )
     with write_aside(output / INDEX) as aside:
         aside.write_text(yaml.safe_dump({"sources": entries}, sort_keys=False))
     console.print(f"{len(entries)} sources in {output}; read them with {output / 'dataset.yaml'}")

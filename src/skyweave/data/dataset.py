@@ -236,17 +236,22 @@ def _index_places(chosen: list[list[ListedImage]]) -> tuple[dict[int, str], dict
     """Return the place of each image that names one, and the images of each place, by number."""
     images = [image for images in chosen for image in images]
     places = {number: image.place for number, image in enumerate(images) if image.place is not None}
+    return places, _group_by_place(places)
+
+
+def _group_by_place(places: dict[int, str]) -> dict[str, list[int]]:
+    """Return the images of each place."""
     by_place: dict[str, list[int]] = {}
     for number, place in places.items():
         by_place.setdefault(place, []).append(number)
-    return places, by_place
+    return by_place
 
 
 def _read_as_declared(files: list[Path], source: DatasetSourceConfig, sensor: Sensor) -> Observation:
     """Read one image of a source."""
     bands = source.bands
     if isinstance(bands, list) and len(files) > 1:
-        bands = [name for name in bands if name]
+        bands = list(filter(None, bands))
     return read_observation(
         files if len(files) > 1 else files[0],
         sensor,

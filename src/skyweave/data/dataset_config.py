@@ -140,7 +140,11 @@ def _check_source_keys(entry: Any, number: int, label: str) -> None:
         raise ConfigError(f"{label}: source {number} must be a mapping with name, sensor, files and unit, is {entry!r}")
     label = f"{label}: source {entry.get('name', number)!r}"
     _check_keys(entry, DatasetSourceConfig, label)
-    overrides = entry.get("overrides")
+    _check_override_keys(entry.get("overrides"), label)
+
+
+def _check_override_keys(overrides: Any, label: str) -> None:
+    """Refuse unknown keys of the overrides; what is no list of mappings is refused later."""
     for override in overrides if isinstance(overrides, list) else []:
         if isinstance(override, dict):
             _check_keys(override, SourceOverrideConfig, f"{label}, overrides")
@@ -170,16 +174,21 @@ def _check_location(source: DatasetSourceConfig, label: str) -> None:
         _check_files(source, [source.files] if isinstance(source.files, str) else source.files, label)
 
 
+def _check_expression(place: str, label: str) -> None:
+    """Refuse what is no regular expression with a group."""
+    try:
+        groups = re.compile(place).groups
+    except re.error as error:
+        raise ConfigError(f"{label}: place {place!r} is no regular expression: {error}") from error
+    if groups < 1:
+        raise ConfigError(f"{label}: place {place!r} has no group; put what names the place in parentheses")
+
+
 def _check_place(source: DatasetSourceConfig, label: str) -> None:
     """Refuse a place that is no regular expression with a group, or that has no paths to look in."""
     if source.place is None:
         return
-    try:
-        groups = re.compile(source.place).groups
-    except re.error as error:
-        raise ConfigError(f"{label}: place {source.place!r} is no regular expression: {error}") from error
-    if groups < 1:
-        raise ConfigError(f"{label}: place {source.place!r} has no group; put what names the place in parentheses")
+    _check_expression(source.place, label)
     if source.shards is not None:
         raise ConfigError(f"{label}: 'place' needs 'files': shards have no paths to look in")
 

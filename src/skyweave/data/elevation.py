@@ -64,10 +64,7 @@ def read_elevation(
     if note and notes is not None:
         notes.append(note)
     if not np.isfinite(projected).any():
-        where = f"; {note}" if note else ""
-        raise DataError(
-            f"{path} does not cover the images, which lie in {bounds} of {crs}; choose one that does{where}"
-        )
+        raise DataError(_describe_gap(str(path), crs, bounds) + (f"; {note}" if note else ""))
     return ElevationModel(projected, grid)
 
 
@@ -110,9 +107,7 @@ def _read_heights(
     left, right = _overlap(columns, source.width)
     top, bottom = _overlap(rows, source.height)
     if left >= right or top >= bottom:
-        raise DataError(
-            f"{source.name} does not cover the images, which lie in {bounds} of {crs}; choose one that does"
-        )
+        raise DataError(_describe_gap(source.name, crs, bounds))
     size = max(min(bottom - top, MAX_READ_SIDE), 1), max(min(right - left, MAX_READ_SIDE), 1)
     stored = source.read(
         1,
@@ -198,3 +193,8 @@ def _check_place(place: Georeference, path: str | Path) -> None:
         raise DataError(f"{path}: {place.remedy or f'located by {place.by}; warp it to a plain grid first'}")
     if place.crs is None:
         raise DataError(f"{path} has no reference system; an elevation model must say where it lies")
+
+
+def _describe_gap(name: str, crs: str, bounds: tuple[float, float, float, float]) -> str:
+    """Return the message on a raster that does not know the heights under the images."""
+    return f"{name} does not cover the images, which lie in {bounds} of {crs}; choose one that does"

@@ -103,6 +103,11 @@ def find_doubtful_note(stored: np.ndarray, mask: np.ndarray, storage: Storage) -
                 f"{storage.header.path}: band {storage.sensor.bands[position].name!r} holds {text}, far from all other "
                 f"values; if it stands for no data, declare it: {_declaration(text, storage)}"
             )
+    return _black_note(stored, mask, storage)
+
+
+def _black_note(stored: np.ndarray, mask: np.ndarray, storage: Storage) -> str | None:
+    """Return a note where many pixels are 0 in every one of several bands."""
     black = (mask & (stored == 0)).all(axis=0).mean()
     if len(stored) > 1 and black >= MIN_BLACK_SHARE:
         return (

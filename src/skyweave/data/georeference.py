@@ -61,8 +61,7 @@ def locate(dataset: Any) -> Georeference:
     if dataset.rpcs is not None:
         return _by_model(dataset, shape)
     if dataset.tags(ns="GEOLOCATION"):
-        remedy = f"located by geolocation arrays; warp it first: gdalwarp -geoloc -t_srs EPSG:4326 {_in_out(dataset)}"
-        return Georeference(None, IDENTITY, shape, None, by="geolocation arrays", remedy=remedy)
+        return _by_geolocation(dataset, shape)
     return Georeference(None, IDENTITY, shape, None)
 
 
@@ -212,14 +211,25 @@ def _largest_miss(points: list[Any], rows: list[float], columns: list[float]) ->
     return math.inf if not np.isfinite(misses).all() else float(max(misses))
 
 
+def _mean_place(points: list[Any]) -> tuple[float, float]:
+    """Return (latitude, longitude) of the centre of control points in degrees."""
+    longitudes = np.radians([p.x for p in points])  # averaged on the circle: they may lie on both sides of 180 degrees
+    longitude = float(np.degrees(np.arctan2(np.sin(longitudes).mean(), np.cos(longitudes).mean())))
+    return float(np.mean([p.y for p in points])), longitude
+
+
 def _metric_crs(crs: str, points: list[Any]) -> str | None:
     """Return the reference system itself, or for degrees the UTM zone at the centre of the control points."""
     if not _parse(crs).is_geographic:
         return crs
-    longitudes = np.radians([p.x for p in points])  # averaged on the circle: they may lie on both sides of 180 degrees
-    longitude = float(np.degrees(np.arctan2(np.sin(longitudes).mean(), np.cos(longitudes).mean())))
-    latitude = float(np.mean([p.y for p in points]))
+    latitude, longitude = _mean_place(points)
     return utm_crs(latitude, longitude) if abs(latitude) <= 80 else None
+
+
+def _by_geolocation(dataset: Any, shape: tuple[int, int]) -> Georeference:
+    """Return that arrays place the pixels, and the command that warps by them."""
+    remedy = f"located by geolocation arrays; warp it first: gdalwarp -geoloc -t_srs EPSG:4326 {_in_out(dataset)}"
+    return Georeference(None, IDENTITY, shape, None, by="geolocation arrays", remedy=remedy)
 
 
 def _by_model(dataset: Any, shape: tuple[int, int]) -> Georeference:
@@ -269,13 +279,17 @@ def _has_lengths(system: Any) -> bool:
     return (system.is_projected or system.is_engineering) and bool(system.axis_info)
 
 
+def _is_plain_mercator(method: str) -> bool:
+    """Return whether a projection is Mercator's, whose scale grows towards the poles, and none of its kin."""
+    return "Mercator" in method and "Transverse" not in method and "Oblique" not in method
+
+
 def _mercator_shrinkage(system: Any, affine: Affine, shape: tuple[int, int]) -> float:
     """Return ground metres per metre of a Mercator map at the image's centre; 1 of maps whose scale is near 1."""
     from pyproj import Proj
 
     operation = system.coordinate_operation
-    method = operation.method_name if operation is not None else ""
-    if "Mercator" not in method or "Transverse" in method or "Oblique" in method:
+    if not _is_plain_mercator(operation.method_name if operation is not None else ""):
         return 1.0
     latitude = float(Proj(system)(*_centre(affine, shape), inverse=True)[1])
     return max(math.cos(math.radians(latitude)), 1e-3)

@@ -194,9 +194,14 @@ def _nanoseconds(text: str) -> int | None:
     try:
         time = datetime.fromisoformat(text[:-1] if text.endswith("Z") else text)
     except ValueError:
-        try:
-            return int(np.datetime64(text, "ns").astype(np.int64))  # more digits than datetime reads
-        except ValueError:
-            return None
+        return _fine_nanoseconds(text)
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time
     return round(time.replace(microsecond=0).timestamp()) * 10**9 + time.microsecond * 1000
+
+
+def _fine_nanoseconds(text: str) -> int | None:
+    """Return nanoseconds of a time with more digits than datetime reads; None if it is none."""
+    try:
+        return int(np.datetime64(text, "ns").astype(np.int64))
+    except ValueError:
+        return None

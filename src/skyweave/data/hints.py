@@ -48,7 +48,7 @@ def command_that_works(report: RasterReport, matches: Iterable[SensorMatch], fil
         units = units_that_agree(report, match)
         if match.verdict == "no" or not units:
             continue
-        path = f"'{report.path}'" if set(report.path) & set(" {}*?'()[]&;") else report.path
+        path = _quoted(report.path)
         sensor = files.get(match.sensor.name, match.sensor.name)
         unit = units[0] if len(units) == 1 else "UNIT"
         return f"skyweave embed {path} -o OUT.tif --sensor {sensor} --unit {unit}{_options(report, match)}"
@@ -63,12 +63,22 @@ def _options(report: RasterReport, match: SensorMatch) -> str:
     return f"{named}{_nodata_option(report)}{distance}"
 
 
+def _quoted(path: str) -> str:
+    """Return a path as a shell takes it."""
+    return f"'{path}'" if set(path) & set(" {}*?'()[]&;") else path
+
+
+def _states_nodata(band: BandReport) -> bool:
+    """Return whether the file says which pixels of a band are no measurements."""
+    return band.nodata is not None or band.is_alpha
+
+
 def _nodata_option(report: RasterReport) -> str:
     """Return the option that declares fill values beside what the file itself declares."""
     fills = dict.fromkeys(format_stored(b.fill, b.dtype) for b in report.measured if b.fill is not None)
     if not fills:
         return ""
-    stated = any(band.nodata is not None or band.is_alpha for band in report.bands)
+    stated = any(map(_states_nodata, report.bands))
     return f" --nodata={','.join([*(['file'] if stated else []), *fills])}"
 
 

@@ -46,8 +46,7 @@ def read_stored(
     size = {"out_shape": (len(numbers), *shape), "resampling": Resampling.nearest} if shape else {}
     with open_raster(header.path) as dataset, _on_grid(dataset, header) as grid:
         stored = grid.read(numbers, window=window, **size)
-        if np.iscomplexobj(stored):
-            raise DataError(f"{header.path}: values are complex; give intensities, this reads real values only")
+        _check_real(stored, header)
         mask = np.isfinite(stored)
         if header.place.warp_crs is not None:
             mask &= grid.read_masks(numbers, window=window, **size) > 0
@@ -58,6 +57,12 @@ def read_stored(
     for value in nodata_values(nodata):
         mask &= stored != np.asarray(value).astype(stored.dtype)
     return stored, mask
+
+
+def _check_real(stored: np.ndarray, header: RasterHeader) -> None:
+    """Refuse complex values."""
+    if np.iscomplexobj(stored):
+        raise DataError(f"{header.path}: values are complex; give intensities, this reads real values only")
 
 
 def _on_grid(dataset: Any, header: RasterHeader) -> Any:

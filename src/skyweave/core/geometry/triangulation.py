@@ -25,8 +25,7 @@ def triangulate(pixels: np.ndarray, cameras: Sequence[CameraGeometry]) -> tuple[
         DataError: the pixels have another shape.
     """
     pixels = np.asarray(pixels, np.float64)
-    if pixels.ndim != 3 or pixels.shape[0] != len(cameras) or pixels.shape[2] != 2:
-        raise DataError(f"pixels have shape {pixels.shape}; give (cameras, points, 2) for {len(cameras)} cameras")
+    _check_shape(pixels, len(cameras))
     points = _nearest_to_rays(pixels, cameras)
     known = np.isfinite(pixels).all(-1) & np.isfinite(points).all(-1)
     for _ in range(GAUSS_NEWTON_STEPS):
@@ -77,3 +76,9 @@ def _errors(points: np.ndarray, pixels: np.ndarray, cameras: Sequence[CameraGeom
         both = camera.project(moved)[0]
         slopes.append(np.moveaxis((both[:3] - both[3:]) / (2 * small), 0, -1))
     return np.stack(errors), np.stack(slopes)
+
+
+def _check_shape(pixels: np.ndarray, cameras: int) -> None:
+    """Refuse pixels that are not (cameras, points, 2)."""
+    if pixels.ndim != 3 or pixels.shape[0] != cameras or pixels.shape[2] != 2:
+        raise DataError(f"pixels have shape {pixels.shape}; give (cameras, points, 2) for {cameras} cameras")

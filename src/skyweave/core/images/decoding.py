@@ -47,12 +47,17 @@ def open_image(source: "Path | IO[bytes]", name: str) -> "Iterator[Image.Image]"
             "TIFF or PNG"
         ) from None
     with image:
-        if image.mode not in EIGHT_BIT_MODES or _is_deep(image):
-            raise DataError(
-                f"{name} cannot be read as a picture: its pixels have more than 8 bits ({image.mode}); 8-bit grey or "
-                "colour is needed"
-            )
+        _check_mode(image, name)
         yield image
+
+
+def _check_mode(image: "Image.Image", name: str) -> None:
+    """Refuse an image of more than 8 bits."""
+    if image.mode not in EIGHT_BIT_MODES or _is_deep(image):
+        raise DataError(
+            f"{name} cannot be read as a picture: its pixels have more than 8 bits ({image.mode}); 8-bit grey or "
+            "colour is needed"
+        )
 
 
 def decode_upright(image: "Image.Image", mode: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -36,14 +36,10 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    from skyweave.core.sensors import catalogue, get_sensor, sensor_to_dict
+    from skyweave.core.sensors import catalogue
 
     if args.action == "show":
-        sensor = get_sensor(args.name)
-        if args.json:
-            print(json.dumps(sensor_to_dict(sensor), indent=2))
-        else:
-            _print_sensor(sensor)
+        _show(args.name, args.json)
         return 0
     if args.json:
         print(json.dumps([_summary(sensor) for sensor in catalogue().values()], indent=2))
@@ -79,6 +75,17 @@ def _print_catalogue(sensors: "list[Sensor]") -> None:
     console = table_console()
     console.print(table)
     console.print("\n`skyweave sensors show NAME` lists the bands; a .yaml file of yours works as NAME, too.")
+
+
+def _show(name: str, as_json: bool) -> None:
+    """Print one sensor."""
+    from skyweave.core.sensors import get_sensor, sensor_to_dict
+
+    sensor = get_sensor(name)
+    if as_json:
+        print(json.dumps(sensor_to_dict(sensor), indent=2))
+    else:
+        _print_sensor(sensor)
 
 
 def _print_sensor(sensor: "Sensor") -> None:

@@ -1,6 +1,6 @@
 """Bands by name: canonical name or alias, whatever the case, punctuation and leading zeros."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from skyweave.core.errors import UnknownNameError, did_you_mean, normalise_name
@@ -33,13 +33,17 @@ def find_band(bands: Sequence[Band], name: str, owner: str) -> int:
     Raises:
         UnknownNameError: no band has that name; lists the valid names and the nearest one.
     """
-    key = normalise_name(name)
-    canonical = (index for index, band in enumerate(bands) if normalise_name(band.name) == key)
-    aliased = (index for index, band in enumerate(bands) if key in map(normalise_name, band.aliases))
-    index = next(chain(canonical, aliased), None)
+    index = next(_indices_called(bands, normalise_name(name)), None)
     if index is None:
         raise UnknownNameError(_no_such_band(bands, name, owner))
     return index
+
+
+def _indices_called(bands: Sequence[Band], key: str) -> Iterator[int]:
+    """Return the indices of the bands of that normalised name, then of those with such an alias."""
+    canonical = (index for index, band in enumerate(bands) if normalise_name(band.name) == key)
+    aliased = (index for index, band in enumerate(bands) if key in map(normalise_name, band.aliases))
+    return chain(canonical, aliased)
 
 
 def _no_such_band(bands: Sequence[Band], name: str, owner: str) -> str:

@@ -153,10 +153,15 @@ def _sentinel2_hints(report: RasterReport, matches: Iterable[SensorMatch]) -> li
     return [hint for match in candidates if (hint := _offset_hint(report, match))][:1]
 
 
+def _is_whole_numbers(bands: Iterable[BandReport]) -> bool:
+    """Return whether all bands are stored as integers."""
+    return all(band.dtype.startswith(("int", "uint")) for band in bands)
+
+
 def _offset_hint(report: RasterReport, match: SensorMatch) -> str | None:
     """Return whether the values hold an offset: baseline 04.00 and later store reflectance * 10000 + 1000."""
     minima = report.minima
-    if not minima or not all(band.dtype.startswith(("int", "uint")) for band in report.measured):
+    if not minima or not _is_whole_numbers(report.measured):
         return None
     if hint := _cirrus_hint(report, match):
         return hint
@@ -201,14 +206,19 @@ def _name_hints(report: RasterReport) -> list[str]:
     ]
 
 
+def _describe_tags(scaled: list[BandReport]) -> str:
+    """Return what the tags of bands say of their values."""
+    pairs = sorted({(band.scale, band.offset) for band in scaled})
+    scale, offset = pairs[0]
+    rest = "" if len(pairs) == 1 else f" (and {len(pairs) - 1} other pairs)"
+    return f"tags say value = {scale:g} * stored {offset:+g}{rest}"
+
+
 def _scale_hints(report: RasterReport, matches: list[SensorMatch]) -> list[str]:
     scaled = [band for band in report.bands if band.is_scaled]
     if not scaled:
         return []
-    pairs = sorted({(band.scale, band.offset) for band in scaled})
-    scale, offset = pairs[0]
-    rest = "" if len(pairs) == 1 else f" (and {len(pairs) - 1} other pairs)"
-    stated = f"tags say value = {scale:g} * stored {offset:+g}{rest}"
+    stated = _describe_tags(scaled)
     for match in matches:
         if match.verdict != "no":
             return [f"{stated}: {_unit_of_tags(report, match)}"]
@@ -255,4 +265,9 @@ def _ranges(numbers: list[int]) -> str:
             groups[-1].append(number)
         else:
             groups.append([number])
-    return ", ".join(str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}" for group in groups)
+    return ", ".join(map(_range, groups))
+
+
+def _range(numbers: list[int]) -> str:
+    """Return consecutive numbers as text."""
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"

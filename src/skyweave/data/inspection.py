@@ -167,14 +167,19 @@ def _band_reports(
 ) -> list[BandReport]:
     """Return the bands of one file, whose one band is called ``name`` if it has no other name."""
     reports: dict[int, BandReport] = {}
-    alpha = header.alpha
-    measured = [band for band in range(header.count) if band != alpha]
-    for bands, nodata in ((measured, "file"), ([] if alpha is None else [alpha], None)):
+    measured, alpha = _split_bands(header)
+    for bands, nodata in ((measured, "file"), (alpha, None)):
         totals = _add_up(header, bands, nodata, sample, progress)
         reports |= {band: total.report(header.bands[band]) for band, total in zip(bands, totals, strict=True)}
     if name and header.count == 1 and not reports[0].name:
         reports[0] = replace(reports[0], name=name, name_from="file name")
     return [reports[band] for band in range(header.count)]
+
+
+def _split_bands(header: RasterHeader) -> tuple[list[int], list[int]]:
+    """Return the bands that are measured, and the one that is transparency."""
+    alpha = header.alpha
+    return [band for band in range(header.count) if band != alpha], [] if alpha is None else [alpha]
 
 
 def _add_up(

@@ -124,11 +124,7 @@ def open_image(
         if (indices := list((where := _bands_of_file(channels, number)).values()))
         for storage in [_storage(header, tuple(where), _select(present, indices), unit, offset, nodata)]
     ]
-    for part in parts:
-        _check_palette(part.storage)
-    if not ignore_scale_tags:
-        for part in parts:
-            check_scale_tags(part.storage)
+    _check_parts(parts, ignore_scale_tags)
     shape = _scaled_shape(finest.shape, distance, resolution)
     return RasterImage(tuple(parts), present, unit, finest, shape, distance, _first_time(headers), notes)
 
@@ -141,6 +137,15 @@ def _check_palette(storage: Storage) -> None:
             f"{header.path}: its values are numbers of colours in a palette, no measurements; give the colours "
             f"themselves: gdal_translate -expand rgb {header.path} colours.tif"
         )
+
+
+def _check_parts(parts: list[FilePart], ignore_scale_tags: bool) -> None:
+    """Refuse palettes, and scale tags that contradict the declared unit."""
+    for part in parts:
+        _check_palette(part.storage)
+    if not ignore_scale_tags:
+        for part in parts:
+            check_scale_tags(part.storage)
 
 
 def _as_files(

@@ -93,6 +93,11 @@ def _describe_unreadable(path: str | Path, cause: str) -> str:
     )
 
 
+def _file_names(members: list[str]) -> list[str]:
+    """Return the members of an archive that are no folders."""
+    return [name for name in members if not name.endswith("/")]
+
+
 def _archived(path: str | Path) -> str:
     """Return GDAL's names of the first files in a ZIP archive; nothing of another file."""
     import zipfile
@@ -100,7 +105,7 @@ def _archived(path: str | Path) -> str:
     if is_gdal_name(raster_name(path)) or not zipfile.is_zipfile(path):
         return ""
     with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+        names = _file_names(archive.namelist())
     return "; ".join(f"/vsizip/{path}/{name}" for name in names[:MAX_LISTED_SUBDATASETS])
 
 

@@ -133,8 +133,7 @@ def _matched_bands(report: RasterReport, match: BandMatch) -> list[tuple[BandRep
 def _match(report: RasterReport, sensor: Sensor) -> SensorMatch:
     """Return one sensor against one file."""
     match = match_bands(sensor, report.names, report.wavelengths, [band.width for band in report.measured])
-    units = possible_units(report, sensor)
-    units = _agreeing(report, sensor, match, units) or units
+    units = _likely_units(report, sensor, match)
     verdict, reason = _verdict(report, sensor, match)
     if verdict == "no":
         return SensorMatch(sensor, verdict, reason, match)
@@ -145,6 +144,12 @@ def _match(report: RasterReport, sensor: Sensor) -> SensorMatch:
         return SensorMatch(sensor, "no", doubt, match)
     reason += f"; but {doubt}: is a nodata value undeclared, or the encoding another?"
     return SensorMatch(sensor, verdict, reason, match)
+
+
+def _likely_units(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[str, ...]:
+    """Return the possible units that the tags agree with; all possible ones where they agree with none."""
+    units = possible_units(report, sensor)
+    return _agreeing(report, sensor, match, units) or units
 
 
 def _value_doubt(report: RasterReport, sensor: Sensor) -> str:

@@ -226,6 +226,12 @@ def _index_row(path: Path, key: str, parts: dict[str, tuple[int, int]]) -> tuple
     return (parts["npy"][0], parts.get("valid.npy", (0, 0))[0], *parts["json"])
 
 
+def _check_whole(member: tarfile.TarInfo, size: int) -> None:
+    """Refuse a member that reaches beyond the end of the file."""
+    if member.offset_data + member.size > size:
+        raise tarfile.ReadError("it ends inside a member")
+
+
 def _members(path: Path, size: int) -> dict[str, dict[str, tuple[int, int]]]:
     """Return (offset, size) of each member by sample and kind."""
     samples: dict[str, dict[str, tuple[int, int]]] = {}
@@ -233,8 +239,7 @@ def _members(path: Path, size: int) -> dict[str, dict[str, tuple[int, int]]]:
         for member in tar:
             kind = member.name.rpartition("/")[2].partition(".")[2]
             if member.isfile() and kind in MEMBERS:
-                if member.offset_data + member.size > size:
-                    raise tarfile.ReadError("it ends inside a member")
+                _check_whole(member, size)
                 samples.setdefault(member.name.partition(".")[0], {})[kind] = (member.offset_data, member.size)
     return samples
 

@@ -64,9 +64,7 @@ def list_images(source: DatasetSourceConfig, root: Path, base: Path, label: str)
     declared = _declared_sensor(source, base, label)
     sensor = _with_bands(declared, source, label)
     if source.shards is not None:
-        shards = ShardIndex.open(root, source.shards, declared, label)
-        images = [ListedImage(position, source.split) for position in range(len(shards))]
-        return SourceImages(declared, shards.sensor, images, shards)
+        return _list_shards(source, ShardIndex.open(root, source.shards, declared, label), declared)
     bands = source.bands if isinstance(source.bands, list) else None
     images = [_listed(source, files, root) for files in find_images(root, source.files or [], bands, label)]
     return SourceImages(declared, sensor, images)
@@ -79,6 +77,12 @@ def _listed(source: DatasetSourceConfig, files: list[Path], root: Path) -> Liste
     place = re.search(source.place, relative[0]) if source.place else None
     name = place.group(1) if place else None
     return ListedImage(entry, apply_source_override(source, entry).split, relative, name)
+
+
+def _list_shards(source: DatasetSourceConfig, shards: ShardIndex, declared: Sensor) -> SourceImages:
+    """Return the images of a source in shards."""
+    images = [ListedImage(position, source.split) for position in range(len(shards))]
+    return SourceImages(declared, shards.sensor, images, shards)
 
 
 def apply_source_override(source: DatasetSourceConfig, number: int) -> DatasetSourceConfig:

@@ -54,9 +54,14 @@ def read_stored(
             mask &= _declared_mask(grid, header, numbers, window, size)
     if uses_file_nodata(nodata):
         _mask_declared_values(stored, mask, header, bands)
-    for value in nodata_values(nodata):
-        mask &= stored != np.asarray(value).astype(stored.dtype)
+    _mask_values(stored, mask, nodata_values(nodata))
     return stored, mask
+
+
+def _mask_values(stored: np.ndarray, mask: np.ndarray, values: Sequence[float]) -> None:
+    """Take values out of the mask, in every band."""
+    for value in values:
+        mask &= stored != np.asarray(value).astype(stored.dtype)
 
 
 def _check_real(stored: np.ndarray, header: RasterHeader) -> None:
@@ -81,7 +86,7 @@ def _declared_mask(
     from rasterio.enums import MaskFlags
 
     flags = grid.mask_flag_enums[numbers[0] - 1]
-    alpha = next((band.number for band in header.bands if band.colour == "alpha"), None)
+    alpha = _alpha_number(header)
     by_alpha = MaskFlags.alpha in flags
     if alpha in numbers:
         return np.ones((len(numbers), 1, 1), bool) if by_alpha else _file_mask(grid, numbers, window, size)
@@ -89,6 +94,11 @@ def _declared_mask(
     if alpha is not None and not by_alpha and header.alpha is not None:
         valid &= _opaque_pixels(grid, alpha, window, size)
     return valid
+
+
+def _alpha_number(header: RasterHeader) -> int | None:
+    """Return the 1-based band that is tagged as alpha, whatever it is called; None without."""
+    return next((band.number for band in header.bands if band.colour == "alpha"), None)
 
 
 def _file_mask(grid: Any, numbers: list[int], window: Any, size: dict[str, Any]) -> np.ndarray:

@@ -80,25 +80,31 @@ def _check_offset(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encodin
             continue
         negative = values < MIN_REFLECTANCE
         share = float(negative.mean())
-        if share > MAX_NEGATIVE_SHARE and np.isclose(values, encoding.offset, atol=1e-6).sum() > negative.sum() / 2:
+        if share <= MAX_NEGATIVE_SHARE:
+            continue
+        if np.isclose(values, encoding.offset, atol=1e-6).sum() > negative.sum() / 2:
             raise DataError(
                 f"{path}: with unit {encoding.name!r} ({encoding.formula()}) {share:.0%} of band {band.name!r} of "
                 f"{sensor.name} hold 0, which would be {encoding.offset:g}: that stands for no data, and the file does "
                 "not declare it; declare it: --nodata=0 on the command line, nodata: 0 in a YAML"
             )
-        if share > MAX_NEGATIVE_SHARE:
-            raise DataError(
-                f"{path}: with unit {encoding.name!r} ({encoding.formula()}) {share:.0%} of band {band.name!r} of "
-                f"{sensor.name} are reflectances below {MIN_REFLECTANCE} (to {float(values.min()):g}): the file has no "
-                f"such offset; declare the unit it is stored in: {', '.join(other.name for other in others)}"
-            )
+        raise DataError(
+            f"{path}: with unit {encoding.name!r} ({encoding.formula()}) {share:.0%} of band {band.name!r} of "
+            f"{sensor.name} are reflectances below {MIN_REFLECTANCE} (to {float(values.min()):g}): the file has no "
+            f"such offset; declare the unit it is stored in: {', '.join(other.name for other in others)}"
+        )
+
+
+def _is_linear(encoding: Encoding) -> bool:
+    """Return whether a storage form is a scale and an offset alone."""
+    return not (encoding.decibel or encoding.planck)
 
 
 def _same_but_offset(sensor: Sensor, encoding: Encoding) -> list[Encoding]:
     """Return the sensor's storage forms that differ from a plain one in the offset alone."""
-    if encoding.channels or encoding.decibel or encoding.planck:
+    if encoding.channels or not _is_linear(encoding):
         return []
-    plain = [other for other in sensor.encodings if not (other.exceptions or other.decibel or other.planck)]
+    plain = [other for other in sensor.encodings if _is_linear(other) and not other.exceptions]
     return [other for other in plain if other.scale == encoding.scale and other.offset != encoding.offset]
 
 

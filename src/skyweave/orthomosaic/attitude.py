@@ -114,9 +114,14 @@ def read_maker_note(note: Any) -> dict[str, float]:
         return {}
     for order in "<>":  # its own byte order: software that rewrites the EXIF leaves the note alone
         entries = _note_entries(note, order)
-        if any(tag == 1 and value.startswith(b"DJI") for tag, _, _, value in entries):
+        if _is_dji(entries):
             return _note_angles(entries, order)
     return {}
+
+
+def _is_dji(entries: list[tuple[int, int, int, bytes]]) -> bool:
+    """Whether a directory names DJI as its maker."""
+    return any(tag == 1 and value.startswith(b"DJI") for tag, _, _, value in entries)
 
 
 def _note_entries(note: bytes, order: str) -> list[tuple[int, int, int, bytes]]:

@@ -182,11 +182,14 @@ def _window_sums(values: np.ndarray, side: int) -> np.ndarray:
 
 def _fast(length: int) -> int:
     """The next length whose only prime factors are 2, 3 and 5, which FFTs like."""
-    while True:
-        rest = length
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
+    while _rest(length) != 1:
         length += 1
+    return length
+
+
+def _rest(number: int) -> int:
+    """Return what remains of a number without its factors 2, 3 and 5."""
+    for prime in (2, 3, 5):
+        while number % prime == 0:
+            number //= prime
+    return number

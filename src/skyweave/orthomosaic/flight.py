@@ -266,7 +266,7 @@ def _gimbals(read: dict[str, PhotoMetadata]) -> tuple[dict[str, PhotoMetadata], 
         f"{len(gimbals)} pictures ({next(iter(gimbals))}, ..) write a gimbal's pitch, -90 straight down, where 0 "
         "should be: they are read so"
     )
-    return {n: replace(photo, attitude=gimbals[n]) if n in gimbals else photo for n, photo in read.items()}, [note]
+    return read | {name: replace(read[name], attitude=attitude) for name, attitude in gimbals.items()}, [note]
 
 
 def _attitudes(

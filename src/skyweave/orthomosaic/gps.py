@@ -121,9 +121,8 @@ def read_accuracy(gps: Mapping[int, Any], fields: Mapping[str, str]) -> float | 
         gps: EXIF's directory of GPS fields.
         fields: values of XMP by name, without prefix.
     """
-    values = [parse_positive(fields.get(name)) for name in ("RtkStdLon", "RtkStdLat")]
-    known = [value for value in values if value is not None]
-    if parse_positive(fields.get("RtkFlag")) is not None and len(known) == len(values):
+    known = _all_or_nothing([parse_positive(fields.get(name)) for name in ("RtkStdLon", "RtkStdLat")])
+    if known and parse_positive(fields.get("RtkFlag")) is not None:
         return max(known)
     return parse_positive(fields.get("GPSXYAccuracy")) or parse_positive(gps.get(ExifTags.GPS.GPSHPositioningError))
 

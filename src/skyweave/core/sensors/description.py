@@ -1,5 +1,6 @@
 """A sensor in words: the mapping that YAML files, the catalogue and checkpoint cards share."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -267,6 +268,6 @@ def _number(value: Any, source: str) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise DataError(f"{source} is {value!r}, must be a number") from None
-    if isinstance(value, bool) or number != number or number in (float("inf"), float("-inf")):
+    if isinstance(value, bool) or not math.isfinite(number):
         raise DataError(f"{source} is {value!r}, must be a finite number")
     return number

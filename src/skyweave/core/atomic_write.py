@@ -150,7 +150,12 @@ def remove_orphans(folder: Path) -> None:
     for path in folder.iterdir():
         if _is_orphan(path.name):
             with contextlib.suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a link, or a folder with what is in it."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _is_orphan(name: str) -> bool:
@@ -234,18 +239,23 @@ def _is_stream(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
+def _copy_to_stream(written: Path, target: Path) -> None:
+    """Copy a file into a device or a pipe."""
+    flags = os.O_WRONLY | os.O_NONBLOCK  # a pipe that nobody reads is an error, not a wait for ever
+    with open(written, "rb") as source, open(target, "wb", opener=lambda name, _: os.open(name, flags)) as stream:
+        os.set_blocking(stream.fileno(), True)
+        try:
+            shutil.copyfileobj(source, stream)
+            stream.flush()
+        except OSError as error:
+            error.filename = str(target)
+            raise
+
+
 def _move(written: Path, target: Path, durable: bool = True) -> None:
     """Put a whole file in the place of the target, with the permissions of the old one."""
     if _is_stream(target):
-        flags = os.O_WRONLY | os.O_NONBLOCK  # a pipe that nobody reads is an error, not a wait for ever
-        with open(written, "rb") as source, open(target, "wb", opener=lambda name, _: os.open(name, flags)) as stream:
-            os.set_blocking(stream.fileno(), True)
-            try:
-                shutil.copyfileobj(source, stream)
-                stream.flush()
-            except OSError as error:
-                error.filename = str(target)
-                raise
+        _copy_to_stream(written, target)
         return
     if durable:
         _flush(written)

@@ -90,14 +90,19 @@ def read_csv(path: Path) -> CsvTable:
 def _decode(content: bytes, path: Path) -> str:
     """Return the text; what is not UTF-8 is named, with the command that makes it so."""
     encoding = _probable_encoding(content)
-    if content.startswith(ZIP_MARK):
-        raise DataError(f"{path} is a workbook or another ZIP file, no text; export it as CSV in UTF-8")
-    if b"\0" in content and encoding != "UTF-16":
-        raise DataError(f"{path} holds zero bytes, so it is no CSV text; export it as CSV in UTF-8")
+    _refuse_binary(content, path, encoding)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(_describe_encoding(content, path, encoding, error.start)) from error
+
+
+def _refuse_binary(content: bytes, path: Path, encoding: str) -> None:
+    """Refuse a file that is no text in any encoding."""
+    if content.startswith(ZIP_MARK):
+        raise DataError(f"{path} is a workbook or another ZIP file, no text; export it as CSV in UTF-8")
+    if b"\0" in content and encoding != "UTF-16":
+        raise DataError(f"{path} holds zero bytes, so it is no CSV text; export it as CSV in UTF-8")
 
 
 def _probable_encoding(content: bytes) -> str:

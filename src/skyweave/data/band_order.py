@@ -132,6 +132,11 @@ def _matched(
         raise DataError(_ambiguity_message(sensor, len(positions), missing, descriptions, label))
     if missing:
         raise DataError(_missing_message(match, missing, label))
+    return _places_of(match, indices, positions)
+
+
+def _places_of(match: BandMatch, indices: list[int], positions: list[tuple[int, int]]) -> list[FileChannel]:
+    """Return where matched channels are read from, in the sensor's order."""
     pairs = ((index, match.channels[index]) for index in sorted(indices))
     return [(*positions[channel], index) for index, channel in pairs if channel is not None]
 
@@ -171,14 +176,17 @@ def _declared(
     _check_declared(sensor, indices, label)
     spellings = band_spellings(sensor.bands)
     named = [row for row in zip(positions, bands, descriptions, strict=True) if row[1]]
-    channels = []
     for index, (position, name, text) in zip(indices, named, strict=True):
         if text and spellings.get(normalise_name(strip_wavelength(text)), index) != index:
             raise DataError(
                 f"{label}: band {position[1] + 1} is declared as {name!r}, but the file calls it {text!r}; remove "
                 "'bands' to use the file's names, or correct the band descriptions in the file"
             )
-        channels.append((*position, index))
+    return _in_order([(*row[0], index) for index, row in zip(indices, named, strict=True)])
+
+
+def _in_order(channels: list[FileChannel]) -> list[FileChannel]:
+    """Return channels in the sensor's order."""
     return sorted(channels, key=lambda channel: channel[2])
 
 

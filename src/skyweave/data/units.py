@@ -58,7 +58,7 @@ def find_offset_note(
         encoding: the declared storage form.
         path: of the file, for the sentence.
     """
-    minima = [float(plane[mask].min()) for plane, mask in zip(pixels, valid, strict=True) if mask.any()]
+    minima = _minima(pixels, valid)
     for other in _same_but_offset(sensor, encoding):
         left_out = encoding.offset - other.offset
         if len(minima) >= MIN_OFFSET_BANDS and left_out > 0 and min(minima) >= MIN_OFFSET_FRACTION * left_out:
@@ -93,6 +93,11 @@ def _check_offset(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encodin
             f"{sensor.name} are reflectances below {MIN_REFLECTANCE} (to {float(values.min()):g}): the file has no "
             f"such offset; declare the unit it is stored in: {', '.join(other.name for other in others)}"
         )
+
+
+def _minima(pixels: np.ndarray, valid: np.ndarray) -> list[float]:
+    """Return the smallest value of each band that has one."""
+    return [float(plane[mask].min()) for plane, mask in zip(pixels, valid, strict=True) if mask.any()]
 
 
 def _is_linear(encoding: Encoding) -> bool:

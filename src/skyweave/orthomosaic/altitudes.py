@@ -192,6 +192,16 @@ def _at_height(
     return Altitudes(raised, ground, "given", 0.03, tuple(notes))
 
 
+def _ellipsoid_notes(photos: Sequence[PhotoMetadata]) -> list[str]:
+    """Return a note where altitudes count from another zero than the ground's heights."""
+    if not any(photo.ellipsoid for photo in photos):
+        return []
+    return [
+        "altitudes of these pictures count from the ellipsoid, heights of elevation models usually from the sea, "
+        "up to 100 m apart: give --height METRES if they are not of one kind"
+    ]
+
+
 def _over_elevation(
     photos: Sequence[PhotoMetadata],
     positions: np.ndarray,
@@ -208,11 +218,7 @@ def _over_elevation(
     if not np.isfinite(above_sea).any():
         raise DataError("pictures state no altitude; give the height above ground with --height METRES")
     notes.append("altitudes above sea level are used as they are; drones are often tens of metres off")
-    if any(photo.ellipsoid for photo in photos):
-        notes.append(
-            "altitudes of these pictures count from the ellipsoid, heights of elevation models usually from the sea, "
-            "up to 100 m apart: give --height METRES if they are not of one kind"
-        )
+    notes += _ellipsoid_notes(photos)
     return Altitudes(above_sea, ground, "elevation", 0.3, tuple(notes))
 
 

@@ -36,10 +36,8 @@ def read_time(camera: Mapping[int, Any], base: Mapping[int, Any]) -> CaptureTime
     text = original or parse_text(base.get(tag.DateTime))
     fraction = parse_text(camera.get(tag.SubsecTimeOriginal if original else tag.SubsecTime))
     zone = parse_text(camera.get(tag.OffsetTimeOriginal if original else tag.OffsetTime))
-    try:
-        # neutral zone: where it is unknown only differences matter, and daylight saving must not reorder a flight
-        seconds = (datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S") - datetime(1970, 1, 1)).total_seconds()
-    except ValueError:
+    seconds = _whole_seconds(text)
+    if seconds is None:
         return None
     return CaptureTime(seconds + (float(f"0.{fraction}") if fraction.isdigit() else 0.0), _offset(zone))
 
@@ -50,6 +48,15 @@ def _offset(text: str) -> float | None:
         return 0.0
     match = re.fullmatch(r"([+-])(\d\d):?(\d\d)", text)
     return None if match is None else float(f"{match[1]}1") * (int(match[2]) * 3600 + int(match[3]) * 60)
+
+
+def _whole_seconds(text: str) -> float | None:
+    """Seconds since 1970 of EXIF's time; None where it is none."""
+    try:
+        # neutral zone: where it is unknown only differences matter, and daylight saving must not reorder a flight
+        return (datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S") - datetime(1970, 1, 1)).total_seconds()
+    except ValueError:
+        return None
 
 
 def order_times(times: Sequence[CaptureTime | None]) -> list[float]:

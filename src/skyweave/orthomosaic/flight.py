@@ -76,8 +76,7 @@ def read_flight(
     Raises:
         ValueError: no picture can be placed; the message says why for each of the first few.
     """
-    if height is not None and not (np.isfinite(height) and height >= MIN_HEIGHT_M):
-        raise DataError(f"height above ground {height} must be metres >= {MIN_HEIGHT_M:g}")
+    _check_height(height)
     notes = [] if poses is None else _check_poses(images, poses)
     read, skipped = _read(images, poses, calibration)
     zone = find_map_zone(_lon_lat(read))
@@ -90,12 +89,11 @@ def read_flight(
     attitudes = _attitudes(read, positions, zone, notes)
     photos: list[Photo] = []
     for name, xy, z, attitude in zip(read, positions, altitudes.cameras, attitudes, strict=True):
-        if np.isfinite(z):
-            photo = _placed(name, read[name], np.array([*xy, z]), attitude, zone, calibration, horizontal_std)
-            reason = _unusable(photo, altitudes.ground)
-        else:
-            reason = "does not state its altitude, as others do; give --height METRES or its pose with --poses"
-        if reason:
+        if not np.isfinite(z):
+            skipped[name] = "does not state its altitude, as others do; give --height METRES or its pose with --poses"
+            continue
+        photo = _placed(name, read[name], np.array([*xy, z]), attitude, zone, calibration, horizontal_std)
+        if reason := _unusable(photo, altitudes.ground):
             skipped[name] = reason
         else:
             photos.append(photo)
@@ -162,6 +160,12 @@ def drop_photos(flight: Flight, reasons: dict[str, str]) -> Flight:
     skipped = {**flight.skipped, **reasons}
     _refuse_nothing(photos, skipped)
     return replace(flight, photos=photos, skipped=skipped)
+
+
+def _check_height(height: float | None) -> None:
+    """Refuse a height above the ground at which no map is flown."""
+    if height is not None and not (np.isfinite(height) and height >= MIN_HEIGHT_M):
+        raise DataError(f"height above ground {height} must be metres >= {MIN_HEIGHT_M:g}")
 
 
 def _names_by_file(images: dict[str, Path], poses: Poses) -> dict[str, list[str]]:

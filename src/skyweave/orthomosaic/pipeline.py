@@ -165,8 +165,7 @@ def make_orthomosaic(
         DataError, OSError: sources, options or the disk; nothing is left half-written.
         ConfigError: an output that is a picture, the elevation model, or another output.
     """
-    if horizontal_std is not None and not 0 < horizontal_std <= MAX_STD_M:
-        raise DataError(f"an error of positions of {horizontal_std} must be metres > 0, and at most {MAX_STD_M:g}")
+    _check_std(horizontal_std)
     report_progress = progress or (lambda what, done, total: None)
     _check_resolution(resolution)
     files = find_images(sources)
@@ -229,6 +228,12 @@ def make_orthomosaic(
 def _check_resolution(resolution: float | None) -> None:
     if resolution is not None and not (np.isfinite(resolution) and resolution > 0):
         raise DataError(f"resolution {resolution} must be metres > 0")
+
+
+def _check_std(horizontal: float | None) -> None:
+    """Refuse an error of positions that is none, or beyond use."""
+    if horizontal is not None and not 0 < horizontal <= MAX_STD_M:
+        raise DataError(f"an error of positions of {horizontal} must be metres > 0, and at most {MAX_STD_M:g}")
 
 
 def _repetition_note(repeated: list[str]) -> str:

@@ -34,8 +34,7 @@ class PinholeCamera:
         _check_intrinsics(matrix)
         if self.rows < 1 or self.columns < 1:
             raise DataError(f"an image of {self.rows} x {self.columns} pixels has no pixels")
-        if len(self.distortion) != 5 or not np.isfinite(self.distortion).all():
-            raise DataError(f"distortion must be five finite numbers k1 k2 p1 p2 k3, got {self.distortion}")
+        _check_distortion(self.distortion)
 
     @classmethod
     def from_field_of_view(cls, horizontal: float, rows: int, columns: int) -> "PinholeCamera":
@@ -180,6 +179,12 @@ class PinholeCamera:
         xx = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
         yy = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
         return xx, slope * x * y + 2 * p1 * x + 2 * p2 * y, yy, radial
+
+
+def _check_distortion(distortion: tuple[float, ...]) -> None:
+    """Refuse coefficients that are not five finite numbers."""
+    if len(distortion) != 5 or not np.isfinite(distortion).all():
+        raise DataError(f"distortion must be five finite numbers k1 k2 p1 p2 k3, got {distortion}")
 
 
 def _check_intrinsics(matrix: np.ndarray) -> None:

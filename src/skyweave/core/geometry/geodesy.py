@@ -27,7 +27,12 @@ def utm_crs(latitude: float, longitude: float) -> str:
     if not -80 <= latitude <= 84:
         raise DataError(f"latitude {latitude:.3f} lies outside UTM, which ends at 80 south and 84 north")
     number = min(int((longitude + 180) // 6) + 1, 60)
-    return f"EPSG:{32600 + number if latitude >= 0 else 32700 + number}"
+    return f"EPSG:{_utm_series(latitude) + number}"
+
+
+def _utm_series(latitude: float) -> int:
+    """Return what the EPSG codes of the UTM zones of a hemisphere count from."""
+    return 32600 if latitude >= 0 else 32700
 
 
 def map_crs(latitude: float, longitude: float) -> str:

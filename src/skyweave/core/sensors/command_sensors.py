@@ -5,7 +5,9 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyweave.core.sensors import Sensor
+    from rich.console import RenderableType
+
+    from skyweave.core.sensors import Band, Sensor
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -88,12 +90,29 @@ def _show(name: str, as_json: bool) -> None:
         _print_sensor(sensor)
 
 
+def _band_cells(band: "Band", sensor: "Sensor") -> "tuple[RenderableType, ...]":
+    """Return a band's row of the table."""
+    from rich.text import Text
+
+    from skyweave.core.sensors import get_band_kind
+
+    metres = band.ground_sample_distance or sensor.ground_sample_distance
+    return (
+        Text(band.name, style="bold"),
+        get_band_kind(band.kind).describe(band),
+        band.unit,
+        f"{metres:g}",
+        f"{band.mean:.4g}",
+        f"{band.std:.3g}",
+        Text(", ".join(band.aliases)),
+    )
+
+
 def _print_sensor(sensor: "Sensor") -> None:
     from rich.table import Table
     from rich.text import Text
 
     from skyweave.core.console import table_console
-    from skyweave.core.sensors import get_band_kind
 
     console = table_console()
     console.print(Text.assemble((sensor.name, "bold"), f": {sensor.title}"))
@@ -105,14 +124,5 @@ def _print_sensor(sensor: "Sensor") -> None:
     for heading in ("band", "measures", "unit", "metres", "mean", "std", "also called"):
         table.add_column(heading, justify="right" if heading in ("metres", "mean", "std") else "left")
     for band in sensor.bands:
-        metres = band.ground_sample_distance or sensor.ground_sample_distance
-        table.add_row(
-            Text(band.name, style="bold"),
-            get_band_kind(band.kind).describe(band),
-            band.unit,
-            f"{metres:g}",
-            f"{band.mean:.4g}",
-            f"{band.std:.3g}",
-            Text(", ".join(band.aliases)),
-        )
+        table.add_row(*_band_cells(band, sensor))
     console.print(table)

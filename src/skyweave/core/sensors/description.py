@@ -236,13 +236,18 @@ def _plain(band: Band) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None and value not in ([], {})}
 
 
-def _check_keys(content: Any, valid: Collection[str], source: str, required: Collection[str] = ()) -> None:
-    if not isinstance(content, Mapping):
-        raise DataError(f"{source} must be a mapping with the keys {', '.join(valid)}, is {type(content).__name__}")
+def _refuse_unknown(content: Mapping[Any, Any], valid: Collection[str], source: str) -> None:
+    """Refuse a key that there is not, with the one that was probably meant."""
     for key in content:
         if key not in valid:
             hint = did_you_mean(str(key), valid)
             raise DataError(f"{source}: unknown key {key!r}{hint}; valid keys: {', '.join(valid)}")
+
+
+def _check_keys(content: Any, valid: Collection[str], source: str, required: Collection[str] = ()) -> None:
+    if not isinstance(content, Mapping):
+        raise DataError(f"{source} must be a mapping with the keys {', '.join(valid)}, is {type(content).__name__}")
+    _refuse_unknown(content, valid, source)
     if missing := [key for key in required if content.get(key) is None]:
         raise DataError(f"{source}: {' and '.join(missing)} must be given")
 

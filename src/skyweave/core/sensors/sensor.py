@@ -45,7 +45,10 @@ class Encoding:
         """
         if self.channels:
             return self._decode_channels(stored)
-        values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        return self._decode_curve(stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset))
+
+    def _decode_curve(self, values: np.ndarray) -> np.ndarray:
+        """Take the logarithm or Planck's law of scaled values, where the encoding says so."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.decibel:
                 values = np.where(values > 0, 10 * np.log10(values), np.nan).astype(np.float32)

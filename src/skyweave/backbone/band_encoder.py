@@ -107,12 +107,10 @@ def added_kinds(sensors: Iterable[Sensor], present: KindColumns = ()) -> KindCol
         sensors: whose bands shall be told apart.
         present: kinds that have columns.
     """
-    names = {band.kind for sensor in sensors for band in sensor.bands} - {
-        *BUILT_IN_KINDS,
-        *(name for name, _ in present),
-    }
-    columns = ((name, get_band_kind(name).columns) for name in sorted(names))
-    return tuple((name, count) for name, count in columns if count)
+    used = {band.kind for sensor in sensors for band in sensor.bands}
+    names = sorted(used - {*BUILT_IN_KINDS} - dict(present).keys())
+    columns = {name: get_band_kind(name).columns for name in names}
+    return tuple((name, count) for name, count in columns.items() if count)
 
 
 def _columns(sinusoid: Sinusoid | None, width: int) -> Tensor:

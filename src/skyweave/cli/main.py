@@ -140,26 +140,36 @@ def _run(arguments: list[str]) -> int:
 
     keep_freed_memory()
     code: int = args.run(args)
+    _flush_output()
+    return code
+
+
+def _flush_output() -> None:
+    """Print what is left; an error names standard output, but for a reader that has ended."""
     try:
         sys.stdout.flush()
     except OSError as error:
         error.filename = error.filename or (None if error.errno == errno.EPIPE else "standard output")
         raise
-    return code
 
 
 def _prepare_streams() -> None:
     """Make printing safe: no file that is opened later takes the place of a closed stream, and no character fails."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+    _open_closed_streams()
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _open_closed_streams() -> None:
+    """Open the null device in the place of each standard stream that is closed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
 
 
 def _flush_or_discard() -> None:
@@ -268,12 +278,16 @@ def describe_error(error: Exception) -> str:
     Args:
         error: what a command raised.
     """
-    if not isinstance(error, OSError) or error.errno not in REMEDIES:
-        if isinstance(error, OSError) and error.filename and error.strerror:
-            return f"{error.filename}: {error.strerror}"
-        return " ".join(str(error).split()) or type(error).__name__
-    reason, remedy = REMEDIES[error.errno]
-    if error.strerror and error.strerror != os.strerror(error.errno):  # of ours, which says all
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return _describe_remedy(error, *REMEDIES[error.errno])
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _describe_remedy(error: OSError, reason: str, remedy: str) -> str:
+    """Return what happened to which file, and what helps."""
+    if error.strerror and error.strerror != os.strerror(error.errno or 0):  # of ours, which says all
         reason, remedy = error.strerror, ""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{reason}{'; ' * bool(remedy)}{remedy}"

@@ -346,7 +346,7 @@ def test_wrong_outputs(
 @pytest.mark.parametrize(
     "arguments",
     [
-        "export backbone.safetensors -o backbone.onnx --sensor rgb",  # whose card is that of the weights
+        "export backbone.onnx.safetensors -o backbone.onnx --sensor rgb",  # its item is the card of the weights
         "orthomosaic flight -o flight/two.tif",
         "orthomosaic flight -o out/mosaic.tif --preview flight/three.png",
         "finetune config.json --data labelled -o .",
@@ -359,12 +359,20 @@ def test_inputs_that_no_argument_names_are_no_outputs(
     for name in ("two.tif", "three.png"):
         shutil.copy("flight/one.jpg", f"flight/{name}")
     shutil.copy("finetune.yaml", "config.json")
+    for suffix in ("safetensors", "json"):
+        shutil.copy(f"backbone.{suffix}", f"backbone.onnx.{suffix}")
     before = contents(Path())
     assert cli.main(arguments.split()) == 2
     assert "which is read" in capsys.readouterr().err
     assert contents(Path()) == before
-    for path in (Path("flight/two.tif"), Path("flight/three.png"), Path("config.json")):
-        path.unlink()
+    for name in (
+        "flight/two.tif",
+        "flight/three.png",
+        "config.json",
+        "backbone.onnx.safetensors",
+        "backbone.onnx.json",
+    ):
+        Path(name).unlink()
 
 
 def test_outputs_are_declared() -> None:

@@ -60,10 +60,9 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.backbone import load, load_backbone
     from skyweave.core.outputs import check_outputs
     from skyweave.core.sensors import get_sensor
-    from skyweave.interop.export import export_model
+    from skyweave.interop.export import export_model, stac_item_path
 
-    cards = (path.with_suffix(".json") for path in (args.output, Path(args.model)))
-    check_outputs({"the card beside -o,": next(cards)}, cards)
+    check_outputs({"the STAC item beside -o,": stac_item_path(args.output)}, [Path(args.model).with_suffix(".json")])
     sensor = None if args.sensor is None else get_sensor(args.sensor)
     if args.bands is not None:
         if sensor is None:

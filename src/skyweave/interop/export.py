@@ -53,6 +53,15 @@ class ExportedModel:
     size: int
 
 
+def stac_item_path(path: Path) -> Path:
+    """Return where the STAC item of an exported model is written: ``NAME.json`` may be the card of its weights.
+
+    Args:
+        path: of the exported model.
+    """
+    return path.with_name(f"{path.name}.json")
+
+
 def export_model(
     model: Backbone | FinetunedModel,
     path: str | Path,
@@ -93,7 +102,7 @@ def export_model(
         else:
             torch.export.save(program, aside, extra_files={"skyweave.json": json.dumps(identity)})
     outputs = dynamic_shapes(module, size)
-    card = path.with_name(f"{path.name}.json")  # NAME.json may be the card of the weights
+    card = stac_item_path(path)
     item = build_stac_item(module, path, chosen, name, identity["fingerprint"], size, outputs)
     with write_aside(card) as aside:
         aside.write_text(json.dumps(item, indent=1) + "\n")

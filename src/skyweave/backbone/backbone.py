@@ -183,7 +183,8 @@ class Backbone(Encoder):
             patches: of images of one sensor.
             keep: (batch, kept) indices of patches.
         """
-        filled = None if patches.filled is None else gather_patches(patches.filled, keep)
+        filled = patches.filled
+        filled = None if filled is None else gather_patches(filled, keep)
         tokens: Tensor = self.patch_embed(gather_patches(patches.values, keep), filled, patches.sensor)
         tokens = tokens + self.positions(patches.metres)
         return tokens

@@ -66,15 +66,6 @@ def round_weights(model: CollaborativeModel, dtype: torch.dtype) -> None:
     model.tables = None
 
 
-def holds_collaboration(name_or_path: str | Path) -> bool:
-    """Return whether a checkpoint holds a collaborative model beside its perception model.
-
-    Args:
-        name_or_path: a shipped name or a file.
-    """
-    return CARD_PART in read_checkpoint(name_or_path)[1].parts
-
-
 def stored_config(card: ModelCard) -> CollaborationConfig:
     """Return the configuration of the collaborative model that a card describes.
 

@@ -170,7 +170,7 @@ def _target(path: Path) -> Path:
     Raises:
         OSError: it is a folder, or protected against writing.
     """
-    target = Path(os.path.realpath(path)) if path.is_symlink() and not _is_stream(path) else path
+    target = Path(os.path.realpath(path)) if path.is_symlink() and not is_stream(path) else path
     if target.is_symlink():
         raise OSError(errno.ELOOP, "is a link that leads to itself; remove it", str(path))
     if target.is_dir():
@@ -183,7 +183,7 @@ def _target(path: Path) -> Path:
 @contextlib.contextmanager
 def _folder_for(target: Path) -> Iterator[Path]:
     """Yield the folder in which a target is written aside; folders that were made for it go when the block raises."""
-    if _is_stream(target):
+    if is_stream(target):
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
         return
@@ -230,8 +230,12 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _is_stream(path: Path) -> bool:
-    """Return whether a path is a device or a pipe, which is written to and never replaced."""
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, which is written to any number of times and never replaced.
+
+    Args:
+        path: of an output.
+    """
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -254,7 +258,7 @@ def _copy_to_stream(written: Path, target: Path) -> None:
 
 def _move(written: Path, target: Path, durable: bool = True) -> None:
     """Put a whole file in the place of the target, with the permissions of the old one."""
-    if _is_stream(target):
+    if is_stream(target):
         _copy_to_stream(written, target)
         return
     if durable:

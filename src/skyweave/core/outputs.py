@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from skyweave.core.atomic_write import is_stream
 from skyweave.core.errors import ConfigError
 
 
@@ -80,12 +81,3 @@ def _check_place(name: str, path: Path, target: Path) -> None:
         raise ConfigError(f"{name} {path}: {above} is a file, not a folder; choose another place")
     if not os.access(above, os.W_OK | os.X_OK):
         raise ConfigError(f"{name} {path}: the folder {above} is protected against writing; choose another place")
-
-
-def is_stream(path: Path) -> bool:
-    """Return whether a path is a device or a pipe, which can be written to any number of times.
-
-    Args:
-        path: of an output.
-    """
-    return path.exists() and not path.is_file() and not path.is_dir()

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from skyweave.core.atomic_write import is_stream
 from skyweave.core.errors import ConfigError
-from skyweave.core.outputs import check_output_folder, check_outputs, is_stream
+from skyweave.core.outputs import check_output_folder, check_outputs
 
 RUN_FILES = ("config.json", "weights.safetensors", "weights.json")
 

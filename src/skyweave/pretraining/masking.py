@@ -1,8 +1,7 @@
 """Masked views of images: what the encoder sees of a training image, and what stays hidden from it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,10 +46,6 @@ class MaskingConfig:
                 raise ConfigError(f"masking.{name} is {getattr(self, name)}, must be at least 0 and below 1")
         if not self.coarsening or min(self.coarsening) < 1:
             raise ConfigError(f"masking.coarsening is {self.coarsening}, must be factors of at least 1")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, for the card."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ from skyweave.core.errors import ConfigError, TrainingError, WeightsError
 from skyweave.data.dataset import load_dataset
 from skyweave.pretraining import ObjectiveConfig, Pretrainer, load_autoencoder, save_pretrained
 from skyweave.pretraining.config import PretrainConfig
+from skyweave.pretraining.mixing import MixedStep
+from skyweave.pretraining.module import PretrainingModule
 from skyweave.pretraining.train import build_module, pretrain
+from skyweave.training.module import StepLoss
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 
@@ -83,6 +87,35 @@ def test_accumulated_steps_resume_too(run: Path) -> None:
     checkpoint = torch.load(run.parent / "half" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 4
     assert len(whole) == 4
+
+
+def test_a_trapezoid_ends_later_than_was_said_until_its_rate_falls(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = (
+        "optimiser.schedule=trapezoid",
+        "optimiser.decay=0.5",
+        "optimiser.warmup=2",
+        "trainer.checkpoint_every=1",
+    )
+    whole = losses(train(run, "whole", *changes, "optimiser.steps=8"))
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainingModule, "step_loss", broken_at(3))
+        with pytest.raises(TrainingError, match="pulled the plug"):
+            train(run, "out", *changes, "optimiser.steps=6")
+    output = train(run, "out", *changes, "optimiser.steps=8", resume=True)
+    assert losses(output).items() >= {step: whole[step] for step in range(3, 8)}.items()
+    with pytest.raises(ValueError, match="optimiser differ"):
+        train(run, "out", *changes, "optimiser.steps=12", resume=True)
+
+
+def broken_at(number: int) -> Callable[[PretrainingModule, MixedStep], StepLoss]:
+    whole = PretrainingModule.step_loss
+
+    def step_loss(module: PretrainingModule, step: MixedStep) -> StepLoss:
+        if step.number == number:
+            raise TrainingError("pulled the plug")
+        return whole(module, step)
+
+    return step_loss
 
 
 def test_what_would_destroy_a_run_is_refused(run: Path) -> None:

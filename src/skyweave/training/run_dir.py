@@ -40,9 +40,8 @@ def prepare_run_dir(
         _check_free(output, resumable)
         return
     _check_resumable(resumable, output)
-    for checkpoint in output.glob(LAST_CHECKPOINT):
-        _check_readable(checkpoint)
-    _check_same_config(output, config)
+    steps = max((_steps_taken(checkpoint) for checkpoint in output.glob(LAST_CHECKPOINT)), default=0)
+    _check_same_config(output, config, steps)
 
 
 def _check_resumable(resumable: bool, output: Path) -> None:
@@ -72,12 +71,12 @@ def write_config(output: Path, config: Mapping[str, Any]) -> None:
         aside.write_text(json.dumps(config, indent=1))
 
 
-def _check_same_config(output: Path, config: Mapping[str, Any]) -> None:
+def _check_same_config(output: Path, config: Mapping[str, Any], steps: int) -> None:
     try:
-        before = _without_free_keys((output / CONFIG_FILE).read_text())
+        before = _without_free_keys((output / CONFIG_FILE).read_text(), steps)
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{output / CONFIG_FILE} cannot be read ({error}); start a new folder") from error
-    now = _without_free_keys(json.dumps(config))
+    now = _without_free_keys(json.dumps(config), steps)
     differing = [key for key in now if now[key] != before.get(key)]
     if differing:
         raise ConfigError(
@@ -86,18 +85,25 @@ def _check_same_config(output: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def _without_free_keys(text: str) -> dict[str, Any]:
-    """Return a configuration without what may change, at its top and one level below."""
+def _without_free_keys(text: str, steps: int) -> dict[str, Any]:
+    """Return a configuration without what may change, at its top and one level below.
+
+    A trapezoid whose rate has not begun to fall may end sooner or later than was said at first, as nothing that was
+    done depends on it.
+    """
     config: dict[str, Any] = json.loads(text)
-    for section in [config, *(value for value in config.values() if isinstance(value, dict))]:
-        for key in KEYS_FREE_ON_RESUME:
+    sections = [config, *(value for value in config.values() if isinstance(value, dict))]
+    for section in sections:
+        falls = section.get("schedule") == "trapezoid" and steps <= section["steps"] * (1 - section["decay"])
+        for key in (*KEYS_FREE_ON_RESUME, *(("steps", "decay") if falls else ())):
             section.pop(key, None)
     return config
 
 
-def _check_readable(checkpoint: Path) -> None:
+def _steps_taken(checkpoint: Path) -> int:
+    """Return the optimiser steps that a checkpoint was written after."""
     try:
-        torch.load(checkpoint, map_location="meta", weights_only=True)
+        return int(torch.load(checkpoint, map_location="meta", weights_only=True)["global_step"])
     except Exception as error:  # torch raises several kinds, by the place where the file breaks off
         raise ConfigError(
             f"{checkpoint} cannot be read ({error}); start a new folder, or put a whole copy back"

@@ -16,7 +16,7 @@ ROOMS: list[set[str]] = [
     {"core"},
     {"training", "wire"},
     {"data", "recordings"},
-    {"simulator", "viewing"},
+    {"simulator", "viewing", "telemetry"},
     {"backbone"},
     {"pretraining", "downstream"},
     {"mapping", "orthomosaic"},
@@ -36,7 +36,7 @@ LIGHT_MODULES = {  # what commands may import at module level
     "skyweave.core.signals",
 }
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily
-LIGHT = {"core", "wire", "recordings"}  # importable without torch
+LIGHT = {"core", "wire", "recordings", "telemetry"}  # importable without torch
 FILES = sorted(p.relative_to(SOURCE) for p in SOURCE.rglob("*.py"))
 
 

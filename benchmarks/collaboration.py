@@ -261,7 +261,7 @@ def plot(rows: Sequence[dict[str, object]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     strategies = list(dict.fromkeys(str(row["strategy"]) for row in rows))
-    colours = dict(zip(strategies, plt.get_cmap("tab20").colors, strict=False)) | {"dual_branch": "black"}
+    colours = dict(zip(strategies, map(plt.get_cmap("tab20"), range(20)), strict=False)) | {"dual_branch": "black"}
     figure, axes = plt.subplots(1, 3, figsize=(14, 4), constrained_layout=True)
     for axis, metric in zip(axes, METRICS[:3], strict=True):
         for strategy in strategies:

@@ -17,7 +17,7 @@ ROOMS: list[set[str]] = [
     {"training", "wire"},
     {"data", "recordings"},
     {"simulator", "viewing", "telemetry"},
-    {"backbone"},
+    {"backbone", "inference"},
     {"pretraining", "downstream"},
     {"mapping", "orthomosaic"},
     {"perception"},

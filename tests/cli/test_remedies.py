@@ -22,8 +22,8 @@ import yaml
 from fabricated_inputs import command_line, write_inputs
 from skyweave.cli import main as cli
 from skyweave.core.errors import ConfigError
-from skyweave.embedding.geotiff import GeoTiffWriter
-from skyweave.embedding.writer import FeatureMap
+from skyweave.inference import FinishedRaster, Provenance, RasterDescription
+from skyweave.inference.geotiff import GeoTiffWriter
 
 SOURCE = Path(cli.__file__).parents[1]
 TESTS = Path(__file__).parents[1]
@@ -263,9 +263,11 @@ def features(storage: str, value: float, path: Path) -> Callable[[], None]:
     """Return what writes a map of one value."""
 
     def write() -> None:
-        feature_map = FeatureMap(1, 1, 2, None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), {})
-        with GeoTiffWriter(path, feature_map, storage) as writer:
-            writer.write(0, np.full((2, 1, 1), value, np.float32))
+        provenance = Provenance("m", "f", "dense", "rgb", ("red",), "uint8", 1.0, 8, 8, 0, ("s.tif",))
+        place = (None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), 8.0)
+        description = RasterDescription(1, 1, ("a", "b"), "float32", float("nan"), *place, "features", provenance)
+        raster = FinishedRaster(description, lambda *window: np.full((2, 1, 1), value, np.float32))
+        GeoTiffWriter().write(raster, path, storage)
 
     return write
 

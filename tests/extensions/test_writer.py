@@ -40,11 +40,11 @@ def test_a_format_of_another_package_holds_what_the_geotiff_holds(scene: Path) -
     assert embed(scene, "out.tif", "--dtype", "float32") == 0
     assert embed(scene, "out.npz", "--dtype", "float32", "--preview", str(folder / "out.png")) == 0
     with rasterio.open(folder / "out.tif") as geotiff, np.load(folder / "out.npz") as stored:
-        np.testing.assert_array_equal(stored["features"], geotiff.read())
+        np.testing.assert_array_equal(stored["values"], geotiff.read())
         record = json.loads((folder / "out.json").read_text())
         assert record["transform"] == list(geotiff.transform)[:6]
         assert {name: record[name] for name in ("MODEL", "FINGERPRINT", "BANDS")}.items() <= geotiff.tags().items()
-        assert np.isnan(stored["features"][:, :2, :2]).all() and np.isfinite(stored["smallest"]).all()
+        assert np.isnan(stored["values"][:, :2, :2]).all() and np.isfinite(stored["smallest"]).all()
     assert (folder / "out.png").read_bytes()[:4] == encode_png(np.zeros((1, 1, 4), np.uint8))[:4]
     assert sorted(path.name for path in folder.glob("*out*")) == ["out.json", "out.npz", "out.png", "out.tif"]
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]

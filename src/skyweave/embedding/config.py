@@ -16,7 +16,7 @@ class EmbeddingConfig:
         overlap: pixels that neighbouring tiles share, rounded down to whole patches.
         storage: how values are stored, one of the format's: ``float32``; ``float16``; or ``int8``, each channel scaled
             to its range.
-        format: name of the output format, see `skyweave.embedding.WRITERS`; None: by the file's suffix.
+        format: name of the output format, see `skyweave.inference.WRITERS`; None: by the file's suffix.
 
     Raises:
         ConfigError: a patch without pixels.

@@ -1,14 +1,14 @@
 """One scene of any size to a georeferenced map of features: plan, embed, blend, write, verify."""
 
+import math
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import skyweave
 from skyweave.backbone import Encoder, fingerprint
-from skyweave.core.atomic_write import write_files_aside
 from skyweave.core.images.principal_components import RunningCovariance
 from skyweave.core.observation import Observation
 from skyweave.core.outputs import check_outputs
@@ -16,10 +16,12 @@ from skyweave.core.sensors.sensor import Sensor
 from skyweave.embedding.blending import embed_rows, regroup_rows
 from skyweave.embedding.config import EmbeddedScene, EmbeddingConfig
 from skyweave.embedding.plan import ScenePlan, plan_scene
-from skyweave.embedding.preview import write_preview
 from skyweave.embedding.tiles import Tile
-from skyweave.embedding.writer import ChannelRanges, FeatureMap, FeatureWriter
-from skyweave.embedding.writers import get_writer
+from skyweave.inference import FinishedRaster, Provenance, RasterDescription, get_writer, write_raster
+from skyweave.inference.preview import write_preview
+from skyweave.inference.spool import RasterSpool
+
+BLOCK_ROWS = 64
 
 
 def embed_scene(
@@ -60,62 +62,74 @@ def embed_scene(
     """
     config = config or EmbeddingConfig()
     output = Path(output)
-    writer_class = get_writer(output, config.format, config.storage)
+    writer = get_writer(output, config.format, config.storage)
     plan = plan_scene(scene, sensor, unit, config, config.patch_size or encoder.patch_size, reading)
     check_outputs({"the output": output, "the preview": preview}, plan.files)
     doubts = plan.image.check_sample()
     first = plan.read(Tile(0, 0, 1, 1))
-    feature_map = _feature_map(plan, first, encoder, model_name)
+    description = _describe(plan, first, encoder, model_name)
+    output.parent.mkdir(parents=True, exist_ok=True)
     with (
-        write_files_aside(output) as aside,
-        writer_class(aside, feature_map, config.storage) as writer,
+        tempfile.TemporaryDirectory(prefix=f".{output.stem[:64]}.", dir=output.parent) as folder,
+        RasterSpool(Path(folder) / "values", description.shape, description.dtype) as spool,
     ):
-        covariance = _write_rows(writer, plan, encoder, progress)
-        writer.finish(_channel_ranges(covariance))
-        writer.verify()
+        covariance = _write_rows(spool, plan, encoder, progress)
+        raster = FinishedRaster(description, spool.read)
+        write_raster(raster, output, writer, config.storage)
         if preview is not None:
-            shape = (feature_map.rows, feature_map.columns)
-            write_preview(preview, writer.read_blocks(), shape, covariance.principal_components())
-    metres = first.ground_sample_distance * plan.patch_size
-    valid_fraction = covariance.count / (feature_map.rows * feature_map.columns)
+            shape = (description.rows, description.columns)
+            write_preview(preview, raster.blocks(BLOCK_ROWS, BLOCK_ROWS), shape, covariance.principal_components())
+    valid_fraction = covariance.count / (description.rows * description.columns)
     notes = (*first.notes, *doubts, *plan.notes(valid_fraction))
-    return EmbeddedScene(output, feature_map.rows, feature_map.columns, encoder.width, metres, valid_fraction, notes)
+    return EmbeddedScene(
+        output,
+        description.rows,
+        description.columns,
+        encoder.width,
+        description.ground_sample_distance,
+        valid_fraction,
+        notes,
+    )
 
 
-def _feature_map(plan: ScenePlan, first: Observation, encoder: Encoder, model_name: str) -> FeatureMap:
+def _describe(plan: ScenePlan, first: Observation, encoder: Encoder, model_name: str) -> RasterDescription:
     tiles, size = plan.tiles, plan.patch_size
-    tags = {
-        "SOFTWARE": f"skyweave {skyweave.__version__}",
-        "MODEL": model_name,
-        "FINGERPRINT": fingerprint(encoder),
-        "READOUT": "dense, last block, normalised",
-        "SENSOR": first.sensor.name,
-        "BANDS": ",".join(band.name for band in first.sensor.bands),
-        "UNIT": plan.unit,
-        "GSD": f"{first.ground_sample_distance:g}",
-        "PATCH_SIZE": str(size),
-        "TILE": str(tiles.size * size),
-        "OVERLAP": str(tiles.overlap * size),
-        "SOURCE": Path(plan.scene).name,
-    }
-    return FeatureMap(tiles.rows, tiles.columns, encoder.width, plan.crs, plan.transform, tags)
+    provenance = Provenance(
+        model=model_name,
+        fingerprint=fingerprint(encoder),
+        readout="dense, last block, normalised",
+        sensor=first.sensor.name,
+        sensor_bands=tuple(band.name for band in first.sensor.bands),
+        unit=plan.unit,
+        ground_sample_distance=first.ground_sample_distance,
+        patch_size=size,
+        tile=tiles.size * size,
+        overlap=tiles.overlap * size,
+        sources=(str(plan.scene),),
+        time=first.time,
+    )
+    return RasterDescription(
+        rows=tiles.rows,
+        columns=tiles.columns,
+        bands=tuple(f"feature {channel:03d}" for channel in range(encoder.width)),
+        dtype="float32",
+        nodata=math.nan,
+        crs=plan.crs,
+        transform=plan.transform,
+        ground_sample_distance=first.ground_sample_distance * size,
+        kind="features",
+        provenance=provenance,
+    )
 
 
 def _write_rows(
-    writer: FeatureWriter, plan: ScenePlan, encoder: Encoder, progress: Callable[[int, int], None] | None
+    spool: RasterSpool, plan: ScenePlan, encoder: Encoder, progress: Callable[[int, int], None] | None
 ) -> RunningCovariance:
     """Write the whole map and return the statistics of its valid patches."""
     covariance = RunningCovariance(encoder.width)
     rows = embed_rows(plan, encoder, progress)
-    for row, features, valid in regroup_rows(rows, plan.tiles.rows, writer.block_rows):
+    for row, features, valid in regroup_rows(rows, plan.tiles.rows, BLOCK_ROWS):
         covariance.add(features[:, valid].T)
         features[:, ~valid] = np.nan
-        writer.write(row, features)
+        spool.write(row, 0, features)
     return covariance
-
-
-def _channel_ranges(covariance: RunningCovariance) -> ChannelRanges:
-    if covariance.count == 0:
-        zeros = np.zeros_like(covariance.smallest)
-        return ChannelRanges(zeros, zeros)
-    return ChannelRanges(covariance.smallest, covariance.largest)

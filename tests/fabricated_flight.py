@@ -11,9 +11,9 @@ from PIL import ExifTags, Image
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import Ground, GroundPlane
-from skyweave.orthomosaic.attitude import Attitude
 from skyweave.orthomosaic.map_zone import MapZone
 from skyweave.orthomosaic.photo import world_from_camera
+from skyweave.telemetry.image_metadata.attitude import Attitude
 
 ZONE = MapZone("EPSG:32633")
 EAST, NORTH = 370_000.0, 5_800_000.0

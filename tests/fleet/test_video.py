@@ -7,11 +7,11 @@ import av
 import numpy as np
 import pytest
 
-from skyweave.core.errors import FleetError
+from skyweave.core.errors import DataError, FleetError
+from skyweave.core.images.video import Video
 from skyweave.fleet.sources.base import SourceContext
 from skyweave.fleet.sources.folder import FolderSourceConfig
 from skyweave.fleet.sources.video import VideoSource
-from skyweave.fleet.sources.video_file import Video
 
 ROWS, COLUMNS, RATE, COUNT = 48, 64, 10, 60
 POSES = "time,x,y,z,yaw,pitch,roll\n0,10,20,50,170,45,0\n2,14,20,50,-170,45,0\n4,14,20,60,-170,90,0\n"
@@ -133,7 +133,7 @@ def test_a_stream_without_times_is_refused(tmp_path: Path, form: str) -> None:
         stream = container.add_stream(form, rate=RATE if form == "mjpeg" else 25)
         stream.width, stream.height, stream.pix_fmt = COLUMNS, ROWS, "yuvj420p" if form == "mjpeg" else "yuv420p"
         container.mux([*stream.encode(av.VideoFrame(COLUMNS, ROWS, stream.pix_fmt)), *stream.encode(None)])
-    with pytest.raises(FleetError, match=r"have no times.*ffmpeg"):
+    with pytest.raises(DataError, match=r"have no times.*ffmpeg"):
         Video(path)
 
 
@@ -165,7 +165,7 @@ def test_interlaced_and_deep_images_are_read_and_logged(tmp_path: Path, caplog: 
         deep.codec_context.color_trc = 16
         white = av.VideoFrame.from_ndarray(np.full((ROWS, COLUMNS, 3), 255, np.uint8), format="rgb24")
         container.mux([*deep.encode(white.reformat(format="yuv420p10le")), *deep.encode(None)])
-    with caplog.at_level("WARNING", "skyweave.fleet"):
+    with caplog.at_level("WARNING", "skyweave"):
         Video(tmp_path / "a.mp4")
         image, _ = Video(tmp_path / "b.mkv").image_at(0.0)
     assert "is interlaced" in caplog.text and "high dynamic range (PQ)" in caplog.text and image.min() > 250

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL.TiffImagePlugin import IFDRational
 
-from skyweave.orthomosaic.attitude import read_attitude, read_maker_note
-from skyweave.orthomosaic.capture_time import read_time
-from skyweave.orthomosaic.gps import read_accuracy, read_altitude, read_position
-from skyweave.orthomosaic.lens import read_lens
+from skyweave.telemetry.image_metadata.attitude import read_attitude, read_maker_note
+from skyweave.telemetry.image_metadata.capture_time import read_time
+from skyweave.telemetry.image_metadata.gps import read_accuracy, read_altitude, read_position
+from skyweave.telemetry.image_metadata.lens import read_lens
 
 NUMBERS = st.one_of(st.floats(), st.integers(-400, 400), st.builds(IFDRational, st.integers(0, 9), st.integers(0, 3)))
 TEXT = st.one_of(

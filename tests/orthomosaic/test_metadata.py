@@ -11,10 +11,10 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from fabricated_flight import DJI, EAST, FOCAL, NORTH, Shot, gps_fields, packet, write_shot
-from skyweave.orthomosaic.attitude import Attitude
 from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata, read_calibration
-from skyweave.orthomosaic.lens import Lens
-from skyweave.orthomosaic.metadata import PhotoMetadata, read_metadata
+from skyweave.telemetry.image_metadata.attitude import Attitude
+from skyweave.telemetry.image_metadata.lens import Lens
+from skyweave.telemetry.image_metadata.metadata import PhotoMetadata, read_metadata
 
 BLANK = np.zeros((240, 320, 3), np.uint8)
 SHOT = Shot("A.JPG", (EAST, NORTH, 130.0), 90.0)

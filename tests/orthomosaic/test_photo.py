@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from fabricated_flight import EAST, NORTH, ZONE, Drawn, geometry_of, lawnmower, out_of_shape
 from skyweave.core.geometry.ground import GroundPlane
-from skyweave.orthomosaic.attitude import Attitude
 from skyweave.orthomosaic.bundle_adjustment import adjust_poses
 from skyweave.orthomosaic.correlation import correlate, flatten, match_patches
 from skyweave.orthomosaic.map_zone import find_map_zone
 from skyweave.orthomosaic.photo import Photo, attitude_from_rotation, world_from_camera
 from skyweave.orthomosaic.poses import read_poses
 from skyweave.orthomosaic.tie_points import TiePoints
+from skyweave.telemetry.image_metadata.attitude import Attitude
 
 GROUND = GroundPlane(100.0)
 HERE = np.array([EAST, NORTH, 130.0])

@@ -1,7 +1,6 @@
 from .flight import Flight, read_flight
 from .image_files import find_images
 from .intrinsics import Calibration, read_calibration
-from .metadata import PhotoMetadata, read_metadata
 from .photo import Photo, PoseStd
 from .pipeline import OrthomosaicReport, make_orthomosaic
 from .poses import Poses, read_poses
@@ -11,13 +10,11 @@ __all__ = [
     "Flight",
     "OrthomosaicReport",
     "Photo",
-    "PhotoMetadata",
     "PoseStd",
     "Poses",
     "find_images",
     "make_orthomosaic",
     "read_calibration",
     "read_flight",
-    "read_metadata",
     "read_poses",
 ]

@@ -9,8 +9,8 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.data.elevation import read_elevation
-from skyweave.orthomosaic.metadata import PhotoMetadata
 from skyweave.orthomosaic.poses import Poses
+from skyweave.telemetry.image_metadata.metadata import PhotoMetadata
 
 MIN_HEIGHT_M = 2.0  # metres; a picture from lower was taken on the ground
 DEFAULT_HEIGHT_M = 50.0  # metres; where nothing is known, until the overlaps tell

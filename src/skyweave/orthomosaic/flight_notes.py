@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from skyweave.orthomosaic.intrinsics import doubt_focal_length
-from skyweave.orthomosaic.metadata import PhotoMetadata
+from skyweave.telemetry.image_metadata.metadata import PhotoMetadata
 
 
 def describe_photos(photos: Sequence[PhotoMetadata], focal_given: bool) -> list[str]:

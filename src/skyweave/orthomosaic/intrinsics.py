@@ -8,8 +8,8 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
-from skyweave.orthomosaic.lens import NO_DISTORTION, Distortion
-from skyweave.orthomosaic.metadata import PhotoMetadata
+from skyweave.telemetry.image_metadata.lens import NO_DISTORTION, Distortion
+from skyweave.telemetry.image_metadata.metadata import PhotoMetadata
 
 FILM_DIAGONAL = 43.267  # mm of 24 x 36 film; CIPA DCG-001 relates focal lengths by the diagonal
 MIN_FOCAL_SHARE, MAX_FOCAL_SHARE = 0.1, 200.0  # of the image's width: views of 157 degrees, and of 0.3

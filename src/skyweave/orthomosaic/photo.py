@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.conventions import ENU_FROM_NED, FRD_FROM_CAMERA, FRD_FROM_NADIR_CAMERA, ned_from_body
+from skyweave.core.geometry.conventions import ENU_FROM_NED
 from skyweave.core.geometry.frames import make_transform, rotation_about_z
 from skyweave.core.geometry.ground import Ground
-from skyweave.orthomosaic.attitude import Attitude
+from skyweave.telemetry.image_metadata.attitude import FRD_FROM_MOUNT, Attitude, rotation_from_attitude
 
 MAX_OFF_NADIR = np.radians(65.0)  # what is seen flatter than this is too stretched to be a map
 NEAR_NADIR = np.radians(20.0)  # closer to straight down than this, a turned picture still shows the same ground
-FRD_FROM_MOUNT = {"gimbal": FRD_FROM_CAMERA, "body": FRD_FROM_NADIR_CAMERA}
 
 
 @dataclass(frozen=True)
@@ -184,19 +183,13 @@ def world_from_camera(position: np.ndarray, attitude: Attitude, convergence: flo
         position: (3,) east, north, up in metres of a projected system.
         attitude: of the camera.
         convergence: degrees that grid north lies clockwise of true north at the position.
-        orientation: EXIF orientation. A camera held on its side writes its pixels as they are and asks viewers to turn
-            them; where the roll does not tell of that turn, the image as viewed is the upright one.
+        orientation: EXIF orientation.
 
     Returns:
         (4, 4) matrix.
     """
-    yaw, pitch, roll = np.radians((attitude.yaw - convergence, attitude.pitch, attitude.roll))
-    rotation = ENU_FROM_NED @ ned_from_body(roll, pitch, yaw) @ FRD_FROM_MOUNT[attitude.convention]
-    side = {3: 180.0, 4: 180.0, 5: 90.0, 6: 90.0, 7: -90.0, 8: -90.0}.get(orientation, 0.0)
-    says = abs((attitude.roll - side + 180) % 360 - 180) < 45
-    if side and not (says and attitude.convention == "gimbal"):
-        rotation = rotation @ rotation_about_z(np.radians(side))
-    return make_transform(rotation, position)
+    on_grid = replace(attitude, yaw=attitude.yaw - convergence)
+    return make_transform(rotation_from_attitude(on_grid, orientation), position)
 
 
 def attitude_from_rotation(rotation: np.ndarray, convergence: float) -> Attitude:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.core.errors import DataError
-from skyweave.orthomosaic.attitude import Attitude
-from skyweave.orthomosaic.lens import NO_DISTORTION, Lens
-from skyweave.orthomosaic.metadata import PhotoMetadata
+from skyweave.telemetry.image_metadata.attitude import Attitude
+from skyweave.telemetry.image_metadata.lens import NO_DISTORTION, Lens
+from skyweave.telemetry.image_metadata.metadata import PhotoMetadata
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
+from skyweave.core.images.video import TIME_TOLERANCE_S, Video
 from skyweave.fleet.link.clocks import NS_PER_S, Clock
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import frame_from_capture, schedule_ticks
 from skyweave.fleet.sources.camera_folder import FolderCameraConfig, parse_numbers, read_table
 from skyweave.fleet.sources.image_decoding import observation_from_pixels
-from skyweave.fleet.sources.video_file import TIME_TOLERANCE_S, Video
 from skyweave.recordings.recording import Capture, Frame
 
 COLUMNS = ("time", "x", "y", "z", "yaw", "pitch", "roll")

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import ExifTags
 
-from skyweave.orthomosaic.field_values import parse_number, parse_numbers, parse_positive, parse_whole
+from skyweave.telemetry.image_metadata.field_values import parse_number, parse_numbers, parse_positive, parse_whole
 
 Distortion = tuple[float, float, float, float, float]
 NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)

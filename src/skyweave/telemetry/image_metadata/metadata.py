@@ -15,12 +15,12 @@ from PIL import ExifTags
 
 from skyweave.core.errors import DataError
 from skyweave.core.images.decoding import colour_profile, open_image
-from skyweave.orthomosaic.attitude import FLIGHT_YAW_FIELDS, Attitude, read_attitude, read_maker_note
-from skyweave.orthomosaic.capture_time import CaptureTime, read_time
-from skyweave.orthomosaic.field_values import parse_number, parse_positive, parse_text, parse_whole
-from skyweave.orthomosaic.gps import read_accuracy, read_altitude, read_position
-from skyweave.orthomosaic.lens import Lens, read_lens
-from skyweave.orthomosaic.xmp import read_xmp
+from skyweave.telemetry.image_metadata.attitude import FLIGHT_YAW_FIELDS, Attitude, read_attitude, read_maker_note
+from skyweave.telemetry.image_metadata.capture_time import CaptureTime, read_time
+from skyweave.telemetry.image_metadata.field_values import parse_number, parse_positive, parse_text, parse_whole
+from skyweave.telemetry.image_metadata.gps import read_accuracy, read_altitude, read_position
+from skyweave.telemetry.image_metadata.lens import Lens, read_lens
+from skyweave.telemetry.image_metadata.xmp import read_xmp
 
 Directory = dict[int, Any]  # of EXIF, by tag
 Packet = tuple[dict[str, str], list[str]]  # values of XMP by name, and notes on the file

@@ -13,7 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from skyweave.orthomosaic.field_values import parse_number
+import numpy as np
+
+from skyweave.core.geometry.conventions import ENU_FROM_NED, FRD_FROM_CAMERA, FRD_FROM_NADIR_CAMERA, ned_from_body
+from skyweave.core.geometry.frames import rotation_about_z
+from skyweave.telemetry.image_metadata.field_values import parse_number
 
 Convention = Literal["gimbal", "body"]
 GIMBAL_FIELDS = (
@@ -25,6 +29,8 @@ GIMBAL_FIELDS = (
 FLIGHT_YAW_FIELDS = ("FlightYawDegree", "DroneYawDegree", "DroneYaw", "BodyYaw")
 MAKER_NOTE_FLOAT = 11
 MAKER_NOTE_ANGLES = {0x07: "flight_yaw", 0x09: "pitch", 0x0A: "yaw", 0x0B: "roll"}  # as ExifTool documents them
+FRD_FROM_MOUNT = {"gimbal": FRD_FROM_CAMERA, "body": FRD_FROM_NADIR_CAMERA}
+ORIENTATION_TURNS = {3: 180.0, 4: 180.0, 5: 90.0, 6: 90.0, 7: -90.0, 8: -90.0}  # degrees, by EXIF orientation
 UNKNOWN = (0.0, 0.0, 0.0)  # what payloads write whose gimbal is not known to them, exactly
 MAX_ANGLE = 360.0  # degrees; beyond it a number is no angle
 MAX_BACKWARD_PITCH = 25.0  # degrees that a body looks back; the angles of a gimbal go on from there to 90
@@ -83,6 +89,23 @@ def _body(xmp: Mapping[str, str], make: str) -> tuple[Attitude | None, str | Non
         return None
     sign = -1.0 if make.strip().lower() == "sensefly" else 1.0  # it counts roll the other way round
     return _checked(yaw, pitch or 0.0, sign * (roll or 0.0), "body", names)
+
+
+def rotation_from_attitude(attitude: Attitude, orientation: int = 1) -> np.ndarray:
+    """Return the (3, 3) rotation from the camera of the pixels as stored to east, north and up.
+
+    Args:
+        attitude: its yaw counts from the north that the result is to have.
+        orientation: EXIF orientation. A camera held on its side writes its pixels as they are and asks viewers to turn
+            them; where the roll does not tell of that turn, the image as viewed is the upright one.
+    """
+    yaw, pitch, roll = np.radians((attitude.yaw, attitude.pitch, attitude.roll))
+    rotation: np.ndarray = ENU_FROM_NED @ ned_from_body(roll, pitch, yaw) @ FRD_FROM_MOUNT[attitude.convention]
+    side = ORIENTATION_TURNS.get(orientation, 0.0)
+    says = abs((attitude.roll - side + 180) % 360 - 180) < 45
+    if side and not (says and attitude.convention == "gimbal"):
+        rotation = rotation @ rotation_about_z(np.radians(side))
+    return rotation
 
 
 def settle_conventions(attitudes: Mapping[str, Attitude], cameras: Mapping[str, str]) -> dict[str, Attitude]:

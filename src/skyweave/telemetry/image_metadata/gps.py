@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags
 
 from skyweave.core.geometry.geodesy import distances_lon_lat
-from skyweave.orthomosaic.field_values import parse_number, parse_positive, parse_text
+from skyweave.telemetry.image_metadata.field_values import parse_number, parse_positive, parse_text
 
 MAX_DISAGREEMENT_M = 1000.0  # between the places in EXIF and XMP
 MAX_ALTITUDE_DISAGREEMENT_M = 10.0  # between the altitudes in EXIF and XMP

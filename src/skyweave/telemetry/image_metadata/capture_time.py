@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import ExifTags
 
-from skyweave.orthomosaic.field_values import parse_text
+from skyweave.telemetry.image_metadata.field_values import parse_text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.core.errors import FleetError
+from skyweave.core.errors import DataError
 
 MAX_DECODE_AHEAD_S = 2.0  # that are decoded through rather than sought
 TIME_TOLERANCE_S = 1e-6
@@ -21,7 +21,7 @@ RAW_FORMATS = (
     "_pipe",
 )  # streams without times: FFmpeg makes some up
 HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
-log = logging.getLogger("skyweave.fleet")
+log = logging.getLogger("skyweave")
 
 
 class Video:
@@ -39,7 +39,7 @@ class Video:
 
     Raises:
         FileNotFoundError: no such file.
-        FleetError: it is no video, its images have no times, or are turned by less than a quarter.
+        DataError: it is no video, its images have no times, or are turned by less than a quarter.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,9 +52,9 @@ class Video:
         except FileNotFoundError:
             raise FileNotFoundError(f"there is no video {path}") from None
         except (av.FFmpegError, IndexError) as error:
-            raise FleetError(f"{path} is no video: {error}") from None
+            raise DataError(f"{path} is no video: {error}") from None
         if self._container.format.name.endswith(RAW_FORMATS):
-            raise FleetError(self._no_times())
+            raise DataError(self._no_times())
         self._time_base = float(self._stream.time_base or 1)
         self._start = (self._stream.start_time or 0) * self._time_base
         self._frames: Iterator[Any] = iter(())
@@ -76,7 +76,7 @@ class Video:
         try:
             return self._seek(0.0)
         except av.FFmpegError as error:
-            raise FleetError(f"{path} cannot be decoded: {error}") from None
+            raise DataError(f"{path} cannot be decoded: {error}") from None
 
     def image_at(self, seconds: float) -> tuple[np.ndarray, float]:
         """Return the image shown at a time; after the end the last one.
@@ -88,7 +88,7 @@ class Video:
             (rows, columns, 3) uint8, RGB; and the seconds at which it was taken, at most those asked for.
 
         Raises:
-            FleetError: it cannot be decoded.
+            DataError: it cannot be decoded.
         """
         import av
 
@@ -99,7 +99,7 @@ class Video:
                 self._current, self._next = self._next, next(self._frames, None)
             pixels: np.ndarray = self._current.to_ndarray(format="rgb24")
         except av.FFmpegError as error:
-            raise FleetError(f"{self.path} cannot be decoded at {seconds:.2f} s: {error}") from None
+            raise DataError(f"{self.path} cannot be decoded at {seconds:.2f} s: {error}") from None
         return np.ascontiguousarray(np.rot90(pixels, self._quarter_turns)), self._time_of(self._current)
 
     def _is_near(self, seconds: float) -> bool:
@@ -119,13 +119,13 @@ class Video:
             self._frames = self._container.decode(self._stream)
             self._current = next(self._frames, None)
         if self._current is None:
-            raise FleetError(f"{self.path} holds no images")
+            raise DataError(f"{self.path} holds no images")
         self._next = next(self._frames, None)
         return self._current
 
     def _time_of(self, frame: Any) -> float:
         if frame.pts is None:
-            raise FleetError(self._no_times())
+            raise DataError(self._no_times())
         return float(frame.pts * self._time_base - self._start)
 
     def _no_times(self) -> str:
@@ -151,5 +151,5 @@ class Video:
 def _quarter_turns(path: Path, rotation: int) -> int:
     """Quarters of a turn, counter-clockwise, that make the image upright."""
     if rotation % 90:
-        raise FleetError(f"{path} asks for a turn of {rotation} degrees; only quarters of a turn are made")
+        raise DataError(f"{path} asks for a turn of {rotation} degrees; only quarters of a turn are made")
     return rotation // 90 % 4

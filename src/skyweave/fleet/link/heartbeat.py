@@ -1,13 +1,26 @@
-"""Heartbeats: which platform this is, that it lives, and how well it receives each peer. MessagePack, an array each."""
+"""Heartbeats: which platform this is, that it lives, and how well it receives each peer. MessagePack, an array each.
+
+The types hold the bounds of every number: what is outside is no heartbeat.
+"""
+
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 VERSION = 1
 MAX_REPORTS = 64
 MAX_CATEGORIES = 64
 MAX_CATEGORY_LENGTH = 64
 MAX_RESOLUTION_UM = 10**9
-MAX_INTERVAL_S = 3600
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.001, 3600.0
+MAX_TIME_NS = (1 << 63) - 1
+MAX_RECEIVED_BYTES = 1 << 53
+MAX_DELAY_MS = 60_000
+
+WireNumber = Annotated[int, Meta(ge=0, lt=1 << 32)]
+Nanoseconds = Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]
+CategoryName = Annotated[str, Meta(max_length=MAX_CATEGORY_LENGTH)]
 
 
 class PeerReport(msgspec.Struct, array_like=True, frozen=True):
@@ -22,12 +35,12 @@ class PeerReport(msgspec.Struct, array_like=True, frozen=True):
         delay_ms: milliseconds that the quickest of its latest messages took beyond the quickest ever: a standing queue.
     """
 
-    platform_id: int
-    heartbeat_sent: int
-    heartbeat_received: int
-    sequence: int
-    received_bytes: int
-    delay_ms: int
+    platform_id: WireNumber
+    heartbeat_sent: Nanoseconds
+    heartbeat_received: Nanoseconds
+    sequence: WireNumber
+    received_bytes: Annotated[int, Meta(ge=0, le=MAX_RECEIVED_BYTES)]
+    delay_ms: Annotated[int, Meta(ge=0, le=MAX_DELAY_MS)]
 
 
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
@@ -45,15 +58,15 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True):
         reports: how it receives its peers.
     """
 
-    version: int
-    platform_id: int
-    fingerprint: int
-    resolution: int
-    epsg: int
-    interval: float
-    categories: tuple[str, ...]
-    started: int
-    reports: tuple[PeerReport, ...] = ()
+    version: Annotated[int, Meta(ge=VERSION, le=VERSION)]
+    platform_id: WireNumber
+    fingerprint: WireNumber
+    resolution: Annotated[int, Meta(ge=1, le=MAX_RESOLUTION_UM)]
+    epsg: WireNumber
+    interval: Annotated[float, Meta(ge=MIN_INTERVAL_S, le=MAX_INTERVAL_S)]
+    categories: Annotated[tuple[CategoryName, ...], Meta(max_length=MAX_CATEGORIES)]
+    started: Nanoseconds
+    reports: Annotated[tuple[PeerReport, ...], Meta(max_length=MAX_REPORTS)] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -76,25 +89,6 @@ def decode_heartbeat(message: bytes) -> Heartbeat | None:
         message: MessagePack.
     """
     try:
-        heartbeat = _DECODER.decode(message)
+        return _DECODER.decode(message)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
         return None
-    return heartbeat if _is_valid(heartbeat) else None
-
-
-def _is_valid(heartbeat: Heartbeat) -> bool:
-    return (
-        heartbeat.version == VERSION
-        and 0 <= heartbeat.platform_id < 1 << 32
-        and 0 <= heartbeat.fingerprint < 1 << 32
-        and 1 <= heartbeat.resolution <= MAX_RESOLUTION_UM
-        and 0 < heartbeat.interval < MAX_INTERVAL_S
-        and len(heartbeat.categories) <= MAX_CATEGORIES
-        and _have_short_names(heartbeat)
-        and len(heartbeat.reports) <= MAX_REPORTS
-    )
-
-
-def _have_short_names(heartbeat: Heartbeat) -> bool:
-    """Return whether the names of all categories are short enough."""
-    return all(len(name) <= MAX_CATEGORY_LENGTH for name in heartbeat.categories)

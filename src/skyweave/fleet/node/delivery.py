@@ -1,7 +1,5 @@
 """What share of a node's frames reached each peer, from the peers' reports: what rate control is steered by."""
 
-from collections.abc import Sequence
-
 from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport
 from skyweave.fleet.node.peer import Peer
 
@@ -28,19 +26,16 @@ class DeliveryMonitor:
         while len(self._bytes_up_to) > MAX_SENT_FRAMES:
             del self._bytes_up_to[next(iter(self._bytes_up_to))]
 
-    def evaluate(self, peers: Sequence[Peer]) -> tuple[list[float], list[float]]:
-        """Return the delivered shares, 0 to 1, and the delays, seconds, since each peer's report before.
+    def evaluate(self, peer: Peer) -> tuple[float, float] | None:
+        """Return the delivered share, 0 to 1, and the delay, seconds, since a peer's report before; None: not known.
 
         Args:
-            peers: that are alive.
+            peer: that is alive.
         """
-        delivered, delays = [], []
-        for peer in peers:
-            share = self._delivered_share(peer)
-            if share is not None and peer.report is not None:
-                delivered.append(share)
-                delays.append(peer.report.delay_ms / 1000)
-        return delivered, delays
+        share = self._delivered_share(peer)
+        if share is None or peer.report is None:
+            return None
+        return share, peer.report.delay_ms / 1000
 
     def _delivered_share(self, peer: Peer) -> float | None:
         """Return what share arrived since the last report; None where the two cannot be compared."""

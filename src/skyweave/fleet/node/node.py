@@ -5,6 +5,7 @@
 """
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skyweave.core.geometry.grid import MapGrid
@@ -31,6 +32,7 @@ from skyweave.fleet.node.rate_control import RateController
 from skyweave.fleet.node.statistics import NodeStatistics
 from skyweave.fleet.node.time_sync import SynchronizedFrame, synchronize_frames
 from skyweave.fleet.perceivers.base import Perceiver, WorldFrame, encode_ego
+from skyweave.perception.results import ScenePrediction
 from skyweave.recordings.recording import Frame
 from skyweave.wire import WireGrid
 
@@ -162,10 +164,9 @@ class Node:
         self.peers.drain(MAX_READ_BEFORE_WORK)
         time = pending.frame.time
         with self.statistics.time_stage("align"):
-            frames = self._synchronized(pending)
-            contents = [self.perceiver.compensate(synchronized.content, time) for synchronized in frames]
+            frames = self._compensated(pending)
         with self.statistics.time_stage("fuse"):
-            prediction = self.perceiver.fuse(pending.observation, contents)
+            prediction, frames = self._fuse_frames(pending.observation, frames)
         scene = FusedScene(self.name, pending.sequence, time, self.clock(), prediction, tuple(frames), pending.frame)
         self.statistics.count_scene(scene.latency, len(frames))
         return scene
@@ -173,7 +174,7 @@ class Node:
     def send_heartbeat(self) -> None:
         """Publish a heartbeat, and steer the budget by the peers' reports."""
         self.peers.drain(MAX_READ_BEFORE_WORK)
-        self.rate_controller.update(*self.delivery.evaluate(self.peers.alive(self.options.peer_timeout)))
+        self._steer_budget()
         heartbeat = Heartbeat(
             VERSION,
             self.platform_id,
@@ -239,9 +240,49 @@ class Node:
         deadlines = {}
         for peer in self.peers.alive(self.options.peer_timeout):
             if peer.last_frame > recent and not peer.is_gone:
-                deadline = peer.frame_deadline(time, grace)
-                deadlines[peer.name] = latest if deadline is None else min(deadline, latest)
+                with self.peers.contained(peer.name):
+                    deadline = peer.frame_deadline(time, grace)
+                    deadlines[peer.name] = latest if deadline is None else min(deadline, latest)
         return deadlines
+
+    def _steer_budget(self) -> None:
+        """Steer the budget by what peers report to have received."""
+        delivered, delays = [], []
+        for peer in self.peers.alive(self.options.peer_timeout):
+            with self.peers.contained(peer.name):
+                delivery = self.delivery.evaluate(peer)
+                if delivery is not None:
+                    delivered.append(delivery[0])
+                    delays.append(delivery[1])
+        self.rate_controller.update(delivered, delays)
+
+    def _compensated(self, pending: PendingFrame) -> list[SynchronizedFrame]:
+        """Return the peers' frames as they would be at the time of this node's capture."""
+        compensated = []
+        for synchronized in self._synchronized(pending):
+            with self.peers.contained(synchronized.peer):
+                content = self.perceiver.compensate(synchronized.content, pending.frame.time)
+                compensated.append(replace(synchronized, content=content))
+        return compensated
+
+    def _fuse_frames(
+        self, observation: Any, frames: list[SynchronizedFrame]
+    ) -> tuple[ScenePrediction, list[SynchronizedFrame]]:
+        """Fuse an observation with peers' frames; return the scene and the frames that are in it.
+
+        Where that fails they are added one by one, and who makes it fail is left out.
+        """
+        try:
+            return self.perceiver.fuse(observation, [synchronized.content for synchronized in frames]), frames
+        except Exception:
+            fused: list[SynchronizedFrame] = []
+            prediction = self.perceiver.fuse(observation, [])  # raises what is this node's own fault
+            for synchronized in frames:
+                with self.peers.contained(synchronized.peer):
+                    contents = [other.content for other in [*fused, synchronized]]
+                    prediction = self.perceiver.fuse(observation, contents)
+                    fused.append(synchronized)
+            return prediction, fused
 
     def _synchronized(self, pending: PendingFrame) -> list[SynchronizedFrame]:
         return synchronize_frames(

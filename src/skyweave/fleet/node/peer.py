@@ -34,6 +34,7 @@ class Peer:
         last_frame: capture time of the newest frame that it sent.
         last_message: when its last message arrived.
         departed: when the network reported its departure; 0: never.
+        excluded_until: when it may speak again, after something of it failed in the node's own work.
         rejections: messages rejected by the thread that reads, by reason.
         admission_rejections: messages rejected by the network's threads, by reason.
     """
@@ -55,6 +56,7 @@ class Peer:
     last_frame: int = 0
     last_message: int = 0
     departed: int = 0
+    excluded_until: int = 0
     rejections: Counter[str] = field(default_factory=Counter)
     admission_rejections: Counter[str] = field(default_factory=Counter)
 

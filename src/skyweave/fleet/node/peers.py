@@ -5,9 +5,11 @@ not sent too much, and puts the message into the sender's queue. `Peers.drain`, 
 and decodes.
 """
 
+import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from skyweave.fleet.link.clocks import NS_PER_S, Clock
@@ -17,7 +19,7 @@ from skyweave.fleet.link.heartbeat import PeerReport
 from skyweave.fleet.link.message_queue import MessageQueue
 from skyweave.fleet.link.rate_limit import PeerLimits, TokenBucket
 from skyweave.fleet.link.topics import platform_from_topic
-from skyweave.fleet.node.message_checks import MessageChecker
+from skyweave.fleet.node.message_checks import MessageChecker, Rejection
 from skyweave.fleet.node.peer import Peer
 from skyweave.wire import EntropyTables, ReceivedFrame, Receiver, ReceiverLimits
 
@@ -25,10 +27,12 @@ MAX_PEERS = 64
 MAX_HELD_BYTES = 1 << 24  # of the frames of one peer
 MESSAGES_PER_TURN = 16  # of one peer that are read before others have their turn
 FORGET_AFTER_S = 30.0  # without a message
+EXCLUSION_S = 10.0  # for which a peer is left out after something of it failed where it was used
 UNPENALIZED_REASONS = {
     *("replay", "too_old", "in_the_future", "duplicate", "full"),  # a bad network or clock may do this
     *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
 }
+log = logging.getLogger("skyweave.fleet")
 
 
 class Peers:
@@ -72,6 +76,11 @@ class Peers:
         with self._lock:
             return [self._peers[name] for name in sorted(self._peers)]
 
+    def active(self) -> list[Peer]:
+        """Return the peers that are not left out for now, by name."""
+        now = self.clock()
+        return [peer for peer in self.all() if now >= peer.excluded_until]
+
     def on_message(self, topic: str, envelope: bytes) -> None:
         """Queue a message from the network. Never raises, never waits for reading.
 
@@ -92,13 +101,35 @@ class Peers:
 
     def _admit_message(self, envelope: bytes, peer: Peer, now: int, topic: str) -> None:
         """Put a message into the queue of its peer, unless size or rate forbid it."""
-        if len(envelope) > self.limits.max_message_bytes:
+        if now < peer.excluded_until:
+            peer.admission_rejections["excluded"] += 1
+        elif len(envelope) > self.limits.max_message_bytes:
             peer.admission_rejections["size"] += 1
         elif not peer.bucket.take(len(envelope), now / NS_PER_S):
             peer.admission_rejections["rate"] += 1
         else:
             peer.queue.put(topic, envelope, now, peer.admission_rejections)
             self.arrived.set()
+
+    @contextmanager
+    def contained(self, name: str) -> Iterator[None]:
+        """Let what a peer makes fail cost that peer alone: it is counted, and the peer is left out for a while.
+
+        Args:
+            name: of the peer whose messages are used within.
+        """
+        try:
+            yield
+        except Exception:
+            log.exception("what %s sent failed where it was used: it is left out for %.0f s", name, EXCLUSION_S)
+            with self._lock:
+                peer = self._peers.get(name)
+            if peer is not None:
+                self._exclude(peer)
+
+    def _exclude(self, peer: Peer) -> None:
+        peer.rejections["internal"] += 1
+        peer.excluded_until = self.clock() + round(EXCLUSION_S * NS_PER_S)
 
     def on_departure(self, topic: str) -> None:
         """Note that the network lost a peer. It costs the peer nothing but being waited for: anybody might say so.
@@ -149,13 +180,19 @@ class Peers:
         Args:
             timeout: seconds.
         """
-        now = self.clock()
-        return [peer for peer in self.all() if peer.is_alive(now, timeout)]
+        now, alive = self.clock(), []
+        for peer in self.active():
+            with self.contained(peer.name):
+                if peer.is_alive(now, timeout):
+                    alive.append(peer)
+        return alive
 
     def write_reports(self) -> tuple[PeerReport, ...]:
         """Return how each peer is received, for this node's heartbeat."""
-        with self._reading:
-            reports = [peer.write_report() for peer in self.all()]
+        reports = []
+        for peer in self.active():
+            with self.contained(peer.name), self._reading:
+                reports.append(peer.write_report())
         return tuple(report for report in reports if report is not None)
 
     def rejection_counts(self) -> dict[str, Counter[str]]:
@@ -177,12 +214,16 @@ class Peers:
             message = peer.queue.take()
             if message is None:
                 return count
-            rejection = self.checker.take(peer, *message)
-            if rejection is not None:
-                if not rejection.counted:
-                    peer.rejections[rejection.reason] += 1
-                self._penalize(peer, rejection.reason)
+            with self.contained(peer.name):
+                rejection = self.checker.take(peer, *message)
+                if rejection is not None:
+                    self._count_rejection(peer, rejection)
         return MESSAGES_PER_TURN
+
+    def _count_rejection(self, peer: Peer, rejection: Rejection) -> None:
+        if not rejection.counted:
+            peer.rejections[rejection.reason] += 1
+        self._penalize(peer, rejection.reason)
 
     def _penalize(self, peer: Peer, reason: str) -> None:
         """Reading costs time: a sender of malformed messages is read less."""

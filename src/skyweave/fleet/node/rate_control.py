@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from skyweave.core.errors import FleetError
 
 MIN_BUDGET_BYTES = 200
@@ -80,8 +78,8 @@ class RateController:
         """
         if not delivered:
             return
-        # The median: a receiver that has flown away must not silence the sender for the others.
-        share, delay = float(np.median(delivered)), float(np.median(delays)) if delays else 0.0
+        # The better median: a receiver that has flown away, or lies, must not silence the sender for the others.
+        share, delay = -_lower_median([-value for value in delivered]), _lower_median(delays) if delays else 0.0
         usual_loss = min(self._recent_losses, default=0.0)
         self._recent_losses.append(1 - share)
         budget = self.budget * self._factor(share, usual_loss, delay)
@@ -93,3 +91,8 @@ class RateController:
         if 1 - share > usual_loss + self.config.loss_threshold:
             return max(LOSS_FACTOR * share / max(1 - usual_loss, MIN_USUAL_DELIVERY), MAX_DECREASE)
         return self.config.growth
+
+
+def _lower_median(values: Sequence[float]) -> float:
+    """Return the median; of an even number of values the lower of the two in the middle."""
+    return float(sorted(values)[(len(values) - 1) // 2])

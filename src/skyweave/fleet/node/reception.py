@@ -3,13 +3,14 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from skyweave.fleet.link.heartbeat import MAX_DELAY_MS
+
 MAX_LATENCIES = 8  # frames whose latency is remembered
 MIN_LATENCIES = 3  # from which on they are believed
 MAX_DELAYS = 64
 MAX_OPEN_FRAMES = 64
 NEVER_NS = 1 << 62
 NS_PER_MS = 10**6
-MAX_DELAY_MS = 60_000
 
 
 @dataclass

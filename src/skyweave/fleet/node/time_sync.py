@@ -10,7 +10,7 @@ from skyweave.fleet.link.clocks import NS_PER_S
 from skyweave.fleet.node.peer import Peer
 from skyweave.fleet.node.peers import Peers
 from skyweave.fleet.perceivers.base import remap_classes
-from skyweave.wire import FrameContent
+from skyweave.wire import FrameContent, ReceivedFrame
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,20 @@ def synchronize_frames(
         categories: names of this node's classes.
     """
     synchronized = []
-    for peer in peers.all():
-        frames = [
-            received for received in peers.frames(peer) if abs(received.frame.time - time) <= max_time_offset * NS_PER_S
-        ]
-        if not frames:
-            continue
-        nearest = min(frames, key=lambda received: abs(received.frame.time - time))
-        content = _with_local_classes(peer, nearest.frame, categories)
-        time_offset = (nearest.frame.time - time) / NS_PER_S
-        synchronized.append(SynchronizedFrame(peer.name, content, time_offset, nearest.complete))
+    for peer in peers.active():
+        with peers.contained(peer.name):
+            nearest = _nearest_frame(peers.frames(peer), time, max_time_offset)
+            if nearest is not None:
+                content = _with_local_classes(peer, nearest.frame, categories)
+                time_offset = (nearest.frame.time - time) / NS_PER_S
+                synchronized.append(SynchronizedFrame(peer.name, content, time_offset, nearest.complete))
     return synchronized
+
+
+def _nearest_frame(frames: list[ReceivedFrame], time: int, max_time_offset: float) -> ReceivedFrame | None:
+    """Return the frame that is nearest to a time; None where none is near."""
+    near = [received for received in frames if abs(received.frame.time - time) <= max_time_offset * NS_PER_S]
+    return min(near, key=lambda received: abs(received.frame.time - time), default=None)
 
 
 def _with_local_classes(peer: Peer, content: FrameContent, categories: tuple[str, ...]) -> FrameContent:

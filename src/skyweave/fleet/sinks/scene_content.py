@@ -11,6 +11,7 @@ from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.outlines import camera_footprint
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
+from skyweave.fleet.node.peer import Peer
 from skyweave.perception.results import Detections
 from skyweave.perception.results.trajectory_set import Trajectories
 from skyweave.recordings.recording import Capture
@@ -71,17 +72,22 @@ def link_content(node: Node) -> dict[str, Any]:
     now = node.clock()
     content = {}
     for peer in node.peers.all():
-        age = peer.age_of_information(now)
-        content[peer.name] = {
-            "bytes": peer.bytes,
-            "messages": peer.messages,
-            "rejected": sum(peer.rejection_counts().values()),
-            "age": None if age is None else round(age, 3),
-            "clock_offset": round(peer.clock.offset / NS_PER_S, 4),
-            "alive": peer.is_alive(now, node.options.peer_timeout),
-            "pose": pose_error_content(node.pose_error(peer)),
-        }
+        with node.peers.contained(peer.name):
+            content[peer.name] = _peer_content(node, peer, now)
     return content
+
+
+def _peer_content(node: Node, peer: Peer, now: int) -> dict[str, Any]:
+    age = peer.age_of_information(now)
+    return {
+        "bytes": peer.bytes,
+        "messages": peer.messages,
+        "rejected": sum(peer.rejection_counts().values()),
+        "age": None if age is None else round(age, 3),
+        "clock_offset": round(peer.clock.offset / NS_PER_S, 4),
+        "alive": peer.is_alive(now, node.options.peer_timeout),
+        "pose": pose_error_content(node.pose_error(peer)),
+    }
 
 
 def pose_error_content(error: "PoseError | None") -> dict[str, Any] | None:

@@ -67,7 +67,7 @@ def flooded(recording: str, rate: float, seconds: float, port: int) -> dict[str,
     """An honest fleet before and during an attack."""
     with tempfile.TemporaryDirectory() as folder:
         keys = f"{folder}/keys"
-        create_keys(keys, [*HONEST, HOSTILE, "viewer"])
+        create_keys(keys, [*HONEST, HOSTILE], viewers=["viewer"])
         node: dict[str, Any] = {
             "source": {"kind": "recording", "path": str(Path(recording).resolve()), "interval": 0.5},
             "perceiver": {"kind": "ground_truth"},

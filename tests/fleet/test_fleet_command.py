@@ -311,7 +311,7 @@ def test_shipped_configurations_are_right(repository: Path) -> None:
 
 
 def test_keys_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fleet", "keys", str(tmp_path / "keys"), "UAV_1", "viewer", "--host", "192.168.1.7"]) == 0
+    assert main(["fleet", "keys", str(tmp_path / "keys"), "UAV_1", "--viewer", "viewer", "--host", "192.168.1.7"]) == 0
     assert "keys for UAV_1, viewer" in capsys.readouterr().out
     assert (tmp_path / "keys" / "viewer" / "certificate.pem").exists()
     assert main(["fleet", "keys", str(tmp_path / "keys"), "a/b"]) == 2

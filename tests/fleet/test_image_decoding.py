@@ -53,7 +53,7 @@ def sixteen_bits() -> dict[str, bytes]:
 def test_more_than_eight_bits_are_refused_everywhere(tmp_path: Path, which: str) -> None:
     content = sixteen_bits()[which]
     with pytest.raises(FleetError, match="8-bit grey or colour is needed"):
-        observation_from_image(content, geometry(), "rgb", "x")
+        observation_from_image(content, geometry(), "rgb", "x", from_file=True)
     path = tmp_path / "x.png"
     path.write_bytes(content)
     with pytest.raises(DataError, match="8-bit grey or colour is needed"):
@@ -75,7 +75,7 @@ def test_a_sensor_that_measures_no_grey_values_is_refused(tmp_path: Path) -> Non
 def test_every_kind_of_eight_bits_is_read(mode: str) -> None:
     grey = Image.fromarray(np.full((ROWS, COLUMNS), 255, np.uint8)).convert(mode)
     content = encoded(grey, "TIFF" if mode == "CMYK" else "PNG")
-    pixels, valid = decode_image(content, geometry(), "rgb", "x")
+    pixels, valid = decode_image(content, geometry(), "rgb", "x", from_file=True)
     assert pixels.shape == (3, ROWS, COLUMNS) and (pixels == 255).all() and valid is None
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fabricated_fleet as fleet
+from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.credentials import load_credentials
@@ -20,10 +21,12 @@ from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, decode_heartbea
 from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.link.rate_limit import PeerLimits
 from skyweave.fleet.link.replay_protection import WINDOW_MESSAGES
-from skyweave.fleet.link.topics import frame_topic, heartbeat_topic, platform_from_topic
+from skyweave.fleet.link.topics import frame_topic, heartbeat_topic, parse_topic
+from skyweave.fleet.link.zenoh_settings import access_control
 from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.sinks.node_status import node_status
 from skyweave.fleet.sinks.prometheus import NodeCollector
+from skyweave.fleet.sinks.subscriber import FleetSubscriber
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
@@ -31,7 +34,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trust") / "keys"
-    assert create_keys(folder, ["UAV_1", "UAV_2", "viewer"]) == ["UAV_1", "UAV_2", "viewer"]
+    assert create_keys(folder, ["UAV_1", "UAV_2", "UAV_3"], viewers=["viewer"]) == ["UAV_1", "UAV_2", "UAV_3", "viewer"]
     return folder
 
 
@@ -99,7 +102,7 @@ def test_keys_are_private_kept_and_signed_by_the_authority(keys: Path, tmp_path:
     assert (keys / "UAV_1" / "signing.key").read_bytes() == before
     trust = load_credentials(keys, "UAV_1")
     assert {name: member.platform_id for name, member in trust.members.items()} == {
-        "UAV_1": 1, "UAV_2": 2, "viewer": 3, "UAV_9": 4,
+        "UAV_1": 1, "UAV_2": 2, "UAV_3": 3, "viewer": 4, "UAV_9": 5,
     }  # fmt: skip
     with pytest.raises(ValueError, match="no keys for 'nobody'"):
         load_credentials(keys, "nobody")
@@ -132,11 +135,11 @@ def test_heartbeats_come_back_and_nonsense_in_them_does_not() -> None:
 def test_a_peer_cannot_speak_for_another(keys: Path) -> None:
     """UAV_2 has good keys, and signs frames under UAV_1's key, and frames with UAV_1's number under its own."""
     clock, hub = fleet.HandClock(), LoopbackNetwork()
-    one, two, viewer = (load_credentials(keys, name) for name in ("UAV_1", "UAV_2", "viewer"))
+    one, two, three = (load_credentials(keys, name) for name in ("UAV_1", "UAV_2", "UAV_3"))
     here = fleet.node("UAV_1", hub.join(), clock, credentials=one)
     listener = hub.join()
     hostile = fleet.node("UAV_2", hub.join(), clock, credentials=two)
-    third = fleet.node("viewer", hub.join(), clock, credentials=viewer, perceiver=fleet.truth_perceiver())
+    third = fleet.node("UAV_3", hub.join(), clock, credentials=three)
     hostile.platform_id = one.members["UAV_1"].platform_id
     hostile.observe_and_send(fleet.frame(0, "UAV_2"))  # UAV_1's number, UAV_2's signature and key
     third.peers.drain()
@@ -148,6 +151,58 @@ def test_a_peer_cannot_speak_for_another(keys: Path) -> None:
     listener.publish(frame_topic("test", "nobody"), forged)
     assert third.peers.rejection_counts()[""] == {"unknown_sender": 1}
     assert here.peers.rejection_counts()["UAV_2"] == {}
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("roles") / "keys"
+    create_keys(folder, ["UAV_1", "UAV_2"], viewers=["viewer"], relays=["router"])
+    return folder
+
+
+@pytest.mark.parametrize("name", ["viewer", "router"])
+def test_only_platforms_speak(roles: Path, name: str) -> None:
+    clock, hub = fleet.HandClock(), LoopbackNetwork()
+    here = fleet.node("UAV_1", hub.join(), clock, credentials=load_credentials(roles, "UAV_1"))
+    there = fleet.node(
+        name, hub.join(), clock, credentials=load_credentials(roles, name), perceiver=fleet.truth_perceiver()
+    )
+    listener = FleetSubscriber("test", hub.join(), roles, "viewer", clock)
+    listener.subscribe_all(lambda received: None)
+    there.send_heartbeat()
+    there.observe_and_send(fleet.frame(0, "UAV_2"))
+    assert not here.peers.all() and here.peers.rejection_counts()[""] == {"role": 2}
+    assert listener.rejected == {"role": 2}
+
+
+def test_access_control_goes_by_role(roles: Path) -> None:
+    rules = access_control("test", load_credentials(roles, "UAV_1").members)
+    publish = {rule["id"]: rule["key_exprs"] for rule in rules["rules"]}
+    granted = {policy["subjects"][0]: policy["rules"] for policy in rules["policies"]}
+    assert granted["viewer"] == ["out", "subscribe"]
+    assert publish["publish UAV_1"] == [
+        "skyweave/test/frame/UAV_1", "skyweave/test/alive/UAV_1", "skyweave/test/result/UAV_1/*",
+        "skyweave/test/camera/UAV_1/*",
+    ]  # fmt: skip
+    assert not [topic for topic in publish["publish router"] if "viewer" in topic or "router" in topic]
+    assert "skyweave/test/frame/UAV_2" in publish["publish router"]
+
+
+def test_a_name_has_one_role(roles: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="viewer is a viewer"):
+        create_keys(roles, ["viewer"])
+    with pytest.raises(ValueError, match="one role"):
+        create_keys(tmp_path / "keys", ["A"], viewers=["A"])
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".hidden", "../x", "a/b", "-x", "", "a" * 65, "a\n"])
+def test_names_cannot_leave_their_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="letter or digit"):
+        create_keys(tmp_path / "keys", ["UAV_1", name])
+    assert not (tmp_path / "keys").exists()
+    assert parse_topic(f"skyweave/test/frame/{name}") is None
+    with pytest.raises(ValueError, match="letter or digit"):
+        FleetConfig("x", [name])
 
 
 def test_replays_are_refused_by_reason(keys: Path) -> None:
@@ -235,7 +290,8 @@ def test_a_million_broken_messages_are_refused_and_honest_ones_still_taken(reque
     drops = here.peers.rejection_counts()["UAV_2"]
     assert drops["internal"] == 0
     assert sum(drops.values()) > 15_000 and len(drops) >= 5, drops
-    assert platform_from_topic(tape[0][0]) == "UAV_2"
+    address = parse_topic(tape[0][0])
+    assert address is not None and address.platform == "UAV_2"
     assert fused.prediction.detections is not None
 
 

@@ -67,7 +67,7 @@ def test_nodes_meet_over_zenoh_with_mutual_tls_and_signatures(tmp_path: Path) ->
         config = ZenohConfig(
             [endpoint] if name == "UAV_1" else ["tls/127.0.0.1:0"], [] if name == "UAV_1" else [endpoint]
         )
-        transport = ZenohTransport(config, trust.certificates, "test", list(trust.members))
+        transport = ZenohTransport(config, trust.certificates, "test", trust.members)
         nodes[name] = fleet.node(name, transport, wall_clock, credentials=trust)
     stranger = load_credentials(tmp_path / "others", "UAV_4")
     heard: list[bytes] = []

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from skyweave.core.geometry.outlines import name_colour
+from skyweave.core.images.decoding import open_image
 
 SIZE, PANEL = (1120, 640), 320  # pixels of the figure, and of the panel on its right
 FINE = 2  # it is drawn so many times as large
@@ -162,7 +163,8 @@ def _draw_thumbnails(
         data = jpeg(camera["platform"], camera["channel"])
         if data is None:
             continue
-        thumbnail = Image.open(io.BytesIO(data)).convert("RGB")
+        with open_image(io.BytesIO(data), camera["channel"]) as opened:
+            thumbnail = opened.convert("RGB")
         thumbnail = thumbnail.resize((width, round(thumbnail.height * width / thumbnail.width)))
         place = (left + (number % 2) * (width + 8), y + (number // 2) * (thumbnail.height + 22))
         image.paste(thumbnail, place)

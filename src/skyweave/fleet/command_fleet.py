@@ -73,7 +73,9 @@ def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "name. For tests and trials: keep DIR/authority.key away from the platforms.",
     )
     keys.add_argument("folder", type=OutputFolder(), metavar="DIR", help="folder to write to")
-    keys.add_argument("names", nargs="+", metavar="NAME", help="platforms, and viewers such as `viewer`")
+    keys.add_argument("names", nargs="*", metavar="PLATFORM", help="platforms")
+    keys.add_argument("--viewer", action="append", default=[], metavar="NAME", help="one who only listens")
+    keys.add_argument("--relay", action="append", default=[], metavar="NAME", help="a router")
     keys.add_argument("--host", action="append", default=[], metavar="HOST", help="address to put into certificates")
     keys.add_argument("--days", type=int, default=365, metavar="N", help="validity of the certificates (default: 365)")
     keys.set_defaults(run=_keys)
@@ -236,8 +238,11 @@ def _down(args: argparse.Namespace) -> int:
 def _keys(args: argparse.Namespace) -> int:
     from skyweave.fleet.link.certificate_authority import create_keys
 
-    created = create_keys(args.folder, args.names, args.host, args.days)
-    kept = [name for name in args.names if name not in created]
+    names = [*args.names, *args.viewer, *args.relay]
+    if not names:
+        raise FleetError("no names for keys; give those of platforms, --viewer NAME or --relay NAME")
+    created = create_keys(args.folder, args.names, args.host, args.days, args.viewer, args.relay)
+    kept = [name for name in names if name not in created]
     print(f"{args.folder}: keys for {', '.join(created) or 'nobody new'}{'; kept: ' + ', '.join(kept) if kept else ''}")
     print(f"keep {args.folder}/authority.key away from the platforms")
     return 0
@@ -283,7 +288,8 @@ def _replay(args: argparse.Namespace) -> int:
         count = replay(args.recording, transport, _stop_on_signal(), args.speed, args.loop)
     finally:
         transport.close()
-    print(f"{args.recording}: {count} messages played")
+    refused = f", {count.refused} refused" if count.refused else ""
+    print(f"{args.recording}: {count.played} messages played{refused}")
     return 0
 
 

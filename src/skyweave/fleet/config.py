@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skyweave.core.errors import ConfigError
+from skyweave.fleet.link.topics import validate_name
 from skyweave.fleet.link.transport import TransportConfig
 from skyweave.fleet.link.zenoh import ZenohConfig
 from skyweave.fleet.node.options import NodeOptions
@@ -34,7 +35,6 @@ class NodeConfig:
         platform_id: number by which the wire format knows it; None: from the keys, or of the name.
         keys: folder of ``skyweave fleet keys``; None: in the clear, which is refused beyond this machine.
         allow_clear: run in the clear all the same.
-        relays: names of routers that may pass on what others publish.
         metrics: ``host:port`` for Prometheus; None: none.
         status_file: to which the node's status is written every second; None: none.
         clock_offset: seconds by which its clock is made wrong, to try things out.
@@ -51,7 +51,6 @@ class NodeConfig:
     platform_id: int | None = None
     keys: str | None = None
     allow_clear: bool = False
-    relays: list[str] = field(default_factory=list)
     metrics: str | None = None
     status_file: str | None = None
     clock_offset: float = 0.0
@@ -83,6 +82,9 @@ class FleetConfig:
     def __post_init__(self) -> None:
         if not self.platforms or len(set(self.platforms)) != len(self.platforms):
             raise ConfigError(f"platforms {self.platforms} of a fleet must be one or more different names")
+        validate_name(self.name, "fleet")
+        for name in self.platforms:
+            validate_name(name, "platform")
         unknown = sorted(set(self.nodes) - set(self.platforms))
         if unknown:
             raise ConfigError(f"nodes names {unknown[0]!r}, which is none of the platforms {self.platforms}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from skyweave.core.errors import ConfigError
+from skyweave.core.images.decoding import open_image
 from skyweave.core.observation import Observation
 
 WHITE = 255.0
@@ -324,7 +325,8 @@ def _through_jpeg(steps: np.ndarray, quality: int) -> np.ndarray:
 
     file = io.BytesIO()
     Image.fromarray(steps).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
+    with open_image(file, "an image in memory") as image:
+        return np.asarray(image)
 
 
 ENCODED_EFFECTS: dict[str, Effect] = {

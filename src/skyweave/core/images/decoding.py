@@ -17,18 +17,32 @@ if TYPE_CHECKING:
 EIGHT_BIT_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
 ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 EXIF_ORIENTATION = 274
+FILE_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")  # Pillow knows more, and runs other programs for some of them
+MESSAGE_FORMATS = ("JPEG", "PNG")
+MAX_MESSAGE_PIXELS = 4096 * 4096
+MAX_JPEG_SCANS = 100  # a camera's progressive JPEG has about ten, its previews some more
+START_OF_SCAN = b"\xff\xda"
 
 
 @contextmanager
-def open_image(source: "Path | IO[bytes]", name: str) -> "Iterator[Image.Image]":
-    """Open an image of 8-bit grey or colours; its pixels are decoded later.
+def open_image(
+    source: "Path | IO[bytes]",
+    name: str,
+    formats: tuple[str, ...] = FILE_FORMATS,
+    max_pixels: int | None = None,
+    eight_bit: bool = True,
+) -> "Iterator[Image.Image]":
+    """Open an image; its pixels are decoded later. Nothing else opens images.
 
     Args:
         source: file, or its content.
         name: of the image, for messages.
+        formats: that are read, by Pillow's names.
+        max_pixels: that it may have; None: as many as Pillow decodes.
+        eight_bit: of 8-bit grey or colours only.
 
     Raises:
-        DataError: no image, one with more pixels than Pillow decodes, or one of more than 8 bits: Pillow would clip
+        DataError: no image of these formats, one with too many pixels, or one of more than 8 bits: Pillow would clip
             its values to 255, or keep their upper halves.
     """
     from PIL import Image, UnidentifiedImageError
@@ -36,19 +50,30 @@ def open_image(source: "Path | IO[bytes]", name: str) -> "Iterator[Image.Image]"
     try:
         with warnings.catch_warnings():  # large photographs are no attack; what Pillow refuses is refused
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(source)
+            image = Image.open(source, formats=formats)
     except Image.DecompressionBombError:
         raise DataError(
             f"{name} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels; use a reduced copy"
         ) from None
     except UnidentifiedImageError:
         raise DataError(
-            f"{name} cannot be read as a picture: it is none, or of a kind that is not read (HEIC, raw); use JPEG, "
-            "TIFF or PNG"
+            f"{name} cannot be read as a picture: it is none, or of a kind that is not read (HEIC, raw); use "
+            f"{'JPEG or PNG' if formats == MESSAGE_FORMATS else 'JPEG, TIFF or PNG'}"
         ) from None
     with image:
-        _check_mode(image, name)
+        _check_cost(image, name, source, max_pixels)
+        if eight_bit:
+            _check_mode(image, name)
         yield image
+
+
+def _check_cost(image: "Image.Image", name: str, source: "Path | IO[bytes]", max_pixels: int | None) -> None:
+    """Refuse an image that would take too much memory or time to decode."""
+    if max_pixels is not None and image.width * image.height > max_pixels:
+        raise DataError(f"{name} has {image.width} x {image.height} pixels, more than the {max_pixels} that are read")
+    is_jpeg = image.format in ("JPEG", "MPO")
+    if is_jpeg and isinstance(source, BytesIO) and source.getvalue().count(START_OF_SCAN) > MAX_JPEG_SCANS:
+        raise DataError(f"{name} is a JPEG of more than {MAX_JPEG_SCANS} scans; save it anew")
 
 
 def _check_mode(image: "Image.Image", name: str) -> None:

@@ -7,7 +7,7 @@ import datetime
 import ipaddress
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -18,7 +18,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import FleetError
-from skyweave.fleet.link.credentials import SIGNATURE_HASH, load_certificate, load_private_key, read_members
+from skyweave.fleet.link.credentials import (
+    PLATFORM,
+    RELAY,
+    SIGNATURE_HASH,
+    VIEWER,
+    load_certificate,
+    load_private_key,
+    read_members,
+)
 from skyweave.fleet.link.topics import validate_name
 
 VALIDITY_DAYS = 365
@@ -26,23 +34,32 @@ MAX_DAYS = 36_500
 
 
 def create_keys(
-    folder: str | Path, names: Sequence[str], hosts: Sequence[str] = (), days: int = VALIDITY_DAYS
+    folder: str | Path,
+    platforms: Sequence[str],
+    hosts: Sequence[str] = (),
+    days: int = VALIDITY_DAYS,
+    viewers: Sequence[str] = (),
+    relays: Sequence[str] = (),
 ) -> list[str]:
     """Make an authority (unless there is one) and keys for those names that have none.
 
     Args:
         folder: where; made private.
-        names: of platforms, of viewers, of routers.
+        platforms: names of platforms.
         hosts: addresses and host names to put into the certificates besides ``localhost``.
         days: for which certificates are valid.
+        viewers: names of those who only listen.
+        relays: names of routers, which pass on what platforms say.
 
     Returns:
         The names for which keys were made.
 
     Raises:
-        FleetError: a name or a number of days that cannot be one, or an authority that another program made.
+        FleetError: a name or a number of days that cannot be one, a name of two roles, or an authority that another
+            program made.
     """
-    _check_names_and_days(names, days)
+    roles = _roles_by_name({PLATFORM: platforms, VIEWER: viewers, RELAY: relays})
+    _check_names_and_days(list(roles), days)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -50,7 +67,9 @@ def create_keys(
     file = folder / "members.json"
     members: dict[str, dict[str, object]] = read_members(folder) if file.exists() else {}
     created = []
-    for name in dict.fromkeys(names):
+    for name, role in roles.items():
+        if members.get(name, {}).get("role", role) != role:
+            raise FleetError(f"{name} is a {members[name]['role']} in {folder}; choose another name for a {role}")
         if name in members and (folder / name / "signing.key").exists():
             continue
         signing_key = Ed25519PrivateKey.generate()
@@ -59,7 +78,7 @@ def create_keys(
         public_key = signing_key.public_key().public_bytes_raw().hex()
         next_id = max((int(str(entry["platform_id"])) for entry in members.values()), default=0) + 1
         platform_id = members.get(name, {}).get("platform_id", next_id)
-        members[name] = {"platform_id": platform_id, "signing_key": public_key}
+        members[name] = {"platform_id": platform_id, "signing_key": public_key, "role": role}
         created.append(name)
     content = json.dumps(members, indent=1, sort_keys=True).encode()
     with write_aside(folder / "members.sig") as temporary:
@@ -67,6 +86,16 @@ def create_keys(
     with write_aside(file) as temporary:
         temporary.write_bytes(content)
     return created
+
+
+def _roles_by_name(names_by_role: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the role of each name, which has one alone."""
+    roles: dict[str, str] = {}
+    for role, names in names_by_role.items():
+        for name in names:
+            if roles.setdefault(name, role) != role:
+                raise FleetError(f"{name} is named as a {roles[name]} and as a {role}; give it one role")
+    return roles
 
 
 def _check_names_and_days(names: Sequence[str], days: int) -> None:

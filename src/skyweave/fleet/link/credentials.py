@@ -2,7 +2,7 @@
 
     FOLDER/authority.pem            the authority's certificate: every member needs it
     FOLDER/authority.key            its key: keep it away from the platforms
-    FOLDER/members.json             public signing keys by name, and how members are numbered; signed by the authority
+    FOLDER/members.json             public signing keys, roles and numbers by name; signed by the authority
     FOLDER/members.sig
     FOLDER/NAME/certificate.pem     for TLS
     FOLDER/NAME/certificate.key
@@ -11,7 +11,6 @@
 A platform gets ``authority.pem``, ``members.json``, ``members.sig`` and its own folder.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from skyweave.core.errors import FleetError
+from skyweave.core.json_text import parse_json
 
 SIGNATURE_HASH = hashes.SHA256()
+PLATFORM, VIEWER, RELAY = "platform", "viewer", "relay"
+ROLES = (PLATFORM, VIEWER, RELAY)
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class Member:
         name: of the platform, and common name of its certificate.
         platform_id: number by which the wire format knows it.
         public_key: that its messages are verified with.
+        role: a ``platform`` speaks, a ``viewer`` only listens, a ``relay`` is a router that passes messages on.
     """
 
     name: str
     platform_id: int
     public_key: Ed25519PublicKey
+    role: str = PLATFORM
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,14 @@ def read_members(folder: Path) -> dict[str, dict[str, object]]:
         raise FleetError(
             f"{folder / 'members.json'} is not signed by {folder / 'authority.pem'}; copy all of them together"
         ) from None
-    members: dict[str, dict[str, object]] = json.loads(content)
+    members: dict[str, dict[str, object]] = parse_json(content)
     return members
+
+
+def _parse_role(role: object) -> str:
+    if role not in ROLES:
+        raise ValueError(f"role {role!r}")
+    return str(role)
 
 
 def load_private_key(path: Path) -> object:
@@ -184,7 +194,7 @@ def _parse_members(content: dict[str, dict[str, object]], folder: Path) -> dict[
     for name, entry in content.items():
         try:
             public_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(str(entry["signing_key"])))
-            members[name] = Member(name, int(str(entry["platform_id"])), public_key)
+            members[name] = Member(name, int(str(entry["platform_id"])), public_key, _parse_role(entry["role"]))
         except (KeyError, TypeError, ValueError) as error:
             raise FleetError(
                 f"{folder / 'members.json'}: the entry of {name!r} is damaged ({error!r}); make keys anew with "

@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+UNPENALIZED_REASONS = {
+    *("replay", "too_old", "in_the_future", "duplicate", "full"),  # a bad network or clock may do this
+    *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
+    *("rate", "unknown_sender", "role", "peer_limit", "topic", "size"),  # and this costs nothing to refuse
+}
+
 
 @dataclass(frozen=True)
 class PeerLimits:

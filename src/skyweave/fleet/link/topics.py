@@ -3,11 +3,13 @@
 import re
 import zlib
 from functools import lru_cache
+from typing import NamedTuple
 
 from skyweave.core.errors import FleetError
 
 ROOT = "skyweave"
-NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MAX_NAME_LENGTH = 64
+NAME_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME_LENGTH - 1}}}")  # neither "..", nor hidden
 
 FRAME, HEARTBEAT, RESULT, CAMERA = "frame", "alive", "result", "camera"
 MESSAGE_KINDS = (FRAME, HEARTBEAT, RESULT, CAMERA)
@@ -52,18 +54,47 @@ def camera_topic(fleet: str, platform: str, channel: str) -> str:
         platform: name of the platform; ``*``: every one.
         channel: name of the camera; ``*``: every one.
     """
-    return f"{ROOT}/{fleet}/{CAMERA}/{platform}/{channel}"
+    return f"{ROOT}/{fleet}/{CAMERA}/{platform}/{channel if channel == '*' else topic_word(channel)}"
 
 
-def platform_from_topic(topic: str) -> str | None:
-    """Return the platform in whose name a topic is published to; None for what is no topic of a fleet.
+class Topic(NamedTuple):
+    """What a topic says of the messages under it.
+
+    Attributes:
+        fleet: name of the fleet.
+        kind: one of `MESSAGE_KINDS`.
+        platform: in whose name is published.
+        name: form of a result, channel of a camera; empty for other kinds.
+    """
+
+    fleet: str
+    kind: str
+    platform: str
+    name: str
+
+
+def parse_topic(topic: str) -> Topic | None:
+    """Return what a topic says; None for what is no topic of a fleet.
 
     Args:
         topic: of a message.
     """
-    words = topic.split("/")
-    known = len(words) >= 4 and words[0] == ROOT and words[2] in MESSAGE_KINDS
-    return words[3] if known and NAME_PATTERN.fullmatch(words[3]) else None
+    root, *names = topic.split("/", 6)
+    if root != ROOT or not all(map(NAME_PATTERN.fullmatch, names)):
+        return None
+    if len(names) == 3 and names[1] in (FRAME, HEARTBEAT):
+        return Topic(names[0], names[1], names[2], "")
+    return Topic(*names) if len(names) == 4 and names[1] in (RESULT, CAMERA) else None
+
+
+def topic_word(text: str) -> str:
+    """Return a text as a word of a topic: what cannot be in one becomes an underscore.
+
+    Args:
+        text: such as the name of a camera.
+    """
+    word = re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:MAX_NAME_LENGTH]
+    return word if NAME_PATTERN.fullmatch(word) else f"x{word}"[:MAX_NAME_LENGTH]
 
 
 def validate_name(name: str, noun: str) -> str:
@@ -77,7 +108,10 @@ def validate_name(name: str, noun: str) -> str:
         FleetError: it cannot.
     """
     if not NAME_PATTERN.fullmatch(name):
-        raise FleetError(f"{noun} {name!r} must be 1 to 64 letters, digits, '_', '-' or '.'")
+        raise FleetError(
+            f"{noun} {name!r} must be 1 to {MAX_NAME_LENGTH} letters, digits, '_', '-' or '.', the first of them a "
+            "letter or digit"
+        )
     return name
 
 

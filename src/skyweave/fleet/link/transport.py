@@ -85,13 +85,11 @@ class Membership:
     Attributes:
         fleet: name of the fleet.
         credentials: of this member; None: messages travel in the clear.
-        relays: names of routers that may pass on messages of others.
         allow_clear: connect beyond this machine without encryption.
     """
 
     fleet: str
     credentials: Credentials | None = None
-    relays: tuple[str, ...] = ()
     allow_clear: bool = False
 
 

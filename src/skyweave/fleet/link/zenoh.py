@@ -11,14 +11,14 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import zenoh
 
 from skyweave.core.errors import FleetError
-from skyweave.fleet.link.credentials import TlsCertificates
+from skyweave.fleet.link.credentials import Member, TlsCertificates
 from skyweave.fleet.link.encryption import check_encryption
 from skyweave.fleet.link.transport import (
     DepartureCallback,
@@ -59,10 +59,8 @@ class ZenohConfig(ZenohOptions, TransportConfig):
         credentials = membership.credentials
         check_encryption([*self.listen, *self.connect], credentials is not None, membership.allow_clear, self.discover)
         if credentials is None:
-            return ZenohTransport(self)
-        return ZenohTransport(
-            self, credentials.certificates, membership.fleet, list(credentials.members), membership.relays
-        )
+            return ZenohTransport(self, allow_clear=membership.allow_clear)
+        return ZenohTransport(self, credentials.certificates, membership.fleet, credentials.members)
 
 
 class ZenohTransport:
@@ -72,8 +70,8 @@ class ZenohTransport:
         options: endpoints and limits.
         certificates: for mutual TLS; needed for ``tls`` and ``quic`` endpoints.
         fleet: with ``members``: certificates may publish under their own names only, in this fleet.
-        members: names that may publish.
-        relays: names of routers, which pass on messages of others.
+        members: by name; their roles say what they may publish.
+        allow_clear: reach beyond this machine without encryption.
 
     Raises:
         FleetError: an endpoint that cannot be opened.
@@ -84,12 +82,12 @@ class ZenohTransport:
         options: ZenohOptions,
         certificates: TlsCertificates | None = None,
         fleet: str | None = None,
-        members: Sequence[str] | None = None,
-        relays: Sequence[str] = (),
+        members: Mapping[str, Member] | None = None,
+        allow_clear: bool = False,
     ) -> None:
         os.environ.setdefault("ZENOH_RUNTIME", RUNTIME)  # read when the process's first session opens
         settings = zenoh.Config()
-        for key, value in zenoh_settings(options, certificates, fleet, members, relays).items():
+        for key, value in zenoh_settings(options, certificates, fleet, members, allow_clear).items():
             settings.insert_json5(key, json.dumps(value))
         try:
             self.session = zenoh.open(settings)

@@ -1,11 +1,12 @@
 """Zenoh's own configuration: links, queues, mutual TLS and access control."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from skyweave.core.errors import FleetError
-from skyweave.fleet.link.credentials import TlsCertificates
+from skyweave.fleet.link.credentials import PLATFORM, RELAY, Member, TlsCertificates
+from skyweave.fleet.link.encryption import ENCRYPTED_PROTOCOLS
 from skyweave.fleet.link.topics import CAMERA, FRAME, HEARTBEAT, RESULT, ROOT
 
 QUEUES = (
@@ -57,8 +58,8 @@ def zenoh_settings(
     options: ZenohOptions,
     certificates: TlsCertificates | None = None,
     fleet: str | None = None,
-    members: Sequence[str] | None = None,
-    relays: Sequence[str] = (),
+    members: Mapping[str, Member] | None = None,
+    allow_clear: bool = False,
 ) -> dict[str, Any]:
     """Return Zenoh's configuration, by its keys.
 
@@ -66,8 +67,8 @@ def zenoh_settings(
         options: endpoints and limits.
         certificates: for mutual TLS.
         fleet: with ``members``: certificates may publish under their names only, in this fleet.
-        members: names that may publish.
-        relays: names of routers, which pass on messages of others.
+        members: by name; their roles say what they may publish.
+        allow_clear: reach beyond this machine without encryption.
     """
     settings: dict[str, Any] = {
         "mode": options.mode,
@@ -77,7 +78,8 @@ def zenoh_settings(
         "connect/exit_on_failure": False,
         "connect/retry": {"period_init_ms": 200, "period_max_ms": 400, "period_increase_factor": 1.5},
         "scouting/multicast/enabled": options.discover,
-        "scouting/gossip/enabled": options.mode != "client",
+        # Who is found by gossip is connected to wherever it is: only where that is encrypted, or allowed in the clear.
+        "scouting/gossip/enabled": options.mode != "client" and (certificates is not None or allow_clear),
         "transport/link/tx/queue/congestion_control/drop/wait_before_drop": DROP_AFTER_US,
         "transport/link/tx/queue/size": dict.fromkeys(QUEUES, QUEUE_BATCHES),
         "transport/link/tx/batch_size": BATCH_BYTES,
@@ -92,18 +94,21 @@ def zenoh_settings(
     }
     if certificates is not None:
         settings["transport/link/tls"] = _tls_settings(options, certificates)
+        if not allow_clear:
+            settings["transport/link/protocols"] = list(ENCRYPTED_PROTOCOLS)
         if fleet is not None and members is not None:
-            settings["access_control"] = access_control(fleet, members, relays)
+            settings["access_control"] = access_control(fleet, members)
     return settings
 
 
-def access_control(fleet: str, members: Sequence[str], relays: Sequence[str]) -> dict[str, Any]:
-    """Return rules that allow nothing but this: each member publishes under its name, and all members subscribe.
+def access_control(fleet: str, members: Mapping[str, Member]) -> dict[str, Any]:
+    """Return rules that allow nothing but this: platforms publish under their names, relays under those of platforms.
+
+    All members subscribe.
 
     Args:
         fleet: name of the fleet.
-        members: names that may publish.
-        relays: names that may publish under every name.
+        members: by name.
     """
     everything = [f"{ROOT}/{fleet}/**"]
     publishing, subscribing = ["put", "liveliness_token"], ["declare_subscriber", "declare_liveliness_subscriber"]
@@ -112,12 +117,16 @@ def access_control(fleet: str, members: Sequence[str], relays: Sequence[str]) ->
         _rule("subscribe", subscribing, "ingress", everything),
     ]
     policies, subjects = [], []
-    topics_by_name = [(name, f"publish {name}", _member_topics(fleet, name)) for name in members]
-    topics_by_name += [(name, f"relay {name}", everything) for name in relays]
-    for name, rule_id, topics in topics_by_name:
-        rules.append(_rule(rule_id, publishing, "ingress", topics))
+    platforms = [name for name, member in members.items() if member.role == PLATFORM]
+    for name, member in members.items():
+        publishers = {PLATFORM: [name], RELAY: platforms}.get(member.role, [])
+        topics = [topic for publisher in publishers for topic in _member_topics(fleet, publisher)]
+        rule_ids = ["out", "subscribe"]
+        if topics:
+            rules.append(_rule(f"publish {name}", publishing, "ingress", topics))
+            rule_ids.append(f"publish {name}")
         subjects.append({"id": name, "cert_common_names": [name]})
-        policies.append({"rules": ["out", "subscribe", rule_id], "subjects": [name]})
+        policies.append({"rules": rule_ids, "subjects": [name]})
     return {
         "enabled": True,
         "default_permission": "deny",
@@ -143,7 +152,7 @@ def _tls_settings(options: ZenohOptions, certificates: TlsCertificates) -> dict[
 
 def _member_topics(fleet: str, name: str) -> list[str]:
     single = [f"{ROOT}/{fleet}/{kind}/{name}" for kind in (FRAME, HEARTBEAT)]
-    return single + [f"{ROOT}/{fleet}/{kind}/{name}/**" for kind in (RESULT, CAMERA)]
+    return single + [f"{ROOT}/{fleet}/{kind}/{name}/*" for kind in (RESULT, CAMERA)]
 
 
 def _rule(rule_id: str, messages: list[str], flow: str, topics: list[str]) -> dict[str, Any]:

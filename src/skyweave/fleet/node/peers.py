@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from skyweave.fleet.link.clocks import NS_PER_S, Clock
-from skyweave.fleet.link.credentials import Member
+from skyweave.fleet.link.credentials import PLATFORM, Member
 from skyweave.fleet.link.envelope import EnvelopeOpener
 from skyweave.fleet.link.heartbeat import PeerReport
 from skyweave.fleet.link.message_queue import MessageQueue
-from skyweave.fleet.link.rate_limit import PeerLimits, TokenBucket
-from skyweave.fleet.link.topics import platform_from_topic
+from skyweave.fleet.link.rate_limit import UNPENALIZED_REASONS, PeerLimits, TokenBucket
+from skyweave.fleet.link.topics import parse_topic
 from skyweave.fleet.node.message_checks import MessageChecker, Rejection
 from skyweave.fleet.node.peer import Peer
 from skyweave.wire import EntropyTables, ReceivedFrame, Receiver, ReceiverLimits
@@ -28,10 +28,6 @@ MAX_HELD_BYTES = 1 << 24  # of the frames of one peer
 MESSAGES_PER_TURN = 16  # of one peer that are read before others have their turn
 FORGET_AFTER_S = 30.0  # without a message
 EXCLUSION_S = 10.0  # for which a peer is left out after something of it failed where it was used
-UNPENALIZED_REASONS = {
-    *("replay", "too_old", "in_the_future", "duplicate", "full"),  # a bad network or clock may do this
-    *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
-}
 log = logging.getLogger("skyweave.fleet")
 
 
@@ -89,12 +85,12 @@ class Peers:
             envelope: its bytes.
         """
         now = self.clock()
-        name = platform_from_topic(topic)
-        if name is None:
+        address = parse_topic(topic)
+        if address is None:
             self.unknown_senders["topic"] += 1
             return
         with self._lock:
-            peer = self._peers.get(name) or self._add_peer(name, now)
+            peer = self._peers.get(address.platform) or self._add_peer(address.platform, now)
             if peer is None:
                 return
             self._admit_message(envelope, peer, now, topic)
@@ -137,9 +133,9 @@ class Peers:
         Args:
             topic: of its heartbeats.
         """
-        name = platform_from_topic(topic)
+        address = parse_topic(topic)
         with self._lock:
-            peer = self._peers.get(name or "")
+            peer = None if address is None else self._peers.get(address.platform)
         if peer is not None:
             peer.departed = self.clock()
             self.progress.set()
@@ -238,6 +234,9 @@ class Peers:
             member = self.members.get(name)
             if member is None:
                 self.unknown_senders["unknown_sender"] += 1
+                return None
+            if member.role != PLATFORM:
+                self.unknown_senders["role"] += 1
                 return None
         if len(self._peers) >= MAX_PEERS:
             self.unknown_senders["peer_limit"] += 1

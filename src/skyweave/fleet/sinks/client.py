@@ -5,24 +5,26 @@ with FleetClient("demo", connect=["tcp/127.0.0.1:7450"]) as fleet:
         print(scene["platform"], len(scene["boxes"]))
 """
 
-import json
-import queue
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from skyweave.core.errors import FleetError, did_you_mean
+from skyweave.fleet.sinks.result_queue import MAX_PLATFORMS, ResultQueue
 
 if TYPE_CHECKING:
+    from skyweave.fleet.link.scene_message import SceneMessage
     from skyweave.fleet.link.transport import Transport
 
 FORMS = ("scene", "geojson", "ros")
 
 
 class FleetClient:
-    """Subscribes to a fleet's results. Queues are bounded: who reads slowly misses the oldest.
+    """Subscribes to a fleet's results. Queues are bounded: who reads slowly misses the oldest of each platform.
 
     Args:
         fleet: name of the fleet.
@@ -30,7 +32,7 @@ class FleetClient:
         keys: folder of ``skyweave fleet keys``, with a folder for ``name``; None: the fleet runs in the clear.
         name: of this client among the keys.
         transport: instead of Zenoh; closed with the client.
-        queue_size: results that wait to be read.
+        queue_size: results of each platform that wait to be read.
         allow_clear: connect beyond this machine without TLS.
 
     Raises:
@@ -55,8 +57,8 @@ class FleetClient:
         self.fleet = fleet
         self._queue_size = queue_size
         self._latest: dict[str, dict[str, Any]] = {}  # scenes by platform
-        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {}  # by form
-        self._subscriber.subscribe_results("*", "scene", self._on_scene)
+        self._queues: dict[str, ResultQueue] = {}  # by form
+        self._subscriber.subscribe_scenes("*", self._on_scene)
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +69,7 @@ class FleetClient:
         self.close()
 
     def platforms(self) -> list[str]:
-        """Return the names of the platforms whose scenes have arrived."""
+        """Return the names of the platforms whose scenes have arrived: those whose keys signed them."""
         return sorted(self._latest)
 
     def latest(self, platform: str) -> dict[str, Any] | None:
@@ -98,41 +100,30 @@ class FleetClient:
         """
         _check_form(form)
         if form not in self._queues:
-            self._queues[form] = queue.Queue(self._queue_size)
+            self._queues[form] = ResultQueue(self._queue_size)
             if form != "scene":
                 self._subscribe(form)
         while True:
-            try:
-                yield self._queues[form].get(timeout=timeout)
-            except queue.Empty:
+            content = self._queues[form].take(timeout)
+            if content is None:
                 return
+            yield content
 
     def close(self) -> None:
         """Leave the fleet, and close the transport."""
         self._subscriber.close()
 
     def _subscribe(self, form: str) -> None:
-        def on_result(platform: str, message: bytes) -> None:
-            self._enqueue(form, message)
+        self._subscriber.subscribe_results("*", form, self._queues[form].put)
 
-        self._subscriber.subscribe_results("*", form, on_result)
-
-    def _on_scene(self, platform: str, message: bytes) -> None:
-        content = self._enqueue("scene", message)
-        if content is not None:
-            self._latest[platform] = content
-
-    def _enqueue(self, form: str, message: bytes) -> dict[str, Any] | None:
-        """Queue a result, if anybody reads that form; return its content, None for what is none."""
-        try:
-            content = json.loads(message)
-        except ValueError:
-            return None
-        if not isinstance(content, dict):
-            return None
-        results = self._queues.get(form)
-        _put_newest(results, content)
-        return content
+    def _on_scene(self, scene: "SceneMessage", age: float) -> None:
+        content = {**msgspec.json.decode(msgspec.json.encode(scene)), "age": age}
+        if "scene" in self._queues:
+            self._queues["scene"].put(scene.platform, content)
+        self._latest.pop(scene.platform, None)
+        self._latest[scene.platform] = content
+        while len(self._latest) > MAX_PLATFORMS:
+            self._latest.pop(next(iter(self._latest)), None)
 
 
 def _check_form(form: str) -> None:
@@ -142,16 +133,3 @@ def _check_form(form: str) -> None:
         raise FleetError(
             f"there is no form {form!r} of results{did_you_mean(form, forms)}; there are {', '.join(forms)}"
         )
-
-
-def _put_newest(results: queue.Queue[dict[str, Any]] | None, content: dict[str, Any]) -> None:
-    """Put a result into a queue, and drop the oldest where it is full."""
-    while results is not None:
-        try:
-            results.put_nowait(content)
-            break
-        except queue.Full:
-            try:
-                results.get_nowait()
-            except queue.Empty:
-                continue

@@ -1,19 +1,47 @@
 """The newest of everything that a fleet publishes, as the dashboard shows it."""
 
-import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from skyweave.fleet.link.clocks import NS_PER_S, Clock, wall_clock
+from skyweave.fleet.link.messages import CameraImage
+from skyweave.fleet.link.scene_message import SceneMessage
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.sinks.subscriber import FleetSubscriber
 
 HIDE_AFTER_S = 10.0  # without a scene
 RATE_WINDOW_S = 2.0  # over which throughput is measured
-MAX_PLATFORMS, MAX_CAMERAS = 64, 64
-MAX_JPEG_BYTES = 1 << 18
-JPEG_MAGIC = b"\xff\xd8"
+MAX_PLATFORMS = 64
+MAX_CAMERAS = 8  # of one platform
+
+
+@dataclass
+class _ShownPlatform:
+    """What is known of one platform; times are monotonic seconds.
+
+    Attributes:
+        scene: its newest.
+        age: seconds since that was captured, when it arrived.
+        received: when it arrived.
+        measured: when its throughput was last measured.
+        bytes_by_peer: when it was.
+        rates: bytes a second by peer.
+        cameras: number and image by channel, the one that changed last at the end.
+    """
+
+    scene: SceneMessage
+    age: float
+    received: float
+    measured: float
+    bytes_by_peer: dict[str, int]
+    rates: dict[str, float] = field(default_factory=dict)
+    cameras: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
 
 class DashboardState:
@@ -21,58 +49,57 @@ class DashboardState:
 
     Args:
         fleet: name of the fleet.
+        clock: the local one.
 
     Attributes:
         version: grows with every change.
+        rejected: messages that were not taken, by reason.
     """
 
-    def __init__(self, fleet: str) -> None:
-        self.fleet = fleet
+    def __init__(self, fleet: str, clock: Clock = wall_clock) -> None:
+        self.fleet, self.clock = fleet, clock
         self.version = 0
-        self._scenes: dict[str, dict[str, Any]] = {}
-        self._received: dict[str, float] = {}  # monotonic seconds
-        self._last_bytes: dict[str, tuple[float, dict[str, int]]] = {}  # monotonic seconds, bytes by peer
-        self._rates: dict[str, dict[str, float]] = {}  # bytes a second
-        self._cameras: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self.rejected: Counter[str] = Counter()
+        self._platforms: dict[str, _ShownPlatform] = {}
+        self._image_number = 0
         self._lock = threading.Lock()
 
-    def on_scene(self, platform: str, message: bytes) -> None:
+    def on_scene(self, scene: SceneMessage, age: float) -> None:
         """Take a platform's fused scene.
 
         Args:
-            platform: name of the platform.
-            message: JSON.
+            scene: as it came.
+            age: seconds since it was sent.
         """
-        try:
-            content = json.loads(message)
-            bytes_by_peer = {str(name): int(link["bytes"]) for name, link in content["links"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return
         now = time.monotonic()
+        bytes_by_peer = {name: link.bytes for name, link in scene.links.items()}
         with self._lock:
-            if platform not in self._scenes and len(self._scenes) >= MAX_PLATFORMS:
-                return
-            self._measure_rates(platform, now, bytes_by_peer)
-            content["platform"] = platform
-            content["rates"] = self._rates.get(platform, {})
-            self._scenes[platform], self._received[platform] = content, now
+            shown = self._platforms.get(scene.platform)
+            if shown is None:
+                self._hide_silent(now)
+                if len(self._platforms) >= MAX_PLATFORMS:
+                    return
+                shown = self._platforms[scene.platform] = _ShownPlatform(scene, age, now, now, bytes_by_peer)
+            _measure_rates(shown, now, bytes_by_peer)
+            shown.scene, shown.age, shown.received = scene, age + max(scene.latency, 0.0), now
             self.version += 1
 
-    def on_camera(self, platform: str, channel: str, jpeg: bytes) -> None:
-        """Take an image of a camera.
+    def on_camera(self, image: CameraImage) -> None:
+        """Take an image of a camera of a platform that is shown.
 
         Args:
-            platform: name of the platform.
-            channel: name of the camera.
-            jpeg: the image.
+            image: as it came.
         """
-        if len(jpeg) > MAX_JPEG_BYTES or jpeg[:2] != JPEG_MAGIC:
-            return
         with self._lock:
-            number, _ = self._cameras.get((platform, channel), (0, b""))
-            if number or len(self._cameras) < MAX_CAMERAS:
-                self._cameras[platform, channel] = (number + 1, jpeg)
-                self.version += 1
+            shown = self._platforms.get(image.platform)
+            if shown is None:
+                return
+            self._image_number += 1
+            shown.cameras.pop(image.channel, None)
+            shown.cameras[image.channel] = (self._image_number, image.jpeg)
+            while len(shown.cameras) > MAX_CAMERAS:
+                del shown.cameras[next(iter(shown.cameras))]
+            self.version += 1
 
     def jpeg(self, platform: str, channel: str) -> bytes | None:
         """Return a camera's newest image; None: there is none.
@@ -82,43 +109,45 @@ class DashboardState:
             channel: name of the camera.
         """
         with self._lock:
-            numbered = self._cameras.get((platform, channel))
+            shown = self._platforms.get(platform)
+            numbered = None if shown is None else shown.cameras.get(channel)
         return None if numbered is None else numbered[1]
 
     def to_json(self) -> str:
-        """Return what a browser shows."""
+        """Return what a browser shows. ``age``: seconds since the capture of what is shown of each platform."""
         now = time.monotonic()
         with self._lock:
             self._hide_silent(now)
-            return json.dumps(
-                {
-                    "fleet": self.fleet,
-                    "platforms": self._scenes,
-                    "silent": {name: round(now - received, 2) for name, received in self._received.items()},
-                    "cameras": [
-                        {"platform": platform, "channel": channel, "number": number}
-                        for (platform, channel), (number, _) in sorted(self._cameras.items())
-                        if platform in self._received  # the images stay: a browser may still be asking for one
-                    ],
-                }
-            )
-
-    def _measure_rates(self, platform: str, now: float, bytes_by_peer: dict[str, int]) -> None:
-        last_time, last_bytes = self._last_bytes.get(platform, (None, {}))
-        if last_time is not None and now - last_time < RATE_WINDOW_S:
-            return
-        if last_time is not None:
-            self._rates[platform] = {
-                name: max(size - last_bytes.get(name, size), 0) / (now - last_time)
-                for name, size in bytes_by_peer.items()
+            content = {
+                "fleet": self.fleet,
+                "time": self.clock() / NS_PER_S,
+                "platforms": {name: _platform_content(shown) for name, shown in self._platforms.items()},
+                "age": {name: round(shown.age + now - shown.received, 2) for name, shown in self._platforms.items()},
+                "cameras": [
+                    {"platform": name, "channel": channel, "number": number}
+                    for name, shown in sorted(self._platforms.items())
+                    for channel, (number, _) in sorted(shown.cameras.items())
+                ],
+                "rejected": dict(self.rejected),
             }
-        self._last_bytes[platform] = (now, bytes_by_peer)
+            return msgspec.json.encode(content).decode()
 
     def _hide_silent(self, now: float) -> None:
-        for name in [name for name, received in self._received.items() if now - received > HIDE_AFTER_S]:
-            del self._received[name], self._scenes[name]
-            self._last_bytes.pop(name, None)
-            self._rates.pop(name, None)
+        for name in [name for name, shown in self._platforms.items() if now - shown.received > HIDE_AFTER_S]:
+            del self._platforms[name]
+
+
+def _measure_rates(shown: _ShownPlatform, now: float, bytes_by_peer: dict[str, int]) -> None:
+    elapsed = now - shown.measured
+    if elapsed >= RATE_WINDOW_S:
+        shown.rates = {
+            name: max(size - shown.bytes_by_peer.get(name, size), 0) / elapsed for name, size in bytes_by_peer.items()
+        }
+        shown.measured, shown.bytes_by_peer = now, bytes_by_peer
+
+
+def _platform_content(shown: _ShownPlatform) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(shown.scene), "rates": shown.rates}
 
 
 def watch_fleet(
@@ -137,6 +166,7 @@ def watch_fleet(
     """
     state = DashboardState(fleet)
     subscriber = FleetSubscriber(fleet, transport, keys, name)
-    subscriber.subscribe_results("*", "scene", state.on_scene)
+    state.rejected = subscriber.rejected
+    subscriber.subscribe_scenes("*", state.on_scene)
     subscriber.subscribe_cameras("*", state.on_camera)
     return state, subscriber.close

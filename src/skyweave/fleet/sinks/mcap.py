@@ -4,6 +4,7 @@ Positions are written in a frame ``local``, a round number of metres from ``map`
 """
 
 import json
+from functools import lru_cache
 from math import cos, sin
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,15 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from mcap.writer import Writer
 from mcap_protobuf.schema import register_schema
+from msgspec import to_builtins
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import name_colour
-from skyweave.fleet.link.topics import CAMERA, RESULT
+from skyweave.fleet.link.messages import CameraImage, MessageContent
+from skyweave.fleet.link.scene_message import SceneMessage
+from skyweave.fleet.link.topics import RESULT, Topic
 from skyweave.fleet.sinks.recorder import RecordingSession, record_messages
+from skyweave.fleet.sinks.subscriber import ReceivedMessage
 
 RAW_ENCODING, JSON_ENCODING = "skyweave", "json"  # of the messages as they are, and of those of them that are JSON
 FLEET_ENCODINGS = (RAW_ENCODING, JSON_ENCODING)
@@ -84,45 +89,46 @@ class McapRecorder:
 
     Attributes:
         origin: (east, north) of the frame ``local`` in ``map``, metres; None until the first scene.
+        undrawn: messages that are in the file, and of which nothing is that viewers understand.
     """
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.origin: tuple[float, float] | None = None
+        self.undrawn = 0
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
 
-    def write(self, topic: str, message: bytes, received: int) -> None:
-        """Write a message of the fleet.
+    def write(self, message: ReceivedMessage, received: int) -> None:
+        """Write a message of the fleet. What cannot be drawn of it is left out, and counted; the message stays.
 
         Args:
-            topic: that it came under.
-            message: its bytes.
+            message: as it came.
             received: UTC nanoseconds.
         """
+        topic = message.topic
         if topic not in self._channels:
-            self._channels[topic] = self._register(topic)
-        self.writer.add_message(self._channels[topic], received, message, received)
-        words = topic.split("/")
-        if words[2] == RESULT and words[-1] == "scene":
-            return self._try_write_scene(words, message, received)
-        elif words[2] == CAMERA:
-            image = CompressedImage(
-                timestamp=_stamp(received), frame_id=f"{words[3]}/{words[4]}", data=message, format="jpeg"
-            )
-            self._add(f"/{words[3]}/{words[4]}/image", image, received)
-
-    def _try_write_scene(self, words: list[str], message: bytes, received: int) -> None:
-        """Write a scene if it is of this version."""
+            self._channels[topic] = self._register(topic, message.address)
+        self.writer.add_message(self._channels[topic], received, message.message, received)
         try:
-            self._write_scene(words[3], json.loads(message), received)
-        except (ValueError, KeyError, TypeError, IndexError):
-            return  # another version's: it is recorded as it is
+            self._write_derived(message.content, received)
+        except OSError:  # of the file
+            raise
+        except Exception:
+            self.undrawn += 1
 
-    def _register(self, topic: str) -> int:
+    def _write_derived(self, content: MessageContent, received: int) -> None:
+        """Write what viewers understand of a message."""
+        if isinstance(content, SceneMessage):
+            self._write_scene(content.platform, to_builtins(content), received)
+        elif isinstance(content, CameraImage):
+            frame = f"{content.platform}/{content.channel}"
+            image = CompressedImage(timestamp=_stamp(received), frame_id=frame, data=content.jpeg, format="jpeg")
+            self._add(f"/{frame}/image", image, received)
+
+    def _register(self, topic: str, address: Topic) -> int:
         """Return the channel of a topic: results of the forms that are JSON say so, and what they hold."""
-        words = topic.split("/")
-        schema = JSON_SCHEMAS.get(words[-1]) if words[2] == RESULT else None
+        schema = JSON_SCHEMAS.get(address.name) if address.kind == RESULT else None
         number, encoding = (0, RAW_ENCODING) if schema is None else (self._json_schema(schema), JSON_ENCODING)
         channel: int = self.writer.register_channel(topic=topic, message_encoding=encoding, schema_id=number)
         return channel
@@ -137,7 +143,10 @@ class McapRecorder:
     def _write_scene(self, platform: str, content: dict[str, Any], received: int) -> None:
         stamp = _stamp(round(content["time"] * 1e9))
         if self.origin is None:
-            x, y, _ = content["views"][0]["position"] if content["views"] else content["boxes"][0]["centre"]
+            places = [view["position"] for view in content["views"]] + [box["centre"] for box in content["boxes"]]
+            if not places:
+                return
+            x, y, _ = places[0]
             self.origin = (round(x, ORIGIN_DIGITS), round(y, ORIGIN_DIGITS))
         shift = FrameTransform(timestamp=stamp, parent_frame_id="map", child_frame_id="local")
         shift.translation.x, shift.translation.y = self.origin
@@ -242,12 +251,8 @@ def _latitude_longitude(position: list[float], crs: str) -> tuple[float, float]:
     return latitude, longitude
 
 
-_TRANSFORMERS: dict[str, Any] = {}
-
-
+@lru_cache(maxsize=16)
 def _to_degrees(crs: str) -> Any:
     from pyproj import Transformer
 
-    if crs not in _TRANSFORMERS:
-        _TRANSFORMERS[crs] = Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
-    return _TRANSFORMERS[crs]
+    return Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)

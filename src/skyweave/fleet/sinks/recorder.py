@@ -10,13 +10,13 @@ from pathlib import Path
 from skyweave.core.errors import FleetError
 from skyweave.core.registry import Registry
 from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.subscriber import FleetSubscriber
+from skyweave.fleet.sinks.subscriber import FleetSubscriber, ReceivedMessage
 
 MAX_WAITING_MESSAGES = 20_000
 POLL_S = 0.1
 
-MessageWriter = Callable[[str, bytes, int], None]
-"""Called with topic, message, and when it arrived, UTC nanoseconds."""
+MessageWriter = Callable[[ReceivedMessage, int], None]
+"""Called with a message, and when it arrived, UTC nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def record_messages(session: RecordingSession, write: MessageWriter) -> int:
         session: what is recorded, and for how long.
         write: called with each message.
     """
-    waiting: queue.Queue[tuple[str, bytes, int]] = queue.Queue(MAX_WAITING_MESSAGES)
+    waiting: queue.Queue[tuple[ReceivedMessage, int]] = queue.Queue(MAX_WAITING_MESSAGES)
 
-    def on_message(topic: str, message: bytes, envelope: bytes) -> None:
+    def on_message(received: ReceivedMessage) -> None:
         try:
-            waiting.put_nowait((topic, message, time.time_ns()))
+            waiting.put_nowait((received, time.time_ns()))
         except queue.Full:
             subscriber.rejected["recorder"] += 1
 
@@ -86,10 +86,10 @@ def record_messages(session: RecordingSession, write: MessageWriter) -> int:
     try:
         while not session.stop.is_set() and (end is None or time.monotonic() < end):
             try:
-                topic, message, received = waiting.get(timeout=POLL_S)
+                received, arrived = waiting.get(timeout=POLL_S)
             except queue.Empty:
                 continue
-            write(topic, message, received)
+            write(received, arrived)
             count += 1
     finally:
         subscriber.close()
@@ -97,7 +97,7 @@ def record_messages(session: RecordingSession, write: MessageWriter) -> int:
     return count
 
 
-def _write_waiting(waiting: queue.Queue[tuple[str, bytes, int]], write: MessageWriter, count: int) -> int:
+def _write_waiting(waiting: queue.Queue[tuple[ReceivedMessage, int]], write: MessageWriter, count: int) -> int:
     """Write the messages that wait."""
     while not waiting.empty():
         write(*waiting.get_nowait())

@@ -1,16 +1,18 @@
 """A fleet's scenes as a Rerun file (rerun.io). Positions are moved to near zero, because Rerun holds 32-bit floats."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rerun as rr
+from msgspec import to_builtins
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import name_colour
-from skyweave.fleet.link.topics import CAMERA, RESULT
+from skyweave.fleet.link.messages import CameraImage
+from skyweave.fleet.link.scene_message import SceneMessage
 from skyweave.fleet.sinks.recorder import RecordingSession, record_messages
+from skyweave.fleet.sinks.subscriber import ReceivedMessage
 
 IMAGE_PLANE_DISTANCE_M = 6.0
 FORECAST_HEIGHT_M = 0.3
@@ -46,32 +48,37 @@ class RerunRecorder:
 
     Attributes:
         origin: (3,) by which positions are moved, metres; None until the first scene.
+        undrawn: messages that cannot be drawn.
     """
 
     def __init__(self, stream: rr.RecordingStream) -> None:
         self.stream = stream
         self.origin: np.ndarray | None = None
+        self.undrawn = 0
 
-    def write(self, topic: str, message: bytes, received: int) -> None:
-        """Log a message of the fleet.
+    def write(self, message: ReceivedMessage, received: int) -> None:
+        """Log a message of the fleet. What cannot be drawn is left out, and counted.
 
         Args:
-            topic: that it came under.
-            message: its bytes.
+            message: as it came.
             received: UTC nanoseconds.
         """
-        words = topic.split("/")
         self.stream.set_time("time", timestamp=np.datetime64(received, "ns"))
-        if words[2] == CAMERA:
-            entity = f"world/{words[3]}/{words[4]}/image"
-            self.stream.log(entity, rr.EncodedImage(contents=message, media_type="image/jpeg"))
-        elif words[2] == RESULT and words[-1] == "scene":
-            try:
-                self._log_scene(words[3], json.loads(message))
-            except (ValueError, KeyError, TypeError, IndexError):
-                return
+        content = message.content
+        try:
+            if isinstance(content, CameraImage):
+                entity = f"world/{content.platform}/{content.channel}/image"
+                self.stream.log(entity, rr.EncodedImage(contents=content.jpeg, media_type="image/jpeg"))
+            elif isinstance(content, SceneMessage):
+                self._log_scene(content.platform, to_builtins(content))
+        except OSError:  # of the file
+            raise
+        except Exception:
+            self.undrawn += 1
 
     def _log_scene(self, platform: str, content: dict[str, Any]) -> None:
+        if self.origin is None and not (content["views"] or content["boxes"]):
+            return
         if self.origin is None:
             self._set_origin(content)
         self._log_boxes(platform, content["boxes"])

@@ -9,6 +9,7 @@ import numpy as np
 
 from skyweave.core.geometry.frames import quaternion_from_rotation
 from skyweave.core.geometry.outlines import camera_footprint
+from skyweave.fleet.link.topics import topic_word
 from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.peer import Peer
@@ -168,7 +169,7 @@ def _view_content(node: Node, capture: Capture) -> dict[str, Any]:
     forward = geometry.world_from_camera[:3, 2]
     quaternion = quaternion_from_rotation(geometry.world_from_camera[:3, :3])
     return {
-        "channel": capture.channel,
+        "channel": topic_word(capture.channel),
         "position": round_coordinates(geometry.position),
         "orientation": [round(float(value), 5) for value in quaternion],
         "heading": round(math.atan2(float(forward[1]), float(forward[0])), 4),

@@ -1,144 +1,232 @@
 """Receives a fleet's messages without being a platform: for clients, the dashboard and recorders."""
 
+import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from skyweave.fleet.link.credentials import Member, load_credentials
-from skyweave.fleet.link.envelope import EnvelopeOpener
-from skyweave.fleet.link.topics import ROOT, camera_topic, platform_from_topic, result_topic
-from skyweave.fleet.link.transport import Membership, Transport, Unsubscribe
+from skyweave.fleet.link.clocks import Clock, wall_clock
+from skyweave.fleet.link.credentials import PLATFORM, Member, load_credentials
+from skyweave.fleet.link.messages import MAX_MESSAGE_BYTES, CameraImage, MessageContent, read_content
+from skyweave.fleet.link.scene_message import SceneMessage
+from skyweave.fleet.link.topics import ROOT, Topic, camera_topic, parse_topic, result_topic
+from skyweave.fleet.link.transport import Membership, MessageCallback, Transport, Unsubscribe
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
+from skyweave.fleet.sinks.sender import Sender
 
-MAX_MESSAGE_BYTES = 1 << 20
-MAX_SENDERS = 1024
+MAX_SENDERS = 256
+FORGET_AFTER_S = 30.0  # without a message
+MAX_LOGGED_FAULTS = 10
 
-ResultCallback = Callable[[str, bytes], None]
-"""Called with the platform's name and the message."""
+log = logging.getLogger("skyweave.fleet")
 
-CameraCallback = Callable[[str, str, bytes], None]
-"""Called with platform, channel and JPEG."""
 
-EnvelopeCallback = Callable[[str, bytes, bytes], None]
-"""Called with topic, message and the envelope that it came in."""
+@dataclass(frozen=True)
+class ReceivedMessage:
+    """A message that was found to be what it says it is.
+
+    Attributes:
+        topic: that it came under.
+        address: what the topic says; the platform is the one whose key signed the message.
+        message: its bytes.
+        content: what they say.
+        age: seconds since it was sent, by the sender's quickest messages; never less where clocks are right.
+        envelope: that it came in.
+    """
+
+    topic: str
+    address: Topic
+    message: bytes
+    content: MessageContent
+    age: float
+    envelope: bytes
+
+
+SceneCallback = Callable[[SceneMessage, float], None]
+"""Called with the scene, and the seconds since it was sent."""
+
+ResultCallback = Callable[[str, dict[str, Any]], None]
+"""Called with the platform's name and the content, in which that name stands, too."""
+
+CameraCallback = Callable[[CameraImage], None]
+ReceivedCallback = Callable[[ReceivedMessage], None]
 
 
 class FleetSubscriber:
-    """Opens what a fleet publishes.
+    """Reads what a fleet publishes. Messages that are not as they should be cost their sender, and nobody else.
 
     Args:
         fleet: name of the fleet.
         transport: to the fleet; closed with the subscriber.
         keys: folder of ``skyweave fleet keys``; None: the fleet runs in the clear.
         name: of this member among the keys.
+        clock: the local one.
 
     Attributes:
-        rejected: messages that were not believed, by reason.
+        rejected: messages that were not taken, by reason.
+        rejected_by: the same, by sender; under the empty name those of nobody that is known.
 
     Raises:
         FleetError: keys that do not fit.
     """
 
-    def __init__(self, fleet: str, transport: Transport, keys: str | Path | None = None, name: str = "viewer") -> None:
-        self.fleet, self.transport = fleet, transport
+    def __init__(
+        self,
+        fleet: str,
+        transport: Transport,
+        keys: str | Path | None = None,
+        name: str = "viewer",
+        clock: Clock = wall_clock,
+    ) -> None:
+        self.fleet, self.transport, self.clock = fleet, transport, clock
         self.rejected: Counter[str] = Counter()
+        self.rejected_by: dict[str, Counter[str]] = {"": Counter()}
         self._members: dict[str, Member] | None = None if keys is None else load_credentials(keys, name).members
-        self._openers: dict[tuple[str, str], EnvelopeOpener] = {}  # by platform and topic
+        self._senders: dict[str, Sender] = {}
         self._lock = threading.Lock()
+        self._faults = 0
 
-    def subscribe_results(self, platform: str, form: str, callback: ResultCallback) -> Unsubscribe:
-        """Subscribe to results; return what ends the subscription.
+    def subscribe_scenes(self, platform: str, callback: SceneCallback) -> Unsubscribe:
+        """Subscribe to fused scenes; return what ends the subscription.
 
         Args:
             platform: name of one platform; ``*``: of all.
-            form: such as ``scene``.
-            callback: called with platform and message.
+            callback: called with each.
         """
 
-        def on_message(topic: str, envelope: bytes) -> None:
-            message = self.open(topic, envelope)
-            if message is not None:
-                callback(topic.split("/")[3], message)
+        def on_scene(received: ReceivedMessage) -> None:
+            if isinstance(received.content, SceneMessage):
+                callback(received.content, received.age)
 
-        return self.transport.subscribe(result_topic(self.fleet, platform, form), on_message)
+        return self._subscribe(result_topic(self.fleet, platform, "scene"), on_scene)
+
+    def subscribe_results(self, platform: str, form: str, callback: ResultCallback) -> Unsubscribe:
+        """Subscribe to results of another form than ``scene``; return what ends the subscription.
+
+        Args:
+            platform: name of one platform; ``*``: of all.
+            form: such as ``geojson``.
+            callback: called with platform and content.
+        """
+
+        def on_result(received: ReceivedMessage) -> None:
+            if isinstance(received.content, dict):
+                callback(received.address.platform, received.content)
+
+        return self._subscribe(result_topic(self.fleet, platform, form), on_result)
 
     def subscribe_cameras(self, platform: str, callback: CameraCallback) -> Unsubscribe:
         """Subscribe to thumbnails; return what ends the subscription.
 
         Args:
             platform: name of one platform; ``*``: of all.
-            callback: called with platform, channel and JPEG.
+            callback: called with each.
         """
 
-        def on_message(topic: str, envelope: bytes) -> None:
-            message = self.open(topic, envelope)
-            if message is not None:
-                words = topic.split("/")
-                callback(words[3], words[4], message)
+        def on_image(received: ReceivedMessage) -> None:
+            if isinstance(received.content, CameraImage):
+                callback(received.content)
 
-        return self.transport.subscribe(camera_topic(self.fleet, platform, "*"), on_message)
+        return self._subscribe(camera_topic(self.fleet, platform, "*"), on_image)
 
-    def subscribe_all(self, callback: EnvelopeCallback) -> Unsubscribe:
+    def subscribe_all(self, callback: ReceivedCallback) -> Unsubscribe:
         """Subscribe to all messages of the fleet; return what ends the subscription.
 
         Args:
-            callback: called with topic, message and the envelope that it came in.
+            callback: called with each.
         """
+        return self._subscribe(f"{ROOT}/{self.fleet}/**", callback)
 
-        def on_message(topic: str, envelope: bytes) -> None:
-            message = self.open(topic, envelope)
-            if message is not None:
-                callback(topic, message, envelope)
-
-        return self.transport.subscribe(f"{ROOT}/{self.fleet}/**", on_message)
-
-    def open(self, topic: str, envelope: bytes) -> bytes | None:
-        """Return the message in an envelope; None, counted, if it is not what it says it is.
+    def read(self, topic: str, envelope: bytes) -> ReceivedMessage | None:
+        """Return the message in an envelope; None, counted, if it is not what it says it is. Never raises.
 
         Args:
             topic: that it came under.
             envelope: its bytes.
         """
-        message = self._open(topic, envelope)
-        if isinstance(message, str):
-            self.rejected[message] += 1
-            return None
-        return message
+        address = parse_topic(topic)
+        reason = self._read(topic, address, envelope)
+        if isinstance(reason, ReceivedMessage):
+            return reason
+        sender = "" if address is None or reason in ("unknown_sender", "peer_limit") else address.platform
+        self._reject(sender, reason)
+        return None
 
     def close(self) -> None:
         """Leave the fleet, and close the transport."""
         self.transport.close()
 
-    def _open(self, topic: str, envelope: bytes) -> bytes | str:
+    def _subscribe(self, pattern: str, callback: ReceivedCallback) -> Unsubscribe:
+        return self.transport.subscribe(pattern, self._contained(callback))
+
+    def _contained(self, callback: ReceivedCallback) -> MessageCallback:
+        """Return what reads a message and hands it on; what fails then is counted at the sender."""
+
+        def on_message(topic: str, envelope: bytes) -> None:
+            received = self.read(topic, envelope)
+            if received is None:
+                return
+            try:
+                callback(received)
+            except Exception:
+                self._reject(received.address.platform, "internal")
+                self._faults += 1
+                if self._faults <= MAX_LOGGED_FAULTS:
+                    log.exception("a message of %s failed where it was used", received.address.platform)
+
+        return on_message
+
+    def _reject(self, sender: str, reason: str) -> None:
+        with self._lock:
+            self.rejected[reason] += 1
+            if sender in self._senders or not sender:
+                self.rejected_by.setdefault(sender, Counter())[reason] += 1
+            if sender in self._senders:
+                self._senders[sender].penalize(reason)
+
+    def _read(self, topic: str, address: Topic | None, envelope: bytes) -> ReceivedMessage | str:
         """Return the message, or why it is rejected."""
-        name = platform_from_topic(topic)
-        if name is None:
+        if address is None or address.fleet != self.fleet:
             return "topic"
         if len(envelope) > MAX_MESSAGE_BYTES:
             return "size"
+        now = time.monotonic()
         with self._lock:
-            opener = self._opener_for(name, topic)
-            if isinstance(opener, str):
-                return opener
-            opened = opener.open(topic, envelope)
-            if isinstance(opened, str):
-                return opened
-            opener.remember(opened)
-        return opened.message
+            sender = self._senders.get(address.platform) or self._add_sender(address.platform, now)
+            if isinstance(sender, str):
+                return sender
+            opened = sender.open(topic, address, envelope, now, self.clock())
+        if isinstance(opened, str):
+            return opened
+        content = read_content(address, opened.message)
+        if isinstance(content, str):
+            return content
+        return ReceivedMessage(topic, address, opened.message, content, opened.age, envelope)
 
-    def _opener_for(self, name: str, topic: str) -> EnvelopeOpener | str:
-        """Return what opens a sender's envelopes under a topic, or why none may. Called with the lock held."""
-        opener = self._openers.get((name, topic))
-        if opener is not None:
-            return opener
-        if self._members is not None and name not in self._members:
-            return "unknown_sender"
-        if len(self._openers) >= MAX_SENDERS:
+    def _add_sender(self, name: str, now: float) -> Sender | str:
+        """Return a sender that is new, or why it may not speak. Called with the lock held."""
+        member = None
+        if self._members is not None:
+            member = self._members.get(name)
+            if member is None:
+                return "unknown_sender"
+            if member.role != PLATFORM:
+                return "role"
+        if len(self._senders) >= MAX_SENDERS:
+            self._forget_silent(now)
+        if len(self._senders) >= MAX_SENDERS:
             return "peer_limit"
-        public_key = None if self._members is None else self._members[name].public_key
-        opener = self._openers[name, topic] = EnvelopeOpener(public_key)
-        return opener
+        sender = self._senders[name] = Sender(None if member is None else member.public_key, now)
+        return sender
+
+    def _forget_silent(self, now: float) -> None:
+        for name in [name for name, sender in self._senders.items() if now - sender.last_message > FORGET_AFTER_S]:
+            del self._senders[name]
+            self.rejected_by.pop(name, None)
 
 
 def open_subscriber_session(

@@ -126,6 +126,6 @@ def _capture(
     geometry = CameraGeometry(camera, pose, crs, platform)
 
     def load() -> Observation:
-        return observation_from_image(path.read_bytes(), geometry, camera_config.sensor, str(path))
+        return observation_from_image(path.read_bytes(), geometry, camera_config.sensor, str(path), from_file=True)
 
     return Capture(camera_config.channel, platform, 0, geometry, load)

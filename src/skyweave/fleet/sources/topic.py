@@ -4,21 +4,25 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
-from skyweave.core.errors import FleetError, SkyweaveError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.fleet.link.clocks import Clock
+from skyweave.fleet.link.heartbeat import MAX_TIME_NS
+from skyweave.fleet.link.topics import MAX_NAME_LENGTH, NAME_PATTERN
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import SourceConfig, SourceContext, check_interval, frame_from_capture
 from skyweave.fleet.sources.image_decoding import image_size, observation_from_image
-from skyweave.fleet.sources.topic_session import TopicSession, open_topic_session
+from skyweave.fleet.sources.topic_session import MAX_IMAGE_BYTES, TopicSession, open_topic_session
 from skyweave.recordings.recording import Capture, Frame
 
 MAX_WAITING_MESSAGES = 4
 POLL_S = 0.1
+MAX_NUMBER = 1e9  # of metres and pixels
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,11 @@ class TopicSourceConfig(SourceConfig):
             return TopicSource(self.topic, self.platform or context.platform, self.crs, session)
 
 
+Number = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+
+
 class ImageMessage(msgspec.Struct, frozen=True):
-    """One image on a topic, a MessagePack map.
+    """One image on a topic, a MessagePack map. The types hold the bounds of everything in it.
 
     Attributes:
         time: capture, UTC nanoseconds.
@@ -68,13 +75,13 @@ class ImageMessage(msgspec.Struct, frozen=True):
         sensor: name of the camera's sensor.
     """
 
-    time: int
-    image: bytes
-    intrinsics: list[float]
-    world_from_camera: list[float]
-    channel: str = "CAMERA"
-    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
-    sensor: str = "rgb"
+    time: Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]
+    image: Annotated[bytes, Meta(max_length=MAX_IMAGE_BYTES)]
+    intrinsics: Annotated[list[Number], Meta(min_length=9, max_length=9)]
+    world_from_camera: Annotated[list[Number], Meta(min_length=16, max_length=16)]
+    channel: Annotated[str, Meta(pattern=rf"^{NAME_PATTERN.pattern}\Z")] = "CAMERA"
+    distortion: tuple[Number, Number, Number, Number, Number] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    sensor: Annotated[str, Meta(max_length=MAX_NAME_LENGTH)] = "rgb"
 
 
 class TopicSource:
@@ -112,7 +119,7 @@ class TopicSource:
                     continue
                 try:
                     capture = self._decode(message)
-                except (SkyweaveError, ValueError, OSError):  # any bytes may come
+                except Exception:  # any bytes may come, and must not end the source
                     self.rejected += 1
                     continue
                 yield frame_from_capture(capture)
@@ -134,8 +141,6 @@ class TopicSource:
 
     def _decode(self, content: bytes) -> Capture:
         message = msgspec.msgpack.decode(content, type=ImageMessage)
-        if (len(message.intrinsics), len(message.world_from_camera)) != (9, 16):
-            raise FleetError("an image needs 9 intrinsics and 16 numbers of its pose")
         rows, columns = image_size(message.image)
         camera = PinholeCamera(np.array(message.intrinsics).reshape(3, 3), rows, columns, message.distortion)
         pose = np.array(message.world_from_camera).reshape(4, 4)

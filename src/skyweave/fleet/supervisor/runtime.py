@@ -100,7 +100,7 @@ def build_node(config: NodeConfig) -> tuple[Node, ImageSource]:
     from skyweave.fleet.link.credentials import load_credentials
 
     credentials = None if config.keys is None else load_credentials(config.keys, config.name)
-    membership = Membership(config.fleet, credentials, tuple(config.relays), config.allow_clear)
+    membership = Membership(config.fleet, credentials, config.allow_clear)
     perceiver = config.perceiver.build(config.source.interval)
     with ExitStack() as on_failure:
         transport = config.transport.build(membership)

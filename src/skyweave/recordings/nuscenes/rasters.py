@@ -12,7 +12,7 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from skyweave.core.errors import DataError
@@ -256,10 +256,10 @@ def read_ground(folder: Path, known: SceneExtras) -> Ground:
 
 def _opened(path: Path, mode: str | None) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with open_image(path, str(path), eight_bit=False) as image:
             image.load()
             return image if mode is None or image.mode == mode else image.convert(mode)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, SyntaxError) as error:
         raise DataError(_damaged(path, error)) from None
 
 

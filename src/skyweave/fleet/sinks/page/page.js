@@ -6,6 +6,10 @@ const canvas = $("map"), context = canvas.getContext("2d");
 const COLOURS = ["#6cb6ff", "#ffb86c", "#8be28b", "#ff8fc7", "#c4a5ff", "#ffe066", "#70e0d8", "#ff9a8a"];
 const CLASSES = { car: "#ffeb50", truck: "#ff8c28", bus: "#ff5ac8", bicycle: "#96ff5a", pedestrian: "#5afff0" };
 const TRAIL_SECONDS = 8;
+const STALE_SECONDS = 3;                          // from which an age is marked, and what is drawn from it is pale
+const NOT_LIVE_SECONDS = 2;                       // without a drawn state after which the page no longer says "live"
+const MAX_CLOCK_SECONDS = 15;                     // by which a platform's clock may differ from the viewer's
+let connected = false, drawnAt = -Infinity, fault = "";
 let state = null, paused = false, chosen = "", fitted = "", mapMoved = false, socket = null, wait = 250;
 let viewport = { x: 0, y: 0, scale: 4 };          // world metres in the middle, pixels a metre
 const trails = new Map();                         // identity -> [[x, y, time], ...]
@@ -14,14 +18,43 @@ const shownCameras = new Map();
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/live`);
-  socket.onopen = () => { wait = 250; showConnection("live", true); };
-  socket.onmessage = (event) => { if (!paused) { update(JSON.parse(event.data)); } };
+  socket.onopen = () => { wait = 250; };
+  socket.onmessage = (event) => { if (!paused) { receive(event.data); } };
   socket.onclose = () => {
-    showConnection("no connection; trying again", false);
+    connected = false;
     setTimeout(connect, wait);
     wait = Math.min(wait * 1.7, 4000);
   };
 }
+
+function receive(text) {
+  const before = drawnAt;
+  connected = true;
+  drawnAt = performance.now();
+  try { update(JSON.parse(text)); fault = ""; }
+  catch (error) { drawnAt = before; fault = `cannot show what comes: ${error.message}`; }
+}
+
+function sinceDrawn() { return (performance.now() - drawnAt) / 1000; }
+function age(name) { return state.age[name] + sinceDrawn(); }       // seconds since the capture of what is shown
+
+function showAge() {                                  // what is shown says how old it is, also when nothing comes
+  const names = state ? Object.keys(state.platforms) : [];
+  const lag = sinceDrawn(), scene = chosenScene();
+  const recorded = scene ? state.time - scene.time : 0;
+  if (fault) { showConnection(`NOT LIVE: ${fault}`, false); }
+  else if (!state) { showConnection(connected ? "no platform is seen" : "no connection; trying again", false); }
+  else if (lag > NOT_LIVE_SECONDS) {
+    const why = paused ? "paused" : connected ? "nothing comes" : "no connection; trying again";
+    showConnection(`NOT LIVE: ${why}; this is ${lag.toFixed(0)} s old`, false);
+  } else if (!names.length) { showConnection("no platform is seen", false); }
+  else if (recorded > MAX_CLOCK_SECONDS) { showConnection(`NOT LIVE: captured ${new Date(scene.time * 1000).toISOString().slice(0, 19)} UTC`, false); }
+  else if (scene && age(chosen) > STALE_SECONDS) { showConnection(`NOT LIVE: ${chosen} is ${age(chosen).toFixed(0)} s old`, false); }
+  else { showConnection("live", true); }
+  document.body.classList.toggle("stale", !$("connection").classList.contains("live"));
+  if (state && lag > 0.5) { fillPlatforms(names.sort()); }
+}
+setInterval(showAge, 250);
 
 function showConnection(text, live) {
   const field = $("connection");
@@ -42,6 +75,7 @@ function update(next) {
   if (!mapMoved && fitted !== names.join()) { fitted = names.join(); fit(); }   // until somebody moves the map
   draw();
 }
+
 
 function chosenScene() { return state && state.platforms[chosen]; }
 
@@ -161,7 +195,7 @@ function drawPlatforms() {
     for (const view of scene.views.slice(0, 1)) {
       const [u, v] = toCanvas(view.position[0], view.position[1]);
       context.fillStyle = colour(name);
-      context.globalAlpha = state.silent[name] > 3 ? 0.35 : 1;
+      context.globalAlpha = age(name) > STALE_SECONDS ? 0.35 : 1;
       context.beginPath();
       context.moveTo(u + 10 * Math.cos(view.heading), v - 10 * Math.sin(view.heading));
       context.lineTo(u + 7 * Math.cos(view.heading + 2.5), v - 7 * Math.sin(view.heading + 2.5));
@@ -228,7 +262,8 @@ function fit() {
   const [west, east, south, north] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   viewport.x = (west + east) / 2;
   viewport.y = (south + north) / 2;
-  viewport.scale = 0.85 * Math.min(canvas.clientWidth / Math.max(east - west, 20), canvas.clientHeight / Math.max(north - south, 20));
+  const scale = 0.85 * Math.min(canvas.clientWidth / Math.max(east - west, 20), canvas.clientHeight / Math.max(north - south, 20));
+  viewport.scale = Math.max(scale, 1e-7);
   draw();
 }
 
@@ -255,10 +290,10 @@ function fillRows(body, contents) {                   // reuse rows, so that a s
 
 function fillPlatforms(names) {
   fillRows($("platforms").tBodies[0], names.map((name) => {
-    const scene = state.platforms[name], silent = state.silent[name];
+    const scene = state.platforms[name], seconds = age(name);
     return [
       { text: name, swatch: colour(name) },
-      { text: `${silent.toFixed(1)} s`, number: true, bad: silent > 3 },
+      { text: `${seconds.toFixed(1)} s`, number: true, bad: seconds > STALE_SECONDS },
       { text: `${(1000 * scene.latency).toFixed(0)} ms`, number: true },
       { text: scene.boxes.length, number: true },
       { text: Object.keys(scene.peer_frames).length, number: true },

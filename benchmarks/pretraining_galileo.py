@@ -8,9 +8,9 @@ Both train an encoder of Galileo-nano's shape (128 wide, 4 blocks, 8 heads) on t
 images of 96 pixels in patches of 8, one date: forward, backward and an AdamW step. Galileo's is its training loop's
 step on random masks with the ratios of its configuration (a tenth of the tokens encoded, half decoded, targets of a
 second encoder that follows the first); of other sensors only elevation, weather and place are left in it. Its tokens
-are five groups of bands a patch, ours are one of all bands. Ours is taken twice: with its own form of Galileo's objective (patch
-discrimination, half of the patches hidden), and as `tiny` was trained, less its teacher. Every contender is a process
-of its own; rounds alternate, and the median counts.
+are five groups of bands a patch, ours are one of all bands. Ours is taken twice: with its own form of Galileo's
+objective (patch discrimination, half of the patches hidden), and as `tiny` was trained, less its teacher. Every
+contender is a process of its own; rounds alternate, and the median counts.
 """
 
 import argparse

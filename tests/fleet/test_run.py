@@ -48,7 +48,7 @@ def toy_source(name: str, interval: float = 0.2) -> RecordingSource:
 
 
 def start(
-    name: str, hub: LoopbackNetwork, stop: threading.Event, made: list[FusedScene], frames: int | None = None
+    name: str, hub: LoopbackNetwork, stop: threading.Event, made: list[FusedScene]
 ) -> tuple[Node, threading.Thread]:
     node = fleet.node(
         name, hub.join(), wall_clock, NodeOptions(max_wait=0.15, heartbeat_interval=0.1, max_time_offset=0.1)
@@ -60,7 +60,11 @@ def start(
         publisher.publish(fused)
         made.append(fused)
 
-    thread = threading.Thread(target=run_node, args=(node, toy_source(name), done, stop, frames))
+    def run() -> None:
+        run_node(node, toy_source(name), done, stop)
+        publisher.close()
+
+    thread = threading.Thread(target=run)
     thread.start()
     return node, thread
 

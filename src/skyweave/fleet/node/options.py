@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from skyweave.core.errors import FleetError
 from skyweave.fleet.link.rate_limit import PeerLimits
 from skyweave.fleet.node.rate_control import RateControlConfig
+
+MIN_HANG_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class NodeOptions:
         mtu: bytes of the largest message, envelope included.
         heartbeat_interval: seconds between heartbeats.
         peer_timeout: seconds without a heartbeat after which a peer is not waited for.
+        hang_timeout: seconds after which a node whose source, reading, heartbeats or work is stuck ends itself, to be
+            started again by its supervisor.
         publish_frames: publish observations to peers; false: only receive.
         budget: bytes a frame, and how they follow the link.
         limits: what a peer may cost this node.
@@ -30,6 +35,11 @@ class NodeOptions:
     mtu: int = 1200
     heartbeat_interval: float = 0.5
     peer_timeout: float = 2.0
+    hang_timeout: float = 15.0
     publish_frames: bool = True
     budget: RateControlConfig = field(default_factory=RateControlConfig)
     limits: PeerLimits = field(default_factory=PeerLimits)
+
+    def __post_init__(self) -> None:
+        if not self.hang_timeout >= MIN_HANG_TIMEOUT_S:
+            raise FleetError(f"hang_timeout {self.hang_timeout:g} s; give {MIN_HANG_TIMEOUT_S:g} or more")

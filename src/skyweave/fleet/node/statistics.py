@@ -72,6 +72,7 @@ class NodeStatistics:
         frames: fused.
         peer_counts: frames by number of peers that were fused into them.
         dropped_frames: own captures that were not worked on, by reason.
+        sink_faults: scenes that a sink did not take, by sink and what became of them: ``dropped`` or ``failed``.
         bytes: published, envelopes included, by kind of message.
         messages: published, by kind.
         longest_gap: seconds between two fused scenes.
@@ -84,6 +85,7 @@ class NodeStatistics:
         self.frames = 0
         self.peer_counts = Counter[int]()
         self.dropped_frames: Counter[str] = Counter()
+        self.sink_faults: Counter[tuple[str, str]] = Counter()
         self.bytes: Counter[str] = Counter()
         self.messages: Counter[str] = Counter()
         self.longest_gap = 0.0
@@ -129,6 +131,16 @@ class NodeStatistics:
         """
         with self._lock:
             self.published.observe(seconds)
+
+    def count_sink_fault(self, sink: str, reason: str) -> None:
+        """Count a scene that a sink did not take.
+
+        Args:
+            sink: name of it.
+            reason: ``dropped``: newer ones took its place; ``failed``: the sink raised an error.
+        """
+        with self._lock:
+            self.sink_faults[sink, reason] += 1
 
     def count_message(self, kind: str, size: int) -> None:
         """Count a published message.

@@ -13,7 +13,10 @@ from skyweave.fleet.sinks.scene_content import PublishedScene
 
 
 class Sink(Protocol):
-    """Takes the fused scenes of a node, in the node's thread."""
+    """Takes the fused scenes of a node, in a thread of its own: one that is slow skips scenes, one that fails goes on.
+
+    What it raises is counted and logged, and the node flies on.
+    """
 
     def write(self, published: PublishedScene) -> None:
         """Take a scene.

@@ -53,7 +53,7 @@ class CameraSink:
             published: the scene.
         """
         scene, node = published.scene, self.node
-        if scene.time - self._last_time < self.interval * NS_PER_S:
+        if 0 <= scene.time - self._last_time < self.interval * NS_PER_S:  # less than 0: the clock was set back
             return
         self._last_time = scene.time
         for capture in scene.frame.captures.values():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ def node_status(node: Node) -> dict[str, Any]:
         "fleet": node.fleet,
         "pid": os.getpid(),
         "time": now / NS_PER_S,
+        "monotonic": time.monotonic(),  # the same for all processes of a machine
         "uptime": (now - node.started) / NS_PER_S,
         "frames": statistics.frames,
         "frames_sent": 0 if sending is None else sending.count,
         "frames_dropped": dict(statistics.dropped_frames),
+        "sink_faults": {" ".join(key): count for key, count in dict(statistics.sink_faults).items()},
         "latency": _durations(statistics.published),
         "latency_fused": _durations(statistics.latency),
         "longest_gap": round(statistics.longest_gap, 3),

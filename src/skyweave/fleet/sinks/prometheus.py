@@ -43,6 +43,10 @@ class NodeCollector(Collector):
         for reason, count in sorted(dict(statistics.dropped_frames).items()):
             dropped.add_metric([reason], count)
         yield dropped
+        faults = CounterMetricFamily("skyweave_sink_faults", "Scenes a sink did not take.", labels=["sink", "reason"])
+        for (sink, reason), count in sorted(dict(statistics.sink_faults).items()):
+            faults.add_metric([sink, reason], count)
+        yield faults
         stages = HistogramMetricFamily("skyweave_stage_seconds", "Time by stage.", labels=["stage"])
         for stage, histogram in sorted(dict(statistics.stages).items()):
             _add_histogram(stages, [stage], histogram)

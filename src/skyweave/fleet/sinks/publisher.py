@@ -1,5 +1,6 @@
 """Follows the objects of a node's fused scenes over time, and writes the scenes to sinks."""
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from skyweave.fleet.node.fused_scene import FusedScene
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sinks.base import SinkConfig
 from skyweave.fleet.sinks.scene_content import NS_PER_S, PublishedScene
+from skyweave.fleet.sinks.sink_worker import SinkWorker
 from skyweave.perception.results import Detections
 from skyweave.perception.tracking import Tracker, TrackerConfig
 
@@ -29,26 +31,26 @@ class ScenePublisher:
 
     def __init__(self, node: Node, sinks: Sequence[SinkConfig]) -> None:
         self.node = node
-        self.sinks = [config.build(node) for config in sinks]
+        self._workers = [SinkWorker(config.build(node), node.statistics) for config in sinks]
         self.tracker = Tracker(TRACKER)
 
     def publish(self, scene: FusedScene) -> PublishedScene:
-        """Follow the scene's objects, and write it to all sinks.
+        """Follow the scene's objects, and hand it to all sinks; none of them is waited for.
 
         Args:
             scene: as fused.
         """
         with self.node.statistics.time_stage("publish"):
             published = PublishedScene(self.node, scene, self._track(scene))
-            for sink in self.sinks:
-                sink.write(published)
-        self.node.statistics.count_published((self.node.clock() - scene.time) / NS_PER_S)
+            on_written = _Countdown(len(self._workers), self.node, scene)
+            for worker in self._workers:
+                worker.put(published, on_written)
         return published
 
     def close(self) -> None:
         """Close all sinks: no scene will follow."""
-        for sink in self.sinks:
-            sink.close()
+        for worker in self._workers:
+            worker.close()
 
     def _track(self, scene: FusedScene) -> Detections:
         detections = scene.prediction.detections
@@ -56,3 +58,23 @@ class ScenePublisher:
             return Detections.empty(self.node.world_frame.crs, scene.time)
         shown = np.flatnonzero(detections.scores >= MIN_PUBLISHED_SCORE)[:MAX_PUBLISHED_BOXES]
         return self.tracker.associate(detections.select(shown))
+
+
+class _Countdown:
+    """Counts a scene as published when all sinks have it."""
+
+    def __init__(self, sinks: int, node: Node, scene: FusedScene) -> None:
+        self._remaining, self._node, self._scene = sinks, node, scene
+        self._lock = threading.Lock()
+        if not sinks:
+            self._count()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._remaining -= 1
+            if self._remaining:
+                return
+        self._count()
+
+    def _count(self) -> None:
+        self._node.statistics.count_published((self._node.clock() - self._scene.time) / NS_PER_S)

@@ -1,12 +1,18 @@
-"""The log of a node: lines of text, or of JSON."""
+"""The log of a node: lines of text, or of JSON, written by a thread: a slow disk does not hold up who logs."""
 
+import atexit
 import json
 import logging
+import queue
 import sys
+import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 LOGGER_NAME = "skyweave.fleet"
+MAX_WAITING_LINES = 1000  # what comes on top is left out
+FLUSH_TIMEOUT_S = 1.0  # at the end of the process
 
 
 class TextFormatter(logging.Formatter):
@@ -40,14 +46,46 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(content, default=str)
 
 
+class QueuedHandler(logging.Handler):
+    """Writes events to standard error in a thread of its own; those that cannot be written are left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: queue.Queue[str] = queue.Queue(MAX_WAITING_LINES)
+        threading.Thread(target=self._write_lines, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue an event; return at once.
+
+        Args:
+            record: of the event.
+        """
+        with suppress(queue.Full):
+            self._lines.put_nowait(self.format(record))
+
+    def flush(self) -> None:
+        """Wait until what was logged is written, but no longer than a second."""
+        end = time.monotonic() + FLUSH_TIMEOUT_S
+        while self._lines.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def _write_lines(self) -> None:
+        while True:
+            line = self._lines.get()
+            with suppress(OSError, ValueError):  # the disk is full, or nobody reads
+                print(line, file=sys.stderr, flush=True)
+            self._lines.task_done()
+
+
 def set_up_logging(as_json: bool) -> logging.Logger:
     """Log a node's events to standard error; return its logger.
 
     Args:
         as_json: one JSON object a line instead of text.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = QueuedHandler()
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    atexit.register(handler.flush)
     logger = logging.getLogger(LOGGER_NAME)
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)

@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from skyweave.fleet.supervisor.process import start_process
-from skyweave.fleet.supervisor.state import file_age
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a node that keeps ending is started again
 SETTLED_AFTER_S = 5.0  # after which a node counts as running well
-HANGS_AFTER_S = 60.0  # without a status after which a node is killed and started again
+SILENT_AFTER_S = 20.0  # without a sign of life after which a node is killed and started again
+START_TIMEOUT_S = 120.0  # for the first
+MAX_SIGNS = 4096  # that are read at once
 LOST_EXIT_CODE = 255  # where the fork server ended, and nobody knows what became of the node
 MAX_EXIT_CODES = 20  # that are remembered
 MAX_LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log.1
@@ -32,7 +34,6 @@ class NodeProcess:
         name: of the node.
         file: its YAML.
         log: to which it logs.
-        status: file of its status.
         process: while it runs.
         starts: how often it was started.
         exit_codes: of the processes that ended, the latest last.
@@ -41,11 +42,12 @@ class NodeProcess:
     name: str
     file: Path
     log: Path
-    status: Path
     process: BaseProcess | None = None
     starts: int = 0
     exit_codes: list[int] = field(default_factory=list)
+    _signs: Connection | None = None
     _started_at: float = 0.0
+    _last_sign: float | None = None  # monotonic seconds; None: none yet
     _pause: float = MIN_PAUSE_S
     _next_start: float = 0.0
 
@@ -103,9 +105,24 @@ class NodeProcess:
         age = now - self._started_at
         if age > SETTLED_AFTER_S:
             self._pause = MIN_PAUSE_S
-        if age > HANGS_AFTER_S and file_age(self.status) > HANGS_AFTER_S:
-            on_event(f"{self.name} hangs: killed")
+        if self._read_signs():
+            self._last_sign = now
+        elif self._is_silent(now):
+            on_event(f"{self.name} gives no sign of life: killed")
             process.kill()
+
+    def _read_signs(self) -> bool:
+        """Return whether there were signs of life since the last look. A status on a disk would be none."""
+        assert self._signs is not None
+        try:
+            return bool(os.read(self._signs.fileno(), MAX_SIGNS))
+        except OSError:
+            return False
+
+    def _is_silent(self, now: float) -> bool:
+        if self._last_sign is None:
+            return now - self._started_at > START_TIMEOUT_S
+        return now - self._last_sign > SILENT_AFTER_S
 
     def _note_end(self, process: BaseProcess, now: float, on_event: EventCallback) -> None:
         exit_code = process.exitcode
@@ -115,16 +132,33 @@ class NodeProcess:
         del self.exit_codes[:-MAX_EXIT_CODES]
         on_event(f"{self.name} ended with {exit_code}; starting it again in {self._pause:.1f} s")
         process.close()
-        self.process, self._next_start = None, now + self._pause
+        self.process = None
+        if self._signs is not None:
+            self._signs.close()
+        self._postpone(now)
+
+    def _postpone(self, now: float) -> None:
+        """Let the next start wait, each time longer."""
+        self._next_start = now + self._pause
         self._pause = min(2 * self._pause, MAX_PAUSE_S)
 
     def _start(self, now: float, on_event: EventCallback) -> None:
-        if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
-            os.replace(self.log, self.log.with_suffix(".log.1"))
-        self.process = start_process(self.file, self.log)
+        try:
+            self._rotate_log()
+            self.process, self._signs = start_process(self.file, self.log)
+        except (OSError, EOFError) as error:  # no descriptors, no processes; or the fork server was killed
+            on_event(f"{self.name} cannot be started ({error}); trying again in {self._pause:.1f} s")
+            self._postpone(now)
+            return
         self.starts += 1
-        self._started_at = now
+        self._started_at, self._last_sign = now, None
         on_event(f"{self.name} started as process {self.process.pid}")
+
+    def _rotate_log(self) -> None:
+        """Begin a long log anew."""
+        with suppress(OSError):  # there is none, or the disk takes nothing
+            if self.log.stat().st_size > MAX_LOG_BYTES:
+                os.replace(self.log, self.log.with_suffix(".log.1"))
 
 
 def _send_signal(process: BaseProcess, number: signal.Signals) -> None:

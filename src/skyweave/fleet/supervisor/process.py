@@ -10,9 +10,11 @@ import multiprocessing.connection
 import os
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,8 @@ from skyweave.core.errors import SkyweaveError
 from skyweave.core.signals import on_end_signal
 from skyweave.fleet.config import NodeConfig
 from skyweave.fleet.supervisor.fork_server import process_context
-from skyweave.fleet.supervisor.logs import set_up_logging
+from skyweave.fleet.supervisor.logs import LOGGER_NAME, set_up_logging
+from skyweave.fleet.supervisor.watchdog import Watchdog, end_process_later, watched
 
 if TYPE_CHECKING:
     from skyweave.fleet.node.fused_scene import FusedScene
@@ -31,16 +34,21 @@ if TYPE_CHECKING:
 
 LOG_INTERVAL_S = 5.0  # between two lines about scenes
 STATUS_INTERVAL_S = 1.0
-NS_PER_S = 10**9
+END_TIMEOUT_S = 4.0  # for a node whose supervisor is gone to leave by itself
 USER_ERROR, FAULT = 2, 1  # exit codes
 
 
-def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
+def run_process(
+    config: NodeConfig, as_json: bool = False, on_sign: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Run a node until it is asked to end (SIGTERM, SIGINT, SIGHUP) or has fused its frames. Only in a main thread.
+
+    A process of which a thread is stuck ends (`skyweave.fleet.supervisor.watchdog`).
 
     Args:
         config: of the node.
         as_json: log one JSON object a line.
+        on_sign: called twice a second while all threads go round.
 
     Returns:
         The node's status at the end.
@@ -52,7 +60,7 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
     from skyweave.fleet.sinks.publisher import ScenePublisher
     from skyweave.fleet.supervisor.runtime import build_node, run_node
 
-    log = set_up_logging(as_json)
+    log, watchdog = set_up_logging(as_json), Watchdog(config.options.hang_timeout)
     config.perceiver.prepare_process()
     stop = threading.Event()
     on_end_signal(lambda *_: stop.set())
@@ -61,9 +69,9 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
     publisher = ScenePublisher(node, config.sinks)
     data = {"fleet": node.fleet, "platform": node.name, "platform_id": node.platform_id}
     log.info("started", extra={"data": data})
-    with _observability(node, config, stop):
+    with _observability(node, config, stop), watched(watchdog, on_sign):
         try:
-            run_node(node, source, _SceneHandler(publisher, log), stop, config.max_frames)
+            run_node(node, source, _SceneHandler(publisher, log), stop, config.max_frames, watchdog)
         finally:
             stop.set()
             publisher.close()
@@ -71,7 +79,7 @@ def run_process(config: NodeConfig, as_json: bool = False) -> dict[str, Any]:
     return node_status(node)
 
 
-def start_process(file: Path, log: Path) -> BaseProcess:
+def start_process(file: Path, log: Path) -> tuple[BaseProcess, Connection]:
     """Start a node in a process of its own, from a process that has all libraries imported.
 
     It ends when this process does, however this one ends.
@@ -79,11 +87,26 @@ def start_process(file: Path, log: Path) -> BaseProcess:
     Args:
         file: the node's YAML.
         log: file to which it logs.
+
+    Returns:
+        The process, and a pipe from which a byte can be read, without waiting, for each of its signs of life.
+
+    Raises:
+        OSError: it cannot be started.
     """
-    arguments = str(file.resolve()), str(log.resolve()), os.getcwd()
-    process: BaseProcess = process_context().Process(target=_run, args=arguments, name=file.stem, daemon=True)
-    process.start()
-    return process
+    context = process_context()
+    signs, writer = context.Pipe(duplex=False)
+    try:
+        os.set_blocking(signs.fileno(), False)
+        arguments = str(file.resolve()), str(log.resolve()), os.getcwd(), writer
+        process: BaseProcess = context.Process(target=_run, args=arguments, name=file.stem, daemon=True)
+        process.start()
+    except BaseException:
+        signs.close()
+        raise
+    finally:
+        writer.close()
+    return process, signs
 
 
 class _SceneHandler:
@@ -91,13 +114,14 @@ class _SceneHandler:
 
     def __init__(self, publisher: "ScenePublisher", log: logging.Logger) -> None:
         self.publisher, self.log = publisher, log
-        self._logged_at = 0  # nanoseconds
+        self._logged_at = -LOG_INTERVAL_S  # monotonic seconds
 
     def __call__(self, scene: "FusedScene") -> None:
         published = self.publisher.publish(scene)
-        if scene.finished - self._logged_at < LOG_INTERVAL_S * NS_PER_S:
+        now = time.monotonic()
+        if now - self._logged_at < LOG_INTERVAL_S:
             return
-        self._logged_at = scene.finished
+        self._logged_at = now
         data = {
             "sequence": scene.sequence,
             "latency": round(scene.latency, 3),
@@ -110,17 +134,11 @@ class _SceneHandler:
 @contextmanager
 def _observability(node: "Node", config: NodeConfig, stop: threading.Event) -> Iterator[None]:
     """Serve metrics and write the status for as long as the context lasts."""
-    from skyweave.fleet.sinks.node_status import write_node_status
     from skyweave.fleet.sinks.prometheus import serve_metrics
 
     end_metrics = serve_metrics(node, config.metrics) if config.metrics else None
-
-    def write_statuses() -> None:
-        while not stop.wait(STATUS_INTERVAL_S):
-            write_node_status(config.status_file or "", node)
-
-    writing = threading.Thread(target=write_statuses, daemon=True) if config.status_file else None
-    if writing:
+    writing = threading.Thread(target=_write_statuses, args=(node, config.status_file, stop), daemon=True)
+    if config.status_file:
         writing.start()
     try:
         yield
@@ -128,19 +146,37 @@ def _observability(node: "Node", config: NodeConfig, stop: threading.Event) -> I
         stop.set()
         if end_metrics:
             end_metrics()
-        if writing:
-            writing.join(timeout=5)
+        if config.status_file:
+            writing.join(timeout=STATUS_INTERVAL_S)
 
 
-def _run(file: str, log: str, folder: str) -> None:
+def _write_statuses(node: "Node", path: str, stop: threading.Event) -> None:
+    """Write the status every second; a disk that is full, or a node short of descriptors, only makes it older."""
+    from skyweave.fleet.sinks.node_status import write_node_status
+
+    failed = False
+    while not stop.wait(STATUS_INTERVAL_S):
+        try:
+            write_node_status(path, node)
+            failed = False
+        except OSError as error:
+            if not failed:
+                logging.getLogger(LOGGER_NAME).warning("no status", extra={"data": {"error": str(error)}})
+            failed = True
+
+
+def _run(file: str, log: str, folder: str, signs: Connection) -> None:
     """Run a node in the new process."""
-    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for number in (1, 2):
-        os.dup2(stream, number)
-    os.close(stream)
+    _redirect_output(log)
     os.chdir(folder)
+    os.set_blocking(signs.fileno(), False)
+
+    def send_sign() -> None:
+        with suppress(OSError):  # the supervisor is slow, or gone
+            os.write(signs.fileno(), b".")
+
     try:
-        run_process(load_config_file(file, NodeConfig), as_json=True)
+        run_process(load_config_file(file, NodeConfig), as_json=True, on_sign=send_sign)
     except (SkyweaveError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
@@ -149,8 +185,19 @@ def _run(file: str, log: str, folder: str) -> None:
         sys.exit(FAULT)
 
 
+def _redirect_output(log: str) -> None:
+    """Let what is printed go to the log; to nowhere where that cannot be opened."""
+    try:
+        stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        stream = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(stream, number)
+    os.close(stream)
+
+
 def _stop_with_parent(stop: threading.Event) -> None:
-    """A supervisor that was killed leaves no nodes behind."""
+    """A supervisor that was killed leaves no nodes behind, and none of their ports taken."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -159,5 +206,8 @@ def _stop_with_parent(stop: threading.Event) -> None:
     def wait() -> None:
         multiprocessing.connection.wait([sentinel])
         stop.set()
+        end_process_later(END_TIMEOUT_S)
+        time.sleep(END_TIMEOUT_S)
+        os._exit(FAULT)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()

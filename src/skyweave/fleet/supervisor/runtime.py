@@ -12,6 +12,7 @@ from skyweave.fleet.node.fused_scene import FusedScene, PendingFrame
 from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.sources.base import ImageSource, SourceContext
+from skyweave.fleet.supervisor.watchdog import Watchdog, WatchedStop
 from skyweave.recordings.recording import Frame
 
 log = logging.getLogger("skyweave.fleet")
@@ -26,6 +27,7 @@ def run_node(
     on_scene: Callable[[FusedScene], None],
     stop: threading.Event,
     max_frames: int | None = None,
+    watchdog: Watchdog | None = None,
 ) -> None:
     """Work until stopped, or until so many scenes are fused. The node is closed.
 
@@ -35,16 +37,18 @@ def run_node(
         on_scene: called with each fused scene, in this thread.
         stop: ends it.
         max_frames: scenes after which it ends; None: never.
+        watchdog: to which each thread gives its signs; None: nobody looks.
 
     Raises:
         Exception: whatever the source raises: a source that breaks ends the node, and its supervisor starts it again.
     """
     latest: LatestValue[Frame] = LatestValue()
     faults: list[BaseException] = []
-    threads = _start_threads(source, node, latest, stop, faults)
-    count = 0
+    watchdog = watchdog or Watchdog(node.options.hang_timeout)
+    threads = _start_threads(source, node, latest, stop, faults, watchdog)
+    count, watched_stop = 0, WatchedStop(stop, lambda: watchdog.sign("work"))
     try:
-        while not stop.is_set() and (max_frames is None or count < max_frames):
+        while not watched_stop.is_set() and (max_frames is None or count < max_frames):
             frame = latest.take(POLL_S)
             if frame is None:
                 continue
@@ -55,23 +59,30 @@ def run_node(
             _wait_for_peers(node, pending, stop)
             on_scene(node.fuse(pending))
             count += 1
+            watchdog.begin_work()
     finally:
+        watchdog.dismiss("work")
         _end_threads(stop, threads, node)
     if faults:
         raise faults[0]
 
 
 def _start_threads(
-    source: ImageSource, node: Node, latest: LatestValue[Frame], stop: threading.Event, faults: list[BaseException]
+    source: ImageSource,
+    node: Node,
+    latest: LatestValue[Frame],
+    stop: threading.Event,
+    faults: list[BaseException],
+    watchdog: Watchdog,
 ) -> list[threading.Thread]:
     """Start the threads that work beside the main loop."""
-    work = {
-        "source": lambda: _watch_source(source, node, latest, stop),
-        "heartbeat": lambda: _send_heartbeats(node, stop),
-        "reading": lambda: _read_messages(node, stop),
+    work: dict[str, Callable[[threading.Event], None]] = {
+        "source": lambda stop: _watch_source(source, node, latest, stop),
+        "heartbeat": lambda stop: _send_heartbeats(node, stop),
+        "reading": lambda stop: _read_messages(node, stop),
     }
     threads = [
-        threading.Thread(target=_guard, args=(target, stop, faults), name=name, daemon=True)
+        threading.Thread(target=_guard, args=(name, target, stop, faults, watchdog), name=name, daemon=True)
         for name, target in work.items()
     ]
     for thread in threads:
@@ -126,6 +137,7 @@ def build_node(config: NodeConfig) -> tuple[Node, ImageSource]:
 
 def _watch_source(source: ImageSource, node: Node, latest: LatestValue[Frame], stop: threading.Event) -> None:
     for frame in source.frames(node.clock, stop):
+        stop.is_set()  # a frame is a sign of life
         if latest.put(frame):
             node.statistics.count_dropped_frames("superseded")
     stop.set()  # a source that has come to its end
@@ -154,11 +166,20 @@ def _wait_for_peers(node: Node, pending: PendingFrame, stop: threading.Event) ->
             node.peers.progress.clear()
 
 
-def _guard(work: Callable[[], None], stop: threading.Event, faults: list[BaseException]) -> None:
-    """Run a thread's work; one that fails ends the node, loudly."""
+def _guard(
+    name: str,
+    work: Callable[[threading.Event], None],
+    stop: threading.Event,
+    faults: list[BaseException],
+    watchdog: Watchdog,
+) -> None:
+    """Run a thread's work, whose looks at the event are its signs of life; one that fails ends the node, loudly."""
+    watchdog.sign(name)
     try:
-        work()
+        work(WatchedStop(stop, lambda: watchdog.sign(name)))
     except BaseException as error:
-        log.exception("a thread of the node failed")
         faults.append(error)
         stop.set()
+        log.exception("a thread of the node failed")
+    finally:
+        watchdog.dismiss(name)

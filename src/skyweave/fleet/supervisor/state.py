@@ -11,16 +11,75 @@ import fcntl
 import json
 import os
 import signal
+import threading
 import time
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import FleetError
 
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.05
+RETRY_S = 1.0  # after which a state that could not be written is written again
+CLOSE_TIMEOUT_S = 1.0
+
+
+class StateFile:
+    """Writes the state of a fleet when it changes, in a thread: no disk, full or slow or gone, holds up who supervises.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text, self._is_closed = "", False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="state", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> None:
+        """Take the content of the file; return at once.
+
+        Args:
+            text: all of it.
+        """
+        with self._changed:
+            if text != self._text:
+                self._text = text
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Wait until the last content is written, but not for ever."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _work(self) -> None:
+        written = ""
+        while True:
+            with self._changed:
+                if written == self._text and not self._is_closed:
+                    self._changed.wait()
+                text, is_closed = self._text, self._is_closed
+            if text != written and self._try_write(text):
+                written = text
+            elif text != written and not is_closed:
+                time.sleep(RETRY_S)
+            if is_closed:
+                return
+
+    def _try_write(self, text: str) -> bool:
+        try:
+            with write_aside(self._path, durable=False) as temporary:
+                temporary.write_text(text, "utf-8")
+        except OSError:
+            return False
+        return True
 
 
 def fleet_state(state: str | Path) -> dict[str, Any]:
@@ -44,9 +103,9 @@ def fleet_state(state: str | Path) -> dict[str, Any]:
     content["running"] = supervisor_pid(state) is not None
     for name, node in content["nodes"].items():
         file = state / f"{name}.status.json"
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             node["status"] = json.loads(file.read_text("utf-8"))
-            node["status_age"] = round(file_age(file), 3)
+            node["status_age"] = _status_age(node["status"])
     return content
 
 
@@ -114,13 +173,7 @@ def take_lock(path: Path, fleet: str) -> TextIOWrapper:
     return stream
 
 
-def file_age(path: Path) -> float:
-    """Return the seconds since a file was written; 0 where there is none.
-
-    Args:
-        path: of the file.
-    """
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return 0.0
+def _status_age(status: dict[str, Any]) -> float | None:
+    """Return the seconds since a status was written; None where that was before this machine was started."""
+    age = time.monotonic() - status["monotonic"]  # the system's time may have been set since
+    return round(age, 3) if age >= 0 else None

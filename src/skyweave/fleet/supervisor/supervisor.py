@@ -14,7 +14,7 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.supervisor.node_contents import node_contents
 from skyweave.fleet.supervisor.node_process import EventCallback, NodeProcess
-from skyweave.fleet.supervisor.state import take_lock
+from skyweave.fleet.supervisor.state import StateFile, take_lock
 
 END_TIMEOUT_S = 5.0  # for nodes to end by themselves
 MIN_JOIN_TIMEOUT_S = 0.1
@@ -42,8 +42,8 @@ class Supervisor:
             file = self.state / f"{name}.yaml"
             with write_aside(file) as temporary:
                 temporary.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-            log, status = self.state / f"{name}.log", self.state / f"{name}.status.json"
-            self.processes.append(NodeProcess(name, file, log, status))
+            self.processes.append(NodeProcess(name, file, self.state / f"{name}.log"))
+        self._state_file = StateFile(self.state / "fleet.json")
 
     def run(self, stop: threading.Event, on_event: EventCallback = lambda text: None) -> None:
         """Keep all nodes running until stopped, then end them.
@@ -52,10 +52,15 @@ class Supervisor:
             stop: ends it.
             on_event: called with a line of text for each event.
         """
+
+        def report(text: str) -> None:
+            with suppress(OSError, ValueError):  # nobody reads it, or the disk with the log is full
+                on_event(text)
+
         try:
             while not stop.is_set():
                 for process in self.processes:
-                    process.supervise(on_event)
+                    process.supervise(report)
                 self._write_state()
                 self._wait(stop)
         finally:
@@ -69,6 +74,7 @@ class Supervisor:
         for process in self.processes:
             process.join(max(deadline - time.monotonic(), MIN_JOIN_TIMEOUT_S))
         self._write_state()
+        self._state_file.close()
         with suppress(OSError):
             self._lock.close()
 
@@ -84,8 +90,6 @@ class Supervisor:
         content = {
             "fleet": self.config.name,
             "supervisor": os.getpid(),
-            "time": time.time(),
             "nodes": {process.name: process.to_json(self.nodes[process.name]) for process in self.processes},
         }
-        with write_aside(self.state / "fleet.json", durable=False) as temporary:
-            temporary.write_text(json.dumps(content), "utf-8")
+        self._state_file.write(json.dumps(content))

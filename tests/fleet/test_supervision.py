@@ -1,0 +1,286 @@
+"""Supervision under faults: full disks, frozen and stuck processes, failing sinks, a supervisor that is killed."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fabricated_fleet as fleet
+from skyweave.fleet.config import FleetConfig
+from skyweave.fleet.link.clocks import wall_clock
+from skyweave.fleet.link.loopback import LoopbackNetwork
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.sinks.base import SinkConfig
+from skyweave.fleet.sinks.publisher import ScenePublisher
+from skyweave.fleet.sinks.scene_content import PublishedScene
+from skyweave.fleet.supervisor import node_process
+from skyweave.fleet.supervisor.runtime import run_node
+from skyweave.fleet.supervisor.state import fleet_state
+from skyweave.fleet.supervisor.supervisor import Supervisor
+from skyweave.fleet.supervisor.watchdog import STUCK_EXIT_CODE, Watchdog, WatchedStop
+from skyweave.recordings.recording import Frame
+from small_disk import fill, mounted_disk
+
+FORK = multiprocessing.get_context("fork")
+
+
+def until(condition: Callable[[], Any], message: str, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, message
+        time.sleep(0.02)
+
+
+def give_signs(writer: Connection, silent_after: float) -> None:
+    """A node that does nothing but give signs of life, until it has none left."""
+    end = time.monotonic() + silent_after
+    while True:
+        if time.monotonic() < end:
+            os.write(writer.fileno(), b".")
+        time.sleep(0.02)
+
+
+def start_stand_in(silent_after: float = 1e9) -> Callable[[Path, Path], tuple[BaseProcess, Connection]]:
+    def start(file: Path, log: Path) -> tuple[BaseProcess, Connection]:
+        signs, writer = FORK.Pipe(duplex=False)
+        os.set_blocking(signs.fileno(), False)
+        process = FORK.Process(target=give_signs, args=(writer, silent_after), daemon=True)
+        process.start()
+        writer.close()
+        return process, signs
+
+    return start
+
+
+def fleet_config(state: Path) -> FleetConfig:
+    node = {"source": {"path": "nothing"}, "perceiver": {"kind": "ground_truth"}}
+    return FleetConfig("x", ["A", "B"], node, {}, 9000, str(state))
+
+
+@pytest.fixture
+def run_supervisor() -> Iterator[Callable[..., list[str]]]:
+    stop, threads = threading.Event(), []
+
+    def run(supervisor: Supervisor, on_event: Callable[[str], None] | None = None) -> list[str]:
+        events: list[str] = []
+        thread = threading.Thread(target=supervisor.run, args=(stop, on_event or events.append))
+        thread.start()
+        threads.append(thread)
+        until(lambda: all(process.pid() for process in supervisor.processes), "all nodes run")
+        return events
+
+    yield run
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_a_full_disk_for_the_state_ends_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_supervisor: Callable[..., list[str]]
+) -> None:
+    monkeypatch.setattr(node_process, "start_process", start_stand_in())
+    with mounted_disk(tmp_path / "disk", 200_000) as disk:
+        supervisor = Supervisor(fleet_config(disk / "state"))
+        log = (disk / "supervisor.log").open("w", buffering=1)
+        run_supervisor(supervisor, lambda text: print(text, file=log, flush=True))
+        pids = [process.pid() for process in supervisor.processes]
+        until((disk / "state" / "fleet.json").exists, "the state is written")
+        filler = fill(disk)
+        first = pids[0]
+        assert first is not None
+        os.kill(first, signal.SIGKILL)  # so that there is something to write
+        until(lambda: supervisor.processes[0].starts == 2 and supervisor.processes[0].pid(), "started again")
+        assert supervisor.processes[1].pid() == pids[1], "the other goes on"
+        filler.unlink()
+        until(lambda: fleet_state(disk / "state")["nodes"]["A"]["starts"] == 2, "the state is written after all")
+        log.close()
+
+
+def test_no_file_decides_whether_a_node_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_supervisor: Callable[..., list[str]]
+) -> None:
+    monkeypatch.setattr(node_process, "start_process", start_stand_in())
+    monkeypatch.setattr(node_process, "SILENT_AFTER_S", 0.5)
+    supervisor = Supervisor(fleet_config(tmp_path / "state"))
+    status = tmp_path / "state" / "A.status.json"
+    status.write_text("{}")
+    os.utime(status, (0, 0))  # as if the clock had been set forward, or as if it could not be written
+    events = run_supervisor(supervisor)
+    time.sleep(0.8)
+    assert not any("killed" in event for event in events)
+
+
+def test_a_node_that_gives_no_sign_of_life_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_supervisor: Callable[..., list[str]]
+) -> None:
+    monkeypatch.setattr(node_process, "start_process", start_stand_in(silent_after=0.2))
+    monkeypatch.setattr(node_process, "SILENT_AFTER_S", 0.3)
+    supervisor = Supervisor(fleet_config(tmp_path / "state"))
+    events = run_supervisor(supervisor)
+    until(lambda: supervisor.processes[0].starts == 2, "started again")
+    assert "A gives no sign of life: killed" in events
+
+
+def test_a_node_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_supervisor: Callable[..., list[str]]
+) -> None:
+    attempts, start = [], start_stand_in()
+
+    def fail_first(file: Path, log: Path) -> tuple[BaseProcess, Connection]:
+        attempts.append(file.stem)
+        if len(attempts) < 3:
+            raise OSError(24, "Too many open files")
+        return start(file, log)
+
+    monkeypatch.setattr(node_process, "start_process", fail_first)
+    events = run_supervisor(Supervisor(fleet_config(tmp_path / "state")))
+    assert any("A cannot be started" in event for event in events) and len(attempts) == 4
+
+
+class Failing(SinkConfig):
+    """A sink whose disk is full."""
+
+    def build(self, node: object) -> "Failing":
+        return self
+
+    def write(self, published: PublishedScene) -> None:
+        raise OSError(28, "No space left on device")
+
+    def close(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+class Blocked(Failing):
+    """A sink whose disk has gone away."""
+
+    def write(self, published: PublishedScene) -> None:
+        threading.Event().wait(60)
+
+
+class Kept(Failing):
+    """A sink that works."""
+
+    def __init__(self) -> None:
+        self.sequences: list[int] = []
+
+    def write(self, published: PublishedScene) -> None:
+        self.sequences.append(published.scene.sequence)
+
+    def close(self) -> None:
+        self.sequences.append(-1)
+
+
+def test_a_sink_that_fails_or_blocks_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skyweave.fleet.sinks.sink_worker.CLOSE_TIMEOUT_S", 0.2)
+    node = fleet.node("UAV_1", LoopbackNetwork().join(), fleet.HandClock())
+    kept = Kept()
+    publisher = ScenePublisher(node, [Failing(), Blocked(), kept])
+    started = time.monotonic()
+    for number in range(12):
+        publisher.publish(node.fuse(node.observe_and_send(fleet.frame(number % 4, "UAV_1"))))
+    publisher.close()
+    assert time.monotonic() - started < 5
+    assert len(kept.sequences) == 13 and kept.sequences[-1] == -1, "everything, and the end"
+    faults = node.statistics.sink_faults
+    assert faults["Failing", "failed"] == 13 and faults["Blocked", "dropped"] == 12 - 8 - 1
+
+
+def test_looks_at_the_end_are_signs_of_life() -> None:
+    watchdog, stop = Watchdog(0.1, 0.1), threading.Event()
+    watched = WatchedStop(stop, lambda: watchdog.sign("source"))
+    watched.wait(0.05)
+    assert not watchdog.stuck_threads()
+    time.sleep(0.15)
+    assert set(watchdog.stuck_threads()) == {"source"}
+    assert not watched.is_set() and not watchdog.stuck_threads()
+    stop.set()
+    assert watched.is_set() and watched.wait(5)
+    watchdog.dismiss("source")
+    time.sleep(0.15)
+    assert not watchdog.stuck_threads()
+
+
+STUCK = """
+import os
+from skyweave.fleet.supervisor.logs import set_up_logging
+from skyweave.fleet.supervisor.watchdog import Watchdog, watched
+
+def block():
+    {block}
+
+set_up_logging(True)
+watchdog = Watchdog(0.5)
+watchdog.begin_work()
+with watched(watchdog):
+    watchdog.sign("work")
+    block()
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "code"),
+    [
+        ("open(os.environ['PIPE']).read()", STUCK_EXIT_CODE),  # a pipe among the images
+        ("import ctypes; ctypes.PyDLL(None).sleep(60)", 1),  # a library that holds the interpreter's lock
+    ],
+)
+def test_a_call_that_blocks_for_ever_ends_the_node_and_says_where(block: str, code: int, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    program = STUCK.format(block=block)
+    started = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PIPE": str(tmp_path / "pipe")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == code, result.stderr
+    assert "in block" in result.stderr, "where it is stuck"
+    if code == STUCK_EXIT_CODE:
+        event = json.loads(result.stderr.splitlines()[0])
+        assert event["event"].startswith("stuck") and "work" in event["threads"]
+    assert time.monotonic() - started < 30
+
+
+def test_a_source_that_blocks_is_noticed_and_one_that_waits_is_not() -> None:
+    release = threading.Event()
+
+    class Camera:
+        world_frame = WorldFrame()
+
+        def __init__(self, blocks: bool) -> None:
+            self.blocks = blocks
+
+        def frames(self, clock: object, stop: threading.Event) -> Iterator[Frame]:
+            yield fleet.frame(0, "UAV_1", wall_clock())
+            if self.blocks:
+                release.wait(30)
+            stop.wait(30)
+
+    stop, watchdogs = threading.Event(), {blocks: Watchdog(0.8) for blocks in (True, False)}
+    threads = []
+    for blocks, watchdog in watchdogs.items():
+        watchdog.begin_work()
+        node = fleet.node("UAV_1", LoopbackNetwork().join(), wall_clock)
+        arguments = (node, Camera(blocks), lambda scene: None, stop, None, watchdog)
+        threads.append(threading.Thread(target=run_node, args=arguments))
+        threads[-1].start()
+    until(lambda: watchdogs[True].stuck_threads(), "it is noticed")
+    assert set(watchdogs[True].stuck_threads()) == {"source"} and not watchdogs[False].stuck_threads()
+    stop.set()
+    release.set()
+    for thread in threads:
+        thread.join(20)

@@ -4,6 +4,7 @@ Positions are written in a frame ``local``, a round number of metres from ``map`
 """
 
 import json
+from contextlib import closing
 from functools import lru_cache
 from math import cos, sin
 from pathlib import Path
@@ -21,12 +22,12 @@ from mcap.writer import Writer
 from mcap_protobuf.schema import register_schema
 from msgspec import to_builtins
 
-from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import name_colour
 from skyweave.fleet.link.messages import CameraImage, MessageContent
 from skyweave.fleet.link.scene_message import SceneMessage
 from skyweave.fleet.link.topics import RESULT, Topic
 from skyweave.fleet.sinks.recorder import RecordingSession, record_messages
+from skyweave.fleet.sinks.recording_file import RecordingFile, partial_recording
 from skyweave.fleet.sinks.subscriber import ReceivedMessage
 
 RAW_ENCODING, JSON_ENCODING = "skyweave", "json"  # of the messages as they are, and of those of them that are JSON
@@ -62,22 +63,34 @@ LINE_STRIP, LINE_LOOP = 0, 1  # of LinePrimitive
 
 
 def record_mcap(path: str | Path, session: RecordingSession) -> int:
-    """Record until the session ends; return how many messages the file holds. It is there received it is whole.
+    """Record until the session ends; return how many messages the file holds. It has its name when it is whole.
 
     Args:
         path: of the file.
         session: what is recorded, and for how long.
 
     Raises:
+        FleetError: the disk is full; what was recorded is kept.
         OSError: it cannot be written.
     """
-    with write_aside(path) as temporary, temporary.open("wb") as stream:
-        writer: Any = Writer(stream)  # parts of it are not typed
-        writer.start(profile="", library="skyweave")
-        recorder = McapRecorder(writer)
-        writer.add_metadata("skyweave", {"fleet": session.fleet})
-        count = record_messages(session, recorder.write)
-        writer.finish()
+    with partial_recording(path) as partial, closing(RecordingFile(partial)) as file:
+        writer: Any = Writer(file)  # type: ignore[arg-type]  # parts of it are not typed
+        end_chunk = writer._Writer__finalize_chunk  # it has no other way to end one early
+
+        def save() -> None:
+            end_chunk()
+            file.sync()
+
+        try:
+            writer.start(profile="", library="skyweave")
+            recorder = McapRecorder(writer)
+            writer.add_metadata("skyweave", {"fleet": session.fleet})
+            count = record_messages(session, recorder.write, save)
+            writer.finish()
+            file.sync()
+        except OSError:
+            file.cut()
+            raise
     return count
 
 

@@ -14,6 +14,7 @@ from skyweave.fleet.sinks.subscriber import FleetSubscriber, ReceivedMessage
 
 MAX_WAITING_MESSAGES = 20_000
 POLL_S = 0.1
+SAVE_INTERVAL_S = 0.5
 
 MessageWriter = Callable[[ReceivedMessage, int], None]
 """Called with a message, and when it arrived, UTC nanoseconds."""
@@ -65,12 +66,13 @@ def get_recorder(path: str | Path) -> Recorder:
     return RECORDERS[suffix]
 
 
-def record_messages(session: RecordingSession, write: MessageWriter) -> int:
+def record_messages(session: RecordingSession, write: MessageWriter, save: Callable[[], None]) -> int:
     """Hand all messages of a fleet to a writer, in this thread; return their number.
 
     Args:
         session: what is recorded, and for how long.
         write: called with each message.
+        save: called twice a second, and at the end, to bring to the disk what was written.
     """
     waiting: queue.Queue[tuple[ReceivedMessage, int]] = queue.Queue(MAX_WAITING_MESSAGES)
 
@@ -82,9 +84,13 @@ def record_messages(session: RecordingSession, write: MessageWriter) -> int:
 
     subscriber = FleetSubscriber(session.fleet, session.transport, session.keys, session.name)
     subscriber.subscribe_all(on_message)
-    count, end = 0, None if session.seconds is None else time.monotonic() + session.seconds
+    started = saved_at = time.monotonic()
+    count, end = 0, None if session.seconds is None else started + session.seconds
     try:
         while not session.stop.is_set() and (end is None or time.monotonic() < end):
+            if time.monotonic() - saved_at > SAVE_INTERVAL_S:
+                save()
+                saved_at = time.monotonic()
             try:
                 received, arrived = waiting.get(timeout=POLL_S)
             except queue.Empty:
@@ -94,6 +100,7 @@ def record_messages(session: RecordingSession, write: MessageWriter) -> int:
     finally:
         subscriber.close()
     count = _write_waiting(waiting, write, count)
+    save()
     return count
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import rerun as rr
 from msgspec import to_builtins
 
-from skyweave.core.atomic_write import write_aside
 from skyweave.core.geometry.outlines import name_colour
 from skyweave.fleet.link.messages import CameraImage
 from skyweave.fleet.link.scene_message import SceneMessage
 from skyweave.fleet.sinks.recorder import RecordingSession, record_messages
+from skyweave.fleet.sinks.recording_file import partial_recording
 from skyweave.fleet.sinks.subscriber import ReceivedMessage
 
 IMAGE_PLANE_DISTANCE_M = 6.0
@@ -20,7 +20,7 @@ ORIGIN_DIGITS = -1  # the origin is rounded to 10 m
 
 
 def record_rerun(path: str | Path, session: RecordingSession) -> int:
-    """Record until the session ends; return how many messages were received. The file is there when it is whole.
+    """Record until the session ends; return how many messages were received. The file has its name when it is whole.
 
     Args:
         path: of the file.
@@ -29,12 +29,12 @@ def record_rerun(path: str | Path, session: RecordingSession) -> int:
     Raises:
         OSError: it cannot be written.
     """
-    with write_aside(path) as temporary:
+    with partial_recording(path) as partial:
         stream = rr.RecordingStream("skyweave", recording_id=session.fleet)
-        stream.save(str(temporary))
+        stream.save(str(partial))
         stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         recorder = RerunRecorder(stream)
-        count = record_messages(session, recorder.write)
+        count = record_messages(session, recorder.write, stream.flush)
         stream.flush()
         stream.disconnect()
     return count

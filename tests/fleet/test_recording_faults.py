@@ -1,0 +1,107 @@
+"""What becomes of a recording when the disk fills, the process is killed or the power goes."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from skyweave.core.errors import FleetError
+from skyweave.fleet.link.clocks import wall_clock
+from skyweave.fleet.link.envelope import EnvelopeSealer
+from skyweave.fleet.link.loopback import LoopbackNetwork
+from skyweave.fleet.sinks.recorder import RecordingSession
+from small_disk import mounted_disk
+
+pytest.importorskip("mcap_protobuf", reason="needs skyweave[record]")
+from skyweave.fleet.sinks import recorder as recorder_module
+from skyweave.fleet.sinks.mcap import record_mcap
+from skyweave.fleet.sinks.replay import read_recording, replay
+
+TOPIC = "skyweave/test/frame/UAV_1"
+
+
+def record_numbers(path: Path, seconds: float, interval: float = 0.005, size: int = 2000) -> None:
+    """Record messages that begin with their number and time, and do not compress."""
+    hub, stop = LoopbackNetwork(), threading.Event()
+    sender, sealer = hub.join(), EnvelopeSealer(None, wall_clock)
+
+    def publish() -> None:
+        for number in itertools.count():
+            if stop.wait(interval):
+                return
+            content = number.to_bytes(8, "little") + time.time_ns().to_bytes(8, "little") + os.urandom(size)
+            sender.publish(TOPIC, sealer.seal(TOPIC, content))
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    try:
+        record_mcap(path, RecordingSession("test", hub.join(), threading.Event(), seconds))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def numbers(path: Path) -> list[int]:
+    return [int.from_bytes(message[:8], "little") for _, message, _ in read_recording(path)]
+
+
+def test_a_recording_that_was_killed_is_readable_to_its_last_second(tmp_path: Path) -> None:
+    file = tmp_path / "flight.mcap"
+    process = multiprocessing.get_context("fork").Process(target=record_numbers, args=(file, 60.0))
+    process.start()
+    time.sleep(1.8)
+    killed = time.time_ns()
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    assert not file.exists()
+    partial = tmp_path / "flight.partial.mcap"
+    found = list(read_recording(partial))
+    last = int.from_bytes(found[-1][1][8:16], "little")
+    assert numbers(partial) == list(range(len(found))) and killed - last < 1e9
+    heard: list[str] = []
+    hub = LoopbackNetwork()
+    hub.join().subscribe("skyweave/**", lambda topic, message: heard.append(topic))
+    assert replay(partial, hub.join(), threading.Event(), speed=1e6) == len(found) == len(heard)
+
+
+def test_a_recording_that_power_loss_cut_off_anywhere_is_read_up_to_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "SAVE_INTERVAL_S", 0.05)
+    file = tmp_path / "flight.mcap"
+    record_numbers(file, 0.8)
+    assert list(tmp_path.iterdir()) == [file]
+    whole, content = numbers(file), file.read_bytes()
+    assert whole == list(range(len(whole))) and len(whole) > 20
+    counts = []
+    for length in range(len(content) // 3, len(content), 20_011):
+        cut = tmp_path / "cut.mcap"
+        cut.write_bytes(content[:length] + bytes(5000 * (length % 2)))  # some file systems leave zeros
+        found = numbers(cut)
+        assert found == whole[: len(found)]
+        counts.append(len(found))
+    assert counts == sorted(counts) and counts[0] > 0
+    file.write_bytes(content[:20])
+    with pytest.raises(FleetError, match="cut off"):
+        numbers(file)
+
+
+def test_a_full_disk_ends_a_recording_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "SAVE_INTERVAL_S", 0.05)
+    with mounted_disk(tmp_path / "disk", 600_000) as disk:
+        file = disk / "flight.mcap"
+        record_numbers(file, 0.2)
+        before = file.read_bytes()
+        with pytest.raises(FleetError, match=r"flight\.mcap: No space left on device; .*flight\.partial\.mcap holds"):
+            record_numbers(file, 30.0, interval=0.002)
+        assert file.read_bytes() == before, "the whole one from before is kept"
+        found = numbers(disk / "flight.partial.mcap")
+        assert found == list(range(len(found))) and len(found) > 50
+        with pytest.raises((OSError, FleetError), match="No space left"):
+            record_numbers(disk / "flight.mcap", 1.0)
+        assert numbers(disk / "flight.partial.mcap") == found, "the unfinished one, too"

@@ -180,5 +180,6 @@ EXCEPTIONS = (
 ALLOWED = {
     ("attribute", "asked"): "a parameter of collaborative models: its name is a key of their weights",
     ("attribute", "spread"): "a layer of collaborative models: its name is a key of their weights",
+    ("function", "tell"): "what Python calls the position in a stream",
     ("key", "ours"): "the dual branch in cards of shipped weights, which stay as they are",
 }

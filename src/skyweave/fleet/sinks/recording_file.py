@@ -78,7 +78,7 @@ class RecordingFile:
             os.ftruncate(self._handle, self._synced_size)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing more is synced."""
         with suppress(OSError):  # all that counts was synced
             os.close(self._handle)
 

@@ -22,6 +22,8 @@ from skyweave.training import (
     move_to_device,
     prepare_run_dir,
 )
+from skyweave.training.checkpoint_io import AsideCheckpointIO
+from small_disk import fill, mounted_disk
 
 X = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
 
@@ -174,3 +176,33 @@ def test_a_training_that_breaks_off_before_its_first_checkpoint_leaves_nothing(t
         prepare_run_dir(output, {}, resume=False)
     with pytest.raises(FileNotFoundError, match="without --resume in another folder"):
         prepare_run_dir(output, {}, resume=True)
+
+
+def test_a_full_disk_and_a_damaged_file_cost_no_checkpoint(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk", 2_000_000) as disk:
+        output, io = disk / "run", AsideCheckpointIO()
+        output.mkdir()
+        last, previous = output / "last.ckpt", output / "previous.ckpt"
+        for step in range(3):
+            io.save_checkpoint({"global_step": step, "weights": torch.rand(20_000)}, last)
+        filler = fill(disk, leave=40_000)
+        with pytest.raises(OSError, match=r"No space left on device: '.*last\.ckpt'$"):
+            io.save_checkpoint({"global_step": 9, "weights": torch.rand(20_000)}, last)
+        steps = {path.name: torch.load(path)["global_step"] for path in output.iterdir()}
+        assert steps == {"last.ckpt": 2, "previous.ckpt": 1}
+        filler.unlink()
+        last.write_bytes(last.read_bytes()[:1000])
+        with pytest.raises(ConfigError, match=f"cannot be read .* mv {previous} {last}"):
+            prepare_run_dir(output, {}, resume=True)
+
+
+def test_a_training_that_meets_a_full_disk_keeps_its_checkpoint_and_goes_on_from_it(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk", 1_000_000) as disk:
+        config = OptimiserConfig(learning_rate=0.01, steps=20, warmup=0)
+        module = Regression(config)
+        module.on_train_batch_start = lambda batch, index: fill(disk) if index == 9 else None  # type: ignore[method-assign,assignment]
+        with pytest.raises(OSError, match="No space left"):
+            train(module, disk / "run")
+        (disk / "filler").unlink()
+        assert torch.load(disk / "run" / "last.ckpt")["global_step"] == 8
+        assert train(Regression(config), disk / "run", resume=True) == 20

@@ -272,7 +272,7 @@ def _name_target(error: OSError, aside: Path, target: Path) -> None:
     """Let an error name the target, which the user knows, instead of the temporary file."""
     if error.filename in (str(aside), aside):
         error.filename = str(target)
-        error.filename2 = None
+        del error.filename2  # None would be shown
     elif error.filename is None and str(error).startswith("Write failed"):  # of GDAL, which says no more
         error.args = (f"{target} could not be written; is the disk full? Free some space or choose another -o",)
     elif error.filename is None:

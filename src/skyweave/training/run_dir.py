@@ -9,6 +9,7 @@ import torch
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import ConfigError
+from skyweave.training.checkpoint_io import PREVIOUS_CHECKPOINT
 
 LAST_CHECKPOINT = "last.ckpt"
 WEIGHTS_FILE = "weights.safetensors"
@@ -105,6 +106,6 @@ def _steps_taken(checkpoint: Path) -> int:
     try:
         return int(torch.load(checkpoint, map_location="meta", weights_only=True)["global_step"])
     except Exception as error:  # torch raises several kinds, by the place where the file breaks off
-        raise ConfigError(
-            f"{checkpoint} cannot be read ({error}); start a new folder, or put a whole copy back"
-        ) from error
+        previous = checkpoint.with_name(PREVIOUS_CHECKPOINT)
+        remedy = f"put the one before back: mv {previous} {checkpoint}" if previous.exists() else "start a new folder"
+        raise ConfigError(f"{checkpoint} cannot be read ({error}); {remedy}") from error

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from skyweave.core.atomic_write import claim_folder
 from skyweave.core.errors import ConfigError
+from skyweave.training.checkpoint_io import AsideCheckpointIO
 from skyweave.training.module import SkyweaveModule
 from skyweave.training.progress import ProgressLinesCallback
 from skyweave.training.run_dir import LAST_CHECKPOINT, write_config
@@ -142,6 +143,7 @@ def _run(
             enable_progress_bar=draws_bar,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            plugins=[AsideCheckpointIO()],
         )
         _fit(trainer, module, str(output / LAST_CHECKPOINT) if output and resume else None)
     if trainer.interrupted:

@@ -65,6 +65,7 @@ def _save(checkpoint: dict[str, Any], path: Path) -> None:
 
 def _keep(checkpoint: Path) -> None:
     """Give a checkpoint a second name, under which it stays when the first is taken by a newer one."""
-    with suppress(OSError):  # there is none yet, or the file system gives no second names
-        with write_aside(checkpoint.with_name(PREVIOUS_CHECKPOINT), durable=False) as link:
-            os.link(checkpoint, link)
+    previous = checkpoint.with_name(PREVIOUS_CHECKPOINT)
+    # There may be none yet, or the file system gives no second names.
+    with suppress(OSError), write_aside(previous, durable=False) as link:
+        os.link(checkpoint, link)

@@ -21,6 +21,7 @@ from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
 from skyweave.embedding import EmbeddingConfig, embed_scene
+from small_disk import fill, mounted_disk
 
 RGB = get_sensor("rgb")
 TRANSFORM = Affine(0.5, 0, 370_000, 0, -0.5, 5_800_000)
@@ -223,6 +224,29 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, backbone: Backbone) -
     assert done.returncode == 2, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8", "float32"])
+def test_a_disk_that_fills_up_gives_a_whole_map_or_an_error(tmp_path: Path, backbone: Backbone, storage: str) -> None:
+    scene, config = write_scene(tmp_path / "scene.tif", 256, 256), EmbeddingConfig(tile=256, storage=storage)
+    embed_scene(scene, tmp_path / "whole.tif", backbone, RGB, unit="uint8", config=config)
+    outcomes = set()
+    with mounted_disk(tmp_path / "disk", 4_000_000) as disk:
+        output = disk / "map.tif"
+        for free in (0, 210_000, 240_000, 270_000, 300_000, 900_000):
+            output.write_bytes(b"the one before")
+            filler = fill(disk, free)
+            try:
+                embed_scene(scene, output, backbone, RGB, unit="uint8", config=config)
+                np.testing.assert_array_equal(read(output), read(tmp_path / "whole.tif"))
+                outcomes.add("whole")
+            except OSError as error:
+                assert output.read_bytes() == b"the one before"
+                assert "disk" in str(error) or "No space left" in str(error), error
+                outcomes.add("error")
+            filler.unlink()
+            assert set(disk.iterdir()) == {output}
+    assert outcomes == {"whole", "error"}
 
 
 def test_command_writes_map_and_picture(tmp_path: Path, backbone: Backbone, capsys: pytest.CaptureFixture[str]) -> None:

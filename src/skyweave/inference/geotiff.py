@@ -12,7 +12,7 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from skyweave.core.errors import ConfigError
@@ -79,17 +79,27 @@ class GeoTiffWriter(RasterWriter):
         Raises:
             OSError: pixels are missing.
         """
-        valid, nodata = 0, _nodata(raster.description, storage)
-        with _quiet(), rasterio.open(path) as written:
-            for _, window in written.block_windows(1):
-                values = written.read(1, window=window)
-                valid += int((~np.isnan(values) if math.isnan(nodata) else values != nodata).sum())
+        try:
+            valid = _count_valid(path, _nodata(raster.description, storage))
+        except RasterioError as error:
+            reason = str(error.__cause__ or error)
+            raise OSError(f"{path} cannot be read back ({reason}); the disk may be full: free some space") from error
         count = raster.statistics.count
         if valid != count:
             raise OSError(
                 f"{path}: {count - valid} of {count} pixels were not written; "
                 "the disk may be full: free some space or choose another -o"
             )
+
+
+def _count_valid(path: Path, nodata: float) -> int:
+    """Return how many pixels of a file hold data."""
+    valid = 0
+    with _quiet(), rasterio.open(path) as written:
+        for _, window in written.block_windows(1):
+            values = written.read(1, window=window)
+            valid += int((~np.isnan(values) if math.isnan(nodata) else values != nodata).sum())
+    return valid
 
 
 def _largest(raster: FinishedRaster) -> float:

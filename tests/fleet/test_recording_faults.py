@@ -1,6 +1,7 @@
 """What becomes of a recording when the disk fills, the process is killed or the power goes."""
 
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -20,13 +21,14 @@ from small_disk import mounted_disk
 pytest.importorskip("mcap_protobuf", reason="needs skyweave[record]")
 from skyweave.fleet.sinks import recorder as recorder_module
 from skyweave.fleet.sinks.mcap import record_mcap
-from skyweave.fleet.sinks.replay import read_recording, replay
+from skyweave.fleet.sinks.mcap_reading import read_recorded_messages
+from skyweave.fleet.sinks.replay import replay
 
-TOPIC = "skyweave/test/frame/UAV_1"
+TOPIC = "skyweave/test/result/UAV_1/numbers"
 
 
 def record_numbers(path: Path, seconds: float, interval: float = 0.005, size: int = 2000) -> None:
-    """Record messages that begin with their number and time, and do not compress."""
+    """Record messages that hold their number and time, and hardly compress."""
     hub, stop = LoopbackNetwork(), threading.Event()
     sender, sealer = hub.join(), EnvelopeSealer(None, wall_clock)
 
@@ -34,8 +36,8 @@ def record_numbers(path: Path, seconds: float, interval: float = 0.005, size: in
         for number in itertools.count():
             if stop.wait(interval):
                 return
-            content = number.to_bytes(8, "little") + time.time_ns().to_bytes(8, "little") + os.urandom(size)
-            sender.publish(TOPIC, sealer.seal(TOPIC, content))
+            content = {"number": number, "time": time.time_ns(), "filler": os.urandom(size).hex()}
+            sender.publish(TOPIC, sealer.seal(TOPIC, json.dumps(content).encode()))
 
     thread = threading.Thread(target=publish, daemon=True)
     thread.start()
@@ -48,7 +50,7 @@ def record_numbers(path: Path, seconds: float, interval: float = 0.005, size: in
 
 def numbers(path: Path) -> list[int]:
     """Numbers of the messages of a recording, none of which is missing in between."""
-    found = [int.from_bytes(message[:8], "little") for _, message, _ in read_recording(path)]
+    found = [json.loads(message.data)["number"] for message in read_recorded_messages(path)]
     assert found == list(range(found[0], found[0] + len(found)))
     return found
 
@@ -63,13 +65,13 @@ def test_a_recording_that_was_killed_is_readable_to_its_last_second(tmp_path: Pa
     process.join()
     assert not file.exists()
     partial = tmp_path / "flight.partial.mcap"
-    found = list(read_recording(partial))
-    last = int.from_bytes(found[-1][1][8:16], "little")
+    found = list(read_recorded_messages(partial))
+    last = json.loads(found[-1].data)["time"]
     assert len(numbers(partial)) == len(found) and killed - last < 1e9
     heard: list[str] = []
     hub = LoopbackNetwork()
     hub.join().subscribe("skyweave/**", lambda topic, message: heard.append(topic))
-    assert replay(partial, hub.join(), threading.Event(), speed=1e6) == len(found) == len(heard)
+    assert replay(partial, hub.join(), threading.Event(), speed=1e6).played == len(found) == len(heard)
 
 
 def test_a_recording_that_power_loss_cut_off_anywhere_is_read_up_to_there(

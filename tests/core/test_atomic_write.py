@@ -214,3 +214,22 @@ def test_of_several_writers_the_last_whole_file_stays(tmp_path: Path) -> None:
         thread.join()
     main, beside = (tmp_path / "out.bin").read_text(), (tmp_path / "out.json").read_text()
     assert main == beside * 1000 and len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("write", [write_aside, write_files_aside])
+def test_side_files_of_the_old_raster_go_with_it(tmp_path, write):
+    """GDAL would read them with the new one: its overviews, its mask, its place."""
+    stale = ["a.tif.aux.xml", "a.tif.ovr", "a.tif.msk", "a.tif.msk.ovr", "a.tfw"]
+    for name in (*stale, "a.tif.txt", "ab.tif.ovr", "a.pgw"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(ZeroDivisionError), write(tmp_path / "a.tif") as aside:
+        aside.write_text("new")
+        raise ZeroDivisionError
+    assert (tmp_path / "a.tif.ovr").exists()
+    with write(tmp_path / "a.tif") as aside:
+        aside.write_text("new")
+        if write is write_files_aside:
+            aside.with_name("a.tif.aux.xml").write_text("new")
+            stale.remove("a.tif.aux.xml")
+    assert not any((tmp_path / name).exists() for name in stale)
+    assert (tmp_path / "a.tif").read_text() == "new" and (tmp_path / "ab.tif.ovr").read_text() == "old"

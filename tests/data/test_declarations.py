@@ -7,7 +7,7 @@ import rasterio
 from fabricated_rasters import colour_bands, hints_of, sixteen_bit_bands
 from fabricated_rasters import write_raster as write
 from skyweave.core.errors import DataError
-from skyweave.core.sensors import get_sensor
+from skyweave.core.sensors import Encoding, Sensor, get_sensor
 from skyweave.data.hints import command_that_works
 from skyweave.data.inspection import inspect_raster
 from skyweave.data.raster import open_image, read_observation
@@ -269,6 +269,58 @@ def test_bands_that_contradict_each_other_or_say_little(tmp_path, stored):
     modis = write(tmp_path / "c.tif", stored[:3], ["sur_refl_b01", "sur_refl_b02", "sur_refl_b03"])
     with pytest.raises(DataError, match="cannot tell which"):  # band 1 of MODIS is red, of Sentinel-2 coastal
         read_observation(modis, L2A, unit="dn")
+
+
+@pytest.mark.parametrize("on_bands", [True, False])
+def test_scale_and_fill_value_as_plain_tags(tmp_path, stored, on_bands):
+    """What netCDF calls them, as HLS and xarray write them into GeoTIFFs."""
+    values = stored.astype(np.int16)
+    values[:, :5] = -9999
+    path = write(tmp_path / "a.tif", values, FOUR)
+    with rasterio.open(path, "r+") as dataset:
+        for where in dataset.indexes if on_bands else (0,):
+            dataset.update_tags(where, scale_factor="0.0001", add_offset="-0.1", _FillValue="-9999")
+    with pytest.raises(DataError, match=r"0\.0001 \* stored -0\.1.*declare unit dn_offset1000"):
+        read_observation(path, L2A, unit="dn", bands=FOUR)
+    image = read_observation(path, L2A, unit="dn_offset1000", bands=FOUR)
+    assert not image.valid[:, :5].any() and image.valid[:, 5:].all()
+    report = hints_of(path, L2A)[0]
+    assert report.bands[0].nodata == -9999 and report.bands[0].minimum == values[0, 5:].min()
+
+
+@pytest.mark.parametrize("where", ["tags", "descriptions"])
+def test_declared_bands_that_the_wavelengths_contradict(tmp_path, stored, where):
+    path = write(tmp_path / "a.tif", stored)
+    centres = (664.6, 559.8, 492.4, 842.0)  # red first, and "blue first" is declared
+    with rasterio.open(path, "r+") as dataset:
+        if where == "descriptions":
+            dataset.descriptions = [f"{centre:g} nm" for centre in centres]
+        else:
+            for band, centre in enumerate(centres, 1):
+                dataset.update_tags(band, wavelength=str(centre), wavelength_units="nm")
+    with pytest.raises(DataError, match=r"band 1 is declared as 'blue' \(492\.4 nm\).*its wavelength is 664\.6 nm"):
+        read_observation(path, L2A, unit="dn", bands=FOUR)
+    image = read_observation(path, L2A, unit="dn", bands=["B04", "B03", "B02", "B08"])
+    np.testing.assert_allclose(image.pixels, stored[[2, 1, 0, 3]] * 1e-4, atol=1e-6)
+
+
+def test_eight_bits_that_a_unit_cannot_mean(tmp_path, colours):
+    path = write(tmp_path / "a.tif", colours, FOUR[:3])
+    with pytest.raises(DataError, match=r"8 bits.*at most 0\.0255.*picture"):
+        read_observation(path, L2A, unit="dn", bands=FOUR[:3])
+    own = Sensor("own", "own", L2A.bands[1:4], 10.0, (Encoding("dn", 1 / 255),))
+    assert read_observation(path, own, unit="dn").pixels.max() == pytest.approx(colours.max() / 255)
+    assert hints_of(path, own)[1][0].units == ("dn",) and hints_of(path, L2A)[1][0].verdict == "no"
+
+
+def test_a_white_border_is_noted_and_white_roofs_are_not(tmp_path, colours):
+    roofs, border = colours.copy(), colours.copy()
+    roofs[:, 20:40, 20:40] = 255
+    border[:, :, :8] = 255
+    paths = [write(tmp_path / f"{number}.tif", values) for number, values in enumerate((roofs, border))]
+    notes = [open_image(path, RGB, unit="uint8").check_sample() for path in paths]
+    assert notes[0] == () and "10% of the pixels are 255 in every band" in notes[1][0]
+    assert read_observation(paths[1], RGB, unit="uint8", nodata=255).valid.mean() == pytest.approx(0.9, abs=0.01)
 
 
 def _sample_notes(path):

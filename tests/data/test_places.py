@@ -1,6 +1,7 @@
 """Where rasters lie, and of which files they are made: read, warped, or refused with the remedy that works."""
 
 import contextlib
+import shlex
 import shutil
 import warnings
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from click.testing import CliRunner
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.rio.main import main_group
 from rasterio.rpc import RPC
 
 from fabricated_rasters import colour_bands, hints_of, sixteen_bit_bands
@@ -306,3 +309,40 @@ def test_control_points_on_both_sides_of_the_antimeridian_name_their_zone(tmp_pa
     path = write_by_points(tmp_path / "a.tif", colours, points(where, range(0, 65, 16), range(0, 81, 16)), "EPSG:4326")
     with pytest.raises(DataError, match=r"gdalwarp -tps -t_srs EPSG:326(01|60)"):
         read_observation(path, RGB, unit="uint8", bands="sensor")
+
+
+def test_degrees_under_the_name_of_a_system_in_metres(tmp_path, colours):
+    path = write(tmp_path / "a.tif", colours, transform=Affine(1e-5, 0, 13.4, 0, -1e-5, 52.5))
+    with pytest.raises(
+        DataError, match=r"pixels of 1e-05 m at \(13\.4004, 52\.4997\) look like degrees.*`rio edit-info"
+    ):
+        read_observation(path, RGB, unit="uint8")
+    follow_rio(path)
+    assert read_observation(path, RGB, unit="uint8").ground_sample_distance == pytest.approx(0.87, abs=0.01)
+
+
+def test_metres_under_the_name_of_a_system_in_degrees(tmp_path, colours):
+    path = write(tmp_path / "a.tif", colours, crs="EPSG:4326")
+    with pytest.raises(DataError, match=r"latitude 4\.99968e\+06: degrees do not fit.*`rio edit-info --crs EPSG:CODE"):
+        read_observation(path, RGB, unit="uint8")
+    follow_rio(path, CODE="32633")
+    assert read_observation(path, RGB, unit="uint8").ground_sample_distance == pytest.approx(10)
+
+
+def test_two_control_points_are_too_few(tmp_path, colours):
+    path = write_by_points(tmp_path / "a.tif", colours, points(lambda r, c: (4e5 + c / 2, 5e6 - r / 2), (0,), (0, 80)))
+    with pytest.raises(DataError, match=r"2 ground control points, and 3 are needed.*`rio edit-info"):
+        read_observation(path, RGB, unit="uint8")
+    follow_rio(path, CODE="32633", TRANSFORM="[0.5, 0, 400000, 0, -0.5, 5000000]")
+    assert read_observation(path, RGB, unit="uint8").ground_sample_distance == pytest.approx(0.5)
+
+
+def follow_rio(path, **words):
+    """Run the command that the message on a raster names."""
+    with pytest.raises(DataError) as caught:
+        read_observation(path, RGB, unit="uint8")
+    command = str(caught.value).split("`")[1]
+    for word, value in words.items():
+        command = command.replace(word, value)
+    result = CliRunner().invoke(main_group, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output

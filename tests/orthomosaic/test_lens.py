@@ -79,6 +79,21 @@ def test_lenses_that_are_no_pinhole_are_refused(tmp_path: Path) -> None:
         read_flight({"b.jpg": panorama}, height=60.0)
 
 
+def test_the_optical_centre_beside_a_calibrated_focal_length(tmp_path: Path) -> None:
+    values = {"CalibratedFocalLength": 50.0, "CalibratedOpticalCenterX": 33.0, "CalibratedOpticalCenterY": 18.5}
+    path = write_photo(tmp_path / "a.jpg", xmp=xmp_of("drone-dji", values), size=(60, 40))
+    camera, source = camera_from_metadata(read_metadata(path))
+    np.testing.assert_allclose(camera.intrinsics, [[50, 0, 33], [0, 50, 18.5], [0, 0, 1]])
+    assert source == "XMP calibrated focal length"
+
+
+@pytest.mark.parametrize("name", ["GoPro Fisheye", "Olympus 8mm FISH-EYE"])
+def test_a_lens_that_is_called_fisheye_is_no_pinhole(tmp_path: Path, name: str) -> None:
+    path = write_photo(tmp_path / "a.jpg", camera={0xA434: name})
+    with pytest.raises(DataError, match="model 'fisheye', which is not read; rectify"):
+        camera_from_metadata(read_metadata(path))
+
+
 def test_sizes_that_contradict_are_named(tmp_path: Path) -> None:
     def skipped(**options: Any) -> str:
         write_photo(tmp_path / "a.jpg", **({"xmp": DJI} | options))

@@ -22,6 +22,8 @@ from pathlib import Path
 from skyweave.core.errors import ConfigError
 
 MAX_STEM_BYTES, MAX_SUFFIX_BYTES = 64, 16  # of the target's, in a temporary name: some file systems take 143 bytes
+SIDE_ENDINGS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")  # behind the name of a raster
+WORLD_FILE_ENDINGS = {".tif": (".tfw", ".tifw"), ".tiff": (".tfw", ".tiffw"), ".png": (".pgw", ".pngw")}
 ASIDE_NAME = re.compile(r"\..*\.(?P<process>\d+)-(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}(\..*)?")
 
 
@@ -49,6 +51,7 @@ def write_aside(path: str | Path, durable: bool = True) -> Iterator[Path]:
             yield aside
             if not aside.exists():
                 raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {aside.name}")
+            _remove_side_files(target)
             _move(aside, target, durable)
         except OSError as error:
             _name_target(error, aside, target)
@@ -81,6 +84,7 @@ def write_files_aside(path: str | Path) -> Iterator[Path]:
             if not (folder / target.name).exists():
                 raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {target.name}")
             with _locked(beside):
+                _remove_side_files(target)
                 for written in sorted(folder.iterdir(), key=lambda written: written.name == target.name):
                     _move(written, target.with_name(written.name))
         except OSError as error:
@@ -266,6 +270,20 @@ def _move(written: Path, target: Path, durable: bool = True) -> None:
     if target.exists():
         shutil.copymode(target, written)
     os.replace(written, target)
+
+
+def _remove_side_files(target: Path) -> None:
+    """Remove what GDAL reads beside a raster of that name: it is of the raster that was there before.
+
+    GDAL itself does so when it replaces a raster: overviews, masks and places of the old one would be the new one's.
+    """
+    if is_stream(target):
+        return
+    names = [f"{target.name}{ending}" for ending in SIDE_ENDINGS]
+    names += [f"{target.stem}{ending}" for ending in WORLD_FILE_ENDINGS.get(target.suffix.lower(), ())]
+    for name in names:
+        with contextlib.suppress(OSError):  # none, or a name too long to be one
+            target.with_name(name).unlink()
 
 
 def _name_target(error: OSError, aside: Path, target: Path) -> None:

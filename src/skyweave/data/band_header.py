@@ -1,5 +1,6 @@
 """What a raster says of one of its bands: name, wavelength, scale, unit, colour, nodata; wherever GDAL keeps it."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from skyweave.core.errors import normalise_name
 from skyweave.core.sensors.matching import parse_wavelength
 
 COLOURS = ("red", "green", "blue")
+FILL_TAGS = ("_fillvalue", "missing_value")  # of netCDF, which programs copy into other formats
 NAME_TAGS = ("BANDNAME", "band_name", "BandName", "long_name", "standard_name")
 MIN_NANOMETRES = 100.0  # no band lies below; a smaller wavelength is in micrometres
 NANOMETRES_PER_UNIT = {"nanometer": 1.0, "nm": 1.0, "micrometer": 1000.0, "micron": 1000.0, "um": 1000.0, "µm": 1000.0}
@@ -64,8 +66,8 @@ def read_band_headers(dataset: Any, path: str | Path) -> tuple[BandHeader, ...]:
         dataset: of rasterio.
         path: of it; a file of one band may be called after that.
     """
-    envi = {key.casefold(): text for key, text in dataset.tags(ns="ENVI").items()}
-    return tuple(_band(dataset, number, Path(str(path)).name, envi) for number in dataset.indexes)
+    envi, common = _small_letters(dataset.tags(ns="ENVI")), _small_letters(dataset.tags())
+    return tuple(_band(dataset, number, Path(str(path)).name, envi, common) for number in dataset.indexes)
 
 
 def band_from_file_name(file_name: str) -> str | None:
@@ -81,9 +83,15 @@ def band_from_file_name(file_name: str) -> str | None:
     return token if re.fullmatch(r"B\d{1,3}A?|VV|VH|HH|HV", token, re.I) else None
 
 
-def _band(dataset: Any, number: int, file_name: str, envi: Mapping[str, str]) -> BandHeader:
+def _small_letters(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags by their names in small letters."""
+    return {key.casefold(): text for key, text in tags.items()}
+
+
+def _band(dataset: Any, number: int, file_name: str, envi: Mapping[str, str], common: dict[str, str]) -> BandHeader:
     index = number - 1
-    tags = {key.casefold(): text for key, text in dataset.tags(number).items()}
+    tags = _small_letters(dataset.tags(number))
+    scale, offset = _scaling((dataset.scales[index], dataset.offsets[index]), common | tags, envi)
     imagery = dataset.tags(number, ns="IMAGERY")
     name, source = _name(dataset, index, tags, file_name, envi)
     return BandHeader(
@@ -93,18 +101,29 @@ def _band(dataset: Any, number: int, file_name: str, envi: Mapping[str, str]) ->
         name_from=source,
         wavelength=_wavelength(tags, imagery, envi, index) or parse_wavelength(dataset.descriptions[index] or ""),
         width=_width(tags, imagery, envi, index),
-        scale=_scale(dataset.scales[index], envi),
-        offset=dataset.offsets[index],
+        scale=scale,
+        offset=offset,
         unit=dataset.units[index] or None,
         colour=dataset.colorinterp[index].name,
-        nodata=dataset.nodatavals[index],
+        nodata=_nodata(dataset.nodatavals[index], common | tags),
     )
 
 
-def _scale(tag: float, envi: Mapping[str, str]) -> float:
-    """Return the factor on stored values by GDAL's tag, or by the header of an ENVI file."""
-    factor = _number(envi.get("reflectance_scale_factor"))
-    return 1.0 / factor if tag in (0.0, 1.0) and factor else tag or 1.0
+def _scaling(stated: tuple[float, float], tags: Mapping[str, str], envi: Mapping[str, str]) -> tuple[float, float]:
+    """Return scale and offset as GDAL knows them, or by tags of netCDF's names, or by the header of an ENVI file."""
+    if stated not in ((0.0, 0.0), (1.0, 0.0)):
+        return stated[0] or 1.0, stated[1]
+    if factor := _number(envi.get("reflectance_scale_factor")):
+        return 1.0 / factor, 0.0
+    return _number(tags.get("scale_factor")) or 1.0, _number(tags.get("add_offset")) or 0.0
+
+
+def _nodata(stated: float | None, tags: Mapping[str, str]) -> float | None:
+    """Return the nodata value that GDAL knows, or that of tags of netCDF's names."""
+    if stated is not None:
+        return stated
+    values = (_number(tags.get(key)) for key in FILL_TAGS)
+    return next((value for value in values if value is not None and math.isfinite(value)), None)
 
 
 def _name(

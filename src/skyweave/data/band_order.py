@@ -9,7 +9,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError, UnknownNameError, normalise_name
 from skyweave.core.sensors import BandMatch, Sensor, match_bands
-from skyweave.core.sensors.matching import strip_wavelength
+from skyweave.core.sensors.matching import contradicts_wavelength, strip_wavelength
 from skyweave.core.sensors.names import band_spellings
 from skyweave.data.header import RasterHeader
 from skyweave.data.stored_values import read_stored
@@ -45,7 +45,9 @@ def resolve_channels(
         if bands is not None and len(bands) == len(among):
             _check_transparency(headers, among, bands, label)
             texts = [None if _is_colour(headers, where) else descriptions[positions.index(where)] for where in among]
-            return _declared(among, sensor, bands, texts, label)
+            channels = _declared(among, sensor, bands, texts, label)
+            _check_wavelengths(headers, sensor, channels, label)
+            return channels
     match = _match_headers(headers, sensor, descriptions)
     names = None if bands is None else _without_gaps(bands)
     return _matched(positions, match, names, descriptions, label)
@@ -183,6 +185,20 @@ def _declared(
                 "'bands' to use the file's names, or correct the band descriptions in the file"
             )
     return _in_order([(*row[0], index) for index, row in zip(indices, named, strict=True)])
+
+
+def _check_wavelengths(
+    headers: Sequence[RasterHeader], sensor: Sensor, channels: Sequence[FileChannel], label: str
+) -> None:
+    """Refuse a declaration that the file's wavelengths contradict."""
+    for file, number, channel in channels:
+        band, centre = sensor.bands[channel], headers[file].bands[number].wavelength
+        if contradicts_wavelength(band, centre):
+            raise DataError(
+                f"{label}: band {number + 1} is declared as {band.name!r} ({band.wavelength:g} nm), but the file says "
+                f"that its wavelength is {centre:g} nm; remove 'bands' to let the wavelengths decide, or correct one "
+                "of both"
+            )
 
 
 def _in_order(channels: list[FileChannel]) -> list[FileChannel]:

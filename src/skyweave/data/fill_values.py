@@ -24,7 +24,8 @@ MIN_REPEATS = 4  # pixels of one value that is none of the usual ones
 MIN_SHARE_OF_IMPOSSIBLE = 0.5  # that a constant has of all impossible values; otherwise the unit is wrong
 MIN_GAP = 0.5  # of the value itself, to the nearest measurement
 MIN_ZERO_GAP = 100.0  # stored units between a fill of 0 and the nearest measurement
-MIN_BLACK_SHARE = 0.01  # of the pixels that are 0 in every band before they look like a border
+MIN_BORDER_SHARE = 0.01  # of the pixels that are 0, or white, in every band before they look like a border
+WHITE = 255  # of 8 bits
 
 
 def find_fill_values(stored: np.ndarray, mask: np.ndarray, values: np.ndarray, sensor: Sensor) -> Iterator[float]:
@@ -103,17 +104,20 @@ def find_doubtful_note(stored: np.ndarray, mask: np.ndarray, storage: Storage) -
                 f"{storage.header.path}: band {storage.sensor.bands[position].name!r} holds {text}, far from all other "
                 f"values; if it stands for no data, declare it: {_declaration(text, storage)}"
             )
-    return _black_note(stored, mask, storage)
+    return _border_note(stored, mask, storage)
 
 
-def _black_note(stored: np.ndarray, mask: np.ndarray, storage: Storage) -> str | None:
-    """Return a note where many pixels are 0 in every one of several bands."""
-    black = (mask & (stored == 0)).all(axis=0).mean()
-    if len(stored) > 1 and black >= MIN_BLACK_SHARE:
-        return (
-            f"{storage.header.path}: {black:.0%} of the pixels are 0 in every band, and count as measurements; if they "
-            f"are no data, declare it: {_declaration('0', storage)}"
-        )
+def _border_note(stored: np.ndarray, mask: np.ndarray, storage: Storage) -> str | None:
+    """Return a note where many pixels are 0 in every one of several bands, or white up to a corner of the image."""
+    for value in (0, WHITE) if stored.dtype == np.uint8 else (0,):
+        same = (mask & (stored == value)).all(axis=0)
+        if len(stored) == 1 or same.mean() < MIN_BORDER_SHARE:
+            continue
+        if value == 0 or same[[0, 0, -1, -1], [0, -1, 0, -1]].any():  # clouds and roofs are white, too
+            return (
+                f"{storage.header.path}: {same.mean():.0%} of the pixels are {value} in every band, and count as "
+                f"measurements; if they are no data, declare it: {_declaration(str(value), storage)}"
+            )
     return None
 
 

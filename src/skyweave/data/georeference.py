@@ -1,6 +1,7 @@
 """Where a raster lies: by a transform, by ground control points, in a local system, or only through a model."""
 
 import math
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ IDENTITY: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 MAX_AFFINE_RESIDUAL_PIXELS = 0.25  # of ground control points; a plain transform is exact enough below it
 MAX_WARP_RESIDUAL_PIXELS = 1.0  # of GDAL's polynomial through the control points
 MIN_CONTROL_POINTS = 3
+MIN_SIDE_M = 1e-3  # of a pixel on a map; a smaller one may be in degrees
 MAX_SHEAR_COSINE = 0.1  # between the sides of a pixel; more is no grid that patches can be cut from
 
 
@@ -56,7 +58,7 @@ def locate(dataset: Any) -> Georeference:
     shape = (dataset.height, dataset.width)
     if affine != IDENTITY:
         return _plain(_crs_text(dataset.crs), affine, shape)
-    if len(dataset.gcps[0]) >= MIN_CONTROL_POINTS:
+    if dataset.gcps[0]:
         return _by_control_points(dataset, shape)
     if dataset.rpcs is not None:
         return _by_model(dataset, shape)
@@ -102,7 +104,19 @@ def metres_per_pixel(crs: str, affine: Affine, shape: tuple[int, int]) -> float 
         return None
     a, b, _, d, e, _ = affine
     side = math.sqrt(abs(a * e - b * d)) * factor
+    if system.is_projected and side < MIN_SIDE_M:
+        _refuse_degrees(affine, shape, side)
     return float(side * _mercator_shrinkage(system, affine, shape))
+
+
+def _refuse_degrees(affine: Affine, shape: tuple[int, int], side: float) -> None:
+    """Refuse coordinates that are degrees, under the name of a system in metres."""
+    x, y = _centre(affine, shape)
+    if abs(x) <= 360 and abs(y) <= 90:
+        raise DataError(
+            f"its pixels of {side:g} m at ({x:g}, {y:g}) look like degrees under the name of a system in metres; give "
+            "it the right name: `rio edit-info --crs EPSG:4326 PATH`"
+        )
 
 
 def _side_of_degrees(geod: Any, affine: Affine, shape: tuple[int, int]) -> float | None:
@@ -112,7 +126,10 @@ def _side_of_degrees(geod: Any, affine: Affine, shape: tuple[int, int]) -> float
     a, b, _, d, e, _ = affine
     x, y = _centre(affine, shape)
     if abs(y) > 90:
-        raise DataError(f"its centre is at latitude {y:g}: degrees do not fit; is its reference system another?")
+        raise DataError(
+            f"its centre is at latitude {y:g}: degrees do not fit; give it the name of the system that it is in: `rio "
+            "edit-info --crs EPSG:CODE PATH`"
+        )
     _, _, across = geod.inv(x, y, x + a, y + d)
     _, _, down = geod.inv(x, y, x + b, y + e)
     return float(math.sqrt(across * down))
@@ -145,12 +162,24 @@ def _by_control_points(dataset: Any, shape: tuple[int, int]) -> Georeference:
     points, system = dataset.gcps
     crs = _crs_text(system)
     by = f"{len(points)} ground control points"
+    if len(points) < MIN_CONTROL_POINTS:
+        return _by_too_few_points(dataset, crs, by, shape)
     pixels = np.array([[point.col, point.row] for point in points], np.float64)
     ground = np.array([[point.x, point.y] for point in points], np.float64)
     affine, residual = _fit_affine(pixels, ground)
     if residual <= MAX_AFFINE_RESIDUAL_PIXELS:
         return _plain(crs, affine, shape, by)
     return _by_warping(dataset, crs, by, shape, points)
+
+
+def _by_too_few_points(dataset: Any, crs: str | None, by: str, shape: tuple[int, int]) -> Georeference:
+    """Return that control points do not tell size and turn of the pixels, and the command that does."""
+    remedy = (
+        f"located by {by}, and {MIN_CONTROL_POINTS} are needed; write the transform of its pixels: `rio edit-info "
+        f"--crs {crs or 'EPSG:CODE'} --transform 'TRANSFORM' {shlex.quote(dataset.name)}` (such as [0.5, 0, "
+        "400000, 0, -0.5, 5000000])"
+    )
+    return Georeference(None, IDENTITY, shape, None, by=by, remedy=remedy)
 
 
 def _fit_affine(pixels: np.ndarray, ground: np.ndarray) -> tuple[Affine, float]:

@@ -1,5 +1,6 @@
 """Headers of raster files: everything that a file says of itself, read once and in one place for every command."""
 
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.data.band_header import BandHeader, read_band_headers
 from skyweave.data.georeference import Affine, Georeference, locate
+from skyweave.data.orientation import UPRIGHT, read_orientation
 from skyweave.data.raster_files import open_raster, raster_name
 
 TIME_TAGS = (
@@ -151,7 +153,7 @@ def header_of(dataset: Any, path: str | Path) -> RasterHeader:
     try:
         place = locate(dataset)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{path}: {str(error).replace('PATH', shlex.quote(str(path)))}") from error
     return RasterHeader(
         path=raster_name(path),
         driver=dataset.driver,
@@ -159,7 +161,7 @@ def header_of(dataset: Any, path: str | Path) -> RasterHeader:
         place=place,
         time=_time(dataset.tags()),
         pages=tuple(name for name in dataset.subdatasets if not name.startswith("GTIFF_DIR:1:")),
-        orientation=_orientation(dataset.tags()),
+        orientation=read_orientation(dataset.tags(), path) if place.crs is None else UPRIGHT,
     )
 
 
@@ -175,12 +177,6 @@ def describe_orientation(orientation: int) -> str | None:
         f"EXIF asks viewers to turn it (orientation {orientation}): it is read as stored, and what was drawn on the "
         "turned image lies elsewhere; store it upright, with Pillow: `ImageOps.exif_transpose(image).save(path)`"
     )
-
-
-def _orientation(tags: dict[str, str]) -> int:
-    """Return EXIF's orientation; 1 where there is none."""
-    text = tags.get("EXIF_Orientation", "").strip()
-    return int(text) if text in {"2", "3", "4", "5", "6", "7", "8"} else 1
 
 
 def _time(tags: dict[str, str]) -> int | None:

@@ -15,6 +15,7 @@ from skyweave.data.header import RasterHeader, describe_orientation, read_header
 from skyweave.data.raster_image import FilePart, RasterImage, Window
 from skyweave.data.scale_tags import check_scale_tags
 from skyweave.data.storage import Nodata, Storage
+from skyweave.data.units import check_bytes
 
 BandNames = Sequence[str | None] | Literal["sensor"] | None
 RasterPaths = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -140,12 +141,19 @@ def _check_palette(storage: Storage) -> None:
 
 
 def _check_parts(parts: list[FilePart], ignore_scale_tags: bool) -> None:
-    """Refuse palettes, and scale tags that contradict the declared unit."""
+    """Refuse palettes, pictures made from measurements, and scale tags that contradict the declared unit."""
     for part in parts:
         _check_palette(part.storage)
+        if _is_bytes(part.storage):
+            check_bytes(part.storage.sensor, part.storage.encoding, part.storage.header.path)
     if not ignore_scale_tags:
         for part in parts:
             check_scale_tags(part.storage)
+
+
+def _is_bytes(storage: Storage) -> bool:
+    """Return whether all bands are stored in 8 bits."""
+    return all(storage.header.bands[band].dtype == "uint8" for band in storage.bands)
 
 
 def _as_files(

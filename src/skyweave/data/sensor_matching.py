@@ -10,6 +10,7 @@ from skyweave.core.sensors.matching import BandMatch, match_bands
 from skyweave.core.sensors.sensor import Encoding, Sensor
 from skyweave.data.inspection import BandReport, RasterReport
 from skyweave.data.scale_tags import encoding_names_of_tags
+from skyweave.data.units import PHYSICAL_UNITS, fits_bytes
 
 VERDICTS = ("all", "subset", "more", "count", "no")
 """Best first; `SensorMatch` explains them."""
@@ -168,7 +169,7 @@ def _verdict(report: RasterReport, sensor: Sensor, match: BandMatch) -> tuple[st
 def _storage_doubt(report: RasterReport, sensor: Sensor) -> str | None:
     """Return why the stored values cannot be the sensor's, by their type or their size; None where they can."""
     unit = sensor.bands[0].unit
-    if unit in ("reflectance", "db", "kelvin") and _is_all_bytes(report):
+    if unit in PHYSICAL_UNITS and _is_all_bytes(report) and not any(fits_bytes(sensor, e) for e in sensor.encodings):
         return f"its {unit} is not stored as uint8: this looks like a picture made from it"
     if unit == "uint8" and (highest := max(report.maxima, default=0)) > 255:
         return f"its values lie in 0..255, the file's reach {highest:g}"

@@ -8,6 +8,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.sensors import Band, Encoding, Sensor
 
+PHYSICAL_UNITS = ("reflectance", "db", "kelvin")  # that 8 bits rarely hold
 MAX_MEDIAN_DEVIATION_STD = 50.0  # typical standard deviations; a median farther off is no measurement in that unit
 MIN_JUDGED_VALUES = 1024  # valid values; an image with fewer is too small to judge by
 MIN_REFLECTANCE = -0.05  # noise and dark water with a good correction lie above it
@@ -44,6 +45,44 @@ def check_unit(pixels: np.ndarray, valid: np.ndarray, sensor: Sensor, encoding: 
                 f"from {float(values.min()):g} to {float(values.max()):g} {band.unit}, which {reason}; declare the "
                 f"unit it is stored in: {valid_units}"
             )
+
+
+def fits_bytes(sensor: Sensor, encoding: Encoding) -> bool:
+    """Return whether numbers of 8 bits reach what is typical of the sensor, in steps smaller than that.
+
+    Args:
+        sensor: its bands are judged.
+        encoding: the storage form of the values.
+    """
+    numbers = (0, 1, 255)
+    low, second, high = (
+        encoding.decode(np.full((len(sensor), 1, 1), number, np.float32)).ravel() for number in numbers
+    )
+    known = np.array([band.unit not in ("db", "kelvin") for band in sensor.bands])
+    means = np.array([band.mean for band in sensor.bands])
+    return bool((known & (low <= means) & (means <= high) & (second - low <= means)).any())
+
+
+def check_bytes(sensor: Sensor, encoding: Encoding, path: str | Path) -> None:
+    """Refuse values of 8 bits in a unit that would make next to nothing of them.
+
+    Args:
+        sensor: its bands are all stored in 8 bits.
+        encoding: the declared storage form.
+        path: of the file, for the message.
+
+    Raises:
+        DataError: no band reaches what is typical of it.
+    """
+    band = sensor.bands[0]
+    if band.unit in PHYSICAL_UNITS and not fits_bytes(sensor, encoding):
+        highest = float(encoding.decode(np.full((len(sensor), 1, 1), 255, np.float32)).max())
+        raise DataError(
+            f"{path}: its values have 8 bits, and are at most {highest:g} {band.unit} with unit {encoding.name!r} "
+            f"({encoding.formula()}), where {band.mean:g} is typical: this looks like a picture made from "
+            f"{sensor.name}; give the file with the measurements, or read the picture as a sensor of 8 bits (--sensor "
+            "rgb --unit uint8)"
+        )
 
 
 def find_offset_note(

@@ -102,14 +102,23 @@ def decode_upright(image: "Image.Image", mode: str) -> tuple[np.ndarray, np.ndar
     return np.asarray(opaque.convert(mode)), mask
 
 
+def stated_orientation(image: "Image.Image") -> int:
+    """Return the EXIF orientation that the pixels still have: Pillow turns those of a TIFF by itself.
+
+    Args:
+        image: open Pillow image.
+    """
+    value = image.getexif().get(EXIF_ORIENTATION)
+    return value if image.format != "TIFF" and value in range(2, 9) else 1
+
+
 def upright_size(image: "Image.Image") -> tuple[int, int]:
     """Return (rows, columns) of an image as viewers show it; nothing is decoded.
 
     Args:
         image: open Pillow image.
     """
-    sideways = image.getexif().get(EXIF_ORIENTATION) in (5, 6, 7, 8)
-    return (image.width, image.height) if sideways else (image.height, image.width)
+    return (image.width, image.height) if stated_orientation(image) >= 5 else (image.height, image.width)
 
 
 def has_transparency(image: "Image.Image") -> bool:

@@ -134,7 +134,7 @@ class _Assignment:
         """Give each file band with a known name to its sensor band, unless two have it or the wavelength differs."""
         for index, channel in _name_pairs(self.sensor, self.texts):
             band, taken = self.sensor.bands[index], self.channels[index]
-            if _contradicts(band, self.centres[channel]):
+            if contradicts_wavelength(band, self.centres[channel]):
                 self.reasons[index] = (
                     f"file band {channel + 1} is called {self.texts[channel]!r} but its wavelength is "
                     f"{self.centres[channel]:g} nm, not about {band.wavelength:g} nm"
@@ -166,7 +166,13 @@ class _Assignment:
         self.free.discard(channel)
 
 
-def _contradicts(band: Band, centre: float | None) -> bool:
+def contradicts_wavelength(band: Band, centre: float | None) -> bool:
+    """Return whether a centre wavelength is too far from a band's to be its.
+
+    Args:
+        band: of a sensor.
+        centre: nanometres; None where it is not known.
+    """
     if centre is None or not band.wavelength:
         return False
     return abs(centre - band.wavelength) > max(band.width or 0.0, MIN_CONTRADICTION_NM)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skyweave.core.errors import DataError
 from skyweave.downstream.finetuning.stages import StageResult
 from skyweave.downstream.finetuning.tasks.base import Prediction, Task
 from skyweave.downstream.labels.sample import LabelledSample
@@ -26,6 +27,23 @@ def count_classes(task: Task, parts: Sequence[Sequence[LabelledSample]]) -> Clas
         part: {name: int(count) for name, count in zip(task.classes, task.class_counts(samples), strict=True)}
         for part, samples in zip(PARTS, parts, strict=True)
     }
+
+
+def check_any_label(counts: ClassCounts) -> None:
+    """Refuse a training part that shows no class at all.
+
+    Args:
+        counts: of all parts.
+
+    Raises:
+        DataError: there is nothing to learn.
+    """
+    train = counts.get("train", {})
+    if train and not any(train.values()):
+        raise DataError(
+            f"no training sample shows any of the classes {', '.join(train)}: there is nothing to learn from; check "
+            "labels.classes and what the labels call them"
+        )
 
 
 def describe_counts(parts: Sequence[Sequence[LabelledSample]], counts: ClassCounts) -> str:

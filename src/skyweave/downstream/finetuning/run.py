@@ -22,6 +22,7 @@ from skyweave.downstream.finetuning.models.lora import merge_low_rank
 from skyweave.downstream.finetuning.models.methods import copy_backbone, unfreeze
 from skyweave.downstream.finetuning.module import Log, predict_samples
 from skyweave.downstream.finetuning.remarks import (
+    check_any_label,
     count_classes,
     describe_counts,
     never_predicted,
@@ -129,6 +130,7 @@ def finetune_model(
     parts, notes = _read_parts(data, fraction, seed, recipe.training.cache_gib, missing_classes)
     train, validation, test = parts
     counts = count_classes(data.task, parts)
+    check_any_label(counts)
     log(describe_counts(parts, counts))
     images = train[0].observations
     copied = copy_backbone(backbone, recipe.method, seed)

@@ -83,11 +83,11 @@ class LabelConfig:
         kind: ``folder``: the class is the name of the image's folder. ``pattern``: the group ``label`` of ``pattern``
             in the file name (in the path below the data folder where it holds a ``/``). ``csv``: ``label_column`` of
             the table ``files``; several classes of one image are separated by ``;`` or in several rows. ``mask``: one
-            raster an image, on its grid. ``boxes``: rows of the table ``files``, in pixels. ``coco``: boxes of the
-            JSON ``files``. ``polygons``: a mask of what lies inside of those in the GeoJSON ``files`` (1) and outside
-            (0).
-        files: the table, or the mask with ``{name}`` for the image's name: the longest part of its path for which
-            there is a file.
+            raster an image, on its grid. ``boxes``: rows of the table ``files``, in pixels. ``coco``: boxes of the JSON
+            ``files``. ``yolo``, ``voc``: boxes of a text or XML file an image. ``polygons``: a mask of what lies inside
+            of those in the GeoJSON ``files`` (1) and outside (0).
+        files: the table, or the mask (text, XML) with ``{name}`` for the image's name: the longest part of its path
+            for which there is a file.
         pattern: regular expression for kind ``pattern``.
         file_column: of the table, which names the image.
         label_column: of the table, which names the class.

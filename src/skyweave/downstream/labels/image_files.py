@@ -2,6 +2,7 @@
 
 import fnmatch
 import glob
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -75,6 +76,22 @@ class ImageFiles:
                     self._check_unshared(parts[start:], path, file)
                 return file
         return self.root / template.replace(NAME, parts[-1])
+
+    def other_file(self, key: str, template: str, path: Path) -> Path:
+        """Return the file that goes with an image, as `companion` does; the image itself is none.
+
+        Args:
+            key: of the template in the configuration, for messages.
+            template: path below the data folder.
+            path: of the image.
+
+        Raises:
+            DataError: the file is the image, or would serve several images.
+        """
+        file = self.companion(template, path)
+        if file.is_file() and os.path.samefile(file, path):
+            raise DataError(f"{key} {template!r} names the image itself, {self.relative(path)}; name the other file")
+        return file
 
     def _name_parts(self, path: Path) -> Parts:
         relative = path.relative_to(self.root)

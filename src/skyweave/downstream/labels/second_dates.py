@@ -22,7 +22,7 @@ def align_second(images: ImageFiles, template: str, path: Path) -> tuple[Path, A
         FileNotFoundError: no such image.
         DataError: it lies on another grid; names both and the remedy.
     """
-    second = images.companion(template, path)
+    second = images.other_file("second", template, path)
     if not second.is_file():
         raise FileNotFoundError(f"no image {second}; check `second` and `name`")
     return second, align(image_header(second), image_header(path), "bilinear", "0", same_pixels=True)

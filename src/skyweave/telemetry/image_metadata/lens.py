@@ -5,18 +5,26 @@ DJI: XMP ``DewarpData``, OpenCV's numbers with the principal point counted from 
 corner of the sensor, and distortion as k1, k2, k3, p1, p2.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import ExifTags
 
-from skyweave.telemetry.image_metadata.field_values import parse_number, parse_numbers, parse_positive, parse_whole
+from skyweave.telemetry.image_metadata.field_values import (
+    parse_number,
+    parse_numbers,
+    parse_positive,
+    parse_text,
+    parse_whole,
+)
 
 Distortion = tuple[float, float, float, float, float]
 NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
 MILLIMETRES_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # of FocalPlaneResolutionUnit
 MAX_SENSOR_MM = 120.0
+FISHEYE = re.compile("fish-?eye")
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def read_lens(xmp: Mapping[str, str], camera: Mapping[int, Any], columns: int, r
     tag = ExifTags.Base
     sensor_width = _sensor_width(camera, columns)
     common = {
-        "model": xmp.get("camera:ModelType", "perspective").strip().lower() or "perspective",
+        "model": _model(xmp, camera),
         "focal_millimetres": parse_positive(camera.get(tag.FocalLength)),
         "focal_35mm": parse_positive(camera.get(tag.FocalLengthIn35mmFilm)),
         "sensor_width": sensor_width,
@@ -67,8 +75,21 @@ def read_lens(xmp: Mapping[str, str], camera: Mapping[int, Any], columns: int, r
     calibrated: dict[str, Any] = _dewarp(fields) or _pix4d(xmp, sensor_width, columns, rows) or {}
     focal = parse_positive(fields.get("CalibratedFocalLength"))
     if not calibrated and focal is not None:
-        calibrated = {"focal_pixels": (focal, focal)}
+        calibrated = {"focal_pixels": (focal, focal), "centre_offset": _optical_centre(fields, columns, rows)}
     return Lens(**{**common, **calibrated})
+
+
+def _model(xmp: Mapping[str, str], camera: Mapping[int, Any]) -> str:
+    """In small letters: as Pix4D's namespace says, or the name of the lens, where that is one of fisheyes."""
+    stated = xmp.get("camera:ModelType", "").strip().lower()
+    name = parse_text(camera.get(ExifTags.Base.LensModel)).lower()
+    return stated or ("fisheye" if FISHEYE.search(name) else "perspective")
+
+
+def _optical_centre(fields: Mapping[str, str], columns: int, rows: int) -> tuple[float, float]:
+    """Pixels right and down from the middle of the image; DJI counts from its upper left corner."""
+    x, y = (parse_positive(fields.get(f"CalibratedOpticalCenter{axis}")) for axis in "XY")
+    return (0.0, 0.0) if x is None or y is None else (x - columns / 2, y - rows / 2)
 
 
 def _dewarp(fields: Mapping[str, str]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from PIL import ExifTags
 
 from skyweave.core.errors import DataError
-from skyweave.core.images.decoding import colour_profile, open_image
+from skyweave.core.images.decoding import colour_profile, open_image, stated_orientation
 from skyweave.telemetry.image_metadata.attitude import FLIGHT_YAW_FIELDS, Attitude, read_attitude, read_maker_note
 from skyweave.telemetry.image_metadata.capture_time import CaptureTime, read_time
 from skyweave.telemetry.image_metadata.field_values import parse_number, parse_positive, parse_text, parse_whole
@@ -41,7 +41,7 @@ class PhotoMetadata:
 
     Attributes:
         path: the file.
-        columns, rows: size of the pixels as stored, before any turn that `orientation` asks viewers to make.
+        columns, rows: size of the pixels, before any turn that `orientation` asks viewers to make.
         latitude, longitude: degrees, WGS84.
         altitude: metres above sea level as EXIF or XMP give it; drones are often tens of metres off.
         ellipsoid: whether `altitude` counts from the ellipsoid.
@@ -102,25 +102,25 @@ def read_metadata(path: str | Path) -> PhotoMetadata:
     path = Path(path)
     with warnings.catch_warnings(record=True) as damages:
         warnings.simplefilter("always")
-        size, (xmp, notes), base, camera, gps = _read_fields(path)
-    orientation = parse_whole(base.get(ExifTags.Base.Orientation)) or 1
-    if orientation in MIRRORED:
+        size, orientation, (xmp, notes), base, camera, gps = _read_fields(path)
+    stored = parse_whole(base.get(ExifTags.Base.Orientation))
+    if stored in MIRRORED:
         raise DataError(
-            f"{path.name} says that its pixels are mirrored (EXIF orientation {orientation}), which no camera does; "
-            "take the original"
+            f"{path.name} says that its pixels are mirrored (EXIF orientation {stored}), which no camera does; take "
+            "the original"
         )
     metadata = _metadata(path, size, orientation, xmp, base, camera, gps)
     return replace(metadata, notes=(*metadata.notes, *notes, *([DAMAGED] if damages else [])))
 
 
-def _read_fields(path: Path) -> tuple[tuple[int, int], Packet, Directory, Directory, Directory]:
-    """Size of the pixels, XMP, and EXIF's first directory and those of the camera and the GPS."""
+def _read_fields(path: Path) -> tuple[tuple[int, int], int, Packet, Directory, Directory, Directory]:
+    """Size and orientation of the pixels, XMP, and EXIF's first directory and those of the camera and the GPS."""
     try:
         with open_image(path, path.name) as image:
             exif, (xmp, note) = image.getexif(), read_xmp(image)
             notes = [*([note] if note else []), *_value_notes(image)]
             camera, gps = dict(exif.get_ifd(ExifTags.IFD.Exif)), dict(exif.get_ifd(ExifTags.IFD.GPSInfo))
-            return image.size, (xmp, notes), dict(exif), camera, gps
+            return image.size, stated_orientation(image), (xmp, notes), dict(exif), camera, gps
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         if isinstance(error, DataError):
             raise

@@ -16,7 +16,7 @@ from skyweave.downstream.labels.sample import Label
 class BoxLabel(LabelKind):
     """Boxes: (boxes, 5) float32 of left, top, right, bottom in pixels, and class index."""
 
-    readers: ClassVar[tuple[str, ...]] = ("boxes", "coco")
+    readers: ClassVar[tuple[str, ...]] = ("boxes", "coco", "yolo", "voc")
     may_be_empty = True
 
     @override

@@ -13,9 +13,16 @@ from skyweave.downstream.labels.image_files import NAME, ImageFiles
 from skyweave.downstream.labels.tables import row_filter
 from skyweave.downstream.labels.tiles import Window
 
+COMMON_KEYS = ("kind", "classes", "ignore", "nodata", "file_column", "where", "where_files")
+"""Of `LabelConfig`: what labels mean, and which images have one; the rest is of some readers alone."""
+
 
 class LabelReader(ABC):
     """Labels of one data folder as they are stored, whatever they mean: `skyweave.downstream.labels.kinds` says that.
+
+    Attributes:
+        needs_files: ``labels.files`` has to be there.
+        keys: of `LabelConfig` that it heeds, beside `COMMON_KEYS`; None: it says nothing of that.
 
     Args:
         config: where the labels are.
@@ -29,6 +36,7 @@ class LabelReader(ABC):
     """
 
     needs_files: ClassVar[bool] = False
+    keys: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         self.check_config(config)
@@ -50,7 +58,20 @@ class LabelReader(ABC):
         """
         if cls.needs_files and not config.files:
             raise ConfigError(f"labels of kind {config.kind!r} need `files`, the table or the masks")
+        for key in cls._unused_keys(config):
+            raise ConfigError(
+                f"labels of kind {config.kind!r} have no use for {key!r}, so it would change nothing; remove it, or "
+                f"choose another kind: {', '.join(LABEL_READERS)}"
+            )
         check_template(config.files or "", "labels.files")
+
+    @classmethod
+    def _unused_keys(cls, config: LabelConfig) -> list[str]:
+        """Return the keys that are declared and would change nothing."""
+        if cls.keys is None:
+            return []
+        declared = [key for key, value in vars(config).items() if value != getattr(LabelConfig(config.kind), key)]
+        return [key for key in declared if key not in (*COMMON_KEYS, *cls.keys)]
 
     def has_label(self, path: Path) -> bool:
         """Return whether an image is labelled and selected by ``where``.
@@ -133,6 +154,8 @@ LABEL_READERS: Registry[type[LabelReader]] = Registry(
         "boxes": "skyweave.downstream.labels.readers.boxes:BoxReader",
         "polygons": "skyweave.downstream.labels.readers.polygons:PolygonReader",
         "coco": "skyweave.downstream.labels.readers.coco:CocoReader",
+        "yolo": "skyweave.downstream.labels.readers.yolo:YoloReader",
+        "voc": "skyweave.downstream.labels.readers.voc:VocReader",
     },
 )
 """Readers by what a configuration calls ``labels.kind``."""

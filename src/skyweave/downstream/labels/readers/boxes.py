@@ -1,6 +1,7 @@
 """Labels as boxes: rows of a table, in pixels of the image or in coordinates of a map."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from skyweave.downstream.labels.readers.stored_boxes import Box, Corners, ImageB
 from skyweave.downstream.labels.tables import LabelTable
 from skyweave.downstream.labels.tiles import Window
 
+SIZE_NAME = re.compile(r"(^|[^a-z])(w|h|width|height)$", re.I)  # of a column
 NO_NUMBER = {"", "nan", "na", "none", "null"}
 
 
@@ -24,6 +26,7 @@ class BoxReader(LabelReader):
     """One row a box; a row without numbers says that the image has none."""
 
     needs_files = True
+    keys = ("files", "label_column", "box_columns", "box_crs")
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)
@@ -41,6 +44,11 @@ class BoxReader(LabelReader):
         super().check_config(config)
         if len(set(config.box_columns)) != 4 or len(config.box_columns) != 4:
             raise ConfigError(f"labels.box_columns are {config.box_columns}; name four: left, top, right, bottom")
+        if sizes := [column for column in config.box_columns[2:] if SIZE_NAME.search(column)]:
+            raise ConfigError(
+                f"labels.box_columns are left, top, right, bottom, and {sizes[0]!r} is called like a width or a "
+                "height: add those to left and top in the table, or rename the column"
+            )
         if len(config.class_names) > 1 and not config.label_column:
             raise ConfigError(f"boxes of {len(config.class_names)} classes need `label_column`, the class of each")
 

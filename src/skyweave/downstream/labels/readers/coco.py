@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from typing_extensions import override
 
 from skyweave.core.errors import DataError
@@ -37,12 +38,21 @@ class CocoCategory(msgspec.Struct):
 
 
 class CocoAnnotation(msgspec.Struct):
-    """A box of a COCO file: left, top, width, height in pixels."""
+    """A box of a COCO file: left, top, width, height in pixels; or outlines, x and y by turns."""
 
     image_id: Identifier
     category_id: Identifier
     bbox: list[float] | None = None
+    segmentation: Any = None
     iscrowd: int = 0
+
+    @property
+    def rectangle(self) -> list[float] | None:
+        """Left, top, width and height; those around the outlines where no box is given; None without both."""
+        if self.bbox or not isinstance(self.segmentation, list) or not self.segmentation:
+            return self.bbox
+        points = np.concatenate([np.asarray(outline, float).reshape(-1, 2) for outline in self.segmentation])
+        return [*points.min(0).tolist(), *np.ptp(points, axis=0).tolist()]
 
 
 class CocoFile(msgspec.Struct):
@@ -57,6 +67,7 @@ class CocoReader(LabelReader):
     """Boxes of a COCO file. An image that it lists without annotations has none; crowds are left out."""
 
     needs_files = True
+    keys = ("files",)
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)
@@ -64,7 +75,9 @@ class CocoReader(LabelReader):
         content = read_coco(self._path)
         self._matching = match_names((image.file_name for image in content.images), images, self._path)
         self._left_out: dict[str, list[str]] = defaultdict(list)
-        self._boxes = ImageBoxes(self._boxes_by_image(content), images)
+        boxes = self._boxes_by_image(content)
+        _check_corners(boxes)
+        self._boxes = ImageBoxes(boxes, images)
 
     @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> StoredBoxes:
@@ -118,13 +131,40 @@ class CocoReader(LabelReader):
         if annotation.iscrowd:
             self._left_out["crowds"].append(Path(source).name)
             return []
-        if not annotation.bbox:
+        rectangle = _rectangle(annotation, source)
+        if not rectangle:
             self._left_out["annotations without a box"].append(Path(source).name)
             return []
-        if len(annotation.bbox) != 4 or min(annotation.bbox[2:]) < 0:
-            raise DataError(f"{source}: the box {annotation.bbox} is none; give left, top, width and height in pixels")
-        left, top, width, height = annotation.bbox
+        if len(rectangle) != 4 or not np.isfinite(rectangle).all() or min(rectangle[2:]) < 0:
+            raise DataError(f"{source}: the box {rectangle} is none; give left, top, width and height in pixels")
+        left, top, width, height = rectangle
         return [Box((left, top, left + width, top + height), name, source)]
+
+
+def _rectangle(annotation: CocoAnnotation, source: str) -> list[float] | None:
+    """Return the box of an annotation; None where it has none."""
+    try:
+        return annotation.rectangle
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{source}: its segmentation is no list of outlines ({error}); give x and y by turns"
+        ) from error
+
+
+def _check_corners(boxes: dict[Path, list[Box]]) -> None:
+    """Refuse boxes that leave their images, and would not if width and height were right and bottom."""
+    overhangs, all_corners = 0, True
+    for path, members in boxes.items():
+        rows, columns = image_header(path).shape if members else (0, 0)
+        for left, top, right, bottom in (box.corners for box in members):
+            overhangs += right > columns + 1 or bottom > rows + 1
+            all_corners &= left < right - left <= columns and top < bottom - top <= rows
+    if overhangs and all_corners:
+        first = next(box for members in boxes.values() for box in members)
+        raise DataError(
+            f"{first.source}: {overhangs} boxes leave their images, and none would if they were left, top, right and "
+            "bottom; COCO has left, top, width and height: subtract left and top"
+        )
 
 
 def read_coco(path: Path) -> CocoFile:

@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from skyweave.core.errors import ConfigError, DataError
-from skyweave.data.header import RasterHeader
+from skyweave.data.header import RasterHeader, describe_orientation
 from skyweave.data.stored_values import read_stored
 from skyweave.downstream.labels.alignment import align
 from skyweave.downstream.labels.config import LabelConfig
@@ -39,10 +39,11 @@ class MaskReader(LabelReader):
     """One raster an image; ``files`` holds ``{name}`` for the image's name."""
 
     needs_files = True
+    keys = ("files", "band")
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)
-        self._paths = {path: images.companion(config.files or "", path) for path in images.paths}
+        self._paths = {path: images.other_file("labels.files", config.files or "", path) for path in images.paths}
 
     @override
     def left_out(self) -> dict[str, list[str]]:
@@ -126,6 +127,7 @@ def _read_mask(
     """Return a mask on the grid of its image; a nodata value that is a class is one."""
     header, number = image_header(path), (band or 1) - 1
     _check_bands(header, band)
+    _check_turn(header, image_header(image))
     alignment = align(header, image_header(image), resampling, fill)
     stored, mask = read_stored(header, [number])
     values, valid = stored[0], mask[0]
@@ -134,6 +136,16 @@ def _read_mask(
     if alignment is not None:
         values, valid = alignment.apply(values), alignment.apply(valid)
     return StoredMask(values, valid, header.bands[number].scale, header.bands[number].offset)
+
+
+def _check_turn(mask: RasterHeader, image: RasterHeader) -> None:
+    """Refuse a mask that viewers turn otherwise than its image: it was drawn on something else."""
+    if mask.orientation != image.orientation:
+        turned = mask if mask.orientation != 1 else image
+        raise DataError(
+            f"{mask.path} has the orientation {mask.orientation} and {image.path} {image.orientation}: "
+            f"{describe_orientation(turned.orientation)}"
+        )
 
 
 def _check_bands(header: RasterHeader, band: int | None) -> None:

@@ -32,11 +32,13 @@ class PolygonReader(LabelReader):
     """
 
     needs_files = True
+    keys = ("files", "box_crs", "bounds_files", "box_columns")
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)
         self._path = images.root / (config.files or "")
         self._left_out: dict[str, list[str]] = defaultdict(list)
+        self._missed: dict[Path, list[str]] = {}
         self._geometries, self._crs = self._read_geometries()
         self._by_crs = {self._crs: self._geometries}
         self._table: LabelTable | None = None
@@ -53,6 +55,8 @@ class PolygonReader(LabelReader):
 
         crs, affine = self._place(path, shape)
         shapes = self._geometries_in(crs)
+        if path not in self._missed:
+            self._missed[path] = _between_centres(shapes, affine, shape)
         transform = Affine(*affine)
         values = rasterize(shapes, shape, transform=transform, dtype="uint8") if shapes else np.zeros(shape, np.uint8)
         if window is not None:
@@ -68,7 +72,14 @@ class PolygonReader(LabelReader):
     @override
     def left_out(self) -> dict[str, list[str]]:
         # features without a polygon
-        return {**super().left_out(), **(self._table.left_out() if self._table else {}), **self._left_out}
+        return {
+            **super().left_out(),
+            **(self._table.left_out() if self._table else {}),
+            **self._left_out,
+            "polygons in an image, but between the centres of its pixels": [
+                f"{name} in {self.images.relative(path)}" for path, names in self._missed.items() for name in names
+            ],
+        }
 
     def _is_stored(self, path: Path) -> bool:
         return self._table is None or path in self._table.rows
@@ -77,9 +88,9 @@ class PolygonReader(LabelReader):
         """Return the polygons and their reference system."""
         from rasterio.features import is_valid_geom
 
-        geometries, declared = _read_geojson(self._path)
+        features, declared = _read_geojson(self._path)
         polygons = []
-        for number, geometry in enumerate(geometries):
+        for number, geometry in [(number, part) for number, feature in enumerate(features) for part in _parts(feature)]:
             if geometry.get("type") in POLYGONS and is_valid_geom(geometry):
                 polygons.append(geometry)
             else:
@@ -161,11 +172,45 @@ def _read_geojson(path: Path) -> tuple[list[dict[str, Any]], str | None]:
     if not path.is_file():
         raise FileNotFoundError(f"no polygons {path}; check labels.files")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = _parse_geojson(path.read_text(encoding="utf-8-sig"))
         geometries = [feature["geometry"] or {"type": "nothing"} for feature in content["features"]]
         return geometries, (content.get("crs") or {}).get("properties", {}).get("name")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no GeoJSON of features ({error}); see RFC 7946") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"{path} is no GeoJSON of features ({error}); save it as GeoJSON (RFC 7946), in QGIS by Export, Save "
+            "Features As"
+        ) from error
+
+
+def _parse_geojson(text: str) -> Any:
+    """Return the collection of features of a text: one, a single feature, or one feature a line (RFC 8142)."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError:
+        lines = [line.strip("\x1e \r") for line in text.splitlines()]
+        content = {"features": [json.loads(line) for line in lines if line]}
+    return {"features": [content], "crs": content.get("crs")} if content.get("type") == "Feature" else content
+
+
+def _parts(geometry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the geometries of a collection, or the one that is none."""
+    if geometry.get("type") != "GeometryCollection":
+        return [geometry]
+    return [part for member in geometry.get("geometries", []) for part in _parts(member)]
+
+
+def _between_centres(geometries: list[dict[str, Any]], affine: Affine6, shape: tuple[int, int]) -> list[str]:
+    """Return the numbers of polygons in an image that are too small or too thin to hold the centre of a pixel."""
+    if not geometries:
+        return []
+    a, b, c, d, e, f = affine
+    west, south, east, north = np.array([_bounds_of(geometry) for geometry in geometries]).T
+    corners = np.stack([np.stack([x, y]) for x in (west, east) for y in (south, north)])  # (4, 2, polygons)
+    pixels = np.linalg.inv([[a, b], [d, e]]) @ (corners - np.array([[c], [f]]))
+    low, high = pixels.min(0), pixels.max(0)
+    inside = ((high > 0) & (low < np.array([[shape[1]], [shape[0]]]))).all(0)
+    centres = (np.floor(high - 0.5) - np.floor(low - 0.5)).min(0)
+    return [f"polygon {number}" for number in np.flatnonzero(inside & (centres < 1))]
 
 
 def _in_words(bounds: Bounds) -> str:

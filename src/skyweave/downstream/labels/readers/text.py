@@ -21,6 +21,8 @@ MISSING_WORDS = {"nan", "na", "n/a", "null", "none"}
 class FolderReader(LabelReader):
     """The label is the name of the image's folder."""
 
+    keys = ()
+
     @override
     def read(self, path: Path, window: Window | None, shape: tuple[int, int]) -> str:
         # the name of the folder
@@ -32,6 +34,8 @@ class FolderReader(LabelReader):
 
 class PatternReader(LabelReader):
     """The label is the group ``label`` of a regular expression in the file name; in the path, where it holds ``/``."""
+
+    keys = ("pattern",)
 
     @override
     @classmethod
@@ -57,6 +61,7 @@ class TableReader(LabelReader):
     """The label is a cell of a table whose rows name the images; several rows of an image name several classes."""
 
     needs_files = True
+    keys = ("files", "label_column")
 
     def __init__(self, config: LabelConfig, images: ImageFiles, is_exclusive: bool = False) -> None:
         super().__init__(config, images, is_exclusive)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import ConfigError
 from skyweave.core.outputs import check_output_folder, check_outputs
 
@@ -57,3 +58,14 @@ def test_a_folder_to_write_into(scene: Path) -> None:
         check_output_folder("-o", scene.parent / "dangling")
     with pytest.raises(ConfigError, match="is a file, not a folder"):
         check_output_folder("-o", scene / "run")
+
+
+def test_a_path_through_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """Once the folder were made, it would be the input."""
+    source = tmp_path / "scene.tif"
+    source.write_text("scene")
+    with pytest.raises(ConfigError, match="would overwrite"):
+        check_outputs({"-o": tmp_path / "new/../scene.tif"}, [source])
+    with write_aside(tmp_path / "new/../out.tif") as aside:
+        aside.write_text("out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.tif", "scene.tif"]

@@ -174,7 +174,7 @@ def _target(path: Path) -> Path:
     Raises:
         OSError: it is a folder, or protected against writing.
     """
-    target = Path(os.path.realpath(path)) if path.is_symlink() and not is_stream(path) else path
+    target = Path(os.path.realpath(path)) if _is_roundabout(path) and not is_stream(path) else path
     if target.is_symlink():
         raise OSError(errno.ELOOP, "is a link that leads to itself; remove it", str(path))
     if target.is_dir():
@@ -182,6 +182,11 @@ def _target(path: Path) -> Path:
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "is protected against writing; choose another name", str(path))
     return target
+
+
+def _is_roundabout(path: Path) -> bool:
+    """Return whether a path is a link, or goes through folders that need not be there, as in ``new/../out.tif``."""
+    return path.is_symlink() or os.pardir in path.parts
 
 
 @contextlib.contextmanager

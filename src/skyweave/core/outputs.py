@@ -40,8 +40,9 @@ def _is_link_to_nothing(path: Path) -> bool:
 
 def _check_not_read(name: str, path: Path, read: Iterable[str | Path]) -> None:
     """Refuse a file to write that is one of those to read, under whatever name."""
+    target = Path(os.path.realpath(path))  # through folders that are not there yet, too
     for source in read:
-        if path.exists() and os.path.samefile(path, source):
+        if target.exists() and os.path.samefile(target, source):
             raise ConfigError(f"{name} {path} would overwrite {source}, which is read; choose another name for it")
 
 

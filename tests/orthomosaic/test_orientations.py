@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from skyweave.core.images.decoding import decode_upright, open_image, upright_size
-from skyweave.orthomosaic.attitude import Attitude
-from skyweave.orthomosaic.metadata import read_metadata
 from skyweave.orthomosaic.photo import world_from_camera
+from skyweave.telemetry.image_metadata.attitude import Attitude
+from skyweave.telemetry.image_metadata.metadata import read_metadata
 
 FORMATS = {"jpg": {"quality": 100, "subsampling": 0}, "png": {}, "tif": {}, "webp": {"lossless": True}}
 

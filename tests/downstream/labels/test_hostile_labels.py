@@ -103,9 +103,7 @@ def test_corners_in_a_coco_file(folder: Path) -> None:
     labels = coco(folder, corners)
     with pytest.raises(DataError, match=r"annotation 0: 1 boxes leave.*subtract left and top"):
         load(folder, "detection", labels)
-    boxes = [
-        entry | {"bbox": [x, y, right - x, bottom - y]} for entry in corners for x, y, right, bottom in [entry["bbox"]]
-    ]  # type: ignore[misc]
+    boxes = [{"image_id": number, "bbox": [1 + number, 1, 11, 4]} for number in range(4)]
     assert label_of(load(folder, "detection", coco(folder, boxes)), "t3") == [[4, 1, 15, 5, 1]]
 
 

@@ -109,7 +109,7 @@ def stated_orientation(image: "Image.Image") -> int:
         image: open Pillow image.
     """
     value = image.getexif().get(EXIF_ORIENTATION)
-    return value if image.format != "TIFF" and value in range(2, 9) else 1
+    return int(value) if image.format != "TIFF" and value in range(2, 9) else 1
 
 
 def upright_size(image: "Image.Image") -> tuple[int, int]:

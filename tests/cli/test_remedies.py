@@ -23,7 +23,7 @@ from fabricated_inputs import command_line, write_inputs
 from skyweave.cli import main as cli
 from skyweave.core.errors import ConfigError
 from skyweave.inference import FinishedRaster, Provenance, RasterDescription
-from skyweave.inference.geotiff import GeoTiffWriter
+from skyweave.inference.formats.geotiff import GeoTiffWriter
 
 SOURCE = Path(cli.__file__).parents[1]
 TESTS = Path(__file__).parents[1]
@@ -212,7 +212,8 @@ def test_extras_that_are_to_be_installed_bring_what_is_missing() -> None:
     distributions = {
         "sklearn": "scikit-learn", "PIL": "pillow", "rerun": "rerun-sdk", "zenoh": "eclipse-zenoh",
         "prometheus_client": "prometheus-client", "mcap_protobuf": "mcap-protobuf-support",
-        "foxglove_schemas_protobuf": "foxglove-schemas-protobuf",
+        "foxglove_schemas_protobuf": "foxglove-schemas-protobuf", "rio_cogeo": "rio-cogeo",
+        "pystac_client": "pystac-client", "odc": "odc-stac",
     }  # fmt: skip
     for library, extra in cli.EXTRAS.items():
         packages = [re.split(r"[\[<>=!~ ;]", package)[0].lower() for package in extras[extra]]

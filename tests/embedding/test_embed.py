@@ -91,7 +91,7 @@ def test_georeference_is_exact_and_the_file_tells_what_it_is(tmp_path: Path, bac
         assert target.crs == "EPSG:32633"
         assert target.transform == Affine(2, 0, 370_000, 0, -2, 5_800_000)
         assert (target.height, target.width, target.count) == (16, 21, 48)
-        assert target.profile["tiled"] and target.compression.value == "DEFLATE"
+        assert target.profile["tiled"] and target.compression.value == "ZSTD"
         tags = target.tags()
         assert (tags["MODEL"], tags["BANDS"], tags["UNIT"], tags["GSD"]) == ("m", "red,green,blue", "uint8", "0.5")
         assert len(tags["FINGERPRINT"]) == 16 and tags["PATCH_SIZE"] == "4"

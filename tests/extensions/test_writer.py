@@ -54,7 +54,7 @@ def test_what_a_format_cannot_do_is_said(scene: Path, capsys: pytest.CaptureFixt
     assert embed(scene, "out.npz", "--dtype", "int8") == 2
     assert "numpy cannot store int8; choose one of: float16, float32" in capsys.readouterr().err
     assert embed(scene, "out.xyz") == 2
-    assert "there are geotiff (.tif, .tiff); numpy (.npz)" in capsys.readouterr().err
+    assert "there are geotiff (.tif, .tiff); zarr (.zarr)" in capsys.readouterr().err
     assert embed(scene, "out.xyz", "--format", "geotif") == 2
     assert "no output format 'geotif', did you mean 'geotiff'" in capsys.readouterr().err
     assert embed(scene, "out.img", "--format", "geotiff") == 0

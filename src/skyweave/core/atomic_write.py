@@ -83,7 +83,7 @@ def write_files_aside(path: str | Path) -> Iterator[Path]:
             yield folder / target.name
             if not (folder / target.name).exists():
                 raise FileNotFoundError(f"nothing was written for {target}: the writer did not create {target.name}")
-            with _locked(beside):
+            with lock_folder(beside):
                 _remove_side_files(target)
                 for written in sorted(folder.iterdir(), key=lambda written: written.name == target.name):
                     _move(written, target.with_name(written.name))
@@ -110,7 +110,7 @@ def write_folder_aside(path: str | Path) -> Iterator[Path]:
         aside.mkdir()
         try:
             yield aside
-            with _locked(beside):
+            with lock_folder(beside):
                 if target.exists():
                     os.replace(target, old)
                 os.replace(aside, target)
@@ -133,7 +133,7 @@ def claim_folder(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
         except BlockingIOError:
             raise ConfigError(f"another process is writing into {folder}; wait, or choose another folder") from None
         try:
@@ -303,8 +303,16 @@ def _name_target(error: OSError, aside: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, flags: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Let only one process at a time into the block, where the file system of the folder knows locks."""
+def lock_folder(folder: Path, flags: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Let only one process at a time into the block, where the file system of the folder knows locks.
+
+    Args:
+        folder: that is there.
+        flags: of the lock: by default, it waits.
+
+    Raises:
+        BlockingIOError: another process is in such a block, and the flags say not to wait.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -7,6 +7,9 @@ from pathlib import Path
 from skyweave.core.atomic_write import is_stream
 from skyweave.core.errors import ConfigError
 
+STORE_FILE = "zarr.json"
+"""Which a folder holds that is one output as a whole, and is replaced like a file."""
+
 
 def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
     """Refuse a file to write that is a file to read, that is written twice, or that cannot be written.
@@ -66,7 +69,7 @@ def check_output_folder(name: str, folder: str | Path) -> None:
 
 def _check_writable(name: str, path: Path) -> None:
     """Refuse a file that is a folder, is protected, or lies below a file or in a folder that is."""
-    if path.is_dir():
+    if path.is_dir() and not (path / STORE_FILE).is_file():
         raise ConfigError(f"{name} {path} is a folder; name a file in it, such as {path / f'out{path.suffix}'}")
     if path.exists() and not os.access(path, os.W_OK):
         raise ConfigError(f"{name} {path} is protected against writing; choose another name, or chmod u+w it")

@@ -42,3 +42,15 @@ class Int8Quantisation:
         levels = np.round((values - self.offsets[:, None, None]) / self.scales[:, None, None])
         levels = levels.clip(-MAX_INT8_LEVEL, MAX_INT8_LEVEL)
         return np.where(np.isnan(values), INT8_NODATA, levels).astype(np.int8)
+
+    def restore(self, levels: np.ndarray) -> np.ndarray:
+        """Return the values of levels; `INT8_NODATA` is restored like any level.
+
+        Args:
+            levels: (channels, rows, columns) int8.
+
+        Returns:
+            float32 of the same shape.
+        """
+        restored: np.ndarray = levels * self.scales[:, None, None] + self.offsets[:, None, None]
+        return np.asarray(restored, np.float32)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+from skyweave.inference.quantisation_record import Quantisation
 from skyweave.inference.raster import FinishedRaster
 
 
@@ -27,11 +28,15 @@ class RasterWriter(ABC):
         storages: how values can be stored, the first by default: of float rasters ``float32``, ``float16`` or ``int8``
             (see `Int8Quantisation`), of others their own dtype.
         is_folder: the output is a folder.
+        media_type: of the output, for catalogues.
+        quantisation: how `write` stored the values, and what that lost; None: it did not say.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     storages: ClassVar[tuple[str, ...]] = ("float32", "uint8", "uint16")
     is_folder: ClassVar[bool] = False
+    media_type: ClassVar[str] = "application/octet-stream"
+    quantisation: Quantisation | None = None
 
     @abstractmethod
     def write(self, raster: FinishedRaster, path: Path, storage: str) -> None:

@@ -13,7 +13,13 @@ from skyweave.inference.writer import RasterWriter
 AsideContext = Callable[[Path], AbstractContextManager[Path]]
 
 WRITERS: Registry[type[RasterWriter]] = Registry(
-    "writers", "output format", {"geotiff": "skyweave.inference.geotiff:GeoTiffWriter"}
+    "writers",
+    "output format",
+    {
+        "geotiff": "skyweave.inference.formats.geotiff:GeoTiffWriter",
+        "zarr": "skyweave.inference.formats.zarr_store:ZarrWriter",
+        "geoparquet": "skyweave.inference.formats.geoparquet:GeoParquetWriter",
+    },
 )
 
 

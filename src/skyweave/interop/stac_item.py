@@ -11,20 +11,16 @@ from typing import Any
 import torch
 
 from skyweave.core.sensors import sensor_to_dict
-from skyweave.core.sensors.band import Band
 from skyweave.core.sensors.sensor import Sensor
+from skyweave.core.stac import EO_EXTENSION, GLOBAL_BBOX, GLOBAL_EXTENT, describe_band
 from skyweave.interop.finetuned_graph import FinetunedGraph
 from skyweave.interop.graph import SensorGraph
 
 Graph = SensorGraph | FinetunedGraph
 
-EO_EXTENSION = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
-UNITS = {"reflectance": "1", "radiance": "W m-2 sr-1 um-1", "db": "dB", "kelvin": "K", "metre": "m"}
-"""How STAC writes our units; the others are what a file stores."""
 MEDIA_TYPES = {"onnx": "application/onnx", "pt2": "application/zip; application=pytorch"}
 FRAMEWORKS = {"onnx": "ONNX", "pt2": "PyTorch"}
 ARTIFACT_TYPES = {"onnx": "ONNX", "pt2": "torch.export.save"}
-GLOBAL_EXTENT = {"type": "Polygon", "coordinates": [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]}
 DESCRIPTIONS = {
     "embedding": "mean of the last output over patches",
     "features": "last output, one vector a patch; row 0 is the first row of the input",
@@ -68,9 +64,7 @@ def build_stac_item(
 
     sensor = module.sensor
     when = created or datetime.now(UTC)
-    item = pystac.Item(
-        path.stem, GLOBAL_EXTENT, [-180.0, -90.0, 180.0, 90.0], when, {"description": _summary(module, name)}
-    )
+    item = pystac.Item(path.stem, GLOBAL_EXTENT, GLOBAL_BBOX, when, {"description": _summary(module, name)})
     extension = MLMExtension.ext(item, add_if_missing=True)
     extension.apply(
         name=name,
@@ -94,7 +88,7 @@ def build_stac_item(
     )
     item.stac_extensions += [EO_EXTENSION] * any(band.wavelength is not None for band in sensor.bands)
     asset = pystac.Asset(path.name, title=name, media_type=MEDIA_TYPES[format], roles=["mlm:model"])
-    asset.extra_fields["bands"] = [_band(band, module.ground_sample_distance) for band in sensor.bands]
+    asset.extra_fields["bands"] = [describe_band(band, module.ground_sample_distance) for band in sensor.bands]
     item.add_asset("model", asset)
     AssetGeneralMLMExtension.ext(asset).apply(artifact_type=ARTIFACT_TYPES[format])
     return item.to_dict(include_self_link=False, transform_hrefs=False)
@@ -163,15 +157,3 @@ def _classes(module: Graph) -> list[Any] | None:
         Classification.create(number, name=re.sub("[^0-9A-Za-z_-]+", "-", name), title=name)  # no spaces in a name
         for number, name in enumerate(module.model.task.classes)
     ]
-
-
-def _band(band: Band, ground_sample_distance: float) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": band.name, "unit": UNITS.get(band.unit, band.unit), "gsd": ground_sample_distance}
-    if band.wavelength is not None:
-        entry["eo:center_wavelength"] = band.wavelength / 1000
-    if band.width is not None:
-        entry["eo:full_width_half_max"] = band.width / 1000
-    if band.kind == "radar":
-        entry["description"] = f"radar, {band.frequency:g} GHz, {band.polarisation}"
-    entry["statistics"] = {"mean": band.mean, "stddev": band.std}
-    return entry

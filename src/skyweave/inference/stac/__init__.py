@@ -1,0 +1,1 @@
+"""What STAC and its extension for embeddings say of a finished raster."""

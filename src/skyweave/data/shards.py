@@ -16,6 +16,7 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
+from skyweave.core.json_text import parse_json
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
 from skyweave.data.memory_mapped import StoredImage, fields_from_metadata, image_metadata, narrow_dtype
@@ -165,7 +166,7 @@ class ShardIndex:
             stream.seek(offset)
             text = stream.read(size)
         try:
-            metadata: dict[str, Any] = json.loads(text)
+            metadata: dict[str, Any] = parse_json(text)
         except ValueError as error:
             raise DataError(f"{stream.name}: damaged ({error}); write or copy the shard again") from error
         return metadata

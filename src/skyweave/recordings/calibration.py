@@ -11,6 +11,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import invert_transform, make_transform
+from skyweave.core.json_text import parse_json
 
 PIXEL_CENTRE = 0.5  # both count pixels from the centre of the first one; ours is at (0.5, 0.5)
 SUBPIXELS_PER_PIXEL = 64.0  # in which Qualisys writes intrinsics
@@ -39,7 +40,7 @@ def load_calibration(path: str | Path) -> dict[str, CameraGeometry]:
     try:
         if text.lstrip().startswith("<"):
             return _qualisys(text)
-        return {name: _opencv(name, camera) for name, camera in _cameras(json.loads(text)).items()}
+        return {name: _opencv(name, camera) for name, camera in _cameras(parse_json(text)).items()}
     except (ElementTree.ParseError, json.JSONDecodeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is neither a Qualisys calibration nor JSON of cameras: {error}") from None
     except KeyError as error:

@@ -18,7 +18,7 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 
-MAX_PICKLE_BYTES = 16 * 2**20
+MAX_PICKLE_BYTES = 2**20
 """Longest pickle read; the largest in the benchmark, a forest's outline in words, has some tens of kilobytes."""
 ALLOWED = {
     "numpy": {"dtype", "ndarray"},

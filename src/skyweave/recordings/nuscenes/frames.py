@@ -11,6 +11,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import make_transform, rotation_from_quaternion
+from skyweave.core.inner_path import path_below
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor, get_sensor
 from skyweave.core.sensors.description import sensor_from_dict
@@ -169,7 +170,7 @@ def _capture(image: LinkedImage, scene: LinkedScene, context: Context, ego: np.n
     ground = layout.ground(ego)
     away = CAR_VIEW_DISTANCE_M if ground is None else max(float(geometry.position[2]) - ground, 1.0)
     distance = away / float(geometry.camera.intrinsics[0, 0])
-    path = context.root / image.data.filename
+    path = path_below(context.root, image.data.filename)
     return Capture(
         channel=image.channel,
         platform=layout.platform(image.channel, scene.vehicle),
@@ -185,7 +186,7 @@ def _skyweave_capture(
     """A picture of one of our recordings, with what lies beside the tables."""
     root, geometry = context.root, _geometry(image, NUSCENES.world_from_camera(image), crs, known_capture.distortion)
     sensor = context.sensor(known_capture.sensor)
-    path = root / (known_capture.pixels or image.data.filename)
+    path = path_below(root, known_capture.pixels or image.data.filename)
     true = _true_geometry(known_capture, geometry, crs, image)
     return Capture(
         channel=image.channel,
@@ -197,11 +198,13 @@ def _skyweave_capture(
         ),
         true_geometry=true,
         true_time=known_capture.true_time,
-        load_depth=partial(rasters.read_depth, root / known_capture.depth) if known_capture.depth else None,
-        load_instances=partial(load_indices, root / known_capture.instances, places)
+        load_depth=partial(rasters.read_depth, path_below(root, known_capture.depth)) if known_capture.depth else None,
+        load_instances=partial(load_indices, path_below(root, known_capture.instances), places)
         if known_capture.instances
         else None,
-        load_classes=partial(rasters.read_classes, root / known_capture.classes) if known_capture.classes else None,
+        load_classes=partial(rasters.read_classes, path_below(root, known_capture.classes))
+        if known_capture.classes
+        else None,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skyweave.core.inner_path import path_below
 from skyweave.recordings.nuscenes.rasters import image_size
 from skyweave.recordings.nuscenes.tables import (
     CalibratedSensorRow,
@@ -318,7 +319,7 @@ def _size(root: Path, data: SampleDataRow) -> tuple[int, int] | None:
     if data.height and data.width:
         return data.height, data.width
     try:
-        return image_size(root / data.filename)
+        return image_size(path_below(root, data.filename))
     except ValueError:
         return None
 

@@ -19,6 +19,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.core.images.decoding import decode_upright, open_image, upright_size
+from skyweave.core.inner_path import path_below
 from skyweave.core.observation import Observation
 from skyweave.recordings.nuscenes.tables import SceneExtras
 from skyweave.recordings.recording import RecordedScene
@@ -244,7 +245,7 @@ def read_ground(folder: Path, known: SceneExtras) -> Ground:
     """
     if known.heights is None:
         return GroundPlane(known.ground or 0.0)
-    path = folder / known.heights
+    path = path_below(folder, known.heights)
     try:
         with np.load(path, allow_pickle=False) as content:
             heights = content["heights"]

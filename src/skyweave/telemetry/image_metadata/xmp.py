@@ -11,6 +11,8 @@ XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # start of the segment of a JPE
 XMP_TAG = 700  # of TIFF; some cameras have it among the fields of the camera
 ATTRIBUTE = re.compile(r"""([\w-]+):(\w+)\s*=\s*"([^"<]*)\"""")
 ELEMENT = re.compile(r"<([\w-]+):(\w+)>([^<]*)<")
+MAX_PACKET_BYTES = 1 << 22
+MAX_DEPTH = 32  # of elements in one another
 WRAPPERS = {"Seq", "Bag", "Alt", "li", "Description", "RDF", "xmpmeta"}  # rdf's path; they name nothing
 
 
@@ -34,14 +36,16 @@ def read_xmp(image: Any) -> tuple[dict[str, str], str | None]:
         return {}, None
     if b"<!ENTITY" in packet or b"<!DOCTYPE" in packet:
         return {}, "the XMP declares entities and is not read"
+    if len(packet) > MAX_PACKET_BYTES:
+        return {}, f"the XMP has {len(packet)} bytes and is not read"
     start, end = packet.find(b"<"), packet.rfind(b">")
     try:
         root = ElementTree.fromstring(packet[start : end + 1])
     except ElementTree.ParseError:
         return _salvage(packet.decode("utf-8", "ignore")), "the XMP is damaged: what looks like values in it is read"
     values: dict[str, str] = {}
-    _collect(root, "", values)
-    return values, None
+    whole = _collect(root, values)
+    return values, None if whole else f"the XMP is nested more than {MAX_DEPTH} deep: what lies deeper is not read"
 
 
 def _packet(image: Any) -> bytes | None:
@@ -68,7 +72,21 @@ def _segment_packet(image: Any) -> bytes | None:
     return segments[-1].removeprefix(XMP_SEGMENT) if segments else None
 
 
-def _collect(element: ElementTree.Element, parent: str, values: dict[str, str]) -> None:
+def _collect(root: ElementTree.Element, values: dict[str, str]) -> bool:
+    """Collect the values of all elements; return whether none lies too deep."""
+    waiting, whole = [(root, "", 1)], True
+    while waiting:
+        element, parent, depth = waiting.pop()
+        path = _collect_element(element, parent, values)
+        if depth < MAX_DEPTH:
+            waiting += [(child, path, depth + 1) for child in reversed(element)]
+        else:
+            whole = whole and not len(element)
+    return whole
+
+
+def _collect_element(element: ElementTree.Element, parent: str, values: dict[str, str]) -> str:
+    """Collect what an element itself says; return the path of what lies in it."""
     name = _name(element.tag)
     path = parent if name.split(":")[-1] in WRAPPERS else _within(parent, name)
     _collect_attributes(element, path, values)
@@ -76,8 +94,7 @@ def _collect(element: ElementTree.Element, parent: str, values: dict[str, str]) 
     if text and path:
         # the items of a sequence are one value, separated by commas, as the vendors write lists in attributes
         values[path] = f"{values[path]},{text}" if path in values and name.endswith(":li") else values.get(path, text)
-    for child in element:
-        _collect(child, path, values)
+    return path
 
 
 def _collect_attributes(element: ElementTree.Element, path: str, values: dict[str, str]) -> None:

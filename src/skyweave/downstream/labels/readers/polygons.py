@@ -9,6 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from skyweave.core.errors import DataError
+from skyweave.core.json_text import parse_json
 from skyweave.downstream.labels.config import LabelConfig
 from skyweave.downstream.labels.image_files import ImageFiles
 from skyweave.downstream.labels.images import image_header
@@ -185,10 +186,10 @@ def _read_geojson(path: Path) -> tuple[list[dict[str, Any]], str | None]:
 def _parse_geojson(text: str) -> Any:
     """Return the collection of features of a text: one, a single feature, or one feature a line (RFC 8142)."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except json.JSONDecodeError:
         lines = [line.strip("\x1e \r") for line in text.splitlines()]
-        content = {"features": [json.loads(line) for line in lines if line]}
+        content = {"features": [parse_json(line) for line in lines if line]}
     return {"features": [content], "crs": content.get("crs")} if content.get("type") == "Feature" else content
 
 

@@ -105,6 +105,9 @@ def _add_dashboard_and_record(commands: "argparse._SubParsersAction[argparse.Arg
     dashboard.add_argument("--port", type=int, default=8470, help="of the page (default: 8470)")
     dashboard.add_argument("--host", default="127.0.0.1", help="address to serve on (default: this machine only)")
     dashboard.add_argument("--allow-open", action="store_true", help="serve to other machines, to anybody")
+    dashboard.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="host name under which it is asked for"
+    )
     dashboard.set_defaults(run=_dashboard)
     record.set_defaults(run=_record)
 
@@ -261,6 +264,7 @@ def _dashboard(args: argparse.Namespace) -> int:
         args.port,
         args.allow_open,
         lambda address: print(address, flush=True),
+        args.allow_host,
     )
     return 0
 

@@ -36,6 +36,7 @@ class NodeConfig:
         keys: folder of ``skyweave fleet keys``; None: in the clear, which is refused beyond this machine.
         allow_clear: run in the clear all the same.
         metrics: ``host:port`` for Prometheus; None: none.
+        allow_open: serve the metrics to other machines, to anybody.
         status_file: to which the node's status is written every second; None: none.
         clock_offset: seconds by which its clock is made wrong, to try things out.
         max_frames: after which it ends; None: never.
@@ -52,6 +53,7 @@ class NodeConfig:
     keys: str | None = None
     allow_clear: bool = False
     metrics: str | None = None
+    allow_open: bool = False
     status_file: str | None = None
     clock_offset: float = 0.0
     max_frames: int | None = None

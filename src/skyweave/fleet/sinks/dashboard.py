@@ -1,18 +1,14 @@
 """The dashboard of a fleet: a small server of one live page. Nothing is fetched from elsewhere.
 
 Each browser is sent the newest state at most ten times a second; one that is slow skips states, it does not hold up
-others.
+others, and one that does not read is let go.
 """
 
 import asyncio
 import contextlib
-import ipaddress
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -20,6 +16,15 @@ from skyweave.core.errors import FleetError
 from skyweave.core.signals import end_signals
 from skyweave.fleet.link.transport import Transport
 from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
+from skyweave.fleet.sinks.http_server import (
+    HEADERS,
+    LOCAL_HOST,
+    STREAMS,
+    AddressCallback,
+    check_open,
+    serve_app,
+    serve_in_thread,
+)
 
 PAGE_FOLDER = Path(__file__).with_name("page")
 FILES = {
@@ -30,14 +35,8 @@ FILES = {
 }
 PERIOD_S = 0.1  # between two states
 MAX_PERIOD_S = 1.0  # after which a state is sent although nothing changed
-LOCAL_HOST = "127.0.0.1"
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
+MAX_SENDING_S = 5.0  # that a browser may take to read a state
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-AddressCallback = Callable[[str], None]
 
 
 def serve_dashboard(
@@ -49,6 +48,7 @@ def serve_dashboard(
     port: int = 8470,
     allow_open: bool = False,
     on_ready: AddressCallback = lambda address: None,
+    names: Sequence[str] = (),
 ) -> None:
     """Serve the dashboard until interrupted.
 
@@ -61,13 +61,16 @@ def serve_dashboard(
         port: to serve on; 0: any free one.
         allow_open: serve to other machines.
         on_ready: called with the page's address.
+        names: host names under which it is asked for, besides addresses and ``localhost``.
 
     Raises:
         FleetError: an address that others could reach, without ``allow_open``; or one that is taken.
     """
-    if not allow_open and not _is_local(host):
+    try:
+        check_open(host, allow_open, "watch", "say --allow-open")
+    except FleetError:
         transport.close()
-        raise FleetError(f"{host} lets anybody watch; use {LOCAL_HOST} (and ssh -L), or say --allow-open")
+        raise
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -75,7 +78,9 @@ def serve_dashboard(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         state, close = watch_fleet(fleet, transport, keys, name)
         try:
-            await _serve_state(state, host, port, on_ready, stop)
+            await serve_app(create_app(state), host, port, on_ready, stop, names)
+        except OSError as error:
+            raise _unservable(host, port, error) from None
         finally:
             close()
 
@@ -94,27 +99,11 @@ def serve_in_background(state: DashboardState, port: int = 0) -> Iterator[str]:
     Raises:
         FleetError: a port that is taken.
     """
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    address: Future[str] = Future()
-
-    def work() -> None:
-        try:
-            loop.run_until_complete(_serve_state(state, LOCAL_HOST, port, address.set_result, stop))
-        except BaseException as error:
-            if address.done():
-                raise
-            address.set_exception(error)
-        finally:
-            loop.close()
-
-    thread = threading.Thread(target=work, name="dashboard", daemon=True)
-    thread.start()
     try:
-        yield address.result()
-    finally:
-        with contextlib.suppress(RuntimeError):  # it has ended already
-            loop.call_soon_threadsafe(stop.set)
-        thread.join()
+        with serve_in_thread(create_app(state), LOCAL_HOST, port) as address:
+            yield address
+    except OSError as error:
+        raise _unservable(LOCAL_HOST, port, error) from None
 
 
 def create_app(state: DashboardState) -> web.Application:
@@ -123,7 +112,8 @@ def create_app(state: DashboardState) -> web.Application:
     Args:
         state: of the fleet.
     """
-    app = web.Application()
+    app = web.Application(client_max_size=1024)
+    app[STREAMS] = ("/live",)
 
     async def get_state(request: web.Request) -> web.Response:
         return web.Response(text=state.to_json(), content_type="application/json", headers=HEADERS)
@@ -154,12 +144,9 @@ def _file_handler(name: str, content_type: str) -> Handler:
 
 async def _stream(request: web.Request, state: DashboardState) -> web.WebSocketResponse:
     """Send states over a WebSocket until the browser leaves."""
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.split("://")[-1] != request.host:
-        raise web.HTTPForbidden  # another site's page must not read a fleet through its visitor's browser
     websocket = web.WebSocketResponse(heartbeat=10.0, max_msg_size=1024)
     await websocket.prepare(request)
-    sending = asyncio.create_task(_send_states(websocket, state))
+    sending = asyncio.create_task(_send_states(request, websocket, state))
     try:
         async for message in websocket:
             if message.type in (WSMsgType.ERROR, WSMsgType.CLOSE):
@@ -171,41 +158,21 @@ async def _stream(request: web.Request, state: DashboardState) -> web.WebSocketR
     return websocket
 
 
-async def _send_states(websocket: web.WebSocketResponse, state: DashboardState) -> None:
+async def _send_states(request: web.Request, websocket: web.WebSocketResponse, state: DashboardState) -> None:
     sent_version, sent_at = -1, 0.0
     while not websocket.closed:
         now = time.monotonic()
         if state.version != sent_version or now - sent_at > MAX_PERIOD_S:
             sent_version, sent_at = state.version, now
             try:
-                await websocket.send_str(state.to_json())
-            except (ConnectionError, RuntimeError):
+                async with asyncio.timeout(MAX_SENDING_S):
+                    await websocket.send_str(state.to_json())
+            except (ConnectionError, RuntimeError, TimeoutError):
+                if request.transport is not None:
+                    request.transport.abort()
                 return
         await asyncio.sleep(PERIOD_S)
 
 
-async def _serve_state(
-    state: DashboardState, host: str, port: int, on_ready: AddressCallback, stop: asyncio.Event
-) -> None:
-    runner = web.AppRunner(create_app(state), access_log=None)
-    try:
-        await runner.setup()
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise FleetError(f"the page cannot be served on {host}:{port}: {error.strerror}; try --port") from None
-        server: Any = site._server
-        on_ready(f"http://{host}:{server.sockets[0].getsockname()[1]}/")
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _unservable(host: str, port: int, error: OSError) -> FleetError:
+    return FleetError(f"the page cannot be served on {host}:{port}: {error.strerror}; try --port")

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
-from prometheus_client import CollectorRegistry, start_http_server
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -11,6 +13,7 @@ from skyweave.core.errors import FleetError
 from skyweave.fleet.link.clocks import NS_PER_S
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.statistics import BUCKET_BOUNDS_S, Histogram
+from skyweave.fleet.sinks.http_server import HEADERS, LOCAL_HOST, check_open, serve_in_thread
 
 
 class NodeCollector(Collector):
@@ -90,30 +93,44 @@ class NodeCollector(Collector):
         yield from (metres, degrees, trusted)
 
 
-def serve_metrics(node: Node, address: str) -> Callable[[], None]:
+def serve_metrics(node: Node, address: str, allow_open: bool = False) -> Callable[[], None]:
     """Serve a node's metrics in a thread; return what ends it.
 
     Args:
         node: that runs.
         address: ``host:port``.
+        allow_open: serve to other machines.
 
     Raises:
-        FleetError: an address that cannot be served on.
+        FleetError: an address that cannot be served on, or that others could reach.
     """
     host, _, port = address.rpartition(":")
+    host = host.strip("[]") or LOCAL_HOST
+    check_open(host, allow_open, "read the metrics", "say allow_open: true")
+    serving = ExitStack()
+    try:
+        serving.enter_context(serve_in_thread(metrics_app(node), host, int(port)))
+    except (OSError, ValueError, OverflowError) as error:
+        raise FleetError(f"metrics cannot be served on {address}: {error}") from None
+    return serving.close
+
+
+def metrics_app(node: Node) -> web.Application:
+    """Return what answers ``/metrics`` (and ``/``) with a node's metrics.
+
+    Args:
+        node: that runs.
+    """
     registry = CollectorRegistry()
     registry.register(NodeCollector(node))
-    try:
-        server, thread = start_http_server(int(port), host or "127.0.0.1", registry)
-    except (OSError, ValueError) as error:
-        raise FleetError(f"metrics cannot be served on {address}: {error}") from None
 
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    async def get_metrics(request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST, **HEADERS})
 
-    return end
+    app = web.Application(client_max_size=1024)
+    app.router.add_get("/metrics", get_metrics)
+    app.router.add_get("/", get_metrics)
+    return app
 
 
 def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:

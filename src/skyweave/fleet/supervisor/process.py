@@ -136,7 +136,7 @@ def _observability(node: "Node", config: NodeConfig, stop: threading.Event) -> I
     """Serve metrics and write the status for as long as the context lasts."""
     from skyweave.fleet.sinks.prometheus import serve_metrics
 
-    end_metrics = serve_metrics(node, config.metrics) if config.metrics else None
+    end_metrics = serve_metrics(node, config.metrics, config.allow_open) if config.metrics else None
     writing = threading.Thread(target=_write_statuses, args=(node, config.status_file, stop), daemon=True)
     if config.status_file:
         writing.start()

@@ -1,0 +1,136 @@
+"""What anybody who connects to the page or the metrics may cost, and who may read them."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import ClientSession, ServerDisconnectedError, WSServerHandshakeError
+
+pytest.importorskip("zenoh", reason="needs skyweave[link]")
+
+import fabricated_fleet as fleet
+from skyweave.fleet.link.clocks import wall_clock
+from skyweave.fleet.link.loopback import LoopbackNetwork
+from skyweave.fleet.sinks import http_server
+from skyweave.fleet.sinks.dashboard import serve_in_background
+from skyweave.fleet.sinks.dashboard_state import DashboardState
+from skyweave.fleet.sinks.http_server import MAX_CLIENT_CONNECTIONS, serve_in_thread
+from skyweave.fleet.sinks.prometheus import metrics_app, serve_metrics
+
+
+@pytest.fixture(params=["page", "metrics"])
+def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where the page or the metrics are served; a request must be whole in half a second."""
+    monkeypatch.setattr(http_server, "MAX_IDLE_S", 0.5)
+    if request.param == "page":
+        with serve_in_background(DashboardState("test")) as served:
+            yield served
+    else:
+        node = fleet.node("UAV_1", LoopbackNetwork().join(), wall_clock)
+        with serve_in_thread(metrics_app(node), "127.0.0.1", 0) as served:
+            yield served
+
+
+def status(address: str, path: str = "", **headers: str) -> int:
+    async def ask() -> int:
+        async with ClientSession() as session, session.get(address + path, headers=headers) as answer:
+            return answer.status
+
+    return asyncio.run(ask())
+
+
+def test_only_addresses_and_known_names_are_answered(address: str) -> None:
+    port = urlsplit(address).port
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}", "192.168.1.7"):
+        assert status(address, Host=host) == 200, host
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "x:y", ""):
+        assert status(address, Host=host) in (400, 403), host
+    assert status(address, **{"Origin": "http://evil.example"}) == 403
+    assert status(address, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}) == 403
+
+
+def test_no_frame_and_no_other_address(address: str) -> None:
+    async def ask() -> str:
+        async with ClientSession() as session, session.get(address) as answer:
+            assert answer.headers["X-Frame-Options"] == "DENY"
+            return answer.headers["Content-Security-Policy"]
+
+    rules = asyncio.run(ask())
+    assert "frame-ancestors 'none'" in rules and "base-uri 'none'" in rules and "ws:" not in rules
+
+
+def test_half_requests_are_bounded_and_end(address: str) -> None:
+    """Connections that never send a whole request: some are held for a while, the others are closed at once."""
+    parts = urlsplit(address)
+    descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    held = []
+    for _ in range(3 * MAX_CLIENT_CONNECTIONS):
+        one = socket.create_connection((parts.hostname or "", parts.port or 0))
+        one.sendall(b"GET /state HTTP/1.1\r\nHost: localhost\r\n")
+        held.append(one)
+    time.sleep(0.1)
+    opened = len(os.listdir("/proc/self/fd")) - descriptors - len(held)
+    assert opened <= MAX_CLIENT_CONNECTIONS + 2 and threading.active_count() <= threads + 2
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            assert status(address) == 200
+            break
+        except (ServerDisconnectedError, OSError):
+            time.sleep(0.1)
+    else:
+        raise AssertionError("it does not answer any more")
+    for one in held:
+        with closing(one):
+            one.settimeout(5)
+            with suppress(ConnectionError):
+                assert b"200" not in one.recv(100)
+
+
+def test_a_stream_of_another_site_is_refused() -> None:
+    async def ask(address: str, **headers: str) -> None:
+        async with ClientSession() as session, session.ws_connect(address + "live", headers=headers) as stream:
+            await stream.receive_str()
+
+    with serve_in_background(DashboardState("test")) as address:
+        asyncio.run(ask(address))
+        for headers in ({"Host": "evil.example", "Origin": "http://evil.example"}, {"Origin": "null"}):
+            with pytest.raises(WSServerHandshakeError, match="403"):
+                asyncio.run(ask(address, **headers))
+
+
+def test_a_browser_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    from skyweave.fleet.sinks import dashboard
+
+    monkeypatch.setattr(dashboard, "MAX_SENDING_S", 0.3)
+    monkeypatch.setattr(dashboard, "MAX_PERIOD_S", 0.0)
+    monkeypatch.setattr(DashboardState, "to_json", lambda self: "x" * 4_000_000)
+    with serve_in_background(DashboardState("test")) as address:
+        parts = urlsplit(address)
+        with closing(socket.create_connection((parts.hostname or "", parts.port or 0))) as one:
+            one.sendall(
+                b"GET /live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            time.sleep(1.5)
+            one.settimeout(5)
+            with pytest.raises((ConnectionError, StopIteration)):
+                while True:
+                    if not one.recv(1 << 20):
+                        raise StopIteration
+
+
+def test_metrics_for_everybody_must_be_asked_for() -> None:
+    node = fleet.node("UAV_1", LoopbackNetwork().join(), wall_clock)
+    with pytest.raises(ValueError, match="allow_open: true"):
+        serve_metrics(node, "0.0.0.0:0")
+    with pytest.raises(ValueError, match="cannot be served"):
+        serve_metrics(node, "127.0.0.1:nothing")
+    serve_metrics(node, "127.0.0.1:0")()
+    serve_metrics(node, "0.0.0.0:0", allow_open=True)()

@@ -149,10 +149,10 @@ async def serve_app(
     runner = web.AppRunner(app, access_log=None, max_line_size=MAX_HEADER_BYTES, max_field_size=MAX_HEADER_BYTES)
     await runner.setup()
     try:
-        answer = runner.server
-        assert answer is not None
+        make_protocol = runner.server
+        assert make_protocol is not None
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Guard(answer(), connections), host, port)
+        server = await loop.create_server(lambda: _Guard(make_protocol(), connections), host, port)
         try:
             on_ready(f"http://{_bracketed(host)}:{server.sockets[0].getsockname()[1]}/")
             await stop.wait()

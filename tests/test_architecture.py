@@ -24,6 +24,7 @@ ROOMS: list[set[str]] = [
     {"collaboration"},
     {"fleet"},
     {"embedding"},
+    {"search"},
     {"interop"},
     {"demo"},
     {"cli"},

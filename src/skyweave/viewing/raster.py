@@ -45,6 +45,17 @@ def render_raster(path: str | Path, notes: list[str] | None = None) -> np.ndarra
     return stretch_to_uint8(np.where(valid, values, 0.0), valid, eight_bit, min_range=1e-12)
 
 
+def choose_bands(header: RasterHeader) -> list[int]:
+    """Return the 0-based bands of a file that are shown as red, green and blue, or one that is shown as grey.
+
+    Args:
+        header: of the file.
+    """
+    measured = _measured(header)
+    bands = [header.bands[band] for band in measured]
+    return [measured[index] for index in _choose(bands, [band.name for band in bands])]
+
+
 def _read_planes(
     chosen: list[tuple[RasterHeader, int]], shape: tuple[int, int], notes: list[str] | None
 ) -> tuple[np.ndarray, np.ndarray]:

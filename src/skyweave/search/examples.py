@@ -1,0 +1,189 @@
+"""Examples of what is searched for: points, polygons and images."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.search.archive import PatchArchive
+from skyweave.search.places import Ring
+from skyweave.search.reader import PatchReader
+
+MAX_PATCHES_OF_AREA = 64
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """Vectors of examples.
+
+    Attributes:
+        vectors: (examples, channels) float32, minus the archive's mean.
+        numbers: of the archive's patches that they are; none of an image.
+    """
+
+    vectors: np.ndarray
+    numbers: np.ndarray
+
+
+def point_example(archive: PatchArchive, longitude: float, latitude: float) -> ExampleSet:
+    """Return the patch that a point lies in.
+
+    Args:
+        archive: to search.
+        longitude: degrees.
+        latitude: degrees.
+
+    Raises:
+        DataError: no patch lies there.
+    """
+    for part in archive.parts:
+        number = part.places.at(longitude, latitude)
+        if number is not None:
+            return _of_archive(archive, np.array([part.start + number]))
+    raise DataError(
+        f"no patch of the archive lies at {longitude:g} {latitude:g} (longitude, latitude); {describe_extent(archive)}"
+    )
+
+
+def area_examples(archive: PatchArchive, path: str | Path) -> ExampleSet:
+    """Return the patches in the polygons of a GeoJSON file, evenly chosen where they are many, and those at its points.
+
+    Args:
+        archive: to search.
+        path: of a GeoJSON file (RFC 7946: longitude and latitude).
+
+    Raises:
+        DataError: no GeoJSON, nothing in it that can be an example, or no patch lies there.
+    """
+    numbers = [_patches_of(archive, geometry) for geometry in read_geometries(path)]
+    chosen = np.unique(np.concatenate(numbers)) if numbers else np.zeros(0, np.int64)
+    if not len(chosen):
+        raise DataError(f"no patch of the archive lies in {path}; {describe_extent(archive)}")
+    return _of_archive(archive, chosen)
+
+
+def image_example(archive: PatchArchive, image: PatchReader) -> tuple[ExampleSet, list[str]]:
+    """Return the mean of an image's patches as one example, and what makes the comparison doubtful.
+
+    Args:
+        archive: to search.
+        image: its embeddings.
+
+    Raises:
+        DataError: another encoder made them, or there are none.
+    """
+    if conflict := image.space.conflict(archive.space):
+        raise DataError(f"the image and the archive cannot be compared: {conflict}; embed both with one model")
+    vectors = np.concatenate([block.vectors for block in image.blocks()])
+    if not len(vectors):
+        raise DataError(f"{image.path}: no patch of the image has features")
+    mean = vectors.mean(0, keepdims=True) - archive.mean
+    return ExampleSet(mean, np.zeros(0, np.int64)), image.space.doubts(archive.space)
+
+
+def join_examples(examples: list[ExampleSet], channels: int) -> ExampleSet:
+    """Return several examples as one set.
+
+    Args:
+        examples: any number.
+        channels: of a vector.
+    """
+    vectors = [np.zeros((0, channels), np.float32), *(example.vectors for example in examples)]
+    numbers = [np.zeros(0, np.int64), *(example.numbers for example in examples)]
+    return ExampleSet(np.concatenate(vectors), np.concatenate(numbers))
+
+
+def read_geometries(path: str | Path) -> list[dict[str, Any]]:
+    """Return the geometries of a GeoJSON file.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: no GeoJSON.
+    """
+    try:
+        content = json.loads(Path(path).read_text("utf-8"))
+        return list(_geometries(content))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no GeoJSON ({error}); export the examples from your GIS as GeoJSON") from None
+
+
+def read_polygons(path: str | Path) -> list[list[Ring]]:
+    """Return the polygons of a GeoJSON file, the rings of each as (points, 2) longitude and latitude.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: no GeoJSON, or no polygon in it.
+    """
+    polygons = [rings for geometry in read_geometries(path) for rings in _polygons(geometry)]
+    if not polygons:
+        raise DataError(f"{path} holds no polygon; outline areas in your GIS and export them as GeoJSON")
+    return polygons
+
+
+def describe_extent(archive: PatchArchive) -> str:
+    """Return in words where the patches of an archive lie.
+
+    Args:
+        archive: that is searched.
+    """
+    numbers = np.unique(np.linspace(0, len(archive.levels) - 1, 4096).astype(np.int64))
+    corners = archive.outlines(numbers).reshape(-1, 2)
+    (west, south), (east, north) = corners.min(0), corners.max(0)
+    return f"its patches lie between {west:.5f} {south:.5f} and {east:.5f} {north:.5f}"
+
+
+def _of_archive(archive: PatchArchive, numbers: np.ndarray) -> ExampleSet:
+    return ExampleSet(archive.decode(numbers), numbers)
+
+
+def _geometries(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    kind = content["type"]
+    if kind == "FeatureCollection":
+        for feature in content["features"]:
+            yield from _geometries(feature)
+    elif kind == "Feature":
+        if content["geometry"] is not None:
+            yield from _geometries(content["geometry"])
+    elif kind == "GeometryCollection":
+        for geometry in content["geometries"]:
+            yield from _geometries(geometry)
+    else:
+        yield content
+
+
+def _patches_of(archive: PatchArchive, geometry: dict[str, Any]) -> np.ndarray:
+    """Return the numbers of the patches in a polygon or at points."""
+    coordinates = geometry["coordinates"]
+    kind = geometry["type"]
+    if kind in ("Point", "MultiPoint"):
+        points = [coordinates] if kind == "Point" else coordinates
+        return np.concatenate([point_example(archive, *point[:2]).numbers for point in points])
+    if polygons := _polygons(geometry):
+        return np.concatenate([_patches_in(archive, rings) for rings in polygons])
+    raise DataError(f"a {kind} cannot be an example; give points and polygons")
+
+
+def _polygons(geometry: dict[str, Any]) -> list[list[Ring]]:
+    """Return the polygons of a geometry; none of points and lines."""
+    coordinates = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}
+    polygons = coordinates.get(geometry["type"], [])
+    return [[np.array(ring, np.float64)[:, :2] for ring in rings] for rings in polygons]
+
+
+def _patches_in(archive: PatchArchive, outlines: list[Ring]) -> np.ndarray:
+    """Return patches whose centre lies in a polygon; the one at its middle where it is smaller than a patch."""
+    numbers = np.concatenate([part.places.inside(outlines) + part.start for part in archive.parts])
+    if not len(numbers):
+        middle = (outlines[0].min(0) + outlines[0].max(0)) / 2
+        return point_example(archive, float(middle[0]), float(middle[1])).numbers
+    if len(numbers) > MAX_PATCHES_OF_AREA:
+        numbers = numbers[np.linspace(0, len(numbers) - 1, MAX_PATCHES_OF_AREA).astype(np.int64)]
+    return numbers

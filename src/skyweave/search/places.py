@@ -228,7 +228,7 @@ class OutlinePlaces(Places):
         return {"row": int(number)}
 
     def to_arrays(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return the corners."""
+        """Return the corners of all outlines, and nothing else."""
         return self.corners, {}
 
     @classmethod

@@ -13,6 +13,7 @@ from skyweave.search.reader import PatchReader
 
 MAX_SHIFT_CELLS = 0.01
 """By which corners of two grids may differ; an eighth of a pixel of a patch of 8 is 0.016."""
+TINY = 1e-30  # keeps a division by a length finite
 MIN_SHIFT_GAIN = 0.02  # in correlation, by which a shift fits better than none before it is said
 SHIFTS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
 
@@ -49,7 +50,7 @@ class DatePair:
         for part, first, second in self._centred(self.before_numbers, self.after_numbers):
             squares[part] = np.square(second - first).sum(1)
             total += float(np.square(first).sum() + np.square(second).sum()) / 2
-        lengths: np.ndarray = np.sqrt(squares / max(total / len(squares), np.finfo(np.float32).tiny))
+        lengths: np.ndarray = np.sqrt(squares / max(total / len(squares), TINY))
         return lengths
 
     def best_shift(self) -> tuple[tuple[int, int], float]:
@@ -71,7 +72,7 @@ class DatePair:
             if len(first):
                 still = self._correlation(self.before_numbers[first], self.after_numbers[first])
                 gains[shift] = self._correlation(self.before_numbers[first], self.after_numbers[second]) - still
-        best = max(gains, key=gains.__getitem__, default=(0, 0))
+        best: tuple[int, int] = max(gains, key=lambda shift: gains[shift], default=(0, 0))
         return (best, gains[best]) if gains.get(best, 0.0) > 0 else ((0, 0), 0.0)
 
     def _correlation(self, before_numbers: np.ndarray, after_numbers: np.ndarray) -> float:
@@ -79,7 +80,7 @@ class DatePair:
         products = np.zeros(3)
         for _, first, second in self._centred(before_numbers, after_numbers):
             products += [float((a * b).sum()) for a, b in ((first, second), (first, first), (second, second))]
-        return float(products[0] / max(np.sqrt(products[1] * products[2]), np.finfo(np.float64).tiny))
+        return float(products[0] / max(np.sqrt(products[1] * products[2]), TINY))
 
     def _centred(
         self, before_numbers: np.ndarray, after_numbers: np.ndarray
@@ -165,8 +166,8 @@ def _corner_difference(before: GridPlaces, after: GridPlaces) -> float:
     rows, columns = before.shape
     corners = np.array([(0, 0, 1), (columns, 0, 1), (0, rows, 1), (columns, rows, 1)], np.float64)
     first, second = np.reshape(before.affine, (2, 3)), np.reshape(after.affine, (2, 3))
-    apart = corners @ (second - first).T
-    in_cells = apart @ np.linalg.inv(first[:, :2]).T
+    offsets = corners @ (second - first).T
+    in_cells = offsets @ np.linalg.inv(first[:, :2]).T
     return float(np.linalg.norm(in_cells, axis=1).max())
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skyweave.core.errors import FleetError
+from skyweave.core.errors import DataError, FleetError
 from skyweave.core.geometry.camera import PinholeCamera
-from skyweave.fleet.sources.ros_camera_info import camera_from_info
 from skyweave.fleet.sources.ros_messages import check_compressed_format
+from skyweave.recordings.ros_camera_info import camera_from_info
 
 
 def info(**changes: Any) -> SimpleNamespace:
@@ -43,7 +43,7 @@ def test_regions_and_binning() -> None:
     binned = camera_from_info(info(binning_x=2, binning_y=2, roi=(10, 8, 40, 50)))
     pixel = np.array([30.0, 20.0])  # of the sensor
     assert binned.rays((pixel - (10, 8)) / 2) == pytest.approx(full.rays(pixel))
-    with pytest.raises(FleetError, match="binned already"):
+    with pytest.raises(DataError, match="binned already"):
         camera_from_info(info(binning_x=4, binning_y=4, k=np.array([12, 0, 7.5, 0, 12, 5.5, 0, 0, 1.0])))
 
 
@@ -66,7 +66,7 @@ def test_regions_and_binning() -> None:
 def test_distortion(model: str, coefficients: tuple[float, ...], read: tuple[float, ...] | None) -> None:
     message = info(distortion_model=model, d=np.array(coefficients))
     if read is None:
-        with pytest.raises(FleetError, match="rectify the images first"):
+        with pytest.raises(DataError, match="rectify the images first"):
             camera_from_info(message)
     else:
         assert camera_from_info(message).distortion == read
@@ -79,22 +79,22 @@ def test_rectified_images_have_the_other_matrix() -> None:
     assert numbers(rectified) == (40, 30.5, 22.5, 48, 64) and not any(rectified.distortion)
     assert numbers(camera_from_info(info(k=np.zeros(9), p=projection))) == (40, 30.5, 22.5, 48, 64)
     turn = np.array([[0.999, 0.04, 0], [-0.04, 0.999, 0], [0, 0, 1]])
-    with pytest.raises(FleetError, match="rotation"):
+    with pytest.raises(DataError, match="rotation"):
         camera_from_info(info(p=projection, r=turn.ravel()), rectified=True)
-    with pytest.raises(FleetError, match="P of their CameraInfo is 0"):
+    with pytest.raises(DataError, match="P of their CameraInfo is 0"):
         camera_from_info(info(), rectified=True)
 
 
 @pytest.mark.parametrize("changes", [{"k": np.zeros(9)}, {"width": 0}, {"height": 0}])
 def test_cameras_without_a_calibration_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(FleetError, match="not calibrated"):
+    with pytest.raises(DataError, match="not calibrated"):
         camera_from_info(info(**changes))
 
 
 def test_numbers_of_another_image_are_refused() -> None:
-    with pytest.raises(FleetError, match="outside its image of 64 x 48"):
+    with pytest.raises(DataError, match="outside its image of 64 x 48"):
         camera_from_info(info(k=np.array([200, 0, 126, 0, 200, 94, 0, 0, 1.0])))
-    with pytest.raises(FleetError, match="k1 k2 p1 p2 k3"):
+    with pytest.raises(DataError, match="k1 k2 p1 p2 k3"):
         camera_from_info(info(d=np.array([-900.0, 300, 0, 0, 10])))
 
 

@@ -11,11 +11,11 @@ from fabricated_flight import packet
 from fabricated_photo import DOWN, RELATIVE, write_photo, xmp_of
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
-from skyweave.orthomosaic import Calibration, find_images, make_orthomosaic, read_flight, read_poses
-from skyweave.orthomosaic.intrinsics import camera_from_metadata, doubt_focal_length
-from skyweave.telemetry.image_metadata import read_metadata
+from skyweave.orthomosaic import make_orthomosaic, read_flight, read_poses
+from skyweave.telemetry.image_metadata import Calibration, find_images, read_metadata
 from skyweave.telemetry.image_metadata.attitude import Attitude, settle_conventions
 from skyweave.telemetry.image_metadata.capture_time import CaptureTime, order_times
+from skyweave.telemetry.image_metadata.intrinsics import camera_from_metadata, doubt_focal_length
 
 DJI = xmp_of("drone-dji", {**DOWN, **RELATIVE})
 DEWARP = "2024-01-01;3713.29,3712.1,7.02,-8.72,-0.1126,0.0149,-0.0001,0.0002,-0.0271"

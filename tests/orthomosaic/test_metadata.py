@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from fabricated_flight import DJI, EAST, FOCAL, NORTH, Shot, gps_fields, packet, write_shot
-from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata, read_calibration
 from skyweave.telemetry.image_metadata.attitude import Attitude
+from skyweave.telemetry.image_metadata.intrinsics import Calibration, camera_from_metadata, read_calibration
 from skyweave.telemetry.image_metadata.lens import Lens
 from skyweave.telemetry.image_metadata.metadata import PhotoMetadata, read_metadata
 

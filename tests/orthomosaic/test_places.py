@@ -16,9 +16,9 @@ from fabricated_flight import packet
 from fabricated_photo import DOWN, RELATIVE, write_photo, xmp_of
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.geodesy import central_lon_lat, distances_lon_lat, map_crs, unwrap_longitudes
-from skyweave.orthomosaic import Poses, find_images, make_orthomosaic, read_flight
+from skyweave.orthomosaic import Poses, make_orthomosaic, read_flight
 from skyweave.orthomosaic.flight import Flight
-from skyweave.telemetry.image_metadata import read_metadata
+from skyweave.telemetry.image_metadata import find_images, read_metadata
 from skyweave.telemetry.image_metadata.gps import read_position
 
 DJI = xmp_of("drone-dji", {**DOWN, **RELATIVE})

@@ -70,6 +70,8 @@ EXTRAS = {
     "rosbags": "ros",
     "av": "video",
     "usearch": "search",
+    "pymavlink": "telemetry",
+    "pyulog": "telemetry",
     "mcap": "record",
     "mcap_protobuf": "record",
     "foxglove_schemas_protobuf": "record",

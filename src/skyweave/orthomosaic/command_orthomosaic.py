@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
         args: parsed options.
     """
     from skyweave.core.progress import show_progress
-    from skyweave.orthomosaic.intrinsics import Calibration, read_calibration
     from skyweave.orthomosaic.pipeline import make_orthomosaic
     from skyweave.orthomosaic.poses import read_poses
+    from skyweave.telemetry.image_metadata.intrinsics import Calibration, read_calibration
 
     calibration = Calibration(args.focal) if args.focal is not None else None
     if args.camera is not None:

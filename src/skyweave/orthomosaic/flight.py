@@ -13,13 +13,13 @@ from skyweave.core.geometry.geodesy import central_lon_lat, distances_lon_lat
 from skyweave.core.geometry.ground import ElevationModel, Ground, GroundPlane
 from skyweave.orthomosaic.altitudes import MIN_HEIGHT_M, resolve_altitudes
 from skyweave.orthomosaic.flight_notes import describe_photos
-from skyweave.orthomosaic.image_files import find_copies
-from skyweave.orthomosaic.intrinsics import Calibration, camera_from_metadata
 from skyweave.orthomosaic.map_zone import MapZone, find_map_zone
 from skyweave.orthomosaic.photo import Photo, PoseStd, median_height, world_from_camera
 from skyweave.orthomosaic.poses import Poses
 from skyweave.telemetry.image_metadata.attitude import Attitude, settle_conventions
 from skyweave.telemetry.image_metadata.capture_time import order_times
+from skyweave.telemetry.image_metadata.image_files import find_copies
+from skyweave.telemetry.image_metadata.intrinsics import Calibration, camera_from_metadata
 from skyweave.telemetry.image_metadata.metadata import PhotoMetadata, Topic, read_metadata
 
 MAX_DISTANCE_M = 20_000.0  # metres from the middle of a flight

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from skyweave.orthomosaic.intrinsics import doubt_focal_length
+from skyweave.telemetry.image_metadata.intrinsics import doubt_focal_length
 from skyweave.telemetry.image_metadata.metadata import PhotoMetadata
 
 

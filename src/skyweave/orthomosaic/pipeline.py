@@ -14,14 +14,14 @@ from skyweave.orthomosaic.bundle_adjustment import adjust_poses
 from skyweave.orthomosaic.flight import Flight, drop_photos, read_flight, set_height
 from skyweave.orthomosaic.headings import height_ratio, recover_headings
 from skyweave.orthomosaic.image_cache import ImageCache
-from skyweave.orthomosaic.image_files import describe_unread, find_images
-from skyweave.orthomosaic.intrinsics import Calibration
 from skyweave.orthomosaic.mosaic import mosaic_grid, write_mosaic, write_preview
 from skyweave.orthomosaic.overlaps import PhotoMaps, Registration, find_overlaps
 from skyweave.orthomosaic.photo import Photo
 from skyweave.orthomosaic.poses import Poses
 from skyweave.orthomosaic.saved_poses import write_poses
 from skyweave.orthomosaic.tie_points import TiePoints, find_tie_points
+from skyweave.telemetry.image_metadata.image_files import describe_unread, find_images
+from skyweave.telemetry.image_metadata.intrinsics import Calibration
 
 PARTNERS = 8  # overlaps followed a photo
 MIN_SIGNIFICANCE = 4.0  # of an overlap's registration; the ties check it further

@@ -98,6 +98,17 @@ def interpolate_poses(poses: PosesOverTime, times: np.ndarray, max_gap: float = 
     )
 
 
+def interpolate_orientations(times: np.ndarray, quaternions: np.ndarray, when: np.ndarray) -> np.ndarray:
+    """Return orientations at some times: (k, 4), NaN where there is no sample near enough.
+
+    Args:
+        times: (n,) int64 nanoseconds of the samples, growing.
+        quaternions: (n, 4); NaN where unknown.
+        when: (k,) int64 nanoseconds.
+    """
+    return _slerp(quaternions, _neighbours(times, _rows_known(quaternions), when, MAX_GAP_S))
+
+
 def pose_rates(poses: PosesOverTime, times: np.ndarray, step: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
     """Return how fast a platform moves and its camera turns: what an error of the clock is multiplied with.
 

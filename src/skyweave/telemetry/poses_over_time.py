@@ -17,7 +17,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
 
 ClockName = Literal["utc", "video", "boot", "local"]
-HeightDatum = Literal["ellipsoid", "sea_level", "takeoff", "ground"]
+HeightDatum = Literal["ellipsoid", "sea_level", "takeoff", "ground", "unstated"]
 MissingTopic = Literal["position", "height", "orientation", "heading", "utc", "lens"]
 
 NS_PER_S = 1_000_000_000
@@ -77,7 +77,7 @@ class PosesOverTime:
         places: (n, 2) latitude and longitude in degrees; NaN where there is no fix. Longitudes may go on beyond 180
             where a flight crosses the antimeridian.
         heights: by what they count from: the WGS84 ``ellipsoid``, mean ``sea_level``, the place of ``takeoff``, or the
-            ``ground`` beneath.
+            ``ground`` beneath, or ``unstated``: firmware differ in what they mean by an altitude.
         enu_from_camera: (n, 4) orientation of the camera; NaN where unknown.
         enu_from_body: (n, 4) orientation of the platform; NaN where unknown.
         covariance: (n, 6, 6), see above; a block is NaN where what it belongs to is.

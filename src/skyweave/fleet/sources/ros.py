@@ -25,7 +25,6 @@ from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import SourceConfig, SourceContext, check_interval, frame_from_capture
 from skyweave.fleet.sources.image_decoding import check_eight_bit_sensor, decode_image, observation_from_pixels
-from skyweave.fleet.sources.ros_camera_info import camera_from_info
 from skyweave.fleet.sources.ros_messages import (
     COMPRESSED_IMAGE,
     IMAGE_TYPES,
@@ -40,6 +39,7 @@ from skyweave.fleet.sources.ros_messages import (
 )
 from skyweave.fleet.sources.topic_session import TopicSession, open_topic_session
 from skyweave.recordings.recording import Capture, Frame
+from skyweave.recordings.ros_camera_info import camera_from_info
 
 log = logging.getLogger("skyweave.fleet")
 Result = TypeVar("Result")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skyweave.core.errors import FleetError
+from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
 
 PIXEL_CENTRE = 0.5  # ROS has the centre of the first pixel at 0, this project at 0.5
@@ -28,13 +28,13 @@ def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
         rectified: whether the image is rectified, as on a topic ``image_rect``.
 
     Raises:
-        FleetError: it is not calibrated, or of a lens or a rectification that is not read.
+        DataError: it is not calibrated, or of a lens or a rectification that is not read.
         DataError: numbers that are no camera.
     """
     matrix = np.array(info.k, np.float64).reshape(3, 3)
     projection = np.array(info.p, np.float64).reshape(3, 4)[:, :3]
     if not (info.width and info.height) or not (matrix.any() or projection.any()):
-        raise FleetError("the camera is not calibrated: its CameraInfo has no size, or K and P are 0")
+        raise DataError("the camera is not calibrated: its CameraInfo has no size, or K and P are 0")
     if rectified or not matrix.any():
         matrix, distortion = _rectified(info, projection), (0.0,) * BROWN_COEFFICIENTS
     else:
@@ -44,10 +44,10 @@ def camera_from_info(info: Any, rectified: bool = False) -> PinholeCamera:
 
 def _rectified(info: Any, projection: np.ndarray) -> np.ndarray:
     if not projection.any():
-        raise FleetError("the images are rectified and P of their CameraInfo is 0; take the raw images, image_raw")
+        raise DataError("the images are rectified and P of their CameraInfo is 0; take the raw images, image_raw")
     rotation = np.array(info.r, np.float64).reshape(3, 3)
     if rotation.any() and not np.allclose(rotation, np.eye(3), atol=1e-3):
-        raise FleetError(
+        raise DataError(
             "the images are rectified by a rotation (R), which turns them against the camera that the poses are of; "
             "take the raw images, image_raw"
         )
@@ -61,7 +61,7 @@ def _distortion(info: Any) -> tuple[float, ...]:
     known = model in BROWN_MODELS or (model in PINHOLE_MODELS and (model == "" or not coefficients.any()))
     if not known or coefficients[BROWN_COEFFICIENTS:].any():
         further = f" with {len(coefficients)} coefficients" if known else ""
-        raise FleetError(f"distortion model {model!r}{further} is not read; rectify the images first")
+        raise DataError(f"distortion model {model!r}{further} is not read; rectify the images first")
     return tuple(
         np.pad(coefficients[:BROWN_COEFFICIENTS], (0, max(BROWN_COEFFICIENTS - len(coefficients), 0))).tolist()
     )
@@ -88,7 +88,7 @@ def _check_plausible(camera: PinholeCamera, across: int, down: int) -> None:
     off_centre = max(abs(u / camera.columns - 0.5), abs(v / camera.rows - 0.5))
     _check_principal_point(off_centre, u, v, camera)
     if max(across, down) > 1 and off_centre > MAX_OFF_CENTRE:
-        raise FleetError(
+        raise DataError(
             f"CameraInfo says a binning of {across} x {down}, and its K fits an image that is binned already: the "
             "driver must give K at the full resolution, or a binning of 0"
         )
@@ -98,7 +98,7 @@ def _check_plausible(camera: PinholeCamera, across: int, down: int) -> None:
 def _check_principal_point(off_centre: float, u: float, v: float, camera: PinholeCamera) -> None:
     """Check that the principal point lies inside the image."""
     if off_centre > 0.5:
-        raise FleetError(
+        raise DataError(
             f"the principal point of CameraInfo, {u:g} and {v:g}, lies outside its image of {camera.columns} x "
             f"{camera.rows}: its matrix is of another size"
         )
@@ -108,7 +108,7 @@ def _check_distortion(camera: PinholeCamera) -> None:
     """Check that the distortion does not fold the image over."""
     rays = camera.rays(camera.pixel_centres(RAY_SAMPLES, RAY_SAMPLES))
     if np.isnan(rays[..., 0]).mean() > 0.5:
-        raise FleetError(
+        raise DataError(
             f"the distortion {', '.join(f'{value:g}' for value in camera.distortion)} of CameraInfo folds most of the "
             "image over: it must be k1 k2 p1 p2 k3"
         )

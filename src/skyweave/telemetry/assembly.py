@@ -1,0 +1,153 @@
+"""Columns of a log to poses over time: what cannot be is taken out, what is not there is named.
+
+Logs hold places at 0, 0 before there is a fix, times that stand still or go back, and angles of gimbals that are
+switched off. This is the one place where that is looked at, for every format.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.telemetry.angles import body_orientations, camera_orientations
+from skyweave.telemetry.interpolation import interpolate_poses
+from skyweave.telemetry.poses_over_time import HeightDatum, Heights, MissingTopic, PosesOverTime
+from skyweave.telemetry.samples import HEIGHT_BIAS_STD_M, Column, LogSamples
+
+HORIZONTAL_STD_M = 2.0  # of a receiver without corrections
+VERTICAL_STD_M = 0.5  # from pose to pose; what all share is the bias of the heights
+GIMBAL_TILT_STD = 1.0  # degrees
+GIMBAL_HEADING_STD = 3.0  # degrees
+BODY_TILT_STD = 2.0  # degrees
+BODY_HEADING_STD = 5.0  # degrees, of a compass on board
+MAX_ANGLE = 720.0  # degrees; beyond it a number is no angle
+MAX_HEIGHT_M = 100_000.0
+MAX_STD = 1e4  # metres or degrees; receivers without a fix write larger ones
+NULL_ISLAND_DEGREES = 1e-6  # from 0, 0, which is written before there is a fix
+
+
+def assemble_poses(samples: LogSamples) -> PosesOverTime:
+    """Return the poses in a log.
+
+    Args:
+        samples: its columns.
+
+    Raises:
+        DataError: it has no samples at all.
+    """
+    if not len(samples.times):
+        raise DataError(f"{samples.source} holds no telemetry")
+    samples = samples.in_time_order()
+    places, notes = _places(samples)
+    camera, body, covariance = _orientations(samples)
+    poses = PosesOverTime(
+        source=samples.source,
+        times=samples.times,
+        clock=samples.clock,
+        places=places,
+        heights=_heights(samples),
+        enu_from_camera=camera,
+        enu_from_body=body,
+        covariance=covariance,
+        epoch=0 if samples.clock == "utc" else samples.epoch,
+        time_std=samples.time_std,
+        field_of_view=_fields_of_view(samples),
+        camera=samples.camera,
+        platform=samples.platform,
+        notes=(*samples.notes, *notes),
+    )
+    if samples.interleaved:
+        poses = interpolate_poses(poses, poses.times)
+    return replace(poses, missing=_missing(poses, samples))
+
+
+def _places(samples: LogSamples) -> tuple[np.ndarray, list[str]]:
+    """Places (n, 2), and notes on those that are none."""
+    places = np.column_stack([samples.column("latitude"), samples.column("longitude")])
+    stated = np.isfinite(places).all(1)
+    zero = stated & (np.abs(places) < NULL_ISLAND_DEGREES).all(1)
+    wrong = stated & ((np.abs(places[:, 0]) > 90) | (np.abs(places[:, 1]) > 360))
+    notes = [f"{zero.sum()} samples before there was a fix (at 0, 0) have no place"] if zero.any() else []
+    notes += [f"{wrong.sum()} samples whose latitude or longitude is no place have none"] if wrong.any() else []
+    return np.where((stated & ~zero & ~wrong)[:, None], places, np.nan), notes
+
+
+def _heights(samples: LogSamples) -> dict[HeightDatum, Heights]:
+    heights: dict[HeightDatum, Heights] = {}
+    for datum, values in samples.heights.items():
+        bounded = np.where(np.abs(values) <= MAX_HEIGHT_M, values, np.nan)
+        if np.isfinite(bounded).any():
+            bias = samples.height_bias_std.get(datum, HEIGHT_BIAS_STD_M[datum])
+            heights[datum] = Heights(bounded, bias)
+    return heights
+
+
+def _orientations(samples: LogSamples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Orientations of camera and body, (n, 4) each, and the covariances (n, 6, 6) of poses."""
+    body = _first_known(samples.enu_from_body, body_orientations(*_angles(samples, "body")))
+    camera = _first_known(samples.enu_from_camera, camera_orientations(*_angles(samples, "camera")))
+    has_camera = np.isfinite(camera).all(1)
+    tilt = np.where(has_camera, GIMBAL_TILT_STD, BODY_TILT_STD)
+    heading = np.where(has_camera, GIMBAL_HEADING_STD, BODY_HEADING_STD)
+    tilt, heading = _stated(samples, "tilt_std", tilt), _stated(samples, "heading_std", heading)
+    east, up = _stated(samples, "horizontal_std", HORIZONTAL_STD_M), _stated(samples, "vertical_std", VERTICAL_STD_M)
+    std = np.column_stack([east, east, up, *np.radians([tilt, tilt, heading])])
+    covariance = std[:, :, None] ** 2 * np.eye(6)
+    if samples.covariance is not None:
+        known = np.isfinite(samples.covariance).all((1, 2), keepdims=True)
+        covariance = np.where(known, samples.covariance, covariance)
+    return camera, body, covariance
+
+
+def _angles(samples: LogSamples, part: Literal["body", "camera"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Yaw, pitch and roll (n,) in degrees; a roll that is not stated is 0, a body's pitch too."""
+    names: tuple[Column, Column, Column] = (
+        ("body_yaw", "body_pitch", "body_roll") if part == "body" else ("camera_yaw", "camera_pitch", "camera_roll")
+    )
+    yaw, pitch, roll = (_bounded(samples.column(name), MAX_ANGLE) for name in names)
+    if part == "camera":
+        switched_off = (yaw == 0) & (pitch == 0) & (roll == 0)
+        pitch = np.where(switched_off.all(), np.nan, pitch)
+    elif np.isnan(pitch).all():
+        pitch = np.zeros_like(pitch)
+    return yaw, pitch, np.zeros_like(roll) if np.isnan(roll).all() else roll
+
+
+def _first_known(stated: np.ndarray | None, other: np.ndarray) -> np.ndarray:
+    """Rows of the first array where they are known, else of the second."""
+    if stated is None:
+        return other
+    length = np.linalg.norm(stated, axis=1, keepdims=True)
+    unit = stated / np.where(length > 0, length, np.nan)
+    return np.where(np.isfinite(unit).all(1, keepdims=True), unit, other)
+
+
+def _stated(samples: LogSamples, name: Column, default: np.ndarray | float) -> np.ndarray:
+    """A column of standard deviations where the log has one."""
+    values = _bounded(samples.column(name), MAX_STD)
+    return np.where(values > 0, values, default)
+
+
+def _bounded(values: np.ndarray, limit: float) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(np.abs(values) <= limit, values, np.nan))
+
+
+def _fields_of_view(samples: LogSamples) -> np.ndarray:
+    """Horizontal and vertical (n, 2) radians."""
+    degrees = np.column_stack([samples.column("horizontal_fov"), samples.column("vertical_fov")])
+    return np.radians(np.where((degrees > 0) & (degrees < 180), degrees, np.nan))
+
+
+def _missing(poses: PosesOverTime, samples: LogSamples) -> dict[MissingTopic, str]:
+    """What the poses lack, in the reader's words or plain ones."""
+    plain: dict[MissingTopic, str] = {
+        "position": "it has no position",
+        "height": "it has no height",
+        "orientation": "it does not say where the camera looks",
+        "heading": "it has no heading",
+        "utc": "its clock is not tied to UTC",
+        "lens": "it says nothing of the lens",
+    }
+    return {topic: samples.missing.get(topic, text) for topic, text in plain.items() if not poses.knows(topic)}

@@ -1,0 +1,1 @@
+"""Readers of telemetry, one file a format."""

@@ -1,0 +1,286 @@
+"""Bags of ROS 1 and 2, and MCAP files of ROS 2: receiver, odometry, IMU, transforms and camera, by rosbags.
+
+Frames are those of REP 103, 105 and 147: bodies look along x, with y to the left and z up; worlds are east, north, up;
+an optical frame is a camera's. Which of them a transform is of is known by the frames' names.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.core.geometry.camera import PinholeCamera
+from skyweave.core.geometry.geodesy import LocalFrame
+from skyweave.recordings.ros_camera_info import camera_from_info
+from skyweave.telemetry.angles import multiply_quaternions
+from skyweave.telemetry.formats.ros_transforms import TransformTree, chain_times, compose
+from skyweave.telemetry.poses_over_time import NS_PER_S, MissingTopic
+from skyweave.telemetry.reading import ReadOptions
+from skyweave.telemetry.samples import Column, LogSamples
+from skyweave.telemetry.streams import Stream, join_streams
+
+BAG_MAGIC, MCAP_MAGIC = b"#ROSBAG V", b"\x89MCAP0\r\n"
+FIX, INFO = "sensor_msgs/msg/NavSatFix", "sensor_msgs/msg/CameraInfo"
+ODOMETRY, POSE, POSE_COVARIANCE, IMU = (
+    "nav_msgs/msg/Odometry",
+    "geometry_msgs/msg/PoseStamped",
+    "geometry_msgs/msg/PoseWithCovarianceStamped",
+    "sensor_msgs/msg/Imu",
+)
+CALIBRATION_FIELDS = ("d", "k", "r", "p", "D", "K", "R", "P")  # of CameraInfo: in capitals in ROS 1
+OTHER_FIELDS = ("width", "height", "distortion_model", "binning_x", "binning_y", "roi")
+TRANSFORMS, OLD_TRANSFORMS = "tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"
+POSE_TYPES = (ODOMETRY, POSE_COVARIANCE, POSE, IMU)  # by which the body's orientation is known, the best first
+EARLIEST_UTC_NS = 946_684_800 * NS_PER_S  # 2000: stamps before it are of a simulation or a computer's start
+NO_FIX = -1  # NavSatStatus
+WORLD_FRAMES = ("map", "odom", "world", "enu", "local_enu")
+BODY_FRAMES = ("base_link", "base_footprint", "body", "fcu")
+FLU_FROM_FRD = np.array([0.0, 1.0, 0.0, 0.0])  # quaternion: half a turn about x
+MISSING: dict[MissingTopic, str] = {
+    "orientation": "the bag has no transform (tf) from its body to its camera, or no orientation of the body",
+    "heading": "the bag has no odometry, pose or IMU with an orientation",
+    "position": "the bag has no fix (NavSatFix); where its odometry begins on the Earth is not known: give it with "
+    "--origin LATITUDE LONGITUDE HEIGHT",
+    "utc": "the stamps of its messages are not of this century",
+    "lens": "the bag has no CameraInfo",
+}
+
+
+@dataclass
+class BagContent:
+    """Messages of a bag by kind.
+
+    Attributes:
+        fixes: times, latitude, longitude, height and their variances, a row each.
+        poses: by topic, times and rows of position (3), quaternion wxyz (4) and covariance (36, NaN where not stated).
+        pose_types: type of each topic of poses.
+        body_frames: names of the frames that the poses are of.
+        cameras: cameras by their frames.
+        tree: transforms.
+    """
+
+    fixes: list[tuple[int, float, float, float, float, float]] = field(default_factory=list)
+    poses: dict[str, list[tuple[int, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
+    pose_types: dict[str, str] = field(default_factory=dict)
+    body_frames: set[str] = field(default_factory=lambda: set(BODY_FRAMES))
+    cameras: dict[str, PinholeCamera] = field(default_factory=dict)
+    tree: TransformTree = field(default_factory=TransformTree)
+
+
+class RosBagReader:
+    """Bags of ROS 1 (.bag), of ROS 2 (a folder, .db3, .mcap)."""
+
+    description = "ROS bags and MCAP (.bag, .mcap, .db3, a folder)"
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Return whether this is a bag.
+
+        Args:
+            path: file or folder.
+            head: its first bytes.
+        """
+        if path.is_dir():
+            return (path / "metadata.yaml").exists()
+        return head.startswith((BAG_MAGIC, MCAP_MAGIC)) or path.suffix.lower() in (".bag", ".db3", ".mcap")
+
+    def read(self, path: Path, options: ReadOptions) -> LogSamples:
+        """Read a bag.
+
+        Args:
+            path: of the bag.
+            options: ``camera`` is a frame of a camera, ``platform`` a namespace of topics; ``origin`` is where a local
+                frame begins.
+
+        Raises:
+            DataError: it is damaged, or has none of the messages that are read.
+        """
+        content = BagContent()
+        for topic, message_type, time, message in _messages(path, options.platform):
+            HANDLERS[message_type](content, topic, message_type, time, message)
+        if not content.fixes and not content.poses and not content.tree:
+            raise DataError(f"{path.name} has no fix, odometry, pose, IMU or transform; it is no log of a platform")
+        frame, camera = _choose_camera(content.cameras, options.camera, path.name)
+        streams = [_fix_stream(content), *_pose_streams(content, frame, options.origin)]
+        first = min((int(stream.times[0]) for stream in streams if len(stream.times)), default=0)
+        return join_streams(
+            path.name,
+            "utc" if first >= EARLIEST_UTC_NS else "boot",
+            streams,
+            camera=camera,
+            platform=options.platform,
+            missing=MISSING,
+        )
+
+
+def _messages(path: Path, namespace: str) -> Iterator[tuple[str, str, int, Any]]:
+    """Topic, type, nanoseconds and message, of the types that are read."""
+    from rosbags.highlevel import AnyReader, AnyReaderError
+    from rosbags.typesys import Stores, get_typestore
+
+    try:
+        with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
+            connections = [
+                connection
+                for connection in reader.connections
+                if connection.msgtype in HANDLERS and (namespace in connection.topic or connection.topic[:3] == "/tf")
+            ]
+            # rosbags takes an empty list for all connections
+            for connection, logged, content in reader.messages(connections) if connections else ():
+                message = reader.deserialize(content, connection.msgtype)
+                yield connection.topic, connection.msgtype, _stamp(message, logged), message
+    except (AnyReaderError, OSError) as error:
+        raise DataError(f"{path.name} is no bag, or damaged: {error}") from None
+    except Exception as error:  # rosbags raises what its parsers stumble over: struct, index, key and SQLite's errors
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path.name} is damaged: {error or type(error).__name__}") from None
+
+
+def _stamp(message: Any, logged: int) -> int:
+    """Nanoseconds of a message's header, or when it was logged where it has none."""
+    header = getattr(message, "header", None)
+    stamp = 0 if header is None else int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
+    return stamp or logged
+
+
+def _take_fix(content: BagContent, topic: str, message_type: str, time: int, fix: Any) -> None:
+    if fix.status.status <= NO_FIX:
+        return
+    variances = np.asarray(fix.position_covariance, np.float64).reshape(3, 3).diagonal()
+    known = fix.position_covariance_type > 0 and (variances > 0).all()
+    horizontal, vertical = (
+        (float(np.sqrt(max(variances[:2]))), float(np.sqrt(variances[2]))) if known else (np.nan,) * 2
+    )
+    content.fixes.append((time, fix.latitude, fix.longitude, fix.altitude, horizontal, vertical))
+
+
+def _take_pose(content: BagContent, topic: str, message_type: str, time: int, message: Any) -> None:
+    pose = message.pose if message_type == POSE else message.pose.pose
+    stated = np.zeros(36) if message_type == POSE else np.asarray(message.pose.covariance, np.float64)
+    covariance = stated if stated.any() else np.full(36, np.nan)
+    row = np.array([pose.position.x, pose.position.y, pose.position.z, *_wxyz(pose.orientation), *covariance])
+    content.poses[topic].append((time, row))
+    content.pose_types[topic] = message_type
+    if message_type == ODOMETRY and message.child_frame_id:
+        content.body_frames.add(message.child_frame_id.lstrip("/"))
+
+
+def _take_imu(content: BagContent, topic: str, message_type: str, time: int, imu: Any) -> None:
+    variances = np.asarray(imu.orientation_covariance, np.float64)
+    if variances[0] == -1:  # by the message's definition: it has no orientation
+        return
+    content.poses[topic].append((time, np.array([*(np.nan,) * 3, *_wxyz(imu.orientation), *(np.nan,) * 36])))
+    content.pose_types[topic] = message_type
+
+
+def _take_info(content: BagContent, topic: str, message_type: str, time: int, info: Any) -> None:
+    if info.header.frame_id not in content.cameras:
+        lower_case = {name.lower(): getattr(info, name) for name in CALIBRATION_FIELDS if hasattr(info, name)}
+        others = {name: getattr(info, name) for name in OTHER_FIELDS}
+        content.cameras[info.header.frame_id] = camera_from_info(SimpleNamespace(**lower_case, **others))
+
+
+def _take_transforms(content: BagContent, topic: str, message_type: str, time: int, message: Any) -> None:
+    for transform in message.transforms:
+        stamp = int(transform.header.stamp.sec) * NS_PER_S + int(transform.header.stamp.nanosec)
+        rotation, shift = transform.transform.rotation, transform.transform.translation
+        content.tree.add(
+            transform.header.frame_id,
+            transform.child_frame_id,
+            stamp or time,
+            np.array(_wxyz(rotation)),
+            np.array([shift.x, shift.y, shift.z]),
+            fixed=topic.endswith("static"),
+        )
+
+
+def _wxyz(quaternion: Any) -> tuple[float, float, float, float]:
+    return quaternion.w, quaternion.x, quaternion.y, quaternion.z
+
+
+HANDLERS = {
+    FIX: _take_fix,
+    ODOMETRY: _take_pose,
+    POSE_COVARIANCE: _take_pose,
+    POSE: _take_pose,
+    IMU: _take_imu,
+    INFO: _take_info,
+    TRANSFORMS: _take_transforms,
+    OLD_TRANSFORMS: _take_transforms,
+}
+
+
+def _choose_camera(
+    cameras: Mapping[str, PinholeCamera], name: str, source: str
+) -> tuple[str | None, PinholeCamera | None]:
+    """Frame and intrinsics of the camera that is asked for, or of the only one."""
+    chosen = [frame for frame in cameras if name in frame]
+    if name and len(chosen) != 1:
+        raise DataError(f"{source} has no one camera {name!r}; it has {', '.join(cameras) or 'none'}")
+    if len(chosen) > 1:
+        raise DataError(f"{source} has the cameras {', '.join(cameras)}; choose one of them")
+    return (chosen[0], cameras[chosen[0]]) if chosen else (name or None, None)
+
+
+def _fix_stream(content: BagContent) -> Stream:
+    rows = np.array(content.fixes, np.float64).reshape(-1, 6)
+    times = np.array([fix[0] for fix in content.fixes], np.int64)
+    columns: dict[Column, np.ndarray] = {
+        "latitude": rows[:, 1],
+        "longitude": rows[:, 2],
+        "horizontal_std": rows[:, 4],
+        "vertical_std": rows[:, 5],
+    }
+    return Stream(times, columns, {"ellipsoid": rows[:, 3]})
+
+
+def _pose_streams(
+    content: BagContent, camera_frame: str | None, origin: tuple[float, float, float] | None
+) -> list[Stream]:
+    """Orientations of body and camera, and places in a local frame whose origin on the Earth is known."""
+    origin = None if content.fixes else origin
+    topic = min(content.pose_types, key=lambda name: POSE_TYPES.index(content.pose_types[name]), default=None)
+    if topic is None:
+        return [] if camera_frame is None else [_world_stream(content.tree, camera_frame, origin)]
+    rows = content.poses[topic]
+    times = np.array([time for time, _ in rows], np.int64)
+    times, first = np.unique(times, return_index=True)
+    values = np.stack([rows[index][1] for index in first])
+    body = values[:, 3:7]
+    camera = None
+    if camera_frame is not None:
+        chain, end = content.tree.chain(camera_frame, content.body_frames)
+        if end in content.body_frames:
+            camera = multiply_quaternions(body, compose(chain, times)[0])
+    return [
+        Stream(
+            times,
+            **_local_places(values[:, :3], origin),
+            enu_from_camera=camera,
+            enu_from_body=multiply_quaternions(body, FLU_FROM_FRD),
+            covariance=values[:, 7:].reshape(-1, 6, 6),
+        )
+    ]
+
+
+def _world_stream(tree: TransformTree, camera_frame: str, origin: tuple[float, float, float] | None) -> Stream:
+    """The camera by the transforms alone, up to their root, if that is a world."""
+    chain, root = tree.chain(camera_frame, ())
+    times = chain_times(chain)
+    if root not in WORLD_FRAMES:
+        return Stream(np.zeros(0, np.int64))
+    quaternions, positions = compose(chain, times)
+    return Stream(times, **_local_places(positions, origin), enu_from_camera=quaternions)
+
+
+def _local_places(positions: np.ndarray, origin: tuple[float, float, float] | None) -> dict[str, Any]:
+    """Columns and heights of a stream with positions (n, 3) about an origin; nothing where that is not known."""
+    if origin is None or not np.isfinite(positions).any():
+        return {}
+    places = LocalFrame(*origin).to_geographic(positions)
+    return {"columns": {"latitude": places[:, 0], "longitude": places[:, 1]}, "heights": {"ellipsoid": places[:, 2]}}

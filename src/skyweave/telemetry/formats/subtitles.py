@@ -1,0 +1,277 @@
+"""Subtitles in which DJI's drones (and Autel's) write their telemetry beside a video: SubRip files.
+
+There is no standard; firmware write whatever their programs show. What is read, in any order and mixture:
+
+- ``[latitude: 41.4] [longtitude : 2.1] [rel_alt: 1.0 abs_alt: 100.0] [focal_len: 24.00]``, pairs in brackets;
+- ``[gb_yaw: -93.4 gb_pitch: -20.4 gb_roll: 0.0]``, the gimbal of enterprise drones;
+- ``GPS (2.1, 41.4, 15)``, longitude first, then satellites; ``GPS(W: 122.3, N: 47.6, 52.6m)``, Autel;
+- ``HOME (...)``, ``BAROMETER:20.1``, ``Hb:1.9``, ``H 200.70m`` above the take-off, ``Hs:1.9`` above the ground;
+- ``F.PRY (2.7°, -7.0°, 110.1°)`` and ``G.PRY``, pitch, roll and yaw of the aircraft and its gimbal;
+- ``2020-04-02 15:19:58,720,764``, the drone's local time.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.telemetry.assembly import HORIZONTAL_STD_M
+from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum, MissingTopic
+from skyweave.telemetry.reading import ReadOptions
+from skyweave.telemetry.samples import Column, LogSamples
+
+NUMBER = r"[-+]?\d+(?:\.\d+)?"
+CUE = re.compile(r"(\d+):(\d+):(\d+)[,.](\d+)\s*-->\s*\d+:\d+:\d+[,.]\d+[^\n]*\n")
+TAG = re.compile(r"<[^>]*>")
+PAIR = re.compile(rf"(\w+)\s*:\s*({NUMBER})")
+BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+GPS = re.compile(
+    rf"(?<![.\w])GPS\s*\(\s*([WE]:)?\s*({NUMBER})\s*,\s*([NS]:)?\s*({NUMBER})\s*(?:,\s*({NUMBER})\s*(m)?)?", re.I
+)
+HEIGHT = re.compile(rf"(?:BAROMETER\s*:|\bHb\s*:|(?<![.\w])H\s+)\s*({NUMBER})", re.I)
+SONAR = re.compile(rf"\bHs\s*:\s*({NUMBER})", re.I)
+ANGLES = re.compile(rf"\b([FG])\.PRY\s*\(\s*({NUMBER})°?\s*,\s*({NUMBER})°?\s*,\s*({NUMBER})°?\s*\)")
+LOCAL_TIME = re.compile(r"(\d{4})[-./](\d{1,2})[-./](\d{1,2})\s+(\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d+)(?:[.,](\d+))?)?")
+"""Fractions of a second are thousandths, and millionths after another comma."""
+FIELDS: dict[str, Column] = {
+    "latitude": "latitude",
+    "longitude": "longitude",
+    "longtitude": "longitude",  # as DJI misspelt it for years
+    "gb_yaw": "camera_yaw",
+    "gb_pitch": "camera_pitch",
+    "gb_roll": "camera_roll",
+}
+HEIGHT_FIELDS: dict[str, HeightDatum] = {"rel_alt": "takeoff", "abs_alt": "sea_level", "altitude": "unstated"}
+EQUIVALENT_WIDTH_MM = 34.61  # of a 4:3 image with the diagonal of a 36 x 24 mm one, to which equivalents refer
+TENTHS_FROM = 100  # focal lengths that are whole numbers from here on are tenths of millimetres
+SUBTITLE_DELAY_STD_S = 0.1  # between the telemetry in a subtitle and its image
+METRES_PER_DEGREE = 111_320.0
+MAX_ZOOM = 1000.0
+ZOOM_UNIT = 10_000.0  # of zoom ratios that are whole numbers
+EQUIVALENT_LENS = (
+    "the field of view is that of the equivalent focal length over the full width of the sensor; video modes that crop "
+    "see less: give --fov or --camera"
+)
+MISSING: dict[MissingTopic, str] = {
+    "orientation": "the subtitles hold no gimbal angles",
+    "heading": "the subtitles hold no heading",
+    "utc": "the subtitles have the drone's local time, whose zone they do not say",
+    "position": "the subtitles hold no position",
+}
+
+
+@dataclass
+class Cue:
+    """What one subtitle says.
+
+    Attributes:
+        time: nanoseconds since the first image.
+        values: by column.
+        heights: metres by what they count from.
+        local_time: nanoseconds since 1970 by the drone's clock; None if it does not say.
+        decimals: digits after the point of its latitude.
+    """
+
+    time: int
+    values: dict[Column, float] = field(default_factory=dict)
+    heights: dict[HeightDatum, float] = field(default_factory=dict)
+    local_time: int | None = None
+    decimals: int = 6
+
+
+class SubtitleReader:
+    """Reads the SubRip files that drones write beside videos."""
+
+    description = "DJI subtitles (.srt)"
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Return whether a file holds timed subtitles.
+
+        Args:
+            path: file or folder.
+            head: its first bytes.
+        """
+        return path.suffix.lower() == ".srt" or CUE.search(_decode(head)) is not None
+
+    def read(self, path: Path, options: ReadOptions) -> LogSamples:
+        """Read a file.
+
+        Args:
+            path: SubRip file.
+            options: not used: such a file is of one camera.
+
+        Raises:
+            DataError: it has no subtitles with telemetry.
+        """
+        cues = list(parse_subtitles(_decode(path.read_bytes())))
+        return subtitle_samples(cues, path.name)
+
+
+def parse_subtitles(text: str) -> Iterator[Cue]:
+    """Yield what each subtitle of a file says; what is cut off or damaged says less.
+
+    Args:
+        text: of the file.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    marks = list(CUE.finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, end in zip(marks, ends[: len(marks)], strict=True):
+        hours, minutes, seconds, fraction = mark.groups()
+        time = (int(hours) * 3600 + int(minutes) * 60 + int(seconds)) * NS_PER_S + _fraction_ns(fraction)
+        yield parse_cue(text[mark.end() : end], time)
+
+
+def parse_cue(text: str, time: int) -> Cue:
+    """Return what the text of a subtitle says.
+
+    Args:
+        text: of one subtitle, with or without tags.
+        time: nanoseconds since the first image.
+    """
+    cue, text = Cue(time), TAG.sub("", text)
+    for brackets in BRACKETS.findall(text):
+        _read_pairs(cue, dict(PAIR.findall(brackets)))
+    _read_gps(cue, text)
+    if (height := HEIGHT.search(text)) is not None:
+        cue.heights.setdefault("takeoff", float(height[1]))
+    if (sonar := SONAR.search(text)) is not None and float(sonar[1]) > 0:
+        cue.heights["ground"] = float(sonar[1])
+    for which, pitch, roll, yaw in ANGLES.findall(text):
+        _read_angles(cue, which, float(yaw), float(pitch), float(roll))
+    cue.local_time = _local_time(text)
+    return cue
+
+
+def subtitle_samples(cues: Sequence[Cue], source: str) -> LogSamples:
+    """Return the telemetry of subtitles.
+
+    Args:
+        cues: as parsed.
+        source: of them, for messages.
+
+    Raises:
+        DataError: none says anything of a pose.
+    """
+    if not any(cue.values or cue.heights for cue in cues):
+        raise DataError(
+            f"{source} holds {len(cues)} subtitles and no telemetry in them; take those that the drone wrote"
+        )
+    columns = {name: np.array([cue.values.get(name, np.nan) for cue in cues]) for name in _names(cues)}
+    datums: set[HeightDatum] = {datum for cue in cues for datum in cue.heights}
+    heights = {datum: np.array([cue.heights.get(datum, np.nan) for cue in cues]) for datum in datums}
+    times = np.array([cue.time for cue in cues], np.int64)
+    rounding = 10.0 ** -min(cue.decimals for cue in cues) * METRES_PER_DEGREE / np.sqrt(12)
+    columns["horizontal_std"] = np.full(len(cues), np.hypot(HORIZONTAL_STD_M, rounding))
+    interval = float(np.median(np.diff(times))) / NS_PER_S if len(times) > 1 else 1.0
+    notes = [EQUIVALENT_LENS] if "horizontal_fov" in columns else []
+    return LogSamples(
+        source=source,
+        times=times,
+        clock="video",
+        columns=columns,
+        heights=heights,
+        time_std=float(max(interval, 0.0) / np.sqrt(12) + SUBTITLE_DELAY_STD_S),
+        missing=MISSING | _missing_utc(cues),
+        notes=tuple(notes),
+    )
+
+
+def _names(cues: Sequence[Cue]) -> list[Column]:
+    return list(dict.fromkeys(name for cue in cues for name in cue.values))
+
+
+def _missing_utc(cues: Sequence[Cue]) -> dict[MissingTopic, str]:
+    """Why the time is not UTC, with the local time from which whoever knows the zone can tell it."""
+    first = next((cue for cue in cues if cue.local_time is not None), None)
+    if first is None or first.local_time is None:
+        return {"utc": "the subtitles hold no date"}
+    start = datetime(1970, 1, 1) + timedelta(microseconds=(first.local_time - first.time) / 1000)
+    return {"utc": f"{MISSING['utc']} (it was {start.isoformat(' ', 'milliseconds')} at the first image)"}
+
+
+def _read_pairs(cue: Cue, pairs: dict[str, str]) -> None:
+    """Take what pairs in brackets say."""
+    for name, text in pairs.items():
+        key = name.lower()
+        if key in FIELDS:
+            cue.values[FIELDS[key]] = float(text)
+        elif key in HEIGHT_FIELDS:
+            cue.heights[HEIGHT_FIELDS[key]] = float(text)
+        if key == "latitude":
+            cue.decimals = len(text.partition(".")[2])
+    if "focal_len" in pairs:
+        cue.values["horizontal_fov"] = _field_of_view(pairs["focal_len"], pairs.get("dzoom_ratio", "1.0"))
+    elif "dzoom_ratio" in pairs and "horizontal_fov" in cue.values:
+        half = np.tan(np.radians(cue.values["horizontal_fov"]) / 2) / _zoom(pairs["dzoom_ratio"])
+        cue.values["horizontal_fov"] = float(np.degrees(2 * np.arctan(half)))
+
+
+def _field_of_view(focal_length: str, zoom: str) -> float:
+    """Horizontal degrees of an equivalent focal length in millimetres, or in tenths of them."""
+    millimetres = float(focal_length) * _zoom(zoom)
+    if "." not in focal_length and millimetres >= TENTHS_FROM:
+        millimetres /= 10
+    return float(np.degrees(2 * np.arctan(EQUIVALENT_WIDTH_MM / 2 / millimetres))) if millimetres > 0 else np.nan
+
+
+def _zoom(text: str) -> float:
+    ratio = float(text) / (1.0 if "." in text or float(text) < ZOOM_UNIT / 10 else ZOOM_UNIT)
+    return ratio if 1.0 <= ratio <= MAX_ZOOM else 1.0
+
+
+def _read_gps(cue: Cue, text: str) -> None:
+    """Take the place in ``GPS(...)``."""
+    match = GPS.search(text)
+    if match is None:
+        return
+    east, longitude, north, latitude, altitude, unit = match.groups()
+    places = [_signed(longitude, east, "W"), _signed(latitude, north, "S")]
+    if abs(places[1]) > 90 >= abs(places[0]):  # some write the latitude first
+        places.reverse()
+    cue.values["longitude"], cue.values["latitude"] = places
+    cue.decimals = len(latitude.partition(".")[2])
+    if unit is not None and altitude is not None:  # without a unit it is the number of satellites
+        cue.heights["unstated"] = float(altitude)
+
+
+def _signed(text: str, hemisphere: str | None, negative: str) -> float:
+    if hemisphere is None:
+        return float(text)
+    return -abs(float(text)) if hemisphere[0].upper() == negative else abs(float(text))
+
+
+def _read_angles(cue: Cue, which: str, yaw: float, pitch: float, roll: float) -> None:
+    """Take the angles of the aircraft (F) or the gimbal (G)."""
+    if which == "G":
+        cue.values |= {"camera_yaw": yaw, "camera_pitch": pitch, "camera_roll": roll}
+    else:
+        cue.values |= {"body_yaw": yaw, "body_pitch": pitch, "body_roll": roll}
+
+
+def _local_time(text: str) -> int | None:
+    """Nanoseconds since 1970 by the drone's clock."""
+    match = LOCAL_TIME.search(text)
+    if match is None:
+        return None
+    try:
+        year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+        seconds = (datetime(year, month, day, hour, minute, second) - datetime(1970, 1, 1)).total_seconds()
+    except ValueError:
+        return None
+    return int(seconds) * NS_PER_S + _fraction_ns((match[7] or "") + (match[8] or ""))
+
+
+def _fraction_ns(digits: str) -> int:
+    """Nanoseconds of the digits after a decimal point."""
+    return int(digits.ljust(9, "0")[:9]) if digits else 0
+
+
+def _decode(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    return content.decode("utf-8-sig", "replace")

@@ -1,0 +1,130 @@
+"""Tables with named columns: the exports of Airdata and Litchi, tables of one's own, and what is none of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skyweave.core.errors import DataError
+from skyweave.core.geometry.frames import camera_angles, rotation_from_quaternion
+from skyweave.telemetry import PosesOverTime, read_telemetry
+
+AIRDATA = (
+    "time(millisecond),datetime(utc),latitude,longitude,height_above_takeoff(feet),"
+    "height_above_ground_at_drone_location(feet),altitude_above_seaLevel(feet),speed(mph),isVideo,"
+    " compass_heading(degrees), pitch(degrees), roll(degrees),"
+    " gimbal_heading(degrees),gimbal_pitch(degrees),gimbal_roll(degrees)\n"
+)
+LITCHI = (
+    "latitude,longitude,altitude(feet),ascent(feet),speed(mph),time(millisecond),datetime(utc),isTakingVideo,pitchRaw,"
+    "rollRaw,yawRaw,gimbalPitchRaw,gimbalRollRaw,gimbalYawRaw\n"
+)
+
+
+def read(folder: Path, text: str) -> PosesOverTime:
+    (folder / "log.csv").write_text(text, encoding="utf-8")
+    return read_telemetry(folder / "log.csv")
+
+
+def angles(poses: PosesOverTime, k: int = 0) -> list[float]:
+    return np.degrees(camera_angles(rotation_from_quaternion(poses.enu_from_camera[k]))).tolist()
+
+
+def airdata(videos: str = "00111") -> str:
+    rows = [
+        f"{k * 100},2023-11-14 22:13:{20 + k // 10:02d},48.0,11.0,{200 / 0.3048},{190 / 0.3048},{700 / 0.3048},"
+        f"5,{on},90,1,2,110.4,-24.4,0\n"
+        for k, on in enumerate(videos)
+    ]
+    return AIRDATA + "".join(rows)
+
+
+def test_airdata_begins_with_the_recording_and_counts_in_feet(tmp_path: Path) -> None:
+    poses = read(tmp_path, airdata())
+    assert poses.clock == "video" and poses.seconds == pytest.approx([-0.2, -0.1, 0, 0.1, 0.2])
+    assert {datum: round(h.values[0], 6) for datum, h in poses.heights.items()} == {
+        "takeoff": 200,
+        "ground": 190,
+        "sea_level": 700,
+    }
+    assert angles(poses) == pytest.approx([-20.4, 24.4, 0])
+    assert rotation_from_quaternion(poses.enu_from_body[0])[:2, 0] == pytest.approx(
+        [np.cos(np.radians(1)), 0], abs=1e-9
+    )
+    assert "0.2 s after the log" in poses.notes[0]
+    assert poses.utc[0] == 1_700_000_000 * 10**9
+
+
+def test_several_videos_in_one_log_are_not_guessed_among(tmp_path: Path) -> None:
+    poses = read(tmp_path, airdata("0110110"))
+    assert poses.clock == "boot" and "2 videos" in poses.notes[0] and "--start" in poses.notes[0]
+
+
+def test_whole_seconds_of_utc_are_cut_off(tmp_path: Path) -> None:
+    poses = read(tmp_path, airdata("1" * 25))
+    assert poses.epoch == 1_700_000_000 * 10**9
+
+
+def test_litchi_writes_tenths_of_degrees_and_heights_above_the_take_off(tmp_path: Path) -> None:
+    row = f"48.0,11.0,{60 / 0.3048},0,5,{{}},2023-11-14 22:13:20,1,10,20,900,-244,0,1104\n"
+    poses = read(tmp_path, LITCHI + row.format(0) + row.format(100))
+    assert list(poses.heights) == ["takeoff"] and poses.heights["takeoff"].values[0] == pytest.approx(60)
+    assert angles(poses) == pytest.approx([-20.4, 24.4, 0])
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "clock"),
+    [
+        ("time", ["0", "0.5"], "video"),
+        ("time(ms)", ["0", "500"], "video"),
+        ("timestamp", ["1700000000.0", "1700000000.5"], "utc"),
+        ("timestamp", ["1700000000000", "1700000000500"], "utc"),
+        ("timestamp", ["1700000000000000000", "1700000000500000000"], "utc"),
+        ("datetime(utc)", ["2023-11-14T22:13:20Z", "2023-11-14T22:13:20.5Z"], "utc"),
+        ("time", ["2023-11-14 22:13:20.0", "2023-11-14 22:13:20.5"], "utc"),
+        ("utc", ["2023-11-14T23:13:20+01:00", "2023-11-14T23:13:20.500+01:00"], "utc"),
+    ],
+)
+def test_times_of_any_kind(tmp_path: Path, header: str, cells: list[str], clock: str) -> None:
+    poses = read(tmp_path, f"{header};lat;lon\n{cells[0]};48;11\n{cells[1]};48;11\n")
+    assert poses.clock == clock and np.diff(poses.seconds) == pytest.approx([0.5])
+    if clock == "utc":
+        assert poses.utc[0] == pytest.approx(1_700_000_000 * 10**9, abs=1000)
+    assert set(poses.missing) >= {"orientation", "height", "lens"}
+
+
+def test_uncertainty_and_view_may_be_columns(tmp_path: Path) -> None:
+    poses = read(tmp_path, "time,latitude,longitude,hacc,vacc,heading_std,tilt_std,fov\n0,48,11,0.02,0.03,1,0.5,60\n")
+    std = [0.02, 0.02, 0.03, *np.radians([0.5, 0.5, 1])]
+    assert np.sqrt(np.diag(poses.covariance[0])) == pytest.approx(std) and poses.knows("lens")
+
+
+def test_cells_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:
+    poses = read(
+        tmp_path, "time,lat,lon,height\n0,48,11,60\n0.5,nan,,x\n1,inf,11,1e9\n,48,11,60\n2,0,0,60\n3,95,11,60\n"
+    )
+    assert poses.seconds.tolist() == [0, 0.5, 1, 2, 3]
+    assert np.isfinite(poses.places).all(1).tolist() == [True, False, False, False, False]
+    assert np.isfinite(poses.heights["takeoff"].values).tolist() == [True, False, False, True, True]
+    assert len(poses.notes) == 2
+
+
+def test_the_antimeridian_is_one_flight(tmp_path: Path) -> None:
+    poses = read(tmp_path, "time,lat,lon\n0,10,179.9999\n1,10,-179.9999\n")
+    assert poses.places[:, 1].tolist() == [179.9999, -179.9999]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time,a,b\n0,1,2\n", "none of the columns that are read.*it has time, a, b"),
+        ("lat,lon\n48,11\n", "no column of times"),
+        ("time,lat,lon,height(furlongs)\n0,48,11,3\n", "furlongs"),
+        ("time,lat,lon\n", "no telemetry"),
+        ("", "is empty"),
+        ("time,lat,lon\nx,48,11\n", "no column of times"),
+    ],
+)
+def test_what_is_no_log_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, text)

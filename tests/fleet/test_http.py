@@ -15,12 +15,12 @@ from aiohttp import ClientSession, ServerDisconnectedError, WSServerHandshakeErr
 pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
 import fabricated_fleet as fleet
+from skyweave.core import http_server
+from skyweave.core.http_server import MAX_CLIENT_CONNECTIONS, serve_in_thread
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.loopback import LoopbackNetwork
-from skyweave.fleet.sinks import http_server
 from skyweave.fleet.sinks.dashboard import serve_in_background
 from skyweave.fleet.sinks.dashboard_state import DashboardState
-from skyweave.fleet.sinks.http_server import MAX_CLIENT_CONNECTIONS, serve_in_thread
 from skyweave.fleet.sinks.prometheus import metrics_app, serve_metrics
 
 

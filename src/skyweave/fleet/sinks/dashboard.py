@@ -13,10 +13,7 @@ from pathlib import Path
 from aiohttp import WSMsgType, web
 
 from skyweave.core.errors import FleetError
-from skyweave.core.signals import end_signals
-from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
-from skyweave.fleet.sinks.http_server import (
+from skyweave.core.http_server import (
     HEADERS,
     LOCAL_HOST,
     STREAMS,
@@ -25,6 +22,9 @@ from skyweave.fleet.sinks.http_server import (
     serve_app,
     serve_in_thread,
 )
+from skyweave.core.signals import end_signals
+from skyweave.fleet.link.transport import Transport
+from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
 
 PAGE_FOLDER = Path(__file__).with_name("page")
 FILES = {

@@ -10,10 +10,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from skyweave.core.errors import FleetError
+from skyweave.core.http_server import HEADERS, LOCAL_HOST, check_open, serve_in_thread
 from skyweave.fleet.link.clocks import NS_PER_S
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.statistics import BUCKET_BOUNDS_S, Histogram
-from skyweave.fleet.sinks.http_server import HEADERS, LOCAL_HOST, check_open, serve_in_thread
 
 
 class NodeCollector(Collector):

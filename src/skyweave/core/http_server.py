@@ -1,4 +1,4 @@
-"""HTTP for the dashboard and the metrics, with bounds on what anybody who connects may cost."""
+"""HTTP for pages and metrics on this machine, with bounds on what anybody who connects may cost."""
 
 import asyncio
 import contextlib

@@ -1,0 +1,5 @@
+"""Whether files of embeddings, whoever wrote them, follow the published standards."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,4 @@
+from .finding import Finding, ValidationReport
+from .validators import VALIDATORS, validate_output
+
+__all__ = ["VALIDATORS", "Finding", "ValidationReport", "validate_output"]

@@ -1,0 +1,1 @@
+"""Families of detectors: how their inputs are made and their outputs are read."""

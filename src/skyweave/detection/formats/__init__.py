@@ -1,0 +1,1 @@
+"""Files of boxes that other programs wrote."""

@@ -14,13 +14,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "skyweave"
 # Top to bottom. A name is a folder, or a file directly in src/skyweave. Rooms of one line do not know each other.
 ROOMS: list[set[str]] = [
     {"core"},
-    {"training", "wire"},
+    {"training", "wire", "detection"},
     {"data", "recordings"},
     {"simulator", "viewing", "telemetry"},
     {"backbone", "inference"},
     {"pretraining", "downstream"},
     {"mapping", "orthomosaic"},
-    {"perception"},
+    {"perception", "locating"},
     {"collaboration"},
     {"fleet"},
     {"embedding"},
@@ -37,7 +37,7 @@ LIGHT_MODULES = {  # what commands may import at module level
     "skyweave.core.signals",
 }
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily
-LIGHT = {"core", "wire", "recordings", "telemetry"}  # importable without torch
+LIGHT = {"core", "wire", "recordings", "telemetry", "detection", "locating"}  # importable without torch
 FILES = sorted(p.relative_to(SOURCE) for p in SOURCE.rglob("*.py"))
 
 

@@ -81,6 +81,18 @@ class PinholeCamera:
         normalised = self._undistort(distorted) if any(self.distortion) else distorted
         return np.concatenate([normalised, np.ones_like(normalised[..., :1])], -1)
 
+    def ray_jacobian(self, pixels: np.ndarray) -> np.ndarray:
+        """Return how the ray of a pixel moves with it: (..., 2, 2), d (x, y) / d (u, v) at z = 1.
+
+        Args:
+            pixels: (..., 2) as (u, v).
+        """
+        linear = np.linalg.inv(self.intrinsics[:2, :2])
+        xx, xy, yy, _ = self._slopes(self.rays(pixels)[..., :2])
+        undistorted = np.stack([np.stack([yy, -xy], -1), np.stack([-xy, xx], -1)], -2)
+        jacobian: np.ndarray = undistorted / (xx * yy - xy * xy)[..., None, None] @ linear
+        return jacobian
+
     def pixel_centres(self, rows: int | None = None, columns: int | None = None) -> np.ndarray:
         """Return the pixel coordinates of the centres of a raster over the image: (rows, columns, 2) as (u, v).
 

@@ -1,0 +1,5 @@
+"""Detections of any camera located on the map, with covariances, and tracked there."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

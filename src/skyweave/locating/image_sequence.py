@@ -1,0 +1,209 @@
+"""Images in order of time: a video, a folder of images, or a list of frames whose images are elsewhere."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.core.images.video import Video
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+DEFAULT_RATE = 10.0  # images a second, of a folder whose names say no times
+
+
+@dataclass(frozen=True)
+class TimedImage:
+    """One image of a sequence.
+
+    Attributes:
+        frame: number in the sequence as it was recorded, from 0.
+        seconds: from the first image.
+        name: of its file; empty in a video.
+        pixels: (rows, columns, 3) uint8, RGB; None where nobody asked for it.
+    """
+
+    frame: int
+    seconds: float
+    name: str
+    pixels: np.ndarray | None
+
+
+class ImageSequence(Protocol):
+    """Images in order of time."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Rows and columns in pixels, if known."""
+        ...
+
+    def schedule(self) -> list[tuple[int, float, str]]:
+        """Return number, seconds and name of each image."""
+        ...
+
+    def images(self, start: int, with_pixels: bool) -> Iterator[TimedImage]:
+        """Yield the images from a place in the schedule on.
+
+        Args:
+            start: place in the schedule, from 0.
+            with_pixels: decode them.
+        """
+        ...
+
+
+class VideoSequence:
+    """A video, so many images a second of it.
+
+    Args:
+        path: of the file.
+        rate: images a second; None: all.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: it is no video, or does not say how long it is.
+    """
+
+    def __init__(self, path: Path, rate: float | None) -> None:
+        self.path, self._video = path, Video(path)
+        self.recorded_rate = _recorded_rate(path)
+        self._step = 1 if rate is None else max(round(self.recorded_rate / rate), 1)
+        if self._video.duration is None:
+            raise DataError(f"{path} does not say how long it is; copy it once with `ffmpeg -i ... -c copy out.mp4`")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Rows and columns in pixels."""
+        return self._video.size
+
+    def schedule(self) -> list[tuple[int, float, str]]:
+        """Return number, seconds and name of each image."""
+        count = max(int((self._video.duration or 0) * self.recorded_rate + 0.5), 1)
+        return [(frame, frame / self.recorded_rate, "") for frame in range(0, count, self._step)]
+
+    def images(self, start: int, with_pixels: bool) -> Iterator[TimedImage]:
+        """Yield the images from a place in the schedule on.
+
+        Args:
+            start: place in the schedule, from 0.
+            with_pixels: decode them.
+        """
+        for frame, seconds, name in self.schedule()[start:]:
+            pixels = None
+            if with_pixels:
+                pixels, seconds = self._video.image_at(seconds + 0.5 / self.recorded_rate)
+            yield TimedImage(frame, seconds, name, pixels)
+
+
+class FolderSequence:
+    """A folder of images in the order of their names.
+
+    Args:
+        path: of the folder.
+        rate: images a second; None: ten.
+
+    Raises:
+        DataError: it holds no images.
+    """
+
+    def __init__(self, path: Path, rate: float | None) -> None:
+        self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        if not self.files:
+            raise DataError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        self.rate = rate or DEFAULT_RATE
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Rows and columns in pixels."""
+        return _read_image(self.files[0]).shape[:2]
+
+    def schedule(self) -> list[tuple[int, float, str]]:
+        """Return number, seconds and name of each image."""
+        return [(frame, frame / self.rate, file.name) for frame, file in enumerate(self.files)]
+
+    def images(self, start: int, with_pixels: bool) -> Iterator[TimedImage]:
+        """Yield the images from a place in the schedule on.
+
+        Args:
+            start: place in the schedule, from 0.
+            with_pixels: decode them.
+        """
+        for (frame, seconds, name), file in zip(self.schedule()[start:], self.files[start:], strict=True):
+            yield TimedImage(frame, seconds, name, _read_image(file) if with_pixels else None)
+
+
+class ListedSequence:
+    """A table ``frame,seconds`` or ``frame,seconds,file`` of images that are not here: their boxes are in a file.
+
+    Args:
+        path: of the table.
+
+    Raises:
+        DataError: columns that are not there, or no numbers.
+    """
+
+    size = None
+
+    def __init__(self, path: Path) -> None:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        try:
+            self._schedule = [(int(row["frame"]), float(row["seconds"]), row.get("file") or "") for row in rows]
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"{path} needs columns frame and seconds, numbers in each row: {error}") from None
+
+    def schedule(self) -> list[tuple[int, float, str]]:
+        """Return number, seconds and name of each image."""
+        return self._schedule
+
+    def images(self, start: int, with_pixels: bool) -> Iterator[TimedImage]:
+        """Yield the images from a place in the schedule on; they have no pixels.
+
+        Args:
+            start: place in the schedule, from 0.
+            with_pixels: refused.
+
+        Raises:
+            DataError: pixels are asked for.
+        """
+        if with_pixels:
+            raise DataError("a list of frames has no images; give the video or the folder, or boxes as a file")
+        for frame, seconds, name in self._schedule[start:]:
+            yield TimedImage(frame, seconds, name, None)
+
+
+def open_sequence(path: Path, rate: float | None = None) -> ImageSequence:
+    """Open a video, a folder of images, or a list of frames.
+
+    Args:
+        path: of it.
+        rate: images a second; None: all of a video.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        DataError: it is none of these.
+    """
+    if path.is_dir():
+        return FolderSequence(path, rate)
+    if path.suffix.lower() == ".csv":
+        return ListedSequence(path)
+    return VideoSequence(path, rate)
+
+
+def _recorded_rate(path: Path) -> float:
+    import av
+
+    with av.open(str(path)) as container:
+        rate = container.streams.video[0].average_rate
+    if not rate:
+        raise DataError(f"{path} does not say how many images a second it has")
+    return float(rate)
+
+
+def _read_image(path: Path) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

@@ -1,0 +1,1 @@
+"""Writers of tracks, one file a format."""

@@ -1,0 +1,263 @@
+"""``skyweave locate``: images, logs and detectors to tracks on the map, in a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyweave.core.errors import ConfigError, DataError
+from skyweave.core.geometry.ground import Ground, GroundPlane
+from skyweave.core.progress import ReportProgress
+from skyweave.detection.detector import Detector
+from skyweave.detection.formats.box_file import read_boxes
+from skyweave.detection.onnx_detector import DetectorConfig, OnnxDetector
+from skyweave.locating.camera_track import CameraTrack
+from skyweave.locating.config import LocatingConfig
+from skyweave.locating.detecting import detect_images
+from skyweave.locating.image_sequence import ImageSequence, open_sequence
+from skyweave.locating.log_completion import LogCompletion, camera_of, complete_log, parse_utc
+from skyweave.locating.track_table import TrackTable, tables_of
+from skyweave.locating.tracking import CameraStream, SeenImage, TrackingResult, track_streams
+from skyweave.locating.writers.base import TRACK_WRITERS, TrackOutput
+from skyweave.telemetry import PosesOverTime, flight_crs, project_poses
+from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum
+from skyweave.telemetry.reading import read_telemetry
+
+DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
+DATUM_ORDER: tuple[HeightDatum, ...] = ("ground", "takeoff", "sea_level", "ellipsoid")
+DATUM_ORDER_WITH_MODEL: tuple[HeightDatum, ...] = ("sea_level", "ellipsoid", "takeoff", "ground")
+MODEL_MARGIN_M = 1500.0  # of an elevation model about the flight
+
+
+@dataclass(frozen=True)
+class LocateRequest:
+    """What to locate.
+
+    Attributes:
+        images: videos, folders of images or lists of frames, one a camera.
+        telemetry: logs, one a camera.
+        detectors: ONNX models or files of boxes: one for all, or one a camera.
+        detector: options of the models.
+        boxes_format: of files of boxes; None: by their suffix.
+        rate: images a second; None: all of a video.
+        completion: what the logs do not say.
+        elevation: file of an elevation model; None: level ground.
+        stated: standard deviations that the user states by name of `CAMERA_ERRORS`, in metres, radians, seconds.
+        config: options of locating and tracking.
+        formats: names in `TRACK_WRITERS`.
+        resume: take boxes that an earlier run has written.
+    """
+
+    images: Sequence[Path]
+    telemetry: Sequence[Path]
+    detectors: Sequence[Path]
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    boxes_format: str | None = None
+    rate: float | None = None
+    completion: LogCompletion = field(default_factory=LogCompletion)
+    elevation: Path | None = None
+    stated: np.ndarray = field(default_factory=lambda: np.full(8, np.nan))
+    config: LocatingConfig = field(default_factory=LocatingConfig)
+    formats: Sequence[str] = DEFAULT_FORMATS
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class LocateReport:
+    """What was done.
+
+    Attributes:
+        result: of tracking.
+        tables: its tracks.
+        files: that were written.
+        notes: what the user should know.
+    """
+
+    result: TrackingResult
+    tables: Sequence[TrackTable]
+    files: Sequence[Path]
+    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON types."""
+        ellipses = np.concatenate([table.ellipses[:, 0] for table in self.tables]) if self.tables else np.zeros(0)
+        calibration = self.result.calibration
+        return {
+            "tracks": len(self.tables),
+            "points": int(sum(len(table) for table in self.tables)),
+            "categories": _counts(self.tables),
+            "median_ellipse_m": round(float(np.median(ellipses)), 3) if len(ellipses) else None,
+            "static_objects": calibration.num_static,
+            "files": [str(file) for file in self.files],
+            "notes": list(self.notes),
+        }
+
+
+def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None = None) -> LocateReport:
+    """Detect, locate and track, and write the tracks.
+
+    Args:
+        request: what to locate.
+        folder: where to write.
+        progress: called with how far it is.
+
+    Raises:
+        ConfigError: numbers of videos, logs and detectors that do not fit.
+        DataError: what is wrong with a video, a log, or boxes.
+        FileNotFoundError: what is not there.
+    """
+    _check_counts(request)
+    folder.mkdir(parents=True, exist_ok=True)
+    sequences = [open_sequence(path, request.rate) for path in request.images]
+    logs = [complete_log(read_telemetry(path), request.completion) for path in request.telemetry]
+    clock = _common_clock(logs, request)
+    crs = flight_crs(logs[0])
+    ground, tracks = _ground_and_tracks(request, sequences, logs, crs)
+    detectors = [_open_detector(path, request) for path in request.detectors]
+    streams, notes = [], [*clock.notes]
+    for number, sequence in enumerate(sequences):
+        name = logs[number].platform or (request.images[number].stem if len(sequences) > 1 else "camera")
+        seen = detect_images(
+            sequence, detectors[number % len(detectors)], folder / f"boxes-{number + 1}.jsonl", request.resume, progress
+        )
+        times = clock.image_times[number]
+        images = [SeenImage(frame, times + round(seconds * NS_PER_S), boxes) for frame, seconds, boxes in seen]
+        streams.append(CameraStream(name, tracks[number], images, clock.starts[number]))
+        notes += logs[number].notes
+    result = track_streams(streams, ground, request.config, clock.has_utc, progress)
+    tables = tables_of(result)
+    output = TrackOutput(result, tables, sequences)
+    files = [path for name in request.formats for path in TRACK_WRITERS[name](output, folder)]
+    return LocateReport(result, tables, files, [*notes, *result.notes, *_coverage_notes(streams, result)])
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """How the clocks of videos and logs hang together.
+
+    Attributes:
+        image_times: of each camera, the first image's time on the clock of its log, nanoseconds.
+        starts: of each camera, what is added to that for the common clock.
+        has_utc: whether the common clock is UTC.
+        notes: what was assumed.
+    """
+
+    image_times: list[int]
+    starts: list[int]
+    has_utc: bool
+    notes: list[str]
+
+
+def _common_clock(logs: Sequence[PosesOverTime], request: LocateRequest) -> _Clock:
+    """Find when the first image of each video was taken by the clock of its log."""
+    has_utc = all(log.knows("utc") for log in logs)
+    if len(logs) > 1 and not has_utc:
+        logs[[log.knows("utc") for log in logs].index(False)].require("utc")
+    first, starts, notes = [], [], []
+    for log in logs:
+        epoch = int(log.epoch or 0) if has_utc else 0
+        starts.append(epoch)
+        if log.clock == "video":
+            first.append(0)
+        elif request.completion.start is not None and has_utc:
+            first.append(parse_utc(request.completion.start) - epoch)
+        else:
+            first.append(int(log.times[0]))
+            notes.append(
+                f"{log.source}: the first image is taken to be of the first pose; give the UTC time of the first image "
+                "with --start"
+            )
+    return _Clock(first, starts, has_utc, notes)
+
+
+def _check_counts(request: LocateRequest) -> None:
+    """Refuse other than one log a camera, and one detector for all or one a camera."""
+    cameras = len(request.images)
+    if len(request.telemetry) != cameras:
+        raise ConfigError(
+            f"{cameras} videos and {len(request.telemetry)} logs: give --telemetry one log for each video"
+        )
+    if len(request.detectors) not in (1, cameras):
+        raise ConfigError(f"{cameras} videos and {len(request.detectors)} detectors: give one for all, or one for each")
+
+
+def _open_detector(path: Path, request: LocateRequest) -> Detector:
+    if path.suffix.lower() == ".onnx" and request.boxes_format is None:
+        return OnnxDetector(path, request.detector)
+    return read_boxes(path, request.boxes_format)
+
+
+def _ground_and_tracks(
+    request: LocateRequest, sequences: Sequence[ImageSequence], logs: Sequence[PosesOverTime], crs: str
+) -> tuple[Ground, list[CameraTrack]]:
+    """Return the ground, and cameras with their heights above the same zero."""
+    order = DATUM_ORDER if request.elevation is None else DATUM_ORDER_WITH_MODEL
+    datums = [_datum(log, order) for log in logs]
+    if request.elevation is None:
+        _check_same_zero(datums, logs)
+        ground: Ground = GroundPlane(0.0)
+        lifts = [0.0] * len(logs)
+    else:
+        from skyweave.data.elevation import read_elevation
+
+        bounds = _bounds(logs, datums, crs)
+        ground = read_elevation(request.elevation, crs, bounds)
+        lifts = [_lift(log, datum, crs, ground) for log, datum in zip(logs, datums, strict=True)]
+    errors = request.config.errors
+    tracks = [
+        CameraTrack(log, camera_of(log, request.completion, sequence.size), crs, datum, lift, errors, request.stated)
+        for log, sequence, datum, lift in zip(logs, sequences, datums, lifts, strict=True)
+    ]
+    return ground, tracks
+
+
+def _datum(log: PosesOverTime, order: Sequence[HeightDatum]) -> HeightDatum:
+    return next(datum for datum in order if datum in log.heights and np.isfinite(log.heights[datum].values).any())
+
+
+def _check_same_zero(datums: Sequence[HeightDatum], logs: Sequence[PosesOverTime]) -> None:
+    """Refuse heights above the sea without an elevation model: how high the ground is nobody knows."""
+    for datum, log in zip(datums, logs, strict=True):
+        if datum in ("sea_level", "ellipsoid"):
+            raise DataError(
+                f"{log.source}: it states heights above the {datum.replace('_', ' ')} only; give the ground with "
+                "--dem, or the metres above it with --height"
+            )
+
+
+def _lift(log: PosesOverTime, datum: HeightDatum, crs: str, ground: Ground) -> float:
+    """Return what is added to heights: for those above take-off or the ground, the elevation there."""
+    if datum in ("sea_level", "ellipsoid"):
+        return 0.0
+    first = project_poses(log, crs, datum).world_from_camera[0, :3, 3]
+    elevation = float(ground.height(first[None, :2])[0])
+    if not np.isfinite(elevation):
+        raise DataError(f"{log.source}: the elevation model does not cover the start of the flight")
+    return elevation
+
+
+def _bounds(
+    logs: Sequence[PosesOverTime], datums: Sequence[HeightDatum], crs: str
+) -> tuple[float, float, float, float]:
+    places = np.concatenate([
+        project_poses(log, crs, datum).world_from_camera[:, :2, 3] for log, datum in zip(logs, datums, strict=True)
+    ])  # fmt: skip
+    low, high = places.min(0) - MODEL_MARGIN_M, places.max(0) + MODEL_MARGIN_M
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _coverage_notes(streams: Sequence[CameraStream], result: TrackingResult) -> list[str]:
+    """Say of which images nothing could be located, because the log has no pose."""
+    notes = []
+    for number, stream in enumerate(streams):
+        located = sum(key[0] == number for key in result.located)
+        if located < len(stream.images):
+            notes.append(f"{stream.name}: {len(stream.images) - located} of {len(stream.images)} images have no pose")
+    return notes
+
+
+def _counts(tables: Sequence[TrackTable]) -> dict[str, int]:
+    names = [table.category for table in tables]
+    return {name: names.count(name) for name in sorted(set(names))}

@@ -1,0 +1,77 @@
+"""The one command, from a log, a list of images and boxes in files to tracks on the map."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from locating_flight import ORIGIN, Drone, FlightConfig, World, write_flight
+
+from skyweave.cli.main import main
+from skyweave.core.geometry.geodesy import project_lon_lat
+
+CONFIG = FlightConfig(60.0, 45.0, seconds=4.0, rate=2.5, objects=6, moving=0.0)
+
+
+@pytest.fixture
+def flight(tmp_path: Path) -> dict[str, Path]:
+    return write_flight(Drone(CONFIG, World(CONFIG, 3), 1030), tmp_path)
+
+
+def run(flight: dict[str, Path], folder: Path, *options: str) -> int:
+    return main([
+        "locate", str(flight["images"]), "--telemetry", str(flight["log"]), "--detector", str(flight["boxes"]),
+        "--camera", str(flight["camera"]), "-o", str(folder), *options,
+    ])  # fmt: skip
+
+
+def test_tracks_lie_where_the_objects_are(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(flight, tmp_path / "out", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["tracks"] >= 4 and report["files"][0].endswith("tracks.geojson")
+    places = World(CONFIG, 3).at(0.0)[0][:, :2] + ORIGIN
+    content = json.loads((tmp_path / "out/tracks.geojson").read_text())
+    for feature in content["features"]:
+        last = project_lon_lat(np.array(feature["geometry"]["coordinates"][-1:]), "EPSG:32633")[0]
+        distance = np.linalg.norm(places - last, axis=1).min()
+        assert distance < 3 * feature["properties"]["ellipse_semi_major"][-1]
+
+
+def test_a_run_that_was_stopped_goes_on(flight: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert run(flight, folder, "--formats", "csv") == 0
+    whole = (folder / "tracks.csv").read_text()
+    boxes = (folder / "boxes-1.jsonl").read_text().splitlines(keepends=True)
+    (folder / "boxes-1.jsonl").write_text("".join(boxes[:4]) + boxes[4][:30])
+    flight["boxes"].write_text("".join(flight["boxes"].read_text().splitlines(keepends=True)[4:]))  # the first are gone
+    assert run(flight, folder, "--formats", "csv", "--resume") == 0
+    assert (folder / "tracks.csv").read_text() == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--start", "noon"], "--start noon is no time"),
+        (["--formats", "csv", "video"], "an annotated video needs images"),
+        (["--telemetry", "log.csv", "log.csv"], "1 videos and 2 logs"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    options = [str(tmp_path / option) if option == "log.csv" else option for option in options]
+    assert run(flight, tmp_path / "out", *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_log_without_angles_names_the_option(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [line.split(",")[:4] for line in flight["log"].read_text().splitlines()]
+    flight["log"].write_text("\n".join(",".join(row) for row in rows))
+    assert run(flight, tmp_path / "out") == 2
+    assert "--pitch" in capsys.readouterr().err
+    assert run(flight, tmp_path / "out", "--pitch", "45", "--formats", "geojson") == 0
+    assert "where the drone flies" in capsys.readouterr().err

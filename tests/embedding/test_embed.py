@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
@@ -21,10 +22,16 @@ from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
 from skyweave.embedding import EmbeddingConfig, embed_scene
+from skyweave.inference import InferenceConfig
+from skyweave.inference.config import Precision
 from small_disk import fill, mounted_disk
 
 RGB = get_sensor("rgb")
 TRANSFORM = Affine(0.5, 0, 370_000, 0, -0.5, 5_800_000)
+
+
+def in_tiles(tile: int, overlap: int, precision: Precision = "float32") -> EmbeddingConfig:
+    return EmbeddingConfig(inference=InferenceConfig(tile, overlap, precision=precision), storage="float32")
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +73,7 @@ def direct(path: Path, backbone: Backbone, patch_size: int | None = None) -> np.
 @pytest.mark.parametrize(("rows", "columns"), [(64, 64), (61, 83), (100, 8)])
 def test_single_tile_equals_direct_embedding(tmp_path: Path, backbone: Backbone, rows: int, columns: int) -> None:
     scene, output = write_scene(tmp_path / "scene.tif", rows, columns), tmp_path / "out.tif"
-    result = embed_scene(
-        scene, output, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=128, overlap=0, storage="float32")
-    )
+    result = embed_scene(scene, output, backbone, RGB, unit="uint8", config=in_tiles(128, 0))
     expected = direct(scene, backbone)
     assert (result.rows, result.columns) == expected.shape[1:] == (-(-rows // 8), -(-columns // 8))
     np.testing.assert_array_equal(read(output), expected)
@@ -84,7 +89,7 @@ def test_georeference_is_exact_and_the_file_tells_what_it_is(tmp_path: Path, bac
         RGB,
         unit="uint8",
         model_name="m",
-        config=EmbeddingConfig(patch_size=4, tile=32, overlap=8),
+        config=EmbeddingConfig(4, InferenceConfig(32, 8)),
     )
     assert result.ground_sample_distance == 2
     with rasterio.open(output) as target:
@@ -102,14 +107,12 @@ def test_tiling_is_deterministic_and_seams_are_small(tmp_path: Path, backbone: B
     scene = write_scene(tmp_path / "scene.tif", 203, 190)
     tiled, again = tmp_path / "tiled.tif", tmp_path / "again.tif"
     for output in (tiled, again):
-        embed_scene(
-            scene, output, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=64, overlap=32, storage="float32")
-        )
+        embed_scene(scene, output, backbone, RGB, unit="uint8", config=in_tiles(64, 32))
     np.testing.assert_array_equal(read(tiled), read(again))
     values = read(tiled)
     assert values.shape == (48, 26, 24) and np.isfinite(values).all()
     hard = tmp_path / "hard.tif"
-    embed_scene(scene, hard, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=64, overlap=0, storage="float32"))
+    embed_scene(scene, hard, backbone, RGB, unit="uint8", config=in_tiles(64, 0))
     seams = [7, 15]  # where tiles without overlap meet
     assert steps_between_columns(read(hard))[seams].min() > 2 * np.median(steps_between_columns(read(hard)))
     blended = steps_between_columns(values)
@@ -126,9 +129,7 @@ def test_nodata_is_nodata(tmp_path: Path, backbone: Backbone) -> None:
     hole = (slice(0, 64), slice(64, 128))
     scene = write_scene(tmp_path / "scene.tif", 128, 128, nodata=0, hole=hole)
     output = tmp_path / "out.tif"
-    result = embed_scene(
-        scene, output, backbone, RGB, unit="uint8", config=EmbeddingConfig(tile=64, overlap=0, storage="float32")
-    )
+    result = embed_scene(scene, output, backbone, RGB, unit="uint8", config=in_tiles(64, 0))
     values = read(output)
     assert np.isnan(values[:, :8, 8:]).all()
     assert np.isfinite(values[:, 8:]).all() and np.isfinite(values[:, :8, :8]).all()
@@ -167,7 +168,7 @@ def test_storage_types_agree(tmp_path: Path, backbone: Backbone) -> None:
             backbone,
             RGB,
             unit="uint8",
-            config=EmbeddingConfig(patch_size=4, tile=64, overlap=16, storage=storage),
+            config=EmbeddingConfig(4, InferenceConfig(64, 16), storage),
         )
         with rasterio.open(path) as source:
             values[storage] = source.read(masked=True).astype(np.float32)
@@ -192,19 +193,28 @@ def test_preview_is_transparent_where_nodata(tmp_path: Path, backbone: Backbone)
     assert len(np.unique(picture[:3])) > 20
 
 
-def test_a_truncated_scene_leaves_nothing_behind(tmp_path: Path, backbone: Backbone) -> None:
+def test_what_can_be_read_of_a_damaged_scene_is_embedded(tmp_path: Path, backbone: Backbone) -> None:
+    write_scene(tmp_path / "plain.tif", 200, 200)
+    scene = tmp_path / "scene.tif"
+    rasterio.shutil.copy(tmp_path / "plain.tif", scene, compress="deflate", blockysize=10)
+    whole = embed_scene(scene, tmp_path / "whole.tif", backbone, RGB, unit="uint8", config=in_tiles(72, 0))
+    content = scene.read_bytes()
+    scene.write_bytes(content[:-10_000] + b"damaged" * 1000 + content[-3_000:])  # the last rows but one
+    result = embed_scene(scene, tmp_path / "o.tif", backbone, RGB, unit="uint8", config=in_tiles(72, 0))
+    assert whole.failures == () and "scene.tif" in result.failures[0] and result.failures[0].startswith("3 windows")
+    values, expected = read(tmp_path / "o.tif"), read(tmp_path / "whole.tif")
+    assert np.isnan(values[:, 16 + 2 :]).all()
+    np.testing.assert_array_equal(values[:, :16], expected[:, :16])
+    with rasterio.open(tmp_path / "o.tif") as written:
+        assert "3 windows" in written.tags()["FAILURES"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.tif", "plain.tif", "scene.tif", "whole.tif"]
+
+
+def test_a_scene_of_which_nothing_can_be_read_leaves_nothing_behind(tmp_path: Path, backbone: Backbone) -> None:
     scene = write_scene(tmp_path / "scene.tif", 200, 200)
-    scene.write_bytes(scene.read_bytes()[:60_000])
+    scene.write_bytes(scene.read_bytes()[:500])
     with pytest.raises(DataError, match=r"scene\.tif"):
-        embed_scene(
-            scene,
-            tmp_path / "o.tif",
-            backbone,
-            RGB,
-            unit="uint8",
-            preview=tmp_path / "o.png",
-            config=EmbeddingConfig(tile=72),
-        )
+        embed_scene(scene, tmp_path / "o.tif", backbone, RGB, unit="uint8", preview=tmp_path / "o.png")
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
 
 
@@ -255,7 +265,7 @@ def test_command_writes_map_and_picture(tmp_path: Path, backbone: Backbone, caps
     scene = write_scene(tmp_path / "scene.tif", 64, 80)
     declared = ["--sensor", "rgb", "--unit", "uint8", "--weights", str(weights)]
     command = ["embed", str(scene), "-o", str(tmp_path / "out.tif"), "--preview", str(tmp_path / "out.png"), *declared]
-    assert main([*command, "--dtype", "float32"]) == 0
+    assert main([*command, "--dtype", "float32", "--precision", "float32"]) == 0
     assert "10 x 8 pixels (width x height) of 4 m" in capsys.readouterr().out
     np.testing.assert_allclose(read(tmp_path / "out.tif"), direct(scene, backbone), atol=1e-5)
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")

@@ -83,6 +83,17 @@ def open_raster(path: str | Path) -> Iterator[Any]:
         raise DataError(_describe_unreadable(path, str(error.__cause__ or error))) from error
 
 
+def is_unreadable(error: Exception) -> bool:
+    """Return whether an error is of a file (damaged, gone, out of reach), not of what is declared about it.
+
+    Args:
+        error: of reading.
+    """
+    from rasterio.errors import RasterioError
+
+    return isinstance(error, OSError) or isinstance(error.__cause__, RasterioError)
+
+
 def _describe_unreadable(path: str | Path, cause: str) -> str:
     """Return the message on a file that GDAL cannot read: an archive, or no raster."""
     if members := _archived(path):

@@ -3,12 +3,16 @@
 import argparse
 import json
 import sys
-from typing import Any, Literal
 
-from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile
+from skyweave.inference.scene_arguments import (
+    add_inference_arguments,
+    add_reading_arguments,
+    read_declaration,
+    read_inference_config,
+)
 
-MAX_OFFSET = 1e9  # more than any sensor's values
+EXIT_PARTIAL = 3
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,8 +25,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "embed",
         help="a scene to a georeferenced map of features",
         description="Embed a raster of any size: a GeoTIFF, or a file of another format, whose pixels are the features "
-        "of the scene's patches.",
-        epilog="`skyweave inspect SCENE` tells which sensors fit; `skyweave sensors show NAME` lists its units.",
+        "of the scene's patches. Killed, the same command goes on where it stopped.",
+        epilog="`skyweave inspect SCENE` tells which sensors fit; `skyweave sensors show NAME` lists its units. Exit "
+        "code 3: a part of the scene could not be read; the rest is written.",
     )
     parser.add_argument(
         "scene",
@@ -39,27 +44,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="file to write, a GeoTIFF or of another format",
     )
     parser.add_argument("--sensor", required=True, help="a name from `skyweave sensors`, or a .yaml file of yours")
-    parser.add_argument("--unit", required=True, help="how the file stores values (dn, reflectance, db, uint8, ...)")
-    parser.add_argument(
-        "--bands",
-        metavar="B,B,..",
-        help="the file's bands in order, if it does not name them (null for one to skip); or the word `sensor`",
-    )
-    parser.add_argument("--offset", type=float, default=0.0, help="added to stored values first (default: 0)")
-    parser.add_argument(
-        "--nodata",
-        metavar="V[,V..]",
-        help="value that means no data, several, or `none`; `file` among them: also what the file declares (default)",
-    )
-    parser.add_argument(
-        "--ignore-scale-tags", action="store_true", help="use the unit although the file's scale tags contradict it"
-    )
-    parser.add_argument("--gsd", type=float, metavar="METRES", help="pixel size, where the file does not know it")
+    add_reading_arguments(parser)
     parser.add_argument("--weights", default="tiny", help="shipped name or .safetensors file (default: tiny)")
-    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, mps (default: cpu)")
     parser.add_argument("--patch-size", type=int, metavar="N", help="pixels a patch side (default: the model's)")
-    parser.add_argument("--tile", type=int, default=256, metavar="N", help="pixels a tile side (default: 256)")
-    parser.add_argument("--overlap", type=int, default=64, metavar="N", help="pixels tiles share (default: 64)")
+    add_inference_arguments(parser, "16 patches")
     parser.add_argument(
         "--dtype", metavar="TYPE", default="float16", help="storage: int8, float16 (default), float32 or the format's"
     )
@@ -72,7 +60,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Embed and print what was written; return 0.
+    """Embed and print what was written; return 0, or 3 where a part could not be read.
 
     Args:
         args: parsed arguments of the command.
@@ -87,14 +75,8 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.core.sensors import get_sensor
     from skyweave.embedding import EmbeddingConfig, embed_scene
 
-    if not abs(args.offset) <= MAX_OFFSET:
-        raise ConfigError(f"--offset {args.offset:g} is no offset of pixels; give at most {MAX_OFFSET:g}")
-    sensor = get_sensor(args.sensor)
-    reading: dict[str, Any] = {"offset": args.offset, "ground_sample_distance": args.gsd}
-    reading["ignore_scale_tags"] = args.ignore_scale_tags
-    if args.nodata is not None:
-        reading["nodata"] = _parse_nodata(args.nodata)
-    bands = args.bands if args.bands in (None, "sensor") else _parse_bands(args.bands)
+    sensor, declaration = get_sensor(args.sensor), read_declaration(args)
+    config = EmbeddingConfig(args.patch_size, read_inference_config(args), args.dtype, args.format)
     backbone = load_encoder(args.weights, args.device)
     with show_progress("embedding") as report:
         result = embed_scene(
@@ -102,16 +84,16 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             backbone,
             sensor,
-            unit=args.unit,
-            bands=bands,
-            config=EmbeddingConfig(args.patch_size, args.tile, args.overlap, args.dtype, args.format),
+            config=config,
             preview=args.preview,
             model_name=str(args.weights),
-            progress=lambda done, total: report("embedding, tiles", done, total),
-            **reading,
+            progress=lambda done, total: report("embedding, windows", done, total),
+            **declaration,
         )
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)
+    for failure in result.failures:
+        print(f"error: not in the output: {failure}", file=sys.stderr)
     if args.json:
         print(json.dumps({**vars(result), "path": str(result.path), "preview": args.preview and str(args.preview)}))
     else:
@@ -122,29 +104,4 @@ def run(args: argparse.Namespace) -> int:
         )
         if args.preview:
             print(f"{args.preview}: its first three principal components")
-    return 0
-
-
-def _parse_bands(text: str) -> list[str | None]:
-    """Return names separated by commas; nothing, or the word null, for a band to skip."""
-    names = [name.strip() for name in text.split(",")]
-    return [None if name.casefold() in ("", "null", "none") else name for name in names]
-
-
-def _parse_nodata(text: str) -> "float | list[float | Literal['file']] | Literal['file'] | None":
-    """Return the value, or the values, that mean no data."""
-    if text.strip().casefold() == "none":
-        return None
-    values = [_parse_value(word.strip()) for word in text.split(",")]
-    return values[0] if len(values) == 1 else values
-
-
-def _parse_value(text: str) -> "float | Literal['file']":
-    if text.casefold() == "file":
-        return "file"
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(
-            f"--nodata: {text!r} is no number; give one, `nan` or `none`, or several such as file,-9999"
-        ) from None
+    return EXIT_PARTIAL if result.failures else 0

@@ -1,19 +1,22 @@
 """How a scene is embedded, and what comes out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from skyweave.core.errors import ConfigError
+from skyweave.inference import InferenceConfig
+
+PATCHES_PER_TILE = 16
+"""Patches a side of a window: near to the views that encoders are trained on, and of least time a pixel."""
 
 
 @dataclass(frozen=True)
 class EmbeddingConfig:
-    """How a scene is cut into tiles and how its features are stored.
+    """How a scene is embedded and how its features are stored.
 
     Attributes:
         patch_size: pixels per patch side; None: the encoder's. The output is that much coarser than the scene.
-        tile: pixels per tile side, rounded down to whole patches.
-        overlap: pixels that neighbouring tiles share, rounded down to whole patches.
+        inference: how the scene is cut and computed; by default in windows of 16 patches a side.
         storage: how values are stored, one of the format's: ``float32``; ``float16``; or ``int8``, each channel scaled
             to its range.
         format: name of the output format, see `skyweave.inference.WRITERS`; None: by the file's suffix.
@@ -23,8 +26,7 @@ class EmbeddingConfig:
     """
 
     patch_size: int | None = None
-    tile: int = 256
-    overlap: int = 64
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
     storage: str = "float16"
     format: str | None = None
 
@@ -45,6 +47,7 @@ class EmbeddedScene:
         ground_sample_distance: metres per pixel of the file.
         valid_fraction: share of its pixels that hold features.
         notes: what the user should know, such as a missing coordinate reference system.
+        failures: parts of the scene that could not be read, where the file holds no data.
     """
 
     path: Path
@@ -54,3 +57,4 @@ class EmbeddedScene:
     ground_sample_distance: float
     valid_fraction: float
     notes: tuple[str, ...]
+    failures: tuple[str, ...] = ()

@@ -1,27 +1,27 @@
-"""One scene of any size to a georeferenced map of features: plan, embed, blend, write, verify."""
+"""One scene of any size to a georeferenced map of features: open, embed window by window, write."""
 
 import math
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skyweave.backbone import Encoder, fingerprint
-from skyweave.core.images.principal_components import RunningCovariance
-from skyweave.core.observation import Observation
 from skyweave.core.outputs import check_outputs
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.embedding.blending import embed_rows, regroup_rows
-from skyweave.embedding.config import EmbeddedScene, EmbeddingConfig
-from skyweave.embedding.plan import ScenePlan, plan_scene
-from skyweave.embedding.tiles import Tile
-from skyweave.inference import FinishedRaster, Provenance, RasterDescription, get_writer, write_raster
+from skyweave.embedding.config import PATCHES_PER_TILE, EmbeddedScene, EmbeddingConfig
+from skyweave.embedding.encoder_model import EncoderModel
+from skyweave.inference import (
+    InferenceJob,
+    Provenance,
+    RasterDescription,
+    SceneSource,
+    compute_raster,
+    get_writer,
+    open_scene,
+    plan_windows,
+    write_raster,
+)
 from skyweave.inference.preview import write_preview
-from skyweave.inference.spool import RasterSpool
-
-BLOCK_ROWS = 64
 
 
 def embed_scene(
@@ -39,20 +39,25 @@ def embed_scene(
 ) -> EmbeddedScene:
     """Embed a raster; every pixel of the output holds the features of one patch, where that patch lies.
 
-    Tiles overlap and are blended linearly. At no time more than one tile of pixels and one row of tiles of features
-    is in memory. Patches without a valid pixel are nodata. The result does not depend on chance.
+    Windows overlap and are blended linearly; reading, computing and writing overlap in threads, in memory that does not
+    grow with the scene. Patches without a valid pixel are nodata. The result does not depend on chance, nor on the
+    number of threads. Killed, the same call goes on where it stopped, and its result is the same.
 
     Args:
         scene: any raster that GDAL reads, or a path with ``{band}`` where bands are separate files.
-        output: file to write, in the format of its suffix or of ``config``; it appears when it is whole.
+        output: file to write, in the format of its suffix or of ``config``; it appears when it is whole. Until then its
+            values lie beside it, in a folder that ends in ``.partial``.
         encoder: in evaluation mode, on the device that shall do the work.
         sensor: what took the scene.
         unit: how the file stores values, a word of ``sensor.encodings``.
-        config: patch size, tiles, storage and format.
+        config: patch size, windows, part of the scene, precision, storage and format.
         preview: PNG to write, first three principal components as red, green and blue; nodata is transparent.
         model_name: recorded in the file.
-        progress: called with (tiles done, tiles in all).
+        progress: called with (windows done, windows in all).
         reading: ``bands``, ``offset``, ``nodata`` and other arguments of `read_observation`.
+
+    Returns:
+        What was written; its ``failures`` name the parts of the scene that could not be read, and are no data.
 
     Raises:
         DataError: the scene or its declaration.
@@ -63,73 +68,73 @@ def embed_scene(
     config = config or EmbeddingConfig()
     output = Path(output)
     writer = get_writer(output, config.format, config.storage)
-    plan = plan_scene(scene, sensor, unit, config, config.patch_size or encoder.patch_size, reading)
-    check_outputs({"the output": output, "the preview": preview}, plan.files)
-    doubts = plan.image.check_sample()
-    first = plan.read(Tile(0, 0, 1, 1))
-    description = _describe(plan, first, encoder, model_name)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{output.stem[:64]}.", dir=output.parent) as folder,
-        RasterSpool(Path(folder) / "values", description.shape, description.dtype) as spool,
-    ):
-        covariance = _write_rows(spool, plan, encoder, progress)
-        raster = FinishedRaster(description, spool.read)
+    patch_size = config.patch_size or encoder.patch_size
+    source = open_scene([scene], [sensor], patch_size, config.inference, unit=unit, **reading)
+    check_outputs({"the output": output, "the preview": preview}, source.files)
+    notes = source.check()
+    job = _plan(source, encoder, unit, config, model_name)
+    with compute_raster(job, output, progress) as raster:
         write_raster(raster, output, writer, config.storage)
         if preview is not None:
-            shape = (description.rows, description.columns)
-            write_preview(preview, raster.blocks(BLOCK_ROWS, BLOCK_ROWS), shape, covariance.principal_components())
-    valid_fraction = covariance.count / (description.rows * description.columns)
-    notes = (*first.notes, *doubts, *plan.notes(valid_fraction))
+            write_preview(preview, raster)
+    description, count = raster.description, raster.statistics.count
     return EmbeddedScene(
         output,
         description.rows,
         description.columns,
         encoder.width,
         description.ground_sample_distance,
-        valid_fraction,
-        notes,
+        count / (description.rows * description.columns),
+        (*notes, *_notes(scene, source, count)),
+        description.provenance.failures,
     )
 
 
-def _describe(plan: ScenePlan, first: Observation, encoder: Encoder, model_name: str) -> RasterDescription:
-    tiles, size = plan.tiles, plan.patch_size
+def _plan(source: SceneSource, encoder: Encoder, unit: str, config: EmbeddingConfig, model_name: str) -> InferenceJob:
+    """Return what is computed: features of every patch of the source."""
+    image, size, device = source.images[0], source.cell, next(encoder.parameters()).device.type
+    precision = config.inference.resolved_precision(device)
+    plan = plan_windows(source.shape, size, PATCHES_PER_TILE * size, config.inference, encoder.width)
     provenance = Provenance(
         model=model_name,
         fingerprint=fingerprint(encoder),
         readout="dense, last block, normalised",
-        sensor=first.sensor.name,
-        sensor_bands=tuple(band.name for band in first.sensor.bands),
-        unit=plan.unit,
-        ground_sample_distance=first.ground_sample_distance,
+        sensor=image.sensor.name,
+        sensor_bands=tuple(band.name for band in image.sensor.bands),
+        unit=unit,
+        ground_sample_distance=image.ground_sample_distance,
         patch_size=size,
-        tile=tiles.size * size,
-        overlap=tiles.overlap * size,
-        sources=(str(plan.scene),),
-        time=first.time,
+        tile=plan.size * size,
+        overlap=plan.overlap * size,
+        precision=precision,
+        sources=source.names,
+        time=image.time,
     )
-    return RasterDescription(
-        rows=tiles.rows,
-        columns=tiles.columns,
+    rows, columns = source.shape
+    description = RasterDescription(
+        rows=rows,
+        columns=columns,
         bands=tuple(f"feature {channel:03d}" for channel in range(encoder.width)),
         dtype="float32",
         nodata=math.nan,
-        crs=plan.crs,
-        transform=plan.transform,
-        ground_sample_distance=first.ground_sample_distance * size,
+        crs=source.crs,
+        transform=source.transform,
+        ground_sample_distance=image.ground_sample_distance * size,
         kind="features",
         provenance=provenance,
     )
+    model = EncoderModel(encoder, size, precision, unit)
+    return InferenceJob(description, plan, source, model, source.identity, device, config.inference)
 
 
-def _write_rows(
-    spool: RasterSpool, plan: ScenePlan, encoder: Encoder, progress: Callable[[int, int], None] | None
-) -> RunningCovariance:
-    """Write the whole map and return the statistics of its valid patches."""
-    covariance = RunningCovariance(encoder.width)
-    rows = embed_rows(plan, encoder, progress)
-    for row, features, valid in regroup_rows(rows, plan.tiles.rows, BLOCK_ROWS):
-        covariance.add(features[:, valid].T)
-        features[:, ~valid] = np.nan
-        spool.write(row, 0, features)
-    return covariance
+def _notes(scene: str | Path, source: SceneSource, valid_patches: int) -> list[str]:
+    """Return what a user should know about the result."""
+    notes = []
+    if not valid_patches:
+        notes.append(f"{scene} has no valid pixel under this declaration; the result is all nodata")
+    if min(source.pixels.rows, source.pixels.columns) < source.cell:
+        notes.append(
+            f"{scene} has {source.pixels.columns} x {source.pixels.rows} pixels (width x height), less than a patch of "
+            f"{source.cell}; the rest is masked"
+        )
+    return notes

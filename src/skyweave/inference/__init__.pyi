@@ -1,17 +1,29 @@
+from .config import InferenceConfig
+from .engine import compute_raster
+from .job import InferenceJob, WindowModel, WindowSource, plan_windows
 from .quantisation import Int8Quantisation
 from .raster import FinishedRaster, Provenance, RasterDescription, RasterStatistics, Runtime
+from .source import SceneSource, open_scene
 from .writer import RasterWriter
 from .writers import WRITERS, get_writer, write_raster
 
 __all__ = [
     "WRITERS",
     "FinishedRaster",
+    "InferenceConfig",
+    "InferenceJob",
     "Int8Quantisation",
     "Provenance",
     "RasterDescription",
     "RasterStatistics",
     "RasterWriter",
     "Runtime",
+    "SceneSource",
+    "WindowModel",
+    "WindowSource",
+    "compute_raster",
     "get_writer",
+    "open_scene",
+    "plan_windows",
     "write_raster",
 ]

@@ -8,26 +8,27 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.images.png import encode_png
-from skyweave.core.images.principal_components import PrincipalComponents
+from skyweave.core.images.principal_components import PrincipalComponents, RunningCovariance
+from skyweave.inference.raster import FinishedRaster
 
 MAX_SIDE_PIXELS = 2048
+BLOCK_ROWS, BLOCK_COLUMNS = 64, 256
 
 
-def write_preview(
-    path: str | Path,
-    blocks: Iterator[tuple[int, int, np.ndarray]],
-    shape: tuple[int, int],
-    components: PrincipalComponents,
-) -> None:
-    """Write a PNG of a map; patches without features are transparent.
+def write_preview(path: str | Path, raster: FinishedRaster) -> None:
+    """Write a PNG of a map of features; pixels without are transparent.
 
     Args:
         path: of the PNG.
-        blocks: first row, first column and (channels, rows, columns) features, NaN where there are none.
-        shape: rows and columns of the map.
-        components: the projection to colours.
+        raster: of features.
     """
-    image = encode_png(render_preview(blocks, shape, components))
+    description = raster.description
+    covariance = RunningCovariance(len(description.bands))
+    for _, _, values in raster.blocks(BLOCK_ROWS, BLOCK_COLUMNS):
+        covariance.add(values[:, description.find_valid(values)].T)
+    shape = (description.rows, description.columns)
+    blocks = raster.blocks(BLOCK_ROWS, BLOCK_COLUMNS)
+    image = encode_png(render_preview(blocks, shape, covariance.principal_components()))
     with write_aside(path) as aside:
         aside.write_bytes(image)
 
@@ -38,7 +39,7 @@ def render_preview(
     """Return the image, (rows, columns, 4) uint8, with every n-th pixel of a map larger than ``MAX_SIDE_PIXELS``.
 
     Args:
-        blocks: as of `write_preview`.
+        blocks: first row, first column and (channels, rows, columns) features, NaN where there are none.
         shape: rows and columns of the map.
         components: the projection to colours.
     """

@@ -41,7 +41,8 @@ class Int8Quantisation:
         """
         levels = np.round((values - self.offsets[:, None, None]) / self.scales[:, None, None])
         levels = levels.clip(-MAX_INT8_LEVEL, MAX_INT8_LEVEL)
-        return np.where(np.isnan(values), INT8_NODATA, levels).astype(np.int8)
+        quantised: np.ndarray = np.where(np.isnan(values), INT8_NODATA, levels).astype(np.int8)
+        return quantised
 
     def restore(self, levels: np.ndarray) -> np.ndarray:
         """Return the values of levels; `INT8_NODATA` is restored like any level.

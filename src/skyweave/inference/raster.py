@@ -31,6 +31,7 @@ class Provenance:
         patch_size: pixels of the source per pixel side of the raster.
         tile: pixels of the source per window side.
         overlap: pixels that neighbouring windows share.
+        precision: of the model's arithmetic, such as ``float32`` or ``bfloat16``.
         sources: files, names or addresses that were read.
         time: UTC nanoseconds since 1970 when the source was taken, if known.
         failures: parts of the source that could not be read, where the raster holds no data; one line each.
@@ -46,6 +47,7 @@ class Provenance:
     patch_size: int
     tile: int
     overlap: int
+    precision: str
     sources: tuple[str, ...]
     time: int | None = None
     failures: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Provenance:
             "PATCH_SIZE": str(self.patch_size),
             "TILE": str(self.tile),
             "OVERLAP": str(self.overlap),
+            "PRECISION": self.precision,
             "SOURCE": ",".join(source.rstrip("/").rsplit("/", 1)[-1] for source in self.sources),
         }
         return tags | ({"FAILURES": "; ".join(self.failures)} if self.failures else {})
@@ -125,13 +128,11 @@ class Runtime:
         start: UTC nanoseconds since 1970.
         seconds: until the last value was computed, of this run alone where it went on with another's work.
         device: where the model ran: ``cpu``, ``cuda``.
-        precision: of the model's arithmetic, such as ``float32`` or ``bfloat16``.
     """
 
     start: int
     seconds: float
     device: str
-    precision: str
 
 
 @dataclass(frozen=True)

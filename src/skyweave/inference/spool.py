@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -66,6 +67,20 @@ class RasterSpool:
         for number, line in enumerate(pixels):
             os.preadv(self._file, [memoryview(line).cast("B")], self._offset(row + number, column))
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def checksum(self, row: int, column: int, rows: int, columns: int) -> int:
+        """Return the CRC-32 of a window as it lies on disk.
+
+        Args:
+            row: of its upper left pixel.
+            column: of its upper left pixel.
+            rows: height in pixels.
+            columns: width in pixels.
+        """
+        total = 0
+        for number in range(rows):
+            total = zlib.crc32(self.read(row + number, column, 1, columns).tobytes(), total)
+        return total
 
     def _offset(self, row: int, column: int) -> int:
         return (row * self.shape[2] + column) * self.shape[0] * self.dtype.itemsize

@@ -1,0 +1,60 @@
+"""Reading, computing and what follows, overlapped in threads; results come in order."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+READERS = 2
+"""Threads that read: one waits for the disk or the network while another decodes."""
+AHEAD = 2
+"""Items that are read and not yet computed, beside those that are being computed."""
+
+
+def map_overlapped(
+    items: Iterable[Item], read: Callable[[Item], Input], compute: Callable[[Input], Output], workers: int
+) -> Iterator[tuple[Item, Output]]:
+    """Yield each item and its result in order, while the next are read and computed in other threads.
+
+    Each worker computes with one thread of PyTorch's: several batches at once keep more cores busy than one batch on
+    all of them, and a result does not depend on how many there are.
+
+    Args:
+        items: what is read; taken as they are needed.
+        read: from an item to an input, in threads of its own.
+        compute: from an input to a result.
+        workers: inputs that are computed at once.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    readers, computers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(workers, initializer=_use_one_thread)
+    waiting: deque[tuple[Item, Future[Output]]] = deque()
+    try:
+        for item in items:
+            source = readers.submit(read, item)
+            waiting.append((item, computers.submit(_compute, compute, source)))
+            if len(waiting) >= workers + AHEAD:
+                first, result = waiting.popleft()
+                yield first, result.result()
+        while waiting:
+            first, result = waiting.popleft()
+            yield first, result.result()
+    finally:
+        for pool in (readers, computers):
+            pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def _compute(compute: Callable[[Input], Output], source: "Future[Input]") -> Output:
+    """Return the result of an input when it is read."""
+    return compute(source.result())
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,257 @@
+"""A scene as a source of windows: the part that is wanted of one or several images on one grid."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyweave.core.errors import ConfigError, DataError
+from skyweave.core.observation import Observation
+from skyweave.core.sensors.sensor import Sensor
+from skyweave.data.raster import open_image
+from skyweave.data.raster_files import is_unreadable, list_dataset_files
+from skyweave.data.raster_image import RasterImage
+from skyweave.inference.config import InferenceConfig
+from skyweave.inference.windows import Window
+
+GEOJSON_CRS = "OGC:CRS84"
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """Windows of images of the same ground and grid.
+
+    Attributes:
+        names: of the scenes, as they were given.
+        images: one, two dates, or one of each sensor.
+        cell: pixels per cell side of the result.
+        pixels: the part that is wanted, in pixels.
+        polygons: in the scene's reference system, outside which nothing is wanted, as GeoJSON geometries; none: no
+            limits.
+    """
+
+    names: tuple[str, ...]
+    images: tuple[RasterImage, ...]
+    cell: int
+    pixels: Window
+    polygons: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the size of the result as (rows, columns) of cells; the last ones may hold fewer pixels."""
+        return math.ceil(self.pixels.rows / self.cell), math.ceil(self.pixels.columns / self.cell)
+
+    @property
+    def crs(self) -> str | None:
+        """Return the reference system as WKT; None: unknown."""
+        place = self.images[0].geotransform
+        return None if place is None else _wkt(place.crs)
+
+    @property
+    def transform(self) -> tuple[float, float, float, float, float, float]:
+        """Return the affine transform of the cells, as of `RasterDescription`."""
+        place = self.images[0].geotransform
+        a, b, c, d, e, f = place.affine if place else self.images[0].finest.affine
+        row, column, cell = self.pixels.row, self.pixels.column, self.cell
+        return a * cell, b * cell, c + a * column + b * row, d * cell, e * cell, f + d * column + e * row
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the files on this machine that the images are made of."""
+        paths = [part.storage.header.path for image in self.images for part in image.parts]
+        return tuple(dict.fromkeys(str(file) for path in paths for file in list_dataset_files(path)))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this source from another one, as JSON types: files with sizes and times, and the part."""
+        files = [(file, (status := Path(file).stat()).st_size, status.st_mtime_ns) for file in self.files]
+        names = [str(part.storage) for image in self.images for part in image.parts]
+        part = [self.pixels.row, self.pixels.column, self.pixels.rows, self.pixels.columns, self.cell]
+        return {"files": files, "images": names, "part": part, "polygons": list(self.polygons)}
+
+    def check(self) -> tuple[str, ...]:
+        """Look at some pixels before the work begins; return what a user should know.
+
+        What of the pixels cannot be read is named when it is its turn.
+
+        Raises:
+            DataError: values contradict what is declared.
+        """
+        notes: list[str] = []
+        for image in self.images:
+            notes += image.notes
+            try:
+                notes += image.check_sample()
+            except (DataError, OSError) as error:
+                if not is_unreadable(error):
+                    raise
+        return tuple(dict.fromkeys(notes))
+
+    def read(self, windows: Sequence[Window]) -> list[tuple[Observation, ...]]:
+        """Read windows at once, without the pixels beyond the scene; see `WindowSource`.
+
+        Args:
+            windows: in cells, near each other.
+        """
+        if not windows:
+            return []
+        inside = [self._to_pixels(window) for window in windows]
+        row, column = min(w.row for w in inside), min(w.column for w in inside)
+        bottom, right = max(w.bottom for w in inside), max(w.right for w in inside)
+        read = [image.read((row, column, bottom - row, right - column)) for image in self.images]
+        return [
+            tuple(image.window(w.row - row, w.column - column, w.rows, w.columns) for image in read) for w in inside
+        ]
+
+    def mask(self, window: Window) -> np.ndarray | None:
+        """Return which cells touch the polygons, (rows, columns) bool; None where there are none.
+
+        Args:
+            window: in cells.
+        """
+        if not self.polygons:
+            return None
+        from affine import Affine
+        from rasterio.features import geometry_mask
+
+        place = Affine(*self.transform) * Affine.translation(window.column, window.row)
+        shape = (window.rows, window.columns)
+        mask: np.ndarray = geometry_mask(self.polygons, shape, place, all_touched=True, invert=True)
+        return mask
+
+    def _to_pixels(self, window: Window) -> Window:
+        """Return the pixels of the scene in some cells."""
+        row, column = window.row * self.cell, window.column * self.cell
+        rows = min(window.rows * self.cell, self.pixels.rows - row)
+        columns = min(window.columns * self.cell, self.pixels.columns - column)
+        return Window(self.pixels.row + row, self.pixels.column + column, rows, columns)
+
+
+def open_scene(
+    scenes: Sequence[str | Path],
+    sensors: Sequence[Sensor],
+    cell: int,
+    config: InferenceConfig,
+    **reading: Any,
+) -> SceneSource:
+    """Read the headers of scenes, and find the part that is wanted.
+
+    Args:
+        scenes: of the same ground and grid: any rasters that GDAL reads.
+        sensors: what took each.
+        cell: pixels per cell side of the result.
+        config: says which part.
+        reading: further arguments of `open_image`, for all scenes.
+
+    Raises:
+        ConfigError: the part lies outside the scene, or needs a place that the scene does not have.
+        FileNotFoundError: there is no such scene.
+        DataError: GDAL cannot read a scene, or a declaration contradicts it; images on different grids, or polygons
+            that cannot be read.
+    """
+    images = [open_image(scene, sensor, **reading) for scene, sensor in zip(scenes, sensors, strict=True)]
+    first = images[0]
+    for other in images[1:]:
+        _check_same_grid(first, other)
+    pixels = _part(first, config)
+    polygons: tuple[dict[str, Any], ...] = ()
+    if config.area is not None:
+        polygons = _read_polygons(config.area, first)
+        pixels = _intersection(pixels, _bounding_window(first, polygons), str(config.area), first)
+    return SceneSource(tuple(map(str, scenes)), tuple(images), cell, pixels, polygons)
+
+
+def _check_same_grid(first: RasterImage, other: RasterImage) -> None:
+    if other.shape != first.shape or other.geotransform != first.geotransform:
+        raise DataError(
+            f"{other.finest.path} ({other.shape[1]} x {other.shape[0]} pixels) does not lie on the grid of "
+            f"{first.finest.path} ({first.shape[1]} x {first.shape[0]}); bring it there: gdalwarp -te ... -ts ..."
+        )
+
+
+def _part(image: RasterImage, config: InferenceConfig) -> Window:
+    """Return the pixels that the configuration asks for."""
+    whole = Window(0, 0, *image.shape)
+    if config.window is not None:
+        row, column, rows, columns = config.window
+        if min(rows, columns) < 1:
+            raise ConfigError(f"a window of {columns} x {rows} pixels (width x height) is empty")
+        return _intersection(whole, Window(row, column, rows, columns), "--window", image)
+    if config.bounds is not None:
+        west, south, east, north = config.bounds
+        if not (west < east and south < north):
+            raise ConfigError(f"--bounds {config.bounds}: give west, south, east, north, in this order")
+        corners = [(west, south), (west, north), (east, south), (east, north)]
+        return _intersection(whole, _window_of(image, corners, "--bounds"), "--bounds", image)
+    return whole
+
+
+def _intersection(whole: Window, part: Window, name: str, image: RasterImage) -> Window:
+    row, column = max(whole.row, part.row), max(whole.column, part.column)
+    bottom, right = min(whole.bottom, part.bottom), min(whole.right, part.right)
+    if row >= bottom or column >= right:
+        raise ConfigError(
+            f"{name} (rows {part.row} to {part.bottom}, columns {part.column} to {part.right}) lies outside "
+            f"{image.finest.path}, which has {image.shape[1]} x {image.shape[0]} pixels (width x height)"
+        )
+    return Window(row, column, bottom - row, right - column)
+
+
+def _window_of(image: RasterImage, points: Sequence[tuple[float, float]], name: str) -> Window:
+    """Return the smallest window of whole pixels that holds all points."""
+    if image.geotransform is None:
+        raise ConfigError(f"{name}: {image.finest.path} has no place on the Earth; give --window")
+    from affine import Affine
+
+    inverse = ~Affine(*image.geotransform.affine)
+    columns, rows = zip(*(inverse * point for point in points), strict=True)
+    row, column = math.floor(round(min(rows), 6)), math.floor(round(min(columns), 6))
+    return Window(
+        row, column, max(1, math.ceil(round(max(rows), 6)) - row), max(1, math.ceil(round(max(columns), 6)) - column)
+    )
+
+
+def _bounding_window(image: RasterImage, polygons: Sequence[dict[str, Any]]) -> Window:
+    from rasterio.features import bounds
+
+    boxes = [bounds(polygon) for polygon in polygons]
+    points = [(box[x], box[y]) for box in boxes for x in (0, 2) for y in (1, 3)]
+    return _window_of(image, points, "--area")
+
+
+def _read_polygons(path: Path, image: RasterImage) -> tuple[dict[str, Any], ...]:
+    """Return the polygons of a GeoJSON file in the reference system of the image."""
+    from rasterio.warp import transform_geom
+
+    if image.geotransform is None:
+        raise ConfigError(f"--area {path}: {image.finest.path} has no place on the Earth; give --window")
+    try:
+        content = json.loads(path.read_text())
+        geometries = [geometry for geometry in _geometries(content) if geometry["type"] in ("Polygon", "MultiPolygon")]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no GeoJSON: {error}; give a file of polygons in longitude and latitude") from error
+    if not geometries:
+        raise DataError(f"{path} holds no polygon; give a GeoJSON file of polygons in longitude and latitude")
+    return tuple(transform_geom(GEOJSON_CRS, _wkt(image.geotransform.crs), geometry) for geometry in geometries)
+
+
+def _geometries(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the geometries of a GeoJSON object of any kind."""
+    if content["type"] == "FeatureCollection":
+        return [geometry for feature in content["features"] for geometry in _geometries(feature)]
+    if content["type"] == "Feature":
+        return [content["geometry"]] if content["geometry"] else []
+    if content["type"] == "GeometryCollection":
+        return list(content["geometries"])
+    return [content]
+
+
+def _wkt(crs: str | None) -> str | None:
+    """Return a reference system as WKT."""
+    from rasterio.crs import CRS
+
+    return None if crs is None else str(CRS.from_user_input(crs).to_wkt())

@@ -14,6 +14,10 @@ from fabricated_geobench import miniature
 from fabricated_labels import fabricated_sample, write_raster
 from skyweave.backbone import BackboneConfig, build_backbone, save_checkpoint
 from skyweave.core.sensors import get_sensor
+from skyweave.downstream.finetuning.config import RecipeConfig
+from skyweave.downstream.finetuning.models.building import build_model
+from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
+from skyweave.downstream.finetuning.tasks.base import make_task
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import finish_recording, write_scene
@@ -42,6 +46,7 @@ COMMAND_LINES = {  # outputs are below `out`
     "suite": "suite backbone.safetensors --data labelled -o out/suite --configs tasks --seeds 1 --no-baselines",
     "embed": "embed scene.tif -o out/map.tif --weights backbone.safetensors --preview out/map.png --tile 64 "
     "--overlap 16 {RGB}",
+    "predict": "predict finetuned.safetensors scene.tif -o out/classes.tif --tile 32 --unit uint8 --bands sensor",
     "download": "download geobench --task m-eurosat -o out/archive --url archive.zip",
     "export": "export backbone.safetensors -o out/model.onnx --sensor rgb --bands red,green --size 32",
     "orthomosaic": "orthomosaic flight -o out/mosaic.tif --poses poses.json --preview out/mosaic.png --save-poses "
@@ -159,6 +164,9 @@ def write_inputs(folder: Path) -> None:
         write_raster(folder / "labelled/masks" / f"p{number}.tif", np.asarray(sample.label, np.uint8)[None])
     backbone = build_backbone(BackboneConfig(width=24, depth=2, heads=2, patch_size=8), [get_sensor("rgb")], seed=0)
     save_checkpoint(folder / "backbone.safetensors", backbone, "small")
+    task = make_task("segmentation", "small", ("ground", "red", "green"))
+    model = build_model(task, backbone, [get_sensor("rgb")], RecipeConfig(patch_size=8), seed=0, tile=24)
+    save_finetuned(folder / "finetuned.safetensors", model, "small")
     save_perception(folder / "perception.safetensors", PerceptionModel(toy.config(), backbone), "small")
     write_scene(folder / "recording", toy.scene(2, 2), ("car", "truck"))
     finish_recording(folder / "recording", "toy", {"train": ["toy"]})

@@ -33,6 +33,7 @@ COMMANDS = {  # command: its module, a line of help
         "GEO-Bench: tasks, methods, seeds, label fractions",
     ),
     "embed": ("skyweave.embedding.command_embed", "a scene to a georeferenced map of features"),
+    "predict": ("skyweave.downstream.finetuning.scenes.command_predict", "what a fine-tuned model says of a scene"),
     "search": ("skyweave.search.command_search", "places that are like examples"),
     "change": ("skyweave.search.change.command_change", "what changed between embeddings of two dates"),
     "validate": ("skyweave.inference.command_validate", "whether files of embeddings follow the standards"),

@@ -6,13 +6,12 @@ import sys
 
 from skyweave.core.run_arguments import OutputFile
 from skyweave.inference.scene_arguments import (
+    EXIT_PARTIAL,
     add_inference_arguments,
     add_reading_arguments,
     read_declaration,
     read_inference_config,
 )
-
-EXIT_PARTIAL = 3
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

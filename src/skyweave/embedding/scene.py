@@ -69,7 +69,7 @@ def embed_scene(
     output = Path(output)
     writer = get_writer(output, config.format, config.storage)
     patch_size = config.patch_size or encoder.patch_size
-    source = open_scene([scene], [sensor], patch_size, config.inference, unit=unit, **reading)
+    source = open_scene([scene], [sensor], patch_size, config.inference, units=[unit], **reading)
     check_outputs({"the output": output, "the preview": preview}, source.files)
     notes = source.check()
     job = _plan(source, encoder, unit, config, model_name)

@@ -2,7 +2,7 @@ from .config import InferenceConfig
 from .engine import compute_raster
 from .job import InferenceJob, WindowModel, WindowSource, plan_windows
 from .quantisation import Int8Quantisation
-from .raster import FinishedRaster, Provenance, RasterDescription, RasterStatistics, Runtime
+from .raster import FinishedRaster, Provenance, RasterDescription, RasterKind, RasterStatistics, Runtime
 from .source import SceneSource, open_scene
 from .writer import RasterWriter
 from .writers import WRITERS, get_writer, write_raster
@@ -15,6 +15,7 @@ __all__ = [
     "Int8Quantisation",
     "Provenance",
     "RasterDescription",
+    "RasterKind",
     "RasterStatistics",
     "RasterWriter",
     "Runtime",

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from skyweave.core.errors import ConfigError
 
+EXIT_PARTIAL = 3
+"""A part of the scene could not be read, and the rest is written."""
 MAX_OFFSET = 1e9  # more than any sensor's values
 
 

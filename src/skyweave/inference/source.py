@@ -18,6 +18,7 @@ from skyweave.data.raster_image import RasterImage
 from skyweave.inference.config import InferenceConfig
 from skyweave.inference.windows import Window
 
+AffineNumbers = tuple[float, float, float, float, float, float]
 GEOJSON_CRS = "OGC:CRS84"
 
 
@@ -52,12 +53,11 @@ class SceneSource:
         return None if place is None else _wkt(place.crs)
 
     @property
-    def transform(self) -> tuple[float, float, float, float, float, float]:
+    def transform(self) -> AffineNumbers:
         """Return the affine transform of the cells, as of `RasterDescription`."""
         place = self.images[0].geotransform
-        a, b, c, d, e, f = place.affine if place else self.images[0].finest.affine
-        row, column, cell = self.pixels.row, self.pixels.column, self.cell
-        return a * cell, b * cell, c + a * column + b * row, d * cell, e * cell, f + d * column + e * row
+        affine = place.affine if place else self.images[0].finest.affine
+        return _cut(affine, self.pixels.row, self.pixels.column, self.cell)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class SceneSource:
         from affine import Affine
         from rasterio.features import geometry_mask
 
-        place = Affine(*self.transform) * Affine.translation(window.column, window.row)
+        place = Affine(*_cut(self.transform, window.row, window.column))
         shape = (window.rows, window.columns)
         mask: np.ndarray = geometry_mask(self.polygons, shape, place, all_touched=True, invert=True)
         return mask
@@ -136,6 +136,8 @@ def open_scene(
     sensors: Sequence[Sensor],
     cell: int,
     config: InferenceConfig,
+    *,
+    units: Sequence[str],
     **reading: Any,
 ) -> SceneSource:
     """Read the headers of scenes, and find the part that is wanted.
@@ -145,6 +147,7 @@ def open_scene(
         sensors: what took each.
         cell: pixels per cell side of the result.
         config: says which part.
+        units: how each stores values.
         reading: further arguments of `open_image`, for all scenes.
 
     Raises:
@@ -153,7 +156,10 @@ def open_scene(
         DataError: GDAL cannot read a scene, or a declaration contradicts it; images on different grids, or polygons
             that cannot be read.
     """
-    images = [open_image(scene, sensor, **reading) for scene, sensor in zip(scenes, sensors, strict=True)]
+    images = [
+        open_image(scene, sensor, unit=unit, **reading)
+        for scene, sensor, unit in zip(scenes, sensors, units, strict=True)
+    ]
     first = images[0]
     for other in images[1:]:
         _check_same_grid(first, other)
@@ -163,6 +169,12 @@ def open_scene(
         polygons = _read_polygons(config.area, first)
         pixels = _intersection(pixels, _bounding_window(first, polygons), str(config.area), first)
     return SceneSource(tuple(map(str, scenes)), tuple(images), cell, pixels, polygons)
+
+
+def _cut(affine: Sequence[float], row: int, column: int, cell: int = 1) -> AffineNumbers:
+    """Return the transform of a part of a grid, with larger cells."""
+    a, b, c, d, e, f = affine
+    return a * cell, b * cell, c + a * column + b * row, d * cell, e * cell, f + d * column + e * row
 
 
 def _check_same_grid(first: RasterImage, other: RasterImage) -> None:
@@ -205,10 +217,10 @@ def _window_of(image: RasterImage, points: Sequence[tuple[float, float]], name: 
     """Return the smallest window of whole pixels that holds all points."""
     if image.geotransform is None:
         raise ConfigError(f"{name}: {image.finest.path} has no place on the Earth; give --window")
-    from affine import Affine
-
-    inverse = ~Affine(*image.geotransform.affine)
-    columns, rows = zip(*(inverse * point for point in points), strict=True)
+    a, b, c, d, e, f = image.geotransform.affine
+    area = a * e - b * d
+    rows = [(a * (y - f) - d * (x - c)) / area for x, y in points]
+    columns = [(e * (x - c) - b * (y - f)) / area for x, y in points]
     row, column = math.floor(round(min(rows), 6)), math.floor(round(min(columns), 6))
     return Window(
         row, column, max(1, math.ceil(round(max(rows), 6)) - row), max(1, math.ceil(round(max(columns), 6)) - column)

@@ -129,6 +129,12 @@ class WindowPlan:
                 yield Strip(number, cells, self._groups(group, left, right))
                 number += 1
 
+    def windows(self) -> Iterator[Window]:
+        """Yield all windows in the order of work."""
+        for strip in self.strips():
+            for group in strip.groups:
+                yield from group.windows
+
     def weight(self, window: Window) -> np.ndarray:
         """Return (rows, columns) float32: 1 inside, falling linearly over the overlap to edges with a neighbour.
 
@@ -180,6 +186,8 @@ class WindowPlan:
 
     def _ramp(self, start: int, size: int, length: int) -> np.ndarray:
         ramp = np.ones(size, np.float32)
+        if size == length:
+            return ramp
         slope = np.arange(1, self.overlap + 1, dtype=np.float32) / (self.overlap + 1)
         if start > 0:
             ramp[: self.overlap] = slope

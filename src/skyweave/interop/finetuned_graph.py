@@ -1,15 +1,11 @@
 """A fine-tuned model with every step in tensors, head included: what ``torch.export`` and ONNX can follow."""
 
-import hashlib
-import json
-
 import torch
 from torch import Tensor, nn
 
 from skyweave.backbone import Backbone
 from skyweave.backbone.batch import SensorBatch
 from skyweave.core.errors import ConfigError
-from skyweave.core.sensors import sensor_to_dict
 from skyweave.core.sensors.sensor import Sensor
 from skyweave.downstream.finetuning.models.encoder_features import join_features
 from skyweave.downstream.finetuning.models.finetuned_model import FLIP_AXES, EncoderWithHead, FinetunedModel
@@ -64,13 +60,7 @@ class FinetunedGraph(nn.Module):
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with the task, the sensors or any weight."""
-        task = self.model.task
-        content = [task.kind, task.classes, [sensor_to_dict(sensor) for sensor in self.sensors]]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        for key, value in sorted(self.model.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(value.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return self.model.fingerprint
 
     @property
     def inputs(self) -> list[str]:

@@ -4,6 +4,7 @@ from .finetune import FinetuneConfig
 from .models.checkpoint import load_finetuned, save_finetuned
 from .models.finetuned_model import FinetunedModel
 from .run import FinetuneResult, finetune_model, with_rates
+from .scenes.predict_scene import PredictedScene, predict_scene
 from .tasks.base import TASKS, Prediction, Task, make_task
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "HeadConfig",
     "LabelledData",
     "MethodConfig",
+    "PredictedScene",
     "Prediction",
     "RecipeConfig",
     "Task",
@@ -22,6 +24,7 @@ __all__ = [
     "load_finetuned",
     "load_labelled_dataset",
     "make_task",
+    "predict_scene",
     "save_finetuned",
     "with_rates",
 ]

@@ -1,10 +1,11 @@
 """A fine-tuned model: an encoder with a head (or a U-Net), and how it predicts for observations of any size."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -12,17 +13,18 @@ from typing_extensions import override
 from skyweave.backbone.batch import SensorBatch, stack_observations
 from skyweave.core.errors import ConfigError
 from skyweave.core.observation import Observation
-from skyweave.core.sensors import Sensor
+from skyweave.core.sensors import Sensor, sensor_to_dict
 from skyweave.downstream.finetuning.config import HeadConfig
 from skyweave.downstream.finetuning.models.encoder_features import encode_observations
 from skyweave.downstream.finetuning.models.heads import Head, HeadInputs
 from skyweave.downstream.finetuning.models.unet import UNet
 from skyweave.downstream.finetuning.tasks.base import Prediction, Task
+from skyweave.inference import InferenceConfig, plan_windows
+from skyweave.inference.blending import BlendedStrip
 
 FLIP_AXES: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-1, -2))
 """Axes to flip, of the four mirror images."""
 DEFAULT_TILE_SIDE = 256
-MIN_BLEND_WEIGHT = 0.02
 
 
 class EncoderWithHead(nn.Module):
@@ -178,34 +180,62 @@ class FinetunedModel(nn.Module):
         return self.task.decode(probabilities, float(self.target_mean), float(self.target_std))
 
     def _blend_tiles(self, observations: Sequence[Observation]) -> Tensor:
-        """Return probabilities of overlapping tiles, blended with weights that fall towards their edges."""
-        device = self.target_mean.device
-        rows, columns = observations[0].shape
-        height, width = min(self.tile, rows), min(self.tile, columns)
-        tile_weight = (_blend_weights(height)[:, None] * _blend_weights(width)[None]).to(device)
-        total = torch.zeros(1, self.task.num_outputs, rows, columns, device=device)
-        weight = torch.zeros(rows, columns, device=device)
-        for top in _tile_starts(rows, self.tile):
-            for left in _tile_starts(columns, self.tile):
-                parts = [observation.window(top, left, height, width) for observation in observations]
-                outputs = self.probabilities([stack_observations([part]).to(device) for part in parts])
-                total[..., top : top + height, left : left + width] += outputs * tile_weight
-                weight[top : top + height, left : left + width] += tile_weight
-        return total / weight
+        """Return probabilities of the windows that a scene is cut into, blended as those of a scene on disk are."""
+        device, shape = self.target_mean.device, observations[0].shape
+        plan = plan_windows(shape, 1, self.tile, InferenceConfig(), self.task.num_outputs)
+        blended = BlendedStrip(self.task.num_outputs, (0, shape[1]), 0)
+        for window in plan.windows():
+            parts = [image.window(window.row, window.column, window.rows, window.columns) for image in observations]
+            outputs = self.probabilities([stack_observations([part]).to(device) for part in parts])
+            blended.add(window, outputs[0].float().cpu().numpy(), plan.weight(window))
+        values, _ = blended.finish(shape[0])
+        return torch.from_numpy(values)[None].to(device)
 
     def _check(self, observations: Sequence[Observation]) -> None:
-        if len(observations) != len(self.sensors):
+        self.check_count(len(observations))
+        self.check_sensors([(observation.source, observation.sensor) for observation in observations])
+
+    def check_count(self, number: int) -> None:
+        """Refuse another number of observations of a place than the model reads.
+
+        Args:
+            number: of observations.
+
+        Raises:
+            ConfigError: it is another one.
+        """
+        if number != len(self.sensors):
             raise ConfigError(
                 f"this model of {self.task.name} reads {len(self.sensors)} observations of a place "
-                f"({', '.join(sensor.name for sensor in self.sensors)}), got {len(observations)}"
+                f"({', '.join(sensor.name for sensor in self.sensors)}), got {number}"
             )
-        for observation, sensor in zip(observations, self.sensors, strict=True):
-            bands, trained_bands = _list_bands(observation.sensor), _list_bands(sensor)
-            if observation.sensor.name != sensor.name or bands != trained_bands:
+
+    def check_sensors(self, observed: Sequence[tuple[str, Sensor]]) -> None:
+        """Refuse other bands than those that the model was trained on.
+
+        Args:
+            observed: source and sensor of each observation.
+
+        Raises:
+            ConfigError: names the bands.
+        """
+        for (source, sensor), trained in zip(observed, self.sensors, strict=True):
+            bands, trained_bands = _list_bands(sensor), _list_bands(trained)
+            if sensor.name != trained.name or bands != trained_bands:
                 raise ConfigError(
-                    f"{observation.source}: {observation.sensor.name} with bands {bands}, but the model was trained on "
-                    f"{sensor.name} with {trained_bands}; select those bands"
+                    f"{source}: {sensor.name} with bands {bands}, but the model was trained on "
+                    f"{trained.name} with {trained_bands}; select those bands"
                 )
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with the task, the sensors or any weight."""
+        content = [self.task.kind, self.task.classes, [sensor_to_dict(sensor) for sensor in self.sensors]]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        for key, value in sorted(self.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
 
 def count_trainable(module: nn.Module) -> int:
@@ -219,20 +249,6 @@ def count_trainable(module: nn.Module) -> int:
 
 def _flip(batch: SensorBatch, axes: tuple[int, ...]) -> SensorBatch:
     return replace(batch, pixels=batch.pixels.flip(axes), valid=batch.valid.flip(axes)) if axes else batch
-
-
-def _tile_starts(length: int, tile: int) -> list[int]:
-    """Return the first pixels of tiles that overlap by a quarter or more and end with the image."""
-    if length <= tile:
-        return [0]
-    count = -(-(length - tile) // max(1, 3 * tile // 4)) + 1
-    return [round(start) for start in np.linspace(0, length - tile, count)]
-
-
-def _blend_weights(length: int) -> Tensor:
-    """Return (length,) from almost 0 at the edges to 1 in the middle."""
-    centre = torch.arange(length) + 0.5
-    return (torch.minimum(centre, length - centre) / (length / 4)).clamp(MIN_BLEND_WEIGHT, 1.0)
 
 
 def _list_bands(sensor: Sensor) -> str:

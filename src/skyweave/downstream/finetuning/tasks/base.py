@@ -17,6 +17,7 @@ from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.core.registry import Registry
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting, frequency_weights
+from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput
 from skyweave.downstream.labels.config import LabelledDataConfig
 from skyweave.downstream.labels.kinds.base import LabelKind, dihedral_image
 from skyweave.downstream.labels.labelled_images import check_labels
@@ -206,6 +207,15 @@ class Task(ABC):
             std: (), see `target_statistics`.
         """
         return {"probabilities": probabilities}
+
+    def raster_outputs(self, mean: float, std: float) -> list[RasterOutput]:
+        """Return the kinds of raster that predictions for a scene are written as, the first by default; none: boxes.
+
+        Args:
+            mean: see `target_statistics`.
+            std: see `target_statistics`.
+        """
+        return []
 
     @abstractmethod
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:

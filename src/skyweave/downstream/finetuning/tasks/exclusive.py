@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from skyweave.downstream.finetuning.tasks.base import ClassTable, Prediction, Task
 from skyweave.downstream.finetuning.tasks.losses import dice_loss, masked_cross_entropy
+from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput, class_output, probability_output
 from skyweave.downstream.labels.sample import LabelledSample
 from skyweave.downstream.scoring.confusion import ExclusiveClassScores, class_scores, confusion_tables, score_classes
 
@@ -40,6 +41,11 @@ class ExclusiveClassTask(Task):
     def named_outputs(self, probabilities: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
         # probabilities, and the index of the most probable class
         return {"probabilities": probabilities, "classes": probabilities.argmax(1)}
+
+    @override
+    def raster_outputs(self, mean: float, std: float) -> list[RasterOutput]:
+        # the most probable class, or the probability of each
+        return [class_output(self.classes), probability_output(self.classes)]
 
     @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:

@@ -13,6 +13,7 @@ from skyweave.core.images.true_color import true_color_image
 from skyweave.core.observation import Observation
 from skyweave.downstream.finetuning.tasks.base import ClassTable, Prediction, Task
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting, positive_weights
+from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput, label_output, probability_output
 from skyweave.downstream.labels.kinds.image_labels import MultiClassLabel
 from skyweave.downstream.labels.sample import Label, LabelledSample
 from skyweave.downstream.scoring.average_precision import micro_average_precision
@@ -45,6 +46,11 @@ class Multilabel(Task):
     def probabilities(self, logits: Tensor) -> Tensor:
         # the sigmoid of each class
         return logits.float().sigmoid()
+
+    @override
+    def raster_outputs(self, mean: float, std: float) -> list[RasterOutput]:
+        # which classes are there, or the probability of each
+        return [label_output(self.classes, THRESHOLD), probability_output(self.classes)]
 
     @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:

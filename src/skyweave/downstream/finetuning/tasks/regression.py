@@ -14,6 +14,7 @@ from skyweave.downstream.finetuning.tasks.base import Prediction, Task
 from skyweave.downstream.finetuning.tasks.class_weights import ClassWeighting
 from skyweave.downstream.finetuning.tasks.drawing import grey_values
 from skyweave.downstream.finetuning.tasks.losses import masked_squared_error
+from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput, value_output
 from skyweave.downstream.labels.kinds.masks import ValueMask
 from skyweave.downstream.labels.sample import Label, LabelledSample
 
@@ -62,6 +63,11 @@ class Regression(Task):
     def named_outputs(self, probabilities: Tensor, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
         # values in the units of the labels
         return {"values": probabilities[:, 0] * std + mean}
+
+    @override
+    def raster_outputs(self, mean: float, std: float) -> list[RasterOutput]:
+        # values in the units of the labels
+        return [value_output(self.name, mean, std)]
 
     @override
     def decode(self, probabilities: Tensor, mean: float = 0.0, std: float = 1.0) -> list[Prediction]:

@@ -1,0 +1,1 @@
+"""Fine-tuned models over scenes of any size."""

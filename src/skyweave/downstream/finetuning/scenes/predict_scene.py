@@ -1,0 +1,217 @@
+"""A fine-tuned model over a scene of any size, to a raster of what it predicts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skyweave.core.errors import ConfigError
+from skyweave.core.outputs import check_outputs
+from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
+from skyweave.downstream.finetuning.scenes.window_model import FinetunedWindowModel
+from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput
+from skyweave.inference import (
+    InferenceConfig,
+    InferenceJob,
+    Provenance,
+    RasterDescription,
+    SceneSource,
+    compute_raster,
+    get_writer,
+    open_scene,
+    plan_windows,
+    write_raster,
+)
+
+
+@dataclass(frozen=True)
+class PredictedScene:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        kind: what it holds: ``classes``, ``probabilities``, ``labels``, ``values`` or ``boxes``.
+        rows: of the file, in pixels of its own.
+        columns: of the file.
+        bands: names.
+        classes: names by number.
+        count: pixels with a prediction; of boxes, their number.
+        notes: what the user should know.
+        failures: parts of the scene that could not be read, where there is no prediction.
+    """
+
+    path: Path
+    kind: str
+    rows: int
+    columns: int
+    bands: tuple[str, ...]
+    classes: tuple[str, ...]
+    count: int
+    notes: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+def predict_scene(
+    scenes: str | Path | Sequence[str | Path],
+    output: str | Path,
+    model: FinetunedModel,
+    *,
+    unit: str | Sequence[str],
+    kind: str | None = None,
+    config: InferenceConfig | None = None,
+    format: str | None = None,
+    model_name: str = "unnamed",
+    progress: Callable[[int, int], None] | None = None,
+    **reading: Any,
+) -> PredictedScene:
+    """Predict for every pixel of a scene of any size, in windows that overlap and are blended.
+
+    Of a task of whole images a pixel of the result is a window of the size that the model was trained on. Killed, the
+    same call goes on where it stopped, and its result is the same.
+
+    Args:
+        scenes: any raster that GDAL reads; of models of two dates or several sensors one each, in that order, of the
+            same ground. Others than the first are resampled to its grid where theirs is another one.
+        output: file to write; it appears when it is whole.
+        model: as `skyweave.load` returns it.
+        unit: how the files store values; one for all scenes, or one each.
+        kind: what is written: ``classes`` or ``probabilities`` of a task of classes, ``labels`` or ``probabilities`` of
+            several classes at a place, ``values`` of regression; None: the first that the task has.
+        config: windows, part of the scene, precision.
+        format: name of the output format; None: by the file's suffix.
+        model_name: recorded in the file.
+        progress: called with (windows done, windows in all).
+        reading: ``bands``, ``offset``, ``nodata`` and other arguments of `read_observation`, of all scenes.
+
+    Raises:
+        ConfigError: other scenes than the model was trained on, a kind that its task does not have, a tile or overlap
+            that is not possible, an output that is an input.
+        DataError: a scene or its declaration.
+        OSError: the disk is full; nothing is left half-written.
+    """
+    config, output = config or InferenceConfig(), Path(output)
+    chosen = choose_output(model, kind)
+    writer = get_writer(output, format, chosen.dtype)
+    source = open_scenes(scenes, model, unit, 1 if model.task.is_dense else config.tile or model.tile, config, reading)
+    check_outputs({"the output": output}, source.files)
+    notes = source.check()
+    job = plan_prediction(source, model, chosen, config, unit, model_name)
+    with compute_raster(job, output, progress) as raster:
+        write_raster(raster, output, writer, chosen.dtype)
+    description = raster.description
+    return PredictedScene(
+        output,
+        chosen.kind,
+        description.rows,
+        description.columns,
+        description.bands,
+        description.classes,
+        raster.statistics.count,
+        notes,
+        description.provenance.failures,
+    )
+
+
+def choose_output(model: FinetunedModel, kind: str | None) -> RasterOutput:
+    """Return what is written of a model's predictions.
+
+    Args:
+        model: whose task says what there is.
+        kind: what is asked for; None: the first.
+
+    Raises:
+        ConfigError: the task has no such raster.
+    """
+    task = model.task
+    outputs = {output.kind: output for output in task.raster_outputs(float(model.target_mean), float(model.target_std))}
+    if kind is not None and kind not in outputs:
+        raise ConfigError(
+            f"a model of {task.kind} gives no {kind}; choose {' or '.join(outputs) or 'nothing: it gives boxes'}"
+        )
+    return outputs[kind] if kind is not None else next(iter(outputs.values()))
+
+
+def open_scenes(
+    scenes: str | Path | Sequence[str | Path],
+    model: FinetunedModel,
+    unit: str | Sequence[str],
+    cell: int,
+    config: InferenceConfig,
+    reading: dict[str, Any],
+) -> SceneSource:
+    """Return the source of what a model reads.
+
+    Args:
+        scenes: one for each observation of the model.
+        model: says which sensors.
+        unit: one, or one for each scene.
+        cell: pixels per cell side of the result.
+        config: which part of the scene.
+        reading: further arguments of `read_observation`.
+
+    Raises:
+        ConfigError: another number of scenes or units than the model reads, or other bands.
+        DataError: a scene or its declaration.
+    """
+    paths = [scenes] if isinstance(scenes, str | Path) else list(scenes)
+    units = [unit] * len(paths) if isinstance(unit, str) else list(unit)
+    if len(units) != len(paths):
+        raise ConfigError(f"there are {len(paths)} scenes and {len(units)} units; give one unit, or one for each")
+    model.check_count(len(paths))
+    source = open_scene(paths, model.sensors, cell, config, units=units, **reading)
+    model.check_sensors([(name, image.sensor) for name, image in zip(source.names, source.images, strict=True)])
+    return source
+
+
+def plan_prediction(
+    source: SceneSource,
+    model: FinetunedModel,
+    output: RasterOutput,
+    config: InferenceConfig,
+    unit: str | Sequence[str],
+    model_name: str,
+) -> InferenceJob:
+    """Return what is computed: probabilities of every cell of the source.
+
+    Args:
+        source: of the pixels.
+        model: in evaluation mode.
+        output: what is stored.
+        config: windows and precision.
+        unit: of the files.
+        model_name: recorded in the file.
+    """
+    image, device = source.images[0], model.target_mean.device.type
+    precision = config.resolved_precision(device)
+    plan = plan_windows(source.shape, source.cell, model.tile, config, model.task.num_outputs)
+    rows, columns = source.shape
+    provenance = Provenance(
+        model=model_name,
+        fingerprint=model.fingerprint,
+        readout=f"{model.task.kind}, {output.kind}",
+        sensor=",".join(sensor.name for sensor in model.sensors),
+        sensor_bands=tuple(band.name for sensor in model.sensors for band in sensor.bands),
+        unit=unit if isinstance(unit, str) else ",".join(unit),
+        ground_sample_distance=image.ground_sample_distance,
+        patch_size=source.cell,
+        tile=plan.size * source.cell,
+        overlap=plan.overlap * source.cell,
+        precision=precision,
+        sources=source.names,
+        time=image.time,
+    )
+    description = RasterDescription(
+        rows=rows,
+        columns=columns,
+        bands=output.bands,
+        dtype=output.dtype,
+        nodata=output.nodata,
+        crs=source.crs,
+        transform=source.transform,
+        ground_sample_distance=image.ground_sample_distance * source.cell,
+        kind=output.kind,
+        provenance=provenance,
+        classes=output.classes,
+    )
+    window_model = FinetunedWindowModel(model, output, precision)
+    return InferenceJob(description, plan, source, window_model, source.identity, device, config)

@@ -1,0 +1,90 @@
+"""A part of a scene is what the whole scene has there: by pixels, by bounds in its reference system, by polygons."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.warp import transform_geom
+
+from fabricated_labels import write_raster
+from skyweave.backbone import build_backbone, save_checkpoint
+from skyweave.cli.main import main
+
+WEST, NORTH, METRES = 4e5, 5e6, 0.1
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_checkpoint(path, build_backbone("tiny", seed=0, width=24, depth=1, heads=3).eval(), "small")
+    return str(path)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return write_raster(tmp_path / "scene.tif", np.random.default_rng(0).integers(1, 255, (3, 96, 120), np.uint8))
+
+
+def embed(scene: Path, weights: str, *options: str) -> int:
+    declared = ["--sensor", "rgb", "--unit", "uint8", "--bands", "sensor", "--dtype", "float32", "--tile", "8"]
+    output = str(scene.with_name("out.tif"))
+    return main(["embed", str(scene), "-o", output, "--weights", weights, *declared, "--overlap", "0", *options])
+
+
+def read(scene: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    with rasterio.open(scene.with_name("out.tif")) as source:
+        return source.read(), tuple(source.transform)[:6]
+
+
+def test_a_window_and_bounds_are_the_part_of_the_whole(scene: Path, weights: str) -> None:
+    assert embed(scene, weights) == 0
+    whole, _ = read(scene)
+    assert embed(scene, weights, "--window", "16", "24", "40", "48") == 0
+    part, place = read(scene)
+    np.testing.assert_array_equal(part, whole[:, 2:7, 3:9])
+    assert place == pytest.approx((0.8, 0, WEST + 2.4, 0, -0.8, NORTH - 1.6))
+    bounds = [WEST + 2.4, NORTH - 5.6, WEST + 7.2, NORTH - 1.6]
+    assert embed(scene, weights, "--bounds", *map(str, bounds)) == 0
+    again, same = read(scene)
+    np.testing.assert_array_equal(again, part)
+    assert same == pytest.approx(place)
+    assert embed(scene, weights, "--bounds", *map(str, [WEST - 99, NORTH - 5.6, WEST + 7.2, NORTH + 99])) == 0
+    np.testing.assert_array_equal(read(scene)[0], whole[:, :7, :9])
+
+
+def test_an_area_is_what_its_polygons_touch(scene: Path, weights: str, tmp_path: Path) -> None:
+    corners = [(2.5, 2.5), (5.5, 2.5), (2.5, 5.5), (2.5, 2.5)]  # a triangle, in patches
+    ring = [(WEST + column * 0.8, NORTH - row * 0.8) for column, row in corners]
+    polygon = transform_geom("EPSG:32633", "OGC:CRS84", {"type": "Polygon", "coordinates": [ring]})
+    collection = {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": polygon}]}
+    (tmp_path / "area.geojson").write_text(json.dumps(collection))
+    assert embed(scene, weights, "--area", str(tmp_path / "area.geojson")) == 0
+    part, place = read(scene)
+    row, column = round((NORTH - place[5]) / METRES), round((place[2] - WEST) / METRES)
+    assert (row, column) == (20, 20)
+    assert embed(scene, weights, "--window", "20", "20", *map(str, (24, 24))) == 0
+    plain, _ = read(scene)
+    inside = ~np.isnan(part[0])
+    assert inside[0].all() and inside[:, 0].all() and not inside[-1, -1] and part.shape == (24, 3, 3)
+    np.testing.assert_array_equal(part[:, inside], plain[:, inside])
+
+
+def test_what_cannot_be_a_part_is_said(
+    scene: Path, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*options: str) -> str:
+        assert embed(scene, weights, *options) == 2
+        return capsys.readouterr().err
+
+    assert "lies outside" in refused("--window", "96", "0", "8", "8")
+    assert "west, south, east, north" in refused("--bounds", "2", "1", "1", "2")
+    (tmp_path / "area.geojson").write_text('{"type": "Point", "coordinates": [1, 2]}')
+    assert "holds no polygon" in refused("--area", str(tmp_path / "area.geojson"))
+    (tmp_path / "area.geojson").write_text("[]")
+    assert "is no GeoJSON" in refused("--area", str(tmp_path / "area.geojson"))
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.crs = rasterio.crs.CRS()
+    assert "has no place on the Earth; give --window" in refused("--area", str(tmp_path / "area.geojson"))
+    assert not scene.with_name("out.tif").exists()

@@ -53,6 +53,7 @@ def finished_raster(
         patch_size=patch_size,
         tile=256,
         overlap=64,
+        precision="float32",
         sources=("https://example.org/scene.tif",),
         time=time,
     )
@@ -73,4 +74,4 @@ def finished_raster(
     def read(row: int, column: int, rows: int, columns: int) -> np.ndarray:
         return values[:, row : row + rows, column : column + columns].copy()
 
-    return FinishedRaster(description, read, Runtime(TAKEN, 12.5, "cpu", "float32"))
+    return FinishedRaster(description, read, Runtime(TAKEN, 12.5, "cpu"))

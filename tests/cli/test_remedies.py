@@ -264,7 +264,7 @@ def features(storage: str, value: float, path: Path) -> Callable[[], None]:
     """Return what writes a map of one value."""
 
     def write() -> None:
-        provenance = Provenance("m", "f", "dense", "rgb", ("red",), "uint8", 1.0, 8, 8, 0, ("s.tif",))
+        provenance = Provenance("m", "f", "dense", "rgb", ("red",), "uint8", 1.0, 8, 8, 0, "float32", ("s.tif",))
         place = (None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), 8.0)
         description = RasterDescription(1, 1, ("a", "b"), "float32", float("nan"), *place, "features", provenance)
         raster = FinishedRaster(description, lambda *window: np.full((2, 1, 1), value, np.float32))

@@ -18,7 +18,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.embedding import EmbeddingConfig, embed_scene
 from skyweave.inference import InferenceConfig
 
-CONFIG = EmbeddingConfig(inference=InferenceConfig(16, 8, workers=1), storage="float16")
+CONFIG = EmbeddingConfig(inference=InferenceConfig(16, 8, workers=1), storage="float32")
 STRIPS = 4
 
 
@@ -118,7 +118,8 @@ def test_a_process_that_is_killed_loses_nothing(tmp_path: Path, backbone: Backbo
     scene, weights = make_scene(tmp_path), tmp_path / "small.safetensors"
     save_checkpoint(weights, backbone, "small")
     options = ["--sensor", "rgb", "--unit", "uint8", "--bands", "sensor", "--weights", str(weights), "--json"]
-    command = ["embed", str(scene), *options, "--tile", "16", "--overlap", "8", "--batch", "1", "-o"]
+    command = ["embed", str(scene), *options, "--tile", "16", "--overlap", "8", "--batch", "1"]
+    command += ["--dtype", "float32", "-o"]
     assert main([*command, str(tmp_path / "whole.tif")]) == 0
     journal, output = tmp_path / "out.tif.partial" / "journal.jsonl", str(tmp_path / "out.tif")
     process = subprocess.Popen([sys.executable, "-m", "skyweave", *command, output])

@@ -105,7 +105,7 @@ def build_item(
         **acquisition.to_stac(),
         "gsd": description.ground_sample_distance,
         "processing:software": {"skyweave": skyweave.__version__},
-        "emb:runtime_parameters": describe_parameters(description, runtime),
+        "emb:runtime_parameters": describe_parameters(description),
         "emb:preprocessing": {"format": "text", "expression": _preprocessing(description)},
         "emb:postprocessing": {"format": "text", "expression": _postprocessing(description)},
         "emb:quantization": quantisation.to_stac(),
@@ -134,15 +134,14 @@ def build_asset(href: str, media_type: str, title: str) -> dict[str, Any]:
     return {ASSET_KEY: {"href": href, "type": media_type, "title": title, "roles": ["data"]}}
 
 
-def describe_parameters(description: RasterDescription, runtime: Runtime | None) -> dict[str, Any]:
+def describe_parameters(description: RasterDescription) -> dict[str, Any]:
     """Return what the features depend on besides weights and pixels.
 
     Args:
         description: of the raster.
-        runtime: what the work took.
     """
     made = description.provenance
-    parameters: dict[str, Any] = {
+    return {
         "sensor": made.sensor,
         "bands": list(made.sensor_bands),
         "unit": made.unit,
@@ -151,10 +150,8 @@ def describe_parameters(description: RasterDescription, runtime: Runtime | None)
         "window": made.tile,
         "overlap": made.overlap,
         "readout": made.readout,
+        "precision": made.precision,
     }
-    if runtime is not None:
-        parameters |= {"precision": runtime.precision}
-    return parameters
 
 
 def describe_projection(description: RasterDescription) -> dict[str, Any]:

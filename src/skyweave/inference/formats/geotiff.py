@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
@@ -53,12 +54,18 @@ class GeoTiffWriter(RasterWriter):
 
         Raises:
             ConfigError: features that float16 cannot hold.
+            OSError: the disk is full.
         """
         scaling = Int8Quantisation.of_range(raster.statistics) if storage == "int8" else None
         with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
             levels, error = _write_levels(raster, Path(folder), storage, scaling)
             self.quantisation = _describe_storage(storage, scaling, error)
-            _arrange(raster.description, levels, path, storage, self.quantisation)
+            try:
+                _arrange(raster.description, levels, path, storage, self.quantisation)
+            except CPLE_BaseError as error:  # the copy raises GDAL's errors as they are
+                raise OSError(
+                    f"{path} could not be written ({error}); the disk may be full: free some space"
+                ) from error
 
     def verify(self, raster: FinishedRaster, path: Path, storage: str) -> None:
         """Read everything back: GDAL writes late, and reports a disk that filled up meanwhile only in its log.

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from skyweave.collaboration.batches import CollaborationDataset, collate_batches
 from skyweave.collaboration.box_fusion import add_instances, merge_received_boxes
 from skyweave.collaboration.boxes import RASTER_CHANNELS, extrapolate_boxes, merge_boxes, rasterize_boxes
-from skyweave.collaboration.cache import FeatureCache
+from skyweave.collaboration.cache import FeatureCache, build_feature_cache
 from skyweave.collaboration.cell_selection import select_boxes, select_cells
 from skyweave.collaboration.codec import DualBranchCodec
 from skyweave.collaboration.config import CodecConfig, CollaborationLossConfig, ImpairmentConfig
@@ -24,10 +25,13 @@ from skyweave.collaboration.model import CollaborativeModel
 from skyweave.collaboration.module import CollaborationModule
 from skyweave.collaboration.requests import coarse_request
 from skyweave.core.geometry.grid import MapGrid
+from skyweave.perception.model import PerceptionModel
 from skyweave.perception.module import PerceptionOptimiserConfig
 from skyweave.perception.prediction import ScenePrediction, forecast_trajectories
 from skyweave.perception.results import Detections
+from skyweave.recordings.recording import RecordedScene
 from skyweave.wire import BoxList
+from small_disk import fill, mounted_disk
 
 Make = Callable[[str], CollaborativeModel]
 GRID = MapGrid(-32, 32, 1.0, 64, 64)
@@ -267,11 +271,26 @@ def test_tasks_that_the_model_does_not_have_are_named(make: Make) -> None:
         )
 
 
-def test_no_cache_is_named(tmp_path: object) -> None:
-    from pathlib import Path
-
+def test_no_cache_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no cache of features"):
-        FeatureCache(Path(str(tmp_path)))
+        FeatureCache(tmp_path)
+
+
+def test_a_full_disk_leaves_the_cache_before_as_it_was(
+    perception: PerceptionModel, scenes: list[RecordedScene], tmp_path: Path
+) -> None:
+    with mounted_disk(tmp_path / "disk", 4_000_000) as disk:
+        folder = disk / "cache"
+        frames = [("one", 0)]
+        build_feature_cache(folder, perception, "before", scenes[:1], frames=frames)
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        filler = fill(disk, leave=sum(map(len, before.values())) // 2)
+        with pytest.raises(OSError, match=r"No space left on device: '.*features\.npy'"):
+            build_feature_cache(folder, perception, "after", scenes[:1], frames=frames)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        filler.unlink()
+        assert build_feature_cache(folder, perception, "after", scenes[:1], frames=frames).model == "after"
+        assert set(folder.iterdir()) == {folder / name for name in before}
 
 
 def test_a_received_box_extends_the_instance_it_lies_on_or_is_a_new_one() -> None:

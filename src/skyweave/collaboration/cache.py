@@ -1,9 +1,8 @@
 """What every platform of a recording sees and detects by itself, worked out once: collaboration is trained on it."""
 
-import contextlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,7 @@ def build_feature_cache(
     Args:
         folder: of the cache.
         model: the perception model, on any device.
-        fingerprint: of the model; a cache of another one is made anew.
+        fingerprint: of the model; a cache of another one is made anew, and replaced when the new one is whole.
         scenes: to be observed.
         disturb: changes the pose that a platform believes it has.
         progress: called with maps done and all.
@@ -124,27 +123,33 @@ def build_feature_cache(
     cached = _usable_cache(folder, fingerprint, keys)
     if cached is not None:
         return cached
-    with claim_folder(folder), _removed_when_broken_off(folder):
-        _fill_cache(folder, model, fingerprint, scenes, keys, disturb, progress)
+    with (
+        claim_folder(folder),
+        write_aside(folder / INDEX_FILE) as index,  # renamed last
+        write_aside(folder / VISIBLE_FILE) as visible,
+        write_aside(folder / FEATURES_FILE) as features,
+    ):
+        entries = _fill_cache(features, visible, model, scenes, keys, disturb, progress)
+        index.write_text(json.dumps({"model": fingerprint, "entries": entries}))
+        (folder / INDEX_FILE).unlink(missing_ok=True)  # which would be of other arrays in a moment
     return FeatureCache(folder)
 
 
 def _fill_cache(
-    folder: Path,
+    features_file: Path,
+    visible_file: Path,
     model: PerceptionModel,
-    fingerprint: str,
     scenes: Sequence[RecordedScene],
     keys: Sequence[Key],
     disturb: Disturb | None,
     progress: Progress | None,
-) -> None:
-    """Observe all that the keys name; the index is written last, and makes it a cache."""
-    (folder / INDEX_FILE).unlink(missing_ok=True)
+) -> list[dict[str, Any]]:
+    """Observe all that the keys name into new files; return the entries of their index."""
     side = model.config.map.cells + 2 * MARGIN_CELLS
     total = len(keys)
     shape = (total, model.config.lift.channels, side, side)
-    features = _create_array(folder / FEATURES_FILE, np.float16, shape)
-    visible = _create_array(folder / VISIBLE_FILE, np.uint8, (total, -(-side * side // 8)))
+    features = _create_array(features_file, np.float16, shape)
+    visible = _create_array(visible_file, np.uint8, (total, -(-side * side // 8)))
     entries: list[dict[str, Any]] = []
     by_name = {scene.name: scene for scene in scenes}
     observers: dict[tuple[str, str], EgoObserver] = {}
@@ -159,29 +164,11 @@ def _fill_cache(
             progress(row + 1, total)
     features.flush()
     visible.flush()
-    with write_aside(folder / INDEX_FILE) as aside:
-        aside.write_text(json.dumps({"model": fingerprint, "entries": entries}))
-
-
-@contextlib.contextmanager
-def _removed_when_broken_off(folder: Path) -> Iterator[None]:
-    """Leave no arrays without an index where the block raises."""
-    try:
-        yield
-    except BaseException:
-        for name in (FEATURES_FILE, VISIBLE_FILE):
-            (folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise
+    return entries
 
 
 def _create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
-    """Map a new file for writing, with its place on the disk: a full one would end the process later, with no word.
-
-    A file that is there is not cut but replaced, as another process may still be reading it.
-    """
-    path.unlink(missing_ok=True)
+    """Map a new file for writing, with its place on the disk: a full one would end the process later, with no word."""
     array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
     with path.open("rb+") as stream:
         try:

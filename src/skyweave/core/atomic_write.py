@@ -5,6 +5,7 @@ removed by the next one that writes into the same folder.
 """
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -24,6 +25,7 @@ from skyweave.core.errors import ConfigError
 MAX_STEM_BYTES, MAX_SUFFIX_BYTES = 64, 16  # of the target's, in a temporary name: some file systems take 143 bytes
 SIDE_ENDINGS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")  # behind the name of a raster
 WORLD_FILE_ENDINGS = {".tif": (".tfw", ".tifw"), ".tiff": (".tfw", ".tiffw"), ".png": (".pgw", ".pngw")}
+AT_WORKING_FOLDER, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2
 ASIDE_NAME = re.compile(r"\..*\.(?P<process>\d+)-(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}(\..*)?")
 
 
@@ -106,17 +108,20 @@ def write_folder_aside(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     with _folder_for(target) as beside:
-        aside, old = beside / _aside_name(target, ""), beside / _aside_name(target, "")
+        aside = beside / _aside_name(target, "")
         aside.mkdir()
         try:
             yield aside
+            for path in aside.rglob("*"):
+                if path.is_file():
+                    _flush(path)
             with lock_folder(beside):
                 if target.exists():
-                    os.replace(target, old)
-                os.replace(aside, target)
+                    _exchange(aside, target)
+                else:
+                    os.replace(aside, target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -289,6 +294,18 @@ def _remove_side_files(target: Path) -> None:
     for name in names:
         with contextlib.suppress(OSError):  # none, or a name too long to be one
             target.with_name(name).unlink()
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two folders change places, at once where the system can: there is always a whole one under each name."""
+    library = ctypes.CDLL(None, use_errno=True)
+    rename = getattr(library, "renameat2", None)
+    if rename is not None and not rename(AT_WORKING_FOLDER, bytes(one), AT_WORKING_FOLDER, bytes(other), EXCHANGE):
+        return
+    between = other.with_name(_aside_name(other, ""))
+    os.replace(other, between)
+    os.replace(one, other)
+    os.replace(between, one)
 
 
 def _name_target(error: OSError, aside: Path, target: Path) -> None:

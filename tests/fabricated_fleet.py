@@ -57,3 +57,12 @@ def model_perceiver(seed: int = 0) -> LateFusionPerceiver:
 def node(name: str, transport: Transport, clock: Clock, options: NodeOptions | None = None, **changes: object) -> Node:
     perceiver = changes.pop("perceiver", None) or truth_perceiver(seed=int(name[-1]))
     return Node("test", name, perceiver, transport, None, options, clock=clock, **changes)  # type: ignore[arg-type]
+
+
+def meet(*nodes: Node) -> None:
+    """Let nodes exchange heartbeats until each knows that the others are no replays."""
+    for _ in range(2):
+        for one in nodes:
+            one.send_heartbeat()
+    for one in nodes:
+        one.peers.drain()

@@ -33,7 +33,9 @@ def scene_content(platform: str = "UAV_1") -> dict[str, Any]:
     node, tape = fleet.node(platform, hub.join(), wall_clock), []
     hub.join().subscribe("skyweave/*/result/**", lambda topic, envelope: tape.append(envelope))
     pending = node.observe_and_send(fleet.frame(0, platform, time=wall_clock()))
-    ScenePublisher(node, [SceneSinkConfig()]).publish(node.fuse(pending))
+    publisher = ScenePublisher(node, [SceneSinkConfig()])
+    publisher.publish(node.fuse(pending))
+    publisher.close()
     content: dict[str, Any] = json.loads(tape[0][12:])
     return content
 

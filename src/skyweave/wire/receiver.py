@@ -135,6 +135,11 @@ class Receiver:
             if held.chunks
         ]
 
+    def clear(self) -> None:
+        """Drop all frames held: the sender counts its time anew."""
+        self._frames.clear()
+        self._bytes = 0
+
     def _take(self, data: bytes, now: int) -> None:
         limits = self.limits
         header, reader = read_header(data, limits.chunk_bytes)

@@ -4,7 +4,7 @@
     1  version 1
     1  form: 0 not signed, 1 signed with Ed25519 (RFC 8032)
     8  stamp: when it was sent, UTC microseconds by the sender's clock, unsigned little-endian; at least one more than
-       in the sender's last message, so that no two are alike
+       in the sender's last message, so that no two are alike, unless the clock was set back
        message
    64  signature (form 1 only) over ``skyweave/1``, a zero byte, the topic, a zero byte, and all bytes before it
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from skyweave.fleet.link.clocks import Clock
+from skyweave.fleet.link.clocks import Clock, followed_steps
 from skyweave.fleet.link.replay_protection import ReplayWindow
 
 MAGIC = b"SF"
@@ -42,6 +42,7 @@ class EnvelopeSealer:
     signing_key: Ed25519PrivateKey | None
     clock: Clock
     _last_stamp: int = 0
+    _followed: int = 0
 
     @property
     def overhead(self) -> int:
@@ -55,7 +56,10 @@ class EnvelopeSealer:
             topic: that it is published to.
             message: what goes into it.
         """
-        self._last_stamp = max(self._last_stamp + 1, self.clock() // NS_PER_STAMP)
+        stamp, followed = self.clock() // NS_PER_STAMP, followed_steps(self.clock)
+        if followed != self._followed:  # where the clock was set back, stamps go back with it
+            self._last_stamp, self._followed = 0, followed
+        self._last_stamp = max(self._last_stamp + 1, stamp)
         form = SIGNED if self.signing_key else UNSIGNED
         envelope = MAGIC + bytes([VERSION, form]) + self._last_stamp.to_bytes(8, "little") + message
         return envelope + self.signing_key.sign(_signed_bytes(topic, envelope)) if self.signing_key else envelope
@@ -86,19 +90,20 @@ class EnvelopeOpener:
     public_key: Ed25519PublicKey | None
     replays: ReplayWindow = field(default_factory=ReplayWindow)
 
-    def open(self, topic: str, envelope: bytes) -> OpenedEnvelope | str:
+    def open(self, topic: str, envelope: bytes, may_be_old: bool = False) -> OpenedEnvelope | str:
         """Return the content; or why it is rejected: ``envelope``, ``unsigned``, ``signature`` or ``replay``.
 
         Args:
             topic: that it came under.
             envelope: its bytes.
+            may_be_old: open what is too old to know whether it was taken before; the caller asks `is_too_old`.
         """
         reason = self._check_header(envelope)
         if reason is not None:
             return reason
         stamp = int.from_bytes(envelope[4:HEADER_BYTES], "little")
-        if self.replays.is_replay(stamp):  # before the signature: it costs less
-            return "replay"
+        if self.replays.is_repeated(stamp) or (self.replays.is_too_old(stamp) and not may_be_old):
+            return "replay"  # before the signature: it costs less
         if stamp >= MAX_STAMP:
             return "envelope"
         end = len(envelope) if self.public_key is None else len(envelope) - SIGNATURE_BYTES
@@ -113,6 +118,22 @@ class EnvelopeOpener:
             opened: the content of its envelope.
         """
         self.replays.remember(opened.sent // NS_PER_STAMP)
+
+    def is_too_old(self, opened: OpenedEnvelope) -> bool:
+        """Return whether a message is too old to know whether it was taken before.
+
+        Args:
+            opened: the content of its envelope.
+        """
+        return self.replays.is_too_old(opened.sent // NS_PER_STAMP)
+
+    def rewind(self, opened: OpenedEnvelope) -> None:
+        """Go on from a message that is known to be new, although its stamp is not: its sender's clock was set back.
+
+        Args:
+            opened: the content of its envelope.
+        """
+        self.replays.rewind(opened.sent // NS_PER_STAMP)
 
     def _check_header(self, envelope: bytes) -> str | None:
         """Return why an envelope is rejected before its stamp is read; None: it is not."""
@@ -131,6 +152,15 @@ class EnvelopeOpener:
         except InvalidSignature:
             return False
         return True
+
+
+def sent_time(envelope: bytes) -> int:
+    """Return the stamp of an envelope, UTC nanoseconds by the sender's clock.
+
+    Args:
+        envelope: that begins as one.
+    """
+    return int.from_bytes(envelope[4:HEADER_BYTES], "little") * NS_PER_STAMP
 
 
 def _lacks_header(envelope: bytes, size: int) -> bool:

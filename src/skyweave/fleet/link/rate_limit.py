@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 UNPENALIZED_REASONS = {
-    *("replay", "too_old", "in_the_future", "duplicate", "full"),  # a bad network or clock may do this
+    *("replay", "too_old", "in_the_future", "duplicate", "full", "clock"),  # a bad network or clock may do this
+    "unproven",  # and this does everybody at first
     *("envelope", "unsigned", "signature"),  # and this may be somebody else under the peer's name
     *("rate", "unknown_sender", "role", "peer_limit", "topic", "size"),  # and this costs nothing to refuse
 }
@@ -22,7 +23,7 @@ class PeerLimits:
         max_message_bytes: of the largest message.
         max_age: seconds by which a capture may lie behind the local clock, offset accounted for.
         max_ahead: seconds by which it may lie before it.
-        max_clock_offset: seconds by which a peer's clock may be wrong.
+        max_clock_offset: seconds by which a peer's clock may be wrong before the offset is measured.
     """
 
     bytes_per_second: float = 1_000_000.0

@@ -1,6 +1,6 @@
 """Checks and takes one message of a peer: its envelope, its time, its sender, its content."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skyweave.fleet.link.clocks import NS_PER_S, ClockExchange
 from skyweave.fleet.link.envelope import OpenedEnvelope
@@ -10,6 +10,9 @@ from skyweave.fleet.link.topics import FRAME, HEARTBEAT
 from skyweave.fleet.node.peer import Peer
 from skyweave.wire import RejectedError
 from skyweave.wire.header import Header, read_header
+
+MAX_SENT_HEARTBEATS = 64  # of this node that are remembered
+MAX_ECHO_AGE_S = 5.0  # of the heartbeat that a peer says to have received last
 
 
 @dataclass(frozen=True)
@@ -25,21 +28,47 @@ class Rejection:
     counted: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class MessageChecker:
     """Takes messages of peers, if they are what they say they are.
+
+    A peer proves that what it sends is no replay by saying which of this process's heartbeats it received last. Only
+    such a round trip also says how its clock differs: so one whose clock was set, or is an hour off, is taken, and
+    nobody's frames are taken before. In a fleet without keys there is nothing to prove.
 
     Attributes:
         platform_id: of this node.
         limits: on age and clocks.
         grid: (micrometres a cell, EPSG code) that the fleet agreed on; None: any.
+        needs_proof: frames are taken only after a round trip.
     """
 
     platform_id: int
     limits: PeerLimits
     grid: tuple[int | None, int | None] = (None, None)
+    needs_proof: bool = False
+    _sent_heartbeats: dict[int, int] = field(default_factory=dict)  # by stamp: when, by the local clock
 
-    def take(self, peer: Peer, topic: str, envelope: bytes, received: int) -> Rejection | None:
+    def note_heartbeat(self, stamp: int, now: int) -> None:
+        """Note that this node sent a heartbeat.
+
+        Args:
+            stamp: of its envelope, nanoseconds.
+            now: nanoseconds by the local clock.
+        """
+        self._sent_heartbeats[stamp] = now
+        while len(self._sent_heartbeats) > MAX_SENT_HEARTBEATS:
+            del self._sent_heartbeats[next(iter(self._sent_heartbeats))]
+
+    def shift(self, step: int) -> None:
+        """Move all times where the local clock was set.
+
+        Args:
+            step: nanoseconds by which it was set.
+        """
+        self._sent_heartbeats = {stamp: sent + step for stamp, sent in self._sent_heartbeats.items()}
+
+    def take(self, peer: Peer, topic: str, envelope: bytes, received: int, now: int) -> Rejection | None:
         """Take a message into a peer's state; return why it was rejected, None if it was not.
 
         Args:
@@ -47,16 +76,17 @@ class MessageChecker:
             topic: that it came under.
             envelope: its bytes.
             received: nanoseconds by the local clock.
+            now: nanoseconds by the monotonic clock.
         """
-        opened = peer.opener.open(topic, envelope)
+        kind = topic.split("/")[2]
+        opened = peer.opener.open(topic, envelope, may_be_old=kind == HEARTBEAT)
         if isinstance(opened, str):
             return Rejection(opened)
-        kind = topic.split("/")[2]
         rejection = self._take_kind(kind, peer, opened, received)
         if rejection is not None:
             return rejection
         peer.opener.remember(opened)
-        peer.last_message = received
+        peer.last_message = now
         peer.messages += 1
         peer.bytes += len(envelope)
         peer.clock.add_one_way(opened.sent, received)
@@ -77,27 +107,55 @@ class MessageChecker:
             return Rejection("heartbeat")
         if peer.platform_id not in (None, heartbeat.platform_id) or heartbeat.platform_id == self.platform_id:
             return Rejection("id_mismatch")
-        if (rejection := self._check_time(peer, opened.sent, received)) is not None:
+        peer.platform_id = heartbeat.platform_id
+        peer.echo = (opened.sent, received)  # to say so proves nothing to us, and lets the peer prove itself
+        exchange = self._fresh_exchange(heartbeat, opened.sent, received)
+        if exchange is not None and (not peer.clock.known or peer.clock.is_contradicted(exchange)):
+            peer.restart_time()  # its clock was set, or it is new
+            if peer.opener.is_too_old(opened):
+                peer.opener.rewind(opened)
+        elif (rejection := self._check_order(peer, opened, received)) is not None:
             return rejection
-        if opened.sent <= peer.heartbeat_sent:
-            return Rejection("too_old")
         resolution, epsg = self.grid
         if resolution not in (None, heartbeat.resolution) or epsg not in (None, heartbeat.epsg):
             return Rejection("grid")
-        self._update_peer(peer, heartbeat, opened.sent, received)
+        self._update_peer(peer, heartbeat, opened.sent, received, exchange)
         return None
 
-    def _update_peer(self, peer: Peer, heartbeat: Heartbeat, sent: int, received: int) -> None:
+    def _check_order(self, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
+        """Reject a heartbeat that is not newer than those before."""
+        if (rejection := self._check_time(peer, opened.sent, received)) is not None:
+            return rejection
+        if peer.opener.is_too_old(opened):
+            return Rejection("replay")
+        return Rejection("too_old") if opened.sent <= peer.heartbeat_sent else None
+
+    def _fresh_exchange(self, heartbeat: Heartbeat, sent: int, received: int) -> ClockExchange | None:
+        """Return the round trip that a heartbeat ends; None where it does not say that it got one of this process's."""
+        for report in heartbeat.reports:
+            originate = self._sent_heartbeats.get(report.heartbeat_sent)
+            if report.platform_id == self.platform_id and originate is not None:
+                exchange = ClockExchange(originate, report.heartbeat_received, sent, received)
+                is_fresh = received - originate <= MAX_ECHO_AGE_S * NS_PER_S
+                return exchange if is_fresh and exchange.is_possible else None
+        return None
+
+    def _update_peer(
+        self, peer: Peer, heartbeat: Heartbeat, sent: int, received: int, exchange: ClockExchange | None
+    ) -> None:
         if peer.heartbeat is not None and heartbeat.started != peer.heartbeat.started:
-            peer.reception.restart()
-        peer.platform_id, peer.heartbeat = heartbeat.platform_id, heartbeat
+            peer.restart_time()
+        peer.heartbeat = heartbeat
         peer.heartbeat_sent, peer.heartbeat_received = sent, received
+        if exchange is not None:
+            peer.clock.add_exchange(exchange)
         for report in heartbeat.reports:
             if report.platform_id == self.platform_id:
-                peer.clock.add_exchange(ClockExchange(report.heartbeat_sent, report.heartbeat_received, sent, received))
                 peer.report = report
 
     def _on_chunk(self, peer: Peer, opened: OpenedEnvelope, received: int) -> Rejection | None:
+        if self.needs_proof and not peer.clock.known:
+            return Rejection("unproven")
         if (rejection := self._check_time(peer, opened.sent, received)) is not None:
             return rejection
         try:
@@ -109,9 +167,7 @@ class MessageChecker:
     def _check_time(self, peer: Peer, sent: int, received: int) -> Rejection | None:
         """Reject what was sent too long ago, in the future, or by a clock that is too far off."""
         max_offset = round(self.limits.max_clock_offset * NS_PER_S)
-        if not peer.clock.known and abs(sent - received) > max_offset:
-            return Rejection("clock")
-        if abs(peer.clock.offset) > max_offset:
+        if not peer.clock.known and max(abs(sent - received), abs(peer.clock.offset)) > max_offset:
             return Rejection("clock")
         return self._check_age(peer, max_offset, received, sent)
 

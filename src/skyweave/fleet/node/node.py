@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skyweave.core.geometry.grid import MapGrid
 from skyweave.fleet.link.clocks import NS_PER_S, Clock, wall_clock
 from skyweave.fleet.link.credentials import Credentials
-from skyweave.fleet.link.envelope import EnvelopeSealer
+from skyweave.fleet.link.envelope import EnvelopeSealer, sent_time
 from skyweave.fleet.link.heartbeat import VERSION, Heartbeat, encode_heartbeat
 from skyweave.fleet.link.topics import (
     FRAME,
@@ -196,10 +196,13 @@ class Node:
             message: its bytes.
             priority: against other messages.
         """
+        kind = topic.split("/")[2]
         with self._publishing:
             envelope = self.sealer.seal(topic, message)
+            if kind == HEARTBEAT:
+                self.peers.note_heartbeat(sent_time(envelope))
             self.transport.publish(topic, envelope, priority)
-        self.statistics.count_message(topic.split("/")[2], len(envelope))
+        self.statistics.count_message(kind, len(envelope))
         return len(envelope)
 
     def pose_error(self, peer: Peer) -> "PoseError | None":

@@ -16,6 +16,8 @@ from skyweave.wire import Receiver
 class Peer:
     """One other platform of the fleet. Times are nanoseconds by the local clock unless said otherwise.
 
+    Silence and departure are measured by a clock that nobody sets.
+
     Attributes:
         name: as in its topics.
         platform_id: as in its frames; None until it is known.
@@ -28,13 +30,16 @@ class Peer:
         heartbeat: its last one.
         heartbeat_sent: when that was sent, by the peer's clock.
         heartbeat_received: when that arrived; 0: never.
+        echo: when its newest heartbeat was sent, by its clock, and when that arrived, whether it was taken or not: what
+            it is shown to prove that it is not a replay.
         report: how it receives this node, from its last heartbeat.
         messages: taken.
         bytes: of those, envelopes included.
         last_frame: capture time of the newest frame that it sent.
-        last_message: when its last message arrived.
-        departed: when the network reported its departure; 0: never.
-        excluded_until: when it may speak again, after something of it failed in the node's own work.
+        last_message: when its last message arrived, by the monotonic clock.
+        departed: when the network reported its departure, by the monotonic clock; 0: never.
+        excluded_until: when it may speak again, by the monotonic clock, after something of it failed in the node's own
+            work.
         rejections: messages rejected by the thread that reads, by reason.
         admission_rejections: messages rejected by the network's threads, by reason.
     """
@@ -50,6 +55,7 @@ class Peer:
     heartbeat: Heartbeat | None = None
     heartbeat_sent: int = 0
     heartbeat_received: int = 0
+    echo: tuple[int, int] | None = None
     report: PeerReport | None = None
     messages: int = 0
     bytes: int = 0
@@ -88,6 +94,24 @@ class Peer:
         captured = self.last_frame + round((time - self.last_frame) / interval) * interval
         return captured + latency + grace
 
+    def restart_time(self) -> None:
+        """Forget what is known by the times of a clock that has been set since, or of a process that has ended."""
+        self.heartbeat_sent = 0
+        self.receiver.clear()
+        self.reception.restart()
+
+    def shift(self, step: int) -> None:
+        """Move all times where the local clock was set.
+
+        Args:
+            step: nanoseconds by which it was set.
+        """
+        self.clock.shift(step)
+        self.heartbeat_received += step if self.heartbeat_received else 0
+        self.last_frame += step if self.last_frame else 0
+        if self.echo is not None:
+            self.echo = (self.echo[0], self.echo[1] + step)
+
     def to_local_time(self, time: int) -> int:
         """Return a time of the peer's clock by the local clock.
 
@@ -121,9 +145,7 @@ class Peer:
 
     def write_report(self) -> PeerReport | None:
         """Return how this node receives the peer, for its own heartbeat; None: no heartbeat has come from it."""
-        if self.platform_id is None or not self.heartbeat_received:
+        if self.platform_id is None or self.echo is None:
             return None
         sequence, received_bytes, delay_ms = self.reception.close_frames()
-        return PeerReport(
-            self.platform_id, self.heartbeat_sent, self.heartbeat_received, sequence, received_bytes, delay_ms
-        )
+        return PeerReport(self.platform_id, *self.echo, sequence, received_bytes, delay_ms)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from skyweave.fleet.link.clocks import NS_PER_S, Clock
+from skyweave.fleet.link.clocks import NS_PER_S, Clock, followed_steps, monotonic_clock
 from skyweave.fleet.link.credentials import PLATFORM, Member
 from skyweave.fleet.link.envelope import EnvelopeOpener
 from skyweave.fleet.link.heartbeat import PeerReport
@@ -58,12 +58,14 @@ class Peers:
         members: Mapping[str, Member] | None = None,
     ) -> None:
         self.clock, self.tables, self.members = clock, tuple(tables), members
+        self.monotonic = monotonic_clock(clock)
         self.limits = limits or PeerLimits()
-        self.checker = MessageChecker(platform_id, self.limits, grid)
+        self.checker = MessageChecker(platform_id, self.limits, grid, needs_proof=members is not None)
         self.unknown_senders: Counter[str] = Counter()
         self.arrived = threading.Event()
         self.progress = threading.Event()
         self._peers: dict[str, Peer] = {}
+        self._followed = followed_steps(clock)
         self._lock = threading.Lock()  # of the network's threads
         self._reading = threading.Lock()  # of everything that reading changes
 
@@ -74,7 +76,7 @@ class Peers:
 
     def active(self) -> list[Peer]:
         """Return the peers that are not left out for now, by name."""
-        now = self.clock()
+        now = self.monotonic()
         return [peer for peer in self.all() if now >= peer.excluded_until]
 
     def on_message(self, topic: str, envelope: bytes) -> None:
@@ -84,7 +86,7 @@ class Peers:
             topic: that it came under.
             envelope: its bytes.
         """
-        now = self.clock()
+        now = self.monotonic()
         address = parse_topic(topic)
         if address is None:
             self.unknown_senders["topic"] += 1
@@ -104,7 +106,7 @@ class Peers:
         elif not peer.bucket.take(len(envelope), now / NS_PER_S):
             peer.admission_rejections["rate"] += 1
         else:
-            peer.queue.put(topic, envelope, now, peer.admission_rejections)
+            peer.queue.put(topic, envelope, self.clock(), peer.admission_rejections)
             self.arrived.set()
 
     @contextmanager
@@ -125,7 +127,7 @@ class Peers:
 
     def _exclude(self, peer: Peer) -> None:
         peer.rejections["internal"] += 1
-        peer.excluded_until = self.clock() + round(EXCLUSION_S * NS_PER_S)
+        peer.excluded_until = self.monotonic() + round(EXCLUSION_S * NS_PER_S)
 
     def on_departure(self, topic: str) -> None:
         """Note that the network lost a peer. It costs the peer nothing but being waited for: anybody might say so.
@@ -137,7 +139,7 @@ class Peers:
         with self._lock:
             peer = None if address is None else self._peers.get(address.platform)
         if peer is not None:
-            peer.departed = self.clock()
+            peer.departed = self.monotonic()
             self.progress.set()
 
     def drain(self, max_messages: int = 4096) -> int:
@@ -148,6 +150,7 @@ class Peers:
         Args:
             max_messages: after which it stops.
         """
+        self._follow_clock()
         count, waiting = 0, True
         while waiting and count < max_messages:
             waiting = False
@@ -163,6 +166,7 @@ class Peers:
         Args:
             peer: the sender.
         """
+        self._follow_clock()
         with self._reading:
             held = peer.receiver.frames(peer.to_peer_time(self.clock()))
         return [
@@ -176,6 +180,7 @@ class Peers:
         Args:
             timeout: seconds.
         """
+        self._follow_clock()
         now, alive = self.clock(), []
         for peer in self.active():
             with self.contained(peer.name):
@@ -185,6 +190,7 @@ class Peers:
 
     def write_reports(self) -> tuple[PeerReport, ...]:
         """Return how each peer is received, for this node's heartbeat."""
+        self._follow_clock()
         reports = []
         for peer in self.active():
             with self.contained(peer.name), self._reading:
@@ -198,11 +204,32 @@ class Peers:
 
     def forget_silent(self) -> None:
         """Drop peers that have sent nothing for long, so that unknown senders do not pile up."""
-        before = self.clock() - round(FORGET_AFTER_S * NS_PER_S)
+        before = self.monotonic() - round(FORGET_AFTER_S * NS_PER_S)
         with self._lock:
             for name in [name for name, peer in self._peers.items() if peer.last_message < before]:
                 self.unknown_senders.update(self._peers[name].rejection_counts())
                 del self._peers[name]
+
+    def note_heartbeat(self, stamp: int) -> None:
+        """Note that this node sent a heartbeat: a peer that has received it says so in its own, which proves it fresh.
+
+        Args:
+            stamp: of its envelope, nanoseconds.
+        """
+        self._follow_clock()
+        with self._reading:
+            self.checker.note_heartbeat(stamp, self.clock())
+
+    def _follow_clock(self) -> None:
+        """Move all times that are remembered where the local clock was set."""
+        if followed_steps(self.clock) == self._followed:
+            return
+        with self._reading:
+            step = followed_steps(self.clock) - self._followed
+            self._followed += step
+            self.checker.shift(step)
+            for peer in self.all():
+                peer.shift(step)
 
     def _read_turn(self, peer: Peer) -> int:
         """Read some messages of a peer; return how many."""
@@ -211,7 +238,7 @@ class Peers:
             if message is None:
                 return count
             with self.contained(peer.name):
-                rejection = self.checker.take(peer, *message)
+                rejection = self.checker.take(peer, *message, self.monotonic())
                 if rejection is not None:
                     self._count_rejection(peer, rejection)
         return MESSAGES_PER_TURN

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skyweave.fleet.link.clocks import Clock, wall_clock
+from skyweave.fleet.link.clocks import Clock, SteadyClock
 from skyweave.fleet.link.credentials import PLATFORM, Member, load_credentials
 from skyweave.fleet.link.messages import MAX_MESSAGE_BYTES, CameraImage, MessageContent, read_content
 from skyweave.fleet.link.scene_message import SceneMessage
@@ -64,7 +64,7 @@ class FleetSubscriber:
         transport: to the fleet; closed with the subscriber.
         keys: folder of ``skyweave fleet keys``; None: the fleet runs in the clear.
         name: of this member among the keys.
-        clock: the local one.
+        clock: the local one; None: one that does not jump when the system's time is set.
 
     Attributes:
         rejected: messages that were not taken, by reason.
@@ -80,9 +80,9 @@ class FleetSubscriber:
         transport: Transport,
         keys: str | Path | None = None,
         name: str = "viewer",
-        clock: Clock = wall_clock,
+        clock: Clock | None = None,
     ) -> None:
-        self.fleet, self.transport, self.clock = fleet, transport, clock
+        self.fleet, self.transport, self.clock = fleet, transport, clock or SteadyClock()
         self.rejected: Counter[str] = Counter()
         self.rejected_by: dict[str, Counter[str]] = {"": Counter()}
         self._members: dict[str, Member] | None = None if keys is None else load_credentials(keys, name).members

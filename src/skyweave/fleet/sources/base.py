@@ -18,6 +18,7 @@ from skyweave.fleet.link.transport import Subscribe
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.recordings.recording import Capture, Frame
 
+MAX_TICKS_BACK = 2  # that are waited for; a clock that went back by more was set
 MAX_WAIT_S = 0.25  # after which a source checks whether it was stopped
 
 
@@ -112,8 +113,8 @@ def schedule_ticks(clock: Clock, stop: threading.Event, interval: float) -> Iter
     last = clock() // step
     while not stop.is_set():
         now = clock()
-        tick = max(now // step, last)
-        if tick == last:
+        tick = now // step
+        if last - MAX_TICKS_BACK <= tick <= last:
             stop.wait(min(((last + 1) * step - now) / NS_PER_S, MAX_WAIT_S))
             continue
         last = tick

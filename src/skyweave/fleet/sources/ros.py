@@ -20,7 +20,7 @@ from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
 from skyweave.core.geometry.frames import make_transform, rotation_from_quaternion
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.sensors import get_sensor
-from skyweave.fleet.link.clocks import NS_PER_S, Clock
+from skyweave.fleet.link.clocks import NS_PER_S, Clock, to_clock
 from skyweave.fleet.node.latest_value import LatestValue
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.sources.base import SourceConfig, SourceContext, check_interval, frame_from_capture
@@ -151,7 +151,7 @@ class RosSource:
         """Yield the newest image at a time; those in between are left out.
 
         Args:
-            clock: without effect.
+            clock: by which captures are timed; their own times are by the system's.
             stop: ends the frames.
         """
         last_time, last_report = 0, monotonic()
@@ -161,7 +161,7 @@ class RosSource:
                 capture = None if message is None else self._guarded("image", self._capture, message, last_time)
                 if capture is not None:
                     last_report, last_time = monotonic(), capture.time
-                    yield frame_from_capture(capture)
+                    yield frame_from_capture(capture, to_clock(capture.time, clock) - capture.time)
                 elif monotonic() - last_report > WARN_AFTER_S:
                     log.warning(f"no image for {WARN_AFTER_S:.0f} s: {self._describe_missing()}")
                     last_report = monotonic()

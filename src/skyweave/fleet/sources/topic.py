@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta
 
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
-from skyweave.fleet.link.clocks import Clock
+from skyweave.fleet.link.clocks import Clock, to_clock
 from skyweave.fleet.link.heartbeat import MAX_TIME_NS
 from skyweave.fleet.link.topics import MAX_NAME_LENGTH, NAME_PATTERN
 from skyweave.fleet.perceivers.base import WorldFrame
@@ -108,7 +108,7 @@ class TopicSource:
         """Yield the images as they come.
 
         Args:
-            clock: without effect.
+            clock: by which captures are timed; their own times are by the system's.
             stop: ends the frames.
         """
         try:
@@ -122,7 +122,7 @@ class TopicSource:
                 except Exception:  # any bytes may come, and must not end the source
                     self.rejected += 1
                     continue
-                yield frame_from_capture(capture)
+                yield frame_from_capture(capture, to_clock(capture.time, clock) - capture.time)
         finally:
             self._unsubscribe()
             self._session.close()

@@ -2,11 +2,12 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 from skyweave.fleet.config import NodeConfig
-from skyweave.fleet.link.clocks import NS_PER_S, offset_clock, wall_clock
+from skyweave.fleet.link.clocks import NS_PER_S, SteadyClock, offset_clock, wall_clock
 from skyweave.fleet.link.transport import Membership
 from skyweave.fleet.node.fused_scene import FusedScene, PendingFrame
 from skyweave.fleet.node.latest_value import LatestValue
@@ -52,7 +53,7 @@ def run_node(
             frame = latest.take(POLL_S)
             if frame is None:
                 continue
-            if node.clock() - frame.time > EXPIRY_INTERVALS * node.interval * NS_PER_S:
+            if abs(node.clock() - frame.time) > EXPIRY_INTERVALS * node.interval * NS_PER_S:  # or the clock was set
                 node.statistics.count_dropped_frames("expired")
                 continue
             pending = node.observe_and_send(frame)
@@ -118,7 +119,7 @@ def build_node(config: NodeConfig) -> tuple[Node, ImageSource]:
         on_failure.callback(transport.close)
         subscribe = transport.subscribe if credentials is None else None
         source = config.source.build(SourceContext(config.name, subscribe, config.allow_clear))
-        clock = offset_clock(config.clock_offset) if config.clock_offset else wall_clock
+        clock = SteadyClock(offset_clock(config.clock_offset) if config.clock_offset else wall_clock)
         node = Node(
             config.fleet,
             config.name,
@@ -157,9 +158,10 @@ def _read_messages(node: Node, stop: threading.Event) -> None:
 
 
 def _wait_for_peers(node: Node, pending: PendingFrame, stop: threading.Event) -> None:
+    end = time.monotonic() + node.options.max_wait + node.interval  # whatever happens to the clock
     with node.statistics.time_stage("wait"):
         while node.awaited_peers(pending) and not stop.is_set():
-            remaining = (node.deadline(pending) - node.clock()) / NS_PER_S
+            remaining = min((node.deadline(pending) - node.clock()) / NS_PER_S, end - time.monotonic())
             if remaining <= 0:
                 return
             node.peers.progress.wait(min(remaining, POLL_S))  # peers may become overdue one by one

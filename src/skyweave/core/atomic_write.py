@@ -345,5 +345,5 @@ def lock_folder(folder: Path, flags: int = fcntl.LOCK_EX) -> Iterator[None]:
 
 def _flush(path: Path) -> None:
     """Push the file to the disk, so that a power cut after the rename cannot leave an empty file."""
-    with path.open("rb+") as stream:
+    with path.open("rb") as stream:
         os.fsync(stream.fileno())

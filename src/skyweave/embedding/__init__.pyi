@@ -1,4 +1,4 @@
-from .config import EmbeddedScene, EmbeddingConfig
+from .config import CatalogConfig, EmbeddedScene, EmbeddingConfig
 from .scene import embed_scene
 
-__all__ = ["EmbeddedScene", "EmbeddingConfig", "embed_scene"]
+__all__ = ["CatalogConfig", "EmbeddedScene", "EmbeddingConfig", "embed_scene"]

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from skyweave.core.run_arguments import OutputFile
+from skyweave.core.run_arguments import OutputFile, OutputFolder
 from skyweave.inference.scene_arguments import (
     EXIT_PARTIAL,
     add_inference_arguments,
@@ -54,6 +54,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--preview", type=OutputFile(".png"), metavar="OUT.png", help="first three principal components as an image"
     )
+    parser.add_argument(
+        "--catalog", type=OutputFolder(), metavar="FOLDER", help="add the output to a STAC collection in this folder"
+    )
+    parser.add_argument(
+        "--acquired", metavar="DATE[/DATE]", help="when the scene was taken, for --catalog (default: as it says)"
+    )
+    parser.add_argument("--licence", metavar="SPDX", help="of the collection, such as CC-BY-4.0 (default: various)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
 
@@ -72,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.backbone import load_encoder
     from skyweave.core.progress import show_progress
     from skyweave.core.sensors import get_sensor
-    from skyweave.embedding import EmbeddingConfig, embed_scene
+    from skyweave.embedding import CatalogConfig, EmbeddingConfig, embed_scene
 
     sensor, declaration = get_sensor(args.sensor), read_declaration(args)
     config = EmbeddingConfig(args.patch_size, read_inference_config(args), args.dtype, args.format)
@@ -85,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             sensor,
             config=config,
             preview=args.preview,
+            catalog=args.catalog and CatalogConfig(args.catalog, args.acquired, args.licence),
             model_name=str(args.weights),
             progress=lambda done, total: report("embedding, windows", done, total),
             **declaration,
@@ -94,13 +102,16 @@ def run(args: argparse.Namespace) -> int:
     for failure in result.failures:
         print(f"error: not in the output: {failure}", file=sys.stderr)
     if args.json:
-        print(json.dumps({**vars(result), "path": str(result.path), "preview": args.preview and str(args.preview)}))
+        files = {"path": result.path, "preview": args.preview, "item": result.item}
+        print(json.dumps(vars(result) | {name: path and str(path) for name, path in files.items()}))
     else:
         print(
             f"{result.path}: {result.columns} x {result.rows} pixels (width x height) of "
             f"{result.ground_sample_distance:g} m, "
             f"{result.channels} channels, {result.valid_fraction:.0%} valid"
         )
+        if result.item:
+            print(f"{result.item}: its STAC item")
         if args.preview:
             print(f"{args.preview}: its first three principal components")
     return EXIT_PARTIAL if result.failures else 0

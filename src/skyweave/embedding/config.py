@@ -36,6 +36,24 @@ class EmbeddingConfig:
 
 
 @dataclass(frozen=True)
+class CatalogConfig:
+    """Where an output is described as a STAC item.
+
+    Attributes:
+        folder: of the collection; it is made if it is not there.
+        acquired: when the scene was taken, as `skyweave.inference.stac.item.Acquisition` reads it; None: the scene's
+            own time.
+        licence: SPDX identifier of the collection; None: as it is.
+        sources: addresses of the scene, in place of its file.
+    """
+
+    folder: Path
+    acquired: str | None = None
+    licence: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class EmbeddedScene:
     """What was written.
 
@@ -48,6 +66,7 @@ class EmbeddedScene:
         valid_fraction: share of its pixels that hold features.
         notes: what the user should know, such as a missing coordinate reference system.
         failures: parts of the scene that could not be read, where the file holds no data.
+        item: STAC item that describes the file, if one was asked for.
     """
 
     path: Path
@@ -58,3 +77,4 @@ class EmbeddedScene:
     valid_fraction: float
     notes: tuple[str, ...]
     failures: tuple[str, ...] = ()
+    item: Path | None = None

@@ -8,7 +8,8 @@ from typing import Any
 from skyweave.backbone import Encoder, fingerprint
 from skyweave.core.outputs import check_outputs
 from skyweave.core.sensors.sensor import Sensor
-from skyweave.embedding.config import PATCHES_PER_TILE, EmbeddedScene, EmbeddingConfig
+from skyweave.embedding.catalog import describe_in_catalog, find_acquisition
+from skyweave.embedding.config import PATCHES_PER_TILE, CatalogConfig, EmbeddedScene, EmbeddingConfig
 from skyweave.embedding.encoder_model import EncoderModel
 from skyweave.inference import (
     InferenceJob,
@@ -22,6 +23,7 @@ from skyweave.inference import (
     write_raster,
 )
 from skyweave.inference.preview import write_preview
+from skyweave.inference.stac.energy import count_energy
 
 
 def embed_scene(
@@ -33,6 +35,7 @@ def embed_scene(
     unit: str,
     config: EmbeddingConfig | None = None,
     preview: str | Path | None = None,
+    catalog: CatalogConfig | None = None,
     model_name: str = "unnamed",
     progress: Callable[[int, int], None] | None = None,
     **reading: Any,
@@ -52,6 +55,7 @@ def embed_scene(
         unit: how the file stores values, a word of ``sensor.encodings``.
         config: patch size, windows, part of the scene, precision, storage and format.
         preview: PNG to write, first three principal components as red, green and blue; nodata is transparent.
+        catalog: where the output is described as a STAC item; None: nowhere.
         model_name: recorded in the file.
         progress: called with (windows done, windows in all).
         reading: ``bands``, ``offset``, ``nodata`` and other arguments of `read_observation`.
@@ -71,12 +75,16 @@ def embed_scene(
     patch_size = config.patch_size or encoder.patch_size
     source = open_scene([scene], [sensor], patch_size, config.inference, units=[unit], **reading)
     check_outputs({"the output": output, "the preview": preview}, source.files)
+    when = None if catalog is None else find_acquisition(catalog, source)
     notes = source.check()
     job = _plan(source, encoder, unit, config, model_name)
-    with compute_raster(job, output, progress) as raster:
+    with count_energy() as energy, compute_raster(job, output, progress) as raster:
         write_raster(raster, output, writer, config.storage)
         if preview is not None:
             write_preview(preview, raster)
+    item = None
+    if catalog is not None and when is not None:
+        item = describe_in_catalog(catalog, when, output, writer, raster, encoder, source.images[0].sensor, energy)
     description, count = raster.description, raster.statistics.count
     return EmbeddedScene(
         output,
@@ -87,6 +95,7 @@ def embed_scene(
         count / (description.rows * description.columns),
         (*notes, *_notes(scene, source, count)),
         description.provenance.failures,
+        item,
     )
 
 

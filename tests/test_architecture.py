@@ -35,6 +35,7 @@ LIGHT_MODULES = {  # what commands may import at module level
     "skyweave.core.errors",
     "skyweave.core.run_arguments",
     "skyweave.core.signals",
+    "skyweave.data.reading_options",
     "skyweave.inference.scene_arguments",
 }
 ENTRIES = {"__init__.py", "__main__.py"}  # of the package: they only point inwards, lazily

@@ -67,3 +67,24 @@ def test_an_image_of_one_value_measures_nothing(tmp_path: Path, capsys: pytest.C
     command = ["measure", str(tmp_path / "flat.tif"), "--sensor", str(tmp_path / "mycam.yaml"), "--unit", "dn"]
     assert main(command) == 2
     assert "'red' has one value only (0.07)" in capsys.readouterr().err
+
+
+def test_what_errors_advise_and_notes_say_while_measuring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, random = str(tmp_path / "a.tif"), np.random.default_rng(0)
+    stored = random.integers(500, 4000, (2, 40, 30)).astype(np.uint16)
+    stored[:, :5] = 65535
+    write(Path(path), stored)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (0.5, 0.5)
+    command = ["measure", path, "--sensor", "gaofen1-pms", "--unit", "dn", "--bands", "red,null", "--json"]
+    assert main(command) == 2
+    assert "--ignore-scale-tags" in capsys.readouterr().err
+    assert main([*command, "--ignore-scale-tags"]) == 2
+    assert "--nodata=file,65535" in capsys.readouterr().err
+    assert main([*command, "--ignore-scale-tags", "--nodata=file,65535"]) == 0
+    assert json.loads(capsys.readouterr().out)["red"]["pixels"] == 35 * 30
+    assert main([*command, "--ignore-scale-tags", "--nodata=65535", "--offset", "-400"]) == 0
+    stored[:, :20] = 0
+    write(Path(path), stored)
+    assert main([*command[:-2], "red,nir", "--nodata=none"]) == 0
+    assert "50% of the pixels are 0 in every band" in capsys.readouterr().err

@@ -2,7 +2,10 @@
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Literal
+import sys
+from typing import TYPE_CHECKING
+
+from skyweave.data.reading_options import add_reading_arguments, read_declaration
 
 if TYPE_CHECKING:
     from skyweave.data.statistics import MeasuredBand
@@ -23,19 +26,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="rasters of the sensor")
     parser.add_argument("--sensor", required=True, help="your .yaml file, which may lack mean and std, or a known name")
-    parser.add_argument("--unit", required=True, help="how values are stored: a word among the sensor's encodings")
-    parser.add_argument("--bands", metavar="B,B,..", help="the files' bands, in order; `sensor`: the sensor's order")
+    add_reading_arguments(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
-
-
-def _split_names(bands: str | None) -> list[str | None] | Literal["sensor"] | None:
-    """Return names that are separated by commas; the word ``sensor`` as it is."""
-    if bands is None:
-        return None
-    if bands == "sensor":
-        return "sensor"
-    return [name.strip() for name in bands.split(",")]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,11 +46,17 @@ def run(args: argparse.Namespace) -> int:
 
     is_file = args.sensor.endswith((".yaml", ".yml"))
     sensor = load_sensor(args.sensor, with_statistics=False) if is_file else get_sensor(args.sensor)
-    bands = _split_names(args.bands)
+    notes: dict[str, None] = {}
     with show_progress("measuring") as show:
         measured = measure_statistics(
-            args.images, sensor, args.unit, bands, lambda done, total: show("measuring, images", done, total)
+            args.images,
+            sensor,
+            progress=lambda done, total: show("measuring, images", done, total),
+            note=lambda text: notes.update({text: None}),
+            **read_declaration(args),
         )
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
     if args.json:
         print(json.dumps({name: vars(statistics) for name, statistics in measured.items()}, indent=1))
         return 0

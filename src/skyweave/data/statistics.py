@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,8 @@ def measure_statistics(
     unit: str,
     bands: BandNames = None,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str], None] | None = None,
+    **reading: Any,
 ) -> dict[str, MeasuredBand]:
     """Measure the bands of a sensor on images; invalid pixels do not count, and a few windows of large scenes are read.
 
@@ -45,6 +48,8 @@ def measure_statistics(
         unit: how values are stored, as of `skyweave.data.read_observation`.
         bands: the files' bands, as of `skyweave.data.read_observation`.
         progress: called with images done and all.
+        note: called with what a user should know of an image.
+        reading: ``offset``, ``nodata`` and other arguments of `skyweave.data.read_observation`.
 
     Returns:
         What was measured, by name of the band, in the sensor's order.
@@ -56,7 +61,10 @@ def measure_statistics(
     sums: dict[str, np.ndarray] = {}  # count, sum and sum of squares about a first guess of the mean
     centres: dict[str, float] = {}
     for number, path in enumerate(images, 1):
-        image = open_image(path, sensor, unit=unit, bands=bands)
+        image = open_image(path, sensor, unit=unit, bands=bands, **reading)
+        for text in (*image.notes, *image.check_sample()):
+            if note is not None:
+                note(text)
         for window in _windows(image):
             _add(sums, centres, image, window)
         if progress is not None:

@@ -5,13 +5,8 @@ import json
 import sys
 
 from skyweave.core.run_arguments import OutputFile, OutputFolder
-from skyweave.inference.scene_arguments import (
-    EXIT_PARTIAL,
-    add_inference_arguments,
-    add_reading_arguments,
-    read_declaration,
-    read_inference_config,
-)
+from skyweave.data.reading_options import add_reading_arguments, read_declaration
+from skyweave.inference.scene_arguments import EXIT_PARTIAL, add_inference_arguments, read_inference_config
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

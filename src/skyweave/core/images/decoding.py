@@ -108,8 +108,8 @@ def stated_orientation(image: "Image.Image") -> int:
     Args:
         image: open Pillow image.
     """
-    value = image.getexif().get(EXIF_ORIENTATION)
-    return int(value) if image.format != "TIFF" and value in range(2, 9) else 1
+    value: int = image.getexif().get(EXIF_ORIENTATION) or 1
+    return value if image.format != "TIFF" and value in range(2, 9) else 1
 
 
 def upright_size(image: "Image.Image") -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.downstream.finetuning.tasks.base import Task
 from skyweave.downstream.labels.config import LabelledDataConfig
+from skyweave.downstream.labels.images import image_notes
 from skyweave.downstream.labels.labelled_images import LabelledImages, left_out_note
 from skyweave.downstream.labels.sample import LabelledSample
 from skyweave.downstream.labels.splits import PARTS, stratified_group_split
@@ -93,6 +94,7 @@ def load_labelled_dataset(
         notes.append(f"tested on {test_root}; {len(test)} test samples of {root} are not used")
         test = _whole_folder(images, task, test_root)
         notes += left_out_note(test.images.reader)
+    notes += image_notes(config.source, list(dict.fromkeys(tile.path for tile in tiles)))
     return LabelledData(task, train, validation, test, notes=(*left_out_note(images.reader), *notes))
 
 

@@ -1,19 +1,22 @@
 """The images of labelled data, read as their source is declared."""
 
 import fnmatch
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.data.header import RasterHeader, read_header
-from skyweave.data.raster import read_observation
+from skyweave.data.raster import open_image, read_observation
 from skyweave.data.stored_values import read_stored
 from skyweave.downstream.labels.config import ImageSourceConfig, UnitRule
 
 MAX_CACHED_IMAGES = 4
+MAX_LOOKED_AT = 8  # images whose notes speak for the others
 FileVersion = tuple[int, int]
 """Time of the last change in nanoseconds, and bytes: what is kept of a file counts while both are the same."""
 _IMAGES: dict[tuple[str, Path, FileVersion], Observation] = {}
@@ -36,14 +39,42 @@ def read_image(source: ImageSourceConfig, path: Path) -> tuple[Observation, str 
     observation = read_observation(
         path,
         get_sensor(source.sensor),
-        unit=unit,
-        bands=source.bands,
-        offset=offset,
-        nodata=source.nodata,
-        ground_sample_distance=source.ground_sample_distance,
-        ignore_scale_tags=source.ignore_scale_tags,
+        **_reading(source, unit, offset),
     )
     return (observation.select(source.select) if source.select else observation), note
+
+
+def image_notes(source: ImageSourceConfig, paths: Sequence[Path]) -> list[str]:
+    """Return what a user should know of a few images among many: what looks like no data, a place that is not known.
+
+    Args:
+        source: how values are stored.
+        paths: of the images.
+
+    Raises:
+        DataError: see `read_image`.
+    """
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(MAX_LOOKED_AT, len(paths))).round().astype(int))
+    notes: list[str] = []
+    for path in (paths[number] for number in chosen.tolist()):
+        unit, offset, _ = _storage(source, path)
+        image = open_image(path, get_sensor(source.sensor), **_reading(source, unit, offset))
+        notes += [*image.notes, *image.check_sample()]
+    if len(notes) < 2:
+        return notes
+    return [f"{notes[0]} (and {len(notes) - 1} notes more on {len(chosen)} images that were looked at)"]
+
+
+def _reading(source: ImageSourceConfig, unit: str, offset: float) -> dict[str, Any]:
+    """Return arguments of `read_observation`."""
+    return {
+        "unit": unit,
+        "bands": source.bands,
+        "offset": offset,
+        "nodata": source.nodata,
+        "ground_sample_distance": source.ground_sample_distance,
+        "ignore_scale_tags": source.ignore_scale_tags,
+    }
 
 
 def read_cached_image(source: ImageSourceConfig, path: Path) -> Observation:

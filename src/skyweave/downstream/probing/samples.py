@@ -11,7 +11,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.downstream.labels.grouping import group_names
 from skyweave.downstream.labels.image_files import ImageFiles, find_image_files
-from skyweave.downstream.labels.images import read_image
+from skyweave.downstream.labels.images import image_notes, read_image
 from skyweave.downstream.labels.kinds.image_labels import class_index
 from skyweave.downstream.labels.kinds.masks import ClassMask, ValueMask
 from skyweave.downstream.labels.labelled_images import left_out_note, open_labels
@@ -178,7 +178,7 @@ class _Collected:
             self._read_file(path, group, root, images, labels, testable)
             if len(self.rows) == before:
                 self.notes.append(f"{path.name}: no labelled, valid sample in it")
-        self.notes += left_out_note(labels)
+        self.notes += [*left_out_note(labels), *(image_notes(config.data.source, paths) if paths else [])]
 
     def _read_file(
         self, path: Path, group: str, root: Path, images: ImageFiles, labels: LabelReader, testable: bool

@@ -109,6 +109,8 @@ TRIED_ELSEWHERE = {
     "skyweave.collaboration.entropy_tables.freeze_tables": "collaboration/test_messages.py",
     "tiles": "downstream/labels/test_dataset.py",
 }
+# Their commands are run by the tests beside what they are about, and by data/test_foreign_commands.py.
+OTHER_PROGRAMS = ("iconv", "rio", "gdalwarp", "gdal_translate", "ffmpeg")
 # No remedies: the argument that is wrong, or a right value of it; `test_wrong_inputs` tries these.
 WRONG_ARGUMENTS = {
     "--offset", "--opset", "--seconds", "--seeds", "--shard-mb", "--tile", "--workers", "bands", "ground", "ignore",
@@ -173,7 +175,7 @@ def test_every_remedy_is_known() -> None:
     for remedy, message in remedies().items():
         if remedy.startswith("skyweave ") and is_a_command(remedy):
             continue
-        if remedy == "--allow-open" or remedy.startswith("pip install") or remedy.split()[0] in ("iconv", "rio"):
+        if remedy == "--allow-open" or remedy.startswith("pip install") or remedy.split()[0] in OTHER_PROGRAMS:
             continue
         if remedy.startswith("--") and remedy not in WRONG_ARGUMENTS | FOLLOWED.keys() | TRIED_ELSEWHERE.keys():
             known = any(remedy.split()[0] in options for options in OPTIONS.values())

@@ -204,7 +204,7 @@ def _by_warping(dataset: Any, crs: str | None, by: str, shape: tuple[int, int], 
     target = _metric_crs(crs, points) if crs else None
     if target is None or _polynomial_residual(points) > MAX_WARP_RESIDUAL_PIXELS:
         command = f"gdalwarp -tps -t_srs {target or 'EPSG:4326'} {_in_out(dataset)}"
-        remedy = f"located by {by} that lie on no plain grid; warp it first: {command}"
+        remedy = f"located by {by} that lie on no plain grid; warp it first: `{command}`"
         return Georeference(None, IDENTITY, shape, None, by=by, remedy=remedy)
     return _by_polynomial(dataset, target, by)
 
@@ -257,7 +257,7 @@ def _metric_crs(crs: str, points: list[Any]) -> str | None:
 
 def _by_geolocation(dataset: Any, shape: tuple[int, int]) -> Georeference:
     """Return that arrays place the pixels, and the command that warps by them."""
-    remedy = f"located by geolocation arrays; warp it first: gdalwarp -geoloc -t_srs EPSG:4326 {_in_out(dataset)}"
+    remedy = f"located by geolocation arrays; warp it first: `gdalwarp -geoloc -t_srs EPSG:4326 {_in_out(dataset)}`"
     return Georeference(None, IDENTITY, shape, None, by="geolocation arrays", remedy=remedy)
 
 
@@ -267,14 +267,14 @@ def _by_model(dataset: Any, shape: tuple[int, int]) -> Georeference:
     target = utm_crs(model.lat_off, model.long_off)
     remedy = (
         "located by rational polynomials (RPC), which need the height of the ground; warp it first, with an "
-        f"elevation model: gdalwarp -rpc -to RPC_DEM=DEM.tif -t_srs {target} {_in_out(dataset)} (without a DEM "
+        f"elevation model: `gdalwarp -rpc -to RPC_DEM=DEM.tif -t_srs {target} {_in_out(dataset)}` (without a DEM "
         f"-to RPC_HEIGHT={model.height_off:g})"
     )
     return Georeference(None, IDENTITY, shape, None, by="rational polynomials (RPC)", remedy=remedy)
 
 
 def _in_out(dataset: Any) -> str:
-    return f"-r bilinear -dstalpha {dataset.name} warped.tif"
+    return f"-r bilinear -dstalpha {shlex.quote(dataset.name)} warped.tif"
 
 
 def _crs_text(crs: Any) -> str | None:

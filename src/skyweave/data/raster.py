@@ -1,6 +1,7 @@
 """Any GDAL raster to an Observation: bands by name, declared units, a mask for everything that is no measurement."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -136,7 +137,7 @@ def _check_palette(storage: Storage) -> None:
     if any(header.bands[band].colour == "palette" for band in storage.bands):
         raise DataError(
             f"{header.path}: its values are numbers of colours in a palette, no measurements; give the colours "
-            f"themselves: gdal_translate -expand rgb {header.path} colours.tif"
+            f"themselves: `gdal_translate -expand rgb {shlex.quote(str(header.path))} colours.tif`"
         )
 
 

@@ -110,6 +110,10 @@ def test_corners_in_a_coco_file(folder: Path) -> None:
 def test_outlines_without_boxes_in_a_coco_file(folder: Path) -> None:
     outline = {"image_id": 0, "segmentation": [[1, 2, 5, 2, 5, 6], [3, 1, 4, 1, 4, 2]]}
     assert label_of(load(folder, "detection", coco(folder, [outline])), "t0") == [[1, 1, 5, 6, 1]]
+    both = coco(folder, [outline | {"bbox": [1.2, 1, 4, 5]}])
+    assert label_of(load(folder, "detection", both), "t0")[0][0] == pytest.approx(1.2)
+    with pytest.raises(DataError, match=r"its box \[9.0, 1.0, 4.0, 5.0\] and the box around its outlines \[1.0, 1.0"):
+        load(folder, "detection", coco(folder, [outline | {"bbox": [9, 1, 4, 5]}]))
     for wrong in ([[1, 2, 5]], [["a", 2]]):
         with pytest.raises(DataError, match=r"annotation 0: its segmentation is no list"):
             load(folder, "detection", coco(folder, [outline | {"segmentation": wrong}]))

@@ -1,6 +1,7 @@
 """Images of a video file by time: upright, each with the time at which it was shown."""
 
 import logging
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,8 @@ from skyweave.core.errors import DataError
 
 MAX_DECODE_AHEAD_S = 2.0  # that are decoded through rather than sought
 TIME_TOLERANCE_S = 1e-6
-RAW_FORMATS = (
-    "h264",
-    "hevc",
-    "vvc",
-    "obu",
-    "mjpeg",
-    "mpegvideo",
-    "_pipe",
-)  # streams without times: FFmpeg makes some up
+NO_TIMES_FLAG = 0x0080  # AVFMT_NOTIMESTAMPS of FFmpeg: a stream without times, for which it makes some up
+STILL_IMAGES = "_pipe"  # ending of the names of formats of images one after the other
 HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 log = logging.getLogger("skyweave")
 
@@ -53,7 +47,7 @@ class Video:
             raise FileNotFoundError(f"there is no video {path}") from None
         except (av.FFmpegError, IndexError) as error:
             raise DataError(f"{path} is no video: {error}") from None
-        if self._container.format.name.endswith(RAW_FORMATS):
+        if _has_no_times(self._container.format):
             raise DataError(self._no_times())
         self._time_base = float(self._stream.time_base or 1)
         self._start = (self._stream.start_time or 0) * self._time_base
@@ -131,7 +125,7 @@ class Video:
     def _no_times(self) -> str:
         return (
             f"the images of {self.path} have no times; put them into a container at their rate, such as with "
-            f"`ffmpeg -r 30 -i {self.path.name} -c copy {self.path.stem}.mp4`"
+            f"`ffmpeg -framerate 30 -i {shlex.quote(str(self.path))} -c copy {shlex.quote(self.path.stem)}.mp4`"
         )
 
     def _read_duration(self) -> float | None:
@@ -142,10 +136,16 @@ class Video:
     def _report_looks(self, frame: Any) -> None:
         """Log what the images of this file look like and a camera's do not."""
         if frame.interlaced_frame:
-            log.warning(f"{self.path} is interlaced: what moves has combs; deinterlace it with `ffmpeg -vf bwdif`")
+            command = f"ffmpeg -i {shlex.quote(str(self.path))} -vf bwdif {shlex.quote(self.path.stem)}_progressive.mp4"
+            log.warning(f"{self.path} is interlaced: what moves has combs; deinterlace it with `{command}`")
         transfer = HIGH_DYNAMIC_RANGE.get(int(frame.color_trc or 0))
         if transfer is not None:
             log.warning(f"{self.path} has a high dynamic range ({transfer}), and looks grey as it is read")
+
+
+def _has_no_times(form: Any) -> bool:
+    """Return whether a format of FFmpeg says nothing of when its images are shown."""
+    return bool(int(form.flags) & NO_TIMES_FLAG) or form.name.endswith(STILL_IMAGES)
 
 
 def _quarter_turns(path: Path, rotation: int) -> int:

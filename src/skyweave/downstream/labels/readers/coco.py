@@ -19,6 +19,7 @@ from skyweave.downstream.labels.readers.stored_boxes import Box, ImageBoxes, Sto
 from skyweave.downstream.labels.tiles import Window
 
 Identifier = int | str
+MAX_DISAGREEMENT = 0.5  # of a box's longer side, between it and its outlines
 
 
 class CocoImage(msgspec.Struct):
@@ -47,10 +48,10 @@ class CocoAnnotation(msgspec.Struct):
     iscrowd: int = 0
 
     @property
-    def rectangle(self) -> list[float] | None:
-        """Left, top, width and height; those around the outlines where no box is given; None without both."""
-        if self.bbox or not isinstance(self.segmentation, list) or not self.segmentation:
-            return self.bbox
+    def around(self) -> list[float] | None:
+        """Left, top, width and height of the box around the outlines; None without any."""
+        if not isinstance(self.segmentation, list) or not self.segmentation:
+            return None
         points = np.concatenate([np.asarray(outline, float).reshape(-1, 2) for outline in self.segmentation])
         return [*points.min(0).tolist(), *np.ptp(points, axis=0).tolist()]
 
@@ -131,24 +132,36 @@ class CocoReader(LabelReader):
         if annotation.iscrowd:
             self._left_out["crowds"].append(Path(source).name)
             return []
-        rectangle = _rectangle(annotation, source)
+        around = _around(annotation, source)
+        rectangle = annotation.bbox or around
         if not rectangle:
             self._left_out["annotations without a box"].append(Path(source).name)
             return []
         if len(rectangle) != 4 or not np.isfinite(rectangle).all() or min(rectangle[2:]) < 0:
             raise DataError(f"{source}: the box {rectangle} is none; give left, top, width and height in pixels")
         left, top, width, height = rectangle
+        _check_agreement(rectangle, around, source)
         return [Box((left, top, left + width, top + height), name, source)]
 
 
-def _rectangle(annotation: CocoAnnotation, source: str) -> list[float] | None:
-    """Return the box of an annotation; None where it has none."""
+def _around(annotation: CocoAnnotation, source: str) -> list[float] | None:
+    """Return the box around an annotation's outlines; None where it has none."""
     try:
-        return annotation.rectangle
+        return annotation.around
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{source}: its segmentation is no list of outlines ({error}); give x and y by turns"
         ) from error
+
+
+def _check_agreement(rectangle: list[float], around: list[float] | None, source: str) -> None:
+    """Refuse a box that lies elsewhere than its outlines."""
+    if around is None or np.abs(np.subtract(rectangle, around)).max() <= MAX_DISAGREEMENT * max(*around[2:], 10):
+        return
+    raise DataError(
+        f"{source}: its box {rectangle} and the box around its outlines {around} (left, top, width, height) contradict "
+        "each other; correct one of them"
+    )
 
 
 def _check_corners(boxes: dict[Path, list[Box]]) -> None:

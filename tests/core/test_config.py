@@ -145,3 +145,12 @@ def test_a_change_reaches_items_of_a_list() -> None:
     for change in ("platforms.2.altitude=1", "platforms.first.altitude=1", "platforms.-1=1"):
         with pytest.raises(ValueError, match="is no item of a list of 2; count them from 0"):
             apply_override(content, change)
+
+
+def test_a_key_that_belongs_elsewhere() -> None:
+    with pytest.raises(
+        ConfigError, match=r"unknown key 'inner\.title'; it belongs at the top of the file; valid: rate"
+    ):
+        config_from_dict({"title": "x", "inner": {"title": "y"}}, Outer)
+    with pytest.raises(ConfigError, match=r"unknown key 'names'; it belongs into 'inner'; valid: title, inner"):
+        config_from_dict({"title": "x", "names": []}, Outer)

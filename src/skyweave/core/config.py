@@ -107,7 +107,7 @@ def config_from_dict(content: Any, config_class: type[Config]) -> Config:
     """
     if not isinstance(content, dict):
         raise ConfigError(f"a mapping is needed, not {type(content).__name__}")
-    _check_keys(content, config_class, "")
+    _check_keys(content, config_class, "", config_class)
     try:
         return msgspec.convert(content, config_class, strict=False, dec_hook=_tagged)  # YAML 1.1 reads 1e-3 as text
     except msgspec.ValidationError as error:
@@ -170,22 +170,38 @@ def _descend(content: Any, key: str, override: str) -> Any:
     return content
 
 
-def _check_keys(content: dict[str, Any], config_class: type, where: str) -> None:
-    types_by_name = typing.get_type_hints(config_class)
-    hints = {field.name: types_by_name[field.name] for field in dataclasses.fields(config_class)}
+def _check_keys(content: dict[str, Any], config_class: type, where: str, root: type) -> None:
+    hints = _hints_of(config_class)
     for key, value in content.items():
         if key not in hints:
-            raise ConfigError(_describe_unknown_key(key, list(hints), where))
+            raise ConfigError(_describe_unknown_key(key, list(hints), where, root))
         items = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
         for nested, item in itertools.product(_dataclasses_in(hints[key]), items):
-            _check_keys(item, nested, f"{where}{key}.")
+            _check_keys(item, nested, f"{where}{key}.", root)
 
 
-def _describe_unknown_key(key: Any, valid: list[str], where: str) -> str:
-    """Return the message on a key that there is not, with the one that was probably meant."""
+def _hints_of(config_class: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields by their names."""
+    types_by_name = typing.get_type_hints(config_class)
+    return {field.name: types_by_name[field.name] for field in dataclasses.fields(config_class)}
+
+
+def _describe_unknown_key(key: Any, valid: list[str], where: str, root: type) -> str:
+    """Return the message on a key that there is not, with the one that was probably meant, or where it belongs."""
     near = difflib.get_close_matches(str(key), valid, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    places = [] if near else _places_of(str(key), root, "")
+    if places:
+        hint = f"; it belongs {' or '.join(places)}"
     return f"unknown key {where + str(key)!r}{hint}; valid: {', '.join(valid)}"
+
+
+def _places_of(key: str, config_class: type, where: str) -> list[str]:
+    """Return where in a configuration a key belongs, in words."""
+    hints = _hints_of(config_class)
+    here = [f"into {where!r}" if where else "at the top of the file"] if key in hints else []
+    inner = [(name, nested) for name, hint in hints.items() for nested in _dataclasses_in(hint)]
+    return here + [place for name, nested in inner for place in _places_of(key, nested, f"{where}.{name}".strip("."))]
 
 
 def _dataclasses_in(hint: Any) -> list[type]:

@@ -64,6 +64,7 @@ FOLLOWED: dict[str, tuple[str, str]] = {
         "finetune finetune.yaml --data labelled -o out/run --resume",
         "finetune finetune.yaml --data labelled -o out/run",
     ),
+    "--relay": ("fleet keys out/k", "fleet keys out/k --relay router"),
     "--sha256": ("download geobench --all -o out/a --sha256 0", BASE["download"]),
     "--strategy": (f"{BASE['evaluate']} --packet-loss 1", f"{BASE['evaluate']} --packet-loss 1 --strategy no_fusion"),
     "--task": ("download geobench -o out/a", BASE["download"]),
@@ -113,7 +114,7 @@ TRIED_ELSEWHERE = {
 OTHER_PROGRAMS = ("iconv", "rio", "gdalwarp", "gdal_translate", "ffmpeg")
 # No remedies: the argument that is wrong, or a right value of it; `test_wrong_inputs` tries these.
 WRONG_ARGUMENTS = {
-    "--offset", "--opset", "--seconds", "--seeds", "--shard-mb", "--tile", "--workers", "bands", "ground", "ignore",
+    "--count", "--offset", "--opset", "--seconds", "--seeds", "--shard-mb", "--spacing", "--tile", "--workers", "bands", "ground", "ignore",
     "inspect", "limits", "nan", "none", "second",
 }  # fmt: skip
 

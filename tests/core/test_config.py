@@ -148,9 +148,7 @@ def test_a_change_reaches_items_of_a_list() -> None:
 
 
 def test_a_key_that_belongs_elsewhere() -> None:
-    with pytest.raises(
-        ConfigError, match=r"unknown key 'inner\.title'; it belongs at the top of the file"
-    ):
+    with pytest.raises(ConfigError, match=r"unknown key 'inner\.title'; it belongs at the top of the file"):
         config_from_dict({"title": "x", "inner": {"title": "y"}}, Outer)
     with pytest.raises(ConfigError, match=r"unknown key 'names'; it belongs into 'inner'; valid: title, inner"):
         config_from_dict({"title": "x", "names": []}, Outer)

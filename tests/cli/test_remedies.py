@@ -114,7 +114,8 @@ TRIED_ELSEWHERE = {
 OTHER_PROGRAMS = ("iconv", "rio", "gdalwarp", "gdal_translate", "ffmpeg")
 # No remedies: the argument that is wrong, or a right value of it; `test_wrong_inputs` tries these.
 WRONG_ARGUMENTS = {
-    "--count", "--offset", "--opset", "--seconds", "--seeds", "--shard-mb", "--spacing", "--tile", "--workers", "bands", "ground", "ignore",
+    "--count", "--offset", "--opset", "--seconds", "--seeds", "--shard-mb", "--spacing", "--tile", "--workers",
+    "bands", "ground", "ignore",
     "inspect", "limits", "nan", "none", "second",
 }  # fmt: skip
 

@@ -27,11 +27,21 @@ CHI_SQUARED_90 = 4.605  # of two degrees of freedom
 MIN_AGE_S = 1.0  # of a track, from which it is scored
 
 
-def fly(config: FlightConfig, seed: int, drones: int = 1, rounds: int = 0) -> tuple[World, TrackingResult]:
-    """Simulate a flight and track what is seen."""
-    world = World(config, seed)
-    streams = [Drone(config, world, 1000 + 10 * seed + number, number).stream() for number in range(drones)]
-    return world, track(streams, config, rounds)
+def fly(
+    config: FlightConfig, seed: int, rounds: int = 0, errors: np.ndarray | None = None
+) -> tuple[World, TrackingResult]:
+    """Simulate a flight and track what is seen; errors of unit variance: of the camera, then of the elevation."""
+    world = World(config, seed, None if errors is None else float(errors[-1]))
+    drone = Drone(config, world, 1000 + 10 * seed, 0, None if errors is None else errors[:-1])
+    return world, track([drone.stream()], config, rounds)
+
+
+def even_errors(count: int, seed: int) -> np.ndarray:
+    """Return (count, 9) errors of unit variance that fill their space evenly, as flights are few."""
+    from scipy.stats import norm, qmc
+
+    uniform = qmc.Sobol(9, seed=seed).random(count)
+    return np.asarray(norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6)))
 
 
 def track(streams: list[CameraStream], config: FlightConfig, rounds: int = 0) -> TrackingResult:
@@ -75,9 +85,15 @@ def coverage(flights: int) -> list[dict[str, Any]]:
         for pitch in PITCHES:
             first = 10_000 * len(rows)
             single = FlightConfig(altitude, pitch, seconds=0.1, objects=8)
-            squares = [score_detections(*fly(single, first + seed))[0] for seed in range(10 * flights)]
+            draws = even_errors(4 * flights, len(rows))
+            squares = [
+                score_detections(*fly(single, first + seed, errors=errors))[0] for seed, errors in enumerate(draws)
+            ]
             moving = FlightConfig(altitude, pitch, seconds=4.0, rate=2.5, objects=6)
-            tracked = [score_tracks(*fly(moving, first + seed))["square"] for seed in range(2 * flights)]
+            draws = even_errors(flights, 100 + len(rows))
+            tracked = [
+                score_tracks(*fly(moving, first + seed, errors=errors))["square"] for seed, errors in enumerate(draws)
+            ]
             rows.append({
                 "altitude": altitude,
                 "pitch": pitch,
@@ -167,7 +183,7 @@ def _share(squares: list[np.ndarray]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flights", type=int, default=40, help="of each condition")
+    parser.add_argument("--flights", type=int, default=64, help="of each condition, a power of two")
     parser.add_argument("--only", choices=("coverage", "calibration", "two_drones"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     arguments = parser.parse_args()

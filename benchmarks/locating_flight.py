@@ -62,10 +62,11 @@ class FlightConfig:
 class World:
     """Objects, parked and driving, and the ground, whose elevation is not the one that is assumed."""
 
-    def __init__(self, config: FlightConfig, seed: int) -> None:
+    def __init__(self, config: FlightConfig, seed: int, elevation: float | None = None) -> None:
         self.generator = np.random.default_rng(seed)
         draw, count = self.generator, config.objects
-        self.ground = GroundPlane(float(draw.normal(0, config.errors.elevation)))
+        drawn = draw.normal()
+        self.ground = GroundPlane(float(drawn if elevation is None else elevation) * config.errors.elevation)
         self.categories = tuple(draw.choice(CATEGORIES, count).tolist())
         classes = [object_class(name) for name in self.categories]
         self.sizes = np.array([np.maximum(draw.normal(one.size, one.size_std), 0.3) for one in classes])
@@ -91,11 +92,14 @@ class World:
 class Drone:
     """One drone: its true flight, its log with constant errors, and what its detector gives."""
 
-    def __init__(self, config: FlightConfig, world: World, seed: int, platform: int = 0) -> None:
+    def __init__(
+        self, config: FlightConfig, world: World, seed: int, platform: int = 0, errors: np.ndarray | None = None
+    ) -> None:
         self.config, self.world, self.platform = config, world, platform
         draw = self.generator = np.random.default_rng(seed)
         self.factor = np.sqrt(config.errors.camera_covariance())
-        self.errors = self.factor @ draw.normal(size=len(CAMERA_ERRORS))
+        drawn = draw.normal(size=len(CAMERA_ERRORS))
+        self.errors = self.factor @ (drawn if errors is None else errors)
         self.yaw = draw.uniform(0, 2 * np.pi)
         self.turn_rate = np.radians(config.turn_rate) * draw.choice([-1, 1])
         self.camera = PinholeCamera.from_field_of_view(np.radians(config.field_of_view), config.rows, config.columns)

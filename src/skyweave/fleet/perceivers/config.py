@@ -4,7 +4,7 @@ Other packages add perceivers as kinds of `PerceiverConfig` (docs/fleet.md).
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from skyweave.core.config import TaggedConfig
@@ -22,6 +22,7 @@ class PerceiverConfig(TaggedConfig):
         {
             "intermediate_fusion": "skyweave.fleet.perceivers.config:IntermediateFusionConfig",
             "late_fusion": "skyweave.fleet.perceivers.config:LateFusionConfig",
+            "boxes": "skyweave.fleet.perceivers.config:BoxConfig",
             "ground_truth": "skyweave.fleet.perceivers.config:GroundTruthConfig",
         },
     )
@@ -109,6 +110,65 @@ class LateFusionConfig(PerceiverConfig):
         from skyweave.perception.weights import load_perception
 
         return LateFusionPerceiver(load_perception(self.weights), full_resolution=self.full_resolution)
+
+
+@dataclass(frozen=True)
+class BoxConfig(PerceiverConfig):
+    """A detector of anybody, whose boxes are located on the ground, tracked and sent; ``kind: boxes``.
+
+    Attributes:
+        detector: ONNX file of a detector.
+        categories: names of the classes that count, as the fleet names them.
+        names: the fleet's names of the detector's classes, where they differ.
+        min_score: lowest score of a box.
+        slice: side in pixels of the windows into which images are cut; None: images are taken as a whole.
+        threads: of the processor.
+        horizontal_std: of the camera's position, metres.
+        heading_std: of its heading, degrees.
+        pitch_std: of its pitch, degrees.
+        height_std: of its height, metres.
+        elevation_std: of the ground, metres.
+        size: of the map, metres.
+        resolution: of the map, metres a cell.
+    """
+
+    detector: str
+    categories: tuple[str, ...] = ("car", "truck", "bus", "bicycle", "pedestrian")
+    names: dict[str, str] = field(default_factory=lambda: {"person": "pedestrian"})
+    min_score: float = 0.3
+    slice: int | None = None
+    threads: int = 1
+    horizontal_std: float = 1.5
+    heading_std: float = 3.0
+    pitch_std: float = 1.0
+    height_std: float = 2.0
+    elevation_std: float = 2.0
+    size: float = 128.0
+    resolution: float = 0.5
+
+    def build(self, interval: float) -> Perceiver[Any]:
+        """Open the detector.
+
+        Args:
+            interval: seconds between the frames of its source.
+
+        Raises:
+            FileNotFoundError: no such model.
+            WeightsError: it is no model of a detector.
+            DataError: its outputs are those of no known family.
+        """
+        from pathlib import Path
+
+        from skyweave.detection import DetectorConfig, OnnxDetector
+        from skyweave.fleet.perceivers.boxes import BoxPerceiver
+        from skyweave.locating import PoseErrorConfig
+
+        options = DetectorConfig(min_score=self.min_score, slice=self.slice, threads=self.threads)
+        errors = PoseErrorConfig(
+            self.horizontal_std, self.height_std, self.heading_std, self.pitch_std, elevation=self.elevation_std
+        )
+        detector = OnnxDetector(Path(self.detector), options)
+        return BoxPerceiver(detector, self.categories, errors, self.names, interval, self.size, self.resolution)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""A perceiver for anybody's detector: its boxes are located on the ground, tracked there, and sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skyweave.collaboration.observer import ego_grid
+from skyweave.core.geometry.boxes import Boxes
+from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.images.true_color import true_color_image
+from skyweave.detection import Detector
+from skyweave.fleet.perceivers.base import WorldFrame
+from skyweave.fleet.perceivers.box_messages import BoxMessages
+from skyweave.fleet.perceivers.late_fusion import EgoScene
+from skyweave.locating import (
+    BoxErrorConfig,
+    CameraState,
+    LocatedDetections,
+    MapTracker,
+    MapTrackerConfig,
+    PoseErrorConfig,
+    locate_detections,
+)
+from skyweave.perception.results import Detections, ScenePrediction
+from skyweave.perception.results.scene import DETECTION
+from skyweave.recordings.recording import Capture, Frame
+
+MIN_HEADING_SPEED = 1.0  # m/s, from which an object heads where it moves
+TENTATIVE_FRAMES = 3  # for which a track that does not count yet lives unseen
+CONFIRM_FRAMES = 2
+NS_PER_S = 1e9
+
+
+@dataclass(frozen=True)
+class _LastPose:
+    """Where a camera was, and when in seconds."""
+
+    position: np.ndarray
+    time: float
+
+
+class BoxPerceiver(BoxMessages):
+    """A detector in images, whose boxes are lifted to the ground.
+
+    Args:
+        detector: of boxes in images.
+        categories: names of the classes that count.
+        errors: of the cameras' poses and the ground.
+        names: the fleet's names of the detector's classes, where they differ.
+        interval: seconds between frames.
+        size: of the map, metres.
+        resolution: metres a cell.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        categories: tuple[str, ...],
+        errors: PoseErrorConfig,
+        names: Mapping[str, str] | None = None,
+        interval: float = 0.5,
+        size: float = 128.0,
+        resolution: float = 0.5,
+    ) -> None:
+        super().__init__(categories, interval)
+        self.detector, self.errors, self.size, self.resolution = detector, errors, size, resolution
+        self.names = names or {}
+        self._factor = np.sqrt(errors.camera_covariance())
+        self._channels: dict[str, int] = {}
+        self._poses: dict[str, _LastPose] = {}
+        self._tracker: MapTracker | None = None
+        self._number = 0
+
+    def observe(self, frame: Frame, place: WorldFrame) -> EgoScene:
+        """Detect in the images of one frame, locate and track.
+
+        Args:
+            frame: with the platform's own captures only.
+            place: where the fleet works.
+        """
+        captures = sorted(frame.captures.values(), key=lambda capture: capture.time)
+        tracker = self._tracker_of(captures)
+        located = [self._locate(capture, place) for capture in captures]
+        self._number += 1
+        continued = [tracker.update(one) for one in located]
+        grid = ego_grid(captures[0].geometry, place.ground, place.crs, self.size, self.resolution)
+        detections = self._detections(tracker, located, continued, place.crs, frame.time)
+        inside = detections.select(np.flatnonzero(grid.index(detections.boxes.centres) >= 0))
+        return EgoScene(frame.time, grid, ScenePrediction({DETECTION: inside}))
+
+    def _tracker_of(self, captures: list[Capture]) -> MapTracker:
+        """Return the tracker; a camera that was never there before begins it anew."""
+        channels = {capture.channel for capture in captures}
+        if self._tracker is None or not channels <= self._channels.keys():
+            names = sorted(channels | self._channels.keys())
+            self._channels = {name: number for number, name in enumerate(names)}
+            gap = TENTATIVE_FRAMES * self.interval
+            self._tracker = MapTracker(len(names), MapTrackerConfig(confirm=CONFIRM_FRAMES, max_tentative_gap=gap))
+        return self._tracker
+
+    def _locate(self, capture: Capture, place: WorldFrame) -> LocatedDetections:
+        image = true_color_image(capture.load()) if self.detector.needs_images else None
+        boxes = self.detector.detect(image, self._number, capture.channel)
+        names = tuple(self.names.get(name, name) for name in boxes.categories)
+        known = np.array([name in self.categories for name in names], bool)
+        time = capture.time / NS_PER_S
+        state = self._state(capture.geometry, capture.channel, time)
+        boxes = replace(boxes, categories=names).select(known)
+        return locate_detections(
+            boxes, state, place.ground, self._factor, self.errors, BoxErrorConfig(), time,
+            self._channels[capture.channel], self._number,
+        )  # fmt: skip
+
+    def _state(self, geometry: CameraGeometry, channel: str, time: float) -> CameraState:
+        """Return the camera with the velocity since its last pose, by which errors of its clock move it."""
+        last = self._poses.get(channel)
+        self._poses[channel] = _LastPose(geometry.position, time)
+        if last is None or time <= last.time:
+            return CameraState(geometry, np.zeros(3), np.zeros(3))
+        return CameraState(geometry, (geometry.position - last.position) / (time - last.time), np.zeros(3))
+
+    def _detections(
+        self,
+        tracker: MapTracker,
+        located: list[LocatedDetections],
+        continued: list[np.ndarray],
+        crs: str | None,
+        time: int,
+    ) -> Detections:
+        """Return the tracks that were seen in this frame as boxes that stand on the ground."""
+        seen = {int(number) for numbers in continued for number in numbers}
+        tracks = [track for track in tracker.active() if track.number in seen]
+        if not tracks:
+            return Detections.empty(crs, time)
+        last = [track.points[-1] for track in tracks]
+        by_platform = {one.platform: one for one in located}
+        sizes = np.exp(np.array([np.median(track.log_sizes, axis=0) for track in tracks]))
+        velocities = np.array([point.velocity for point in last])
+        moving = np.hypot(velocities[:, 0], velocities[:, 1]) > MIN_HEADING_SPEED
+        of_boxes = np.array([by_platform[point.platform].headings[point.row] for point in last])
+        yaws = np.where(moving, np.arctan2(velocities[:, 1], velocities[:, 0]), of_boxes)
+        centres = np.array([[*point.position, point.up] for point in last])
+        centres[:, 2] += sizes[:, 2] / 2
+        return Detections(
+            Boxes(centres, sizes, yaws),
+            velocities,
+            tuple(track.category for track in tracks),
+            np.array([track.scores[-1] for track in tracks]),
+            crs,
+            time,
+        )

@@ -11,11 +11,11 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import PinholeCamera
+from skyweave.core.geometry.camera_checks import check_camera
 
 PIXEL_CENTRE = 0.5  # ROS has the centre of the first pixel at 0, this project at 0.5
 BROWN_MODELS = ("plumb_bob", "rational_polynomial")  # the second is the first where its further coefficients are 0
 PINHOLE_MODELS = ("", "none", "pinhole", "perspective", "radtan")  # without distortion, whatever they are called
-RAY_SAMPLES = 9  # along a side of the image, that a distortion is tried on
 BROWN_COEFFICIENTS = 5  # k1 k2 p1 p2 k3
 MAX_OFF_CENTRE = 0.25  # share of the image that a principal point lies from its middle; more is of a smaller image
 
@@ -86,29 +86,9 @@ def _check_plausible(camera: PinholeCamera, across: int, down: int) -> None:
     """Raise an error for the numbers of an image of another size, or of another distortion."""
     u, v = camera.intrinsics[:2, 2]
     off_centre = max(abs(u / camera.columns - 0.5), abs(v / camera.rows - 0.5))
-    _check_principal_point(off_centre, u, v, camera)
+    check_camera(camera, "CameraInfo")
     if max(across, down) > 1 and off_centre > MAX_OFF_CENTRE:
         raise DataError(
             f"CameraInfo says a binning of {across} x {down}, and its K fits an image that is binned already: the "
             "driver must give K at the full resolution, or a binning of 0"
-        )
-    _check_distortion(camera)
-
-
-def _check_principal_point(off_centre: float, u: float, v: float, camera: PinholeCamera) -> None:
-    """Check that the principal point lies inside the image."""
-    if off_centre > 0.5:
-        raise DataError(
-            f"the principal point of CameraInfo, {u:g} and {v:g}, lies outside its image of {camera.columns} x "
-            f"{camera.rows}: its matrix is of another size"
-        )
-
-
-def _check_distortion(camera: PinholeCamera) -> None:
-    """Check that the distortion does not fold the image over."""
-    rays = camera.rays(camera.pixel_centres(RAY_SAMPLES, RAY_SAMPLES))
-    if np.isnan(rays[..., 0]).mean() > 0.5:
-        raise DataError(
-            f"the distortion {', '.join(f'{value:g}' for value in camera.distortion)} of CameraInfo folds most of the "
-            "image over: it must be k1 k2 p1 p2 k3"
         )

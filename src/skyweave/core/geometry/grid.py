@@ -38,7 +38,7 @@ class MapGrid:
         if self.west != int(self.west) or self.north != int(self.north):
             raise DataError(f"west {self.west} and north {self.north} must be whole cells; use MapGrid.covering")
         if self.crs is not None:
-            _check_metres(self.crs)
+            check_metres(self.crs)
 
     @classmethod
     def covering(
@@ -175,7 +175,15 @@ def _check_bounds(bounds: tuple[float, float, float, float]) -> None:
         raise DataError(f"bounds {bounds} must be finite (west, south, east, north), west < east and south < north")
 
 
-def _check_metres(crs: str) -> None:
+def check_metres(crs: str) -> None:
+    """Refuse a reference system that is not known, or not in metres.
+
+    Args:
+        crs: as text that pyproj reads.
+
+    Raises:
+        DataError: it is not; names its unit and the remedy.
+    """
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
+from skyweave.core.geometry.grid import check_metres
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.recordings.recording import Frame
@@ -30,6 +31,10 @@ class WorldFrame:
 
     crs: str | None = None
     ground: Ground = field(default_factory=GroundPlane)
+
+    def __post_init__(self) -> None:
+        if self.crs is not None:
+            check_metres(self.crs)
 
 
 class Perceiver(Protocol[EgoState]):

@@ -12,6 +12,7 @@ import numpy as np
 from skyweave.core.csv_table import CsvRow, read_csv
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import PinholeCamera
+from skyweave.core.geometry.camera_checks import check_camera
 from skyweave.core.sensors import get_sensor
 
 
@@ -54,7 +55,13 @@ class FolderCameraConfig:
 
         Raises:
             FleetError: neither or both of field of view and intrinsics.
+            DataError: numbers of another image, or in other units.
         """
+        camera = self._camera()
+        check_camera(camera, "camera.yaml")
+        return camera
+
+    def _camera(self) -> PinholeCamera:
         if (self.field_of_view is None) == (self.intrinsics is None):
             raise FleetError("camera.yaml needs field_of_view (degrees) or intrinsics (nine numbers), one of them")
         if self.intrinsics is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from skyweave.core.config import load_config_file
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import CameraGeometry, PinholeCamera
+from skyweave.core.geometry.camera_checks import check_ground_in_view
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.observation import Observation
@@ -96,6 +97,8 @@ class FolderSource:
         ]
         if not self.captures:
             raise FleetError(f"{table} lists no images")
+        cameras = [capture.geometry for capture in self.captures if isinstance(capture.geometry, CameraGeometry)]
+        check_ground_in_view(cameras, self.world_frame.ground, str(table))
 
     def frames(self, clock: Clock, stop: threading.Event) -> Iterator[Frame]:
         """Yield the images by the wall clock.

@@ -8,6 +8,7 @@ import numpy as np
 
 from skyweave.core.errors import FleetError
 from skyweave.core.geometry.camera import CameraGeometry
+from skyweave.core.geometry.camera_checks import check_ground_in_view
 from skyweave.core.geometry.frames import camera_pose
 from skyweave.core.geometry.ground import GroundPlane
 from skyweave.core.images.video import TIME_TOLERANCE_S, Video
@@ -43,6 +44,8 @@ class VideoSource:
         self.camera_config, self.platform, self.crs, self.interval = camera_config, platform, crs, interval
         self.camera, self.world_frame = camera_config.camera(), WorldFrame(crs, GroundPlane(camera_config.ground))
         self.poses = _read_poses(folder / "poses.csv")
+        cameras = [self._geometry(pose[1:]) for pose in self.poses]
+        check_ground_in_view(cameras, self.world_frame.ground, str(folder / "poses.csv"))
         self.video = Video(folder / camera_config.video)
         _check_video(self.video, camera_config, self.poses)
 
@@ -69,15 +72,18 @@ class VideoSource:
             FleetError: the video cannot be decoded there.
         """
         pixels, taken = self.video.image_at(seconds)  # frames may be far apart: the pose is that of the image
-        x, y, z, yaw, pitch, roll = (np.interp(taken, self.poses[:, 0], column) for column in self.poses.T[1:])
-        pose = camera_pose(np.array([x, y, z]), float(yaw), float(pitch), float(roll))
-        geometry = CameraGeometry(self.camera, pose, self.crs, self.platform)
+        geometry = self._geometry(np.array([np.interp(taken, self.poses[:, 0], row) for row in self.poses.T[1:]]))
         if self.camera_config.band_count() == 1:
             pixels = pixels.mean(-1, keepdims=True)
         observation = observation_from_pixels(
             pixels.transpose(2, 0, 1).astype(np.float32), geometry, self.camera_config.sensor, str(self.video.path)
         )
         return Capture(self.camera_config.channel, self.platform, 0, geometry, lambda: observation)
+
+    def _geometry(self, numbers: np.ndarray) -> CameraGeometry:
+        """Return the camera at x, y, z, yaw, pitch and roll."""
+        yaw, pitch, roll = map(float, numbers[3:])
+        return CameraGeometry(self.camera, camera_pose(numbers[:3], yaw, pitch, roll), self.crs, self.platform)
 
 
 def _check_video(video: Video, camera_config: FolderCameraConfig, poses: np.ndarray) -> None:

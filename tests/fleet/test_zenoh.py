@@ -19,6 +19,7 @@ from skyweave.fleet.link.encryption import check_encryption, is_loopback  # noqa
 from skyweave.fleet.link.topics import frame_topic  # noqa: E402
 from skyweave.fleet.link.transport import Membership, Priority  # noqa: E402
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport  # noqa: E402
+from skyweave.fleet.link.zenoh_settings import zenoh_settings  # noqa: E402
 
 
 def free_port() -> int:
@@ -192,6 +193,32 @@ def test_nothing_goes_in_the_clear_beyond_this_machine_unless_allowed() -> None:
     check_encryption(["tls/0.0.0.0:7447"], has_certificates=True)
     with pytest.raises(ValueError, match="anybody"):
         ZenohConfig(discover=True).build(Membership("test"))
+
+
+@pytest.mark.parametrize("allow_clear", [False, True])
+def test_nobody_is_connected_to_who_was_not_named_unless_allowed(allow_clear: bool) -> None:
+    """Zenoh's gossip tells each where the others are, and connects: beyond this machine, too, and in the clear."""
+    port, received = free_port(), []
+    endpoint = f"tcp/127.0.0.1:{port}"
+    middle = ZenohTransport(ZenohConfig(listen=[endpoint]), allow_clear=True)
+    here = ZenohConfig(connect=[endpoint]).build(Membership("test", allow_clear=allow_clear))
+    beyond = ZenohTransport(ZenohConfig(connect=[endpoint]), allow_clear=True)
+    try:
+        here.subscribe("t/*", lambda topic, message: received.append(topic))
+        assert until(lambda: "t/middle" in received, every=lambda: middle.publish("t/middle", b""))
+        assert until(lambda: "t/beyond" in received, 2.0, lambda: beyond.publish("t/beyond", b"")) == allow_clear
+    finally:
+        for transport in (here, middle, beyond):
+            transport.close()
+
+
+def test_with_keys_no_link_is_in_the_clear(tmp_path: Path) -> None:
+    create_keys(tmp_path, ["UAV_1"])
+    credentials = load_credentials(tmp_path, "UAV_1")
+    settings = zenoh_settings(ZenohConfig(), credentials.certificates, "test", credentials.members)
+    assert settings["transport/link/protocols"] == ["tls", "quic"] and settings["scouting/gossip/enabled"]
+    with pytest.raises(ValueError, match="Zenoh does not open"):
+        ZenohTransport(ZenohConfig(["tcp/127.0.0.1:0"]), credentials.certificates, "test", credentials.members)
 
 
 def test_an_endpoint_that_is_taken_is_a_clear_error() -> None:

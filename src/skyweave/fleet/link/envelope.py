@@ -107,9 +107,21 @@ class EnvelopeOpener:
         if stamp >= MAX_STAMP:
             return "envelope"
         end = len(envelope) if self.public_key is None else len(envelope) - SIGNATURE_BYTES
-        if not self._is_authentic(topic, envelope[:end], envelope[end:]):
+        if not self._verify(topic, envelope[:end], envelope[end:]):
             return "signature"
         return OpenedEnvelope(envelope[HEADER_BYTES:end], stamp * NS_PER_STAMP)
+
+    def is_authentic(self, topic: str, envelope: bytes) -> bool:
+        """Return whether the sender has signed a message, be it new or not.
+
+        Args:
+            topic: that it came under.
+            envelope: its bytes.
+        """
+        if self._check_header(envelope) is not None:
+            return False
+        end = len(envelope) if self.public_key is None else len(envelope) - SIGNATURE_BYTES
+        return self._verify(topic, envelope[:end], envelope[end:])
 
     def remember(self, opened: OpenedEnvelope) -> None:
         """Note that a message was taken: it will not be taken again. Only what is otherwise sound may be remembered.
@@ -144,7 +156,7 @@ class EnvelopeOpener:
             return "unsigned" if envelope[3] == UNSIGNED else "envelope"
         return None
 
-    def _is_authentic(self, topic: str, content: bytes, signature: bytes) -> bool:
+    def _verify(self, topic: str, content: bytes, signature: bytes) -> bool:
         if self.public_key is None:
             return True
         try:

@@ -6,6 +6,7 @@ from skyweave.fleet.link.clocks import NS_PER_S, ClockExchange
 from skyweave.fleet.link.envelope import OpenedEnvelope
 from skyweave.fleet.link.heartbeat import Heartbeat, decode_heartbeat
 from skyweave.fleet.link.rate_limit import PeerLimits
+from skyweave.fleet.link.scene_message import MAX_COORDINATE_M
 from skyweave.fleet.link.topics import FRAME, HEARTBEAT
 from skyweave.fleet.node.peer import Peer
 from skyweave.wire import RejectedError
@@ -13,6 +14,7 @@ from skyweave.wire.header import Header, read_header
 
 MAX_SENT_HEARTBEATS = 64  # of this node that are remembered
 MAX_ECHO_AGE_S = 5.0  # of the heartbeat that a peer says to have received last
+MAX_GRID_M = MAX_COORDINATE_M / 2  # of a peer's map: what lies on it is published, and listeners refuse what is farther
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,8 @@ def _receive_chunk(peer: Peer, header: Header, opened: OpenedEnvelope, received:
         peer.platform_id = header.platform
     if header.platform != peer.platform_id:
         return Rejection("id_mismatch")
+    if max(abs(header.grid.west), abs(header.grid.north)) * header.grid.metres > MAX_GRID_M:
+        return Rejection("grid")
     reason = peer.receiver.receive(opened.message, peer.to_peer_time(received))
     if reason is not None:
         return Rejection(reason.name.lower(), counted=True)

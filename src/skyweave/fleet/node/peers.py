@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from skyweave.fleet.link.clocks import NS_PER_S, Clock, followed_steps, monotonic_clock
-from skyweave.fleet.link.credentials import PLATFORM, Member
+from skyweave.fleet.link.credentials import PLATFORM, RELAY, Member
 from skyweave.fleet.link.envelope import EnvelopeOpener
 from skyweave.fleet.link.heartbeat import PeerReport
 from skyweave.fleet.link.message_queue import MessageQueue
@@ -27,6 +27,7 @@ MAX_PEERS = 64
 MAX_HELD_BYTES = 1 << 24  # of the frames of one peer
 MESSAGES_PER_TURN = 16  # of one peer that are read before others have their turn
 FORGET_AFTER_S = 30.0  # without a message
+RELAYED_FACTOR = 8.0  # times one peer's limits, for all that relays pass on
 EXCLUSION_S = 10.0  # for which a peer is left out after something of it failed where it was used
 log = logging.getLogger("skyweave.fleet")
 
@@ -64,6 +65,7 @@ class Peers:
         self.unknown_senders: Counter[str] = Counter()
         self.arrived = threading.Event()
         self.progress = threading.Event()
+        self._relayed = self._relay_bucket()
         self._peers: dict[str, Peer] = {}
         self._followed = followed_steps(clock)
         self._lock = threading.Lock()  # of the network's threads
@@ -103,6 +105,10 @@ class Peers:
             peer.admission_rejections["excluded"] += 1
         elif len(envelope) > self.limits.max_message_bytes:
             peer.admission_rejections["size"] += 1
+        elif self._relayed is not None and not self._relayed.take(len(envelope), now / NS_PER_S):
+            self.unknown_senders["rate"] += 1
+        elif self._relayed is not None and not peer.opener.is_authentic(topic, envelope):
+            peer.admission_rejections["signature"] += 1
         elif not peer.bucket.take(len(envelope), now / NS_PER_S):
             peer.admission_rejections["rate"] += 1
         else:
@@ -230,6 +236,20 @@ class Peers:
             self.checker.shift(step)
             for peer in self.all():
                 peer.shift(step)
+
+    def _relay_bucket(self) -> TokenBucket | None:
+        """Return what limits all that comes through relays, under whose names anybody may have sent it; None: nothing.
+
+        Where there are relays, a peer's own limits count only what it has signed.
+        """
+        if not any(member.role == RELAY for member in (self.members or {}).values()):
+            return None
+        limits = replace(
+            self.limits,
+            bytes_per_second=RELAYED_FACTOR * self.limits.bytes_per_second,
+            messages_per_second=RELAYED_FACTOR * self.limits.messages_per_second,
+        )
+        return TokenBucket(limits, self.monotonic() / NS_PER_S)
 
     def _read_turn(self, peer: Peer) -> int:
         """Read some messages of a peer; return how many."""

@@ -4,13 +4,17 @@ As in ROS's ``message_filters.ApproximateTimeSynchronizer``: the nearest in capt
 accounted for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from skyweave.fleet.link.clocks import NS_PER_S
 from skyweave.fleet.node.peer import Peer
 from skyweave.fleet.node.peers import Peers
 from skyweave.fleet.perceivers.base import remap_classes
 from skyweave.wire import FrameContent, ReceivedFrame
+
+MAX_PEER_BOXES = 400  # of one frame that are fused
 
 
 @dataclass(frozen=True)
@@ -61,4 +65,12 @@ def _nearest_frame(frames: list[ReceivedFrame], time: int, max_time_offset: floa
 def _with_local_classes(peer: Peer, content: FrameContent, categories: tuple[str, ...]) -> FrameContent:
     """Number the classes as this node does. Before its first heartbeat a peer is taken to have the same list."""
     peer_categories = categories if peer.heartbeat is None else peer.heartbeat.categories
-    return remap_classes(content, peer_categories, categories)
+    return remap_classes(_with_best_boxes(content), peer_categories, categories)
+
+
+def _with_best_boxes(content: FrameContent) -> FrameContent:
+    """Leave out the boxes of the lowest scores where there are many: merging takes time with their square."""
+    boxes = content.boxes
+    if boxes is None or len(boxes) <= MAX_PEER_BOXES:
+        return content
+    return replace(content, boxes=boxes.select(np.sort(np.argsort(-boxes.scores, kind="stable")[:MAX_PEER_BOXES])))

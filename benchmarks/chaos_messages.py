@@ -13,6 +13,7 @@ fresh, honest platforms are still fused, and every message is taken or counted a
 import argparse
 import asyncio
 import dataclasses
+import importlib
 import json
 import math
 import sys
@@ -22,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +146,11 @@ class Targets:
         self.client = stack.enter_context(FleetClient(FLEET, transport=self.network.join(), keys=str(keys)))
         self.threads = [self._thread(self._read_scenes, "client"), self._thread(self._ask_page, "page")]
         for suffix in ("mcap", "rrd"):
-            self.threads.append(self._thread(lambda suffix=suffix: self._record(suffix, str(keys)), suffix))
+            self.threads.append(self._thread(partial(self._record, suffix, str(keys)), suffix))
         for name in HONEST:
             node, source = make(name, self.network.join(), self.credentials[name])
             self.nodes[name] = node
-            self.threads.append(self._thread(lambda node=node, source=source: self._run(node, source), name))
+            self.threads.append(self._thread(partial(self._run, node, source), name))
 
     def await_scenes(self) -> None:
         """Wait until both honest nodes fuse each other."""
@@ -283,7 +285,8 @@ def send_mutations(targets: Targets, messages: int, seed: int) -> tuple[Counter[
             if index % 200 == 199:
                 targets._raise_faults()
                 time.sleep(0.001)  # others have their turn
-        writer.finish()
+        finish: Callable[[], None] = writer.finish  # parts of it are not typed
+        finish()
     return sent, time.monotonic() - started
 
 
@@ -316,10 +319,8 @@ def demand(holds: bool, otherwise: str) -> None:
 def shown_page(program: str, folder: Path, address: str) -> Iterator[Callable[[], dict[str, Any]]]:
     """Show the page in a browser; give what returns how it looks, and demands that it is live."""
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-    from headless import Browser
-
     loop = asyncio.new_event_loop()
-    browser = Browser(program, folder)
+    browser = importlib.import_module("headless").Browser(program, folder)
     loop.run_until_complete(browser.__aenter__())
     loop.run_until_complete(browser.open(address))
 

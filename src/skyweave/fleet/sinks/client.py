@@ -1,6 +1,6 @@
 """A fleet's results in any Python program.
 
-with FleetClient("demo", connect=["tcp/127.0.0.1:7450"]) as fleet:
+with FleetClient("demo", connect=["tcp/127.0.0.1:7450", "tcp/127.0.0.1:7451"]) as fleet:
     for scene in fleet.scenes():
         print(scene["platform"], len(scene["boxes"]))
 """
@@ -28,7 +28,7 @@ class FleetClient:
 
     Args:
         fleet: name of the fleet.
-        connect: Zenoh endpoints of any of its nodes or of a router.
+        connect: Zenoh endpoints of its nodes, or of a router; with keys any node tells where the others are.
         keys: folder of ``skyweave fleet keys``, with a folder for ``name``; None: the fleet runs in the clear.
         name: of this client among the keys.
         transport: instead of Zenoh; closed with the client.

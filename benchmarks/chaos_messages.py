@@ -38,6 +38,7 @@ from skyweave.fleet.link.credentials import Credentials, load_credentials
 from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.loopback import LoopbackNetwork, LoopbackTransport
 from skyweave.fleet.link.rate_limit import PeerLimits
+from skyweave.fleet.link.topics import heartbeat_topic
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
@@ -268,6 +269,10 @@ def send_mutations(targets: Targets, messages: int, seed: int) -> tuple[Counter[
     number = credentials.members[HOSTILE].platform_id
     scene = {key: scene[key] for key in scene if key != "age"}
     mutator = Mutator(FLEET, HOSTILE, number, scene, wall_clock, seed, targets.nodes[HONEST[0]].grid)
+    victim = targets.nodes[HONEST[0]]
+    transport.subscribe(
+        heartbeat_topic(FLEET, victim.name), lambda _, envelope: mutator.on_heartbeat(victim.platform_id, envelope)
+    )
     sealer, sent, started = EnvelopeSealer(credentials.signing_key, wall_clock), Counter[str](), time.monotonic()
     with (targets.folder / "hostile.mcap").open("wb") as stream:
         writer = Writer(stream, compression=CompressionType.NONE)

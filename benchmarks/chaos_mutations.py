@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from skyweave.fleet.link.envelope import HEADER_BYTES, NS_PER_STAMP
 from skyweave.fleet.link.heartbeat import Heartbeat, PeerReport, encode_heartbeat
 from skyweave.fleet.link.topics import camera_topic, frame_topic, heartbeat_topic, result_topic
 from skyweave.wire import BoxList, FrameContent, WireGrid, encode_frame
@@ -67,6 +68,7 @@ class Mutator:
         grid: tuple[int, int] = (500_000, 0),
     ) -> None:
         self.grid = grid
+        self.victim = (1, 0)
         self.fleet, self.platform, self.platform_id, self.clock = fleet, platform, platform_id, clock
         self.scene = {**scene, "fleet": fleet, "platform": platform}
         self.random = random.Random(seed)
@@ -80,6 +82,10 @@ class Mutator:
         self._frame_chunks: list[bytes] = []
         self._frame_time = 0
 
+    def on_heartbeat(self, platform_id: int, envelope: bytes) -> None:
+        """Note the last heartbeat of a node that is attacked."""
+        self.victim = (platform_id, int.from_bytes(envelope[4:HEADER_BYTES], "little") * NS_PER_STAMP)
+
     def message(self, kind: str) -> tuple[str, bytes]:
         """Return (topic, mutated message) of a kind."""
         topic, message = self._makers[kind]()
@@ -87,9 +93,10 @@ class Mutator:
 
     def _heartbeat(self) -> tuple[str, bytes]:
         now = self.clock()
-        report = PeerReport(self.random.randrange(1, 4), now, now, self.random.randrange(1 << 30), 1000, 5)
+        # A node takes frames only of who has received a heartbeat of its own process (a round trip).
+        report = PeerReport(self.victim[0], self.victim[1] or now, now, self.random.randrange(1 << 30), 1000, 5)
         good = Heartbeat(1, self.platform_id, 0, *self.grid, 0.5, ("car", "truck"), now, (report, report))
-        if self.random.random() < 0.05:
+        if self.random.random() < 0.1:
             return heartbeat_topic(self.fleet, self.platform), encode_heartbeat(good)
         content = json.loads(msgspec.json.encode(good))
         content = self._changed(content)

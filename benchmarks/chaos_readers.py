@@ -42,6 +42,7 @@ from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.link.messages import CameraImage
 from skyweave.fleet.link.scene_message import SceneMessage
+from skyweave.fleet.link.topics import heartbeat_topic
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("recording", help="folder of a recording with UAV_1")
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which it ends, whatever is left")
     args = parser.parse_args()
     source = RecordingSourceConfig(args.recording).build(SourceContext(HONEST[0]))
     stop = threading.Event()
@@ -69,13 +71,17 @@ def main() -> None:
     stop.set()
     try:
         with tempfile.TemporaryDirectory() as folder, unlimited_listeners():
-            print(json.dumps(read_all(frame, source.world_frame, Path(folder), args.messages, args.seed), indent=1))
+            print(
+                json.dumps(
+                    read_all(frame, source.world_frame, Path(folder), args.messages, args.seed, args.seconds), indent=1
+                )
+            )
     except Violation as violation:
         print(f"VIOLATED: {violation}", file=sys.stderr)
         sys.exit(1)
 
 
-def read_all(frame: Frame, world_frame: Any, folder: Path, messages: int, seed: int) -> dict[str, Any]:
+def read_all(frame: Frame, world_frame: Any, folder: Path, messages: int, seed: int, seconds: float) -> dict[str, Any]:
     """Give mutated messages to all readers; return what came of them."""
     keys = folder / "keys"
     create_keys(keys, [*HONEST, HOSTILE], viewers=["viewer"])
@@ -90,6 +96,10 @@ def read_all(frame: Frame, world_frame: Any, folder: Path, messages: int, seed: 
     scene = publisher.publish(node.fuse(node.observe_and_send(frame))).json_content
     number = credentials[HOSTILE].members[HOSTILE].platform_id
     mutator = Mutator(FLEET, HOSTILE, number, json.loads(json.dumps(scene)), wall_clock, seed, node.grid)
+    network.join().subscribe(
+        heartbeat_topic(FLEET, node.name), lambda _, envelope: mutator.on_heartbeat(node.platform_id, envelope)
+    )
+    node.send_heartbeat()
     sealer = EnvelopeSealer(credentials[HOSTILE].signing_key, wall_clock)
     listener, state = FleetSubscriber(FLEET, network.join(), str(keys)), DashboardState(FLEET)
     recorder, stream = _recorder()
@@ -119,6 +129,8 @@ def read_all(frame: Frame, world_frame: Any, folder: Path, messages: int, seed: 
             node.awaited_peers(pending)
             fused += len(node.fuse(pending).peer_frames)
             strict_json(state.to_json())
+            if time.monotonic() - started > seconds:
+                break
             if stream.tell() > RECORDING_BYTES:
                 undrawn += recorder.undrawn
                 recorder, stream = _recorder()
@@ -130,9 +142,9 @@ def read_all(frame: Frame, world_frame: Any, folder: Path, messages: int, seed: 
     )
     counted = peer.messages + sum(rejected.values()) - rejected["fingerprint"] + sum(unknown.values())
     demand(counted >= given, f"a node was given {given} messages, and counted {counted}")
-    demand(taken + sum(listener.rejected.values()) == messages, f"{taken} taken, {listener.rejected}")
+    demand(taken + sum(listener.rejected.values()) == sum(sent.values()), f"{taken} taken, {listener.rejected}")
     return {
-        "messages": messages,
+        "messages": sum(sent.values()),
         "seconds": round(time.monotonic() - started, 1),
         "sent": dict(sent),
         "node": {"given": given, "taken": peer.messages, "rejected": dict(rejected), "unknown": dict(unknown)},

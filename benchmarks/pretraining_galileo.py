@@ -131,7 +131,7 @@ def import_reference(reference: Path) -> None:
     if not (reference / "src" / "galileo.py").is_file():
         raise SystemExit(f"no src/galileo.py in {reference}; give --reference a checkout of nasaharvest/galileo")
     earth_engine = ModuleType("ee")
-    earth_engine.__getattr__ = lambda name: MagicMock()  # type: ignore[method-assign, assignment]
+    earth_engine.__getattr__ = lambda name: MagicMock()  # type: ignore[method-assign]
     sys.modules["ee"] = earth_engine
     sys.path.insert(0, str(reference))
 

@@ -10,7 +10,7 @@ from skyweave.backbone.backbone import Backbone
 from skyweave.backbone.band_encoder import added_kinds
 from skyweave.backbone.config import BackboneConfig
 from skyweave.backbone.positions import Positions
-from skyweave.backbone.tokenizers import PerSensorTokenizer, SpectralTokenizer, Tokenizer
+from skyweave.backbone.tokenizers import Conditioning, PerSensorTokenizer, SpectralTokenizer, Tokenizer
 from skyweave.backbone.transformer import TransformerEncoder, initialise_weights
 from skyweave.core.errors import ConfigError
 from skyweave.core.sensors.sensor import Sensor
@@ -55,12 +55,15 @@ def build_backbone(
             sensors,
         )
         initialise_weights(backbone)
+        if isinstance(backbone.patch_embed, SpectralTokenizer):
+            backbone.patch_embed.scale_initial_kernel()
     return backbone
 
 
 def _tokenizer(config: BackboneConfig, sensors: Sequence[Sensor]) -> Tokenizer:
     if config.tokenizer == "spectral":
-        return SpectralTokenizer(config.width, config.patch_size, config.mixes, config.band_kinds)
+        conditioning = Conditioning(config.band_contrast, config.pixel_contrast, config.kernel_scale)
+        return SpectralTokenizer(config.width, config.patch_size, config.mixes, config.band_kinds, conditioning)
     if not sensors:
         raise ConfigError("the per_sensor tokenizer needs the list of sensors it shall embed; pass sensors=[...]")
     return PerSensorTokenizer(config.width, config.patch_size, sensors)

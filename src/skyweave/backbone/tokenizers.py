@@ -7,6 +7,7 @@ seen in training works; radar and other non-optical bands enter by type, never b
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -117,6 +118,26 @@ def _check_bands(sensor: Sensor, bands: Mapping[str, int]) -> None:
         raise DataError(f"sensor {sensor.name!r}: bands {', '.join(unknown)} are not in this model's embedding")
 
 
+@dataclass(frozen=True)
+class Conditioning:
+    """How the weights of a spectral tokenizer are read, so that training sees all of an image and not its brightness.
+
+    The brightness of a patch has some ten times the variance of what differs between its bands, and four times that of
+    what differs between its pixels: trained as they are, the embeddings keep little else. And a kernel over thousands
+    of products moves by all of them at once in a step of Adam, so its steps must be smaller than those of other
+    weights. All three are changes of the weights' coordinates: what can be represented stays the same.
+
+    Attributes:
+        band_contrast: factor on what differs between the bands' responses.
+        pixel_contrast: factor on what differs between the kernel's pixels.
+        kernel_scale: factor on the kernel; its weights are larger by as much.
+    """
+
+    band_contrast: float = 1.0
+    pixel_contrast: float = 1.0
+    kernel_scale: float = 1.0
+
+
 class SpectralTokenizer(Tokenizer):
     """Project every pixel's spectrum on learned functions of the band, then embed patches as usual.
 
@@ -130,16 +151,30 @@ class SpectralTokenizer(Tokenizer):
         patch_size: nominal pixels per patch side.
         mixes: number of response functions.
         kinds: further kinds of bands, as of `BandEncoder`.
+        conditioning: how the weights are read; default: as they are.
     """
 
     gain = 2.0
 
-    def __init__(self, width: int, patch_size: int, mixes: int = 32, kinds: KindColumns = ()) -> None:
+    def __init__(
+        self,
+        width: int,
+        patch_size: int,
+        mixes: int = 32,
+        kinds: KindColumns = (),
+        conditioning: Conditioning | None = None,
+    ) -> None:
         super().__init__(width, patch_size)
         self.mixes = mixes
+        self.conditioning = conditioning or Conditioning()
         self.band_code = BandEncoder(2 * mixes, kinds=kinds)
         self.pixel = nn.Linear(mixes, mixes)
         self.proj = nn.Linear(2 * mixes * patch_size**2, width)
+
+    @torch.no_grad()
+    def scale_initial_kernel(self) -> None:
+        """Make the kernel's weights larger by as much as reading them makes them smaller."""
+        self.proj.weight.div_(self.conditioning.kernel_scale)
 
     def forward(self, patches: Tensor, valid: Tensor | None, sensor: Sensor) -> Tensor:
         """Return the tokens of patches.
@@ -166,8 +201,10 @@ class SpectralTokenizer(Tokenizer):
     def _tokens(self, patches: Tensor, valid: Tensor | None, sensor: Sensor, sizes: list[int]) -> list[Tensor]:
         """Tokens at each of some patch sizes."""
         response, presence = self.band_code(sensor).chunk(2, dim=-1)
-        response = self.gain * response
-        straight, bent = self.proj.weight.view(self.width, 2 * self.mixes, -1).split(self.mixes, dim=1)
+        response = self.gain * _with_contrast(response, self.conditioning.band_contrast, 0)
+        kernel = self.conditioning.kernel_scale * self.proj.weight.view(self.width, 2 * self.mixes, -1)
+        kernel = _with_contrast(kernel, self.conditioning.pixel_contrast, -1)
+        straight, bent = kernel.split(self.mixes, dim=1)
         spectra = patches.movedim(2, -1)
         if valid is None and len(sensor) < self.mixes:
             # Mixing is linear, so it is folded into the weights. A band of ones carries the presence.
@@ -212,6 +249,13 @@ class SpectralTokenizer(Tokenizer):
         else:
             kernel = self._resampled(kernel, size)
         return functional.linear(pixels.flatten(2), kernel.transpose(1, 2).flatten(1), bias)
+
+
+def _with_contrast(weights: Tensor, factor: float, axis: int) -> Tensor:
+    """Multiply what differs from the mean along an axis."""
+    if factor == 1.0:
+        return weights
+    return weights.mean(axis, keepdim=True).lerp(weights, factor)
 
 
 def split_patches(patches: Tensor, size: int) -> Tensor:

@@ -30,6 +30,9 @@ class BackboneSizeConfig:
     heads: int | None = None
     patch_size: int | None = None
     mixes: int | None = None
+    band_contrast: float | None = None
+    pixel_contrast: float | None = None
+    kernel_scale: float | None = None
 
     def changes(self) -> dict[str, Any]:
         """Return keyword arguments for `build_backbone` besides the size."""

@@ -13,7 +13,7 @@ from skyweave.detection import ImageDetections
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.boxes import BoxPerceiver
 from skyweave.fleet.perceivers.config import BoxConfig
-from skyweave.locating import PoseErrorConfig
+from skyweave.locating import ImageLocator, PoseErrorConfig
 from skyweave.recordings.recording import Capture, Frame
 
 CAMERA = PinholeCamera.from_field_of_view(np.radians(60), 720, 1280)
@@ -47,7 +47,9 @@ def frame(number: int) -> Frame:
 
 
 def test_a_car_is_placed_tracked_sent_and_fused() -> None:
-    perceiver = BoxPerceiver(ScriptedDetector(), ("car",), PoseErrorConfig(), {"automobile": "car"}, INTERVAL)
+    perceiver = BoxPerceiver(
+        ImageLocator(ScriptedDetector(), PoseErrorConfig(), ("car",), {"automobile": "car"}), INTERVAL
+    )
     for number in range(1, 9):
         ego = perceiver.observe(frame(number), WorldFrame("EPSG:32633"))
     detections = perceiver.ego_detections(ego)

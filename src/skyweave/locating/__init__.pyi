@@ -1,6 +1,7 @@
 from .camera_track import CameraTrack
 from .config import LocatingConfig
 from .ground_points import CameraState, locate_pixels
+from .image_locator import ImageLocator
 from .located import BoxErrorConfig, LocatedDetections, locate_detections
 from .map_tracker import MapTracker, MapTrackerConfig
 from .pose_error_model import PoseErrorConfig
@@ -12,6 +13,7 @@ __all__ = [
     "CameraState",
     "CameraStream",
     "CameraTrack",
+    "ImageLocator",
     "LocatedDetections",
     "LocatingConfig",
     "MapTracker",

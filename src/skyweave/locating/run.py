@@ -10,12 +10,11 @@ import numpy as np
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.geometry.ground import Ground, GroundPlane
 from skyweave.core.progress import ReportProgress
-from skyweave.detection.detector import Detector
-from skyweave.detection.formats.box_file import read_boxes
-from skyweave.detection.onnx_detector import DetectorConfig, OnnxDetector
+from skyweave.detection.onnx_detector import DetectorConfig
 from skyweave.locating.camera_track import CameraTrack
 from skyweave.locating.config import LocatingConfig
 from skyweave.locating.detecting import detect_images
+from skyweave.locating.image_locator import open_detector
 from skyweave.locating.image_sequence import ImageSequence, open_sequence
 from skyweave.locating.log_completion import LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.locating.track_table import TrackTable, tables_of
@@ -115,7 +114,7 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     clock = _common_clock(logs, request)
     crs = flight_crs(logs[0])
     ground, tracks = _ground_and_tracks(request, sequences, logs, crs)
-    detectors = [_open_detector(path, request) for path in request.detectors]
+    detectors = [open_detector(path, request.detector, request.boxes_format) for path in request.detectors]
     streams, notes = [], [*clock.notes]
     for number, sequence in enumerate(sequences):
         name = logs[number].platform or (request.images[number].stem if len(sequences) > 1 else "camera")
@@ -181,12 +180,6 @@ def _check_counts(request: LocateRequest) -> None:
         )
     if len(request.detectors) not in (1, cameras):
         raise ConfigError(f"{cameras} videos and {len(request.detectors)} detectors: give one for all, or one for each")
-
-
-def _open_detector(path: Path, request: LocateRequest) -> Detector:
-    if path.suffix.lower() == ".onnx" and request.boxes_format is None:
-        return OnnxDetector(path, request.detector)
-    return read_boxes(path, request.boxes_format)
 
 
 def _ground_and_tracks(

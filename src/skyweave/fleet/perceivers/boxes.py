@@ -1,7 +1,6 @@
 """A perceiver for anybody's detector: its boxes are located on the ground, tracked there, and sent."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,19 +8,10 @@ from skyweave.collaboration.observer import ego_grid
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.images.true_color import true_color_image
-from skyweave.detection import Detector
 from skyweave.fleet.perceivers.base import WorldFrame
 from skyweave.fleet.perceivers.box_messages import BoxMessages
 from skyweave.fleet.perceivers.late_fusion import EgoScene
-from skyweave.locating import (
-    BoxErrorConfig,
-    CameraState,
-    LocatedDetections,
-    MapTracker,
-    MapTrackerConfig,
-    PoseErrorConfig,
-    locate_detections,
-)
+from skyweave.locating import CameraState, ImageLocator, LocatedDetections, MapTracker, MapTrackerConfig
 from skyweave.perception.results import Detections, ScenePrediction
 from skyweave.perception.results.scene import DETECTION
 from skyweave.recordings.recording import Capture, Frame
@@ -44,10 +34,7 @@ class BoxPerceiver(BoxMessages):
     """A detector in images, whose boxes are lifted to the ground.
 
     Args:
-        detector: of boxes in images.
-        categories: names of the classes that count.
-        errors: of the cameras' poses and the ground.
-        names: the fleet's names of the detector's classes, where they differ.
+        locator: the detector, with the errors of the cameras.
         interval: seconds between frames.
         size: of the map, metres.
         resolution: metres a cell.
@@ -55,18 +42,13 @@ class BoxPerceiver(BoxMessages):
 
     def __init__(
         self,
-        detector: Detector,
-        categories: tuple[str, ...],
-        errors: PoseErrorConfig,
-        names: Mapping[str, str] | None = None,
+        locator: ImageLocator,
         interval: float = 0.5,
         size: float = 128.0,
         resolution: float = 0.5,
     ) -> None:
-        super().__init__(categories, interval)
-        self.detector, self.errors, self.size, self.resolution = detector, errors, size, resolution
-        self.names = names or {}
-        self._factor = np.sqrt(errors.camera_covariance())
+        super().__init__(tuple(locator.categories), interval)
+        self.locator, self.size, self.resolution = locator, size, resolution
         self._channels: dict[str, int] = {}
         self._poses: dict[str, _LastPose] = {}
         self._tracker: MapTracker | None = None
@@ -100,17 +82,10 @@ class BoxPerceiver(BoxMessages):
         return self._tracker
 
     def _locate(self, capture: Capture, place: WorldFrame) -> LocatedDetections:
-        image = true_color_image(capture.load()) if self.detector.needs_images else None
-        boxes = self.detector.detect(image, self._number, capture.channel)
-        names = tuple(self.names.get(name, name) for name in boxes.categories)
-        known = np.array([name in self.categories for name in names], bool)
+        image = true_color_image(capture.load()) if self.locator.detector.needs_images else None
         time = capture.time / NS_PER_S
         state = self._state(capture.geometry, capture.channel, time)
-        boxes = replace(boxes, categories=names).select(known)
-        return locate_detections(
-            boxes, state, place.ground, self._factor, self.errors, BoxErrorConfig(), time,
-            self._channels[capture.channel], self._number,
-        )  # fmt: skip
+        return self.locator.locate(image, state, place.ground, time, self._channels[capture.channel], self._number)
 
     def _state(self, geometry: CameraGeometry, channel: str, time: float) -> CameraState:
         """Return the camera with the velocity since its last pose, by which errors of its clock move it."""

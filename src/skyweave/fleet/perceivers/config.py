@@ -159,16 +159,16 @@ class BoxConfig(PerceiverConfig):
         """
         from pathlib import Path
 
-        from skyweave.detection import DetectorConfig, OnnxDetector
         from skyweave.fleet.perceivers.boxes import BoxPerceiver
-        from skyweave.locating import PoseErrorConfig
+        from skyweave.locating import ImageLocator, PoseErrorConfig
 
-        options = DetectorConfig(min_score=self.min_score, slice=self.slice, threads=self.threads)
         errors = PoseErrorConfig(
             self.horizontal_std, self.height_std, self.heading_std, self.pitch_std, elevation=self.elevation_std
         )
-        detector = OnnxDetector(Path(self.detector), options)
-        return BoxPerceiver(detector, self.categories, errors, self.names, interval, self.size, self.resolution)
+        locator = ImageLocator.from_model(
+            Path(self.detector), errors, self.categories, self.names, self.min_score, self.slice, self.threads
+        )
+        return BoxPerceiver(locator, interval, self.size, self.resolution)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""A detector and the errors of its camera in one: images in, places on the map out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from skyweave.core.geometry.ground import Ground
+from skyweave.detection.detector import Detector
+from skyweave.detection.formats.box_file import read_boxes
+from skyweave.detection.onnx_detector import DetectorConfig, OnnxDetector
+from skyweave.locating.ground_points import CameraState
+from skyweave.locating.located import BoxErrorConfig, LocatedDetections, locate_detections
+from skyweave.locating.pose_error_model import PoseErrorConfig
+
+
+class ImageLocator:
+    """Locates what a detector sees in the images of cameras with the same errors.
+
+    Args:
+        detector: of boxes in images.
+        errors: of the cameras' poses and the ground.
+        categories: names of the classes that count.
+        names: names that are given to classes of the detector.
+    """
+
+    def __init__(
+        self, detector: Detector, errors: PoseErrorConfig, categories: Sequence[str], names: Mapping[str, str]
+    ) -> None:
+        self.detector, self.errors, self.categories, self.names = detector, errors, categories, names
+        self._factor = np.sqrt(errors.camera_covariance())
+
+    @classmethod
+    def from_model(
+        cls,
+        path: Path,
+        errors: PoseErrorConfig,
+        categories: Sequence[str],
+        names: Mapping[str, str],
+        min_score: float,
+        slice_pixels: int | None,
+        threads: int,
+    ) -> "ImageLocator":
+        """Open the detector in an ONNX file.
+
+        Args:
+            path: of the model.
+            errors: of the cameras' poses and the ground.
+            categories: names of the classes that count.
+            names: names that are given to classes of the detector.
+            min_score: lowest score of a box.
+            slice_pixels: side of the windows into which images are cut; None: images are taken as a whole.
+            threads: of the processor.
+        """
+        config = DetectorConfig(min_score=min_score, slice=slice_pixels, threads=threads)
+        return cls(OnnxDetector(path, config), errors, categories, names)
+
+    def locate(
+        self, image: np.ndarray | None, state: CameraState, ground: Ground, time: float, platform: int, frame: int
+    ) -> LocatedDetections:
+        """Return what is in an image, on the map.
+
+        Args:
+            image: (rows, columns, 3) uint8, RGB; None for a detector that needs none.
+            state: of the camera.
+            ground: in the frame of the camera's pose.
+            time: seconds.
+            platform: number of the camera.
+            frame: number of the image.
+        """
+        boxes = self.detector.detect(image, frame, state.geometry.name)
+        names = tuple(self.names.get(name, name) for name in boxes.categories)
+        known = np.array([name in self.categories for name in names], bool)
+        chosen = replace(boxes, categories=names).select(known)
+        return locate_detections(
+            chosen, state, ground, self._factor, self.errors, BoxErrorConfig(), time, platform, frame
+        )
+
+
+def open_detector(path: Path, config: DetectorConfig, boxes_format: str | None = None) -> Detector:
+    """Open an ONNX model, or a file of boxes.
+
+    Args:
+        path: of it.
+        config: options of a model.
+        boxes_format: of a file of boxes; None: by its suffix.
+    """
+    if path.suffix.lower() == ".onnx" and boxes_format is None:
+        return OnnxDetector(path, config)
+    return read_boxes(path, boxes_format)

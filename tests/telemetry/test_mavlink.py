@@ -118,7 +118,7 @@ def test_several_vehicles_are_a_choice(tmp_path: Path) -> None:
         one.add(k, position(k))
         two.add(k, position(k, longitude=12.0))
     (tmp_path / "a.tlog").write_bytes(one.content + two.content)
-    with pytest.raises(DataError, match="several vehicles, 1, 2; choose one of them"):
+    with pytest.raises(DataError, match="several vehicles, 1, 2; choose with --system"):
         read_telemetry(tmp_path / "a.tlog")
     poses = read_telemetry(tmp_path / "a.tlog", options=ReadOptions(platform="2"))
     assert poses.places[0, 1] == pytest.approx(12)

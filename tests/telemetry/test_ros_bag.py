@@ -206,7 +206,7 @@ def test_several_cameras_are_a_choice(tmp_path: Path) -> None:
     m = Messages()
     rows = [("/a", START_NS, m.info(START_NS, "left")), ("/b", START_NS, m.info(START_NS, "right"))]
     path = bag(tmp_path / "flight", *rows, ("/odom", START_NS, m.odometry(START_NS)))
-    with pytest.raises(DataError, match="cameras left, right; choose one of them"):
+    with pytest.raises(DataError, match="cameras left, right; choose one with --channel"):
         read_telemetry(path)
     assert read_telemetry(path, options=ReadOptions(camera="left")).camera is not None
     with pytest.raises(DataError, match="no one camera 'top'"):

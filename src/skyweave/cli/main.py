@@ -41,6 +41,7 @@ COMMANDS = {  # command: its module, a line of help
     "export": ("skyweave.interop.command_export", "a model for one sensor as ONNX or torch.export"),
     "orthomosaic": ("skyweave.orthomosaic.command_orthomosaic", "photographs from the air to a mosaic"),
     "locate": ("skyweave.locating.command_locate", "what a drone sees, as tracks on the map"),
+    "import": ("skyweave.telemetry.command_import", "a flight's video and log to a recording"),
     "simulate": ("skyweave.simulator.command_simulate", "record a simulated world"),
     "view": ("skyweave.viewing.command_view", "look at a recording or a raster"),
     "node": ("skyweave.fleet.command_node", "one platform of a fleet, on a network"),

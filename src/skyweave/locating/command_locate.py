@@ -132,8 +132,8 @@ def _request(args: argparse.Namespace) -> "LocateRequest":
 
     from skyweave.detection.onnx_detector import DetectorConfig
     from skyweave.locating.config import LocatingConfig
-    from skyweave.locating.log_completion import LogCompletion
     from skyweave.locating.run import LocateRequest
+    from skyweave.telemetry.log_completion import LogCompletion
 
     config = LocatingConfig(calibration_rounds=0) if args.no_calibration else LocatingConfig()
     if args.elevation_std is not None:

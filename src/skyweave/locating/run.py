@@ -16,11 +16,11 @@ from skyweave.locating.config import LocatingConfig
 from skyweave.locating.detecting import detect_images
 from skyweave.locating.image_locator import open_detector
 from skyweave.locating.image_sequence import ImageSequence, open_sequence
-from skyweave.locating.log_completion import LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.locating.track_table import TrackTable, tables_of
 from skyweave.locating.tracking import CameraStream, SeenImage, TrackingResult, track_streams
 from skyweave.locating.writers.base import TRACK_WRITERS, TrackOutput
 from skyweave.telemetry import PosesOverTime, flight_crs, project_poses
+from skyweave.telemetry.log_completion import LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum
 from skyweave.telemetry.reading import read_telemetry
 

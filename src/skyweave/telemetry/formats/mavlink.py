@@ -164,7 +164,7 @@ def _choose_system(systems: Mapping[int, Mapping[str, list[Message]]], platform:
             f"{source} has no vehicle {platform!r}; it has {', '.join(map(str, sorted(systems))) or 'none'}"
         )
     if len(placed) > 1:
-        raise DataError(f"{source} is of several vehicles, {', '.join(map(str, sorted(placed)))}; choose one of them")
+        raise DataError(f"{source} is of several vehicles, {', '.join(map(str, sorted(placed)))}; choose with --system")
     if not systems:
         raise DataError(f"{source} holds no MAVLink packets of a vehicle that says where it is")
     return placed[0] if placed else next(iter(systems))

@@ -223,7 +223,7 @@ def _choose_camera(
     if name and len(chosen) != 1:
         raise DataError(f"{source} has no one camera {name!r}; it has {', '.join(cameras) or 'none'}")
     if len(chosen) > 1:
-        raise DataError(f"{source} has the cameras {', '.join(cameras)}; choose one of them")
+        raise DataError(f"{source} has the cameras {', '.join(cameras)}; choose one with --channel")
     return (chosen[0], cameras[chosen[0]]) if chosen else (name or None, None)
 
 

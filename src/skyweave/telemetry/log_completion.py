@@ -10,8 +10,8 @@ from skyweave.core.errors import ConfigError, DataError
 from skyweave.core.geometry.camera import PinholeCamera
 from skyweave.core.geometry.conventions import pose_from_dji
 from skyweave.core.geometry.frames import quaternion_from_rotation, rotation_from_quaternion, yaw_from_rotation
-from skyweave.telemetry import Heights, PosesOverTime, pose_rates
-from skyweave.telemetry.poses_over_time import HeightDatum, MissingTopic
+from skyweave.telemetry.interpolation import pose_rates
+from skyweave.telemetry.poses_over_time import HeightDatum, Heights, MissingTopic, PosesOverTime
 
 COURSE_STD_DEGREES = 10.0  # by which a drone does not fly where its camera looks
 GIVEN_PITCH_STD_DEGREES = 2.0  # of a pitch that somebody remembers

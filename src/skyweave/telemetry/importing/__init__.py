@@ -1,0 +1,1 @@
+"""Videos and photographs with their logs to recordings: keyframes, poses, alignment, labels."""

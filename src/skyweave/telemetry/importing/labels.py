@@ -1,0 +1,297 @@
+"""Labels of images in the formats of annotation tools and benchmarks: COCO, CVAT, MOT, KITTI.
+
+A package of somebody else adds a format through an entry point in the group ``skyweave.label_formats``.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from skyweave.core.errors import DataError
+from skyweave.core.registry import Registry
+
+MOT_COLUMNS = 6  # at least: frame, identity, left, top, width, height
+MOT_CLASSES = {1: "pedestrian", 2: "pedestrian", 3: "car", 4: "bicycle", 5: "motorcycle", 7: "pedestrian"}
+KITTI_COLUMNS = 15  # of an object; one more in tracking, with frame and identity before them
+KITTI_IGNORED = ("DontCare", "Misc")
+CATEGORIES = {  # of others, by the names that are ours
+    "person": "pedestrian",
+    "people": "pedestrian",
+    "person_sitting": "pedestrian",
+    "bike": "bicycle",
+    "cyclist": "bicycle",
+    "motorbike": "motorcycle",
+    "motor": "motorcycle",
+    "lorry": "truck",
+}
+
+
+@dataclass(frozen=True)
+class CameraBox:
+    """A box in the axes of a camera, as KITTI has them.
+
+    Attributes:
+        bottom: (3,) middle of its bottom face, metres right, down and forward.
+        size: (3,) length, width and height, metres.
+        turn: radians about the axis that points down, from the camera's right.
+    """
+
+    bottom: np.ndarray
+    size: np.ndarray
+    turn: float
+
+
+@dataclass(frozen=True)
+class ImageLabel:
+    """One object in one image.
+
+    Attributes:
+        category: its class.
+        box: (4,) left, top, right and bottom in pixels of the image; None where it has none.
+        track: identity over the images; empty where nobody said which is which.
+        camera_box: where the label is a box in three dimensions.
+    """
+
+    category: str
+    box: np.ndarray | None
+    track: str = ""
+    camera_box: CameraBox | None = None
+
+
+class ImageLabels:
+    """Labels by image: by its number from 0, or by the name of its file.
+
+    Args:
+        by_number: labels of images that are known by their number.
+        by_name: labels of images that are known by their file.
+    """
+
+    def __init__(
+        self, by_number: dict[int, list[ImageLabel]] | None = None, by_name: dict[str, list[ImageLabel]] | None = None
+    ) -> None:
+        self.by_number, self.by_name = by_number or {}, by_name or {}
+
+    def of_image(self, number: int, name: str) -> list[ImageLabel] | None:
+        """Return the labels of an image; None for one that nobody labelled.
+
+        Args:
+            number: of the image, from 0.
+            name: of its file; empty in a video.
+        """
+        if name and name in self.by_name:
+            return self.by_name[name]
+        if name and (stem := Path(name).stem) in self.by_name:
+            return self.by_name[stem]
+        return self.by_number.get(number)
+
+
+LABEL_FORMATS: Registry[Callable[[Path], ImageLabels]] = Registry(
+    "label_formats",
+    "label format",
+    {
+        "coco": "skyweave.telemetry.importing.labels:read_coco",
+        "cvat": "skyweave.telemetry.importing.labels:read_cvat",
+        "mot": "skyweave.telemetry.importing.labels:read_mot",
+        "kitti": "skyweave.telemetry.importing.labels:read_kitti",
+    },
+)
+
+
+def read_labels(path: Path, label_format: str | None = None) -> ImageLabels:
+    """Read labels of images.
+
+    Args:
+        path: file, or folder of KITTI's files.
+        label_format: name in `LABEL_FORMATS`; default: what the file looks like.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: it is damaged, or looks like none of the formats.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there are no labels {path}; check the name")
+    return LABEL_FORMATS[label_format or _recognise(path)](path)
+
+
+def _recognise(path: Path) -> str:
+    """The format that a file looks like."""
+    if path.is_dir():
+        return "kitti"
+    if path.suffix.lower() == ".json":
+        return "coco"
+    if path.suffix.lower() == ".xml":
+        return "cvat"
+    first = next((line for line in path.read_text(errors="replace").splitlines() if line.strip()), "")
+    if first.count(",") + 1 >= MOT_COLUMNS:
+        return "mot"
+    if len(first.split()) >= KITTI_COLUMNS:
+        return "kitti"
+    raise DataError(f"{path} looks like no labels that are read ({', '.join(LABEL_FORMATS)}); name their format")
+
+
+def read_coco(path: Path) -> ImageLabels:
+    """Read COCO's JSON; of videos, ``frame_id`` and ``track_id`` (or ``instance_id``) too.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        images = {image["id"]: image for image in content["images"]}
+        labels: dict[Any, list[ImageLabel]] = {key: [] for key in images}
+        for annotation in content["annotations"]:
+            if annotation.get("iscrowd"):
+                continue
+            left, top, width, height = (float(value) for value in annotation["bbox"])
+            track = annotation.get("track_id", annotation.get("instance_id", ""))
+            box = _box(left, top, left + width, top + height)
+            labels[annotation["image_id"]].append(
+                ImageLabel(_category(names[annotation["category_id"]]), box, str(track))
+            )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} holds no labels of COCO: {type(error).__name__} {error}") from None
+    by_name = {Path(str(image.get("file_name", ""))).name: labels[key] for key, image in images.items()}
+    numbers = {key: image.get("frame_id", _number_in(str(image.get("file_name", "")))) for key, image in images.items()}
+    return ImageLabels({int(numbers[key]): rows for key, rows in labels.items() if numbers[key] is not None}, by_name)
+
+
+def read_cvat(path: Path) -> ImageLabels:
+    """Read CVAT's XML, version 1.1, for images or for videos; boxes alone.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if "<!ENTITY" in text:
+            raise DataError(f"{path} declares entities and is not read")
+        root = ElementTree.fromstring(text)
+        by_number: dict[int, list[ImageLabel]] = {}
+        by_name: dict[str, list[ImageLabel]] = {}
+        for image in root.iter("image"):
+            rows = [ImageLabel(_category(box.attrib["label"]), _cvat_box(box)) for box in image.iter("box")]
+            by_number[int(image.attrib["id"])] = by_name[Path(image.attrib["name"]).name] = rows
+        for track in root.iter("track"):
+            for box in track.iter("box"):
+                if box.get("outside") != "1":
+                    label = ImageLabel(_category(track.attrib["label"]), _cvat_box(box), track.attrib["id"])
+                    by_number.setdefault(int(box.attrib["frame"]), []).append(label)
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} holds no labels of CVAT: {type(error).__name__} {error}") from None
+    return ImageLabels(by_number, by_name)
+
+
+def read_mot(path: Path) -> ImageLabels:
+    """Read a table of the MOT challenge: frame from 1, identity, left, top, width, height, confidence, class.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DataError: a line is no row of it.
+    """
+    by_number: dict[int, list[ImageLabel]] = {}
+    for number, cells in _rows(path, ","):
+        try:
+            frame, identity = int(float(cells[0])), int(float(cells[1]))
+            left, top, width, height = (float(cell) for cell in cells[2:6])
+            considered = float(cells[6]) != 0 if len(cells) > 6 else True
+            kind = int(float(cells[7])) if len(cells) > 7 else 1
+            box = _box(left, top, left + width, top + height)
+        except (ValueError, IndexError) as error:
+            raise DataError(f"{path}, line {number} is no row of MOT: {error}") from None
+        rows = by_number.setdefault(frame - 1, [])
+        if considered and (kind in MOT_CLASSES or kind < 0):
+            rows.append(ImageLabel(MOT_CLASSES.get(kind, "object"), box, str(identity) if identity >= 0 else ""))
+    return ImageLabels(by_number)
+
+
+def read_kitti(path: Path) -> ImageLabels:
+    """Read KITTI's labels: a folder with a file an image (detection), or one file of a sequence (tracking).
+
+    Args:
+        path: folder or file.
+
+    Raises:
+        DataError: a line is no object, or the folder holds no files.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("*.txt"))
+        if not files:
+            raise DataError(f"{path} holds no .txt files of KITTI's labels")
+        by_name = {file.stem: [_kitti_label(file, line, cells) for line, cells in _rows(file, None)] for file in files}
+        known = {name: [label for label in rows if label is not None] for name, rows in by_name.items()}
+        numbers = {int(name): rows for name, rows in known.items() if name.isdecimal()}
+        return ImageLabels(numbers, known)
+    by_number: dict[int, list[ImageLabel]] = {}
+    for line, cells in _rows(path, None):
+        rows = by_number.setdefault(_whole(cells[0], path, line), [])
+        label = _kitti_label(path, line, cells[2:], cells[1] if len(cells) > 1 else "")
+        if label is not None:
+            rows.append(label)
+    return ImageLabels(by_number)
+
+
+def _kitti_label(path: Path, line: int, cells: list[str], track: str = "") -> ImageLabel | None:
+    if len(cells) < KITTI_COLUMNS:
+        raise DataError(f"{path}, line {line} has {len(cells)} values; an object of KITTI has {KITTI_COLUMNS}")
+    if cells[0] in KITTI_IGNORED:
+        return None
+    try:
+        values = np.array([float(cell) for cell in cells[1:KITTI_COLUMNS]])
+    except ValueError as error:
+        raise DataError(f"{path}, line {line} is no object of KITTI: {error}") from None
+    height, width, length = values[7:10]
+    known = min(height, width, length) > 0
+    camera_box = CameraBox(values[10:13], np.array([length, width, height]), float(values[13])) if known else None
+    return ImageLabel(_category(cells[0]), _box(*values[3:7]), track, camera_box)
+
+
+def _rows(path: Path, separator: str | None) -> Iterable[tuple[int, list[str]]]:
+    """Lines of a table with their numbers, blank ones left out."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [(number, line.split(separator)) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _whole(text: str, path: Path, line: int) -> int:
+    try:
+        return int(float(text))
+    except ValueError:
+        raise DataError(f"{path}, line {line}: {text!r} is no number of an image") from None
+
+
+def _box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    box = np.array([left, top, right, bottom], np.float64)
+    if not np.isfinite(box).all() or right < left or bottom < top:
+        raise ValueError(f"{box.tolist()} is no box")
+    return box
+
+
+def _cvat_box(box: ElementTree.Element) -> np.ndarray:
+    return _box(*(float(box.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr")))
+
+
+def _number_in(name: str) -> int | None:
+    """The last number in the name of a file."""
+    digits = re.findall(r"\d+", Path(name).stem)
+    return int(digits[-1]) if digits else None
+
+
+def _category(name: str) -> str:
+    plain = name.strip().lower().replace(" ", "_")
+    return CATEGORIES.get(plain, plain)

@@ -36,7 +36,7 @@ DIFFERENCES = np.array([0.02, *np.full(3, 1e-3)])  # seconds and radians, for de
 
 
 @dataclass(frozen=True)
-class Alignment:
+class LogAlignment:
     """What was estimated.
 
     Attributes:
@@ -134,7 +134,7 @@ def choose_window(poses: PosesOverTime, start: float, end: float) -> np.ndarray:
 
 def align(
     poses: PosesOverTime, camera: PinholeCamera, ground: Ground, crs: str, datum: HeightDatum, pairs: list[MotionPair]
-) -> Alignment | None:
+) -> LogAlignment | None:
     """Estimate delay and boresight.
 
     Args:
@@ -169,7 +169,7 @@ def align(
     if noise > MAX_NOISE_PIXELS or abs(parameters[0]) > MAX_DELAY_S:
         return None
     std = np.sqrt(np.diag(np.linalg.inv(information)))
-    return Alignment(float(parameters[0]), float(std[0]), parameters[1:], std[1:], noise, matches)
+    return LogAlignment(float(parameters[0]), float(std[0]), parameters[1:], std[1:], noise, matches)
 
 
 def _best_delay(residuals: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -11,7 +11,7 @@ from skyweave.core.geometry.ground import GroundPlane
 from skyweave.telemetry.angles import camera_orientations
 from skyweave.telemetry.assembly import assemble_poses
 from skyweave.telemetry.formats.photographs import photograph_samples, read_photographs
-from skyweave.telemetry.importing.alignment import Alignment, align, choose_window, measure_motion
+from skyweave.telemetry.importing.alignment import LogAlignment, align, choose_window, measure_motion
 from skyweave.telemetry.importing.config import CameraImportConfig
 from skyweave.telemetry.importing.images import FolderImages, TimedImages, VideoImages
 from skyweave.telemetry.log_completion import LogCompletion, camera_of, complete_log, parse_utc
@@ -44,7 +44,7 @@ class ImportedCamera:
     poses: PosesOverTime
     camera: PinholeCamera
     datum: HeightDatum
-    alignment: Alignment | None
+    alignment: LogAlignment | None
     notes: tuple[str, ...]
 
 
@@ -149,10 +149,10 @@ def _on_image_clock(log: PosesOverTime, config: CameraImportConfig, images: Time
 
 def _choose_datum(poses: PosesOverTime, with_elevation: bool) -> HeightDatum:
     """The height that is z: over level ground, or as the elevation model counts."""
-    wanted = RASTER_DATUMS if with_elevation else LEVEL_DATUMS
+    usable = RASTER_DATUMS if with_elevation else LEVEL_DATUMS
     if not with_elevation and "takeoff" in poses.heights:
         return "takeoff"  # a sonar's height above the ground reaches a few metres
-    datum = next((datum for datum in wanted if datum in poses.heights), None)
+    datum = next((datum for datum in usable if datum in poses.heights), None)
     if datum is None:
         stated = ", ".join(poses.heights)
         raise DataError(
@@ -162,7 +162,7 @@ def _choose_datum(poses: PosesOverTime, with_elevation: bool) -> HeightDatum:
     return datum
 
 
-def _align(images: VideoImages, poses: PosesOverTime, camera: PinholeCamera, datum: HeightDatum) -> Alignment | None:
+def _align(images: VideoImages, poses: PosesOverTime, camera: PinholeCamera, datum: HeightDatum) -> LogAlignment | None:
     start = max(float(poses.seconds[0]), 0.0)
     seconds = choose_window(poses, start, min(float(poses.seconds[-1]), float(images.seconds[-1])))
     if len(seconds) < 3:
@@ -173,7 +173,7 @@ def _align(images: VideoImages, poses: PosesOverTime, camera: PinholeCamera, dat
     return align(poses, camera.resized(rows, columns), ground, flight_crs(poses), datum, pairs)
 
 
-def _describe(alignment: Alignment | None) -> str:
+def _describe(alignment: LogAlignment | None) -> str:
     if alignment is None:
         return "the delay of the log was not estimated: the images do not move as level ground under the poses would"
     angles, std = np.degrees(alignment.boresight), np.degrees(alignment.boresight_std)

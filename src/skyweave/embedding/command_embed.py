@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 
+from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
 from skyweave.data.reading_options import add_reading_arguments, read_declaration
 from skyweave.inference.scene_arguments import EXIT_PARTIAL, add_inference_arguments, read_inference_config
@@ -25,6 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "scene",
+        nargs="?",
         metavar="SCENE",
         help="any raster that GDAL reads (a file, a subdataset's name, a URL), or a path with {band} where bands are "
         "separate files",
@@ -33,7 +35,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "-o",
         "--output",
         type=OutputFile(),
-        required=True,
         metavar="OUT.tif",
         help="file to write, a GeoTIFF or of another format",
     )
@@ -55,9 +56,30 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--acquired", metavar="DATE[/DATE]", help="when the scene was taken, for --catalog (default: as it says)"
     )
+    _add_catalogue_arguments(parser)
     parser.add_argument("--licence", metavar="SPDX", help="of the collection, such as CC-BY-4.0 (default: various)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.set_defaults(run=run)
+
+
+def _add_catalogue_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is taken from a catalogue instead of a file."""
+    group = parser.add_argument_group("scenes of a STAC catalogue, instead of SCENE and -o")
+    group.add_argument("--stac", metavar="URL", help="address of a STAC API, or address or file of a static catalogue")
+    group.add_argument("--into", type=OutputFolder(), metavar="FOLDER", help="folder of outputs and their catalogue")
+    group.add_argument("--collection", action="append", default=[], metavar="NAME", help="of items; may be repeated")
+    group.add_argument(
+        "--bbox", type=float, nargs=4, metavar=("WEST", "SOUTH", "EAST", "NORTH"), help="what is embedded, in degrees"
+    )
+    group.add_argument("--datetime", metavar="DATE[/DATE]", help="of items, such as 2024-05 or 2024-05-01/2024-06-15")
+    group.add_argument(
+        "--composite",
+        default="day",
+        metavar="KIND",
+        help="items of a scene: day (default), least-cloud (all, the clearest on top), none (each alone)",
+    )
+    group.add_argument("--max-cloud", type=float, default=100.0, metavar="PERCENT", help="of items (default: 100)")
+    group.add_argument("--keep-clouds", action="store_true", help="use no cloud masks")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +87,16 @@ def run(args: argparse.Namespace) -> int:
 
     Args:
         args: parsed arguments of the command.
+
+    Raises:
+        ConfigError: neither a scene with its output nor a catalogue with its folder is given.
     """
+    if args.stac is not None:
+        from skyweave.embedding.catalogue_run import run_catalogue
+
+        return run_catalogue(args)
+    if args.scene is None or args.output is None:
+        raise ConfigError("give SCENE and -o OUT.tif, or --stac URL and --into FOLDER")
     from skyweave.data.raster_files import check_raster_exists
 
     if "{band}" not in args.scene:

@@ -111,11 +111,11 @@ def test_days_by_the_sun_and_one_of_all(catalogue: str) -> None:
         ("optical-l2a_2024-05-01", ["scene-1", "scene-0"]),
         ("optical-l2a_2024-05-11", ["scene-2"]),
     ]
-    (composite,) = group_items(items, "least-cloud")
+    (composite,) = group_items(items, "clearest")
     assert [item.id for item in composite.items] == ["scene-2", "scene-1", "scene-0"]
     assert len(group_items(items, "none")) == 3
-    with pytest.raises(ConfigError, match="did you mean 'least-cloud'"):
-        group_items(items, "leastcloud")
+    with pytest.raises(ConfigError, match="did you mean 'clearest'"):
+        group_items(items, "cleaerst")
 
 
 def test_a_mosaic_without_clouds(catalogue: str, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _add_catalogue_arguments(parser: argparse.ArgumentParser) -> None:
         "--composite",
         default="day",
         metavar="KIND",
-        help="items of a scene: day (default), least-cloud (all, the clearest on top), none (each alone)",
+        help="items of a scene: day (default), clearest (all, the clearest on top), none (each alone)",
     )
     group.add_argument("--max-cloud", type=float, default=100.0, metavar="PERCENT", help="of items (default: 100)")
     group.add_argument("--keep-clouds", action="store_true", help="use no cloud masks")

@@ -9,7 +9,7 @@ from skyweave.core.sensors.sensor import Sensor
 
 OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Say that the pixels have the offset already, which the band's metadata give all the same."""
-PICTURE_ROLES = {"thumbnail", "overview", "visual", "preview", "tci"}
+DISPLAY_ROLES = {"thumbnail", "overview", "visual", "preview", "tci"}
 """Roles and keys of assets that are made to be looked at."""
 RASTER_TYPES = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf", "application/x-netcdf")
 MASK_CLASSES = {"scl": (0, 1, 3, 8, 9, 10), "fmask_classes": (1, 2, 3)}
@@ -63,8 +63,8 @@ class CloudMask:
 def match_assets(item: Any, sensor: Sensor) -> dict[str, BandSource]:
     """Return where the bands of a sensor lie in an item, in the sensor's order.
 
-    A band is found by its name or an alias among the asset's bands' names, common names and the asset's key, and where
-    none fits by its wavelength.
+    A band is matched by its name or an alias among the names of the asset's bands, their common names and the asset's
+    key, and where none fits by its wavelength.
 
     Args:
         item: of a catalogue.
@@ -73,26 +73,26 @@ def match_assets(item: Any, sensor: Sensor) -> dict[str, BandSource]:
     Raises:
         DataError: a band is missing; names what there is.
     """
-    found: dict[str, BandSource] = {}
+    matched: dict[str, BandSource] = {}
     candidates = sorted(_raster_bands(item), key=lambda candidate: _preference(item, candidate[0], candidate[3]))
     for names_of in (_precise_names, _further_names):
         for key, number, band, count in candidates:
             for name in names_of(key, band, count):
                 channel = _channel(sensor, name)
                 if channel is not None:
-                    found.setdefault(sensor.bands[channel].name, _source(item, key, number, band))
+                    matched.setdefault(sensor.bands[channel].name, _source(item, key, number, band))
     for key, number, band, _ in candidates:
         channel = _channel_by_wavelength(sensor, band.get("eo:center_wavelength", band.get("center_wavelength")))
         if channel is not None:
-            found.setdefault(sensor.bands[channel].name, _source(item, key, number, band))
-    missing = [band.name for band in sensor.bands if band.name not in found]
+            matched.setdefault(sensor.bands[channel].name, _source(item, key, number, band))
+    missing = [band.name for band in sensor.bands if band.name not in matched]
     if missing:
         there = ", ".join(dict.fromkeys(key for key, *_ in candidates))
         raise DataError(
             f"the item {item.id} has no asset for {', '.join(missing)} of {sensor.name} among {there}; choose another "
-            f"--sensor, or --bands {','.join(found)}"
+            f"--sensor, or --bands {','.join(matched)}"
         )
-    return {band.name: found[band.name] for band in sensor.bands}
+    return {band.name: matched[band.name] for band in sensor.bands}
 
 
 def find_cloud_mask(item: Any) -> CloudMask | None:
@@ -139,7 +139,7 @@ def _raster_bands(item: Any) -> Iterator[tuple[str, int, dict[str, Any], int]]:
     for key, asset in item.assets.items():
         media_type = asset.media_type or ""
         is_raster = not media_type or media_type.startswith(RASTER_TYPES)
-        if not is_raster or set(asset.roles or ()) & PICTURE_ROLES or key in PICTURE_ROLES:
+        if not is_raster or set(asset.roles or ()) & DISPLAY_ROLES or key in DISPLAY_ROLES:
             continue
         bands = asset.extra_fields.get("bands")
         if bands is None:

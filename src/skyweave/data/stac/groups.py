@@ -36,7 +36,7 @@ def group_items(items: Sequence[Any], composite: str) -> list[SceneGroup]:
 
     Args:
         items: of one collection or several.
-        composite: ``day``: a scene for each day by the sun; ``least-cloud``: one scene of all; ``none``: one for each
+        composite: ``day``: a scene for each day by the sun; ``clearest``: one scene of all; ``none``: one for each
             item.
 
     Raises:
@@ -78,6 +78,6 @@ def _fit_for_file(name: str) -> str:
 
 COMPOSITES: dict[str, Callable[[Any, Sequence[Any]], str]] = {
     "day": lambda item, items: f"{_collection(item)}_{solar_day(item)}",
-    "least-cloud": lambda item, items: f"{_collection(item)}_{solar_day(items[0])}_{solar_day(items[-1])}",
+    "clearest": lambda item, items: f"{_collection(item)}_{solar_day(items[0])}_{solar_day(items[-1])}",
     "none": lambda item, items: _fit_for_file(item.id),
 }

@@ -129,7 +129,10 @@ def _find(query: CatalogueQuery) -> Iterator[Any]:
     import pystac
 
     if not urlsplit(query.catalogue).scheme.startswith("http"):
-        yield from pystac.read_file(query.catalogue).get_items(recursive=True)  # type: ignore[union-attr]
+        root = pystac.read_file(query.catalogue)
+        if not isinstance(root, pystac.Catalog):
+            raise DataError(f"{query.catalogue} is one item; give the catalogue or collection that it belongs to")
+        yield from root.get_items(recursive=True)
         return
     import warnings
 

@@ -37,6 +37,7 @@ COMMANDS = {  # command: its module, a line of help
     "search": ("skyweave.search.command_search", "places that are like examples"),
     "change": ("skyweave.search.change.command_change", "what changed between embeddings of two dates"),
     "validate": ("skyweave.inference.command_validate", "whether files of embeddings follow the standards"),
+    "label": ("skyweave.search.labelling.command_label", "a map from a few clicks"),
     "download": ("skyweave.downstream.geobench.command_download", "fetch a published benchmark"),
     "export": ("skyweave.interop.command_export", "a model for one sensor as ONNX or torch.export"),
     "orthomosaic": ("skyweave.orthomosaic.command_orthomosaic", "photographs from the air to a mosaic"),

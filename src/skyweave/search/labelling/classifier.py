@@ -12,7 +12,7 @@ MIN_DISTANCE_PATCHES = 2.0  # between a question and any example
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PatchPrediction:
     """The classes of all patches.
 
     Attributes:
@@ -36,7 +36,7 @@ class PatchClassifier:
         sample = archive.decode(np.unique(np.linspace(0, len(archive.levels) - 1, DECODED_AT_ONCE).astype(np.int64)))
         self._deviations = np.maximum(sample.std(0), 1e-6)
 
-    def predict(self, numbers: np.ndarray, labels: np.ndarray) -> Prediction:
+    def predict(self, numbers: np.ndarray, labels: np.ndarray) -> PatchPrediction:
         """Learn from examples and classify all patches.
 
         Args:
@@ -45,7 +45,7 @@ class PatchClassifier:
         """
         count = len(self._archive.levels)
         if len(np.unique(labels)) < 2:
-            return Prediction(np.full(count, labels[0]), np.ones(count, np.float32))
+            return PatchPrediction(np.full(count, labels[0]), np.ones(count, np.float32))
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, class_weight="balanced")
@@ -56,14 +56,14 @@ class PatchClassifier:
             probabilities = model.predict_proba(self._vectors(part))
             best = np.sort(probabilities, axis=1)[:, -2:]
             classes[part], margins[part] = model.classes_[probabilities.argmax(1)], best[:, 1] - best[:, 0]
-        return Prediction(classes, margins)
+        return PatchPrediction(classes, margins)
 
     def _vectors(self, numbers: np.ndarray) -> np.ndarray:
         scaled: np.ndarray = self._archive.decode(numbers) / self._deviations
         return scaled
 
 
-def choose_question(prediction: Prediction, cells: np.ndarray, columns: int, examples: np.ndarray) -> int | None:
+def choose_question(prediction: PatchPrediction, cells: np.ndarray, columns: int, examples: np.ndarray) -> int | None:
     """Return the number of the patch where the classifier is least certain, away from the examples; None where none is.
 
     Args:

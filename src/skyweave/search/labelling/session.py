@@ -8,7 +8,7 @@ import numpy as np
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.search.archive import PatchArchive
 from skyweave.search.labelling.area import MIN_SAMPLES, AreaEstimates, allocate_samples, estimate_areas
-from skyweave.search.labelling.classifier import PatchClassifier, Prediction, choose_question
+from skyweave.search.labelling.classifier import PatchClassifier, PatchPrediction, choose_question
 from skyweave.search.places import GridPlaces
 
 MAX_CLASSES = 12
@@ -58,7 +58,7 @@ class LabelSession:
     examples: dict[int, int] = field(default_factory=dict)
     assessment: Assessment | None = None
     version: int = 0
-    prediction: Prediction | None = None
+    prediction: PatchPrediction | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= MAX_CLASSES or len(set(self.classes)) < len(self.classes):

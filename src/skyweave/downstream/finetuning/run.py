@@ -137,6 +137,7 @@ def finetune_model(
     tile = max(max(image.shape) for image in images)
     model = build_model(data.task, copied, [image.sensor for image in images], recipe, seed, tile)
     model = model.to(resolve_device(device))
+    model.pixel_sizes = tuple(image.ground_sample_distance for image in images)
     mean, std = data.task.target_statistics(train)
     model.target_mean.fill_(mean)
     model.target_std.fill_(std)

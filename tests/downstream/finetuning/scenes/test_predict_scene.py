@@ -14,7 +14,7 @@ from skyweave.core.sensors import get_sensor
 from skyweave.data.raster import read_observation
 from skyweave.downstream.finetuning.config import RecipeConfig
 from skyweave.downstream.finetuning.models.building import build_model
-from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
+from skyweave.downstream.finetuning.models.checkpoint import load_finetuned, save_finetuned
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
 from skyweave.downstream.finetuning.scenes.predict_scene import predict_scene
 from skyweave.downstream.finetuning.tasks.base import make_task
@@ -138,3 +138,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.tif"]
     assert main([*command, "--unit", "uint8", "--kind", "values"]) == 2
     assert "gives no values" in capsys.readouterr().err
+
+
+def test_pixels_of_another_size_than_in_training_are_noted(tmp_path: Path) -> None:
+    model, scene = make_model("segmentation"), make_scene(tmp_path)  # of 0.1 m
+    for trained, noted in ((0.12, False), (0.5, True)):
+        model.pixel_sizes = (trained,)
+        save_finetuned(tmp_path / "m.safetensors", model, "m")
+        restored = load_finetuned(tmp_path / "m.safetensors")
+        notes = predict_scene(scene, tmp_path / "out.tif", restored, unit="uint8", bands="sensor").notes
+        assert any("pixels of 0.1 m, and the model was trained on pixels of 0.5 m" in note for note in notes) == noted

@@ -83,6 +83,7 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
         part["patch_size"],
     )
     model = build_model(task, backbone, sensors, recipe, seed=0, tile=part["tile"])
+    model.pixel_sizes = tuple(part.get("pixel_sizes", ()))
     load_strictly(model, _model_state(state), str(path))
     return model.eval().requires_grad_(False).to(resolve_device(device))
 
@@ -113,4 +114,5 @@ def _description(model: FinetunedModel) -> dict[str, Any]:
         "channels": 1 if headed else network.channels,
         "tile": model.tile,
         "test_time_flips": model.test_time_flips,
+        "pixel_sizes": list(model.pixel_sizes),
     }

@@ -82,6 +82,9 @@ class FinetunedModel(nn.Module):
         sensors: of the observations of a sample.
         tile: pixels per side above which dense predictions are put together from overlapping tiles.
         test_time_flips: average over four mirror images.
+
+    Attributes:
+        pixel_sizes: metres, of the observations of a sample in training; empty where that is not known.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class FinetunedModel(nn.Module):
         super().__init__()
         self.task, self.network, self.sensors = task, network, tuple(sensors)
         self.tile, self.test_time_flips = tile, test_time_flips
+        self.pixel_sizes: tuple[float, ...] = ()
         self.target_mean: Tensor
         self.target_std: Tensor
         self.register_buffer("target_mean", torch.zeros(()))

@@ -1,5 +1,6 @@
 """A fine-tuned model over a scene of any size, to a raster of what it predicts."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from skyweave.inference import (
     plan_windows,
     write_raster,
 )
+
+MAX_PIXEL_RATIO = 1.5  # between the pixels of a scene and those of training
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def predict_scene(
     writer = get_writer(output, format, chosen.dtype)
     source = open_scenes(scenes, model, unit, 1 if model.task.is_dense else config.tile or model.tile, config, reading)
     check_outputs({"the output": output}, source.files)
-    notes = source.check()
+    notes = (*source.check(), *pixel_size_notes(model, [image.ground_sample_distance for image in source.images]))
     job = plan_prediction(source, model, chosen, config, unit, model_name)
     with compute_raster(job, output, progress) as raster:
         write_raster(raster, output, writer, chosen.dtype)
@@ -110,6 +113,21 @@ def predict_scene(
         notes,
         description.provenance.failures,
     )
+
+
+def pixel_size_notes(model: FinetunedModel, metres: Sequence[float]) -> list[str]:
+    """Return a note on scenes whose pixels are of another size than those that the model was trained on.
+
+    Args:
+        model: that knows it, or not.
+        metres: pixel side of each scene.
+    """
+    return [
+        f"pixels of {scene:g} m, and the model was trained on pixels of {trained:g} m: it has not seen things at that "
+        "size; resample the scene, or train on images like it"
+        for scene, trained in zip(metres, model.pixel_sizes, strict=False)
+        if abs(math.log(scene / trained)) > math.log(MAX_PIXEL_RATIO)
+    ]
 
 
 def choose_output(model: FinetunedModel, kind: str | None) -> RasterOutput:

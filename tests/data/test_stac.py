@@ -84,6 +84,35 @@ def test_bands_of_stac_1_1_and_by_wavelength() -> None:
     ]
 
 
+def test_items_as_archives_write_them() -> None:
+    """Keys and names as in three large archives: every band is matched with the finest file of its own."""
+
+    def item_of(assets: dict[str, dict[str, Any]]) -> pystac.Item:
+        item = pystac.Item("a", None, None, pystac.utils.str_to_datetime("2024-05-01T00:00:00Z"), {})
+        for key, fields in assets.items():
+            roles = fields.pop("roles", ["data"])
+            asset = pystac.Asset(f"{key}.tif", media_type=fields.pop("type", "image/tiff"), roles=roles)
+            asset.extra_fields |= fields
+            item.add_asset(key, asset)
+        return item
+
+    sensor = get_sensor("sentinel2-l2a")
+    colours = [{"name": name, "common_name": name} for name in ("red", "green", "blue")]
+    keys = ["aot", "blue", "coastal", "green", "nir", "nir08", "nir09", "red", "rededge1", "rededge2", "rededge3"]
+    keys += ["scl", "swir16", "swir22", "wvp"]
+    by_common_name = {"visual": {"roles": ["visual"], "eo:bands": colours}, "blue-jp2": {"type": "image/jp2"}}
+    by_common_name |= {key: {"eo:bands": [{"name": key}]} for key in keys}
+    sources = match_assets(item_of(by_common_name), sensor)
+    assert [source.asset for source in sources.values()][1:5] == ["blue", "green", "red", "rededge1"]
+    names = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+    sources = match_assets(item_of({name: {"eo:bands": [{"name": name}]} for name in names}), sensor)
+    assert [source.asset for source in sources.values()] == list(names)
+    by_resolution = {
+        f"{name}_{gsd}m": {"bands": [{"name": name}], "gsd": gsd} for gsd in (60, 20, 10) for name in names
+    }
+    assert {source.asset[-3:] for source in match_assets(item_of(by_resolution), sensor).values()} == {"10m"}
+
+
 def test_cloud_masks_by_classes_bits_and_known_products() -> None:
     def masked(key: str, **fields: Any) -> Any:
         item = pystac.Item("a", None, None, pystac.utils.str_to_datetime("2024-05-01T00:00:00Z"), {})

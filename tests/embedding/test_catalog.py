@@ -35,6 +35,7 @@ def test_outputs_of_all_formats_and_their_catalogue(tmp_path: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out)["item"] == str(folder / "b" / "b.json")
     assert embed(scene, "c.zarr", "--dtype", "int8", *taken) == 2
     assert "data_type float16, these have int8" in capsys.readouterr().err
+    assert not (tmp_path / "c.zarr").exists()
     collection = pystac.Collection.from_file(str(folder / "collection.json"))
     assert sorted(item.id for item in collection.get_items()) == ["a", "b"] and collection.license == "CC-BY-4.0"
     model = pystac.Item.from_file(str(folder / "model.json"))

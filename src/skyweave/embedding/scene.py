@@ -23,6 +23,7 @@ from skyweave.inference import (
     write_raster,
 )
 from skyweave.inference.preview import write_preview
+from skyweave.inference.stac.catalog import check_collection
 from skyweave.inference.stac.energy import count_energy
 
 
@@ -78,6 +79,8 @@ def embed_scene(
     when = None if catalog is None else find_acquisition(catalog, source)
     notes = source.check()
     job = _plan(source, encoder, unit, config, model_name)
+    if catalog is not None:
+        check_collection(catalog.folder, job.description, config.storage, writer.media_type)
     with count_energy() as energy, compute_raster(job, output, progress) as raster:
         write_raster(raster, output, writer, config.storage)
         if preview is not None:

@@ -74,7 +74,7 @@ def match_assets(item: Any, sensor: Sensor) -> dict[str, BandSource]:
         DataError: a band is missing; names what there is.
     """
     matched: dict[str, BandSource] = {}
-    candidates = sorted(_raster_bands(item), key=lambda candidate: _preference(item, candidate[0], candidate[3]))
+    candidates = sorted(_raster_bands(item), key=lambda candidate: _preference(item, candidate))
     for names_of in (_precise_names, _further_names):
         for key, number, band, count in candidates:
             for name in names_of(key, band, count):
@@ -113,9 +113,12 @@ def find_cloud_mask(item: Any) -> CloudMask | None:
     return None
 
 
-def _preference(item: Any, key: str, count: int) -> tuple[bool, bool]:
-    """Return what puts files of one band before those of several, and GeoTIFFs before the same in another format."""
-    return count > 1, "tiff" not in (item.assets[key].media_type or "")
+def _preference(item: Any, candidate: tuple[str, int, dict[str, Any], int]) -> tuple[bool, float, bool]:
+    """Return what puts files of one band before those of several, finer before coarser ones, GeoTIFFs before others."""
+    key, _, band, count = candidate
+    asset = item.assets[key]
+    distance = band.get("raster:spatial_resolution", band.get("spatial_resolution", asset.extra_fields.get("gsd", 0)))
+    return count > 1, distance if isinstance(distance, int | float) else 0, "tiff" not in (asset.media_type or "")
 
 
 def _declared_mask(key: str, classes: Any, bits: Any) -> CloudMask | None:

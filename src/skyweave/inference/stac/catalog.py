@@ -80,6 +80,21 @@ def add_to_catalog(
     return item_file
 
 
+def check_collection(folder: Path, description: RasterDescription, data_type: str, media_type: str) -> None:
+    """Refuse a catalogue whose collection an output would not fit into, before it is computed.
+
+    Args:
+        folder: of the catalogue, which may not be there.
+        description: of the raster.
+        data_type: of stored values.
+        media_type: of the format.
+
+    Raises:
+        ConfigError: the folder holds a collection of another model, sensor, patch size or storage.
+    """
+    _merge(folder / COLLECTION_FILE, build_collection(description, data_type, media_type, ""), None)
+
+
 def _merge(path: Path, new: dict[str, Any], licence: str | None) -> dict[str, Any]:
     """Return the collection that is there, or the new one where there is none.
 

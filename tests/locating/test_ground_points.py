@@ -64,6 +64,12 @@ def test_places_move_with_elevation_and_pixels_as_the_jacobians_say() -> None:
     assert np.allclose(shift[:, :2] / 2e-3, exact.by_pixel[:, :, 0], atol=1e-6)
 
 
+def test_axes_of_errors_do_not_jump_where_a_camera_looks_straight_down() -> None:
+    before, after = (level_axes(camera_pose(np.zeros(3), 0.7, np.radians(pitch))) for pitch in (89.5, 90.5))
+    assert np.allclose(before, after, atol=1e-9)
+    assert np.allclose(before[:, 1], [np.sin(0.7), -np.cos(0.7), 0])
+
+
 def test_above_the_horizon_nothing_is_located() -> None:
     level = CameraState(CameraGeometry(CAMERA, camera_pose(np.array([0.0, 0, 60]), 0.0, 0.0)), np.zeros(3), np.zeros(3))
     from skyweave.core.geometry import GroundPlane

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyweave.core.geometry.camera import CameraGeometry
-from skyweave.core.geometry.frames import camera_angles
 from skyweave.core.geometry.ground import Ground
 
+MIN_LEVEL = 1e-9  # of the horizontal part of a camera's x axis
 SLOPE_STEP_M = 0.5  # to each side, over which the slope of the ground is measured
 CAMERA_ERRORS = ("east", "north", "up", "heading", "pitch", "roll", "focal", "clock")
 """Errors that all detections of a camera share: metres, radians, relative to the focal length, seconds.
@@ -95,12 +95,15 @@ def locate_pixels(state: CameraState, pixels: np.ndarray, ground: Ground) -> Gro
 def level_axes(world_from_camera: np.ndarray) -> np.ndarray:
     """Return the axes of errors of attitude: (3, 3), in columns up, to the camera's right, ahead of it.
 
+    They follow the image's columns, not the optical axis: straight down, where gimbals tremble about the vertical, the
+    heading of the axis jumps by half a turn, and an error that stays the same would seem to change its sign.
+
     Args:
         world_from_camera: (4, 4) pose.
     """
-    yaw = camera_angles(world_from_camera)[0]
-    c, s = np.cos(yaw), np.sin(yaw)
-    return np.array([[0.0, s, c], [0.0, -c, s], [1.0, 0.0, 0.0]])
+    east, north = world_from_camera[:2, 0]
+    length = max(float(np.hypot(east, north)), MIN_LEVEL)
+    return np.array([[0.0, east / length, -north / length], [0.0, north / length, east / length], [1.0, 0.0, 0.0]])
 
 
 def ground_slope(ground: Ground, points: np.ndarray) -> np.ndarray:

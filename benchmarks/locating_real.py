@@ -38,7 +38,9 @@ SONGDO_RATE = 29.97
 SONGDO_SIZE = (2160, 3840)
 SONGDO_FOCAL = 2900.0  # pixels, of the drone's wide lens; its height follows
 SONGDO_CLASSES = ("car", "bus", "truck", "motorcycle")
-HIT_UAV_FIELD_OF_VIEW = 45.0  # degrees, horizontal: XT2 with the lens of 13 mm at 640 x 512
+HIT_UAV_FIELD_OF_VIEW = (
+    24.6  # degrees, horizontal: 25 mm before 640 pixels of 17 micrometres; the data set does not say it
+)
 MATCH_M = 3.0  # between a track and a trajectory at one time
 
 

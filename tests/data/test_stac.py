@@ -165,6 +165,12 @@ def test_a_mosaic_without_clouds(catalogue: str, tmp_path: Path) -> None:
     for band in range(3):
         np.testing.assert_allclose(inside[band, 16:, :42], reflectance(0, band), atol=1e-4)
         np.testing.assert_allclose(inside[band, :, 48:], reflectance(1, band), atol=1e-4)
+    for item in group.items:
+        del item.assets["scl"]
+    assert (
+        "no cloud mask among the assets of scene-1, scene-0"
+        in compose_scene(group, SENSOR, grid, tmp_path / "cloudy.tif", scaled=True)[0]
+    )
     stored = tmp_path / "stored.tif"
     compose_scene(group, SENSOR, grid, stored, scaled=False, mask_clouds=False)
     with rasterio.open(stored) as file:

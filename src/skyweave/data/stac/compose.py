@@ -16,6 +16,8 @@ from skyweave.data.stac.grid import SceneGrid
 from skyweave.data.stac.groups import SceneGroup
 from skyweave.data.stac.search import NUM_RETRIES, RETRY_FACTOR_S
 
+CLOUDED_KINDS = {"optical", "thermal"}
+"""Kinds of bands that see clouds instead of the ground."""
 BLOCK = 1024
 """Side of what is loaded at a time, in pixels."""
 FILE_BLOCK = 256
@@ -64,6 +66,7 @@ def compose_scene(
     from rasterio.windows import Window
 
     sources = [(item, match_assets(item, sensor)) for item in group.items]
+    mask_clouds = mask_clouds and any(band.kind in CLOUDED_KINDS for band in sensor.bands)
     masks = {item.id: find_cloud_mask(item) for item in group.items} if mask_clouds else {}
     if scaled:
         _check_scales(sources)

@@ -7,7 +7,12 @@ import sys
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFile, OutputFolder
 from skyweave.data.reading_options import add_reading_arguments, read_declaration
-from skyweave.inference.scene_arguments import EXIT_PARTIAL, add_inference_arguments, read_inference_config
+from skyweave.inference.scene_arguments import (
+    EXIT_PARTIAL,
+    add_inference_arguments,
+    bound_memory,
+    read_inference_config,
+)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -91,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: neither a scene with its output nor a catalogue with its folder is given.
     """
+    bound_memory()
     if args.stac is not None:
         from skyweave.embedding.catalogue_run import run_catalogue
 

@@ -1,6 +1,7 @@
 from .config import InferenceConfig
 from .engine import compute_raster
 from .job import InferenceJob, WindowModel, WindowSource, plan_windows
+from .objects import ObjectJob, compute_objects
 from .quantisation import Int8Quantisation
 from .raster import FinishedRaster, Provenance, RasterDescription, RasterKind, RasterStatistics, Runtime
 from .source import SceneSource, open_scene
@@ -13,6 +14,7 @@ __all__ = [
     "InferenceConfig",
     "InferenceJob",
     "Int8Quantisation",
+    "ObjectJob",
     "Provenance",
     "RasterDescription",
     "RasterKind",
@@ -22,6 +24,7 @@ __all__ = [
     "SceneSource",
     "WindowModel",
     "WindowSource",
+    "compute_objects",
     "compute_raster",
     "get_writer",
     "open_scene",

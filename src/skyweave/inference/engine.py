@@ -3,18 +3,14 @@
 import contextlib
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from skyweave.core.errors import DataError
-from skyweave.data.raster_files import is_unreadable
 from skyweave.inference.blending import BlendedStrip
-from skyweave.inference.job import InferenceJob, Observations, WindowValues
+from skyweave.inference.groups import ReadGroup, check_readable, compute_group, read_group, summarise_failures
+from skyweave.inference.job import InferenceJob, WindowValues
 from skyweave.inference.journal import Journal, StripRecord, open_journal
 from skyweave.inference.pipeline import map_overlapped
 from skyweave.inference.raster import FinishedRaster, Runtime
@@ -48,7 +44,7 @@ def compute_raster(job: InferenceJob, output: Path, progress: ReportProgress | N
         RasterSpool(journal.values, description.shape, description.dtype) as spool,
     ):
         _compute_strips(job, journal, spool, progress or (lambda done, total: None))
-        failures = _summarise(journal.records)
+        failures = summarise_failures(journal.records)
         provenance = replace(description.provenance, failures=failures)
         runtime = Runtime(start, time.monotonic() - clock, job.device)
         yield FinishedRaster(replace(description, provenance=provenance), spool.read, runtime)
@@ -63,10 +59,11 @@ def _compute_strips(job: InferenceJob, journal: Journal, spool: RasterSpool, pro
     failures: list[str] = []
     groups = _groups_to_compute(job.plan, kept)
     workers = job.config.resolved_workers(job.device)
-    for (strip, group), result in map_overlapped(groups, partial(_read, job), partial(_compute, job), workers):
+    read, compute = partial(_read, job), partial(compute_group, job.model, job.config.batch)
+    for (strip, group), result in map_overlapped(groups, read, compute, workers):
         if group is strip.groups[0] and (blended.first_column, blended.row) != (strip.cells.column, strip.cells.row):
             blended = BlendedStrip(job.model.channels, (strip.cells.column, strip.cells.right), strip.cells.row)
-        for window, values, valid in result.values:
+        for window, (values, valid) in result.values:
             blended.add(window, values, job.plan.weight(window) * valid)
         failures += result.failures
         is_new = strip.number >= kept
@@ -78,7 +75,11 @@ def _compute_strips(job: InferenceJob, journal: Journal, spool: RasterSpool, pro
             if is_new:
                 _keep_strip(job, strip, (values, valid), failures, journal, spool)
             failures = []
-    _check_read(journal.records, total)
+    check_readable(journal.records, total)
+
+
+def _read(job: InferenceJob, item: tuple[Strip, WindowGroup]) -> ReadGroup:
+    return read_group(job.source, item[1])
 
 
 def _groups_to_compute(plan: WindowPlan, kept: int) -> Iterator[tuple[Strip, WindowGroup]]:
@@ -110,68 +111,6 @@ def _keep_strip(
     journal.append(StripRecord(_checksum(spool, strip.cells), tuple(failures)))
 
 
-def _check_read(records: Sequence[StripRecord], total: int) -> None:
-    """Refuse a scene of which nothing could be read."""
-    failures = [failure for record in records for failure in record.failures]
-    if len(failures) == total:
-        raise DataError(failures[0])
-
-
-@dataclass(frozen=True)
-class _ReadGroup:
-    """Pixels of the windows of a group that are wanted, and why there are none of some."""
-
-    windows: Sequence[tuple[Window, Observations]]
-    failures: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _ComputedGroup:
-    """Values of the windows of a group, and which are valid; and why there are none of some."""
-
-    values: Sequence[tuple[Window, np.ndarray, np.ndarray]]
-    failures: tuple[str, ...]
-
-
-def _read(job: InferenceJob, item: tuple[Strip, WindowGroup]) -> _ReadGroup:
-    """Read a group's windows; where that fails, one by one, and what cannot be read is named."""
-    windows = [window for window in item[1].windows if _is_wanted(job.source.mask(window))]
-    try:
-        return _ReadGroup(list(zip(windows, job.source.read(windows), strict=True)))
-    except (DataError, OSError) as error:
-        if not is_unreadable(error):
-            raise
-    pixels: list[tuple[Window, Observations]] = []
-    failures: list[str] = []
-    for window in windows:
-        try:
-            pixels += zip([window], job.source.read([window]), strict=True)
-        except (DataError, OSError) as error:
-            if not is_unreadable(error):
-                raise
-            failures.append(str(error))
-    return _ReadGroup(pixels, tuple(failures))
-
-
-def _compute(job: InferenceJob, group: _ReadGroup) -> _ComputedGroup:
-    """Compute the values of windows, in batches of one size; those without a valid pixel have none."""
-    by_shape: dict[tuple[int, int], list[tuple[Window, Observations]]] = {}
-    for window, observations in group.windows:
-        if any(observation.valid.any() for observation in observations):
-            by_shape.setdefault(observations[0].shape, []).append((window, observations))
-    results: list[tuple[Window, np.ndarray, np.ndarray]] = []
-    for members in by_shape.values():
-        for first in range(0, len(members), job.config.batch):
-            part = members[first : first + job.config.batch]
-            values = job.model([observations for _, observations in part])
-            results += [(window, *of_window) for (window, _), of_window in zip(part, values, strict=True)]
-    return _ComputedGroup(results, group.failures)
-
-
-def _is_wanted(mask: np.ndarray | None) -> bool:
-    return mask is None or bool(mask.any())
-
-
 def _check_strips(plan: WindowPlan, journal: Journal, spool: RasterSpool) -> None:
     """Keep the strips whose values are those that were written: a power cut loses what was not on the disk yet."""
     for number, (strip, record) in enumerate(zip(plan.strips(), journal.records, strict=False)):
@@ -182,9 +121,3 @@ def _check_strips(plan: WindowPlan, journal: Journal, spool: RasterSpool) -> Non
 
 def _checksum(spool: RasterSpool, cells: Window) -> int:
     return spool.checksum(cells.row, cells.column, cells.rows, cells.columns)
-
-
-def _summarise(records: Sequence[StripRecord]) -> tuple[str, ...]:
-    """Return one line for each cause of a failure."""
-    counts = Counter(failure for record in records for failure in record.failures)
-    return tuple(f"{count} windows: {cause}" for cause, count in counts.items())

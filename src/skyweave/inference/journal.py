@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ class StripRecord:
     Attributes:
         checksum: of its values, CRC-32.
         failures: parts of the source that could not be read for it.
+        objects: rows of numbers, where the result is objects and not a raster.
     """
 
     checksum: int
     failures: tuple[str, ...] = ()
+    objects: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass
@@ -57,9 +59,8 @@ class Journal:
         Raises:
             OSError: the disk is full.
         """
-        line = {"checksum": record.checksum, "failures": list(record.failures)}
         with (self.folder / JOURNAL).open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+            stream.write(json.dumps(asdict(record)) + "\n")
         self.records.append(record)
 
     def truncate(self, count: int) -> None:
@@ -125,7 +126,8 @@ def _read(path: Path, key: str) -> list[StripRecord]:
 def _parse(line: str) -> StripRecord | None:
     try:
         content: dict[str, Any] = json.loads(line)
-        return StripRecord(int(content["checksum"]), tuple(content["failures"]))
+        objects = tuple(tuple(map(float, row)) for row in content["objects"])
+        return StripRecord(int(content["checksum"]), tuple(content["failures"]), objects)
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -1,11 +1,14 @@
 """What commands that take a model over a scene have in common: how the scene is cut and computed."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 EXIT_PARTIAL = 3
 """A part of the scene could not be read, and the rest is written."""
+RASTER_CACHE_MB = 256
+"""Of decoded blocks of files that GDAL keeps; by default it takes a twentieth of the machine's memory."""
 
 
 def add_inference_arguments(parser: argparse.ArgumentParser, tile: str) -> None:
@@ -46,6 +49,17 @@ def add_inference_arguments(parser: argparse.ArgumentParser, tile: str) -> None:
     )
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="windows a step (default: 16)")
     parser.add_argument("--workers", type=int, metavar="N", help="steps at once (default: one a core)")
+
+
+def bound_memory() -> None:
+    """Bound the memory that GDAL takes for blocks of files, unless the user has, and what threads keep each.
+
+    Before the first file is read, and before there are threads.
+    """
+    from skyweave.core.malloc import share_freed_memory
+
+    os.environ.setdefault("GDAL_CACHEMAX", str(RASTER_CACHE_MB))
+    share_freed_memory()
 
 
 def read_inference_config(args: argparse.Namespace) -> Any:

@@ -73,6 +73,22 @@ class SceneSource:
         part = [self.pixels.row, self.pixels.column, self.pixels.rows, self.pixels.columns, self.cell]
         return {"files": files, "images": names, "part": part, "polygons": list(self.polygons)}
 
+    def locate(self, points: np.ndarray) -> np.ndarray:
+        """Return longitude and latitude of points, (points, 2); columns and rows of the scene where it has no place.
+
+        Args:
+            points: (points, 2) column and row in pixels of the part that is wanted.
+        """
+        place = self.images[0].geotransform
+        columns, rows = points[:, 0] + self.pixels.column, points[:, 1] + self.pixels.row
+        if place is None:
+            return np.stack([columns, rows], axis=1)
+        from rasterio.warp import transform
+
+        a, b, c, d, e, f = place.affine
+        x, y = a * columns + b * rows + c, d * columns + e * rows + f
+        return np.stack(transform(_wkt(place.crs), GEOJSON_CRS, x.tolist(), y.tolist()), axis=1)
+
     def check(self) -> tuple[str, ...]:
         """Look at some pixels before the work begins; return what a user should know.
 

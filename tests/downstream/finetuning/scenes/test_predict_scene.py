@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.warp import transform
 
 from fabricated_labels import CLASSES, small_backbone, write_raster
 from skyweave.cli.main import main
@@ -15,7 +16,9 @@ from skyweave.data.raster import read_observation
 from skyweave.downstream.finetuning.config import RecipeConfig
 from skyweave.downstream.finetuning.models.building import build_model
 from skyweave.downstream.finetuning.models.checkpoint import load_finetuned, save_finetuned
+from skyweave.downstream.finetuning.models.detection_head import _suppress_duplicates
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
+from skyweave.downstream.finetuning.scenes.predict_boxes import suppress_duplicates
 from skyweave.downstream.finetuning.scenes.predict_scene import predict_scene
 from skyweave.downstream.finetuning.tasks.base import make_task
 from skyweave.inference import InferenceConfig
@@ -148,3 +151,36 @@ def test_pixels_of_another_size_than_in_training_are_noted(tmp_path: Path) -> No
         restored = load_finetuned(tmp_path / "m.safetensors")
         notes = predict_scene(scene, tmp_path / "out.tif", restored, unit="uint8", bands="sensor").notes
         assert any("pixels of 0.1 m, and the model was trained on pixels of 0.5 m" in note for note in notes) == noted
+
+
+def test_boxes_lie_where_the_model_sees_them(tmp_path: Path) -> None:
+    model, scene = make_model("detection", 80), make_scene(tmp_path, hole=False)
+    with pytest.raises(ConfigError, match=r"name it .*out\.geojson"):
+        predict_scene(scene, tmp_path / "out.tif", model, unit="uint8", bands="sensor")
+    with pytest.raises(ConfigError, match="it gives boxes: leave --kind out"):
+        predict_scene(scene, tmp_path / "out.geojson", model, unit="uint8", kind="classes")
+    part = InferenceConfig(window=(4, 8, 48, 40), precision="float32")
+    result = predict_scene(scene, tmp_path / "out.geojson", model, unit="uint8", bands="sensor", config=part)
+    expected = model.predict(observe(scene).window(4, 8, 48, 40)).label
+    features = json.loads((tmp_path / "out.geojson").read_text())["features"]
+    assert result.kind == "boxes" and result.count == len(features) == len(expected) > 0
+    pixels = np.array([feature["properties"]["pixels"] for feature in features])
+    np.testing.assert_allclose(pixels, expected[:, :4] + [8, 4, 8, 4], atol=0.01)
+    assert [feature["properties"]["class"] for feature in features] == [
+        CLASSES["detection"][int(number)] for number in expected[:, 4]
+    ]
+    corners = np.array(features[0]["geometry"]["coordinates"][0])
+    x, y = transform("OGC:CRS84", "EPSG:32633", corners[:, 0], corners[:, 1])
+    left, top, right, bottom = pixels[0]
+    np.testing.assert_allclose([min(x), max(x)], [4e5 + left * 0.1, 4e5 + right * 0.1], atol=0.002)
+    np.testing.assert_allclose([min(y), max(y)], [5e6 - bottom * 0.1, 5e6 - top * 0.1], atol=0.002)
+
+
+def test_duplicates_are_left_out_wherever_they_are() -> None:
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 200, (300, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(5, 30, (300, 2)), random.random((300, 2)) > 0.5], axis=1)
+    boxes[:, 5] = random.permutation(300)
+    expected = _suppress_duplicates(boxes[np.argsort(-boxes[:, 5])])
+    np.testing.assert_array_equal(suppress_duplicates(boxes), expected)
+    assert 0 < len(expected) < 300 and suppress_duplicates(boxes[:0]).shape == (0, 6)

@@ -6,7 +6,12 @@ import sys
 
 from skyweave.core.run_arguments import OutputFile
 from skyweave.data.reading_options import add_reading_arguments, read_declaration
-from skyweave.inference.scene_arguments import EXIT_PARTIAL, add_inference_arguments, read_inference_config
+from skyweave.inference.scene_arguments import (
+    EXIT_PARTIAL,
+    add_inference_arguments,
+    bound_memory,
+    read_inference_config,
+)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -60,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     Args:
         args: parsed arguments of the command.
     """
+    bound_memory()
     from skyweave.core.progress import show_progress
     from skyweave.downstream.finetuning.models.checkpoint import load_finetuned
     from skyweave.downstream.finetuning.scenes.predict_scene import predict_scene
@@ -87,5 +93,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**vars(result), "path": str(result.path)}))
     else:
-        print(f"{result.path}: {result.kind}; {result.columns} x {result.rows} pixels (width x height)")
+        number = f"{result.count} boxes" if result.kind == "boxes" else result.kind
+        print(f"{result.path}: {number}; {result.columns} x {result.rows} pixels (width x height)")
     return EXIT_PARTIAL if result.failures else 0

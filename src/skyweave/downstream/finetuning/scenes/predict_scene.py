@@ -9,6 +9,7 @@ from typing import Any
 from skyweave.core.errors import ConfigError
 from skyweave.core.outputs import check_outputs
 from skyweave.downstream.finetuning.models.finetuned_model import FinetunedModel
+from skyweave.downstream.finetuning.scenes.predict_boxes import predict_boxes
 from skyweave.downstream.finetuning.scenes.window_model import FinetunedWindowModel
 from skyweave.downstream.finetuning.tasks.raster_output import RasterOutput
 from skyweave.inference import (
@@ -93,9 +94,12 @@ def predict_scene(
         OSError: the disk is full; nothing is left half-written.
     """
     config, output = config or InferenceConfig(), Path(output)
+    cell = 1 if model.task.is_dense else config.tile or model.tile
+    if not model.task.raster_outputs(0.0, 1.0):
+        return _predict_boxes(scenes, output, model, unit, kind, config, model_name, progress, reading)
     chosen = choose_output(model, kind)
     writer = get_writer(output, format, chosen.dtype)
-    source = open_scenes(scenes, model, unit, 1 if model.task.is_dense else config.tile or model.tile, config, reading)
+    source = open_scenes(scenes, model, unit, cell, config, reading)
     check_outputs({"the output": output}, source.files)
     notes = (*source.check(), *pixel_size_notes(model, [image.ground_sample_distance for image in source.images]))
     job = plan_prediction(source, model, chosen, config, unit, model_name)
@@ -130,6 +134,27 @@ def pixel_size_notes(model: FinetunedModel, metres: Sequence[float]) -> list[str
     ]
 
 
+def _predict_boxes(
+    scenes: str | Path | Sequence[str | Path],
+    output: Path,
+    model: FinetunedModel,
+    unit: str | Sequence[str],
+    kind: str | None,
+    config: InferenceConfig,
+    model_name: str,
+    progress: Callable[[int, int], None] | None,
+    reading: dict[str, Any],
+) -> PredictedScene:
+    """Predict boxes, and return what was written."""
+    if kind is not None:
+        choose_output(model, kind)
+    source = open_scenes(scenes, model, unit, 1, config, reading)
+    check_outputs({"the output": output}, source.files)
+    notes = (*source.check(), *pixel_size_notes(model, [image.ground_sample_distance for image in source.images]))
+    count, failures = predict_boxes(source, output, model, config, model_name, progress)
+    return PredictedScene(output, "boxes", *source.shape, (), model.task.classes, count, notes, failures)
+
+
 def choose_output(model: FinetunedModel, kind: str | None) -> RasterOutput:
     """Return what is written of a model's predictions.
 
@@ -142,10 +167,9 @@ def choose_output(model: FinetunedModel, kind: str | None) -> RasterOutput:
     """
     task = model.task
     outputs = {output.kind: output for output in task.raster_outputs(float(model.target_mean), float(model.target_std))}
+    choices = f"choose {' or '.join(outputs)}" if outputs else "it gives boxes: leave --kind out"
     if kind is not None and kind not in outputs:
-        raise ConfigError(
-            f"a model of {task.kind} gives no {kind}; choose {' or '.join(outputs) or 'nothing: it gives boxes'}"
-        )
+        raise ConfigError(f"a model of {task.kind} gives no {kind}; {choices}")
     return outputs[kind] if kind is not None else next(iter(outputs.values()))
 
 

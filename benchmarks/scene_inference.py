@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parse()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         scene = Path(folder) / "scene.tif"
-        make_scene(scene, [Path(path) for path in arguments.samples], arguments.side)
+        make_scene(scene, [Path(path) for path in arguments.samples], arguments.side, arguments.rows)
         report = {"memory": memory, "speed": speed, "kills": kills, "seams": seams}[arguments.what](arguments, scene)
     print(json.dumps(report, indent=1))
 
@@ -45,6 +45,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("what", choices=("memory", "speed", "kills", "seams"))
     parser.add_argument("samples", nargs="+", help="rasters of one sensor")
     parser.add_argument("--side", type=int, default=2000, help="pixels a side of the scene")
+    parser.add_argument("--rows", type=int, help="height of the scene in pixels (default: its side)")
     parser.add_argument("--folder", default="/var/tmp", help="where the scene is made")
     parser.add_argument("--before", help="another checkout, to compare with")
     parser.add_argument("--rounds", type=int, default=3)
@@ -53,21 +54,22 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_scene(path: Path, samples: list[Path], side: int) -> None:
+def make_scene(path: Path, samples: list[Path], side: int, height: int | None = None) -> None:
     """Write samples side by side until the scene is full; each as large as the smallest."""
     images = []
     for sample in samples:
         with rasterio.open(sample) as source:
             images.append(source.read())
+    total = height or side
     height, width = (min(image.shape[axis] for image in images) for axis in (1, 2))
     row_of_images = max(1, side // width + 1)
-    profile = {"driver": "GTiff", "width": side, "height": side, "count": len(images[0]), "dtype": images[0].dtype}
+    profile = {"driver": "GTiff", "width": side, "height": total, "count": len(images[0]), "dtype": images[0].dtype}
     tiles = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "zlevel": 1}
     place = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 4e5, 0, -10, 5e6)}
     with rasterio.open(path, "w", **profile, **tiles, **place, bigtiff="if_safer") as target:
-        for number, top in enumerate(range(0, side, height)):
+        for number, top in enumerate(range(0, total, height)):
             order = [images[(number * 7 + place) % len(images)] for place in range(row_of_images)]
-            rows = min(height, side - top)
+            rows = min(height, total - top)
             strip = np.concatenate([image[:, :rows, :width] for image in order], axis=2)[:, :, :side]
             target.write(strip, window=Window(0, top, side, rows))
 
@@ -119,7 +121,13 @@ def memory(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:
         if match and early is None and int(match[1]) >= 0.1 * int(match[2]):
             early = {"at_s": seconds, "remaining_said": match[3], "remaining_was_s": report["wall_s"] - seconds}
     size = scene.with_name("out.tif").stat().st_size
-    return {"side": arguments.side, **report, "after_a_tenth": early, "output_mb": size / 1e6}
+    return {
+        "side": arguments.side,
+        "rows": arguments.rows or arguments.side,
+        **report,
+        "after_a_tenth": early,
+        "output_mb": size / 1e6,
+    }
 
 
 def speed(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from aiohttp import ClientSession, ServerDisconnectedError, WSServerHandshakeError
+from aiohttp import ClientError, ClientSession, ServerDisconnectedError, WSServerHandshakeError, web
 
 pytest.importorskip("zenoh", reason="needs skyweave[link]")
 
@@ -124,6 +124,18 @@ def test_a_browser_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch)
                 while True:
                     if not one.recv(1 << 20):
                         raise StopIteration
+
+
+def test_who_leaves_while_an_answer_is_sent_is_no_error(
+    address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: web.Response, data: bytes = b"") -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(web.Response, "write_eof", broken)
+    with pytest.raises(ClientError):
+        status(address)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_metrics_for_everybody_must_be_asked_for() -> None:

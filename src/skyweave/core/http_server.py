@@ -226,9 +226,13 @@ def _checks(connections: _Connections, names: set[str]) -> Callable[..., Awaitab
             if request.path in request.app.get(STREAMS, ()):
                 return await handler(request)
             response = await handler(request)
-            async with asyncio.timeout(MAX_RESPONSE_S):
-                await response.prepare(request)
-                await response.write_eof()
+            with contextlib.suppress(ConnectionError, TimeoutError):  # who asked has left, or does not read
+                async with asyncio.timeout(MAX_RESPONSE_S):
+                    await response.prepare(request)
+                    await response.write_eof()
+                    return response
+            if request.transport is not None:
+                request.transport.abort()
             return response
         finally:
             if guard is not None:

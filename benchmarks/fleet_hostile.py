@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/fleet_hostile.py recordings/hidden
     OMP_NUM_THREADS=1 python benchmarks/fleet_hostile.py --fuzz 1000000
 
-Three honest nodes, mutual TLS and signatures. The fourth member sends as fast as it can: garbage, its own
-recorded messages again, mutated ones, other members' frames under its own name and its own under theirs, frames from
-the future. Compared: scenes, latency and processor time of an honest node, before and during. `--fuzz` sends mutated
-messages to one unsigned node without a network and reports how they were rejected.
+Three honest nodes, mutual TLS and signatures. The fourth member sends as fast as it can: garbage, its own recorded
+messages again, mutated ones of every kind (`chaos_mutations.py`), other members' frames under its own name and its own
+under theirs, frames from the future. Compared: scenes, latency and processor time of an honest node, before and during.
+`--fuzz` sends mutated messages to one unsigned node without a network and reports how they were rejected.
 """
 
 import argparse
@@ -19,13 +19,13 @@ import sys
 import tempfile
 import threading
 import time
-import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from chaos_mutations import KINDS, Mutator, with_valid_checksum
 
 from skyweave.fleet import FleetClient
 from skyweave.fleet.config import FleetConfig
@@ -33,6 +33,7 @@ from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.clocks import offset_clock, wall_clock
 from skyweave.fleet.link.credentials import load_credentials
 from skyweave.fleet.link.envelope import EnvelopeSealer
+from skyweave.fleet.link.heartbeat import decode_heartbeat
 from skyweave.fleet.link.rate_limit import PeerLimits
 from skyweave.fleet.link.topics import frame_topic, heartbeat_topic
 from skyweave.fleet.link.zenoh import ZenohConfig, ZenohTransport
@@ -44,6 +45,7 @@ from skyweave.wire import BoxList, FrameContent, WireGrid, encode_frame
 HONEST = ["UAV_1", "UAV_2", "UAV_3"]
 HOSTILE = "UAV_4"
 SIZE = 1200
+ATTACKS = ("garbage",) * 4 + ("structured",) * 4 + ("replay", "mutated", "forged", "foreign", "future", "name")
 
 
 def main() -> None:
@@ -155,10 +157,14 @@ def attack(keys: str, port: int, rate: float, seconds: float) -> None:
     foreign = [now.seal(attacker_topic, chunk) for chunk in frames(credentials.members["UAV_2"].platform_id)]
     good = [*chunks, *(message for _, message in recorded)] or [b"x" * SIZE]
     garbage = generator.randbytes(SIZE)
+    scenes = [message for topic, message in recorded if topic.endswith("/scene")]
+    scene = json.loads(scenes[0][12:-64]) if scenes else {"views": [{"position": [0, 0, 0]}]}
+    number = credentials.members[HOSTILE].platform_id
+    mutator = Mutator("hostile", HOSTILE, number, scene, wall_clock, grid=heartbeat_grid(recorded))
     sent, size, start = Counter[str](), 0, time.monotonic()
     while time.monotonic() - start < seconds:
         for _ in range(25):
-            kind = generator.choice(("garbage",) * 8 + ("replay", "mutated", "forged", "foreign", "future", "name"))
+            kind = generator.choice(ATTACKS)
             topic, message = attacker_topic, garbage
             if kind == "replay":
                 topic, message = (
@@ -168,6 +174,9 @@ def attack(keys: str, port: int, rate: float, seconds: float) -> None:
                 changed = bytearray(generator.choice(good))
                 changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
                 message = bytes(changed)
+            elif kind == "structured":
+                topic, content = mutator.message(generator.choice(KINDS))
+                message = now.seal(topic, content)
             elif kind in ("forged", "name"):
                 topic = frame_topic("hostile", "UAV_2") if kind == "forged" else heartbeat_topic("hostile", "nobody")
                 message = generator.choice(chunks)
@@ -182,6 +191,15 @@ def attack(keys: str, port: int, rate: float, seconds: float) -> None:
     took = time.monotonic() - start
     print(json.dumps({"messages": sent, "MB a second": round(size / took / 1e6, 1)}))
     transport.close()
+
+
+def heartbeat_grid(recorded: list[tuple[str, bytes]]) -> tuple[int, int]:
+    """Return (micrometres a cell, EPSG code) of the fleet's maps, from a heartbeat."""
+    for topic, envelope in recorded:
+        heartbeat = decode_heartbeat(envelope[12:-64]) if "/alive/" in topic else None
+        if heartbeat is not None:
+            return heartbeat.resolution, heartbeat.epsg
+    return 500_000, 0
 
 
 def fuzz(count: int) -> dict[str, Any]:
@@ -219,17 +237,6 @@ def fuzz(count: int) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "memory grew by (MB)": round((after - before) / 1e6, 1),
     }
-
-
-def with_valid_checksum(chunk: bytes, generator: random.Random) -> bytes:
-    """A chunk with changed bytes whose length and checksum are right."""
-    changed = bytearray(chunk[:-4])
-    for _ in range(generator.randint(1, 3)):
-        changed[generator.randrange(5, len(changed))] = generator.randrange(256)
-    if generator.random() < 0.2:
-        del changed[generator.randrange(40, len(changed)) :]
-    changed[3:5] = (len(changed) + 4).to_bytes(2, "little")
-    return bytes(changed) + zlib.crc32(changed).to_bytes(4, "little")
 
 
 def frames(number: int, ahead: int = 0) -> list[bytes]:

@@ -50,6 +50,36 @@ def test_a_run_that_was_stopped_goes_on(flight: dict[str, Path], tmp_path: Path)
     assert (folder / "tracks.csv").read_text() == whole
 
 
+def test_two_drones_share_their_tracks_and_have_files_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(CONFIG, 3)
+    options: dict[str, list[str]] = {"log": [], "images": [], "boxes": [], "camera": []}
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, path in write_flight(Drone(CONFIG, world, 1030 + number, number), folder).items():
+            options[name].append(str(path))
+    arguments = ["locate", *options["images"], "--telemetry", *options["log"], "--detector", *options["boxes"]]
+    arguments += [
+        "--camera",
+        options["camera"][0],
+        "-o",
+        str(tmp_path / "out"),
+        "--formats",
+        "geojson",
+        "mot",
+        "--json",
+    ]
+    assert main(arguments) == 2
+    assert "--start" in capsys.readouterr().err
+    assert main([*arguments, "--start", "2026-11-30T12:00:00Z"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(set(report["files"])) == 3 and report["tracks"] <= len(world.categories) + 1
+    content = json.loads((tmp_path / "out/tracks.geojson").read_text())
+    assert any(feature["properties"]["cameras"] == [0, 1] for feature in content["features"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -115,21 +115,29 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     crs = flight_crs(logs[0])
     ground, tracks = _ground_and_tracks(request, sequences, logs, crs)
     detectors = [open_detector(path, request.detector, request.boxes_format) for path in request.detectors]
-    streams, notes = [], [*clock.notes]
+    streams, notes, names = [], [*clock.notes], _camera_names(logs, request.images)
     for number, sequence in enumerate(sequences):
-        name = logs[number].platform or (request.images[number].stem if len(sequences) > 1 else "camera")
         seen = detect_images(
             sequence, detectors[number % len(detectors)], folder / f"boxes-{number + 1}.jsonl", request.resume, progress
         )
         times = clock.image_times[number]
         images = [SeenImage(frame, times + round(seconds * NS_PER_S), boxes) for frame, seconds, boxes in seen]
-        streams.append(CameraStream(name, tracks[number], images, clock.starts[number]))
+        streams.append(CameraStream(names[number], tracks[number], images, clock.starts[number]))
         notes += logs[number].notes
     result = track_streams(streams, ground, request.config, clock.has_utc, progress)
     tables = tables_of(result)
     output = TrackOutput(result, tables, sequences)
     files = [path for name in request.formats for path in TRACK_WRITERS[name](output, folder)]
     return LocateReport(result, tables, files, [*notes, *result.notes, *_coverage_notes(streams, result)])
+
+
+def _camera_names(logs: Sequence[PosesOverTime], images: Sequence[Path]) -> list[str]:
+    """Name cameras by their logs or videos; what is not unique is numbered, as files are named after it."""
+    if len(logs) == 1:
+        return [logs[0].platform or "camera"]
+    names = [log.platform or path.stem for log, path in zip(logs, images, strict=True)]
+    unique = len(set(names)) == len(names)
+    return [name if unique else f"{name}-{number}" for number, name in enumerate(names, 1)]
 
 
 @dataclass(frozen=True)

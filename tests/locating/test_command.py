@@ -96,6 +96,20 @@ def test_mistakes_are_answered_in_a_line(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("altitude(m)", "does not say what its heights count from"), ("amsl(m)", "heights above the sea level only")],
+)
+def test_heights_that_are_not_above_the_ground_need_it(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, message: str
+) -> None:
+    flight["log"].write_text(flight["log"].read_text().replace("height_above_ground(m)", column))
+    assert run(flight, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error and "--height" in error
+    assert run(flight, tmp_path / "out", "--height", "60", "--formats", "geojson") == 0
+
+
 def test_a_log_without_angles_names_the_option(
     flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

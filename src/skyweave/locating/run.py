@@ -215,7 +215,12 @@ def _ground_and_tracks(
 
 
 def _datum(log: PosesOverTime, order: Sequence[HeightDatum]) -> HeightDatum:
-    return next(datum for datum in order if datum in log.heights and np.isfinite(log.heights[datum].values).any())
+    known = [datum for datum in order if datum in log.heights and np.isfinite(log.heights[datum].values).any()]
+    if not known:
+        raise DataError(
+            f"{log.source}: it does not say what its heights count from; give the metres above the ground with --height"
+        )
+    return known[0]
 
 
 def _check_same_zero(datums: Sequence[HeightDatum], logs: Sequence[PosesOverTime]) -> None:

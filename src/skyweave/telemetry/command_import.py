@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from skyweave.core.errors import ConfigError
 from skyweave.core.run_arguments import OutputFolder
@@ -54,7 +54,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description=DESCRIPTION,
         epilog="`skyweave inspect DIR` summarises the recording, `skyweave view DIR` shows it.",
     )
-    parser.add_argument("images", help="video, folder of images, or YAML that lists several cameras")
+    parser.add_argument(
+        "images",
+        help="video, folder of images, YAML that lists several cameras, or folder of OPV2V or Griffin",
+    )
     parser.add_argument(
         "-o", "--output", type=OutputFolder(), required=True, metavar="DIR", help="folder of the recording"
     )
@@ -106,21 +109,47 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from skyweave.telemetry.importing.published import find_layout, import_published
     from skyweave.telemetry.importing.scene import import_scene
 
-    config, folder = _config(args), Path(args.output)
+    folder, image_format = Path(args.output), _image_format(args)
     columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     with bar:
         task = bar.add_task("")
-        report = import_scene(
-            config,
-            folder,
-            "png" if args.png else "jpg",
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        layout = find_layout(Path(args.images))
+        if layout is not None:
+            _refuse_options(args, layout)
+            report = import_published(
+                Path(args.images),
+                layout,
+                folder,
+                args.split or "train",
+                image_format,
+                show,
+            )
+        else:
+            report = import_scene(_config(args), folder, image_format, show)
     print(json.dumps(_summary(report, folder)) if args.json else _lines(report, folder))
     return 0
+
+
+def _image_format(args: argparse.Namespace) -> "Literal['png', 'jpg']":
+    return "png" if args.png else "jpg"
+
+
+def _refuse_options(args: argparse.Namespace, layout: str) -> None:
+    """Refuse options of flights for a recording that says all of itself."""
+    options = [option for option in (*CAMERA_OPTIONS, *SCENE_OPTIONS) if option != "split"]
+    given = next((option for option in options if getattr(args, option) is not None), None)
+    if given is not None:
+        raise ConfigError(
+            f"{args.images} is laid out as {layout}, which says it: take --{given.replace('_', '-')} away"
+        )
 
 
 def _config(args: argparse.Namespace) -> "ImportConfig":

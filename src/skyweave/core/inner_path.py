@@ -15,8 +15,19 @@ def path_below(folder: Path, name: str) -> Path:
     Raises:
         DataError: an absolute path, or one that leads out of the folder.
     """
-    parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
-    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or PureWindowsPath(name).root
-    if not name or absolute or ".." in parts or "\0" in name:
+    if not is_below(name):
         raise DataError(f"{name!r} leads out of {folder}; tables name files below it")
     return folder / name
+
+
+def is_below(name: str) -> bool:
+    """Return whether a path stays below the folder that it starts in.
+
+    Args:
+        name: relative path, as a table names it.
+    """
+    windows = PureWindowsPath(name)
+    is_absolute = PurePosixPath(name).is_absolute() or bool(windows.drive or windows.root)
+    return (
+        bool(name) and not is_absolute and ".." not in (*PurePosixPath(name).parts, *windows.parts) and "\0" not in name
+    )

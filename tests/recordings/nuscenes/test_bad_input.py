@@ -44,6 +44,8 @@ def pictures(recording: Recording) -> int:
     ("table", "change", "text", "lost"),
     [
         ("sample_data", lambda r: r[0].update(sample_token="x"), "sample_data of a sample that is not there", 1),
+        ("sample_data", lambda r: r[0].update(filename="/etc/x.jpg"), "file lies outside the recording", 1),
+        ("sample_data", lambda r: r[0].update(filename="../../x.jpg"), "file lies outside the recording", 1),
         ("sample_data", lambda r: r[0].update(calibrated_sensor_token="x"), "calibrated_sensor is not in", 1),
         ("sample_data", lambda r: r[0].update(ego_pose_token="x"), "ego_pose is not in its table", 1),
         ("calibrated_sensor", lambda r: r[0].update(sensor_token="x"), "sensor is not in its table", 1),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skyweave.core.inner_path import path_below
+from skyweave.core.inner_path import is_below
 from skyweave.recordings.nuscenes.rasters import image_size
 from skyweave.recordings.nuscenes.tables import (
     CalibratedSensorRow,
@@ -234,6 +234,8 @@ def _add_images(root: Path, version: str, samples: dict[str, LinkedSample], omis
                 continue
             if not good.setdefault(calibration.token, _is_camera(calibration)):
                 omissions.add("picture whose calibration holds NaN or no camera matrix", data.token)
+            elif not is_below(data.filename):
+                omissions.add("picture whose file lies outside the recording", data.filename)
             elif (size := _size(root, data)) is None:
                 omissions.add("picture whose size neither table nor file tells", data.filename)
             elif not (data.height and data.width) and not _is_centred(calibration, *size):
@@ -319,7 +321,7 @@ def _size(root: Path, data: SampleDataRow) -> tuple[int, int] | None:
     if data.height and data.width:
         return data.height, data.width
     try:
-        return image_size(path_below(root, data.filename))
+        return image_size(root / data.filename)
     except ValueError:
         return None
 

@@ -110,6 +110,33 @@ def test_heights_that_are_not_above_the_ground_need_it(
     assert run(flight, tmp_path / "out", "--height", "60", "--formats", "geojson") == 0
 
 
+@pytest.mark.parametrize("column", ["amsl(m)", "height_above_takeoff(m)"])
+def test_an_elevation_model_carries_heights_of_either_zero(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str
+) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    with rasterio.open(
+        tmp_path / "dem.tif", "w", driver="GTiff", width=60, height=60, count=1, dtype="float32", crs="EPSG:32633",
+        transform=rasterio.Affine(50, 0, ORIGIN[0] - 1500, 0, -50, ORIGIN[1] + 1500),
+    ) as raster:  # fmt: skip
+        raster.write(np.full((1, 60, 60), 300, np.float32))
+    assert run(flight, tmp_path / "level", "--formats", "geojson") == 0
+    header, *rows = flight["log"].read_text().splitlines()
+    if column.startswith("amsl"):
+        cells = [row.split(",") for row in rows]
+        rows = [",".join([*row[:3], str(float(row[3]) + 300), *row[4:]]) for row in cells]
+    flight["log"].write_text("\n".join([header.replace("height_above_ground(m)", column), *rows]))
+    assert run(flight, tmp_path / "model", "--dem", str(tmp_path / "dem.tif"), "--formats", "geojson") == 0
+    level, model = (
+        json.loads((tmp_path / name / "tracks.geojson").read_text())["features"] for name in ("level", "model")
+    )
+    assert len(level) == len(model) >= 4
+    ends = [[feature["geometry"]["coordinates"][-1] for feature in features] for features in (level, model)]
+    places = [project_lon_lat(np.array(end), "EPSG:32633") for end in ends]
+    assert np.abs(places[0] - places[1]).max() < 2.0
+    capsys.readouterr()
+
+
 def test_a_log_without_angles_names_the_option(
     flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,11 @@ from skyweave.search.reader import PatchReader
 PATCH_READERS: Registry[type[PatchReader]] = Registry(
     "patch_readers",
     "format of embeddings",
-    {"geotiff": "skyweave.search.geotiff_patches:GeoTiffPatches"},
+    {
+        "geotiff": "skyweave.search.geotiff_patches:GeoTiffPatches",
+        "geoparquet": "skyweave.search.geoparquet_patches:GeoParquetPatches",
+        "zarr": "skyweave.search.zarr_patches:ZarrPatches",
+    },
 )
 
 

@@ -284,3 +284,63 @@ def test_a_source_that_blocks_is_noticed_and_one_that_waits_is_not() -> None:
     release.set()
     for thread in threads:
         thread.join(20)
+
+
+def test_a_status_that_cannot_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptors, a full disk: the thread that writes the status goes on."""
+    from skyweave.fleet.sinks import node_status
+    from skyweave.fleet.supervisor import process
+
+    monkeypatch.setattr(process, "STATUS_INTERVAL_S", 0.02)
+    write, attempts = node_status.write_node_status, []
+
+    def fail_first(path: Path, node: object) -> None:
+        attempts.append(path)
+        if len(attempts) < 3:
+            raise OSError(24, "Too many open files")
+        write(path, node)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(node_status, "write_node_status", fail_first)
+    node, stop = fleet.node("UAV_1", LoopbackNetwork().join(), fleet.HandClock()), threading.Event()
+    file = tmp_path / "status.json"
+    thread = threading.Thread(target=process._write_statuses, args=(node, str(file), stop))
+    thread.start()
+    until(file.exists, "the status is there")
+    stop.set()
+    thread.join()
+    assert len(attempts) >= 3 and json.loads(file.read_text())["monotonic"] > 0
+
+
+ORPHAN = """
+import multiprocessing, os, sys, threading, time
+from skyweave.fleet.supervisor import process
+
+process.END_TIMEOUT_S = 0.5
+
+def work():
+    process._stop_with_parent(threading.Event())
+    open(os.environ["PIPE"]).read()
+
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_node_that_is_stuck_ends_with_its_supervisor(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    environment = {**os.environ, "PIPE": str(tmp_path / "pipe")}
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], env=environment, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None
+        orphan = int(supervisor.stdout.readline())
+        time.sleep(0.3)
+        supervisor.kill()
+
+    def is_gone() -> bool:
+        try:
+            return Path(f"/proc/{orphan}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    until(is_gone, "the stuck node has ended")

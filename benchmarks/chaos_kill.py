@@ -1,0 +1,186 @@
+"""SIGKILL at random instants: of nodes, of the process they are forked from, of the supervisor, of a recorder.
+
+    OMP_NUM_THREADS=1 python benchmarks/chaos_kill.py --kills 500 --json results/chaos_kill.json
+
+A fleet of three runs over Zenoh on this machine. After each kill: how long until every platform publishes again; of the
+supervisor's, how long until no process of it is left and its ports are free (then it is started again); of the
+recorder's, how much of the end is missing from what can be read.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from skyweave.fleet import FleetClient
+from skyweave.fleet.sinks.mcap_reading import read_recorded_messages
+from skyweave.fleet.supervisor.state import fleet_state
+
+NAMES = ("UAV_1", "UAV_2", "UAV_3")
+SKYWEAVE = [sys.executable, "-m", "skyweave"]
+PATIENCE_S = 60.0
+
+
+class Fleet:
+    """A fleet that runs, and what it publishes."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port, self.file = folder, port, folder / "fleet.yaml"
+        world = Path(__file__).parents[1] / "configs" / "world" / "hidden.yaml"
+        small = ["--scenes", "1", "--frames", "4", "--set", "traffic.cars=8", "--set", "scenery.trees=4"]
+        subprocess.run([*SKYWEAVE, "simulate", world, "-o", folder / "recording", *small], check=True)
+        node = {
+            "source": {"kind": "recording", "path": str(folder / "recording"), "interval": 0.5},
+            "perceiver": {"kind": "ground_truth"},
+            "sinks": ["scene"],
+        }
+        state = str(folder / "state")
+        content = {"name": "kills", "platforms": list(NAMES), "port": port, "state": state, "node": node}
+        self.file.write_text(yaml.safe_dump(content))
+        self.up()
+        self.last_scene = dict.fromkeys(NAMES, 0.0)  # monotonic seconds
+        self.client = FleetClient("kills", [f"tcp/127.0.0.1:{port + number}" for number in range(len(NAMES))])
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def up(self) -> None:
+        subprocess.run([*SKYWEAVE, "fleet", "up", self.file, "--detach"], check=True, stdout=subprocess.DEVNULL)
+
+    def state(self) -> dict[str, Any]:
+        return fleet_state(self.folder / "state")
+
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor and all processes below it."""
+        supervisor = psutil.Process(self.state()["supervisor"])
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def wait_for_scenes(self, since: float) -> float:
+        """Return the seconds until every platform has published a scene after a time."""
+        wait_until(lambda: min(self.last_scene.values()) > since, "every platform publishes")
+        return max(self.last_scene.values()) - since
+
+    def _listen(self) -> None:
+        for scene in self.client.scenes():
+            self.last_scene[scene["platform"]] = time.monotonic()
+
+
+def wait_until(condition: Callable[[], bool], message: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {PATIENCE_S:.0f} s: {message}")
+        time.sleep(0.01)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def kill_node(fleet: Fleet, generator: random.Random) -> float:
+    pid = fleet.state()["nodes"][generator.choice(NAMES)]["pid"]
+    killed = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    return fleet.wait_for_scenes(killed)
+
+
+def kill_fork_server(fleet: Fleet, generator: random.Random) -> float:
+    nodes = {node["pid"] for node in fleet.state()["nodes"].values()}
+    others = [process for process in fleet.processes()[1:] if process.pid not in nodes]
+    server = next(process for process in others if "forkserver" in str(process.cmdline()))
+    killed = time.monotonic()
+    server.kill()
+    return fleet.wait_for_scenes(killed)
+
+
+def kill_supervisor(fleet: Fleet, generator: random.Random) -> float:
+    processes = fleet.processes()
+    killed = time.monotonic()
+    processes[0].kill()
+    wait_until(lambda: all(map(is_gone, processes)), "no process is left")
+    wait_until(lambda: all(is_free(fleet.port + number) for number in range(len(NAMES))), "the ports are free")
+    seconds = time.monotonic() - killed
+    fleet.up()
+    fleet.wait_for_scenes(time.monotonic())
+    return seconds
+
+
+def kill_recorder(fleet: Fleet, generator: random.Random) -> float:
+    file = fleet.folder / "flight.mcap"
+    with subprocess.Popen([*SKYWEAVE, "fleet", "record", fleet.file, "-o", file]) as process:
+        partial = file.with_name("flight.partial.mcap")
+        wait_until(lambda: partial.exists() and partial.stat().st_size > 20_000, "it records")
+        time.sleep(generator.uniform(0, 2))
+        killed = time.time()
+        process.kill()
+    times = [message.time for message in read_recorded_messages(partial)]
+    partial.unlink()
+    return killed - max(times) / 1e9
+
+
+KILLS = {"node": kill_node, "fork server": kill_fork_server, "supervisor": kill_supervisor, "recorder": kill_recorder}
+SHARES = (12, 2, 2, 1)  # of all kills
+
+
+def measure(kills: int, port: int) -> list[dict[str, Any]]:
+    generator, seconds, faults = random.Random(0), {name: [] for name in KILLS}, {name: [] for name in KILLS}
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = Fleet(Path(folder), port)
+        try:
+            fleet.wait_for_scenes(time.monotonic())
+            for number in range(kills):
+                name = generator.choices(list(KILLS), SHARES)[0] if number >= len(KILLS) else list(KILLS)[number]
+                time.sleep(generator.uniform(0, 2))
+                try:
+                    seconds[name].append(KILLS[name](fleet, generator))
+                except Exception as error:
+                    faults[name].append(f"kill {number}: {type(error).__name__}: {error}")
+        finally:
+            subprocess.run([*SKYWEAVE, "fleet", "down", fleet.file], check=False)
+    return [{"killed": name, "seconds": times, "faults": faults[name]} for name, times in seconds.items()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--port", type=int, default=18450)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    rows = measure(args.kills, args.port)
+    for row in rows:
+        times = row["seconds"] or [float("nan")]
+        print(
+            f"{row['killed']}: {len(row['seconds'])} times; seconds: median {statistics.median(times):.2f}, most "
+            f"{max(times):.2f}; failed: {len(row['faults'])} {row['faults'][:3]}"
+        )
+    if args.json:
+        args.json.write_text(json.dumps({"kills": rows, "load": os.getloadavg()[0]}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -148,7 +148,7 @@ def supervise(folder: Path) -> None:
         writer.close()
         return process, signs
 
-    node_process.start_process = start
+    vars(node_process)["start_process"] = start
     node = {"source": {"path": "nothing"}, "perceiver": {"kind": "ground_truth"}}
     supervisor = Supervisor(FleetConfig("x", ["A", "B"], node, {}, 9000, str(folder / "state")))
     stop = threading.Event()

@@ -148,7 +148,9 @@ SHARES = (12, 2, 2, 1)  # of all kills
 
 
 def measure(kills: int, port: int) -> list[dict[str, Any]]:
-    generator, seconds, faults = random.Random(0), {name: [] for name in KILLS}, {name: [] for name in KILLS}
+    generator = random.Random(0)
+    seconds: dict[str, list[float]] = {name: [] for name in KILLS}
+    faults: dict[str, list[str]] = {name: [] for name in KILLS}
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(Path(folder), port)
         try:

@@ -1,6 +1,8 @@
 """One node's process under supervision: started again when it ends, killed when it hangs."""
 
+import multiprocessing.connection
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from skyweave.fleet.supervisor.fork_server import preload_libraries
 from skyweave.fleet.supervisor.process import start_process
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 10.0  # before a node that keeps ending is started again
@@ -18,7 +21,8 @@ SETTLED_AFTER_S = 5.0  # after which a node counts as running well
 SILENT_AFTER_S = 20.0  # without a sign of life after which a node is killed and started again
 START_TIMEOUT_S = 120.0  # for the first
 MAX_SIGNS = 4096  # that are read at once
-LOST_EXIT_CODE = 255  # where the fork server ended, and nobody knows what became of the node
+LOST_EXIT_CODE = 255  # where the fork server ended, and does not know what became of the node
+POLL_S = 0.1
 MAX_EXIT_CODES = 20  # that are remembered
 MAX_LOG_BYTES = 8 << 20  # after which a log is begun anew, the old one kept as .log.1
 
@@ -48,6 +52,7 @@ class NodeProcess:
     _signs: Connection | None = None
     _started_at: float = 0.0
     _last_sign: float | None = None  # monotonic seconds; None: none yet
+    _is_lost: bool = False  # the fork server has ended, and does not say when the process does
     _pause: float = MIN_PAUSE_S
     _next_start: float = 0.0
 
@@ -58,7 +63,8 @@ class NodeProcess:
             on_event: called with what was done.
         """
         now = time.monotonic()
-        if self.process is not None and self.process.is_alive():
+        if self.process is not None and self._is_running():
+            self._note_loss(self.process, on_event)
             self._check_progress(self.process, now, on_event)
         elif self.process is not None:
             self._note_end(self.process, now, on_event)
@@ -67,8 +73,8 @@ class NodeProcess:
 
     def terminate(self) -> None:
         """Ask the process to end."""
-        if self.process is not None and self.process.is_alive():
-            self.process.terminate()
+        if self.process is not None and self._is_running():
+            _send_signal(self.process, signal.SIGTERM)
             _send_signal(self.process, signal.SIGCONT)  # one that is frozen would not receive it
 
     def join(self, timeout: float) -> None:
@@ -78,14 +84,22 @@ class NodeProcess:
             timeout: seconds.
         """
         if self.process is not None:
-            self.process.join(timeout)
-            if self.process.is_alive():
-                self.process.kill()
-                self.process.join()
+            end = time.monotonic() + timeout
+            while self._is_running() and time.monotonic() < end:
+                multiprocessing.connection.wait(self.waitables(), POLL_S)
+            if self._is_running():
+                _send_signal(self.process, signal.SIGKILL)
+            self.process.join(POLL_S)
 
     def pid(self) -> int | None:
         """Return the number of the process; None: it does not run."""
-        return self.process.pid if self.process is not None and self.process.is_alive() else None
+        return self.process.pid if self.process is not None and self._is_running() else None
+
+    def waitables(self) -> list[Any]:
+        """Return what becomes ready when the process gives a sign of life, or ends."""
+        if self.process is None or self._signs is None:
+            return []
+        return [self._signs] if self._is_lost else [self._signs, self.process.sentinel]
 
     def to_json(self, content: dict[str, Any]) -> dict[str, Any]:
         """Return how the process is, plain JSON types.
@@ -101,6 +115,27 @@ class NodeProcess:
             "metrics": content.get("metrics"),
         }
 
+    def _is_running(self) -> bool:
+        """Return whether the process runs. Where the fork server has ended, its pipe says so: it ends with it."""
+        if self.process is None or self.process.is_alive():
+            return self.process is not None
+        return self.process.exitcode == LOST_EXIT_CODE and not self._has_hung_up()
+
+    def _has_hung_up(self) -> bool:
+        """Return whether nobody holds the other end of the pipe any longer."""
+        assert self._signs is not None
+        poller = select.poll()
+        poller.register(self._signs.fileno(), 0)
+        return any(event & select.POLLHUP for _, event in poller.poll(0))
+
+    def _note_loss(self, process: BaseProcess, on_event: EventCallback) -> None:
+        """Note that the fork server has ended; the node goes on, and another server is made ready for the next one."""
+        if self._is_lost or process.is_alive():
+            return
+        self._is_lost = True
+        on_event(f"{self.name} goes on without the process that it was forked from")
+        preload_libraries()
+
     def _check_progress(self, process: BaseProcess, now: float, on_event: EventCallback) -> None:
         age = now - self._started_at
         if age > SETTLED_AFTER_S:
@@ -109,7 +144,7 @@ class NodeProcess:
             self._last_sign = now
         elif self._is_silent(now):
             on_event(f"{self.name} gives no sign of life: killed")
-            process.kill()
+            _send_signal(process, signal.SIGKILL)
 
     def _read_signs(self) -> bool:
         """Return whether there were signs of life since the last look. A status on a disk would be none."""
@@ -126,8 +161,6 @@ class NodeProcess:
 
     def _note_end(self, process: BaseProcess, now: float, on_event: EventCallback) -> None:
         exit_code = process.exitcode
-        if exit_code == LOST_EXIT_CODE:
-            _send_signal(process, signal.SIGKILL)
         self.exit_codes.append(exit_code or 0)
         del self.exit_codes[:-MAX_EXIT_CODES]
         on_event(f"{self.name} ended with {exit_code}; starting it again in {self._pause:.1f} s")
@@ -151,7 +184,7 @@ class NodeProcess:
             self._postpone(now)
             return
         self.starts += 1
-        self._started_at, self._last_sign = now, None
+        self._started_at, self._last_sign, self._is_lost = now, None, False
         on_event(f"{self.name} started as process {self.process.pid}")
 
     def _rotate_log(self) -> None:

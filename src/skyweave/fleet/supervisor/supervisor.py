@@ -79,8 +79,8 @@ class Supervisor:
             self._lock.close()
 
     def _wait(self, stop: threading.Event) -> None:
-        """Wait a tenth of a second, or until a node ends."""
-        running = [node.process.sentinel for node in self.processes if node.process is not None]
+        """Wait a tenth of a second, or until a node gives a sign of life or ends."""
+        running = [waitable for node in self.processes for waitable in node.waitables()]
         if running:
             multiprocessing.connection.wait(running, POLL_S)
         else:

@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import random
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -254,6 +255,7 @@ def main() -> None:
             print(f"  {fault}")
     if args.json:
         args.json.write_text(json.dumps({"works": rows, "load": os.getloadavg()[0]}, indent=1) + "\n")
+    sys.exit(any(row["lost"] for row in rows))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,12 @@ def kill_fork_server(fleet: Fleet, generator: random.Random) -> float:
     server = next(process for process in others if "forkserver" in str(process.cmdline()))
     killed = time.monotonic()
     server.kill()
-    return fleet.wait_for_scenes(killed)
+    time.sleep(1.0)  # nodes are to go on, and are not to be started again a little later
+    fleet.wait_for_scenes(killed)
+    seconds = fleet.wait_for_scenes(time.monotonic())
+    if nodes != {node["pid"] for node in fleet.state()["nodes"].values()}:
+        raise AssertionError("nodes were started again")
+    return seconds
 
 
 def kill_supervisor(fleet: Fleet, generator: random.Random) -> float:
@@ -182,6 +187,7 @@ def main() -> None:
         )
     if args.json:
         args.json.write_text(json.dumps({"kills": rows, "load": os.getloadavg()[0]}, indent=1) + "\n")
+    sys.exit(any(row["faults"] for row in rows))
 
 
 if __name__ == "__main__":

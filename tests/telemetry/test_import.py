@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
-from fabricated_video import COLUMNS, CRS, RATE, ROWS, Flight, write_subtitles, write_video
+from fabricated_video import COLUMNS, CRS, EAST, NORTH, RATE, ROWS, Flight, write_subtitles, write_video
 from skyweave.cli.main import main
 from skyweave.core.geometry.boxes import Boxes
 from skyweave.core.geometry.frames import camera_angles
@@ -157,6 +158,27 @@ def test_what_cannot_be_imported_is_said_in_one_line(
     error = refused(folder, capsys, "--fov", "70", *options)
     assert message in error and error.count("\n") == 1
     assert not (folder / "refused").exists() or not list((folder / "refused").glob("v1.0*"))
+
+
+def test_over_an_elevation_model_heights_are_those_above_the_sea(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rasterio.open(
+        folder / "dem.tif",
+        "w",
+        driver="GTiff",
+        width=50,
+        height=50,
+        count=1,
+        dtype="float32",
+        crs=CRS,
+        transform=rasterio.transform.from_origin(EAST - 2500, NORTH + 2500, 100, 100),
+    ) as raster:
+        raster.write(np.full((1, 50, 50), 520, np.float32))
+    options = ["--telemetry", str(folder / "a.srt"), "--dem", str(folder / "dem.tif"), "--no-alignment"]
+    scene = scene_of(run(folder, capsys, *options, "--interval", "4"))
+    assert scene.ground.height(np.array([[EAST, NORTH]])) == pytest.approx(520)
+    assert scene.frames[0].captures["UAV_1"].geometry.position[2] == pytest.approx(580)  # abs_alt of the subtitles
 
 
 def test_a_log_on_another_clock_needs_the_start_of_the_video(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from skyweave.locating.track_table import TrackTable, tables_of
 from skyweave.locating.tracking import CameraStream, SeenImage, TrackingResult, track_streams
 from skyweave.locating.writers.base import TRACK_WRITERS, TrackOutput
 from skyweave.telemetry import PosesOverTime, flight_crs, project_poses
+from skyweave.telemetry.flight_ground import read_flight_ground
 from skyweave.telemetry.log_completion import LogCompletion, camera_of, complete_log, parse_utc
 from skyweave.telemetry.poses_over_time import NS_PER_S, HeightDatum
 from skyweave.telemetry.reading import read_telemetry
@@ -27,7 +28,6 @@ from skyweave.telemetry.reading import read_telemetry
 DEFAULT_FORMATS = ("geojson", "csv", "kml", "mot", "report")
 DATUM_ORDER: tuple[HeightDatum, ...] = ("ground", "takeoff", "sea_level", "ellipsoid")
 DATUM_ORDER_WITH_MODEL: tuple[HeightDatum, ...] = ("sea_level", "ellipsoid", "takeoff", "ground")
-MODEL_MARGIN_M = 1500.0  # of an elevation model about the flight
 
 
 @dataclass(frozen=True)
@@ -201,10 +201,7 @@ def _ground_and_tracks(
         ground: Ground = GroundPlane(0.0)
         lifts = [0.0] * len(logs)
     else:
-        from skyweave.data.elevation import read_elevation
-
-        bounds = _bounds(logs, datums, crs)
-        ground = read_elevation(request.elevation, crs, bounds)
+        ground = read_flight_ground(request.elevation, crs, list(zip(logs, datums, strict=True)))
         lifts = [_lift(log, datum, crs, ground) for log, datum in zip(logs, datums, strict=True)]
     errors = request.config.errors
     tracks = [
@@ -242,16 +239,6 @@ def _lift(log: PosesOverTime, datum: HeightDatum, crs: str, ground: Ground) -> f
     if not np.isfinite(elevation):
         raise DataError(f"{log.source}: the elevation model does not cover the start of the flight")
     return elevation
-
-
-def _bounds(
-    logs: Sequence[PosesOverTime], datums: Sequence[HeightDatum], crs: str
-) -> tuple[float, float, float, float]:
-    places = np.concatenate([
-        project_poses(log, crs, datum).world_from_camera[:, :2, 3] for log, datum in zip(logs, datums, strict=True)
-    ])  # fmt: skip
-    low, high = places.min(0) - MODEL_MARGIN_M, places.max(0) + MODEL_MARGIN_M
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 def _coverage_notes(streams: Sequence[CameraStream], result: TrackingResult) -> list[str]:

@@ -17,6 +17,7 @@ from skyweave.core.observation import Observation
 from skyweave.core.sensors import get_sensor
 from skyweave.recordings.nuscenes import finish_recording, write_scene
 from skyweave.recordings.recording import Capture, Frame, RecordedScene
+from skyweave.telemetry.flight_ground import read_flight_ground
 from skyweave.telemetry.importing.camera import ImportedCamera, open_camera
 from skyweave.telemetry.importing.config import ImportConfig
 from skyweave.telemetry.importing.images import TimedImages, frame_number
@@ -27,7 +28,6 @@ from skyweave.telemetry.map_poses import flight_crs, project_poses
 from skyweave.telemetry.poses_over_time import NS_PER_S
 
 KEYFRAME_TOLERANCE = 0.99  # of an interval, that keyframes may follow each other by: images come on a grid of times
-ELEVATION_MARGIN_M = 2000.0  # around a flight, that its camera may see
 MIN_HEIGHT_M = 1.0  # above the ground, for the ground sample distance
 
 
@@ -96,13 +96,9 @@ def _ground(config: ImportConfig, cameras: Sequence[ImportedCamera], crs: str) -
     """What lies under everything, and notes on it."""
     if config.elevation is None:
         return GroundPlane(0.0), ["the ground is taken as level, at the height of the take-off"]
-    from skyweave.data.elevation import read_elevation
-
-    places = np.concatenate([project_poses(c.poses, crs, c.datum).world_from_camera[:, :2, 3] for c in cameras])
-    west, south = places.min(0) - ELEVATION_MARGIN_M
-    east, north = places.max(0) + ELEVATION_MARGIN_M
     notes: list[str] = []
-    return read_elevation(config.elevation, crs, (west, south, east, north), notes), notes
+    flights = [(camera.poses, camera.datum) for camera in cameras]
+    return read_flight_ground(config.elevation, crs, flights, notes), notes
 
 
 def _frames(

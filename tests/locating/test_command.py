@@ -85,6 +85,8 @@ def test_two_drones_share_their_tracks_and_have_files_of_their_own(
     [
         (["--start", "noon"], "--start noon is no time"),
         (["--formats", "csv", "video"], "an annotated video needs images"),
+        (["--rate", "0"], "--rate 0 must be above 0"),
+        (["--heading-std", "-3"], "--heading-std -3 must not be negative"),
         (["--telemetry", "log.csv", "log.csv"], "1 videos and 2 logs"),
     ],
 )
@@ -135,6 +137,21 @@ def test_an_elevation_model_carries_heights_of_either_zero(
     places = [project_lon_lat(np.array(end), "EPSG:32633") for end in ends]
     assert np.abs(places[0] - places[1]).max() < 2.0
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("frame,seconds\n0,1000\n1,1001\n", "none of its images has a pose: they are of 1000.0 to 1001.0 s"),
+        ("frame,seconds\n0,1\n1,1\n", "seconds must grow"),
+    ],
+)
+def test_images_at_other_times_than_the_log(
+    flight: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, message: str
+) -> None:
+    flight["images"].write_text(table)
+    assert run(flight, tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_log_without_angles_names_the_option(

@@ -62,9 +62,11 @@ class CameraTrack:
         delay = correction[CLOCK] * self._clock_std()
         shifted = np.asarray(times, np.int64) + round(delay * NS_PER_S)
         between = interpolate_poses(self.poses, shifted)
+        samples: list[CameraSample | None] = [None] * len(times)
+        if not (between.knows("position") and between.knows("orientation") and between.knows("height")):
+            return samples  # the log is of another time
         placed = project_poses(between, self.crs, self.datum)
         velocity, turn_rate = pose_rates(self.poses, shifted, RATE_STEP_S)
-        samples: list[CameraSample | None] = [None] * len(times)
         for row, pose, covariance in zip(placed.indices, placed.world_from_camera, placed.covariance, strict=True):
             lifted = make_transform(pose[:3, :3], pose[:3, 3] + [0.0, 0.0, self.lift])
             factor = self._factor(lifted, covariance)

@@ -116,12 +116,25 @@ def run(args: argparse.Namespace) -> int:
     from skyweave.core.progress import show_progress
     from skyweave.locating.run import locate
 
+    _check_numbers(args)
     with show_progress("reading") as show:
         report = locate(_request(args), args.output, show)
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
     print(json.dumps(report.to_json(), indent=2, allow_nan=False) if args.json else _summary(report))
     return 0
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Refuse rates that are not above 0, and standard deviations that are negative."""
+    from skyweave.core.errors import ConfigError
+
+    stds = [name for name, _, _ in ERROR_OPTIONS] + ["elevation-std", "box-std"]
+    for name in ("rate", "height", "fov", "slice", "max-gap", *stds):
+        value = getattr(args, name.replace("-", "_"))
+        if value is None or (value > 0 and math.isfinite(value)) or (value == 0 and name in stds):
+            continue
+        raise ConfigError(f"--{name} {value:g} must {'not be negative' if name in stds else 'be above 0'}")
 
 
 def _request(args: argparse.Namespace) -> "LocateRequest":

@@ -153,6 +153,9 @@ class ListedSequence:
             self._schedule = [(int(row["frame"]), float(row["seconds"]), row.get("file") or "") for row in rows]
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path} needs columns frame and seconds, numbers in each row: {error}") from None
+        seconds = [time for _, time, _ in self._schedule]
+        if not seconds or not (np.isfinite(seconds).all() and (np.diff(seconds) > 0).all()):
+            raise DataError(f"{path}: seconds must grow from row to row, and there must be one row at the least")
 
     def schedule(self) -> list[tuple[int, float, str]]:
         """Return number, seconds and name of each image."""

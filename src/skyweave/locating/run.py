@@ -122,6 +122,7 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
         )
         times = clock.image_times[number]
         images = [SeenImage(frame, times + round(seconds * NS_PER_S), boxes) for frame, seconds, boxes in seen]
+        _check_overlap(tracks[number], images)
         streams.append(CameraStream(names[number], tracks[number], images, clock.starts[number]))
         notes += logs[number].notes
     result = track_streams(streams, ground, request.config, clock.has_utc, progress)
@@ -129,6 +130,18 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
     output = TrackOutput(result, tables, sequences)
     files = [path for name in request.formats for path in TRACK_WRITERS[name](output, folder)]
     return LocateReport(result, tables, files, [*notes, *result.notes, *_coverage_notes(streams, result)])
+
+
+def _check_overlap(track: CameraTrack, images: Sequence[SeenImage]) -> None:
+    """Refuse images of another time than the log's."""
+    times = np.array([image.time for image in images], np.int64)
+    if any(sample is not None for sample in track.samples(times)):
+        return
+    seen, log = times[[0, -1]] / NS_PER_S, track.poses.seconds[[0, -1]]
+    raise DataError(
+        f"{track.poses.source}: none of its images has a pose: they are of {seen[0]:.1f} to {seen[1]:.1f} s, the log "
+        f"of {log[0]:.1f} to {log[1]:.1f} s; give the UTC time of the first image with --start, or another log"
+    )
 
 
 def _camera_names(logs: Sequence[PosesOverTime], images: Sequence[Path]) -> list[str]:

@@ -26,7 +26,8 @@ RECIPES = {
     "patch discrimination + contrast": ["objectives={patch_discrimination: {}, contrast: {weight: 0.5}}", TWO_VIEWS],
     "distillation": ["objectives={distillation: {}}", ONE_VIEW],
     "distillation + contrast": ["objectives={distillation: {}, contrast: {weight: 0.2}}"],
-    "as shipped": [],
+    "as configured": [],
+    "plain tokenizer": ["backbone={size: tiny, ground_sample_distance: ignored}"],
 }
 TASKS = ["eurosat_rgb", "eurosat_ms", "landsat_cover", "enmap_potsdam", "terramesh_s2", "terramesh_s1", "neon_site"]
 

@@ -76,6 +76,8 @@ def import_scene(
     cameras = [open_camera(camera, with_elevation=with_elevation, estimate=estimate) for camera in config.cameras]
     crs = flight_crs(cameras[0].poses)
     ground, notes = _ground(config, cameras, crs)
+    if cameras[0].poses.epoch is None and len(cameras) == 1:
+        notes.append("nobody says when the images were taken: times count from the first one; --start gives its UTC")
     frames = _frames(config, cameras, labels, crs, ground)
     categories = sorted({name for frame in frames if frame.annotations for name in frame.annotations.categories})
     description = f"imported from {', '.join(Path(camera.config.images).name for camera in cameras)}"
@@ -95,7 +97,7 @@ def import_scene(
 def _ground(config: ImportConfig, cameras: Sequence[ImportedCamera], crs: str) -> tuple[Ground, list[str]]:
     """What lies under everything, and notes on it."""
     if config.elevation is None:
-        return GroundPlane(0.0), ["the ground is taken as level, at the height of the take-off"]
+        return GroundPlane(0.0), ["the ground is taken as level, where heights count from"]
     notes: list[str] = []
     flights = [(camera.poses, camera.datum) for camera in cameras]
     return read_flight_ground(config.elevation, crs, flights, notes), notes

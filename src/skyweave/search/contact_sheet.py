@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.geodesy import project_lon_lat
+from skyweave.data.raster_windows import RasterWindows
 from skyweave.search.hits import Hit
-from skyweave.viewing.raster_windows import RasterWindows
 
 CONTEXT = 5.0  # sides of a patch that a thumbnail shows
 MIN_CONTEXT_PIXELS = 32  # of the scene

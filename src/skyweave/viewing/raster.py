@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skyweave.core.images.true_color import MAX_WAVELENGTH_OFFSET_NM, RGB_WAVELENGTHS_NM, stretch_to_uint8
+from skyweave.core.images.true_color import stretch_to_uint8
 from skyweave.data.band_files import PLACEHOLDER, find_band_files
-from skyweave.data.band_header import COLOURS, BandHeader
+from skyweave.data.display_bands import choose_display_bands, measured_bands
 from skyweave.data.fill_values import find_usual_fill_value, format_stored
 from skyweave.data.header import RasterHeader, read_header
 from skyweave.data.stored_values import read_stored
@@ -37,23 +37,12 @@ def render_raster(path: str | Path, notes: list[str] | None = None) -> np.ndarra
     bands = _measured_bands(headers)
     names = _band_names(headers)
     finest = min(headers.values(), key=lambda header: header.pixel_area)
-    chosen = [bands[index] for index in _choose([header.bands[band] for header, band in bands], names)]
+    chosen = [bands[index] for index in choose_display_bands([header.bands[band] for header, band in bands], names)]
     scale = max(1.0, max(finest.shape) / MAX_SIDE_PIXELS)
     shape = (max(1, round(finest.shape[0] / scale)), max(1, round(finest.shape[1] / scale)))
     values, valid = _read_planes(chosen, shape, notes)
     eight_bit = _are_eight_bit(chosen)
     return stretch_to_uint8(np.where(valid, values, 0.0), valid, eight_bit, min_range=1e-12)
-
-
-def choose_bands(header: RasterHeader) -> list[int]:
-    """Return the 0-based bands of a file that are shown as red, green and blue, or one that is shown as grey.
-
-    Args:
-        header: of the file.
-    """
-    measured = _measured(header)
-    bands = [header.bands[band] for band in measured]
-    return [measured[index] for index in _choose(bands, [band.name for band in bands])]
 
 
 def _read_planes(
@@ -73,17 +62,12 @@ def _are_eight_bit(chosen: list[tuple[RasterHeader, int]]) -> bool:
 
 def _measured_bands(headers: dict[str, RasterHeader]) -> list[tuple[RasterHeader, int]]:
     """Return the bands of all files that hold measurements."""
-    return [(header, band) for header in headers.values() for band in _measured(header)]
+    return [(header, band) for header in headers.values() for band in measured_bands(header)]
 
 
 def _band_names(headers: dict[str, RasterHeader]) -> list[str | None]:
     """Return the names of the bands of all files that hold measurements."""
-    return [name or header.bands[band].name for name, header in headers.items() for band in _measured(header)]
-
-
-def _measured(header: RasterHeader) -> list[int]:
-    """Return the 0-based bands that are no transparency."""
-    return [band for band in range(header.count) if band != header.alpha]
+    return [name or header.bands[band].name for name, header in headers.items() for band in measured_bands(header)]
 
 
 def _read(
@@ -98,31 +82,3 @@ def _read(
             text = format_stored(fill, header.bands[band].dtype)
             notes.append(f"{header.path}: band {band + 1} holds {text}, far from all other values: not shown")
     return stored[0].astype(np.float64), mask[0]
-
-
-def _nearest(known: list[tuple[float, int]], target: float) -> tuple[float, int]:
-    """Return how many nanometres the nearest of (wavelength, channel) is off, and its channel."""
-    return min((abs(wavelength - target), channel) for wavelength, channel in known)
-
-
-def _choose(bands: list[BandHeader], names: list[str | None]) -> list[int]:
-    """Return the channels nearest to red, green and blue or called so, else the first three, else the first."""
-    known = [(band.wavelength, channel) for channel, band in enumerate(bands) if band.wavelength]
-    if known:
-        nearest = [_nearest(known, target) for target in RGB_WAVELENGTHS_NM]
-        if max(nearest)[0] <= MAX_WAVELENGTH_OFFSET_NM:
-            return [channel for _, channel in nearest]
-    return _choose_by_name(names, bands)
-
-
-def _choose_by_name(names: list[str | None], bands: list[BandHeader]) -> list[int]:
-    """Choose the bands that are named for colours, or the first ones."""
-    called = [(name or "").casefold() for name in names]
-    if _have_colours(called):
-        return [called.index(colour) for colour in COLOURS]
-    return [0, 1, 2] if len(bands) >= 3 else [0]
-
-
-def _have_colours(called: list[str]) -> bool:
-    """Return whether bands are named for all colours."""
-    return all(colour in called for colour in COLOURS)

@@ -7,9 +7,9 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.images.principal_components import RunningCovariance
+from skyweave.data.raster_windows import RasterWindows
 from skyweave.search.archive import DECODED_AT_ONCE, PatchArchive
 from skyweave.search.places import GridPlaces
-from skyweave.viewing.raster_windows import RasterWindows
 
 MAX_SIDE_PIXELS = 2048
 MAX_OFFSET_PIXELS = 0.05  # of the grid's corners from whole pixels of the scene

@@ -7,10 +7,11 @@ import numpy as np
 
 from skyweave.core.errors import DataError
 from skyweave.core.images.true_color import NODATA_GREY
+from skyweave.data.display_bands import choose_bands
 from skyweave.data.header import RasterHeader, read_header
 from skyweave.data.stored_values import read_stored
-from skyweave.viewing.raster import MAX_SIDE_PIXELS, choose_bands
 
+MAX_SIDE_PIXELS = 2048  # larger windows are read coarser
 STRETCH_SIDE_PIXELS = 512  # of the coarse image that colours are chosen by
 STRETCH_PERCENTILES = (2, 98)
 MIN_STRETCH_RANGE = 1e-12

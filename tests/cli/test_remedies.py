@@ -95,6 +95,7 @@ TRIED_ELSEWHERE = {
     "blocks": "downstream/finetuning/test_run.py",
     "classes": "downstream/labels/test_dataset.py",
     "column": "downstream/labels/test_dataset.py",
+    "crs": "inference/test_parts.py",
     "decode_received": "collaboration/test_messages.py",
     "domain": "perception/test_domain.py",
     "exclude": "downstream/labels/test_matching.py",

@@ -69,6 +69,10 @@ def test_an_area_is_what_its_polygons_touch(scene: Path, weights: str, tmp_path:
     inside = ~np.isnan(part[0])
     assert inside[0].all() and inside[:, 0].all() and not inside[-1, -1] and part.shape == (24, 3, 3)
     np.testing.assert_array_equal(part[:, inside], plain[:, inside])
+    metres = {"type": "Polygon", "coordinates": [ring], "crs": {"properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}}
+    (tmp_path / "area.geojson").write_text(json.dumps(metres))
+    assert embed(scene, weights, "--area", str(tmp_path / "area.geojson")) == 0
+    assert read(scene)[0].shape == part.shape and read(scene)[1] == pytest.approx(place)
 
 
 def test_what_cannot_be_a_part_is_said(
@@ -82,6 +86,11 @@ def test_what_cannot_be_a_part_is_said(
     assert "west, south, east, north" in refused("--bounds", "2", "1", "1", "2")
     (tmp_path / "area.geojson").write_text('{"type": "Point", "coordinates": [1, 2]}')
     assert "holds no polygon" in refused("--area", str(tmp_path / "area.geojson"))
+    ring = [[4e5, 4999990.0], [400010.0, 4999990.0], [400010.0, 5e6], [4e5, 4999990.0]]
+    metres = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    for wrong in (metres, metres | {"crs": {"properties": {"name": "EPSG:99999"}}}):
+        (tmp_path / "area.geojson").write_text(json.dumps(wrong))
+        assert "give longitude and latitude, or their system" in refused("--area", str(tmp_path / "area.geojson"))
     (tmp_path / "area.geojson").write_text("[]")
     assert "is no GeoJSON" in refused("--area", str(tmp_path / "area.geojson"))
     with rasterio.open(scene, "r+") as dataset:

@@ -253,18 +253,34 @@ def _bounding_window(image: RasterImage, polygons: Sequence[dict[str, Any]]) -> 
 
 def _read_polygons(path: Path, image: RasterImage) -> tuple[dict[str, Any], ...]:
     """Return the polygons of a GeoJSON file in the reference system of the image."""
-    from rasterio.warp import transform_geom
-
     if image.geotransform is None:
         raise ConfigError(f"--area {path}: {image.finest.path} has no place on the Earth; give --window")
     try:
         content = json.loads(path.read_text())
         geometries = [geometry for geometry in _geometries(content) if geometry["type"] in ("Polygon", "MultiPolygon")]
+        crs = (content.get("crs") or {}).get("properties", {}).get("name") or GEOJSON_CRS
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no GeoJSON: {error}; give a file of polygons in longitude and latitude") from error
     if not geometries:
         raise DataError(f"{path} holds no polygon; give a GeoJSON file of polygons in longitude and latitude")
-    return tuple(transform_geom(GEOJSON_CRS, _wkt(image.geotransform.crs), geometry) for geometry in geometries)
+    return _in_system(geometries, crs, image.geotransform.crs, path)
+
+
+def _in_system(
+    geometries: list[dict[str, Any]], crs: str, target: str | None, path: Path
+) -> tuple[dict[str, Any], ...]:
+    """Return polygons in another reference system."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+    from rasterio.warp import transform_geom
+
+    try:
+        return tuple(transform_geom(crs, _wkt(target), geometry) for geometry in geometries)
+    except (CPLE_BaseError, RasterioError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{path}: its polygons cannot be brought from {crs} to the scene's reference system ({error}); give "
+            "longitude and latitude, or their system in its `crs`"
+        ) from error
 
 
 def _geometries(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--before", help="another checkout, to compare with")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=100, help="kills")
-    parser.add_argument("--options", default="", help="further options of `skyweave embed`")
+    parser.add_argument("--options", default="", help="further options of `skyweave embed`, such as patch-size=16")
     return parser.parse_args()
 
 
@@ -78,7 +78,10 @@ def command(scene: Path, output: Path, source: Path, options: str) -> tuple[list
     with rasterio.open(scene) as file:
         sensor, unit = SENSORS[file.count]
     words = [sys.executable, "-m", "skyweave", "embed", str(scene), "-o", str(output), "--sensor", sensor]
-    return [*words, "--unit", unit, "--bands", "sensor", *options.split()], {**os.environ, "PYTHONPATH": str(source)}
+    return [*words, "--unit", unit, "--bands", "sensor", *(f"--{option}" for option in options.split())], {
+        **os.environ,
+        "PYTHONPATH": str(source),
+    }
 
 
 def run(scene: Path, output: Path, source: Path, options: str) -> dict[str, Any]:
@@ -196,7 +199,7 @@ def seams(arguments: argparse.Namespace, scene: Path) -> dict[str, Any]:
     report: dict[str, Any] = {"side": arguments.side}
     for tile, overlap in ((128, 0), (128, 8), (128, 16), (128, 24), (128, 32), (256, 32), (256, 64)):
         output = scene.with_name("out.tif")
-        options = f"--dtype float32 --tile {tile} --overlap {overlap} {arguments.options}"
+        options = f"dtype=float32 tile={tile} overlap={overlap} {arguments.options}"
         run(scene, output, SOURCE, options)
         with rasterio.open(output) as source:
             features = source.read()

@@ -29,6 +29,7 @@ CAMERA_OPTIONS = {  # option: what it sets of the camera
     "camera": "camera",
     "start": "start",
     "offset": "offset",
+    "origin": "origin",
     "rate": "rate",
     "labels": "labels",
     "labels_format": "labels_format",
@@ -84,6 +85,13 @@ def _add_missing_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--camera", metavar="FILE", help="calibration: rows, columns, intrinsics, distortion")
     group.add_argument("--start", metavar="TIME", help="UTC of the first image, such as 2026-11-30T14:02:00.5")
     group.add_argument("--offset", type=float, metavar="SECONDS", help="of the log to the images (default: estimated)")
+    group.add_argument(
+        "--origin",
+        type=float,
+        nargs=3,
+        metavar=("LATITUDE", "LONGITUDE", "HEIGHT"),
+        help="where the local frame of a log without a fix begins",
+    )
     group.add_argument("--rate", type=float, metavar="HZ", help="images a second of a folder (default: 10)")
     group.add_argument("--no-alignment", action="store_true", help="believe the log; estimate nothing")
 
@@ -161,6 +169,8 @@ def _config(args: argparse.Namespace) -> "ImportConfig":
 
     scene = _given(args, SCENE_OPTIONS) | ({"align": False} if args.no_alignment else {})
     camera = _given(args, CAMERA_OPTIONS)
+    if "origin" in camera:
+        camera["origin"] = tuple(camera["origin"])
     if str(args.images).lower().endswith((".yaml", ".yml")):
         if camera:
             option = next(option for option, key in CAMERA_OPTIONS.items() if key in camera)

@@ -27,6 +27,8 @@ class CameraImportConfig:
         camera: calibration file.
         start: UTC time of the first image.
         offset: seconds that the log is behind the images: added to their times to look up a pose; None: estimated.
+        origin: latitude, longitude and height above the ellipsoid at which the local frame of a log begins that has no
+            fix.
         rate: images a second of a folder without times.
         labels: file of labels of its images.
         labels_format: name of their format; None: what it looks like.
@@ -47,6 +49,7 @@ class CameraImportConfig:
     camera: str | None = None
     start: str | None = None
     offset: float | None = None
+    origin: tuple[float, float, float] | None = None
     rate: float = 10.0
     labels: str | None = None
     labels_format: str | None = None

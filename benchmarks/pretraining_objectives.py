@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--cpu-seconds", type=float, default=900.0, help="of training, on one thread (%(default)s)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further changes of every recipe")
     parser.add_argument("--tasks", nargs="+", default=TASKS)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -56,7 +57,7 @@ def score(args: argparse.Namespace, recipe: str, seed: int) -> dict[str, float]:
     if file.exists():
         stored: dict[str, float] = json.loads(file.read_text())
         return stored
-    weights = pretrained(args.output, recipe, RECIPES[recipe], seed, args.data, args.cpu_seconds)
+    weights = pretrained(args.output, recipe, [*RECIPES[recipe], *args.set], seed, args.data, args.cpu_seconds)
     config = SuiteConfig(
         configs=ROOT / "configs" / "suite",
         data=args.data,

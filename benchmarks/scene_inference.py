@@ -90,7 +90,7 @@ def run(scene: Path, output: Path, source: Path, options: str) -> dict[str, Any]
     before, start, lines = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), []
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as job:
         assert job.stderr is not None
-        peak = 0
+        peak = 0.0
         for line in job.stderr:
             lines.append((time.monotonic() - start, line.strip()))
             peak = max(peak, resident(job.pid))

@@ -75,7 +75,7 @@ def predict_scene(
 
     Args:
         scenes: any raster that GDAL reads; of models of two dates or several sensors one each, in that order, of the
-            same ground. Others than the first are resampled to its grid where theirs is another one.
+            same ground, all on one grid.
         output: file to write; it appears when it is whole.
         model: as `skyweave.load` returns it.
         unit: how the files store values; one for all scenes, or one each.

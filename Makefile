@@ -84,7 +84,7 @@ $(VENV)/.light: $(VENV)/.created pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,link]'
 	touch $@
 
-$(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
+$(VENV)/.development: $(VENV)/.created Makefile pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[geo,cloud,train,probe,view,link,ros,video,telemetry,locate,record,search,label,stac,export,geobench,docs,dev]'
 	touch $@ $(VENV)/.light
 

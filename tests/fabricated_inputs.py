@@ -1,5 +1,6 @@
 """One small input of every kind that a command reads, and for every command a command line that works with them."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from skyweave.downstream.finetuning.config import RecipeConfig
 from skyweave.downstream.finetuning.models.building import build_model
 from skyweave.downstream.finetuning.models.checkpoint import save_finetuned
 from skyweave.downstream.finetuning.tasks.base import make_task
+from skyweave.embedding import EmbeddingConfig, embed_scene
 from skyweave.perception.model import PerceptionModel
 from skyweave.perception.weights import save_perception
 from skyweave.recordings.nuscenes import finish_recording, write_scene
 
 PLACE = Affine(0.5, 0, 4e5, 0, -0.5, 5e6)
 NAMES = {
+    "POINT": "13.728174 45.146251",
     "RGB": "--sensor rgb --unit uint8 --bands sensor",
     "FLEET": "--fleet none --connect tcp/127.0.0.1:1",
 }
@@ -46,6 +49,11 @@ COMMAND_LINES = {  # outputs are below `out`
     "suite": "suite backbone.safetensors --data labelled -o out/suite --configs tasks --seeds 1 --no-baselines",
     "embed": "embed scene.tif -o out/map.tif --weights backbone.safetensors --preview out/map.png --tile 64 "
     "--overlap 16 {RGB}",
+    "search": "search features_scene.tif --point {POINT} -o out/hits.geojson --sheet out/hits.png --scene scene.tif",
+    "change": "change features_scene.tif features_later.tif -o out/change.tif --geojson out/change.geojson",
+    "validate": "validate features_scene.tif",
+    "import": "import flight -o out/recording --dem dem.tif",
+    "locate": "locate flight --telemetry flight --detector boxes.jsonl -o out/located --formats geojson --dem dem.tif",
     "predict": "predict finetuned.safetensors scene.tif -o out/classes.tif --tile 32 --unit uint8 --bands sensor",
     "download": "download geobench --task m-eurosat -o out/archive --url archive.zip",
     "export": "export backbone.safetensors -o out/model.onnx --sensor rgb --bands red,green --size 32",
@@ -66,6 +74,7 @@ COMMAND_LINES = {  # outputs are below `out`
     "demo": "demo -o out/demo --data imagery --weights backbone.safetensors --perception perception.safetensors "
     "--fleet 0",
 }
+BOXES = {"frame": 0, "boxes": [[10, 10, 30, 30]], "categories": ["car"], "scores": [0.9]}
 SENSOR = "name: camera\nground_sample_distance: 0.5\nbands: [{name: red, wavelength: 660, mean: 90, std: 50}]\n"
 SOURCE = {"sensor": "rgb", "files": "*.tif", "bands": "sensor", "unit": "uint8"}
 LABELLED = {
@@ -153,6 +162,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "tasks").mkdir()
     (folder / "tasks" / "small.yaml").write_text(yaml.safe_dump(CONFIGS["probe.yaml"]))
     (folder / "sensor.yaml").write_text(SENSOR)
+    (folder / "boxes.jsonl").write_text(json.dumps(BOXES) + "\n")
     (folder / "camera.json").write_text('{"focal": 100.0}')
     (folder / "record.mcap").write_bytes(b"\x89MCAP0\r\n")
     write_image(folder / "scene.tif", 64)
@@ -164,6 +174,19 @@ def write_inputs(folder: Path) -> None:
         write_raster(folder / "labelled/masks" / f"p{number}.tif", np.asarray(sample.label, np.uint8)[None])
     backbone = build_backbone(BackboneConfig(width=24, depth=2, heads=2, patch_size=8), [get_sensor("rgb")], seed=0)
     save_checkpoint(folder / "backbone.safetensors", backbone, "small")
+    write_image(folder / "later.tif", 64, 1)
+    for date in ("scene", "later"):
+        features = folder / f"features_{date}.tif"
+        fine = EmbeddingConfig(patch_size=4)
+        embed_scene(
+            folder / f"{date}.tif",
+            features,
+            backbone.eval(),
+            get_sensor("rgb"),
+            unit="uint8",
+            bands="sensor",
+            config=fine,
+        )
     task = make_task("segmentation", "small", ("ground", "red", "green"))
     model = build_model(task, backbone, [get_sensor("rgb")], RecipeConfig(patch_size=8), seed=0, tile=24)
     save_finetuned(folder / "finetuned.safetensors", model, "small")

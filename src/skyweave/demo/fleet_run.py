@@ -1,5 +1,6 @@
 """The processes of the demo's fleet, and its live page, with limits to every wait."""
 
+import contextlib
 import json
 import threading
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skyweave.core.errors import DataError
+from skyweave.core.errors import DataError, FleetError
 from skyweave.demo.ports import is_free
 from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.sinks.dashboard import serve_in_background
@@ -130,8 +131,8 @@ def run_fleet(config: FleetConfig, port: int | None = None, within: float = STAR
         endpoints = [f"tcp/127.0.0.1:{config.port + i}" for i in range(len(config.platforms))]
         state, close = watch_fleet(config.name, open_subscriber_session(config.name, endpoints, None, NAME))
         try:
-            with serve_in_background(state, _page_port() if port is None else port) as address:
-                fleet = RunningFleet(config, supervisor, state, address)
+            with contextlib.ExitStack() as stack:
+                fleet = RunningFleet(config, supervisor, state, _serve_page(stack, state, port))
                 fleet.come_together(within)
                 yield fleet
         finally:
@@ -168,8 +169,14 @@ def fleet_config(
     return FleetConfig(NAME, list(names), node, sinks, _free_ports(len(names)), str(folder / "state"))
 
 
-def _page_port() -> int:
-    return PAGE_PORT if is_free(PAGE_PORT) else 0
+def _serve_page(stack: contextlib.ExitStack, state: DashboardState, port: int | None) -> str:
+    """Serve the page on a port (None: the usual one, or any that is free) until the stack closes; its address."""
+    if port is None:
+        try:
+            return stack.enter_context(serve_in_background(state, PAGE_PORT))
+        except FleetError:  # it is taken
+            port = 0
+    return stack.enter_context(serve_in_background(state, port))
 
 
 def _free_ports(count: int) -> int:

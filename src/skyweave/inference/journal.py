@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from skyweave.core.atomic_write import claim_folder
 from skyweave.core.errors import SkyweaveError
 
 SUFFIX = ".partial"
+MAX_NAME_BYTES = 200  # of an output whose journal has its whole name; file systems take 255 bytes, with what is added
 JOURNAL, VALUES = "journal.jsonl", "values"
 
 
@@ -90,7 +92,7 @@ def open_journal(output: Path, key: str) -> Iterator[Journal]:
         ConfigError: another process does the same work.
         OSError: the folder cannot be made.
     """
-    folder = output.with_name(output.name + SUFFIX)
+    folder = output.with_name(_folder_name(output.name))
     missing = [parent for parent in folder.parents if not parent.exists()]
     with claim_folder(folder):
         journal = Journal(folder, key, _read(folder / JOURNAL, key))
@@ -104,6 +106,13 @@ def open_journal(output: Path, key: str) -> Iterator[Journal]:
                 _remove(folder, missing)
             raise
         _remove(folder)
+
+
+def _folder_name(name: str) -> str:
+    """Return the name of an output's journal, no longer than names can be."""
+    if len(os.fsencode(name)) <= MAX_NAME_BYTES:
+        return name + SUFFIX
+    return f"{name[:32]}.{zlib.crc32(os.fsencode(name)):08x}{SUFFIX}"
 
 
 def _read(path: Path, key: str) -> list[StripRecord]:

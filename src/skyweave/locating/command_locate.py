@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skyweave.locating.run import LocateReport, LocateRequest
 
 FORMATS = ("geojson", "geoparquet", "csv", "kml", "cot", "mot", "report", "video")
+MAX_OPTION = 1e5  # of any number that is an option: metres, degrees, pixels or seconds
 ERROR_OPTIONS = (  # name, unit, help
     ("horizontal-std", "METRES", "error of the drone's position"),
     ("height-std", "METRES", "error of its height"),
@@ -65,7 +66,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         choices=FORMATS,
         default=["geojson", "csv", "kml", "mot", "report"],
         metavar="FORMAT",
-        help=f"what to write: {', '.join(FORMATS)} (default: geojson csv kml mot report)",
+        help=f"kinds of files: {', '.join(FORMATS)} (default: geojson csv kml mot report)",
     )
     _add_detector(parser)
     _add_log(parser)
@@ -126,14 +127,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    """Refuse rates that are not above 0, and standard deviations that are negative."""
+    """Refuse rates that are not above 0, standard deviations that are negative, and what nothing measured has."""
     from skyweave.core.errors import ConfigError
 
     stds = [name for name, _, _ in ERROR_OPTIONS] + ["elevation-std", "box-std"]
     for name in ("rate", "height", "fov", "slice", "max-gap", *stds):
         value = getattr(args, name.replace("-", "_"))
-        if value is None or (value > 0 and math.isfinite(value)) or (value == 0 and name in stds):
+        if value is None or 0 < value <= MAX_OPTION or (value == 0 and name in stds):
             continue
+        if value > MAX_OPTION:
+            raise ConfigError(f"--{name} {value:g} must be at most {MAX_OPTION:g}")
         raise ConfigError(f"--{name} {value:g} must {'not be negative' if name in stds else 'be above 0'}")
 
 

@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from skyweave.core.errors import DataError
+from skyweave.core.images.decoding import decode_upright, open_image
 from skyweave.core.images.video import Video
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 DEFAULT_RATE = 10.0  # images a second, of a folder whose names say no times
 
 
@@ -111,7 +112,7 @@ class FolderSequence:
     def __init__(self, path: Path, rate: float | None) -> None:
         self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if not self.files:
-            raise DataError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+            raise DataError(f"{path} holds no images; give a folder with {', '.join(IMAGE_SUFFIXES)}")
         self.rate = rate or DEFAULT_RATE
 
     @property
@@ -206,7 +207,8 @@ def _recorded_rate(path: Path) -> float:
 
 
 def _read_image(path: Path) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    try:
+        with open_image(path, path.name) as image:
+            return decode_upright(image, "RGB")[0]
+    except (OSError, SyntaxError) as error:  # of files that are cut off or damaged
+        raise DataError(f"{path} cannot be read as an image: {error}; copy it once more from where it came") from None

@@ -117,10 +117,10 @@ def run(args: argparse.Namespace) -> int:
         return search_exact(archive, ranking, count, excluded)
 
     hits = collect_hits(archive, search, args.count, args.spacing)
+    if args.sheet and hits:  # first, as reading the scene may fail
+        _write_sheet(args, hits)
     if args.output:
         write_hits(args.output, hits, ranking.summary)
-    if args.sheet and hits:
-        _write_sheet(args, hits)
     _print_hits(args, hits, len(archive.levels), ranking.summary)
     return 0
 

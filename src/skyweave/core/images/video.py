@@ -46,7 +46,7 @@ class Video:
         except FileNotFoundError:
             raise FileNotFoundError(f"there is no video {path}") from None
         except (av.FFmpegError, IndexError) as error:
-            raise DataError(f"{path} is no video: {error}") from None
+            raise DataError(f"{path} is no video: {error}; give an MP4 or another video that FFmpeg reads") from None
         if _has_no_times(self._container.format):
             raise DataError(self._no_times())
         self._time_base = float(self._stream.time_base or 1)

@@ -35,8 +35,8 @@ def read_json_lines(path: Path) -> BoxFile:
                 by_name[PurePath(image["file"]).stem] = detections
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
-                f"{path} line {number}: {type(error).__name__} {error}; a line is an object with frame or file, boxes "
-                "([left, top, right, bottom] each), scores and categories"
+                f"{path} line {number}: {type(error).__name__} {error}; write each line as an object with frame "
+                "or file, boxes ([left, top, right, bottom] each), scores and categories"
             ) from None
     return BoxFile(path, by_frame, by_name)
 

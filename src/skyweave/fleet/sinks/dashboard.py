@@ -99,11 +99,12 @@ def serve_in_background(state: DashboardState, port: int = 0) -> Iterator[str]:
     Raises:
         FleetError: a port that is taken.
     """
-    try:
-        with serve_in_thread(create_app(state), LOCAL_HOST, port) as address:
-            yield address
-    except OSError as error:
-        raise _unservable(LOCAL_HOST, port, error) from None
+    with contextlib.ExitStack() as stack:
+        try:
+            address = stack.enter_context(serve_in_thread(create_app(state), LOCAL_HOST, port))
+        except OSError as error:
+            raise _unservable(LOCAL_HOST, port, error) from None
+        yield address
 
 
 def create_app(state: DashboardState) -> web.Application:
@@ -175,4 +176,4 @@ async def _send_states(request: web.Request, websocket: web.WebSocketResponse, s
 
 
 def _unservable(host: str, port: int, error: OSError) -> FleetError:
-    return FleetError(f"the page cannot be served on {host}:{port}: {error.strerror}; try --port")
+    return FleetError(f"the page cannot be served on {host}:{port}: {error.strerror or error}; try --port")

@@ -67,4 +67,4 @@ def detect_format(path: Path) -> str:
     suffix = path.suffix.lstrip(".").lower()
     if suffix in VALIDATORS:
         return suffix
-    raise DataError(f"{path} is no GeoTIFF, Zarr store, GeoParquet or STAC file; only these can be validated")
+    raise DataError(f"{path} is no GeoTIFF, Zarr store, GeoParquet or STAC file; name one of these")

@@ -27,7 +27,7 @@ def image_size(path: Path) -> tuple[int, int]:
         with open_image(path, path.name) as image:
             columns, rows = image.size
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from None
+        raise DataError(f"{path} cannot be read as an image: {error}; copy it once more from where it came") from None
     return rows, columns
 
 
@@ -47,7 +47,7 @@ def load_image(path: Path, geometry: CameraGeometry, ground: float) -> Observati
             decoded, _ = decode_upright(image, "RGB")
             pixels = np.asarray(decoded, np.float32).transpose(2, 0, 1)
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from None
+        raise DataError(f"{path} cannot be read as an image: {error}; copy it once more from where it came") from None
     if pixels.shape[1:] != (geometry.camera.rows, geometry.camera.columns):
         raise DataError(f"{path} is {pixels.shape[1:]} pixels, not those of the first image of its camera")
     height = float(geometry.position[2]) - ground

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             await serve_app(page.create_app(), LOCAL_HOST, args.port, announce, stop)
         except OSError as error:
-            message = f"the page cannot be served on {LOCAL_HOST}:{args.port}: {error.strerror}; try --port"
+            message = f"the page cannot be served on {LOCAL_HOST}:{args.port}: {error.strerror or error}; try --port"
             raise ConfigError(message) from None
 
     with contextlib.suppress(KeyboardInterrupt):

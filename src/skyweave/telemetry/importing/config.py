@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from skyweave.core.errors import ConfigError
 
+DAY_S = 86_400.0  # longer than any flight, so that times fit into nanoseconds of 64 bits
+
 
 @dataclass(frozen=True)
 class CameraImportConfig:
@@ -66,6 +68,8 @@ class CameraImportConfig:
             raise ConfigError(f"{self.platform} stands (it has a latitude) and lacks {', '.join(missing)}")
         if not self.rate > 0:
             raise ConfigError(f"rate {self.rate} of {self.platform} must be images a second above 0")
+        if self.offset is not None and not abs(self.offset) <= DAY_S:
+            raise ConfigError(f"offset {self.offset} of {self.platform} must be seconds, a day at most")
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,8 @@ class ImportConfig:
     def __post_init__(self) -> None:
         if not self.cameras:
             raise ConfigError("there is nothing to import; name a camera with its images")
-        if not self.interval > 0:
-            raise ConfigError(f"interval {self.interval} must be seconds above 0")
+        if not 0 < self.interval <= DAY_S:
+            raise ConfigError(f"interval {self.interval} must be seconds above 0, a day at most")
         names = [camera.platform for camera in self.cameras]
         if len(set(names)) < len(names):
             raise ConfigError(f"platforms need names of their own, and these are {', '.join(names)}")

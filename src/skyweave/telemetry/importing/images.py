@@ -144,7 +144,9 @@ class FolderImages:
             with open_image(path, path.name) as image:
                 pixels, _ = decode_upright(image, "RGB")
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{path} cannot be read as an image: {error}") from None
+            raise DataError(
+                f"{path} cannot be read as an image: {error}; copy it once more from where it came"
+            ) from None
         return np.asarray(pixels, np.uint8)
 
 

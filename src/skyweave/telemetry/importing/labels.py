@@ -233,7 +233,7 @@ def read_kitti(path: Path) -> ImageLabels:
     if path.is_dir():
         files = sorted(path.glob("*.txt"))
         if not files:
-            raise DataError(f"{path} holds no .txt files of KITTI's labels")
+            raise DataError(f"{path} holds no .txt files of KITTI's labels; name the folder that has them")
         by_name = {file.stem: [_kitti_label(file, line, cells) for line, cells in _rows(file, None)] for file in files}
         known = {name: [label for label in rows if label is not None] for name, rows in by_name.items()}
         numbers = {int(name): rows for name, rows in known.items() if name.isdecimal()}

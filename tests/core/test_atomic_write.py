@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from skyweave.core import atomic_write
-from skyweave.core.atomic_write import claim_folder, remove_orphans, write_aside, write_files_aside, write_folder_aside
+from skyweave.core.atomic_write import (
+    claim_folder,
+    remove_orphans,
+    removed_when_broken_off,
+    write_aside,
+    write_files_aside,
+    write_folder_aside,
+)
 from skyweave.core.errors import ConfigError
 
 
@@ -233,3 +240,17 @@ def test_side_files_of_the_old_raster_go_with_it(tmp_path, write):
             stale.remove("a.tif.aux.xml")
     assert not any((tmp_path / name).exists() for name in stale)
     assert (tmp_path / "a.tif").read_text() == "new" and (tmp_path / "ab.tif.ovr").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("unless", "left"), [("", ["old", "old/a"]), ("last", ["last", "new", "new/b", "old", "old/a"])]
+)
+def test_what_breaks_off_leaves_nothing_new_unless_it_can_go_on(tmp_path: Path, unless: str, left: list[str]) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a").write_text("kept")
+    with pytest.raises(KeyboardInterrupt), removed_when_broken_off(tmp_path, unless):
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "b").write_text("half")
+        (tmp_path / "last").write_text("whole")
+        raise KeyboardInterrupt
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == left

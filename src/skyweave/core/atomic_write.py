@@ -125,6 +125,27 @@ def write_folder_aside(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def removed_when_broken_off(folder: Path, unless: str = "") -> Iterator[None]:
+    """Leave nothing new in a folder, nor the folder if that leaves it empty, where the block raises.
+
+    Args:
+        folder: claimed by this process (`claim_folder`), so that all that is new is its own.
+        unless: name of a file in it with which the work can go on: then everything stays.
+    """
+    before = set(folder.rglob("*"))
+    try:
+        yield
+    except BaseException:
+        if not (unless and (folder / unless).exists()):
+            for path in sorted(set(folder.rglob("*")) - before, reverse=True):  # what lies in a folder before it
+                with contextlib.suppress(OSError):
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def claim_folder(folder: Path) -> Iterator[None]:
     """Keep other processes from writing a run, a recording or a cache into a folder meanwhile; it is made.
 

@@ -1,12 +1,10 @@
 """Run a training to its end with Lightning: checkpoints, logs and exact resume."""
 
-import contextlib
 import logging
-import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from skyweave.core.atomic_write import claim_folder
+from skyweave.core.atomic_write import claim_folder, removed_when_broken_off
 from skyweave.core.errors import ConfigError
 from skyweave.training.checkpoint_io import AsideCheckpointIO
 from skyweave.training.module import SkyweaveModule
@@ -90,24 +88,9 @@ def fit(
         TrainingError: a loss is not finite; the last checkpoint is kept.
     """
     if output is not None and getattr(rank_zero_only, "rank", 0) == 0:
-        with claim_folder(output), _removed_when_broken_off(output):
+        with claim_folder(output), removed_when_broken_off(output, unless=LAST_CHECKPOINT):
             return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
     return _run(module, output, run_config, trainer_config, callbacks, resume, progress)
-
-
-@contextlib.contextmanager
-def _removed_when_broken_off(output: Path) -> Iterator[None]:
-    """Leave nothing new where the block raises before there is anything to go on with."""
-    before = set(output.iterdir())
-    try:
-        yield
-    except BaseException:
-        if not (output / LAST_CHECKPOINT).exists():
-            for path in set(output.iterdir()) - before:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            with contextlib.suppress(OSError):
-                output.rmdir()
-        raise
 
 
 def _run(

@@ -1,7 +1,6 @@
 """Cameras of an import to a scene of a recording, in the ordinary tables."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skyweave.core.atomic_write import claim_folder
+from skyweave.core.atomic_write import claim_folder, removed_when_broken_off
 from skyweave.core.errors import DataError
 from skyweave.core.geometry.camera import CameraGeometry
 from skyweave.core.geometry.ground import Ground, GroundPlane
@@ -83,7 +82,7 @@ def import_scene(
     categories = sorted({name for frame in frames if frame.annotations for name in frame.annotations.categories})
     description = f"imported from {', '.join(Path(camera.config.images).name for camera in cameras)}"
     scene = RecordedScene(config.scene, frames, crs, description, ground=ground)
-    with _removed_when_broken_off(folder), claim_folder(folder):
+    with claim_folder(folder), removed_when_broken_off(folder):
         write_scene(folder, scene, categories, image_format=image_format, progress=progress)
     by_platform = {camera.config.platform: [*camera.notes, *notes] for camera in cameras}
     world = {"imported": {camera.config.platform: _estimates(camera) for camera in cameras}}
@@ -93,19 +92,6 @@ def import_scene(
     }
     objects = sum(len(frame.annotations.boxes) for frame in frames if frame.annotations)
     return ImportReport(tables, len(frames), captures, objects, by_platform)
-
-
-@contextlib.contextmanager
-def _removed_when_broken_off(folder: Path) -> Iterator[None]:
-    """Leave nothing new in a folder where the block raises: images are decoded while they are written."""
-    before = {folder, *folder.rglob("*")} if folder.is_dir() else set()
-    try:
-        yield
-    except BaseException:
-        for path in sorted({folder, *folder.rglob("*")} - before, reverse=True):
-            with contextlib.suppress(OSError):
-                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-        raise
 
 
 def _ground(config: ImportConfig, cameras: Sequence[ImportedCamera], crs: str) -> tuple[Ground, list[str]]:

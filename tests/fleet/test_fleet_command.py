@@ -10,9 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -28,19 +27,10 @@ from skyweave.fleet.config import FleetConfig
 from skyweave.fleet.supervisor.node_contents import node_contents
 from skyweave.fleet.supervisor.state import fleet_state, supervisor_pid
 from skyweave.fleet.supervisor.supervisor import Supervisor
+from waiting import until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0  # a loaded machine may take its time
-
-
-def until(done: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = done()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 def has_ended(process: int) -> bool:

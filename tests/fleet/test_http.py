@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,6 +22,7 @@ from skyweave.fleet.link.loopback import LoopbackNetwork
 from skyweave.fleet.sinks.dashboard import serve_in_background
 from skyweave.fleet.sinks.dashboard_state import DashboardState
 from skyweave.fleet.sinks.prometheus import metrics_app, serve_metrics
+from waiting import until
 
 
 @pytest.fixture(params=["page", "metrics"])
@@ -69,25 +70,29 @@ def test_half_requests_are_bounded_and_end(address: str) -> None:
     """Connections that never send a whole request: some are held for a while, the others are closed at once."""
     parts = urlsplit(address)
     descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
-    held = []
-    for _ in range(3 * MAX_CLIENT_CONNECTIONS):
-        one = socket.create_connection((parts.hostname or "", parts.port or 0))
-        one.sendall(b"GET /state HTTP/1.1\r\nHost: localhost\r\n")
-        held.append(one)
-    time.sleep(0.1)
-    opened = len(os.listdir("/proc/self/fd")) - descriptors - len(held)
-    assert opened <= MAX_CLIENT_CONNECTIONS + 2 and threading.active_count() <= threads + 2
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            assert status(address) == 200
-            break
-        except (ServerDisconnectedError, OSError):
-            time.sleep(0.1)
-    else:
-        raise AssertionError("it does not answer any more")
-    for one in held:
-        with closing(one):
+    with ExitStack() as held:
+        connections = [
+            held.enter_context(socket.create_connection((parts.hostname or "", parts.port or 0)))
+            for _ in range(3 * MAX_CLIENT_CONNECTIONS)
+        ]
+        for one in connections:
+            with suppress(ConnectionError):
+                one.sendall(b"GET /state HTTP/1.1\r\nHost: localhost\r\n")
+
+        def opened() -> int:
+            return len(os.listdir("/proc/self/fd")) - descriptors - len(connections)
+
+        until(lambda: opened() <= MAX_CLIENT_CONNECTIONS + 2, "no more than its share of connections is held")
+        assert threading.active_count() <= threads + 2
+
+        def answers() -> bool:
+            try:
+                return status(address) == 200
+            except (ServerDisconnectedError, OSError):
+                return False
+
+        until(answers, "it answers again")
+        for one in connections:
             one.settimeout(5)
             with suppress(ConnectionError):
                 assert b"200" not in one.recv(100)

@@ -21,6 +21,7 @@ from skyweave.fleet.sources.ros import RosSource, RosSourceConfig
 from skyweave.fleet.sources.ros_messages import camera_mount
 from skyweave.fleet.supervisor.runtime import build_node
 from skyweave.recordings.recording import Frame
+from waiting import until
 
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 START = 1_750_000_000_000_000_000
@@ -248,10 +249,3 @@ def test_configurations_are_checked() -> None:
     assert isinstance(CONFIG.build(SourceContext("UAV_1", member.subscribe)), RosSource)
     with pytest.raises(ValueError, match="say where the images come from"):
         CONFIG.build(SourceContext("UAV_1"))
-
-
-def until(true: Any, seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.005)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,15 +30,9 @@ from skyweave.fleet.supervisor.supervisor import Supervisor
 from skyweave.fleet.supervisor.watchdog import STUCK_EXIT_CODE, Watchdog, WatchedStop
 from skyweave.recordings.recording import Frame
 from small_disk import fill, mounted_disk
+from waiting import until
 
 FORK = multiprocessing.get_context("fork")
-
-
-def until(condition: Callable[[], Any], message: str, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, message
-        time.sleep(0.02)
 
 
 def give_signs(writer: Connection, silent_after: float) -> None:

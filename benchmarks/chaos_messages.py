@@ -32,6 +32,8 @@ from aiohttp import ClientSession
 from chaos_mutations import KINDS, Mutator
 
 from skyweave.fleet import FleetClient
+from skyweave.fleet.dashboard.page_server import serve_in_background
+from skyweave.fleet.dashboard.state import watch_fleet
 from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.credentials import Credentials, load_credentials
@@ -45,8 +47,6 @@ from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
 from skyweave.fleet.sinks import sender as sender_module
 from skyweave.fleet.sinks.base import SinkConfig
 from skyweave.fleet.sinks.cameras import CameraSinkConfig
-from skyweave.fleet.sinks.dashboard import serve_in_background
-from skyweave.fleet.sinks.dashboard_state import watch_fleet
 from skyweave.fleet.sinks.messages import RosSinkConfig, SceneSinkConfig
 from skyweave.fleet.sinks.publisher import ScenePublisher
 from skyweave.fleet.sinks.recorder import RecordingSession, get_recorder

@@ -35,6 +35,7 @@ from chaos_messages import (
 from chaos_mutations import KINDS, Mutator
 from mcap.writer import Writer
 
+from skyweave.fleet.dashboard.state import DashboardState
 from skyweave.fleet.link.certificate_authority import create_keys
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.credentials import load_credentials
@@ -46,7 +47,6 @@ from skyweave.fleet.link.topics import heartbeat_topic
 from skyweave.fleet.node.node import Node
 from skyweave.fleet.node.options import NodeOptions
 from skyweave.fleet.perceivers.ground_truth import GroundTruthPerceiver
-from skyweave.fleet.sinks.dashboard_state import DashboardState
 from skyweave.fleet.sinks.mcap import McapRecorder
 from skyweave.fleet.sinks.publisher import ScenePublisher
 from skyweave.fleet.sinks.subscriber import FleetSubscriber

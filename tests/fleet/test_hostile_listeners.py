@@ -16,11 +16,11 @@ pytest.importorskip("mcap_protobuf", reason="needs skyweave[record]")
 
 import fabricated_fleet as fleet
 from skyweave.fleet import FleetClient
+from skyweave.fleet.dashboard.state import watch_fleet
 from skyweave.fleet.link.clocks import offset_clock, wall_clock
 from skyweave.fleet.link.envelope import EnvelopeSealer
 from skyweave.fleet.link.loopback import LoopbackNetwork, LoopbackTransport
 from skyweave.fleet.link.topics import camera_topic, result_topic
-from skyweave.fleet.sinks.dashboard_state import watch_fleet
 from skyweave.fleet.sinks.messages import GeoJsonSinkConfig, RosSinkConfig, SceneSinkConfig
 from skyweave.fleet.sinks.publisher import ScenePublisher
 from skyweave.fleet.sinks.recorder import RecordingSession, get_recorder

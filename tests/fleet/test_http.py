@@ -17,10 +17,10 @@ pytest.importorskip("zenoh", reason="needs skyweave[link]")
 import fabricated_fleet as fleet
 from skyweave.core import http_server
 from skyweave.core.http_server import MAX_CLIENT_CONNECTIONS, serve_in_thread
+from skyweave.fleet.dashboard.page_server import serve_in_background
+from skyweave.fleet.dashboard.state import DashboardState
 from skyweave.fleet.link.clocks import wall_clock
 from skyweave.fleet.link.loopback import LoopbackNetwork
-from skyweave.fleet.sinks.dashboard import serve_in_background
-from skyweave.fleet.sinks.dashboard_state import DashboardState
 from skyweave.fleet.sinks.prometheus import metrics_app, serve_metrics
 from waiting import until
 
@@ -111,10 +111,10 @@ def test_a_stream_of_another_site_is_refused() -> None:
 
 
 def test_a_browser_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    from skyweave.fleet.sinks import dashboard
+    from skyweave.fleet.dashboard import page_server
 
-    monkeypatch.setattr(dashboard, "MAX_SENDING_S", 0.3)
-    monkeypatch.setattr(dashboard, "MAX_PERIOD_S", 0.0)
+    monkeypatch.setattr(page_server, "MAX_SENDING_S", 0.3)
+    monkeypatch.setattr(page_server, "MAX_PERIOD_S", 0.0)
     monkeypatch.setattr(DashboardState, "to_json", lambda self: "x" * 4_000_000)
     with serve_in_background(DashboardState("test")) as address:
         parts = urlsplit(address)

@@ -23,7 +23,7 @@ Projection = Callable[[Any], Points]
 
 
 def draw_fleet(state: Mapping[str, Any], jpeg: Callable[[str, str], bytes | None], size: tuple[int, int] = SIZE) -> Any:
-    """Draw what `skyweave.fleet.sinks.dashboard.DashboardState.to_json` tells.
+    """Draw what `skyweave.fleet.dashboard.state.DashboardState.to_json` returns.
 
     Args:
         state: of the fleet; the scene with the most boxes is shown.

@@ -13,8 +13,8 @@ from typing import Any
 from skyweave.core.errors import DataError, FleetError
 from skyweave.demo.ports import is_free
 from skyweave.fleet.config import FleetConfig
-from skyweave.fleet.sinks.dashboard import serve_in_background
-from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
+from skyweave.fleet.dashboard.page_server import serve_in_background
+from skyweave.fleet.dashboard.state import DashboardState, watch_fleet
 from skyweave.fleet.sinks.subscriber import open_subscriber_session
 from skyweave.fleet.supervisor.supervisor import Supervisor
 

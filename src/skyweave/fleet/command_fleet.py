@@ -252,7 +252,7 @@ def _keys(args: argparse.Namespace) -> int:
 
 
 def _dashboard(args: argparse.Namespace) -> int:
-    from skyweave.fleet.sinks.dashboard import serve_dashboard
+    from skyweave.fleet.dashboard.page_server import serve_dashboard
 
     fleet, transport, keys = _subscribe(args)
     serve_dashboard(

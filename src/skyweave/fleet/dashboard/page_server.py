@@ -23,8 +23,8 @@ from skyweave.core.http_server import (
     serve_in_thread,
 )
 from skyweave.core.signals import end_signals
+from skyweave.fleet.dashboard.state import DashboardState, watch_fleet
 from skyweave.fleet.link.transport import Transport
-from skyweave.fleet.sinks.dashboard_state import DashboardState, watch_fleet
 
 PAGE_FOLDER = Path(__file__).with_name("page")
 FILES = {

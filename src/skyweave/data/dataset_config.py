@@ -10,7 +10,7 @@ import yaml
 from skyweave.core.errors import ConfigError, did_you_mean
 from skyweave.core.yaml_text import parse_yaml
 
-NodataConfig = list[float | Literal["file"]] | float | Literal["file"] | None
+NodataConfig = list[float | Literal["file", "clouds"]] | float | Literal["file", "clouds"] | None
 
 
 class SourceOverrideConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -43,7 +43,8 @@ class DatasetSourceConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=Tru
             files name their bands.
         unit: how the values are stored, one of the sensor's encodings; shards hold decoded values and need none.
         offset: added to stored values first, in stored units.
-        nodata: ``file`` (what the file declares), null (nothing is nodata), a stored value, or a list of these.
+        nodata: ``file`` (what the file declares), ``clouds`` (that, and what its product calls no clear ground), null
+            (nothing is nodata), a stored value, or a list of these.
         ignore_scale_tags: use ``unit`` although scale and offset tags of a file contradict it.
         ground_sample_distance: metres per pixel, where the files do not know it.
         resolution: metres per pixel to resample to.

@@ -9,7 +9,7 @@ from skyweave.core.errors import DataError
 from skyweave.core.sensors import Band, Sensor
 from skyweave.data.header import RasterHeader
 from skyweave.data.raster_files import open_raster
-from skyweave.data.storage import Storage, nodata_values, uses_file_nodata
+from skyweave.data.storage import Storage, masks_clouds, nodata_values, uses_file_nodata
 
 # Unit: no measurement lies outside the first range; outside the second lies no usual fill value that is one.
 RANGES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
@@ -150,9 +150,16 @@ def _declaration(text: str, storage: Storage) -> str:
     known = [
         format_stored(value, storage.header.bands[storage.bands[0]].dtype) for value in nodata_values(storage.nodata)
     ]
-    words = [*(["file"] if _states_nodata(storage) and uses_file_nodata(storage.nodata) else []), *known, text]
+    words = [*_kept_words(storage), *known, text]
     listed = text if len(words) == 1 else f"[{', '.join(words)}]"
     return f"--nodata={','.join(words)} on the command line, nodata: {listed} in a YAML"
+
+
+def _kept_words(storage: Storage) -> list[str]:
+    """Return the words of a declaration that go on to count beside a value."""
+    if masks_clouds(storage.nodata):
+        return ["clouds"]
+    return ["file"] if _states_nodata(storage) and uses_file_nodata(storage.nodata) else []
 
 
 def format_stored(value: float, dtype: str) -> str:

@@ -1,7 +1,7 @@
 """Headers of raster files: everything that a file says of itself, read once and in one place for every command."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from skyweave.core.errors import DataError
 from skyweave.data.band_header import BandHeader, read_band_headers
 from skyweave.data.georeference import Affine, Georeference, locate
 from skyweave.data.orientation import UPRIGHT, read_orientation
+from skyweave.data.products.product import find_product
 from skyweave.data.raster_files import open_raster, raster_name
 
 TIME_TAGS = (
@@ -36,6 +37,7 @@ class RasterHeader:
         time: UTC nanoseconds since 1970 from the tags, None without.
         pages: names of further rasters in the file, which are not read.
         orientation: how EXIF asks viewers to turn the pixels, 1 to 8; 1 for not at all.
+        sensor: name of what took it, where it is a product that says so.
     """
 
     path: str
@@ -45,6 +47,7 @@ class RasterHeader:
     time: int | None
     pages: tuple[str, ...] = ()
     orientation: int = 1
+    sensor: str | None = None
 
     @property
     def count(self) -> int:
@@ -137,7 +140,8 @@ def read_header(path: str | Path) -> RasterHeader:
         MissingExtraError: rasterio is not installed.
     """
     with open_raster(path) as dataset:
-        return header_of(dataset, path)
+        header, product = header_of(dataset, path), find_product(path)
+    return header if product is None else replace(header, driver="product", sensor=product.sensor)
 
 
 def header_of(dataset: Any, path: str | Path) -> RasterHeader:

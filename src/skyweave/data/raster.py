@@ -9,18 +9,20 @@ from typing import Literal
 from skyweave.core.errors import DataError
 from skyweave.core.observation import Observation
 from skyweave.core.sensors import Sensor
+from skyweave.core.sensors.lookup import sensor_names
 from skyweave.data.band_files import find_band_files
 from skyweave.data.band_order import FileChannel, resolve_channels
 from skyweave.data.georeference import IDENTITY
 from skyweave.data.header import RasterHeader, describe_orientation, read_header
 from skyweave.data.raster_image import FilePart, RasterImage, Window
-from skyweave.data.scale_tags import check_scale_tags
+from skyweave.data.scale_tags import check_scale_tags, find_unit_of_tags
 from skyweave.data.storage import Nodata, Storage
 from skyweave.data.units import check_bytes
 
 BandNames = Sequence[str | None] | Literal["sensor"] | None
 RasterPaths = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
+UNIT_OF_FILE = "file"  # stands for the unit that the file's tags lead to
 MAX_ASPECT_DIFFERENCE = 0.02  # relative, between files of one image that have no georeference
 
 
@@ -46,14 +48,15 @@ def read_observation(
         paths: one multi-band file, or GDAL's name of a raster in it; or single-band files (a list, a dict from band
             name to file, or a path with ``{band}`` for each of ``bands``).
         sensor: what took the image; ``unit`` is one of its encodings.
-        unit: how values are stored (``dn``, ``dn_offset1000``, ``db``, ...). Declared, never guessed.
+        unit: how values are stored (``dn``, ``dn_offset1000``, ``db``, ...), or ``file``: as the file's scale, offset
+            and unit say. Declared, never guessed.
         bands: names of the file's bands in the file's order (None for one to skip; transparency may be left out), or
             of a part of them where the file names its bands; ``sensor``: the file has exactly the sensor's bands in the
             sensor's order; None: the file's own names, wavelengths and colours (or the file names' endings) decide, and
             all must be there.
         offset: added to the stored values first, in stored units (-1000, say).
-        nodata: ``file``: what the file declares (nodata, mask or alpha); None: nothing; a number: this stored value;
-            a list: each of them.
+        nodata: ``file``: what the file declares (nodata, mask or alpha); ``clouds``: that, and what its product calls
+            no clear ground; None: nothing; a number: this stored value; a list: each of them.
         window: (row, column, rows, columns) on the result's grid.
         resolution: metres per pixel of the result; default: the finest of the files.
         ground_sample_distance: metres per pixel of the (finest) file, where the file does not know or is wrong.
@@ -116,6 +119,10 @@ def open_image(
     headers = list(map(read_header, files))
     channels = resolve_channels(headers, sensor, names)
     present = _select(sensor, [channel for _, _, channel in channels])
+    _check_sensor(headers, sensor)
+    if unit == UNIT_OF_FILE:
+        named = [(headers[file].bands[band], channel) for file, band, channel in channels]
+        unit = find_unit_of_tags(named, sensor, headers[0].path)
     finest = min(headers, key=lambda header: abs(header.pixel_area))
     distance, notes = _ground_sample_distance(finest, sensor, ground_sample_distance)
     for header in headers:
@@ -129,6 +136,13 @@ def open_image(
     _check_parts(parts, ignore_scale_tags)
     shape = _scaled_shape(finest.shape, distance, resolution)
     return RasterImage(tuple(parts), present, unit, finest, shape, distance, _first_time(headers), notes)
+
+
+def _check_sensor(headers: Sequence[RasterHeader], sensor: Sensor) -> None:
+    """Refuse another sensor of the catalogue than the one that a product says it is of."""
+    for header in headers:
+        if header.sensor not in (None, sensor.name) and sensor.name in sensor_names():
+            raise DataError(f"{header.path} is a product of {header.sensor}, not of {sensor.name}: declare that sensor")
 
 
 def _check_palette(storage: Storage) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from skyweave.core.errors import DataError, MissingExtraError
+from skyweave.data.products.product import find_product
+from skyweave.data.products.virtual_raster import product_as_raster
 
 MAX_LISTED_SUBDATASETS = 4
 FOLDER_FORMATS = (".zarr", ".safe", ".gdb")  # GDAL opens these folders as they are
@@ -44,7 +46,7 @@ def check_raster_exists(path: str | Path) -> None:
         IsADirectoryError: a folder that is no raster.
     """
     name = raster_name(path)
-    if is_gdal_name(name):
+    if is_gdal_name(name) or find_product(path) is not None:
         return
     file = Path(name)
     if not file.exists():
@@ -58,7 +60,8 @@ def open_raster(path: str | Path) -> Iterator[Any]:
     """Open a raster with rasterio; GDAL's errors name the file and the remedy, also those of reading in the block.
 
     Args:
-        path: any file that GDAL opens, or a name of its: a subdataset, a virtual file, a URL.
+        path: any file that GDAL opens, or a name of its: a subdataset, a virtual file, a URL; or a product of one file
+            a band (`skyweave.data.products`), whose bands are brought to the grid of the finest.
 
     Raises:
         FileNotFoundError: no such file.
@@ -75,7 +78,8 @@ def open_raster(path: str | Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # no error here: it becomes a note
-            dataset = rasterio.open(raster_name(path))
+            product = find_product(path)
+            dataset = rasterio.open(raster_name(path) if product is None else product_as_raster(product))
         with dataset:
             _check_bands(dataset, path)
             yield dataset
@@ -150,6 +154,8 @@ def list_dataset_files(path: str | Path) -> list[Path]:
 def _parts(name: str, required: bool) -> list[str]:
     """Return the files that GDAL names for a raster, and itself."""
     itself = [] if is_gdal_name(name) else [name]
+    if (product := find_product(name)) is not None:
+        return itself + product.files
     try:
         with open_raster(name) as dataset:
             return itself + [str(file) for file in dataset.files]

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from skyweave.core.errors import ConfigError
 
+Word = Literal["file", "clouds"]
+WORDS: tuple[Word, ...] = ("file", "clouds")  # for what is no data
 MAX_OFFSET = 1e9  # more than any sensor's values
 
 
@@ -14,7 +16,11 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: of a command.
     """
-    parser.add_argument("--unit", required=True, help="how the file stores values (dn, reflectance, db, uint8, ...)")
+    parser.add_argument(
+        "--unit",
+        required=True,
+        help="how the file stores values (dn, reflectance, db, uint8, ...), or `file`: as its scale and unit say",
+    )
     parser.add_argument(
         "--bands",
         metavar="B,B,..",
@@ -24,7 +30,8 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nodata",
         metavar="V[,V..]",
-        help="value that means no data, several, or `none`; `file` among them: also what the file declares (default)",
+        help="value that means no data, several, or `none`; `file` among them: also what the file declares (default); "
+        "`clouds`: that, and where a product says that the ground is not seen clearly",
     )
     parser.add_argument(
         "--ignore-scale-tags", action="store_true", help="use the unit although the file's scale tags contradict it"
@@ -59,7 +66,7 @@ def _parse_bands(text: str) -> list[str | None]:
     return [None if name.casefold() in ("", "null", "none") else name for name in names]
 
 
-def _parse_nodata(text: str) -> "float | list[float | Literal['file']] | Literal['file'] | None":
+def _parse_nodata(text: str) -> "float | list[float | Word] | Word | None":
     """Return the value, or the values, that mean no data."""
     if text.strip().casefold() == "none":
         return None
@@ -67,9 +74,10 @@ def _parse_nodata(text: str) -> "float | list[float | Literal['file']] | Literal
     return values[0] if len(values) == 1 else values
 
 
-def _parse_value(text: str) -> "float | Literal['file']":
-    if text.casefold() == "file":
-        return "file"
+def _parse_value(text: str) -> "float | Word":
+    for word in WORDS:
+        if text.casefold() == word:
+            return word
     try:
         return float(text)
     except ValueError:

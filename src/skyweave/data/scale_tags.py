@@ -1,6 +1,7 @@
 """Scale and offset that a file states against those of the declared unit: a contradiction is refused, never ignored."""
 
 import math
+from collections.abc import Sequence
 
 from skyweave.core.errors import DataError, normalise_name
 from skyweave.core.sensors import Encoding, Sensor
@@ -18,6 +19,7 @@ UNIT_WORDS = {
     "db": "db",
     "decibel": "db",
     "decibels": "db",
+    "power": "power",
 }
 """Words that files write for a unit, and the storage form of a sensor that is in it."""
 RELATIVE_TOLERANCE = 1e-3  # tags are written with few digits
@@ -102,6 +104,43 @@ def encoding_names_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> li
     """
     lines = {name: _linear(_channel(sensor.encoding(name), channel), 0.0) for name in _encoding_names(sensor)}
     return [name for name, line in lines.items() if _agrees(band, line, sensor, channel)]
+
+
+def find_unit_of_tags(bands: Sequence[tuple[BandHeader, int]], sensor: Sensor, path: str) -> str:
+    """Return the unit of a sensor that a file's own scales, offsets and words for a unit lead to.
+
+    Args:
+        bands: of the file, each with its channel of the sensor.
+        sensor: whose unit it is.
+        path: of the file, for messages.
+
+    Raises:
+        DataError: the file says nothing of its values, or no unit of the sensor fits all of its bands.
+    """
+    fitting = [names for band, channel in bands if (names := _units_of_tags(band, sensor, channel)) is not None]
+    if not fitting:
+        raise DataError(
+            f"{path} says neither scale nor unit of its values, so --unit file has no meaning: declare one of "
+            f"{', '.join(_encoding_names(sensor))}"
+        )
+    common = [name for name in fitting[0] if all(name in names for names in fitting)]
+    if not common:
+        band = bands[0][0]
+        raise DataError(
+            f"{path}: no unit of {sensor.name} is what the file says of its bands (of the first: {band.scale:g} * "
+            f"stored {band.offset:+g}{f' {band.unit}' if band.unit else ''}); declare one of "
+            f"{', '.join(_encoding_names(sensor))} with --ignore-scale-tags"
+        )
+    return common[0]
+
+
+def _units_of_tags(band: BandHeader, sensor: Sensor, channel: int) -> list[str] | None:
+    """Return the units that a band's tags lead to; None where it has none."""
+    word = _named_unit(sensor, band)
+    if not band.is_scaled:
+        return None if word is None else [word]
+    names = encoding_names_of_tags(band, sensor, channel)
+    return names if word is None else [name for name in names if name == word] or names
 
 
 def _agrees(band: BandHeader, declared: Linear, sensor: Sensor, channel: int) -> bool:

@@ -11,8 +11,10 @@ from skyweave.core.errors import DataError
 from skyweave.core.sensors import Encoding, Sensor
 from skyweave.data.header import RasterHeader
 
-Nodata = float | Literal["file"] | None | Sequence[float | Literal["file"]]
-"""What is no measurement: what the file declares, a stored value, several of them, or nothing."""
+NodataWord = Literal["file", "clouds"]
+Nodata = float | NodataWord | None | Sequence[float | NodataWord]
+"""What is no measurement: what the file declares (``file``), that and what its product calls no clear ground
+(``clouds``), a stored value, several of them, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,23 @@ def uses_file_nodata(nodata: Nodata) -> bool:
     Args:
         nodata: as declared.
     """
+    return _names(nodata, "file") or masks_clouds(nodata)
+
+
+def masks_clouds(nodata: Nodata) -> bool:
+    """Return whether clouds, their shadows and damaged pixels are no measurements, as the file's product classes them.
+
+    Args:
+        nodata: as declared.
+    """
+    return _names(nodata, "clouds")
+
+
+def _names(nodata: Nodata, word: NodataWord) -> bool:
+    """Return whether a declaration is a word, or holds it."""
     if nodata is None or isinstance(nodata, int | float):
         return False
-    return nodata == "file" or "file" in nodata
+    return nodata == word or (not isinstance(nodata, str) and word in nodata)
 
 
 def _check_nodata(nodata: float, header: RasterHeader, bands: Sequence[int]) -> None:

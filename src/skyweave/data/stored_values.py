@@ -11,8 +11,9 @@ import numpy as np
 from skyweave.core.errors import DataError
 from skyweave.data.georeference import on_grid
 from skyweave.data.header import RasterHeader
+from skyweave.data.products.clear_ground import read_clear_ground
 from skyweave.data.raster_files import open_raster
-from skyweave.data.storage import Nodata, can_hold, nodata_values, uses_file_nodata
+from skyweave.data.storage import Nodata, can_hold, masks_clouds, nodata_values, uses_file_nodata
 
 PixelWindow = tuple[tuple[int, int], tuple[int, int]]
 """(first row, row behind the last), and the same of columns."""
@@ -52,6 +53,8 @@ def read_stored(
             mask &= grid.read_masks(numbers, window=window, **size) > 0
         if uses_file_nodata(nodata):
             mask &= _declared_mask(grid, header, numbers, window, size)
+    if masks_clouds(nodata):
+        mask &= read_clear_ground(header.path, window, shape)
     if uses_file_nodata(nodata):
         _mask_declared_values(stored, mask, header, bands)
     _mask_values(stored, mask, nodata_values(nodata))

@@ -33,8 +33,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "scene",
         nargs="?",
         metavar="SCENE",
-        help="any raster that GDAL reads (a file, a subdataset's name, a URL), or a path with {band} where bands are "
-        "separate files",
+        help="any raster that GDAL reads (a file, a subdataset's name, a URL), a product (the folder, zip or tar of "
+        "Sentinel-2 or Landsat), or a path with {band} where bands are separate files",
     )
     parser.add_argument(
         "-o",

@@ -48,12 +48,12 @@ def embed_scene(
     number of threads. Killed, the same call goes on where it stopped, and its result is the same.
 
     Args:
-        scene: any raster that GDAL reads, or a path with ``{band}`` where bands are separate files.
+        scene: any raster that GDAL reads, a product, or a path with ``{band}`` where bands are separate files.
         output: file to write, in the format of its suffix or of ``config``; it appears when it is whole. Until then its
             values lie beside it, in a folder that ends in ``.partial``.
         encoder: in evaluation mode, on the device that shall do the work.
         sensor: what took the scene.
-        unit: how the file stores values, a word of ``sensor.encodings``.
+        unit: how the file stores values, a word of ``sensor.encodings``, or ``file``: as it says itself.
         config: patch size, windows, part of the scene, precision, storage and format.
         preview: PNG to write, first three principal components as red, green and blue; nodata is transparent.
         catalog: where the output is described as a STAC item; None: nowhere.
@@ -78,7 +78,7 @@ def embed_scene(
     check_outputs({"the output": output, "the preview": preview}, source.files)
     when = None if catalog is None else find_acquisition(catalog, source)
     notes = source.check()
-    job = _plan(source, encoder, unit, config, model_name)
+    job = _plan(source, encoder, config, model_name)
     if catalog is not None:
         check_collection(catalog.folder, job.description, config.storage, writer.media_type)
     with count_energy() as energy, compute_raster(job, output, progress) as raster:
@@ -102,7 +102,7 @@ def embed_scene(
     )
 
 
-def _plan(source: SceneSource, encoder: Encoder, unit: str, config: EmbeddingConfig, model_name: str) -> InferenceJob:
+def _plan(source: SceneSource, encoder: Encoder, config: EmbeddingConfig, model_name: str) -> InferenceJob:
     """Return what is computed: features of every patch of the source."""
     image, size, device = source.images[0], source.cell, next(encoder.parameters()).device.type
     precision = config.inference.resolved_precision(device)
@@ -113,7 +113,7 @@ def _plan(source: SceneSource, encoder: Encoder, unit: str, config: EmbeddingCon
         readout="dense, last block, normalised",
         sensor=image.sensor.name,
         sensor_bands=tuple(band.name for band in image.sensor.bands),
-        unit=unit,
+        unit=image.unit,
         ground_sample_distance=image.ground_sample_distance,
         patch_size=size,
         tile=plan.size * size,
@@ -135,7 +135,7 @@ def _plan(source: SceneSource, encoder: Encoder, unit: str, config: EmbeddingCon
         kind="features",
         provenance=provenance,
     )
-    model = EncoderModel(encoder, size, precision, unit)
+    model = EncoderModel(encoder, size, precision, image.unit)
     return InferenceJob(description, plan, source, model, source.identity, device, config.inference)
 
 

@@ -57,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
         DataError: the recording has no such scene, or cannot be read.
         ConfigError: the frames are no range.
     """
-    path = Path(args.path)
-    if path.is_dir():
+    from skyweave.data.products.product import find_product
+
+    if Path(args.path).is_dir() and find_product(args.path) is None:
         return _view_recording(args)
     return _view_raster(args)
 

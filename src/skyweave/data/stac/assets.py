@@ -6,16 +6,13 @@ from typing import Any
 
 from skyweave.core.errors import DataError, UnknownNameError
 from skyweave.core.sensors.sensor import Sensor
+from skyweave.data.quality_values import MASK_BITS, MASK_CLASSES
 
 OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Say that the pixels have the offset already, which the band's metadata give all the same."""
 DISPLAY_ROLES = {"thumbnail", "overview", "visual", "preview", "tci"}
 """Roles and keys of assets that are made to be looked at."""
 RASTER_TYPES = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf", "application/x-netcdf")
-MASK_CLASSES = {"scl": (0, 1, 3, 8, 9, 10), "fmask_classes": (1, 2, 3)}
-"""Values that mean no clear ground, where an asset of that name does not say what its classes are."""
-MASK_BITS = {"qa_pixel": (0, 1, 2, 3, 4), "fmask": (0, 1, 2, 3)}
-"""Bits that do: fill, dilated cloud, cirrus, cloud, shadow (Landsat); cirrus, cloud, adjacent, shadow (HLS)."""
 UNCLEAR_WORDS = ("cloud", "cirrus", "shadow", "no_data", "nodata", "fill", "saturated", "defective")
 CLEAR_WORDS = ("clear", "not_", "no_cloud")
 MAX_WAVELENGTH_DIFFERENCE = 0.5  # of a band's width

@@ -67,7 +67,7 @@ class ImageSourceConfig:
     bands: list[str | None] | Literal["sensor"] | None = None
     select: list[str] | None = None
     offset: float = 0.0
-    nodata: list[float | Literal["file"]] | float | Literal["file"] | None = "file"
+    nodata: list[float | Literal["file", "clouds"]] | float | Literal["file", "clouds"] | None = "file"
     ignore_scale_tags: bool = False
     ground_sample_distance: float | None = None
     exclude: list[str] = field(default_factory=list)

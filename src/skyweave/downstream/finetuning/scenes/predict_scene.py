@@ -102,7 +102,7 @@ def predict_scene(
     source = open_scenes(scenes, model, unit, cell, config, reading)
     check_outputs({"the output": output}, source.files)
     notes = (*source.check(), *pixel_size_notes(model, [image.ground_sample_distance for image in source.images]))
-    job = plan_prediction(source, model, chosen, config, unit, model_name)
+    job = plan_prediction(source, model, chosen, config, model_name)
     with compute_raster(job, output, progress) as raster:
         write_raster(raster, output, writer, chosen.dtype)
     description = raster.description
@@ -210,7 +210,6 @@ def plan_prediction(
     model: FinetunedModel,
     output: RasterOutput,
     config: InferenceConfig,
-    unit: str | Sequence[str],
     model_name: str,
 ) -> InferenceJob:
     """Return what is computed: probabilities of every cell of the source.
@@ -220,7 +219,6 @@ def plan_prediction(
         model: in evaluation mode.
         output: what is stored.
         config: windows and precision.
-        unit: of the files.
         model_name: recorded in the file.
     """
     image, device = source.images[0], model.target_mean.device.type
@@ -233,7 +231,7 @@ def plan_prediction(
         readout=f"{model.task.kind}, {output.kind}",
         sensor=",".join(sensor.name for sensor in model.sensors),
         sensor_bands=tuple(band.name for sensor in model.sensors for band in sensor.bands),
-        unit=unit if isinstance(unit, str) else ",".join(unit),
+        unit=",".join(dict.fromkeys(image.unit for image in source.images)),
         ground_sample_distance=image.ground_sample_distance,
         patch_size=source.cell,
         tile=plan.size * source.cell,

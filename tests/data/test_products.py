@@ -1,0 +1,185 @@
+"""Products of one file a band are read like any raster: bands, units, nodata, masks and place by their metadata."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+
+from fabricated_products import CORNER, pack_tar, pack_zip, write_landsat, write_sentinel2
+from skyweave.cli.main import main
+from skyweave.core.errors import DataError
+from skyweave.core.sensors import get_sensor
+from skyweave.data.inspection import inspect_raster
+from skyweave.data.raster import open_image, read_observation
+from skyweave.data.raster_files import list_dataset_files
+
+L2A, L1C = get_sensor("sentinel2-l2a"), get_sensor("sentinel2-l1c")
+
+
+@pytest.fixture(scope="module")
+def surface(tmp_path_factory):
+    """Return a Sentinel-2 product of level 2A, of a baseline with offsets."""
+    clouds = np.full((60, 60), 4)
+    clouds[40:, 40:] = 9
+    return write_sentinel2(tmp_path_factory.mktemp("s2"), clouds=clouds)
+
+
+def test_values_of_each_band_are_its_files(surface) -> None:
+    image = read_observation(surface, L2A, unit="file")
+    assert image.pixels.shape == (12, 120, 120)
+    assert image.geometry is not None
+    assert image.geometry.affine == (10, 0, CORNER[0], 0, -10, CORNER[1])
+    assert image.time == 1717236631024000000
+    for band, metres in (("B04", 10), ("B8A", 20), ("B01", 60)):
+        (file,) = surface.rglob(f"*_{band}_{metres}m.jp2")
+        with rasterio.open(file) as dataset:
+            stored = dataset.read(1).astype(float)
+        centre = image.pixels[L2A.index(band)].reshape(stored.shape[0], metres // 10, stored.shape[1], -1).mean((1, 3))
+        inner = slice(stored.shape[0] // 4 + 2, -2)
+        tolerance = 1e-6 if metres == 10 else 0.02  # bilinear: the mean of a block is near the pixel that it lies in
+        assert np.abs(centre - (stored - 1000) / 10000)[inner, inner].max() < tolerance
+
+
+def test_no_data_of_a_coarse_band_never_bleeds(surface) -> None:
+    image = read_observation(surface, L2A, unit="file")
+    assert not image.valid[:, :25, :25].any()
+    assert image.valid[:, 31:, 31:].all()
+    for number, pixels in enumerate(image.pixels):
+        lowest = pixels[image.valid[number]].min()
+        assert lowest >= 0.12, f"{L2A.bands[number].name}: {lowest} is a mixture with no data"
+
+
+def test_windows_are_parts_of_the_whole(surface) -> None:
+    image = open_image(surface, L2A, unit="file")
+    whole = image.read()
+    for window in ((0, 0, 31, 17), (13, 29, 50, 50), (61, 7, 59, 113), (25, 25, 5, 5)):
+        part, expected = image.read(window), whole.window(*window)
+        np.testing.assert_array_equal(part.pixels, expected.pixels)
+        np.testing.assert_array_equal(part.valid, expected.valid)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "unit", "other"), [("02.09", "dn", "dn_offset1000"), ("04.00", "dn_offset1000", "dn")]
+)
+@pytest.mark.parametrize("level", ["1C", "2A"])
+def test_the_offset_is_that_of_the_processing_baseline(tmp_path, level, baseline, unit, other) -> None:
+    product = write_sentinel2(tmp_path, level, baseline)
+    sensor = L1C if level == "1C" else L2A
+    assert open_image(product, sensor, unit="file").unit == unit
+    with pytest.raises(DataError, match=f"declare unit {unit}"):
+        open_image(product, sensor, unit=other)
+
+
+def test_archives_and_metadata_are_the_folder(surface, tmp_path) -> None:
+    expected = read_observation(surface, L2A, unit="file")
+    product = tmp_path / surface.name
+    shutil.copytree(surface, product)
+    for path in (pack_zip(product), product / "MTD_MSIL2A.xml", tmp_path):
+        image = read_observation(path, L2A, unit="file")
+        np.testing.assert_array_equal(image.pixels, expected.pixels)
+    assert list_dataset_files(tmp_path / f"{product.stem}.zip") == [tmp_path / f"{product.stem}.zip"]
+    assert len([file for file in list_dataset_files(product) if file.suffix == ".jp2"]) == 13
+
+
+def test_clouds_are_no_data_where_that_is_declared(surface) -> None:
+    clear = read_observation(surface, L2A, unit="file", nodata="clouds")
+    assert not clear.valid[:, 80:, 80:].any()
+    assert clear.valid[:, 40:80, 40:80].all()
+    assert not clear.valid[:, :25, :25].any()
+    assert read_observation(surface, L2A, unit="file").valid[:, 80:, 80:].all()
+
+
+def test_clouds_need_a_product_that_classes_its_pixels(tmp_path) -> None:
+    product = write_sentinel2(tmp_path, "1C")
+    with pytest.raises(DataError, match="without a classification"):
+        read_observation(product, L1C, unit="file", nodata="clouds")
+    (file,) = product.rglob("*_B02.jp2")
+    with pytest.raises(DataError, match="no product"):
+        read_observation(file, L1C, unit="dn_offset1000", bands=["B02"], nodata=["file", "clouds"])
+
+
+def test_another_level_than_the_products_is_refused(surface) -> None:
+    with pytest.raises(DataError, match="product of sentinel2-l2a"):
+        open_image(surface, L1C, unit="dn", bands=["B02"])
+
+
+def test_a_landsat_product_has_its_own_scales(tmp_path) -> None:
+    quality = np.full((40, 40), 21824)
+    quality[:, 30:] |= 1 << 3
+    product = write_landsat(tmp_path, quality=quality)
+    sensor = get_sensor("landsat8-l2")
+    for path in (product, pack_tar(product), next(product.glob("*_MTL.txt"))):
+        image = read_observation(path, sensor, unit="file", nodata="clouds")
+        with rasterio.open(next(product.glob("*_SR_B4.TIF"))) as dataset:
+            np.testing.assert_allclose(
+                image.pixels[sensor.index("red")][:, :30], dataset.read(1)[:, :30] * 0.0000275 - 0.2, atol=1e-6
+            )
+        assert 290 < image.pixels[sensor.index("lwir11")][:, :30].mean() < 300
+        np.testing.assert_array_equal(image.valid.all(0), np.arange(40)[None] < np.full((40, 1), 30))
+    assert image.time == 1658225392123456000
+
+
+def test_a_landsat_product_of_level_1_lies_on_the_panchromatic_grid(tmp_path) -> None:
+    image = read_observation(write_landsat(tmp_path, "L1TP"), get_sensor("landsat8-l1"), unit="file")
+    assert image.pixels.shape == (11, 80, 80)
+    assert image.ground_sample_distance == 15
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("truncate", "is damaged"),
+        ("no offsets", "lacks its offsets"),
+        ("no images", "none of the files"),
+        ("no number", "no number as QUANTIFICATION_VALUE"),
+        ("one band", "2 of the 12 bands"),
+        ("two products", "holds 2 products"),
+    ],
+)
+def test_damaged_products_are_refused_in_words(tmp_path, damage, message) -> None:
+    product = write_sentinel2(tmp_path, offsets=damage != "no offsets")
+    metadata = product / "MTD_MSIL2A.xml"
+    given = product
+    if damage == "truncate":
+        metadata.write_text(metadata.read_text()[:900])
+    if damage == "no number":
+        metadata.write_text(metadata.read_text().replace("10000", "many"))
+    for file in product.rglob("*.jp2"):
+        if damage == "no images" or (damage == "one band" and ("_B8A_" in file.name or "_B12_" in file.name)):
+            file.unlink()
+    if damage == "two products":
+        shutil.copytree(product, tmp_path / "other.SAFE")
+        given = tmp_path
+    with pytest.raises(DataError, match=message):
+        open_image(given, L2A, unit="file")
+
+
+def test_other_collections_and_broken_archives_are_refused(tmp_path) -> None:
+    with pytest.raises(DataError, match="collection 01"):
+        open_image(write_landsat(tmp_path / "a", collection="01"), get_sensor("landsat8-l2"), unit="file")
+    broken = tmp_path / "S2A.zip"
+    broken.write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(DataError, match="GDAL cannot read it"):
+        open_image(broken, L2A, unit="file")
+
+
+def test_a_file_that_says_nothing_of_its_values_needs_a_unit(tmp_path) -> None:
+    product = write_sentinel2(tmp_path, "1C")
+    (file,) = product.rglob("*_B02.jp2")
+    with pytest.raises(DataError, match="declare one of dn, dn_offset1000, reflectance"):
+        open_image(file, L1C, unit="file", bands=["B02"])
+
+
+def test_inspect_names_the_command_that_reads_it(surface, capsys) -> None:
+    assert main(["inspect", str(surface), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["command"].endswith("--sensor sentinel2-l2a --unit dn_offset1000")
+    assert [band["name"] for band in report["bands"]][7:9] == ["B08", "B8A"]
+    assert inspect_raster(surface).driver == "product"
+
+
+def test_view_shows_a_product(surface, tmp_path, capsys) -> None:
+    assert main(["view", str(surface), "--png", str(tmp_path / "view.png")]) == 0
+    assert "120 x 120" in capsys.readouterr().out

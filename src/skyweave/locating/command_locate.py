@@ -12,7 +12,9 @@ from skyweave.core.run_arguments import OutputFolder
 if TYPE_CHECKING:
     from skyweave.locating.run import LocateReport, LocateRequest
 
-FORMATS = ("geojson", "geoparquet", "csv", "kml", "cot", "mot", "report", "video")
+FORMATS = (  # that are built in; other packages add theirs
+    "geojson", "geoparquet", "csv", "kml", "cot", "klv", "mcap", "ros2", "rerun", "nuscenes", "mot", "report", "video",
+)  # fmt: skip
 MAX_OPTION = 1e5  # of any number that is an option: metres, degrees, pixels or seconds
 ERROR_OPTIONS = (  # name, unit, help
     ("horizontal-std", "METRES", "error of the drone's position"),
@@ -63,10 +65,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--formats",
         nargs="+",
-        choices=FORMATS,
         default=["geojson", "csv", "kml", "mot", "report"],
         metavar="FORMAT",
         help=f"kinds of files: {', '.join(FORMATS)} (default: geojson csv kml mot report)",
+    )
+    parser.add_argument(
+        "--count-lines", type=Path, metavar="LINES.geojson", help="count over these lines and areas, into counts.csv"
     )
     _add_detector(parser)
     _add_log(parser)
@@ -173,7 +177,7 @@ def _request(args: argparse.Namespace) -> "LocateRequest":
     completion = LogCompletion(args.height, args.pitch, args.heading, args.fov, args.camera, args.start)
     return LocateRequest(
         args.images, args.telemetry, args.detector, detector, args.boxes_format, args.rate, completion, args.dem,
-        stated, config, args.formats, args.resume,
+        stated, config, args.formats, args.count_lines, args.resume,
     )  # fmt: skip
 
 

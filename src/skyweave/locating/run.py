@@ -13,6 +13,7 @@ from skyweave.core.progress import ReportProgress
 from skyweave.detection.onnx_detector import DetectorConfig
 from skyweave.locating.camera_track import CameraTrack
 from skyweave.locating.config import LocatingConfig
+from skyweave.locating.counting import read_count_shapes
 from skyweave.locating.detecting import detect_images
 from skyweave.locating.image_locator import open_detector
 from skyweave.locating.image_sequence import ImageSequence, open_sequence
@@ -46,6 +47,7 @@ class LocateRequest:
         stated: standard deviations that the user states by name of `CAMERA_ERRORS`, in metres, radians, seconds.
         config: options of locating and tracking.
         formats: names in `TRACK_WRITERS`.
+        count_shapes: GeoJSON of lines and areas over which tracks are counted.
         resume: take boxes that an earlier run has written.
     """
 
@@ -60,6 +62,7 @@ class LocateRequest:
     stated: np.ndarray = field(default_factory=lambda: np.full(8, np.nan))
     config: LocatingConfig = field(default_factory=LocatingConfig)
     formats: Sequence[str] = DEFAULT_FORMATS
+    count_shapes: Path | None = None
     resume: bool = False
 
 
@@ -104,15 +107,19 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
 
     Raises:
         ConfigError: numbers of videos, logs and detectors that do not fit.
+        UnknownNameError: a format that nobody writes.
         DataError: what is wrong with a video, a log, or boxes.
         FileNotFoundError: what is not there.
     """
     _check_counts(request)
+    formats = [*request.formats] if request.count_shapes is None else [*request.formats, "counts"]
+    writers = [TRACK_WRITERS[name] for name in dict.fromkeys(formats)]
     folder.mkdir(parents=True, exist_ok=True)
     sequences = [open_sequence(path, request.rate) for path in request.images]
     logs = [complete_log(read_telemetry(path), request.completion) for path in request.telemetry]
     clock = _common_clock(logs, request)
     crs = flight_crs(logs[0])
+    shapes = [] if request.count_shapes is None else read_count_shapes(request.count_shapes, crs)
     ground, tracks = _ground_and_tracks(request, sequences, logs, crs)
     detectors = [open_detector(path, request.detector, request.boxes_format) for path in request.detectors]
     streams, notes, names = [], [*clock.notes], _camera_names(logs, request.images)
@@ -127,8 +134,8 @@ def locate(request: LocateRequest, folder: Path, progress: ReportProgress | None
         notes += logs[number].notes
     result = track_streams(streams, ground, request.config, clock.has_utc, progress)
     tables = tables_of(result)
-    output = TrackOutput(result, tables, sequences)
-    files = [path for name in request.formats for path in TRACK_WRITERS[name](output, folder)]
+    output = TrackOutput(result, tables, sequences, shapes)
+    files = [path for write in writers for path in write(output, folder)]
     return LocateReport(result, tables, files, [*notes, *result.notes, *_coverage_notes(streams, result)])
 
 

@@ -59,6 +59,8 @@ class TrackingResult:
         calibration: of the cameras.
         streams: that were tracked.
         has_utc: whether times count from 1970 UTC.
+        ground: as it was given.
+        elevation_std: of it, metres.
         notes: what the user should know.
     """
 
@@ -68,6 +70,8 @@ class TrackingResult:
     calibration: ErrorEstimate
     streams: Sequence[CameraStream]
     has_utc: bool
+    ground: Ground
+    elevation_std: float
     notes: tuple[str, ...] = field(default=())
 
 
@@ -98,7 +102,8 @@ def track_streams(
         calibration = estimated
         tracks, located = _track(streams, ground, config, calibration, progress)
     crs = streams[0].track.crs
-    return TrackingResult(crs, tracks, located, calibration, streams, has_utc, tuple(notes))
+    elevation_std = config.errors.elevation * float(np.sqrt(calibration.covariance[-1, -1]))
+    return TrackingResult(crs, tracks, located, calibration, streams, has_utc, ground, elevation_std, tuple(notes))
 
 
 def raise_ground(ground: Ground, metres: float) -> Ground:

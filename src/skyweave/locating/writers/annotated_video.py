@@ -1,6 +1,5 @@
 """The images with the tracks drawn into them, and the map beside them, as a video."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +10,12 @@ from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import DataError
 from skyweave.locating.image_sequence import TimedImage
 from skyweave.locating.track_table import TrackTable
-from skyweave.locating.writers.base import TrackOutput
+from skyweave.locating.writers.base import TrackOutput, TrackPlace, file_of_camera, places_by_image
 from skyweave.locating.writers.colours import colour_of
 
 PANEL_ROWS = 720
 MAP_COLUMNS = 540
 TAIL_S = 5.0  # of a track that is drawn behind it on the map
-ShownTrack = tuple[TrackTable, int, np.ndarray]
 VISIBLE_S = 0.5  # for which a track stays on the map unseen
 
 
@@ -35,9 +33,7 @@ def write_annotated_video(output: TrackOutput, folder: Path) -> list[Path]:
     for platform, sequence in enumerate(output.sequences):
         if sequence.size is None:
             raise DataError("an annotated video needs images; give the video, not a list of its frames")
-        several = len(output.sequences) > 1
-        name = f"annotated-{output.result.streams[platform].name}.mp4" if several else "annotated.mp4"
-        paths.append(_write_one(output, platform, folder / name))
+        paths.append(_write_one(output, platform, folder / file_of_camera(output, platform, "annotated", ".mp4")))
     return paths
 
 
@@ -49,7 +45,7 @@ def _write_one(output: TrackOutput, platform: int, path: Path) -> Path:
     width = int(PANEL_ROWS * columns / rows) // 2 * 2
     schedule = sequence.schedule()
     step = np.median(np.diff([seconds for _, seconds, _ in schedule])) if len(schedule) > 1 else 0.1
-    shown = _by_frame(output, platform)
+    places = places_by_image(output, platform)
     start = output.result.streams[platform].images[0].time + output.result.streams[platform].start
     panel = _MapPanel(output.tables)
     with write_aside(path) as aside, av.open(str(aside), "w", format="mp4") as container:
@@ -57,7 +53,8 @@ def _write_one(output: TrackOutput, platform: int, path: Path) -> Path:
         stream.width, stream.height, stream.pix_fmt = width + MAP_COLUMNS, PANEL_ROWS, "yuv420p"
         for image in sequence.images(0, True):
             time = start + round(image.seconds * 1e9)
-            frame = np.hstack([_draw_image(image, shown[image.frame], width), panel.draw(time)])
+            shown = [(place, _box(output, platform, image.frame, place)) for place in places[image.frame]]
+            frame = np.hstack([_draw_image(image, shown, width), panel.draw(time)])
             for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():
@@ -65,29 +62,24 @@ def _write_one(output: TrackOutput, platform: int, path: Path) -> Path:
     return path
 
 
-def _by_frame(output: TrackOutput, platform: int) -> dict[int, list[ShownTrack]]:
-    """Return the tracks of each image, which of their points it is, and their boxes."""
-    by_frame: dict[int, list[ShownTrack]] = defaultdict(list)
-    for table in output.tables:
-        for number in np.flatnonzero(table.platforms == platform).tolist():
-            frame = int(table.frames[number])
-            box = output.result.located[platform, frame].detections.boxes[table.rows[number]]
-            by_frame[frame].append((table, number, box))
-    return by_frame
+def _box(output: TrackOutput, platform: int, frame: int, place: TrackPlace) -> np.ndarray:
+    """Return the box of one point in its image: (4,) pixels."""
+    return np.asarray(output.result.located[platform, frame].detections.boxes[place.table.rows[place.row]])
 
 
-def _draw_image(image: TimedImage, shown: Sequence[ShownTrack], width: int) -> np.ndarray:
+def _draw_image(image: TimedImage, shown: Sequence[tuple[TrackPlace, np.ndarray]], width: int) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     assert image.pixels is not None
     scale = PANEL_ROWS / image.pixels.shape[0]
     canvas = Image.fromarray(image.pixels).resize((width, PANEL_ROWS), Image.Resampling.BILINEAR, reducing_gap=2)
     draw = ImageDraw.Draw(canvas)
-    for table, number, box in shown:
+    for place, box in shown:
+        table = place.table
         left, top, right, bottom = box * scale
         colour = colour_of(table.category)
         draw.rectangle((left, top, right, bottom), outline=colour, width=2)
-        text = f"{table.number} {table.speeds[number] * 3.6:.0f} km/h"
+        text = f"{table.number} {table.speeds[place.row] * 3.6:.0f} km/h"
         draw.text((left + 2, max(top - 13, 0)), text, fill=colour, stroke_width=1, stroke_fill="black")
     return np.asarray(canvas)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
-from skyweave.locating.writers.base import TrackOutput
+from skyweave.locating.writers.base import TrackOutput, file_of_camera
 
 
 def write_track_mot(output: TrackOutput, folder: Path) -> list[Path]:
@@ -27,8 +27,7 @@ def write_track_mot(output: TrackOutput, folder: Path) -> list[Path]:
             lines[platform].append((frame, table.number, f"{frame + 1},{table.number},{text}\n"))
     paths = []
     for platform, rows in enumerate(lines):
-        several = len(lines) > 1
-        path = folder / (f"tracks-{output.result.streams[platform].name}.mot.txt" if several else "tracks.mot.txt")
+        path = folder / file_of_camera(output, platform, "tracks", ".mot.txt")
         with write_aside(path) as aside:
             aside.write_text("".join(text for _, _, text in sorted(rows)), "utf-8")
         paths.append(path)

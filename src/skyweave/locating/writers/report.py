@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from skyweave.core.atomic_write import write_aside
+from skyweave.locating.counting import CountShape, count_tracks
 from skyweave.locating.error_budget import error_budget
 from skyweave.locating.ground_points import CAMERA_ERRORS
 from skyweave.locating.track_table import TrackTable, iso_times
 from skyweave.locating.writers.base import TrackOutput
 from skyweave.locating.writers.colours import colour_of
+from skyweave.locating.writers.counts import COLUMNS, count_rows
 
 MAP_PIXELS = 900
 MARGIN = 0.05  # of the map's width, about the tracks
@@ -47,8 +49,9 @@ def write_track_report(output: TrackOutput, folder: Path) -> list[Path]:
     parts = [
         f"<h1>{len(output.tables)} tracks</h1>",
         f"<p class=n>{html.escape(_when(output))}; nine of ten truths lie within the ellipses.</p>",
-        track_map(output.tables),
+        track_map(output.tables, output.shapes),
         _legend(output.tables),
+        _counts(output),
         "<h2>What the uncertainty is made of</h2>",
         _budget(output),
         "<h2>Poses, calibrated by what stands still</h2>",
@@ -63,15 +66,16 @@ def write_track_report(output: TrackOutput, folder: Path) -> list[Path]:
     return [path]
 
 
-def track_map(tables: Sequence[TrackTable]) -> str:
+def track_map(tables: Sequence[TrackTable], shapes: Sequence[CountShape] = ()) -> str:
     """Return the map of tracks as SVG, north up, with the ellipse of the last point of each and a scale.
 
     Args:
         tables: of the tracks.
+        shapes: lines and areas that are drawn beneath.
     """
     if not tables:
         return "<p>Nothing was tracked.</p>"
-    points = np.concatenate([table.points for table in tables])
+    points = np.concatenate([*(table.points for table in tables), *(shape.points for shape in shapes)])
     low, high = points.min(0), points.max(0)
     size = max(float((high - low).max()), 10.0) * (1 + 2 * MARGIN)
     west, north = (low + high)[0] / 2 - size / 2, (low + high)[1] / 2 + size / 2
@@ -79,6 +83,7 @@ def track_map(tables: Sequence[TrackTable]) -> str:
     height = max(float((high - low)[1]) * (1 + 2 * MARGIN), 0.4 * size)
     top = north - (size - height) / 2
     parts = [f'<svg viewBox="0 0 {MAP_PIXELS} {height * scale:.0f}" role="img" aria-label="map of the tracks">']
+    parts += [_draw_shape(shape, (shape.points - [west, top]) * [scale, -scale]) for shape in shapes]
     for table in tables:
         pixels = (table.points - [west, top]) * [scale, -scale]
         colour = colour_of(table.category)
@@ -98,6 +103,31 @@ def track_map(tables: Sequence[TrackTable]) -> str:
         f'<text x="16" y="{bottom - 8:.0f}" fill="currentColor" font-size="14">{length:g} m, north up</text></svg>'
     )
     return "".join(parts)
+
+
+def _draw_shape(shape: CountShape, pixels: np.ndarray) -> str:
+    """Return a line, or an area as SVG."""
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
+    name, (x, y) = html.escape(shape.name), pixels.mean(0)
+    outline = f'points="{path}" fill="{"none" if shape.kind == "line" else "currentColor"}" fill-opacity=".07"'
+    return (
+        f'<polyline {outline} stroke="currentColor" stroke-width="2" stroke-dasharray="6 4"><title>{name}</title>'
+        f'</polyline><text x="{x:.1f}" y="{y - 6:.1f}" fill="currentColor" font-size="14">{name}</text>'
+    )
+
+
+def _counts(output: TrackOutput) -> str:
+    """Return the table of counts over lines and areas; nothing where there are none."""
+    if not output.shapes:
+        return ""
+    head = "".join(f"<th{' class=l' if number < 3 else ''}>{name}" for number, name in enumerate(COLUMNS))
+    rows = [f"<tr>{head}</tr>"]
+    for count in count_tracks(output.tables, output.shapes):
+        for row in count_rows(count):
+            cells = [f"<td{' class=l' if number < 3 else ''}>{html.escape(str(x))}" for number, x in enumerate(row)]
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+    note = "Forward is from left to right as one looks along a line, or into an area."
+    return f"<h2>Counts</h2><table>{''.join(rows)}</table><p class=n>{note}</p>"
 
 
 def _round_length(metres: float) -> float:

@@ -8,16 +8,23 @@ from torch import Tensor
 
 from fabricated_views import backbone, batch, seeded, view_of
 from skyweave.backbone.batch import SensorBatch
-from skyweave.core.errors import UnknownNameError
+from skyweave.backbone.pretrained.galileo import Galileo, GalileoConfig
+from skyweave.core.errors import ConfigError, UnknownNameError
 from skyweave.core.sensors import get_sensor
 from skyweave.pretraining.masking import EncodedView, MaskingConfig, coarsen, draw_views, mean_in_cells, vary
 from skyweave.pretraining.mixing import Pair
 from skyweave.pretraining.objectives.base import EncodedBatch, EncodedStep
 from skyweave.pretraining.objectives.contrast import ContrastConfig, ViewContrast
-from skyweave.pretraining.objectives.distillation import Distillation, DistillationConfig, RunningStandard
+from skyweave.pretraining.objectives.distillation import (
+    Distillation,
+    DistillationConfig,
+    RunningStandard,
+    TeacherConfig,
+)
 from skyweave.pretraining.objectives.patch_discrimination import PatchDiscriminationConfig
-from skyweave.pretraining.teachers.base import Teacher, TeacherMaps
-from skyweave.pretraining.teachers.composites import composites_of
+from skyweave.pretraining.teachers.base import TeacherMaps
+from skyweave.pretraining.teachers.composites import COMPOSITE_PIXELS, CompositeTeacher, composites_of
+from skyweave.pretraining.teachers.published import PublishedTeacher
 
 PLAIN = MaskingConfig(ratios=(0.0, 0.0), band_dropout=0.0, coarsening=(1,), missing=0.0, radiometric_noise=0.0)
 
@@ -133,25 +140,26 @@ def test_latents_leave_out_patches_that_are_alike() -> None:
     assert not any(parameter.requires_grad for parameter in objective.target.parameters())
 
 
-class Averages(Teacher):
+class Averages(CompositeTeacher):
     """Sees the mean of each channel, and 4 x 4 means."""
 
     pooled_channels = 3
     map_channels = (3,)
 
-    def forward(self, images: Tensor) -> TeacherMaps:
+    def see(self, images: Tensor) -> TeacherMaps:
         return TeacherMaps(images.mean((2, 3)), [torch.nn.functional.adaptive_avg_pool2d(images, 4)])
 
 
 def test_distillation_ends_where_the_student_knows_what_the_teacher_sees() -> None:
     torch.manual_seed(0)
-    objective = Distillation(DistillationConfig(pixels=32), 3, Averages()).eval()
+    objective = Distillation(DistillationConfig(), 3, [Averages()]).eval()
     images = batch("rgb", images=4)
     means, stds = (torch.from_numpy(part)[:, None, None] for part in (images.sensor.means, images.sensor.stds))
-    seen = Averages()(torch.nn.functional.interpolate((images.pixels - means) / stds, (32, 32), mode="bilinear"))
+    size = (COMPOSITE_PIXELS, COMPOSITE_PIXELS)
+    seen = Averages().see(torch.nn.functional.interpolate((images.pixels - means) / stds, size, mode="bilinear"))
     tokens = seen.maps[0].flatten(2).transpose(1, 2)
     with torch.no_grad():
-        for head in objective.heads.values():
+        for head in objective.students[0].heads.values():
             head.weight.copy_(torch.eye(3))
             head.bias.zero_()
     (known,) = objective(EncodedStep([encoded_views(images, tokens, tokens)]), seeded())
@@ -199,7 +207,7 @@ def test_a_composite_shows_the_bands_where_they_are() -> None:
 
 def test_an_unknown_teacher_is_named() -> None:
     with pytest.raises(UnknownNameError, match="no teacher 'resnet'"):
-        DistillationConfig(teacher="resnet").build(backbone())
+        DistillationConfig(teachers=[TeacherConfig("resnet")]).build(backbone())
 
 
 def test_the_published_teacher_sees_colours_and_shapes() -> None:
@@ -209,8 +217,48 @@ def test_the_published_teacher_sees_colours_and_shapes() -> None:
 
     teacher = load_efficientnet_lite0()
     images = torch.randn(2, 3, 64, 64, generator=seeded())
-    maps = teacher(images)
+    maps = teacher.see(images)
     assert maps.pooled.shape == (2, teacher.pooled_channels) == (2, 1280)
     assert [one.shape[1:] for one in maps.maps] == [(112, 4, 4), (320, 2, 2)]
     pooled = teacher.network((images / 2).clamp(-1, 1))[0]
     assert torch.allclose(maps.pooled, pooled, atol=1e-3)  # ONNX Runtime and PyTorch
+
+
+def galileo() -> PublishedTeacher:
+    torch.manual_seed(0)
+    return PublishedTeacher(Galileo(GalileoConfig(16, 2, 2)))
+
+
+def test_an_encoder_teaches_the_sensors_that_it_reads() -> None:
+    teacher = galileo()
+    readable = {name: bool(teacher.readable_inputs(get_sensor(name))) for name in ("sentinel2-l2a", "rgb", "thermal")}
+    assert readable == {"sentinel2-l2a": True, "rgb": True, "thermal": False}
+    images = batch("sentinel2-l2a", 16, 2)
+    maps = teacher(images, backbone().patches(images, 4), "bands")
+    features = teacher.encoder(images, 4)
+    assert torch.equal(maps.pooled, features.pooled)
+    wanted = torch.nn.functional.layer_norm(features.tokens, (16,))
+    assert torch.allclose(maps.maps[0].flatten(2).transpose(1, 2), wanted, atol=1e-5)
+
+
+def test_a_teacher_says_nothing_of_what_it_does_not_know() -> None:
+    one = TeacherConfig("galileo.pt", weight=0.5, sensors=["sentinel2-l2a", "thermal"])
+    objective = Distillation(DistillationConfig(teachers=[one]), 8, [galileo()])
+    tokens = torch.randn(2, 16, 8, generator=seeded())
+    items = [encoded_views(batch(name, images=2), tokens) for name in ("sentinel2-l2a", "rgb", "thermal")]
+    known, left_out, unknown = objective(EncodedStep(items), seeded())
+    assert 0.5 < float(known.detach()) < 1.5  # two cosine distances of about 1, times a half
+    assert float(left_out) == float(unknown) == 0.0
+
+
+def test_two_teachers_add_up() -> None:
+    tokens = torch.randn(2, 16, 8, generator=seeded())
+    step = EncodedStep([encoded_views(batch("naip", images=2), tokens)])
+    config = DistillationConfig(teachers=[TeacherConfig("a"), TeacherConfig("b", weight=2.0)])
+    both = Distillation(config, 8, [galileo(), galileo()]).eval()
+    both.students[1].load_state_dict(both.students[0].state_dict())
+    (total,) = both(step, seeded())
+    one = both.students[0](step.batches[0], seeded())
+    assert float(total.detach()) == pytest.approx(3 * float(one.detach()), rel=1e-5)
+    with pytest.raises(ConfigError, match="weight is 0"):
+        TeacherConfig("a", weight=0)

@@ -56,6 +56,18 @@ def test_a_run_learns_and_leaves_weights(run: Path) -> None:
     assert not list(output.glob(".*"))
 
 
+def test_a_run_starts_from_the_weights_of_another(run: Path) -> None:
+    weights = train(run, "first", "optimiser.steps=2") / "weights.safetensors"
+    change = f"start={weights}"
+    going_on = build_module(
+        load_config_file(run, PretrainConfig, [change]), load_dataset(run.parent / "data.yaml", run.parent)
+    )
+    wanted = skyweave.load(weights).state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in going_on.model.backbone.state_dict().items())
+    with pytest.raises(WeightsError, match=r"start: .* has band_contrast 1.0, not 2.0; give `backbone` the numbers"):
+        train(run, "other", change, "backbone.band_contrast=2")
+
+
 def test_a_killed_run_repeats_itself_bit_for_bit(run: Path) -> None:
     whole = train(run, "whole")
     folder = run.parent / "killed"

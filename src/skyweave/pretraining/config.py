@@ -78,6 +78,8 @@ class PretrainConfig:
 
     Attributes:
         data: dataset YAML, relative to this configuration's file.
+        start: a backbone from whose weights the run starts, of the same numbers: a shipped name or a file; None: random
+            ones.
         objectives: what is asked of the backbone: the numbers of each, by kind; ``{}`` for its defaults.
         masking: how masked views are made of an image.
         views: by source or sensor name, or ``default``.
@@ -90,6 +92,7 @@ class PretrainConfig:
 
     name: str
     data: str
+    start: str | None = None
     backbone: BackboneSizeConfig = field(default_factory=BackboneSizeConfig)
     objectives: dict[str, dict[str, Any]] = field(default_factory=lambda: {"distillation": {}, "contrast": {}})
     masking: MaskingConfig = field(default_factory=MaskingConfig)

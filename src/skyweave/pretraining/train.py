@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from skyweave.backbone import build_backbone
+from skyweave.backbone import Backbone, build_backbone, load_backbone
+from skyweave.backbone.state_dict import load_strictly
 from skyweave.core.config import load_config_file
-from skyweave.core.errors import ConfigError
+from skyweave.core.errors import ConfigError, WeightsError
 from skyweave.core.sensors import Sensor, catalogue
 from skyweave.data.dataset import ImageDataset, load_dataset
 from skyweave.pretraining.config import PretrainConfig, dataset_path
@@ -77,10 +78,23 @@ def build_module(config: PretrainConfig, dataset: ImageDataset) -> PretrainingMo
     backbone = build_backbone(
         config.backbone.size, full_sensors(dataset), seed=config.seed, **config.backbone.changes()
     )
+    if config.start is not None:
+        _start_from(backbone, config.start)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Pretrainer(backbone, config.typed_objectives(), config.masking)
     return PretrainingModule(model, config, dataset)
+
+
+def _start_from(backbone: Backbone, start: str) -> None:
+    """Give a backbone the weights of another of the same numbers; its sensors and their statistics stay its own."""
+    other = load_backbone(start)
+    numbers, others = asdict(backbone.config), asdict(other.config)
+    if differing := [f"{key} {others[key]!r}, not {numbers[key]!r}" for key in numbers if numbers[key] != others[key]]:
+        raise WeightsError(
+            f"start: {start} has {'; '.join(differing)}; give `backbone` the numbers of these weights"
+        )
+    load_strictly(backbone, other.state_dict(), start)
 
 
 def full_sensors(dataset: ImageDataset) -> list[Sensor]:

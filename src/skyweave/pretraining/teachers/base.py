@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from skyweave.backbone.backbone import Patches
+from skyweave.backbone.batch import SensorBatch
 from skyweave.core.registry import Registry
+from skyweave.core.sensors.sensor import Sensor
 
 
 @dataclass(frozen=True)
@@ -23,22 +26,35 @@ class TeacherMaps:
 
 
 class Teacher(nn.Module, ABC):
-    """A frozen network of colour images.
+    """A frozen network that a backbone learns from.
 
     Attributes:
+        inputs: names of what it can be given, such as a colour composite; its features of each are predicted by layers
+            of their own.
         pooled_channels: of the features of a whole image.
         map_channels: of each map.
     """
 
+    inputs: tuple[str, ...]
     pooled_channels: int
     map_channels: tuple[int, ...]
 
     @abstractmethod
-    def forward(self, images: Tensor) -> TeacherMaps:
+    def readable_inputs(self, sensor: Sensor) -> tuple[str, ...]:
+        """Return those of `inputs` that the bands of a sensor can make; none: it cannot read the sensor.
+
+        Args:
+            sensor: any.
+        """
+
+    @abstractmethod
+    def forward(self, batch: SensorBatch, patches: Patches, name: str) -> TeacherMaps:
         """Return the features of images.
 
         Args:
-            images: (batch, 3, rows, columns), red, green, blue, standardised (mean 0, spread 1 over all images).
+            batch: whole images of one sensor and size, in the bands' units.
+            patches: the same, normalised and cut into patches.
+            name: which of the inputs.
         """
 
 

@@ -1,5 +1,6 @@
 """Three-band composites of any sensor's images, which a network of colour images can look at."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -8,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from skyweave.backbone.backbone import Patches
+from skyweave.backbone.batch import SensorBatch
 from skyweave.backbone.patches import unpatchify
 from skyweave.core.sensors.sensor import Sensor
+from skyweave.pretraining.teachers.base import Teacher, TeacherMaps
 
 COLOUR_NM = (660.0, 555.0, 480.0)
 INFRARED_NM = (1610.0, 850.0, 660.0)
@@ -17,6 +20,8 @@ NEAR_INFRARED_NM = (850.0, 660.0, 555.0)
 MAX_DISTANCE_NM = 90.0
 """A band stands for a wavelength of a composite if its centre is no farther from it."""
 COMPOSITES = ("colour", "infrared", "other")
+COMPOSITE_PIXELS = 128
+"""Per side of the composite that a teacher is given."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,37 @@ def _nearest(sensor: Sensor, wavelengths: tuple[float, float, float]) -> tuple[i
             return None
         channels.append(nearest)
     return channels[0], channels[1], channels[2]
+
+
+class CompositeTeacher(Teacher):
+    """A teacher of colour images, which is given three-band composites of any sensor."""
+
+    inputs = COMPOSITES
+
+    def readable_inputs(self, sensor: Sensor) -> tuple[str, ...]:
+        """Return the composites that a sensor's bands allow, at least one.
+
+        Args:
+            sensor: any.
+        """
+        return tuple(composite.name for composite in composites_of(sensor))
+
+    def forward(self, batch: SensorBatch, patches: Patches, name: str) -> TeacherMaps:
+        """Return the features of a composite.
+
+        Args:
+            batch: whole images of one sensor and size.
+            patches: the same, normalised and cut into patches.
+            name: of the composite.
+        """
+        composite = next(one for one in composites_of(batch.sensor) if one.name == name)
+        rows, columns = batch.pixels.shape[-2:]
+        return self.see(composite.render(patches, (rows, columns), COMPOSITE_PIXELS))
+
+    @abstractmethod
+    def see(self, images: Tensor) -> TeacherMaps:
+        """Return the features of images.
+
+        Args:
+            images: (batch, 3, rows, columns), red, green, blue, standardised (mean 0, spread 1 over all images).
+        """

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from skyweave.backbone.pretrained.efficientnet_lite import STANDARDISED_SCALE, EfficientNetLite, EfficientNetLiteFamily
 from skyweave.backbone.pretrained.family import EncoderOptions
 from skyweave.core.errors import MissingExtraError
-from skyweave.pretraining.teachers.base import Teacher, TeacherMaps
+from skyweave.pretraining.teachers.base import TeacherMaps
+from skyweave.pretraining.teachers.composites import CompositeTeacher
 
 STAGES = (2, 3)
 """Numbers of the stages whose outputs are the maps: strides of 16 and 32 pixels."""
 
 
-class EfficientNetLiteTeacher(Teacher):
+class EfficientNetLiteTeacher(CompositeTeacher):
     """EfficientNet-Lite0 (arXiv 1905.11946) as a teacher.
 
     On a CPU it runs in ONNX Runtime, where its convolutions of single channels are four times faster.
@@ -35,7 +36,7 @@ class EfficientNetLiteTeacher(Teacher):
         self._session: Any = None
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> TeacherMaps:
+    def see(self, images: Tensor) -> TeacherMaps:
         """Return the features of images.
 
         Args:

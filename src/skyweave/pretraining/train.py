@@ -91,9 +91,7 @@ def _start_from(backbone: Backbone, start: str) -> None:
     other = load_backbone(start)
     numbers, others = asdict(backbone.config), asdict(other.config)
     if differing := [f"{key} {others[key]!r}, not {numbers[key]!r}" for key in numbers if numbers[key] != others[key]]:
-        raise WeightsError(
-            f"start: {start} has {'; '.join(differing)}; give `backbone` the numbers of these weights"
-        )
+        raise WeightsError(f"start: {start} has {'; '.join(differing)}; give `backbone` the numbers of these weights")
     load_strictly(backbone, other.state_dict(), start)
 
 

@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from skyweave.core.errors import DataError
 from skyweave.downstream.probing import classifiers
+from skyweave.downstream.probing.blocks import FeatureBlocks
 from skyweave.downstream.probing.classifiers import TrainingPart, _ridge_path, standardise
 from skyweave.downstream.probing.logistic import fit_logistic
 
@@ -134,3 +135,21 @@ def test_the_better_features_are_chosen_inside_the_training_part(classifier: str
     chosen = classifiers.fit_predict(classifier, train, TrainingPart(target[:160], group[:160], True, 0), test).values
     alone = predict(classifier, features[:160], target[:160], group[:160], features[160:], True, 0)
     assert (chosen == alone).all()
+
+
+def test_blocks_have_the_same_say() -> None:
+    """One value that tells the class is lost among two hundred that do not, unless it is a block of its own."""
+    random = np.random.default_rng(0)
+    target = np.arange(120) % 2
+    telling = (target[:, None] * 2.0 - 1) + random.normal(size=(120, 1), scale=0.8)
+    noise = random.normal(size=(120, 200)).astype(np.float32)
+    blocks = FeatureBlocks.join([noise, telling.astype(np.float32), np.full((120, 3), np.nan, np.float32)])
+    inputs, _ = standardise(blocks, blocks[:0])
+    assert inputs.shape == (120, 201)  # nothing is left of the last block
+    assert inputs[:, :200].var(axis=0).sum() == pytest.approx(inputs[:, 200].var(), rel=1e-3)
+    part = TrainingPart(target[:60], np.arange(60), False, 0)
+    accuracy = [
+        (classifiers.fit_predict("linear", [one[:60]], part, [one[60:]]).values == target[60:]).mean()
+        for one in (blocks, blocks.values[:, :201])
+    ]
+    assert accuracy[0] > 0.85 > accuracy[1]

@@ -16,6 +16,7 @@ from skyweave.downstream.baselines.cell_features import random_convolution_maps,
 from skyweave.downstream.baselines.texture import texture_maps
 from skyweave.downstream.labels.readers.stored_boxes import StoredBoxes
 from skyweave.downstream.probing import ProbeConfig, load_probe_config, prepare_probe, run_probe
+from skyweave.downstream.probing.blocks import FeatureBlocks
 from skyweave.downstream.probing.cells import box_classes, majority_classes, positive_shares
 from skyweave.downstream.probing.config import probe_config_from_dict
 from skyweave.downstream.probing.features import Candidate, encode_probe_samples
@@ -417,9 +418,14 @@ def test_with_bands_keeps_what_the_bands_say_beside_the_features(tmp_path: Path)
         parameter.data.zero_()
     (values,) = encode_probe_samples(backbone, samples, [Candidate("with_bands")], 8)
     bands = samples.gather_features(lambda images: texture_maps(images, 8))
-    width = 2 * backbone.width  # one level and the patch embedding
-    assert values.shape == (len(samples), width + bands.shape[1])
-    assert np.array_equal(values[:, width:], bands)
-    assert np.abs(values[:, :width]).max() == 0
+    assert isinstance(values, FeatureBlocks)
+    assert values.widths == (
+        backbone.width,
+        backbone.width,
+        bands.shape[1],
+    )  # one level, the patch embedding, the bands
+    level, stem, kept = values.split()
+    assert np.array_equal(kept, bands)
+    assert np.abs(level).max() == np.abs(stem).max() == 0
     rows = {row.name: row.scores["accuracy"].mean for row in run_probe(config, tmp_path, backbone).rows}
     assert rows["backbone, linear"] == pytest.approx(rows["texture, linear"], abs=0.02)

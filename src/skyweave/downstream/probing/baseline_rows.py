@@ -1,14 +1,13 @@
 """The baselines of a probe: names, classifiers and features of each row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.baselines.cell_features import random_convolution_maps, statistics_maps
 from skyweave.downstream.baselines.texture import texture_maps
+from skyweave.downstream.probing.blocks import FeatureValues
 from skyweave.downstream.probing.prepared import PreparedProbe
 
 if TYPE_CHECKING:
@@ -33,10 +32,10 @@ class ProbeBaseline:
 
     name: str
     classifiers: tuple[str, ...]
-    compute: Callable[[int], list[np.ndarray]]
+    compute: Callable[[int], Sequence[FeatureValues]]
     is_random: bool = False
 
-    def features(self, seeds: int) -> list[list[np.ndarray]]:
+    def features(self, seeds: int) -> list[Sequence[FeatureValues]]:
         """Return the features of each seed; once where they are the same for all.
 
         Args:
@@ -72,13 +71,13 @@ def _untrained(prepared: PreparedProbe) -> list[ProbeBaseline]:
     config, samples = prepared.config, prepared.samples
     cell = samples.cell_size
 
-    def statistics(extended: bool = False, around: bool = False) -> list[np.ndarray]:
+    def statistics(extended: bool = False, around: bool = False) -> Sequence[FeatureValues]:
         return [samples.gather_features(lambda images: statistics_maps(images, cell, extended, around))]
 
-    def texture(seed: int) -> list[np.ndarray]:
+    def texture(seed: int) -> Sequence[FeatureValues]:
         return [samples.gather_features(lambda images: texture_maps(images, cell))]
 
-    def convolutions(seed: int) -> list[np.ndarray]:
+    def convolutions(seed: int) -> Sequence[FeatureValues]:
         filters, size = config.random_filters, config.random_filter_size
         return [samples.gather_features(lambda images: random_convolution_maps(images, cell, filters, size, seed))]
 
@@ -102,7 +101,7 @@ def _random_initialisation(prepared: PreparedProbe, backbone: "Encoder", patch_s
     config, sensors = prepared.config, list(backbone.sensors.values())
     device = next(backbone.parameters()).device
 
-    def features(seed: int) -> list[np.ndarray]:
+    def features(seed: int) -> Sequence[FeatureValues]:
         random = build_backbone(backbone.config, sensors, seed=FIRST_RANDOM_SEED + seed).to(device)
         return encode_probe_samples(
             random, prepared.samples, feature_candidates(config), patch_size or config.patch_size

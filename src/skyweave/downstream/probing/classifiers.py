@@ -9,6 +9,7 @@ import numpy as np
 
 from skyweave.core.errors import ConfigError, DataError
 from skyweave.downstream.labels.splits import stratified_group_folds
+from skyweave.downstream.probing.blocks import FeatureBlocks, FeatureValues
 from skyweave.downstream.probing.logistic import fit_logistic
 
 NEIGHBOUR_COUNTS = (1, 3, 5, 10, 20, 50)
@@ -116,7 +117,7 @@ class ProbePrediction:
 
 
 def fit_predict(
-    classifier: str, train: Sequence[np.ndarray], part: TrainingPart, test: Sequence[np.ndarray]
+    classifier: str, train: Sequence[FeatureValues], part: TrainingPart, test: Sequence[FeatureValues]
 ) -> ProbePrediction:
     """Fit on the training part, choosing features and hyperparameters by grouped cross-validation inside it.
 
@@ -124,7 +125,7 @@ def fit_predict(
 
     Args:
         classifier: a name in `CLASSIFIERS`.
-        train: candidates of features, (samples, values) each.
+        train: candidates of features, (samples, values) or blocks each.
         part: labels of the training samples.
         test: the same candidates for the test part, (test samples, values) each.
 
@@ -145,7 +146,7 @@ def fit_predict(
 
 
 def _choose_candidate(
-    readout: ProbeClassifier, train: Sequence[np.ndarray], part: TrainingPart, rows: np.ndarray
+    readout: ProbeClassifier, train: Sequence[FeatureValues], part: TrainingPart, rows: np.ndarray
 ) -> int:
     """Return the index of the features that a readout does best with on some of the samples."""
     if not readout.chooses or len(train) == 1:
@@ -300,18 +301,38 @@ class _Boosting(_Trees):
 BOOSTING_ROUNDS = 40
 
 
-def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standardise(train: FeatureValues, test: FeatureValues) -> tuple[np.ndarray, np.ndarray]:
     """Return features with zero mean and unit variance on the training part; constant or missing columns are dropped.
 
+    Blocks are scaled besides, so that the variance of each is that of all values over the number of blocks.
+
     Args:
-        train: (samples, values).
-        test: (test samples, values); clipped, since a value far off says nothing.
+        train: (samples, values), or blocks.
+        test: (test samples, values) of the same kind; clipped, since a value far off says nothing.
     """
+    if isinstance(train, FeatureBlocks) and isinstance(test, FeatureBlocks):
+        blocks = [_standardise(a, b) for a, b in zip(train.split(), test.split(), strict=True)]
+    else:
+        blocks = [_standardise(np.asarray(train), np.asarray(test))]
+    blocks = [block for block in blocks if block[0].shape[1]]
+    if not blocks:
+        raise DataError("no feature is finite for all samples and differs between them; check weights and images")
+    if len(blocks) == 1:
+        return blocks[0]
+    mean_width = sum(block[0].shape[1] for block in blocks) / len(blocks)
+    scales = [np.float32((mean_width / block[0].shape[1]) ** 0.5) for block in blocks]
+    first, second = (
+        np.concatenate([block[side] * scale for block, scale in zip(blocks, scales, strict=True)], axis=1)
+        for side in (0, 1)
+    )
+    return first, second
+
+
+def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standardise one block; no column may be left."""
     usable = np.isfinite(train).all(axis=0) & np.isfinite(test).all(axis=0)
     mean, std = train[:, usable].mean(axis=0, dtype=np.float64), train[:, usable].std(axis=0, dtype=np.float64)
     keep = std > 1e-9 * np.maximum(1.0, np.abs(mean))
-    if not keep.any():
-        raise DataError("no feature is finite for all samples and differs between them; check weights and images")
     columns = np.flatnonzero(usable)[keep]
     shift, scale = mean[keep].astype(np.float32), std[keep].astype(np.float32)
     return (train[:, columns] - shift) / scale, np.clip((test[:, columns] - shift) / scale, -20, 20)

@@ -10,10 +10,16 @@ from torch.nn import functional
 from skyweave.backbone import Encoder, Features
 from skyweave.backbone.batch import stack_observations
 from skyweave.downstream.baselines.texture import texture_maps
+from skyweave.downstream.probing.blocks import FeatureBlocks, FeatureValues, absolute_difference
 from skyweave.downstream.probing.config import Pooling, ProbeConfig, Readout
 from skyweave.downstream.probing.samples import ProbeSamples
 
 DEPTHS: tuple[Readout, ...] = ("quarter", "half", "three_quarters", "last")
+BESIDE_BANDS: dict[Readout, tuple[Readout, ...]] = {
+    "with_bands": ("levels", "stem"),
+    "stem_with_bands": ("stem",),
+}
+"""What is read of the network beside the bands' own values and texture."""
 TOKENS_PER_BATCH = 4096
 """Images are encoded in batches of about so many tokens."""
 
@@ -43,7 +49,9 @@ def feature_candidates(config: ProbeConfig, has_levels: bool = True) -> list[Can
         config: of the probe.
         has_levels: False: the encoder has its last output only, which stands for all depths.
     """
-    readouts = [kind for kind in config.readout if has_levels or kind in ("stem", "normed")] or ["normed"]
+    readouts = [kind for kind in config.readout if has_levels or kind in ("stem", "normed", *BESIDE_BANDS)] or [
+        "normed"
+    ]
     poolings = config.pooling if config.cell is None else config.pooling[:1]
     return [Candidate(readout, pooling) for readout in readouts for pooling in poolings]
 
@@ -55,7 +63,7 @@ def encode_probe_samples(
     candidates: Sequence[Candidate],
     patch_size: int | None = None,
     half_precision: bool = False,
-) -> list[np.ndarray]:
+) -> list[FeatureValues]:
     """Encode every image once and read its samples, once for each candidate.
 
     Args:
@@ -64,20 +72,22 @@ def encode_probe_samples(
         candidates: the depth is ``stem`` (the patch embedding), ``quarter``, ``half``, ``three_quarters``, ``last``
             (outputs after so many of the blocks), ``normed`` (the last output after the final norm), ``levels``
             (quarter to last side by side, each normalised), ``with_bands`` (levels, patch embedding, and the bands' own
-            values and texture, so that nothing that the bands tell is lost). Maps are resampled from patches to cells
+            values and texture, as blocks of equal say, so that nothing that the bands tell is lost),
+            ``stem_with_bands`` (the same without levels: no context). Maps are resampled from patches to cells
             (averaged where a cell holds several patches, interpolated where a patch holds several cells); a sample that
             is a whole image is pooled over its valid patches.
         patch_size: pixels per patch side, default the backbone's own.
         half_precision: encode in bfloat16.
 
     Returns:
-        One (samples, values) float32 for each candidate; of change, by how much they differ between the dates.
+        One (samples, values) float32, or its blocks, for each candidate; of change, by how much they differ between
+        the dates.
     """
     if not samples.later:
         return _encode_date(backbone, samples, candidates, patch_size, half_precision)
     dates = (replace(samples, later=[]), replace(samples, images=samples.later, later=[]))
     pairs = [_encode_date(backbone, one, candidates, patch_size, half_precision) for one in dates]
-    return [np.abs(before - after) for before, after in zip(*pairs, strict=True)]
+    return [absolute_difference(before, after) for before, after in zip(*pairs, strict=True)]
 
 
 def _encode_date(
@@ -86,23 +96,29 @@ def _encode_date(
     candidates: Sequence[Candidate],
     patch_size: int | None,
     half_precision: bool,
-) -> list[np.ndarray]:
-    """Return (samples, values) float32 of the images of one date for each candidate."""
+) -> list[FeatureValues]:
+    """Return (samples, values) float32 of the images of one date, or their blocks, for each candidate."""
     training = backbone.training
     backbone.eval()
     device = next(backbone.parameters()).device
-    values: list[np.ndarray] = []
+    blocks: dict[Candidate, np.ndarray] = {}
+    parts = list(dict.fromkeys(part for candidate in candidates for part in _parts(candidate)))
     for members in _batches(samples, patch_size or backbone.patch_size):
         batch = stack_observations([samples.images[i] for i in members]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=half_precision):
             features = backbone(batch, patch_size)
-        for column, candidate in enumerate(candidates):
-            maps = _read(features, candidate, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
-            if len(values) == column:
-                values.append(np.empty((len(samples), maps.shape[1]), np.float32))
-            _scatter_cells(values[column], maps, members, samples)
+        for part in parts:
+            maps = _read(features, part, samples.cell_size, samples.images[members[0]].shape).float().cpu().numpy()
+            if part not in blocks:
+                blocks[part] = np.empty((len(samples), maps.shape[1]), np.float32)
+            _scatter_cells(blocks[part], maps, members, samples)
     backbone.train(training)
-    return _append_bands(values, candidates, samples)
+    return _join_blocks(blocks, candidates, samples)
+
+
+def _parts(candidate: Candidate) -> list[Candidate]:
+    """Return what a candidate reads of the network: itself, or the parts that stand beside the bands."""
+    return [replace(candidate, readout=part) for part in BESIDE_BANDS.get(candidate.readout, (candidate.readout,))]
 
 
 def _scatter_cells(values: np.ndarray, maps: np.ndarray, members: list[int], samples: ProbeSamples) -> None:
@@ -112,14 +128,18 @@ def _scatter_cells(values: np.ndarray, maps: np.ndarray, members: list[int], sam
         values[rows] = part[:, samples.cell[rows, 0], samples.cell[rows, 1]].T
 
 
-def _append_bands(values: list[np.ndarray], candidates: Sequence[Candidate], samples: ProbeSamples) -> list[np.ndarray]:
-    """Put the bands' own features beside those of the candidates that read them."""
-    if not any(candidate.readout == "with_bands" for candidate in candidates):
-        return values
-    bands = samples.gather_features(lambda images: texture_maps(images, samples.cell_size))
+def _join_blocks(
+    blocks: dict[Candidate, np.ndarray], candidates: Sequence[Candidate], samples: ProbeSamples
+) -> list[FeatureValues]:
+    """Return the features of each candidate, those of the bands themselves beside the network's where it reads both."""
+    bands: list[np.ndarray] = []
+    if any(candidate.readout in BESIDE_BANDS for candidate in candidates):
+        bands = [samples.gather_features(lambda images: texture_maps(images, samples.cell_size))]
     return [
-        np.concatenate([part, bands], axis=1) if candidate.readout == "with_bands" else part
-        for part, candidate in zip(values, candidates, strict=True)
+        FeatureBlocks.join([*(blocks[part] for part in _parts(candidate)), *bands])
+        if candidate.readout in BESIDE_BANDS
+        else blocks[candidate]
+        for candidate in candidates
     ]
 
 
@@ -146,10 +166,7 @@ def _pool(tokens: torch.Tensor, weight: torch.Tensor, pooling: Pooling) -> torch
 
 
 def _tokens(features: Features, kind: Readout) -> torch.Tensor:
-    if kind == "with_bands":
-        stem = functional.layer_norm(features.stem, features.stem.shape[-1:])
-        return torch.cat([features.concatenated_levels(), stem], dim=-1)
-    if kind == "levels":
+    if kind == "levels" and features.levels:
         return features.concatenated_levels()
     if kind in DEPTHS:
         return features.levels[DEPTHS.index(kind)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyweave.downstream.probing.blocks import FeatureValues, count_values
 from skyweave.downstream.probing.classifiers import ProbePrediction, TrainingPart, fit_predict
 from skyweave.downstream.probing.config import ProbeConfig, load_probe_config
 from skyweave.downstream.probing.folds import Fold, make_folds
@@ -82,7 +83,7 @@ def prepare_probe(
 def score_features(
     prepared: PreparedProbe,
     name: str,
-    features: Sequence[list[np.ndarray]],
+    features: Sequence[Sequence[FeatureValues]],
     classifier: str,
     baseline: bool,
     label_share: float = 1.0,
@@ -92,7 +93,7 @@ def score_features(
     Args:
         prepared: samples and folds.
         name: of the features.
-        features: candidates, (samples, values) each; one list of them for all seeds, or one for each seed.
+        features: candidates, (samples, values) or blocks each; one list of them for all seeds, or one for each seed.
         classifier: a name in `skyweave.downstream.probing.classifiers.CLASSIFIERS`.
         baseline: whether it is one.
         label_share: of the training labels that are used, above 0 up to 1.
@@ -100,14 +101,14 @@ def score_features(
     predictions, of_folds = _predict_folds(prepared, features, classifier, label_share)
     values = metric_values(prepared, predictions)
     scores = {key: percentile_interval(values.mean[key], values.resampled[key]) for key in values.mean}
-    dimensions = max(candidate.shape[1] for candidate in features[0])
+    dimensions = max(count_values(candidate) for candidate in features[0])
     choices = [[predicted.candidate, predicted.setting] for predicted in of_folds]
     validation = _mean_validation(of_folds)
     return ProbeRow(name, classifier, baseline, predictions, scores, values.per_seed, dimensions, choices, validation)
 
 
 def _predict_folds(
-    prepared: PreparedProbe, features: Sequence[list[np.ndarray]], classifier: str, label_share: float
+    prepared: PreparedProbe, features: Sequence[Sequence[FeatureValues]], classifier: str, label_share: float
 ) -> tuple[np.ndarray, list[ProbePrediction]]:
     """Return (seeds, samples) predictions, and those of each fold with what was chosen."""
     predictions = np.full((len(prepared.folds), len(prepared.samples)), np.nan)
@@ -123,7 +124,7 @@ def _predict_folds(
 
 def _predict_fold(
     prepared: PreparedProbe,
-    candidates: list[np.ndarray],
+    candidates: Sequence[FeatureValues],
     fold: Fold,
     classifier: str,
     label_share: float,

@@ -12,6 +12,7 @@ import numpy as np
 
 from skyweave.core.atomic_write import write_aside
 from skyweave.core.errors import SkyweaveError
+from skyweave.downstream.probing.blocks import FeatureBlocks, FeatureValues
 from skyweave.downstream.probing.prepared import score_features
 from skyweave.downstream.suite.sources import FeatureSource, Role, TaskFeatures
 from skyweave.downstream.suite.task import SuiteTask
@@ -166,15 +167,24 @@ def failed_cell(address: CellAddress, error: SkyweaveError) -> Cell:
 
 
 def _save_features(path: Path, features: TaskFeatures) -> None:
+    arrays: dict[str, Any] = {}
+    for number, candidate in enumerate(features.candidates):
+        if isinstance(candidate, FeatureBlocks):
+            arrays[f"widths_{number}"] = np.array(candidate.widths)
+            candidate = candidate.values
+        arrays[f"values_{number}"] = candidate
     with write_aside(path, durable=False) as aside, aside.open("wb") as stream:
-        arrays: dict[str, Any] = {f"values_{number}": values for number, values in enumerate(features.candidates)}
         np.savez(stream, **arrays, names=np.array(json.dumps(features.names)))
 
 
 def _load_features(path: Path) -> TaskFeatures:
     with np.load(path) as stored:
         names = json.loads(str(stored["names"]))
-        return TaskFeatures([stored[f"values_{number}"] for number in range(len(names))], names)
+        candidates: list[FeatureValues] = [stored[f"values_{number}"] for number in range(len(names))]
+        for number, values in enumerate(candidates):
+            if f"widths_{number}" in stored.files:
+                candidates[number] = FeatureBlocks(np.asarray(values), tuple(stored[f"widths_{number}"].tolist()))
+        return TaskFeatures(candidates, names)
 
 
 def _digest(*parts: object) -> str:

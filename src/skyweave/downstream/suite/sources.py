@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from skyweave.core.errors import ConfigError
 from skyweave.downstream.probing.baseline_rows import CLASSIFIERS, FIRST_RANDOM_SEED, probe_baselines
+from skyweave.downstream.probing.blocks import FeatureValues
 from skyweave.downstream.probing.config import ProbeConfig
 from skyweave.downstream.probing.prepared import PreparedProbe
 
@@ -25,11 +24,11 @@ class TaskFeatures:
     """Features of the samples of a task.
 
     Attributes:
-        candidates: (samples, values) each; the best is chosen inside each training part.
+        candidates: (samples, values) or blocks each; the best is chosen inside each training part.
         names: of the candidates.
     """
 
-    candidates: list[np.ndarray]
+    candidates: Sequence[FeatureValues]
     names: list[str]
 
 
